@@ -1,0 +1,241 @@
+"""`twofold.toml`, read strictly. Every value knows its origin; an unknown key is refused with the nearest name."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from twofold.errors import ConfigError, ProjectMissing
+from twofold.plugins import Options, explain
+from twofold.prompts import Template
+from twofold.types import Arm, Json
+
+FILE = "twofold.toml"
+
+
+class Section(BaseModel):
+    """Parent of all sections: strict and frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Part(Section):
+    """A plugin by name with its own options (validated by the plugin, see `plugins.options`)."""
+
+    name: str
+    options: Json = Field(default_factory=dict)
+
+
+class DocumentsSection(Section):
+    """Which documents, and how they are cut."""
+
+    paths: tuple[str, ...] = ("data/documents*",)
+    """Files, folders or globs, relative to the project."""
+    max_mib: float = 32.0
+    """A file (after decompression) larger than this is refused, in MiB."""
+    chunker: Part = Part(name="headings")
+
+
+class ExamplesSection(Section):
+    """Which examples, and how they are split."""
+
+    paths: tuple[str, ...] = ("data/examples*",)
+    split_by: Literal["question", "document", "time", "given"] = "document"
+    """Unit of splitting: a claim about the future. ``given`` uses the records' own `split` (their dev part is test)."""
+    train: float = Field(default=0.5, ge=0, le=1)
+    dev: float = Field(default=0.12, ge=0, le=1)
+    test: float = Field(default=0.38, gt=0, le=1)
+    reserve: float = Field(default=0.0, ge=0, le=1)
+    """Share that stays sealed until `twofold study --final`."""
+    seed: int = 7
+    limit: int = Field(default=0, ge=0)
+    """Use at most this many examples, drawn by seed; 0 for all."""
+    on_leak: Literal["error", "drop"] = "drop"
+    """What to do with a training example that is (nearly) a test example."""
+
+
+class RetrievalSection(Section):
+    """How passages are found."""
+
+    retriever: Part = Part(name="hybrid")
+    embedder: Part = Part(name="minilm")
+    index: Part = Part(name="lancedb")
+    k: int = Field(default=3, ge=1, le=100)
+    """Passages shown."""
+
+
+class GenerationSection(Section):
+    """What writes the answers."""
+
+    generator: Part = Part(name="local")
+    max_tokens: int = Field(default=48, ge=1)
+    batch: int = Field(default=64, ge=1)
+    """Answers made and committed at a time."""
+
+
+class TuningSection(Section):
+    """How adapters are trained."""
+
+    trainer: Part = Part(name="lora")
+    variants: int = Field(default=4, ge=1)
+    """Open-book rows are made this many times with other distractors and order, one variant an epoch."""
+    unanswerable: float = Field(default=0.1, ge=0, lt=1)
+    """Share of open-book rows without the gold passage, answered by the abstention text (RAFT's 1 − P)."""
+    seed: int = 0
+
+
+class StudySection(Section):
+    """Which arms are compared, on what."""
+
+    arms: tuple[str, ...] = ("base", "prompt", "rag", "ft", "ft+rag")
+    diagnostics: tuple[str, ...] = ("oracle",)
+    metric: str = "token_f1"
+    """Decides the verdict."""
+    metrics: tuple[str, ...] = ("exact_match", "contains", "rouge_l")
+    """Reported beside it."""
+    shots: int = Field(default=4, ge=1)
+    """Few-shot examples of the `prompt` arm."""
+    margin: float = Field(default=0.02, ge=0)
+    """Differences smaller than this do not matter to you: ties go to the simpler arm."""
+    interaction_margin: float = Field(default=0.05, ge=0)
+    """The interaction counts as small when its interval lies within ± this."""
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(default=5000, ge=200)
+    latency_sample: int = Field(default=12, ge=0)
+    """Questions answered one at a time for latency; 0 to skip."""
+    seed: int = 0
+    must_cite: bool = False
+    """Constraint: the answer must name its source."""
+    permissions: bool = False
+    """Constraint: per-document permissions must hold (tuned weights cannot enforce them)."""
+    max_latency_p95: float = Field(default=0.0, ge=0)
+    """Constraint, seconds; 0 for none."""
+    min_score: float = Field(default=0.0, ge=0, le=1)
+    """Constraint: an arm whose interval lies below this is not acceptable."""
+
+
+class ProjectSection(Section):
+    """Name and description."""
+
+    name: str = "project"
+    about: str = ""
+
+
+class PromptSection(Section):
+    """Wording; see `prompts.Template`."""
+
+    closed: str = Template.__dataclass_fields__["closed"].default
+    open: str = Template.__dataclass_fields__["open"].default
+    passage: str = Template.__dataclass_fields__["passage"].default
+    question: str = Template.__dataclass_fields__["question"].default
+    abstention: str = Template.__dataclass_fields__["abstention"].default
+    cite: Literal["first", "last", "none"] = "first"
+
+
+class Config(Section):
+    """The whole of `twofold.toml`."""
+
+    project: ProjectSection = ProjectSection()
+    documents: DocumentsSection = DocumentsSection()
+    examples: ExamplesSection = ExamplesSection()
+    prompt: PromptSection = PromptSection()
+    retrieval: RetrievalSection = RetrievalSection()
+    generation: GenerationSection = GenerationSection()
+    tuning: TuningSection = TuningSection()
+    study: StudySection = StudySection()
+
+    @property
+    def template(self) -> Template:
+        """The prompt template in force."""
+        return Template(**self.prompt.model_dump())
+
+    def arm(self, name: str) -> Arm:
+        """The arm of that name.
+
+        Raises:
+            ConfigError: for a name that is not an arm.
+        """
+        arms = {
+            "base": Arm(name="base"),
+            "prompt": Arm(name="prompt", shots=self.study.shots),
+            "rag": Arm(name="rag", retrieval=True),
+            "ft": Arm(name="ft", tuning="closed-book"),
+            "ft+rag": Arm(name="ft+rag", retrieval=True, tuning="open-book"),
+            "oracle": Arm(name="oracle", retrieval=True, oracle=True),
+            "ft+oracle": Arm(name="ft+oracle", retrieval=True, tuning="open-book", oracle=True),
+        }
+        if name not in arms:
+            raise ConfigError(f"there is no arm named {name!r}", cure=f"Arms: {', '.join(arms)}.")
+        return arms[name]
+
+
+def load(directory: Path, overrides: Json | None = None) -> Config:
+    """Read ``directory/twofold.toml``; `overrides` are nested values laid over it (from the command line).
+
+    Raises:
+        ProjectMissing: there is no such file.
+        ConfigError: naming file, line (for bad TOML) and key.
+    """
+    path = directory / FILE
+    if not path.is_file():
+        raise ProjectMissing(f"there is no {FILE} in {directory}")
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"not valid TOML: {error}", file=path) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"not UTF-8: {error}", file=path) from error
+    try:
+        return Config.model_validate(merged(values, overrides or {}))
+    except ValidationError as error:
+        raise ConfigError(explain(error, Config, "twofold.toml"), file=path) from error
+
+
+def merged(below: Json, above: Json) -> Json:
+    """Nested tables laid over each other; `above` wins, lists are replaced."""
+    out = dict(below)
+    for key, value in above.items():
+        out[key] = merged(out[key], value) if isinstance(value, dict) and isinstance(out.get(key), dict) else value
+    return out
+
+
+def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, Any, str]]:
+    """Every value as ``(dotted key, value, origin)``; the origin is ``default``, ``twofold.toml`` or ``override``.
+
+    Options of plugins are shown with the plugin's own defaults.
+    """
+    from twofold import plugins
+
+    config = load(directory, overrides)
+    given = tomllib.loads((directory / FILE).read_text(encoding="utf-8"))
+    rows: list[tuple[str, Any, str]] = []
+
+    def origin(path: tuple[str, ...]) -> str:
+        for name, tree in (("override", overrides or {}), (FILE, given)):
+            here: Any = tree
+            for part in path:
+                here = here.get(part) if isinstance(here, dict) else None
+                if here is None:
+                    break
+            else:
+                return name
+        return "default"
+
+    def walk(path: tuple[str, ...], value: Any) -> None:
+        if isinstance(value, Part):
+            walk((*path, "name"), value.name)
+            kind: Any = {"index": "indexes"}.get(path[-1], path[-1] + "s")
+            chosen: Options = plugins.options(kind, value.name, value.options, where=".".join(path))
+            for key, option in chosen.model_dump().items():
+                walk((*path, "options", key), option)
+        elif isinstance(value, BaseModel):
+            for key in type(value).model_fields:
+                walk((*path, key), getattr(value, key))
+        else:
+            rows.append((".".join(path), value, origin(path)))
+
+    walk((), config)
+    return rows

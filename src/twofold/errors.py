@@ -1,0 +1,226 @@
+"""The error tree: every error has a stable code, says what is wrong, and says what to do about it.
+
+Hierarchy (codes in brackets)::
+
+    TwofoldError [twofold]
+    ├── ConfigError [config]
+    │   └── UnknownName [config.unknown-name]       a plugin, model or arm that nobody defined
+    ├── DataError [data]
+    │   ├── BadRecord [data.bad-record]             a malformed line of a JSONL, CSV or JSON file
+    │   ├── UnreadableFile [data.unreadable]        missing, wrong encoding, too large, no reader
+    │   ├── TooFewExamples [data.too-few]           an empty split, no documents, no examples
+    │   └── LeakFound [data.leak]                   a test question stands in the training data
+    ├── MissingExtra [install.missing-extra]        an optional dependency is not installed
+    ├── ModelError [model]
+    │   ├── ModelNotPulled [model.not-pulled]       weights are not in the cache
+    │   └── DigestMismatch [model.digest]           downloaded bytes are not the pinned ones
+    ├── IndexMismatch [index.mismatch]              made by another embedder, or a version that is gone
+    ├── GenerationError [generation]                an engine or endpoint failed as a whole
+    ├── TrainingError [training]
+    │   ├── NothingToLearn [training.masked]        a row has no completion token to learn from
+    │   ├── LossStuck [training.loss-stuck]         the loss did not move
+    │   └── TemplateMismatch [training.template]    an adapter was trained with another prompt template
+    ├── StoreError [store]
+    │   ├── ProjectLocked [store.locked]            another process is writing
+    │   └── ProjectMissing [store.no-project]       no twofold.toml here
+    └── StudyError [study]
+        └── ScorerBroken [study.scorer]             gold answers do not score 1, or shuffled gold does
+
+Exit codes of the command line: 0 done; 1 a study or check finished and found failures; 2 wrong use (config, data,
+missing extra); 3 a model, index, training or store error; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TwofoldError(Exception):
+    """Parent of all errors raised on purpose.
+
+    Args:
+        message: What is wrong, one sentence, without the place.
+        cure: What to do about it; the class's own cure when omitted.
+        file: The file at fault, if any.
+        line: Its 1-based line, if any.
+    """
+
+    code: ClassVar[str] = "twofold"
+    cure: str = "Run the command again with --verbose and read the first error."
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, message: str, *, cure: str | None = None, file: object = None, line: int | None = None) -> None:
+        self.message = message
+        self.file = None if file is None else str(file)
+        self.line = line
+        if cure is not None:
+            self.cure = cure
+        super().__init__(str(self))
+
+    def __str__(self) -> str:
+        place = "" if self.file is None else self.file + ("" if self.line is None else f":{self.line}") + ": "
+        return place + self.message
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_rebuild, (type(self), self.message, self.cure, self.file, self.line))
+
+
+def _rebuild(kind: type[TwofoldError], message: str, cure: str, file: str | None, line: int | None) -> TwofoldError:
+    return kind(message, cure=cure, file=file, line=line)
+
+
+class ConfigError(TwofoldError):
+    """`twofold.toml` (or an option given in code) is not valid."""
+
+    code = "config"
+    cure = "Correct the key in twofold.toml; `twofold config` prints every value with its origin."
+    exit_code = 2
+
+
+class UnknownName(ConfigError):
+    """A plugin, model, arm or metric is named that nobody defined."""
+
+    code = "config.unknown-name"
+    cure = "Run `twofold plugins` or `twofold models list` for the names that exist."
+
+
+class DataError(TwofoldError):
+    """The user's documents or examples are not usable as they are."""
+
+    code = "data"
+    cure = "Run `twofold check`: it lists everything that is wrong, with file and line."
+    exit_code = 2
+
+
+class BadRecord(DataError):
+    """One record of a file is malformed."""
+
+    code = "data.bad-record"
+    cure = "Correct or remove that line; `twofold check` lists all such lines at once."
+
+
+class UnreadableFile(DataError):
+    """A file is missing, too large, in another encoding, or of a kind no reader knows."""
+
+    code = "data.unreadable"
+    cure = "Check the path in twofold.toml and save the file as UTF-8."
+
+
+class TooFewExamples(DataError):
+    """A split or the corpus is empty, or too small for what was asked."""
+
+    code = "data.too-few"
+    cure = "Add examples or documents, or change [examples].shares in twofold.toml."
+
+
+class LeakFound(DataError):
+    """A test question, or its near copy, stands in the training data."""
+
+    code = "data.leak"
+    cure = 'Group such examples (field "group"), or set [examples].on_leak = "drop".'
+
+
+class MissingExtra(TwofoldError):
+    """An optional dependency is not installed."""
+
+    code = "install.missing-extra"
+    cure = "pip install 'twofold[local,train]'"
+    exit_code = 2
+
+
+class ModelError(TwofoldError):
+    """A model's weights cannot be found, read or used."""
+
+    code = "model"
+    cure = "Run `twofold models list` and `twofold models pull NAME`."
+
+
+class ModelNotPulled(ModelError):
+    """The weights are not in the local cache."""
+
+    code = "model.not-pulled"
+
+
+class DigestMismatch(ModelError):
+    """Downloaded bytes are not the pinned ones."""
+
+    code = "model.digest"
+    cure = "Delete the cached file and pull again; if it happens twice, the source has changed: do not use it."
+
+
+class IndexMismatch(TwofoldError):
+    """The index was made by another embedder, or the version asked for is gone."""
+
+    code = "index.mismatch"
+    cure = "Run `twofold sync --rebuild` to embed the documents again with the configured embedder."
+
+
+class GenerationError(TwofoldError):
+    """A generator failed as a whole (one failed answer is a `Failure` record instead)."""
+
+    code = "generation"
+    cure = "Check the [generation] section: endpoint, key, model name, timeout."
+
+
+class TrainingError(TwofoldError):
+    """A training run cannot start or has failed."""
+
+    code = "training"
+    cure = "Read the training log named in the message; rerun to resume from the last checkpoint."
+
+
+class NothingToLearn(TrainingError):
+    """A training row has no completion token left after masking and cutting."""
+
+    code = "training.masked"
+    cure = "Shorten the prompt (fewer or shorter passages) or raise [tuning].max_length."
+
+
+class LossStuck(TrainingError):
+    """The training loss did not move: nothing was learned."""
+
+    code = "training.loss-stuck"
+    cure = "Raise the learning rate or the number of steps, and check that answers are not empty."
+
+
+class TemplateMismatch(TrainingError):
+    """An adapter was trained with another prompt template than the one in force."""
+
+    code = "training.template"
+    cure = "Train again (`twofold tune`), or restore the [prompt] section the adapter was trained with."
+
+
+class StoreError(TwofoldError):
+    """The project's derived data cannot be read or written."""
+
+    code = "store"
+    cure = "Check free disk space and permissions; `.twofold/` can be deleted and is rebuilt."
+
+
+class ProjectLocked(StoreError):
+    """Another process is writing to this project."""
+
+    code = "store.locked"
+    cure = "Wait for the other command to finish, or stop it; reading commands work meanwhile."
+
+
+class ProjectMissing(StoreError):
+    """There is no project in this directory."""
+
+    code = "store.no-project"
+    cure = "Run `twofold init PROJECT --from FOLDER`, or change into a directory with a twofold.toml."
+    exit_code = 2
+
+
+class StudyError(TwofoldError):
+    """A study cannot be planned, run or shown."""
+
+    code = "study"
+    cure = "Run `twofold study --plan` to see what the study would do."
+
+
+class ScorerBroken(StudyError):
+    """The scorer self-test failed: its numbers would mean nothing."""
+
+    code = "study.scorer"
+    cure = "Check that references fit the metric; `twofold check` shows examples whose own reference scores below 1."

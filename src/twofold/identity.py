@@ -1,0 +1,69 @@
+"""Canonical JSON and tagged digests: the names of everything derived.
+
+A key is made of what made the thing. Two things with the same key are the same thing; a key that is missing
+from the store is the work left to do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+_HEX = 32
+
+
+def plain(value: Any) -> Any:
+    """Turn records, mappings, tuples and sets into JSON values.
+
+    Raises:
+        TypeError: for a value that has no canonical form (an open file, a NaN, an arbitrary object).
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if value != value or value in (float("inf"), float("-inf")):
+            raise TypeError("NaN and infinity have no canonical form")
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError("only string keys have a canonical form")
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=canonical_json)
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if hasattr(value, "model_dump"):
+        return plain(value.model_dump(mode="json"))
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys, no spaces and one spelling per value (after RFC 8785, without its number rules)."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def digest(tag: str, value: Any) -> str:
+    """Tagged digest of any canonical value, for example ``answer:3f2a…`` (sha-256, 128 bits kept)."""
+    return digest_bytes(tag, canonical_json(value).encode())
+
+
+def digest_bytes(tag: str, data: bytes) -> str:
+    """Tagged digest of raw bytes."""
+    return f"{tag}:{hashlib.sha256(tag.encode() + bytes(1) + data).hexdigest()[:_HEX]}"
+
+
+def digest_file(tag: str, path: PurePath | str) -> str:
+    """Tagged digest of a file's bytes, read in pieces of 1 MiB."""
+    state = hashlib.sha256(tag.encode() + b"\0")
+    with open(path, "rb") as stream:
+        while piece := stream.read(1 << 20):
+            state.update(piece)
+    return f"{tag}:{state.hexdigest()[:_HEX]}"

@@ -1,0 +1,339 @@
+"""The protocols, and the one door through which their implementations come.
+
+A plugin is a plain class with ``version: ClassVar[int]`` (raised when its results can change; part of every key it
+touches) and a pydantic model ``Options`` (``extra="forbid"``). It is found by name in the entry-point group of its
+protocol; Twofold's own parts use the same door. Protocols are synchronous and batch-first.
+
+A plugin's constructor takes ``options`` first, and then, keyword-only, the collaborators named in its protocol here.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from twofold.errors import ConfigError, MissingExtra, UnknownName
+from twofold.types import (
+    Adapter,
+    Answer,
+    Chunk,
+    Completion,
+    DevItem,
+    Document,
+    Example,
+    Hit,
+    IndexState,
+    Json,
+    Pair,
+    Prompt,
+)
+
+Kind = Literal["readers", "chunkers", "embedders", "indexes", "retrievers", "generators", "trainers", "metrics"]
+KINDS: tuple[Kind, ...] = (
+    "readers",
+    "chunkers",
+    "embedders",
+    "indexes",
+    "retrievers",
+    "generators",
+    "trainers",
+    "metrics",
+)
+
+Progress = Callable[[str, int, int], None]
+"""``progress(stage, done, total)``; called often, must be cheap. `total` 0 means unknown."""
+
+TokenOffsets = Callable[[str], Sequence[tuple[int, int]]]
+"""Character ranges of a text's tokens, without special tokens and never cut."""
+
+
+class Options(BaseModel):
+    """Parent of every plugin's options: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A kind of file → documents. Constructor: ``(options)``."""
+
+    version: ClassVar[int]
+    suffixes: ClassVar[tuple[str, ...]]
+    """Lower-case file name endings it reads, ``.gz`` apart, for example ``(".md", ".markdown")``."""
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield the documents in `data`, the (decompressed) bytes of `path`.
+
+        Raises:
+            BadRecord: naming file and line.
+            UnreadableFile: when the whole file cannot be read.
+        """
+        ...
+
+
+@runtime_checkable
+class Chunker(Protocol):
+    """Document → chunks. Constructor: ``(options, *, offsets: TokenOffsets)``."""
+
+    version: ClassVar[int]
+
+    def split(self, document: Document) -> list[Chunk]:
+        """Chunks in order; each one's text is the document's text at its span, within the token limit."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Texts → unit vectors. Constructor: ``(options)``."""
+
+    version: ClassVar[int]
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of model, pooling, precision and version: vectors with one fingerprint are comparable."""
+        ...
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    def offsets(self, text: str) -> Sequence[tuple[int, int]]:
+        """Character range of every token (see `TokenOffsets`)."""
+        ...
+
+    def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> Any:
+        """float32 array of shape (len(texts), dimension), rows of length 1, in the order of `texts`."""
+        ...
+
+
+@runtime_checkable
+class Index(Protocol):
+    """A living, versioned index. Constructor: ``(options, *, directory: Path, fingerprint: str, dimension: int)``.
+
+    Raises `IndexMismatch` on opening when `directory` holds vectors of another fingerprint.
+    """
+
+    version: ClassVar[int]
+
+    def state(self) -> IndexState:
+        """What it holds now."""
+        ...
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Any) -> None:
+        """Replace ALL chunks of every document named in `chunks` by these, in one index version."""
+        ...
+
+    def delete(self, documents: Iterable[str]) -> int:
+        """Remove documents; returns the number of chunks removed."""
+        ...
+
+    def documents(self) -> dict[str, int]:
+        """Document id → number of its chunks."""
+        ...
+
+    def search(
+        self, texts: Sequence[str], vectors: Any, k: int, *, leg: str = "hybrid", version: int | None = None
+    ) -> list[list[Hit]]:
+        """Top `k` per query. `leg`: ``dense``, ``lexical`` or ``hybrid``; `version` reads an older index version."""
+        ...
+
+    def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
+        """All chunks of these documents, in document order (for oracle context and for reports)."""
+        ...
+
+
+@runtime_checkable
+class Retriever(Protocol):
+    """Queries → hits; composes legs, fusion and further stages. Constructor: ``(options, *, embedder, index)``."""
+
+    version: ClassVar[int]
+
+    def retrieve(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """Top `k` hits per query, best first, ranks from 1."""
+        ...
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Prompts → completions. Constructor: ``(options, *, adapter: Adapter | None = None)``."""
+
+    version: ClassVar[int]
+
+    @property
+    def key(self) -> str:
+        """Digest of model weights, adapter, runtime, dtype and sampling: same key, same answers."""
+        ...
+
+    @property
+    def description(self) -> Json:
+        """What is inside `key`, readable: model, runtime, dtype, adapter; goes into the study's record."""
+        ...
+
+    def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
+        """One completion per prompt, in order. One bad prompt is a `Failure` in its completion, not an exception.
+
+        Raises:
+            GenerationError: when the engine as a whole cannot work.
+        """
+        ...
+
+    def stream(self, prompt: Prompt) -> Iterator[str]:
+        """Pieces of the completion as they come."""
+        ...
+
+    def close(self) -> None:
+        """Give memory back; the generator is unusable afterwards."""
+        ...
+
+
+class TrainerJob(BaseModel):
+    """Everything a trainer gets, as data (it crosses a process border)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    rows: tuple[tuple[Pair, ...], ...]
+    """Training rows by epoch variant: epoch `e` uses ``rows[e % len(rows)]`` (open-book rows are reshuffled)."""
+    dev: tuple[DevItem, ...]
+    """Dev items for the task metric."""
+    metric: str
+    """Metric name that picks the best checkpoint."""
+    model: str
+    """Model name or source string of the base weights."""
+    template: str
+    """Digest of the prompt template."""
+    seed: int = 0
+    """Seed of order, dropout and initialisation."""
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Pairs → adapter directory. Constructor: ``(options)``."""
+
+    version: ClassVar[int]
+
+    def train(self, job: TrainerJob, directory: Path, *, progress: Progress | None = None) -> Json:
+        """Train in a child process, resuming from checkpoints in `directory` if there are any.
+
+        Leaves the adapter files in `directory`; returns the report (``steps``, ``epochs``, ``loss`` curve, ``dev``
+        curve, ``best``, ``tokens``, ``tokens_per_second``, ``peak_mib``, ``seconds``, ``stopped``).
+
+        Raises:
+            NothingToLearn: a row is fully masked.
+            LossStuck: the loss did not move.
+            TrainingError: the child died; the message holds the last lines of its log.
+        """
+        ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Example and answer → score in [0, 1]. Constructor: ``(options)``."""
+
+    version: ClassVar[int]
+
+    def score(self, example: Example, answer: Answer) -> float | None:
+        """The score, or None where the metric does not apply to this example. Never called on a failed answer."""
+        ...
+
+
+def names(kind: Kind) -> list[str]:
+    """Names of all installed plugins of a kind, sorted."""
+    return sorted({point.name for point in importlib.metadata.entry_points(group=f"twofold.{kind}")})
+
+
+def find(kind: Kind, name: str) -> Any:
+    """The plugin class of that name.
+
+    Raises:
+        UnknownName: with the nearest names.
+        MissingExtra: when importing it needs an optional dependency that is not installed.
+    """
+    for point in importlib.metadata.entry_points(group=f"twofold.{kind}", name=name):
+        try:
+            return point.load()
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                f"the {kind[:-1]} {name!r} needs the package {error.name!r}, which is not installed",
+                cure=f"pip install 'twofold[{_extra_of(error.name or '')}]'",
+            ) from error
+    known = names(kind)
+    near = get_close_matches(name, known, 1)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    raise UnknownName(f"there is no {kind[:-1]} named {name!r}", cure=f"{hint}Installed: {', '.join(known) or 'none'}.")
+
+
+def options(kind: Kind, name: str, values: Json, *, where: str = "") -> Options:
+    """Validate option values against the plugin's own `Options`.
+
+    Raises:
+        ConfigError: naming the key, and the nearest known key for an unknown one.
+    """
+    cls = find(kind, name)
+    try:
+        made: Options = cls.Options.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(explain(error, cls.Options, where or f"{kind[:-1]} {name!r}")) from error
+    return made
+
+
+def make(kind: Kind, name: str, values: Json, **collaborators: Any) -> Any:
+    """Find, validate and construct a plugin."""
+    return find(kind, name)(options(kind, name, values), **collaborators)
+
+
+def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+    """A pydantic error as one plain sentence per fault, with the nearest key for unknown ones."""
+    faults = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"])
+        if fault["type"] == "extra_forbidden":
+            known = _fields_at(model, fault["loc"][:-1])
+            near = get_close_matches(str(fault["loc"][-1]), known, 1, 0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            faults.append(f"{where}: unknown key {key!r}{hint}")
+        else:
+            faults.append(f"{where}: {key}: {fault['msg'][:1].lower()}{fault['msg'][1:]} (got {fault['input']!r})")
+    return "; ".join(faults)
+
+
+def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
+    here: Any = model
+    for part in path:
+        inner = here.model_fields.get(part)
+        if inner is None:
+            return []
+        here = inner.annotation
+    return list(here.model_fields) if hasattr(here, "model_fields") else []
+
+
+_EXTRA_OF = {
+    "openvino": "local",
+    "openvino_genai": "local",
+    "lancedb": "local",
+    "tokenizers": "local",
+    "gguf": "local",
+    "pyarrow": "local",
+    "torch": "train",
+    "transformers": "train",
+    "peft": "train",
+    "safetensors": "train",
+}
+
+
+def _extra_of(package: str) -> str:
+    return _EXTRA_OF.get(package.split(".")[0], "all")
+
+
+def cache_root() -> Path:
+    """Directory for downloaded and converted models: ``$TWOFOLD_CACHE``, or the platform's user cache."""
+    given = os.environ.get("TWOFOLD_CACHE")
+    if given:
+        return Path(given).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "twofold"

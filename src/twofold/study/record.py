@@ -1,0 +1,238 @@
+"""The shape of the record: what `study.json` and `answers.jsonl.gz` hold.
+
+The record is the product: the report, `twofold show`, the server and the watch read it and nothing else. It is written
+once. Fields are added, never renamed; `format` rises when a reader of the old shape would be wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+from twofold.types import Json
+
+FORMAT = 1
+
+
+class EstimateRecord(TypedDict):
+    """A `types.Estimate`."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    failed: int
+
+
+class EffectRecord(TypedDict):
+    """A `types.Effect`."""
+
+    name: str
+    estimate: EstimateRecord
+    p: float | None
+    test: str
+
+
+class VerdictRecord(TypedDict):
+    """A `types.Verdict`; `flips` are ``{condition, outcome, arm}``."""
+
+    outcome: str
+    arm: str
+    sentence: str
+    because: list[str]
+    provisional: list[str]
+    more_examples: int | None
+    flips: list[Json]
+    looks: int
+
+
+class LatencyRecord(TypedDict):
+    """Seconds for one question at a time (batch 1), measured apart from the batched run."""
+
+    p50: float
+    p95: float
+    n: int
+
+
+class FailureRecord(TypedDict):
+    """Failed answers of one kind."""
+
+    code: str
+    message: str
+    count: int
+
+
+class TrainingRecord(TypedDict):
+    """How the arm's adapter was made."""
+
+    key: str
+    rows: int
+    epochs: float
+    steps: int
+    best_step: int
+    seconds: float
+    tokens: int
+    tokens_per_second: float
+    peak_mib: float
+    stopped: str
+    """Why it ended: ``epochs``, ``patience`` or ``minutes``."""
+    loss: list[tuple[int, float]]
+    """(step, mean training loss since the previous point)."""
+    dev: list[tuple[int, float]]
+    """(step, dev score in the study's metric)."""
+    cached: bool
+
+
+class ArmRecord(TypedDict):
+    """One measured arm."""
+
+    key: str
+    """System key: same key, same answers."""
+    description: Json
+    """Model, runtime, dtype, adapter, retriever, k, shots, template."""
+    metrics: dict[str, EstimateRecord]
+    latency: LatencyRecord | None
+    prompt_tokens: float
+    """Mean per question."""
+    completion_tokens: float
+    tokens_per_second: float
+    """Prompt and completion tokens of the batched run per second of generation."""
+    seconds: float
+    """Answering all test questions, batched (as measured when they were made, also when cached)."""
+    peak_mib: float
+    failures: list[FailureRecord]
+    training: TrainingRecord | None
+    acceptable: bool
+    objections: list[str]
+    """Constraints it does not meet."""
+    diagnostic: bool
+    """Shown for explanation, never chosen."""
+
+
+class BillItem(TypedDict):
+    """One step of the plan, or of the work done."""
+
+    step: str
+    items: int
+    cached: int
+    seconds: float
+    """Estimated (plan) or spent (record)."""
+    detail: str
+
+
+class PolicyRecord(TypedDict):
+    """How examples were split: the claim about the future under which the verdict holds."""
+
+    split_by: str
+    sentence: str
+    seed: int
+    train: int
+    dev: int
+    test: int
+    reserve: int
+    groups: int
+    """Independent groups in the test split."""
+    final: bool
+    """True when the reserve split was opened (`--final`)."""
+
+
+class StudyRecord(TypedDict):
+    """`study.json`."""
+
+    format: int
+    study: str
+    """Directory name, for example ``0001-agxqa``."""
+    project: str
+    about: str
+    created: str
+    """ISO time, UTC."""
+    twofold: str
+    """Version of Twofold."""
+    policy: PolicyRecord
+    metric: str
+    level: float
+    margin: float
+    verdict: VerdictRecord
+    effects: list[EffectRecord]
+    """``retrieval``, ``tuning``, ``interaction`` (only when all four cells were measured)."""
+    comparisons: list[EffectRecord]
+    """``A - B`` for every pair of arms, simpler arm as B."""
+    arms: dict[str, ArmRecord]
+    retrieval: Json
+    """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``; empty
+    without retrieval."""
+    diagnosis: list[Json]
+    """``{"arm", "cause", "count", "share", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    self_test: list[Json]
+    """``{"metric", "gold", "shuffled", "n"}`` of the scorer self-test."""
+    leaks: Json
+    """``{"exact", "near", "span", "dropped"}`` counts."""
+    warnings: list[str]
+    bill: list[BillItem]
+    seconds: float
+    peak_mib: float
+    environment: Json
+    """Python, platform, cores, memory, package versions."""
+    config: Json
+    """The whole configuration in force."""
+
+
+class HitRow(TypedDict):
+    """A passage in the prompt."""
+
+    number: int
+    document: str
+    title: str
+    start: int
+    end: int
+    text: str
+    gold: bool
+    """Does it come from a document that holds the answer?"""
+
+
+class CitationRow(TypedDict):
+    """A citation; `quote` is a character range of the document, or None."""
+
+    number: int
+    document: str
+    start: int
+    end: int
+    quote: tuple[int, int] | None
+
+
+class ArmAnswer(TypedDict):
+    """One arm's answer to one example."""
+
+    text: str
+    raw: str
+    abstained: bool
+    scores: dict[str, float | None]
+    citations: list[CitationRow]
+    hits: list[HitRow]
+    failure: Json | None
+    """``{"code", "message"}``."""
+    cause: str
+    """Diagnosis of a wrong answer, empty when right."""
+
+
+class AnswerRow(TypedDict):
+    """One line of `answers.jsonl.gz`."""
+
+    id: str
+    group: str
+    question: str
+    messages: list[Json]
+    references: list[str]
+    sources: list[str]
+    answerable: bool
+    arms: dict[str, ArmAnswer]
+
+
+def estimate_text(value: EstimateRecord | Any, digits: int = 3) -> str:
+    """``.412 [.351, .470]``: the only way an estimate is printed."""
+    mean, low, high = (_short(value[key], digits) for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def _short(number: float, digits: int) -> str:
+    text = f"{number:.{digits}f}"
+    return text.replace("0.", ".", 1) if abs(number) < 1 else text

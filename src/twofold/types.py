@@ -1,0 +1,393 @@
+"""The frozen records that every part of Twofold speaks.
+
+Keyword-only, slotted, immutable. Everything that crosses a protocol is one of these; pydantic stays at the borders
+(configuration, plugin options, HTTP). `failure` is a record of its own: an error is never a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["system", "user", "assistant"]
+SplitName = Literal["train", "dev", "test", "reserve"]
+Origin = Literal["human", "log", "synthetic"]
+Outcome = Literal["choose", "undecided", "none acceptable"]
+
+
+# ---------------------------------------------------------------- documents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One source text, as read."""
+
+    id: str
+    """Stable identity within the corpus; unique."""
+    text: str
+    """The whole text; all offsets refer to it."""
+    title: str = ""
+    """Shown with citations; may be empty."""
+    source: str = ""
+    """Where it came from (path, URL)."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Further fields of the source record, as strings."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """A range of characters in one document."""
+
+    document: str
+    """Document id."""
+    start: int
+    """First character, 0-based."""
+    end: int
+    """One past the last character."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A passage that is indexed and shown. ``text == document.text[span.start:span.end]``, always."""
+
+    id: str
+    """Digest of document id, span and text."""
+    span: Span
+    """Where it stands."""
+    text: str
+    """Exactly the document's characters at `span`."""
+    title: str = ""
+    """The document's title."""
+    headings: tuple[str, ...] = ()
+    """Heading path above the passage, outermost first."""
+    ordinal: int = 0
+    """Position among the document's chunks, from 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk found for a query."""
+
+    chunk: Chunk
+    """What was found."""
+    score: float
+    """Higher is better; comparable within one query only."""
+    rank: int
+    """From 1."""
+    legs: Mapping[str, int] = field(default_factory=dict)
+    """Rank in each index leg that found it, for example ``{"dense": 2, "lexical": 1}``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexState:
+    """What an index holds at one moment; a study pins it."""
+
+    version: int
+    """The index's own version number (rises with every change)."""
+    chunks: int
+    """Number of chunks."""
+    documents: int
+    """Number of documents."""
+    content: str
+    """Digest of all chunk ids, independent of the order of edits: same content, same digest."""
+    fingerprint: str
+    """Fingerprint of the embedder that made the vectors."""
+
+
+# ---------------------------------------------------------------- examples
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    """Who speaks."""
+    content: str
+    """What is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A question (or input) with the behaviour wanted."""
+
+    id: str
+    """Unique in the project."""
+    messages: tuple[Message, ...]
+    """The conversation; the last message is the user's and is to be answered."""
+    references: tuple[str, ...]
+    """Right answers, any of them; empty only where `answerable` is false."""
+    sources: tuple[str, ...] = ()
+    """Ids of documents that hold the answer; empty when unknown or not applicable."""
+    spans: tuple[Span, ...] = ()
+    """Where exactly the answer stands, if known."""
+    answerable: bool = True
+    """False: the right behaviour is to say that the documents do not tell."""
+    choices: tuple[str, ...] = ()
+    """Allowed answers of a closed question."""
+    group: str = ""
+    """Unit of splitting and resampling (a document, a conversation); the example's own id when alone."""
+    origin: Origin = "human"
+    """Who wrote it."""
+    at: str = ""
+    """ISO date, for splits by time; may be empty."""
+    split: SplitName | None = None
+    """Split wished by the data's author, if any."""
+    file: str = ""
+    """File it was read from."""
+    line: int = 0
+    """1-based line in `file`."""
+
+    @property
+    def question(self) -> str:
+        """The last user message: what is retrieved for and shown in reports."""
+        return self.messages[-1].content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One finding of `twofold check`."""
+
+    severity: Literal["error", "warning"]
+    """An error stops a study; a warning is printed."""
+    code: str
+    """Stable code, for example ``data.bad-record``."""
+    message: str
+    """What is wrong."""
+    cure: str
+    """What to do."""
+    file: str = ""
+    """File at fault."""
+    line: int = 0
+    """1-based line, 0 when it is about the whole file."""
+
+
+# ---------------------------------------------------------------- answering
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a generator gets: rendered messages and limits."""
+
+    messages: tuple[Message, ...]
+    """System, earlier turns, final user message (passages already inside)."""
+    max_tokens: int = 64
+    """Upper limit of the completion."""
+    stop: tuple[str, ...] = ()
+    """Strings that end the completion (not returned)."""
+    schema: str = ""
+    """JSON schema (as JSON text) the completion must satisfy; empty: free text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens spent on one answer."""
+
+    prompt_tokens: int = 0
+    """Tokens read."""
+    completion_tokens: int = 0
+    """Tokens written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Seconds spent on one answer. In a batched run these are shares of the batch; latency is measured apart."""
+
+    retrieval: float = 0.0
+    """Searching."""
+    generation: float = 0.0
+    """Generating."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Something that went wrong with one item: counted, shown, never averaged."""
+
+    code: str
+    """Stable code, for example ``generation.timeout``."""
+    message: str
+    """What happened."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a generator returns for one prompt."""
+
+    text: str
+    """Decoded completion without special tokens."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens."""
+    seconds: float = 0.0
+    """Wall time (share of the batch when batched)."""
+    finish: Literal["stop", "length"] = "stop"
+    """Why it ended."""
+    failure: Failure | None = None
+    """Set when there is no usable text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Citation:
+    """A claim's evidence: a passage, and the quoted place in it when the answer stands there word for word."""
+
+    number: int
+    """The number shown in the prompt and in the answer, from 1."""
+    span: Span
+    """The passage cited."""
+    quote: Span | None = None
+    """The answer's own words within the passage, when found."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answer of one system to one example or question."""
+
+    text: str
+    """What is shown and scored: citation markers removed."""
+    raw: str = ""
+    """The completion as generated."""
+    citations: tuple[Citation, ...] = ()
+    """Evidence; only passages that were in the prompt."""
+    hits: tuple[Hit, ...] = ()
+    """Passages in the prompt, in the order shown."""
+    abstained: bool = False
+    """True when the system said that the documents do not tell."""
+    invalid_citations: int = 0
+    """Markers that named no passage of the prompt."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens."""
+    timing: Timing = field(default_factory=Timing)
+    """Seconds."""
+    failure: Failure | None = None
+    """Set when there is no answer; then nothing else is meaningful."""
+
+
+# ---------------------------------------------------------------- tuning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One training row: a prompt exactly as a live request renders it, and the completion wanted."""
+
+    messages: tuple[Message, ...]
+    """Rendered prompt messages."""
+    completion: str
+    """Text to learn (the end-of-turn token is added by the trainer)."""
+    example: str = ""
+    """Id of the example it was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DevItem:
+    """One dev-set item for scoring checkpoints by the task metric: a prompt and the example to score against."""
+
+    prompt: Prompt
+    """Rendered exactly as in the study."""
+    example: Example
+    """What the answer is scored against."""
+    hits: tuple[Hit, ...] = ()
+    """Passages inside the prompt (for reading citations back)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapter:
+    """A finished training artifact in the store."""
+
+    key: str
+    """Artifact key (digest of everything that made it)."""
+    path: str
+    """Directory with `adapter_config.json`, `adapter_model.safetensors`, `training.json`."""
+    template: str
+    """Digest of the prompt template it was trained with."""
+
+
+# ---------------------------------------------------------------- arms and results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arm:
+    """A cell of the 2×2 table (or a further arm): one value with two optional parts."""
+
+    name: str
+    """For example ``ft+rag``."""
+    retrieval: bool = False
+    """Are passages retrieved and shown?"""
+    tuning: Literal["", "closed-book", "open-book"] = ""
+    """Which adapter, if any."""
+    shots: int = 0
+    """Few-shot examples from train put into the prompt."""
+    oracle: bool = False
+    """Diagnostic: the gold documents are shown instead of retrieved ones."""
+
+    @property
+    def complexity(self) -> int:
+        """Order of simplicity for ties: base 0, prompt 1, rag 2, ft 3, ft+rag 5."""
+        return (1 if self.shots else 0) + (2 if self.retrieval else 0) + (3 if self.tuning else 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A mean with its interval. No bare mean is printable anywhere."""
+
+    mean: float
+    """Point estimate."""
+    low: float
+    """Lower end of the interval (95 % unless stated)."""
+    high: float
+    """Upper end."""
+    n: int
+    """Number of scored items."""
+    failed: int = 0
+    """Items that failed and are in no mean."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """A paired difference, with an interval that is simultaneous over its family."""
+
+    name: str
+    """``retrieval``, ``tuning``, ``interaction``, or ``A - B`` for two arms."""
+    estimate: Estimate
+    """Difference in the study's metric."""
+    p: float | None = None
+    """p-value of the exact paired test beside it (McNemar or sign-flip permutation)."""
+    test: str = ""
+    """Name of that test."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flip:
+    """What would change the verdict, computed from the study's own numbers."""
+
+    condition: str
+    """Plain words, for example ``if p95 latency must be under 0.40 s``."""
+    outcome: Outcome
+    """What the verdict would be then."""
+    arm: str = ""
+    """The arm chosen then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The study's answer."""
+
+    outcome: Outcome
+    """``undecided`` is a proper answer."""
+    arm: str = ""
+    """The arm chosen; empty unless `outcome` is ``choose``."""
+    sentence: str = ""
+    """One sentence for the manager, numbers inside."""
+    because: tuple[str, ...] = ()
+    """Reasons, built from the numbers."""
+    provisional: tuple[str, ...] = ()
+    """Every reason for doubt; empty when there is none."""
+    more_examples: int | None = None
+    """When undecided: further test examples expected to settle it; None when it cannot be told."""
+    flips: tuple[Flip, ...] = ()
+    """What would change the answer."""
+    looks: int = 1
+    """How many studies have looked at this test split, this one included."""
+
+
+Json = dict[str, Any]
+"""A JSON object at a border."""
