@@ -14,6 +14,7 @@ from twofold.prompts import Template
 from twofold.types import Arm, Json
 
 FILE = "twofold.toml"
+_DEFAULT = Template()
 
 
 class Section(BaseModel):
@@ -127,11 +128,11 @@ class ProjectSection(Section):
 class PromptSection(Section):
     """Wording; see `prompts.Template`."""
 
-    closed: str = Template.__dataclass_fields__["closed"].default
-    open: str = Template.__dataclass_fields__["open"].default
-    passage: str = Template.__dataclass_fields__["passage"].default
-    question: str = Template.__dataclass_fields__["question"].default
-    abstention: str = Template.__dataclass_fields__["abstention"].default
+    closed: str = _DEFAULT.closed
+    open: str = _DEFAULT.open
+    passage: str = _DEFAULT.passage
+    question: str = _DEFAULT.question
+    abstention: str = _DEFAULT.abstention
     cite: Literal["first", "last", "none"] = "first"
 
 

@@ -20,7 +20,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from twofold.errors import ConfigError, MissingExtra, UnknownName
 from twofold.types import (
-    Adapter,
     Answer,
     Chunk,
     Completion,
@@ -328,7 +327,7 @@ _EXTRA_OF = {
 
 
 def _extra_of(package: str) -> str:
-    return _EXTRA_OF.get(package.split(".")[0], "all")
+    return _EXTRA_OF.get(package.split(".", maxsplit=1)[0], "all")
 
 
 def cache_root() -> Path:

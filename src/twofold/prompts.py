@@ -14,11 +14,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from twofold.errors import ConfigError
 from twofold.identity import digest
 from twofold.types import Answer, Citation, Completion, Example, Hit, Message, Pair, Prompt, Span
+
+if TYPE_CHECKING:
+    import jinja2
 
 RENDERER_VERSION = 1
 """Raised when the same template would render to other text."""
@@ -181,7 +184,7 @@ def chat_text(chat_template: str, messages: Sequence[Message], specials: Mapping
 
 
 @lru_cache(maxsize=8)
-def _compiled(chat_template: str):  # type: ignore[no-untyped-def]
+def _compiled(chat_template: str) -> jinja2.Template:
     import jinja2
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 

@@ -1,0 +1,1 @@
+"""The project's derived data: catalogue, artifacts, models, lock."""

@@ -1,0 +1,1 @@
+"""Plan, run, diagnose, decide, record, report."""
