@@ -1,0 +1,147 @@
+"""The one answering path: study, command line and server all come through `System.answer`.
+
+    retriever.retrieve → prompts.render → generator.generate → prompts.read
+
+A `System` is an arm made ready: every part chosen, every weight in place. Its `key` names all of it, so that what was
+measured is what is served. The parts are known here only as protocols.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from twofold import prompts
+from twofold.plugins import Generator, Progress, Retriever
+from twofold.prompts import Template
+from twofold.types import Answer, Arm, Chunk, Example, Hit, Json, Message, Prompt, Timing
+
+
+def question(text: str) -> Example:
+    """A live question as an example without a reference."""
+    return Example(id="live", messages=(Message(role="user", content=text),), references=(), group="live")
+
+
+def query(example: Example) -> str:
+    """What is searched for: the last user message, with the user's message before it when there is one.
+
+    A follow-up ("and at night?") means little alone. Rewriting by a model is a retriever's stage, not done here.
+    """
+    asked = [m.content for m in example.messages if m.role == "user"]
+    return "\n".join(asked[-2:])
+
+
+def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Chunks of the example's sources, those that hold the answer first.
+
+    Best evidence first: chunks that overlap a marked span, then chunks that contain a reference word for word, then
+    the documents' other chunks in order.
+    """
+
+    def grade(chunk: Chunk) -> int:
+        here = chunk.span
+        if any(s.document == here.document and s.start < here.end and here.start < s.end for s in example.spans):
+            return 0
+        text = chunk.text.casefold()
+        return 1 if any(r.casefold() in text for r in example.references if r) else 2
+
+    own = [chunk for chunk in chunks if chunk.span.document in example.sources]
+    return sorted(own, key=lambda chunk: (grade(chunk), example.sources.index(chunk.span.document), chunk.ordinal))
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """An arm made ready to answer."""
+
+    arm: Arm
+    """What it is."""
+    key: str
+    """Digest of everything that can change an answer."""
+    description: Json
+    """What is inside `key`, readable."""
+    generator: Generator
+    """Writes."""
+    template: Template
+    """Wording."""
+    max_tokens: int
+    """Upper limit of a completion."""
+    retriever: Retriever | None = None
+    """Finds; None without retrieval."""
+    k: int = 3
+    """Passages shown."""
+    gold: Callable[[Sequence[Example]], list[list[Chunk]]] | None = None
+    """Gold passages, for the oracle arm only."""
+    shots: tuple[Example, ...] = ()
+    """Few-shot examples."""
+
+    def answer(self, examples: Sequence[Example], *, progress: Progress | None = None) -> list[Answer]:
+        """Answer a batch, in order. A failed item carries a `Failure`; only a dead engine raises.
+
+        Raises:
+            GenerationError: when the generator as a whole cannot work.
+        """
+        if not examples:
+            return []
+        started = time.perf_counter()
+        hits = self.hits(examples)
+        retrieval = (time.perf_counter() - started) / len(examples)
+        wanted = [self.prompt(example, found) for example, found in zip(examples, hits, strict=True)]
+        completions = self.generator.generate(wanted, progress=progress)
+        return [
+            replace(
+                prompts.read(completion, template=self.template, hits=found),
+                timing=Timing(retrieval=retrieval if found is not None else 0.0, generation=completion.seconds),
+            )
+            for completion, found in zip(completions, hits, strict=True)
+        ]
+
+    def stream(self, example: Example) -> Iterator[str | Answer]:
+        """Pieces of the completion as they come, and at the end the `Answer` read from them."""
+        started = time.perf_counter()
+        hits = self.hits([example])[0]
+        searched = time.perf_counter()
+        pieces = []
+        for piece in self.generator.stream(self.prompt(example, hits)):
+            pieces.append(piece)
+            yield piece
+        from twofold.types import Completion
+
+        answer = prompts.read(Completion(text="".join(pieces)), template=self.template, hits=hits)
+        timing = Timing(retrieval=searched - started, generation=time.perf_counter() - searched)
+        yield replace(answer, timing=timing)
+
+    def hits(self, examples: Sequence[Example]) -> list[list[Hit] | None]:
+        """Passages to show for each example; None for an arm without retrieval."""
+        if self.gold is not None:
+            given = self.gold(examples)
+            found = self._retrieve([e for e, chunks in zip(examples, given, strict=True) if not chunks])
+            return [as_hits(chunks[: self.k]) if chunks else found.pop(0) for chunks in given]
+        if self.retriever is None:
+            return [None] * len(examples)
+        return list(self._retrieve(examples))
+
+    def prompt(self, example: Example, hits: Sequence[Hit] | None) -> Prompt:
+        """The prompt for one example; training rows and dev items are made by this same method's renderer."""
+        return prompts.render(
+            example.messages,
+            template=self.template,
+            hits=hits,
+            shots=self.shots,
+            choices=example.choices,
+            max_tokens=self.max_tokens,
+        )
+
+    def close(self) -> None:
+        """Give the generator's memory back."""
+        self.generator.close()
+
+    def _retrieve(self, examples: Sequence[Example]) -> list[list[Hit] | None]:
+        if not examples or self.retriever is None:
+            return []
+        return list(self.retriever.retrieve([query(example) for example in examples], self.k))
+
+
+def as_hits(chunks: Sequence[Chunk]) -> list[Hit]:
+    """Chunks in a chosen order as hits, ranks from 1."""
+    return [Hit(chunk=chunk, score=1.0 / rank, rank=rank) for rank, chunk in enumerate(chunks, 1)]

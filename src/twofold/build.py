@@ -1,0 +1,384 @@
+"""Arm + corpus + examples → `System`, reusing everything that exists.
+
+Every derived thing has a key made of what made it: work out the key, ask the store, make what is missing. Nothing here
+imports a workshop; parts are made by name through `plugins`.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from twofold import plugins, prompts
+from twofold.answering import System, as_hits, gold_chunks, query
+from twofold.config import Config, Part
+from twofold.dataset import Splits, example_digest
+from twofold.errors import TemplateMismatch, TooFewExamples
+from twofold.identity import digest
+from twofold.plugins import Chunker, Embedder, Generator, Index, Progress, Retriever, Trainer, TrainerJob
+from twofold.store.artifacts import Artifacts
+from twofold.store.catalogue import Catalogue
+from twofold.types import Adapter, Arm, Chunk, DevItem, Document, Example, Hit, Json, Pair
+
+SYNC_CHUNKS = 2000
+"""Chunks embedded and committed at a time."""
+_VERSION = 1
+"""Raised when rows, embedded texts or systems are made differently from the same parts."""
+
+
+def quiet(_stage: str, _done: int, _total: int) -> None:
+    """A `Progress` that shows nothing."""
+
+
+def embedded_text(chunk: Chunk) -> str:
+    """What is embedded for a chunk: title and heading path before its text."""
+    return "\n".join(part for part in (chunk.title, " > ".join(chunk.headings), chunk.text) if part)
+
+
+class Builder:
+    """Makes the parts of one project; opens each once.
+
+    Args:
+        directory: The project's derived data (``.twofold``).
+        config: The configuration in force.
+        catalogue: The open catalogue.
+    """
+
+    def __init__(self, directory: Path, config: Config, *, catalogue: Catalogue) -> None:
+        self.directory = directory
+        self.config = config
+        self.catalogue = catalogue
+        self.artifacts = Artifacts(directory / "artifacts")
+
+    # ------------------------------------------------------------ parts
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """The configured embedder."""
+        part = self.config.retrieval.embedder
+        made: Embedder = plugins.make("embedders", part.name, part.options)
+        return made
+
+    @cached_property
+    def chunker(self) -> Chunker:
+        """The configured chunker, counting the embedder's tokens."""
+        part = self.config.documents.chunker
+        made: Chunker = plugins.make("chunkers", part.name, part.options, offsets=self.embedder.offsets)
+        return made
+
+    @cached_property
+    def index(self) -> Index:
+        """The living index.
+
+        Raises:
+            IndexMismatch: it was made by another embedder.
+        """
+        part = self.config.retrieval.index
+        made: Index = plugins.make(
+            "indexes",
+            part.name,
+            part.options,
+            directory=self.directory / "index",
+            fingerprint=self.embedder.fingerprint,
+            dimension=self.embedder.dimension,
+        )
+        return made
+
+    @cached_property
+    def retriever(self) -> Retriever:
+        """The configured retriever over the living index."""
+        part = self.config.retrieval.retriever
+        made: Retriever = plugins.make("retrievers", part.name, part.options, embedder=self.embedder, index=self.index)
+        return made
+
+    def generator(self, adapter: Adapter | None = None) -> Generator:
+        """The configured generator, with an adapter or without; the caller closes it."""
+        part = self.config.generation.generator
+        made: Generator = plugins.make("generators", part.name, part.options, adapter=adapter)
+        return made
+
+    # ------------------------------------------------------------ corpus
+
+    def sync(self, documents: Sequence[Document], *, rebuild: bool = False, progress: Progress = quiet) -> Json:
+        """Bring the index to exactly these documents; only changed ones are cut and embedded again.
+
+        A kill at any moment loses at most the batch in hand: a document is recorded after its chunks are in the index,
+        and putting them there again replaces them.
+        """
+        started = time.perf_counter()
+        if rebuild:
+            self.__dict__.pop("index", None)
+            self.__dict__.pop("retriever", None)
+            self.catalogue.delete_documents(list(self.catalogue.document_digests()))
+            shutil.rmtree(self.directory / "index", ignore_errors=True)
+        recipe = [self._spec("chunkers", self.config.documents.chunker), self.embedder.fingerprint, _VERSION]
+        wanted = {d.id: digest("document", {"document": d, "recipe": recipe}) for d in documents}
+        known, held = self.catalogue.document_digests(), self.index.documents()
+        stale = [d for d in documents if known.get(d.id) != wanted[d.id] or d.id not in held]
+        gone = [name for name in {**known, **held} if name not in wanted]
+        if gone:
+            self.index.delete(gone)
+            self.catalogue.delete_documents(gone)
+        made = 0
+        for batch, done in self._cut(stale):
+            chunks = [chunk for _, own in batch for chunk in own]
+            vectors = self.embedder.embed([embedded_text(chunk) for chunk in chunks])
+            self.index.upsert(chunks, vectors)
+            self.catalogue.put_documents([(document, wanted[document.id]) for document, _ in batch])
+            made += len(chunks)
+            progress("embed", done, len(stale))
+        return {
+            "added": sum(1 for d in stale if d.id not in known),
+            "changed": sum(1 for d in stale if d.id in known),
+            "deleted": len(gone),
+            "unchanged": len(documents) - len(stale),
+            "chunks": made,
+            "seconds": time.perf_counter() - started,
+            "index": _state(self.index),
+        }
+
+    def _cut(self, documents: Sequence[Document]) -> Any:
+        batch: list[tuple[Document, list[Chunk]]] = []
+        size = 0
+        for done, document in enumerate(documents, 1):
+            chunks = self.chunker.split(document)
+            batch.append((document, chunks))
+            size += len(chunks)
+            if size >= SYNC_CHUNKS or done == len(documents):
+                yield batch, done
+                batch, size = [], 0
+
+    def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:
+        """Gold passages of each example, best evidence first; empty where the sources are unknown."""
+        wanted = list(dict.fromkeys(source for example in examples for source in example.sources))
+        by_document: dict[str, list[Chunk]] = {}
+        for chunk in self.index.chunks_of(wanted) if wanted else []:
+            by_document.setdefault(chunk.span.document, []).append(chunk)
+        return [
+            gold_chunks(example, [c for source in example.sources for c in by_document.get(source, ())])
+            for example in examples
+        ]
+
+    # ------------------------------------------------------------ tuning
+
+    def training_job(self, arm: Arm, splits: Splits) -> TrainerJob:
+        """Rows and dev items of an arm, rendered exactly as its live requests are.
+
+        Open-book rows follow RAFT (Zhang et al. 2024): the arm's own retriever's hits, shuffled, the gold passage put
+        in where the retriever missed it, and for a share of rows taken out and answered by the abstention text; the
+        passage used is cited. Each variant has its own order and its own share without gold.
+
+        Raises:
+            TooFewExamples: the train or dev split is empty.
+        """
+        for name, part in (("train", splits.train), ("dev", splits.dev)):
+            if not part:
+                raise TooFewExamples(f"tuning needs examples in the {name} split, and it is empty")
+        trainer, open_book = self.config.tuning.trainer, arm.tuning == "open-book"
+        trainer_options = plugins.options("trainers", trainer.name, trainer.options)
+        rows = self._open_rows(splits.train) if open_book else (self._closed_rows(splits.train),)
+        reader = self._system(arm, generator=None, shots=())
+        hits = reader.hits(splits.dev)
+        dev = tuple(
+            DevItem(prompt=reader.prompt(example, found), example=example, hits=tuple(found or ()))
+            for example, found in zip(splits.dev, hits, strict=True)
+        )
+        return TrainerJob(
+            rows=rows,
+            dev=dev,
+            metric=self.config.study.metric,
+            model=str(getattr(trainer_options, "model", "")) or self._model(),
+            template=self.config.template.digest,
+            seed=self.config.tuning.seed,
+        )
+
+    def adapter_key(self, job: TrainerJob) -> str:
+        """Name of the adapter this job makes."""
+        part = self.config.tuning.trainer
+        return digest("adapter", {"job": job, "trainer": self._spec("trainers", part), "model": self._weights(job)})
+
+    def adapter(self, arm: Arm, splits: Splits, *, progress: Progress = quiet) -> tuple[Adapter, Json]:
+        """The arm's adapter, trained now unless the store has it; and its training report (with ``cached``)."""
+        job = self.training_job(arm, splits)
+        key = self.adapter_key(job)
+        cached = self.artifacts.find(key) is not None
+        if not cached:
+            part = self.config.tuning.trainer
+            trainer: Trainer = plugins.make("trainers", part.name, part.options)
+            report = trainer.train(job, self.artifacts.working(key), progress=progress)
+            manifest = {
+                "kind": "adapter",
+                "arm": arm.name,
+                "tuning": arm.tuning,
+                "template": job.template,
+                "model": job.model,
+                "trainer": self._spec("trainers", part),
+                "rows": len(job.rows[0]),
+                "report": report,
+            }
+            self.artifacts.finish(key, manifest)
+        adapter = self.load_adapter(key)
+        return adapter, {**self.artifacts.manifest(key)["report"], "key": key, "cached": cached}
+
+    def load_adapter(self, key: str) -> Adapter:
+        """A finished adapter.
+
+        Raises:
+            TemplateMismatch: it was trained with another prompt template than the one in force.
+        """
+        path, manifest = self.artifacts.find(key), self.artifacts.manifest(key)
+        if manifest["template"] != self.config.template.digest:
+            raise TemplateMismatch(
+                f"the adapter {key} was trained with prompt template {manifest['template']}, "
+                f"but [prompt] now makes {self.config.template.digest}"
+            )
+        return Adapter(key=key, path=str(path), template=manifest["template"])
+
+    def _closed_rows(self, train: Sequence[Example]) -> tuple[Pair, ...]:
+        template = self.config.template
+        return tuple(
+            prompts.pair(
+                prompts.render(example.messages, template=template, choices=example.choices),
+                example.references[0] if example.references else template.abstention,
+                example,
+            )
+            for example in train
+        )
+
+    def _open_rows(self, train: Sequence[Example]) -> tuple[tuple[Pair, ...], ...]:
+        tuning, template, k = self.config.tuning, self.config.template, self.config.retrieval.k
+        found = self.retriever.retrieve([query(example) for example in train], k + 3)
+        golds = self.gold(train)
+        variants = []
+        for variant in range(tuning.variants):
+            chance = random.Random(f"{tuning.seed}/{variant}")
+            rows = []
+            for example, hits, gold in zip(train, found, golds, strict=True):
+                shown, number = _raft(example, hits, gold, k=k, without=tuning.unanswerable, chance=chance)
+                answerable = number is not None or (example.answerable and not example.sources)
+                text = example.references[0] if answerable and example.references else template.abstention
+                prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
+                wanted = prompts.completion_text(text, template=template, number=number)
+                rows.append(prompts.pair(prompt, wanted, example))
+            variants.append(tuple(rows))
+        return tuple(variants)
+
+    # ------------------------------------------------------------ systems
+
+    def system(self, arm: Arm, splits: Splits, *, progress: Progress = quiet) -> tuple[System, Json | None]:
+        """An arm made ready, training its adapter if need be; and the training report."""
+        adapter, report = self.adapter(arm, splits, progress=progress) if arm.tuning else (None, None)
+        return self._system(arm, generator=self.generator(adapter), shots=self.shots(arm, splits)), report
+
+    def known_system_key(self, arm: Arm, splits: Splits) -> str | None:
+        """The key the arm's system has or will have, without training; None if its adapter is not made yet."""
+        adapter = None
+        if arm.tuning:
+            key = self.adapter_key(self.training_job(arm, splits))
+            if self.artifacts.find(key) is None:
+                return None
+            adapter = self.load_adapter(key)
+        generator = self.generator(adapter)
+        try:
+            return self._system(arm, generator=generator, shots=self.shots(arm, splits)).key
+        finally:
+            generator.close()
+
+    def shots(self, arm: Arm, splits: Splits) -> tuple[Example, ...]:
+        """Few-shot examples: short ones from train, drawn by seed, no two from one group while groups last."""
+        if not arm.shots:
+            return ()
+        pool = sorted(splits.train, key=lambda e: (len(e.question), e.id))[: max(arm.shots, len(splits.train) // 2)]
+        random.Random(self.config.study.seed).shuffle(pool)
+        pool.sort(key=lambda e: sum(1 for other in pool[: pool.index(e)] if other.group == e.group))
+        return tuple(pool[: arm.shots])
+
+    def _system(self, arm: Arm, *, generator: Generator | None, shots: tuple[Example, ...]) -> System:
+        retrieval = self.config.retrieval
+        parts: Json = {
+            "arm": arm.name,
+            "generator": generator.description if generator else {},
+            "template": self.config.template.digest,
+            "max_tokens": self.config.generation.max_tokens,
+            "shots": [example_digest(shot) for shot in shots],
+        }
+        if arm.retrieval:
+            state = self.index.state()
+            parts["retrieval"] = {
+                "retriever": self._spec("retrievers", retrieval.retriever),
+                "index": self._spec("indexes", retrieval.index),
+                "embedder": self.embedder.fingerprint,
+                "content": state.content,
+                "k": retrieval.k,
+                "oracle": arm.oracle,
+            }
+        made_of = {**parts, "generator": generator.key if generator else "", "arm": "", "version": _VERSION}
+        if arm.retrieval:
+            parts["retrieval"] = {**parts["retrieval"], "index_version": self.index.state().version}
+        return System(
+            arm=arm,
+            key=digest("system", made_of),
+            description=parts,
+            generator=generator,  # type: ignore[arg-type]
+            template=self.config.template,
+            max_tokens=self.config.generation.max_tokens,
+            retriever=self.retriever if arm.retrieval else None,
+            k=retrieval.k,
+            gold=self.gold if arm.oracle else None,
+            shots=shots,
+        )
+
+    def _spec(self, kind: plugins.Kind, part: Part) -> Json:
+        return {
+            "name": part.name,
+            "version": plugins.find(kind, part.name).version,
+            "options": plugins.options(kind, part.name, part.options).model_dump(mode="json"),
+        }
+
+    def _model(self) -> str:
+        part = self.config.generation.generator
+        return str(getattr(plugins.options("generators", part.name, part.options), "model", ""))
+
+    def _weights(self, job: TrainerJob) -> str:
+        from twofold.store import models
+
+        return models.weights_digest(models.locate(job.model)) if job.model else ""
+
+
+def _raft(
+    example: Example, hits: Sequence[Hit], gold: Sequence[Chunk], *, k: int, without: float, chance: random.Random
+) -> tuple[list[Hit], int | None]:
+    """Passages of one open-book row, shuffled, and the number of the gold one (None when it is left out).
+
+    An example whose sources are unknown keeps its hits as they are, and cites nothing.
+    """
+    if not example.answerable:
+        return list(hits[:k]), None
+    if not gold:
+        return list(hits[:k]), None
+    bad = {chunk.id for chunk in gold}
+    distractors = [hit for hit in hits if hit.chunk.id not in bad]
+    if chance.random() < without:
+        shown = distractors[:k]
+        chance.shuffle(shown)
+        return shown, None
+    best = next((hit for hit in hits[:k] if hit.chunk.id == gold[0].id), None) or as_hits(gold[:1])[0]
+    shown = [best, *[hit for hit in hits[:k] if hit.chunk.id != best.chunk.id]][:k]
+    chance.shuffle(shown)
+    return shown, shown.index(best) + 1
+
+
+def _state(index: Index) -> Json:
+    state = index.state()
+    return {
+        "version": state.version,
+        "chunks": state.chunks,
+        "documents": state.documents,
+        "content": state.content,
+        "fingerprint": state.fingerprint,
+    }

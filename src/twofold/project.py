@@ -1,0 +1,333 @@
+"""The façade: a project directory opened. What the command line, a notebook or a server calls."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from twofold import answering, config, dataset
+from twofold.advice.start import starting_config
+from twofold.build import Builder, quiet
+from twofold.config import Config
+from twofold.corpus.loading import load_documents
+from twofold.dataset import Splits
+from twofold.errors import ConfigError, DataError, StudyError, TooFewExamples, TwofoldError
+from twofold.plugins import Progress
+from twofold.store.catalogue import Catalogue
+from twofold.store.lock import ProjectLock
+from twofold.study import archive, run
+from twofold.study.record import StudyRecord
+from twofold.types import Answer, Arm, Document, Example, Json, Problem
+
+_DATA_FILES = ("documents.jsonl", "documents.jsonl.gz", "examples.jsonl", "examples.jsonl.gz")
+
+
+class Project:
+    """A directory with a `twofold.toml`.
+
+    Use as a context manager. Reading needs no lock; what writes (`sync`, `study`, `tune`, `gc`) takes the project's
+    one writer's lock for as long as it runs.
+    """
+
+    def __init__(self, directory: Path, settings: Config) -> None:
+        self.directory = directory
+        self.config = settings
+
+    # ------------------------------------------------------------ opening
+
+    @classmethod
+    def create(cls, directory: Path, source: Path, *, quick: bool = False) -> Project:
+        """Make a project from a folder of documents and examples; its files are copied into ``data/``.
+
+        Args:
+            directory: The project to make; must not hold a `twofold.toml` yet.
+            source: A folder with ``documents.jsonl[.gz]`` and ``examples.jsonl[.gz]``, or of document files.
+            quick: Settings for a first look in minutes.
+
+        Raises:
+            ConfigError: `directory` is a project already.
+            DataError: `source` has nothing usable; the message names file and line.
+        """
+        if (directory / config.FILE).exists():
+            raise ConfigError(
+                f"{directory} is a project already", cure="Choose another directory, or edit its twofold.toml."
+            )
+        if not source.is_dir():
+            raise DataError(
+                "no such folder", file=source, cure="Name a folder with documents.jsonl and examples.jsonl."
+            )
+        names = [name for name in _DATA_FILES if (source / name).is_file()]
+        kept = [
+            p for p in sorted(source.iterdir()) if p.name in names or p.name.upper().startswith(("LICENSE", "SOURCE"))
+        ]
+        if not any(name.startswith("documents") for name in names):
+            kept = sorted({*kept, *(p for p in source.iterdir() if not p.name.startswith("."))})
+        documents, examples = _preview(source, names)
+        text = starting_config(directory.resolve().name, documents, examples, quick=quick)
+        data = directory / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        for path in kept:
+            if path.is_dir():
+                shutil.copytree(path, data / path.name, dirs_exist_ok=True, symlinks=False)
+            else:
+                shutil.copyfile(path, data / path.name)
+        (directory / config.FILE).write_text(text, encoding="utf-8")
+        return cls.open(directory)
+
+    @classmethod
+    def open(cls, directory: Path, overrides: Json | None = None) -> Project:
+        """Open an existing project; `overrides` are nested values laid over its `twofold.toml`.
+
+        Raises:
+            ProjectMissing: there is no `twofold.toml`.
+            ConfigError: it is not valid.
+        """
+        return cls(directory, config.load(directory, overrides))
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the catalogue if it was opened."""
+        if "catalogue" in self.__dict__:
+            self.__dict__.pop("catalogue").close()
+
+    @property
+    def derived(self) -> Path:
+        """Directory of everything that can be made again."""
+        return self.directory / ".twofold"
+
+    @property
+    def records(self) -> Path:
+        """Directory of finished studies."""
+        return self.directory / "studies"
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """The project's catalogue."""
+        self.derived.mkdir(parents=True, exist_ok=True)
+        return Catalogue(self.derived / "catalogue.sqlite")
+
+    @cached_property
+    def builder(self) -> Builder:
+        """Maker of systems."""
+        return Builder(self.derived, self.config, catalogue=self.catalogue)
+
+    @cached_property
+    def documents(self) -> list[Document]:
+        """All documents, read strictly; empty when the project has none."""
+        if not self.config.documents.paths:
+            return []
+        section = self.config.documents
+        return load_documents(section.paths, self.directory, max_mib=section.max_mib)[0]
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """All usable examples."""
+        return dataset.load_examples(self.config.examples.paths, self.directory)[0]
+
+    @cached_property
+    def _prepared(self) -> tuple[Splits, Json]:
+        """Splits without leaks, and what was dropped for them."""
+        splits = dataset.split(self.examples, self.config.examples)
+        held = (*splits.test, *splits.reserve)
+        found = dataset.leaks((*splits.train, *splits.dev), held)
+        counts = {"exact": len(found.exact), "near": len(found.near), "span": len(found.span), "dropped": 0}
+        if not any(counts.values()):
+            return splits, counts
+        if self.config.examples.on_leak == "error":
+            first = next(iter((*found.exact, *found.near, *found.span)))
+            raise dataset.leak_error(first, found, self.examples)
+        train, dev = dataset.drop_leaks(splits.train, found), dataset.drop_leaks(splits.dev, found)
+        counts["dropped"] = len(splits.train) - len(train) + len(splits.dev) - len(dev)
+        return replace(splits, train=train, dev=dev), counts
+
+    @property
+    def splits(self) -> Splits:
+        """Train, dev, test and reserve, training examples that leak into the test taken out.
+
+        Raises:
+            LeakFound: when the configuration says that a leak is an error.
+            TooFewExamples: a split is empty.
+        """
+        return self._prepared[0]
+
+    # ------------------------------------------------------------ commands
+
+    def check(self) -> list[Problem]:
+        """Everything that is wrong with documents and examples, before a minute is spent."""
+        problems: list[Problem] = []
+        section = self.config.documents
+        documents: list[Document] = []
+        if section.paths:
+            documents, found = load_documents(section.paths, self.directory, max_mib=section.max_mib, strict=False)
+            problems += found
+        examples, found = dataset.load_examples(self.config.examples.paths, self.directory, strict=False)
+        problems += found
+        problems += dataset.check(documents, examples)
+        try:
+            splits = dataset.split(examples, self.config.examples)
+        except TooFewExamples as error:
+            return [*problems, _problem(error)]
+        if any(self.config.arm(name).tuning for name in self.config.study.arms):
+            problems += [
+                _problem(TooFewExamples(f"the {name} split is empty, and tuning needs it"))
+                for name, part in (("train", splits.train), ("dev", splits.dev))
+                if not part
+            ]
+        leaks = dataset.leaks((*splits.train, *splits.dev), (*splits.test, *splits.reserve))
+        count = len(leaks.exact) + len(leaks.near) + len(leaks.span)
+        if count:
+            first = dataset.leak_error(next(iter((*leaks.exact, *leaks.near, *leaks.span))), leaks, examples)
+            severity = "error" if self.config.examples.on_leak == "error" else "warning"
+            problems.append(_problem(first, severity))
+        return problems
+
+    def sync(self, *, rebuild: bool = False, progress: Progress = quiet) -> Json:
+        """Bring the index up to date with the documents."""
+        with self._lock():
+            return self.builder.sync(self.documents, rebuild=rebuild, progress=progress)
+
+    def plan(self, *, final: bool = False) -> Json:
+        """What a study would do and cost, without doing it."""
+        splits, leaks = self._prepared
+        return run.plan(self.builder, splits, self.documents, leaks=leaks, final=final)
+
+    def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
+        """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
+        splits, leaks = self._prepared
+        with self._lock():
+            if self._retrieves:
+                self.builder.sync(self.documents, progress=progress)
+            return run.study(self.builder, splits, self.records, leaks=leaks, final=final, progress=progress)
+
+    def show(self, study: str = "") -> StudyRecord:
+        """The record of a study: by name, by number, or the latest.
+
+        Raises:
+            StudyError: there is none of that name.
+        """
+        names = self.studies()
+        found = [
+            name for name in names if not study or name == study or name.split("-")[0].lstrip("0") == study.lstrip("0")
+        ]
+        if not found:
+            raise StudyError(
+                f"there is no study {study!r}" if study else "there is no study yet",
+                cure=f"Studies: {', '.join(names)}." if names else "Run `twofold study`.",
+            )
+        return archive.read_record(self.records / found[-1])
+
+    def studies(self) -> list[str]:
+        """Names of the finished studies, oldest first."""
+        if not self.records.is_dir():
+            return []
+        return sorted(path.parent.name for path in self.records.glob("[0-9]*/study.json"))
+
+    def ask(self, question: str, *, arm: str = "", progress: Progress = quiet) -> tuple[Answer, Json]:
+        """Answer a live question with one arm through the same path as the study.
+
+        Args:
+            question: What is asked.
+            arm: Name of the arm; by default the latest verdict's arm, else ``rag``.
+            progress: Shows syncing or training, should they be needed.
+
+        Returns:
+            The answer, and ``{"arm", "key", "measured"}``; `measured` tells whether a study measured this very system.
+        """
+        chosen = self._arm(arm)
+        with self._lock():
+            if chosen.retrieval:
+                self.builder.sync(self.documents, progress=progress)
+            splits = self.splits if chosen.tuning or chosen.shots else _NO_SPLITS
+            system, _ = self.builder.system(chosen, splits, progress=progress)
+        try:
+            answer = system.answer([answering.question(question)])[0]
+        finally:
+            system.close()
+        return answer, {"arm": chosen.name, "key": system.key, "measured": system.key in self.catalogue.systems()}
+
+    def tune(self, *, arm: str = "ft+rag", progress: Progress = quiet) -> Json:
+        """Train an arm's adapter unless it is there already; returns the training report with its path."""
+        chosen = self.config.arm(arm)
+        if not chosen.tuning:
+            raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
+        splits = self.splits
+        with self._lock():
+            if chosen.retrieval:
+                self.builder.sync(self.documents, progress=progress)
+            adapter, report = self.builder.adapter(chosen, splits, progress=progress)
+        return {**report, "arm": arm, "path": adapter.path}
+
+    def gc(self, *, dry_run: bool = False) -> Json:
+        """Remove artifacts that no recorded study uses, and half-made ones."""
+        used = {
+            row["training"]["key"]
+            for name in self.studies()
+            for row in archive.read_record(self.records / name)["arms"].values()
+            if row["training"]
+        }
+        with self._lock():
+            doomed = [m for m in self.builder.artifacts.list() if m["key"] not in used]
+            freed = sum(int(m["bytes"]) for m in doomed)
+            if not dry_run:
+                freed = sum(self.builder.artifacts.remove(m["key"]) for m in doomed)
+        return {"removed": [m["key"] for m in doomed], "bytes": freed, "dry_run": dry_run}
+
+    # ------------------------------------------------------------ inside
+
+    @property
+    def _retrieves(self) -> bool:
+        names = (*self.config.study.arms, *self.config.study.diagnostics)
+        return any(self.config.arm(name).retrieval for name in names)
+
+    def _arm(self, name: str) -> Arm:
+        if name:
+            return self.config.arm(name)
+        latest = self.studies()
+        chosen = archive.read_record(self.records / latest[-1])["verdict"]["arm"] if latest else ""
+        return self.config.arm(chosen or ("rag" if self.config.documents.paths else "base"))
+
+    def _lock(self) -> ProjectLock:
+        self.derived.mkdir(parents=True, exist_ok=True)
+        return ProjectLock(self.derived / "lock")
+
+
+_NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), sentence="", groups=0, digest="", warnings=())
+
+
+def _preview(source: Path, names: Sequence[str]) -> tuple[list[Document], list[Example]]:
+    own = [name for name in names if name.startswith("documents")]
+    found: Any = [name for name in names if name.startswith("examples")]
+    documents, _ = load_documents(own or ["."], source, max_mib=64, strict=False)
+    examples, problems = dataset.load_examples(found, source, strict=False) if found else ([], [])
+    if not examples:
+        first = next((p for p in problems if p.severity == "error"), None)
+        where = f" (first problem: {first.file}:{first.line}: {first.message})" if first else ""
+        raise TooFewExamples(
+            f"no usable example{where}",
+            file=source,
+            cure="Put an examples.jsonl with question and answers (or input and output) on each line into the folder.",
+        )
+    return documents, examples
+
+
+def _problem(error: TwofoldError, severity: Any = "error") -> Problem:
+    return Problem(
+        severity=severity,
+        code=error.code,
+        message=error.message,
+        cure=error.cure,
+        file=error.file or "",
+        line=error.line or 0,
+    )

@@ -1,0 +1,69 @@
+"""Writing and reading the record: ``study.json``, ``answers.jsonl.gz``, ``report.html``."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from twofold.errors import StudyError
+from twofold.identity import canonical_json, plain
+from twofold.study import report
+from twofold.study.record import FORMAT, AnswerRow, StudyRecord
+
+
+def next_name(records: Path, project: str) -> str:
+    """The next study's directory name, for example ``0002-agxqa``."""
+    taken = [int(p.name.split("-")[0]) for p in records.glob("[0-9]*") if p.name.split("-")[0].isdigit()]
+    slug = re.sub(r"[^a-z0-9]+", "-", project.casefold()).strip("-") or "study"
+    return f"{max(taken, default=0) + 1:04d}-{slug[:40]}"
+
+
+def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]) -> None:
+    """Write ``study.json``, ``answers.jsonl.gz`` and ``report.html`` into `directory`, all or nothing."""
+    partial = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    with (partial / "answers.jsonl.gz").open("wb") as stream, gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as pack:
+        for row in rows:
+            pack.write((canonical_json(row) + "\n").encode())
+    (partial / "report.html").write_text(report.render(record, rows), encoding="utf-8")
+    (partial / "study.json").write_text(json.dumps(plain(record), indent=1, ensure_ascii=False), encoding="utf-8")
+    for path in partial.iterdir():
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+    partial.rename(directory)
+
+
+def read_record(directory: Path) -> StudyRecord:
+    """Read ``study.json`` back.
+
+    Raises:
+        StudyError: it is missing, damaged, or of a newer format.
+    """
+    path = directory / "study.json"
+    try:
+        record: StudyRecord = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"cannot read the record: {error}", file=path, cure="Run the study again.") from error
+    if record.get("format", 0) > FORMAT:
+        raise StudyError("the record was written by a newer Twofold", file=path, cure="Upgrade Twofold.")
+    return record
+
+
+def read_answers(directory: Path) -> list[AnswerRow]:
+    """Read ``answers.jsonl.gz`` back.
+
+    Raises:
+        StudyError: it is missing or damaged.
+    """
+    path = directory / "answers.jsonl.gz"
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+    except (OSError, ValueError) as error:
+        raise StudyError(f"cannot read the answers: {error}", file=path, cure="Run the study again.") from error

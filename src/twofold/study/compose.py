@@ -1,0 +1,199 @@
+"""The parts of the record that are computed from the measured arms."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from twofold import stats
+from twofold.build import Builder
+from twofold.identity import plain
+from twofold.plugins import Metric
+from twofold.study.diagnose import diagnose
+from twofold.study.measure import Measured
+from twofold.study.record import AnswerRow, ArmAnswer, ArmRecord
+from twofold.types import Answer, Estimate, Example, Json
+
+RIGHT = 0.5
+"""A score at or above this counts as right in the diagnosis and in the explorer."""
+
+
+def numbers(scores: Sequence[float | None]) -> Any:
+    """Scores as a float array; None becomes NaN."""
+    return np.array([np.nan if score is None else score for score in scores], dtype=float)
+
+
+def groups_of(test: Sequence[Example]) -> Any:
+    """Group numbers of the questions, from 0 in order of appearance."""
+    order = {group: number for number, group in enumerate(dict.fromkeys(e.group for e in test))}
+    return np.array([order[e.group] for e in test])
+
+
+def arm_record(
+    builder: Builder,
+    item: Measured,
+    test: Sequence[Example],
+    metrics: dict[str, tuple[Metric, str]],
+    decided: Estimate | None,
+) -> ArmRecord:
+    """One arm's part of the record: estimates, latency, tokens, failures, training."""
+    section, groups = builder.config.study, groups_of(test)
+    failed = [a.failure for a in item.answers if a.failure is not None]
+    estimates: dict[str, Any] = {}
+    for name, (metric, _) in metrics.items():
+        values = numbers(item.scores[name])
+        if name == section.metric and decided is not None:
+            estimates[name] = plain(decided)
+        elif getattr(metric, "pooled", False):
+            items = [(e, a) for e, a in zip(test, item.answers, strict=True) if a.failure is None]
+            kept = np.array([a.failure is None for a in item.answers])
+            estimates[name] = plain(
+                stats.pooled(
+                    metric.pool,
+                    items,
+                    groups[kept],
+                    level=section.level,
+                    seed=section.seed,  # type: ignore[attr-defined]
+                    failed=len(failed),
+                )
+            )
+        elif not np.all(np.isnan(values)):
+            estimates[name] = plain(
+                stats.estimate(
+                    values,
+                    groups,
+                    level=section.level,
+                    resamples=section.resamples,
+                    seed=section.seed,
+                    failed=len(failed),
+                )
+            )
+    kinds = Counter((f.code, f.message[:200]) for f in failed)
+    measures = item.measures
+    spent = float(measures.get("seconds", 0.0))
+    tokens = float(measures.get("prompt_tokens", 0.0)) + float(measures.get("completion_tokens", 0.0))
+    training: Any = None
+    if item.training is not None:
+        training = {
+            key: item.training[key]
+            for key in (
+                "key",
+                "rows",
+                "epochs",
+                "steps",
+                "best_step",
+                "seconds",
+                "tokens",
+                "tokens_per_second",
+                "peak_mib",
+                "stopped",
+                "loss",
+                "dev",
+                "cached",
+            )
+        }
+    return {
+        "key": item.system,
+        "description": item.description,
+        "metrics": estimates,
+        "latency": builder.catalogue.measure(item.system, "latency"),  # type: ignore[typeddict-item]
+        "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
+        "completion_tokens": float(measures.get("completion_tokens", 0.0)),
+        "tokens_per_second": tokens * measures.get("n", 0) / spent if spent else 0.0,
+        "seconds": spent,
+        "peak_mib": float(measures.get("peak_mib", 0.0)),
+        "failures": [{"code": code, "message": message, "count": n} for (code, message), n in kinds.most_common()],
+        "training": training,
+        "acceptable": True,
+        "objections": [],
+        "diagnostic": item.diagnostic,
+    }
+
+
+def _gold_found(example: Example, answer: Answer) -> bool | None:
+    if not example.sources or not example.answerable:
+        return None
+    return any(hit.chunk.span.document in example.sources for hit in answer.hits)
+
+
+def retrieval_record(builder: Builder, own: dict[str, Measured], test: Sequence[Example]) -> Json:
+    """Recall of a gold document among the hits, and the index state the answers came from."""
+    item = next((m for m in own.values() if m.arm.retrieval and not m.arm.oracle), None)
+    if item is None:
+        return {}
+    found = [_gold_found(e, a) if a.failure is None else None for e, a in zip(test, item.answers, strict=True)]
+    values = numbers([None if f is None else float(f) for f in found])
+    section = builder.config.study
+    recall = None
+    if not np.all(np.isnan(values)):
+        recall = plain(
+            stats.estimate(values, groups_of(test), level=section.level, resamples=section.resamples, seed=section.seed)
+        )
+    return {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
+
+
+def answer_rows(builder: Builder, own: dict[str, Measured], test: Sequence[Example]) -> list[AnswerRow]:
+    """The lines of ``answers.jsonl.gz``, each wrong answer with its cause."""
+    metric = builder.config.study.metric
+    rows: list[AnswerRow] = []
+    for position, example in enumerate(test):
+        arms: dict[str, ArmAnswer] = {}
+        for name, item in own.items():
+            answer = item.answers[position]
+            score = item.scores[metric][position]
+            cause = ""
+            if answer.failure is not None or (score is not None and score < RIGHT):
+                cause = diagnose(
+                    example, answer, score, retrieval=item.arm.retrieval, gold_in_hits=_gold_found(example, answer)
+                )
+            arms[name] = _arm_answer(item, example, position, cause)
+        rows.append(
+            {
+                "id": example.id,
+                "group": example.group,
+                "question": example.question,
+                "messages": [plain(m) for m in example.messages],
+                "references": list(example.references),
+                "sources": list(example.sources),
+                "answerable": example.answerable,
+                "arms": arms,
+            }
+        )
+    return rows
+
+
+def _arm_answer(item: Measured, example: Example, position: int, cause: str) -> ArmAnswer:
+    answer = item.answers[position]
+    return {
+        "text": answer.text,
+        "raw": answer.raw,
+        "abstained": answer.abstained,
+        "scores": {name: values[position] for name, values in item.scores.items()},
+        "citations": [
+            {
+                "number": c.number,
+                "document": c.span.document,
+                "start": c.span.start,
+                "end": c.span.end,
+                "quote": None if c.quote is None else (c.quote.start, c.quote.end),
+            }
+            for c in answer.citations
+        ],
+        "hits": [
+            {
+                "number": number,
+                "document": hit.chunk.span.document,
+                "title": hit.chunk.title,
+                "start": hit.chunk.span.start,
+                "end": hit.chunk.span.end,
+                "text": hit.chunk.text,
+                "gold": hit.chunk.span.document in example.sources,
+            }
+            for number, hit in enumerate(answer.hits, 1)
+        ],
+        "failure": None if answer.failure is None else plain(answer.failure),
+        "cause": cause,
+    }

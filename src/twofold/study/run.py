@@ -1,0 +1,278 @@
+"""Run a study: build → answer → score → diagnose → decide → record.
+
+Every step asks the store first, commits each batch, and can be stopped by anything at any time: a rerun finds what is
+there and makes the rest. An answer belongs to a system's key, a score to an answer and a metric's key; changing only a
+metric therefore makes only scores again.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from twofold import __version__, plugins
+from twofold.build import Builder, quiet
+from twofold.dataset import Splits, example_digest
+from twofold.errors import ModelError, StudyError
+from twofold.identity import digest, plain
+from twofold.plugins import Metric, Progress
+from twofold.study import plan as planning
+from twofold.study.archive import next_name, read_record, write_record
+from twofold.study.compose import answer_rows, arm_record, groups_of, numbers, retrieval_record
+from twofold.study.diagnose import summary
+from twofold.study.measure import Measured, measure, score
+from twofold.study.meter import Meter, environment
+from twofold.study.record import FORMAT, BillItem, StudyRecord
+from twofold.study.self_test import self_test
+from twofold.study.verdict import VerdictFacts, decide
+from twofold.types import Arm, Document, Effect, Estimate, Example, Json
+
+
+def study(
+    builder: Builder,
+    splits: Splits,
+    records: Path,
+    *,
+    leaks: Json,
+    final: bool = False,
+    progress: Progress = quiet,
+) -> StudyRecord:
+    """Run a study to its end and write its record; an identical finished study is returned as it is.
+
+    Raises:
+        StudyError: no arm, or the reserve split was asked for and is empty.
+        ScorerBroken: gold answers do not score 1, or shuffled gold does.
+        TwofoldError: whatever stops an arm as a whole (model missing, training failed, endpoint refused).
+    """
+    config = builder.config
+    test = _questions(splits, final)
+    arms = [config.arm(name) for name in config.study.arms]
+    diagnostics = [config.arm(name) for name in config.study.diagnostics if config.arm(name) not in arms]
+    if any(not arm.retrieval for arm in diagnostics) or len({arm.name for arm in arms}) < len(arms) or not arms:
+        raise StudyError("[study].arms must name at least one arm, each once", cure="Correct [study].arms.")
+    metrics = _metrics(builder)
+    tests = [{"metric": name, **self_test(metric, test, seed=0)} for name, (metric, _) in metrics.items()]
+    bill: list[BillItem] = []
+    with Meter() as meter:
+        measured = [
+            measure(builder, arm, splits, test, bill=bill, diagnostic=arm in diagnostics, progress=progress)
+            for arm in (*arms, *diagnostics)
+        ]
+        for item in measured:
+            score(builder, item, test, metrics)
+    own = {item.arm.name: item for item in measured}
+    test_digest = digest("test", sorted(example_digest(e) for e in test))
+    name_of = digest(
+        "study",
+        {
+            "systems": {name: item.system for name, item in own.items()},
+            "metrics": {name: key for name, (_, key) in metrics.items()},
+            "section": config.study,
+            "test": test_digest,
+            "final": final,
+        },
+    )
+    for row in builder.catalogue.studies():
+        if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
+            return read_record(records / row["study"])
+    looks = builder.catalogue.looks(test_digest) + 1
+    policy = planning.policy(splits, config, final=final)
+    if final:
+        policy = {**policy, "groups": len({e.group for e in test})}
+    decided = _decide(builder, own, arms, test, splits, looks=looks, policy=policy["sentence"], final=final)
+    verdict, effects, comparisons, estimates = decided
+    with Meter() as finishing:
+        rows = answer_rows(builder, own, test)
+    bill.append(
+        {
+            "step": "score, decide, diagnose",
+            "items": len(test),
+            "cached": 0,
+            "seconds": finishing.seconds,
+            "detail": ", ".join(metrics),
+        }
+    )
+    record: StudyRecord = {
+        "format": FORMAT,
+        "study": next_name(records, config.project.name),
+        "project": config.project.name,
+        "about": config.project.about,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "twofold": __version__,
+        "policy": policy,
+        "metric": config.study.metric,
+        "level": config.study.level,
+        "margin": config.study.margin,
+        "verdict": plain(verdict),
+        "effects": [plain(e) for e in effects],
+        "comparisons": [plain(e) for e in comparisons],
+        "arms": {name: arm_record(builder, item, test, metrics, estimates.get(name)) for name, item in own.items()},
+        "retrieval": retrieval_record(builder, own, test),
+        "diagnosis": summary(rows),
+        "self_test": tests,
+        "leaks": leaks,
+        "warnings": [],
+        "bill": bill,
+        "seconds": sum(item["seconds"] for item in bill),
+        "peak_mib": max(
+            [
+                meter.peak_mib,
+                *(m.measures.get("peak_mib", 0.0) for m in measured),
+                *((m.training or {}).get("peak_mib", 0.0) for m in measured),
+            ]
+        ),
+        "environment": environment(),
+        "config": plain(config),
+    }
+    objections = _objections(builder, own)
+    for name, reasons in objections.items():
+        record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
+    record["warnings"] = planning.warnings(
+        splits, arms, detectable=planning.detectable(splits, config, arms=len(arms)), looks=looks - 1
+    )
+    write_record(records / record["study"], record, rows)
+    builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
+    return record
+
+
+def plan(builder: Builder, splits: Splits, documents: Sequence[Document], *, leaks: Json, final: bool = False) -> Json:
+    """The bill of a study, without doing it: steps, minutes, detectable difference, warnings."""
+    config = builder.config
+    test = _questions(splits, final)
+    arms = [config.arm(name) for name in (*config.study.arms, *config.study.diagnostics)]
+    held = set(builder.catalogue.document_digests())
+    stale = [d for d in documents if d.id not in held] if any(arm.retrieval for arm in arms) else []
+    per_chunk = 800.0
+    chunks = sum(max(1.0, len(d.text) / per_chunk) for d in stale)
+    mean_passage = min(per_chunk, statistics.fmean([len(d.text) for d in documents])) if documents else 0.0
+    asked = statistics.fmean(sum(len(m.content) for m in e.messages) for e in test)
+    answered = statistics.fmean([len(e.references[0]) if e.references else 24 for e in test])
+    template, trainer = config.template, config.tuning.trainer
+    options = plugins.options("trainers", trainer.name, trainer.options)
+    tokens: dict[str, float] = {}
+    for arm in arms:
+        characters = asked + len(template.open if arm.retrieval else template.closed) + 60
+        characters += config.retrieval.k * mean_passage if arm.retrieval else 0
+        characters += arm.shots * (asked + answered)
+        tokens[arm.name] = planning.tokens(characters)
+    written = min(config.generation.max_tokens, planning.tokens(answered) + 6)
+    cached, adapters, notes = _cached(builder, arms, splits, stale=bool(stale))
+    past = [m for m in (builder.catalogue.measure(key, "answering") for key in builder.catalogue.systems()) if m]
+    trained = [m["report"] for m in builder.artifacts.list() if "report" in m]
+    rates = planning.rates_from(past, trained)
+    work = planning.Work(
+        stale_documents=len(stale),
+        chunks=chunks,
+        prompt_tokens=tokens,
+        completion_tokens=written,
+        cached_answers=cached,
+        cached_adapters=adapters,
+        training_tokens={a.name: len(splits.train) * (tokens[a.name] + written) for a in arms if a.tuning},
+        epochs=float(getattr(options, "epochs", 1)),
+        minutes=float(getattr(options, "minutes", 0)),
+    )
+    steps = planning.bill(arms, len(test), work, rates, latency_sample=config.study.latency_sample)
+    seen = planning.detectable(splits, config, arms=len(config.study.arms))
+    looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in test)))
+    return {
+        "steps": steps,
+        "minutes": sum(step["seconds"] for step in steps) / 60,
+        "detectable": seen,
+        "warnings": [*planning.warnings(splits, arms, detectable=seen, looks=looks), *notes],
+        "policy": planning.policy(splits, config, final=final),
+        "arms": [arm.name for arm in arms],
+        "leaks": leaks,
+        "rates": "measured here before" if rates.measured else "defaults for two cores and the embedded model",
+    }
+
+
+def _cached(
+    builder: Builder, arms: Sequence[Arm], splits: Splits, *, stale: bool
+) -> tuple[dict[str, int], frozenset[str], list[str]]:
+    cached: dict[str, int] = {}
+    adapters: set[str] = set()
+    notes: list[str] = []
+    for arm in arms:
+        if stale and arm.retrieval:
+            continue
+        try:
+            key = builder.known_system_key(arm, splits)
+        except ModelError as error:
+            notes.append(f"{error} ({error.cure})")
+            break
+        if key is not None:
+            cached[arm.name] = len(builder.catalogue.answers(key))
+            adapters |= {arm.name} if arm.tuning else set()
+    return cached, frozenset(adapters), notes
+
+
+def _questions(splits: Splits, final: bool) -> tuple[Example, ...]:
+    if final and not splits.reserve:
+        raise StudyError("there is no reserve split to open", cure="Set [examples].reserve above 0 before any study.")
+    return splits.reserve if final else splits.test
+
+
+def _metrics(builder: Builder) -> dict[str, tuple[Metric, str]]:
+    section = builder.config.study
+    made: dict[str, tuple[Metric, str]] = {}
+    for name in dict.fromkeys((section.metric, *section.metrics)):
+        metric = plugins.make("metrics", name, {})
+        made[name] = (metric, digest("metric", {"name": name, "version": metric.version}))
+    return made
+
+
+def _decide(
+    builder: Builder,
+    own: dict[str, Measured],
+    arms: Sequence[Arm],
+    test: Sequence[Example],
+    splits: Splits,
+    *,
+    looks: int,
+    policy: str,
+    final: bool,
+) -> tuple[Any, list[Effect], list[Effect], dict[str, Estimate]]:
+    section = builder.config.study
+    latency = {a.name: (builder.catalogue.measure(own[a.name].system, "latency") or {}).get("p95") for a in arms}
+    facts = VerdictFacts(
+        policy=policy,
+        looks=looks,
+        synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
+        failed_share={a.name: sum(1 for x in own[a.name].answers if x.failure) / len(test) for a in arms},
+        latency_p95={name: value for name, value in latency.items() if value is not None},
+        training_minutes={
+            a.name: float((own[a.name].training or {}).get("seconds", 0.0)) / 60 for a in arms if a.tuning
+        },
+        dev_trials={a.name: len((own[a.name].training or {}).get("dev", ())) if a.tuning else 0 for a in arms},
+        dev_examples=len(splits.dev),
+        final=final,
+    )
+    return decide(
+        arms=arms,
+        scores={arm.name: numbers(own[arm.name].scores[section.metric]) for arm in arms},
+        groups=groups_of(test),
+        metric=section.metric,
+        section=section,
+        objections=_objections(builder, own),
+        facts=facts,
+    )
+
+
+def _objections(builder: Builder, own: dict[str, Measured]) -> dict[str, list[str]]:
+    """Constraints each arm breaks; some are structural, some are measured."""
+    section = builder.config.study
+    found: dict[str, list[str]] = {}
+    for name, item in own.items():
+        reasons = []
+        if section.must_cite and not item.arm.retrieval:
+            reasons.append("answers must name their source, and this arm sees no passages")
+        if section.permissions and item.arm.tuning:
+            reasons.append("per-document permissions must hold, and tuned weights cannot enforce them")
+        p95 = (builder.catalogue.measure(item.system, "latency") or {}).get("p95")
+        if section.max_latency_p95 and p95 is not None and p95 > section.max_latency_p95:
+            reasons.append(f"p95 latency {p95:.2f} s is above the limit of {section.max_latency_p95:.2f} s")
+        found[name] = reasons
+    return found
