@@ -1,0 +1,31 @@
+"""`twofold check`: everything that is wrong with documents and examples, before a minute is spent."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import typer
+
+from twofold.cli.session import Run
+from twofold.types import Problem
+
+
+def check(run: Run) -> None:
+    """Say everything that is wrong with documents, examples and splits, with file and line. Exit code 1: errors."""
+    with run.project() as project:
+        problems = project.check()
+    errors = sum(1 for problem in problems if problem.severity == "error")
+    value = {
+        "errors": errors,
+        "warnings": len(problems) - errors,
+        "problems": [dataclasses.asdict(problem) for problem in problems],
+    }
+    run.result(value, "\n".join([*map(line, problems), f"{errors} errors, {len(problems) - errors} warnings"]))
+    if errors:
+        raise typer.Exit(1)
+
+
+def line(problem: Problem) -> str:
+    """``file:line: severity: message (cure)``."""
+    place = problem.file + (f":{problem.line}" if problem.line else "") if problem.file else "project"
+    return f"{place}: {problem.severity}: {problem.message} ({problem.cure})"

@@ -1,0 +1,51 @@
+"""`twofold demo`: the whole journey on the bundled agricultural-extension questions."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from twofold.cli import check as checking
+from twofold.cli.progress import duration
+from twofold.cli.session import Run
+from twofold.cli.show import automation, outcome
+
+
+def demo(
+    run: Run,
+    *,
+    directory: Annotated[
+        Path, typer.Option("--directory", metavar="DIR", help="Where to make the demo's project.")
+    ] = Path("demo-agxqa"),
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, shorter tuning: 5 minutes.")] = False,
+) -> None:
+    """Pull the embedded models, make a project of the bundled AgXQA set, check, sync, study, and show the verdict."""
+    from twofold.config import FILE
+    from twofold.project import Project
+    from twofold.store import models
+
+    with run.progress() as progress:
+        for name in models.definitions():
+            models.pull(name, progress=progress)
+    with resources.as_file(resources.files("twofold") / "demo") as source:
+        if not (directory / FILE).is_file():
+            Project.create(directory, source, quick=quick).close()
+            run.note(f"project: {directory} (agricultural-extension questions, AgXQA; see data/SOURCE.md)")
+        else:
+            run.note(f"project: {directory} is there already; unfinished work is resumed")
+    with Project.open(directory, run.overrides) as project:
+        problems = project.check()
+        for problem in problems:
+            run.note(checking.line(problem))
+        if any(problem.severity == "error" for problem in problems):
+            raise typer.Exit(1)
+        plan = project.plan()
+        run.note(f"study: {', '.join(plan['arms'])}; about {duration(plan['minutes'] * 60)}")
+        with run.progress() as progress:
+            record = project.study(progress=progress)
+        run.result(automation(record, directory), outcome(record, directory))
+    if any(arm["failures"] for arm in record["arms"].values()):
+        raise typer.Exit(1)

@@ -1,0 +1,23 @@
+"""`twofold gc`: derived data that no study uses, removed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from twofold.cli.session import Run
+from twofold.identity import plain
+
+
+def gc(
+    run: Run,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove adapters and half-made directories that no recorded study uses."""
+    with run.project() as project:
+        done = project.gc(dry_run=dry_run)
+    verb = "would remove" if dry_run else "removed"
+    lines = [f"{verb} {name}" for name in done["removed"]]
+    run.result(plain(done), "\n".join([*lines, f"{verb} {len(lines)} artifacts, {done['bytes'] / 2**20:.1f} MiB"]))

@@ -1,0 +1,120 @@
+"""`twofold`: the command line assembled, and errors turned into messages and exit codes.
+
+Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 a check or study finished and found failures;
+2 wrong use; 3 a model, index, training or store error; 70 a fault of Twofold's own; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from twofold import __version__
+from twofold.cli import ask, check, config, demo, gc, init, models, plugins, show, study, sync, tune
+from twofold.cli.session import command
+from twofold.errors import TwofoldError
+
+INTERNAL = 70
+"""Exit code of an unexpected exception (EX_SOFTWARE of sysexits.h)."""
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="twofold",
+    help="Should your language model know more (retrieval), behave differently (fine-tuning), or both? "
+    "Measured on your own documents and examples.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+command(app, "init")(init.init)
+command(app, "check")(check.check)
+app.add_typer(models.app, name="models")
+command(app, "sync")(sync.sync)
+command(app, "ask")(ask.ask)
+command(app, "tune")(tune.tune)
+command(app, "study")(study.study)
+command(app, "show")(show.show)
+command(app, "config")(config.config)
+command(app, "plugins")(plugins.plugins)
+command(app, "gc")(gc.gc)
+command(app, "demo")(demo.demo)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"twofold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Should your language model know more (retrieval), behave differently (fine-tuning), or both?"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code. The `twofold` script exits with it."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in given
+    verbose = bool({"--verbose", "-v"} & set(given))
+    usage: Any = importlib.import_module(typer.BadParameter.__module__)  # Typer ships its own copy of click, or uses it
+    try:
+        code = app(args=given, prog_name="twofold", standalone_mode=False)
+    except TwofoldError as error:
+        if verbose:
+            traceback.print_exc()
+        return report(error, as_json=as_json)
+    except usage.NoArgsIsHelpError as error:
+        typer.echo(error.format_message(), err=True)
+        return 2
+    except usage.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "twofold"
+        wrong = TwofoldError(_sentence(error.format_message()), cure=f"Run `{where} --help`.")
+        return report(wrong, as_json=as_json, code="usage", exit_code=2)
+    except (KeyboardInterrupt, typer.Abort):
+        interrupted = TwofoldError("interrupted", cure="Rerun the same command to resume: finished work is kept.")
+        return report(interrupted, as_json=as_json, code="interrupted", exit_code=INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        fault = TwofoldError(
+            f"an internal fault ({type(error).__name__}: {error})",
+            cure="A fault of Twofold: run again with --verbose and report the traceback with `twofold --version`.",
+        )
+        return report(fault, as_json=as_json, code="internal", exit_code=INTERNAL)
+    return code if isinstance(code, int) else 0
+
+
+def report(error: TwofoldError, *, as_json: bool, code: str = "", exit_code: int | None = None) -> int:
+    """Print an error for people on stderr, and as JSON on stdout where that was asked for; returns the exit code."""
+    typer.echo(f"error: {error}", err=True)
+    typer.echo(f"help: {error.cure}", err=True)
+    if as_json:
+        body = {
+            "code": code or error.code,
+            "message": error.message,
+            "cure": error.cure,
+            "file": error.file,
+            "line": error.line,
+        }
+        typer.echo(json.dumps({"error": body}, ensure_ascii=False, indent=2))
+    return error.exit_code if exit_code is None else exit_code
+
+
+def _sentence(text: str) -> str:
+    text = text.strip().rstrip(".")
+    return text[:1].lower() + text[1:]

@@ -1,0 +1,115 @@
+"""Progress on stderr: a live display with time left on a terminal, plain lines at most every few seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Display
+    from rich.progress import TaskID
+
+    from twofold.plugins import Progress
+
+EVERY = 5.0
+"""Seconds between plain lines of one stage."""
+
+
+@contextmanager
+def showing(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Progress]:
+    """A ``progress(stage, done, total)`` callable for the length of a command."""
+    stream = stream or sys.stderr
+    if quiet:
+        yield lambda _stage, _done, _total: None
+    elif stream.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import TimeRemainingColumn as Left
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            Left(compact=True),
+        )
+        with Progress(*columns, console=Console(file=stream), refresh_per_second=4) as display:
+            yield _Live(display)
+    else:
+        lines = PlainLines(stream)
+        yield lines
+        lines.finish()
+
+
+class _Live:
+    def __init__(self, display: Display) -> None:
+        self.display = display
+        self.tasks: dict[str, TaskID] = {}
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage not in self.tasks:
+            for task in self.tasks.values():
+                self.display.stop_task(task)
+            self.tasks[stage] = self.display.add_task(stage, total=total or None)
+        self.display.update(self.tasks[stage], completed=done, total=total or None)
+
+
+class PlainLines:
+    """Lines such as ``answer rag: 64/129, 12 s left``: the first and last of a stage, and one every few seconds.
+
+    Args:
+        stream: Where to write.
+        clock: Seconds that only rise.
+    """
+
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+        self.stream = stream
+        self.clock = clock
+        self.stage = ""
+        self.began = self.said = 0.0
+        self.start = 0
+        self.last: tuple[int, int] | None = None
+        self.shown: tuple[int, int] | None = None
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """Report that `done` of `total` (0: unknown) of a stage are done."""
+        now = self.clock()
+        if stage != self.stage:
+            self.finish()
+            self.stage, self.began, self.start, self.shown = stage, now, done, None
+        self.last = (done, total)
+        if self.shown is None or (total and done >= total) or now - self.said >= EVERY:
+            self._say(now)
+
+    def finish(self) -> None:
+        """Say the last count of the stage under way, if it was not said."""
+        if self.stage:
+            self._say(self.clock())
+
+    def _say(self, now: float) -> None:
+        if self.last is None or self.last == self.shown:
+            return
+        (done, total), spent = self.last, now - self.began
+        count = f"{done}/{total}" if total else str(done)
+        left = ""
+        if total > done > self.start and spent > 1:
+            left = f", {duration(spent * (total - done) / (done - self.start))} left"
+        elif total and done >= total and spent >= 1:
+            left = f", took {duration(spent)}"
+        self.stream.write(f"{self.stage}: {count}{left}\n")
+        self.stream.flush()
+        self.said, self.shown = now, self.last
+
+
+def duration(seconds: float) -> str:
+    """``8 s``, ``3 min 20 s``, ``2 h 5 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,0 +1,194 @@
+"""What every command shares: the common options, the project opened, results out.
+
+A command is a plain function ``(run: Run, *, own options)``. `command` gives it the common options and hands them over
+as one `Run`, so that no command repeats them. Heavy imports happen inside functions: ``twofold --help`` loads none.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import logging
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from twofold.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from twofold.plugins import Progress
+    from twofold.project import Project
+
+COMMON = "Common options"
+_Function = TypeVar("_Function", bound=Callable[..., None])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One invocation: the common options as given."""
+
+    directory: Path = Path()
+    """The project's directory."""
+    json: bool = False
+    """Print the result as JSON."""
+    verbose: bool = False
+    """Log what the library does to stderr; show tracebacks."""
+    quiet: bool = False
+    """No progress."""
+    overrides: dict[str, Any] = field(default_factory=dict)
+    """Nested values of ``--set``."""
+
+    @contextmanager
+    def project(self, **more: Any) -> Iterator[Project]:
+        """The project opened with the overrides; `more` are dotted keys (``__`` for the dot) laid over them.
+
+        Raises:
+            ProjectMissing: there is no `twofold.toml`.
+            ConfigError: it is not valid.
+        """
+        from twofold.project import Project
+
+        overrides = json.loads(json.dumps(self.overrides))
+        for key, value in more.items():
+            if value is not None:
+                place(overrides, key.split("__"), value)
+        with Project.open(self.directory, overrides) as project:
+            yield project
+
+    @contextmanager
+    def progress(self) -> Iterator[Progress]:
+        """A progress callable: a live display on a terminal, plain lines elsewhere, nothing when quiet."""
+        from twofold.cli.progress import showing
+
+        with showing(quiet=self.quiet) as report:
+            yield report
+
+    def result(self, value: Any, text: str = "") -> None:
+        """The command's result on stdout: `value` as JSON, or `text` for people."""
+        if self.json:
+            typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        elif text:
+            typer.echo(text)
+
+    def note(self, text: str) -> None:
+        """A remark for people, on stderr."""
+        if not self.quiet:
+            typer.echo(text, err=True)
+
+
+def console() -> Console:
+    """A rich console on stdout, as wide as the terminal (or 100 columns elsewhere)."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100, highlight=False)
+
+
+def command(app: typer.Typer, name: str) -> Callable[[_Function], _Function]:
+    """Register a command and give it the common options."""
+
+    def register(function: _Function) -> _Function:
+        own = inspect.signature(function).parameters
+        hints = get_type_hints(function, include_extras=True)
+        parameters = [
+            p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY)
+            for p in own.values()
+            if p.name != "run"
+        ]
+        parameters += list(inspect.signature(_options, eval_str=True).parameters.values())
+
+        @functools.wraps(function)
+        def wrapper(**given: Any) -> None:
+            shared = {key: given.pop(key) for key in _SHARED}
+            function(_options(**shared), **given)
+
+        wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
+        app.command(name)(wrapper)
+        return function
+
+    return register
+
+
+def _options(
+    *,
+    project: Annotated[
+        Path, typer.Option("--project", "-C", metavar="DIR", help="The project's directory.", rich_help_panel=COMMON)
+    ] = Path(),
+    json: Annotated[
+        bool, typer.Option("--json", help="Print the result as JSON on stdout.", rich_help_panel=COMMON)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Log to stderr; show tracebacks.", rich_help_panel=COMMON)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress and no remarks.", rich_help_panel=COMMON)
+    ] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Lay a value over twofold.toml for this command, such as retrieval.k=5. Repeatable.",
+            rich_help_panel=COMMON,
+        ),
+    ] = None,
+) -> Run:
+    if verbose:
+        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+        logging.getLogger("twofold").setLevel(logging.DEBUG)
+    return Run(directory=project, json=json, verbose=verbose, quiet=quiet, overrides=parse_settings(settings or []))
+
+
+_SHARED = tuple(inspect.signature(_options).parameters)
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """``["retrieval.k=5"]`` as nested values. The value is TOML; a bare word is taken as a string.
+
+    Raises:
+        ConfigError: there is no ``=``, or the value is neither TOML nor a word.
+    """
+    nested: dict[str, Any] = {}
+    for setting in settings:
+        key, mark, text = setting.partition("=")
+        if not mark or not key.strip():
+            raise ConfigError(f"--set {setting!r} is not KEY=VALUE", cure="For example: --set retrieval.k=5")
+        place(nested, key.strip().split("."), _value(text.strip(), setting))
+    return nested
+
+
+def place(nested: dict[str, Any], path: list[str], value: Any) -> None:
+    """Put `value` at a path of nested tables.
+
+    Raises:
+        ConfigError: a part of the path is given as a value already.
+    """
+    here = nested
+    for part in path[:-1]:
+        here = here.setdefault(part, {})
+        if not isinstance(here, dict):
+            raise ConfigError(
+                f"--set {'.'.join(path)}: {part!r} is a value, not a section", cure="Give one or the other."
+            )
+    here[path[-1]] = value
+
+
+def _value(text: str, setting: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        if not text or text[0] in "[{\"'" or "\n" in text:
+            raise ConfigError(
+                f"--set {setting!r}: the value is not valid TOML ({error})",
+                cure='Numbers, true/false, "text", or a list such as \'["base", "rag"]\'.',
+            ) from error
+        return text

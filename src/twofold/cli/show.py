@@ -1,0 +1,49 @@
+"""`twofold show`: a finished study's verdict and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twofold.cli.session import Run
+
+if TYPE_CHECKING:
+    from twofold.study.record import StudyRecord
+
+
+def show(
+    run: Run,
+    *,
+    study: Annotated[str, typer.Argument(metavar="STUDY", help="Its name or number; the latest by default.")] = "",
+) -> None:
+    """Print a study's verdict, arms and effects from its record."""
+    with run.project() as project:
+        record = project.show(study)
+        run.result(automation(record, project.directory), outcome(record, project.directory))
+
+
+def report_of(record: StudyRecord, directory: Path) -> Path:
+    """Where the study's report lies."""
+    return directory / "studies" / record["study"] / "report.html"
+
+
+def outcome(record: StudyRecord, directory: Path) -> str:
+    """The summary for people, and where the report is."""
+    from twofold.study.report import render_summary
+
+    return f"{render_summary(record).rstrip()}\n\nreport: {report_of(record, directory)}"
+
+
+def automation(record: StudyRecord, directory: Path) -> dict[str, Any]:
+    """The stable JSON of ``study --yes --json`` and ``show --json``."""
+    return {
+        "verdict": record["verdict"],
+        "effects": record["effects"],
+        "arms": {name: arm["metrics"] for name, arm in record["arms"].items()},
+        "seconds": record["seconds"],
+        "peak_mib": record["peak_mib"],
+        "study": record["study"],
+        "report": str(report_of(record, directory)),
+    }

@@ -1,0 +1,88 @@
+"""`twofold study`: plan, ask for leave, run, decide."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from twofold.cli.progress import duration
+from twofold.cli.session import Run, console
+from twofold.cli.show import automation, outcome
+from twofold.identity import plain
+
+DIAGNOSTIC = ("oracle", "ft+oracle")
+
+
+def study(
+    run: Run,
+    *,
+    plan: Annotated[bool, typer.Option("--plan", help="Print the bill and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking; required off a terminal.")] = False,
+    final: Annotated[bool, typer.Option("--final", help="Open the sealed reserve split, once, at the end.")] = False,
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Use at most this many examples.")] = None,
+    arms: Annotated[
+        str | None, typer.Option("--arms", metavar="A,B", help="Only these arms, such as base,rag (or oracle).")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", min=0, help="Longest training time of one adapter.")
+    ] = None,
+) -> None:
+    """Measure the arms on the test questions and reach a verdict; an interrupted study resumes by itself.
+
+    Exit code 1 means that the study finished and some answers failed; they are counted and listed in the report.
+    """
+    named = [name.strip() for name in arms.split(",") if name.strip()] if arms is not None else None
+    with run.project(
+        examples__limit=limit,
+        tuning__trainer__options__minutes=minutes,
+        study__arms=named and [name for name in named if name not in DIAGNOSTIC],
+        study__diagnostics=named and [name for name in named if name in DIAGNOSTIC],
+    ) as project:
+        if plan or not yes:
+            bill = project.plan(final=final)
+            if plan:
+                if run.json:
+                    run.result(plain(bill))
+                else:
+                    show_plan(bill, error=False)
+                return
+            show_plan(bill, error=True)
+            if not sys.stdin.isatty():
+                typer.echo("error: not started: this is not a terminal, so nobody can agree to the plan", err=True)
+                typer.echo("help: Add --yes to start, or --plan to print the plan only.", err=True)
+                raise typer.Exit(2)
+            if not typer.confirm("Start?", default=True, err=True):
+                raise typer.Exit(0)
+        with run.progress() as progress:
+            record = project.study(final=final, progress=progress)
+        run.result(automation(record, project.directory), outcome(record, project.directory))
+    if any(arm["failures"] for arm in record["arms"].values()):
+        raise typer.Exit(1)
+
+
+def show_plan(plan: dict[str, Any], *, error: bool) -> None:
+    """Print the plan like a bill: on stdout, or on stderr when it only precedes a question."""
+    from rich.table import Table
+
+    screen = console()
+    if error:
+        screen.file = sys.stderr
+    policy = plan["policy"]
+    screen.print(f"{policy['sentence']}")
+    screen.print(
+        f"train {policy['train']}, dev {policy['dev']}, test {policy['test']} questions in {policy['groups']} groups"
+    )
+    table = Table("step", "what", box=None, pad_edge=False, header_style="bold")
+    for name in ("items", "cached", "time"):
+        table.add_column(name, justify="right")
+    for item in plan["steps"]:
+        seconds = duration(item["seconds"])
+        table.add_row(item["step"], item["detail"], str(item["items"]), str(item["cached"]), seconds)
+    screen.print(table)
+    screen.print(
+        f"about {duration(plan['minutes'] * 60)} in all; differences from about {plan['detectable']:.3f} can be seen"
+    )
+    for warning in plan["warnings"]:
+        screen.print(f"warning: {warning}", markup=False)
