@@ -1,0 +1,57 @@
+"""Which metrics fit the examples at hand. Pure and deterministic."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from twofold.metrics.structured import parse
+from twofold.metrics.text import label, tokens
+from twofold.types import Example
+
+SHORT = 12
+"""Median reference length, in tokens, up to which an answer counts as short."""
+LABEL = 6
+"""A label has at most so many words."""
+_IDENTIFIER = re.compile(r"[^\W\d][\w./:+-]*")
+
+
+def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
+    """The metric that should decide a study of these examples, and those to report beside it.
+
+    - JSON objects or arrays as references (9 of 10): ``field_f1``.
+    - A closed set of answers: ``accuracy``. That is, choices are given for most examples; or references are short and
+      most of them occur more than once (looser where they look like identifiers, such as ``card_arrival``).
+    - Short references (median at most 12 tokens): ``token_f1``.
+    - Else ``rouge_l``.
+
+    Citation metrics are added when sources are known, ``abstention_f1`` when some examples are unanswerable.
+    """
+    answerable = [example for example in examples if example.answerable and example.references]
+    firsts = [example.references[0] for example in answerable]
+    deciding, others = _by_references(answerable, firsts)
+    if any(example.sources for example in examples):
+        others += ("citation_precision", "citation_recall")
+    if any(not example.answerable for example in examples):
+        others += ("abstention_f1",)
+    return deciding, others
+
+
+def _by_references(answerable: Sequence[Example], firsts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    n = len(firsts)
+    if not n:
+        return "token_f1", ("exact_match", "contains")
+    if sum(parse(text) is not None for text in firsts) >= 0.9 * n:
+        return "field_f1", ("json_valid", "exact_match")
+    labels = Counter(label(text) for text in firsts)
+    brief = sum(len(label(text).split()) <= LABEL and len(text) <= 80 for text in firsts) >= 0.98 * n
+    repeated = sum(count for count in labels.values() if count > 1) / n
+    identifiers = all(_IDENTIFIER.fullmatch(text.strip()) for text in firsts)
+    closed = sum(bool(example.choices) for example in answerable) >= 0.6 * n
+    if closed or (brief and n >= 10 and len(labels) >= 2 and repeated >= (0.2 if identifiers else 0.6)):
+        return "accuracy", ("macro_f1",)
+    if median(len(tokens(text)) for text in firsts) <= SHORT:
+        return "token_f1", ("exact_match", "contains")
+    return "rouge_l", ("token_f1",)
