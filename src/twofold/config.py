@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from twofold.errors import ConfigError, ProjectMissing
 from twofold.plugins import Options, explain
@@ -21,6 +21,18 @@ class Section(BaseModel):
     """Parent of all sections: strict and frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _default_names(cls, values: Any) -> Any:
+        """A part given by its options only keeps the default plugin's name."""
+        if not isinstance(values, dict):
+            return values
+        filled = dict(values)
+        for key, field in cls.model_fields.items():
+            if isinstance(field.default, Part) and isinstance(filled.get(key), dict):
+                filled[key] = {"name": field.default.name, **filled[key]}
+        return filled
 
 
 class Part(Section):

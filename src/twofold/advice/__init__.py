@@ -1,0 +1,1 @@
+"""Advice from what the data show: how to start, and later what to try next. Pure."""

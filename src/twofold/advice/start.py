@@ -1,0 +1,300 @@
+"""The first `twofold.toml` of a project, chosen from its documents and examples, each choice with its reason. Pure.
+
+The choices are starting points, written where the user can see and change them: the answer's length from the
+references, the wording from their form, the split from what groups there are, the arms from what there is to retrieve.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from twofold.types import Document, Example
+
+Form = Literal["structured", "query", "choice", "labels", "short", "long", "text"]
+"""What the references look like: JSON, SQL, one of given choices, one of a set of labels, a few words, sentences, or a
+text made from an input that is not a question."""
+
+LISTED_LABELS = 20
+"""Up to so many labels are listed in the prompt."""
+MOST_EXAMPLES = 2000
+"""A larger set is sampled to this size at first."""
+TUNING_MINUTES = 10.0
+QUICK_MINUTES = 1.5
+QUICK_EXAMPLES = 120
+FEW_GROUPS = 30
+"""With fewer source documents than this, a split by document leaves too few groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the choices rest on."""
+
+    form: Form
+    """Form of the references."""
+    labels: tuple[str, ...]
+    """All labels, most frequent first; empty unless `form` is ``labels``."""
+    answer_tokens: int
+    """95th percentile of the references' length, in tokens, estimated."""
+    input_tokens: int
+    """95th percentile of the conversations' length, in tokens, estimated."""
+    document_characters: int
+    """Median length of a document; 0 without documents."""
+    sourced: int
+    """Examples that name their source documents."""
+    source_documents: int
+    """Different documents named."""
+    unanswerable: int
+    """Examples whose right answer is to say so."""
+    count: int
+    """Examples."""
+
+
+def facts(documents: Sequence[Document], examples: Sequence[Example], metric: str) -> Facts:
+    """Look at the data; the deciding metric tells whether references are JSON or labels."""
+    references = [example.references[0] for example in examples if example.references]
+    form, labels = _form(examples, references, metric)
+    return Facts(
+        form=form,
+        labels=labels,
+        answer_tokens=_percentile95([_tokens(text, dense=form in {"structured", "query"}) for text in references]),
+        input_tokens=_percentile95([sum(_tokens(m.content) for m in example.messages) for example in examples]),
+        document_characters=round(statistics.median(len(d.text) for d in documents)) if documents else 0,
+        sourced=sum(1 for example in examples if example.sources),
+        source_documents=len({source for example in examples for source in example.sources}),
+        unanswerable=sum(1 for example in examples if not example.answerable),
+        count=len(examples),
+    )
+
+
+def starting_config(
+    name: str,
+    documents: Sequence[Document],
+    examples: Sequence[Example],
+    *,
+    quick: bool = False,
+    metric: str = "",
+    metrics: Sequence[str] = (),
+) -> str:
+    """The text of a commented `twofold.toml`.
+
+    Args:
+        name: The project's name.
+        documents: Its documents; none means that nothing can be retrieved.
+        examples: Its examples.
+        quick: Settings for a first look in minutes.
+        metric: The deciding metric; chosen from the examples when empty.
+        metrics: Reported beside it.
+    """
+    if not metric:
+        from twofold.metrics.choosing import suitable
+
+        metric, metrics = suitable(examples)
+    seen = facts(documents, examples, metric)
+    blocks = [
+        [
+            "# The one file to edit. `twofold config` prints every value in force; an unknown key is an error.",
+            "",
+            "[project]",
+            f"name = {_quoted(name)}",
+        ],
+        _documents(seen),
+        _examples(seen, quick=quick),
+        _prompt(seen),
+        _retrieval(seen),
+        _generation(seen),
+        _tuning(seen, quick=quick),
+        _study(seen, metric, metrics),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+# ---------------------------------------------------------------- the sections
+
+
+def _documents(seen: Facts) -> list[str]:
+    if not seen.document_characters:
+        return ["[documents]", "# There are no documents: nothing is retrieved.", "paths = []"]
+    return ["[documents]", 'paths = ["data/documents*"]']
+
+
+def _examples(seen: Facts, *, quick: bool) -> list[str]:
+    lines = ["[examples]", 'paths = ["data/examples*"]']
+    if seen.sourced * 2 > seen.count - seen.unanswerable and seen.source_documents >= FEW_GROUPS:
+        lines += [
+            "# Test questions are about documents that no training example is about. If future questions will be",
+            '# about the same documents as the training examples, "question" is the fairer claim.',
+            'split_by = "document"',
+        ]
+    else:
+        lines += ["# Each question is split by itself (or by its `group` field).", 'split_by = "question"']
+    most = QUICK_EXAMPLES if quick else MOST_EXAMPLES
+    if seen.count > most:
+        lines += [
+            f"# Of {seen.count} examples, drawn by seed; 0 for all: slower, narrower intervals.",
+            f"limit = {most}",
+        ]
+    return lines
+
+
+def _prompt(seen: Facts) -> list[str]:
+    closed, opened = _wording(seen)
+    lines = [
+        "# The wording of every prompt, for training, study and live requests alike. A better instruction helps the",
+        "# arms without tuning most: improve it before you trust a verdict for tuning.",
+        "[prompt]",
+        f"closed = {_quoted(closed)}",
+    ]
+    if seen.document_characters:
+        lines.append(f"open = {_quoted(opened)}")
+        if _cites_nothing(seen):
+            lines += ["# A citation inside would break the answer's form.", 'cite = "none"']
+    if seen.form == "text":
+        lines.append('question = "Input: {question}"')
+    return lines
+
+
+def _wording(seen: Facts) -> tuple[str, str]:
+    listed = ""
+    if 0 < len(seen.labels) <= LISTED_LABELS:
+        listed = f" The labels are: {'; '.join(sorted(seen.labels))}."
+    task = {
+        "structured": "Turn the request into JSON. Answer with one JSON object and nothing else.",
+        "query": "Write the SQL query for the request. Answer with SQL and nothing else.",
+        "choice": "Answer the question with one of the choices and nothing else.",
+        "labels": f"Answer with the label of the message and nothing else.{listed}",
+        "short": "Answer the question in as few words as possible.",
+        "long": "Answer the question in a few sentences.",
+        "text": "Write the text that belongs to the input. Answer with that text and nothing else.",
+    }[seen.form]
+    unknown = " If no passage tells, say: {abstention}"
+    if _cites_nothing(seen):
+        return task, f"{task} The passages may help."
+    if seen.form == "labels":
+        return task, f"{task} The passages may help. Begin with the number of the passage used, such as [1]."
+    body = task.rstrip(".") + ", from the passages."
+    return task, f"{body} Begin with the number of the passage used, such as [1].{unknown}"
+
+
+def _retrieval(seen: Facts) -> list[str]:
+    if not seen.document_characters:
+        return []
+    size = seen.document_characters
+    k = 3 if 300 <= size <= 1500 else 5
+    kind = "short" if size <= 1500 else "long"
+    return ["[retrieval]", f"# Passages shown; the documents are {kind} (median {size} characters).", f"k = {k}"]
+
+
+def _generation(seen: Facts) -> list[str]:
+    return [
+        "[generation]",
+        f"# 95 % of the reference answers have at most about {seen.answer_tokens} tokens.",
+        f"max_tokens = {_max_tokens(seen)}",
+    ]
+
+
+def _tuning(seen: Facts, *, quick: bool) -> list[str]:
+    passages = 5 * 220 if seen.document_characters else 0
+    needed = seen.input_tokens + passages + _max_tokens(seen) + 120
+    length = 1024 if needed <= 1024 else 2048
+    lines = [
+        "[tuning.trainer.options]",
+        "# Longest training of one adapter. Raise it when the report says that training stopped for time.",
+        f"minutes = {QUICK_MINUTES if quick else TUNING_MINUTES}",
+        "# Longest training row in tokens; longer ones lose the beginning of their last message.",
+        f"max_length = {length}",
+    ]
+    if quick:
+        lines += ["epochs = 2", "evaluations = 2", "dev_items = 16"]
+    return lines
+
+
+def _study(seen: Facts, metric: str, metrics: Sequence[str]) -> list[str]:
+    lines = ["[study]"]
+    if seen.document_characters:
+        lines.append('arms = ["base", "prompt", "rag", "ft", "ft+rag"]')
+        if seen.sourced:
+            lines += ["# The gold passage given: what better retrieval could gain at most.", 'diagnostics = ["oracle"]']
+        else:
+            lines += ["# No example names its source, so there is no gold passage to show.", "diagnostics = []"]
+    else:
+        lines += [
+            "# Without documents there is nothing to retrieve.",
+            'arms = ["base", "prompt", "ft"]',
+            "diagnostics = []",
+        ]
+    if _cites_nothing(seen):
+        metrics = [other for other in metrics if not other.startswith("citation_")]
+    return [
+        *lines,
+        "# `metric` decides, `metrics` are reported beside it.",
+        f"metric = {_quoted(metric)}",
+        f"metrics = [{', '.join(_quoted(other) for other in metrics if other != metric)}]",
+        "# Smaller differences do not matter to you: ties go to the simpler arm.",
+        "margin = 0.02",
+    ]
+
+
+# ---------------------------------------------------------------- looking at the references
+
+
+def _form(examples: Sequence[Example], references: Sequence[str], metric: str) -> tuple[Form, tuple[str, ...]]:
+    if metric in {"field_f1", "json_valid"}:
+        return "structured", ()
+    if metric in {"accuracy", "macro_f1"}:
+        if sum(1 for example in examples if example.choices) * 2 > len(examples):
+            return "choice", ()
+        return "labels", tuple(label for label, _ in Counter(references).most_common())
+    if not references:
+        return "short", ()
+    if _share(references, _is_query) >= 0.9:
+        return "query", ()
+    asked = _share([example.question for example in examples], _is_question)
+    if asked < 0.3 and not any(example.sources for example in examples):
+        return "text", ()
+    return ("long" if statistics.median(map(len, references)) > 120 else "short"), ()
+
+
+def _share(texts: Sequence[str], test: Callable[[str], bool]) -> float:
+    return sum(1 for text in texts if test(text)) / len(texts)
+
+
+def _is_query(text: str) -> bool:
+    return text.lstrip().upper().startswith(("SELECT ", "WITH "))
+
+
+_ASKING = ("what", "who", "when", "where", "which", "why", "how", "is ", "are ", "does", "do ", "can ", "did", "was ")
+
+
+def _is_question(text: str) -> bool:
+    bare = text.strip().casefold()
+    return bare.endswith(("?", "？")) or (len(bare) < 300 and bare.startswith(_ASKING))
+
+
+def _tokens(text: str, *, dense: bool = False) -> float:
+    plain = sum(1 for character in text if character.isascii())
+    return plain / (3.0 if dense else 4.0) + (len(text) - plain) * 1.5
+
+
+def _percentile95(values: Sequence[float]) -> int:
+    if not values:
+        return 0
+    return math.ceil(sorted(values)[min(len(values) - 1, int(len(values) * 0.95))])
+
+
+def _cites_nothing(seen: Facts) -> bool:
+    return seen.form in {"structured", "query", "text"}
+
+
+def _max_tokens(seen: Facts) -> int:
+    marker = 6 if seen.document_characters else 0
+    return max(16, min(256, math.ceil(seen.answer_tokens * 1.3) + marker))
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,131 @@
+"""The starting configuration is valid and fitting on every real data set."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from twofold.advice.start import starting_config
+from twofold.config import Config
+from twofold.types import Document, Example, Message
+
+SETS = [
+    "advising_sql",
+    "agvaluate",
+    "agxqa",
+    "banking77",
+    "chunking_eval",
+    "clapnq",
+    "clinc150",
+    "covidqa",
+    "dstc11",
+    "e2e_nlg",
+    "medquad",
+    "mtrag",
+    "mts_dialog",
+    "pubmedqa",
+    "qmsum",
+    "seedbench",
+    "snips_json",
+    "truthfulqa",
+    "xquad",
+]
+
+
+def rows(folder: Path, name: str) -> list[dict]:
+    for path in (folder / f"{name}.jsonl", folder / f"{name}.jsonl.gz"):
+        if path.is_file():
+            opener = gzip.open if path.suffix == ".gz" else open
+            with opener(path, "rt", encoding="utf-8") as stream:
+                return [json.loads(line) for line in stream]
+    return []
+
+
+def example(row: dict) -> Example:
+    said = row.get("messages") or [{"role": "user", "content": row.get("question") or row["input"]}]
+    choices = row.get("choices") or ()
+    return Example(
+        id=row["id"],
+        messages=tuple(Message(role=m["role"], content=m["content"]) for m in said),
+        references=tuple(row.get("answers") or ([row["output"]] if "output" in row else [])),
+        sources=tuple(row.get("doc_ids") or ()),
+        answerable=row.get("answerable", True),
+        choices=tuple(choices),
+    )
+
+
+def load(root: Path, name: str) -> tuple[list[Document], list[Example]]:
+    documents = [Document(id=r["id"], text=r["text"]) for r in rows(root / name, "documents")]
+    return documents, [example(r) for r in rows(root / name, "examples")]
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("name", SETS)
+def test_every_real_set_gives_a_valid_configuration(data_root: Path, name: str, quick: bool) -> None:
+    documents, examples = load(data_root, name)
+    config = Config.model_validate(tomllib.loads(starting_config(name, documents, examples, quick=quick)))
+    assert config.project.name == name
+    assert 16 <= config.generation.max_tokens <= 262
+    assert ("rag" in config.study.arms) == bool(documents)
+    assert bool(config.documents.paths) == bool(documents)
+    assert config.study.metric not in config.study.metrics
+    if quick:
+        assert 0 < config.examples.limit <= 120 or len(examples) <= 120
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "words"),
+    [
+        ("agxqa", "token_f1", "as few words"),
+        ("banking77", "accuracy", "label"),
+        ("pubmedqa", "accuracy", "one of the choices"),
+        ("snips_json", "field_f1", "JSON object and nothing else"),
+        ("clapnq", "rouge_l", "a few sentences"),
+        ("advising_sql", "rouge_l", "SQL"),
+        ("e2e_nlg", "rouge_l", "belongs to the input"),
+    ],
+)
+def test_wording_fits_the_task(data_root: Path, name: str, metric: str, words: str) -> None:
+    documents, examples = load(data_root, name)
+    config = Config.model_validate(tomllib.loads(starting_config(name, documents, examples)))
+    assert config.study.metric == metric
+    assert words in config.prompt.closed
+
+
+def test_many_labels_are_not_repeated_in_the_prompt(data_root: Path) -> None:
+    _, examples = load(data_root, "banking77")
+    assert "card_arrival" not in starting_config("b", [], examples)
+    few = [e for e in examples if e.references[0] in {"card_arrival", "age_limit", "exchange_rate"}]
+    assert "age_limit; card_arrival; exchange_rate" in starting_config("b", [], few)
+
+
+def test_answers_in_a_strict_form_carry_no_citation_marker(data_root: Path) -> None:
+    documents, examples = load(data_root, "advising_sql")
+    config = Config.model_validate(tomllib.loads(starting_config("sql", documents, examples)))
+    assert config.prompt.cite == "none"
+    assert not any(name.startswith("citation") for name in config.study.metrics)
+
+
+def test_few_source_documents_are_not_split_by_document(data_root: Path) -> None:
+    documents, examples = load(data_root, "chunking_eval")
+    assert 'split_by = "question"' in starting_config("c", documents, examples)
+    documents, examples = load(data_root, "agxqa")
+    assert 'split_by = "document"' in starting_config("c", documents, examples)
+
+
+@pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "ünïcode\n", "tab\t"])
+def test_any_project_name_survives(name: str) -> None:
+    item = Example(id="1", messages=(Message(role="user", content='Is "x" so?'),), references=("yes",))
+    assert tomllib.loads(starting_config(name, [], [item], metric="token_f1"))["project"]["name"] == name
+
+
+def test_chosen_metrics_are_taken_as_given() -> None:
+    item = Example(id="1", messages=(Message(role="user", content="Who?"),), references=("Ada",))
+    made = Config.model_validate(
+        tomllib.loads(starting_config("x", [], [item], metric="contains", metrics=("contains", "rouge_l")))
+    )
+    assert (made.study.metric, made.study.metrics) == ("contains", ("rouge_l",))
