@@ -43,10 +43,10 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
         metric: The metric.
         examples: The examples of the study (of all splits, or of the test split).
         seed: Of the shuffling.
-        name: Name of the metric for the record; its class name when empty.
+        name: Name of the metric in error messages; its class name when empty.
 
     Returns:
-        ``{"metric", "gold", "shuffled", "n"}``; gold and shuffled are None when the metric applies to no example.
+        ``{"gold", "shuffled", "n"}``; gold and shuffled are None when the metric applies to no example.
 
     Raises:
         ScorerBroken: gold scores below 0.999, with file and line of examples whose gold fails; or shuffled gold
@@ -59,7 +59,7 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
             raise ScorerBroken(f"{name} gives {score} for example {example.id!r}", file=example.file, line=example.line)
     used = [index for index, score in enumerate(scores) if score is not None]
     if not used:
-        return {"metric": name, "gold": None, "shuffled": None, "n": 0}
+        return {"gold": None, "shuffled": None, "n": 0}
     subjects = [examples[index] for index in used]
     answers = [gold_answer(example) for example in subjects]
     gold = _overall(metric, subjects, answers, [scores[index] for index in used])
@@ -85,7 +85,7 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
                 f"{name} gives shuffled gold answers {shuffled:.3f} where chance is {chance:.3f}: "
                 "it cannot tell right from wrong"
             )
-    return {"metric": name, "gold": gold, "shuffled": shuffled, "n": len(used)}
+    return {"gold": gold, "shuffled": shuffled, "n": len(used)}
 
 
 def _worst_gold(metric: Metric, example: Example) -> float | None:

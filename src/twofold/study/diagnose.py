@@ -1,0 +1,156 @@
+"""Why an answer is wrong: one cause of a short fixed list, each with its cure. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from twofold.study.record import AnswerRow
+from twofold.types import Answer, Example, Json
+
+RIGHT = 0.5
+"""A score from here on counts as right."""
+
+CAUSES: dict[str, tuple[str, str]] = {
+    "failure": (
+        "no answer: something failed",
+        "Read the failures listed with the arm, remove their cause, and run the study again: only they are redone.",
+    ),
+    "retrieval-miss": (
+        "the right document was not among the passages",
+        "Raise [retrieval].k, cut smaller chunks, or try another retriever; check that the document was synced.",
+    ),
+    "false-abstention": (
+        "it declined although the answer was there",
+        "Lower [tuning].unanswerable, or soften the abstention sentence in [prompt].",
+    ),
+    "missed-abstention": (
+        "it answered although nobody can know",
+        "Add unanswerable examples to train, or raise [tuning].unanswerable.",
+    ),
+    "not-in-passage": (
+        "the answer is in none of the passages shown: made up",
+        "Tune with passages (ft+rag), ask for quotation in [prompt].open, or use a larger model.",
+    ),
+    "wrong-span": (
+        "it quotes a passage, but the wrong place",
+        "Tune with passages (ft+rag), or show fewer and better passages.",
+    ),
+    "partial": (
+        "partly right: it shares words with the reference",
+        "Look at the examples: references may be stricter than needed; add train examples of the length wanted.",
+    ),
+    "format": (
+        "right content in the wrong form (too long, or not valid JSON)",
+        "Add few-shot examples or tune: form is what tuning teaches best; lower [generation].max_tokens.",
+    ),
+    "no-knowledge": (
+        "without passages it does not know",
+        "Give it passages (rag, ft+rag), or more train examples about the same documents.",
+    ),
+}
+"""Cause → (what it means, what to do)."""
+
+
+def diagnose(
+    example: Example,
+    answer: Answer,
+    score: float | None,
+    *,
+    retrieval: bool | None = None,
+    gold_in_hits: bool | None = None,
+) -> str:
+    """The cause of a wrong answer, or an empty string when it is right (score at least `RIGHT`) or has no score.
+
+    Causes are tried from the outside in: failed, should have abstained, right words in a wrong form, the passage was
+    not found, abstained all the same, partly right, quoted elsewhere, made up.
+
+    Args:
+        example: What was asked.
+        answer: What came.
+        score: Score of the study's metric; None when it does not apply.
+        retrieval: Does the arm see passages? None: judged by the answer's hits.
+        gold_in_hits: Is a document that holds the answer among the hits? None: unknown.
+    """
+    if answer.failure is not None:
+        return "failure"
+    if score is None or score >= RIGHT:
+        return ""
+    if not example.answerable:
+        return "missed-abstention"
+    open_book = bool(answer.hits) if retrieval is None else retrieval
+    mine = _words(answer.text)
+    if not answer.abstained and _wrong_form(example, answer, mine):
+        return "format"
+    if open_book and gold_in_hits is False:
+        return "retrieval-miss"
+    if answer.abstained:
+        return "false-abstention"
+    wanted = {word for reference in example.references for word in _words(reference)} - _EMPTY
+    if score > 0 or (set(mine) - _EMPTY) & wanted:
+        return "partial"
+    if not open_book:
+        return "no-knowledge"
+    shown = any(_within(mine, _words(hit.chunk.text)) for hit in answer.hits)
+    return "wrong-span" if shown else "not-in-passage"
+
+
+def summary(rows: Iterable[AnswerRow]) -> list[Json]:
+    """Causes per arm, most frequent first, as `record.StudyRecord.diagnosis` holds them.
+
+    `share` is the share of the arm's answers (right ones included); `examples` are at most five ids.
+    """
+    totals: dict[str, int] = {}
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        for arm, answer in row["arms"].items():
+            totals[arm] = totals.get(arm, 0) + 1
+            if answer["cause"]:
+                found.setdefault((arm, answer["cause"]), []).append(row["id"])
+    place = {arm: number for number, arm in enumerate(totals)}
+    return [
+        {
+            "arm": arm,
+            "cause": cause,
+            "label": CAUSES[cause][0],
+            "count": len(ids),
+            "share": len(ids) / totals[arm],
+            "examples": ids[:5],
+            "cure": CAUSES[cause][1],
+        }
+        for (arm, cause), ids in sorted(found.items(), key=lambda item: (place[item[0][0]], -len(item[1]), item[0][1]))
+    ]
+
+
+_STOP = "a an the of in on at to and or is are was were be by for with it its this that as from"
+_EMPTY = frozenset(_STOP.split(" "))
+
+
+def _words(text: str) -> list[str]:
+    kept = "".join(c if c.isalnum() else " " for c in text.casefold())
+    return kept.split()
+
+
+def _within(needle: list[str], hay: list[str]) -> bool:
+    """Do the words stand in the text, one after the other? No words stand nowhere."""
+    size = len(needle)
+    return bool(needle) and any(hay[start : start + size] == needle for start in range(len(hay) - size + 1))
+
+
+def _wrong_form(example: Example, answer: Answer, mine: list[str]) -> bool:
+    for reference in example.references:
+        if reference.lstrip()[:1] in ("{", "[") and not _opens_json(answer.text):
+            return True
+        theirs = _words(reference)
+        if _within(theirs, mine) and len(mine) > len(theirs):
+            return True
+    return False
+
+
+def _opens_json(text: str) -> bool:
+    import json
+
+    body = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
+    try:
+        return isinstance(json.loads(body), (dict, list))
+    except (ValueError, RecursionError):
+        return False
