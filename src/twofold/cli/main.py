@@ -83,8 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wrong = TwofoldError(_sentence(error.format_message()), cure=f"Run `{where} --help`.")
         return report(wrong, as_json=as_json, code="usage", exit_code=2)
     except (KeyboardInterrupt, typer.Abort):
-        interrupted = TwofoldError("interrupted", cure="Rerun the same command to resume: finished work is kept.")
-        return report(interrupted, as_json=as_json, code="interrupted", exit_code=INTERRUPTED)
+        code = INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -96,6 +95,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cure="A fault of Twofold: run again with --verbose and report the traceback with `twofold --version`.",
         )
         return report(fault, as_json=as_json, code="internal", exit_code=INTERNAL)
+    if code == INTERRUPTED:  # Typer turns Ctrl-C into this code
+        interrupted = TwofoldError("interrupted", cure="Rerun the same command to resume: finished work is kept.")
+        return report(interrupted, as_json=as_json, code="interrupted", exit_code=INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

@@ -21,12 +21,14 @@ def study(
     plan: Annotated[bool, typer.Option("--plan", help="Print the bill and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking; required off a terminal.")] = False,
     final: Annotated[bool, typer.Option("--final", help="Open the sealed reserve split, once, at the end.")] = False,
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="Use at most this many examples.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", min=1, help="Use at most this many examples.")
+    ] = None,
     arms: Annotated[
         str | None, typer.Option("--arms", metavar="A,B", help="Only these arms, such as base,rag (or oracle).")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", min=0, help="Longest training time of one adapter.")
+        float | None, typer.Option("--minutes", metavar="MINUTES", min=0, help="Longest training time of one adapter.")
     ] = None,
 ) -> None:
     """Measure the arms on the test questions and reach a verdict; an interrupted study resumes by itself.

@@ -17,7 +17,9 @@ def tune(
     arm: Annotated[
         str, typer.Option("--arm", metavar="ARM", help="ft (closed-book) or ft+rag (open-book).")
     ] = "ft+rag",
-    minutes: Annotated[float | None, typer.Option("--minutes", min=0, help="Longest training time.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", metavar="MINUTES", min=0, help="Longest training time.")
+    ] = None,
 ) -> None:
     """Train an arm's adapter on the train split, or find the one that is there; an interrupted run resumes."""
     with run.project(tuning__trainer__options__minutes=minutes) as project, run.progress() as progress:

@@ -1,0 +1,288 @@
+"""``docs/reference/`` written from the code: ``python -m twofold.cli.reference [--check] [--to DIR]``.
+
+Configuration keys with defaults and docstrings, every command's options, error codes, plugins with their options, and
+the fields of the records. The docstring under a field is read from the source, so there is one place to write it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import json
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import typer
+
+from twofold.errors import MissingExtra
+
+PLACE = Path("docs") / "reference"
+NOTICE = "<!-- Written from the code by scripts/docs. Do not edit. -->\n"
+
+
+def pages() -> dict[str, Callable[[], str]]:
+    """File name → writer of its text."""
+    return {
+        "commands.md": commands,
+        "configuration.md": configuration,
+        "errors.md": error_codes,
+        "plugins.md": plugins,
+        "records.md": records,
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the pages, or with ``--check`` name those that are not up to date (exit code 1)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    place = Path(given[given.index("--to") + 1]) if "--to" in given else PLACE
+    stale = []
+    for name, write in pages().items():
+        text, path = NOTICE + "\n" + write(), place / name
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        if "--check" in given:
+            stale.append(path)
+        else:
+            place.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            typer.echo(f"wrote {path}", err=True)
+    for path in stale:
+        typer.echo(f"error: {path} is not up to date", err=True)
+    if stale:
+        typer.echo("help: Run scripts/docs and commit what it writes.", err=True)
+    return 1 if stale else 0
+
+
+# ---------------------------------------------------------------- pages
+
+
+def commands() -> str:
+    """Every command with its arguments and options."""
+    from twofold.cli import main as assembled
+
+    found: Any = typer.main.get_command(assembled.app)
+    lines = ["# Commands", "", *_paragraphs(inspect.getdoc(assembled) or ""), ""]
+    for path, command in _walk("twofold", found):
+        arguments = " ".join(_metavar(p) for p in _arguments(command))
+        lines += [f"## `{path}{' ' + arguments if arguments else ''}`", "", *_paragraphs(command.help or ""), ""]
+        own = [p for p in command.params if p.param_type_name == "option" and not _is_common(p) and p.name != "help"]
+        rows = [(f"`{_metavar(p)}`", p.help or "", "") for p in _arguments(command)]
+        rows += [(_flags(p), p.help or "", _default(p)) for p in own]
+        lines += _table(("argument or option", "meaning", "default"), rows)
+    common = [p for p in found.commands["check"].params if _is_common(p)]
+    lines += ["## Common options", "", "Every command takes these.", ""]
+    lines += _table(("option", "meaning", "default"), [(_flags(p), p.help or "", _default(p)) for p in common])
+    return _joined(lines)
+
+
+def configuration() -> str:
+    """Every key of `twofold.toml`."""
+    from pydantic import BaseModel
+
+    from twofold import config, prompts
+
+    notes = _field_notes(config)
+    wording = _field_notes(prompts)["Template"]
+    lines = ["# Configuration: `twofold.toml`", "", *_paragraphs(inspect.getdoc(config) or ""), ""]
+    lines += [
+        'A plugin is named in its section (`[retrieval.retriever]`, `name = "hybrid"`); its options stand in '
+        "`[retrieval.retriever.options]` and are listed in [plugins](plugins.md).",
+        "",
+    ]
+    for section, field in config.Config.model_fields.items():
+        model: Any = field.annotation
+        lines += [f"## `[{section}]`", "", *_paragraphs(inspect.getdoc(model) or ""), ""]
+        rows = []
+        for key, value in model.model_fields.items():
+            default = value.get_default(call_default_factory=True)
+            shown = default.model_dump(mode="json")["name"] if isinstance(default, BaseModel) else default
+            kind = "plugin" if isinstance(default, BaseModel) else _source_type(model, key)
+            note = notes[model.__name__].get(key) or (wording.get(key, "") if section == "prompt" else "")
+            rows.append((f"`{key}`", f"`{kind}`", f"`{json.dumps(shown, ensure_ascii=False)}`", note))
+        lines += _table(("key", "type", "default", "meaning"), rows)
+    return _joined(lines)
+
+
+def error_codes() -> str:
+    """Every error with code, cure and exit code."""
+    from twofold import errors
+
+    classes = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.TwofoldError)]
+    lines = [
+        "# Errors",
+        "",
+        "Every error is printed as `error: …` with the place and `help: …` with what to do; with `--json` it is also "
+        'an object `{"error": {"code", "message", "cure", "file", "line"}}` on stdout.',
+        "",
+    ]
+    rows = [
+        (f"`{c.code}`", f"`{c.__name__}`", _first(c), c.cure, str(c.exit_code))
+        for c in sorted(classes, key=lambda c: (c.code != "twofold", c.code))
+    ]
+    rows += [
+        ("`usage`", "", "A command, option or argument is wrong.", "Run `twofold COMMAND --help`.", "2"),
+        ("`interrupted`", "", "Stopped by Ctrl-C.", "Rerun the same command to resume.", "130"),
+        ("`internal`", "", "A fault of Twofold's own.", "Run again with --verbose and report the traceback.", "70"),
+    ]
+    lines += _table(("code", "class", "meaning", "help", "exit code"), rows)
+    lines += ["## Exit codes", "", *_paragraphs("Exit codes" + (errors.__doc__ or "").split("Exit codes")[1]), ""]
+    return _joined(lines)
+
+
+def plugins() -> str:
+    """Every installed plugin with its options."""
+    from twofold import plugins as doors
+
+    lines = ["# Plugins", "", *_paragraphs(inspect.getdoc(doors) or ""), ""]
+    for kind in doors.KINDS:
+        protocol: Any = getattr(doors, {"indexes": "Index"}.get(kind, kind[:-1].capitalize()))
+        lines += [f"## {kind.capitalize()}", "", _first(protocol), ""]
+        for name in doors.names(kind):
+            try:
+                found = doors.find(kind, name)
+            except MissingExtra as error:
+                raise SystemExit(f"error: {error}\nhelp: the reference is written with everything installed") from error
+            lines += [f"### `{name}`", "", f"{_first(found)} Version {found.version}.", ""]
+            notes = _notes_of(found.Options)
+            rows = [
+                (f"`{key}`", f"`{_source_type(found.Options, key)}`", _shown(field), notes.get(key, ""))
+                for key, field in found.Options.model_fields.items()
+            ]
+            lines += _table(("option", "type", "default", "meaning"), rows)
+    return _joined(lines)
+
+
+def records() -> str:
+    """The frozen records, and the fields of `study.json`."""
+    from twofold import types
+    from twofold.study import record
+
+    lines = ["# Records", ""]
+    for title, module in (
+        ("In code: `twofold.types`", types),
+        ("On disk: `study.json` and `answers.jsonl.gz`", record),
+    ):
+        lines += [f"## {title}", "", *_paragraphs(inspect.getdoc(module) or ""), ""]
+        notes = _field_notes(module)
+        for name, fields in notes.items():
+            found = getattr(module, name)
+            lines += [f"### `{name}`", "", *_paragraphs(inspect.getdoc(found) or ""), ""]
+            rows = [(f"`{key}`", f"`{_source_type(found, key)}`", note) for key, note in fields.items()]
+            lines += _table(("field", "type", "meaning"), rows)
+    return _joined(lines)
+
+
+# ---------------------------------------------------------------- reading the code
+
+
+def _field_notes(module: ModuleType) -> dict[str, dict[str, str]]:
+    """Class → field → the docstring under it, in source order, for the public classes of a module."""
+    found = ast.parse(inspect.getsource(module))
+    return {n.name: _notes(n) for n in found.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")}
+
+
+def _notes_of(cls: type) -> dict[str, str]:
+    merged: dict[str, str] = {}
+    for parent in reversed(cls.__mro__):
+        if parent.__module__.startswith("twofold"):
+            node = ast.parse(textwrap.dedent(inspect.getsource(parent))).body[0]
+            merged |= _notes(node) if isinstance(node, ast.ClassDef) else {}
+    return merged
+
+
+def _notes(node: ast.ClassDef) -> dict[str, str]:
+    notes: dict[str, str] = {}
+    for here, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if isinstance(here, ast.AnnAssign) and isinstance(here.target, ast.Name):
+            text = after.value.value if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) else ""
+            notes[here.target.id] = " ".join(str(text).split())
+    return notes
+
+
+def _source_type(cls: type, key: str) -> str:
+    """The annotation as written."""
+    for parent in cls.__mro__:
+        if key in vars(parent).get("__annotations__", {}):
+            return str(vars(parent)["__annotations__"][key])
+    return ""
+
+
+def _shown(field: Any) -> str:
+    from pydantic_core import PydanticUndefined, to_jsonable_python
+
+    value = field.get_default(call_default_factory=True)
+    return (
+        "required" if value is PydanticUndefined else f"`{json.dumps(to_jsonable_python(value), ensure_ascii=False)}`"
+    )
+
+
+def _first(thing: Any) -> str:
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+# ---------------------------------------------------------------- commands
+
+
+def _walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    if hasattr(command, "commands"):
+        for name, child in command.commands.items():
+            yield from _walk(f"{path} {name}", child)
+    else:
+        yield path, command
+
+
+def _arguments(command: Any) -> list[Any]:
+    return [p for p in command.params if p.param_type_name == "argument"]
+
+
+def _is_common(parameter: Any) -> bool:
+    from twofold.cli.session import COMMON
+
+    return getattr(parameter, "rich_help_panel", None) == COMMON
+
+
+def _metavar(parameter: Any) -> str:
+    return str(parameter.metavar or parameter.name.upper())
+
+
+def _flags(parameter: Any) -> str:
+    flags = ", ".join(f"`{flag}`" for flag in parameter.opts)
+    if parameter.is_flag:
+        return flags
+    return f"{flags} `{parameter.metavar or 'VALUE'}`"
+
+
+def _default(parameter: Any) -> str:
+    default = parameter.default
+    if parameter.required:
+        return "required"
+    if default in (None, False, "", [], ()) or "Sentinel" in type(default).__name__:
+        return ""
+    return f"`{default}`"
+
+
+# ---------------------------------------------------------------- Markdown
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    if not rows:
+        return []
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
+    return [*lines, *(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows), ""]
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Docstring text as Markdown: double back-quotes become single ones."""
+    return textwrap.dedent(text).strip().replace("``", "`").splitlines()
+
+
+def _joined(lines: Sequence[str]) -> str:
+    return "\n".join(lines).replace("``", "`").rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

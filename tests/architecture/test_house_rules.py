@@ -1,0 +1,171 @@
+"""House rules of the design, held by reading the source."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "twofold"
+MODULES = sorted(SOURCE.rglob("*.py"))
+REFUSED = {"manager", "helper", "util", "utils", "common", "base", "core", "misc", "handler", "engine", "helpers"}
+MOST_LINES = 600
+MOST_PARAMETERS = 8
+PURE = [
+    "prompts.py",
+    "stats.py",
+    "dataset.py",
+    "study/verdict.py",
+    "study/diagnose.py",
+    "study/plan.py",
+    "study/compose.py",
+    "study/report.py",
+    "advice",
+    "metrics/choosing.py",
+]
+READS_ITS_FILES = {"dataset.py"}
+"""Pure but for one read: the examples."""
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(SOURCE))
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def functions(body: list[ast.stmt], inside: str = "") -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Public functions and methods of public classes, with their dotted names."""
+    for node in body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and not node.name.startswith("_"):
+            yield inside + node.name, node
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from functions(node.body, f"{node.name}.")
+
+
+def words(name: str) -> set[str]:
+    return {part.lower() for part in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_module(path: Path) -> None:
+    """Size, docstrings, names and parameters of one module."""
+    text = path.read_text(encoding="utf-8")
+    module = tree(path)
+    faults: list[str] = []
+    if text.count("\n") > MOST_LINES:
+        faults.append(f"{text.count(chr(10))} lines; at most {MOST_LINES}")
+    if text.strip() and not ast.get_docstring(module):
+        faults.append("the module has no docstring")
+    if words(path.stem) & REFUSED:
+        faults.append(f"refused module name {path.stem}")
+    for node in ast.walk(module):
+        if isinstance(node, ast.ClassDef) and words(node.name) & REFUSED:
+            faults.append(f"refused class name {node.name}")
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print":
+            faults.append(f"line {node.lineno}: the library never prints")
+        called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if called == "logging.basicConfig" and "cli" not in path.parts:
+            faults.append(f"line {node.lineno}: the library never configures logging")
+    for node in module.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node):
+            faults.append(f"class {node.name} has no docstring")
+    for name, node in functions(module.body):
+        if not ast.get_docstring(node) and not _overload(node):
+            faults.append(f"{name} has no docstring")
+        positional = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in {"self", "cls"}]
+        count = len(positional) + len(node.args.kwonlyargs)
+        is_command = path.parent.name == "cli" and "run" in positional
+        if count > MOST_PARAMETERS and not is_command:
+            faults.append(f"{name} has {count} parameters; at most {MOST_PARAMETERS}")
+    assert not faults, "\n".join(faults)
+
+
+def _overload(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return any(ast.unparse(d).split(".")[-1] in {"overload", "setter"} for d in node.decorator_list)
+
+
+def test_keyword_only_after_the_third_positional_parameter() -> None:
+    """A call with many bare values cannot be read: what a caller may give by position stays short.
+
+    Protocols fix some signatures at three (``search(texts, vectors, k, *, …)``, ``progress(stage, done, total)``).
+    """
+    faults = []
+    for path in MODULES:
+        for name, node in functions(tree(path).body):
+            bare = [a.arg for a in (*node.args.posonlyargs, *node.args.args) if a.arg not in {"self", "cls"}]
+            if len(bare) > 3:
+                faults.append(f"{name_of(path)}: {name}({', '.join(bare)})")
+    assert not faults, "\n".join(faults)
+
+
+IMPURE_CALL = re.compile(
+    r"^(open|input|print|socket\..*|time\.(time|monotonic|perf_counter|sleep)|(datetime\.)*(now|utcnow|today)"
+    r"|datetime\.datetime\.(now|utcnow)|date\.today|os\..*|subprocess\..*|urllib\..*|httpx\..*|sqlite3\..*"
+    r"|random\.(random|randint|choice|choices|shuffle|sample|uniform|gauss|seed)"
+    r"|(np|numpy)\.random\.(rand|randn|randint|random|choice|shuffle|permutation|seed)"
+    r"|.*\.(read_text|read_bytes|write_text|write_bytes|unlink|mkdir|is_file|exists|glob|rglob|iterdir))$"
+)
+UNSEEDED = re.compile(r"(random\.Random|default_rng)$")
+
+
+def pure_modules() -> list[Path]:
+    return [path for part in PURE for path in (sorted((SOURCE / part).rglob("*.py")) or [SOURCE / part])]
+
+
+@pytest.mark.parametrize("path", pure_modules(), ids=name_of)
+def test_pure_modules_touch_nothing(path: Path) -> None:
+    """No file, socket, clock, environment or unseeded chance in the functional core."""
+    reads: list[str] = []
+    faults: list[str] = []
+    for node in ast.walk(tree(path)):
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        if re.search(r"\.(read_bytes|open|is_file|glob|rglob|exists|iterdir)$|^gzip\.", called):
+            reads.append(f"line {node.lineno}: {called}")
+        elif IMPURE_CALL.match(called) or (UNSEEDED.search(called) and not node.args and not node.keywords):
+            faults.append(f"line {node.lineno}: {called}")
+    if name_of(path) not in READS_ITS_FILES:
+        faults += reads
+    assert not faults, "\n".join(faults)
+
+
+def tracked() -> list[Path]:
+    """Text files that git tracks (or would)."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [ROOT / line for line in listed.stdout.splitlines() if (ROOT / line).is_file()]
+
+
+HOSTS = re.compile("|".join(("pypi" + r"\.org", "pythonhosted" + r"\.org", "npmjs" + r"\.(org|com)")))
+PLACES = re.compile("|".join((r"(?<![\w.])/work" + "/", r"(?<![\w.])/root" + "/", "/tmp" + "/lab")))
+
+
+def test_no_registry_hosts_and_no_machine_paths() -> None:
+    faults = []
+    for path in tracked():
+        if path.suffix in {".png", ".gz", ".gguf", ".safetensors", ".jsonl"}:
+            continue
+        text = path.read_text(encoding="utf-8", errors="replace")
+        faults += [
+            f"{path.relative_to(ROOT)}: {found.group(0)}"
+            for pattern in (HOSTS, PLACES)
+            if (found := pattern.search(text))
+        ]
+    assert not faults, "\n".join(faults)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150

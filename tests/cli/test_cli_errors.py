@@ -1,0 +1,188 @@
+"""Errors become a message, a cure and an exit code; results and remarks keep to their streams."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from twofold.cli.main import main
+from twofold.errors import BadRecord, IndexMismatch, MissingExtra, TwofoldError
+from twofold.types import Problem
+
+
+@pytest.fixture
+def project(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
+    """Puts a stand-in for the façade under the command line: what it does is told by the test."""
+
+    def put(**methods: Any) -> list[Any]:
+        opened: list[Any] = []
+
+        class Stand:
+            @classmethod
+            def open(cls, directory: Path, overrides: Any = None) -> Any:
+                opened.append((directory, overrides))
+                return cls()
+
+            def __enter__(self) -> Any:
+                return self
+
+            def __exit__(self, *_: object) -> None:
+                return None
+
+        for name, method in methods.items():
+            setattr(Stand, name, method)
+        module = ModuleType("twofold.project")
+        module.Project = Stand  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "twofold.project", module)
+        return opened
+
+    return put
+
+
+NAMES = ("init", "check", "models", "sync", "ask", "tune", "study", "show", "config", "plugins", "gc", "demo")
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def method(*_: Any, **__: Any) -> Any:
+        raise error
+
+    return method
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (BadRecord("not JSON", file="data/examples.jsonl", line=7), 2),
+        (MissingExtra("needs openvino", cure="pip install 'twofold[local]'"), 2),
+        (IndexMismatch("other vectors"), 3),
+    ],
+)
+def test_an_error_says_place_and_cure(
+    project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], error: TwofoldError, code: int
+) -> None:
+    project(check=raising(error))
+    assert main(["check"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"error: {error}\nhelp: {error.cure}\n"
+
+
+def test_with_json_the_error_is_an_object_on_stdout(
+    project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(check=raising(BadRecord("not JSON", file="e.jsonl", line=7, cure="mend it")))
+    assert main(["check", "--json"]) == 2
+    expected = {"code": "data.bad-record", "message": "not JSON", "cure": "mend it", "file": "e.jsonl", "line": 7}
+    assert json.loads(capsys.readouterr().out) == {"error": expected}
+
+
+def test_interrupted(project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    project(sync=raising(KeyboardInterrupt()))
+    assert main(["sync"]) == 130
+    assert "the same command to resume" in capsys.readouterr().err
+
+
+def test_a_fault_of_our_own_shows_its_traceback_only_when_asked(
+    project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    project(check=raising(ZeroDivisionError("oops")))
+    assert main(["check"]) == 70
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: oops" in err
+    assert "Traceback" not in err
+    assert main(["check", "--verbose", "--json"]) == 70
+    out, err = capsys.readouterr()
+    assert "Traceback" in err
+    assert json.loads(out)["error"]["code"] == "internal"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["stduy"], ["check", "--no-such"], ["init"], ["study", "--limit", "0"], ["ask"], ["study", "--limit"]]
+)
+def test_wrong_use_is_exit_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert "--help`" in err
+
+
+def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    for name in NAMES:
+        assert f"\n  {name} " in shown
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("twofold 0.")
+    assert main([]) == 2
+
+
+def test_no_project_here(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "-C", str(tmp_path)]) == 2
+    assert "twofold init PROJECT --from FOLDER" in capsys.readouterr().err
+
+
+def test_check_lists_every_problem_and_fails_on_errors(
+    project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    warning = Problem(severity="warning", code="x", message="odd", cure="look", file="d.jsonl", line=2)
+    error = Problem(severity="error", code="y", message="bad", cure="mend")
+    project(check=lambda _: [warning, error])
+    assert main(["check"]) == 1
+    assert capsys.readouterr().out == (
+        "d.jsonl:2: warning: odd (look)\nproject: error: bad (mend)\n1 errors, 1 warnings\n"
+    )
+    project(check=lambda _: [warning])
+    assert main(["check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["problems"][0]["line"] == 2
+
+
+def test_options_reach_the_project(project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    opened = project(plan=raising(KeyboardInterrupt()))
+    main(
+        ["study", "--plan", "-C", "p", "--set", "retrieval.k=5", "--limit", "9", "--arms", "base,rag,oracle", "--minutes", "2", "--set", "examples.seed=3"]
+    )
+    assert opened == [
+        (
+            Path("p"),
+            {
+                "retrieval": {"k": 5},
+                "examples": {"limit": 9, "seed": 3},
+                "study": {"arms": ["base", "rag"], "diagnostics": ["oracle"]},
+                "tuning": {"trainer": {"options": {"minutes": 2.0}}},
+            },
+        )
+    ]
+
+
+PLAN = {
+    "steps": [{"step": "answer rag", "items": 9, "cached": 1, "seconds": 75.0, "detail": "300 + 9 tokens a question"}],
+    "minutes": 1.25,
+    "detectable": 0.1234,
+    "warnings": ["only 3 [groups]"],
+    "policy": {"sentence": "New documents.", "train": 4, "dev": 1, "test": 3, "groups": 3},
+    "arms": ["rag"],
+}
+
+
+def test_a_study_needs_leave(
+    project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project(plan=lambda _, final: PLAN, study=raising(AssertionError("started without leave")))
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["study"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    for part in ("1 min 15 s", ".123", "only 3 [groups]", "New documents.", "Add --yes"):
+        assert part in err
+    assert main(["study", "--plan"]) == 0
+    assert "1 min 15 s" in capsys.readouterr().out
+    assert main(["study", "--plan", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"][0]["cached"] == 1
