@@ -1,0 +1,269 @@
+"""Documents → chunks: exact spans within a token limit, cut where the text itself divides.
+
+A document is cut at its headings; small sections are joined to what follows while they fit. A section over the limit
+is cut into pieces of about equal size, each ending at a paragraph, else a sentence, else a line, else a space, else
+between two tokens. Tokens are those of the embedder, found once for the whole document. ``chunk.text`` is always
+``document.text[start:end]``; only white space lies between chunks.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from twofold.identity import digest
+from twofold.plugins import Options, TokenOffsets
+from twofold.types import Chunk, Document, Span
+
+PIECE = 200_000
+"""Characters tokenised at a time in a huge document."""
+
+_ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_SETEXT = re.compile(r"^(?=\S)([^\n]{1,200})\n(=+|-{3,})[ \t]*$", re.MULTILINE)
+_FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
+_PARAGRAPH = re.compile(r"\n[ \t\r\f\v]*\n\s*")
+_SENTENCE = re.compile(r"[.!?…]+[\"')\]”’»]*\s+|[。！？]+[”’」』）]*")
+_LINE = re.compile(r"\n\s*")
+
+
+class HeadingChunker:
+    """Cuts at headings, then paragraphs, sentences, lines, spaces, tokens."""
+
+    version: ClassVar[int] = 1
+
+    class Options(Options):
+        """Sizes in tokens of the embedder."""
+
+        max_tokens: int = Field(default=200, ge=8)
+        """No chunk has more (the embedder's own limit less title and heading path)."""
+        overlap: int = Field(default=0, ge=0)
+        """Tokens of the chunk before that are repeated, within a section; at most a third of `max_tokens`."""
+        min_tokens: int = Field(default=48, ge=0)
+        """Sections smaller than this are joined to the next one where both fit."""
+
+        @model_validator(mode="after")
+        def _fits(self) -> HeadingChunker.Options:
+            if 3 * self.overlap > self.max_tokens:
+                raise ValueError("overlap may be at most a third of max_tokens")
+            return self
+
+    def __init__(self, options: HeadingChunker.Options, *, offsets: TokenOffsets) -> None:
+        self.options = options
+        self.offsets = offsets
+
+    def split(self, document: Document) -> list[Chunk]:
+        """Chunks in order; none for a document of white space."""
+        cut = _Cut(document.text, _tokens(document.text, self.offsets), self.options)
+        return [
+            _chunk(document, start, end, headings, ordinal)
+            for ordinal, (start, end, headings) in enumerate(cut.ranges())
+        ]
+
+
+class WholeChunker:
+    """The whole document as one chunk where it fits, else cut as `HeadingChunker` does."""
+
+    version: ClassVar[int] = 1
+
+    class Options(HeadingChunker.Options):
+        """Sizes in tokens of the embedder."""
+
+        max_tokens: int = Field(default=240, ge=8)
+        """Largest document kept whole, and limit of the chunks of larger ones."""
+
+    def __init__(self, options: WholeChunker.Options, *, offsets: TokenOffsets) -> None:
+        self.options = options
+        self.offsets = offsets
+
+    def split(self, document: Document) -> list[Chunk]:
+        """Chunks in order; none for a document of white space."""
+        text = document.text
+        cut = _Cut(text, _tokens(text, self.offsets), self.options)
+        start, end = cut.trim(0, len(text))
+        if start < end and cut.count(start, end) <= self.options.max_tokens:
+            return [_chunk(document, start, end, (), 0)]
+        return [
+            _chunk(document, start, end, headings, ordinal)
+            for ordinal, (start, end, headings) in enumerate(cut.ranges())
+        ]
+
+
+def _chunk(document: Document, start: int, end: int, headings: tuple[str, ...], ordinal: int) -> Chunk:
+    text = document.text[start:end]
+    name = digest("chunk", {"document": document.id, "start": start, "end": end, "text": digest("text", text)})
+    span = Span(document=document.id, start=start, end=end)
+    return Chunk(id=name, span=span, text=text, title=document.title, headings=headings, ordinal=ordinal)
+
+
+def _tokens(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
+    """Starts and ends of all tokens that cover something, ends never falling."""
+    found: list[tuple[int, int]] = []
+    for start, end in _pieces(text):
+        part = text if end - start == len(text) else text[start:end]
+        found += [(a + start, b + start) for a, b in offsets(part) if b > a]
+    starts = [a for a, _ in found]
+    if any(a > b for a, b in pairwise(starts)):
+        found.sort()
+        starts = [a for a, _ in found]
+    return starts, list(accumulate((b for _, b in found), max))
+
+
+def _pieces(text: str) -> Iterator[tuple[int, int]]:
+    start = 0
+    while len(text) - start > PIECE:
+        window = text[start + PIECE // 2 : start + PIECE]
+        cut = max(window.rfind("\n\n"), window.rfind("\n"))
+        cut = cut if cut >= 0 else window.rfind(" ")
+        end = start + PIECE // 2 + cut if cut >= 0 else start + PIECE
+        yield start, end
+        start = end
+    yield start, len(text)
+
+
+def headings_of(text: str) -> list[tuple[int, int, int, str]]:
+    """``(start, end, level, title)`` of every Markdown heading (ATX and setext) outside fenced code, in order."""
+    if "#" not in text and "\n==" not in text and "\n--" not in text:
+        return []
+    fences = [match.span() for match in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
+    found = [(m.start(), m.end(), len(m.group(1)), m.group(2)) for m in _ATX.finditer(text)]
+    for m in _SETEXT.finditer(text):
+        before = text[: m.start()].rstrip(" \t")[-2:]
+        if before in ("", "\n", "\n\n") and not m.group(1).startswith(("#", "-", "|", ">", "*")):
+            found.append((m.start(), m.end(), 1 if m.group(2)[0] == "=" else 2, m.group(1).strip()))
+    opens = [a for a, _ in fences]
+
+    def fenced(at: int) -> bool:
+        i = bisect_right(opens, at) - 1
+        return i >= 0 and at < fences[i][1]
+
+    return sorted(h for h in found if not fenced(h[0]))
+
+
+class _Cut:
+    """One document being cut."""
+
+    def __init__(self, text: str, tokens: tuple[list[int], list[int]], options: HeadingChunker.Options) -> None:
+        self.text = text
+        self.starts, self.ends = tokens
+        self.limit = options.max_tokens
+        self.overlap = options.overlap
+        self.least = min(options.min_tokens, options.max_tokens)
+        self.levels = [[m.end() for m in pattern.finditer(text)] for pattern in (_PARAGRAPH, _SENTENCE, _LINE)]
+
+    def count(self, start: int, end: int) -> int:
+        """Tokens that overlap ``[start, end)``."""
+        return max(0, bisect_left(self.starts, end) - bisect_right(self.ends, start))
+
+    def trim(self, start: int, end: int) -> tuple[int, int]:
+        """The range without white space at its ends."""
+        text = self.text
+        while start < end and text[start].isspace():
+            start += 1
+        while end > start and text[end - 1].isspace():
+            end -= 1
+        return start, end
+
+    def ranges(self) -> Iterator[tuple[int, int, tuple[str, ...]]]:
+        """``(start, end, heading path)`` of every chunk."""
+        marks = headings_of(self.text)
+        path: list[tuple[int, str]] = []
+        seen = 0
+        for a, b in self._sections(marks):
+            for start, end in self._cuts(a, b):
+                while seen < len(marks) and marks[seen][1] <= start:
+                    _, _, level, title = marks[seen]
+                    path = [*(p for p in path if p[0] < level), (level, title)]
+                    seen += 1
+                yield start, end, tuple(title for _, title in path)
+
+    def _sections(self, marks: Sequence[tuple[int, int, int, str]]) -> list[tuple[int, int]]:
+        """Trimmed sections, small ones joined to a following one of the same or a deeper level while both fit."""
+        edges = [0, *(m[0] for m in marks), len(self.text)]
+        levels = [0, *(m[2] for m in marks)]
+        made: list[tuple[int, int, int]] = []
+        for a, b, level in zip(edges, edges[1:], levels, strict=False):
+            start, end = self.trim(a, b)
+            if start == end:
+                continue
+            if made:
+                first, last, above = made[-1]
+                small = min(self.count(first, last), self.count(start, end)) < self.least
+                if small and above <= level and self.count(first, end) <= self.limit:
+                    made[-1] = (first, end, above)
+                    continue
+            made.append((start, end, level))
+        return [(a, b) for a, b, _ in made]
+
+    def _cuts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        done = start
+        while done < end:
+            left = self.count(start, end)
+            if left <= self.limit:
+                yield start, end
+                return
+            cut = self._next(start, end, left, done)
+            a, b = self.trim(start, cut)
+            if a < b:
+                yield a, b
+            done = self.trim(cut, end)[0]
+            start = self._back(done, start) if self.overlap else done
+
+    def _next(self, start: int, end: int, left: int, done: int) -> int:
+        """Where to end the chunk that begins at `start`; beyond `done`, at most `limit` tokens away."""
+        first = bisect_right(self.ends, start)
+        furthest = min(end, self.starts[first + self.limit])
+        pieces = -(-left // self.limit)
+        wanted = min(self.starts[min(first + -(-left // pieces), len(self.starts) - 1)], furthest)
+        if furthest <= max(start, done):
+            return self._forced(max(start, done), end)
+        for share in (0.6, 0.3):
+            lowest = max(self.starts[first + int(share * left / pieces)], start, done) + 1
+            for level in self.levels:
+                cut = self._nearest(level, lowest, furthest, wanted)
+                if cut:
+                    return cut
+        floor = max(self.starts[first + self.limit // 2], start, done)
+        for at in range(furthest, floor, -1):
+            spaced = self.text[at - 1].isspace() or (at < end and self.text[at].isspace())
+            if spaced and not self._parts(at):
+                return at
+        return furthest
+
+    def _nearest(self, level: Sequence[int], lowest: int, furthest: int, wanted: int) -> int:
+        """The break of a level in ``[lowest, furthest]`` nearest to `wanted` that parts no token; 0 for none."""
+        low, high = bisect_left(level, lowest), bisect_right(level, furthest)
+        if low >= high:
+            return 0
+        middle = bisect_left(level, wanted, low, high)
+        around = level[max(low, middle - 4) : min(high, middle + 4)]
+        whole = [at for at in around if not self._parts(at)]
+        return min(whole, key=lambda at: abs(at - wanted)) if whole else 0
+
+    def _parts(self, at: int) -> bool:
+        """Would a cut here go through a token (white space around the cut aside)?"""
+        a, b = at, at
+        while a > 0 and self.text[a - 1].isspace():
+            a -= 1
+        while b < len(self.text) and self.text[b].isspace():
+            b += 1
+        i = bisect_right(self.ends, a - 1) if a else 0
+        return i < len(self.starts) and self.starts[i] < a and self.ends[i] > b
+
+    def _forced(self, at: int, end: int) -> int:
+        """The end of the tokens that overlap the character at `at`: nothing smaller can be cut off."""
+        i = bisect_right(self.ends, at)
+        return min(end, max(self.ends[i], at + 1)) if i < len(self.ends) else end
+
+    def _back(self, done: int, before: int) -> int:
+        """A start up to `overlap` tokens before `done`, at a word."""
+        first = bisect_right(self.ends, done)
+        at = self.starts[max(0, first - self.overlap)]
+        at = max(at, before + 1)
+        while at < done and not self.text[at - 1].isspace():
+            at += 1
+        return self.trim(at, done)[0] if at < done else done

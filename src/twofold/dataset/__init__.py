@@ -1,0 +1,24 @@
+"""Examples: read, checked, split, and searched for leaks. Pure but for the one read in `load_examples`.
+
+Splitting is a claim about the future, so the policy comes back in words. Everything is drawn by hashing seed and ids:
+the same examples in another order, or in other files, give the same splits.
+"""
+
+from __future__ import annotations
+
+from twofold.dataset.checking import check
+from twofold.dataset.examples import example_digest, load_examples
+from twofold.dataset.leaking import Leaks, drop_leaks, leak_error, leaks
+from twofold.dataset.splitting import Splits, split
+
+__all__ = [
+    "Leaks",
+    "Splits",
+    "check",
+    "drop_leaks",
+    "example_digest",
+    "leak_error",
+    "leaks",
+    "load_examples",
+    "split",
+]

@@ -1,0 +1,111 @@
+"""What is wrong between examples and documents. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal
+
+from twofold.dataset.leaking import bare, conversation
+from twofold.reading import (
+    Findings,
+    excerpt,
+)
+from twofold.types import Document, Example, Problem
+
+LONG_ANSWER = 4000
+"""Characters of a reference from which `check` doubts that a small model can write it."""
+
+
+def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Problem]:
+    """What is wrong between examples and documents, and among the examples. Errors stop a study, warnings do not."""
+    findings = Findings()
+    texts = {d.id: d.text for d in documents}
+
+    def note(severity: Literal["error", "warning"], code: str, message: str, cure: str, example: Example) -> None:
+        findings.add(
+            Problem(severity=severity, code=code, message=message, cure=cure, file=example.file, line=example.line)
+        )
+
+    for e in examples:
+        unknown = [s for s in e.sources if s not in texts] if documents else []
+        if unknown:
+            note(
+                "error",
+                "data.unknown-document",
+                f"example {e.id!r} names documents that do not exist: {excerpt(', '.join(unknown))}",
+                "Correct doc_ids, or add the documents.",
+                e,
+            )
+        for span in e.spans:
+            text = texts.get(span.document)
+            if text is None:
+                continue
+            if span.end > len(text):
+                message = f"example {e.id!r}: span {span.start}–{span.end} lies outside {span.document!r} ({len(text)})"
+                note("error", "data.bad-span", message, "Count characters of the document's text, from 0.", e)
+        if e.spans and e.references and not _quoted(e, texts):
+            message = f"example {e.id!r}: none of its spans shares a word with its answers"
+            note("warning", "data.span-answer", message, "Check that the spans count characters, not bytes.", e)
+        wrong = [r for r in e.references if r not in e.choices] if e.choices else []
+        if wrong and e.answerable:
+            message = f"example {e.id!r}: the answer {excerpt(wrong[0], 30)!r} is none of its choices"
+            note("error", "data.choices", message, "Write answers exactly as among the choices.", e)
+        if e.references and min(len(r) for r in e.references) > LONG_ANSWER:
+            message = f"example {e.id!r}: its shortest answer has {min(map(len, e.references))} characters"
+            note("warning", "data.long-answer", message, "Raise [generation].max_tokens, or shorten the answer.", e)
+    if examples and not documents and any(e.sources for e in examples):
+        note(
+            "warning",
+            "data.no-documents",
+            "examples name documents, but the project has none",
+            "Set [documents].paths.",
+            next(e for e in examples if e.sources),
+        )
+    _repeats(examples, note)
+    if 0 < len(examples) < 50:
+        note(
+            "warning",
+            "data.few-examples",
+            f"{len(examples)} examples are few: with fewer than 50 test examples most comparisons stay undecided",
+            "Add examples.",
+            examples[0],
+        )
+    return findings.all()
+
+
+def _quoted(example: Example, texts: Mapping[str, str]) -> bool:
+    quotes = [texts[s.document][s.start : s.end] for s in example.spans if s.document in texts]
+    words = {w for quote in quotes for w in bare(quote).split()}
+    wanted = [set(bare(r).split()) for r in example.references]
+    if not words or not any(wanted):
+        return True
+    quoted = bare(" ".join(quotes)).replace(" ", "")
+    return any(w & words for w in wanted) or any(bare(r).replace(" ", "") in quoted for r in example.references)
+
+
+def _repeats(examples: Iterable[Example], note: Any) -> None:
+    """The same question twice: harmless, contradictory, or not to be told apart without its document."""
+    same: defaultdict[str, list[Example]] = defaultdict(list)
+    for e in examples:
+        same[conversation(e)].append(e)
+    for group in same.values():
+        first = group[0]
+        for e in group[1:]:
+            one, two = ({bare(r) for r in x.references} for x in (first, e))
+            apart = bool(first.sources and e.sources and not set(first.sources) & set(e.sources))
+            where = f"{first.file}:{first.line}" if first.file else first.id
+            shown = excerpt(e.question, 40)
+            if one & two or (not one and not two):
+                message, code = f"the same question twice, first at {where}: {shown!r}", "data.repeated-question"
+                cure = "Remove one, or keep both in one group."
+            elif apart:
+                message = f"the same question about another document, first at {where}: {shown!r}"
+                code, cure = (
+                    "data.ambiguous-question",
+                    "Name the document in the question: retrieval cannot tell which.",
+                )
+            else:
+                message = f"the same question with another answer, first at {where}: {shown!r}"
+                code, cure = "data.contradiction", "List all right answers in one example."
+            note("warning", code, message, cure, e)

@@ -1,0 +1,320 @@
+"""Files → examples, and everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
+from twofold.identity import canonical_json, digest
+from twofold.reading import (
+    CSV,
+    JSON,
+    JSONL,
+    MIB,
+    Findings,
+    Record,
+    decode,
+    excerpt,
+    expand,
+    kind,
+    raise_first,
+    read_bytes,
+    records,
+    suffix_of,
+)
+from twofold.types import Example, Json, Message, Origin, Problem, Role, Span, SplitName
+
+MAX_MIB = 512
+"""Largest file of examples, after decompression."""
+
+_REFERENCES = ("answers", "outputs", "output", "answer", "reference")
+_SPLITS: Mapping[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "test": "test",
+    "reserve": "reserve",
+}
+_FORM = "Each record needs a question (or messages, or input) and answers (or output)."
+
+
+def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> tuple[list[Example], list[Problem]]:
+    """Read all examples from ``.jsonl``, ``.json`` and ``.csv`` files (``.gz`` too).
+
+    A record has ``question``, ``messages`` or ``input``; ``answers``, ``output``, ``outputs``, ``answer`` or
+    ``reference``; and optionally ``id``, ``doc_ids`` (or ``sources``), ``spans``, ``answerable``, ``choices``,
+    ``group``, ``origin``, ``at`` (or ``date``) and ``split``. Other fields are ignored. A record that neither has an
+    answer nor says that it is answerable is left out with a warning.
+
+    Args:
+        paths: Files, folders or patterns relative to `root`.
+        root: The project.
+        strict: Raise the first error instead of returning it.
+
+    Returns:
+        The usable examples in order of files, and all problems.
+
+    Raises:
+        BadRecord: a malformed record, or an id used twice (only when `strict`).
+        UnreadableFile: a file that is missing, too large or not text (only when `strict`).
+        TooFewExamples: there is no usable example (only when `strict`).
+    """
+    findings = Findings()
+    files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in (*JSONL, *JSON, *CSV))
+    for error in missing:
+        findings.error(error)
+    made: dict[str, Example] = {}
+    for found in files:
+        try:
+            if suffix_of(found.name) not in (*JSONL, *JSON, *CSV):
+                raise UnreadableFile(
+                    "examples are read from .jsonl, .json and .csv files", file=found.name, cure="Convert the file."
+                )
+            text = decode(read_bytes(found.path, limit=MAX_MIB * MIB, name=found.name), name=found.name)
+        except DataError as fault:
+            findings.error(fault)
+            continue
+        silent: list[int] = []
+        for record in records(text, name=found.name):
+            try:
+                example = _example(record, found.name)
+                if example is None:
+                    silent.append(record.line)
+                elif isinstance(example, Problem):
+                    findings.add(example)
+                elif example.id in made:
+                    first = made[example.id]
+                    raise _bad(
+                        record, f"the id {example.id!r} is used twice, first at {first.file}:{first.line}", found.name
+                    )
+                else:
+                    made[example.id] = example
+            except BadRecord as fault:
+                findings.error(fault)
+        if silent:
+            findings.add(_silent(found.name, silent))
+    if not made:
+        findings.error(
+            TooFewExamples(f"there is no usable example in {', '.join(paths) or 'no path at all'}", cure=_FORM)
+        )
+    problems = findings.all()
+    if strict:
+        raise_first(problems)
+    return list(made.values()), problems
+
+
+def _silent(file: str, lines: Sequence[int]) -> Problem:
+    where = ", ".join(map(str, lines[:5])) + (", …" if len(lines) > 5 else "")
+    return Problem(
+        severity="warning",
+        code="data.empty-answer",
+        message=f"{len(lines)} examples have no answer and are left out (lines {where})",
+        cure='Give them answers, or say "answerable": false where the right behaviour is to decline.',
+        file=file,
+        line=lines[0],
+    )
+
+
+def _bad(record: Record, message: str, file: str = "", *, cure: str | None = None) -> BadRecord:
+    where = message if record.line else f"record {record.number}: {message}"
+    return BadRecord(where, file=file or None, line=record.line or None, cure=cure)
+
+
+def _example(record: Record, file: str) -> Example | Problem | None:
+    """The example in a record, or why it has no answer; None where it does not say whether it is answerable."""
+    if isinstance(record.value, BadRecord):
+        raise record.value
+    value = {key: item for key, item in record.value.items() if item is not None}
+
+    def bad(message: str, cure: str | None = None) -> BadRecord:
+        return _bad(record, message, file, cure=cure)
+
+    def text_of(key: str) -> str:
+        item = value.get(key, "")
+        if isinstance(item, bool) or not isinstance(item, (str, int, float)):
+            raise bad(f'"{key}" must be a string, not {kind(item)}')
+        return str(item).strip()
+
+    def texts_of(key: str) -> list[str]:
+        item = _cell(value.get(key, []))
+        if isinstance(item, (str, int, float)):
+            item = [item]
+        if not isinstance(item, list) or not all(isinstance(part, (str, int, float)) for part in item):
+            raise bad(f'"{key}" must be a string or a list of strings, not {kind(item)}')
+        return [str(part).strip() for part in item if str(part).strip()]
+
+    messages = _messages(value, bad)
+    flagged = str(value.get("answerable", "")).strip().lower()
+    if flagged not in ("", "true", "false"):
+        raise bad(f'"answerable" must be true or false, not {excerpt(flagged, 20)!r}')
+    references = tuple(
+        dict.fromkeys(text for key in _REFERENCES if key in value for text in _reference(value, key, bad))
+    )
+    if not references and flagged != "false":
+        if flagged == "true" or not any(key in value for key in _REFERENCES):
+            return Problem(
+                severity="error",
+                code="data.empty-answer",
+                message="no answer" if flagged else f"no answer: none of {', '.join(_REFERENCES)}",
+                cure='Give it answers, or say "answerable": false where the right behaviour is to decline.',
+                file=file,
+                line=record.line,
+            )
+        return None
+    spans = _spans(_cell(value.get("spans", [])), bad)
+    sources = texts_of("doc_ids") if "doc_ids" in value else texts_of("sources")
+    choices = _choices(value, bad)
+    if isinstance(choices, str):
+        messages = (*messages[:-1], replace(messages[-1], content=f"{messages[-1].content}\n{choices}"))
+        letters = tuple(str(key) for key in value["choices"])
+        choices = letters if all(reference in letters for reference in references) else ()
+    origin = text_of("origin") or "human"
+    if origin not in get_args(Origin):
+        raise bad(f'"origin" must be one of {", ".join(get_args(Origin))}, not {excerpt(origin, 20)!r}')
+    at = text_of("at") or text_of("date")
+    if at and moment_of(at) is None:
+        raise bad(
+            f'"{"at" if "at" in value else "date"}" is no ISO date: {excerpt(at, 20)!r}', "Write it as 2025-01-31."
+        )
+    split = text_of("split").lower()
+    if split and split not in _SPLITS:
+        raise bad(f'"split" must be train, dev, test or reserve, not {excerpt(split, 20)!r}')
+    name = text_of("id") or f"{file}#{record.line or record.number}"
+    return Example(
+        id=name,
+        messages=messages,
+        references=references,
+        sources=tuple(dict.fromkeys([*sources, *(span.document for span in spans)])),
+        spans=spans,
+        answerable=flagged != "false",
+        choices=choices,
+        group=text_of("group"),
+        origin=origin,  # type: ignore[arg-type]
+        at=at,
+        split=_SPLITS.get(split),
+        file=file,
+        line=record.line,
+    )
+
+
+def _cell(value: Any) -> Any:
+    """A list or object written as JSON into a table's cell."""
+    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
+        import json
+
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def _messages(value: Json, bad: Any) -> tuple[Message, ...]:
+    if "messages" not in value or value["messages"] in ("", []):
+        given = [key for key in ("question", "input") if str(value.get(key, "")).strip()]
+        if not given:
+            fields = excerpt(", ".join(value)) or "none"
+            raise bad(f"no question: none of question, messages, input (its fields are {fields})", _FORM)
+        if not isinstance(value[given[0]], str):
+            raise bad(f'"{given[0]}" must be a string, not {kind(value[given[0]])}')
+        return (Message(role="user", content=value[given[0]].strip()),)
+    turns = _cell(value["messages"])
+    if not isinstance(turns, list):
+        raise bad(f'"messages" must be a list, not {kind(turns)}')
+    made = []
+    for number, turn in enumerate(turns, 1):
+        role: Any = turn.get("role") if isinstance(turn, dict) else None
+        content = turn.get("content") if isinstance(turn, dict) else None
+        if role not in get_args(Role) or not isinstance(content, str):
+            raise bad(f'message {number} must be an object with "role" (system, user or assistant) and "content"')
+        if role == "system" and number > 1:
+            raise bad(f"message {number} is a system message; only the first may be")
+        made.append(Message(role=role, content=content))
+    if made[-1].role != "user" or not made[-1].content.strip():
+        raise bad("the last message must be the user's and not empty: it is what is to be answered")
+    return tuple(made)
+
+
+def _reference(value: Json, key: str, bad: Any) -> list[str]:
+    item = value[key]
+    if key in ("answers", "outputs"):
+        item = _cell(item)
+    items = item if isinstance(item, list) and key != "output" else [item]
+    made = []
+    for part in items:
+        if isinstance(part, (dict, list)) and key in ("output", "outputs"):
+            made.append(canonical_json(part))
+        elif isinstance(part, bool):
+            made.append("true" if part else "false")
+        elif isinstance(part, (str, int, float)):
+            made.append(str(part).strip())
+        elif part is not None:
+            raise bad(f'"{key}" must be a string or a list of strings, not {kind(part)} in it')
+    return [text for text in made if text]
+
+
+def _spans(value: Any, bad: Any) -> tuple[Span, ...]:
+    if value in ("", None):
+        return ()
+    if not isinstance(value, list):
+        raise bad(f'"spans" must be a list, not {kind(value)}')
+    made = []
+    for number, item in enumerate(value, 1):
+        parts = [item.get(key) for key in ("document", "start", "end")] if isinstance(item, dict) else item
+        if (
+            not isinstance(parts, list)
+            or len(parts) != 3
+            or not isinstance(parts[0], str)
+            or not all(isinstance(p, int) and not isinstance(p, bool) for p in parts[1:])
+        ):
+            raise bad(f"span {number} must be [document id, start, end]")
+        if not 0 <= parts[1] < parts[2]:
+            raise bad(f"span {number} is empty or runs backwards: {parts[1]} to {parts[2]}")
+        made.append(Span(document=parts[0], start=parts[1], end=parts[2]))
+    return tuple(made)
+
+
+def _choices(value: Json, bad: Any) -> tuple[str, ...] | str:
+    """Allowed answers; for choices with letters, the lines to put under the question."""
+    given = _cell(value.get("choices", []))
+    if isinstance(given, dict):
+        value["choices"] = given
+        return "\n".join(f"{letter}: {text}" for letter, text in given.items())
+    if given == "":
+        return ()
+    if not isinstance(given, list) or not all(isinstance(part, (str, int, float)) for part in given):
+        raise bad(f'"choices" must be a list of strings or an object of letters, not {kind(given)}')
+    return tuple(dict.fromkeys(str(part).strip() for part in given))
+
+
+def moment_of(at: str) -> datetime | None:
+    """An ISO date or time (year and month alone will do), in UTC."""
+    text = at + "-01-01" if re.fullmatch(r"\d{4}", at) else at + "-01" if re.fullmatch(r"\d{4}-\d\d", at) else at
+    try:
+        made = datetime.fromisoformat(text)
+        return made.astimezone(UTC) if made.tzinfo else made.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def example_digest(example: Example) -> str:
+    """Name of what decides an answer and its score; where the example stands and how it is split do not."""
+    return digest(
+        "example",
+        {
+            "messages": example.messages,
+            "references": example.references,
+            "sources": example.sources,
+            "spans": example.spans,
+            "answerable": example.answerable,
+            "choices": example.choices,
+        },
+    )

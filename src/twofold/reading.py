@@ -1,0 +1,423 @@
+"""Bounded reading: paths → files → bytes → text → records, every fault with its place.
+
+Documents and examples are both read through here, so that a file means the same to both. Nothing is read past a size
+limit, compressed or not: an archive that expands without end is refused in bounded memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
+from twofold.types import Json, Problem
+
+MIB = 1 << 20
+PER_FILE = 50
+"""Problems of one file that are listed one by one; the rest is counted."""
+_PIECE = 1 << 16
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """A file that a path of the configuration stands for."""
+
+    path: Path
+    """Where it is."""
+    name: str
+    """How it is shown, and the stem of ids: relative to the project where it lies inside."""
+    named: bool
+    """Was it named itself (not met while walking a folder or matching a pattern)?"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One object of a JSON, JSON Lines or CSV file, or what is wrong in its place."""
+
+    line: int
+    """1-based first line; 0 when it cannot be told."""
+    number: int
+    """1-based position among the file's records."""
+    value: Json | BadRecord
+    """The object, or the error."""
+
+
+def expand(
+    paths: Sequence[str], root: Path, *, skip: Callable[[str], bool] = lambda _: False
+) -> tuple[list[Found], list[DataError]]:
+    """Files that `paths` (files, folders or patterns, relative to `root`) stand for, each once, sorted within a path.
+
+    Args:
+        paths: As written in the configuration.
+        root: The project.
+        skip: File names to leave out while walking a folder. Hidden files and folders are left out anyway.
+
+    Returns:
+        The files, and an error for each path that stands for nothing.
+    """
+    found: dict[Path, Found] = {}
+    missing: list[DataError] = []
+
+    def add(path: Path, *, named: bool) -> None:
+        key = Path(os.path.abspath(path))
+        if key not in found:
+            found[key] = Found(path=path, name=shown(path, root), named=named)
+
+    def walk(folder: Path) -> None:
+        for here, folders, files in os.walk(folder):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for name in sorted(files):
+                if not name.startswith(".") and not skip(name):
+                    add(Path(here) / name, named=False)
+
+    for entry in paths:
+        exact = root / entry
+        if exact.is_dir():
+            walk(exact)
+        elif os.path.lexists(exact):
+            add(exact, named=True)
+        elif any(mark in entry for mark in "*?["):
+            matches = _matches(entry, root)
+            for match in matches:
+                if match.is_dir():
+                    walk(match)
+                elif not match.name.startswith("."):
+                    add(match, named=False)
+            if not matches:
+                missing.append(UnreadableFile("no file matches this pattern", file=entry))
+        else:
+            missing.append(UnreadableFile("there is no such file or folder", file=entry))
+    return list(found.values()), missing
+
+
+def _matches(pattern: str, root: Path) -> list[Path]:
+    import glob
+
+    return sorted(Path(match) for match in glob.glob(str(Path(glob.escape(str(root))) / pattern), recursive=True))
+
+
+def shown(path: Path, root: Path) -> str:
+    """`path` relative to `root` with forward slashes where it lies inside, else as it is."""
+    try:
+        return Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).as_posix()
+    except ValueError:
+        return path.as_posix()
+
+
+def suffix_of(name: str) -> str:
+    """Lower-case ending that says what a file is, ``.gz`` apart: ``.jsonl`` for ``a.JSONL.gz``."""
+    path = Path(name.lower())
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
+    """The bytes of a file, decompressed if it is gzip.
+
+    Args:
+        path: The file.
+        limit: Most bytes, after decompression.
+        name: How the file is called in errors.
+
+    Raises:
+        UnreadableFile: missing, not a plain file, forbidden, damaged, or larger than `limit`.
+    """
+    name = name or path.as_posix()
+    cure = "Split the file, take out what is not text, or raise [documents].max_mib in twofold.toml."
+    try:
+        if not path.is_file():
+            reason = "this is not a plain file" if path.exists() else "there is no such file"
+            raise UnreadableFile(reason, file=name)
+        size = path.stat().st_size
+        packed = path.suffix.lower() == ".gz"
+        if size > limit:
+            raise UnreadableFile(
+                f"the file has {size / MIB:.1f} MiB; the limit is {limit / MIB:g} MiB", file=name, cure=cure
+            )
+        with path.open("rb") as stream:
+            data = _inflate(stream, limit) if packed else stream.read(limit + 1)
+    except OSError as error:
+        raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=name) from error
+    except zlib.error as error:
+        raise UnreadableFile(
+            f"it is damaged or not gzip: {error}", file=name, cure="Compress it again, or name it without .gz."
+        ) from error
+    if len(data) > limit:
+        raise UnreadableFile(
+            f"the file has more than {limit / MIB:g} MiB{' when decompressed' if packed else ''}", file=name, cure=cure
+        )
+    return data
+
+
+def _inflate(stream: Any, limit: int) -> bytes:
+    """Decompress gzip members one after another, stopping one byte past `limit`."""
+    out = bytearray()
+    state = zlib.decompressobj(31)
+    pending = stream.read(_PIECE)
+    while len(out) <= limit:
+        if state.eof:
+            pending = (state.unused_data or stream.read(_PIECE)).lstrip(b"\0")
+            if not pending:
+                return bytes(out)
+            state = zlib.decompressobj(31)
+        elif not pending:
+            raise zlib.error("it ends too early")
+        out += state.decompress(pending, limit + 1 - len(out))
+        if not state.eof:
+            pending = state.unconsumed_tail or stream.read(_PIECE)
+    return bytes(out)
+
+
+_MARKS = (
+    (b"\xff\xfe\x00\x00", ""),
+    (b"\x00\x00\xfe\xff", ""),
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+
+
+def decode(data: bytes, *, name: str, declared: str = "") -> str:
+    """Bytes as text: UTF-8, or UTF-16 with a byte-order mark, or the `declared` encoding.
+
+    Raises:
+        UnreadableFile: naming the first bad byte.
+    """
+    mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
+    if not encoding:
+        raise UnreadableFile("it is UTF-32", file=name)
+    body = memoryview(data)[len(mark) :]
+    try:
+        text = str(body, encoding)
+    except LookupError as error:
+        raise UnreadableFile(f"it declares an unknown encoding, {encoding!r}", file=name) from error
+    except UnicodeDecodeError as error:
+        at = error.start + len(mark)
+        line = data.count(b"\n", 0, at) + 1
+        raise UnreadableFile(
+            f"byte {at} (0x{data[at]:02x}) is not {encoding.upper()}: {error.reason}", file=name, line=line
+        ) from error
+    if "\0" in text:
+        at = text.index("\0")
+        raise UnreadableFile(
+            f"it has a NUL at character {at}: this is not a text file",
+            file=name,
+            cure="Take the file out of [documents].paths, or save it as text.",
+        )
+    return text
+
+
+def excerpt(text: str, length: int = 60) -> str:
+    """A short piece of `text` on one line, for messages."""
+    flat = " ".join(text[: 4 * length].split())
+    return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+def records(text: str, *, name: str) -> Iterator[Record]:
+    """The records of a ``.jsonl``, ``.json`` or ``.csv`` file by its name; faults come as `BadRecord` values."""
+    suffix = suffix_of(name)
+    if suffix in CSV:
+        return csv_records(text, name=name)
+    return json_records(text, name=name) if suffix in JSON else jsonl_records(text, name=name)
+
+
+JSONL = (".jsonl", ".ndjson")
+JSON = (".json",)
+CSV = (".csv", ".tsv")
+
+
+def jsonl_records(text: str, *, name: str) -> Iterator[Record]:
+    """JSON Lines: one object a line, blank lines left out."""
+    number = start = line = 0
+    while start < len(text):
+        line += 1
+        stop = text.find("\n", start)
+        stop = len(text) if stop < 0 else stop
+        row, start = text[start:stop], stop + 1
+        if row.strip():
+            number += 1
+            yield Record(line=line, number=number, value=_object(row, name, line))
+
+
+def _object(row: str, name: str, line: int) -> Json | BadRecord:
+    try:
+        value = json.loads(row)
+    except json.JSONDecodeError as error:
+        return BadRecord(
+            f"not valid JSON: {error.msg} at column {error.colno} of: {excerpt(row)}", file=name, line=line
+        )
+    except (ValueError, RecursionError) as error:
+        return BadRecord(f"not usable JSON: {excerpt(str(error))}", file=name, line=line)
+    return checked(value, name, line)
+
+
+def checked(value: Any, name: str, line: int) -> Json | BadRecord:
+    """`value` if it is an object of well-formed text, else the error."""
+    if not isinstance(value, dict):
+        return BadRecord(f"expected an object, found {kind(value)}: {excerpt(str(value))}", file=name, line=line)
+    bad = _half_character(value)
+    if bad is not None:
+        return BadRecord(
+            f"half of a surrogate pair stands alone (\\u{ord(bad):04x}): this is not text", file=name, line=line
+        )
+    return value
+
+
+def _half_character(value: Any) -> str | None:
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if not item.isascii() and (found := _SURROGATE.search(item)):
+                return found.group()
+        elif isinstance(item, dict):
+            stack += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            stack += item
+    return None
+
+
+def json_records(text: str, *, name: str) -> Iterator[Record]:
+    """A JSON file: a list of objects, an object with one list of objects in it, or one object."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON: {error.msg} at column {error.colno}"
+        yield Record(line=error.lineno, number=1, value=BadRecord(message, file=name, line=error.lineno))
+        return
+    except (ValueError, RecursionError) as error:
+        bad = BadRecord(f"not usable JSON: {excerpt(str(error))}", file=name)
+        yield Record(line=0, number=1, value=bad)
+        return
+    if isinstance(value, dict):
+        lists = [v for k, v in value.items() if k in {"documents", "examples", "records", "data"}]
+        value = lists[0] if len(lists) == 1 and isinstance(lists[0], list) else [value]
+    if not isinstance(value, list):
+        bad = BadRecord(f"expected a list of objects, found {kind(value)}", file=name)
+        yield Record(line=0, number=1, value=bad)
+        return
+    for number, item in enumerate(value, 1):
+        made = checked(item, name, 0)
+        if isinstance(made, BadRecord):
+            made = BadRecord(f"record {number}: {made.message}", file=name)
+        yield Record(line=0, number=number, value=made)
+
+
+def csv_records(text: str, *, name: str) -> Iterator[Record]:
+    """A CSV file with a header row; comma, semicolon, tab or bar, whichever the header has most of (RFC 4180)."""
+    header = text.lstrip("\n\r").split("\n", 1)[0]
+    delimiter = "\t" if suffix_of(name) == ".tsv" else max(",;\t|", key=header.count)
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    columns: list[str] = []
+    number, before = 0, 0
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            at = before + 1
+            yield Record(line=at, number=number + 1, value=BadRecord(f"not valid CSV: {error}", file=name, line=at))
+            return
+        at, before = before + 1, rows.line_num
+        if not any(cell.strip() for cell in row):
+            continue
+        if not columns:
+            columns = [cell.strip().lstrip("\ufeff") for cell in row]
+            twice = sorted({c for c in columns if c and columns.count(c) > 1})
+            if twice:
+                message = f"the header names a column twice: {', '.join(twice)}"
+                yield Record(line=at, number=1, value=BadRecord(message, file=name, line=at))
+                return
+            continue
+        number += 1
+        if len(row) != len(columns):
+            message = f"{len(row)} cells under a header of {len(columns)}: {excerpt(delimiter.join(row))}"
+            yield Record(line=at, number=number, value=BadRecord(message, file=name, line=at))
+            continue
+        value: Json = {c: cell for c, cell in zip(columns, row, strict=True) if c}
+        yield Record(line=at, number=number, value=value)
+
+
+def kind(value: Any) -> str:
+    """The JSON name of a value's type, with its article."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+class Findings:
+    """Problems in the order found; past `PER_FILE` of one file and code only counted."""
+
+    def __init__(self) -> None:
+        self._listed: list[Problem] = []
+        self._more: dict[tuple[str, str], list[Problem]] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def add(self, problem: Problem) -> None:
+        """Take a problem in."""
+        where = (problem.file, problem.code)
+        self._seen[where] = self._seen.get(where, 0) + 1
+        if self._seen[where] <= PER_FILE:
+            self._listed.append(problem)
+        else:
+            self._more.setdefault(where, []).append(problem)
+
+    def error(self, error: DataError) -> None:
+        """Take an exception in as an error."""
+        self.add(as_problem(error))
+
+    def all(self) -> list[Problem]:
+        """Everything listed, with one line for what was only counted."""
+        rest = [
+            Problem(
+                severity=more[0].severity,
+                code=code,
+                message=f"and {len(more)} more like this",
+                cure=more[0].cure,
+                file=file,
+                line=more[0].line,
+            )
+            for (file, code), more in self._more.items()
+        ]
+        return self._listed + rest
+
+
+def as_problem(error: DataError) -> Problem:
+    """An exception as an error in a list."""
+    return Problem(
+        severity="error",
+        code=error.code,
+        message=error.message,
+        cure=error.cure,
+        file=error.file or "",
+        line=error.line or 0,
+    )
+
+
+def raise_first(problems: Sequence[Problem]) -> None:
+    """Raise the first error among `problems` as its own exception; with more than one, the message counts them.
+
+    Raises:
+        BadRecord: a malformed record.
+        UnreadableFile: a file that cannot be read.
+        TooFewExamples: nothing is left.
+        DataError: any other error.
+    """
+    errors = [p for p in problems if p.severity == "error"]
+    if not errors:
+        return
+    first = errors[0]
+    classes: dict[str, type[DataError]] = {c.code: c for c in (BadRecord, UnreadableFile, TooFewExamples)}
+    more = f" (and {len(errors) - 1} more errors; `twofold check` lists them)" if len(errors) > 1 else ""
+    raise classes.get(first.code, BadRecord if first.line else DataError)(
+        first.message + more, cure=first.cure, file=first.file or None, line=first.line or None
+    )

@@ -1,0 +1,191 @@
+"""Made directories (adapters, merged weights): whole or absent.
+
+A directory is worked on under ``KEY.partial``, so that an interrupted making is taken up again. When it is finished its
+files are synced, the manifest is written last, and the directory is renamed: what has its final name is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from twofold.errors import StoreError
+from twofold.types import Json
+
+MANIFEST = "manifest.json"
+_PARTIAL = ".partial"
+_KEY = re.compile(r"[A-Za-z0-9._-]+:[A-Za-z0-9_]+")
+_PIECE = 1 << 20
+
+
+class Artifacts:
+    """The artifacts under one directory, by key.
+
+    Args:
+        directory: Made when the first artifact is.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def find(self, key: str) -> Path | None:
+        """The finished artifact's directory, or None."""
+        path = self._path(key)
+        return path if (path / MANIFEST).is_file() else None
+
+    def working(self, key: str) -> Path:
+        """The directory in which to make the artifact; one that was left unfinished is handed out again."""
+        path = self._partial(key)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"the directory cannot be made: {error.strerror}", file=path) from error
+        return path
+
+    def finish(self, key: str, manifest: Json) -> Path:
+        """Turn the working directory into the finished artifact.
+
+        Args:
+            key: The artifact's key.
+            manifest: What made it. ``key``, ``made``, ``bytes`` and ``files`` (size and sha256 of each) are added.
+
+        Returns:
+            The final directory.
+
+        Raises:
+            StoreError: there is no working directory, it is empty, or the disk refuses.
+        """
+        path, partial = self._path(key), self._partial(key)
+        if self.find(key) is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+            return path
+        if not partial.is_dir():
+            raise StoreError(f"nothing was made for {key}", file=partial, cure="Call `working` first.")
+        try:
+            (partial / MANIFEST).unlink(missing_ok=True)
+            files = {name: self._seal(partial / name) for name in _files(partial)}
+            if not files:
+                raise StoreError(f"nothing was made for {key}: the directory is empty", file=partial)
+            whole = {
+                **manifest,
+                "key": key,
+                "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                "bytes": sum(int(entry["bytes"]) for entry in files.values()),
+                "files": files,
+            }
+            target = partial / MANIFEST
+            with target.open("w", encoding="utf-8") as stream:
+                json.dump(whole, stream, indent=1, sort_keys=True, ensure_ascii=False)
+                stream.flush()
+                os.fsync(stream.fileno())
+            for folder in (*(p for p in partial.rglob("*") if p.is_dir()), partial):
+                _sync_folder(folder)
+            if path.exists():
+                shutil.rmtree(path)
+            partial.rename(path)
+            _sync_folder(self.directory)
+        except OSError as error:
+            raise StoreError(f"the artifact cannot be finished: {error.strerror or error}", file=partial) from error
+        return path
+
+    def manifest(self, key: str) -> Json:
+        """The manifest of a finished artifact.
+
+        Raises:
+            StoreError: there is none, or it cannot be read.
+        """
+        path = self._path(key) / MANIFEST
+        try:
+            made: Json = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise StoreError(f"there is no artifact {key}", file=path.parent) from error
+        except (OSError, ValueError) as error:
+            raise StoreError(f"the manifest of {key} cannot be read: {error}", file=path) from error
+        return made
+
+    def verify(self, key: str) -> None:
+        """Read every file again and compare it with the manifest.
+
+        Raises:
+            StoreError: naming the first file that is missing, changed or not in the manifest.
+        """
+        cure = "Remove the artifact with `twofold gc`, or delete its directory; it is made again when needed."
+        files, path = self.manifest(key)["files"], self._path(key)
+        for name, entry in files.items():
+            target = path / name
+            if not target.is_file():
+                raise StoreError(f"the artifact {key} lacks a file", file=target, cure=cure)
+            if target.stat().st_size != entry["bytes"] or _sha256(target) != entry["sha256"]:
+                raise StoreError(f"a file of the artifact {key} is damaged", file=target, cure=cure)
+        extra = sorted(set(_files(path)) - set(files) - {MANIFEST})
+        if extra:
+            raise StoreError(f"the artifact {key} has a file that is not its own", file=path / extra[0], cure=cure)
+
+    def list(self) -> list[Json]:
+        """Manifests of all artifacts by name; one left unfinished is ``{"key", "bytes", "finished": False}``."""
+        found: list[Json] = []
+        if not self.directory.is_dir():
+            return found
+        for path in sorted(p for p in self.directory.iterdir() if p.is_dir()):
+            name = path.name.removesuffix(_PARTIAL)
+            tag, _, rest = name.rpartition("-")
+            key = f"{tag}:{rest}"
+            if path.name != name:
+                found.append({"key": key, "bytes": _size(path), "finished": False})
+            elif (path / MANIFEST).is_file():
+                found.append({**self.manifest(key), "finished": True})
+        return found
+
+    def remove(self, key: str) -> int:
+        """Delete an artifact, finished or not; returns the bytes freed."""
+        freed = 0
+        for path in (self._path(key), self._partial(key)):
+            if path.is_dir():
+                freed += _size(path)
+                (path / MANIFEST).unlink(missing_ok=True)
+                shutil.rmtree(path)
+        return freed
+
+    def _path(self, key: str) -> Path:
+        if not _KEY.fullmatch(key) or key.startswith("."):
+            raise StoreError(f"{key!r} is not an artifact key", cure="Keys look like adapter:3f2a….")
+        return self.directory / key.replace(":", "-")
+
+    def _partial(self, key: str) -> Path:
+        path = self._path(key)
+        return path.with_name(path.name + _PARTIAL)
+
+    @staticmethod
+    def _seal(path: Path) -> Json:
+        with path.open("rb") as stream:
+            os.fsync(stream.fileno())
+        return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+
+def _files(path: Path) -> list[str]:
+    return sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
+
+
+def _size(path: Path) -> int:
+    return sum(p.stat().st_size for p in path.rglob("*") if p.is_file() and not p.is_symlink())
+
+
+def _sha256(path: Path) -> str:
+    state = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            state.update(piece)
+    return state.hexdigest()
+
+
+def _sync_folder(path: Path) -> None:
+    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,284 @@
+"""The catalogue: what is known and made, in one SQLite file.
+
+Plain SQL, write-ahead log: one process writes while many read. Every method commits before it returns, and what it is
+given is one transaction, so a kill at any moment loses only the batch that was not yet handed over.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote
+
+from twofold.errors import StoreError
+from twofold.identity import canonical_json
+from twofold.store.codec import answer_from_json, document_from_json, to_json
+from twofold.store.migrations import MIGRATIONS
+from twofold.types import Answer, Document, Json
+
+_PATIENCE_MS = 30_000
+_BATCH = 500
+
+
+class Catalogue:
+    """Documents, systems, answers, scores, measurements and studies of one project.
+
+    Args:
+        path: The SQLite file; made if missing.
+        readonly: Open an existing file for reading only; a writing method then raises `StoreError`.
+
+    Raises:
+        StoreError: the file is damaged, missing (when `readonly`), or of a newer Twofold.
+    """
+
+    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+        self.path = path
+        self.readonly = readonly
+        self._lock = threading.RLock()
+        if readonly and not path.is_file():
+            raise StoreError("there is no catalogue", file=path, cure="Run `twofold sync` or `twofold study` first.")
+        if not readonly and not path.parent.is_dir():
+            raise StoreError("the catalogue's directory does not exist", file=path.parent)
+        with self._guard():
+            mode = "ro" if readonly else "rwc"
+            self._db = sqlite3.connect(
+                f"file:{quote(str(path.absolute()))}?mode={mode}",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=_PATIENCE_MS / 1000,
+            )
+        try:
+            with self._guard():
+                self._open()
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _open(self) -> None:
+        self._db.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+        self._db.execute("PRAGMA foreign_keys = ON")
+        if self.readonly:
+            self._db.execute("PRAGMA query_only = ON")
+        else:
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+        found = self._version()
+        if found > len(MIGRATIONS):
+            raise StoreError(
+                f"the catalogue has version {found}, this Twofold knows {len(MIGRATIONS)}",
+                file=self.path,
+                cure="Upgrade Twofold, or delete `.twofold/` to build it again.",
+            )
+        if found < len(MIGRATIONS):
+            if self.readonly:
+                raise StoreError(
+                    f"the catalogue has version {found}, this Twofold needs {len(MIGRATIONS)}",
+                    file=self.path,
+                    cure="Run any writing command, such as `twofold sync`, once: it brings the catalogue up to date.",
+                )
+            self._migrate()
+
+    def _version(self) -> int:
+        known = self._db.execute("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migrations'").fetchone()
+        if not known:
+            return 0
+        return int(self._db.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0])
+
+    def _migrate(self) -> None:
+        for number, script in enumerate(MIGRATIONS, 1):
+            with self._transaction():
+                self._db.execute(
+                    "CREATE TABLE IF NOT EXISTS migrations "
+                    "(version INTEGER PRIMARY KEY, applied TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) STRICT"
+                )
+                if self._version() >= number:
+                    continue
+                for statement in _statements(script):
+                    self._db.execute(statement)
+                self._db.execute("INSERT INTO migrations (version) VALUES (?)", (number,))
+
+    # ------------------------------------------------------------ opening and closing
+
+    def __enter__(self) -> Catalogue:
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file; the catalogue is unusable afterwards."""
+        with self._lock:
+            self._db.close()
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, UnicodeEncodeError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
+                message = "this is not a catalogue: the file is damaged"
+            else:
+                message = f"the catalogue failed: {error}"
+            raise StoreError(message, file=self.path) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def _write(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run `sql` for each of `rows` in one transaction; returns the number of changed rows."""
+        made = list(rows)
+        if not made:
+            return 0
+        with self._lock, self._guard(), self._transaction():
+            return self._db.executemany(sql, made).rowcount
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        with self._lock, self._guard():
+            return self._db.execute(sql, values).fetchall()
+
+    def _json(self, text: str) -> Any:
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise StoreError(f"the catalogue holds a damaged record: {error}", file=self.path) from error
+
+    # ------------------------------------------------------------ documents
+
+    def document_digests(self) -> dict[str, str]:
+        """Document id → digest given when it was put."""
+        return dict(self._read("SELECT id, digest FROM documents ORDER BY id"))
+
+    def put_documents(self, items: Iterable[tuple[Document, str]]) -> None:
+        """Store documents with their digests, replacing those of the same id."""
+        self._write(
+            "INSERT INTO documents (id, digest, record) VALUES (?, ?, ?) "
+            "ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, record = excluded.record",
+            ((document.id, digest, canonical_json(document)) for document, digest in items),
+        )
+
+    def get_documents(self, ids: Sequence[str] | None = None) -> list[Document]:
+        """Documents in the order of `ids` (unknown ones left out), or all by id."""
+        if ids is None:
+            rows = self._read("SELECT id, record FROM documents ORDER BY id")
+            return [document_from_json(self._json(record)) for _, record in rows]
+        found: dict[str, str] = {}
+        for start in range(0, len(ids), _BATCH):
+            part = list(ids[start : start + _BATCH])
+            marks = ",".join("?" * len(part))
+            found.update(self._read(f"SELECT id, record FROM documents WHERE id IN ({marks})", part))
+        return [document_from_json(self._json(found[name])) for name in ids if name in found]
+
+    def delete_documents(self, ids: Iterable[str]) -> int:
+        """Forget documents; returns how many there were."""
+        return self._write("DELETE FROM documents WHERE id = ?", ((name,) for name in ids))
+
+    # ------------------------------------------------------------ systems
+
+    def put_system(self, key: str, description: Json) -> None:
+        """Record what is inside a system's key."""
+        self._write(
+            "INSERT INTO systems (key, description) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET description = excluded.description",
+            [(key, canonical_json(description))],
+        )
+
+    def systems(self) -> dict[str, Json]:
+        """System key → description."""
+        return {key: self._json(text) for key, text in self._read("SELECT key, description FROM systems ORDER BY key")}
+
+    def put_measure(self, system: str, name: str, value: Json) -> None:
+        """Record a measured number of a system (latency, seconds, peak memory), replacing the one before."""
+        self._write(
+            "INSERT INTO measures (system, name, value) VALUES (?, ?, ?) "
+            "ON CONFLICT (system, name) DO UPDATE SET value = excluded.value",
+            [(system, name, canonical_json(value))],
+        )
+
+    def measure(self, system: str, name: str) -> Json | None:
+        """A measured number of a system, or None."""
+        rows = self._read("SELECT value FROM measures WHERE system = ? AND name = ?", (system, name))
+        made: Json | None = self._json(rows[0][0]) if rows else None
+        return made
+
+    # ------------------------------------------------------------ answers and scores
+
+    def answers(self, system: str, *, include_failures: bool = False) -> dict[str, Answer]:
+        """Example digest → answer of a system. Failed ones only on request, so that a rerun tries them again."""
+        wanted = "" if include_failures else " AND failed = 0"
+        rows = self._read(f"SELECT example, record FROM answers WHERE system = ?{wanted} ORDER BY rowid", (system,))
+        return {example: answer_from_json(self._json(record)) for example, record in rows}
+
+    def put_answers(self, system: str, items: Sequence[tuple[str, Answer]]) -> None:
+        """Store ``(example digest, answer)`` pairs. An answer that is there stays; only a failed one is replaced."""
+        self._write(
+            "INSERT INTO answers (system, example, failed, record) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (system, example) DO UPDATE SET failed = excluded.failed, record = excluded.record "
+            "WHERE answers.failed = 1",
+            (
+                (system, example, int(answer.failure is not None), canonical_json(to_json(answer)))
+                for example, answer in items
+            ),
+        )
+
+    def scores(self, system: str, metric_key: str) -> dict[str, float | None]:
+        """Example digest → score; None where the metric does not apply."""
+        return dict(
+            self._read("SELECT example, value FROM scores WHERE system = ? AND metric = ?", (system, metric_key))
+        )
+
+    def put_scores(
+        self, system: str, metric_key: str, items: Iterable[tuple[str, float | None]] | Mapping[str, float | None]
+    ) -> None:
+        """Store ``(example digest, score)`` pairs, replacing those of the same key."""
+        pairs = items.items() if isinstance(items, Mapping) else items
+        self._write(
+            "INSERT INTO scores (system, example, metric, value) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (system, metric, example) DO UPDATE SET value = excluded.value",
+            ((system, example, metric_key, value) for example, value in pairs),
+        )
+
+    # ------------------------------------------------------------ studies
+
+    def put_study(self, name: str, record: Json, test_digest: str) -> None:
+        """Record a finished study and the test split it looked at."""
+        self._write(
+            "INSERT INTO studies (name, test_digest, record) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "test_digest = excluded.test_digest, record = excluded.record",
+            [(name, test_digest, canonical_json(record))],
+        )
+
+    def studies(self) -> list[Json]:
+        """Records of the finished studies, oldest first."""
+        return [self._json(text) for (text,) in self._read("SELECT record FROM studies ORDER BY number")]
+
+    def looks(self, test_digest: str) -> int:
+        """How many finished studies looked at this test split."""
+        return int(self._read("SELECT count(*) FROM studies WHERE test_digest = ?", (test_digest,))[0][0])
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, so that they run inside one transaction (`executescript` would commit first)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement

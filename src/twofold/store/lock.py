@@ -1,0 +1,71 @@
+"""One writer to a project: an advisory lock that the system drops with its process (flock(2))."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import sys
+from pathlib import Path
+from types import TracebackType
+
+from twofold.errors import ProjectLocked, StoreError
+
+
+class ProjectLock:
+    """The writer's lock of a project; use as a context manager.
+
+    It is not waited for. A process that dies, however it dies, holds nothing any more; the file stays and says who
+    held it last.
+
+    Args:
+        path: The lock file; made if missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: int | None = None
+
+    def __enter__(self) -> ProjectLock:
+        """Take the lock.
+
+        Raises:
+            ProjectLocked: naming process and command of the holder.
+            StoreError: the file cannot be written, or this very object holds the lock already.
+        """
+        if self._file is not None:
+            raise StoreError("this lock is taken already", file=self.path, cure="Use one lock object for each writer.")
+        try:
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StoreError(f"the lock cannot be opened: {error.strerror}", file=self.path) from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            held = os.read(file, 4096).decode("utf-8", "replace").strip()
+            os.close(file)
+            pid, _, command = held.partition(" ")
+            holder = f"process {pid} ({command})" if command else "another process"
+            raise ProjectLocked(f"{holder} is writing to this project", file=self.path) from error
+        except OSError as error:
+            os.close(file)
+            raise StoreError(f"the lock cannot be taken: {error.strerror}", file=self.path) from error
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()} {_command()}\n".encode("utf-8", "replace"), 0)
+        self._file = file
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                os.ftruncate(file, 0)
+                fcntl.flock(file, fcntl.LOCK_UN)
+            os.close(file)
+
+
+def _command() -> str:
+    words = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]]
+    return " ".join(" ".join(words).split())[:200]

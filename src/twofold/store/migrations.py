@@ -1,0 +1,51 @@
+"""The catalogue's schema as numbered steps. A step is never edited once released; a change is a new step."""
+
+from __future__ import annotations
+
+MIGRATIONS: tuple[str, ...] = (
+    """
+    CREATE TABLE documents (
+        id TEXT PRIMARY KEY,
+        digest TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE systems (
+        key TEXT PRIMARY KEY,
+        description TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE answers (
+        system TEXT NOT NULL,
+        example TEXT NOT NULL,
+        failed INTEGER NOT NULL CHECK (failed IN (0, 1)),
+        record TEXT NOT NULL,
+        PRIMARY KEY (system, example)
+    ) STRICT;
+
+    CREATE TABLE scores (
+        system TEXT NOT NULL,
+        example TEXT NOT NULL,
+        metric TEXT NOT NULL,
+        value REAL,
+        PRIMARY KEY (system, metric, example)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE measures (
+        system TEXT NOT NULL,
+        name TEXT NOT NULL,
+        value TEXT NOT NULL,
+        PRIMARY KEY (system, name)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE studies (
+        number INTEGER PRIMARY KEY,
+        name TEXT NOT NULL UNIQUE,
+        test_digest TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+
+    CREATE INDEX studies_by_test ON studies (test_digest);
+    """,
+)
+"""SQL scripts; the n-th (from 1) takes a database from version n - 1 to n."""
