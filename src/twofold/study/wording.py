@@ -82,9 +82,23 @@ def because(
         if name == arm or against[name]:
             continue
         out.append(_because_pair(evidence, arm, name, section, open_=((arm, name) in choice.open)))
+    safe = _safe_meanwhile(evidence, choice, [one.name for one in evidence.arms if not against[one.name]])
+    if safe:
+        out.append(f"Meanwhile {safe} is safe: it is shown better than every simpler arm, and worse than none.")
     if choice.route == "only":
         out.append(f"{arm} is the only acceptable arm.")
     return out
+
+
+def _safe_meanwhile(evidence: Evidence, choice: Choice, order: Sequence[str]) -> str:
+    """When undecided: the most complex arm shown better than every simpler one and worse than none, if any."""
+    if choice.outcome != "undecided":
+        return ""
+    for place in range(len(order) - 1, 0, -1):
+        gaps = [evidence.difference(order[place], other) for other in order if other != order[place]]
+        if all(gap.low > 0 for gap in gaps[:place]) and all(gap.high >= 0 for gap in gaps):
+            return order[place]
+    return ""
 
 
 def _because_effects(evidence: Evidence, choice: Choice, section: StudySection) -> list[str]:
@@ -119,11 +133,11 @@ def _because_pair(evidence: Evidence, arm: str, other: str, section: StudySectio
         return f"{gap}: shown better."
     if mine.high < 0:
         return f"{gap}: shown worse."
+    if open_:
+        return f"{gap}: open."
     theirs = evidence.difference(other, arm)
     if theirs.high <= section.margin:
         return f"{gap}: {other} is shown to gain at most {section.margin:g}, which does not matter here."
-    if open_:
-        return f"{gap}: open."
     return f"{gap}: not shown different; a gain of {other} up to {max(0.0, theirs.high):.3f} is not excluded."
 
 

@@ -1,0 +1,80 @@
+"""The promise: at most 5 % false crowns, and 95 % coverage at 20, 50 and 200 groups."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+PATH = Path(__file__).resolve().parents[2] / "bench" / "calibration.py"
+_spec = importlib.util.spec_from_file_location("calibration", PATH)
+assert _spec is not None
+assert _spec.loader is not None
+calibration = importlib.util.module_from_spec(_spec)
+sys.modules["calibration"] = calibration
+_spec.loader.exec_module(calibration)
+
+SETTINGS = [(20, "binary"), (50, "f1"), (200, "binary")]
+SIMULATIONS = {20: 400, 50: 400, 200: 200}
+
+
+def at_most(share: float, n: int) -> float:
+    """What a true rate of `share` stays below in n simulations (99 %)."""
+    return share + 2.33 * math.sqrt(share * (1 - share) / n)
+
+
+def at_least(share: float, n: int) -> float:
+    return share - 2.33 * math.sqrt(share * (1 - share) / n)
+
+
+@pytest.mark.parametrize(("groups", "kind"), SETTINGS)
+def test_no_effect_crowns_no_complex_arm(groups, kind):
+    n = SIMULATIONS[groups]
+    world = calibration.World(groups=groups, means=(0.3,) * 5, kind=kind)
+    found = calibration.crowned(world, simulations=n, resamples=500)
+    false = sum(share for arm, share in found.items() if arm not in ("", "base"))
+    assert false <= at_most(0.05, n)
+    assert found[""] > 0.5, "under no effect most studies must end undecided"
+
+
+def test_a_step_that_adds_nothing_is_not_taken():
+    world = calibration.World(groups=50, means=(0.1, 0.1, 0.5, 0.2, 0.5))
+    found = calibration.crowned(world, simulations=200, resamples=500, seed=1)
+    assert found.get("ft+rag", 0.0) <= at_most(0.05, 200)
+    assert sum(found.get(arm, 0.0) for arm in ("base", "prompt", "ft")) == 0
+
+
+def test_a_real_difference_is_found():
+    world = calibration.World(groups=100, means=(0.1, 0.1, 0.3, 0.2, 0.6), kind="f1")
+    assert calibration.crowned(world, simulations=60, resamples=500).get("ft+rag", 0.0) >= 0.95
+
+
+@pytest.mark.parametrize(("groups", "kind"), SETTINGS)
+def test_intervals_hold_the_truth(groups, kind):
+    n = SIMULATIONS[groups]
+    world = calibration.World(groups=groups, means=calibration.UNEQUAL, kind=kind)
+    every, one, mean = calibration.coverage(world, simulations=n, resamples=500)
+    assert at_least(0.95, n) <= every <= 0.995
+    assert at_least(0.95, n) <= one <= 0.995
+    assert 0.93 <= mean <= 0.975
+
+
+@pytest.mark.parametrize("truth", [0.05, 0.95])
+@pytest.mark.parametrize("groups", [20, 50, 200])
+def test_means_near_the_ends_are_covered(groups, truth):
+    world = calibration.World(groups=groups, means=(truth,) * 5)
+    mean = calibration.coverage(world, simulations=300, resamples=200, seed=2)[2]
+    assert 0.93 <= mean <= 0.98
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["binary", "f1"])
+@pytest.mark.parametrize("groups", [8, 20, 50, 200])
+def test_no_effect_at_length(groups, kind):
+    for level in (0.05, 0.3):
+        world = calibration.World(groups=groups, means=(level,) * 5, kind=kind)
+        found = calibration.crowned(world, simulations=1500, resamples=1000, seed=11)
+        assert sum(share for arm, share in found.items() if arm not in ("", "base")) <= at_most(0.05, 1500)

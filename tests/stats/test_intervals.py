@@ -1,0 +1,246 @@
+"""Estimates, contrasts and exact tests against scipy and against what must hold by construction."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from twofold import stats
+from twofold.errors import StudyError
+
+reference = pytest.importorskip("scipy.stats")
+
+
+@pytest.mark.parametrize("freedom", [1, 2, 5, 19, 200])
+@pytest.mark.parametrize("probability", [0.5, 0.8, 0.975, 0.9995, 0.01])
+def test_t_quantile_is_scipys(probability, freedom):
+    assert stats.t_quantile(probability, freedom) == pytest.approx(
+        reference.t.ppf(probability, freedom), rel=1e-8, abs=1e-9
+    )
+
+
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 20))
+def test_mcnemar_is_the_binomial_test_on_discordant_pairs(more, less, same):
+    a = np.array([1.0] * more + [0.0] * less + [1.0] * same)
+    b = np.array([0.0] * more + [1.0] * less + [1.0] * same)
+    wanted = reference.binomtest(more, more + less, 0.5).pvalue if more + less else 1.0
+    assert stats.mcnemar_exact(a, b) == pytest.approx(wanted, rel=1e-9)
+
+
+def test_mcnemar_leaves_failed_answers_out():
+    a, b = np.array([1, 1, np.nan, 1.0]), np.array([0, 0, 0, np.nan])
+    assert stats.mcnemar_exact(a, b) == 0.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sign_flip_is_scipys_exact_permutation_test(seed):
+    differences = np.random.default_rng(seed).normal(0.4, 1, 9).round(1)
+    wanted = reference.permutation_test(
+        (differences,), lambda x, axis: np.mean(x, axis=axis), permutation_type="samples", n_resamples=np.inf
+    ).pvalue
+    assert stats.sign_flip(differences) == pytest.approx(wanted)
+
+
+def test_sign_flip_moves_whole_groups():
+    # Four groups of five equal differences: 2 of 16 patterns are as extreme, not 2 of 2^20.
+    assert stats.sign_flip(np.ones(20), np.repeat(np.arange(4), 5)) == pytest.approx(2 / 16)
+
+
+def test_sign_flip_by_chance_agrees_with_the_exact_one():
+    differences = np.random.default_rng(3).normal(0.5, 1, 14)
+    patterns = (np.arange(1 << 14)[:, None] >> np.arange(14) & 1) * 2 - 1
+    exact = (np.abs(patterns @ differences) >= abs(differences.sum()) - 1e-9).mean()
+    assert stats.sign_flip(differences, draws=20_000) == pytest.approx(exact, abs=0.01)
+
+
+def test_a_single_contrast_of_many_groups_is_the_paired_t_interval():
+    rng = np.random.default_rng(0)
+    values = rng.uniform(size=(400, 2))
+    found = stats.contrasts(values, None, {"b - a": [-1, 1]}, resamples=4000)["b - a"]
+    wanted = reference.ttest_rel(values[:, 1], values[:, 0]).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=0.004)
+    assert found.n == 400
+    assert found.groups == 400
+
+
+def test_clusters_widen_the_interval():
+    rng = np.random.default_rng(1)
+    by_group = rng.normal(size=30)
+    groups = np.repeat(np.arange(30), 10)
+    values = np.clip(0.5 + 0.1 * by_group[groups] + 0.02 * rng.normal(size=300), 0, 1)
+    alone, clustered = stats.estimate(values), stats.estimate(values, groups)
+    assert alone.mean == clustered.mean
+    assert clustered.high - clustered.low > 2 * (alone.high - alone.low)
+
+
+def test_more_comparisons_cost_width():
+    values = np.random.default_rng(2).uniform(size=(60, 5))
+    family = stats.pairs(list("abcde"))
+    one = stats.contrasts(values, None, {"b - a": family["b - a"]})["b - a"]
+    joint = stats.contrasts(values, None, family)["b - a"]
+    assert joint.high - joint.low > 1.2 * (one.high - one.low)
+    assert joint.mean == pytest.approx(values[:, 1].mean() - values[:, 0].mean())
+
+
+def test_few_groups_are_at_least_bonferroni():
+    values = np.random.default_rng(2).uniform(size=(40, 3))
+    found = stats.contrasts(values, np.arange(40) % 8, stats.pairs(list("abc")))
+    assert found["b - a"].critical >= reference.t.ppf(1 - 0.05 / 6, 7) - 1e-9
+
+
+def test_missing_scores_drop_only_the_contrasts_that_need_them():
+    values = np.array([[0.0, 1, 1], [0, np.nan, 1], [1, 1, 0], [0, 1, 0]])
+    found = stats.contrasts(values, None, stats.pairs(["a", "b", "c"]))
+    assert (found["b - a"].n, found["c - a"].n, found["c - b"].n) == (3, 4, 3)
+    assert found["b - a"].mean == pytest.approx(2 / 3)
+    assert found["c - a"].mean == pytest.approx(1 / 4)
+
+
+def test_arms_that_score_alike_are_a_tie_with_a_rule_of_three():
+    values = np.random.default_rng(0).integers(0, 2, (100, 1)).astype(float)
+    found = stats.contrasts(np.hstack([values, values]), None, {"b - a": [-1, 1]})["b - a"]
+    assert found.degenerate
+    assert found.mean == 0
+    assert found.high == pytest.approx(1 - 0.05 ** (1 / 100))
+    assert found.low == -found.high
+
+
+def test_a_tie_in_the_family_leaves_the_others_as_they_are():
+    rng = np.random.default_rng(0)
+    a, b = rng.uniform(size=50), rng.uniform(size=50)
+    family = stats.pairs(["a", "copy", "b"])
+    found = stats.contrasts(np.stack([a, a, b], axis=1), None, family)
+    assert found["copy - a"].degenerate
+    assert not found["b - a"].degenerate
+    assert found["b - a"].low == pytest.approx(found["b - copy"].low)
+    assert np.isfinite(found["b - a"].high)
+
+
+def test_one_group_tells_nothing_about_others():
+    values = np.random.default_rng(0).integers(0, 2, (30, 2)).astype(float)
+    found = stats.contrasts(values, np.zeros(30, int), {"b - a": [-1, 1]})["b - a"]
+    assert (found.low, found.high) == (-1, 1)
+    estimate = stats.estimate(values[:, 0], np.zeros(30, int))
+    assert (estimate.low, estimate.high) == (0, 1)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.5])
+def test_equal_scores_are_no_certainty(value):
+    found = stats.estimate(np.full(40, value), np.repeat(np.arange(20), 2), failed=3)
+    assert found.high - found.low > 0.1
+    assert found.low <= value <= found.high
+    assert (found.n, found.failed) == (40, 3)
+
+
+def test_zero_of_n_is_wilson_on_groups():
+    found = stats.estimate(np.zeros(40), np.repeat(np.arange(20), 2))
+    t = reference.t.ppf(0.975, 19)
+    assert found.high == pytest.approx(t**2 / (20 + t**2))
+
+
+def test_no_score_is_an_error_and_not_a_number():
+    with pytest.raises(StudyError):
+        stats.estimate([np.nan, np.nan])
+    with pytest.raises(StudyError, match="c - a"):
+        stats.contrasts([[1, np.nan], [np.nan, 0]], None, {"c - a": [-1, 1]})
+    with pytest.raises(StudyError, match="groups"):
+        stats.estimate([1.0, 0.0], [1])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.25, 1.0, math.nan]), st.integers(0, 6)), min_size=1, max_size=60),
+    st.integers(0, 3),
+)
+def test_an_estimate_always_holds_its_mean_and_stays_in_range(rows, failed):
+    values, groups = np.array([v for v, _ in rows]), np.array([g for _, g in rows])
+    if np.isnan(values).all():
+        return
+    found = stats.estimate(values, groups, failed=failed)
+    assert 0 <= found.low <= found.mean <= found.high <= 1
+    assert found.high > found.low
+    assert found.n == int(np.isfinite(values).sum())
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(2, 40), st.integers(2, 4), st.integers(0, 10**6))
+def test_contrasts_do_not_depend_on_the_order_of_questions_or_group_names(groups, arms, seed):
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(groups), 2)
+    values = rng.integers(0, 2, (2 * groups, arms)).astype(float)
+    family = stats.pairs([str(arm) for arm in range(arms)])
+    straight = stats.contrasts(values, labels, family, resamples=200)
+    within = np.arange(2 * groups).reshape(-1, 2)[:, ::-1].reshape(-1)
+    turned = stats.contrasts(values[within], labels[within] * 7 + 3, family, resamples=200)
+    for name, one in straight.items():
+        assert one.low <= one.mean <= one.high
+        assert (one.low, one.high) == pytest.approx((turned[name].low, turned[name].high))
+
+
+def test_the_same_seed_gives_the_same_interval_and_chunks_do_not_matter(monkeypatch):
+    values = np.random.default_rng(0).uniform(size=(50, 3))
+    family = stats.pairs(list("abc"))
+    first = stats.contrasts(values, None, family, seed=5)
+    assert first == stats.contrasts(values, None, family, seed=5)
+    assert first != stats.contrasts(values, None, family, seed=6)
+    monkeypatch.setattr(stats, "_CELLS", 5000)
+    assert stats.contrasts(values, None, family, seed=5)["b - a"].low == pytest.approx(first["b - a"].low, abs=0.01)
+
+
+def test_factorial_effects_are_the_textbook_ones():
+    arms = ["base", "prompt", "rag", "ft", "ft+rag"]
+    means = np.array([0.1, 0.9, 0.3, 0.25, 0.6])
+    weights = stats.factorial(arms, "base", "rag", "ft", "ft+rag")
+    assert weights["retrieval"] @ means == pytest.approx(((0.3 - 0.1) + (0.6 - 0.25)) / 2)
+    assert weights["tuning"] @ means == pytest.approx(((0.25 - 0.1) + (0.6 - 0.3)) / 2)
+    assert weights["interaction"] @ means == pytest.approx((0.6 - 0.25) - (0.3 - 0.1))
+
+
+def test_values_that_are_no_scores_get_a_t_interval():
+    seconds = np.random.default_rng(0).gamma(4, 0.5, 300)
+    found = stats.estimate(seconds)
+    wanted = reference.t.interval(0.95, 299, seconds.mean(), seconds.std(ddof=1) / math.sqrt(300))
+    assert (found.low, found.high) == pytest.approx(wanted, abs=0.02)
+
+
+def test_pooled_of_a_mean_is_near_the_estimate_of_the_mean():
+    rng = np.random.default_rng(4)
+    values = rng.integers(0, 2, 600).astype(float)
+    groups = np.repeat(np.arange(100), 6)
+    one, other = stats.pooled(lambda x: float(np.mean(x)), list(values), groups), stats.estimate(values, groups)
+    assert (one.low, one.high) == pytest.approx((other.low, other.high), abs=0.01)
+    folded = stats.pooled(lambda x: float(np.mean(x)), list(values))
+    assert folded.mean == one.mean
+    assert folded.high - folded.low == pytest.approx(one.high - one.low, rel=0.4)
+
+
+def test_planning_numbers_agree_with_a_simulation():
+    rng = np.random.default_rng(0)
+    target = stats.detectable_difference(60, 1, 0.5, arms=2)
+    found = 0
+    for seed in range(400):
+        values = np.stack([np.zeros(60), rng.normal(target, 0.5, 60)], axis=1)
+        found += stats.contrasts(values, None, {"d": [-1, 1]}, resamples=300, seed=seed)["d"].low > 0
+    assert 0.72 <= found / 400 <= 0.88
+
+
+def test_planning_moves_the_right_way():
+    usual = stats.detectable_difference(60, 2, 0.45, arms=5)
+    assert stats.detectable_difference(240, 2, 0.45, arms=5) < 0.55 * usual
+    assert stats.detectable_difference(60, 2, 0.45, arms=2) < usual
+    assert stats.detectable_difference(60, 4, 0.45, arms=5) < usual
+    assert stats.detectable_difference(1, 50, 0.45, arms=5) == math.inf
+
+
+def test_examples_needed():
+    assert stats.examples_needed(0.05, 100, 0.2, critical=2) == 0
+    # .1 is 2 standard errors and 2.84 are wanted: (2.84 / 2)² − 1 times as many again.
+    assert stats.examples_needed(0.05, 100, 0.1, critical=2.01) == pytest.approx(103, abs=2)
+    assert stats.examples_needed(0.05, 100, 0.0) is None
+    by_margin = stats.examples_needed(0.05, 100, 0.0, margin=0.05)
+    assert by_margin is not None
+    assert by_margin > 500
