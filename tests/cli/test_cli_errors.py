@@ -147,7 +147,22 @@ def test_check_lists_every_problem_and_fails_on_errors(
 def test_options_reach_the_project(project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str]) -> None:
     opened = project(plan=raising(KeyboardInterrupt()))
     main(
-        ["study", "--plan", "-C", "p", "--set", "retrieval.k=5", "--limit", "9", "--arms", "base,rag,oracle", "--minutes", "2", "--set", "examples.seed=3"]
+        [
+            "study",
+            "--plan",
+            "-C",
+            "p",
+            "--set",
+            "retrieval.k=5",
+            "--limit",
+            "9",
+            "--arms",
+            "base,rag,oracle",
+            "--minutes",
+            "2",
+            "--set",
+            "examples.seed=3",
+        ]
     )
     assert opened == [
         (
