@@ -201,3 +201,32 @@ def test_a_study_needs_leave(
     assert "1 min 15 s" in capsys.readouterr().out
     assert main(["study", "--plan", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["steps"][0]["cached"] == 1
+
+
+def test_on_a_terminal_the_study_asks(
+    project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    began: list[bool] = []
+
+    def study(_: Any, **__: Any) -> Any:
+        began.append(True)
+        raise KeyboardInterrupt
+
+    project(plan=lambda _, final: PLAN, study=study)
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    assert main(["study"]) == 0
+    assert not began
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert main(["study"]) == 130
+    assert began
+    assert capsys.readouterr().out == ""
+
+
+def test_a_common_option_that_means_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["init", "x", "--from", "y", "-C", "z"]) == 2
+    assert main(["models", "list", "--set", "retrieval.k=1"]) == 2
+    assert "no such option" in capsys.readouterr().err

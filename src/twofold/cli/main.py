@@ -33,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-command(app, "init")(init.init)
+command(app, "init", without=("project", "settings"))(init.init)
 command(app, "check")(check.check)
 app.add_typer(models.app, name="models")
 command(app, "sync")(sync.sync)
@@ -42,9 +42,9 @@ command(app, "tune")(tune.tune)
 command(app, "study")(study.study)
 command(app, "show")(show.show)
 command(app, "config")(config.config)
-command(app, "plugins")(plugins.plugins)
+command(app, "plugins", without=("project", "settings"))(plugins.plugins)
 command(app, "gc")(gc.gc)
-command(app, "demo")(demo.demo)
+command(app, "demo", without=("project",))(demo.demo)
 
 
 def _version(wanted: bool) -> None:

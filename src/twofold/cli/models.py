@@ -8,6 +8,8 @@ import typer
 
 from twofold.cli.session import Run, command
 
+ELSEWHERE = ("project", "settings")
+"""Common options that mean nothing here: models belong to the user, not to a project."""
 app = typer.Typer(help="List, pull and locate models.", no_args_is_help=True, rich_markup_mode=None)
 
 
@@ -45,6 +47,6 @@ def path(run: Run, *, name: Annotated[str, typer.Argument(metavar="NAME", help="
     run.result({"name": name, "path": place}, place)
 
 
-command(app, "list")(list_models)
-command(app, "pull")(pull)
-command(app, "path")(path)
+command(app, "list", without=ELSEWHERE)(list_models)
+command(app, "pull", without=ELSEWHERE)(pull)
+command(app, "path", without=ELSEWHERE)(path)

@@ -74,7 +74,12 @@ def commands() -> str:
         rows += [(_flags(p), p.help or "", _default(p)) for p in own]
         lines += _table(("argument or option", "meaning", "default"), rows)
     common = [p for p in found.commands["check"].params if _is_common(p)]
-    lines += ["## Common options", "", "Every command takes these.", ""]
+    lines += [
+        "## Common options",
+        "",
+        "Every command takes these; `init`, `models`, `plugins` and `demo` leave out what means nothing to them.",
+        "",
+    ]
     lines += _table(("option", "meaning", "default"), [(_flags(p), p.help or "", _default(p)) for p in common])
     return _joined(lines)
 

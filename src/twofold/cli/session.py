@@ -12,7 +12,7 @@ import json
 import logging
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,11 +89,12 @@ def console() -> Console:
     """A rich console on stdout, as wide as the terminal (or 100 columns elsewhere)."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 100, highlight=False)
+    width = None if sys.stdout.isatty() else 100
+    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
-def command(app: typer.Typer, name: str) -> Callable[[_Function], _Function]:
-    """Register a command and give it the common options."""
+def command(app: typer.Typer, name: str, *, without: Sequence[str] = ()) -> Callable[[_Function], _Function]:
+    """Register a command and give it the common options, but for those that would mean nothing to it."""
 
     def register(function: _Function) -> _Function:
         own = inspect.signature(function).parameters
@@ -103,12 +104,13 @@ def command(app: typer.Typer, name: str) -> Callable[[_Function], _Function]:
             for p in own.values()
             if p.name != "run"
         ]
-        parameters += list(inspect.signature(_options, eval_str=True).parameters.values())
+        shared = inspect.signature(_options, eval_str=True).parameters.values()
+        parameters += [p for p in shared if p.name not in without]
 
         @functools.wraps(function)
         def wrapper(**given: Any) -> None:
-            shared = {key: given.pop(key) for key in _SHARED}
-            function(_options(**shared), **given)
+            common = {key: given.pop(key) for key in _SHARED if key in given}
+            function(_options(**common), **given)
 
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def show(
     run: Run,
     *,
-    study: Annotated[str, typer.Argument(metavar="STUDY", help="Its name or number; the latest by default.")] = "",
+    study: Annotated[str, typer.Argument(metavar="[STUDY]", help="Its name or number; the latest by default.")] = "",
 ) -> None:
     """Print a study's verdict, arms and effects from its record."""
     with run.project() as project:

@@ -55,7 +55,8 @@ def study(
                 typer.echo("error: not started: this is not a terminal, so nobody can agree to the plan", err=True)
                 typer.echo("help: Add --yes to start, or --plan to print the plan only.", err=True)
                 raise typer.Exit(2)
-            if not typer.confirm("Start?", default=True, err=True):
+            typer.echo("Start? [Y/n] ", err=True, nl=False)
+            if sys.stdin.readline().strip().lower() not in {"", "y", "yes"}:
                 raise typer.Exit(0)
         with run.progress() as progress:
             record = project.study(final=final, progress=progress)
@@ -87,4 +88,4 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
         f"about {duration(plan['minutes'] * 60)} in all; differences from about {plan['detectable']:.3f} can be seen"
     )
     for warning in plan["warnings"]:
-        screen.print(f"warning: {warning}", markup=False)
+        screen.print(f"warning: {warning}")
