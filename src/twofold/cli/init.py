@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -40,5 +41,5 @@ def init(
         value,
         f"made {target}: arms {', '.join(study.arms)}; decided by {study.metric}\n"
         f"settings, with their reasons: {target / 'twofold.toml'}\n"
-        f"next: twofold check -C {target} && twofold study -C {target} --plan",
+        f"next: twofold check -C {shlex.quote(str(target))} && twofold study -C {shlex.quote(str(target))} --plan",
     )
