@@ -18,6 +18,7 @@ import typer
 
 from twofold.cli.main import app
 from twofold.cli.reference import main as reference
+from twofold.store import models
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -95,10 +96,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 def have_models() -> bool:
-    done = subprocess.run(
-        [sys.executable, "-m", "twofold", "models", "list", "--json"], capture_output=True, check=False
-    )
-    return done.returncode == 0 and b'"path": ""' not in done.stdout and b'"path": null' not in done.stdout
+    return all(row["pulled"] for row in models.listing())
 
 
 @pytest.mark.slow

@@ -19,7 +19,11 @@ def list_models(run: Run) -> None:
     from twofold.store import models
 
     rows: list[dict[str, Any]] = plain(models.listing())
-    run.result(rows, "\n".join("  ".join(f"{key}: {value}" for key, value in row.items()) for row in rows))
+    lines: list[str] = []
+    for row in rows:
+        state = f"{row['bytes'] / 2**20:.0f} MiB at {row['path']}" if row["pulled"] else "not here: twofold models pull"
+        lines += [f"{row['name']} ({row['kind']}, {row['licence']}): {state}", f"    {row['about']}"]
+    run.result(rows, "\n".join(lines))
 
 
 def pull(
