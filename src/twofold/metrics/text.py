@@ -4,7 +4,7 @@ SQuAD's normalisation (Rajpurkar et al. 2016): lower case, punctuation removed, 
 Three additions, so that it holds outside English prose: every Unicode punctuation mark counts as punctuation, not
 ASCII's only; a character of a script written without spaces (Chinese, Japanese, Thai, Khmer, Lao, Burmese) is a token
 of its own (as MLQA's mixed segmentation, Lewis et al. 2020); and where normalisation would leave nothing, or all
-tokens are single letters (the choice ``A``, the list ``A, C``), articles or punctuation stay.
+tokens are single letters (the choice ``A``, the list ``A,C``), articles or punctuation stay and the letters are tokens.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ _UNSPACED = re.compile(
     "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
     "\uf900-\ufaff\U00020000-\U0003134f])"
 )
+_LETTERS = re.compile(r"\s*[a-z](?:\s*[,;/]\s*[a-z])+[\s.]*")
 _ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
@@ -25,6 +26,8 @@ _ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 def tokens(text: str) -> tuple[str, ...]:
     """Tokens of a normalised text, for exact match, token F1 and contains."""
     folded = unicodedata.normalize("NFC", text).lower()
+    if _LETTERS.fullmatch(folded):
+        return tuple(re.findall("[a-z]", folded))
     bare = "".join(character for character in folded if not _punctuation(character))
     parts = _UNSPACED.sub(r" \1 ", bare).split()
     if not parts:

@@ -1,0 +1,176 @@
+"""On every real set: the metric chosen fits, gold scores 1, shuffled gold does not, the protocol holds."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from twofold import plugins
+from twofold.errors import ScorerBroken
+from twofold.metrics.choosing import suitable
+from twofold.study.self_test import gold_answer, self_test
+from twofold.testing.conformance_metric import check_metric
+from twofold.types import Answer, Example, Message
+
+CHOSEN = {
+    "advising_sql": "rouge_l",
+    "agvaluate": "rouge_l",
+    "agxqa": "token_f1",
+    "banking77": "accuracy",
+    "chunking_eval": "rouge_l",
+    "clapnq": "rouge_l",
+    "clinc150": "accuracy",
+    "covidqa": "token_f1",
+    "dstc11": "rouge_l",
+    "e2e_nlg": "rouge_l",
+    "medquad": "rouge_l",
+    "mtrag": "rouge_l",
+    "mts_dialog": "rouge_l",
+    "poisonedrag": "token_f1",
+    "pubmedqa": "accuracy",
+    "qmsum": "rouge_l",
+    "snips_json": "field_f1",
+    "truthfulqa": "token_f1",
+    "xquad": "token_f1",
+}
+
+
+def load(root, name):
+    path = next((root / name).glob("examples.jsonl*"))
+    opener = gzip.open if path.suffix == ".gz" else open
+    out = []
+    with opener(path, "rt", encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            row = json.loads(line)
+            references = row.get("answers") or row.get("outputs") or ([row["output"]] if "output" in row else [])
+            answerable = row.get("answerable", True)
+            if answerable and not references:
+                continue
+            out.append(
+                Example(
+                    id=row["id"],
+                    messages=(Message(role="user", content=row.get("question") or row.get("input") or "?"),),
+                    references=tuple(map(str, references)),
+                    sources=tuple(row.get("doc_ids", ())),
+                    answerable=answerable,
+                    choices=tuple(row.get("choices", ())),
+                    file=str(path),
+                    line=number,
+                )
+            )
+    return out
+
+
+@pytest.mark.parametrize("name", [*CHOSEN, "seedbench"])
+def test_the_metric_fits_and_its_self_test_passes(data_root, name):
+    examples = load(data_root, name)
+    deciding, others = suitable(examples)
+    assert deciding == CHOSEN.get(name, "token_f1")
+    assert ("citation_recall" in others) == any(one.sources for one in examples)
+    assert ("abstention_f1" in others) == (name in ("clapnq", "mtrag"))
+    assert deciding not in others
+    for metric in (deciding, *others):
+        found = self_test(plugins.make("metrics", metric, {}), examples[:1500], seed=0)
+        assert found["gold"] >= 0.999
+        assert found["n"] > 0
+        if metric == deciding:
+            assert found["shuffled"] < 0.7
+
+
+@pytest.mark.parametrize("name", ["banking77", "clinc150", "agxqa", "xquad", "pubmedqa", "snips_json"])
+def test_a_sample_chooses_as_the_whole(data_root, name):
+    examples = load(data_root, name)
+    for size, step in ((120, 7), (300, 3)):
+        assert suitable(examples[::step][:size])[0] == suitable(examples)[0]
+
+
+CHECKED = {
+    "agxqa": ["exact_match", "token_f1", "contains", "rouge_l", "citation_precision", "citation_recall"],
+    "clapnq": ["abstention_f1", "accuracy", "token_f1"],
+    "pubmedqa": ["accuracy", "macro_f1"],
+    "snips_json": ["field_f1", "json_valid"],
+    "seedbench": ["accuracy", "token_f1"],
+}
+
+
+@pytest.mark.parametrize(("data", "metric"), [(data, metric) for data, found in CHECKED.items() for metric in found])
+def test_every_metric_conforms(data_root, data, metric):
+    check_metric(plugins.make("metrics", metric, {}), load(data_root, data)[:25])
+
+
+def test_every_built_in_metric_is_checked():
+    assert set(plugins.names("metrics")) <= {metric for found in CHECKED.values() for metric in found} | {
+        "abstention_precision",
+        "abstention_recall",
+    }
+
+
+class _Broken:
+    """A metric with one planted fault."""
+
+    version = 1
+    Options = plugins.Options
+
+    def __init__(self, fault):
+        self.fault, self.calls = fault, 0
+
+    def score(self, example, answer):
+        self.calls += 1
+        if self.fault == "blind":
+            return 1.0
+        if self.fault == "case":
+            return float(answer.text.lower() == example.references[0])
+        if self.fault == "range":
+            return 1.5
+        if self.fault == "moody":
+            return float(self.calls % 2)
+        if self.fault == "crash":
+            return float(answer.text[0] == example.references[0][0])
+        return None
+
+
+EXAMPLES = [
+    Example(
+        id=f"e{number}",
+        messages=(Message(role="user", content="q"),),
+        references=(f"Word {number}" if number == 3 else f"word {number}",),
+        file="data/examples.jsonl",
+        line=number + 1,
+    )
+    for number in range(20)
+]
+
+
+def test_a_broken_scorer_is_caught_and_names_the_place():
+    with pytest.raises(ScorerBroken, match=r"e3 \(data/examples.jsonl:4\)"):
+        self_test(_Broken("case"), EXAMPLES)
+    with pytest.raises(ScorerBroken, match="cannot tell right from wrong"):
+        self_test(_Broken("blind"), EXAMPLES)
+    with pytest.raises(ScorerBroken, match=r"1\.5"):
+        self_test(_Broken("range"), EXAMPLES)
+    assert self_test(_Broken("none"), EXAMPLES) == {"gold": None, "shuffled": None, "n": 0}
+
+
+@pytest.mark.parametrize("fault", ["case", "range", "moody", "crash", "none"])
+def test_conformance_catches_each_fault(fault):
+    with pytest.raises((AssertionError, IndexError)):
+        check_metric(_Broken(fault), EXAMPLES)
+
+
+def test_a_lopsided_classification_is_chance_and_not_a_fault():
+    rows = [
+        Example(id=str(n), messages=(Message(role="user", content="q"),), references=("no" if n % 25 else "yes",))
+        for n in range(200)
+    ]
+    found = self_test(plugins.make("metrics", "accuracy", {}), rows)
+    assert found["shuffled"] > 0.9
+
+
+def test_gold_answers_cite_and_abstain():
+    subject = Example(id="x", messages=(Message(role="user", content="q"),), references=("r",), sources=("d1", "d2"))
+    assert [citation.span.document for citation in gold_answer(subject).citations] == ["d1", "d2"]
+    nothing = Example(id="x", messages=(Message(role="user", content="q"),), references=(), answerable=False)
+    assert gold_answer(nothing).abstained
+    assert isinstance(gold_answer(nothing), Answer)
