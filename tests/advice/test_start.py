@@ -98,7 +98,9 @@ def test_wording_fits_the_task(data_root: Path, name: str, metric: str, words: s
 
 def test_many_labels_are_not_repeated_in_the_prompt(data_root: Path) -> None:
     _, examples = load(data_root, "banking77")
-    assert "card_arrival" not in starting_config("b", [], examples)
+    made = starting_config("b", [], examples)
+    assert "card_arrival" not in made
+    assert "There are 77 labels" in made
     few = [e for e in examples if e.references[0] in {"card_arrival", "age_limit", "exchange_rate"}]
     assert "age_limit; card_arrival; exchange_rate" in starting_config("b", [], few)
 

@@ -148,8 +148,13 @@ def _prompt(seen: Facts) -> list[str]:
         "# The wording of every prompt, for training, study and live requests alike. A better instruction helps the",
         "# arms without tuning most: improve it before you trust a verdict for tuning.",
         "[prompt]",
-        f"closed = {_quoted(closed)}",
     ]
+    if len(seen.labels) > LISTED_LABELS:
+        lines += [
+            f"# There are {len(seen.labels)} labels, too many to list unasked: arms without tuning do not see them.",
+            "# For a fair comparison list them here, if your model can read so long a prompt.",
+        ]
+    lines.append(f"closed = {_quoted(closed)}")
     if seen.document_characters:
         lines.append(f"open = {_quoted(opened)}")
         if _cites_nothing(seen):
