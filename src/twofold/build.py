@@ -193,7 +193,7 @@ class Builder:
             dev=dev,
             metric=self.config.study.metric,
             model=str(getattr(trainer_options, "model", "")) or self._model(),
-            template=self.config.template.digest,
+            template=self.config.template,
             seed=self.config.tuning.seed,
         )
 
@@ -215,7 +215,7 @@ class Builder:
                 "kind": "adapter",
                 "arm": arm.name,
                 "tuning": arm.tuning,
-                "template": job.template,
+                "template": job.template.digest,
                 "model": job.model,
                 "trainer": self._spec("trainers", part),
                 "rows": len(job.rows[0]),

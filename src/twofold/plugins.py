@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from twofold.errors import ConfigError, MissingExtra, UnknownName
+from twofold.prompts import Template
 from twofold.types import (
     Answer,
     Chunk,
@@ -205,8 +206,8 @@ class TrainerJob(BaseModel):
     """Metric name that picks the best checkpoint."""
     model: str
     """Model name or source string of the base weights."""
-    template: str
-    """Digest of the prompt template."""
+    template: Template
+    """Wording of the prompts; its digest is saved with the adapter."""
     seed: int = 0
     """Seed of order, dropout and initialisation."""
 

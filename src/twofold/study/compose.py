@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from twofold.study.diagnose import diagnose
 from twofold.study.measure import Measured
 from twofold.study.record import AnswerRow, ArmAnswer, ArmRecord
 from twofold.types import Answer, Estimate, Example, Json
-
-RIGHT = 0.5
-"""A score at or above this counts as right in the diagnosis and in the explorer."""
 
 
 def numbers(scores: Sequence[float | None]) -> Any:
@@ -52,11 +49,11 @@ def arm_record(
             kept = np.array([a.failure is None for a in item.answers])
             estimates[name] = plain(
                 stats.pooled(
-                    metric.pool,
+                    cast(Any, metric).pool,
                     items,
                     groups[kept],
                     level=section.level,
-                    seed=section.seed,  # type: ignore[attr-defined]
+                    seed=section.seed,
                     failed=len(failed),
                 )
             )
@@ -143,12 +140,13 @@ def answer_rows(builder: Builder, own: dict[str, Measured], test: Sequence[Examp
         arms: dict[str, ArmAnswer] = {}
         for name, item in own.items():
             answer = item.answers[position]
-            score = item.scores[metric][position]
-            cause = ""
-            if answer.failure is not None or (score is not None and score < RIGHT):
-                cause = diagnose(
-                    example, answer, score, retrieval=item.arm.retrieval, gold_in_hits=_gold_found(example, answer)
-                )
+            cause = diagnose(
+                example,
+                answer,
+                item.scores[metric][position],
+                retrieval=item.arm.retrieval,
+                gold_in_hits=_gold_found(example, answer),
+            )
             arms[name] = _arm_answer(item, example, position, cause)
         rows.append(
             {

@@ -11,7 +11,6 @@ import statistics
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from twofold import __version__, plugins
 from twofold.build import Builder, quiet
@@ -25,10 +24,10 @@ from twofold.study.compose import answer_rows, arm_record, groups_of, numbers, r
 from twofold.study.diagnose import summary
 from twofold.study.measure import Measured, measure, score
 from twofold.study.meter import Meter, environment
-from twofold.study.record import FORMAT, BillItem, StudyRecord
+from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
 from twofold.study.self_test import self_test
-from twofold.study.verdict import VerdictFacts, decide
-from twofold.types import Arm, Document, Effect, Estimate, Example, Json
+from twofold.study.verdict import VerdictFacts, constraint_objections, decide
+from twofold.types import Arm, Document, Example, Json
 
 
 def study(
@@ -54,7 +53,7 @@ def study(
     if any(not arm.retrieval for arm in diagnostics) or len({arm.name for arm in arms}) < len(arms) or not arms:
         raise StudyError("[study].arms must name at least one arm, each once", cure="Correct [study].arms.")
     metrics = _metrics(builder)
-    tests = [{"metric": name, **self_test(metric, test, seed=0)} for name, (metric, _) in metrics.items()]
+    tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
     with Meter() as meter:
         measured = [
@@ -82,8 +81,16 @@ def study(
     policy = planning.policy(splits, config, final=final)
     if final:
         policy = {**policy, "groups": len({e.group for e in test})}
-    decided = _decide(builder, own, arms, test, splits, looks=looks, policy=policy["sentence"], final=final)
-    verdict, effects, comparisons, estimates = decided
+    facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, policy=policy)
+    verdict, effects, comparisons, estimates = decide(
+        arms=arms,
+        scores={arm.name: numbers(own[arm.name].scores[config.study.metric]) for arm in arms},
+        groups=groups_of(test),
+        metric=config.study.metric,
+        section=config.study,
+        objections={},
+        facts=facts,
+    )
     with Meter() as finishing:
         rows = answer_rows(builder, own, test)
     bill.append(
@@ -127,8 +134,7 @@ def study(
         "environment": environment(),
         "config": plain(config),
     }
-    objections = _objections(builder, own)
-    for name, reasons in objections.items():
+    for name, reasons in constraint_objections(arms, config.study, facts, estimates).items():
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
     record["warnings"] = planning.warnings(
         splits, arms, detectable=planning.detectable(splits, config, arms=len(arms)), looks=looks - 1
@@ -224,55 +230,28 @@ def _metrics(builder: Builder) -> dict[str, tuple[Metric, str]]:
     return made
 
 
-def _decide(
+def _facts(
     builder: Builder,
     own: dict[str, Measured],
     arms: Sequence[Arm],
     test: Sequence[Example],
-    splits: Splits,
     *,
+    dev: int,
     looks: int,
-    policy: str,
-    final: bool,
-) -> tuple[Any, list[Effect], list[Effect], dict[str, Estimate]]:
-    section = builder.config.study
-    latency = {a.name: (builder.catalogue.measure(own[a.name].system, "latency") or {}).get("p95") for a in arms}
-    facts = VerdictFacts(
-        policy=policy,
+    policy: PolicyRecord,
+) -> VerdictFacts:
+    latency = {arm.name: builder.catalogue.measure(own[arm.name].system, "latency") for arm in arms}
+    training = {arm.name: own[arm.name].training or {} for arm in arms}
+    failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
+    return VerdictFacts(
+        policy=policy["sentence"],
         looks=looks,
         synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
-        failed_share={a.name: sum(1 for x in own[a.name].answers if x.failure) / len(test) for a in arms},
-        latency_p95={name: value for name, value in latency.items() if value is not None},
-        training_minutes={
-            a.name: float((own[a.name].training or {}).get("seconds", 0.0)) / 60 for a in arms if a.tuning
-        },
-        dev_trials={a.name: len((own[a.name].training or {}).get("dev", ())) if a.tuning else 0 for a in arms},
-        dev_examples=len(splits.dev),
-        final=final,
+        failed_share={name: count / len(test) for name, count in failed.items()},
+        latency_p95={name: float(value["p95"]) for name, value in latency.items() if value},
+        training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
+        dev_trials={name: len(report.get("dev", ())) for name, report in training.items()},
+        dev_examples=dev,
+        remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),
+        final=policy["final"],
     )
-    return decide(
-        arms=arms,
-        scores={arm.name: numbers(own[arm.name].scores[section.metric]) for arm in arms},
-        groups=groups_of(test),
-        metric=section.metric,
-        section=section,
-        objections=_objections(builder, own),
-        facts=facts,
-    )
-
-
-def _objections(builder: Builder, own: dict[str, Measured]) -> dict[str, list[str]]:
-    """Constraints each arm breaks; some are structural, some are measured."""
-    section = builder.config.study
-    found: dict[str, list[str]] = {}
-    for name, item in own.items():
-        reasons = []
-        if section.must_cite and not item.arm.retrieval:
-            reasons.append("answers must name their source, and this arm sees no passages")
-        if section.permissions and item.arm.tuning:
-            reasons.append("per-document permissions must hold, and tuned weights cannot enforce them")
-        p95 = (builder.catalogue.measure(item.system, "latency") or {}).get("p95")
-        if section.max_latency_p95 and p95 is not None and p95 > section.max_latency_p95:
-            reasons.append(f"p95 latency {p95:.2f} s is above the limit of {section.max_latency_p95:.2f} s")
-        found[name] = reasons
-    return found

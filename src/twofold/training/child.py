@@ -1,0 +1,58 @@
+"""The training child process: ``python -m twofold.training.child DIRECTORY``.
+
+Reads ``job.json``, trains (or resumes), leaves the adapter files and ``training.json``. Progress goes to standard output
+as JSON lines, everything else to standard error, which the parent keeps as ``train.log``.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+
+from twofold.errors import TrainingError, TwofoldError
+from twofold.plugins import TrainerJob
+from twofold.training.lora import LoraOptions
+
+
+def main(directory: Path) -> int:
+    """Run the job in `directory`; returns the exit status. A known error is left in ``error.json``."""
+    out = sys.stdout
+    sys.stdout = sys.stderr
+
+    def progress(stage: str, done: int, total: int) -> None:
+        out.write(json.dumps({"stage": stage, "done": done, "total": total}) + "\n")
+        out.flush()
+
+    given = json.loads((directory / "job.json").read_text(encoding="utf-8"))
+    job, options = TrainerJob.model_validate(given["job"]), LoraOptions.model_validate(given["options"])
+    try:
+        from twofold.training.fit import fit
+
+        fit(job, options, directory, progress=progress)
+    except TwofoldError as error:
+        _tell(directory, error)
+        return 3
+    except MemoryError:
+        _tell(
+            directory,
+            TrainingError(
+                "out of memory", cure="Lower [tuning.trainer.options].memory_gib or max_length, then rerun: it resumes."
+            ),
+        )
+        return 3
+    except Exception:
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _tell(directory: Path, error: TwofoldError) -> None:
+    traceback.print_exc()
+    said = {"code": error.code, "message": error.message, "cure": error.cure}
+    (directory / "error.json").write_text(json.dumps(said), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

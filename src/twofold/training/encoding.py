@@ -1,0 +1,80 @@
+"""Rows as token ids: the prompt through the model's own chat template, the completion, the end-of-turn token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twofold import prompts
+from twofold.errors import NothingToLearn, TrainingError
+from twofold.types import Message, Pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One training row."""
+
+    ids: tuple[int, ...]
+    """Prompt, completion and end-of-turn token."""
+    start: int
+    """Index of the first completion token; everything before it is not learned."""
+
+
+class Encoder:
+    """Tokenises as serving does: special tokens are in the text, none are added.
+
+    Raises:
+        TrainingError: the model directory has no chat template.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        from tokenizers import Tokenizer
+
+        settings: dict[str, Any] = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
+        beside = directory / "chat_template.jinja"
+        template = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
+        if not template:
+            raise TrainingError(
+                "the base model has no chat template",
+                file=directory,
+                cure="Choose an instruction-tuned model, or put a chat_template.jinja beside its weights.",
+            )
+        self.template = str(template)
+        self.specials = {key: _text(settings.get(key)) for key in ("bos_token", "eos_token")}
+        self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self.end = self.tokenizer.token_to_id(self.specials["eos_token"])
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a rendered prompt, ready for the completion."""
+        text = prompts.chat_text(self.template, messages, self.specials)
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def row(self, pair: Pair, max_length: int) -> Row:
+        """One training row, at most `max_length` tokens; a long prompt loses tokens after its first 32.
+
+        Raises:
+            NothingToLearn: no completion token is left.
+        """
+        head = self.prompt(pair.messages)
+        tail = [*self.tokenizer.encode(pair.completion, add_special_tokens=False).ids, self.end]
+        if not pair.completion.strip() or len(tail) + 32 > max_length:
+            raise NothingToLearn(
+                f"example {pair.example!r}: "
+                + ("the completion is empty" if not pair.completion.strip() else f"{len(tail)} completion tokens")
+                + f" with max_length {max_length} leave nothing to learn from"
+            )
+        room = max_length - len(tail)
+        if len(head) > room:
+            head = [*head[:32], *head[len(head) - (room - 32) :]] if room > 32 else head[-room:]
+        return Row(ids=(*head, *tail), start=len(head))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text without special tokens."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
+
+
+def _text(value: Any) -> str:
+    return str(value.get("content", "")) if isinstance(value, dict) else str(value or "")
