@@ -417,7 +417,7 @@ def raise_first(problems: Sequence[Problem]) -> None:
         return
     first = errors[0]
     classes: dict[str, type[DataError]] = {c.code: c for c in (BadRecord, UnreadableFile, TooFewExamples)}
-    more = f" (and {len(errors) - 1} more errors; `twofold check` lists them)" if len(errors) > 1 else ""
+    more = f" (and {len(errors) - 1} more: `twofold check` lists all)" if len(errors) > 1 else ""
     raise classes.get(first.code, BadRecord if first.line else DataError)(
         first.message + more, cure=first.cure, file=first.file or None, line=first.line or None
     )

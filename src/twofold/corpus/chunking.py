@@ -179,25 +179,41 @@ class _Cut:
                     _, _, level, title = marks[seen]
                     path = [*(p for p in path if p[0] < level), (level, title)]
                     seen += 1
-                yield start, end, tuple(title for _, title in path)
+                own = marks[seen][2] if seen < len(marks) and marks[seen][0] <= start else 7
+                yield start, end, tuple(title for level, title in path if level < own)
 
     def _sections(self, marks: Sequence[tuple[int, int, int, str]]) -> list[tuple[int, int]]:
-        """Trimmed sections, small ones joined to a following one of the same or a deeper level while both fit."""
-        edges = [0, *(m[0] for m in marks), len(self.text)]
-        levels = [0, *(m[2] for m in marks)]
-        made: list[tuple[int, int, int]] = []
-        for a, b, level in zip(edges, edges[1:], levels, strict=False):
+        """Trimmed sections, small ones joined.
+
+        A lone heading goes with what it is the heading of, whatever its size; another small section goes with a
+        following one of the same or a deeper level, or else with the one before, where both fit.
+        """
+        edges = [(0, 0, 0), *(m[:3] for m in marks), (len(self.text), 0, 0)]
+        made: list[tuple[int, int, int, bool]] = []
+        for (a, heading, level), (b, _, _) in pairwise(edges):
             start, end = self.trim(a, b)
             if start == end:
                 continue
+            lone = end <= heading
             if made:
-                first, last, above = made[-1]
-                small = min(self.count(first, last), self.count(start, end)) < self.least
-                if small and above <= level and self.count(first, end) <= self.limit:
-                    made[-1] = (first, end, above)
+                first, last, above, alone = made[-1]
+                held = alone and above < level
+                if held or (above <= level and self._small(first, last) and self.count(first, end) <= self.limit):
+                    made[-1] = (first, end, above, alone and lone)
                     continue
-            made.append((start, end, level))
-        return [(a, b) for a, b, _ in made]
+            made.append((start, end, level, lone))
+        joined: list[tuple[int, int, int]] = []
+        for start, end, level, _ in made:
+            if joined and self._small(start, end):
+                first, _, above = joined[-1]
+                if above <= level and self.count(first, end) <= self.limit:
+                    joined[-1] = (first, end, above)
+                    continue
+            joined.append((start, end, level))
+        return [(a, b) for a, b, _ in joined]
+
+    def _small(self, start: int, end: int) -> bool:
+        return self.count(start, end) < self.least
 
     def _cuts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
         done = start

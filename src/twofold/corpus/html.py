@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from twofold.errors import UnreadableFile
 from twofold.plugins import Options
 from twofold.reading import decode
 from twofold.types import Document
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
@@ -79,6 +82,8 @@ _BLOCKS = frozenset(
     ]
 )
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
+_MARKS = frozenset(["-", *(mark.strip() for mark in _HEADINGS.values())])
+_LATIN = frozenset(["iso-8859-1", "latin1", "latin-1", "us-ascii", "ascii", "windows-1252"])
 _SPACES = re.compile(r"[ \t\n\r\f\v\u00a0]+")
 
 
@@ -107,8 +112,7 @@ class HtmlReader:
         from bs4 import BeautifulSoup
 
         name = path.as_posix()
-        declared = _CHARSET.search(data[:4096])
-        markup = decode(data, name=name, declared=declared.group(1).decode("ascii") if declared else "")
+        markup, assumed = _markup(data, name)
         try:
             soup = BeautifulSoup(markup, "html.parser")
             text = page_text(soup)
@@ -117,7 +121,28 @@ class HtmlReader:
         title = _flat(soup.title.get_text()) if soup.title else ""
         if not title and (heading := soup.find(["h1", "h2"])):
             title = _flat(heading.get_text())
-        yield Document(id=name, text=text, title=title or path.name.split(".", 1)[0], source=name)
+        title = title or path.name.split(".", 1)[0]
+        yield Document(id=name, text=text, title=title, source=name, metadata={"encoding": assumed} if assumed else {})
+
+
+def _markup(data: bytes, name: str) -> tuple[str, str]:
+    """The page as text, and the encoding that had to be assumed, if any.
+
+    A page that declares nothing and is not UTF-8 is taken for windows-1252, and so is one that says it is Latin-1 or
+    ASCII (HTML Living Standard, section 13.2.3).
+    """
+    found = _CHARSET.search(data[:4096])
+    declared = found.group(1).decode("ascii").lower() if found else ""
+    if declared in _LATIN:
+        declared = "cp1252"
+    try:
+        return decode(data, name=name, declared=declared), ""
+    except UnreadableFile:
+        if declared:
+            raise
+        markup = decode(data, name=name, declared="cp1252")
+        log.warning("%s declares no encoding and is not UTF-8: read as windows-1252", name)
+        return markup, "windows-1252"
 
 
 def page_text(soup: BeautifulSoup) -> str:
@@ -138,6 +163,7 @@ class _Page:
         self.out: list[str] = []
         self.line: list[str] = []
         self.raw = 0
+        self.gap = 0
 
     def text(self, root: Tag) -> str:
         from bs4.element import NavigableString, PreformattedString, Tag
@@ -155,7 +181,7 @@ class _Page:
             elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
                 self.line.append(str(node) if self.raw else _SPACES.sub(" ", str(node)))
         self._flush("")
-        return re.sub(r"\n{3,}", "\n\n", "".join(self.out)).strip("\n")
+        return "".join(self.out)
 
     def _enter(self, tag: str) -> None:
         if tag in _HEADINGS:
@@ -185,9 +211,8 @@ class _Page:
         line = "".join(self.line)
         self.line = []
         line = line.strip("\n") if self.raw else _SPACES.sub(" ", line).strip().removesuffix("|").rstrip()
-        if line and line not in {"-", *(mark.strip() for mark in _HEADINGS.values())}:
-            self.out.append(line)
-        elif not line and (not self.out or self.out[-1].endswith("\n\n")):
-            return
-        if end and self.out:
-            self.out.append(end)
+        if line and line not in _MARKS:
+            self.out.append("\n" * self.gap + line if self.out else line)
+            self.gap = len(end)
+        else:
+            self.gap = max(self.gap, len(end))

@@ -48,4 +48,4 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX studies_by_test ON studies (test_digest);
     """,
 )
-"""SQL scripts; the n-th (from 1) takes a database from version n - 1 to n."""
+"""SQL scripts; the n-th (from 1) takes a database from version n - 1 to n. A statement ends with its line."""

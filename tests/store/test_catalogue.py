@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from twofold.errors import StoreError
+from twofold.store.catalogue import Catalogue
+from twofold.store.migrations import MIGRATIONS
+from twofold.types import Answer, Document, Failure, Usage
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "catalogue.sqlite"
+
+
+def test_documents(path: Path) -> None:
+    a = Document(id="a", text="Ä text", title="A", source="s", metadata={"lang": "de"})
+    b = Document(id="b", text="other")
+    with Catalogue(path) as catalogue:
+        catalogue.put_documents([(a, "document:1"), (b, "document:2")])
+        catalogue.put_documents([(b, "document:3")])
+        assert catalogue.document_digests() == {"a": "document:1", "b": "document:3"}
+        assert catalogue.get_documents() == [a, b]
+        assert catalogue.get_documents(["b", "unknown", "a"]) == [b, a]
+        assert catalogue.get_documents([]) == []
+        assert catalogue.delete_documents(["a", "unknown"]) == 1
+        assert list(catalogue.document_digests()) == ["b"]
+    with Catalogue(path) as catalogue:
+        assert catalogue.get_documents() == [b]
+
+
+def test_many_documents_are_found_by_id(path: Path) -> None:
+    with Catalogue(path) as catalogue:
+        catalogue.put_documents((Document(id=str(i), text="t"), "d") for i in range(1300))
+        assert len(catalogue.get_documents([str(i) for i in range(1300)])) == 1300
+
+
+def test_an_answer_stays_and_a_failure_is_tried_again(path: Path) -> None:
+    good, later = Answer(text="yes", usage=Usage(prompt_tokens=3)), Answer(text="no")
+    failed = Answer(text="", failure=Failure(code="generation.timeout", message="too slow"))
+    with Catalogue(path) as catalogue:
+        catalogue.put_answers("system:1", [("e1", good), ("e2", failed)])
+        assert catalogue.answers("system:1") == {"e1": good}
+        assert catalogue.answers("system:1", include_failures=True) == {"e1": good, "e2": failed}
+        catalogue.put_answers("system:1", [("e1", failed), ("e2", later)])
+        assert catalogue.answers("system:1") == {"e1": good, "e2": later}, "a failure never replaces an answer"
+        catalogue.put_answers("system:1", [("e1", later)])
+        assert catalogue.answers("system:1")["e1"] == good
+        assert catalogue.answers("system:2") == {}
+
+
+def test_scores_measures_systems(path: Path) -> None:
+    with Catalogue(path) as catalogue:
+        catalogue.put_scores("s", "f1:1", [("e1", 0.5), ("e2", None)])
+        catalogue.put_scores("s", "em:1", {"e1": 1.0})
+        catalogue.put_scores("s", "f1:1", [("e1", 0.75)])
+        assert catalogue.scores("s", "f1:1") == {"e1": 0.75, "e2": None}
+        assert catalogue.scores("s", "em:1") == {"e1": 1.0}
+        assert catalogue.scores("t", "em:1") == {}
+        catalogue.put_measure("s", "latency", {"p50": 0.25, "n": 12})
+        catalogue.put_measure("s", "latency", {"p50": 0.5, "n": 12})
+        assert catalogue.measure("s", "latency") == {"p50": 0.5, "n": 12}
+        assert catalogue.measure("s", "tokens") is None
+        catalogue.put_system("s", {"arm": "rag"})
+        catalogue.put_system("s", {"arm": "rag", "k": 3})
+        assert catalogue.systems() == {"s": {"arm": "rag", "k": 3}}
+
+
+def test_studies_and_looks(path: Path) -> None:
+    with Catalogue(path) as catalogue:
+        for number in (1, 2, 3):
+            catalogue.put_study(f"000{number}-x", {"study": number}, "test:a" if number < 3 else "test:b")
+        catalogue.put_study("0001-x", {"study": 1}, "test:a")
+        assert [row["study"] for row in catalogue.studies()] == [1, 2, 3]
+        assert (catalogue.looks("test:a"), catalogue.looks("test:b"), catalogue.looks("test:c")) == (2, 1, 0)
+
+
+def test_a_batch_is_stored_whole_or_not_at_all(path: Path) -> None:
+    with Catalogue(path) as catalogue:
+        with pytest.raises(TypeError, match="canonical"):
+            catalogue.put_documents([(Document(id="a", text="t"), "d"), (Document(id="b", text=float("nan")), "d")])  # type: ignore[arg-type]
+        with pytest.raises(StoreError):
+            catalogue.put_scores("s", "m", [("e1", 1.0), (None, 1.0)])  # type: ignore[list-item]
+        assert catalogue.document_digests() == {}
+        assert catalogue.scores("s", "m") == {}
+        catalogue.put_scores("s", "m", [("e1", 1.0)])
+        assert catalogue.scores("s", "m") == {"e1": 1.0}
+
+
+def test_settings_and_migrations(path: Path) -> None:
+    Catalogue(path).close()
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert [v for (v,) in db.execute("SELECT version FROM migrations")] == list(range(1, len(MIGRATIONS) + 1))
+
+
+def test_an_older_catalogue_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Catalogue(path) as catalogue:
+        catalogue.put_scores("s", "m", [("e", 1.0)])
+    steps = (*MIGRATIONS, "ALTER TABLE documents ADD COLUMN note TEXT;\nCREATE TABLE further (x TEXT) STRICT;")
+    monkeypatch.setattr("twofold.store.catalogue.MIGRATIONS", steps)
+    with pytest.raises(StoreError, match="needs"):
+        Catalogue(path, readonly=True)
+    with Catalogue(path) as catalogue:
+        assert catalogue.scores("s", "m") == {"e": 1.0}
+        assert catalogue._version() == len(steps)
+    monkeypatch.setattr("twofold.store.catalogue.MIGRATIONS", (*steps, "CREATE TABLE one (x);\nCREATE TABLE one (x);"))
+    with pytest.raises(StoreError, match="already exists"):
+        Catalogue(path)
+    monkeypatch.setattr("twofold.store.catalogue.MIGRATIONS", steps)
+    with Catalogue(path) as catalogue:
+        assert catalogue._version() == len(steps), "a failed step leaves nothing behind"
+
+
+def test_a_newer_catalogue_is_refused(path: Path) -> None:
+    Catalogue(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("INSERT INTO migrations (version) VALUES (99)")
+    with pytest.raises(StoreError, match="version 99") as caught:
+        Catalogue(path)
+    assert "Upgrade" in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    "content", [b"this is no database, though it is long enough to be one" * 99, b"SQLite format 3\0" + b"\1" * 4000]
+)
+def test_a_damaged_file_is_refused(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    for readonly in (False, True):
+        with pytest.raises(StoreError) as caught:
+            Catalogue(path, readonly=readonly)
+        assert caught.value.file == str(path)
+    assert path.read_bytes() == content
+
+
+def test_reading_only(path: Path) -> None:
+    with pytest.raises(StoreError, match="no catalogue"):
+        Catalogue(path, readonly=True)
+    with Catalogue(path) as writer, Catalogue(path, readonly=True) as reader:
+        writer.put_system("s", {"a": 1})
+        assert reader.systems() == {"s": {"a": 1}}
+        with pytest.raises(StoreError, match="readonly"):
+            reader.put_system("t", {})
+
+
+def test_closed_catalogue_is_a_store_error(path: Path) -> None:
+    catalogue = Catalogue(path)
+    catalogue.close()
+    with pytest.raises(StoreError):
+        catalogue.systems()
+
+
+def test_readers_in_threads_see_whole_batches_while_one_writes(path: Path) -> None:
+    stop, counts = threading.Event(), []
+
+    def read() -> None:
+        with Catalogue(path, readonly=True) as reader:
+            while not stop.is_set():
+                counts.append(len(reader.answers("s")))
+
+    with Catalogue(path) as writer:
+        threads = [threading.Thread(target=read) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for batch in range(20):
+            writer.put_answers("s", [(f"{batch}/{i}", Answer(text="x")) for i in range(10)])
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert counts
+    assert all(count % 10 == 0 for count in counts)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from twofold.store.catalogue import Catalogue
+from twofold.types import Answer
+catalogue = Catalogue(Path(sys.argv[1]))
+done = len(catalogue.answers("s"))
+for batch in range(done // 7, 100000):
+    catalogue.put_answers("s", [(f"{batch}/{i}", Answer(text=f"{batch}/{i}" * 50)) for i in range(7)])
+    print(batch, flush=True)
+"""
+
+
+def test_kill_9_loses_nothing_committed_and_doubles_nothing(path: Path) -> None:
+    told = -1
+    for round_ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, env={**os.environ}
+        ) as child:
+            assert child.stdout is not None
+            first = child.stdout.readline()
+            assert int(first) >= told, "it goes on where it was"
+            told = int(first)
+            time.sleep(0.03 + 0.05 * round_)
+            child.send_signal(signal.SIGKILL)
+            told = max([told, *(int(line) for line in child.stdout.read().split("\n")[:-1])])
+        with Catalogue(path) as catalogue:
+            held = catalogue.answers("s")
+            assert len(held) >= 7 * (told + 1)
+            assert len(held) % 7 == 0, "a batch is whole"
+            assert all(answer.text == name * 50 for name, answer in held.items())
+            assert {name.split("/")[0] for name in held} == {str(b) for b in range(len(held) // 7)}
+            told = len(held) // 7 - 1
+    with sqlite3.connect(path) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert json.loads(db.execute("SELECT record FROM answers LIMIT 1").fetchone()[0])["text"]
