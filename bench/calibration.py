@@ -111,7 +111,7 @@ def coverage(world: World, *, simulations: int, resamples: int, seed: int = 0) -
     """Shares of: all simultaneous intervals, one paired difference, one arm's mean holding the truth."""
     rng = np.random.default_rng(seed)
     names = [arm.name for arm in ARMS]
-    family = {**stats.pairs(names), **stats.factorial(names, "base", "rag", "ft", "ft+rag")}
+    family = {**stats.pairs(names), **stats.factorial(names, base="base", rag="rag", ft="ft", both="ft+rag")}
     means = np.array(world.means)
     every = one = mean = 0
     for number in range(simulations):

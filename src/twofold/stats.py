@@ -286,7 +286,7 @@ def pairs(arms: Sequence[str]) -> dict[str, Array]:
     return out
 
 
-def factorial(arms: Sequence[str], base: str, rag: str, ft: str, both: str) -> dict[str, Array]:
+def factorial(arms: Sequence[str], *, base: str, rag: str, ft: str, both: str) -> dict[str, Array]:
     """Weights of the 2 × 2 effects: ``retrieval``, ``tuning`` (main effects) and ``interaction``.
 
     retrieval = ((rag − base) + (both − ft)) / 2; tuning = ((ft − base) + (both − rag)) / 2;

@@ -194,7 +194,7 @@ def test_the_same_seed_gives_the_same_interval_and_chunks_do_not_matter(monkeypa
 def test_factorial_effects_are_the_textbook_ones():
     arms = ["base", "prompt", "rag", "ft", "ft+rag"]
     means = np.array([0.1, 0.9, 0.3, 0.25, 0.6])
-    weights = stats.factorial(arms, "base", "rag", "ft", "ft+rag")
+    weights = stats.factorial(arms, base="base", rag="rag", ft="ft", both="ft+rag")
     assert weights["retrieval"] @ means == pytest.approx(((0.3 - 0.1) + (0.6 - 0.25)) / 2)
     assert weights["tuning"] @ means == pytest.approx(((0.25 - 0.1) + (0.6 - 0.3)) / 2)
     assert weights["interaction"] @ means == pytest.approx((0.6 - 0.25) - (0.3 - 0.1))

@@ -62,8 +62,8 @@ class Evidence:
     """Of every arm."""
     intervals: Mapping[str, Interval]
     """Of the whole family: ``A - B`` for all pairs, and the effects when there are four cells."""
-    cells: tuple[str, ...]
-    """Names of base, rag, ft and ft+rag; empty unless all were measured."""
+    cells: Mapping[str, str]
+    """Names of the arms that are ``base``, ``rag``, ``ft`` and ``both``; empty unless all were measured."""
 
     def difference(self, a: str, b: str) -> Interval:
         """A − b, whichever way round it was computed."""

@@ -73,10 +73,10 @@ def decide(
     effects, comparisons = _effects(evidence, columns, np.asarray(groups), section)
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
-        mine = constraint_objections(ordered, section, facts, evidence.estimates)
+        mine = constraint_objections(ordered, section, facts=facts, estimates=evidence.estimates)
         return {arm.name: [*standing[arm.name], *mine[arm.name]] for arm in ordered}
 
-    usual = constraint_objections(ordered, section, facts, evidence.estimates)
+    usual = constraint_objections(ordered, section, facts=facts, estimates=evidence.estimates)
     standing = {
         arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]]
         + ([] if arm in alive else ["it has no scored answer"])
@@ -97,8 +97,8 @@ def decide(
         arm=choice.arm,
         sentence=policy
         + wording.sentence(evidence, choice, metric=metric, level=section.level, against=against, more=more),
-        because=tuple(wording.because(evidence, choice, section, against)),
-        provisional=tuple(wording.doubts(ordered, evidence, section, facts)),
+        because=tuple(wording.because(evidence, choice, section=section, against=against)),
+        provisional=tuple(wording.doubts(evidence, facts, arms=ordered, section=section)),
         more_examples=more,
         flips=tuple(flips(outcome_if, evidence, arms=ordered, section=section, facts=facts)),
         looks=facts.looks,
@@ -107,7 +107,7 @@ def decide(
 
 
 def constraint_objections(
-    arms: Sequence[Arm], section: StudySection, facts: VerdictFacts, estimates: Mapping[str, Estimate]
+    arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts, estimates: Mapping[str, Estimate]
 ) -> dict[str, list[str]]:
     """Arm name → the constraints of `section` that it breaks: some by its structure, some by measurement."""
     found: dict[str, list[str]] = {}
@@ -141,7 +141,7 @@ def _weigh(
     cells = _cells(arms)
     family = stats.pairs(names)
     if cells:
-        family.update(stats.factorial(names, *cells))
+        family.update(stats.factorial(names, **cells))
     intervals = {}
     if family:
         matrix = np.stack([columns[name] for name in names], axis=1)
@@ -151,11 +151,13 @@ def _weigh(
     return Evidence(arms=arms, estimates=estimates, intervals=intervals, cells=cells)
 
 
-def _cells(arms: Sequence[Arm]) -> tuple[str, ...]:
-    """Names of the four cells, in the order of `stats.factorial`; empty when one is missing."""
+def _cells(arms: Sequence[Arm]) -> dict[str, str]:
+    """Names of the arms in the four cells, as `stats.factorial` calls them; empty when one is missing."""
     table = {(arm.retrieval, bool(arm.tuning)): arm.name for arm in arms if not arm.shots and not arm.oracle}
-    wanted = [(False, False), (True, False), (False, True), (True, True)]
-    return tuple(table[cell] for cell in wanted) if all(cell in table for cell in wanted) else ()
+    wanted = {"base": (False, False), "rag": (True, False), "ft": (False, True), "both": (True, True)}
+    if any(cell not in table for cell in wanted.values()):
+        return {}
+    return {name: table[cell] for name, cell in wanted.items()}
 
 
 def _effects(
@@ -164,7 +166,7 @@ def _effects(
     names = [arm.name for arm in evidence.arms]
     family = stats.pairs(names)
     if evidence.cells:
-        family.update(stats.factorial(names, *evidence.cells))
+        family.update(stats.factorial(names, **evidence.cells))
     effects: list[Effect] = []
     comparisons: list[Effect] = []
     for name, weight in family.items():
@@ -218,11 +220,9 @@ def settle(evidence: Evidence, acceptable: Sequence[str], section: StudySection)
 
 def _by_main_effects(evidence: Evidence, order: Sequence[str], section: StudySection) -> str:
     """The cell that the main effects choose, or nothing."""
-    if (
-        not evidence.cells
-        or any(cell not in order for cell in evidence.cells)
-        or not interactionis_small(evidence, section)
-    ):
+    if not evidence.cells or any(cell not in order for cell in evidence.cells.values()):
+        return ""
+    if not evidence.interaction_within(section.interaction_margin):
         return ""
     states = []
     for name in ("retrieval", "tuning"):
@@ -233,17 +233,11 @@ def _by_main_effects(evidence: Evidence, order: Sequence[str], section: StudySec
             states.append(True)
         else:
             return ""
-    base, rag, ft, both = evidence.cells
-    cell = {(False, False): base, (True, False): rag, (False, True): ft, (True, True): both}[states[0], states[1]]
-    outside = [name for name in order if name == cell or name not in evidence.cells]
+    names = {(False, False): "base", (True, False): "rag", (False, True): "ft", (True, True): "both"}
+    cell = evidence.cells[names[states[0], states[1]]]
+    outside = [name for name in order if name == cell or name not in evidence.cells.values()]
     lost, still_open = _blockers(evidence, cell, outside, section.margin)
     return "" if lost or still_open else cell
-
-
-def interactionis_small(evidence: Evidence, section: StudySection) -> bool:
-    """Is the interaction shown to be small?"""
-    interaction = evidence.intervals["interaction"]
-    return max(abs(interaction.low), abs(interaction.high)) <= section.interaction_margin
 
 
 def _blockers(evidence: Evidence, name: str, order: Sequence[str], margin: float) -> tuple[bool, list[tuple[str, str]]]:

@@ -68,7 +68,7 @@ def sentence(
 
 
 def because(
-    evidence: Evidence, choice: Choice, section: StudySection, against: Mapping[str, Sequence[str]]
+    evidence: Evidence, choice: Choice, *, section: StudySection, against: Mapping[str, Sequence[str]]
 ) -> list[str]:
     """The reasons, built from the numbers."""
     out = [f"{name} is not acceptable: {'; '.join(found)}." for name, found in against.items() if found]
@@ -141,7 +141,7 @@ def _because_pair(evidence: Evidence, arm: str, other: str, section: StudySectio
     return f"{gap}: not shown different; a gain of {other} up to {max(0.0, theirs.high):.3f} is not excluded."
 
 
-def doubts(arms: Sequence[Arm], evidence: Evidence, section: StudySection, facts: VerdictFacts) -> list[str]:
+def doubts(evidence: Evidence, facts: VerdictFacts, *, arms: Sequence[Arm], section: StudySection) -> list[str]:
     """Every reason to hold the verdict provisional."""
     out = []
     groups = min((interval.groups for interval in evidence.intervals.values()), default=0)
