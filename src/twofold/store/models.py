@@ -176,7 +176,7 @@ def locate(name_or_source: str) -> Path:
 
 
 def listing() -> list[Json]:
-    """All named models: ``name``, ``kind``, ``pulled``, ``bytes`` on disk, ``path``, ``licence``, ``source``, ``about``."""
+    """Rows ``{name, kind, pulled, bytes, path, licence, source, about}`` of all named models; bytes as on disk."""
     rows = []
     for definition in definitions().values():
         path = _place(definition)

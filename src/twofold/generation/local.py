@@ -1,0 +1,248 @@
+"""The local generator: a model in this process, on the runtime that suits the machine.
+
+Prompts are rendered with the model's own chat template and tokenised here, so that every runtime, and training, sees
+the same token ids. Weights are loaded at the first prompt: the key and the description cost nothing.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from twofold.errors import ConfigError, GenerationError, MissingExtra
+from twofold.generation import gguf_file
+from twofold.generation.runtime import Request, Result, Runtime, Sampling, Tokens, cut, pieces
+from twofold.identity import digest
+from twofold.plugins import Options, Progress
+from twofold.store import models
+from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
+
+_log = logging.getLogger(__name__)
+
+
+class LocalOptions(Options):
+    """Options of the generator ``local``."""
+
+    model: str = "smollm2-135m-instruct"
+    """Name or source string; see `twofold models list`."""
+    runtime: Literal["auto", "openvino", "transformers"] = "auto"
+    """``auto``: OpenVINO where it is installed, can run the model, and there is no GPU; else transformers."""
+    dtype: Literal["auto", "bf16", "f32"] = "auto"
+    """Arithmetic; ``auto`` is bf16. ``f32`` is exact and about half as fast."""
+    batch_tokens: int = Field(default=2048, ge=64)
+    """Tokens worked on in one step, over all prompts."""
+    cache_gib: float = Field(default=1.0, gt=0, le=1024)
+    """Key-value cache of the OpenVINO runtime, GiB (whole numbers)."""
+    threads: int = Field(default=0, ge=0)
+    """0: all cores."""
+    prefix_cache: bool = True
+    """Reuse the work on prompt beginnings seen before (OpenVINO)."""
+    temperature: float = Field(default=0.0, ge=0, le=10)
+    """0: greedy, the same answer every time."""
+    seed: int = 0
+    """Of sampling, where the temperature is above 0."""
+    parity: bool = True
+    """Compare a merged adapter with the unmerged one once, where torch and peft are installed."""
+
+
+class LocalGenerator:
+    """Generates in this process; see `plugins.Generator`.
+
+    Args:
+        options: See `LocalOptions`.
+        adapter: LoRA adapter to apply.
+
+    Raises:
+        ModelNotPulled, UnknownName: the model is not there.
+        MissingExtra: no runtime is installed.
+    """
+
+    version: ClassVar[int] = 1
+    Options = LocalOptions
+
+    def __init__(self, options: LocalOptions, *, adapter: Adapter | None = None) -> None:
+        self.options = options
+        self._adapter = adapter
+        self._model = models.locate(options.model)
+        self._weights = models.weights_digest(self._model)
+        self._runtime_name, self._because = _choose(options, self._model, adapter)
+        self._dtype: Literal["bf16", "f32"] = "f32" if options.dtype == "f32" else "bf16"
+        self._tokens: Tokens | None = None
+        self._runtime: Runtime | None = None
+        self._parity: Json | None = None
+        self._closed = False
+        self._lock = threading.RLock()
+
+    @property
+    def key(self) -> str:
+        """Digest of weights, adapter, runtime with its version, dtype, sampling and batching."""
+        o = self.options
+        made_of = {
+            "weights": self._weights,
+            "adapter": self._adapter.key if self._adapter else "",
+            "runtime": self._runtime_name,
+            "package": _package_version(self._runtime_name),
+            "dtype": self._dtype,
+            "sampling": [o.temperature, o.seed if o.temperature > 0 else 0],
+            "batching": [o.batch_tokens, o.prefix_cache],
+            "version": self.version,
+        }
+        return digest("generator", made_of)
+
+    @property
+    def description(self) -> Json:
+        """Model, runtime, dtype, adapter and sampling; once used with an adapter, how well merging kept its answers."""
+        said: Json = {
+            "name": "local",
+            "model": self.options.model,
+            "weights": self._weights,
+            "runtime": self._runtime_name,
+            "package": _package_version(self._runtime_name),
+            "because": self._because,
+            "dtype": self._dtype,
+            "adapter": self._adapter.key if self._adapter else "",
+            "temperature": self.options.temperature,
+            "seed": self.options.seed,
+        }
+        if self._parity is not None:
+            said["parity"] = self._parity
+        return said
+
+    def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
+        """One completion per prompt, in order; a prompt beyond the context is a `Failure`.
+
+        Raises:
+            GenerationError: the runtime failed as a whole.
+        """
+        if not prompts:
+            return []
+        with self._lock:
+            runtime, tokens = self._ready()
+            begun = time.monotonic()
+            made = [self._request(tokens, prompt) for prompt in prompts]
+            requests = [request for request in made if isinstance(request, Request)]
+            results = iter(runtime.generate(requests, progress) if requests else [])
+            share = (time.monotonic() - begun) / len(prompts)
+        if progress is not None:
+            progress("generate", len(prompts), len(prompts))
+        return [
+            Completion(text="", seconds=share, failure=item)
+            if isinstance(item, Failure)
+            else _completion(tokens, item, next(results), share)
+            for item in made
+        ]
+
+    def stream(self, prompt: Prompt) -> Iterator[str]:
+        """Pieces of the completion as they come.
+
+        Raises:
+            GenerationError: the prompt is too long, or the runtime failed.
+        """
+        with self._lock:
+            runtime, tokens = self._ready()
+            request = self._request(tokens, prompt)
+            if isinstance(request, Failure):
+                raise GenerationError(request.message, cure="Show fewer or shorter passages.")
+            yield from pieces(tokens, request.stop, runtime.stream(request))
+
+    def close(self) -> None:
+        """Give memory back; the generator is unusable afterwards."""
+        with self._lock:
+            self._closed = True
+            if self._runtime is not None:
+                self._runtime.close()
+            self._runtime = self._tokens = None
+
+    def _request(self, tokens: Tokens, prompt: Prompt) -> Request | Failure:
+        try:
+            ids = tokens.encode(tokens.text(prompt.messages))
+        except ConfigError as error:
+            return Failure(code="generation.template", message=error.message)
+        if len(ids) + prompt.max_tokens > tokens.context:
+            message = f"{len(ids)} prompt tokens and {prompt.max_tokens} new ones exceed the context of {tokens.context}"
+            return Failure(code="generation.too-long", message=message)
+        return Request(ids=ids, max_tokens=prompt.max_tokens, stop=prompt.stop, schema=prompt.schema)
+
+    def _ready(self) -> tuple[Runtime, Tokens]:
+        if self._closed:
+            raise GenerationError("this generator is closed", cure="Make a new one.")
+        if self._runtime is None or self._tokens is None:
+            self._tokens = Tokens(self._model)
+            self._runtime = self._start(self._tokens)
+        return self._runtime, self._tokens
+
+    def _start(self, tokens: Tokens) -> Runtime:
+        o = self.options
+        sampling = Sampling(temperature=o.temperature, seed=o.seed)
+        from twofold.generation import openvino_runtime
+
+        settings = openvino_runtime.Settings(
+            dtype=self._dtype,
+            cache_gib=o.cache_gib,
+            batch_tokens=o.batch_tokens,
+            threads=o.threads,
+            prefix_cache=o.prefix_cache,
+        )
+        directory = openvino_runtime.graph(self._model, self._weights)
+        return openvino_runtime.OpenVinoRuntime(directory, settings, ends=tokens.ends, sampling=sampling)
+
+
+def _completion(tokens: Tokens, request: Request, result: Result, seconds: float) -> Completion:
+    usage = Usage(prompt_tokens=len(request.ids), completion_tokens=len(result.ids))
+    if result.failure is not None:
+        return Completion(text="", usage=usage, seconds=seconds, failure=result.failure)
+    text, stopped = cut(tokens.decode(result.ids), request.stop)
+    return Completion(text=text, usage=usage, seconds=seconds, finish="stop" if stopped else result.finish)
+
+
+def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tuple[str, str]:
+    """The runtime and why, in a word or two."""
+    if options.runtime != "auto":
+        _require(options.runtime)
+        return options.runtime, "configured"
+    if _cuda():
+        return "transformers", "there is a GPU"
+    if not _installed("openvino_genai"):
+        _require("transformers")
+        return "transformers", "OpenVINO is not installed"
+    reason = gguf_file.why_not(model)
+    if reason:
+        _log.warning("OpenVINO cannot run this model (%s); using transformers, which is slower", reason)
+        _require("transformers")
+        return "transformers", f"OpenVINO cannot run it: {reason}"
+    return "openvino", "fastest here"
+
+
+def _installed(package: str) -> bool:
+    return importlib.util.find_spec(package) is not None
+
+
+def _require(runtime: str) -> None:
+    needed = {"openvino": ("openvino_genai", "local"), "transformers": ("transformers", "train")}[runtime]
+    if not _installed(needed[0]):
+        raise MissingExtra(
+            f"the runtime {runtime!r} needs the package {needed[0]!r}, which is not installed",
+            cure=f"pip install 'twofold[{needed[1]}]'",
+        )
+
+
+def _cuda() -> bool:
+    """Is there a usable NVIDIA GPU? torch is imported only where the driver's device is there."""
+    if not Path("/dev/nvidiactl").exists() or not _installed("torch"):
+        return False
+    import torch
+
+    return bool(torch.cuda.is_available())
+
+
+def _package_version(runtime: str) -> str:
+    import importlib.metadata
+
+    return importlib.metadata.version({"openvino": "openvino-genai", "transformers": "transformers"}[runtime])
