@@ -171,7 +171,8 @@ class Builder:
 
         Open-book rows follow RAFT (Zhang et al. 2024): the arm's own retriever's hits, shuffled, the gold passage put
         in where the retriever missed it, and for a share of rows taken out and answered by the abstention text; the
-        passage used is cited. Each variant has its own order and its own share without gold.
+        passage used is cited. Each variant has its own order and its own share without gold. Examples with the same
+        gold passage are shown the same passages, those found for one of them, so that the trainer reads them once.
 
         Raises:
             TooFewExamples: the train or dev split is empty.
@@ -254,17 +255,22 @@ class Builder:
         tuning, template, k = self.config.tuning, self.config.template, self.config.retrieval.k
         found = self.retriever.retrieve([query(example) for example in train], k + 3)
         golds = self.gold(train)
+        together: dict[str, list[int]] = {}
+        for number, gold in enumerate(golds):
+            together.setdefault(gold[0].id if gold else f"alone {number}", []).append(number)
         variants = []
         for variant in range(tuning.variants):
             chance = random.Random(f"{tuning.seed}/{variant}")
             rows = []
-            for example, hits, gold in zip(train, found, golds, strict=True):
-                shown, number = _raft(example, hits, gold, k=k, without=tuning.unanswerable, chance=chance)
-                answerable = number is not None or (example.answerable and not example.sources)
-                text = example.references[0] if answerable and example.references else template.abstention
-                prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
-                wanted = prompts.completion_text(text, template=template, number=number)
-                rows.append(prompts.pair(prompt, wanted, example))
+            for members in together.values():
+                lender = members[variant % len(members)]
+                shown, cited = _raft(found[lender], golds[lender], k=k, without=tuning.unanswerable, chance=chance)
+                for example in (train[number] for number in members):
+                    told = example.answerable and (cited is not None or not example.sources)
+                    text = example.references[0] if told and example.references else template.abstention
+                    prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
+                    wanted = prompts.completion_text(text, template=template, number=cited if told else None)
+                    rows.append(prompts.pair(prompt, wanted, example))
             variants.append(tuple(rows))
         return tuple(variants)
 
@@ -351,14 +357,12 @@ class Builder:
 
 
 def _raft(
-    example: Example, hits: Sequence[Hit], gold: Sequence[Chunk], *, k: int, without: float, chance: random.Random
+    hits: Sequence[Hit], gold: Sequence[Chunk], *, k: int, without: float, chance: random.Random
 ) -> tuple[list[Hit], int | None]:
     """Passages of one open-book row, shuffled, and the number of the gold one (None when it is left out).
 
     An example whose sources are unknown keeps its hits as they are, and cites nothing.
     """
-    if not example.answerable:
-        return list(hits[:k]), None
     if not gold:
         return list(hits[:k]), None
     bad = {chunk.id for chunk in gold}

@@ -134,7 +134,7 @@ def study(
         "environment": environment(),
         "config": plain(config),
     }
-    for name, reasons in constraint_objections(arms, config.study, facts, estimates).items():
+    for name, reasons in constraint_objections(arms, config.study, facts=facts, estimates=estimates).items():
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
     record["warnings"] = planning.warnings(
         splits, arms, detectable=planning.detectable(splits, config, arms=len(arms)), looks=looks - 1

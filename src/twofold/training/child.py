@@ -1,7 +1,7 @@
 """The training child process: ``python -m twofold.training.child DIRECTORY``.
 
-Reads ``job.json``, trains (or resumes), leaves the adapter files and ``training.json``. Progress goes to standard output
-as JSON lines, everything else to standard error, which the parent keeps as ``train.log``.
+Reads ``job.json``, trains (or resumes), leaves the adapter files and ``training.json``. Progress goes to standard
+output as JSON lines, everything else to standard error, which the parent keeps as ``train.log``.
 """
 
 from __future__ import annotations

@@ -4,23 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from twofold import prompts
 from twofold.errors import NothingToLearn, TrainingError
+from twofold.training.packing import Row
 from twofold.types import Message, Pair
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One training row."""
-
-    ids: tuple[int, ...]
-    """Prompt, completion and end-of-turn token."""
-    start: int
-    """Index of the first completion token; everything before it is not learned."""
 
 
 class Encoder:
@@ -45,7 +35,10 @@ class Encoder:
         self.template = str(template)
         self.specials = {key: _text(settings.get(key)) for key in ("bos_token", "eos_token")}
         self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
-        self.end = self.tokenizer.token_to_id(self.specials["eos_token"])
+        end = self.tokenizer.token_to_id(self.specials["eos_token"])
+        if end is None:
+            raise TrainingError("the tokenizer has no end-of-turn token", file=directory)
+        self.end = int(end)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a rendered prompt, ready for the completion."""

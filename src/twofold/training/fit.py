@@ -1,15 +1,16 @@
 """The training loop (heavy leaf; runs in the child process).
 
-What makes it fast on a CPU: rows of a step are bucketed by length and right-padded, so causal attention needs no mask;
-logits are computed at completion positions only (the vocabulary projection is a fifth of a small model's work); LoRA
-weights are kept in the model's own dtype, so no matmul casts, with float32 master copies in the optimiser, so small
-updates are not rounded away. Memory is bounded by the micro-batch, whose size follows from `memory_gib`.
+What makes it fast on a CPU: passages shared by several rows are read once (`packing`), logits are computed at
+completion positions only (the vocabulary projection is a fifth of a small model's work), LoRA layers neither cast nor
+copy (`network`), and micro-batches are bucketed by length. Memory is bounded by the micro-batch, whose size follows
+from `memory_gib`. Batch order and rows are functions of (seed, epoch): the step number recovers both on resume.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import pickle
 import resource
 import sys
 import time
@@ -22,9 +23,10 @@ from twofold import plugins, prompts
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
 from twofold.plugins import Progress, TrainerJob
 from twofold.store import models
-from twofold.training.batching import micro_batches, steps_of_epoch
-from twofold.training.encoding import Encoder, Row
+from twofold.training.encoding import Encoder
 from twofold.training.lora import LoraOptions
+from twofold.training.network import Masters, adapted, loss_of
+from twofold.training.packing import Pack, Row, groups_of, micro_batches, pack, steps_of_epoch
 from twofold.types import Completion, DevItem, Json, Pair
 
 _POINTS = 40
@@ -39,6 +41,9 @@ class State:
     seconds: float = 0.0
     training_seconds: float = 0.0
     tokens: int = 0
+    """Tokens read."""
+    row_tokens: int = 0
+    """Tokens the same rows hold when each repeats its prefix."""
     losses: list[float] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
     dev_loss: list[tuple[int, float]] = field(default_factory=list)
@@ -47,8 +52,24 @@ class State:
     since_best: int = 0
 
 
+@dataclass
+class Run:
+    """One training run: what is trained, on what, and how far it is."""
+
+    job: TrainerJob
+    options: LoraOptions
+    directory: Path
+    encoder: Encoder
+    network: Any
+    masters: Masters
+    dev: list[tuple[DevItem, Row]]
+    budget: int
+    progress: Progress
+    state: State = field(default_factory=State)
+
+
 def fit(job: TrainerJob, options: LoraOptions, directory: Path, *, progress: Progress) -> Json:
-    """Train the job's adapter and leave it in `directory` with ``training.json``.
+    """Train the job's adapter and leave it in `directory` with ``training.json``; resumes from a checkpoint there.
 
     Raises:
         NothingToLearn: a row has no completion token.
@@ -57,7 +78,6 @@ def fit(job: TrainerJob, options: LoraOptions, directory: Path, *, progress: Pro
     """
     import torch
 
-    began = time.perf_counter()
     if options.threads:
         torch.set_num_threads(options.threads)
     source = models.locate(job.model)
@@ -65,167 +85,134 @@ def fit(job: TrainerJob, options: LoraOptions, directory: Path, *, progress: Pro
     variants = [[encoder.row(pair, options.max_length) for pair in rows] for rows in job.rows]
     if not variants or not variants[0]:
         raise NothingToLearn("there are no training rows")
-    plan = schedule(len(variants[0]), options, seed=job.seed)
     network = adapted(source, options, seed=job.seed)
-    weights = {name: p for name, p in network.named_parameters() if p.requires_grad}
-    masters = {name: p.detach().float().clone().requires_grad_(True) for name, p in weights.items()}
-    optimiser = torch.optim.AdamW(
-        masters.values(), lr=options.learning_rate, betas=(0.9, 0.999), weight_decay=options.weight_decay
+    run = Run(
+        job=job,
+        options=options,
+        directory=directory,
+        encoder=encoder,
+        network=network,
+        masters=Masters(network, options),
+        dev=_dev_rows(job, encoder, options),
+        budget=token_budget(network.config, options),
+        progress=progress,
     )
-    budget = token_budget(network.config, options)
-    state = State()
-    _restore(directory, state, masters, optimiser)
-    _publish(masters, weights)
-    dev = _dev_rows(job, encoder, options)
-    marks = {max(1, round(len(plan) * (i + 1) / options.evaluations)) for i in range(options.evaluations)}
-    stopped, saved = "epochs", time.perf_counter()
+    _restore(run)
+    run.masters.publish()
+    groups = [groups_of(rows) if options.share_prefixes else [[n] for n in range(len(rows))] for rows in variants]
+    plan = schedule(groups, options, seed=job.seed)
+    stopped = _loop(run, variants, groups, plan)
+    moved(run.state.losses)
+    return _finish(
+        run, variants[0], epochs=run.state.step / max(1, sum(1 for epoch, _ in plan if epoch == 0)), stopped=stopped
+    )
+
+
+def _loop(
+    run: Run,
+    variants: Sequence[Sequence[Row]],
+    groups: Sequence[Sequence[Sequence[int]]],
+    plan: Sequence[tuple[int, list[int]]],
+) -> str:
+    """Steps until the plan's end, the patience's or the clock's; returns which."""
+    state, options = run.state, run.options
+    began = saved = time.perf_counter()
     earlier = state.seconds
-    started_step = state.step
+    marks = {max(1, round(len(plan) * (i + 1) / options.evaluations)) for i in range(options.evaluations)}
+    run.network.train()
     while state.step < len(plan):
         epoch, members = plan[state.step]
         rows = variants[epoch % len(variants)]
-        for group in optimiser.param_groups:
-            group["lr"] = options.learning_rate * pace(state.step, len(plan), options.warmup)
+        chosen = [[rows[r] for r in groups[epoch % len(groups)][member]] for member in members]
+        packs = [pack(group) for group in chosen]
         tick = time.perf_counter()
-        loss = step(network, rows, members, budget=budget)
+        factor = pace(state.step, len(plan), options.warmup)
+        loss = take_step(run.network, run.masters, packs, budget=run.budget, factor=factor)
         if not math.isfinite(loss):
             raise TrainingError(
-                f"the loss is not a number at step {state.step}",
+                f"the loss is not a number at step {state.step + 1}",
                 cure="Lower [tuning.trainer.options].learning_rate; the last checkpoint is kept.",
             )
-        update(weights, masters, optimiser, clip=options.clip)
         state.step += 1
         state.losses.append(loss)
-        state.tokens += sum(len(rows[r].ids) for r in members)
+        state.tokens += sum(len(one.ids) for one in packs)
+        state.row_tokens += sum(len(row.ids) - 1 for group in chosen for row in group)
         state.training_seconds += time.perf_counter() - tick
-        progress("train", state.step, len(plan))
+        run.progress("train", state.step, len(plan))
         state.seconds = earlier + time.perf_counter() - began
-        late = options.minutes and state.seconds > options.minutes * 60
+        late = bool(options.minutes) and state.seconds > options.minutes * 60
         if state.step in marks or state.step == len(plan) or late:
-            better = _evaluate(network, encoder, job, dev, state, options, budget=budget, progress=progress)
-            if better:
-                _save(directory / "best.pt", {name: p.detach().to(weights[name].dtype) for name, p in masters.items()})
+            if _evaluate(run):
+                live = {name: p.detach().clone() for name, p in run.masters.live.items()}
+                _save(run.directory / "best.pt", live)
             state.seconds = earlier + time.perf_counter() - began
-            _checkpoint(directory, state, masters, optimiser)
+            _checkpoint(run)
             saved = time.perf_counter()
         elif time.perf_counter() - saved > options.checkpoint_seconds:
-            _checkpoint(directory, state, masters, optimiser)
+            _checkpoint(run)
             saved = time.perf_counter()
         if late:
-            stopped = "minutes"
-            break
+            return "minutes"
         if state.since_best >= options.patience:
-            stopped = "patience"
-            break
-    moved(state.losses)
-    return _finish(directory, network, weights, state, plan, stopped=stopped, resumed_at=started_step, rows=variants[0])
+            return "patience"
+    return "epochs"
 
 
-def schedule(rows: int, options: LoraOptions, *, seed: int) -> list[tuple[int, list[int]]]:
-    """(epoch, row numbers) of every step; a fraction of an epoch is its first steps."""
+def schedule(
+    groups: Sequence[Sequence[Sequence[int]]], options: LoraOptions, *, seed: int
+) -> list[tuple[int, list[int]]]:
+    """(epoch, group numbers) of every step; a fraction of an epoch is its first steps.
+
+    Args:
+        groups: Groups of row numbers of every variant; epoch `e` uses variant ``e % len(groups)``.
+        options: Epochs and batch.
+        seed: Of the order.
+    """
     plan: list[tuple[int, list[int]]] = []
-    whole = math.ceil(options.epochs)
-    for epoch in range(whole):
-        steps = steps_of_epoch(rows, options.batch, seed=seed, epoch=epoch)
-        share = options.epochs - epoch
-        plan += [(epoch, members) for members in steps[: max(1, round(len(steps) * min(1.0, share)))]]
+    for epoch in range(math.ceil(options.epochs)):
+        steps = steps_of_epoch(groups[epoch % len(groups)], options.batch, seed=seed, epoch=epoch)
+        share = min(1.0, options.epochs - epoch)
+        plan += [(epoch, members) for members in steps[: max(1, round(len(steps) * share))]]
     return plan
 
 
 def pace(step: int, total: int, warmup: float) -> float:
-    """Learning-rate factor: linear warm-up, then linear decay to zero."""
+    """Learning-rate factor: linear warm-up, then a cosine to 2 % (Loshchilov & Hutter 2017)."""
     rise = max(1, round(total * warmup))
-    return (step + 1) / rise if step < rise else (total - step) / max(1, total - rise)
-
-
-def adapted(source: Path, options: LoraOptions, *, seed: int) -> Any:
-    """The base model with fresh LoRA layers in the model's own dtype."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
-    network = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="sdpa")
-    network.config.use_cache = False
-    depth = network.config.num_hidden_layers
-    upper = list(range(depth - options.layers, depth)) if options.layers else None
-    torch.manual_seed(seed)
-    recipe = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=options.rank,
-        lora_alpha=options.alpha,
-        lora_dropout=options.dropout,
-        target_modules=list(options.targets),
-        layers_to_transform=upper,
-    )
-    made = get_peft_model(network, recipe, autocast_adapter_dtype=False)
-    made.train()
-    return made
+    if step < rise:
+        return (step + 1) / rise
+    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
 
 
 def token_budget(config: Any, options: LoraOptions) -> int:
     """Padded tokens of a micro-batch that keep the peak under `memory_gib`.
 
-    Activations kept for the backward pass are about (18 h + 7 m) values a token and layer (h hidden, m intermediate
-    size; measured, see docs/notebook.md), beside the weights and 1.2 GiB for libraries and buffers.
+    Activations kept for the backward pass are about (22 h + 9 m) values a token and layer (h hidden, m intermediate
+    size; measured, see docs/notebook.md), beside the weights and 1.5 GiB for libraries and buffers.
     """
     width = 2 if options.dtype == "bf16" else 4
     layers = options.layers or config.num_hidden_layers
-    per_token = layers * (18 * config.hidden_size + 7 * config.intermediate_size) * width
+    per_token = layers * (22 * config.hidden_size + 9 * config.intermediate_size) * width
     weights = width * (
         config.vocab_size * config.hidden_size
         + config.num_hidden_layers * (4 * config.hidden_size**2 + 3 * config.hidden_size * config.intermediate_size)
     )
-    room = options.memory_gib * 2**30 - weights - 1.2 * 2**30
-    return int(max(256, min(4096, room / per_token)))
+    room = options.memory_gib * 2**30 - weights - 1.5 * 2**30
+    return int(max(256, min(2048, room / per_token)))
 
 
-def completion_loss(network: Any, rows: Sequence[Row], members: Sequence[int]) -> tuple[Any, int]:
-    """Summed cross-entropy over the completion tokens of one micro-batch, and their number.
-
-    Rows are right-padded: with causal attention no real token sees a padded one, so there is no mask to make.
-    """
-    import torch
-    from torch.nn import functional
-
-    longest = max(len(rows[r].ids) for r in members)
-    ids = torch.zeros(len(members), longest - 1, dtype=torch.long)
-    where: list[tuple[int, int]] = []
-    wanted: list[int] = []
-    for place, r in enumerate(members):
-        row = rows[r]
-        ids[place, : len(row.ids) - 1] = torch.tensor(row.ids[:-1])
-        for position in range(row.start, len(row.ids)):
-            where.append((place, position - 1))
-            wanted.append(row.ids[position])
-    plain = network.get_base_model()
-    hidden = plain.base_model(input_ids=ids, use_cache=False).last_hidden_state
-    picked = hidden[[p for p, _ in where], [t for _, t in where]]
-    logits = plain.lm_head(picked).float()
-    return functional.cross_entropy(logits, torch.tensor(wanted), reduction="sum"), len(wanted)
-
-
-def step(network: Any, rows: Sequence[Row], members: Sequence[int], *, budget: int) -> float:
-    """Forward and backward over one step's rows; returns the mean loss of a completion token."""
-    total = sum(len(rows[r].ids) - rows[r].start for r in members)
+def take_step(network: Any, masters: Masters, packs: Sequence[Pack], *, budget: int, factor: float) -> float:
+    """Forward, backward and update over one step; returns the mean loss of a completion token."""
+    count = sum(len(one.wanted) for one in packs)
     spent = 0.0
-    for part in micro_batches(members, [len(row.ids) for row in rows], budget):
-        loss, _ = completion_loss(network, rows, part)
-        (loss / total).backward()
+    for part in micro_batches(packs, budget):
+        loss = loss_of(network, part)
+        (loss / count).backward()
+        masters.collect()
         spent += float(loss.detach())
-    return spent / total
-
-
-def update(weights: dict[str, Any], masters: dict[str, Any], optimiser: Any, *, clip: float) -> None:
-    """Clip, step the float32 masters, and copy them back into the model's weights."""
-    import torch
-
-    for name, live in weights.items():
-        masters[name].grad = live.grad.float() if live.grad is not None else None
-        live.grad = None
-    torch.nn.utils.clip_grad_norm_(list(masters.values()), clip)
-    optimiser.step()
-    _publish(masters, weights)
+    if math.isfinite(spent):
+        masters.update(factor)
+    return spent / count
 
 
 def moved(losses: Sequence[float]) -> None:
@@ -259,40 +246,28 @@ def _dev_rows(job: TrainerJob, encoder: Encoder, options: LoraOptions) -> list[t
     return rows
 
 
-def _evaluate(
-    network: Any,
-    encoder: Encoder,
-    job: TrainerJob,
-    dev: Sequence[tuple[DevItem, Row]],
-    state: State,
-    options: LoraOptions,
-    *,
-    budget: int,
-    progress: Progress,
-) -> bool:
+def _evaluate(run: Run) -> bool:
     """Score the dev split; True when it is the best so far (task metric first, dev loss among equals)."""
     import torch
 
-    network.eval()
-    metric = plugins.make("metrics", job.metric, {})
+    state = run.state
+    metric = plugins.make("metrics", run.job.metric, {})
+    run.network.eval()
     with torch.no_grad():
-        loss, count = 0.0, 0
-        rows = [row for _, row in dev]
-        for part in micro_batches(range(len(rows)), [len(row.ids) for row in rows], budget):
-            some, tokens = completion_loss(network, rows, part)
-            loss, count = loss + float(some), count + tokens
+        parts = micro_batches([pack([row]) for _, row in run.dev], run.budget)
+        loss = sum(float(loss_of(run.network, part)) for part in parts)
+        count = sum(len(one.wanted) for part in parts for one in part)
+        order = sorted(range(len(run.dev)), key=lambda i: run.dev[i][1].start)
+        size = max(1, min(24, 4 * run.budget // max(1, *(row.start for _, row in run.dev))))
         scores: list[float] = []
-        order = sorted(range(len(dev)), key=lambda i: dev[i][1].start)
-        size = max(1, min(24, budget // max(1, max(row.start for row in rows))))
         for begin in range(0, len(order), size):
-            items = [dev[i][0] for i in order[begin : begin + size]]
-            for item, text in zip(items, generate(network, encoder, items, options), strict=True):
-                hits = item.hits if item.hits else None
-                answer = prompts.read(Completion(text=text), template=job.template, hits=hits)
+            items = [run.dev[i][0] for i in order[begin : begin + size]]
+            for item, text in zip(items, generate(run, items), strict=True):
+                answer = prompts.read(Completion(text=text), template=run.job.template, hits=item.hits or None)
                 score = metric.score(item.example, answer)
                 scores += [] if score is None else [float(score)]
-            progress("score dev", min(begin + size, len(order)), len(order))
-    network.train()
+            run.progress("score dev", min(begin + size, len(order)), len(order))
+    run.network.train()
     mean = sum(scores) / len(scores) if scores else 0.0
     state.dev.append((state.step, mean))
     state.dev_loss.append((state.step, loss / max(1, count)))
@@ -304,20 +279,21 @@ def _evaluate(
     return False
 
 
-def generate(network: Any, encoder: Encoder, items: Sequence[DevItem], options: LoraOptions) -> list[str]:
+def generate(run: Run, items: Sequence[DevItem]) -> list[str]:
     """Greedy completions of a batch of prompts, left-padded, with the unmerged adapter."""
     import torch
 
-    prompts_ids = [encoder.prompt(item.prompt.messages)[-options.max_length :] for item in items]
+    encoder = run.encoder
+    prompts_ids = [encoder.prompt(item.prompt.messages)[-run.options.max_length :] for item in items]
     longest = max(len(ids) for ids in prompts_ids)
     batch = torch.full((len(items), longest), encoder.end, dtype=torch.long)
     mask = torch.zeros_like(batch)
     for place, ids in enumerate(prompts_ids):
         batch[place, longest - len(ids) :] = torch.tensor(ids)
         mask[place, longest - len(ids) :] = 1
-    made = network.generate(
-        input_ids=batch,
-        attention_mask=mask,
+    made = run.network.generate(
+        input_ids=batch.to(run.network.device),
+        attention_mask=mask.to(run.network.device),
         max_new_tokens=max(item.prompt.max_tokens for item in items),
         do_sample=False,
         use_cache=True,
@@ -330,14 +306,6 @@ def generate(network: Any, encoder: Encoder, items: Sequence[DevItem], options: 
 # ---------------------------------------------------------------- checkpoints
 
 
-def _publish(masters: dict[str, Any], weights: dict[str, Any]) -> None:
-    import torch
-
-    with torch.no_grad():
-        for name, live in weights.items():
-            live.copy_(masters[name])
-
-
 def _save(path: Path, value: Any) -> None:
     import torch
 
@@ -346,78 +314,69 @@ def _save(path: Path, value: Any) -> None:
     partial.replace(path)
 
 
-def _checkpoint(directory: Path, state: State, masters: dict[str, Any], optimiser: Any) -> None:
+def _checkpoint(run: Run) -> None:
     import torch
 
     kept = {
-        "state": vars(state),
-        "masters": {name: p.detach() for name, p in masters.items()},
-        "optimiser": optimiser.state_dict(),
+        "state": vars(run.state),
+        "masters": {name: p.detach() for name, p in run.masters.full.items()},
+        "optimiser": run.masters.optimiser.state_dict(),
         "random": torch.get_rng_state(),
     }
-    _save(directory / "checkpoint.pt", kept)
+    _save(run.directory / "checkpoint.pt", kept)
 
 
-def _restore(directory: Path, state: State, masters: dict[str, Any], optimiser: Any) -> None:
+def _restore(run: Run) -> None:
     import torch
 
-    path = directory / "checkpoint.pt"
+    path = run.directory / "checkpoint.pt"
     if not path.is_file():
         return
     try:
         kept = torch.load(path, weights_only=True)
-        for name, value in kept["masters"].items():
-            with torch.no_grad():
-                masters[name].copy_(value)
-        optimiser.load_state_dict(kept["optimiser"])
+        with torch.no_grad():
+            for name, full in run.masters.full.items():
+                full.copy_(kept["masters"][name])
+        run.masters.optimiser.load_state_dict(kept["optimiser"])
         torch.set_rng_state(kept["random"])
-        vars(state).update(kept["state"])
-    except (RuntimeError, KeyError, EOFError) as error:
+        vars(run.state).update(kept["state"])
+    except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(
             f"the checkpoint cannot be read: {error}", file=path, cure="Delete it and rerun: training starts again."
         ) from error
 
 
-def _finish(
-    directory: Path,
-    network: Any,
-    weights: dict[str, Any],
-    state: State,
-    plan: Sequence[tuple[int, list[int]]],
-    *,
-    stopped: str,
-    resumed_at: int,
-    rows: Sequence[Row],
-) -> Json:
+def _finish(run: Run, rows: Sequence[Row], *, epochs: float, stopped: str) -> Json:
     import torch
 
+    state, directory = run.state, run.directory
     best = directory / "best.pt"
     if best.is_file():
-        _publish(torch.load(best, weights_only=True), weights)
-    network.save_pretrained(directory)
+        run.masters.publish(torch.load(best, weights_only=True))
+    run.network.save_pretrained(directory)
     width = max(1, math.ceil(len(state.losses) / _POINTS))
     curve = [
         (min(i + width, len(state.losses)), sum(state.losses[i : i + width]) / len(state.losses[i : i + width]))
         for i in range(0, len(state.losses), width)
     ]
-    per_epoch = sum(1 for epoch, _ in plan if epoch == 0)
     report = {
         "rows": len(rows),
         "completion_tokens": sum(len(row.ids) - row.start for row in rows),
-        "epochs": state.step / max(1, per_epoch),
+        "epochs": epochs,
         "steps": state.step,
         "best_step": state.best_step,
         "seconds": state.seconds,
         "training_seconds": state.training_seconds,
-        "tokens": state.tokens,
-        "tokens_per_second": state.tokens / max(1e-9, state.training_seconds),
+        "tokens": state.row_tokens,
+        "tokens_read": state.tokens,
+        "tokens_per_second": state.row_tokens / max(1e-9, state.training_seconds),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024),
+        "budget": run.budget,
         "stopped": stopped,
-        "resumed_at": resumed_at,
         "loss": curve,
         "dev": state.dev,
         "dev_loss": state.dev_loss,
-        "trainable": sum(p.numel() for p in weights.values()),
+        "trainable": sum(p.numel() for p in run.masters.live.values()),
     }
     partial = directory / "training.partial"
     partial.write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -59,6 +59,8 @@ class LoraOptions(Options):
     """Stop cleanly after so many minutes with the best so far; 0 for no limit."""
     dtype: Literal["bf16", "f32"] = "bf16"
     checkpoint_seconds: float = Field(default=60.0, ge=0)
+    share_prefixes: bool = True
+    """Read passages that several rows share once; exact, but for models with sliding windows switch it off."""
     threads: int = Field(default=0, ge=0)
     """0: all cores."""
 

@@ -1,0 +1,122 @@
+"""Rows laid out for the loop: shared prefixes, steps, micro-batches. Pure.
+
+Several questions about the same passages begin with the same tokens. They are laid out as one prefix and a branch each;
+a branch sees the prefix and itself, at its own positions, so loss and gradients are those of the separate rows while
+the passages are read once. No example ever sees another.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+SHARED_TOKENS = 64
+"""A shared beginning shorter than this is not worth sharing."""
+SHARED_PART = 0.6
+"""Nor one that is less than this part of a prompt."""
+BRANCHES = 12
+"""Most rows in one pack."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One training row."""
+
+    ids: tuple[int, ...]
+    """Prompt, completion and end-of-turn token."""
+    start: int
+    """Index of the first completion token; everything before it is not learned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """Rows in one sequence: a shared prefix, then a branch a row. The last token of a row is only predicted."""
+
+    ids: tuple[int, ...]
+    """Tokens read."""
+    positions: tuple[int, ...]
+    """Position of each token in its own row."""
+    branch: tuple[int, ...]
+    """Branch of each token; -1 in the prefix."""
+    predict: tuple[int, ...]
+    """Places whose output is asked for."""
+    wanted: tuple[int, ...]
+    """The token each of them should give."""
+
+
+def groups_of(rows: Sequence[Row]) -> list[list[int]]:
+    """Neighbouring rows that share most of their prompts, by row number; other rows stand alone."""
+    groups: list[list[int]] = []
+    for number, row in enumerate(rows):
+        first = rows[groups[-1][0]] if groups else None
+        if first is not None and len(groups[-1]) < BRANCHES:
+            needed = max(SHARED_TOKENS, round(SHARED_PART * max(first.start, row.start)))
+            if min(first.start, row.start) > needed and first.ids[:needed] == row.ids[:needed]:
+                groups[-1].append(number)
+                continue
+        groups.append([number])
+    return groups
+
+
+def pack(rows: Sequence[Row]) -> Pack:
+    """Lay out rows with a common beginning; at least the last prompt token of each stays in its own branch."""
+    shortest = min(row.start for row in rows) - 1
+    first, common = rows[0].ids, 0
+    if len(rows) > 1:
+        while common < shortest and all(row.ids[common] == first[common] for row in rows):
+            common += 1
+    ids, positions, branch = list(first[:common]), list(range(common)), [-1] * common
+    predict: list[int] = []
+    wanted: list[int] = []
+    for number, row in enumerate(rows):
+        offset, stop = len(ids) - common, len(row.ids) - 1
+        ids += row.ids[common:stop]
+        positions += range(common, stop)
+        branch += [number] * (stop - common)
+        predict += range(row.start - 1 + offset, stop + offset)
+        wanted += row.ids[row.start :]
+    return Pack(
+        ids=tuple(ids),
+        positions=tuple(positions),
+        branch=tuple(branch),
+        predict=tuple(predict),
+        wanted=tuple(wanted),
+    )
+
+
+def steps_of_epoch(groups: Sequence[Sequence[int]], size: int, *, seed: int, epoch: int) -> list[list[int]]:
+    """Group numbers of every optimiser step of an epoch: about `size` rows each, in an order drawn by seed.
+
+    The order depends on nothing but the arguments, so a resumed run sees the same steps. Steps are never sorted by
+    length: the gradient of a step is that of a random batch.
+    """
+    order = list(range(len(groups)))
+    random.Random(f"{seed}/{epoch}").shuffle(order)
+    steps: list[list[int]] = [[]]
+    held = 0
+    for number in order:
+        if held >= size:
+            steps.append([])
+            held = 0
+        steps[-1].append(number)
+        held += len(groups[number])
+    return steps
+
+
+def micro_batches(packs: Sequence[Pack], budget: int) -> list[list[Pack]]:
+    """Packs sorted by length and cut so that packs × longest stays within `budget` tokens (a longer one goes alone)."""
+    parts: list[list[Pack]] = []
+    for one in sorted(packs, key=lambda p: -len(p.ids)):
+        if parts and (len(parts[-1]) + 1) * len(parts[-1][0].ids) <= budget:
+            parts[-1].append(one)
+        else:
+            parts.append([one])
+    return parts
+
+
+def padding(parts: Sequence[Sequence[Pack]]) -> float:
+    """Share of computed tokens that are padding."""
+    real = sum(len(one.ids) for part in parts for one in part)
+    held = sum(len(part) * max(len(one.ids) for one in part) for part in parts)
+    return 1 - real / held if held else 0.0
