@@ -86,10 +86,10 @@ class Run:
 
 
 def console() -> Console:
-    """A rich console on stdout, as wide as the terminal (or 100 columns elsewhere)."""
+    """A rich console on stdout, as wide as the terminal (elsewhere so wide that no line is broken)."""
     from rich.console import Console
 
-    width = None if sys.stdout.isatty() else 100
+    width = None if sys.stdout.isatty() else 400
     return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 

@@ -19,7 +19,7 @@ def sync(
     """Bring the index up to date: only documents whose content changed are embedded again."""
     with run.project() as project, run.progress() as progress:
         done = project.sync(rebuild=rebuild, progress=progress)
-    failed = done["failed"]
+    failed = done.get("failed", [])
     lines = [
         f"{done['added']} added, {done['changed']} changed, {done['deleted']} deleted, {done['unchanged']} unchanged; "
         f"{done['chunks']} chunks in {duration(done['seconds'])}",
