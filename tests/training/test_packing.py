@@ -1,0 +1,60 @@
+"""Shared prefixes, steps and micro-batches: properties."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twofold.training.packing import Row, groups_of, micro_batches, pack, padding, steps_of_epoch
+
+tokens = st.lists(st.integers(0, 9), min_size=2, max_size=30)
+rows = st.lists(
+    st.builds(lambda head, tail: Row(ids=(*head, *tail), start=len(head)), tokens, tokens), min_size=1, max_size=8
+)
+
+
+@given(rows)
+def test_a_pack_predicts_every_completion_token_of_every_row_from_its_own_history(given_rows: list[Row]) -> None:
+    one = pack(given_rows)
+    wanted = [token for row in given_rows for token in row.ids[row.start :]]
+    assert list(one.wanted) == wanted
+    place = iter(zip(one.predict, one.wanted, strict=True))
+    for number, row in enumerate(given_rows):
+        for position in range(row.start, len(row.ids)):
+            where, token = next(place)
+            assert token == row.ids[position]
+            seen = [
+                (one.positions[j], one.ids[j]) for j in range(where + 1) if one.branch[j] in (-1, one.branch[where])
+            ]
+            assert [t for _, t in sorted(seen)] == list(row.ids[:position])
+            assert one.branch[where] in (-1, number)
+
+
+@given(rows, st.integers(1, 5), st.integers(0, 3))
+def test_an_epoch_uses_every_row_once_and_is_the_same_again(given_rows: list[Row], size: int, epoch: int) -> None:
+    groups = groups_of(given_rows)
+    assert sorted(r for group in groups for r in group) == list(range(len(given_rows)))
+    steps = steps_of_epoch(groups, size, seed=3, epoch=epoch)
+    assert sorted(member for one in steps for member in one) == list(range(len(groups)))
+    assert steps == steps_of_epoch(groups, size, seed=3, epoch=epoch)
+    assert all(sum(len(groups[m]) for m in one) >= size for one in steps[:-1])
+
+
+@given(rows, st.integers(1, 200))
+def test_micro_batches_stay_within_the_budget_and_lose_nothing(given_rows: list[Row], budget: int) -> None:
+    packs = [pack([row]) for row in given_rows]
+    parts = micro_batches(packs, budget)
+    assert sorted(one.ids for part in parts for one in part) == sorted(one.ids for one in packs)
+    for part in parts:
+        assert len(part) == 1 or len(part) * max(len(one.ids) for one in part) <= budget
+    assert 0 <= padding(parts) < 1
+
+
+def test_neighbours_on_the_same_passages_share_and_others_do_not() -> None:
+    passages = tuple(range(1000, 1100))
+    on = [Row(ids=(*passages, 1, 2, n, 3), start=103) for n in range(3)]
+    other = Row(ids=(*range(2000, 2100), 1, 2, 7, 3), start=103)
+    short = [Row(ids=(5, 5, 5, n), start=3) for n in range(2)]
+    groups = groups_of([*on, other, *short])
+    assert groups == [[0, 1, 2], [3], [4], [5]]
+    assert len(pack(on).ids) == 100 + 2 + 3  # 102 shared tokens, then the last prompt token of each row
