@@ -16,8 +16,9 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
+from twofold import plugins
 from twofold.identity import digest
-from twofold.plugins import Options, TokenOffsets
+from twofold.plugins import TokenOffsets
 from twofold.types import Chunk, Document, Span
 
 PIECE = 200_000
@@ -36,7 +37,7 @@ class HeadingChunker:
 
     version: ClassVar[int] = 1
 
-    class Options(Options):
+    class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
 
         max_tokens: int = Field(default=200, ge=8)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from twofold import plugins
 from twofold.errors import UnreadableFile
-from twofold.plugins import Options
 from twofold.reading import decode
 from twofold.types import Document
 
@@ -97,7 +97,7 @@ class HtmlReader:
     version: ClassVar[int] = 1
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
 
-    class Options(Options):
+    class Options(plugins.Options):
         """None."""
 
     def __init__(self, options: HtmlReader.Options) -> None:

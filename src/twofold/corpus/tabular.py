@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
+from twofold import plugins
 from twofold.errors import BadRecord
 from twofold.identity import canonical_json
-from twofold.plugins import Options
 from twofold.reading import CSV, JSON, JSONL, Record, csv_records, decode, excerpt, json_records, jsonl_records, kind
 from twofold.types import Document, Json
 
@@ -25,7 +25,7 @@ class _RecordReader:
     version: ClassVar[int] = 1
     suffixes: ClassVar[tuple[str, ...]] = ()
 
-    class Options(Options):
+    class Options(plugins.Options):
         """None."""
 
     def __init__(self, options: _RecordReader.Options) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
-from twofold.plugins import Options
+from twofold import plugins
 from twofold.reading import decode
 from twofold.types import Document
 
@@ -27,7 +27,7 @@ class TextReader:
     version: ClassVar[int] = 1
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".rst", ".org")
 
-    class Options(Options):
+    class Options(plugins.Options):
         """None."""
 
     def __init__(self, options: TextReader.Options) -> None:
@@ -53,7 +53,7 @@ class MarkdownReader:
     version: ClassVar[int] = 1
     suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx")
 
-    class Options(Options):
+    class Options(plugins.Options):
         """None."""
 
     def __init__(self, options: MarkdownReader.Options) -> None:

@@ -18,6 +18,7 @@ from twofold.reading import (
     MIB,
     Findings,
     Record,
+    as_problem,
     decode,
     excerpt,
     expand,
@@ -75,12 +76,16 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
     for found in files:
         try:
             if suffix_of(found.name) not in (*JSONL, *JSON, *CSV):
-                raise UnreadableFile(
+                fault = UnreadableFile(
                     "examples are read from .jsonl, .json and .csv files", file=found.name, cure="Convert the file."
                 )
+                if found.named:
+                    raise fault
+                findings.add(replace(as_problem(fault), severity="warning", code="data.no-reader"))
+                continue
             text = decode(read_bytes(found.path, limit=MAX_MIB * MIB, name=found.name), name=found.name)
-        except DataError as fault:
-            findings.error(fault)
+        except DataError as error:
+            findings.error(error)
             continue
         silent: list[int] = []
         for record in records(text, name=found.name):
@@ -97,8 +102,8 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
                     )
                 else:
                     made[example.id] = example
-            except BadRecord as fault:
-                findings.error(fault)
+            except BadRecord as error:
+                findings.error(error)
         if silent:
             findings.add(_silent(found.name, silent))
     if not made:

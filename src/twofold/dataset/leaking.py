@@ -35,8 +35,8 @@ def leaks(train: Sequence[Example], test: Sequence[Example]) -> Leaks:
     """Find training examples that give a test example away.
 
     The same question asked of different documents with different answers (``Summarise the meeting``) gives nothing
-    away and is not reported. Near copies are found exactly, by prefix filtering (Chaudhuri et al. 2006; Bayardo et
-    al. 2007), not by hashing. Short utterances with one intent are often near copies of each other by nature.
+    away and is not reported. Near copies are found exactly, by prefix and position filtering (Bayardo et al. 2007;
+    Xiao et al. 2008), not by hashing. Short utterances with one intent are often near copies of each other by nature.
     """
     tested = {e.id: e for e in test}
     by_text: defaultdict[str, list[Example]] = defaultdict(list)
@@ -113,24 +113,25 @@ def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
         frequency.update(grams)
     rank = {gram: number for number, (gram, _) in enumerate(sorted(frequency.items(), key=lambda kv: (kv[1], kv[0])))}
     sets = [frozenset(rank[g] for g in grams) for grams in right]
-    index: defaultdict[int, list[int]] = defaultdict(list)
+    index: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for number, own in enumerate(sets):
-        for gram in sorted(own)[: _prefix(len(own))]:
-            index[gram].append(number)
+        for place, gram in enumerate(sorted(own)[: _prefix(len(own))]):
+            index[gram].append((number, len(own), place))
     found: dict[str, str] = {}
     for example, grams in zip(train, left, strict=True):
         mine = frozenset(rank[g] for g in grams)
+        size = len(mine)
+        low, high = NEAR * size - 1e-9, size / NEAR + 1e-9
         seen: set[int] = set()
-        for gram in sorted(mine)[: _prefix(len(mine))]:
-            for number in index.get(gram, ()):
-                if number in seen:
+        for at, gram in enumerate(sorted(mine)[: _prefix(size)]):
+            for number, other, place in index.get(gram, ()):
+                if not low <= other <= high or number in seen:
                     continue
                 seen.add(number)
-                other = sets[number]
-                if NEAR * max(len(mine), len(other)) > min(len(mine), len(other)):
+                needed = NEAR / (1 + NEAR) * (size + other) - 1e-9
+                if min(size - at, other - place) < needed:
                     continue
-                shared = len(mine & other)
-                if shared >= NEAR * (len(mine) + len(other) - shared) and _gives_away(example, test[number]):
+                if len(mine & sets[number]) >= needed and _gives_away(example, test[number]):
                     found[example.id] = test[number].id
                     break
             if example.id in found:
