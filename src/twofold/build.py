@@ -301,8 +301,9 @@ class Builder:
             return ()
         pool = sorted(splits.train, key=lambda e: (len(e.question), e.id))[: max(arm.shots, len(splits.train) // 2)]
         random.Random(self.config.study.seed).shuffle(pool)
-        pool.sort(key=lambda e: sum(1 for other in pool[: pool.index(e)] if other.group == e.group))
-        return tuple(pool[: arm.shots])
+        order = {example.id: number for number, example in enumerate(pool)}
+        earlier = {e.id: sum(1 for o in pool[: order[e.id]] if o.group == e.group) for e in pool}
+        return tuple(sorted(pool, key=lambda e: earlier[e.id])[: arm.shots])
 
     def _system(self, arm: Arm, *, generator: Generator | None, shots: tuple[Example, ...]) -> System:
         retrieval = self.config.retrieval

@@ -110,7 +110,7 @@ class TooFewExamples(DataError):
     """A split or the corpus is empty, or too small for what was asked."""
 
     code = "data.too-few"
-    cure = "Add examples or documents, or change [examples].shares in twofold.toml."
+    cure = "Add examples or documents, or change train, dev and test in the [examples] section of twofold.toml."
 
 
 class LeakFound(DataError):

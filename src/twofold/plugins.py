@@ -259,6 +259,8 @@ def find(kind: Kind, name: str) -> Any:
         try:
             return point.load()
         except ModuleNotFoundError as error:
+            if (error.name or "").startswith("twofold"):
+                raise
             raise MissingExtra(
                 f"the {kind[:-1]} {name!r} needs the package {error.name!r}, which is not installed",
                 cure=f"pip install 'twofold[{_extra_of(error.name or '')}]'",

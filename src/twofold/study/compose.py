@@ -32,6 +32,7 @@ def groups_of(test: Sequence[Example]) -> Any:
 def arm_record(
     builder: Builder,
     item: Measured,
+    *,
     test: Sequence[Example],
     metrics: dict[str, tuple[Metric, str]],
     decided: Estimate | None,

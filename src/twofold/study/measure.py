@@ -35,8 +35,8 @@ def measure(
     builder: Builder,
     arm: Arm,
     splits: Splits,
-    test: Sequence[Example],
     *,
+    test: Sequence[Example],
     bill: list[BillItem],
     diagnostic: bool,
     progress: Progress,
@@ -148,7 +148,7 @@ def _named(progress: Progress, stage: str) -> Progress:
     return lambda inner, done, total: progress(f"{stage} {inner}".strip(), done, total)
 
 
-def score(builder: Builder, item: Measured, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]) -> None:
+def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]) -> None:
     """Fill `item.scores`, computing only what is not in the store. A failed answer has no score."""
     digests = [example_digest(example) for example in test]
     for name, (metric, key) in metrics.items():

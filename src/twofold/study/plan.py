@@ -74,7 +74,7 @@ def policy(splits: Splits, config: Config, *, final: bool) -> PolicyRecord:
     }
 
 
-def bill(arms: Sequence[Arm], questions: int, work: Work, rates: Rates, *, latency_sample: int) -> list[BillItem]:
+def bill(arms: Sequence[Arm], questions: int, *, work: Work, rates: Rates, latency_sample: int) -> list[BillItem]:
     """Steps with items, cached items and estimated seconds."""
     steps: list[BillItem] = []
 

@@ -57,11 +57,11 @@ def study(
     bill: list[BillItem] = []
     with Meter() as meter:
         measured = [
-            measure(builder, arm, splits, test, bill=bill, diagnostic=arm in diagnostics, progress=progress)
+            measure(builder, arm, splits, test=test, bill=bill, diagnostic=arm in diagnostics, progress=progress)
             for arm in (*arms, *diagnostics)
         ]
         for item in measured:
-            score(builder, item, test, metrics)
+            score(builder, item, test=test, metrics=metrics)
     own = {item.arm.name: item for item in measured}
     test_digest = digest("test", sorted(example_digest(e) for e in test))
     name_of = digest(
@@ -116,7 +116,10 @@ def study(
         "verdict": plain(verdict),
         "effects": [plain(e) for e in effects],
         "comparisons": [plain(e) for e in comparisons],
-        "arms": {name: arm_record(builder, item, test, metrics, estimates.get(name)) for name, item in own.items()},
+        "arms": {
+            name: arm_record(builder, item, test=test, metrics=metrics, decided=estimates.get(name))
+            for name, item in own.items()
+        },
         "retrieval": retrieval_record(builder, own, test),
         "diagnosis": summary(rows),
         "self_test": tests,
@@ -180,7 +183,7 @@ def plan(builder: Builder, splits: Splits, documents: Sequence[Document], *, lea
         epochs=float(getattr(options, "epochs", 1)),
         minutes=float(getattr(options, "minutes", 0)),
     )
-    steps = planning.bill(arms, len(test), work, rates, latency_sample=config.study.latency_sample)
+    steps = planning.bill(arms, len(test), work=work, rates=rates, latency_sample=config.study.latency_sample)
     seen = planning.detectable(splits, config, arms=len(config.study.arms))
     looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in test)))
     return {

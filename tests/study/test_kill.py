@@ -1,0 +1,74 @@
+"""kill -9 at random moments, rerun: nothing lost, nothing done twice, the same record."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twofold.project import Project
+
+CHILD = """
+import json, sys
+from pathlib import Path
+from twofold.project import Project
+with Project.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as project:
+    print(json.dumps(project.study()))
+"""
+
+
+def start(directory: Path, settings: dict[str, Any]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", CHILD, str(directory), json.dumps(settings)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def answers(directory: Path) -> dict[tuple[str, str], str]:
+    with sqlite3.connect(directory / ".twofold" / "catalogue.sqlite") as connection:
+        rows = connection.execute("SELECT system, example, value FROM answers").fetchall()
+    found = {(system, example): json.loads(value)["text"] for system, example, value in rows}
+    assert len(found) == len(rows)
+    return found
+
+
+def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
+    tmp_path: Path, folder: Path, fast: Callable[..., dict[str, Any]]
+) -> None:
+    settings = fast(stall_seconds=0.02)
+    settings["generation"]["batch"] = 4
+    Project.create(tmp_path / "whole", folder).close()
+    Project.create(tmp_path / "killed", folder).close()
+    whole = start(tmp_path / "whole", settings)
+    out, err = whole.communicate(timeout=300)
+    assert whole.returncode == 0, err
+    expected = json.loads(out)
+    chance, kills, held = random.Random(11), 0, 0
+    for _ in range(6):
+        child = start(tmp_path / "killed", settings)
+        time.sleep(chance.uniform(0.8, 4.0))
+        if child.poll() is None:
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+        child.communicate()
+        if (tmp_path / "killed" / ".twofold" / "catalogue.sqlite").exists():
+            now = len(answers(tmp_path / "killed"))
+            assert now >= held
+            held = now
+    assert kills >= 2
+    last = start(tmp_path / "killed", settings)
+    out, err = last.communicate(timeout=300)
+    assert last.returncode == 0, err
+    record = json.loads(out)
+    assert answers(tmp_path / "killed") == answers(tmp_path / "whole")
+    assert record["verdict"] == expected["verdict"]
+    assert {n: a["metrics"] for n, a in record["arms"].items()} == {
+        n: a["metrics"] for n, a in expected["arms"].items()
+    }
+    assert [p.name for p in (tmp_path / "killed" / "studies").iterdir()] == [record["study"]]

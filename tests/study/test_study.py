@@ -1,0 +1,159 @@
+"""The study from end to end with a deterministic generator: record, reuse, failures, verdict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold.errors import LeakFound, ProjectLocked, StudyError
+from twofold.project import Project
+from twofold.store.lock import ProjectLock
+from twofold.study import archive
+from twofold.testing.echo_generator import EchoGenerator
+
+
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Counts prompts given to the generator from now on."""
+    seen: list[int] = []
+    whole = EchoGenerator.generate
+
+    def counted(self: Any, prompts: Any, **more: Any) -> Any:
+        seen.append(len(prompts))
+        return whole(self, prompts, **more)
+
+    monkeypatch.setattr(EchoGenerator, "generate", counted)
+    return seen
+
+
+def test_the_record_holds_every_answer_and_no_bare_mean(project: Project) -> None:
+    with project:
+        record = project.study()
+        splits = project.splits
+    directory = project.records / record["study"]
+    assert {p.name for p in directory.iterdir()} == {"study.json", "answers.jsonl.gz", "report.html"}
+    assert json.loads((directory / "study.json").read_text()) == record
+    rows = archive.read_answers(directory)
+    assert {row["id"] for row in rows} == {e.id for e in splits.test}
+    assert set(record["arms"]) == {"base", "prompt", "rag", "oracle"}
+    for arm in record["arms"].values():
+        for estimate in arm["metrics"].values():
+            assert estimate["low"] <= estimate["mean"] <= estimate["high"]
+            assert estimate["n"] + estimate["failed"] == len(rows)
+    texts = {d.id: d.text for d in project.documents}
+    for row in rows:
+        for answer in row["arms"].values():
+            for hit in answer["hits"]:
+                assert texts[hit["document"]][hit["start"] : hit["end"]] == hit["text"]
+            for citation in answer["citations"]:
+                assert citation["document"] in {hit["document"] for hit in answer["hits"]}
+    assert record["arms"]["rag"]["metrics"]["token_f1"]["mean"] > record["arms"]["base"]["metrics"]["token_f1"]["mean"]
+    assert record["retrieval"]["recall"]["mean"] > 0.5
+    assert record["verdict"]["outcome"] in {"choose", "undecided", "none acceptable"}
+    assert all(test["gold"] == pytest.approx(1) for test in record["self_test"] if test["n"])
+
+
+def test_an_identical_study_is_returned_not_repeated(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with project:
+        first = project.study()
+        seen = calls(monkeypatch)
+        again = project.study()
+    assert again == first
+    assert seen == []
+    assert project.studies() == [first["study"]]
+
+
+def test_another_metric_makes_only_scores_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch, fast: Callable[..., dict[str, Any]]
+) -> None:
+    with project:
+        first = project.study()
+    seen = calls(monkeypatch)
+    changed = fast()
+    changed["study"]["metric"] = "contains"
+    with Project.open(project.directory, changed) as other:
+        second = other.study()
+    assert seen == []
+    assert second["metric"] == "contains"
+    assert second["study"] != first["study"]
+    assert second["verdict"]["looks"] == 2
+
+
+def test_failures_are_counted_and_in_no_mean(project: Project, fast: Callable[..., dict[str, Any]]) -> None:
+    settings = fast(fail_every=4)
+    settings["study"]["arms"] = ["rag"]
+    settings["study"]["diagnostics"] = []
+    with Project.open(project.directory, settings) as broken:
+        record = broken.study()
+    estimate = record["arms"]["rag"]["metrics"]["token_f1"]
+    assert estimate["failed"] > 0
+    assert sum(f["count"] for f in record["arms"]["rag"]["failures"]) == estimate["failed"]
+    rows = archive.read_answers(broken.records / record["study"])
+    scored = [row["arms"]["rag"]["scores"]["token_f1"] for row in rows if row["arms"]["rag"]["failure"] is None]
+    assert estimate["mean"] == pytest.approx(sum(scored) / len(scored))
+    assert all(row["arms"]["rag"]["scores"]["token_f1"] is None for row in rows if row["arms"]["rag"]["failure"])
+
+
+def test_the_plan_tells_what_is_cached(project: Project) -> None:
+    with project:
+        before = project.plan()
+        project.study()
+        after = project.plan()
+    steps = {step["step"]: step for step in after["steps"]}
+    assert all(step["cached"] == 0 for step in before["steps"])
+    assert steps["answer rag"]["cached"] == steps["answer rag"]["items"] > 0
+    assert after["minutes"] < before["minutes"]
+    assert 0 < after["detectable"] < 1
+
+
+def test_a_second_writer_is_refused(project: Project) -> None:
+    with project:
+        project.sync()
+        with ProjectLock(project.derived / "lock"), pytest.raises(ProjectLocked):
+            project.study()
+
+
+def test_leaks_are_dropped_or_refused(project: Project, fast: Callable[..., dict[str, Any]]) -> None:
+    with project:
+        test = project.splits.test[0]
+        train = project.splits.train
+    path = project.directory / "data" / "examples.jsonl"
+    leak = {"id": "leak", "question": test.question, "answers": list(test.references), "doc_ids": [train[0].sources[0]]}
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(json.dumps(leak) + "\n")
+    with Project.open(project.directory, fast()) as leaky:
+        splits = leaky.splits
+        sides = {e.id: e.split for part in (splits.train, splits.dev, splits.test) for e in part}
+        assert not ({"leak", test.id} <= set(sides) and sides["leak"] != "test" and sides[test.id] == "test")
+    strict = fast()
+    strict["examples"] = {"on_leak": "error"}
+    with Project.open(project.directory, strict) as refusing, pytest.raises(LeakFound):
+        _ = refusing.splits
+
+
+def test_showing_what_is_not_there_says_what_is(project: Project) -> None:
+    with project, pytest.raises(StudyError) as caught:
+        project.show()
+    assert "twofold study" in caught.value.cure
+
+
+def test_ask_uses_the_same_system_as_the_study(project: Project) -> None:
+    with project:
+        record = project.study()
+        question = project.splits.test[0]
+        answer, told = project.ask(question.question, arm="rag")
+        rows = archive.read_answers(project.records / record["study"])
+    measured = next(row for row in rows if row["id"] == question.id)["arms"]["rag"]
+    assert told == {"arm": "rag", "key": record["arms"]["rag"]["key"], "measured": True}
+    assert answer.text == measured["text"]
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    directory = tmp_path / "0001-x"
+    directory.mkdir()
+    (directory / "study.json").write_text("{", encoding="utf-8")
+    with pytest.raises(StudyError, match="study.json"):
+        archive.read_record(directory)
