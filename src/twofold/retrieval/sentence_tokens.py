@@ -1,0 +1,95 @@
+"""Texts → token ids for sentence encoders: cut to a limit, sorted by length, padded in batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.errors import ModelError
+from twofold.plugins import Progress
+
+_LOG = logging.getLogger(__name__)
+_WINDOW = 4096
+_PAD_TO = 8
+
+Encode = Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]]
+"""``encode(ids, mask)``: (batch, length) int32 and float32 → (batch, hidden) float32."""
+
+
+class SentenceTokens:
+    """The tokenizer of a sentence encoder.
+
+    Text is never read as a special token: ``[SEP]`` in a document is five characters.
+
+    Args:
+        directory: Model directory with ``tokenizer.json``.
+        max_tokens: Limit of one text, special tokens included; a longer text is cut.
+
+    Raises:
+        ModelError: there is no readable ``tokenizer.json``.
+    """
+
+    def __init__(self, directory: Path, max_tokens: int) -> None:
+        from tokenizers import Tokenizer
+
+        path = directory / "tokenizer.json"
+        try:
+            self._whole = Tokenizer.from_file(str(path))
+            self._cut = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise ModelError(f"not a readable tokenizer: {error}", file=path) from error
+        for tokenizer in (self._whole, self._cut):
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+            tokenizer.encode_special_tokens = True
+        self._cut.enable_truncation(max_tokens)
+        self.max_tokens = max_tokens
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Character range of every token; no special tokens, never cut."""
+        found: list[tuple[int, int]] = self._whole.encode(text, add_special_tokens=False).offsets
+        return found
+
+    def embed(
+        self, texts: Sequence[str], encode: Encode, *, dimension: int, batch: int, progress: Progress | None
+    ) -> NDArray[np.float32]:
+        """Run `encode` over length-sorted batches; rows come back in the order of `texts`."""
+        out = np.zeros((len(texts), dimension), dtype=np.float32)
+        cut = done = 0
+        for first in range(0, len(texts), _WINDOW):
+            encodings = self._cut.encode_batch(list(texts[first : first + _WINDOW]))
+            cut += sum(1 for encoding in encodings if encoding.overflowing)
+            for rows, ids, mask in _batches([encoding.ids for encoding in encodings], batch):
+                out[first + rows] = encode(ids, mask)
+                done += len(rows)
+                if progress is not None:
+                    progress("embed", done, len(texts))
+        if cut:
+            _LOG.info("%d of %d texts were cut to %d tokens for embedding", cut, len(texts), self.max_tokens)
+        return out
+
+
+def _batches(ids: Sequence[Sequence[int]], batch: int) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    order = np.argsort([len(row) for row in ids], kind="stable")
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        length = max(1, len(ids[rows[-1]]))
+        if len(rows) > 1:  # few distinct lengths: compiled kernels are reused
+            length = -(-length // _PAD_TO) * _PAD_TO
+        padded = np.zeros((len(rows), length), dtype=np.int32)
+        mask = np.zeros((len(rows), length), dtype=np.float32)
+        for place, row in enumerate(rows):
+            padded[place, : len(ids[row])] = ids[row]
+            mask[place, : len(ids[row])] = 1.0
+        yield rows, padded, mask
+
+
+def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Rows scaled to length 1 in float32; a row of zeros stays zero."""
+    vectors = np.asarray(vectors, dtype=np.float32)
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
