@@ -74,8 +74,8 @@ def write_gguf(model: Path, target: Path) -> None:
     _describe(writer, config)
     _add_tokenizer(writer, gguf, model, config)
     weights = Weights(model)
-    heads = config["num_attention_heads"]
-    key_heads = config.get("num_key_value_heads", heads)
+    heads: int = config["num_attention_heads"]
+    key_heads: int = config.get("num_key_value_heads") or heads
     for name in weights:
         renamed = _renamed(name)
         if renamed == "output.weight" and config.get("tie_word_embeddings"):
@@ -139,7 +139,7 @@ def _describe(writer: Any, config: Json) -> None:
     writer.add_head_count_kv(config.get("num_key_value_heads", heads))
     writer.add_key_length(head)
     writer.add_value_length(head)
-    writer.add_rope_freq_base(float(rope.get("rope_theta", config.get("rope_theta", 10000.0))))
+    writer.add_rope_freq_base(float(rope.get("rope_theta") or config.get("rope_theta") or 10000.0))
     writer.add_rope_dimension_count(head)
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])

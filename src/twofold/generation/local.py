@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from twofold.errors import ConfigError, GenerationError, MissingExtra
-from twofold.generation import gguf_file
+from twofold.generation import gguf_file, merging
 from twofold.generation.runtime import Request, Result, Runtime, Sampling, Tokens, cut, pieces
 from twofold.identity import digest
 from twofold.plugins import Options, Progress
@@ -166,7 +166,9 @@ class LocalGenerator:
         except ConfigError as error:
             return Failure(code="generation.template", message=error.message)
         if len(ids) + prompt.max_tokens > tokens.context:
-            message = f"{len(ids)} prompt tokens and {prompt.max_tokens} new ones exceed the context of {tokens.context}"
+            message = (
+                f"{len(ids)} prompt tokens and {prompt.max_tokens} new ones exceed the context of {tokens.context}"
+            )
             return Failure(code="generation.too-long", message=message)
         return Request(ids=ids, max_tokens=prompt.max_tokens, stop=prompt.stop, schema=prompt.schema)
 
@@ -181,8 +183,27 @@ class LocalGenerator:
     def _start(self, tokens: Tokens) -> Runtime:
         o = self.options
         sampling = Sampling(temperature=o.temperature, seed=o.seed)
-        from twofold.generation import openvino_runtime
+        if self._runtime_name == "transformers":
+            from twofold.generation.transformers_runtime import TransformersRuntime
 
+            return TransformersRuntime(
+                self._model,
+                tokens,
+                sampling=sampling,
+                dtype=self._dtype,
+                batch_tokens=o.batch_tokens,
+                threads=o.threads,
+                adapter=self._adapter.path if self._adapter else "",
+            )
+        return self._start_openvino(tokens, sampling)
+
+    def _start_openvino(self, tokens: Tokens, sampling: Sampling) -> Runtime:
+        from twofold.generation import openvino_runtime, parity
+
+        o, adapter = self.options, self._adapter
+        model, weights = self._model, self._weights
+        if adapter is not None:
+            model, weights = merging.merged(model, weights, adapter), merging.merged_key(weights, adapter)
         settings = openvino_runtime.Settings(
             dtype=self._dtype,
             cache_gib=o.cache_gib,
@@ -190,8 +211,18 @@ class LocalGenerator:
             threads=o.threads,
             prefix_cache=o.prefix_cache,
         )
-        directory = openvino_runtime.graph(self._model, self._weights)
-        return openvino_runtime.OpenVinoRuntime(directory, settings, ends=tokens.ends, sampling=sampling)
+        runtime = openvino_runtime.OpenVinoRuntime(
+            openvino_runtime.graph(model, weights), settings, ends=tokens.ends, sampling=sampling
+        )
+        if adapter is not None and o.parity and o.temperature == 0:
+            self._parity = parity.check(
+                (self._model, model),
+                adapter,
+                tokens,
+                key=self.key,
+                generate=lambda requests: runtime.generate(requests, None),
+            )
+        return runtime
 
 
 def _completion(tokens: Tokens, request: Request, result: Result, seconds: float) -> Completion:
@@ -212,9 +243,9 @@ def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tupl
     if not _installed("openvino_genai"):
         _require("transformers")
         return "transformers", "OpenVINO is not installed"
-    reason = gguf_file.why_not(model)
+    reason = gguf_file.why_not(model) or (merging.why_not(adapter) if adapter else "")
     if reason:
-        _log.warning("OpenVINO cannot run this model (%s); using transformers, which is slower", reason)
+        _log.warning("OpenVINO cannot run this (%s); using transformers, which is slower", reason)
         _require("transformers")
         return "transformers", f"OpenVINO cannot run it: {reason}"
     return "openvino", "fastest here"

@@ -112,6 +112,8 @@ class OpenVinoRuntime:
         scheduler.enable_prefix_caching = settings.prefix_cache
         scheduler.dynamic_split_fuse = True
         properties: Json = {"INFERENCE_PRECISION_HINT": settings.dtype}
+        if settings.dtype == "f32":
+            properties["KV_CACHE_PRECISION"] = "f32"
         if settings.threads:
             properties["INFERENCE_NUM_THREADS"] = settings.threads
         try:

@@ -1,0 +1,327 @@
+"""Any OpenAI-compatible endpoint (chat completions): GPT, Claude and Mistral class models, vLLM, llama.cpp, Ollama.
+
+One bad prompt is a `Failure`; what concerns all prompts (a wrong key, model or address) is a `GenerationError`.
+Retries: exponential backoff with full jitter on 408, 409, 429, 5xx, timeouts and broken connections, honouring
+``Retry-After`` (RFC 9110 section 10.2.3).
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+import httpx
+from pydantic import Field
+
+from twofold.errors import GenerationError
+from twofold.identity import digest
+from twofold.plugins import Options, Progress
+from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
+
+_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+_LONGEST_WAIT = 60.0
+
+
+class OpenAIOptions(Options):
+    """Options of the generator ``openai``."""
+
+    model: str
+    """Model name as the endpoint knows it."""
+    base_url: str = "https://api.openai.com/v1"
+    """Address up to, and without, ``/chat/completions``."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; it may be unset for endpoints that need none."""
+    timeout: float = Field(default=60.0, gt=0)
+    """Seconds for one request."""
+    retries: int = Field(default=4, ge=0)
+    """Further attempts after the first."""
+    backoff: float = Field(default=0.5, ge=0)
+    """Upper limit of the first wait, seconds; doubled each time."""
+    concurrency: int = Field(default=8, ge=1, le=256)
+    """Requests at once."""
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    """Not sent when the endpoint refuses it."""
+    seed: int = 0
+    """Of the waits' jitter."""
+    max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    """``auto``: ``max_tokens``, and the other one when the endpoint refuses it."""
+    extra: Json = Field(default_factory=dict)
+    """Further fields of the request body, for example ``{"reasoning_effort" = "low"}``."""
+    price_per_million_prompt: float = Field(default=0.0, ge=0)
+    """For the bill, in your currency."""
+    price_per_million_completion: float = Field(default=0.0, ge=0)
+    """For the bill, in your currency."""
+
+
+class OpenAIGenerator:
+    """Generates over HTTP; see `plugins.Generator`.
+
+    Args:
+        options: See `OpenAIOptions`.
+        adapter: Not supported: the endpoint's weights are not ours.
+
+    Raises:
+        GenerationError: an adapter was given.
+    """
+
+    version: ClassVar[int] = 1
+    Options = OpenAIOptions
+
+    def __init__(self, options: OpenAIOptions, *, adapter: Adapter | None = None) -> None:
+        if adapter is not None:
+            raise GenerationError(
+                f"the endpoint's model {options.model!r} cannot be tuned with the local adapter {adapter.key}",
+                cure='Leave the arms ft and ft+rag out of [study].arms, or use the generator "local".',
+            )
+        self.options = options
+        self._jitter = random.Random(options.seed)
+        self._lock = threading.Lock()
+        self._dropped: set[str] = set()
+        self._other_limit = False
+        self._price = 0.0
+        key = os.environ.get(options.api_key_env, "").strip()
+        self._client = httpx.Client(
+            base_url=options.base_url.rstrip("/"),
+            timeout=options.timeout,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            limits=httpx.Limits(max_connections=options.concurrency),
+        )
+
+    @property
+    def key(self) -> str:
+        """Digest of endpoint, model and sampling; the API key is not in it."""
+        o = self.options
+        made_of = {"url": o.base_url, "model": o.model, "temperature": o.temperature, "extra": o.extra}
+        return digest("generator", {**made_of, "limit": o.max_tokens_field, "version": self.version})
+
+    @property
+    def description(self) -> Json:
+        """Endpoint, model and sampling; fields the endpoint refused, and the price so far."""
+        o = self.options
+        said: Json = {"name": "openai", "model": o.model, "base_url": o.base_url, "runtime": "http", "adapter": ""}
+        said |= {"temperature": o.temperature, "extra": o.extra, "not_sent": sorted(self._dropped)}
+        if o.price_per_million_prompt or o.price_per_million_completion:
+            said["price"] = round(self._price, 6)
+        return said
+
+    def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
+        """One completion per prompt, in order, `concurrency` at a time.
+
+        Raises:
+            GenerationError: the endpoint refuses the key, the model or the address.
+        """
+        if not prompts:
+            return []
+        done = 0
+        made: list[Completion] = []
+        with ThreadPoolExecutor(max_workers=min(self.options.concurrency, len(prompts))) as pool:
+            futures = [pool.submit(self._one, prompt) for prompt in prompts]
+            try:
+                for future in futures:
+                    made.append(future.result())
+                    done += 1
+                    if progress is not None:
+                        progress("generate", done, len(prompts))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return made
+
+    def stream(self, prompt: Prompt) -> Iterator[str]:
+        """Pieces as server-sent events bring them.
+
+        Raises:
+            GenerationError: the endpoint failed before or while answering.
+        """
+        body = {**self._body(prompt), "stream": True}
+        try:
+            with self._client.stream("POST", "/chat/completions", json=body) as response:
+                if response.status_code != 200:
+                    response.read()
+                    self._fatal(response)
+                    if self._adapts(response):
+                        yield from self.stream(prompt)
+                        return
+                    raise GenerationError(f"the endpoint answered {response.status_code}: {_said(response)}")
+                for line in response.iter_lines():
+                    text = _delta(line)
+                    if text:
+                        yield text
+        except httpx.TimeoutException as error:
+            raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
+        except httpx.HTTPError as error:
+            raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _one(self, prompt: Prompt) -> Completion:
+        begun = time.monotonic()
+        failure = Failure(code="generation.lost", message="no attempt was made")
+        attempt = 0
+        while True:
+            wait: float | None = None
+            try:
+                response = self._client.post("/chat/completions", json=self._body(prompt))
+            except httpx.TimeoutException:
+                failure = Failure(code="generation.timeout", message=f"no answer within {self.options.timeout:g} s")
+            except httpx.HTTPError as error:
+                failure = Failure(code="generation.connection", message=f"{type(error).__name__}: {error}")
+            except RuntimeError as error:
+                raise GenerationError(f"this generator is closed: {error}", cure="Make a new one.") from error
+            else:
+                if response.status_code == 200:
+                    made = self._read(response, time.monotonic() - begun)
+                    if made.failure is None or made.failure.code != "generation.malformed":
+                        return made
+                    failure = made.failure
+                else:
+                    self._fatal(response)
+                    if self._adapts(response):
+                        continue
+                    code = f"generation.http-{response.status_code}"
+                    failure = Failure(code=code, message=_said(response))
+                    if response.status_code not in _AGAIN:
+                        break
+                    wait = _retry_after(response)
+            attempt += 1
+            if attempt > self.options.retries:
+                break
+            time.sleep(self._wait(attempt) if wait is None else min(wait, _LONGEST_WAIT))
+        return Completion(text="", seconds=time.monotonic() - begun, failure=failure)
+
+    def _wait(self, attempt: int) -> float:
+        with self._lock:
+            return self._jitter.uniform(0, min(self.options.backoff * 2 ** (attempt - 1), _LONGEST_WAIT))
+
+    def _body(self, prompt: Prompt) -> Json:
+        o = self.options
+        limit = o.max_tokens_field
+        if limit == "auto":
+            limit = "max_completion_tokens" if self._other_limit else "max_tokens"
+        body: Json = {
+            "model": o.model,
+            "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+            limit: prompt.max_tokens,
+        }
+        if o.temperature is not None:
+            body["temperature"] = o.temperature
+        if prompt.stop:
+            body["stop"] = list(prompt.stop)
+        if prompt.schema:
+            shape = {"name": "answer", "schema": json.loads(prompt.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": shape}
+        return {key: value for key, value in {**body, **o.extra}.items() if key not in self._dropped}
+
+    def _adapts(self, response: httpx.Response) -> bool:
+        """Has a refusal of one of our own optional fields taught us to send another body?"""
+        if response.status_code not in (400, 422):
+            return False
+        said = response.text
+        with self._lock:
+            if self.options.max_tokens_field == "auto" and not self._other_limit and "max_tokens" in said:
+                self._other_limit = True
+                return True
+            for field in ("temperature", "stop"):
+                if field in said and field not in self._dropped and field not in self.options.extra:
+                    self._dropped.add(field)
+                    return True
+        return False
+
+    def _fatal(self, response: httpx.Response) -> None:
+        """Raise for what is wrong with every prompt."""
+        o, status = self.options, response.status_code
+        cures = {
+            401: f"Put a valid key into the environment variable {o.api_key_env}.",
+            403: f"The key in {o.api_key_env} may not use the model {o.model!r}.",
+            404: f"Check model = {o.model!r} and base_url = {o.base_url!r} in [generation.generator.options].",
+        }
+        if status in cures:
+            raise GenerationError(f"the endpoint answered {status}: {_said(response)}", cure=cures[status])
+
+    def _read(self, response: httpx.Response, seconds: float) -> Completion:
+        try:
+            body = response.json()
+            choice = body["choices"][0]
+            message = choice["message"]
+            text = _text(message.get("content"))
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            message = f"not a chat completion ({type(error).__name__}): {response.text[:120]!r}"
+            return Completion(text="", seconds=seconds, failure=Failure(code="generation.malformed", message=message))
+        told = body.get("usage") or {}
+        usage = Usage(
+            prompt_tokens=int(told.get("prompt_tokens") or 0), completion_tokens=int(told.get("completion_tokens") or 0)
+        )
+        with self._lock:
+            self._price += usage.prompt_tokens * self.options.price_per_million_prompt / 1e6
+            self._price += usage.completion_tokens * self.options.price_per_million_completion / 1e6
+        refusal = message.get("refusal") or (choice.get("finish_reason") == "content_filter" and "content filter")
+        if not text and refusal:
+            failure = Failure(code="generation.refused", message=str(refusal)[:300])
+            return Completion(text="", usage=usage, seconds=seconds, failure=failure)
+        finish: Literal["stop", "length"] = "length" if choice.get("finish_reason") == "length" else "stop"
+        return Completion(text=text, usage=usage, seconds=seconds, finish=finish)
+
+
+def _text(content: Any) -> str:
+    """Text of a message: a string, nothing, or a list of parts."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise TypeError(f"content is {type(content).__name__}")
+    parts = [part if isinstance(part, str) else str(part.get("text") or "") for part in content]
+    return "".join(parts)
+
+
+def _delta(line: str) -> str:
+    """Text in one line of a stream; comments, keep-alives and the end mark are empty."""
+    if not line.startswith("data:"):
+        return ""
+    data = line[5:].strip()
+    if not data or data == "[DONE]":
+        return ""
+    try:
+        event = json.loads(data)
+    except ValueError as error:
+        raise GenerationError(f"the endpoint streamed something that is not JSON: {data[:80]!r}") from error
+    if event.get("error"):
+        raise GenerationError(f"the endpoint failed while answering: {event['error']}")
+    choices = event.get("choices") or []
+    return _text((choices[0].get("delta") or {}).get("content")) if choices else ""
+
+
+def _said(response: httpx.Response) -> str:
+    """The endpoint's own words, short."""
+    try:
+        body = response.json()
+        error = body.get("error", body)
+        return str(error.get("message", error) if isinstance(error, dict) else error)[:300]
+    except (ValueError, AttributeError):
+        return response.text[:200] or "nothing"
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait as the server asks, in either form of the header."""
+    value = response.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        at = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,100 @@
+"""Conformance suite of the `Generator` protocol, for plugin authors and for our own generators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twofold import plugins
+from twofold.errors import TwofoldError
+from twofold.types import Completion, Message, Prompt
+
+QUESTIONS = (
+    "What is the capital of France?",
+    "What is 2+2?",
+    "What is the opposite of hot?",
+    "Name a colour.",
+    "[1] Bees need water.\n[2] Soil should be tested every three years.\n\nQuestion: How often is soil tested?",
+)
+
+
+def check_generator(make: Callable[[], plugins.Generator], *, max_tokens: int = 12, usage: bool = True) -> None:
+    """Assert everything the protocol promises.
+
+    As many completions as prompts, in their order; an empty list gives an empty list; the same prompts give the same
+    texts, again and from a second generator with the same key; tokens are counted; limits are kept; a stream joins to
+    the text that `generate` returns, and may be abandoned; progress reaches its total; after `close`, using the
+    generator is an error of the tree, and closing again is not.
+
+    Args:
+        make: Makes a fresh generator with greedy sampling and no deliberate failures.
+        max_tokens: Limit of the completions asked for.
+        usage: False for endpoints that do not report tokens.
+
+    Raises:
+        AssertionError: naming the promise that was broken.
+    """
+    generator = make()
+    kind = type(generator)
+    assert isinstance(generator, plugins.Generator), "a generator needs key, description, generate, stream and close"
+    assert isinstance(kind.version, int), "`version` must be an integer"
+    options = kind.Options  # type: ignore[attr-defined]
+    assert options.model_config.get("extra") == "forbid", "`Options` must refuse unknown keys"
+    key = generator.key
+    assert key, "the key must not be empty"
+    assert key == generator.key, "the key must not change"
+    assert generator.generate([]) == [], "no prompts, no completions"
+    wanted = [prompt(question, max_tokens=max_tokens) for question in QUESTIONS]
+    told: list[tuple[str, int, int]] = []
+    first = generator.generate(wanted, progress=lambda *state: told.append(state))
+    assert len(first) == len(wanted), f"{len(wanted)} prompts gave {len(first)} completions"
+    for question, completion in zip(wanted, first, strict=True):
+        _whole(completion, question, usage=usage)
+    assert [state[1:] for state in told[-1:]] == [(len(wanted),) * 2], f"progress ended at {told[-1:]}"
+    texts = [completion.text for completion in first]
+    assert len(set(texts)) > 1, "all prompts gave one text: order cannot be told"
+    assert [c.text for c in generator.generate(wanted)] == texts, "the same prompts gave other texts"
+    turned = [c.text for c in generator.generate(wanted[::-1])][::-1]
+    assert turned == texts, f"completions are not in the order of their prompts: {turned} for {texts}"
+    assert "".join(generator.stream(wanted[0])) == texts[0], "the stream does not join to the completion's text"
+    abandoned = iter(generator.stream(wanted[-1]))
+    next(abandoned)
+    closing = getattr(abandoned, "close", None)
+    if closing is not None:
+        closing()
+    assert generator.generate(wanted[:1])[0].text == texts[0], "an abandoned stream has left something behind"
+    assert generator.key == key, "the key changed by use"
+    assert isinstance(generator.description, dict), "the description must be a JSON object"
+    generator.close()
+    generator.close()
+    _closed(generator, wanted[0])
+    second = make()
+    try:
+        assert second.key == key, "two generators made alike have two keys"
+        assert second.generate(wanted[:1])[0].text == texts[0], "one key, two answers"
+    finally:
+        second.close()
+
+
+def prompt(question: str, *, max_tokens: int = 12) -> Prompt:
+    """A plain prompt."""
+    return Prompt(messages=(Message(role="user", content=question),), max_tokens=max_tokens)
+
+
+def _whole(completion: Completion, prompt: Prompt, *, usage: bool) -> None:
+    assert completion.failure is None, f"{prompt.messages[-1].content!r} failed: {completion.failure}"
+    assert completion.text.strip(), f"{prompt.messages[-1].content!r} gave no text"
+    assert completion.seconds >= 0, "negative seconds"
+    assert completion.finish in ("stop", "length"), f"unknown finish {completion.finish!r}"
+    if usage:
+        assert completion.usage.prompt_tokens > 0, "no prompt tokens counted"
+        assert 0 < completion.usage.completion_tokens <= prompt.max_tokens, (
+            f"{completion.usage.completion_tokens} completion tokens, limit {prompt.max_tokens}"
+        )
+
+
+def _closed(generator: plugins.Generator, prompt: Prompt) -> None:
+    try:
+        generator.generate([prompt])
+    except TwofoldError:
+        return
+    raise AssertionError("a closed generator still answers")

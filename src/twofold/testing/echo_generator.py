@@ -1,0 +1,141 @@
+"""The shipped fake of the `Generator` protocol, and a real implementation: deterministic, no weights, no network.
+
+It answers from the prompt alone. As an extractive reader it is good enough to drive a whole study in seconds: with
+passages it quotes the sentence that shares most words with the question, without it has nothing to say.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from twofold.errors import GenerationError
+from twofold.identity import digest
+from twofold.plugins import Options, Progress
+from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
+
+_PASSAGE = re.compile(r"^\[(\d+)\] (.*)$", re.MULTILINE)
+_SENTENCE = re.compile(r"(?<=[.!?])\s+")
+_WORD = re.compile(r"\w+")
+_STOP = frozenset(
+    "a an and are at be by do does for from how in is it of on or should the to was what when which".split()
+)
+_SHORT = 8
+"""Words kept by a tuned fake."""
+
+
+class EchoOptions(Options):
+    """What the fake does."""
+
+    mode: Literal["quote", "echo", "abstain", "fixed"] = "quote"
+    """``quote`` a passage, ``echo`` the question, ``abstain``, or say the ``fixed`` text."""
+    fixed: str = "yes"
+    """Text of the mode ``fixed``."""
+    abstention: str = "The documents do not say."
+    """What it says when it abstains, or finds no passage to quote."""
+    cite_unknown: bool = False
+    """Cite a passage that was never shown."""
+    fail_every: int = Field(default=0, ge=0)
+    """About one prompt in so many fails, always the same ones; 0 for none."""
+    stall_seconds: float = Field(default=0.0, ge=0)
+    """Wait so long before every call."""
+
+
+class EchoGenerator:
+    """Answers from the prompt's own words; see `plugins.Generator`.
+
+    Args:
+        options: See `EchoOptions`.
+        adapter: Any adapter makes the answers short, so that arms differ.
+    """
+
+    version: ClassVar[int] = 1
+    Options = EchoOptions
+
+    def __init__(self, options: EchoOptions, *, adapter: Adapter | None = None) -> None:
+        self.options = options
+        self._adapter = adapter
+        self._closed = False
+
+    @property
+    def key(self) -> str:
+        """Digest of options and adapter."""
+        adapter = self._adapter.key if self._adapter else ""
+        return digest("generator", {"name": "echo", "options": self.options, "adapter": adapter, "v": self.version})
+
+    @property
+    def description(self) -> Json:
+        """Mode and adapter."""
+        adapter = self._adapter.key if self._adapter else ""
+        return {"name": "echo", "model": "echo", "runtime": "echo", "mode": self.options.mode, "adapter": adapter}
+
+    def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
+        """One completion per prompt, in order."""
+        if self._closed:
+            raise GenerationError("this generator is closed", cure="Make a new one.")
+        if prompts and self.options.stall_seconds:
+            time.sleep(self.options.stall_seconds)
+        made = []
+        for done, prompt in enumerate(prompts, 1):
+            made.append(self._complete(prompt))
+            if progress is not None:
+                progress("generate", done, len(prompts))
+        return made
+
+    def stream(self, prompt: Prompt) -> Iterator[str]:
+        """The completion word by word."""
+        completion = self.generate([prompt])[0]
+        if completion.failure is not None:
+            raise GenerationError(completion.failure.message)
+        yield from re.findall(r"\s*\S+|\s+$", completion.text)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+        self._closed = True
+
+    def _complete(self, prompt: Prompt) -> Completion:
+        begun = time.monotonic()
+        every = self.options.fail_every
+        if every and int(digest("echo", prompt.messages).partition(":")[2], 16) % every == 0:
+            return Completion(text="", failure=Failure(code="generation.echo", message="failed on purpose"))
+        words = self._text(prompt).split(" ")
+        length = len(words) > prompt.max_tokens
+        text = " ".join(words[: prompt.max_tokens])
+        for mark in prompt.stop:
+            if mark and mark in text:
+                text, length = text[: text.index(mark)], False
+        usage = Usage(
+            prompt_tokens=sum(len(m.content.split()) for m in prompt.messages),
+            completion_tokens=max(1, len(text.split())),
+        )
+        finish: Literal["stop", "length"] = "length" if length else "stop"
+        return Completion(text=text, usage=usage, seconds=time.monotonic() - begun, finish=finish)
+
+    def _text(self, prompt: Prompt) -> str:
+        options, last = self.options, prompt.messages[-1].content
+        passages = [(int(number), text) for number, text in _PASSAGE.findall(last)]
+        question = _PASSAGE.sub("", last).strip().removeprefix("Question: ")
+        if options.mode == "fixed":
+            return options.fixed
+        if options.mode == "echo":
+            return self._shortened(question)
+        if options.mode == "abstain" or not passages:
+            return options.abstention
+        wanted = _words(question)
+        number, text = max(passages, key=lambda passage: (len(wanted & _words(passage[1])), -passage[0]))
+        sentence = max(_SENTENCE.split(text), key=lambda part: len(wanted & _words(part)))
+        if not wanted & _words(sentence):
+            return options.abstention
+        marker = len(passages) + 7 if options.cite_unknown else number
+        return f"[{marker}] {self._shortened(sentence)}"
+
+    def _shortened(self, text: str) -> str:
+        return " ".join(text.split()[:_SHORT]) if self._adapter else text
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold())) - _STOP
