@@ -91,5 +91,6 @@ def _batches(ids: Sequence[Sequence[int]], batch: int) -> Iterator[tuple[NDArray
 
 def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
     """Rows scaled to length 1 in float32; a row of zeros stays zero."""
-    vectors = np.asarray(vectors, dtype=np.float32)
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.float32(1e-12))
+    rows = np.asarray(vectors, dtype=np.float32)
+    scaled: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
+    return scaled

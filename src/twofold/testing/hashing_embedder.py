@@ -67,7 +67,8 @@ class HashingEmbedder:
         out = np.sign(out) * np.sqrt(np.abs(out))
         empty = ~out.any(axis=1)
         out[empty, 0] = 1.0
-        return (out / np.linalg.norm(out, axis=1, keepdims=True)).astype(np.float32)
+        scaled: NDArray[np.float32] = out / np.linalg.norm(out, axis=1, keepdims=True)
+        return scaled
 
 
 @lru_cache(maxsize=1 << 17)

@@ -1,0 +1,58 @@
+"""Several rankings → one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from twofold.types import Hit
+
+RRF_K = 60
+"""Damping constant of Cormack et al. 2009."""
+
+
+def fuse(
+    rankings: Mapping[str, Sequence[Hit]], k: int, *, weights: Mapping[str, float] | None = None, rrf_k: int = RRF_K
+) -> list[Hit]:
+    """Reciprocal rank fusion (Cormack, Clarke & Büttcher, SIGIR 2009): score = Σ weight / (rrf_k + rank).
+
+    Args:
+        rankings: Hits of each leg, by the leg's name, best first.
+        k: Hits returned.
+        weights: Weight of each leg, 1 where not named; a leg of weight 0 adds no hits.
+        rrf_k: Damping; smaller trusts the first ranks more.
+
+    Returns:
+        At most `k` hits, ranks from 1, with their rank in each leg; ties go by chunk id.
+    """
+    scores: dict[str, float] = {}
+    legs: dict[str, dict[str, int]] = {}
+    seen: dict[str, Hit] = {}
+    for leg, hits in sorted(rankings.items()):
+        weight = 1.0 if weights is None else weights.get(leg, 1.0)
+        if weight <= 0:
+            continue
+        for rank, hit in enumerate(hits, 1):
+            name = hit.chunk.id
+            seen.setdefault(name, hit)
+            scores[name] = scores.get(name, 0.0) + weight / (rrf_k + rank)
+            legs.setdefault(name, {})[leg] = rank
+    best = sorted(scores, key=lambda name: (-round(scores[name], 12), name))[:k]
+    return [
+        replace(seen[name], score=scores[name], rank=rank, legs=dict(legs[name])) for rank, name in enumerate(best, 1)
+    ]
+
+
+def distinct(hits: Sequence[Hit], k: int) -> list[Hit]:
+    """The first `k` hits with different texts (white space apart), ranked anew."""
+    kept: dict[str, Hit] = {}
+    for hit in hits:
+        kept.setdefault(" ".join(hit.chunk.text.split()), hit)
+        if len(kept) == k:
+            break
+    return [replace(hit, rank=rank) for rank, hit in enumerate(list(kept.values())[:k], 1)]
+
+
+def fetch_size(k: int) -> int:
+    """Hits taken from each leg so that `k` fused ones are sound."""
+    return max(4 * k, 50)

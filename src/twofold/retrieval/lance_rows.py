@@ -1,0 +1,80 @@
+"""Chunks as rows of a Lance table, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.retrieval.lexical import Language, terms
+from twofold.types import Chunk, Span
+
+CHUNK_COLUMNS = ["id", "document", "start", "end", "text", "title", "headings", "ordinal"]
+
+
+def schema(dimension: int) -> Any:
+    """The table's Arrow schema; `terms` holds the analysed words, separated by blanks."""
+    import pyarrow as pa
+
+    plain = [("id", pa.string()), ("document", pa.string()), ("start", pa.int64()), ("end", pa.int64())]
+    texts = [("text", pa.string()), ("title", pa.string()), ("headings", pa.string()), ("ordinal", pa.int64())]
+    search = [("terms", pa.string()), ("vector", pa.list_(pa.float32(), dimension))]
+    return pa.schema([*plain, *texts, *search])
+
+
+def searched_text(chunk: Chunk) -> str:
+    """What the lexical leg sees of a chunk: title, headings, text."""
+    return "\n".join([chunk.title, *chunk.headings, chunk.text])
+
+
+def rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], language: Language) -> Any:
+    """Arrow table of these chunks."""
+    import pyarrow as pa
+
+    columns: dict[str, Any] = {
+        "id": [c.id for c in chunks],
+        "document": [c.span.document for c in chunks],
+        "start": [c.span.start for c in chunks],
+        "end": [c.span.end for c in chunks],
+        "text": [c.text for c in chunks],
+        "title": [c.title for c in chunks],
+        "headings": [json.dumps(c.headings, ensure_ascii=False) for c in chunks],
+        "ordinal": [c.ordinal for c in chunks],
+        "terms": [" ".join(terms(searched_text(c), language)) for c in chunks],
+        "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
+    }
+    return pa.table(columns, schema=schema(vectors.shape[1]))
+
+
+def chunks(table: Any) -> list[Chunk]:
+    """The chunks of an Arrow table that has `CHUNK_COLUMNS`."""
+    columns = (table[name].to_pylist() for name in CHUNK_COLUMNS)
+    return [
+        Chunk(
+            id=name,
+            span=Span(document=document, start=start, end=end),
+            text=text,
+            title=title,
+            headings=tuple(json.loads(headings)),
+            ordinal=ordinal,
+        )
+        for name, document, start, end, text, title, headings, ordinal in zip(*columns, strict=True)
+    ]
+
+
+def any_of(column: str, values: Iterable[str]) -> str:
+    """SQL condition: `column` is one of `values` (at least one)."""
+    return f"{column} IN ({', '.join(_quoted(value) for value in values)})"
+
+
+def in_pieces(values: Sequence[str], size: int = 1000) -> Iterator[Sequence[str]]:
+    """`values` in pieces of at most `size`: SQL conditions stay short."""
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

@@ -1,0 +1,173 @@
+"""One version of a Lance table, searched: in memory and exactly while it is small, by its indices once they exist."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from threading import RLock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.identity import digest
+from twofold.retrieval.lance_rows import CHUNK_COLUMNS, any_of, chunks, in_pieces
+from twofold.retrieval.lexical import Bm25
+from twofold.types import Chunk, Hit, IndexState
+
+FTS_INDEX = "terms_idx"
+VECTOR_INDEX = "vector_idx"
+_DIGITS = 6
+_WORKERS = 4
+
+
+class LanceView:
+    """A table at one version. Nothing in it changes; all methods may be called from several threads.
+
+    Args:
+        table: A handle of its own, checked out at the version.
+        version: That version.
+    """
+
+    def __init__(self, table: Any, version: int) -> None:
+        self.version = version
+        self._table = table
+        self._lock = RLock()
+
+    @cached_property
+    def count(self) -> int:
+        """Number of chunks."""
+        return int(self._table.count_rows())
+
+    @cached_property
+    def _indexed(self) -> bool:
+        return {FTS_INDEX, VECTOR_INDEX} <= {found.name for found in self._table.list_indices()}
+
+    def read(self, columns: Sequence[str], where: str = "") -> Any:
+        """Arrow table of these columns, of all rows or of those where the SQL condition holds."""
+        query = self._table.search().select(list(columns)).limit(max(1, self.count))
+        return (query.where(where) if where else query).to_arrow()
+
+    def state(self, fingerprint: str) -> IndexState:
+        """What this version holds."""
+        documents, content = self._content
+        return IndexState(
+            version=self.version, chunks=self.count, documents=documents, content=content, fingerprint=fingerprint
+        )
+
+    @cached_property
+    def _content(self) -> tuple[int, str]:
+        with self._lock:
+            found = self.read(["id", "document", "title", "headings"])
+        names = ("id", "title", "headings")
+        rows = sorted(zip(*(found[name].to_pylist() for name in names), strict=True))
+        return len(set(found["document"].to_pylist())), digest("content", rows)
+
+    def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
+        """All chunks of these documents, in the order given and then by place."""
+        order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
+        found = [
+            chunk
+            for piece in in_pieces(list(order))
+            for chunk in chunks(self.read(CHUNK_COLUMNS, any_of("document", piece)))
+        ]
+        return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+
+    def documents(self) -> dict[str, int]:
+        """Document id → number of its chunks, by id."""
+        return dict(sorted(Counter(self.read(["document"])["document"].to_pylist()).items()))
+
+    def dense(self, vectors: NDArray[np.float32], k: int) -> list[list[Hit]]:
+        """Nearest chunks by cosine."""
+        if not self._indexed:
+            held = self._memory
+            return [held.hits(held.matrix @ vector, k, "dense", positive=False) for vector in vectors]
+
+        def one(vector: NDArray[np.float32]) -> list[Hit]:
+            query = self._table.search(vector, vector_column_name="vector").distance_type("cosine").limit(k)
+            found = query.select([*CHUNK_COLUMNS, "_distance"]).to_arrow()
+            return _ranked(chunks(found), 1.0 - found["_distance"].to_numpy(), "dense")
+
+        return _many(one, list(vectors))
+
+    def lexical(self, queries: Sequence[Sequence[str]], k: int) -> list[list[Hit]]:
+        """Best BM25 matches of each query's terms; a query without terms finds nothing."""
+        if not self._indexed:
+            held = self._memory
+            return [held.hits(held.bm25.scores(query), k, "lexical") if query else [] for query in queries]
+
+        def one(query: Sequence[str]) -> list[Hit]:
+            from lancedb.query import MatchQuery
+
+            if not query:
+                return []
+            match = MatchQuery(" ".join(query), "terms")
+            asked = self._table.search(match, query_type="fts").limit(k)
+            found = asked.select([*CHUNK_COLUMNS, "_score"]).to_arrow()
+            return _ranked(chunks(found), found["_score"].to_numpy(), "lexical")
+
+        return _many(one, list(queries))
+
+    @property
+    def _memory(self) -> _Memory:
+        with self._lock:
+            return self._loaded
+
+    @cached_property
+    def _loaded(self) -> _Memory:
+        return _Memory(self.read([*CHUNK_COLUMNS, "terms", "vector"]).sort_by("id"))
+
+
+class _Memory:
+    """All rows, in the order of chunk ids: equal scores keep that order, whatever the history of edits."""
+
+    def __init__(self, table: Any) -> None:
+        import pyarrow.compute as pc
+
+        table = table.combine_chunks()
+        self.chunks = chunks(table)
+        width = table.schema.field("vector").type.list_size
+        flat = table["vector"].combine_chunks()
+        self.matrix = (
+            flat.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+            if self.chunks
+            else np.zeros((0, width), dtype=np.float32)
+        )
+        split = pc.split_pattern(table["terms"], " ")
+        lengths = np.where(
+            np.asarray(pc.equal(table["terms"], "")), 0, pc.list_value_length(split).to_numpy(zero_copy_only=False)
+        )
+        words = pc.list_flatten(split)
+        words = words.filter(pc.not_equal(words, "")).combine_chunks().dictionary_encode()
+        vocabulary = {word: number for number, word in enumerate(words.dictionary.to_pylist())}
+        self.bm25 = Bm25(words.indices.to_numpy(zero_copy_only=False), lengths.astype(np.int64), vocabulary)
+
+    def hits(self, scores: NDArray[np.float32], k: int, leg: str, *, positive: bool = True) -> list[Hit]:
+        """The best `k` rows; ties by chunk id, rounding errors apart. `positive`: rows that score 0 are no hits."""
+        scores = np.round(scores, _DIGITS)
+        rows = np.flatnonzero(scores > 0) if positive else np.arange(len(scores))
+        if len(rows) > k:
+            edge = np.partition(scores[rows], len(rows) - k)[len(rows) - k]
+            rows = rows[scores[rows] >= edge]
+        best = rows[np.argsort(-scores[rows], kind="stable")][:k]
+        return [
+            Hit(chunk=self.chunks[row], score=float(scores[row]), rank=rank, legs={leg: rank})
+            for rank, row in enumerate(best, 1)
+        ]
+
+
+def _ranked(found: list[Chunk], scores: NDArray[Any], leg: str) -> list[Hit]:
+    order = sorted(range(len(found)), key=lambda row: (-round(float(scores[row]), _DIGITS), found[row].id))
+    return [
+        Hit(chunk=found[row], score=float(scores[row]), rank=rank, legs={leg: rank})
+        for rank, row in enumerate(order, 1)
+    ]
+
+
+def _many(one: Callable[[Any], list[Hit]], queries: Sequence[Any]) -> list[list[Hit]]:
+    if len(queries) < 2:
+        return [one(query) for query in queries]
+    with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
+        return list(pool.map(one, queries))

@@ -1,0 +1,262 @@
+"""The living index on LanceDB: one directory, versioned, read by many processes while one writes.
+
+A change is one commit of the table: a reader sees all of it or none, and a killed writer leaves the version before.
+Small indexes are searched exactly and in memory, so that the same content gives the same hits whatever its history;
+above `flat_limit` chunks an HNSW graph with scalar quantisation and an inverted index take over, built on upsert.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+from threading import RLock
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from twofold import plugins
+from twofold.errors import IndexMismatch, StoreError
+from twofold.retrieval.fusion import fetch_size, fuse
+from twofold.retrieval.lance_rows import any_of, in_pieces, rows, schema
+from twofold.retrieval.lance_view import FTS_INDEX, VECTOR_INDEX, LanceView
+from twofold.retrieval.lexical import Language, terms
+from twofold.types import Chunk, Hit, IndexState
+
+_LOG = logging.getLogger(__name__)
+_TABLE = "chunks"
+_META = "index.json"
+_FORMAT = 1
+_VIEWS = 3
+_NEVER = timedelta(days=365_000)
+
+
+class LanceIndex:
+    """See the module. Safe to use from several threads; one process should write at a time.
+
+    Args:
+        options: See `Options`.
+        directory: Where it lives; made when missing.
+        fingerprint: Of the embedder whose vectors it holds.
+        dimension: Length of a vector.
+
+    Raises:
+        IndexMismatch: the directory holds vectors of another embedder, dimension or analysis.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(plugins.Options):
+        """Options of the index ``lancedb``."""
+
+        language: Language = "english"
+        """``english``: stop words dropped and words stemmed; ``none``: words as they stand."""
+        flat_limit: int = Field(default=20_000, ge=0)
+        """Up to this many chunks are searched exactly, in memory."""
+        max_fragments: int = Field(default=32, ge=2)
+        """Small edits are compacted once the table has more pieces than this."""
+
+    def __init__(self, options: Options, *, directory: Path, fingerprint: str, dimension: int) -> None:
+        import lancedb
+
+        self._options = options
+        self._directory = directory
+        self._fingerprint = fingerprint
+        self._dimension = dimension
+        self._lock = RLock()
+        self._views: OrderedDict[int, LanceView] = OrderedDict()
+        self._check()
+        self._database = lancedb.connect(str(directory), read_consistency_interval=timedelta(0))
+        if _TABLE in self._database.table_names():
+            self._table = self._database.open_table(_TABLE)
+        else:
+            self._table = self._database.create_table(_TABLE, schema=schema(dimension), exist_ok=True)
+
+    def _check(self) -> None:
+        path = self._directory / _META
+        wanted = {
+            "format": _FORMAT,
+            "fingerprint": self._fingerprint,
+            "dimension": self._dimension,
+            "language": self._options.language,
+        }
+        if path.is_file():
+            try:
+                held = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise IndexMismatch(f"the index's description is damaged: {error}", file=path) from error
+            for key, value in wanted.items():
+                if held.get(key) != value:
+                    raise IndexMismatch(
+                        f"the index has {key} {held.get(key)!r}, but {value!r} is configured", file=path
+                    )
+            return
+        if (self._directory / f"{_TABLE}.lance").exists():
+            raise IndexMismatch("the index does not say which embedder made it", file=path)
+        self._directory.mkdir(parents=True, exist_ok=True)
+        draft = path.with_name(f".{_META}.{os.getpid()}")
+        draft.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+        os.replace(draft, path)
+
+    # ------------------------------------------------------------ reading
+
+    def state(self) -> IndexState:
+        """What it holds now."""
+        return self._view(None).state(self._fingerprint)
+
+    def documents(self) -> dict[str, int]:
+        """Document id → number of its chunks."""
+        return self._view(None).documents()
+
+    def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
+        """All chunks of these documents, in the order given and then by place."""
+        return self._view(None).chunks_of(documents)
+
+    def search(
+        self, texts: Sequence[str], vectors: Any, k: int, *, leg: str = "hybrid", version: int | None = None
+    ) -> list[list[Hit]]:
+        """Top `k` per query.
+
+        Args:
+            texts: The queries; any text is a query, no character is syntax.
+            vectors: Their unit vectors, shape (queries, dimension); not used by the lexical leg (may be None).
+            k: Hits per query.
+            leg: ``dense``, ``lexical``, or ``hybrid`` (both, fused by reciprocal ranks).
+            version: An older version to read; None for the newest.
+
+        Raises:
+            IndexMismatch: `version` is gone.
+        """
+        if leg not in ("dense", "lexical", "hybrid"):
+            raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
+        if not len(texts) or k < 1:
+            return [[] for _ in texts]
+        view = self._view(version)
+        if not view.count:
+            return [[] for _ in texts]
+        fetch = fetch_size(k) if leg == "hybrid" else k
+        queries = [] if leg == "dense" else [terms(text, self._options.language) for text in texts]
+        if leg == "lexical":
+            return view.lexical(queries, k)
+        places = self._checked(vectors, len(texts))
+        if leg == "dense":
+            return view.dense(places, k)
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            words = pool.submit(view.lexical, queries, fetch)
+            near = view.dense(places, fetch)
+            found = words.result()
+        return [fuse({"dense": d, "lexical": w}, k) for d, w in zip(near, found, strict=True)]
+
+    def _checked(self, vectors: Any, count: int) -> Any:
+        places = np.ascontiguousarray(vectors, dtype=np.float32)
+        if places.shape != (count, self._dimension) or not np.isfinite(places).all():
+            raise ValueError(f"vectors: {count} × {self._dimension} finite numbers wanted, {places.shape} given")
+        return places
+
+    def _view(self, version: int | None) -> LanceView:
+        with self._lock:
+            wanted = int(self._table.version) if version is None else version
+            if wanted not in self._views:
+                handle = self._database.open_table(_TABLE)
+                try:
+                    handle.checkout(wanted)
+                except (ValueError, RuntimeError, OSError) as error:
+                    raise IndexMismatch(
+                        f"version {wanted} of the index is gone (the newest is {self._table.version})",
+                        file=self._directory,
+                        cure="Run the study again; `tag` keeps versions that must stay.",
+                    ) from error
+                self._views[wanted] = LanceView(handle, wanted)
+                while len(self._views) > _VIEWS:
+                    self._views.popitem(last=False)
+            self._views.move_to_end(wanted)
+            return self._views[wanted]
+
+    # ------------------------------------------------------------ writing
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Any) -> None:
+        """Replace all chunks of every document named in `chunks` by these, in one index version.
+
+        Raises:
+            StoreError: the disk refuses; the version before stays.
+        """
+        places = self._checked(vectors, len(chunks)) if len(chunks) else None
+        if places is None:
+            return
+        first = {chunk.id: row for row, chunk in reversed(list(enumerate(chunks)))}
+        kept = sorted(first.values())
+        own = [chunks[row] for row in kept]
+        table = rows(own, places[kept], self._options.language)
+        names = list(dict.fromkeys(chunk.span.document for chunk in own))
+        with self._lock:
+            merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge = merge.when_not_matched_by_source_delete(any_of("document", names))
+            try:
+                merge.execute(table)
+            except (OSError, RuntimeError, ValueError) as error:
+                raise StoreError(f"the index was not changed: {error}", file=self._directory) from error
+            self._tidy()
+
+    def delete(self, documents: Iterable[str]) -> int:
+        """Remove documents; returns the number of chunks removed."""
+        names = list(dict.fromkeys(documents))
+        with self._lock:
+            before = int(self._table.count_rows())
+            for piece in in_pieces(names, 10_000):
+                self._table.delete(any_of("document", piece))
+            self._tidy()
+            return before - int(self._table.count_rows())
+
+    def _tidy(self) -> None:
+        """Build indices when the table has grown, fold new rows in, compact small pieces. The content stays."""
+        count = int(self._table.count_rows())
+        built = {found.name for found in self._table.list_indices()}
+        if count > self._options.flat_limit and not {FTS_INDEX, VECTOR_INDEX} <= built:
+            self._build()
+            return
+        fragments = int(self._table.stats()["fragment_stats"]["num_fragments"])
+        loose = max((self._unindexed(name) for name in built), default=0)
+        if fragments > self._options.max_fragments or loose > max(2000, count // 20):
+            self._table.optimize(cleanup_older_than=_NEVER)
+
+    def _build(self) -> None:
+        from lancedb.index import FTS, HnswSq
+
+        words = FTS(
+            base_tokenizer="whitespace", with_position=False, lower_case=False, stem=False, remove_stop_words=False,
+            ascii_folding=False, max_token_length=None,
+        )  # fmt: skip
+        _LOG.info("building vector and word indices over %d chunks", self._table.count_rows())
+        self._table.create_index("terms", config=words, name=FTS_INDEX)
+        self._table.create_index("vector", config=HnswSq(distance_type="cosine"), name=VECTOR_INDEX)
+
+    def _unindexed(self, name: str) -> int:
+        found = self._table.index_stats(name)
+        return 0 if found is None else int(found.num_unindexed_rows)
+
+    # ------------------------------------------------------------ versions
+
+    def tag(self, name: str, version: int | None = None) -> None:
+        """Name a version (the newest when None) so that `prune` keeps it; a name in use moves."""
+        with self._lock:
+            wanted = int(self._table.version) if version is None else version
+            self._view(wanted)
+            tags = self._table.tags
+            (tags.update if name in tags.list() else tags.create)(name, wanted)
+
+    def untag(self, name: str) -> None:
+        """Take a name away; no error when there is none."""
+        with self._lock:
+            if name in self._table.tags.list():
+                self._table.tags.delete(name)
+
+    def tags(self) -> dict[str, int]:
+        """Name → version."""
+        with self._lock:
+            return {name: int(entry["version"]) for name, entry in self._table.tags.list().items()}
