@@ -34,8 +34,8 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
     (partial / "report.html").write_text(report.render(record, rows), encoding="utf-8")
     (partial / "study.json").write_text(json.dumps(plain(record), indent=1, ensure_ascii=False), encoding="utf-8")
     for path in partial.iterdir():
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
+        with path.open("rb") as written:
+            os.fsync(written.fileno())
     partial.rename(directory)
 
 

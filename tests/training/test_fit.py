@@ -1,0 +1,180 @@
+"""The loop: exact where it is clever, resumable, and loud when nothing is learned."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold.errors import LossStuck, NothingToLearn, TrainingError
+from twofold.plugins import TrainerJob
+from twofold.training.lora import LoraOptions, LoraTrainer
+from twofold.training.packing import Row, pack
+
+torch = pytest.importorskip("torch")
+
+OPTIONS = LoraOptions(
+    rank=8, alpha=64, epochs=6, batch=4, learning_rate=5e-2, evaluations=2, dtype="f32", checkpoint_seconds=0, patience=9
+)
+
+
+def quiet(_stage: str, _done: int, _total: int) -> None:
+    pass
+
+
+def trained_weights(directory: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(directory / "adapter_model.safetensors")
+
+
+def awake(tiny: Path, **changes: Any) -> Any:
+    """A network whose adapter does something."""
+    from twofold.training.network import adapted
+
+    network = adapted(tiny, OPTIONS.model_copy(update=changes), seed=1)
+    for name, parameter in network.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.05)
+    return network
+
+
+def rows_on_one_passage() -> list[Row]:
+    passage = list(range(100, 190))
+    return [Row(ids=(*passage, 5, 6 + n, 7, 8 + n, 9, 2), start=93) for n in range(3)]
+
+
+def test_reading_a_shared_passage_once_gives_the_same_loss_and_gradients(tiny: Path) -> None:
+    from twofold.training.network import loss_of
+
+    network, rows = awake(tiny), rows_on_one_passage()
+    apart = sum(loss_of(network, [pack([row])]) for row in rows)
+    apart.backward()
+    alone = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
+    network.zero_grad()
+    together = loss_of(network, [pack(rows)])
+    together.backward()
+    assert together.item() == pytest.approx(apart.item(), rel=1e-5)
+    assert len(pack(rows).ids) < sum(len(row.ids) for row in rows) / 2
+    for name, parameter in network.named_parameters():
+        if parameter.grad is not None:
+            scale = float(alone[name].abs().max())
+            assert torch.allclose(parameter.grad, alone[name], rtol=1e-3, atol=1e-3 * scale), name
+
+
+def test_the_loss_is_that_of_the_completion_tokens_only(tiny: Path) -> None:
+    from twofold.training.network import loss_of
+
+    network, row = awake(tiny), rows_on_one_passage()[0]
+    ids = torch.tensor([row.ids])
+    with torch.no_grad():
+        logits = network(input_ids=ids).logits[0].float()
+        expected = torch.nn.functional.cross_entropy(logits[row.start - 1 : -1], ids[0, row.start :], reduction="sum")
+        assert float(loss_of(network, [pack([row])])) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_the_fused_layer_is_pefts_layer(tiny: Path) -> None:
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    network = awake(tiny)
+    ids = torch.arange(50, 90)[None]
+    with torch.no_grad():
+        mine = network(input_ids=ids).logits
+        folder = tiny.parent / "adapter"
+        network.save_pretrained(folder)
+        plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32), folder)
+        assert torch.allclose(plain(input_ids=ids).logits, mine, atol=1e-4)
+
+
+def test_padding_changes_nothing(tiny: Path) -> None:
+    from twofold.training.network import loss_of
+
+    network = awake(tiny)
+    short, long = Row(ids=(7, 8, 9, 10, 2), start=3), Row(ids=tuple(range(20, 60)), start=30)
+    with torch.no_grad():
+        apart = float(loss_of(network, [pack([short])]) + loss_of(network, [pack([long])]))
+        assert float(loss_of(network, [pack([short]), pack([long])])) == pytest.approx(apart, rel=1e-5)
+
+
+def test_a_run_learns_and_reports(job: TrainerJob, tmp_path: Path) -> None:
+    from twofold.training.fit import fit
+
+    report = fit(job, OPTIONS, tmp_path, progress=quiet)
+    assert report["loss"][-1][1] < 0.9 * report["loss"][0][1]
+    assert report["steps"] == 18
+    assert len(report["dev"]) == 2
+    assert report["tokens"] >= report["tokens_read"] > 0
+    assert (tmp_path / "adapter_config.json").is_file()
+
+
+def test_an_interrupted_run_ends_with_the_very_same_weights(job: TrainerJob, tmp_path: Path) -> None:
+    from twofold.training.fit import fit
+
+    class Stop(Exception):
+        pass
+
+    def stop_at_seven(stage: str, done: int, _total: int) -> None:
+        if stage == "train" and done == 7:
+            raise Stop
+
+    fit(job, OPTIONS, tmp_path / "whole", progress=quiet) if (tmp_path / "whole").mkdir() is None else None
+    (tmp_path / "cut").mkdir()
+    with pytest.raises(Stop):
+        fit(job, OPTIONS, tmp_path / "cut", progress=stop_at_seven)
+    resumed: list[int] = []
+    fit(job, OPTIONS, tmp_path / "cut", progress=lambda s, d, t: resumed.append(d) if s == "train" else None)
+    assert resumed[0] == 7
+    whole, cut = trained_weights(tmp_path / "whole"), trained_weights(tmp_path / "cut")
+    assert whole.keys() == cut.keys()
+    assert all(torch.equal(whole[name], cut[name]) for name in whole)
+
+
+def test_a_loss_that_does_not_move_is_an_error(job: TrainerJob, tmp_path: Path) -> None:
+    from twofold.training.fit import fit
+
+    with pytest.raises(LossStuck):
+        fit(job, OPTIONS.model_copy(update={"learning_rate": 1e-9}), tmp_path, progress=quiet)
+
+
+def test_a_row_without_completion_is_an_error_naming_the_example(job: TrainerJob, tmp_path: Path) -> None:
+    rows = (job.rows[0][0].__class__(messages=job.rows[0][0].messages, completion=" ", example="bad"),)
+    with pytest.raises(NothingToLearn, match="bad"):
+        LoraTrainer(OPTIONS).train(job.model_copy(update={"rows": (rows,)}), tmp_path)
+
+
+def test_a_killed_child_is_an_error_and_the_rerun_resumes(job: TrainerJob, tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def watch(stage: str, done: int, _total: int) -> None:
+        if stage == "train":
+            steps.append(done)
+            if done == 5:
+                threading.Thread(target=kill_child).start()
+                time.sleep(0.5)
+
+    def kill_child() -> None:
+        for pid in (p for p in os.listdir("/proc") if p.isdigit()):
+            try:
+                command = Path(f"/proc/{pid}/cmdline").read_text()
+            except OSError:
+                continue
+            if "twofold.training.child" in command and str(tmp_path) in command:
+                os.kill(int(pid), signal.SIGKILL)
+
+    slow = OPTIONS.model_copy(update={"epochs": 300})
+    with pytest.raises(TrainingError, match="killed"):
+        LoraTrainer(slow).train(job, tmp_path, progress=watch)
+    assert (tmp_path / "checkpoint.pt").is_file()
+    steps.clear()
+    report = LoraTrainer(slow.model_copy(update={"minutes": 0.05})).train(
+        job, tmp_path, progress=lambda s, d, t: steps.append(d)
+    )
+    assert steps[0] >= 5
+    assert report["stopped"] in {"minutes", "patience", "epochs"}
+    assert not (tmp_path / "checkpoint.pt").exists()
