@@ -13,7 +13,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import RLock
 from typing import Any, ClassVar
@@ -260,3 +260,20 @@ class LanceIndex:
         """Name → version."""
         with self._lock:
             return {name: int(entry["version"]) for name, entry in self._table.tags.list().items()}
+
+    def prune(self, *, keep_days: float = 7) -> None:
+        """Compact, and forget versions older than `keep_days`, as far back as the oldest tagged one.
+
+        LanceDB cannot drop versions on both sides of a tag: everything from the oldest tag on stays. Another process
+        that still reads a forgotten version fails.
+        """
+        with self._lock:
+            self._table.optimize(cleanup_older_than=_NEVER)
+            age = max(timedelta(days=keep_days), timedelta(microseconds=1))
+            tagged = self.tags().values()
+            if tagged:
+                times = {int(v["version"]): v["timestamp"] for v in self._table.list_versions()}
+                oldest = min(times[version] for version in tagged)
+                age = max(age, datetime.now(oldest.tzinfo) - oldest + timedelta(seconds=1))
+            self._views.clear()
+            self._table.optimize(cleanup_older_than=age)

@@ -30,9 +30,9 @@ _PIECE = re.compile(rf"[{_SPACELESS}]+|[^\W_{_SPACELESS}]+(?:['’][^\W_{_SPACEL
 _STOP = frozenset(
     re.findall(
         r"\w+",
-        """a an and are as at be been but by can could did do does for from had has have he her his how i if in into is it
-        its me my no not of on or our s she should so such t than that the their them then there these they this to us
-        was we were what when where which who whom whose why will with would you your""",
+        """a an and are as at be been but by can could did do does for from had has have he her his how i if in into is
+        it its me my no not of on or our s she should so such t than that the their them then there these they this to
+        us was we were what when where which who whom whose why will with would you your""",
     )
 )
 _LONGEST = 64

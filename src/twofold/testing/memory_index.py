@@ -1,0 +1,164 @@
+"""An index that is gone with the process: exact, short, versioned by copy; the reference for other indexes' tests.
+
+Opened twice on one directory in one process, it is the same index; the directory holds only the embedder's name.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold import plugins
+from twofold.errors import IndexMismatch
+from twofold.identity import digest
+from twofold.retrieval.fusion import fetch_size, fuse
+from twofold.retrieval.lance_rows import searched_text
+from twofold.retrieval.lexical import K1, B, Language, terms
+from twofold.types import Chunk, Hit, IndexState
+
+_Held = dict[str, tuple[Chunk, NDArray[np.float32]]]
+
+
+@dataclass(slots=True)
+class _Versions:
+    all: list[_Held] = field(default_factory=lambda: [{}])
+
+
+_OPEN: dict[str, _Versions] = {}
+
+
+class MemoryIndex:
+    """See the module.
+
+    Args:
+        options: See `Options`.
+        directory: Its place (for a marker file only).
+        fingerprint: Of the embedder whose vectors it holds.
+        dimension: Length of a vector.
+
+    Raises:
+        IndexMismatch: the directory was opened with another embedder.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(plugins.Options):
+        """Options of the index ``memory``."""
+
+        language: Language = "english"
+        """``english``: stop words dropped and words stemmed; ``none``: words as they stand."""
+
+    def __init__(self, options: Options, *, directory: Path, fingerprint: str, dimension: int) -> None:
+        self._options = options
+        self._fingerprint = fingerprint
+        self._dimension = dimension
+        marker = directory / "memory.json"
+        if not marker.is_file():
+            directory.mkdir(parents=True, exist_ok=True)
+            marker.write_text(json.dumps({"fingerprint": fingerprint, "token": uuid.uuid4().hex}), encoding="utf-8")
+        held = json.loads(marker.read_text(encoding="utf-8"))
+        if held["fingerprint"] != fingerprint:
+            raise IndexMismatch(
+                f"the index has fingerprint {held['fingerprint']!r}, but {fingerprint!r} is configured", file=marker
+            )
+        self._versions = _OPEN.setdefault(held["token"], _Versions())
+
+    def state(self) -> IndexState:
+        """What it holds now."""
+        held = self._at(None)
+        rows = sorted(
+            [name, chunk.title, json.dumps(chunk.headings, ensure_ascii=False)] for name, (chunk, _) in held.items()
+        )
+        return IndexState(
+            version=len(self._versions.all),
+            chunks=len(held),
+            documents=len(self.documents()),
+            content=digest("content", rows),
+            fingerprint=self._fingerprint,
+        )
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Any) -> None:
+        """Replace all chunks of every document named in `chunks` by these, in one index version."""
+        if not len(chunks):
+            return
+        named = {chunk.span.document for chunk in chunks}
+        new = {n: pair for n, pair in self._at(None).items() if pair[0].span.document not in named}
+        for chunk, vector in zip(chunks, np.asarray(vectors, dtype=np.float32), strict=True):
+            new.setdefault(chunk.id, (chunk, vector.copy()))
+        self._versions.all.append(new)
+
+    def delete(self, documents: Iterable[str]) -> int:
+        """Remove documents; returns the number of chunks removed."""
+        gone, held = set(documents), self._at(None)
+        new = {n: pair for n, pair in held.items() if pair[0].span.document not in gone}
+        if len(new) != len(held):
+            self._versions.all.append(new)
+        return len(held) - len(new)
+
+    def documents(self) -> dict[str, int]:
+        """Document id → number of its chunks."""
+        return dict(sorted(Counter(chunk.span.document for chunk, _ in self._at(None).values()).items()))
+
+    def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
+        """All chunks of these documents, in the order given and then by place."""
+        order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
+        found = [chunk for chunk, _ in self._at(None).values() if chunk.span.document in order]
+        return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+
+    def search(
+        self, texts: Sequence[str], vectors: Any, k: int, *, leg: str = "hybrid", version: int | None = None
+    ) -> list[list[Hit]]:
+        """Top `k` per query; see the `Index` protocol.
+
+        Raises:
+            IndexMismatch: there is no such version.
+        """
+        held = self._at(version)
+        if leg == "lexical":
+            return [self._lexical(held, text, k) for text in texts]
+        if leg == "dense":
+            return [self._dense(held, vector, k) for vector in vectors]
+        if leg != "hybrid":
+            raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
+        fetch = fetch_size(k)
+        return [
+            fuse({"dense": self._dense(held, vector, fetch), "lexical": self._lexical(held, text, fetch)}, k)
+            for text, vector in zip(texts, vectors, strict=True)
+        ]
+
+    def _at(self, version: int | None) -> _Held:
+        if version is not None and not 1 <= version <= len(self._versions.all):
+            raise IndexMismatch(f"there is no version {version} of the index")
+        return self._versions.all[-1 if version is None else version - 1]
+
+    def _dense(self, held: _Held, vector: NDArray[np.float32], k: int) -> list[Hit]:
+        return _top({name: float(own @ vector) for name, (_, own) in held.items()}, held, k, "dense")
+
+    def _lexical(self, held: _Held, text: str, k: int) -> list[Hit]:
+        counts = {n: Counter(terms(searched_text(c), self._options.language)) for n, (c, _) in held.items()}
+        mean = sum(count.total() for count in counts.values()) / max(1, len(counts))
+        scores: dict[str, float] = dict.fromkeys(sorted(held), 0.0)
+        for term in terms(text, self._options.language):
+            having = [name for name, count in counts.items() if term in count]
+            idf = math.log1p((len(counts) - len(having) + 0.5) / (len(having) + 0.5))
+            for name in having:
+                often = counts[name][term]
+                norm = K1 * (1 - B + B * counts[name].total() / mean)
+                scores[name] += idf * often * (K1 + 1) / (often + norm)
+        return _top({name: score for name, score in scores.items() if score > 0}, held, k, "lexical")
+
+
+def _top(scores: dict[str, float], held: _Held, k: int, leg: str) -> list[Hit]:
+    best = sorted(scores, key=lambda name: (-round(scores[name], 4), name))[:k]
+    return [
+        Hit(chunk=held[name][0], score=scores[name], rank=rank, legs={leg: rank}) for rank, name in enumerate(best, 1)
+    ]
