@@ -155,5 +155,5 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     directory = tmp_path / "0001-x"
     directory.mkdir()
     (directory / "study.json").write_text("{", encoding="utf-8")
-    with pytest.raises(StudyError, match="study.json"):
+    with pytest.raises(StudyError, match=r"study\.json"):
         archive.read_record(directory)

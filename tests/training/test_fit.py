@@ -19,7 +19,15 @@ from twofold.training.packing import Row, pack
 torch = pytest.importorskip("torch")
 
 OPTIONS = LoraOptions(
-    rank=8, alpha=64, epochs=6, batch=4, learning_rate=5e-2, evaluations=2, dtype="f32", checkpoint_seconds=0, patience=9
+    rank=8,
+    alpha=64,
+    epochs=6,
+    batch=4,
+    learning_rate=5e-2,
+    evaluations=2,
+    dtype="f32",
+    checkpoint_seconds=0,
+    patience=9,
 )
 
 
