@@ -21,9 +21,7 @@ from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 _PASSAGE = re.compile(r"^\[(\d+)\] (.*)$", re.MULTILINE)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"\w+")
-_STOP = frozenset(
-    "a an and are at be by do does for from how in is it of on or should the to was what when which".split()
-)
+_STOP = frozenset(_WORD.findall("a an and are at be by do does for from how in is it of on the to was what when which"))
 _SHORT = 8
 """Words kept by a tuned fake."""
 

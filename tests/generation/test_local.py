@@ -1,0 +1,182 @@
+"""The local generator on the real embedded model, and on a tiny random one where weights are changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from twofold import plugins
+from twofold.errors import GenerationError, ModelError, ModelNotPulled
+from twofold.generation import merging
+from twofold.generation.local import LocalGenerator
+from twofold.generation.runtime import Tokens
+from twofold.generation.weights import Weights
+from twofold.testing.conformance_generator import check_generator, prompt
+from twofold.types import Adapter, Message, Prompt
+
+QUESTIONS = ["How are potatoes stored?", "What is 2+2?", "Name a colour.", "List 3 crops, 2 tools and 1 season."]
+
+
+def local(adapter: Adapter | None = None, **options: object) -> LocalGenerator:
+    made: LocalGenerator = plugins.make("generators", "local", options, adapter=adapter)
+    return made
+
+
+@pytest.fixture(scope="module")
+def shipped(smollm: Path) -> LocalGenerator:
+    """Exactly what a user gets without any option."""
+    return local()
+
+
+def test_shipped_runtime_answers_three_sanity_questions(shipped: LocalGenerator) -> None:
+    asked = ["What is the capital of France?", "What is 2+2?", "What is the opposite of hot?"]
+    answers = shipped.generate([prompt(question, max_tokens=24) for question in asked])
+    for answer, word in zip(answers, ("Paris", "4", "cold"), strict=True):
+        assert word in answer.text, answer
+    assert shipped.description["runtime"] in ("openvino", "transformers")
+
+
+def test_a_schema_is_kept_and_bad_ones_fail_alone(shipped: LocalGenerator) -> None:
+    if shipped.description["runtime"] != "openvino":
+        pytest.skip("only OpenVINO keeps to a schema")
+    person = {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "maximum": 99, "minimum": 1}}
+    schema = json.dumps({"type": "object", "properties": person, "required": ["name", "age"]})
+    say = (Message(role="user", content="Invent a person."),)
+    asked = [Prompt(messages=say, schema=text, max_tokens=60) for text in (schema, '{"type": "objekt"}', "{{")]
+    good, unknown, broken = shipped.generate([*asked])
+    assert set(json.loads(good.text)) == {"name", "age"}
+    for bad in (unknown, broken):
+        assert bad.failure is not None
+        assert bad.failure.code == "generation.schema"
+
+
+def test_limits_stop_strings_and_overlong_prompts(shipped: LocalGenerator) -> None:
+    hot = "What is the opposite of hot?"
+    stopped = Prompt(messages=(Message(role="user", content=hot),), stop=("cold",), max_tokens=24)
+    long, short, cut = shipped.generate([prompt("x " * 9000), prompt(hot, max_tokens=3), stopped])
+    assert long.failure is not None
+    assert long.failure.code == "generation.too-long"
+    assert (short.finish, short.usage.completion_tokens) == ("length", 3)
+    assert cut.finish == "stop"
+    assert cut.text
+    assert "cold" not in cut.text
+    assert "".join(shipped.stream(stopped)) == cut.text
+    with pytest.raises(GenerationError, match="context"):
+        list(shipped.stream(prompt("x " * 9000)))
+
+
+def test_prompt_tokens_are_those_of_training(smollm: Path) -> None:
+    from tokenizers import Tokenizer
+
+    tokens = Tokens(smollm)
+    messages = [Message(role="system", content="Be brief."), Message(role="user", content="12,5 kg  ümlaut 日本?")]
+    text = tokens.text(messages)
+    assert text == (
+        "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n12,5 kg  ümlaut 日本?<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    plain = Tokenizer.from_file(str(smollm / "tokenizer.json"))
+    assert list(tokens.encode(text)) == plain.encode(text, add_special_tokens=False).ids
+    assert tokens.decode(tokens.encode("12,5 kg  ümlaut 日本?")) == "12,5 kg  ümlaut 日本?"
+    assert tokens.encode("<|im_end|>")[0] in tokens.ends
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "transformers"])
+def test_conformance(tiny: Path, own_cache: Path, runtime: str) -> None:
+    check_generator(lambda: local(model=f"path:{tiny}", runtime=runtime, dtype="f32", threads=2))
+
+
+def test_key_changes_with_everything_that_changes_answers(tiny: Path, own_cache: Path, tmp_path: Path) -> None:
+    model = f"path:{tiny}"
+    one, two = (Adapter(key=f"adapter:{name}", path=str(tmp_path), template="") for name in ("one", "two"))
+    made = [
+        local(model=model, runtime="openvino"),
+        local(model=model, runtime="transformers"),
+        local(model=model, runtime="openvino", dtype="f32"),
+        local(model=model, runtime="openvino", temperature=0.5),
+        local(one, model=model, runtime="openvino"),
+        local(two, model=model, runtime="openvino"),
+    ]
+    assert len({generator.key for generator in made}) == len(made)
+    assert local(model=model, runtime="openvino", dtype="bf16", cache_gib=2).key == made[0].key
+
+
+def test_a_model_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotPulled):
+        local(model=f"path:{tmp_path / 'none'}")
+
+
+def test_adapters_do_not_leak_and_equal_the_unmerged_adapter(
+    tiny: Path, own_cache: Path, tmp_path: Path, random_adapter: Callable[..., Adapter]
+) -> None:
+    """Three generators alive at once, prefix caches warm, each still answers like transformers with its own adapter."""
+    model = f"path:{tiny}"
+    adapters = [
+        None,
+        random_adapter(tiny, tmp_path / "a", seed=1, use_rslora=True, alpha_pattern={"v_proj": 3}),
+        random_adapter(tiny, tmp_path / "b", seed=2, rank_pattern={"layers.1.self_attn.q_proj": 2}),
+    ]
+    prompts = [prompt("The same long beginning of all. " * 12 + question, max_tokens=16) for question in QUESTIONS]
+    made = [local(a, model=model, runtime="openvino", dtype="f32", parity=a is adapters[1]) for a in adapters]
+    warm = [[c.text for c in generator.generate(prompts)] for generator in made]
+    again = [[c.text for c in generator.generate(prompts)] for generator in made[::-1]][::-1]
+    assert again == warm
+    for adapter, texts in zip(adapters, warm, strict=True):
+        reference = local(adapter, model=model, runtime="transformers", dtype="f32")
+        assert [c.text for c in reference.generate(prompts)] == texts
+        reference.close()
+    assert len({tuple(texts) for texts in warm}) == 3, "the adapters change nothing: leaking could not be seen"
+    parity = made[1].description["parity"]
+    assert parity["checked"]
+    assert parity["logits"] < 0.05 * parity["moved"]
+    assert parity["greedy"] == 1.0
+    for generator in made:
+        generator.close()
+
+
+def test_merged_weights_are_those_of_peft(tiny: Path, tmp_path: Path, random_adapter: Callable[..., Adapter]) -> None:
+    import numpy as np
+    import peft
+    import torch
+    import transformers
+
+    adapter = random_adapter(tiny, tmp_path / "a", seed=3, use_rslora=True, rank_pattern={"down_proj": 2})
+    (tmp_path / "merged").mkdir()
+    assert merging.merge(tiny, adapter, tmp_path / "merged") == 8
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    expected = peft.PeftModel.from_pretrained(base, adapter.path).merge_and_unload().state_dict()
+    ours = Weights(tmp_path / "merged")
+    for name in ours:
+        assert np.allclose(ours[name], expected[name].numpy(), rtol=1e-3, atol=1e-4), name
+
+
+def test_an_adapter_that_does_not_fit_is_refused(
+    tiny: Path, tmp_path: Path, random_adapter: Callable[..., Adapter]
+) -> None:
+    adapter = random_adapter(tiny, tmp_path / "a", seed=4)
+    recipe = tmp_path / "a" / "adapter_config.json"
+    values = json.loads(recipe.read_text())
+    recipe.write_text(json.dumps({**values, "use_dora": True}))
+    with pytest.raises(ModelError, match="use_dora") as caught:
+        merging.merge(tiny, adapter, tmp_path)
+    assert "transformers" in caught.value.cure
+    recipe.write_text(json.dumps({**values, "lora_alpha": 0}))
+    with pytest.raises(ModelError, match="changes nothing"):
+        merging.merge(tiny, adapter, tmp_path)
+    recipe.write_text(json.dumps(values))
+    config = json.loads((tiny / "config.json").read_text())
+    smaller = tmp_path / "smaller"
+    smaller.mkdir()
+    (smaller / "config.json").write_text(json.dumps(config))
+    from twofold.generation.weights import write_safetensors
+
+    some = Weights(tiny)
+    write_safetensors(
+        smaller / "model.safetensors",
+        [(name, "BF16", some.stored(name)[2]) for name in some if "layers.1" not in name],
+    )
+    with pytest.raises(ModelError, match="which the model has not"):
+        merging.merge(smaller, adapter, tmp_path)

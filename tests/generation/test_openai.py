@@ -1,0 +1,242 @@
+"""The endpoint client against a real server that stalls, fails, limits, lies and streams."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from twofold import plugins
+from twofold.errors import GenerationError
+from twofold.generation.openai import OpenAIGenerator
+from twofold.testing.conformance_generator import check_generator, prompt
+from twofold.types import Adapter, Message, Prompt
+
+Reply = tuple[int, dict[str, str], Any]
+
+
+def said(text: Any, **more: Any) -> Reply:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3}
+    choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return 200, {}, {"choices": [choice], "usage": usage, **more}
+
+
+class Endpoint:
+    """A server on a free port; `answer` maps a request body and its number to a reply."""
+
+    def __init__(self) -> None:
+        self.bodies: list[dict[str, Any]] = []
+        self.headers: list[dict[str, str]] = []
+        self.answer: Callable[[dict[str, Any], int], Reply] = lambda body, _: said(body["messages"][-1]["content"][:9])
+        self.running = self.most = 0
+        lock = threading.Lock()
+        endpoint = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                with lock:
+                    endpoint.bodies.append(body)
+                    endpoint.headers.append({k.lower(): v for k, v in self.headers.items()})
+                    number = len(endpoint.bodies)
+                    endpoint.running += 1
+                    endpoint.most = max(endpoint.most, endpoint.running)
+                try:
+                    status, headers, reply = endpoint.answer(body, number)
+                finally:
+                    with lock:
+                        endpoint.running -= 1
+                if body.get("stream") and status == 200 and isinstance(reply, dict):
+                    reply = events(reply["choices"][0]["message"]["content"])
+                data = reply.encode() if isinstance(reply, str) else json.dumps(reply).encode()
+                try:
+                    self.send_response(status)
+                    for key, value in headers.items():
+                        self.send_header(key, value)
+                    self.send_header("content-length", str(len(data)))
+                    self.end_headers()
+                    self.wfile.write(data)
+                except (BrokenPipeError, ConnectionResetError):
+                    pass
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
+
+
+def events(text: str) -> str:
+    parts = [text[at : at + 2] for at in range(0, len(text), 2)]
+    lines = [": keep-alive", 'data: {"choices":[{"delta":{"role":"assistant","content":null}}]}']
+    lines += ["data: " + json.dumps({"choices": [{"delta": {"content": part}}]}) for part in parts]
+    lines += ['data: {"choices":[],"usage":{"prompt_tokens":1}}', "data: [DONE]"]
+    return "\n\n".join(lines) + "\n\n"
+
+
+@pytest.fixture
+def endpoint() -> Iterator[Endpoint]:
+    made = Endpoint()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def client(endpoint: Endpoint, **options: object) -> OpenAIGenerator:
+    values = {"model": "m", "base_url": endpoint.url, "backoff": 0.01, "timeout": 5.0, **options}
+    made: OpenAIGenerator = plugins.make("generators", "openai", values)
+    return made
+
+
+def test_conformance(endpoint: Endpoint) -> None:
+    check_generator(lambda: client(endpoint))
+
+
+def test_the_key_is_sent_but_is_in_no_key_and_no_description(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without = client(endpoint).key
+    monkeypatch.setenv("MY_KEY", "sesame-1234")
+    made = client(endpoint, api_key_env="MY_KEY")
+    made.generate([prompt("hello")])
+    assert endpoint.headers[0]["authorization"] == "Bearer sesame-1234"
+    assert made.key == without
+    assert "sesame" not in json.dumps(made.description)
+
+
+def test_server_errors_are_tried_again(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda _, number: (503, {}, {"error": {"message": "busy"}}) if number < 4 else said("fine")
+    assert client(endpoint).generate([prompt("a")])[0].text == "fine"
+    assert len(endpoint.bodies) == 4
+
+
+def test_after_the_last_attempt_it_is_a_failure_of_that_prompt_alone(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda body, _: (
+        (500, {}, {"error": {"message": "boom"}}) if body["messages"][0]["content"] == "bad" else said("ok")
+    )
+    made = client(endpoint, retries=2).generate([prompt("good"), prompt("bad"), prompt("good")])
+    assert [completion.text for completion in made] == ["ok", "", "ok"]
+    assert made[1].failure is not None
+    assert (made[1].failure.code, made[1].failure.message) == ("generation.http-500", "boom")
+    assert len(endpoint.bodies) == 2 + 3
+
+
+def test_retry_after_is_honoured(endpoint: Endpoint) -> None:
+    endpoint.answer = lambda _, number: (429, {"Retry-After": "0.3"}, {}) if number == 1 else said("ok")
+    begun = time.monotonic()
+    assert client(endpoint, backoff=0.0).generate([prompt("a")])[0].text == "ok"
+    assert 0.3 <= time.monotonic() - begun < 3
+
+
+def test_a_stalling_endpoint_times_out(endpoint: Endpoint) -> None:
+    def slow(body: dict[str, Any], _: int) -> Reply:
+        if body["messages"][0]["content"] == "slow":
+            time.sleep(1.0)
+        return said("ok")
+
+    endpoint.answer = slow
+    made = client(endpoint, timeout=0.2, retries=1).generate([prompt("slow"), prompt("quick")])
+    assert made[0].failure is not None
+    assert made[0].failure.code == "generation.timeout"
+    assert made[1].text == "ok"
+
+
+def test_nobody_listens() -> None:
+    made = plugins.make(
+        "generators", "openai", {"model": "m", "base_url": "http://127.0.0.1:9/v1", "retries": 1, "backoff": 0.0}
+    )
+    failure = made.generate([prompt("a")])[0].failure
+    assert failure is not None
+    assert failure.code == "generation.connection"
+
+
+@pytest.mark.parametrize(("status", "word"), [(401, "OPENAI_API_KEY"), (404, "base_url")])
+def test_what_is_wrong_with_all_prompts_is_an_error(endpoint: Endpoint, status: int, word: str) -> None:
+    endpoint.answer = lambda *_: (status, {}, {"error": {"message": "no"}})
+    with pytest.raises(GenerationError, match=str(status)) as caught:
+        client(endpoint).generate([prompt("a"), prompt("b")])
+    assert word in caught.value.cure
+    with pytest.raises(GenerationError, match=str(status)):
+        list(client(endpoint).stream(prompt("a")))
+
+
+@pytest.mark.parametrize("reply", ["not json", "{}", '{"choices": []}', '{"choices": [{"message": {"content": 5}}]}'])
+def test_malformed_answers_are_failures(endpoint: Endpoint, reply: str) -> None:
+    endpoint.answer = lambda *_: (200, {}, reply)
+    failure = client(endpoint, retries=1).generate([prompt("a")])[0].failure
+    assert failure is not None
+    assert failure.code == "generation.malformed"
+    assert len(endpoint.bodies) == 2
+
+
+def test_other_dialects(endpoint: Endpoint) -> None:
+    parts = [{"type": "text", "text": "Par"}, {"type": "text", "text": "is"}]
+    replies = iter([said(parts), said(None), said("x", usage=None)])
+    endpoint.answer = lambda *_: next(replies)
+    made = client(endpoint, concurrency=1).generate([prompt("a"), prompt("b"), prompt("c")])
+    assert [completion.text for completion in made] == ["Paris", "", "x"]
+    assert [completion.failure for completion in made] == [None, None, None]
+    assert made[2].usage.prompt_tokens == 0
+
+
+def test_a_refusal_is_a_failure(endpoint: Endpoint) -> None:
+    status, headers, body = said(None)
+    body["choices"][0]["message"]["refusal"] = "I cannot help with that."
+    endpoint.answer = lambda *_: (status, headers, body)
+    failure = client(endpoint).generate([prompt("a")])[0].failure
+    assert failure is not None
+    assert failure.code == "generation.refused"
+
+
+def test_fields_the_endpoint_refuses_are_changed_or_left_out(endpoint: Endpoint) -> None:
+    def picky(body: dict[str, Any], _: int) -> Reply:
+        if "max_tokens" in body:
+            return 400, {}, {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'."}}
+        if "temperature" in body:
+            return 400, {}, {"error": {"message": "Unsupported value: 'temperature' does not support 0."}}
+        return said("ok")
+
+    endpoint.answer = picky
+    made = client(endpoint, concurrency=1)
+    assert [completion.text for completion in made.generate([prompt("a"), prompt("b")])] == ["ok", "ok"]
+    assert len(endpoint.bodies) == 4
+    assert made.description["not_sent"] == ["temperature"]
+    assert endpoint.bodies[-1]["max_completion_tokens"] == 12
+
+
+def test_schema_stop_and_extra_fields_are_sent(endpoint: Endpoint) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "string"}}}
+    asked = Prompt(messages=(Message(role="user", content="x"),), stop=("\n",), schema=json.dumps(schema))
+    client(endpoint, extra={"top_p": 0.5}).generate([asked])
+    body = endpoint.bodies[0]
+    assert body["response_format"]["json_schema"]["schema"] == schema
+    assert (body["stop"], body["top_p"]) == (["\n"], 0.5)
+
+
+def test_requests_run_at_once_up_to_the_limit(endpoint: Endpoint) -> None:
+    def slow(body: dict[str, Any], _: int) -> Reply:
+        time.sleep(0.05)
+        return said(body["messages"][0]["content"])
+
+    endpoint.answer = slow
+    asked = [prompt(str(n)) for n in range(12)]
+    assert [c.text for c in client(endpoint, concurrency=4).generate(asked)] == [str(n) for n in range(12)]
+    assert 2 <= endpoint.most <= 4
+
+
+def test_price_and_adapters(endpoint: Endpoint) -> None:
+    made = client(endpoint, price_per_million_prompt=1.0, price_per_million_completion=10.0)
+    made.generate([prompt("a"), prompt("b")])
+    assert made.description["price"] == pytest.approx(2 * (7 + 30) / 1e6)
+    adapter = Adapter(key="adapter:x", path="", template="")
+    with pytest.raises(GenerationError, match="cannot be tuned"):
+        plugins.make("generators", "openai", {"model": "m"}, adapter=adapter)
