@@ -1,0 +1,385 @@
+"""The report: one self-contained page, a summary for the terminal, and a picture of the verdict. Pure.
+
+All three are made from the record alone. The page loads nothing: its style, script and data are inside, and its
+content security policy names them by digest, so that nothing else in it can run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
+
+from twofold import stats
+from twofold.study import charts
+from twofold.study.diagnose import CAUSES
+from twofold.study.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
+from twofold.study.record import AnswerRow, EffectRecord, EstimateRecord, StudyRecord, estimate_text
+from twofold.study.wording import TITLES
+from twofold.types import Json
+
+if TYPE_CHECKING:
+    import jinja2
+
+CELLS = (("base", "ft"), ("rag", "ft+rag"))
+"""Arms of the 2 × 2 table: rows without and with retrieval, columns base and tuned weights."""
+_OUTCOMES = {"choose": "Choose", "undecided": "Undecided", "none acceptable": "None acceptable"}
+_ORACLES = (("oracle", "rag"), ("ft+oracle", "ft+rag"))
+
+
+def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
+    """The report as one HTML file that needs no network.
+
+    Args:
+        record: What ``study.json`` holds.
+        answers: The lines of ``answers.jsonl.gz``.
+    """
+    environment = _environment()
+    style, script = (_source(environment, name) for name in ("report.css", "report.js"))
+    found = explore(record, answers)
+    return environment.get_template("report.html.jinja").render(
+        r=record,
+        style=Markup(style),
+        script=Markup(script),
+        style_digest=_digest(style),
+        script_digest=_digest(script),
+        data=Markup(safe_json({**found["data"], "arms": list(record["arms"])})),
+        explorer=found,
+        inline=OPEN_WITHOUT_SCRIPT,
+        outcome=_OUTCOMES.get(record["verdict"]["outcome"], record["verdict"]["outcome"]),
+        sentence=_sentence(record),
+        metric=_title(record["metric"]),
+        metrics=_metric_names(record),
+        level=f"{100 * record['level']:g} %",
+        cells=CELLS,
+        measured_cells=sum(name in record["arms"] for row in CELLS for name in row),
+        winner=record["verdict"]["arm"],
+        arms_plot=_both(_arm_rows(record), title=f"Every arm: {_title(record['metric'])} with its interval"),
+        effects_plot=_both(_effect_rows(record, record["effects"]), title="Effects with intervals", zero=True),
+        pairs_plot=_both(_effect_rows(record, record["comparisons"]), title="Paired differences", zero=True),
+        latency=_latency(record),
+        curves=_curves(record),
+        causes=_causes(record, answers),
+        gaps=_oracle_gaps(record, answers),
+        settings=_flat(record["config"]),
+        bar=charts.interval_bar,
+    )
+
+
+def render_summary(record: StudyRecord) -> str:
+    """The verdict, the arms' figures, effects, doubts and cost as plain text for a terminal."""
+    verdict, lines = record["verdict"], [record["policy"]["sentence"].strip(), "", _sentence(record), ""]
+    names = _metric_names(record)
+    arms = record["arms"]
+    first = max(len(name) for name in [*arms, "arm"]) + 2
+    for start in range(0, max(1, len(names)), 3):
+        block = names[start : start + 3]
+        table = [["arm", *(_title(name) + (" (decides)" if name == record["metric"] else "") for name in block)]]
+        table[0] += ["n", "failed", "p50 s", "p95 s"] if start == 0 else []
+        for name, arm in arms.items():
+            mark = "*" if name == verdict["arm"] else "!" if not arm["acceptable"] else " "
+            cells = [_estimate(arm["metrics"][m]) if m in arm["metrics"] else "-" for m in block]
+            if start == 0:
+                own, pace = arm["metrics"].get(record["metric"]), arm["latency"]
+                cells += [str(own["n"]) if own else "-", str(_failed(arm))]
+                cells += [f"{pace['p50']:.2f}", f"{pace['p95']:.2f}"] if pace else ["-", "-"]
+            table.append([f"{mark} {name}", *cells])
+        lines += [*_aligned(table, first), ""]
+    legend = ["* chosen"] if verdict["arm"] else []
+    legend += ["! not acceptable"] if any(not arm["acceptable"] for arm in arms.values()) else []
+    legend += [f"{100 * record['level']:g} % intervals"]
+    lines += ["; ".join(legend), ""]
+    if record["effects"]:
+        table = [["effect", "estimate", "p"]]
+        table += [["  " + e["name"], _estimate(e["estimate"]), _p_value(e["p"])] for e in record["effects"]]
+        lines += [*_aligned(table, first), ""]
+    for title, items in (("because", verdict["because"]), ("provisional", verdict["provisional"])):
+        if items:
+            lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
+    cached = sum(item["cached"] for item in record["bill"])
+    total = sum(item["items"] for item in record["bill"])
+    lines.append(
+        f"bill: {_duration(record['seconds'])}, {total} items ({cached} cached), peak {record['peak_mib']:.0f} MiB"
+    )
+    return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def verdict_picture(record: StudyRecord) -> str:
+    """A standalone SVG: the verdict's sentence over the arms' intervals in the deciding metric."""
+    policy = record["policy"]
+    caption = (
+        f"{_title(record['metric'])}, {100 * record['level']:g} % intervals · {policy['test']} test questions in "
+        f"{policy['groups']} groups · {record['project']}"
+    )
+    return charts.picture(_arm_rows(record), sentence=_sentence(record), caption=caption)
+
+
+# ---------------------------------------------------------------- the template
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("twofold.study", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(
+        estimate=_estimate_html,
+        title_of=_title,
+        duration=_duration,
+        p_value=_p_value,
+        flip=_flip,
+        failed=_failed,
+        count=lambda value: f"{value:,.0f}",
+        score=_short,
+    )
+    return environment
+
+
+def _source(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0].replace("\r\n", "\n").strip()
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+# ---------------------------------------------------------------- words and numbers
+
+
+def _title(metric: str) -> str:
+    return TITLES.get(metric, metric.replace("_", " "))
+
+
+def _metric_names(record: StudyRecord) -> list[str]:
+    """The deciding metric first, then the others in order of appearance."""
+    seen = [name for arm in record["arms"].values() for name in arm["metrics"]]
+    return [name for name in dict.fromkeys([record["metric"], *seen]) if name in seen]
+
+
+def _sentence(record: StudyRecord) -> str:
+    """The verdict's sentence without the split policy, which stands on a line of its own."""
+    whole, policy = record["verdict"]["sentence"].strip(), record["policy"]["sentence"].strip().rstrip(".")
+    return whole[len(policy) :].lstrip(". ") if policy and whole.startswith(policy) else whole
+
+
+def _estimate(value: EstimateRecord) -> str:
+    """As `estimate_text`, without a negative zero."""
+    return estimate_text({**value, **{key: round(value[key], 3) + 0.0 for key in ("mean", "low", "high")}})
+
+
+def _estimate_html(value: EstimateRecord) -> Markup:
+    mean, interval = _estimate(value).split(" ", 1)
+    return Markup('<span class="est"><b>{}</b> <span class="ci">{}</span></span>').format(mean, interval)
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "not scored"
+    text = f"{value:.2f}"
+    return text.replace("0.", ".", 1) if 0 <= value < 1 else text.removesuffix(".00")
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return "-"
+    return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _flip(flip: Mapping[str, Any]) -> Markup:
+    condition = str(flip["condition"])
+    condition = condition[:1].upper() + condition[1:]
+    if flip["outcome"] == "choose":
+        return Markup("{}: choose <b>{}</b>").format(condition, flip["arm"])
+    return Markup("{}: <b>{}</b>").format(condition, flip["outcome"])
+
+
+def _failed(arm: Mapping[str, Any]) -> int:
+    return sum(failure["count"] for failure in arm["failures"])
+
+
+def _aligned(table: Sequence[Sequence[str]], first: int) -> list[str]:
+    sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    sizes[0] = max(sizes[0], first)
+    table = [[("  " + row[0] if index == 0 else row[0]), *row[1:]] for index, row in enumerate(table)]
+    return ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)) for row in table]
+
+
+def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as (dotted key, value) rows."""
+    if isinstance(value, Mapping) and value:
+        return [row for key, item in value.items() for row in _flat(item, f"{path}.{key}" if path else str(key))]
+    shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return [(path, shown)]
+
+
+# ---------------------------------------------------------------- the pictures
+
+
+def _both(rows: Sequence[charts.IntervalRow], *, title: str, zero: bool = False) -> Markup:
+    """A chart for desktops and one for phones; the page shows the one that fits."""
+    if not rows:
+        return Markup("")
+    return _pair(*(charts.interval_plot(rows, title=title, width=w, zero=zero) for w in (charts.WIDE, charts.NARROW)))
+
+
+def _pair(wide: str, narrow: str) -> Markup:
+    return Markup(f'<div class="figure wide">{wide}</div><div class="figure narrow">{narrow}</div>')
+
+
+def _kind(record: StudyRecord, name: str) -> str:
+    arm = record["arms"][name]
+    if name == record["verdict"]["arm"]:
+        return "winner"
+    return "muted" if arm["diagnostic"] or not arm["acceptable"] else "plain"
+
+
+def _arm_rows(record: StudyRecord) -> list[charts.IntervalRow]:
+    rows = []
+    for name, arm in record["arms"].items():
+        value = arm["metrics"].get(record["metric"])
+        if value is None:
+            continue
+        kind = _kind(record, name)
+        note = " · chosen" if kind == "winner" else " · diagnostic" if arm["diagnostic"] else ""
+        note = note or ("" if arm["acceptable"] else " · not acceptable")
+        rows.append(_row(value, name + note, kind=kind))
+    return rows
+
+
+def _effect_rows(record: StudyRecord, effects: Sequence[EffectRecord]) -> list[charts.IntervalRow]:
+    section = record["config"].get("study", {})
+    bands = {"interaction": float(section.get("interaction_margin", 0.0))}
+    return [_row(e["estimate"], e["name"], band=bands.get(e["name"], record["margin"])) for e in effects]
+
+
+def _row(value: EstimateRecord, label: str, *, kind: str = "plain", band: float = 0.0) -> charts.IntervalRow:
+    ends = {"mean": value["mean"], "low": value["low"], "high": value["high"]}
+    return charts.IntervalRow(label=label, text=_estimate(value), kind=kind, band=band, **ends)
+
+
+def _latency(record: StudyRecord) -> Json:
+    points, without = [], []
+    for name, arm in record["arms"].items():
+        value, pace = arm["metrics"].get(record["metric"]), arm["latency"]
+        if value is None or pace is None:
+            without.append(name)
+            continue
+        points.append(
+            charts.Point(
+                label=name,
+                p50=pace["p50"],
+                p95=pace["p95"],
+                mean=value["mean"],
+                low=value["low"],
+                high=value["high"],
+                kind=_kind(record, name),
+            )
+        )
+    drawn = [
+        charts.scatter(
+            points,
+            title=f"{_title(record['metric'])} against latency",
+            width=width,
+            x_axis="seconds for one question (dot: p50, end of the dashed line: p95)",
+            y_axis=f"{_title(record['metric'])}, with interval",
+        )
+        if width > charts.COMPACT
+        else charts.scatter(
+            points,
+            title=f"{_title(record['metric'])} against latency",
+            width=width,
+            x_axis="seconds (dot p50, dashed to p95)",
+            y_axis=_title(record["metric"]),
+        )
+        for width in (charts.WIDE, charts.NARROW)
+    ]
+    sample = max((arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]), default=0)
+    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample}
+
+
+def _curves(record: StudyRecord) -> list[Json]:
+    out = []
+    for name, arm in record["arms"].items():
+        training = arm["training"]
+        if not training:
+            continue
+        plots = []
+        for key, title in (("loss", "training loss"), ("dev", f"dev {_title(record['metric'])}")):
+            points = [(float(step), float(value)) for step, value in training[key] if math.isfinite(value)]  # type: ignore[literal-required]
+            if points:
+                best = float(training["best_step"]) if key == "dev" else None
+                drawn = charts.line_plot(points, title=f"{name}: {title}", x_axis="step", best=best)
+                plots.append({"title": title, "svg": Markup(drawn)})
+        out.append({"arm": name, "training": training, "plots": plots})
+    return out
+
+
+def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
+    """Stacked bars of right, unscored and every cause; legend in the order of the colours."""
+    names = list(CAUSES)
+    order = [c for c in names if any(d["cause"] == c for d in record["diagnosis"])]
+    order += sorted({str(d["cause"]) for d in record["diagnosis"]} - set(names))
+    colours = {cause: f"s{index % 9 + 1}" for index, cause in enumerate(order)}
+    bars = []
+    for name in record["arms"]:
+        mine = [row["arms"][name] for row in answers if name in row["arms"]]
+        counts = {d["cause"]: int(d["count"]) for d in record["diagnosis"] if d["arm"] == name}
+        unscored = sum(1 for a in mine if not a["failure"] and a["scores"].get(record["metric"]) is None)
+        right = max(0, len(mine) - sum(counts.values()) - unscored)
+        parts = (
+            ("right", right, "s0"),
+            *((cause, counts.get(cause, 0), colours[cause]) for cause in order),
+            ("not scored", unscored, "sx"),
+        )
+        bars.append(charts.Bar(label=name, parts=parts))
+    legend = [("right", "s0", "scored at least one half")]
+    legend += [(cause, colours[cause], CAUSES.get(cause, ("", ""))[0]) for cause in order]
+    if any(part[1] for bar in bars for part in bar.parts if part[2] == "sx"):
+        legend.append(("not scored", "sx", "the metric does not apply"))
+    drawn = [
+        charts.stacked_bars(bars, title="Right answers and causes of wrong ones, per arm", width=w)
+        for w in (charts.WIDE, charts.NARROW)
+    ]
+    totals = {bar.label: sum(count for _, count, _ in bar.parts) for bar in bars}
+    return {"plot": _pair(*drawn), "legend": legend, "totals": totals, "colours": colours}
+
+
+def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
+    """What perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
+    out = []
+    for oracle, usual in _ORACLES:
+        if oracle not in record["arms"] or usual not in record["arms"]:
+            continue
+        values: list[Any] = []
+        groups: list[str] = []
+        for row in answers:
+            pair = [row["arms"].get(name, {}).get("scores", {}).get(record["metric"]) for name in (usual, oracle)]  # type: ignore[call-overload]
+            if None not in pair:
+                values.append(pair)
+                groups.append(row["group"])
+        if len(set(groups)) < 2:
+            continue
+        gap = stats.contrasts(values, groups, {"gap": [-1.0, 1.0]}, level=record["level"], resamples=2000)["gap"]
+        ends = {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n, "failed": 0}
+        out.append({"oracle": oracle, "arm": usual, "estimate": ends})
+    return out
