@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from twofold import plugins, prompts
-from twofold.answering import System, as_hits, gold_chunks, query
+from twofold.answering import System, as_hits, gold_chunks, query, question
 from twofold.config import Config, Part
-from twofold.dataset import Splits, example_digest
+from twofold.dataset import Splits, cloze, example_digest
 from twofold.errors import TemplateMismatch, TooFewExamples
 from twofold.identity import digest
 from twofold.plugins import Chunker, Embedder, Generator, Index, Progress, Retriever, Trainer, TrainerJob
@@ -271,8 +271,21 @@ class Builder:
                     prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
                     wanted = prompts.completion_text(text, template=template, number=cited if told else None)
                     rows.append(prompts.pair(prompt, wanted, example))
+                rows += self._cloze_rows(shown, chance)
             variants.append(tuple(rows))
         return tuple(variants)
+
+    def _cloze_rows(self, shown: Sequence[Hit], chance: random.Random) -> list[Pair]:
+        template, rows = self.config.template, []
+        for _ in range(self.config.tuning.cloze if shown else 0):
+            number = chance.randrange(len(shown)) + 1
+            made = cloze(shown[number - 1].chunk.text, chance)
+            if made is not None:
+                asked = question(made[0])
+                prompt = prompts.render(asked.messages, template=template, hits=shown)
+                wanted = prompts.completion_text(made[1], template=template, number=number)
+                rows.append(prompts.pair(prompt, wanted, asked))
+        return rows
 
     # ------------------------------------------------------------ systems
 

@@ -97,6 +97,8 @@ class TuningSection(Section):
     """Open-book rows are made this many times with other distractors and order, one variant an epoch."""
     unanswerable: float = Field(default=0.1, ge=0, lt=1)
     """Share of open-book rows without the gold passage, answered by the abstention text (RAFT's 1 − P)."""
+    cloze: int = Field(default=2, ge=0)
+    """Cloze questions made from each context of the open-book rows, without labels (see `dataset.cloze`)."""
     seed: int = 0
 
 

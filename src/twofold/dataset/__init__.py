@@ -7,6 +7,7 @@ the same examples in another order, or in other files, give the same splits.
 from __future__ import annotations
 
 from twofold.dataset.checking import check
+from twofold.dataset.cloze import cloze
 from twofold.dataset.examples import example_digest, load_examples
 from twofold.dataset.leaking import Leaks, drop_leaks, leak_error, leaks
 from twofold.dataset.splitting import Splits, split
@@ -15,6 +16,7 @@ __all__ = [
     "Leaks",
     "Splits",
     "check",
+    "cloze",
     "drop_leaks",
     "example_digest",
     "leak_error",

@@ -38,7 +38,7 @@ class LoraOptions(Options):
     """Adapt only this many of the uppermost layers; 0 for all."""
     learning_rate: float = Field(default=1e-3, gt=0)
     epochs: float = Field(default=4.0, gt=0)
-    batch: int = Field(default=16, ge=1)
+    batch: int = Field(default=24, ge=1)
     """Rows per optimiser step."""
     warmup: float = Field(default=0.06, ge=0, lt=1)
     """Share of steps until the full learning rate; linear decay to zero after."""
@@ -49,9 +49,9 @@ class LoraOptions(Options):
     """Longer rows lose the beginning of their prompt's last message; tokens."""
     memory_gib: float = Field(default=8.0, gt=1)
     """Peak memory of the child; bounds the micro-batch."""
-    evaluations: int = Field(default=4, ge=1)
-    """How often the dev split is scored."""
-    dev_items: int = Field(default=48, ge=1)
+    evaluations: int = Field(default=3, ge=1)
+    """How often the dev split is scored, the first time after a third of the steps."""
+    dev_items: int = Field(default=40, ge=1)
     """Dev items scored each time."""
     patience: int = Field(default=3, ge=1)
     """Evaluations without a better dev score before stopping."""

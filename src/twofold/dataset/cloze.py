@@ -1,0 +1,68 @@
+"""Cloze questions from passages: free practice in finding words in a passage. Pure.
+
+A stretch of words is taken out of a sentence and asked for. With few labelled examples, such questions teach a reader
+to extract before it learns what people ask (Dhingra, Danish & Rajagopal 2018, "Simple and Effective Semi-Supervised
+Question Answering"). No label is used, and none is needed.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+
+_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]+)*[.!?]?")
+_WORD = re.compile(r"[^\s,;:()\[\]\"]+")
+_STOP = frozenset(
+    re.findall(
+        r"\w+",
+        "a an the of in on at to and or is are was were be been by for with it its this that these those as from not "
+        "if when than then but can may will should must have has had do does their they them you your we our he she "
+        "his her which who what where how why there here into out up down over under only also more most very",
+    )
+)
+MOST_WORDS = 6
+"""Longest answer, words."""
+
+
+def cloze(text: str, chance: random.Random) -> tuple[str, str] | None:
+    """A question and its answer, which stands word for word in `text`; None when no sentence fits.
+
+    Args:
+        text: A passage.
+        chance: Draws the sentence and the words.
+    """
+    sentences = [s.strip() for s in _SENTENCE.findall(" ".join(text.split()))]
+    sentences = [s for s in sentences if 7 <= len(s.split()) <= 45]
+    chance.shuffle(sentences)
+    for sentence in sentences[:4]:
+        found = _answer(sentence, chance)
+        if found is not None:
+            start, end = found
+            asked = f"{sentence[:start]}what{sentence[end:]}".rstrip(" .!?")
+            return f"{asked[:1].lower()}{asked[1:]}?", sentence[start:end].rstrip(".!?")
+    return None
+
+
+def _answer(sentence: str, chance: random.Random) -> tuple[int, int] | None:
+    """Character range of a stretch of words that begins and ends with a content word and crosses no punctuation."""
+    words = list(_WORD.finditer(sentence))
+    starts = [n for n, word in enumerate(words) if _content(word.group())]
+    chance.shuffle(starts)
+    for first in starts[:6]:
+        last, wanted = first, chance.choice((1, 1, 2, 2, 3, 4, MOST_WORDS))
+        while last + 1 < len(words) and last + 1 - first < wanted:
+            gap = sentence[words[last].end() : words[last + 1].start()]
+            if gap.strip():
+                break
+            last += 1
+        while last > first and not _content(words[last].group()):
+            last -= 1
+        start, end = words[first].start(), words[last].end()
+        if len(sentence) - (end - start) >= 25:
+            return start, end
+    return None
+
+
+def _content(word: str) -> bool:
+    bare = word.strip(".'’-!?").casefold()
+    return bare not in _STOP and (len(bare) > 2 or any(c.isdigit() for c in bare))
