@@ -105,6 +105,7 @@ def build(directory: Path) -> Any:
 class _Graph:
     def __init__(self, directory: Path, shape: EncoderShape) -> None:
         from openvino import opset14
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         self.op: Any = opset14
@@ -112,7 +113,10 @@ class _Graph:
         self.file = directory / "model.safetensors"
         if not self.file.is_file():
             raise ModelError("there is no model.safetensors", file=directory, cure=_CURE)
-        self.tensors = load_file(self.file)
+        try:
+            self.tensors = load_file(self.file)
+        except (SafetensorError, TypeError, KeyError) as error:  # the latter two: a type numpy does not have
+            raise ModelError(f"not readable as numpy tensors: {error}", file=self.file, cure=_CURE) from error
         self.prefix = "bert." if any(name.startswith("bert.") for name in self.tensors) else ""
 
     def model(self) -> Any:

@@ -9,6 +9,8 @@ from twofold.types import Hit
 
 RRF_K = 60
 """Damping constant of Cormack et al. 2009."""
+LEXICAL_WEIGHT = 0.3
+"""Chosen on training questions of six data sets; anything from 0.2 to 0.4 does as well."""
 
 
 def fuse(
@@ -41,6 +43,36 @@ def fuse(
     return [
         replace(seen[name], score=scores[name], rank=rank, legs=dict(legs[name])) for rank, name in enumerate(best, 1)
     ]
+
+
+def blend(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, *, lexical_weight: float = LEXICAL_WEIGHT) -> list[Hit]:
+    """Convex score fusion (Bruch, Gai & Ingber, TOIS 2023): cosine + weight · BM25 / (the query's best BM25).
+
+    Unlike ranks, scores tell how sure a leg is. A hit that the dense leg did not return counts with the least cosine
+    it did return; one that the lexical leg did not return counts 0 there.
+
+    Args:
+        dense: Hits by cosine (their scores are cosines), best first.
+        lexical: Hits by BM25, best first.
+        k: Hits returned.
+        lexical_weight: What the best lexical match is worth, in cosine.
+
+    Returns:
+        As `fuse`.
+    """
+    near = {hit.chunk.id: hit.score for hit in dense}
+    words = {hit.chunk.id: hit.score for hit in lexical}
+    floor, best = min(near.values(), default=0.0), max(words.values(), default=1.0)
+    fused = fuse({"dense": dense, "lexical": lexical}, len(near) + len(words))
+    scored = [
+        replace(
+            hit,
+            score=near.get(hit.chunk.id, floor) + lexical_weight * words.get(hit.chunk.id, 0.0) / max(best, 1e-9),
+        )
+        for hit in fused
+    ]
+    scored.sort(key=lambda hit: (-round(hit.score, 6), hit.chunk.id))
+    return [replace(hit, rank=rank) for rank, hit in enumerate(scored[:k], 1)]
 
 
 def distinct(hits: Sequence[Hit], k: int) -> list[Hit]:

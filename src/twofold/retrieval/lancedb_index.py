@@ -23,7 +23,7 @@ from pydantic import Field
 
 from twofold import plugins
 from twofold.errors import IndexMismatch, StoreError
-from twofold.retrieval.fusion import fetch_size, fuse
+from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_rows import any_of, in_pieces, rows, schema
 from twofold.retrieval.lance_view import FTS_INDEX, VECTOR_INDEX, LanceView
 from twofold.retrieval.lexical import Language, terms
@@ -127,7 +127,7 @@ class LanceIndex:
             texts: The queries; any text is a query, no character is syntax.
             vectors: Their unit vectors, shape (queries, dimension); not used by the lexical leg (may be None).
             k: Hits per query.
-            leg: ``dense``, ``lexical``, or ``hybrid`` (both, fused by reciprocal ranks).
+            leg: ``dense``, ``lexical``, or ``hybrid`` (both, their scores blended).
             version: An older version to read; None for the newest.
 
         Raises:
@@ -151,7 +151,7 @@ class LanceIndex:
             words = pool.submit(view.lexical, queries, fetch)
             near = view.dense(places, fetch)
             found = words.result()
-        return [fuse({"dense": d, "lexical": w}, k) for d, w in zip(near, found, strict=True)]
+        return [blend(d, w, k) for d, w in zip(near, found, strict=True)]
 
     def _checked(self, vectors: Any, count: int) -> Any:
         places = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -269,7 +269,7 @@ class LanceIndex:
         """
         with self._lock:
             self._table.optimize(cleanup_older_than=_NEVER)
-            age = max(timedelta(days=keep_days), timedelta(microseconds=1))
+            age = max(timedelta(days=keep_days), timedelta(seconds=1))
             tagged = self.tags().values()
             if tagged:
                 times = {int(v["version"]): v["timestamp"] for v in self._table.list_versions()}

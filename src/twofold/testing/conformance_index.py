@@ -133,6 +133,10 @@ def _check_hits(index: Index) -> None:
             assert leg == "hybrid" or hit.legs == {leg: hit.rank}, f"{leg}: legs {hit.legs}"
     assert find(index, "drip irrigation")[0].legs == {"dense": 1, "lexical": 1}, "hybrid must tell both ranks"
     assert len(find(index, "drip irrigation", 9, leg="dense")) == len(texts), "the dense leg ranks every chunk"
+    vector = _EMBEDDER.embed(["drip irrigation"])[0]
+    for hit in find(index, "drip irrigation", 9, leg="dense"):
+        cosine = float(vector @ _EMBEDDER.embed([hit.chunk.text])[0])
+        assert abs(hit.score - cosine) < 0.02, f"a dense score must be the cosine {cosine:.3f}, not {hit.score:.3f}"
     assert len(find(index, "drip irrigation", 9, leg="lexical")) == 3, (
         "the lexical leg finds only chunks that share a word"
     )

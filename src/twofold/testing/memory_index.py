@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from twofold import plugins
 from twofold.errors import IndexMismatch
 from twofold.identity import digest
-from twofold.retrieval.fusion import fetch_size, fuse
+from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_rows import searched_text
 from twofold.retrieval.lexical import K1, B, Language, terms
 from twofold.types import Chunk, Hit, IndexState
@@ -131,7 +131,7 @@ class MemoryIndex:
             raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
         fetch = fetch_size(k)
         return [
-            fuse({"dense": self._dense(held, vector, fetch), "lexical": self._lexical(held, text, fetch)}, k)
+            blend(self._dense(held, vector, fetch), self._lexical(held, text, fetch), k)
             for text, vector in zip(texts, vectors, strict=True)
         ]
 

@@ -1,0 +1,132 @@
+"""Embedders keep the protocol's promises; reduced precision stays with the reference on real texts."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twofold.errors import ConfigError, ModelError
+from twofold.retrieval.openvino_embedder import OpenVinoEmbedder
+from twofold.retrieval.torch_embedder import TorchEmbedder
+from twofold.store import models
+from twofold.testing.conformance_embedder import check_embedder
+from twofold.testing.hashing_embedder import HashingEmbedder
+
+
+def opened(encoder: str, **options: object) -> OpenVinoEmbedder:
+    return OpenVinoEmbedder(OpenVinoEmbedder.Options.model_validate({"model": encoder, **options}))
+
+
+@pytest.fixture(scope="module")
+def texts(data_root: Path) -> list[str]:
+    lines = (data_root / "xquad" / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    short = (data_root / "agxqa" / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["text"] for line in lines[:40]] + [json.loads(line)["question"] for line in short[:40]]
+
+
+def test_hashing_embedder_conforms() -> None:
+    check_embedder(lambda: HashingEmbedder(HashingEmbedder.Options()))
+
+
+def test_openvino_embedder_conforms(encoder: str) -> None:
+    check_embedder(lambda: opened(encoder, max_tokens=64))
+
+
+def test_torch_embedder_conforms(encoder: str) -> None:
+    pytest.importorskip("transformers")
+    check_embedder(lambda: TorchEmbedder(TorchEmbedder.Options(model=encoder, max_tokens=64)))
+
+
+def test_every_real_text_agrees_with_the_fp32_reference(encoder: str, texts: list[str]) -> None:
+    pytest.importorskip("transformers")
+    reference = TorchEmbedder(TorchEmbedder.Options(model=encoder)).embed(texts)
+    for precision, least in (("bf16", 0.999), ("f32", 0.99999)):
+        cosine = np.sum(opened(encoder, precision=precision).embed(texts) * reference, axis=1)
+        assert cosine.min() >= least, (precision, cosine.min(), texts[int(cosine.argmin())][:60])
+
+
+def test_the_reference_is_the_model_as_its_authors_use_it(encoder: str) -> None:
+    """Pooling and normalisation as in sentence-transformers, worked out here by hand."""
+    torch = pytest.importorskip("torch")
+    transformers = pytest.importorskip("transformers")
+    path = str(models.locate(encoder))
+    tokenizer, model = transformers.AutoTokenizer.from_pretrained(path), transformers.AutoModel.from_pretrained(path)
+    inputs = tokenizer(
+        ["Water is scarce.", "A much longer sentence about sprinklers."], padding=True, return_tensors="pt"
+    )
+    with torch.inference_mode():
+        states, mask = model(**inputs).last_hidden_state, inputs["attention_mask"][..., None]
+        expected = torch.nn.functional.normalize((states * mask).sum(1) / mask.sum(1))
+    got = opened(encoder, precision="f32").embed(["Water is scarce.", "A much longer sentence about sprinklers."])
+    assert np.abs(got - expected.numpy()).max() < 1e-5
+
+
+def test_a_long_text_is_cut_for_its_vector_and_the_cut_is_logged(
+    encoder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    embedder = opened(encoder, max_tokens=16)
+    long = "irrigation of maize fields " * 50
+    with caplog.at_level(logging.INFO, logger="twofold.retrieval.sentence_tokens"):
+        vectors = embedder.embed([long, long + "and something else entirely", "short"])
+    assert "2 of 3 texts were cut to 16 tokens" in caplog.text
+    assert float(vectors[0] @ vectors[1]) > 0.9999
+    assert len(embedder.offsets(long)) > 150
+
+
+def test_special_tokens_in_a_text_are_text(encoder: str) -> None:
+    embedder = opened(encoder)
+    assert embedder.offsets("a [SEP] b") == [(0, 1), (2, 3), (3, 6), (6, 7), (8, 9)]
+    assert float(np.prod(embedder.embed(["[PAD]", "[MASK]"]), axis=0).sum()) < 0.9
+
+
+def test_fingerprint_names_what_changes_vectors(encoder: str) -> None:
+    plain = opened(encoder).fingerprint
+    assert opened(encoder, batch=3, threads=1).fingerprint == plain
+    assert len({plain, opened(encoder, precision="f32").fingerprint, opened(encoder, max_tokens=128).fingerprint}) == 3
+
+
+def test_embedding_from_many_threads(encoder: str) -> None:
+    embedder = opened(encoder)
+    queries = [f"query number {number} about soil" for number in range(24)]
+    together = embedder.embed(queries)
+    with ThreadPoolExecutor(8) as pool:
+        alone = list(pool.map(lambda query: embedder.embed([query])[0], queries))
+    assert np.sum(together * np.stack(alone), axis=1).min() > 0.999
+
+
+def test_openvino_needs_no_torch(encoder: str) -> None:
+    code = (
+        "import sys\n"
+        "from twofold.retrieval.openvino_embedder import OpenVinoEmbedder as E\n"
+        f"assert E(E.Options(model={encoder!r})).embed(['x']).shape == (1, 384)\n"
+        "assert not {'torch', 'transformers'} & set(sys.modules), 'torch was loaded'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+def test_what_cannot_be_embedded_says_why(encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="512 the model reads"):
+        opened(encoder, max_tokens=1000)
+    source = models.locate(encoder)
+    for name in ("config.json", "tokenizer.json"):
+        shutil.copy(source / name, tmp_path / name)
+    (tmp_path / "model.safetensors").write_bytes(b"damaged")
+    embedder = opened(f"path:{tmp_path}")
+    with pytest.raises(ModelError):
+        embedder.embed(["x"])
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
+    with pytest.raises(ModelError, match="not a BERT encoder"):
+        opened(f"path:{tmp_path}")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match="tokenizer"):
+        opened(f"path:{tmp_path}")
