@@ -16,8 +16,8 @@ from html import escape
 
 COMPACT = 500
 """Narrower charts put labels above the marks."""
-WIDE, NARROW = 720, 330
-"""The two widths drawn for a page."""
+WIDE, NARROW, HALF = 860, 330, 470
+"""Widths drawn for a page: desktop, phone, and half a desktop page (labels above)."""
 _CHAR = 7.3
 _LINE = 17
 
@@ -167,12 +167,24 @@ def interval_plot(
         label_x = left if compact else left - 12
         body.append(
             f'<g class="row {row.kind}">{described}'
-            + _text(label_x, label_y, _cut(row.label, room), "label" + bold, "start" if compact else "end")
+            + _text(
+                label_x,
+                label_y,
+                _cut(row.label, room),
+                ("label halo" if compact else "label") + bold,
+                "start" if compact else "end",
+            )
             + _line(scale(row.low), middle, scale(row.high), middle, "whisker")
             + _line(scale(row.low), middle - 5, scale(row.low), middle + 5, "whisker cap")
             + _line(scale(row.high), middle - 5, scale(row.high), middle + 5, "whisker cap")
             + _dot(scale(row.mean), middle, row.kind, 6.5 if row.kind == "winner" else 5)
-            + _text(width - 8 if not compact else right, label_y, row.text, "value" + bold, "end")
+            + _text(
+                width - 8 if not compact else right,
+                label_y,
+                row.text,
+                ("value halo" if compact else "value") + bold,
+                "end",
+            )
             + "</g>"
         )
     listed = "; ".join(f"{row.label} {row.text}" for row in rows)
@@ -268,7 +280,7 @@ def line_plot(
     if best is not None:
         body.append(_line(x(best), top, x(best), bottom, "best"))
     if len(points) > 1:
-        body.append(f'<polyline class="curve" points="{" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)}"/>')
+        body.append(f'<polyline class="trace" points="{" ".join(f"{x(a):.1f},{y(b):.1f}" for a, b in points)}"/>')
     if len(points) <= 40:
         body += [_dot(x(a), y(b), "plain", 3) for a, b in points]
     span = f"{len(points)} points from {_number(ys[0])} to {_number(ys[-1])}" if ys else "no points"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,9 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         measured_cells=sum(name in record["arms"] for row in CELLS for name in row),
         winner=record["verdict"]["arm"],
         arms_plot=_both(_arm_rows(record), title=f"Every arm: {_title(record['metric'])} with its interval"),
-        effects_plot=_both(_effect_rows(record, record["effects"]), title="Effects with intervals", zero=True),
+        effects_plot=_both(
+            _effect_rows(record, record["effects"]), title="Effects with intervals", zero=True, wide=charts.HALF
+        ),
         pairs_plot=_both(_effect_rows(record, record["comparisons"]), title="Paired differences", zero=True),
         latency=_latency(record),
         curves=_curves(record),
@@ -139,6 +142,7 @@ def _environment() -> jinja2.Environment:
         duration=_duration,
         p_value=_p_value,
         flip=_flip,
+        unbroken=_unbroken,
         failed=_failed,
         count=lambda value: f"{value:,.0f}",
         score=_short,
@@ -182,6 +186,11 @@ def _estimate(value: EstimateRecord) -> str:
 def _estimate_html(value: EstimateRecord) -> Markup:
     mean, interval = _estimate(value).split(" ", 1)
     return Markup('<span class="est"><b>{}</b> <span class="ci">{}</span></span>').format(mean, interval)
+
+
+def _unbroken(text: str) -> str:
+    """Estimates in a sentence, kept on one line."""
+    return re.sub(r"(\d) (?=[\[%])|(?<=\d), (?=[-.\d]+\])", lambda found: found[0].replace(" ", "\u00a0"), text)
 
 
 def _short(value: float | None) -> str:
@@ -235,11 +244,11 @@ def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- the pictures
 
 
-def _both(rows: Sequence[charts.IntervalRow], *, title: str, zero: bool = False) -> Markup:
+def _both(rows: Sequence[charts.IntervalRow], *, title: str, zero: bool = False, wide: int = charts.WIDE) -> Markup:
     """A chart for desktops and one for phones; the page shows the one that fits."""
     if not rows:
         return Markup("")
-    return _pair(*(charts.interval_plot(rows, title=title, width=w, zero=zero) for w in (charts.WIDE, charts.NARROW)))
+    return _pair(*(charts.interval_plot(rows, title=title, width=w, zero=zero) for w in (wide, charts.NARROW)))
 
 
 def _pair(wide: str, narrow: str) -> Markup:

@@ -1,0 +1,49 @@
+"""Sample studies, and a browser where the machine has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import browser as browsing
+import pytest
+import sample as samples
+
+from twofold.study.report import render
+
+Made = tuple[Any, list[Any], str]
+
+
+@pytest.fixture(scope="session")
+def made(data_root: Path) -> Callable[[str], Made]:
+    """Record, rows and page of a named case, each made once."""
+    cases: dict[str, Callable[[], tuple[Any, list[Any]]]] = {
+        "choose": lambda: samples.sample(data_root),
+        "undecided": lambda: samples.sample(data_root, skill={"ft+rag": 0.47}, questions=60),
+        "none": lambda: samples.sample(data_root, min_score=0.99, failing="rag", questions=60),
+        "two arms": lambda: samples.sample(data_root, arms=("base", "rag"), questions=40),
+        "one arm": lambda: samples.sample(data_root, arms=("prompt",), questions=30),
+        "labels": lambda: samples.labels(data_root),
+        "worldwide": samples.worldwide,
+        "400": lambda: samples.sample(data_root, questions=400),
+    }
+    kept: dict[str, Made] = {}
+
+    def get(name: str) -> Made:
+        if name not in kept:
+            record, rows = cases[name]()
+            kept[name] = (record, rows, render(record, rows))
+        return kept[name]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browsing.Browser]:
+    """A real browser."""
+    if not browsing.PROGRAM:
+        pytest.skip("no chromium on this machine: the page is not looked at in a browser")
+    opened = browsing.Browser(tmp_path_factory.mktemp("profile"))
+    yield opened
+    opened.close()
