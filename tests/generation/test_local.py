@@ -12,7 +12,7 @@ from twofold import plugins
 from twofold.errors import GenerationError, ModelError, ModelNotPulled
 from twofold.generation import merging
 from twofold.generation.local import LocalGenerator
-from twofold.generation.runtime import Tokens
+from twofold.generation.runtime import Request, Tokens
 from twofold.generation.weights import Weights
 from twofold.testing.conformance_generator import check_generator, prompt
 from twofold.types import Adapter, Message, Prompt
@@ -109,6 +109,27 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
         local(model=f"path:{tmp_path / 'none'}")
 
 
+def largest_gap(generator: LocalGenerator, model: Path, adapter: Adapter | None, prompts: list[Prompt]) -> float:
+    """How far below the reference's best logit the generator's tokens ever lie (logits of these models spread by 2)."""
+    import peft
+    import torch
+    import transformers
+
+    network = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    if adapter is not None:
+        network = peft.PeftModel.from_pretrained(network, adapter.path)
+    runtime, tokens = generator._ready()
+    worst = 0.0
+    for asked in prompts:
+        ids = tokens.encode(tokens.text(asked.messages))
+        new = list(runtime.generate([Request(ids=ids, max_tokens=16)], None)[0].ids)
+        with torch.inference_mode():
+            logits = network(torch.tensor([[*ids, *new]])).logits[0, len(ids) - 1 : -1]
+        chosen = logits[torch.arange(len(new)), torch.tensor(new)]
+        worst = max(worst, float((logits.max(-1).values - chosen).max()))
+    return worst
+
+
 def test_adapters_do_not_leak_and_equal_the_unmerged_adapter(
     tiny: Path, own_cache: Path, tmp_path: Path, random_adapter: Callable[..., Adapter]
 ) -> None:
@@ -124,10 +145,9 @@ def test_adapters_do_not_leak_and_equal_the_unmerged_adapter(
     warm = [[c.text for c in generator.generate(prompts)] for generator in made]
     again = [[c.text for c in generator.generate(prompts)] for generator in made[::-1]][::-1]
     assert again == warm
-    for adapter, texts in zip(adapters, warm, strict=True):
-        reference = local(adapter, model=model, runtime="transformers", dtype="f32")
-        assert [c.text for c in reference.generate(prompts)] == texts
-        reference.close()
+    for generator, adapter in zip(made, adapters, strict=True):
+        assert largest_gap(generator, tiny, adapter, prompts) < 0.15
+    assert largest_gap(made[1], tiny, adapters[2], prompts) > 1, "the check cannot tell adapters apart"
     assert len({tuple(texts) for texts in warm}) == 3, "the adapters change nothing: leaking could not be seen"
     parity = made[1].description["parity"]
     assert parity["checked"]
