@@ -1,0 +1,57 @@
+"""The terminal's summary and the picture for a README."""
+
+from __future__ import annotations
+
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from twofold.study.record import estimate_text
+from twofold.study.report import render_summary, verdict_picture
+
+CASES = ["choose", "undecided", "none", "two arms", "one arm", "labels", "worldwide"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_summary_holds_verdict_arms_effects_doubts_and_bill(case, made) -> None:
+    record = made(case)[0]
+    text = render_summary(record)
+    assert text.startswith(record["policy"]["sentence"])
+    for arm in record["arms"].values():
+        for value in arm["metrics"].values():
+            assert estimate_text({k: round(value[k], 3) + 0.0 for k in ("mean", "low", "high")}) in text
+    assert all(f"  - {doubt}" in text for doubt in record["verdict"]["provisional"])
+    assert [line for line in text.splitlines() if line.startswith("  retrieval")] or not record["effects"]
+    assert re.search(r"^bill: .*, \d+ items \(0 cached\), peak 312[01] MiB$", text, re.M)
+    chosen = [line.split()[1] for line in text.splitlines() if line.startswith("* ") and "chosen" not in line]
+    assert chosen == [record["verdict"]["arm"]] * bool(record["verdict"]["arm"])
+    assert not re.search(r"<[a-z/]|\[bold|\x1b", text)
+
+
+def test_summary_columns_are_aligned(made) -> None:
+    lines = render_summary(made("none")[0]).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("  arm "))
+    place = lines[start].index("exact match")
+    table = lines[start + 1 : start + 7]
+    assert [line.split()[1] if line[0] == "!" else line.split()[0] for line in table] == list(made("none")[0]["arms"])
+    assert all(re.match(r"-?\d?\.\d", line[place:]) and line[place - 2 : place] == "  " for line in table)
+    failed = lines[start].index("failed")
+    assert [line[failed:].split()[0] for line in table] == ["0", "0", "12", "0", "0", "0"]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_picture_stands_alone(case, made) -> None:
+    record = made(case)[0]
+    picture = verdict_picture(record)
+    root = ElementTree.fromstring(picture)
+    width, height = (float(v) for v in root.attrib["viewBox"].split()[2:])
+    assert width == 900
+    assert 420 <= height <= 620
+    shown = " ".join(node.text or "" for node in root.iter("{http://www.w3.org/2000/svg}text"))
+    for name, arm in record["arms"].items():
+        assert name in shown
+        assert estimate_text(arm["metrics"][record["metric"]]) in shown
+    headline = " ".join(n.text for n in root.iter("{http://www.w3.org/2000/svg}text") if n.get("class") == "headline")
+    assert headline in record["verdict"]["sentence"]
+    assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
