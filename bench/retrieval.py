@@ -2,11 +2,11 @@
 
     python bench/retrieval.py --data ../shared/data [--quick] [--json FILE]
 
-Search: windows of real documents, hashed vectors of 384 numbers with noise, real questions asked one at a time (the question's
-vector is given; what embedding it costs is a line of its own). Ours is `LanceIndex` above its `flat_limit`; beside it
-the same index kept exact in memory, and the plain alternative: a matrix product over all vectors, BM25 by a Python
-loop over all chunks, and rank fusion. Embedding: ours against fp32 torch batches of 16 in the order given. Rounds of
-the alternatives are interleaved; the median round is reported.
+Search: windows of real documents, hashed vectors of 384 numbers with noise, real questions asked one at a time (the
+question's vector is given; what embedding it costs is a line of its own). Ours is `LanceIndex` above its `flat_limit`;
+beside it the same index kept exact in memory, and the plain alternative: a matrix product over all vectors, BM25 by a
+Python loop over all chunks, and rank fusion. Embedding: ours against fp32 torch batches of 16 in the order given.
+Rounds of the alternatives are interleaved; the median round is reported.
 """
 
 from __future__ import annotations

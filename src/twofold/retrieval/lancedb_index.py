@@ -269,7 +269,7 @@ class LanceIndex:
         """
         with self._lock:
             self._table.optimize(cleanup_older_than=_NEVER)
-            age = max(timedelta(days=keep_days), timedelta(seconds=1))
+            age = max(timedelta(days=keep_days), timedelta(milliseconds=1))
             tagged = self.tags().values()
             if tagged:
                 times = {int(v["version"]): v["timestamp"] for v in self._table.list_versions()}

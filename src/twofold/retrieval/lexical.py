@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,8 @@ B = 0.75
 
 _SPACELESS = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _PIECE = re.compile(rf"[{_SPACELESS}]+|[^\W_{_SPACELESS}]+(?:['’][^\W_{_SPACELESS}]+)*")
+_SPACELESS_RUN = re.compile(f"[{_SPACELESS}]")
+_APOSTROPHE = re.compile("['’]")
 _STOP = frozenset(
     re.findall(
         r"\w+",
@@ -40,21 +43,23 @@ _LONGEST = 64
 
 def terms(text: str, language: Language = "english") -> list[str]:
     """The terms of a text, in order, repeats kept. A term holds no white space; there may be none."""
-    folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    folded = unicodedata.normalize("NFC", "".join(mark for mark in folded if not unicodedata.combining(mark)))
-    out: list[str] = []
-    for match in _PIECE.finditer(folded):
-        piece = match.group()
-        if re.match(f"[{_SPACELESS}]", piece):
-            out += [piece[i : i + 2] for i in range(max(1, len(piece) - 1))]
-            continue
-        word = re.split("['’]", piece)[0] if language == "english" else piece
-        if language == "english":
-            if word in _STOP:
-                continue
-            word = stem(word)
-        out.append(word[:_LONGEST])
-    return out
+    if text.isascii():
+        folded = text.lower()
+    else:
+        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
+        folded = unicodedata.normalize("NFC", "".join(mark for mark in folded if not unicodedata.combining(mark)))
+    return [term for piece in _PIECE.findall(folded) for term in _terms_of(piece, language)]
+
+
+@lru_cache(maxsize=1 << 17)
+def _terms_of(piece: str, language: Language) -> tuple[str, ...]:
+    """Terms of a run of letters and digits: none for a stop word, several for a script without spaces."""
+    if _SPACELESS_RUN.match(piece):
+        return tuple(piece[i : i + 2] for i in range(max(1, len(piece) - 1)))
+    if language == "none":
+        return (piece[:_LONGEST],)
+    word = _APOSTROPHE.split(piece, maxsplit=1)[0]
+    return () if word in _STOP else (stem(word)[:_LONGEST],)
 
 
 class Bm25:
