@@ -84,6 +84,9 @@ def test_filters_count_what_the_record_says(page, browser) -> None:
             "s.dispatchEvent(new Event(s.tagName === 'INPUT' ? 'input' : 'change'))})()"
         )
 
+    assert browser.run(count) == 50 < len(rows)
+    assert browser.run("document.getElementById('shown').textContent").endswith(", the first 50 shown")
+    browser.click("#more")
     assert browser.run(count) == len(rows)
     choose(f"select[data-arm='{names.index('ft+rag')}']", "right")
     choose(f"select[data-arm='{names.index('rag')}']", "failed")

@@ -291,7 +291,7 @@ def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:
     """One bar per row, all of full width: the parts' shares of its total, with counts where there is room."""
     compact = width < COMPACT
     left = 8.0 if compact else min(220.0, max((text_width(b.label) for b in bars), default=0) + 20)
-    right, step = width - 8.0, 50 if compact else 38
+    right, step = width - 8.0, 56 if compact else 38
     body: list[str] = []
     for index, bar in enumerate(bars):
         top = 4 + step * index

@@ -68,6 +68,8 @@
   var cause = document.getElementById("cause");
   var shown = document.getElementById("shown");
   var selects = Array.prototype.slice.call(document.querySelectorAll("select[data-arm]"));
+  var more = document.getElementById("more");
+  var limit = 50;
   var words = questions.map(function () { return ""; });
 
   function apply() {
@@ -87,14 +89,20 @@
         }
         keep = words[index].indexOf(wanted) >= 0;
       }
-      question.hidden = !keep;
       if (keep) count += 1;
+      question.hidden = !keep || count > limit;
     });
-    shown.textContent = count + " of " + questions.length + " questions";
+    shown.textContent = count + " of " + questions.length + " questions" +
+      (count > limit ? ", the first " + limit + " shown" : "");
+    more.hidden = count <= limit;
   }
 
   if (questions.length) {
     document.getElementById("filters").hidden = false;
+    more.addEventListener("click", function () {
+      limit = Infinity;
+      apply();
+    });
     search.addEventListener("input", apply);
     if (cause) cause.addEventListener("change", apply);
     selects.forEach(function (select) { select.addEventListener("change", apply); });
