@@ -21,6 +21,7 @@ FTS_INDEX = "terms_idx"
 VECTOR_INDEX = "vector_idx"
 _DIGITS = 6
 _WORKERS = 4
+_HELD = 300_000
 _EF = 200
 _REFINE = 2
 """Candidates re-scored by their full vectors, per hit: distances are exact, recall of the top 50 rises to .99."""
@@ -91,7 +92,7 @@ class LanceView:
         def one(vector: NDArray[np.float32]) -> list[Hit]:
             query = self._table.search(vector, vector_column_name="vector").distance_type("cosine").limit(k)
             query = query.ef(max(_EF, 2 * k)).refine_factor(_REFINE)
-            found = query.select([*CHUNK_COLUMNS, "_distance"]).to_arrow()
+            found = self._fetched(query, "_distance")
             return _ranked(chunks(found), 1.0 - found["_distance"].to_numpy(), "dense")
 
         return _many(one, list(vectors))
@@ -109,10 +110,26 @@ class LanceView:
                 return []
             match = MatchQuery(" ".join(query), "terms")
             asked = self._table.search(match, query_type="fts").limit(k)
-            found = asked.select([*CHUNK_COLUMNS, "_score"]).to_arrow()
+            found = self._fetched(asked, "_score")
             return _ranked(chunks(found), found["_score"].to_numpy(), "lexical")
 
         return _many(one, list(queries))
+
+    def _fetched(self, query: Any, score: str) -> Any:
+        """The query's rows with `CHUNK_COLUMNS` and the score: passages are held in memory up to `_HELD` of them."""
+        if self.count > _HELD:
+            return query.select([*CHUNK_COLUMNS, score]).to_arrow()
+        found = query.select([score]).with_row_id(True).to_arrow()
+        with self._lock:
+            numbers, passages = self._passages
+        places = np.searchsorted(numbers, found["_rowid"].to_numpy())
+        return passages.take(places).append_column(score, found[score])
+
+    @cached_property
+    def _passages(self) -> tuple[NDArray[np.uint64], Any]:
+        query = self._table.search().select(CHUNK_COLUMNS).with_row_id(True).limit(max(1, self.count))
+        held = query.to_arrow().sort_by("_rowid").combine_chunks()
+        return held["_rowid"].to_numpy(), held
 
     @property
     def _memory(self) -> _Memory:
