@@ -190,9 +190,17 @@ def _retrieval(seen: Facts) -> list[str]:
     if not seen.document_characters:
         return []
     size = seen.document_characters
-    k = 3 if 300 <= size <= 1500 else 5
     kind = "short" if size <= 1500 else "long"
-    return ["[retrieval]", f"# Passages shown; the documents are {kind} (median {size} characters).", f"k = {k}"]
+    lines = ["[retrieval]", f"# Passages shown; the documents are {kind} (median {size} characters)."]
+    if not 300 <= size <= 1500:
+        return [*lines, "k = 5"]
+    if seen.form != "short":
+        return [*lines, "k = 3"]
+    return [
+        *lines,
+        "# A small model reads few passages best, and tuning on them is quick; a larger one can take 5.",
+        "k = 2",
+    ]
 
 
 def _generation(seen: Facts) -> list[str]:

@@ -37,7 +37,7 @@ class LoraOptions(Options):
     layers: int = Field(default=0, ge=0)
     """Adapt only this many of the uppermost layers; 0 for all."""
     learning_rate: float = Field(default=1e-3, gt=0)
-    epochs: float = Field(default=4.0, gt=0)
+    epochs: float = Field(default=5.0, gt=0)
     batch: int = Field(default=24, ge=1)
     """Rows per optimiser step."""
     warmup: float = Field(default=0.06, ge=0, lt=1)
