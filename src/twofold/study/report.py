@@ -370,7 +370,21 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
         for w in (charts.WIDE, charts.NARROW)
     ]
     totals = {bar.label: sum(count for _, count, _ in bar.parts) for bar in bars}
-    return {"plot": _pair(*drawn), "legend": legend, "totals": totals, "colours": colours}
+    rows = []
+    for cause in order:
+        found = [d for d in record["diagnosis"] if d["cause"] == cause]
+        ids = dict.fromkeys(id_ for d in sorted(found, key=lambda d: -int(d["count"])) for id_ in d["examples"])
+        counts = {name: next((d["count"] for d in found if d["arm"] == name), 0) for name in record["arms"]}
+        rows.append(
+            {
+                "cause": cause,
+                "colour": colours[cause],
+                "counts": counts,
+                "cure": found[0]["cure"],
+                "examples": list(ids)[:3],
+            }
+        )
+    return {"plot": _pair(*drawn), "legend": legend, "totals": totals, "rows": rows}
 
 
 def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
