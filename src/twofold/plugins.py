@@ -144,6 +144,10 @@ class Index(Protocol):
         """Top `k` per query. `leg`: ``dense``, ``lexical`` or ``hybrid``; `version` reads an older index version."""
         ...
 
+    def tag(self, name: str) -> None:
+        """Keep the present version under that name: a study's index stays readable after later edits."""
+        ...
+
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in document order (for oracle context and for reports)."""
         ...

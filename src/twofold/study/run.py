@@ -142,6 +142,8 @@ def study(
     record["warnings"] = planning.warnings(
         splits, arms, detectable=planning.detectable(splits, config, arms=len(arms)), looks=looks - 1
     )
+    if record["retrieval"]:
+        builder.index.tag(record["study"])
     write_record(records / record["study"], record, rows)
     builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
     return record

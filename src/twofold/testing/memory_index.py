@@ -70,6 +70,7 @@ class MemoryIndex:
             raise IndexMismatch(
                 f"the index has fingerprint {held['fingerprint']!r}, but {fingerprint!r} is configured", file=marker
             )
+        self.tags: dict[str, int] = {}
         self._versions = _OPEN.setdefault(held["token"], _Versions())
 
     def state(self) -> IndexState:
@@ -103,6 +104,10 @@ class MemoryIndex:
         if len(new) != len(held):
             self._versions.all.append(new)
         return len(held) - len(new)
+
+    def tag(self, name: str) -> None:
+        """Note the present version under a name; every version is kept anyway."""
+        self.tags[name] = self.state().version
 
     def documents(self) -> dict[str, int]:
         """Document id → number of its chunks."""
