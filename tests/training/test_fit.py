@@ -186,3 +186,18 @@ def test_a_killed_child_is_an_error_and_the_rerun_resumes(job: TrainerJob, tmp_p
     assert steps[0] >= 5
     assert report["stopped"] in {"minutes", "patience", "epochs"}
     assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_long_rows_are_cut_and_counted_but_always_teach_something(tiny: Path) -> None:
+    from twofold.training.encoding import Encoder
+    from twofold.types import Message, Pair
+
+    encoder = Encoder(tiny)
+    for words, said in ((2, 3), (500, 3), (2, 500), (500, 500)):
+        pair = Pair(messages=(Message(role="user", content="word " * words),), completion="said " * said)
+        row = encoder.row(pair, 64)
+        assert len(row.ids) <= 64
+        assert row.start < len(row.ids)
+        if words == 500:
+            assert len(row.ids) == 64
+    assert row.start == 32

@@ -46,19 +46,19 @@ class Encoder:
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def row(self, pair: Pair, max_length: int) -> Row:
-        """One training row, at most `max_length` tokens; a long prompt loses tokens after its first 32.
+        """One training row of at most `max_length` tokens.
+
+        A completion that leaves less than half the room to a long prompt loses its end (and the end-of-turn token); a
+        prompt that is still too long loses what follows its first 32 tokens.
 
         Raises:
-            NothingToLearn: no completion token is left.
+            NothingToLearn: the completion is empty.
         """
         head = self.prompt(pair.messages)
         tail = [*self.tokenizer.encode(pair.completion, add_special_tokens=False).ids, self.end]
-        if not pair.completion.strip() or len(tail) + 32 > max_length:
-            raise NothingToLearn(
-                f"example {pair.example!r}: "
-                + ("the completion is empty" if not pair.completion.strip() else f"{len(tail)} completion tokens")
-                + f" with max_length {max_length} leave nothing to learn from"
-            )
+        if not pair.completion.strip():
+            raise NothingToLearn(f"example {pair.example!r}: the completion is empty, there is nothing to learn from")
+        tail = tail[: max_length - min(len(head), max_length // 2)]
         room = max_length - len(tail)
         if len(head) > room:
             head = [*head[:32], *head[len(head) - (room - 32) :]] if room > 32 else head[-room:]

@@ -362,6 +362,7 @@ def _finish(run: Run, rows: Sequence[Row], *, epochs: float, stopped: str) -> Js
     report = {
         "rows": len(rows),
         "completion_tokens": sum(len(row.ids) - row.start for row in rows),
+        "cut_rows": sum(1 for row in rows if len(row.ids) >= run.options.max_length),
         "epochs": epochs,
         "steps": state.step,
         "best_step": state.best_step,
