@@ -201,3 +201,19 @@ def test_long_rows_are_cut_and_counted_but_always_teach_something(tiny: Path) ->
         if words == 500:
             assert len(row.ids) == 64
     assert row.start == 32
+
+
+def test_too_little_time_shortens_the_plan_so_that_the_learning_rate_still_decays(
+    job: TrainerJob, tmp_path: Path
+) -> None:
+    from twofold.training.fit import State, affordable, fit
+
+    state = State(step=4, training_seconds=8.0)
+    assert affordable(state, 100, OPTIONS.model_copy(update={"minutes": 1.0})) == 4 + 20
+    assert affordable(state, 10, OPTIONS.model_copy(update={"minutes": 1.0})) == 10
+    assert affordable(state, 100, OPTIONS.model_copy(update={"minutes": 0.1})) == 4
+    long = OPTIONS.model_copy(update={"epochs": 5000, "minutes": 0.1})
+    report = fit(job, long, tmp_path, progress=quiet)
+    assert report["stopped"] in {"minutes", "patience"}
+    assert report["steps"] < 15000
+    assert report["dev"]

@@ -31,6 +31,8 @@ from twofold.types import Completion, DevItem, Json, Pair
 
 _POINTS = 40
 """Points of the loss curve."""
+_SETTLING = 4
+"""Steps whose pace tells how many fit into `minutes`."""
 
 
 @dataclass
@@ -38,6 +40,8 @@ class State:
     """Everything a resumed run needs beside weights and optimiser."""
 
     step: int = 0
+    planned: int = 0
+    """Steps in all: those of the epochs, or fewer when `minutes` allow no more; settled after `_SETTLING` steps."""
     seconds: float = 0.0
     training_seconds: float = 0.0
     tokens: int = 0
@@ -114,19 +118,19 @@ def _loop(
     groups: Sequence[Sequence[Sequence[int]]],
     plan: Sequence[tuple[int, list[int]]],
 ) -> str:
-    """Steps until the plan's end, the patience's or the clock's; returns which."""
+    """Steps until the end of the plan, of patience or of the time; returns which."""
     state, options = run.state, run.options
     began = saved = time.perf_counter()
     earlier = state.seconds
-    marks = {max(1, round(len(plan) * (i + 1) / options.evaluations)) for i in range(options.evaluations)}
+    state.planned = state.planned or len(plan)
     run.network.train()
-    while state.step < len(plan):
+    while state.step < state.planned:
         epoch, members = plan[state.step]
         rows = variants[epoch % len(variants)]
         chosen = [[rows[r] for r in groups[epoch % len(groups)][member]] for member in members]
         packs = [pack(group) for group in chosen]
         tick = time.perf_counter()
-        factor = pace(state.step, len(plan), options.warmup)
+        factor = pace(state.step, state.planned, options.warmup)
         loss = take_step(run.network, run.masters, packs, budget=run.budget, factor=factor)
         if not math.isfinite(loss):
             raise TrainingError(
@@ -138,10 +142,13 @@ def _loop(
         state.tokens += sum(len(one.ids) for one in packs)
         state.row_tokens += sum(len(row.ids) - 1 for group in chosen for row in group)
         state.training_seconds += time.perf_counter() - tick
-        run.progress("train", state.step, len(plan))
         state.seconds = earlier + time.perf_counter() - began
+        if state.step == min(_SETTLING, len(plan)) and options.minutes:
+            state.planned = affordable(state, len(plan), options)
+        run.progress("train", state.step, state.planned)
         late = bool(options.minutes) and state.seconds > options.minutes * 60
-        if state.step in marks or state.step == len(plan) or late:
+        marks = {round(state.planned * (i + 1) / options.evaluations) for i in range(options.evaluations)}
+        if state.step in marks or state.step == state.planned or late:
             if _evaluate(run):
                 live = {name: p.detach().clone() for name, p in run.masters.live.items()}
                 _save(run.directory / "best.pt", live)
@@ -155,7 +162,17 @@ def _loop(
             return "minutes"
         if state.since_best >= options.patience:
             return "patience"
-    return "epochs"
+    return "epochs" if state.planned == len(plan) else "minutes"
+
+
+def affordable(state: State, total: int, options: LoraOptions) -> int:
+    """Steps that fit into `minutes` at the pace so far, so that the learning rate still decays to its end.
+
+    A fifth of the time is kept for scoring the dev split.
+    """
+    left = options.minutes * 60 * 0.8 - state.training_seconds
+    each = state.training_seconds / max(1, state.step)
+    return max(state.step, min(total, state.step + int(left / max(1e-9, each))))
 
 
 def schedule(
