@@ -166,6 +166,7 @@ def _check_versions(index: Index) -> None:
     put(index, [chunk("a", "old text about water"), chunk("b", "steady")])
     old = index.state().version
     was = find(index, "water")
+    index.tag("pinned")
     put(index, [chunk("a", "new text about wind")])
     index.delete(["b"])
     assert find(index, "water", version=old) == was, "a search at an older version must give what it gave then"
