@@ -159,6 +159,10 @@ class Retriever(Protocol):
 
     version: ClassVar[int]
 
+    def pin(self, version: int | None) -> None:
+        """Search that index version from now on; None follows the living index."""
+        ...
+
     def retrieve(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """Top `k` hits per query, best first, ranks from 1."""
         ...

@@ -7,8 +7,9 @@ metric therefore makes only scores again.
 
 from __future__ import annotations
 
+import contextlib
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def study(
     metrics = _metrics(builder)
     tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
-    with Meter() as meter:
+    with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
         measured = [
             measure(builder, arm, splits, test=test, bill=bill, diagnostic=arm in diagnostics, progress=progress)
             for arm in (*arms, *diagnostics)
@@ -218,6 +219,19 @@ def _cached(
             cached[arm.name] = len(builder.catalogue.answers(key))
             adapters |= {arm.name} if arm.tuning else set()
     return cached, frozenset(adapters), notes
+
+
+@contextlib.contextmanager
+def _pinned(builder: Builder, arms: Sequence[Arm]) -> Iterator[None]:
+    """Search the index as it is now until the study has answered, whatever is synced meanwhile."""
+    if not any(arm.retrieval for arm in arms):
+        yield
+        return
+    builder.retriever.pin(builder.index.state().version)
+    try:
+        yield
+    finally:
+        builder.retriever.pin(None)
 
 
 def _questions(splits: Splits, final: bool) -> tuple[Example, ...]:
