@@ -47,14 +47,16 @@ def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
     settings["generation"]["batch"] = 4
     Project.create(tmp_path / "whole", folder).close()
     Project.create(tmp_path / "killed", folder).close()
+    began = time.monotonic()
     whole = start(tmp_path / "whole", settings)
     out, err = whole.communicate(timeout=300)
+    seconds = time.monotonic() - began
     assert whole.returncode == 0, err
     expected = json.loads(out)
     chance, kills, held = random.Random(11), 0, 0
     for _ in range(6):
         child = start(tmp_path / "killed", settings)
-        time.sleep(chance.uniform(0.8, 4.0))
+        time.sleep(chance.uniform(0.2, 0.8) * seconds)
         if child.poll() is None:
             os.kill(child.pid, signal.SIGKILL)
             kills += 1

@@ -28,7 +28,7 @@ Make = Callable[[Path, str], Index]
 _EMBEDDER = HashingEmbedder(HashingEmbedder.Options(dimension=DIMENSION))
 
 
-def chunk(document: str, text: str, ordinal: int = 0, title: str = "") -> Chunk:
+def chunk(document: str, text: str, ordinal: int = 0, *, title: str = "") -> Chunk:
     """A chunk for tests, with a proper id."""
     span = Span(document=document, start=ordinal * 1000, end=ordinal * 1000 + len(text))
     name = digest("chunk", {"span": span, "text": text})
@@ -83,7 +83,11 @@ def _check_empty(index: Index) -> None:
 def _check_edits(index: Index) -> None:
     put(
         index,
-        [chunk("a", "sprinkler irrigation", 0, "Öl & Wasser"), chunk("a", "wind and drift", 1), chunk("b", "maize")],
+        [
+            chunk("a", "sprinkler irrigation", 0, title="Öl & Wasser"),
+            chunk("a", "wind and drift", 1),
+            chunk("b", "maize"),
+        ],
     )
     before = index.state()
     assert (before.chunks, before.documents) == (3, 2), f"after an upsert: {before}"
@@ -91,7 +95,7 @@ def _check_edits(index: Index) -> None:
     assert [c.text for c in index.chunks_of(["b", "a"])] == ["maize", "sprinkler irrigation", "wind and drift"], (
         "chunks_of() goes by the documents asked for, then by place"
     )
-    assert index.chunks_of(["a"])[0] == chunk("a", "sprinkler irrigation", 0, "Öl & Wasser"), (
+    assert index.chunks_of(["a"])[0] == chunk("a", "sprinkler irrigation", 0, title="Öl & Wasser"), (
         "a chunk comes back changed"
     )
     put(index, [chunk("a", "tillage of heavy soil")])
@@ -108,7 +112,11 @@ def _check_edits(index: Index) -> None:
     assert all(hit.chunk.span.document == "a" for hit in find(index, "maize", leg="dense")), "… by its vector"
     put(
         index,
-        [chunk("a", "sprinkler irrigation", 0, "Öl & Wasser"), chunk("a", "wind and drift", 1), chunk("b", "maize")],
+        [
+            chunk("a", "sprinkler irrigation", 0, title="Öl & Wasser"),
+            chunk("a", "wind and drift", 1),
+            chunk("b", "maize"),
+        ],
     )
     assert index.state().content == before.content, "the same content again must have the same digest"
 
