@@ -27,6 +27,8 @@ from twofold.types import Adapter, Arm, Chunk, DevItem, Document, Example, Hit, 
 
 SYNC_CHUNKS = 2000
 """Chunks embedded and committed at a time."""
+_REPORTS = frozenset({"training.json", "train.log", "README.md"})
+"""Files of an adapter that tell about it and change no answer."""
 _VERSION = 1
 """Raised when rows, embedded texts or systems are made differently from the same parts."""
 
@@ -238,7 +240,8 @@ class Builder:
                 f"the adapter {key} was trained with prompt template {manifest['template']}, "
                 f"but [prompt] now makes {self.config.template.digest}"
             )
-        return Adapter(key=key, path=str(path), template=manifest["template"])
+        files = {name: entry["sha256"] for name, entry in manifest["files"].items() if name not in _REPORTS}
+        return Adapter(key=key, weights=digest("adapter", files), path=str(path), template=manifest["template"])
 
     def _closed_rows(self, train: Sequence[Example]) -> tuple[Pair, ...]:
         template = self.config.template

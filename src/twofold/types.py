@@ -294,7 +294,9 @@ class Adapter:
     """A finished training artifact in the store."""
 
     key: str
-    """Artifact key (digest of everything that made it)."""
+    """Artifact key: digest of everything that made it. Two runs of one job need not give the same weights."""
+    weights: str
+    """Digest of the files that change answers: what a generator's key and every copy made of it go by."""
     path: str
     """Directory with `adapter_config.json`, `adapter_model.safetensors`, `training.json`."""
     template: str

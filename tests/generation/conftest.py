@@ -71,4 +71,4 @@ def make_adapter(model: Path, directory: Path, *, seed: int, scale: float = 0.3,
         if "lora_B" in name:
             torch.nn.init.normal_(weights, std=scale)
     tuned.save_pretrained(directory)
-    return Adapter(key=f"adapter:seed{seed}", path=str(directory), template="")
+    return Adapter(key=f"adapter:seed{seed}", weights=f"seed{seed}", path=str(directory), template="")

@@ -20,7 +20,7 @@ HITS = [
     Hit(chunk=Chunk(id=str(n), span=Span(document=f"d{n}", start=0, end=len(text)), text=text), score=1.0, rank=n)
     for n, text in enumerate(TEXTS, 1)
 ]
-ADAPTER = Adapter(key="adapter:x", path="", template="")
+ADAPTER = Adapter(key="adapter:x", weights="x", path="", template="")
 
 
 def echo(adapter: Adapter | None = None, **options: object) -> EchoGenerator:

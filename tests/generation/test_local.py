@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,7 +92,9 @@ def test_conformance(tiny: Path, own_cache: Path, runtime: str) -> None:
 
 def test_key_changes_with_everything_that_changes_answers(tiny: Path, own_cache: Path, tmp_path: Path) -> None:
     model = f"path:{tiny}"
-    one, two = (Adapter(key=f"adapter:{name}", path=str(tmp_path), template="") for name in ("one", "two"))
+    one, two = (
+        Adapter(key=f"adapter:{name}", weights=name, path=str(tmp_path), template="") for name in ("one", "two")
+    )
     made = [
         local(model=model, runtime="openvino"),
         local(model=model, runtime="transformers"),
@@ -101,6 +104,9 @@ def test_key_changes_with_everything_that_changes_answers(tiny: Path, own_cache:
         local(two, model=model, runtime="openvino"),
     ]
     assert len({generator.key for generator in made}) == len(made)
+    again = replace(one, weights="another run of the same job")
+    assert local(again, model=model, runtime="openvino").key != local(one, model=model, runtime="openvino").key
+    assert merging.merged_key("w", again) != merging.merged_key("w", one)
     assert local(model=model, runtime="openvino", dtype="bf16", cache_gib=2).key == made[0].key
 
 

@@ -237,6 +237,6 @@ def test_price_and_adapters(endpoint: Endpoint) -> None:
     made = client(endpoint, price_per_million_prompt=1.0, price_per_million_completion=10.0)
     made.generate([prompt("a"), prompt("b")])
     assert made.description["price"] == pytest.approx(2 * (7 + 30) / 1e6)
-    adapter = Adapter(key="adapter:x", path="", template="")
+    adapter = Adapter(key="adapter:x", weights="x", path="", template="")
     with pytest.raises(GenerationError, match="cannot be tuned"):
         plugins.make("generators", "openai", {"model": "m"}, adapter=adapter)

@@ -83,6 +83,22 @@ def test_an_adapter_of_another_template_is_refused(project: Project) -> None:
             project.builder.load_adapter("adapter:other")
 
 
+def test_two_runs_of_one_job_are_two_systems_when_their_weights_differ(project: Project) -> None:
+    """Copies and answers go by what the weights are, not by what was asked for: training need not repeat itself."""
+    seen = []
+    with project:
+        artifacts, template = project.builder.artifacts, project.config.template.digest
+        for weights, log in (("one", "a"), ("two", "a"), ("two", "b")):
+            artifacts.remove("adapter:job") if seen else None
+            work = artifacts.working("adapter:job")
+            (work / "adapter_model.safetensors").write_text(weights)
+            (work / "training.json").write_text(log)
+            artifacts.finish("adapter:job", {"kind": "adapter", "template": template, "report": {}})
+            generator = project.builder.generator(project.builder.load_adapter("adapter:job"))
+            seen.append(project.builder._system(project.config.arm("ft"), generator=generator, shots=()).key)
+    assert seen[0] != seen[1] == seen[2]
+
+
 def test_another_embedder_refuses_the_index_until_it_is_rebuilt(
     project: Project, fast: Callable[..., dict[str, Any]]
 ) -> None:

@@ -86,7 +86,7 @@ class LocalGenerator:
         o = self.options
         made_of = {
             "weights": self._weights,
-            "adapter": self._adapter.key if self._adapter else "",
+            "adapter": self._adapter.weights if self._adapter else "",
             "runtime": self._runtime_name,
             "package": _package_version(self._runtime_name),
             "dtype": self._dtype,

@@ -43,7 +43,7 @@ def why_not(adapter: Adapter) -> str:
 
 def merged_key(weights: str, adapter: Adapter) -> str:
     """Name of the merged copy."""
-    return digest("merged", {"weights": weights, "adapter": adapter.key, "version": _VERSION})
+    return digest("merged", {"weights": weights, "adapter": adapter.weights, "version": _VERSION})
 
 
 def merged(model: Path, weights: str, adapter: Adapter) -> Path:

@@ -62,7 +62,7 @@ class EchoGenerator:
     @property
     def key(self) -> str:
         """Digest of options and adapter."""
-        adapter = self._adapter.key if self._adapter else ""
+        adapter = self._adapter.weights if self._adapter else ""
         return digest("generator", {"name": "echo", "options": self.options, "adapter": adapter, "v": self.version})
 
     @property
