@@ -24,7 +24,7 @@ LISTED_LABELS = 20
 """Up to so many labels are listed in the prompt."""
 MOST_EXAMPLES = 2000
 """A larger set is sampled to this size at first."""
-TUNING_MINUTES = 10.0
+TUNING_MINUTES = 12.0
 QUICK_MINUTES = 1.5
 QUICK_EXAMPLES = 120
 FEW_GROUPS = 30
