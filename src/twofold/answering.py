@@ -15,7 +15,22 @@ from dataclasses import dataclass, replace
 from twofold import prompts
 from twofold.plugins import Generator, Progress, Retriever
 from twofold.prompts import Template
-from twofold.types import Answer, Arm, Chunk, Example, Hit, Json, Message, Prompt, Timing
+from twofold.types import (
+    Answer,
+    Arm,
+    Chunk,
+    Completion,
+    Example,
+    Filter,
+    Hit,
+    Json,
+    Message,
+    Prompt,
+    Query,
+    Retrieval,
+    Timing,
+    Usage,
+)
 
 
 def question(text: str) -> Example:
@@ -23,13 +38,13 @@ def question(text: str) -> Example:
     return Example(id="live", messages=(Message(role="user", content=text),), references=(), group="live")
 
 
-def query(example: Example) -> str:
+def query(example: Example, filter: Filter | None = None) -> Query:
     """What is searched for: the last user message, with the user's message before it when there is one.
 
     A follow-up ("and at night?") means little alone. Rewriting by a model is a retriever's stage, not done here.
     """
     asked = [m.content for m in example.messages if m.role == "user"]
-    return "\n".join(asked[-2:])
+    return Query(text="\n".join(asked[-2:]), asked=asked[-1], history=example.messages[:-1], filter=filter or Filter())
 
 
 def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -75,8 +90,15 @@ class System:
     shots: tuple[Example, ...] = ()
     """Few-shot examples."""
 
-    def answer(self, examples: Sequence[Example], *, progress: Progress | None = None) -> list[Answer]:
+    def answer(
+        self, examples: Sequence[Example], *, filter: Filter | None = None, progress: Progress | None = None
+    ) -> list[Answer]:
         """Answer a batch, in order. A failed item carries a `Failure`; only a dead engine raises.
+
+        Args:
+            examples: What is asked.
+            filter: Which chunks may be seen, for the whole batch.
+            progress: Told how many are generated.
 
         Raises:
             GenerationError: when the generator as a whole cannot work.
@@ -84,42 +106,54 @@ class System:
         if not examples:
             return []
         started = time.perf_counter()
-        hits = self.hits(examples)
-        retrieval = (time.perf_counter() - started) / len(examples)
-        wanted = [self.prompt(example, found) for example, found in zip(examples, hits, strict=True)]
-        completions = self.generator.generate(wanted, progress=progress)
-        return [
-            replace(
-                prompts.read(completion, template=self.template, hits=found),
-                timing=Timing(retrieval=retrieval if found is not None else 0.0, generation=completion.seconds),
-            )
-            for completion, found in zip(completions, hits, strict=True)
-        ]
+        found = self.retrieve(examples, filter)
+        seconds = (time.perf_counter() - started) / len(examples) if self.retriever else 0.0
+        asked = [n for n, one in enumerate(found) if one is None or not one.insufficient]
+        wanted = [self.prompt(examples[n], _shown(found[n])) for n in asked]
+        made = dict(zip(asked, self.generator.generate(wanted, progress=progress) if wanted else [], strict=True))
+        silent = Completion(text=self.template.abstention)
+        return [self._read(made.get(number, silent), one, seconds) for number, one in enumerate(found)]
 
-    def stream(self, example: Example) -> Iterator[str | Answer]:
+    def _read(self, completion: Completion, found: Retrieval | None, retrieval: float) -> Answer:
+        answer = prompts.read(completion, template=self.template, hits=_shown(found))
+        timing = Timing(retrieval=retrieval, generation=completion.seconds)
+        if found is None:
+            return replace(answer, timing=timing)
+        spent = Usage(
+            prompt_tokens=answer.usage.prompt_tokens + found.usage.prompt_tokens,
+            completion_tokens=answer.usage.completion_tokens + found.usage.completion_tokens,
+        )
+        return replace(answer, timing=timing, trace=found.trace, usage=spent)
+
+    def stream(self, example: Example, *, filter: Filter | None = None) -> Iterator[str | Answer]:
         """Pieces of the completion as they come, and at the end the `Answer` read from them."""
         started = time.perf_counter()
-        hits = self.hits([example])[0]
+        found = self.retrieve([example], filter)[0]
         searched = time.perf_counter()
         pieces = []
-        for piece in self.generator.stream(self.prompt(example, hits)):
-            pieces.append(piece)
-            yield piece
-        from twofold.types import Completion
+        if found is not None and found.insufficient:
+            pieces.append(self.template.abstention)
+            yield self.template.abstention
+        else:
+            for piece in self.generator.stream(self.prompt(example, _shown(found))):
+                pieces.append(piece)
+                yield piece
+        made = Completion(text="".join(pieces), seconds=time.perf_counter() - searched)
+        yield self._read(made, found, searched - started)
 
-        answer = prompts.read(Completion(text="".join(pieces)), template=self.template, hits=hits)
-        timing = Timing(retrieval=searched - started, generation=time.perf_counter() - searched)
-        yield replace(answer, timing=timing)
+    def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
+        """What is found for each example; None for an arm without retrieval."""
+        if self.gold is not None:
+            given = self.gold(examples)
+            found = self._retrieve([e for e, chunks in zip(examples, given, strict=True) if not chunks], filter)
+            return [Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else found.pop(0) for chunks in given]
+        if self.retriever is None:
+            return [None] * len(examples)
+        return list(self._retrieve(examples, filter))
 
     def hits(self, examples: Sequence[Example]) -> list[list[Hit] | None]:
         """Passages to show for each example; None for an arm without retrieval."""
-        if self.gold is not None:
-            given = self.gold(examples)
-            found = self._retrieve([e for e, chunks in zip(examples, given, strict=True) if not chunks])
-            return [as_hits(chunks[: self.k]) if chunks else found.pop(0) for chunks in given]
-        if self.retriever is None:
-            return [None] * len(examples)
-        return list(self._retrieve(examples))
+        return [_shown(one) for one in self.retrieve(examples)]
 
     def prompt(self, example: Example, hits: Sequence[Hit] | None) -> Prompt:
         """The prompt for one example; training rows and dev items are made by this same method's renderer."""
@@ -136,10 +170,14 @@ class System:
         """Give the generator's memory back."""
         self.generator.close()
 
-    def _retrieve(self, examples: Sequence[Example]) -> list[list[Hit] | None]:
+    def _retrieve(self, examples: Sequence[Example], filter: Filter | None) -> list[Retrieval | None]:
         if not examples or self.retriever is None:
             return []
-        return list(self.retriever.retrieve([query(example) for example in examples], self.k))
+        return list(self.retriever.retrieve([query(example, filter) for example in examples], self.k))
+
+
+def _shown(found: Retrieval | None) -> list[Hit] | None:
+    return None if found is None else list(found.hits)
 
 
 def as_hits(chunks: Sequence[Chunk]) -> list[Hit]:

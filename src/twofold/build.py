@@ -20,7 +20,7 @@ from twofold.config import Config, Part
 from twofold.dataset import Splits, cloze, example_digest
 from twofold.errors import TemplateMismatch, TooFewExamples
 from twofold.identity import digest
-from twofold.plugins import Chunker, Embedder, Generator, Index, Progress, Retriever, Trainer, TrainerJob
+from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Trainer, TrainerJob
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.types import Adapter, Arm, Chunk, DevItem, Document, Example, Hit, Json, Pair
@@ -56,6 +56,7 @@ class Builder:
         self.config = config
         self.catalogue = catalogue
         self.artifacts = Artifacts(directory / "artifacts")
+        self._asked: Generator | None = None
 
     # ------------------------------------------------------------ parts
 
@@ -95,8 +96,18 @@ class Builder:
     def retriever(self) -> Retriever:
         """The configured retriever over the living index."""
         part = self.config.retrieval.retriever
-        made: Retriever = plugins.make("retrievers", part.name, part.options, embedder=self.embedder, index=self.index)
+        made: Retriever = plugins.make("retrievers", part.name, part.options, parts=self.parts)
         return made
+
+    @cached_property
+    def parts(self) -> Parts:
+        """What retrievers and their stages may use."""
+        return Parts(embedder=self.embedder, index=self.index, generator=self._plain_generator)
+
+    def _plain_generator(self) -> Generator:
+        if self._asked is None:
+            self._asked = self.generator()
+        return self._asked
 
     def generator(self, adapter: Adapter | None = None) -> Generator:
         """The configured generator, with an adapter or without; the caller closes it."""
@@ -115,7 +126,8 @@ class Builder:
         started = time.perf_counter()
         if rebuild:
             self.__dict__.pop("index", None)
-            self.__dict__.pop("retriever", None)
+            for name in ("retriever", "parts"):
+                self.__dict__.pop(name, None)
             self.catalogue.delete_documents(list(self.catalogue.document_digests()))
             shutil.rmtree(self.directory / "index", ignore_errors=True)
         recipe = [self._spec("chunkers", self.config.documents.chunker), self.embedder.fingerprint, _VERSION]
@@ -256,7 +268,7 @@ class Builder:
 
     def _open_rows(self, train: Sequence[Example]) -> tuple[tuple[Pair, ...], ...]:
         tuning, template, k = self.config.tuning, self.config.template, self.config.retrieval.k
-        found = self.retriever.retrieve([query(example) for example in train], k + 3)
+        found = [r.hits for r in self.retriever.retrieve([query(example) for example in train], k + 3)]
         golds = self.gold(train)
         together: dict[str, list[int]] = {}
         for number, gold in enumerate(golds):

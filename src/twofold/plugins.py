@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
@@ -27,20 +28,40 @@ from twofold.types import (
     DevItem,
     Document,
     Example,
+    Filter,
     Hit,
     IndexState,
     Json,
     Pair,
     Prompt,
+    Query,
+    Retrieval,
 )
 
-Kind = Literal["readers", "chunkers", "embedders", "indexes", "retrievers", "generators", "trainers", "metrics"]
-KINDS: tuple[Kind, ...] = (
+Kind = Literal[
+    "sources",
     "readers",
     "chunkers",
     "embedders",
     "indexes",
     "retrievers",
+    "rewriters",
+    "rerankers",
+    "tools",
+    "generators",
+    "trainers",
+    "metrics",
+]
+KINDS: tuple[Kind, ...] = (
+    "sources",
+    "readers",
+    "chunkers",
+    "embedders",
+    "indexes",
+    "retrievers",
+    "rewriters",
+    "rerankers",
+    "tools",
     "generators",
     "trainers",
     "metrics",
@@ -139,9 +160,19 @@ class Index(Protocol):
         ...
 
     def search(
-        self, texts: Sequence[str], vectors: Any, k: int, *, leg: str = "hybrid", version: int | None = None
+        self,
+        texts: Sequence[str],
+        vectors: Any,
+        k: int,
+        *,
+        leg: str = "hybrid",
+        version: int | None = None,
+        filter: Filter | None = None,
     ) -> list[list[Hit]]:
-        """Top `k` per query. `leg`: ``dense``, ``lexical`` or ``hybrid``; `version` reads an older index version."""
+        """Top `k` per query. `leg`: ``dense``, ``lexical`` or ``hybrid``; `version` reads an older index version.
+
+        `filter` is part of the search itself: the top `k` are the top `k` of the chunks it allows.
+        """
         ...
 
     def tag(self, name: str) -> None:
@@ -153,9 +184,47 @@ class Index(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a retriever and its stages may use."""
+
+    embedder: Embedder
+    """Makes the queries' vectors."""
+    index: Index
+    """Where to search."""
+    generator: Callable[[], Generator] | None = None
+    """The configured generator without an adapter, loaded at its first prompt; None where there is none."""
+    collections: Mapping[str, str] = field(default_factory=dict)
+    """Knowledge base → what it holds, in words, for routing."""
+    tools: Mapping[str, Any] = field(default_factory=dict)
+    """Live tools by name."""
+
+
+@runtime_checkable
+class Rewriter(Protocol):
+    """A query → the queries to search with. Constructor: ``(options, *, parts: Parts)``."""
+
+    version: ClassVar[int]
+
+    def rewrite(self, queries: Sequence[Query]) -> list[list[Query]]:
+        """For each query one or more to be searched and fused. `asked`, `history` and `filter` are kept."""
+        ...
+
+
+@runtime_checkable
+class Reranker(Protocol):
+    """Hits → better hits. Constructor: ``(options, *, parts: Parts)``."""
+
+    version: ClassVar[int]
+
+    def rerank(self, queries: Sequence[Query], hits: Sequence[Sequence[Hit]], k: int) -> list[list[Hit]]:
+        """At most `k` of each query's hits, best first, ranks from 1. None may be added that its filter forbids."""
+        ...
+
+
 @runtime_checkable
 class Retriever(Protocol):
-    """Queries → hits; composes legs, fusion and further stages. Constructor: ``(options, *, embedder, index)``."""
+    """Queries → hits; composes legs, fusion and further stages. Constructor: ``(options, *, parts: Parts)``."""
 
     version: ClassVar[int]
 
@@ -163,8 +232,8 @@ class Retriever(Protocol):
         """Search that index version from now on; None follows the living index."""
         ...
 
-    def retrieve(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """Top `k` hits per query, best first, ranks from 1."""
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
+        """Top `k` hits per query, best first, ranks from 1, and what was done to find them."""
         ...
 
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Json = dict[str, Any]
+"""A JSON object at a border."""
 Role = Literal["system", "user", "assistant"]
 SplitName = Literal["train", "dev", "test", "reserve"]
 Origin = Literal["human", "log", "synthetic"]
@@ -17,6 +19,16 @@ Outcome = Literal["choose", "undecided", "none acceptable"]
 
 
 # ---------------------------------------------------------------- documents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A page, sheet, slide or message part of a document: where a citation opens."""
+
+    start: int
+    """First character of it in the document's text; it ends where the next one starts."""
+    label: str
+    """For people, for example ``page 3``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +44,13 @@ class Document:
     source: str = ""
     """Where it came from (path, URL)."""
     metadata: Mapping[str, str] = field(default_factory=dict)
-    """Further fields of the source record, as strings."""
+    """Further fields of the source record, as strings; filters compare with them."""
+    collection: str = ""
+    """Knowledge base: the name of its source in `twofold.toml`; empty for ``[documents].paths``."""
+    readers: tuple[str, ...] | None = None
+    """Users and groups that may read it; None: unknown, which under access control means nobody."""
+    places: tuple[Place, ...] = ()
+    """Pages, sheets or slides, by `start`; empty for a text without them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +81,40 @@ class Chunk:
     """Heading path above the passage, outermost first."""
     ordinal: int = 0
     """Position among the document's chunks, from 0."""
+    place: str = ""
+    """Label of the page, sheet or slide on which it starts."""
+    collection: str = ""
+    """The document's knowledge base."""
+    readers: tuple[str, ...] | None = None
+    """The document's readers; None: unknown."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """The document's metadata."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which chunks a query may see. It is part of the index's own query, on every leg; nothing is filtered after."""
+
+    collections: tuple[str, ...] = ()
+    """Knowledge bases; empty for all."""
+    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Metadata field → allowed values; all fields must hold."""
+    principal: tuple[str, ...] | None = None
+    """The asking user and all groups of theirs. None: access control is off. Otherwise a chunk is seen only when one
+    of them is among its readers; a chunk whose readers are unknown is seen by nobody."""
+
+    def allows(self, chunk: Chunk) -> bool:
+        """What every index's own filter must agree with."""
+        return (
+            (not self.collections or chunk.collection in self.collections)
+            and all(chunk.metadata.get(name) in values for name, values in self.where.items())
+            and (self.principal is None or any(one in self.principal for one in chunk.readers or ()))
+        )
+
+    @property
+    def empty(self) -> bool:
+        """True when it allows every chunk."""
+        return not self.collections and not self.where and self.principal is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +129,44 @@ class Hit:
     """From 1."""
     legs: Mapping[str, int] = field(default_factory=dict)
     """Rank in each index leg that found it, for example ``{"dense": 2, "lexical": 1}``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """Tokens spent on one answer."""
+
+    prompt_tokens: int = 0
+    """Tokens read."""
+    completion_tokens: int = 0
+    """Tokens written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """What is searched for."""
+
+    text: str
+    """The words searched with; what the user said last, until a rewriter changes it."""
+    asked: str = ""
+    """What the user said last; the same as `text` when empty."""
+    history: tuple[Message, ...] = ()
+    """Turns before it."""
+    filter: Filter = field(default_factory=Filter)
+    """Which chunks may be seen, in every leg, stage and tool."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieval:
+    """What a retriever found for one query."""
+
+    hits: tuple[Hit, ...]
+    """Best first, ranks from 1."""
+    trace: tuple[Json, ...] = ()
+    """What was done, step by step: each has ``step`` and what that step knows (query, source, hits, seconds)."""
+    insufficient: bool = False
+    """The retriever judges that the passages do not hold the answer: the system abstains."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens spent by models within retrieval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,16 +271,6 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """Tokens spent on one answer."""
-
-    prompt_tokens: int = 0
-    """Tokens read."""
-    completion_tokens: int = 0
-    """Tokens written."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
     """Seconds spent on one answer. In a batched run these are shares of the batch; latency is measured apart."""
 
@@ -254,6 +334,10 @@ class Answer:
     """True when the system said that the documents do not tell."""
     invalid_citations: int = 0
     """Markers that named no passage of the prompt."""
+    unsupported_citations: int = 0
+    """Citations taken out because the passage does not support the answer."""
+    trace: tuple[Json, ...] = ()
+    """What retrieval did, step by step; empty for a plain search."""
     usage: Usage = field(default_factory=Usage)
     """Tokens."""
     timing: Timing = field(default_factory=Timing)
@@ -389,7 +473,3 @@ class Verdict:
     """What would change the answer."""
     looks: int = 1
     """How many studies have looked at this test split, this one included."""
-
-
-Json = dict[str, Any]
-"""A JSON object at a border."""

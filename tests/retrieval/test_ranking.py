@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from twofold.plugins import Parts, Retriever
 from twofold.retrieval.fusion import blend, distinct, fuse
 from twofold.retrieval.legs import DenseRetriever, HybridRetriever, LegOptions, LexicalRetriever
 from twofold.retrieval.lexical import K1, B, Bm25, terms
@@ -16,7 +17,7 @@ from twofold.retrieval.stemming import stem
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.memory_index import MemoryIndex
-from twofold.types import Hit
+from twofold.types import Hit, Query
 
 EMBEDDER = HashingEmbedder(HashingEmbedder.Options(dimension=DIMENSION))
 
@@ -121,26 +122,34 @@ def index(tmp_path: Path) -> MemoryIndex:
     return made
 
 
+def parts_of(index: MemoryIndex) -> Parts:
+    return Parts(embedder=EMBEDDER, index=index)
+
+
+def found_by(retriever: Retriever, k: int, *texts: str) -> list[list[Hit]]:
+    return [list(found.hits) for found in retriever.retrieve([Query(text=text) for text in texts], k)]
+
+
 def test_retrievers(index: MemoryIndex) -> None:
-    hybrid = HybridRetriever(HybridRetriever.Options(), embedder=EMBEDDER, index=index)
-    dense = DenseRetriever(LegOptions(), embedder=EMBEDDER, index=index)
-    lexical = LexicalRetriever(LegOptions(), embedder=EMBEDDER, index=index)
+    hybrid = HybridRetriever(HybridRetriever.Options(), parts=parts_of(index))
+    dense = DenseRetriever(LegOptions(), parts=parts_of(index))
+    lexical = LexicalRetriever(LegOptions(), parts=parts_of(index))
     for retriever in (hybrid, dense, lexical):
-        assert retriever.retrieve([], 3) == []
-        found = retriever.retrieve(["drip irrigation", "wheat price"], 3)
+        assert found_by(retriever, 3) == []
+        found = found_by(retriever, 3, "drip irrigation", "wheat price")
         assert [hits[0].chunk.text for hits in found] == ["drip irrigation saves water", "wheat prices"]
         assert len({hit.chunk.text for hit in found[0]}) == len(found[0]), "one text twice"
         assert [hit.rank for hit in found[0]] == list(range(1, len(found[0]) + 1))
-        assert found[1] == retriever.retrieve(["wheat price"], 3)[0], "a batch answers otherwise than one alone"
-    assert len(lexical.retrieve(["wheat"], 3)[0]) == 1
-    assert lexical.retrieve(["???"], 3) == [[]]
+        assert found[1] == found_by(retriever, 3, "wheat price")[0], "a batch answers otherwise than one alone"
+    assert len(found_by(lexical, 3, "wheat")[0]) == 1
+    assert found_by(lexical, 3, "???") == [[]]
 
 
 def test_weight_zero_leaves_the_dense_leg(index: MemoryIndex) -> None:
     for fusion in ("scores", "ranks"):
         options = HybridRetriever.Options(lexical=0, fusion=fusion)
-        only = HybridRetriever(options, embedder=EMBEDDER, index=index).retrieve(["drip water"], 3)
-        dense = DenseRetriever(LegOptions(), embedder=EMBEDDER, index=index).retrieve(["drip water"], 3)
+        only = found_by(HybridRetriever(options, parts=parts_of(index)), 3, "drip water")
+        dense = found_by(DenseRetriever(LegOptions(), parts=parts_of(index)), 3, "drip water")
         assert [hit.chunk.id for hit in only[0]] == [hit.chunk.id for hit in dense[0]]
 
 
@@ -156,10 +165,10 @@ def test_blend_adds_scaled_scores() -> None:
 
 
 def test_a_pinned_retriever_reads_its_version(index: MemoryIndex) -> None:
-    retriever = HybridRetriever(HybridRetriever.Options(), embedder=EMBEDDER, index=index)
+    retriever = HybridRetriever(HybridRetriever.Options(), parts=parts_of(index))
     retriever.pin(index.state().version)
-    before = retriever.retrieve(["wheat prices"], 1)
+    before = found_by(retriever, 1, "wheat prices")
     put(index, [chunk("d3", "barley yields")])
-    assert retriever.retrieve(["wheat prices"], 1) == before
+    assert found_by(retriever, 1, "wheat prices") == before
     retriever.pin(None)
-    assert retriever.retrieve(["wheat prices"], 1) != before
+    assert found_by(retriever, 1, "wheat prices") != before

@@ -61,7 +61,7 @@ class HeadingChunker:
         """Chunks in order; none for a document of white space."""
         cut = _Cut(document.text, _tokens(document.text, self.offsets), self.options)
         return [
-            _chunk(document, start, end, headings, ordinal)
+            chunk_of(document, start, end, headings=headings, ordinal=ordinal)
             for ordinal, (start, end, headings) in enumerate(cut.ranges())
         ]
 
@@ -87,18 +87,31 @@ class WholeChunker:
         cut = _Cut(text, _tokens(text, self.offsets), self.options)
         start, end = cut.trim(0, len(text))
         if start < end and cut.count(start, end) <= self.options.max_tokens:
-            return [_chunk(document, start, end, (), 0)]
+            return [chunk_of(document, start, end)]
         return [
-            _chunk(document, start, end, headings, ordinal)
+            chunk_of(document, start, end, headings=headings, ordinal=ordinal)
             for ordinal, (start, end, headings) in enumerate(cut.ranges())
         ]
 
 
-def _chunk(document: Document, start: int, end: int, headings: tuple[str, ...], ordinal: int) -> Chunk:
+def chunk_of(document: Document, start: int, end: int, *, headings: tuple[str, ...] = (), ordinal: int = 0) -> Chunk:
+    """The chunk of `document` at ``[start, end)``, with everything the document hands down to it."""
     text = document.text[start:end]
     name = digest("chunk", {"document": document.id, "start": start, "end": end, "text": digest("text", text)})
     span = Span(document=document.id, start=start, end=end)
-    return Chunk(id=name, span=span, text=text, title=document.title, headings=headings, ordinal=ordinal)
+    place = bisect_right([p.start for p in document.places], start)
+    return Chunk(
+        id=name,
+        span=span,
+        text=text,
+        title=document.title,
+        headings=headings,
+        ordinal=ordinal,
+        place=document.places[place - 1].label if place else "",
+        collection=document.collection,
+        readers=document.readers,
+        metadata=document.metadata,
+    )
 
 
 def _tokens(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:

@@ -10,19 +10,44 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.retrieval.lexical import Language, terms
-from twofold.types import Chunk, Span
+from twofold.types import Chunk, Filter, Span
 
-CHUNK_COLUMNS = ["id", "document", "start", "end", "text", "title", "headings", "ordinal"]
+CHUNK_COLUMNS = [
+    "id", "document", "start", "end", "text", "title", "headings", "ordinal",
+    "place", "collection", "readers", "metadata",
+]  # fmt: skip
+
+CONTENT_COLUMNS = ["id", "title", "headings", "place", "collection", "readers", "metadata"]
+"""What makes two indexes the same: a chunk's id stands for its document, span and text."""
+
+
+def content_row(chunk: Chunk) -> list[Any]:
+    """`CONTENT_COLUMNS` of a chunk."""
+    readers = None if chunk.readers is None else list(chunk.readers)
+    return [chunk.id, chunk.title, _json(chunk.headings), chunk.place, chunk.collection, readers, _metadata(chunk)]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _metadata(chunk: Chunk) -> str:
+    return _json(dict(sorted(chunk.metadata.items())))
 
 
 def schema(dimension: int) -> Any:
-    """The table's Arrow schema; `terms` holds the analysed words, separated by blanks."""
+    """The table's Arrow schema.
+
+    `terms` holds the analysed words, separated by blanks; `facets` the metadata as ``name=value``, for filters.
+    """
     import pyarrow as pa
 
     plain = [("id", pa.string()), ("document", pa.string()), ("start", pa.int64()), ("end", pa.int64())]
     texts = [("text", pa.string()), ("title", pa.string()), ("headings", pa.string()), ("ordinal", pa.int64())]
+    given = [("place", pa.string()), ("collection", pa.string()), ("readers", pa.list_(pa.string()))]
+    more = [("metadata", pa.string()), ("facets", pa.list_(pa.string()))]
     search = [("terms", pa.string()), ("vector", pa.list_(pa.float32(), dimension))]
-    return pa.schema([*plain, *texts, *search])
+    return pa.schema([*plain, *texts, *given, *more, *search])
 
 
 def searched_text(chunk: Chunk) -> str:
@@ -41,8 +66,13 @@ def rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], language: Langua
         "end": [c.span.end for c in chunks],
         "text": [c.text for c in chunks],
         "title": [c.title for c in chunks],
-        "headings": [json.dumps(c.headings, ensure_ascii=False) for c in chunks],
+        "headings": [_json(c.headings) for c in chunks],
         "ordinal": [c.ordinal for c in chunks],
+        "place": [c.place for c in chunks],
+        "collection": [c.collection for c in chunks],
+        "readers": [None if c.readers is None else list(c.readers) for c in chunks],
+        "metadata": [_metadata(c) for c in chunks],
+        "facets": [[f"{name}={value}" for name, value in c.metadata.items()] for c in chunks],
         "terms": [" ".join(terms(searched_text(c), language)) for c in chunks],
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
     }
@@ -60,9 +90,33 @@ def chunks(table: Any) -> list[Chunk]:
             title=title,
             headings=tuple(json.loads(headings)),
             ordinal=ordinal,
+            place=place,
+            collection=collection,
+            readers=None if readers is None else tuple(readers),
+            metadata=json.loads(metadata),
         )
-        for name, document, start, end, text, title, headings, ordinal in zip(*columns, strict=True)
-    ]
+        for (
+            name, document, start, end, text, title, headings, ordinal, place, collection, readers, metadata,
+        ) in zip(*columns, strict=True)
+    ]  # fmt: skip
+
+
+def condition(which: Filter | None) -> str:
+    """The filter as an SQL condition; empty when it allows everything."""
+    if which is None or which.empty:
+        return ""
+    parts = [any_of("collection", which.collections)] if which.collections else []
+    for name, values in which.where.items():
+        parts.append(_has_any("facets", [f"{name}={value}" for value in values]))
+    if which.principal is not None:
+        parts.append(_has_any("readers", which.principal))
+    return " AND ".join(parts)
+
+
+def _has_any(column: str, values: Sequence[str]) -> str:
+    if not values:
+        return "false"
+    return f"array_has_any({column}, [{', '.join(_quoted(value) for value in values)}])"
 
 
 def any_of(column: str, values: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -12,16 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.identity import digest
-from twofold.retrieval.lance_rows import CHUNK_COLUMNS, any_of, chunks, in_pieces
+from twofold.identity import canonical_json, digest
+from twofold.retrieval.lance_rows import CHUNK_COLUMNS, CONTENT_COLUMNS, any_of, chunks, condition, in_pieces
 from twofold.retrieval.lexical import Bm25
-from twofold.types import Chunk, Hit, IndexState
+from twofold.types import Chunk, Filter, Hit, IndexState
 
 FTS_INDEX = "terms_idx"
 VECTOR_INDEX = "vector_idx"
 _DIGITS = 6
 _WORKERS = 4
 _HELD = 300_000
+_FILTERS = 64
+"""Filters whose rows are kept in memory."""
 _EF = 200
 _REFINE = 2
 """Candidates re-scored by their full vectors, per hit: distances are exact, recall of the top 50 rises to .99."""
@@ -64,10 +66,9 @@ class LanceView:
     @cached_property
     def _content(self) -> tuple[int, str]:
         with self._lock:
-            found = self.read(["id", "document", "title", "headings"])
-        names = ("id", "title", "headings")
-        rows = sorted(zip(*(found[name].to_pylist() for name in names), strict=True))
-        return len(set(found["document"].to_pylist())), digest("content", rows)
+            found = self.read(["document", *CONTENT_COLUMNS])
+        rows = zip(*(found[name].to_pylist() for name in CONTENT_COLUMNS), strict=True)
+        return len(set(found["document"].to_pylist())), digest("content", sorted(rows, key=canonical_json))
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in the order given and then by place."""
@@ -83,25 +84,28 @@ class LanceView:
         """Document id → number of its chunks, by id."""
         return dict(sorted(Counter(self.read(["document"])["document"].to_pylist()).items()))
 
-    def dense(self, vectors: NDArray[np.float32], k: int) -> list[list[Hit]]:
-        """Nearest chunks by cosine."""
+    def dense(self, vectors: NDArray[np.float32], k: int, which: Filter | None = None) -> list[list[Hit]]:
+        """Nearest allowed chunks by cosine."""
         if not self._indexed:
             held = self._memory
-            return [held.hits(held.matrix @ vector, k, "dense", positive=False) for vector in vectors]
+            return [held.hits(held.matrix @ vector, k, "dense", positive=False, which=which) for vector in vectors]
+        where = condition(which)
 
         def one(vector: NDArray[np.float32]) -> list[Hit]:
             query = self._table.search(vector, vector_column_name="vector").distance_type("cosine").limit(k)
             query = query.ef(max(_EF, 2 * k)).refine_factor(_REFINE)
+            query = query.where(where, prefilter=True) if where else query
             found = self._fetched(query, "_distance")
             return _ranked(chunks(found), 1.0 - found["_distance"].to_numpy(), "dense")
 
         return _many(one, list(vectors))
 
-    def lexical(self, queries: Sequence[Sequence[str]], k: int) -> list[list[Hit]]:
-        """Best BM25 matches of each query's terms; a query without terms finds nothing."""
+    def lexical(self, queries: Sequence[Sequence[str]], k: int, which: Filter | None = None) -> list[list[Hit]]:
+        """Best BM25 matches of each query's terms among the allowed chunks; a query without terms finds nothing."""
         if not self._indexed:
             held = self._memory
-            return [held.hits(held.bm25.scores(query), k, "lexical") if query else [] for query in queries]
+            return [held.hits(held.bm25.scores(query), k, "lexical", which=which) if query else [] for query in queries]
+        where = condition(which)
 
         def one(query: Sequence[str]) -> list[Hit]:
             from lancedb.query import MatchQuery
@@ -110,6 +114,7 @@ class LanceView:
                 return []
             match = MatchQuery(" ".join(query), "terms")
             asked = self._table.search(match, query_type="fts").limit(k)
+            asked = asked.where(where, prefilter=True) if where else asked
             found = self._fetched(asked, "_score")
             return _ranked(chunks(found), found["_score"].to_numpy(), "lexical")
 
@@ -164,11 +169,27 @@ class _Memory:
         words = words.filter(pc.not_equal(words, "")).combine_chunks().dictionary_encode()
         vocabulary = {word: number for number, word in enumerate(words.dictionary.to_pylist())}
         self.bm25 = Bm25(words.indices.to_numpy(zero_copy_only=False), lengths.astype(np.int64), vocabulary)
+        self._allowed: OrderedDict[str, NDArray[np.bool_]] = OrderedDict()
 
-    def hits(self, scores: NDArray[np.float32], k: int, leg: str, *, positive: bool = True) -> list[Hit]:
-        """The best `k` rows; ties by chunk id, rounding errors apart. `positive`: rows that score 0 are no hits."""
+    def allowed(self, which: Filter) -> NDArray[np.bool_]:
+        """The rows that a filter allows, kept for the filters used last."""
+        name = canonical_json(which)
+        found = self._allowed.pop(name, None)
+        if found is None:
+            found = np.fromiter((which.allows(chunk) for chunk in self.chunks), dtype=np.bool_, count=len(self.chunks))
+            while len(self._allowed) >= _FILTERS:
+                self._allowed.popitem(last=False)
+        self._allowed[name] = found
+        return found
+
+    def hits(
+        self, scores: NDArray[np.float32], k: int, leg: str, *, positive: bool = True, which: Filter | None = None
+    ) -> list[Hit]:
+        """The best `k` allowed rows; ties by chunk id, rounding errors apart. `positive`: no rows of score 0."""
         scores = np.round(scores, _DIGITS)
         rows = np.flatnonzero(scores > 0) if positive else np.arange(len(scores))
+        if which is not None and not which.empty:
+            rows = rows[self.allowed(which)[rows]]
         if len(rows) > k:
             edge = np.partition(scores[rows], len(rows) - k)[len(rows) - k]
             rows = rows[scores[rows] >= edge]

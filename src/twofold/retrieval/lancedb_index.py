@@ -27,12 +27,12 @@ from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_rows import any_of, in_pieces, rows, schema
 from twofold.retrieval.lance_view import FTS_INDEX, VECTOR_INDEX, LanceView
 from twofold.retrieval.lexical import Language, terms
-from twofold.types import Chunk, Hit, IndexState
+from twofold.types import Chunk, Filter, Hit, IndexState
 
 _LOG = logging.getLogger(__name__)
 _TABLE = "chunks"
 _META = "index.json"
-_FORMAT = 1
+_FORMAT = 2
 _VIEWS = 3
 _NEVER = timedelta(days=365_000)
 
@@ -119,7 +119,14 @@ class LanceIndex:
         return self._view(None).chunks_of(documents)
 
     def search(
-        self, texts: Sequence[str], vectors: Any, k: int, *, leg: str = "hybrid", version: int | None = None
+        self,
+        texts: Sequence[str],
+        vectors: Any,
+        k: int,
+        *,
+        leg: str = "hybrid",
+        version: int | None = None,
+        filter: Filter | None = None,
     ) -> list[list[Hit]]:
         """Top `k` per query.
 
@@ -129,6 +136,7 @@ class LanceIndex:
             k: Hits per query.
             leg: ``dense``, ``lexical``, or ``hybrid`` (both, their scores blended).
             version: An older version to read; None for the newest.
+            filter: Which chunks may be found.
 
         Raises:
             IndexMismatch: `version` is gone.
@@ -143,13 +151,13 @@ class LanceIndex:
         fetch = fetch_size(k) if leg == "hybrid" else k
         queries = [] if leg == "dense" else [terms(text, self._options.language) for text in texts]
         if leg == "lexical":
-            return view.lexical(queries, k)
+            return view.lexical(queries, k, filter)
         places = self._checked(vectors, len(texts))
         if leg == "dense":
-            return view.dense(places, k)
+            return view.dense(places, k, filter)
         with ThreadPoolExecutor(max_workers=1) as pool:
-            words = pool.submit(view.lexical, queries, fetch)
-            near = view.dense(places, fetch)
+            words = pool.submit(view.lexical, queries, fetch, filter)
+            near = view.dense(places, fetch, filter)
             found = words.result()
         return [blend(d, w, k) for d, w in zip(near, found, strict=True)]
 

@@ -9,9 +9,22 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from twofold import plugins
-from twofold.plugins import Embedder, Index
+from twofold.plugins import Parts
 from twofold.retrieval.fusion import LEXICAL_WEIGHT, RRF_K, blend, distinct, fetch_size, fuse
-from twofold.types import Hit
+from twofold.types import Filter, Hit, Query, Retrieval
+
+
+def by_filter(queries: Sequence[Query]) -> list[tuple[Filter, list[int]]]:
+    """Numbers of the queries that share a filter: an index searches each such batch at once."""
+    batches: list[tuple[Filter, list[int]]] = []
+    for number, query in enumerate(queries):
+        for which, members in batches:
+            if which == query.filter:
+                members.append(number)
+                break
+        else:
+            batches.append((query.filter, [number]))
+    return batches
 
 
 class LegOptions(plugins.Options):
@@ -23,31 +36,34 @@ class DenseRetriever:
 
     Args:
         options: None to set.
-        embedder: Makes the queries' vectors.
-        index: Where to search.
+        parts: Embedder and index.
     """
 
     version: ClassVar[int] = 1
     Options: ClassVar[type[LegOptions]] = LegOptions
     leg: ClassVar[str] = "dense"
 
-    def __init__(self, options: LegOptions, *, embedder: Embedder, index: Index) -> None:
+    def __init__(self, options: LegOptions, *, parts: Parts) -> None:
         self._options = options
-        self._embedder = embedder
-        self._index = index
+        self._parts = parts
         self.index_version: int | None = None
 
     def pin(self, version: int | None) -> None:
         """Search that index version from now on; None follows the living index."""
         self.index_version = version
 
-    def retrieve(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
         """Top `k` hits per query, best first, ranks from 1; no two with the same text."""
-        if not queries:
-            return []
-        vectors = None if self.leg == "lexical" else self._embedder.embed(queries)
-        found = self._index.search(queries, vectors, fetch_size(k), leg=self.leg, version=self.index_version)
-        return [distinct(hits, k) for hits in found]
+        found: list[Retrieval] = [Retrieval(hits=())] * len(queries)
+        for which, members in by_filter(queries):
+            texts = [queries[m].text for m in members]
+            vectors = None if self.leg == "lexical" else self._parts.embedder.embed(texts)
+            hits = self._parts.index.search(
+                texts, vectors, fetch_size(k), leg=self.leg, version=self.index_version, filter=which
+            )
+            for member, own in zip(members, hits, strict=True):
+                found[member] = Retrieval(hits=tuple(distinct(own, k)))
+        return found
 
 
 class LexicalRetriever(DenseRetriever):
@@ -61,8 +77,7 @@ class HybridRetriever:
 
     Args:
         options: See `Options`.
-        embedder: Makes the queries' vectors, in one batch.
-        index: Where to search.
+        parts: Embedder and index.
     """
 
     version: ClassVar[int] = 1
@@ -80,32 +95,37 @@ class HybridRetriever:
         fetch: int = Field(default=0, ge=0)
         """Hits taken from each leg; 0 for the larger of 4 k and 50."""
 
-    def __init__(self, options: Options, *, embedder: Embedder, index: Index) -> None:
+    def __init__(self, options: Options, *, parts: Parts) -> None:
         self._options = options
-        self._embedder = embedder
-        self._index = index
+        self._parts = parts
         self.index_version: int | None = None
 
     def pin(self, version: int | None) -> None:
         """Search that index version from now on; None follows the living index."""
         self.index_version = version
 
-    def retrieve(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
         """Top `k` hits per query, best first, ranks from 1; no two with the same text."""
-        if not queries:
-            return []
-        options = self._options
+        found: list[Retrieval] = [Retrieval(hits=())] * len(queries)
+        for which, members in by_filter(queries):
+            hits = self._search([queries[m].text for m in members], k, which)
+            for member, own in zip(members, hits, strict=True):
+                found[member] = Retrieval(hits=tuple(own))
+        return found
+
+    def _search(self, texts: list[str], k: int, which: Filter) -> list[list[Hit]]:
+        options, index = self._options, self._parts.index
         fetch = max(k, options.fetch) if options.fetch else fetch_size(k)
 
         def lexical() -> list[list[Hit]]:
             if not options.lexical:
-                return [[] for _ in queries]
-            return self._index.search(queries, None, fetch, leg="lexical", version=self.index_version)
+                return [[] for _ in texts]
+            return index.search(texts, None, fetch, leg="lexical", version=self.index_version, filter=which)
 
         with ThreadPoolExecutor(max_workers=1) as pool:
             words = pool.submit(lexical)
-            vectors = self._embedder.embed(queries)
-            dense = self._index.search(queries, vectors, fetch, leg="dense", version=self.index_version)
+            vectors = self._parts.embedder.embed(texts)
+            dense = index.search(texts, vectors, fetch, leg="dense", version=self.index_version, filter=which)
             pairs = zip(dense, words.result(), strict=True)
         return [distinct(self._fused(near, found, fetch), k) for near, found in pairs]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from twofold.errors import IndexMismatch
 from twofold.identity import digest
 from twofold.plugins import Index
 from twofold.testing.hashing_embedder import HashingEmbedder
-from twofold.types import Chunk, Hit, Span
+from twofold.types import Chunk, Filter, Hit, Span
 
 DIMENSION = 64
 FINGERPRINT = "embedder:conformance"
@@ -63,6 +64,7 @@ def check_index(make: Make, directory: Path, *, exact: bool = True, seed: int = 
     _check_hits(make(directory / "hits", FINGERPRINT))
     _check_hostile(make(directory / "hostile", FINGERPRINT))
     _check_versions(make(directory / "versions", FINGERPRINT))
+    _check_filters(make(directory / "filters", FINGERPRINT), seed=seed)
     _check_mismatch(make, directory / "mismatch")
     for number in range(3):
         check_random_edits(make, directory / f"random{number}", exact=exact, seed=seed + number)
@@ -198,6 +200,44 @@ def _check_mismatch(make: Make, directory: Path) -> None:
         cure = error.cure
     assert cure is not None, "opening with another embedder must raise IndexMismatch"
     assert cure, "IndexMismatch must say what to do"
+
+
+def _check_filters(index: Index, *, seed: int) -> None:
+    """The top k under a filter are the top k of the chunks it allows, on every leg, hostile values included."""
+    chance = random.Random(seed)
+    values = ["de", "it's", 'a"b', "x=y", "ä%_"]
+    chunks = [
+        replace(
+            chunk(f"d{number}", f"water wind {'soil' if number % 3 else 'drip'} {number}"),
+            collection=chance.choice(["", "law", "o'neil"]),
+            readers=chance.choice([None, (), ("ann",), ("ann", "staff"), ("o'neil",)]),
+            metadata={"lang": chance.choice(values), "kind": chance.choice(["a", "b"])},
+        )
+        for number in range(40)
+    ]
+    put(index, chunks)
+    assert {c.id: c for c in index.chunks_of([c.span.document for c in chunks])} == {c.id: c for c in chunks}, (
+        "collection, readers or metadata come back changed"
+    )
+    filters = [
+        Filter(),
+        Filter(principal=()),
+        Filter(principal=("nobody",)),
+        *(Filter(principal=(name,)) for name in ("ann", "staff", "o'neil")),
+        Filter(collections=("law",), where={"kind": ("a",)}),
+        Filter(collections=("o'neil", "none")),
+        *(Filter(where={"lang": (value,)}, principal=("ann", "staff")) for value in values),
+        Filter(where={"missing": ("a",)}),
+        Filter(where={"lang": ()}),
+    ]
+    vectors = _EMBEDDER.embed(["water drip"])
+    for which in filters:
+        allowed = {c.id for c in chunks if which.allows(c)}
+        for leg in ("dense", "lexical", "hybrid"):
+            found = index.search(["water drip"], vectors, 50, leg=leg, filter=which)[0]
+            assert {hit.chunk.id for hit in found} == allowed, f"{leg} under {which}: not exactly the allowed chunks"
+            few = index.search(["water drip"], vectors, 3, leg=leg, filter=which)[0]
+            assert len(few) == min(3, len(allowed)), f"{leg} under {which}: filtered after the search, not in it"
 
 
 def check_random_edits(make: Make, directory: Path, *, exact: bool, seed: int, edits: int = 12) -> None:

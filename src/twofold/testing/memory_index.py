@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from twofold import plugins
 from twofold.errors import IndexMismatch
-from twofold.identity import digest
+from twofold.identity import canonical_json, digest
 from twofold.retrieval.fusion import blend, fetch_size
-from twofold.retrieval.lance_rows import searched_text
+from twofold.retrieval.lance_rows import content_row, searched_text
 from twofold.retrieval.lexical import K1, B, Language, terms
-from twofold.types import Chunk, Hit, IndexState
+from twofold.types import Chunk, Filter, Hit, IndexState
 
 _Held = dict[str, tuple[Chunk, NDArray[np.float32]]]
 
@@ -76,9 +76,7 @@ class MemoryIndex:
     def state(self) -> IndexState:
         """What it holds now."""
         held = self._at(None)
-        rows = sorted(
-            [name, chunk.title, json.dumps(chunk.headings, ensure_ascii=False)] for name, (chunk, _) in held.items()
-        )
+        rows = sorted((content_row(chunk) for chunk, _ in held.values()), key=canonical_json)
         return IndexState(
             version=len(self._versions.all),
             chunks=len(held),
@@ -120,7 +118,14 @@ class MemoryIndex:
         return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
 
     def search(
-        self, texts: Sequence[str], vectors: Any, k: int, *, leg: str = "hybrid", version: int | None = None
+        self,
+        texts: Sequence[str],
+        vectors: Any,
+        k: int,
+        *,
+        leg: str = "hybrid",
+        version: int | None = None,
+        filter: Filter | None = None,
     ) -> list[list[Hit]]:
         """Top `k` per query; see the `Index` protocol.
 
@@ -128,6 +133,8 @@ class MemoryIndex:
             IndexMismatch: there is no such version.
         """
         held = self._at(version)
+        if filter is not None:
+            held = {name: pair for name, pair in held.items() if filter.allows(pair[0])}
         if leg == "lexical":
             return [self._lexical(held, text, k) for text in texts]
         if leg == "dense":
