@@ -10,6 +10,10 @@ Hierarchy (codes in brackets)::
     │   ├── UnreadableFile [data.unreadable]        missing, wrong encoding, too large, no reader
     │   ├── TooFewExamples [data.too-few]           an empty split, no documents, no examples
     │   └── LeakFound [data.leak]                   a test question stands in the training data
+    ├── SourceError [source]                        a source refuses, or what it gives is not usable
+    │   ├── SourceUnreachable [source.unreachable]  down, timed out, or not to be found now
+    │   ├── SourceEndless [source.endless]          more bytes, rows or seconds than allowed
+    │   └── SourceQuery [source.query]              a SQL statement that fails, or that writes
     ├── MissingExtra [install.missing-extra]        an optional dependency is not installed
     ├── ModelError [model]
     │   ├── ModelNotPulled [model.not-pulled]       weights are not in the cache
@@ -118,6 +122,35 @@ class LeakFound(DataError):
 
     code = "data.leak"
     cure = 'Group such examples (field "group"), or set [examples].on_leak = "drop".'
+
+
+class SourceError(TwofoldError):
+    """A source of documents refuses, or what it gives is not usable."""
+
+    code = "source"
+    cure = "Correct the source's section in twofold.toml; the rest was synced."
+    exit_code = 1
+
+
+class SourceUnreachable(SourceError):
+    """A source, or one thing of it, cannot be had now: what the index holds of it stays."""
+
+    code = "source.unreachable"
+    cure = "Check address, network and credentials, and run `twofold sync` again; nothing was deleted."
+
+
+class SourceEndless(SourceError):
+    """A source gave more bytes, rows, pages or seconds than it may."""
+
+    code = "source.endless"
+    cure = "Raise the limit in the source's section or [documents].max_mib, or leave this item out."
+
+
+class SourceQuery(SourceError):
+    """A SQL statement fails, or it is not one that only reads."""
+
+    code = "source.query"
+    cure = "Correct `query` in the source's section: one SELECT statement."
 
 
 class MissingExtra(TwofoldError):

@@ -31,7 +31,9 @@ from twofold.types import (
     Filter,
     Hit,
     IndexState,
+    IndexVersion,
     Json,
+    Loaded,
     Pair,
     Prompt,
     Query,
@@ -78,6 +80,51 @@ class Options(BaseModel):
     """Parent of every plugin's options: unknown keys are refused, values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One thing that a source has: a file, a page, a row."""
+
+    id: str
+    """Identity within the source: what stays the same when its content changes."""
+    state: str
+    """Cheap token (size and time, ETag, blob, column): the same token means the same content. Empty: not known, load it
+    and compare."""
+    load: Callable[[], Loaded]
+    """Gets its content; called at most once, before the next item is asked for. Raises `SourceUnreachable` when it
+    cannot be had now (what the index holds of it stays), another `SourceError` or `DataError` when it is not usable
+    (what the index holds of it goes)."""
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Where documents come from. Constructor: ``(options, *, root: Path, scratch: Path, limit: int)``.
+
+    `root` is the project, `scratch` a directory of the source's own for what it keeps between calls (not made yet),
+    `limit` the most bytes that one item may have.
+    """
+
+    version: ClassVar[int]
+    total: int
+    """Number of items, known or guessed once `items` has begun; 0 for unknown."""
+
+    def items(self, known: Mapping[str, str]) -> Iterator[Item]:
+        """Everything it has now, in an order that depends on nothing else.
+
+        What is not named any more is deleted from the index, so a listing that cannot be completed must raise.
+
+        Args:
+            known: Item → the state it was last read in, for asking a server whether it is still that.
+
+        Raises:
+            SourceError: the source is down or its listing is not usable; nothing is deleted then.
+        """
+        ...
+
+    def watched(self) -> list[Path]:
+        """Local files and folders in which a change means that something may have changed; empty for remote sources."""
+        ...
 
 
 @runtime_checkable
@@ -181,6 +228,46 @@ class Index(Protocol):
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in document order (for oracle context and for reports)."""
+        ...
+
+    def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
+        """`chunks_of`, and their vectors as float32 of shape (chunks, dimension): equal text is not embedded again."""
+        ...
+
+    def log(self) -> list[IndexVersion]:
+        """The versions that can still be read, oldest first; an index without versions has the present one only."""
+        ...
+
+    def contents(self, version: int | None = None) -> dict[str, str]:
+        """Document id → `types.sealed` of its chunks, at that version; None for the newest.
+
+        Raises:
+            IndexMismatch: the version is gone.
+        """
+        ...
+
+    def restore(self, version: int) -> None:
+        """Make what that version held the newest version; nothing in between is lost.
+
+        Raises:
+            IndexMismatch: the version is gone, or the index keeps none.
+        """
+        ...
+
+    def prune(self, *, keep_days: float | None = None) -> int:
+        """Drop versions older than `keep_days` (None: the index's own option), tagged ones and the newest kept.
+
+        Returns:
+            How many versions went.
+        """
+        ...
+
+    def erase(self, documents: Iterable[str]) -> Json:
+        """Remove documents from every version, so that no byte of them is left: all older versions go, tags too.
+
+        Returns:
+            ``{"chunks": removed now, "versions": dropped, "tags": {name: version} lost}``.
+        """
         ...
 
 
@@ -403,6 +490,9 @@ _EXTRA_OF = {
     "transformers": "train",
     "peft": "train",
     "safetensors": "train",
+    "protego": "sources",
+    "sqlalchemy": "sources",
+    "watchfiles": "sources",
 }
 
 

@@ -6,9 +6,11 @@ Keyword-only, slotted, immutable. Everything that crosses a protocol is one of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from twofold.identity import digest
 
 Json = dict[str, Any]
 """A JSON object at a border."""
@@ -89,6 +91,19 @@ class Chunk:
     """The document's readers; None: unknown."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """The document's metadata."""
+
+    @property
+    def seal(self) -> str:
+        """Digest of everything that an index holds of it, its vector apart: `id` stands for document, span, text."""
+        return digest(
+            "seal",
+            (self.id, self.title, self.headings, self.place, self.collection, self.readers, dict(self.metadata)),
+        )
+
+
+def sealed(seals: Iterable[str]) -> str:
+    """Digest of a set of chunks by their seals, whatever their order: of a document's, or of a whole index's."""
+    return digest("content", sorted(seals))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,9 +195,40 @@ class IndexState:
     documents: int
     """Number of documents."""
     content: str
-    """Digest of all chunk ids, independent of the order of edits: same content, same digest."""
+    """`sealed` of all chunks, independent of the order of edits: same content, same digest."""
     fingerprint: str
     """Fingerprint of the embedder that made the vectors."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexVersion:
+    """A version of an index that can still be read."""
+
+    version: int
+    """Its number."""
+    at: str
+    """ISO time at which it was made; empty when the index does not keep it."""
+    chunks: int
+    """Number of chunks."""
+    tags: tuple[str, ...] = ()
+    """Names under which it is kept, for example studies."""
+
+
+# ---------------------------------------------------------------- sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a source gives for one of its items: a file for a reader, or documents as they are."""
+
+    name: str = ""
+    """File name whose ending chooses the reader; empty when `documents` are given."""
+    path: str = ""
+    """The file, where it lies on this machine."""
+    data: bytes = b""
+    """Its content, where it does not."""
+    documents: tuple[Document, ...] = ()
+    """Documents that need no reader, their ids unique within the source."""
 
 
 # ---------------------------------------------------------------- examples
@@ -212,6 +258,8 @@ class Example:
     """Ids of documents that hold the answer; empty when unknown or not applicable."""
     spans: tuple[Span, ...] = ()
     """Where exactly the answer stands, if known."""
+    grades: Mapping[str, float] = field(default_factory=dict)
+    """Document id → relevance above 0, where some sources are better than others; a source without one counts 1."""
     answerable: bool = True
     """False: the right behaviour is to say that the documents do not tell."""
     choices: tuple[str, ...] = ()
