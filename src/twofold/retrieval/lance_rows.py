@@ -17,15 +17,6 @@ CHUNK_COLUMNS = [
     "place", "collection", "readers", "metadata",
 ]  # fmt: skip
 
-CONTENT_COLUMNS = ["id", "title", "headings", "place", "collection", "readers", "metadata"]
-"""What makes two indexes the same: a chunk's id stands for its document, span and text."""
-
-
-def content_row(chunk: Chunk) -> list[Any]:
-    """`CONTENT_COLUMNS` of a chunk."""
-    readers = None if chunk.readers is None else list(chunk.readers)
-    return [chunk.id, chunk.title, _json(chunk.headings), chunk.place, chunk.collection, readers, _metadata(chunk)]
-
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
@@ -38,14 +29,15 @@ def _metadata(chunk: Chunk) -> str:
 def schema(dimension: int) -> Any:
     """The table's Arrow schema.
 
-    `terms` holds the analysed words, separated by blanks; `facets` the metadata as ``name=value``, for filters.
+    `terms` holds the analysed words, separated by blanks; `facets` the metadata as ``name=value``, for filters; `seal`
+    is the chunk's own, so that two versions are compared without reading their texts.
     """
     import pyarrow as pa
 
     plain = [("id", pa.string()), ("document", pa.string()), ("start", pa.int64()), ("end", pa.int64())]
     texts = [("text", pa.string()), ("title", pa.string()), ("headings", pa.string()), ("ordinal", pa.int64())]
     given = [("place", pa.string()), ("collection", pa.string()), ("readers", pa.list_(pa.string()))]
-    more = [("metadata", pa.string()), ("facets", pa.list_(pa.string()))]
+    more = [("metadata", pa.string()), ("facets", pa.list_(pa.string())), ("seal", pa.string())]
     search = [("terms", pa.string()), ("vector", pa.list_(pa.float32(), dimension))]
     return pa.schema([*plain, *texts, *given, *more, *search])
 
@@ -73,6 +65,7 @@ def rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], language: Langua
         "readers": [None if c.readers is None else list(c.readers) for c in chunks],
         "metadata": [_metadata(c) for c in chunks],
         "facets": [[f"{name}={value}" for name, value in c.metadata.items()] for c in chunks],
+        "seal": [c.seal for c in chunks],
         "terms": [" ".join(terms(searched_text(c), language)) for c in chunks],
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from threading import RLock
@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.identity import canonical_json, digest
-from twofold.retrieval.lance_rows import CHUNK_COLUMNS, CONTENT_COLUMNS, any_of, chunks, condition, in_pieces
+from twofold.identity import canonical_json
+from twofold.retrieval.lance_rows import CHUNK_COLUMNS, any_of, chunks, condition, in_pieces
 from twofold.retrieval.lexical import Bm25
-from twofold.types import Chunk, Filter, Hit, IndexState
+from twofold.types import Chunk, Filter, Hit, IndexState, sealed
 
 FTS_INDEX = "terms_idx"
 VECTOR_INDEX = "vector_idx"
@@ -66,9 +66,16 @@ class LanceView:
     @cached_property
     def _content(self) -> tuple[int, str]:
         with self._lock:
-            found = self.read(["document", *CONTENT_COLUMNS])
-        rows = zip(*(found[name].to_pylist() for name in CONTENT_COLUMNS), strict=True)
-        return len(set(found["document"].to_pylist())), digest("content", sorted(rows, key=canonical_json))
+            found = self.read(["document", "seal"])
+        return len(found["document"].unique()), sealed(found["seal"].to_pylist())
+
+    def contents(self) -> dict[str, str]:
+        """Document id → digest of its chunks, by id."""
+        found = self.read(["document", "seal"])
+        seals: dict[str, list[str]] = {}
+        for document, seal in zip(found["document"].to_pylist(), found["seal"].to_pylist(), strict=True):
+            seals.setdefault(document, []).append(seal)
+        return {document: sealed(own) for document, own in sorted(seals.items())}
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in the order given and then by place."""
@@ -79,6 +86,25 @@ class LanceView:
             for chunk in chunks(self.read(CHUNK_COLUMNS, any_of("document", piece)))
         ]
         return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+
+    def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], NDArray[np.float32]]:
+        """All chunks of these documents, and their vectors."""
+        import pyarrow as pa
+
+        pieces = [
+            self.read([*CHUNK_COLUMNS, "vector"], any_of("document", piece))
+            for piece in in_pieces(list(dict.fromkeys(documents)))
+        ]
+        if not pieces:
+            return [], np.zeros((0, 0), dtype=np.float32)
+        found = pa.concat_tables(pieces).combine_chunks()
+        width = found.schema.field("vector").type.list_size
+        return chunks(found), _matrix(found["vector"], width, len(found))
+
+    def rows_without(self, documents: Collection[str]) -> Any:
+        """Arrow table of all rows but those of these documents."""
+        found = self._table.to_arrow()
+        return found.filter([name not in documents for name in found["document"].to_pylist()])
 
     def documents(self) -> dict[str, int]:
         """Document id → number of its chunks, by id."""
@@ -155,12 +181,7 @@ class _Memory:
         table = table.combine_chunks()
         self.chunks = chunks(table)
         width = table.schema.field("vector").type.list_size
-        flat = table["vector"].combine_chunks()
-        self.matrix = (
-            flat.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-            if self.chunks
-            else np.zeros((0, width), dtype=np.float32)
-        )
+        self.matrix = _matrix(table["vector"], width, len(self.chunks))
         split = pc.split_pattern(table["terms"], " ")
         lengths = np.where(
             np.asarray(pc.equal(table["terms"], "")), 0, pc.list_value_length(split).to_numpy(zero_copy_only=False)
@@ -198,6 +219,13 @@ class _Memory:
             Hit(chunk=self.chunks[row], score=float(scores[row]), rank=rank, legs={leg: rank})
             for rank, row in enumerate(best, 1)
         ]
+
+
+def _matrix(column: Any, width: int, count: int) -> NDArray[np.float32]:
+    if not count:
+        return np.zeros((0, width), dtype=np.float32)
+    made: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return made
 
 
 def _ranked(found: list[Chunk], scores: NDArray[Any], leg: str) -> list[Hit]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import RLock
 from typing import Any, ClassVar
@@ -27,12 +29,12 @@ from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_rows import any_of, in_pieces, rows, schema
 from twofold.retrieval.lance_view import FTS_INDEX, VECTOR_INDEX, LanceView
 from twofold.retrieval.lexical import Language, terms
-from twofold.types import Chunk, Filter, Hit, IndexState
+from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json
 
 _LOG = logging.getLogger(__name__)
 _TABLE = "chunks"
 _META = "index.json"
-_FORMAT = 2
+_FORMAT = 3
 _VIEWS = 3
 _NEVER = timedelta(days=365_000)
 
@@ -61,6 +63,8 @@ class LanceIndex:
         """Up to this many chunks are searched exactly, in memory."""
         max_fragments: int = Field(default=32, ge=2)
         """Small edits are compacted once the table has more pieces than this."""
+        keep_days: float = Field(default=7.0, ge=0)
+        """Older versions are dropped by `prune`, as far back as the oldest tagged one (studies tag theirs)."""
 
     def __init__(self, options: Options, *, directory: Path, fingerprint: str, dimension: int) -> None:
         import lancedb
@@ -117,6 +121,18 @@ class LanceIndex:
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in the order given and then by place."""
         return self._view(None).chunks_of(documents)
+
+    def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
+        """All chunks of these documents, and their vectors, shape (chunks, dimension)."""
+        return self._view(None).vectors_of(documents)
+
+    def contents(self, version: int | None = None) -> dict[str, str]:
+        """Document id → digest of its chunks, at that version.
+
+        Raises:
+            IndexMismatch: the version is gone.
+        """
+        return self._view(version).contents()
 
     def search(
         self,
@@ -205,16 +221,14 @@ class LanceIndex:
         with self._lock:
             merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
             merge = merge.when_not_matched_by_source_delete(any_of("document", names))
-            try:
+            with self._writing():
                 merge.execute(table)
-            except (OSError, RuntimeError, ValueError) as error:
-                raise StoreError(f"the index was not changed: {error}", file=self._directory) from error
-            self._tidy()
+                self._tidy()
 
     def delete(self, documents: Iterable[str]) -> int:
         """Remove documents; returns the number of chunks removed."""
         names = list(dict.fromkeys(documents))
-        with self._lock:
+        with self._lock, self._writing():
             before = int(self._table.count_rows())
             for piece in in_pieces(names, 10_000):
                 self._table.delete(any_of("document", piece))
@@ -269,19 +283,82 @@ class LanceIndex:
         with self._lock:
             return {name: int(entry["version"]) for name, entry in self._table.tags.list().items()}
 
-    def prune(self, *, keep_days: float = 7) -> None:
-        """Compact, and forget versions older than `keep_days`, as far back as the oldest tagged one.
+    def log(self) -> list[IndexVersion]:
+        """Versions that can still be read, oldest first."""
+        with self._lock:
+            names: dict[int, list[str]] = {}
+            for name, number in sorted(self.tags().items()):
+                names.setdefault(number, []).append(name)
+            found = sorted(self._table.list_versions(), key=lambda entry: int(entry["version"]))
+        return [
+            IndexVersion(
+                version=int(entry["version"]),
+                at=entry["timestamp"].astimezone(UTC).isoformat(timespec="seconds"),
+                chunks=int(entry["metadata"].get("total_rows", 0)),
+                tags=tuple(names.get(int(entry["version"]), ())),
+            )
+            for entry in found
+        ]
+
+    def restore(self, version: int) -> None:
+        """Make what that version held the newest version.
+
+        Raises:
+            IndexMismatch: the version is gone.
+            StoreError: the disk refuses.
+        """
+        with self._lock, self._writing():
+            self._view(version)
+            self._table.restore(version)
+            self._table.checkout_latest()
+
+    def prune(self, *, keep_days: float | None = None) -> int:
+        """Compact, and drop versions older than `keep_days`, as far back as the oldest tagged one.
 
         LanceDB cannot drop versions on both sides of a tag: everything from the oldest tag on stays. Another process
-        that still reads a forgotten version fails.
+        that still reads a dropped version fails.
         """
-        with self._lock:
+        days = self._options.keep_days if keep_days is None else keep_days
+        with self._lock, self._writing():
             self._table.optimize(cleanup_older_than=_NEVER)
-            age = max(timedelta(days=keep_days), timedelta(milliseconds=1))
+            before = self._table.list_versions()
+            age = max(timedelta(days=days), timedelta(milliseconds=1))
             tagged = self.tags().values()
             if tagged:
-                times = {int(v["version"]): v["timestamp"] for v in self._table.list_versions()}
+                times = {int(v["version"]): v["timestamp"] for v in before}
                 oldest = min(times[version] for version in tagged)
                 age = max(age, datetime.now(oldest.tzinfo) - oldest + timedelta(seconds=1))
             self._views.clear()
             self._table.optimize(cleanup_older_than=age)
+            return max(0, len(before) - len(self._table.list_versions()))
+
+    def erase(self, documents: Iterable[str]) -> Json:
+        """Write the table anew without these documents, and drop every older version with its files.
+
+        Deleting alone would leave their text in data files, in the graph and in the word index.
+        """
+        names = set(documents)
+        with self._lock, self._writing():
+            before, tags = self._table.list_versions(), self.tags()
+            had = int(self._table.count_rows())
+            view = self._view(None)
+            kept = view.rows_without(names)
+            removed = had - len(kept)
+            for name in tags:
+                self._table.tags.delete(name)
+            self._views.clear()
+            self._table = self._database.create_table(_TABLE, data=kept, schema=kept.schema, mode="overwrite")
+            self._tidy()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that every older version goes is what is asked for
+                self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+            for path in (self._directory / f"{_TABLE}.lance" / "_transactions").glob("*.txn"):
+                path.unlink(missing_ok=True)  # conditions of old deletions name documents
+            return {"chunks": removed, "versions": len(before), "tags": tags}
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            raise StoreError(f"the index was not changed: {error}", file=self._directory) from error

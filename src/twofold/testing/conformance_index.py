@@ -13,7 +13,7 @@ from twofold.errors import IndexMismatch
 from twofold.identity import digest
 from twofold.plugins import Index
 from twofold.testing.hashing_embedder import HashingEmbedder
-from twofold.types import Chunk, Filter, Hit, Span
+from twofold.types import Chunk, Filter, Hit, Span, sealed
 
 DIMENSION = 64
 FINGERPRINT = "embedder:conformance"
@@ -64,6 +64,9 @@ def check_index(make: Make, directory: Path, *, exact: bool = True, seed: int = 
     _check_hits(make(directory / "hits", FINGERPRINT))
     _check_hostile(make(directory / "hostile", FINGERPRINT))
     _check_versions(make(directory / "versions", FINGERPRINT))
+    _check_contents(make(directory / "contents", FINGERPRINT))
+    _check_log(make(directory / "log", FINGERPRINT))
+    _check_erase(make(directory / "erase", FINGERPRINT))
     _check_filters(make(directory / "filters", FINGERPRINT), seed=seed)
     _check_mismatch(make, directory / "mismatch")
     for number in range(3):
@@ -188,6 +191,77 @@ def _check_versions(index: Index) -> None:
         except IndexMismatch:
             continue
         raise AssertionError(f"version {wrong} does not exist and must raise IndexMismatch")
+
+
+def _check_contents(index: Index) -> None:
+    assert index.contents() == {}, "an empty index holds nothing"
+    own = [chunk("a", "sprinkler irrigation"), chunk("a", "wind", 1), replace(chunk("b", "maize"), readers=("ann",))]
+    put(index, own)
+    wanted = {"a": sealed(c.seal for c in own[:2]), "b": sealed([own[2].seal])}
+    assert index.contents() == wanted, "contents() must be `sealed` of each document's chunks"
+    assert index.state().content == sealed(c.seal for c in own), "state().content must be `sealed` of all chunks"
+    put(index, [replace(own[2], readers=("bob",))])
+    assert index.contents()["b"] != wanted["b"], "other readers are another content"
+    found, vectors = index.vectors_of(["b", "a", "never"])
+    assert {c.id for c in found} == {c.id for c in own}, "vectors_of() gives every chunk of the documents asked for"
+    for one, vector in zip(found, vectors, strict=True):
+        assert float(vector @ _EMBEDDER.embed([one.text])[0]) > 0.999, "a chunk's vector is not the one that was put"
+    nothing, empty = index.vectors_of(["never"])
+    assert not nothing, "an unknown document has no chunks"
+    assert len(empty) == 0, "… and no vectors"
+
+
+def _check_log(index: Index) -> None:
+    put(index, [chunk("a", "old text about water"), chunk("b", "steady")])
+    old, before = index.state(), index.contents()
+    index.tag("kept")
+    put(index, [chunk("a", "new text about wind")])
+    index.delete(["b"])
+    entries = index.log()
+    assert entries[-1].version == index.state().version, "the newest version comes last in the log"
+    assert [e.version for e in entries] == sorted({e.version for e in entries}), "the log runs from old to new"
+    if len(entries) == 1:
+        _raises_mismatch(lambda: index.restore(old.version), "an index without versions cannot restore")
+        assert index.prune(keep_days=0) == 0, "an index without versions has none to drop"
+        return
+    pinned = {e.version: e for e in entries}[old.version]
+    assert (pinned.chunks, pinned.tags) == (2, ("kept",)), f"the log says {pinned}"
+    assert index.contents(old.version) == before, "contents() of an older version"
+    newest = index.state().version
+    index.restore(old.version)
+    after = index.state()
+    assert (after.content, after.version > newest) == (old.content, True), "restoring makes a new version of the old"
+    assert find(index, "steady", leg="lexical"), "what was restored is found"
+    assert index.contents(newest) != before, "restoring must not lose what was in between"
+    put(index, [chunk("c", "later text about soil")])
+    last, pinned_hits = index.state(), find(index, "water", version=old.version)
+    assert index.prune(keep_days=0) >= 0, "prune() counts versions"
+    assert index.state().content == last.content, "pruning changes no content"
+    assert find(index, "water", version=old.version) == pinned_hits, "a tagged version must stay"
+    _raises_mismatch(lambda: index.contents(10**6), "a version that never was")
+    _raises_mismatch(lambda: index.restore(10**6), "restoring a version that never was")
+
+
+def _check_erase(index: Index) -> None:
+    put(index, [chunk("a", "water"), chunk("secret", "password wind")])
+    first = index.state().version
+    index.tag("study")
+    put(index, [chunk("b", "maize")])
+    lost = index.erase(["secret", "never"])
+    assert lost["chunks"] == 1, f"erase() counts the chunks removed: {lost}"
+    assert index.contents().keys() == {"a", "b"}, "erase() removes exactly the documents named"
+    assert not find(index, "password", leg="lexical"), "an erased document is still found"
+    _raises_mismatch(lambda: find(index, "password", version=first), "an older version that held it must be gone")
+    put(index, [chunk("a", "tillage")])
+    assert find(index, "tillage", leg="lexical"), "the index lives on"
+
+
+def _raises_mismatch(call: Callable[[], object], what: str) -> None:
+    try:
+        call()
+    except IndexMismatch:
+        return
+    raise AssertionError(f"{what}: IndexMismatch expected")
 
 
 def _check_mismatch(make: Make, directory: Path) -> None:

@@ -19,18 +19,17 @@ from numpy.typing import NDArray
 
 from twofold import plugins
 from twofold.errors import IndexMismatch
-from twofold.identity import canonical_json, digest
 from twofold.retrieval.fusion import blend, fetch_size
-from twofold.retrieval.lance_rows import content_row, searched_text
+from twofold.retrieval.lance_rows import searched_text
 from twofold.retrieval.lexical import K1, B, Language, terms
-from twofold.types import Chunk, Filter, Hit, IndexState
+from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 
 _Held = dict[str, tuple[Chunk, NDArray[np.float32]]]
 
 
 @dataclass(slots=True)
 class _Versions:
-    all: list[_Held] = field(default_factory=lambda: [{}])
+    all: list[_Held | None] = field(default_factory=lambda: [{}])
 
 
 _OPEN: dict[str, _Versions] = {}
@@ -76,12 +75,11 @@ class MemoryIndex:
     def state(self) -> IndexState:
         """What it holds now."""
         held = self._at(None)
-        rows = sorted((content_row(chunk) for chunk, _ in held.values()), key=canonical_json)
         return IndexState(
             version=len(self._versions.all),
             chunks=len(held),
             documents=len(self.documents()),
-            content=digest("content", rows),
+            content=sealed(chunk.seal for chunk, _ in held.values()),
             fingerprint=self._fingerprint,
         )
 
@@ -104,7 +102,7 @@ class MemoryIndex:
         return len(held) - len(new)
 
     def tag(self, name: str) -> None:
-        """Note the present version under a name; every version is kept anyway."""
+        """Note the present version under a name, so that `prune` keeps it."""
         self.tags[name] = self.state().version
 
     def documents(self) -> dict[str, int]:
@@ -116,6 +114,55 @@ class MemoryIndex:
         order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
         found = [chunk for chunk, _ in self._at(None).values() if chunk.span.document in order]
         return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+
+    def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
+        """All chunks of these documents, and their vectors, shape (chunks, dimension)."""
+        found, held = self.chunks_of(documents), self._at(None)
+        return found, np.array([held[c.id][1] for c in found], dtype=np.float32).reshape(-1, self._dimension)
+
+    def contents(self, version: int | None = None) -> dict[str, str]:
+        """Document id → digest of its chunks, at that version."""
+        seals: dict[str, list[str]] = {}
+        for chunk, _ in self._at(version).values():
+            seals.setdefault(chunk.span.document, []).append(chunk.seal)
+        return {name: sealed(own) for name, own in sorted(seals.items())}
+
+    def log(self) -> list[IndexVersion]:
+        """Versions that can still be read, oldest first; when they were made is not kept."""
+        return [
+            IndexVersion(
+                version=number,
+                at="",
+                chunks=len(held),
+                tags=tuple(sorted(name for name, version in self.tags.items() if version == number)),
+            )
+            for number, held in enumerate(self._versions.all, 1)
+            if held is not None
+        ]
+
+    def restore(self, version: int) -> None:
+        """Make what that version held the newest version."""
+        self._versions.all.append(dict(self._at(version)))
+
+    def prune(self, *, keep_days: float | None = None) -> int:
+        """Drop every version but the newest and the tagged ones when `keep_days` is 0, else none."""
+        if keep_days != 0:
+            return 0
+        every, kept = self._versions.all, {len(self._versions.all), *self.tags.values()}
+        gone = [n for n, held in enumerate(every, 1) if held is not None and n not in kept]
+        for number in gone:
+            every[number - 1] = None
+        return len(gone)
+
+    def erase(self, documents: Iterable[str]) -> Json:
+        """Remove documents, and every older version with all tags."""
+        gone, held = set(documents), self._at(None)
+        new = {n: pair for n, pair in held.items() if pair[0].span.document not in gone}
+        lost: Json = {"chunks": len(held) - len(new), "versions": len(self.log()), "tags": dict(self.tags)}
+        self._versions.all[:] = [None] * len(self._versions.all)
+        self._versions.all.append(new)
+        self.tags.clear()
+        return lost
 
     def search(
         self,
@@ -148,9 +195,12 @@ class MemoryIndex:
         ]
 
     def _at(self, version: int | None) -> _Held:
-        if version is not None and not 1 <= version <= len(self._versions.all):
+        every = self._versions.all
+        number = len(every) if version is None else version
+        held = every[number - 1] if 1 <= number <= len(every) else None
+        if held is None:
             raise IndexMismatch(f"there is no version {version} of the index")
-        return self._versions.all[-1 if version is None else version - 1]
+        return held
 
     def _dense(self, held: _Held, vector: NDArray[np.float32], k: int) -> list[Hit]:
         return _top({name: float(own @ vector) for name, (_, own) in held.items()}, held, k, "dense")
