@@ -343,15 +343,7 @@ class Builder:
             "shots": [example_digest(shot) for shot in shots],
         }
         if arm.retrieval:
-            state = self.index.state()
-            parts["retrieval"] = {
-                "retriever": self._spec("retrievers", retrieval.retriever),
-                "index": self._spec("indexes", retrieval.index),
-                "embedder": self.embedder.fingerprint,
-                "content": state.content,
-                "k": retrieval.k,
-                "oracle": arm.oracle,
-            }
+            parts["retrieval"] = {**self.retrieval_spec(), "oracle": arm.oracle}
         made_of = {**parts, "generator": generator.key if generator else "", "arm": "", "version": _VERSION}
         if arm.retrieval:
             parts["retrieval"] = {**parts["retrieval"], "index_version": self.index.state().version}
@@ -367,6 +359,17 @@ class Builder:
             gold=self.gold if arm.oracle else None,
             shots=shots,
         )
+
+    def retrieval_spec(self) -> Json:
+        """Everything that decides what is found: retriever, index, embedder, content and k."""
+        retrieval = self.config.retrieval
+        return {
+            "retriever": self._spec("retrievers", retrieval.retriever),
+            "index": self._spec("indexes", retrieval.index),
+            "embedder": self.embedder.fingerprint,
+            "content": self.index.state().content,
+            "k": retrieval.k,
+        }
 
     def _spec(self, kind: plugins.Kind, part: Part) -> Json:
         return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -51,8 +52,8 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
     """Read all examples from ``.jsonl``, ``.json`` and ``.csv`` files (``.gz`` too).
 
     A record has ``question``, ``messages`` or ``input``; ``answers``, ``output``, ``outputs``, ``answer`` or
-    ``reference``; and optionally ``id``, ``doc_ids`` (or ``sources``), ``spans``, ``answerable``, ``choices``,
-    ``group``, ``origin``, ``at`` (or ``date``) and ``split``. Other fields are ignored. A record that neither has an
+    ``reference``; and optionally ``id``, ``doc_ids`` (or ``sources``), ``spans``, ``grades``, ``answerable``,
+    ``choices``, ``group``, ``origin``, ``at`` (or ``date``) and ``split``. Other fields are ignored. A record that neither has an
     answer nor says that it is answerable is left out with a warning.
 
     Args:
@@ -175,6 +176,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
             )
         return None
     spans = _spans(_cell(value.get("spans", [])), bad)
+    grades = _grades(_cell(value.get("grades", {})), bad)
     sources = texts_of("doc_ids") if "doc_ids" in value else texts_of("sources")
     choices = _choices(value, bad)
     if isinstance(choices, str):
@@ -199,6 +201,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         references=references,
         sources=tuple(dict.fromkeys([*sources, *(span.document for span in spans)])),
         spans=spans,
+        grades=grades,
         answerable=flagged != "false",
         choices=choices,
         group=text_of("group"),
@@ -287,6 +290,17 @@ def _spans(value: Any, bad: Any) -> tuple[Span, ...]:
     return tuple(made)
 
 
+def _grades(value: Any, bad: Any) -> dict[str, float]:
+    if value in ("", None):
+        return {}
+    if not isinstance(value, dict) or not all(
+        isinstance(grade, (int, float)) and not isinstance(grade, bool) and math.isfinite(grade)
+        for grade in value.values()
+    ):
+        raise bad('"grades" must be an object of document id and relevance, for example {"doc-1": 2}')
+    return {name: float(grade) for name, grade in value.items() if grade > 0}
+
+
 def _choices(value: Json, bad: Any) -> tuple[str, ...] | str:
     """Allowed answers; for choices with letters, the lines to put under the question."""
     given = _cell(value.get("choices", []))
@@ -312,14 +326,12 @@ def moment_of(at: str) -> datetime | None:
 
 def example_digest(example: Example) -> str:
     """Name of what decides an answer and its score; where the example stands and how it is split do not."""
-    return digest(
-        "example",
-        {
-            "messages": example.messages,
-            "references": example.references,
-            "sources": example.sources,
-            "spans": example.spans,
-            "answerable": example.answerable,
-            "choices": example.choices,
-        },
-    )
+    made_of = {
+        "messages": example.messages,
+        "references": example.references,
+        "sources": example.sources,
+        "spans": example.spans,
+        "answerable": example.answerable,
+        "choices": example.choices,
+    }
+    return digest("example", {**made_of, "grades": example.grades} if example.grades else made_of)

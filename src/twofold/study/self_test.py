@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from twofold.errors import ScorerBroken
 from twofold.plugins import Metric
-from twofold.types import Answer, Citation, Example, Json, Span
+from twofold.types import Answer, Chunk, Citation, Example, Hit, Json, Span
 
 GOLD = 0.999
 """Gold answers must average at least this."""
@@ -18,17 +18,26 @@ SHUFFLED = 0.9
 
 
 def gold_answer(example: Example, reference: int = 0, *, abstention: str = "The documents do not say.") -> Answer:
-    """The answer a perfect system would give: a reference, its sources cited; an abstention when unanswerable."""
+    """The answer a perfect system would give: a reference, its sources found and cited; an abstention when unanswerable."""
     if not example.answerable:
         return Answer(text=abstention, raw=abstention, abstained=True)
     text = example.references[reference] if example.references else ""
     spans = {span.document: span for span in example.spans}
+    ranked = sorted({*example.sources, *example.grades}, key=lambda name: (-example.grades.get(name, 1.0), name))
     return Answer(
         text=text,
         raw=text,
         citations=tuple(
             Citation(number=number, span=spans.get(source, Span(document=source, start=0, end=0)))
             for number, source in enumerate(example.sources, 1)
+        ),
+        hits=tuple(
+            Hit(
+                chunk=Chunk(id=name, span=spans.get(name, Span(document=name, start=0, end=0)), text=""),
+                score=1,
+                rank=n,
+            )
+            for n, name in enumerate(ranked, 1)
         ),
     )
 

@@ -1,0 +1,233 @@
+"""Measure pipelines of retrieval on labelled questions: how well they rank, and what a query costs.
+
+A pipeline is a configuration; several are measured on the same questions, so that their differences are paired. The
+scorers are tested first (`self_test`): a gold ranking must score 1 and rankings dealt to other questions about chance.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from twofold import plugins, stats
+from twofold.answering import query
+from twofold.build import Builder, quiet
+from twofold.dataset import Splits, example_digest
+from twofold.errors import TooFewExamples
+from twofold.identity import digest, plain
+from twofold.plugins import Metric, Progress
+from twofold.study.compose import groups_of, numbers
+from twofold.study.self_test import self_test
+from twofold.types import Answer, Example, Hit, Json
+
+Unit = Literal["document", "passage"]
+METRICS = ("ndcg", "recall", "mrr")
+RANKS = 10
+"""Ranks that count."""
+_BATCH = 64
+_PER_DOCUMENT = 3
+"""Hits fetched per rank when several may come from one document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How to measure."""
+
+    unit: Unit = "document"
+    """What is ranked (see `metrics.ranking`)."""
+    latency: int = 40
+    """Questions asked one at a time for milliseconds; 0 to skip."""
+    level: float = 0.95
+    """Of the intervals."""
+    resamples: int = 5000
+    """Of the bootstrap."""
+    seed: int = 0
+    """Of bootstrap and latency sample."""
+
+    @property
+    def hits(self) -> int:
+        """Hits fetched for a question."""
+        return RANKS * _PER_DOCUMENT if self.unit == "document" else RANKS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one pipeline did."""
+
+    scores: dict[str, list[float | None]]
+    """Per metric, one score a question."""
+    ms: Json | None
+    """``{"p50", "p95", "n"}``: milliseconds of one query at a time."""
+    tokens: float
+    """Mean tokens spent by models within retrieval, a query."""
+    seconds: float
+    """All questions, in batches."""
+
+
+def labelled(examples: Sequence[Example]) -> list[Example]:
+    """The examples that tell which documents hold the answer."""
+    return [e for e in examples if e.answerable and (e.sources or e.grades)]
+
+
+def chosen(splits: Splits, split: str) -> list[Example]:
+    """Labelled questions of a split; ``open`` is train and dev together: everything but test and reserve.
+
+    Raises:
+        TooFewExamples: none of them has sources.
+    """
+    pool = {"open": (*splits.train, *splits.dev)}.get(split) or getattr(splits, split)
+    found = labelled(pool)
+    if not found:
+        raise TooFewExamples(
+            f"no question of the split {split!r} says which documents hold its answer",
+            cure="Give examples doc_ids or spans, or use --synthetic for questions made from the documents.",
+        )
+    return found
+
+
+def scorers(unit: Unit) -> dict[str, Metric]:
+    """The ranking metrics by name."""
+    return {name: plugins.make("metrics", name, {"k": RANKS, "unit": unit}) for name in METRICS}
+
+
+def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Measured:
+    """Run one pipeline over the questions, in batches for the ranking and one at a time for the milliseconds."""
+    retriever, asked = builder.retriever, [query(example) for example in examples]
+    found: list[tuple[Hit, ...]] = []
+    spent = 0
+    started = time.perf_counter()
+    for begin in range(0, len(asked), _BATCH):
+        for one in retriever.retrieve(asked[begin : begin + _BATCH], rules.hits):
+            found.append(one.hits)
+            spent += one.usage.prompt_tokens + one.usage.completion_tokens
+        progress("retrieve", len(found), len(asked))
+    seconds = time.perf_counter() - started
+    made = scorers(rules.unit)
+    scores = {
+        name: [metric.score(e, Answer(text="", hits=hits)) for e, hits in zip(examples, found, strict=True)]
+        for name, metric in made.items()
+    }
+    sample = random.Random(rules.seed).sample(asked, min(rules.latency, len(asked)))
+    laps = []
+    for one_query in sample:
+        tick = time.perf_counter()
+        retriever.retrieve([one_query], builder.config.retrieval.k)
+        laps.append(1000 * (time.perf_counter() - tick))
+    ms = None
+    if laps:
+        p50, p95 = (float(np.quantile(laps, q)) for q in (0.5, 0.95))
+        ms = {"p50": p50, "p95": p95, "n": len(laps)}
+    return Measured(scores=scores, ms=ms, tokens=spent / max(1, len(asked)), seconds=seconds)
+
+
+def held_measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> Measured:
+    """`measure`, unless the same pipeline was measured on the same questions before."""
+    key = pipeline_key(builder, examples, rules)
+    held = builder.catalogue.measure(key, "retrieval")
+    if held is not None:
+        return Measured(**held)
+    made = measure(builder, examples, rules, progress=progress)
+    builder.catalogue.put_system(key, {"retrieval": plain(builder.config.retrieval)})
+    builder.catalogue.put_measure(key, "retrieval", plain(made))
+    return made
+
+
+def pipeline_key(builder: Builder, examples: Sequence[Example], rules: Rules) -> str:
+    """Name of a measurement: pipeline, index content, questions and rules."""
+    metrics = {name: metric.version for name, metric in scorers(rules.unit).items()}
+    return digest(
+        "retrieval",
+        {
+            "pipeline": builder.retrieval_spec(),
+            "examples": [example_digest(example) for example in examples],
+            "rules": replace(rules, level=0.95, resamples=0),
+            "metrics": metrics,
+            "ranks": RANKS,
+        },
+    )
+
+
+def compare(
+    pipelines: Mapping[str, Builder], examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet
+) -> Json:
+    """Measure every pipeline and its paired difference to the first.
+
+    Returns:
+        ``pipelines`` (name → ``metrics``, ``ms``, ``tokens``), ``differences`` (name, metric, estimate; the intervals
+        of one metric hold together), ``self_test``, and how many questions in how many groups there were.
+
+    Raises:
+        ScorerBroken: a gold ranking does not score 1.
+        TooFewExamples: there is no question.
+    """
+    if not examples:
+        raise TooFewExamples("there is no question to measure retrieval on")
+    tests = [{"metric": name, **self_test(metric, examples, name=name)} for name, metric in scorers(rules.unit).items()]
+    measured = {}
+    for name, builder in pipelines.items():
+
+        def step(stage: str, done: int, total: int, name: str = name) -> None:
+            progress(f"{name}: {stage}", done, total)
+
+        measured[name] = held_measure(builder, examples, rules, progress=step)
+    return {
+        "unit": rules.unit,
+        "questions": len(examples),
+        "groups": len({example.group for example in examples}),
+        "synthetic": sum(example.origin == "synthetic" for example in examples) / len(examples),
+        "level": rules.level,
+        "self_test": tests,
+        "pipelines": {
+            name: {
+                "metrics": {titled(m): plain(_mean(one.scores[m], examples, rules)) for m in METRICS},
+                "ms": one.ms,
+                "tokens": one.tokens,
+                "seconds": one.seconds,
+            }
+            for name, one in measured.items()
+        },
+        "differences": [row for m in METRICS for row in differences(measured, examples, rules, metric=m)],
+    }
+
+
+def titled(metric: str) -> str:
+    """The metric as people write it."""
+    return {"ndcg": f"nDCG@{RANKS}", "recall": f"recall@{RANKS}", "mrr": f"MRR@{RANKS}"}[metric]
+
+
+def differences(
+    measured: Mapping[str, Measured], examples: Sequence[Example], rules: Rules, *, metric: str
+) -> list[Json]:
+    """Paired differences of every pipeline to the first, with simultaneous intervals."""
+    names = list(measured)
+    if len(names) < 2:
+        return []
+    matrix = np.column_stack([numbers(measured[name].scores[metric]) for name in names])
+    weights: dict[str, Any] = {}
+    for place, name in enumerate(names[1:], 1):
+        weight = np.zeros(len(names))
+        weight[place], weight[0] = 1.0, -1.0
+        weights[name] = weight
+    found = stats.contrasts(
+        matrix, groups_of(examples), weights, level=rules.level, resamples=rules.resamples, seed=rules.seed
+    )
+    return [
+        {
+            "pipeline": name,
+            "against": names[0],
+            "metric": titled(metric),
+            "estimate": plain(interval.estimate()),
+        }
+        for name, interval in found.items()
+    ]
+
+
+def _mean(scores: Sequence[float | None], examples: Sequence[Example], rules: Rules) -> Any:
+    return stats.estimate(
+        numbers(scores), groups_of(examples), level=rules.level, resamples=rules.resamples, seed=rules.seed
+    )
