@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -50,6 +50,33 @@ class DocumentsSection(Section):
     max_mib: float = 32.0
     """A file (after decompression) larger than this is refused, in MiB."""
     chunker: Part = Part(name="headings")
+
+
+class SourceSection(Section):
+    """A source of documents, ``[sources.NAME]``: NAME is the collection of its documents and begins their ids.
+
+    What stands in the section beside these keys are the options of its kind.
+    """
+
+    kind: str
+    """Name of the source plugin: ``folder``, ``web``, ``git``, ``sql``, ``http``."""
+    description: str = ""
+    """What it holds, in words: questions are routed by it."""
+    metadata: dict[str, str] = Field(default_factory=dict)
+    """Fields that its documents have unless they bring their own."""
+    readers: tuple[str, ...] | None = None
+    """Users and groups that may read its documents, where the documents do not say."""
+    options: Json = Field(default_factory=dict)
+    """Options of the kind."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        own = {key: value for key, value in values.items() if key in cls.model_fields}
+        rest = {key: value for key, value in values.items() if key not in cls.model_fields}
+        return {**own, "options": {**own.get("options", {}), **rest}}
 
 
 class ExamplesSection(Section):
@@ -155,6 +182,8 @@ class Config(Section):
 
     project: ProjectSection = ProjectSection()
     documents: DocumentsSection = DocumentsSection()
+    sources: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], SourceSection] = Field(default_factory=dict)
+    """Further sources of documents by name; see `SourceSection`."""
     examples: ExamplesSection = ExamplesSection()
     prompt: PromptSection = PromptSection()
     retrieval: RetrievalSection = RetrievalSection()
@@ -209,6 +238,31 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
         raise ConfigError(explain(error, Config, "twofold.toml"), file=path) from error
 
 
+def laid_over(config: Config, values: Json) -> Config:
+    """A configuration with nested values laid over it; naming another plugin drops the options of the one before.
+
+    Raises:
+        ConfigError: an unknown key or a bad value.
+    """
+    try:
+        return Config.model_validate(_laid(config, values))
+    except ValidationError as error:
+        raise ConfigError(explain(error, Config, "variant")) from error
+
+
+def _laid(section: BaseModel, values: Json) -> Json:
+    out: Json = {name: getattr(section, name) for name in type(section).model_fields}
+    for key, value in values.items():
+        held = out.get(key)
+        if isinstance(held, Part) and isinstance(value, dict):
+            same = value.get("name", held.name) == held.name
+            options = merged(held.options, value.get("options", {})) if same else value.get("options", {})
+            out[key] = {**value, "name": value.get("name", held.name), "options": options}
+        else:
+            out[key] = _laid(held, value) if isinstance(held, BaseModel) and isinstance(value, dict) else value
+    return out
+
+
 def merged(below: Json, above: Json) -> Json:
     """Nested tables laid over each other; `above` wins, lists are replaced."""
     out = dict(below)
@@ -240,7 +294,15 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
         return "default"
 
     def walk(path: tuple[str, ...], value: Any) -> None:
-        if isinstance(value, Part):
+        if isinstance(value, SourceSection):
+            for key in ("kind", "description", "metadata", "readers"):
+                walk((*path, key), getattr(value, key))
+            for key, option in plugins.options("sources", value.kind, value.options, where=".".join(path)):
+                walk((*path, key), option)
+        elif path == ("sources",):
+            for key, source in value.items():
+                walk((*path, key), source)
+        elif isinstance(value, Part):
             walk((*path, "name"), value.name)
             kind: Any = {"index": "indexes"}.get(path[-1], path[-1] + "s")
             chosen: Options = plugins.options(kind, value.name, value.options, where=".".join(path))

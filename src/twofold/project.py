@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,15 @@ from twofold.build import Builder, quiet
 from twofold.config import Config
 from twofold.corpus.loading import load_documents
 from twofold.dataset import Splits
+from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import ConfigError, DataError, StudyError, TooFewExamples, TwofoldError
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, run
 from twofold.study.record import StudyRecord
+from twofold.study.retrieval_ablation import ablate
+from twofold.study.retrieval_bench import Rules, chosen, compare, labelled, opened
 from twofold.types import Answer, Arm, Document, Example, Json, Problem
 
 _DATA_FILES = ("documents.jsonl", "documents.jsonl.gz", "examples.jsonl", "examples.jsonl.gz")
@@ -269,6 +272,57 @@ class Project:
             adapter, report = self.builder.adapter(chosen, splits, progress=progress)
         return {**report, "arm": arm, "path": adapter.path}
 
+    def bench(
+        self,
+        variants: Mapping[str, Json],
+        *,
+        ablation: bool = False,
+        synthetic: int = 0,
+        split: str = "open",
+        unit: Any = "document",
+        progress: Progress = quiet,
+    ) -> Json:
+        """Measure how well the configured pipeline finds passages, beside variants of it and without each stage.
+
+        Args:
+            variants: Name → values laid over the configuration.
+            ablation: Measure each stage's part as well.
+            synthetic: Ask so many questions made from the documents; without any labelled question, 200.
+            split: Whose labelled questions to ask; ``open`` is train and dev together.
+            unit: ``document`` or ``passage``.
+            progress: Shows syncing and retrieving.
+
+        Returns:
+            What `study.retrieval_bench.compare` tells, ``split``, ``ablation`` (or None) and ``warnings``.
+        """
+        configs = {"project": self.config}
+        for name, values in variants.items():
+            configs[name] = config.laid_over(self.config, values)
+        asked, told, warnings = self._retrieval_questions(split, synthetic)
+        section = self.config.study
+        rules = Rules(unit=unit, level=section.level, resamples=section.resamples, seed=section.seed)
+        with self._lock():
+            self.builder.sync(self.documents, progress=progress)
+            with opened(self.builder, configs, self.documents, progress=progress) as pipelines:
+                found = compare(pipelines, asked, rules, progress=progress)
+            found["ablation"] = None
+            if ablation:
+                found["ablation"] = ablate(self.builder, self.documents, asked, rules, progress=progress)
+        return {**found, "split": told, "warnings": warnings}
+
+    def _retrieval_questions(self, split: str, synthetic: int) -> tuple[list[Example], str, list[str]]:
+        """Questions to measure retrieval with, whose they are, and what to beware of."""
+        if not synthetic:
+            try:
+                known = bool(labelled(self.examples))
+            except TooFewExamples:
+                known = False
+            if known:
+                return chosen(self.splits, split), split, []
+        made = dataset.self_questions(self.documents, synthetic or _SYNTHETIC, seed=self.config.study.seed)
+        why = [] if synthetic else ["no example says which documents hold its answer"]
+        return made, "synthetic", [*why, SYNTHETIC_WARNING]
+
     def gc(self, *, dry_run: bool = False) -> Json:
         """Remove artifacts that no recorded study uses, and half-made ones."""
         used = {
@@ -303,6 +357,8 @@ class Project:
         return ProjectLock(self.derived / "lock")
 
 
+_SYNTHETIC = 200
+"""Questions made from the documents where none is labelled."""
 _NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), sentence="", groups=0, digest="", warnings=())
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 
 from twofold import __version__
-from twofold.cli import ask, check, config, demo, gc, init, models, plugins, show, study, sync, tune
+from twofold.cli import ask, bench, check, config, demo, gc, init, models, plugins, show, study, sync, tune
 from twofold.cli.session import command
 from twofold.errors import TwofoldError
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 command(app, "init", without=("project", "settings"))(init.init)
 command(app, "check")(check.check)
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
 command(app, "sync")(sync.sync)
 command(app, "ask")(ask.ask)
 command(app, "tune")(tune.tune)

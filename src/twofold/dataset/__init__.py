@@ -10,6 +10,7 @@ from twofold.dataset.checking import check
 from twofold.dataset.cloze import cloze
 from twofold.dataset.examples import example_digest, load_examples
 from twofold.dataset.leaking import Leaks, drop_leaks, leak_error, leaks
+from twofold.dataset.self_retrieval import self_questions
 from twofold.dataset.splitting import Splits, split
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "leak_error",
     "leaks",
     "load_examples",
+    "self_questions",
     "split",
 ]

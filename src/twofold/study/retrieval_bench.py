@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,13 +18,15 @@ import numpy as np
 from twofold import plugins, stats
 from twofold.answering import query
 from twofold.build import Builder, quiet
+from twofold.config import Config
 from twofold.dataset import Splits, example_digest
 from twofold.errors import TooFewExamples
 from twofold.identity import digest, plain
 from twofold.plugins import Metric, Progress
+from twofold.store.catalogue import Catalogue
 from twofold.study.compose import groups_of, numbers
 from twofold.study.self_test import self_test
-from twofold.types import Answer, Example, Hit, Json
+from twofold.types import Answer, Document, Example, Hit, Json
 
 Unit = Literal["document", "passage"]
 METRICS = ("ndcg", "recall", "mrr")
@@ -67,6 +70,41 @@ class Measured:
     """Mean tokens spent by models within retrieval, a query."""
     seconds: float
     """All questions, in batches."""
+
+
+@contextmanager
+def opened(
+    base: Builder, configs: Mapping[str, Config], documents: Sequence[Document], *, progress: Progress = quiet
+) -> Iterator[dict[str, Builder]]:
+    """A builder for each configuration, its index up to date.
+
+    One that cuts or embeds documents as the project does reads the project's index; any other gets an index of its own
+    beside it (``bench/``), kept for the next time.
+    """
+    own = _recipe(base)
+    catalogues = []
+    made = {}
+    try:
+        for name, config in configs.items():
+            builder = Builder(base.directory, config, catalogue=base.catalogue)
+            if (recipe := _recipe(builder)) != own:
+                directory = base.directory / "bench" / recipe.partition(":")[2][:16]
+                directory.mkdir(parents=True, exist_ok=True)
+                catalogues.append(Catalogue(directory / "catalogue.sqlite"))
+                builder = Builder(directory, config, catalogue=catalogues[-1])
+            builder.sync(documents, progress=lambda stage, done, total, n=name: progress(f"{n}: {stage}", done, total))
+            made[name] = builder
+        yield made
+    finally:
+        for catalogue in catalogues:
+            catalogue.close()
+
+
+def _recipe(builder: Builder) -> str:
+    config = builder.config
+    return digest(
+        "index", [config.documents, config.retrieval.embedder, config.retrieval.index, builder.embedder.fingerprint]
+    )
 
 
 def labelled(examples: Sequence[Example]) -> list[Example]:
@@ -132,7 +170,6 @@ def held_measure(builder: Builder, examples: Sequence[Example], rules: Rules, *,
     if held is not None:
         return Measured(**held)
     made = measure(builder, examples, rules, progress=progress)
-    builder.catalogue.put_system(key, {"retrieval": plain(builder.config.retrieval)})
     builder.catalogue.put_measure(key, "retrieval", plain(made))
     return made
 

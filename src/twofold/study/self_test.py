@@ -18,7 +18,7 @@ SHUFFLED = 0.9
 
 
 def gold_answer(example: Example, reference: int = 0, *, abstention: str = "The documents do not say.") -> Answer:
-    """The answer a perfect system would give: a reference, its sources found and cited; an abstention when unanswerable."""
+    """The answer a perfect system would give: a reference, its sources found and cited; or an abstention."""
     if not example.answerable:
         return Answer(text=abstention, raw=abstention, abstained=True)
     text = example.references[reference] if example.references else ""

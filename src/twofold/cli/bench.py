@@ -1,0 +1,153 @@
+"""`twofold bench`: measure a part of the project on its own."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+import typer
+
+from twofold.cli.session import Run, command, console, parse_settings
+from twofold.errors import ConfigError
+
+app = typer.Typer(
+    help="Measure a part of the project on its own.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
+
+
+def retrieval(
+    run: Run,
+    *,
+    variant: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--variant",
+            metavar="NAME:KEY=VALUE,…",
+            help="A pipeline to compare with the project's own, such as words:retrieval.retriever.name=lexical. "
+            "Repeatable.",
+        ),
+    ] = None,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Switch each stage of the pipeline off and say which earn their place.")
+    ] = False,
+    synthetic: Annotated[
+        int | None,
+        typer.Option("--synthetic", metavar="N", min=1, help="Ask N questions made from the documents themselves."),
+    ] = None,
+    split: Annotated[
+        str,
+        typer.Option("--split", metavar="SPLIT", help="open (train and dev together), train, dev, test or reserve."),
+    ] = "open",
+    unit: Annotated[
+        str, typer.Option("--unit", metavar="UNIT", help="What is ranked: document or passage.")
+    ] = "document",
+) -> None:
+    """Measure how well passages are found: nDCG@10, recall@10, MRR with intervals, and milliseconds a query."""
+    if split not in SPLITS or unit not in UNITS:
+        raise ConfigError(
+            f"--split {split} --unit {unit} is not possible",
+            cure=f"Splits: {', '.join(SPLITS)}. Units: {', '.join(UNITS)}.",
+        )
+    variants = dict(parse_variant(text) for text in variant or [])
+    with run.project() as project, run.progress() as progress:
+        found = project.bench(
+            variants, ablation=ablation, synthetic=synthetic or 0, split=split, unit=unit, progress=progress
+        )
+    for warning in found["warnings"]:
+        run.note(f"warning: {warning}")
+    if run.json:
+        run.result(found)
+    else:
+        show_bench(found)
+
+
+SPLITS = ("open", "train", "dev", "test", "reserve")
+UNITS = ("document", "passage")
+
+command(app, "retrieval")(retrieval)
+
+
+def parse_variant(text: str) -> tuple[str, dict[str, Any]]:
+    """``name:retrieval.k=5,retrieval.retriever.name=dense`` as a name and nested values.
+
+    A comma within brackets or quotes belongs to the value.
+
+    Raises:
+        ConfigError: there is no name, or a setting is malformed.
+    """
+    name, mark, rest = text.partition(":")
+    if not mark or not re.fullmatch(r"[\w.+ -]+", name.strip()) or not rest.strip():
+        raise ConfigError(
+            f"--variant {text!r} is not NAME:KEY=VALUE,…", cure="For example: --variant more:retrieval.k=5"
+        )
+    return name.strip(), parse_settings(_split(rest))
+
+
+def _split(text: str) -> list[str]:
+    parts, depth, quote, start = [], 0, "", 0
+    for place, sign in enumerate(text):
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'":
+            quote = sign
+        elif sign in "[{":
+            depth += 1
+        elif sign in "]}":
+            depth -= 1
+        elif sign == "," and not depth:
+            parts.append(text[start:place])
+            start = place + 1
+    return [part.strip() for part in (*parts, text[start:]) if part.strip()]
+
+
+def show_bench(found: dict[str, Any]) -> None:
+    """Print the measurement as tables."""
+    from rich.table import Table
+
+    screen = console()
+    screen.print(f"{found['questions']} questions ({found['split']}) in {found['groups']} groups, by {found['unit']}")
+    metrics = list(next(iter(found["pipelines"].values()))["metrics"])
+    table = _table(Table, "pipeline", *metrics, "p50 ms", "p95 ms", "tokens")
+    for name, row in found["pipelines"].items():
+        ms = row["ms"]
+        paces = [f"{ms['p50']:.1f}", f"{ms['p95']:.1f}"] if ms else ["-", "-"]
+        table.add_row(name, *(_text(row["metrics"][m]) for m in metrics), *paces, f"{row['tokens']:.0f}")
+    screen.print(table)
+    if found["differences"]:
+        table = _table(Table, "difference", *metrics)
+        names = dict.fromkeys((d["pipeline"], d["against"]) for d in found["differences"])
+        for pipeline, against in names:
+            own = {d["metric"]: d["estimate"] for d in found["differences"] if d["pipeline"] == pipeline}
+            table.add_row(f"{pipeline} - {against}", *(_text(own[m]) for m in metrics))
+        screen.print(table)
+    if found.get("ablation"):
+        show_ablation(found["ablation"], screen, Table)
+
+
+def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
+    """Print what each stage brings and costs."""
+    table = _table(table_class, "stage", f"{found['metric']} with", "without", "difference", "ms", "tokens", "advice")
+    for row in found["stages"]:
+        table.add_row(
+            row["stage"],
+            _text(row["with"]),
+            _text(row["without"]),
+            _text(row["difference"]),
+            "-" if row["ms"] is None else f"{row['ms']:+.1f}",
+            f"{row['tokens']:+.0f}",
+            row["advice"],
+        )
+    screen.print(table)
+
+
+def _table(table_class: Any, first: str, *others: str) -> Any:
+    made = table_class(first, box=None, pad_edge=False, header_style="bold")
+    for name in others:
+        made.add_column(name, justify="right")
+    return made
+
+
+def _text(estimate: dict[str, Any]) -> str:
+    from twofold.study.record import estimate_text
+
+    return estimate_text(estimate)
