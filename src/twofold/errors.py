@@ -26,7 +26,9 @@ Hierarchy (codes in brackets)::
     │   └── TemplateMismatch [training.template]    an adapter was trained with another prompt template
     ├── StoreError [store]
     │   ├── ProjectLocked [store.locked]            another process is writing
-    │   └── ProjectMissing [store.no-project]       no twofold.toml here
+    │   ├── ProjectMissing [store.no-project]       no twofold.toml here
+    │   ├── DatabaseUnreachable [store.unreachable] nothing answers at the database's address
+    │   └── DatabaseRefused [store.refused]         wrong password or key, or a missing right
     └── StudyError [study]
         └── ScorerBroken [study.scorer]             gold answers do not score 1, or shuffled gold does
 
@@ -243,6 +245,20 @@ class ProjectMissing(StoreError):
     code = "store.no-project"
     cure = "Run `twofold init PROJECT --from FOLDER`, or change into a directory with a twofold.toml."
     exit_code = 2
+
+
+class DatabaseUnreachable(StoreError):
+    """Nothing answers at the database's address, or not in time."""
+
+    code = "store.unreachable"
+    cure = "Check that the database runs and that url (and timeout) in [retrieval.index] are right."
+
+
+class DatabaseRefused(StoreError):
+    """The database does not accept the password or key, or the account lacks a right."""
+
+    code = "store.refused"
+    cure = "Check the environment variable named in api_key_env, and the account's rights."
 
 
 class StudyError(TwofoldError):
