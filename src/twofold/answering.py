@@ -112,10 +112,19 @@ class System:
         wanted = [self.prompt(examples[n], _shown(found[n])) for n in asked]
         made = dict(zip(asked, self.generator.generate(wanted, progress=progress) if wanted else [], strict=True))
         silent = Completion(text=self.template.abstention)
-        return [self._read(made.get(number, silent), one, seconds) for number, one in enumerate(found)]
+        return [
+            self._read(example, made.get(number, silent), one, seconds)
+            for number, (example, one) in enumerate(zip(examples, found, strict=True))
+        ]
 
-    def _read(self, completion: Completion, found: Retrieval | None, retrieval: float) -> Answer:
-        answer = prompts.read(completion, template=self.template, hits=_shown(found))
+    def _read(self, example: Example, completion: Completion, found: Retrieval | None, retrieval: float) -> Answer:
+        answer = prompts.read(
+            completion,
+            template=self.template,
+            hits=_shown(found),
+            question=example.question,
+            choices=example.choices,
+        )
         timing = Timing(retrieval=retrieval, generation=completion.seconds)
         if found is None:
             return replace(answer, timing=timing)
@@ -139,7 +148,7 @@ class System:
                 pieces.append(piece)
                 yield piece
         made = Completion(text="".join(pieces), seconds=time.perf_counter() - searched)
-        yield self._read(made, found, searched - started)
+        yield self._read(example, made, found, searched - started)
 
     def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
         """What is found for each example; None for an arm without retrieval."""

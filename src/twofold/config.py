@@ -175,6 +175,9 @@ class PromptSection(Section):
     question: str = _DEFAULT.question
     abstention: str = _DEFAULT.abstention
     cite: Literal["first", "last", "none"] = "first"
+    fence: Literal["none", "lines", "nonce", "datamark"] = _DEFAULT.fence
+    withhold: bool = _DEFAULT.withhold
+    support: float = Field(default=_DEFAULT.support, ge=0, le=1)
 
 
 class Config(Section):

@@ -384,6 +384,8 @@ class Answer:
     """Markers that named no passage of the prompt."""
     unsupported_citations: int = 0
     """Citations taken out because the passage does not support the answer."""
+    repointed_citations: int = 0
+    """Citations that name another shown passage than the model did, because that one holds the answer."""
     trace: tuple[Json, ...] = ()
     """What retrieval did, step by step; empty for a plain search."""
     usage: Usage = field(default_factory=Usage)

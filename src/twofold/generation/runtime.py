@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from twofold import prompts
+from twofold import hostile, prompts
 from twofold.errors import ModelError
 from twofold.plugins import Progress
 from twofold.types import Failure, Json, Message
@@ -90,6 +90,8 @@ class Tokens:
         self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
+        added = self.tokenizer.get_added_tokens_decoder().values()
+        self.controls = hostile.control_tokens((one.content, one.special) for one in added)
         self.context = int(config.get("max_position_embeddings") or 2048)
         ends = [config.get("eos_token_id"), self.tokenizer.token_to_id(self.specials["eos_token"])]
         generation = directory / "generation_config.json"
@@ -105,7 +107,7 @@ class Tokens:
         Raises:
             ConfigError: the template refuses these messages.
         """
-        return prompts.chat_text(self.template, messages, self.specials)
+        return prompts.chat_text(self.template, messages, self.specials, self.controls)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a prompt text; nothing is added."""

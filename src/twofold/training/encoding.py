@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from twofold import prompts
+from twofold import hostile, prompts
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.training.packing import Row
 from twofold.types import Message, Pair
@@ -39,10 +39,12 @@ class Encoder:
         if end is None:
             raise TrainingError("the tokenizer has no end-of-turn token", file=directory)
         self.end = int(end)
+        added = self.tokenizer.get_added_tokens_decoder().values()
+        self.controls = hostile.control_tokens((one.content, one.special) for one in added)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a rendered prompt, ready for the completion."""
-        text = prompts.chat_text(self.template, messages, self.specials)
+        text = prompts.chat_text(self.template, messages, self.specials, self.controls)
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def row(self, pair: Pair, max_length: int) -> Row:
@@ -55,7 +57,8 @@ class Encoder:
             NothingToLearn: the completion is empty.
         """
         head = self.prompt(pair.messages)
-        tail = [*self.tokenizer.encode(pair.completion, add_special_tokens=False).ids, self.end]
+        wanted = hostile.defused(pair.completion, self.controls)
+        tail = [*self.tokenizer.encode(wanted, add_special_tokens=False).ids, self.end]
         if not pair.completion.strip():
             raise NothingToLearn(f"example {pair.example!r}: the completion is empty, there is nothing to learn from")
         tail = tail[: max_length - min(len(head), max_length // 2)]

@@ -280,7 +280,13 @@ def _evaluate(run: Run) -> bool:
         for begin in range(0, len(order), size):
             items = [run.dev[i][0] for i in order[begin : begin + size]]
             for item, text in zip(items, generate(run, items), strict=True):
-                answer = prompts.read(Completion(text=text), template=run.job.template, hits=item.hits or None)
+                answer = prompts.read(
+                    Completion(text=text),
+                    template=run.job.template,
+                    hits=item.hits or None,
+                    question=item.example.question,
+                    choices=item.example.choices,
+                )
                 score = metric.score(item.example, answer)
                 scores += [] if score is None else [float(score)]
             run.progress("score dev", min(begin + size, len(order)), len(order))

@@ -1,0 +1,291 @@
+"""Texts by others are data: made plain for a prompt, and searched for instructions to the model. Pure.
+
+`plain` gives what a prompt shows of a text: hidden characters gone, look-alike letters folded, chat-template control
+tokens broken so that no tokenizer takes them for its own. It knows for every character where it came from, so a quote
+found in what was shown is a span of the text as it stands. `findings` reports what looks like an attack.
+
+The patterns find instructions that speak to a model ("ignore the above", "in your reply, add"), also spelt in base64,
+hex or binary. A task slipped in as an ordinary question, or a false statement of fact, looks like any other text: no
+pattern can tell, and `bench/hostile.py` prints how many get through.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import Literal
+
+Kind = Literal["instruction", "control-token", "hidden-text"]
+
+_SPACES = frozenset("\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000")
+_BREAKS = frozenset("\u2028\u2029\u0085\x0b\x0c")
+_JOINERS = frozenset("\u200c\u200d")
+"""Mean something in Arabic and Indic scripts and in emoji; nothing between Latin letters."""
+_FILLERS = frozenset("\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180e\u200b\u2060\u3164\ufeff\uffa0")
+_BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_ODD = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180e\u2000-\u200f\u2028-\u202f"
+    "\u205f-\u206f\u3000\u3164\ud800-\udfff\ufdd0-\ufdef\ufe00-\ufe0f\ufeff\uff01-\uff5e\uffa0\ufff9-\uffff"
+    "\U0001d400-\U0001d7ff\U000e0000-\U000e0fff]"
+)
+"""Characters that `_folded` changes."""
+_HIDDEN = re.compile(
+    "[\U000e0000-\U000e007f\U000e0100-\U000e01ef]{2,}|[\ufe00-\ufe0f]{2,}|[\u200b\u2060-\u2064\ufeff\u206a-\u206f]{3,}"
+)
+_BRACKETED = re.compile(r"<.+>|\[.+\]", re.DOTALL)
+_CONTROL = re.compile(
+    r"<\|[^<>|\n]{1,60}\|>|</?s>|<</?SYS>>|\[/?(?:INST|SYSTEM_PROMPT|TOOL_CALLS|TOOL_RESULTS|AVAILABLE_TOOLS)\]"
+    r"|</?(?:start_of_turn|end_of_turn|bos|eos|pad|unk|mask|think|tool_call|tool_response|begin_of_text"
+    r"|end_of_text|passages?)(?:[ _-]\w{0,40})?>",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A text as a prompt may show it."""
+
+    text: str
+    """What is shown."""
+    origin: tuple[int, ...] | None
+    """For each character of `text` its place in the original, and one more: its length. None: nothing was changed."""
+
+    def span(self, start: int, end: int) -> tuple[int, int]:
+        """The original's range behind ``text[start:end]``."""
+        return (start, end) if self.origin is None else (self.origin[start], self.origin[end])
+
+
+def plain(text: str) -> Plain:
+    """Make a text plain.
+
+    Removed: control characters, zero-width and bidirectional controls, tag characters, surplus variation selectors
+    and fillers (Unicode TR 36 and 39). Folded: full-width ASCII, mathematical letters, exotic spaces, and what
+    is canonically equivalent (NFC); superscripts, fractions and ligatures keep their form, for there NFKC changes what
+    is said. Broken by a blank: the control tokens of the known chat templates, and our own fence.
+    """
+    return _broken(_visible(text))
+
+
+def shown(text: str) -> str:
+    """`plain` without the places."""
+    return plain(text).text
+
+
+def defused(text: str, controls: Sequence[str]) -> str:
+    """A text in which none of a tokenizer's control tokens stands, each broken by a blank after its first character.
+
+    Args:
+        text: What somebody else wrote.
+        controls: The tokenizer's control tokens, as strings of at least two characters.
+    """
+    if not controls:
+        return text
+    search = _any_of(tuple(controls))
+    while search.search(text):
+        text = search.sub(lambda match: f"{match.group()[0]} {match.group()[1:]}", text)
+    return text
+
+
+def control_tokens(added: Iterable[tuple[str, bool]]) -> tuple[str, ...]:
+    """Which of a tokenizer's added tokens a text must not hold: the special ones, and others in brackets.
+
+    Args:
+        added: Content of each added token, and whether it is marked as special.
+    """
+    return tuple(sorted({c for c, special in added if len(c) > 1 and (special or _BRACKETED.fullmatch(c))}))
+
+
+@lru_cache(maxsize=16)
+def _any_of(controls: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(re.escape(one) for one in sorted(controls, key=len, reverse=True)))
+
+
+def _visible(text: str) -> Plain:
+    """Hidden characters gone, look-alikes folded; control tokens still whole."""
+    if (text.isascii() and text.isprintable()) or (not _ODD.search(text) and unicodedata.is_normalized("NFC", text)):
+        return Plain(text, None)
+    letters: list[str] = []
+    origin: list[int] = []
+    for start, cluster in _clusters(text):
+        shown = unicodedata.normalize("NFC", "".join(_folded(c, start + i, text) for i, c in enumerate(cluster)))
+        letters += shown
+        origin += [start] * len(shown)
+    return Plain("".join(letters), (*origin, len(text)))
+
+
+def _clusters(text: str) -> list[tuple[int, str]]:
+    """Characters with the combining marks that follow them: what NFC may join."""
+    found: list[tuple[int, str]] = []
+    start = 0
+    for at in range(1, len(text) + 1):
+        if at == len(text) or not (unicodedata.combining(text[at]) or _jamo(text[at])):
+            found.append((start, text[start:at]))
+            start = at
+    return found if text else []
+
+
+def _jamo(character: str) -> bool:
+    return "\u1161" <= character <= "\u11ff"
+
+
+def _folded(character: str, at: int, text: str) -> str:
+    code = ord(character)
+    if code < 0x20 or 0x7F <= code < 0xA0:
+        return character if character in "\t\n\r" else "\n" if character in _BREAKS else ""
+    if code < 0x300 and character not in _SPACES and code != 0xAD:
+        return character
+    if character in _SPACES:
+        return " "
+    if character in _BREAKS:
+        return "\n"
+    if character in _JOINERS:
+        return character if _wanted(text, at) else ""
+    if character in _FILLERS or character in _BIDI or 0x2061 <= code <= 0x206F or 0xFFF9 <= code <= 0xFFFB:
+        return ""
+    if 0xFE00 <= code <= 0xFE0F:
+        return character if at and not 0xFE00 <= ord(text[at - 1]) <= 0xFE0F else ""
+    if 0xE0000 <= code <= 0xE0FFF or 0xFDD0 <= code <= 0xFDEF:
+        return ""
+    if 0xD800 <= code <= 0xDFFF:
+        return "\ufffd"
+    if 0xFF01 <= code <= 0xFF5E or 0x1D400 <= code <= 0x1D7FF:
+        return unicodedata.normalize("NFKC", character)
+    return character
+
+
+def _wanted(text: str, at: int) -> bool:
+    """Does the joiner at `at` stand between characters of a script that uses it (or emoji)?"""
+    return 0 < at < len(text) - 1 and all(
+        ord(c) >= 0x0590 and c not in _JOINERS and c not in _FILLERS for c in (text[at - 1], text[at + 1])
+    )
+
+
+def _broken(made: Plain) -> Plain:
+    """Control tokens parted by a blank after their first character."""
+    while _CONTROL.search(made.text):
+        letters, places = list(made.text), list(made.origin or range(len(made.text) + 1))
+        for match in reversed(list(_CONTROL.finditer(made.text))):
+            letters.insert(match.start() + 1, " ")
+            places.insert(match.start() + 1, places[match.start() + 1])
+        made = Plain("".join(letters), tuple(places))
+    return made
+
+
+# ---------------------------------------------------------------- findings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something in a text that looks like an attack on the model that reads it."""
+
+    kind: Kind
+    """What it looks like."""
+    start: int
+    """First character of the sentence (or of the token, or the hidden characters) in the original text."""
+    end: int
+    """One past the last."""
+
+
+_MODEL = r"(?:instructions?|directions?|directives?|prompts?|rules|guidelines|commands?|orders|restrictions|context)"
+_REPLY = r"\byour\s+(?:\w+\s+)?(?:answer|reply|replies|response|output|completion)\b"
+_DO = (
+    r"(?:add|include|insert|append|integrate|modify|augment|enhance|provide|replace|use|remove|translate|write|end|begin|"
+    r"start|make|render|scramble|rearrange|group|combine|introduce|misspell|jumble|anagram|convert|substitute|"
+    r"incorporate|embed|finish|conclude|limit|change|alter|encode|format|give|generate|mention|say|state|output|print)"
+)
+_VERB = r"(?:ignore|disregard|forget|overlook|bypass|override|neglect|dismiss|do\s+not\s+follow|don'?t\s+follow)"
+_SAY = r"(?:say|state|tell|output|print|reply|respond|answer|write|return|claim|consider)"
+_PATTERNS = tuple(
+    re.compile(pattern.replace("[^.!?\\n]", r"(?:[^.!?\n]|[.!?](?=\S))"), re.IGNORECASE)
+    for pattern in (
+        rf"\b{_VERB}\b[^.!?\n]{{0,40}}\b(?:previous|prior|above|earlier|preceding|past|all|any|your|these|those|system|"
+        rf"existing|current|other)\b[^.!?\n]{{0,30}}\b{_MODEL}\b",
+        rf"\b{_VERB}\s+(?:all|everything|anything|every\s*thing|everthing)\b[^.!?\n]{{0,30}}\b(?:told|instructed|said|"
+        r"above|before)\b",
+        rf"\b(?:ignore|disregard)\s+(?:the|this|that|all|everything)\b[^.!?\n]{{0,60}}\b(?:and|instead|then)\b"
+        rf"[^.!?\n]{{0,24}}\b{_SAY}\b",
+        rf"(?:^|[.!?:;\n>\"|*#(-])\s*(?:please\s+|also\s+|then\s+|and\s+|finally,?\s+)?{_DO}\b[^.!?\n]{{0,120}}{_REPLY}",
+        rf"(?:^|[.!?:;\n>\"|*#(-])\s*(?:please,?\s+)?(?:in|to|at\s+the\s+end\s+of|before|after)\s+{_REPLY}"
+        rf",?\s+(?:please\s+)?(?:suggest|tease|{_DO})\b",
+        r"\byou\s+are\s+(?:now|about\s+to|no\s+longer)\s+(?:a|an|the|in|act|immerse|become|bound|entering|dan|free)\b",
+        r"\byou\s+are\s+(?:an?\s+)?(?:ai|artificial\s+intelligence|large\s+language|language\s+model|chat\s?bot|llm)\b",
+        r"\b(?:as\s+an?|attention,?|note\s+to(?:\s+the)?|dear|hello,?|if\s+you\s+are\s+an?)\s+(?:ai\b|llms?\b|"
+        r"language\s+model|chat\s?bot|assistant\s+reading|automated\s+assistant)",
+        r"\b(?:do\s+anything\s+now|developer\s+mode|jail\s?break(?:ed)?\s+mode|(?:enter|entering|enable)\s+"
+        r"(?:system|god|debug|security|admin)\s+(?:mode|override)|<\s*system\s+mode|"
+        r"(?:system|developer|security|admin)\s+(?:\w+\s+){0,2}override)\b",
+        r"\byou\s+(?:must|have\s+to|will)\s+(?:listen\s+to|obey|follow|answer)\b[^.!?\n]{0,20}\bmy\s+(?:\w+\s+)?(?:instructions?|commands?|orders|questions)\b",
+        rf"\b(?:new|updated|real|actual)\s+{_MODEL}\s*:",
+        r"\b(?:reveal|show|print|repeat|output|disclose|leak|tell\s+me|give\s+me|confirm)\b[^.!?\n]{0,30}"
+        r"\b(?:system\s+prompt|initial\s+prompt|your\s+(?:instructions|prompt|password|secret|rules)|the\s+password)",
+        r"\b(?:tell|inform|instruct|convince|urge|direct)\s+(?:the\s+)?users?\s+(?:to|that|they)\b",
+        r"\b(?:pretend|imagine|act\s+as\s+if)\b[^.!?\n]{0,30}\byou\s+(?:are|were|have)\b[^.!?\n]{0,30}"
+        r"\b(?:ai|model|assistant|no\s+rules|restrictions|unrestricted)\b",
+        r"\b(?:ignor[ae]|olvida|ignorez|oubliez|ignoriere?n?|vergessen?|vergiss|esque[cç]a)\b[^.!?\n]{0,40}\b(?:instruc|"
+        r"indica|anweisung|consignes|ordenes|órdenes)\w*",
+        r"(?:忽略|无视|無視|忘记|忘記)[^。！？\n]{0,12}(?:指令|指示|说明|說明|提示|上述|以上|之前)|(?:指示|命令)を?(?:無視|忘れ)|"
+        r"無視して[^。\n]{0,40}(?:述べ|答え|言っ|出力|返)|"
+        r"이전\s*(?:지시|명령)\S*\s*(?:무시|잊)|(?:निर्देशों|निर्देश)\s*(?:की|को)\s*(?:अनदेखी|अनदेखा|भूल)|"
+        r"(?:игнорируй|забудь)\w*[^.!?\n]{0,30}(?:инструкц|указан)\w*",
+    )
+)
+_ENDS = re.compile(r"(?<=[.!?。！？])[\s\"')\]]+|\n+|-->|</?(?:p|div|li|td|h\d|body|html)\b[^>]*>", re.IGNORECASE)
+_BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{24,}={0,2}(?![\w+/=])")
+_HEX = re.compile(r"(?<!\w)(?:[0-9a-f]{2}\s?){16,}(?!\w)", re.IGNORECASE)
+_BINARY = re.compile(r"(?<!\w)(?:[01]{8}\s?){8,}(?!\w)")
+
+
+def findings(text: str) -> list[Finding]:
+    """Everything in `text` that looks like an attack, in order; sentences that speak to the model as a whole."""
+    found = {(m.start(), m.end(), "hidden-text") for m in _HIDDEN.finditer(text)} if not text.isascii() else set()
+    made = _visible(text)
+    here = made.text
+    found |= {(*made.span(m.start(), m.end()), "control-token") for m in _CONTROL.finditer(here)}
+    places = [match.start() + len(match.group()) // 2 for pattern in _PATTERNS for match in pattern.finditer(here)]
+    places += [match.start() for match, said in _decoded(here) if any(p.search(said) for p in _PATTERNS)]
+    if places:
+        edges = [0, *(m.end() for m in _ENDS.finditer(here)), len(here)]
+        for start, end in pairwise(edges):
+            if any(start <= at < end for at in places):
+                trimmed = end - (len(here[start:end]) - len(here[start:end].rstrip()))
+                found.add((*made.span(start, trimmed), "instruction"))
+    return [Finding(kind, start, end) for start, end, kind in sorted(found)]  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=4096)
+def instructions(text: str) -> tuple[Finding, ...]:
+    """The sentences of `findings` that speak to the model."""
+    return tuple(one for one in findings(text) if one.kind == "instruction")
+
+
+def kinds(text: str) -> tuple[Kind, ...]:
+    """Names of what `findings` finds, each once, sorted."""
+    return tuple(sorted({one.kind for one in findings(text)}))
+
+
+def _decoded(text: str) -> list[tuple[re.Match[str], str]]:
+    """What stands in base64, hex or binary in `text`, where it is readable."""
+    made: list[tuple[re.Match[str], str]] = []
+    for pattern, read in ((_BASE64, _base64), (_HEX, bytes.fromhex), (_BINARY, _binary)):
+        for match in pattern.finditer(text):
+            try:
+                said = read(match.group()).decode("ascii")
+            except (ValueError, binascii.Error):
+                continue
+            if said.isprintable():
+                made.append((match, said))
+    return made
+
+
+def _base64(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4))
+
+
+def _binary(text: str) -> bytes:
+    return bytes(int(part, 2) for part in re.findall("[01]{8}", text))
