@@ -376,9 +376,43 @@ class TrainerJob(BaseModel):
     """Seed of order, dropout and initialisation."""
 
 
+class SearchPair(BaseModel):
+    """A question and the passage that answers it, for tuning an embedder."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    query: str
+    """What is searched for."""
+    passage: str
+    """The right passage, as it is embedded."""
+    document: str
+    """Its document."""
+    sources: tuple[str, ...]
+    """All right documents: none of their passages is a negative of this question."""
+    negatives: tuple[tuple[str, str], ...] = ()
+    """(document, text) of wrong passages that look right, the most tempting first."""
+
+
+class EmbedderJob(BaseModel):
+    """Everything the trainer of an embedder gets, as data (it crosses a process border)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    pairs: tuple[SearchPair, ...]
+    """What to learn from."""
+    dev: tuple[tuple[str, Example], ...]
+    """(query, example) of the dev split."""
+    pool: tuple[tuple[str, str], ...]
+    """(document, text) of the passages in which the dev queries are searched."""
+    model: str
+    """Source string or name of the stock embedder."""
+    seed: int = 0
+    """Seed of order and negatives."""
+
+
 @runtime_checkable
 class Trainer(Protocol):
-    """Pairs → adapter directory. Constructor: ``(options)``."""
+    """Pairs → adapter directory. Constructor: ``(options)``. Trainers of embedders get an `EmbedderJob` instead."""
 
     version: ClassVar[int]
 

@@ -94,7 +94,7 @@ def _candidates(
 
 def _headings(document: Document, chance: random.Random) -> Iterator[_Candidate]:
     found = list(_HEADING.finditer(document.text))
-    ends = [heading.start() for heading in found[1:]] + [len(document.text)]
+    ends = [*(heading.start() for heading in found[1:]), len(document.text)][: len(found)]
     sections = [(h.group(1), h.end(), end) for h, end in zip(found, ends, strict=True)]
     names = Counter(_flat(name) for name, _, _ in sections)
     chance.shuffle(sections)

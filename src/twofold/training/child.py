@@ -1,6 +1,6 @@
-"""The training child process: ``python -m twofold.training.child DIRECTORY``.
+"""What the training child processes share; run as ``python -m twofold.training.child DIRECTORY`` it trains an adapter.
 
-Reads ``job.json``, trains (or resumes), leaves the adapter files and ``training.json``. Progress goes to standard
+A child reads ``job.json``, trains (or resumes), and leaves its files and ``training.json``. Progress goes to standard
 output as JSON lines, everything else to standard error, which the parent keeps as ``train.log``.
 """
 
@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 from twofold.errors import TrainingError, TwofoldError
-from twofold.plugins import TrainerJob
-from twofold.training.lora import LoraOptions
+from twofold.plugins import Progress, TrainerJob
+from twofold.training.lora import MEMORY, LoraOptions
+from twofold.types import Json
 
 
-def main(directory: Path) -> int:
-    """Run the job in `directory`; returns the exit status. A known error is left in ``error.json``."""
+def run(directory: Path, work: Callable[[Json, Progress], object], *, memory: str) -> int:
+    """Do `work` with the job in `directory`; returns the exit status. A known error is left in ``error.json``."""
     out = sys.stdout
     sys.stdout = sys.stderr
 
@@ -26,26 +28,30 @@ def main(directory: Path) -> int:
         out.flush()
 
     given = json.loads((directory / "job.json").read_text(encoding="utf-8"))
-    job, options = TrainerJob.model_validate(given["job"]), LoraOptions.model_validate(given["options"])
     try:
-        from twofold.training.fit import fit
-
-        fit(job, options, directory, progress=progress)
+        work(given, progress)
     except TwofoldError as error:
         _tell(directory, error)
         return 3
     except MemoryError:
-        _tell(
-            directory,
-            TrainingError(
-                "out of memory", cure="Lower [tuning.trainer.options].memory_gib or max_length, then rerun: it resumes."
-            ),
-        )
+        _tell(directory, TrainingError("out of memory", cure=memory))
         return 3
     except Exception:
         traceback.print_exc()
         return 1
     return 0
+
+
+def main(directory: Path) -> int:
+    """Train the adapter of the job in `directory`; returns the exit status."""
+
+    def work(given: Json, progress: Progress) -> None:
+        from twofold.training.fit import fit
+
+        job, options = TrainerJob.model_validate(given["job"]), LoraOptions.model_validate(given["options"])
+        fit(job, options, directory, progress=progress)
+
+    return run(directory, work, memory=MEMORY)
 
 
 def _tell(directory: Path, error: TwofoldError) -> None:

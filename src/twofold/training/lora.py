@@ -1,27 +1,18 @@
-"""LoRA (Hu et al. 2021, arXiv:2106.09685): the parent's side. Training itself runs in a child process.
-
-The child gives its memory back when it ends, a crash in it is an error here and not the end of the parent, and torch
-never enters the parent. The job is handed over as a file, progress comes back as JSON lines.
-"""
+"""LoRA (Hu et al. 2021, arXiv:2106.09685): the parent's side. Training itself runs in a child process."""
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-from collections import deque
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from twofold import errors
-from twofold.errors import TrainingError
 from twofold.plugins import Options, Progress, TrainerJob
+from twofold.training.spawn import spawn
 from twofold.types import Json
 
 _CHILD = "twofold.training.child"
+MEMORY = "Lower [tuning.trainer.options].memory_gib or max_length, then rerun: it resumes."
 
 
 class LoraOptions(Options):
@@ -82,51 +73,5 @@ class LoraTrainer:
             LossStuck: the loss did not move.
             TrainingError: anything else that ended the child; the message holds the end of its log.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        handed = directory / "job.json"
-        partial = handed.with_suffix(".partial")
-        partial.write_text(
-            json.dumps({"options": self.options.model_dump(mode="json"), "job": job.model_dump(mode="json")}),
-            encoding="utf-8",
-        )
-        partial.replace(handed)
-        (directory / "error.json").unlink(missing_ok=True)
-        log = directory / "train.log"
-        command = [sys.executable, "-m", _CHILD, str(directory)]
-        environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-        with log.open("ab") as errors_to:
-            child = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=errors_to, stdin=subprocess.DEVNULL, env=environment
-            )
-            try:
-                assert child.stdout is not None
-                for line in child.stdout:
-                    event = json.loads(line)
-                    if progress is not None:
-                        progress(event["stage"], event["done"], event["total"])
-                status = child.wait()
-            finally:
-                if child.poll() is None:
-                    child.terminate()
-                    child.wait()
-        if status != 0:
-            raise self._error(directory, log, status)
-        report: Json = json.loads((directory / "training.json").read_text(encoding="utf-8"))
-        for name in ("job.json", "checkpoint.pt", "best.pt"):
-            (directory / name).unlink(missing_ok=True)
-        return report
-
-    def _error(self, directory: Path, log: Path, status: int) -> TrainingError:
-        told = directory / "error.json"
-        if told.is_file():
-            said = json.loads(told.read_text(encoding="utf-8"))
-            kinds = {c.code: c for c in (errors.NothingToLearn, errors.LossStuck, TrainingError)}
-            return kinds.get(said["code"], TrainingError)(said["message"], cure=said["cure"])
-        tail = deque(log.read_text(encoding="utf-8", errors="replace").splitlines(), maxlen=6)
-        if status in (-9, 137):
-            return TrainingError(
-                "the training process was killed, most likely for memory",
-                cure="Lower [tuning.trainer.options].memory_gib or max_length, then rerun: it resumes.",
-                file=log,
-            )
-        return TrainingError(f"the training process ended with status {status}: {' | '.join(tail)}", file=log)
+        handed = {"options": self.options.model_dump(mode="json"), "job": job.model_dump(mode="json")}
+        return spawn(_CHILD, directory, handed, memory=MEMORY, progress=progress)

@@ -1,0 +1,78 @@
+"""A training child process, seen from the parent.
+
+The child gives its memory back when it ends, a crash in it is an error here and not the end of the parent, and torch
+never enters the parent. The job is handed over as a file, progress comes back as JSON lines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import deque
+from pathlib import Path
+
+from twofold import errors
+from twofold.errors import TrainingError
+from twofold.plugins import Progress
+from twofold.types import Json
+
+_LEFT_OVER = ("job.json", "checkpoint.pt", "best.pt")
+
+
+def spawn(module: str, directory: Path, handed: Json, *, memory: str, progress: Progress | None = None) -> Json:
+    """Run ``python -m module directory``, or go on from the checkpoint in `directory`; returns its ``training.json``.
+
+    Args:
+        module: Dotted name of the child.
+        directory: Where the job is handed over and the result is left.
+        handed: What the child reads as ``job.json``.
+        memory: What to do when memory runs out.
+        progress: Told what the child tells.
+
+    Raises:
+        NothingToLearn, LossStuck, TrainingError: as the child says; else the message holds the end of its log.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    target = directory / "job.json"
+    partial = target.with_suffix(".partial")
+    partial.write_text(json.dumps(handed), encoding="utf-8")
+    partial.replace(target)
+    (directory / "error.json").unlink(missing_ok=True)
+    log = directory / "train.log"
+    command = [sys.executable, "-m", module, str(directory)]
+    environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    with log.open("ab") as errors_to:
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors_to, stdin=subprocess.DEVNULL, env=environment
+        )
+        try:
+            assert child.stdout is not None
+            for line in child.stdout:
+                event = json.loads(line)
+                if progress is not None:
+                    progress(event["stage"], event["done"], event["total"])
+            status = child.wait()
+        finally:
+            if child.poll() is None:
+                child.terminate()
+                child.wait()
+    if status != 0:
+        raise _error(directory, log, status, memory=memory)
+    report: Json = json.loads((directory / "training.json").read_text(encoding="utf-8"))
+    for name in _LEFT_OVER:
+        (directory / name).unlink(missing_ok=True)
+    return report
+
+
+def _error(directory: Path, log: Path, status: int, *, memory: str) -> TrainingError:
+    told = directory / "error.json"
+    if told.is_file():
+        said = json.loads(told.read_text(encoding="utf-8"))
+        kinds = {c.code: c for c in (errors.NothingToLearn, errors.LossStuck, TrainingError)}
+        return kinds.get(said["code"], TrainingError)(said["message"], cure=said["cure"])
+    tail = deque(log.read_text(encoding="utf-8", errors="replace").splitlines(), maxlen=6)
+    if status in (-9, 137):
+        return TrainingError("the training process was killed, most likely for memory", cure=memory, file=log)
+    return TrainingError(f"the training process ended with status {status}: {' | '.join(tail)}", file=log)
