@@ -159,6 +159,28 @@ class StudySection(Section):
     """Constraint: an arm whose interval lies below this is not acceptable."""
 
 
+class AccessRule(Section):
+    """Who may read documents that do not say so themselves."""
+
+    documents: str
+    """Shell pattern on a document's id or source; ``*`` crosses folders. The first rule that fits counts."""
+    readers: tuple[str, ...]
+    """``group:NAME``, ``user:NAME``, ``NAME`` for either, or ``everyone``; an empty list means nobody."""
+
+
+class AccessSection(Section):
+    """Who may read which documents."""
+
+    enabled: bool = False
+    """Every request must say who asks, and is shown only what that user or a group of theirs may read."""
+    study_user: str = ""
+    """User as whom studies and tuning run."""
+    study_groups: tuple[str, ...] = ()
+    """Groups as which studies and tuning run: they see what these may read, and tuned arms answer only their members."""
+    rules: tuple[AccessRule, ...] = ()
+    """Readers of documents that do not name their own, and whose source does not."""
+
+
 class ProjectSection(Section):
     """Name and description."""
 
@@ -193,6 +215,7 @@ class Config(Section):
     generation: GenerationSection = GenerationSection()
     tuning: TuningSection = TuningSection()
     study: StudySection = StudySection()
+    access: AccessSection = AccessSection()
 
     @property
     def template(self) -> Template:

@@ -14,6 +14,7 @@ Hierarchy (codes in brackets)::
     │   ├── SourceUnreachable [source.unreachable]  down, timed out, or not to be found now
     │   ├── SourceEndless [source.endless]          more bytes, rows or seconds than allowed
     │   └── SourceQuery [source.query]              a SQL statement that fails, or that writes
+    ├── AccessDenied [access]                       access control is on: no principal, or not for this one
     ├── MissingExtra [install.missing-extra]        an optional dependency is not installed
     ├── ModelError [model]
     │   ├── ModelNotPulled [model.not-pulled]       weights are not in the cache
@@ -153,6 +154,14 @@ class SourceQuery(SourceError):
 
     code = "source.query"
     cure = "Correct `query` in the source's section: one SELECT statement."
+
+
+class AccessDenied(TwofoldError):
+    """Access control is on, and the request names no principal or asks for what that principal may not have."""
+
+    code = "access"
+    cure = "Name who asks: `twofold ask --user NAME --group GROUP`; for studies and tuning [access].study_groups."
+    exit_code = 2
 
 
 class MissingExtra(TwofoldError):

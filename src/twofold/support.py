@@ -15,10 +15,12 @@ from functools import lru_cache
 _WORD = re.compile(r"\d+(?:[.,:/-]\d+)*|[^\W\d_]+")
 _STEM = 6
 """Letters by which words are compared: ``irrigate`` and ``irrigation`` are one."""
-_SMALL = frozenset(  # noqa: SIM905 a text is easier to read than a list
-    "a an and are as at be been but by can could did do does for from had has have how if in into is it its may more "
-    "most no not of on one or should so some such than that the their them then there these they this those to was "
-    "were what when where which who whom whose why will with would you your yes answer question".split()
+_SMALL = frozenset(
+    _WORD.findall(
+        "a an and are as at be been but by can could did do does for from had has have how if in into is it its may "
+        "more most no not of on one or should so some such than that the their them then there these they this those "
+        "to was were what when where which who whom whose why will with would you your yes answer question"
+    )
 )
 CLEARER = 0.1
 """Another passage is named instead when it holds this much more of the question's words (chosen on the demo's dev)."""
