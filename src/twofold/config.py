@@ -48,7 +48,17 @@ class DocumentsSection(Section):
     paths: tuple[str, ...] = ("data/documents*",)
     """Files, folders or globs, relative to the project."""
     max_mib: float = 32.0
-    """A file (after decompression) larger than this is refused, in MiB."""
+    """A file (after decompression) larger than this is refused, in MiB; so is one with more text than this."""
+    max_seconds: float = Field(default=60.0, gt=0)
+    """A file whose reading takes longer is given up."""
+    max_memory_mib: int = Field(default=1024, ge=128)
+    """Memory that reading one file may take, in MiB."""
+    passwords: dict[str, str] = Field(default_factory=dict)
+    """Pattern of file names → password, or ``env:NAME`` for the environment variable that holds it."""
+    encodings: dict[str, str] = Field(default_factory=dict)
+    """Pattern of file names → encoding of text files that are neither UTF-8 nor marked; it is never guessed."""
+    ocr: bool = False
+    """Read pages that are pictures by character recognition (extra ``ocr``; seconds a page)."""
     chunker: Part = Part(name="headings")
 
 
@@ -120,6 +130,8 @@ class TuningSection(Section):
     """How adapters are trained."""
 
     trainer: Part = Part(name="lora")
+    embedder: Part = Part(name="contrastive")
+    """How the embedder is tuned (`twofold tune --what embedder`)."""
     variants: int = Field(default=4, ge=1)
     """Open-book rows are made this many times with other distractors and order, one variant an epoch."""
     unanswerable: float = Field(default=0.1, ge=0, lt=1)
@@ -330,7 +342,9 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
                 walk((*path, key), source)
         elif isinstance(value, Part):
             walk((*path, "name"), value.name)
-            kind: Any = {"index": "indexes"}.get(path[-1], path[-1] + "s")
+            kind: Any = {"retrieval.index": "indexes", "tuning.embedder": "trainers"}.get(
+                ".".join(path), path[-1] + "s"
+            )
             chosen: Options = plugins.options(kind, value.name, value.options, where=".".join(path))
             for key, option in chosen.model_dump().items():
                 walk((*path, "options", key), option)

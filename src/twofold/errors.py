@@ -7,7 +7,13 @@ Hierarchy (codes in brackets)::
     │   └── UnknownName [config.unknown-name]       a plugin, model or arm that nobody defined
     ├── DataError [data]
     │   ├── BadRecord [data.bad-record]             a malformed line of a JSONL, CSV or JSON file
-    │   ├── UnreadableFile [data.unreadable]        missing, wrong encoding, too large, no reader
+    │   ├── UnreadableFile [data.unreadable]        missing, wrong encoding, no reader
+    │   ├── DamagedFile [data.damaged]              corrupt, truncated, or not what its ending says
+    │   ├── EncryptedFile [data.encrypted]          needs a password that was not given, or another one
+    │   ├── ScannedFile [data.scanned]              pictures of text only
+    │   ├── FileTooLarge [data.too-large]           more bytes, text or memory than allowed
+    │   ├── FileTimeout [data.timeout]              reading it took longer than allowed
+    │   ├── ReaderCrashed [data.crashed]            the process that read it died
     │   ├── TooFewExamples [data.too-few]           an empty split, no documents, no examples
     │   └── LeakFound [data.leak]                   a test question stands in the training data
     ├── SourceError [source]                        a source refuses, or what it gives is not usable
@@ -111,6 +117,48 @@ class UnreadableFile(DataError):
 
     code = "data.unreadable"
     cure = "Check the path in twofold.toml and save the file as UTF-8."
+
+
+class DamagedFile(DataError):
+    """A file is corrupt, truncated, or not what its ending says."""
+
+    code = "data.damaged"
+    cure = "Open the file in its own program and save it again, or take it out of [documents].paths."
+
+
+class EncryptedFile(DataError):
+    """A file needs a password that was not given, or another one."""
+
+    code = "data.encrypted"
+    cure = """Name its password in twofold.toml: [documents.passwords] "PATTERN" = "env:VARIABLE"."""
+
+
+class ScannedFile(DataError):
+    """A file has pictures of text only."""
+
+    code = "data.scanned"
+    cure = "Set [documents].ocr = true (pip install 'twofold[ocr]'), or give the file a text layer."
+
+
+class FileTooLarge(DataError):
+    """A file has more bytes or text than allowed, or needs more memory."""
+
+    code = "data.too-large"
+    cure = "Split the file, take out what is not text, or raise [documents].max_mib in twofold.toml."
+
+
+class FileTimeout(DataError):
+    """Reading a file took longer than allowed."""
+
+    code = "data.timeout"
+    cure = "Split the file, or raise [documents].max_seconds in twofold.toml."
+
+
+class ReaderCrashed(DataError):
+    """The process that read a file died; the others are read all the same."""
+
+    code = "data.crashed"
+    cure = "Take the file out of [documents].paths, or convert it; its reader cannot be trusted with it."
 
 
 class TooFewExamples(DataError):
