@@ -122,8 +122,10 @@ def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
     if which.principal is None:
         return True
     found = {chunk.span.document for chunk in sources}
-    return bool(example.sources) and found >= set(example.sources) and all(
-        replace(which, collections=(), where={}).allows(chunk) for chunk in sources
+    return (
+        bool(example.sources)
+        and found >= set(example.sources)
+        and all(replace(which, collections=(), where={}).allows(chunk) for chunk in sources)
     )
 
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from twofold import prompts
+from twofold import access, hostile, prompts
 from twofold.plugins import Generator, Progress, Retriever
 from twofold.prompts import Template
 from twofold.types import (
@@ -89,6 +89,12 @@ class System:
     """Gold passages, for the oracle arm only."""
     shots: tuple[Example, ...] = ()
     """Few-shot examples."""
+    filter: Filter = field(default_factory=Filter)
+    """Of requests that bring none: under access control, what the study's principal may see."""
+    guarded: bool = False
+    """Access control is on: a request without a principal is refused."""
+    sources: Callable[[Sequence[Example]], list[list[Chunk]]] | None = None
+    """All chunks of each example's sources: under access control, who may read them may see the example."""
 
     def answer(
         self, examples: Sequence[Example], *, filter: Filter | None = None, progress: Progress | None = None
@@ -102,14 +108,17 @@ class System:
 
         Raises:
             GenerationError: when the generator as a whole cannot work.
+            AccessDenied: access control is on, and `filter` has no principal or not one who may ask these weights.
         """
         if not examples:
             return []
+        filter = self.granted(filter)
+        shots = self.shown_shots(filter)
         started = time.perf_counter()
         found = self.retrieve(examples, filter)
         seconds = (time.perf_counter() - started) / len(examples) if self.retriever else 0.0
         asked = [n for n, one in enumerate(found) if one is None or not one.insufficient]
-        wanted = [self.prompt(examples[n], _shown(found[n])) for n in asked]
+        wanted = [self.prompt(examples[n], _shown(found[n]), shots=shots) for n in asked]
         made = dict(zip(asked, self.generator.generate(wanted, progress=progress) if wanted else [], strict=True))
         silent = Completion(text=self.template.abstention)
         return [
@@ -132,10 +141,12 @@ class System:
             prompt_tokens=answer.usage.prompt_tokens + found.usage.prompt_tokens,
             completion_tokens=answer.usage.completion_tokens + found.usage.completion_tokens,
         )
-        return replace(answer, timing=timing, trace=found.trace, usage=spent)
+        return replace(answer, timing=timing, trace=(*found.trace, *_suspicious(found.hits)), usage=spent)
 
     def stream(self, example: Example, *, filter: Filter | None = None) -> Iterator[str | Answer]:
         """Pieces of the completion as they come, and at the end the `Answer` read from them."""
+        filter = self.granted(filter)
+        shots = self.shown_shots(filter)
         started = time.perf_counter()
         found = self.retrieve([example], filter)[0]
         searched = time.perf_counter()
@@ -144,7 +155,7 @@ class System:
             pieces.append(self.template.abstention)
             yield self.template.abstention
         else:
-            for piece in self.generator.stream(self.prompt(example, _shown(found))):
+            for piece in self.generator.stream(self.prompt(example, _shown(found), shots=shots)):
                 pieces.append(piece)
                 yield piece
         made = Completion(text="".join(pieces), seconds=time.perf_counter() - searched)
@@ -152,8 +163,9 @@ class System:
 
     def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
         """What is found for each example; None for an arm without retrieval."""
+        filter = self.granted(filter)
         if self.gold is not None:
-            given = self.gold(examples)
+            given = [[chunk for chunk in chunks if filter.allows(chunk)] for chunks in self.gold(examples)]
             found = self._retrieve([e for e, chunks in zip(examples, given, strict=True) if not chunks], filter)
             return [Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else found.pop(0) for chunks in given]
         if self.retriever is None:
@@ -164,13 +176,13 @@ class System:
         """Passages to show for each example; None for an arm without retrieval."""
         return [_shown(one) for one in self.retrieve(examples)]
 
-    def prompt(self, example: Example, hits: Sequence[Hit] | None) -> Prompt:
+    def prompt(self, example: Example, hits: Sequence[Hit] | None, *, shots: Sequence[Example] | None = None) -> Prompt:
         """The prompt for one example; training rows and dev items are made by this same method's renderer."""
         return prompts.render(
             example.messages,
             template=self.template,
             hits=hits,
-            shots=self.shots,
+            shots=self.shown_shots(self.granted(None)) if shots is None else shots,
             choices=example.choices,
             max_tokens=self.max_tokens,
         )
@@ -179,14 +191,34 @@ class System:
         """Give the generator's memory back."""
         self.generator.close()
 
-    def _retrieve(self, examples: Sequence[Example], filter: Filter | None) -> list[Retrieval | None]:
+    def granted(self, filter: Filter | None) -> Filter:
+        """The filter in force for a request; see `access.granted`."""
+        return access.granted(filter, self.filter, enabled=self.guarded, tuned=bool(self.arm.tuning))
+
+    def shown_shots(self, filter: Filter) -> tuple[Example, ...]:
+        """The few-shot examples that this principal may see: those made from documents they may read."""
+        if filter.principal is None or not self.shots:
+            return self.shots
+        held = self.sources(self.shots) if self.sources else [[] for _ in self.shots]
+        return tuple(s for s, own in zip(self.shots, held, strict=True) if access.readable(s, own, filter))
+
+    def _retrieve(self, examples: Sequence[Example], filter: Filter) -> list[Retrieval | None]:
         if not examples or self.retriever is None:
             return []
-        return list(self.retriever.retrieve([query(example, filter) for example in examples], self.k))
+        found = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
+        access.checked([hit.chunk for one in found for hit in one.hits], filter, type(self.retriever).__name__)
+        return list(found)
 
 
 def _shown(found: Retrieval | None) -> list[Hit] | None:
     return None if found is None else list(found.hits)
+
+
+def _suspicious(hits: Sequence[Hit]) -> list[Json]:
+    """A trace step that names the passages in which something looks like an attack; none when none does."""
+    found = {str(number): list(hostile.kinds(hit.chunk.text)) for number, hit in enumerate(hits, 1)}
+    flagged = {number: kinds for number, kinds in found.items() if kinds}
+    return [{"step": "hostile text", "passages": flagged}] if flagged else []
 
 
 def as_hits(chunks: Sequence[Chunk]) -> list[Hit]:
