@@ -1,10 +1,13 @@
 """Record-wise files: JSON Lines, JSON, CSV. One document a record.
 
-Fields ``id``, ``title``, ``text`` and ``source`` are the document's own; the others become metadata, as strings.
+Fields ``id``, ``title``, ``text`` and ``source`` are the document's own, and so is ``readers``: users and groups that
+may read it, as a list or as text with commas between; an empty list means nobody, no such field that it is not known.
+The others become metadata, as strings.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -15,14 +18,14 @@ from twofold.identity import canonical_json
 from twofold.reading import CSV, JSON, JSONL, Record, csv_records, decode, excerpt, json_records, jsonl_records, kind
 from twofold.types import Document, Json
 
-_OWN = ("id", "title", "text", "source")
+_OWN = ("id", "title", "text", "source", "readers")
 _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 
 
 class _RecordReader:
     """What the three readers share."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = ()
 
     class Options(plugins.Options):
@@ -101,6 +104,10 @@ def _document(value: Json, record: Record, name: str) -> Document | BadRecord:
     if not isinstance(text, str):
         return bad(f'"text" must be a string, not {kind(text)}')
     own: dict[str, str] = {}
+    try:
+        readers = _readers(value.get("readers"))
+    except ValueError as error:
+        return bad(str(error))
     for key in ("id", "title", "source"):
         item = value.get(key)
         if item is not None and (isinstance(item, bool) or not isinstance(item, (str, int, float))):
@@ -113,7 +120,23 @@ def _document(value: Json, record: Record, name: str) -> Document | BadRecord:
         title=own["title"],
         source=own["source"] or name,
         metadata=rest,
+        readers=readers,
     )
+
+
+def _readers(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f'"readers" is no JSON list: {error}') from error
+    if isinstance(value, str):
+        value = value.split(",") if value.strip() else None
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+        raise ValueError(f'"readers" must be a list of names, not {excerpt(canonical_json(value))}')
+    return tuple(one.strip() for one in value)
 
 
 def _string(value: Any) -> str:
