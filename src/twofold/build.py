@@ -8,25 +8,22 @@ from __future__ import annotations
 
 import random
 import shutil
-import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from twofold import plugins, prompts
+from twofold import access, plugins, prompts
 from twofold.answering import System, as_hits, gold_chunks, query, question
 from twofold.config import Config, Part
 from twofold.dataset import Splits, cloze, example_digest
-from twofold.errors import TemplateMismatch, TooFewExamples
+from twofold.errors import AccessDenied, ConfigError, TemplateMismatch, TooFewExamples
 from twofold.identity import digest
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Trainer, TrainerJob
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
-from twofold.types import Adapter, Arm, Chunk, DevItem, Document, Example, Hit, Json, Pair
+from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Hit, Json, Pair
 
-SYNC_CHUNKS = 2000
-"""Chunks embedded and committed at a time."""
 _REPORTS = frozenset({"training.json", "train.log", "README.md"})
 """Files of an adapter that tell about it and change no answer."""
 _VERSION = 1
@@ -35,11 +32,6 @@ _VERSION = 1
 
 def quiet(_stage: str, _done: int, _total: int) -> None:
     """A `Progress` that shows nothing."""
-
-
-def embedded_text(chunk: Chunk) -> str:
-    """What is embedded for a chunk: title and heading path before its text."""
-    return "\n".join(part for part in (chunk.title, " > ".join(chunk.headings), chunk.text) if part)
 
 
 class Builder:
@@ -63,16 +55,33 @@ class Builder:
     @cached_property
     def embedder(self) -> Embedder:
         """The configured embedder."""
-        part = self.config.retrieval.embedder
-        made: Embedder = plugins.make("embedders", part.name, part.options)
+        made: Embedder = plugins.make("embedders", self.config.retrieval.embedder.name, self.embedder_options())
         return made
+
+    def embedder_options(self) -> Json:
+        """The configured embedder's options; ``model = "artifact:KEY"`` names one that was tuned here.
+
+        Raises:
+            ConfigError: there is no such artifact.
+        """
+        given = self.config.retrieval.embedder.options
+        tag, _, key = str(given.get("model", "")).partition(":")
+        if tag != "artifact":
+            return given
+        path = Artifacts(self.artifacts.directory).find(key) if key.startswith("embedder:") else None
+        if path is None:
+            raise ConfigError(
+                f"there is no tuned embedder {key!r}", cure="Run `twofold tune --what embedder`: it prints the name."
+            )
+        return {**given, "model": f"path:{path.resolve() / 'model'}"}
 
     @cached_property
     def chunker(self) -> Chunker:
         """The configured chunker, counting the embedder's tokens."""
         part = self.config.documents.chunker
         made: Chunker = plugins.make("chunkers", part.name, part.options, offsets=self.embedder.offsets)
-        return made
+        rules = self.config.access.rules
+        return access.RuledChunker(made, rules) if rules else made
 
     @cached_property
     def index(self) -> Index:
@@ -102,7 +111,32 @@ class Builder:
     @cached_property
     def parts(self) -> Parts:
         """What retrievers and their stages may use."""
-        return Parts(embedder=self.embedder, index=self.index, generator=self._plain_generator)
+        collections = {name: source.description for name, source in self.config.sources.items()}
+        return Parts(embedder=self.embedder, index=self.index, generator=self._plain_generator, collections=collections)
+
+    @cached_property
+    def filter(self) -> Filter:
+        """What studies and tuning may see: everything, or under access control what the study's principal may read."""
+        section = self.config.access
+        if not section.enabled or not (section.study_user or section.study_groups):
+            return Filter()
+        return Filter(principal=access.principal(section.study_user, section.study_groups))
+
+    def require_principal(self) -> None:
+        """Refuse a study or tuning under access control as nobody.
+
+        Raises:
+            AccessDenied: access control is on, and [access] names no principal for them.
+        """
+        if self.config.access.enabled and self.filter.principal is None:
+            raise AccessDenied("access control is on, and twofold.toml names nobody as whom studies and tuning run")
+
+    def readable(self, examples: Sequence[Example]) -> tuple[Example, ...]:
+        """The examples that tuning may learn from: made from documents that the study's principal may read."""
+        if self.filter.principal is None:
+            return tuple(examples)
+        golds = self.gold(examples)
+        return tuple(e for e, own in zip(examples, golds, strict=True) if access.readable(e, own, self.filter))
 
     def _plain_generator(self) -> Generator:
         if self._asked is None:
@@ -117,55 +151,18 @@ class Builder:
 
     # ------------------------------------------------------------ corpus
 
-    def sync(self, documents: Sequence[Document], *, rebuild: bool = False, progress: Progress = quiet) -> Json:
-        """Bring the index to exactly these documents; only changed ones are cut and embedded again.
+    @property
+    def chunk_recipe(self) -> Json:
+        """What documents are cut with."""
+        rules = [rule.model_dump(mode="json") for rule in self.config.access.rules]
+        return {**self._spec("chunkers", self.config.documents.chunker), **({"rules": rules} if rules else {})}
 
-        A kill at any moment loses at most the batch in hand: a document is recorded after its chunks are in the index,
-        and putting them there again replaces them.
-        """
-        started = time.perf_counter()
-        if rebuild:
-            self.__dict__.pop("index", None)
-            for name in ("retriever", "parts"):
-                self.__dict__.pop(name, None)
-            self.catalogue.delete_documents(list(self.catalogue.document_digests()))
-            shutil.rmtree(self.directory / "index", ignore_errors=True)
-        recipe = [self._spec("chunkers", self.config.documents.chunker), self.embedder.fingerprint, _VERSION]
-        wanted = {d.id: digest("document", {"document": d, "recipe": recipe}) for d in documents}
-        known, held = self.catalogue.document_digests(), self.index.documents()
-        stale = [d for d in documents if known.get(d.id) != wanted[d.id] or d.id not in held]
-        gone = [name for name in {**known, **held} if name not in wanted]
-        if gone:
-            self.index.delete(gone)
-            self.catalogue.delete_documents(gone)
-        made = 0
-        for batch, done in self._cut(stale):
-            chunks = [chunk for _, own in batch for chunk in own]
-            vectors = self.embedder.embed([embedded_text(chunk) for chunk in chunks])
-            self.index.upsert(chunks, vectors)
-            self.catalogue.put_documents([(document, wanted[document.id]) for document, _ in batch])
-            made += len(chunks)
-            progress("embed", done, len(stale))
-        return {
-            "added": sum(1 for d in stale if d.id not in known),
-            "changed": sum(1 for d in stale if d.id in known),
-            "deleted": len(gone),
-            "unchanged": len(documents) - len(stale),
-            "chunks": made,
-            "seconds": time.perf_counter() - started,
-            "index": _state(self.index),
-        }
-
-    def _cut(self, documents: Sequence[Document]) -> Any:
-        batch: list[tuple[Document, list[Chunk]]] = []
-        size = 0
-        for done, document in enumerate(documents, 1):
-            chunks = self.chunker.split(document)
-            batch.append((document, chunks))
-            size += len(chunks)
-            if size >= SYNC_CHUNKS or done == len(documents):
-                yield batch, done
-                batch, size = [], 0
+    def clear_index(self) -> None:
+        """Remove the index and what is known of the documents in it."""
+        for name in ("index", "retriever", "parts"):
+            self.__dict__.pop(name, None)
+        self.catalogue.forget_sync()
+        shutil.rmtree(self.directory / "index", ignore_errors=True)
 
     def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:
         """Gold passages of each example, best evidence first; empty where the sources are unknown."""
@@ -190,10 +187,14 @@ class Builder:
 
         Raises:
             TooFewExamples: the train or dev split is empty.
+            AccessDenied: access control is on, and nobody is named as whom to tune.
         """
+        self.require_principal()
+        splits = replace(splits, train=self.readable(splits.train), dev=self.readable(splits.dev))
         for name, part in (("train", splits.train), ("dev", splits.dev)):
             if not part:
-                raise TooFewExamples(f"tuning needs examples in the {name} split, and it is empty")
+                may = " that the study's principal may read" if self.filter.principal else ""
+                raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none{may}")
         trainer, open_book = self.config.tuning.trainer, arm.tuning == "open-book"
         trainer_options = plugins.options("trainers", trainer.name, trainer.options)
         rows = self._open_rows(splits.train) if open_book else (self._closed_rows(splits.train),)
@@ -268,7 +269,7 @@ class Builder:
 
     def _open_rows(self, train: Sequence[Example]) -> tuple[tuple[Pair, ...], ...]:
         tuning, template, k = self.config.tuning, self.config.template, self.config.retrieval.k
-        found = [r.hits for r in self.retriever.retrieve([query(example) for example in train], k + 3)]
+        found = [r.hits for r in self.retriever.retrieve([query(example, self.filter) for example in train], k + 3)]
         golds = self.gold(train)
         together: dict[str, list[int]] = {}
         for number, gold in enumerate(golds):
@@ -342,6 +343,8 @@ class Builder:
             "max_tokens": self.config.generation.max_tokens,
             "shots": [example_digest(shot) for shot in shots],
         }
+        if self.config.access.enabled:
+            parts["principal"] = list(self.filter.principal or ())
         if arm.retrieval:
             parts["retrieval"] = {**self.retrieval_spec(), "oracle": arm.oracle}
         made_of = {**parts, "generator": generator.key if generator else "", "arm": "", "version": _VERSION}
@@ -358,6 +361,9 @@ class Builder:
             k=retrieval.k,
             gold=self.gold if arm.oracle else None,
             shots=shots,
+            filter=self.filter,
+            guarded=self.config.access.enabled,
+            sources=self.gold,
         )
 
     def retrieval_spec(self) -> Json:
@@ -407,14 +413,3 @@ def _raft(
     shown = [best, *[hit for hit in hits[:k] if hit.chunk.id != best.chunk.id]][:k]
     chance.shuffle(shown)
     return shown, shown.index(best) + 1
-
-
-def _state(index: Index) -> Json:
-    state = index.state()
-    return {
-        "version": state.version,
-        "chunks": state.chunks,
-        "documents": state.documents,
-        "content": state.content,
-        "fingerprint": state.fingerprint,
-    }

@@ -2,31 +2,54 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
+from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import answering, config, dataset
+from twofold import access, answering, config, dataset, plugins
 from twofold.advice.start import starting_config
 from twofold.build import Builder, quiet
-from twofold.config import Config
+from twofold.config import Config, SourceSection
 from twofold.corpus.loading import load_documents
+from twofold.corpus.plain_files import FileReader
+from twofold.corpus.sources_folder import NOT_DOCUMENTS
 from twofold.dataset import Splits
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
-from twofold.errors import ConfigError, DataError, StudyError, TooFewExamples, TwofoldError
+from twofold.errors import (
+    ConfigError,
+    DataError,
+    IndexMismatch,
+    MissingExtra,
+    ProjectLocked,
+    StudyError,
+    TooFewExamples,
+    TwofoldError,
+    UnknownName,
+)
+from twofold.identity import digest
 from twofold.plugins import Progress
+from twofold.reading import MIB
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
-from twofold.study import archive, run
+from twofold.study import archive, retrieval_tuning, run
 from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_bench import Rules, chosen, compare, labelled, opened
-from twofold.types import Answer, Arm, Document, Example, Json, Problem
+from twofold.syncing import UNNAMED, Feed, Sync
+from twofold.types import Answer, Arm, Document, Example, Filter, Json, Problem
 
+log = logging.getLogger(__name__)
+
+_RESTORED = "restored"
 _DATA_FILES = ("documents.jsonl", "documents.jsonl.gz", "examples.jsonl", "examples.jsonl.gz")
 
 
@@ -196,22 +219,156 @@ class Project:
             problems.append(_problem(first, severity))
         return problems
 
-    def sync(self, *, rebuild: bool = False, progress: Progress = quiet) -> Json:
-        """Bring the index up to date with the documents."""
+    def sync(self, *, source: str = "", rebuild: bool = False, progress: Progress = quiet) -> Json:
+        """Bring the index up to date with the sources; only what changed is read and embedded again.
+
+        Args:
+            source: Only this one, by its name in ``[sources]``; ``documents`` for ``[documents].paths``.
+            rebuild: Forget the index and embed everything.
+            progress: Shown item by item.
+
+        Returns:
+            See `syncing.Sync.run`.
+
+        Raises:
+            UnknownName: there is no such source.
+            IndexMismatch: the index was made by another embedder; `rebuild` it.
+            StoreError: another process is writing, or the disk refuses.
+        """
         with self._lock():
-            return self.builder.sync(self.documents, rebuild=rebuild, progress=progress)
+            if rebuild:
+                self.builder.clear_index()
+            self.catalogue.put_note(_RESTORED, "")
+            return self._sync(source, progress=progress)
+
+    def watch(self, *, stop: Event | None = None, progress: Progress = quiet) -> Iterator[Json]:
+        """Sync once, and again whenever a local file of a source changes; yields each report.
+
+        Files are followed through the system's own notices; sources on servers are read again with each sync, not
+        followed. While another process writes to the project, a change waits for it.
+
+        Args:
+            stop: Ends the watching when set.
+            progress: Shown item by item.
+
+        Raises:
+            ConfigError: no source has local files.
+            MissingExtra: the package watchfiles is not installed.
+        """
+        try:
+            import watchfiles
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                "following folders needs the package 'watchfiles'", cure="pip install 'twofold[sources]'"
+            ) from error
+        places = [place for feed in self._feeds("") for place in feed.source.watched()]
+        there = sorted({place if place.exists() else place.parent for place in places if place.parent.exists()})
+        if not there:
+            raise ConfigError("no source has local files to follow", cure="Run `twofold sync` from a timer instead.")
+        wanted = True
+        for noticed in chain(
+            [set()],
+            watchfiles.watch(
+                *there, stop_event=stop, debounce=200, step=50, rust_timeout=1000, yield_on_timeout=True,
+                raise_interrupt=True,
+            ),
+        ):  # fmt: skip
+            wanted = wanted or bool(noticed)
+            if wanted:
+                with suppress(ProjectLocked):
+                    yield self.sync(progress=progress)
+                    wanted = False
+
+    # ------------------------------------------------------------ versions
+
+    def log(self, *, everything: bool = False) -> list[Json]:
+        """Versions of the index that can be read, oldest first: what led to each, time, chunks, tags.
+
+        Args:
+            everything: Versions within a sync and from compacting too, not only those that a command left behind.
+        """
+        changes, newest = self.catalogue.changes(), self.builder.index.state().version
+        rows: list[Json] = [
+            {
+                "version": entry.version,
+                "at": changes.get(entry.version, {}).get("at") or entry.at,
+                "chunks": entry.chunks,
+                "tags": list(entry.tags),
+                "newest": entry.version == newest,
+                "change": {k: v for k, v in changes.get(entry.version, {}).items() if k != "at"},
+            }
+            for entry in self.builder.index.log()
+        ]
+        return [row for row in rows if everything or row["change"] or row["tags"] or row["newest"]]
+
+    def diff(self, before: str, after: str = "") -> Json:
+        """Documents added, changed and deleted from one index version to another (the newest by default).
+
+        Versions are numbers or tags.
+
+        Raises:
+            IndexMismatch: a version is gone, or nothing has that name.
+        """
+        one, two = self._version(before), self._version(after) if after else self.builder.index.state().version
+        old, new = self.builder.index.contents(one), self.builder.index.contents(two)
+        return {
+            "before": one,
+            "after": two,
+            "added": sorted(new.keys() - old.keys()),
+            "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
+            "deleted": sorted(old.keys() - new.keys()),
+        }
+
+    def restore(self, version: str) -> Json:
+        """Make an older index version (a number or a tag) the newest.
+
+        It is then what `ask`, `study` and `tune` use as it is: they do not sync any more. The next `sync` brings it
+        forward to what the sources hold, and only then do they follow the sources again.
+
+        Raises:
+            IndexMismatch: the version is gone.
+        """
+        with self._lock():
+            wanted = self._version(version)
+            self.builder.index.restore(wanted)
+            state = self.builder.index.state()
+            self.catalogue.put_note(_RESTORED, str(wanted))
+            self.catalogue.put_change(state.version, _now(), {"restored": wanted})
+        return {"restored": wanted, "version": state.version, "documents": state.documents, "chunks": state.chunks}
+
+    def prune(self, *, keep_days: float | None = None) -> Json:
+        """Drop index versions older than `keep_days` (by default the index's own policy); studies' versions stay."""
+        with self._lock():
+            dropped = self.builder.index.prune(keep_days=keep_days)
+            version = self.builder.index.state().version
+        return {"dropped": dropped, "version": version, "kept": [entry.version for entry in self.builder.index.log()]}
+
+    def _version(self, name: str) -> int:
+        log = self.builder.index.log()
+        tags = {tag: entry.version for entry in log for tag in entry.tags}
+        if name in tags:
+            return tags[name]
+        if not name.isdigit():
+            known = ", ".join(sorted(tags)) or "none"
+            raise IndexMismatch(
+                f"no version of the index is called {name!r}",
+                cure=f"Give a number from `twofold index log --all`, or a tag: {known}.",
+            )
+        return int(name)
 
     def plan(self, *, final: bool = False) -> Json:
         """What a study would do and cost, without doing it."""
+        self.builder.require_principal()
         splits, leaks = self._prepared
         return run.plan(self.builder, splits, self.documents, leaks=leaks, final=final)
 
     def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
+        self.builder.require_principal()
         splits, leaks = self._prepared
         with self._lock():
             if self._retrieves:
-                self.builder.sync(self.documents, progress=progress)
+                self._refresh(progress)
             return run.study(self.builder, splits, self.records, leaks=leaks, final=final, progress=progress)
 
     def show(self, study: str = "") -> StudyRecord:
@@ -237,25 +394,39 @@ class Project:
             return []
         return sorted(path.parent.name for path in self.records.glob("[0-9]*/study.json"))
 
-    def ask(self, question: str, *, arm: str = "", progress: Progress = quiet) -> tuple[Answer, Json]:
+    def ask(
+        self,
+        question: str,
+        *,
+        arm: str = "",
+        user: str = "",
+        groups: Sequence[str] = (),
+        progress: Progress = quiet,
+    ) -> tuple[Answer, Json]:
         """Answer a live question with one arm through the same path as the study.
 
         Args:
             question: What is asked.
             arm: Name of the arm; by default the latest verdict's arm, else ``rag``.
+            user: Who asks; needed (or a group) where access control is on, refused where it is off.
+            groups: Groups of theirs.
             progress: Shows syncing or training, should they be needed.
+
+        Raises:
+            AccessDenied: access control is on and nobody is named, or not one who may ask this arm.
+            ConfigError: somebody is named and access control is off.
 
         Returns:
             The answer, and ``{"arm", "key", "measured"}``; `measured` tells whether a study measured this very system.
         """
-        chosen = self._arm(arm)
+        chosen, which = self._arm(arm), self._filter(user, groups)
         with self._lock():
-            if chosen.retrieval:
-                self.builder.sync(self.documents, progress=progress)
+            if chosen.retrieval or (chosen.shots and which):
+                self._refresh(progress)
             splits = self.splits if chosen.tuning or chosen.shots else _NO_SPLITS
             system, _ = self.builder.system(chosen, splits, progress=progress)
         try:
-            answer = system.answer([answering.question(question)])[0]
+            answer = system.answer([answering.question(question)], filter=which)[0]
         finally:
             system.close()
         return answer, {"arm": chosen.name, "key": system.key, "measured": system.key in self.catalogue.systems()}
@@ -268,7 +439,7 @@ class Project:
         splits = self.splits
         with self._lock():
             if chosen.retrieval:
-                self.builder.sync(self.documents, progress=progress)
+                self._refresh(progress)
             adapter, report = self.builder.adapter(chosen, splits, progress=progress)
         return {**report, "arm": arm, "path": adapter.path}
 
@@ -302,7 +473,7 @@ class Project:
         section = self.config.study
         rules = Rules(unit=unit, level=section.level, resamples=section.resamples, seed=section.seed)
         with self._lock():
-            self.builder.sync(self.documents, progress=progress)
+            self._refresh(progress)
             with opened(self.builder, configs, self.documents, progress=progress) as pipelines:
                 found = compare(pipelines, asked, rules, progress=progress)
             found["ablation"] = None
@@ -322,6 +493,17 @@ class Project:
         made = dataset.self_questions(self.documents, synthetic or _SYNTHETIC, seed=self.config.study.seed)
         why = [] if synthetic else ["no example says which documents hold its answer"]
         return made, "synthetic", [*why, SYNTHETIC_WARNING]
+
+    def tune_embedder(self, *, plan: bool = False, progress: Progress = quiet) -> Json:
+        """Tune the embedder on the train split's questions and sources; with `plan`, only say what it would take."""
+        with self._lock():
+            self._refresh(progress)
+            if plan:
+                return retrieval_tuning.plan(self.builder, self.splits)
+            return {
+                **retrieval_tuning.tune(self.builder, self.splits, progress=progress),
+                "reembed": retrieval_tuning.reembedding(self.builder),
+            }
 
     def gc(self, *, dry_run: bool = False) -> Json:
         """Remove artifacts that no recorded study uses, and half-made ones."""
@@ -352,6 +534,69 @@ class Project:
         chosen = archive.read_record(self.records / latest[-1])["verdict"]["arm"] if latest else ""
         return self.config.arm(chosen or ("rag" if self.config.documents.paths else "base"))
 
+    def _filter(self, user: str, groups: Sequence[str]) -> Filter | None:
+        """The filter of a live request; None where access control is off."""
+        if self.config.access.enabled:
+            return Filter(principal=access.principal(user, groups))
+        if user or groups:
+            raise ConfigError(
+                "access control is off, so naming who asks would protect nothing",
+                cure="Set [access].enabled = true in twofold.toml, or ask without --user and --group.",
+            )
+        return None
+
+    def _feeds(self, only: str) -> list[Feed]:
+        """The sources as configured, or one of them.
+
+        Raises:
+            UnknownName: there is no source of that name.
+            ConfigError: a source's options are not valid.
+        """
+        section = self.config.documents
+        kinds = dict(self.config.sources)
+        if section.paths:
+            unnamed = {"paths": list(section.paths), "exclude": list(NOT_DOCUMENTS)}
+            kinds = {UNNAMED: SourceSection(kind="folder", options=unnamed), **kinds}
+        if only and only not in kinds:
+            raise UnknownName(f"there is no source {only!r}", cure=f"Sources: {', '.join(kinds) or 'none'}.")
+        return [self._feed(name, source) for name, source in kinds.items() if only in ("", name)]
+
+    def _feed(self, name: str, source: SourceSection) -> Feed:
+        options = plugins.options("sources", source.kind, source.options, where=f"sources.{name}")
+        found = plugins.find("sources", source.kind)
+        limit = int(self.config.documents.max_mib * MIB)
+        return Feed(
+            name="" if name == UNNAMED else name,
+            source=found(options, root=self.directory, scratch=self.derived / "sources" / name, limit=limit),
+            recipe=digest("feed", [source.kind, found.version, options, source.metadata, source.readers]),
+            metadata=source.metadata,
+            readers=source.readers,
+        )
+
+    def _sync(self, only: str = "", *, progress: Progress) -> Json:
+        """Sync under the lock."""
+        builder = self.builder
+        with FileReader(self.config.documents.max_mib) as reader:
+            feeds = [replace(feed, recipe=f"{feed.recipe}/{reader.fingerprint}") for feed in self._feeds(only)]
+            made = Sync(
+                self.catalogue,
+                index=builder.index,
+                embedder=builder.embedder,
+                chunker=builder.chunker,
+                recipe=digest("chunks", builder.chunk_recipe),
+                read=reader.read,
+            )
+            return made.run(feeds, only=bool(only), progress=progress)
+
+    def _refresh(self, progress: Progress) -> None:
+        """Sync before the index is used, unless a version was restored; what fails is logged and in `sync`'s report."""
+        if self.catalogue.note(_RESTORED):
+            log.warning("index version %s was restored: nothing is synced", self.catalogue.note(_RESTORED))
+            return
+        report = self._sync(progress=progress)
+        if report["failed"]:
+            log.warning("%d files or sources could not be read: run `twofold sync`", report["failed"])
+
     def _lock(self) -> ProjectLock:
         self.derived.mkdir(parents=True, exist_ok=True)
         return ProjectLock(self.derived / "lock")
@@ -359,6 +604,12 @@ class Project:
 
 _SYNTHETIC = 200
 """Questions made from the documents where none is labelled."""
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 _NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), sentence="", groups=0, digest="", warnings=())
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from twofold.errors import StoreError
-from twofold.store.catalogue import Catalogue
+from twofold.store.catalogue import Catalogue, KnownDocument
 from twofold.store.migrations import MIGRATIONS
 from twofold.types import Answer, Document, Failure, Usage
 
@@ -27,13 +27,13 @@ def test_documents(path: Path) -> None:
     a = Document(id="a", text="Ä text", title="A", source="s", metadata={"lang": "de"})
     b = Document(id="b", text="other")
     with Catalogue(path) as catalogue:
-        catalogue.put_documents([(a, "document:1"), (b, "document:2")])
-        catalogue.put_documents([(b, "document:3")])
+        catalogue.record_sync([(a, KnownDocument(digest="document:1")), (b, KnownDocument(digest="document:2"))], [])
+        catalogue.record_sync([(b, KnownDocument(digest="document:3"))], [])
         assert catalogue.document_digests() == {"a": "document:1", "b": "document:3"}
         assert catalogue.get_documents() == [a, b]
         assert catalogue.get_documents(["b", "unknown", "a"]) == [b, a]
         assert catalogue.get_documents([]) == []
-        assert catalogue.delete_documents(["a", "unknown"]) == 1
+        catalogue.record_sync([], [], gone=["a", "unknown"])
         assert list(catalogue.document_digests()) == ["b"]
     with Catalogue(path) as catalogue:
         assert catalogue.get_documents() == [b]
@@ -41,7 +41,7 @@ def test_documents(path: Path) -> None:
 
 def test_many_documents_are_found_by_id(path: Path) -> None:
     with Catalogue(path) as catalogue:
-        catalogue.put_documents((Document(id=str(i), text="t"), "d") for i in range(1300))
+        catalogue.record_sync([(Document(id=str(i), text="t"), KnownDocument(digest="d")) for i in range(1300)], [])
         assert len(catalogue.get_documents([str(i) for i in range(1300)])) == 1300
 
 
@@ -88,7 +88,8 @@ def test_studies_and_looks(path: Path) -> None:
 def test_a_batch_is_stored_whole_or_not_at_all(path: Path) -> None:
     with Catalogue(path) as catalogue:
         with pytest.raises(TypeError, match="canonical"):
-            catalogue.put_documents([(Document(id="a", text="t"), "d"), (Document(id="b", text=float("nan")), "d")])  # type: ignore[arg-type]
+            bad = Document(id="b", text=float("nan"))  # type: ignore[arg-type]
+            catalogue.record_sync([(d, KnownDocument(digest="d")) for d in (Document(id="a", text="t"), bad)], [])
         with pytest.raises(StoreError):
             catalogue.put_scores("s", "m", [("e1", 1.0), (None, 1.0)])  # type: ignore[list-item]
         assert catalogue.document_digests() == {}
@@ -184,7 +185,7 @@ def test_readers_in_threads_see_whole_batches_while_one_writes(path: Path) -> No
 WRITER = """
 import sys
 from pathlib import Path
-from twofold.store.catalogue import Catalogue
+from twofold.store.catalogue import Catalogue, KnownDocument
 from twofold.types import Answer
 catalogue = Catalogue(Path(sys.argv[1]))
 done = len(catalogue.answers("s"))

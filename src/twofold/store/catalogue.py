@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,6 +25,44 @@ from twofold.types import Answer, Document, Json
 
 _PATIENCE_MS = 30_000
 _BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownItem:
+    """What is known of one item of a source since it was last read."""
+
+    source: str
+    """Name of the source; empty for ``[documents].paths``."""
+    item: str
+    """Identity within the source."""
+    state: str
+    """The source's token for its content then."""
+    recipe: str
+    """Digest of what it was read with."""
+    content: str
+    """Digest of what was read."""
+    chunks: int = 0
+    """Chunks of its documents."""
+    pages: int = 0
+    """Pages, sheets and slides in it."""
+    failure: str = ""
+    """JSON of the failure; empty when it was read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDocument:
+    """What is known of one document beside its text."""
+
+    digest: str
+    """Of the document and everything that chunks are made with."""
+    source: str = ""
+    """Name of its source."""
+    item: str = ""
+    """The item it came from."""
+    content: str = ""
+    """Digest of its text."""
+    sealed: str = ""
+    """What the index should say of its chunks (`types.sealed`); empty for a document without chunks."""
 
 
 class Catalogue:
@@ -164,14 +203,6 @@ class Catalogue:
         """Document id → digest given when it was put."""
         return dict(self._read("SELECT id, digest FROM documents ORDER BY id"))
 
-    def put_documents(self, items: Iterable[tuple[Document, str]]) -> None:
-        """Store documents with their digests, replacing those of the same id."""
-        self._write(
-            "INSERT INTO documents (id, digest, record) VALUES (?, ?, ?) "
-            "ON CONFLICT (id) DO UPDATE SET digest = excluded.digest, record = excluded.record",
-            ((document.id, digest, canonical_json(document)) for document, digest in items),
-        )
-
     def get_documents(self, ids: Sequence[str] | None = None) -> list[Document]:
         """Documents in the order of `ids` (unknown ones left out), or all by id."""
         if ids is None:
@@ -184,9 +215,135 @@ class Catalogue:
             found.update(self._read(f"SELECT id, record FROM documents WHERE id IN ({marks})", part))
         return [document_from_json(self._json(found[name])) for name in ids if name in found]
 
-    def delete_documents(self, ids: Iterable[str]) -> int:
-        """Forget documents; returns how many there were."""
-        return self._write("DELETE FROM documents WHERE id = ?", ((name,) for name in ids))
+    # ------------------------------------------------------------ sources
+
+    def known_documents(self) -> dict[str, KnownDocument]:
+        """Document id → what is known of it beside its text."""
+        rows = self._read("SELECT id, digest, source, item, content, sealed FROM documents ORDER BY id")
+        return {
+            name: KnownDocument(digest=made, source=source, item=item, content=content, sealed=own)
+            for name, made, source, item, content, own in rows
+        }
+
+    def known_items(self, source: str) -> dict[str, KnownItem]:
+        """Item → what is known of it, of one source."""
+        sql = "SELECT item, state, recipe, content, chunks, pages, failure FROM items WHERE source = ? ORDER BY item"
+        return {
+            item: KnownItem(
+                source=source, item=item, state=state, recipe=recipe, content=content, chunks=chunks, pages=pages,
+                failure=failure,
+            )
+            for item, state, recipe, content, chunks, pages, failure in self._read(sql, (source,))
+        }  # fmt: skip
+
+    def known_sources(self) -> list[str]:
+        """Sources of which anything is known."""
+        found = self._read("SELECT source FROM items UNION SELECT source FROM documents ORDER BY source")
+        return [source for (source,) in found]
+
+    def texts_like(self, contents: Sequence[str]) -> dict[str, str]:
+        """Digest of a text → some document that has it and has chunks, for those that are found."""
+        found: dict[str, str] = {}
+        for start in range(0, len(contents), _BATCH):
+            part = list(contents[start : start + _BATCH])
+            marks = ",".join("?" * len(part))
+            found.update(
+                self._read(
+                    f"SELECT content, min(id) FROM documents WHERE content IN ({marks}) AND sealed != '' "
+                    "GROUP BY content",
+                    part,
+                )
+            )
+        return found
+
+    def record_sync(
+        self,
+        documents: Iterable[tuple[Document, KnownDocument]],
+        items: Iterable[KnownItem],
+        *,
+        gone: Iterable[str] = (),
+        gone_items: Iterable[tuple[str, str]] = (),
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store a batch of a sync in one transaction: what was read, what went, and notes."""
+        put = [
+            (d.id, known.digest, canonical_json(d), known.source, known.item, known.content, known.sealed)
+            for d, known in documents
+        ]
+        read = [(i.source, i.item, i.state, i.recipe, i.content, i.chunks, i.pages, i.failure) for i in items]
+        with self._lock, self._guard(), self._transaction():
+            self._db.executemany(
+                "INSERT OR REPLACE INTO documents (id, digest, record, source, item, content, sealed) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                put,
+            )
+            self._db.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", read)
+            self._db.executemany("DELETE FROM documents WHERE id = ?", [(name,) for name in gone])
+            self._db.executemany("DELETE FROM items WHERE source = ? AND item = ?", list(gone_items))
+            self._db.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", list((notes or {}).items()))
+
+    def forget_sync(self) -> None:
+        """Forget all documents and items, so that the next sync reads everything again."""
+        with self._lock, self._guard(), self._transaction():
+            for table in ("documents", "items", "notes", "changes"):
+                self._db.execute(f"DELETE FROM {table}")
+
+    def note(self, name: str) -> str:
+        """A note's value; empty when there is none."""
+        rows = self._read("SELECT value FROM notes WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else ""
+
+    def put_note(self, name: str, value: str) -> None:
+        """Keep a note, replacing the one of that name."""
+        self._write("INSERT OR REPLACE INTO notes VALUES (?, ?)", [(name, value)])
+
+    def put_change(self, version: int, at: str, record: Json) -> None:
+        """Record what led to an index version."""
+        self._write("INSERT OR REPLACE INTO changes VALUES (?, ?, ?)", [(version, at, canonical_json(record))])
+
+    def changes(self) -> dict[int, Json]:
+        """Index version → what led to it, and ``at``."""
+        rows = self._read("SELECT version, at, record FROM changes ORDER BY version")
+        return {version: {"at": at, **self._json(record)} for version, at, record in rows}
+
+    # ------------------------------------------------------------ forgetting
+
+    def forgotten(self) -> dict[str, str]:
+        """Documents that syncs leave out, and since when."""
+        return dict(self._read("SELECT document, at FROM forgotten ORDER BY document"))
+
+    def put_forgotten(self, document: str, at: str) -> None:
+        """Leave a document out from now on."""
+        self._write("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(document, at)])
+
+    def lift_forgotten(self, document: str) -> bool:
+        """Take a document in again from the next sync on; False when it was not left out."""
+        with self._lock, self._guard(), self._transaction():
+            lifted = self._db.execute("DELETE FROM forgotten WHERE document = ?", (document,)).rowcount > 0
+            self._db.execute("UPDATE items SET state = '', content = ''")
+        return lifted
+
+    def erase_document(self, document: str, *, chunks: Collection[str] = ()) -> dict[str, int]:
+        """Delete a document, every answer that shows or cites it and their scores, and overwrite what they took up.
+
+        Args:
+            document: Its id.
+            chunks: Ids of its chunks, by which traces may name it.
+        """
+        counts = {"documents": 0, "answers": 0, "scores": 0}
+        with self._lock, self._guard():
+            self._db.execute("PRAGMA secure_delete = ON")
+            with self._transaction():
+                counts["documents"] = self._db.execute("DELETE FROM documents WHERE id = ?", (document,)).rowcount
+                rows = self._db.execute("SELECT system, example, record FROM answers").fetchall()
+                shown = [(s, e) for s, e, record in rows if shows(self._json(record), document, chunks)]
+                for key in shown:
+                    own = "WHERE system = ? AND example = ?"
+                    counts["answers"] += self._db.execute(f"DELETE FROM answers {own}", key).rowcount
+                    counts["scores"] += self._db.execute(f"DELETE FROM scores {own}", key).rowcount
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return counts
 
     # ------------------------------------------------------------ systems
 
@@ -270,6 +427,22 @@ class Catalogue:
     def looks(self, test_digest: str) -> int:
         """How many finished studies looked at this test split."""
         return int(self._read("SELECT count(*) FROM studies WHERE test_digest = ?", (test_digest,))[0][0])
+
+
+def shows(value: Any, document: str, chunks: Collection[str] = ()) -> bool:
+    """Does this JSON hold a span of the document (a hit, a citation, a quote), or name one of its chunks?"""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            if item.get("document") == document:
+                return True
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
+        elif isinstance(item, str) and item in chunks:
+            return True
+    return False
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -47,5 +47,41 @@ MIGRATIONS: tuple[str, ...] = (
 
     CREATE INDEX studies_by_test ON studies (test_digest);
     """,
+    """
+    ALTER TABLE documents ADD COLUMN source TEXT NOT NULL DEFAULT '';
+    ALTER TABLE documents ADD COLUMN item TEXT NOT NULL DEFAULT '';
+    ALTER TABLE documents ADD COLUMN content TEXT NOT NULL DEFAULT '';
+    ALTER TABLE documents ADD COLUMN sealed TEXT NOT NULL DEFAULT '';
+
+    CREATE INDEX documents_by_content ON documents (content);
+
+    CREATE TABLE items (
+        source TEXT NOT NULL,
+        item TEXT NOT NULL,
+        state TEXT NOT NULL,
+        recipe TEXT NOT NULL,
+        content TEXT NOT NULL,
+        chunks INTEGER NOT NULL,
+        pages INTEGER NOT NULL,
+        failure TEXT NOT NULL,
+        PRIMARY KEY (source, item)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE notes (
+        name TEXT PRIMARY KEY,
+        value TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE changes (
+        version INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE forgotten (
+        document TEXT PRIMARY KEY,
+        at TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 """SQL scripts; the n-th (from 1) takes a database from version n - 1 to n. A statement ends with its line."""

@@ -1,0 +1,122 @@
+"""Files on this machine: folders, files and patterns."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import ClassVar
+
+from twofold import plugins
+from twofold.errors import SourceUnreachable, UnreadableFile
+from twofold.plugins import Item
+from twofold.reading import MIB, Found, expand
+from twofold.types import Loaded
+
+_SETTLED_NS = 100_000_000
+"""A file changed less than this before it is looked at may change again under the same time stamp."""
+NOT_DOCUMENTS = ("examples*", "license*", "licence*", "readme*")
+"""Files that are left out of ``[documents].paths`` while walking a folder."""
+
+
+class FolderSource:
+    """Files below the project or elsewhere on this machine; one item a file, its state its size and times.
+
+    A path that is missing is an outage, so that a share that is not mounted deletes nothing; a pattern that matches
+    nothing is an empty source.
+
+    Args:
+        options: See `Options`.
+        root: Relative paths start here.
+        scratch: Not used.
+        limit: Largest file, in bytes.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(plugins.Options):
+        """Options of the source ``folder``."""
+
+        paths: tuple[str, ...]
+        """Files, folders or patterns (``**`` for any depth), relative to the project."""
+        exclude: tuple[str, ...] = ()
+        """Patterns of file names to leave out in folders; hidden files are left out anyway."""
+
+    def __init__(self, options: Options, *, root: Path, scratch: Path, limit: int) -> None:  # noqa: ARG002
+        self._options = options
+        self._root = root
+        self._limit = limit
+        self.total = 0
+
+    def items(self, known: Mapping[str, str]) -> Iterator[Item]:  # noqa: ARG002
+        """All files, sorted within each path.
+
+        Raises:
+            SourceUnreachable: a path is missing; the others' files come first.
+        """
+        found, _ = expand(self._options.paths, self._root, skip=self._skipped)
+        self.total = len(found)
+        for one in found:
+            yield self._item(one)
+        missing = [p for p in self._options.paths if not (self._root / _fixed(p)).exists()]
+        if missing:
+            raise SourceUnreachable(
+                f"there is no such file or folder: {', '.join(missing)}",
+                cure="Correct `paths`, or mount the folder; nothing of it was deleted.",
+            )
+
+    def watched(self) -> list[Path]:
+        """The folders and files named; of a pattern, the part before its first wildcard."""
+        return [self._root / _fixed(entry) for entry in self._options.paths]
+
+    def _skipped(self, name: str) -> bool:
+        return skipped(name, self._options.exclude)
+
+    def _item(self, found: Found) -> Item:
+        try:
+            seen = found.path.stat()
+        except OSError:
+            state = ""
+        else:
+            state = f"{seen.st_size}-{seen.st_mtime_ns}-{seen.st_ctime_ns}"
+            if time.time_ns() - seen.st_mtime_ns < _SETTLED_NS:
+                state = ""
+
+        def load() -> Loaded:
+            check_file(found, self._limit)
+            return Loaded(name=found.name, path=str(found.path))
+
+        return Item(id=found.name, state=state, load=load)
+
+
+def check_file(found: Found, limit: int) -> None:
+    """Refuse what is not a plain file of a size that may be read.
+
+    Raises:
+        UnreadableFile: it is gone, a socket, pipe or device, or too large.
+    """
+    try:
+        plain, size = found.path.is_file(), found.path.stat().st_size
+    except OSError as error:
+        raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=found.name) from error
+    if not plain:
+        raise UnreadableFile("this is not a plain file", file=found.name)
+    if size > limit:
+        raise UnreadableFile(
+            f"the file has {size / MIB:.1f} MiB; the limit is {limit / MIB:g} MiB",
+            file=found.name,
+            cure="Split the file or raise [documents].max_mib in twofold.toml.",
+        )
+
+
+def skipped(name: str, patterns: Sequence[str]) -> bool:
+    """Does a file name match one of the patterns, whatever its case?"""
+    return any(fnmatch(name.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _fixed(entry: str) -> str:
+    """The part of a path before its first wildcard, up to a folder."""
+    parts = Path(entry).parts
+    kept = next((n for n, part in enumerate(parts) if any(mark in part for mark in "*?[")), len(parts))
+    return str(Path(*parts[:kept])) if kept else "."

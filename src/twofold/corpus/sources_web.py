@@ -1,0 +1,217 @@
+"""Web pages by a list of addresses or a sitemap, robots.txt respected (RFC 9309)."""
+
+from __future__ import annotations
+
+import json
+import time
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from pydantic import Field, model_validator
+
+from twofold import plugins
+from twofold.corpus.fetching import AGENT, Fetcher, Response
+from twofold.errors import SourceEndless, SourceError, SourceUnreachable
+from twofold.plugins import Item
+from twofold.types import Loaded
+
+_KINDS = {
+    "text/html": ".html",
+    "application/xhtml+xml": ".html",
+    "text/plain": ".txt",
+    "text/markdown": ".md",
+    "text/csv": ".csv",
+    "application/json": ".json",
+    "application/pdf": ".pdf",
+    "application/epub+zip": ".epub",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+}
+_MOST_DELAY = 30.0
+_DEPTH = 3
+
+
+class WebSource:
+    """One item a page. A page is asked for only if it changed: by its ETag or date, or by the sitemap's ``lastmod``.
+
+    A page that is gone (404, 410) or that robots.txt forbids is a failure and leaves the index; one that cannot be
+    reached now is a failure and stays.
+
+    Args:
+        options: See `Options`.
+        root: Not used.
+        scratch: Not used.
+        limit: Largest page, in bytes.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(plugins.Options):
+        """Options of the source ``web``."""
+
+        urls: tuple[str, ...] = ()
+        """Addresses of pages."""
+        sitemap: str = ""
+        """Address of a sitemap, or of a sitemap index; pages of its own host are taken."""
+        prefixes: tuple[str, ...] = ()
+        """Only pages of the sitemap whose address begins with one of these."""
+        max_pages: int = Field(default=5000, ge=1)
+        """A sitemap with more is an outage, and deletes nothing."""
+        timeout: float = Field(default=30.0, gt=0)
+        """Seconds that one page may take as a whole."""
+        delay: float = Field(default=0.1, ge=0)
+        """Seconds between two requests to a host; its robots.txt may ask for more (up to 30)."""
+
+        @model_validator(mode="after")
+        def _some_page(self) -> WebSource.Options:
+            if not self.urls and not self.sitemap:
+                raise ValueError("give urls or a sitemap")
+            return self
+
+    def __init__(self, options: Options, *, root: Path, scratch: Path, limit: int) -> None:  # noqa: ARG002
+        import protego
+
+        self._protego = protego
+        self._options = options
+        self._limit = limit
+        self._rules: dict[str, Any] = {}
+        self._last: dict[str, float] = {}
+        self.total = 0
+
+    def items(self, known: Mapping[str, str]) -> Iterator[Item]:
+        """All pages: the list first, then the sitemap's.
+
+        Raises:
+            SourceError: the sitemap cannot be had or read.
+        """
+        self._fetcher = Fetcher(seconds=self._options.timeout, limit=self._limit)
+        self._rules.clear()
+        try:
+            pages = dict.fromkeys(self._options.urls, "")
+            if self._options.sitemap:
+                for url, changed in sorted(self._sitemap(self._options.sitemap, _DEPTH).items()):
+                    pages.setdefault(url, changed)
+            self.total = len(pages)
+            for url, changed in pages.items():
+                yield self._item(url, changed, known.get(url, ""))
+        finally:
+            self._fetcher.close()
+
+    def watched(self) -> list[Path]:
+        """None: a server cannot be watched."""
+        return []
+
+    def _item(self, url: str, changed: str, before: str) -> Item:
+        if changed:
+            return Item(id=url, state=json.dumps({"lastmod": changed}), load=lambda: self._page(url, {})[0])
+        try:
+            asked = json.loads(before) if before else {}
+            headers = {"etag": "if-none-match", "modified": "if-modified-since"}
+            loaded, state = self._page(url, {headers[k]: v for k, v in asked.items() if k in headers})
+        except SourceError as error:
+            failed = error
+
+            def refuse() -> Loaded:
+                raise failed
+
+            return Item(id=url, state="", load=refuse)
+        if loaded.name:
+            return Item(id=url, state=state, load=lambda: loaded)
+        return Item(id=url, state=before, load=lambda: self._page(url, {})[0])
+
+    def _page(self, url: str, headers: Mapping[str, str]) -> tuple[Loaded, str]:
+        """The page and its state; no name when the server says that it did not change."""
+        found = self._get(url, headers)
+        if found.status == 304 and headers:
+            return Loaded(), ""
+        if found.status != 200:
+            raise SourceError(
+                f"{url} answers with status {found.status}", cure="Take the page out of `urls`, or correct its address."
+            )
+        kept = {"etag": found.headers.get("etag"), "modified": found.headers.get("last-modified")}
+        state = {key: value for key, value in kept.items() if value}
+        return Loaded(name=_name(url, found), data=found.body), json.dumps(state) if state else ""
+
+    def _get(self, url: str, headers: Mapping[str, str]) -> Response:
+        self._allow(url)
+        return self._fetcher.get(url, headers=headers, allowed=self._allow)
+
+    def _allow(self, url: str) -> None:
+        """Ask the host's robots.txt, and wait as long as it wants.
+
+        Raises:
+            SourceError: it forbids the page.
+            SourceUnreachable: the host is in trouble: then everything counts as forbidden (RFC 9309, 2.3.1.4).
+        """
+        parts = urlsplit(url)
+        host = f"{parts.scheme}://{parts.netloc}"
+        if host not in self._rules:
+            found = self._fetcher.get(f"{host}/robots.txt")
+            text = found.body.decode("utf-8", "replace") if found.status == 200 else ""
+            self._rules[host] = self._protego.Protego.parse(text)
+        rules = self._rules[host]
+        if not rules.can_fetch(url, AGENT):
+            raise SourceError(f"the robots.txt of {host} forbids {url}", cure="Leave the page out.")
+        delay = max(self._options.delay, min(rules.crawl_delay(AGENT) or 0.0, _MOST_DELAY))
+        wait = self._last.get(host, 0.0) + delay - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        self._last[host] = time.monotonic()
+
+    def _sitemap(self, url: str, depth: int) -> dict[str, str]:
+        """Address → ``lastmod`` (empty when not given), of a sitemap or of all sitemaps in an index."""
+        found = self._get(url, {})
+        if found.status != 200:
+            raise SourceUnreachable(f"the sitemap {url} answers with status {found.status}")
+        body = _unpacked(found.body, self._limit, url)
+        if b"<!DOCTYPE" in body[:4096] or b"<!ENTITY" in body:
+            raise SourceError(f"the sitemap {url} declares entities", cure="A sitemap needs none; name another.")
+        try:
+            top = ElementTree.fromstring(body)
+        except ElementTree.ParseError as error:
+            raise SourceError(f"the sitemap {url} is not XML: {error}", cure="Correct `sitemap`.") from error
+        pages: dict[str, str] = {}
+        for entry in top:
+            values = {child.tag.rsplit("}", 1)[-1]: (child.text or "").strip() for child in entry}
+            place = values.get("loc", "")
+            if urlsplit(place).netloc != urlsplit(url).netloc:
+                continue
+            if top.tag.endswith("sitemapindex"):
+                if depth > 1:
+                    pages.update(self._sitemap(place, depth - 1))
+            elif not self._options.prefixes or place.startswith(self._options.prefixes):
+                pages[place] = values.get("lastmod", "")
+            if len(pages) > self._options.max_pages:
+                raise SourceEndless(
+                    f"the sitemap {url} names more than {self._options.max_pages} pages", cure="Raise `max_pages`."
+                )
+        return pages
+
+
+def _name(url: str, found: Response) -> str:
+    """A file name for the reader: the address, with the ending of its media type where it has another."""
+    kind = found.headers.get("content-type", "").split(";")[0].strip().lower()
+    path = PurePosixPath(urlsplit(found.url).path)
+    ending = _KINDS.get(kind, "")
+    plain = kind in ("", "text/plain", "application/octet-stream")
+    if path.suffix and (plain or not ending):
+        ending = path.suffix
+    return url if ending and url.lower().endswith(ending.lower()) else f"{url}{ending or '.html'}"
+
+
+def _unpacked(body: bytes, limit: int, url: str) -> bytes:
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    state = zlib.decompressobj(31)
+    try:
+        made = state.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise SourceError(f"the sitemap {url} is damaged: {error}", cure="Correct `sitemap`.") from error
+    if len(made) > limit:
+        raise SourceEndless(f"the sitemap {url} has more than {limit} bytes")
+    return made
