@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Protocol
 
 from twofold.errors import AccessDenied
-from twofold.types import Chunk, Document, Example, Filter
+from twofold.types import Chunk, Document, Example, Filter, Problem
 
 if TYPE_CHECKING:
     from twofold.plugins import Chunker
@@ -73,7 +73,7 @@ class RuledChunker:
     """
 
     def __init__(self, inner: Chunker, rules: Sequence[Rule]) -> None:
-        self.version = inner.version  # type: ignore[misc]
+        self.version = inner.version
         self._inner = inner
         self._rules = tuple(rules)
 
@@ -127,6 +127,22 @@ def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
         and found >= set(example.sources)
         and all(replace(which, collections=(), where={}).allows(chunk) for chunk in sources)
     )
+
+
+def problems(documents: Sequence[Document], rules: Sequence[Rule], *, enabled: bool) -> list[Problem]:
+    """What `twofold check` says of readers: documents that nobody can read, or readers that nothing enforces."""
+    known = [ruled(document, rules) for document in documents]
+    unknown = [document for document in known if document.readers is None]
+    if enabled and unknown:
+        names = ", ".join(document.id for document in unknown[:3]) + (", …" if len(unknown) > 3 else "")
+        message = f"nobody can read {len(unknown)} of {len(known)} documents, for their readers are unknown: {names}"
+        cure = 'Give the records a "readers" field, or add an [[access.rules]] entry.'
+        return [Problem(severity="warning", code="data.no-readers", message=message, cure=cure)]
+    if not enabled and len(unknown) < len(known):
+        message = f"{len(known) - len(unknown)} documents name readers, but access control is off: everybody sees them"
+        cure = "Set [access].enabled = true."
+        return [Problem(severity="warning", code="data.readers-unused", message=message, cure=cure)]
+    return []
 
 
 def checked(chunks: Sequence[Chunk], which: Filter, by: str) -> None:

@@ -216,7 +216,9 @@ def read(
     unsupported = repointed = 0
     if passages and template.support and support.checkable(text, choices):
         texts = [passage.text for passage in passages]
-        valid, unsupported, repointed = support.verify(valid, texts, text, question, least=template.support)
+        valid, unsupported, repointed = support.verify(
+            valid, texts, answer=text, question=question, least=template.support
+        )
     citations = () if abstained else tuple(_citation(n, shown[n - 1], passages[n - 1], text) for n in valid)
     return Answer(
         text=template.abstention if abstained else text,
@@ -248,7 +250,7 @@ def _citation(number: int, hit: Hit, passage: Plain, text: str) -> Citation:
 
 
 def chat_text(
-    chat_template: str, messages: Sequence[Message], specials: Mapping[str, str], controls: Sequence[str] = ()
+    chat_template: str, messages: Sequence[Message], specials: Mapping[str, str], *, controls: Sequence[str] = ()
 ) -> str:
     """A model's own chat template applied, ready for the completion (`add_generation_prompt`).
 

@@ -41,7 +41,7 @@ def share(answer: str, passages: Sequence[str]) -> float:
 
 
 def verify(
-    numbers: Sequence[int], passages: Sequence[str], answer: str, question: str, *, least: float
+    numbers: Sequence[int], passages: Sequence[str], *, answer: str, question: str, least: float
 ) -> tuple[list[int], int, int]:
     """Check an answer's citations against the passages shown.
 

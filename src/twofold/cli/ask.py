@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twofold import hostile
 from twofold.cli.session import Run
 from twofold.identity import plain
 from twofold.types import Answer, Citation
@@ -22,15 +23,24 @@ def ask(
     arm: Annotated[
         str, typer.Option("--arm", metavar="ARM", help="base, prompt, rag, ft or ft+rag; by default the verdict's.")
     ] = "",
+    user: Annotated[
+        str, typer.Option("--user", metavar="NAME", help="Who asks; needed where [access] is enabled.")
+    ] = "",
+    group: Annotated[
+        list[str] | None, typer.Option("--group", metavar="NAME", help="A group of theirs. Repeatable.")
+    ] = None,
 ) -> None:
     """Answer a question as the study's systems do, with numbered citations and quotes."""
     with run.project() as project, run.progress() as progress:
-        answer, made_by = project.ask(question, arm=arm, progress=progress)
+        answer, made_by = project.ask(question, arm=arm, user=user, groups=group or [], progress=progress)
     run.result(record(answer, made_by), text(answer))
     if answer.failure is not None:
         typer.echo(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)
         typer.echo("help: Check the [generation] section; --verbose shows what the engine said.", err=True)
         raise typer.Exit(FAILED)
+    for step in answer.trace:
+        for number, kinds in step.get("passages", {}).items() if step["step"] == "hostile text" else ():
+            run.note(f"note: passage [{number}] looks like an attack ({', '.join(kinds)}); it is shown as data only")
     if not made_by["measured"]:
         run.note(f"note: arm {made_by['arm']}; this system has not been measured by a study (`twofold study`)")
 
@@ -38,6 +48,8 @@ def ask(
 def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:
     """The whole answer as JSON values, each citation with its document, title and quoted words."""
     value: dict[str, Any] = plain(answer)
+    for row, hit in zip(value["hits"], answer.hits, strict=True):
+        row["flags"] = list(hostile.kinds(hit.chunk.text))
     for row, citation in zip(value["citations"], answer.citations, strict=True):
         title, words, exact = evidence(answer, citation)
         row |= {"title": title, "text": words, "exact": exact}

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from twofold import hostile
 from twofold.dataset.leaking import bare, conversation
 from twofold.reading import (
     Findings,
@@ -63,6 +64,7 @@ def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Pr
             next(e for e in examples if e.sources),
         )
     _repeats(examples, note)
+    _suspicious(documents, findings)
     if 0 < len(examples) < 50:
         note(
             "warning",
@@ -72,6 +74,37 @@ def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Pr
             examples[0],
         )
     return findings.all()
+
+
+_SUSPICIOUS = {
+    "instruction": ("sentences that speak to the model that reads them", "They are withheld from prompts; read them."),
+    "control-token": ("control tokens of chat templates", "They are broken in prompts; nothing need be done."),
+    "hidden-text": ("runs of invisible characters", "They are left out of prompts; look where the file came from."),
+}
+
+
+def _suspicious(documents: Sequence[Document], findings: Findings) -> None:
+    """Documents in which something looks like an attack on the model; one line for each kind."""
+    found: defaultdict[str, list[tuple[Document, str]]] = defaultdict(list)
+    for document in documents:
+        seen: dict[str, str] = {
+            one.kind: document.text[one.start : one.end] for one in reversed(hostile.findings(document.text))
+        }
+        for kind, words in seen.items():
+            found[kind].append((document, words))
+    for kind, held in sorted(found.items()):
+        what, cure = _SUSPICIOUS[kind]
+        names = ", ".join(document.id for document, _ in held[:3]) + (", …" if len(held) > 3 else "")
+        words = excerpt(hostile.shown(held[0][1]), 80)
+        findings.add(
+            Problem(
+                severity="warning",
+                code="data.hostile-text",
+                message=f"{len(held)} of {len(documents)} documents hold {what}: {names}; the first: {words!r}",
+                cure=cure,
+                file=held[0][0].source,
+            )
+        )
 
 
 def _quoted(example: Example, texts: Mapping[str, str]) -> bool:

@@ -107,7 +107,7 @@ class Tokens:
         Raises:
             ConfigError: the template refuses these messages.
         """
-        return prompts.chat_text(self.template, messages, self.specials, self.controls)
+        return prompts.chat_text(self.template, messages, self.specials, controls=self.controls)
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Token ids of a prompt text; nothing is added."""

@@ -181,6 +181,8 @@ def _arm_answer(item: Measured, example: Example, position: int, cause: str) -> 
             }
             for c in answer.citations
         ],
+        "unsupported_citations": answer.unsupported_citations,
+        "repointed_citations": answer.repointed_citations,
         "hits": [
             {
                 "number": number,

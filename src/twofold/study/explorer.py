@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from twofold import hostile
 from twofold.study.diagnose import CAUSES, RIGHT
 from twofold.study.record import AnswerRow, ArmAnswer, StudyRecord
 from twofold.types import Json
@@ -113,7 +114,16 @@ def _passages(row: AnswerRow, names: Sequence[str]) -> list[Json]:
         for hit in answer["hits"]:
             key = (hit["document"], hit["start"], hit["end"])
             entry = found.setdefault(
-                key, {"hit": hit, "gold": hit["gold"], "seen": [], "cited": [], "quotes": [], "marks": []}
+                key,
+                {
+                    "hit": hit,
+                    "gold": hit["gold"],
+                    "seen": [],
+                    "cited": [],
+                    "quotes": [],
+                    "marks": [],
+                    "flags": hostile.kinds(hit["text"]),
+                },
             )
             entry["seen"].append([name, hit["number"]])
         for citation in answer["citations"]:

@@ -6,7 +6,7 @@ once. Fields are added, never renamed; `format` rises when a reader of the old s
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from twofold.types import Json
 
@@ -207,6 +207,10 @@ class ArmAnswer(TypedDict):
     abstained: bool
     scores: dict[str, float | None]
     citations: list[CitationRow]
+    unsupported_citations: NotRequired[int]
+    """Citations taken out because their passage does not hold the answer."""
+    repointed_citations: NotRequired[int]
+    """Citations that name another passage than the model did, which holds the answer."""
     hits: list[HitRow]
     failure: Json | None
     """``{"code", "message"}``."""

@@ -44,7 +44,7 @@ class Encoder:
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a rendered prompt, ready for the completion."""
-        text = prompts.chat_text(self.template, messages, self.specials, self.controls)
+        text = prompts.chat_text(self.template, messages, self.specials, controls=self.controls)
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def row(self, pair: Pair, max_length: int) -> Row:

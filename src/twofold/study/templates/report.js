@@ -39,6 +39,7 @@
       var from = make("p", "from");
       entry.seen.forEach(function (seen) { from.append(make("span", "", seen[0] + " [" + seen[1] + "]"), " "); });
       if (entry.gold) from.append(make("span", "tag", "gold"), " ");
+      (entry.flags || []).forEach(function (kind) { from.append(make("span", "tag bad", kind), " "); });
       if (entry.cited.length) from.append(make("span", "tag quiet", "cited by " + entry.cited.join(", ")), " ");
       var place = make("span", "soft");
       place.append(make("bdi", "", passage[1]), " " + passage[0] + " " + passage[2] + "–" + passage[3]);
