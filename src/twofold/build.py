@@ -162,6 +162,10 @@ class Builder:
         for name in ("index", "retriever", "parts"):
             self.__dict__.pop(name, None)
         self.catalogue.forget_sync()
+        part = self.config.retrieval.index
+        discard = getattr(plugins.find("indexes", part.name), "discard", None)
+        if discard is not None:
+            discard(plugins.options("indexes", part.name, part.options), dimension=self.embedder.dimension)
         shutil.rmtree(self.directory / "index", ignore_errors=True)
 
     def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:

@@ -457,12 +457,7 @@ def find(kind: Kind, name: str) -> Any:
         try:
             return point.load()
         except ModuleNotFoundError as error:
-            if (error.name or "").startswith("twofold"):
-                raise
-            raise MissingExtra(
-                f"the {kind[:-1]} {name!r} needs the package {error.name!r}, which is not installed",
-                cure=f"pip install 'twofold[{_extra_of(error.name or '')}]'",
-            ) from error
+            raise _missing(kind, name, error) from error
     known = names(kind)
     near = get_close_matches(name, known, 1)
     hint = f"Did you mean {near[0]!r}? " if near else ""
@@ -484,8 +479,26 @@ def options(kind: Kind, name: str, values: Json, *, where: str = "") -> Options:
 
 
 def make(kind: Kind, name: str, values: Json, **collaborators: Any) -> Any:
-    """Find, validate and construct a plugin."""
-    return find(kind, name)(options(kind, name, values), **collaborators)
+    """Find, validate and construct a plugin.
+
+    Raises:
+        MissingExtra: when it needs an optional dependency that is not installed.
+    """
+    given = options(kind, name, values)
+    try:
+        return find(kind, name)(given, **collaborators)
+    except ModuleNotFoundError as error:
+        raise _missing(kind, name, error) from error
+
+
+def _missing(kind: Kind, name: str, error: ModuleNotFoundError) -> Exception:
+    package = error.name or ""
+    if package.startswith("twofold"):
+        return error
+    return MissingExtra(
+        f"the {kind[:-1]} {name!r} needs the package {package!r}, which is not installed",
+        cure=f"pip install 'twofold[{_extra_of(package)}]'",
+    )
 
 
 def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
@@ -527,6 +540,10 @@ _EXTRA_OF = {
     "protego": "sources",
     "sqlalchemy": "sources",
     "watchfiles": "sources",
+    "psycopg": "pgvector",
+    "qdrant_client": "qdrant",
+    "weaviate": "weaviate",
+    "pinecone": "pinecone",
 }
 
 
