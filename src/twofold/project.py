@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 from pathlib import Path
 from threading import Event
@@ -18,9 +18,9 @@ from typing import Any
 from twofold import access, answering, config, dataset, plugins
 from twofold.advice.start import starting_config
 from twofold.build import Builder, quiet
-from twofold.config import Config, SourceSection
+from twofold.config import Config, DocumentsSection, SourceSection
+from twofold.corpus.files import FileReader
 from twofold.corpus.loading import load_documents
-from twofold.corpus.plain_files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
 from twofold.dataset import Splits
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
@@ -45,7 +45,7 @@ from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_bench import Rules, chosen, compare, labelled, opened
 from twofold.syncing import UNNAMED, Feed, Sync
-from twofold.types import Answer, Arm, Document, Example, Filter, Json, Problem
+from twofold.types import Answer, Arm, Document, Example, Filter, Json, Loaded, Problem
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class Project:
         if not self.config.documents.paths:
             return []
         section = self.config.documents
-        return load_documents(section.paths, self.directory, max_mib=section.max_mib)[0]
+        return load_documents(section, self.directory)[0]
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -196,7 +196,7 @@ class Project:
         section = self.config.documents
         documents: list[Document] = []
         if section.paths:
-            documents, found = load_documents(section.paths, self.directory, max_mib=section.max_mib, strict=False)
+            documents, found = load_documents(section, self.directory, strict=False)
             problems += found
         examples, found = dataset.load_examples(self.config.examples.paths, self.directory, strict=False)
         problems += found
@@ -469,16 +469,14 @@ class Project:
         configs = {"project": self.config}
         for name, values in variants.items():
             configs[name] = config.laid_over(self.config, values)
-        asked, told, warnings = self._retrieval_questions(split, synthetic)
         section = self.config.study
+        self.builder.require_principal()
         rules = Rules(unit=unit, level=section.level, resamples=section.resamples, seed=section.seed)
         with self._lock():
             self._refresh(progress)
-            with opened(self.builder, configs, self.documents, progress=progress) as pipelines:
-                found = compare(pipelines, asked, rules, progress=progress)
-            found["ablation"] = None
-            if ablation:
-                found["ablation"] = ablate(self.builder, self.documents, asked, rules, progress=progress)
+            asked, told, warnings = self._retrieval_questions(split, synthetic)
+            found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
+            found["ablation"] = ablate(self.builder, asked, rules, progress=progress) if ablation else None
         return {**found, "split": told, "warnings": warnings}
 
     def _retrieval_questions(self, split: str, synthetic: int) -> tuple[list[Example], str, list[str]]:
@@ -490,7 +488,9 @@ class Project:
                 known = False
             if known:
                 return chosen(self.splits, split), split, []
-        made = dataset.self_questions(self.documents, synthetic or _SYNTHETIC, seed=self.config.study.seed)
+        made = dataset.self_questions(
+            self.catalogue.get_documents(), synthetic or _SYNTHETIC, seed=self.config.study.seed
+        )
         why = [] if synthetic else ["no example says which documents hold its answer"]
         return made, "synthetic", [*why, SYNTHETIC_WARNING]
 
@@ -513,6 +513,11 @@ class Project:
             for row in archive.read_record(self.records / name)["arms"].values()
             if row["training"]
         }
+        models = [str(self.config.retrieval.embedder.options.get("model", ""))]
+        for name in self.studies():
+            told = archive.read_record(self.records / name)["config"].get("retrieval", {}).get("embedder", {})
+            models.append(str(told.get("options", {}).get("model", "")))
+        used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
         with self._lock():
             doomed = [m for m in self.builder.artifacts.list() if m["key"] not in used]
             freed = sum(int(m["bytes"]) for m in doomed)
@@ -576,7 +581,7 @@ class Project:
     def _sync(self, only: str = "", *, progress: Progress) -> Json:
         """Sync under the lock."""
         builder = self.builder
-        with FileReader(self.config.documents.max_mib) as reader:
+        with FileReader(self.config.documents) as reader:
             feeds = [replace(feed, recipe=f"{feed.recipe}/{reader.fingerprint}") for feed in self._feeds(only)]
             made = Sync(
                 self.catalogue,
@@ -584,7 +589,7 @@ class Project:
                 embedder=builder.embedder,
                 chunker=builder.chunker,
                 recipe=digest("chunks", builder.chunk_recipe),
-                read=reader.read,
+                read=partial(_read, reader),
             )
             return made.run(feeds, only=bool(only), progress=progress)
 
@@ -606,6 +611,13 @@ _SYNTHETIC = 200
 """Questions made from the documents where none is labelled."""
 
 
+def _read(reader: FileReader, loaded: Loaded) -> tuple[Sequence[Document], Sequence[Problem]]:
+    """The documents of a file; one of a kind that nobody reads is no fault of it."""
+    if reader.knows(loaded.name):
+        return reader.read(loaded)
+    return [], [replace(_problem(reader.unknown(loaded.name), "warning"), code="data.no-reader")]
+
+
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
@@ -616,7 +628,7 @@ _NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), sentence="", groups=0
 def _preview(source: Path, names: Sequence[str]) -> tuple[list[Document], list[Example]]:
     own = [name for name in names if name.startswith("documents")]
     found: Any = [name for name in names if name.startswith("examples")]
-    documents, _ = load_documents(own or ["."], source, max_mib=64, strict=False)
+    documents, _ = load_documents(DocumentsSection(paths=tuple(own or ["."]), max_mib=64), source, strict=False)
     examples, problems = dataset.load_examples(found, source, strict=False) if found else ([], [])
     if not examples:
         first = next((p for p in problems if p.severity == "error"), None)

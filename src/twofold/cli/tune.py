@@ -1,30 +1,75 @@
-"""`twofold tune`: one arm's adapter trained, without a study."""
+"""`twofold tune`: one arm's adapter trained, or the embedder, without a study."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
+from twofold.errors import ConfigError
 from twofold.identity import plain
 
 
 def tune(
     run: Run,
     *,
+    what: Annotated[str, typer.Option("--what", metavar="WHAT", help="adapter or embedder.")] = "adapter",
     arm: Annotated[
         str, typer.Option("--arm", metavar="ARM", help="ft (closed-book) or ft+rag (open-book).")
     ] = "ft+rag",
     minutes: Annotated[
         float | None, typer.Option("--minutes", metavar="MINUTES", min=0, help="Longest training time.")
     ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="With --what embedder: what it would learn from, and embedding again.")
+    ] = False,
 ) -> None:
-    """Train an arm's adapter on the train split, or find the one that is there; an interrupted run resumes."""
+    """Train an arm's adapter or the embedder on the train split, or find the one that is there.
+
+    An interrupted run resumes.
+    """
+    if what == "embedder":
+        _embedder(run, minutes, plan=plan)
+        return
+    if what != "adapter" or plan:
+        told = "--plan belongs to --what embedder" if plan else f"there is nothing named {what!r} to tune"
+        raise ConfigError(
+            told, cure="--what adapter or --what embedder; the bill of a study is `twofold study --plan`."
+        )
     with run.project(tuning__trainer__options__minutes=minutes) as project, run.progress() as progress:
         done = project.tune(arm=arm, progress=progress)
     how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
     run.result(
         plain(done), f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}\n{done['path']}"
     )
+
+
+def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:
+    with run.project(tuning__embedder__options__minutes=minutes) as project, run.progress() as progress:
+        done: dict[str, Any] = project.tune_embedder(plan=plan, progress=progress)
+    again = done["reembed"]
+    price = f"embedding {again['chunks']} chunks again takes about {duration(again['seconds'])}"
+    if plan:
+        text = (
+            f"{done['pairs']} question-passage pairs; {done['dev_questions']} dev questions in {done['pool']} passages"
+        )
+        here = "; tuned already" if done["cached"] else ""
+        run.result(plain(done), f"{text}{here}\nafterwards {price}")
+        return
+    how = "was there already" if done["cached"] else f"tuned in {duration(done['seconds'])}"
+    lines = [
+        f"embedder {how}: {done['steps']} steps, best at {done['best_step']}",
+        f"nDCG@10 on dev: {done['tuned']:.3f} (stock {done['stock']:.3f}), {done['dev_questions']} questions",
+    ]
+    if done["best_step"]:
+        variant = f"tuned:retrieval.embedder.options.model={done['setting']}"
+        lines += [
+            f"to compare on new questions: twofold bench retrieval --split test --variant {variant}",
+            f'to use it: set model = "{done["setting"]}" in [retrieval.embedder.options] and run `twofold sync --rebuild`',
+            price,
+        ]
+    else:
+        lines.append("no checkpoint beat the stock model on dev: keep the stock model")
+    run.result(plain(done), "\n".join(lines))

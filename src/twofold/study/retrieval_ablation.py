@@ -13,7 +13,7 @@ from twofold.build import Builder, quiet
 from twofold.config import Config, laid_over
 from twofold.plugins import Progress
 from twofold.study.retrieval_bench import METRICS, Rules, compare, opened, titled
-from twofold.types import Document, Example, Json
+from twofold.types import Example, Json
 
 MARGIN = 0.005
 """Half a point of nDCG (times 100): less is not worth a stage."""
@@ -50,7 +50,6 @@ def _legs(config: Config) -> dict[str, Json]:
 
 def ablate(
     base: Builder,
-    documents: Sequence[Document],
     examples: Sequence[Example],
     rules: Rules,
     *,
@@ -67,8 +66,7 @@ def ablate(
     """
     off = stages(base.config)
     configs = {_WHOLE: base.config, **{f"without {name}": laid_over(base.config, how) for name, how in off.items()}}
-    with opened(base, configs, documents, progress=progress) as pipelines:
-        found = compare(pipelines, examples, rules, progress=progress)
+    found = compare(opened(base, configs, progress=progress), examples, rules, progress=progress)
     whole = found["pipelines"][_WHOLE]
     rows = []
     for name in off:

@@ -7,10 +7,11 @@ scorers are tested first (`self_test`): a gold ranking must score 1 and rankings
 from __future__ import annotations
 
 import random
+import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -23,10 +24,10 @@ from twofold.dataset import Splits, example_digest
 from twofold.errors import TooFewExamples
 from twofold.identity import digest, plain
 from twofold.plugins import Metric, Progress
-from twofold.store.catalogue import Catalogue
 from twofold.study.compose import groups_of, numbers
 from twofold.study.self_test import self_test
-from twofold.types import Answer, Document, Example, Hit, Json
+from twofold.syncing import BATCH_CHUNKS, embedded_text
+from twofold.types import Answer, Chunk, Example, Hit, Json
 
 Unit = Literal["document", "passage"]
 METRICS = ("ndcg", "recall", "mrr")
@@ -72,39 +73,56 @@ class Measured:
     """All questions, in batches."""
 
 
-@contextmanager
-def opened(
-    base: Builder, configs: Mapping[str, Config], documents: Sequence[Document], *, progress: Progress = quiet
-) -> Iterator[dict[str, Builder]]:
-    """A builder for each configuration, its index up to date.
+def opened(base: Builder, configs: Mapping[str, Config], *, progress: Progress = quiet) -> dict[str, Builder]:
+    """A builder for each configuration, its index holding what the project's index holds.
 
-    One that cuts or embeds documents as the project does reads the project's index; any other gets an index of its own
-    beside it (``bench/``), kept for the next time.
+    One that cuts and embeds documents as the project does reads the project's index; any other gets an index of its own
+    beside it (``bench/``), kept for the next time and made again when the documents change.
     """
     own = _recipe(base)
-    catalogues = []
     made = {}
-    try:
-        for name, config in configs.items():
-            builder = Builder(base.directory, config, catalogue=base.catalogue)
-            if (recipe := _recipe(builder)) != own:
-                directory = base.directory / "bench" / recipe.partition(":")[2][:16]
-                directory.mkdir(parents=True, exist_ok=True)
-                catalogues.append(Catalogue(directory / "catalogue.sqlite"))
-                builder = Builder(directory, config, catalogue=catalogues[-1])
-            builder.sync(documents, progress=lambda stage, done, total, n=name: progress(f"{n}: {stage}", done, total))
-            made[name] = builder
-        yield made
-    finally:
-        for catalogue in catalogues:
-            catalogue.close()
+    for name, config in configs.items():
+        builder = Builder(base.directory, config, catalogue=base.catalogue)
+        builder.artifacts = base.artifacts
+        if (recipe := _recipe(builder)) != own:
+            builder.directory = _aside(base, recipe)
+
+            def step(stage: str, done: int, total: int, name: str = name) -> None:
+                progress(f"{name}: {stage}", done, total)
+
+            _fill(base, builder, progress=step)
+        made[name] = builder
+    return made
 
 
 def _recipe(builder: Builder) -> str:
-    config = builder.config
-    return digest(
-        "index", [config.documents, config.retrieval.embedder, config.retrieval.index, builder.embedder.fingerprint]
-    )
+    retrieval = builder.config.retrieval
+    made_of = [builder.chunk_recipe, retrieval.index, builder.embedder.fingerprint]
+    return digest("index", made_of).partition(":")[2][:12]
+
+
+def _aside(base: Builder, recipe: str) -> Path:
+    """The directory of an index made by another recipe; indexes of earlier documents are removed."""
+    root = base.directory / "bench"
+    content = base.index.state().content.partition(":")[2][:12]
+    for old in root.glob(f"{recipe}-*"):
+        if old.name != f"{recipe}-{content}":
+            shutil.rmtree(old)
+    return root / f"{recipe}-{content}"
+
+
+def _fill(base: Builder, builder: Builder, *, progress: Progress) -> None:
+    """Cut and embed the project's documents; what an interrupted run has left is kept."""
+    builder.directory.mkdir(parents=True, exist_ok=True)
+    known, held = base.index.documents(), builder.index.documents()
+    missing = [document for document in base.catalogue.get_documents(list(known)) if document.id not in held]
+    batch: list[Chunk] = []
+    for done, document in enumerate(missing, 1):
+        batch += builder.chunker.split(document)
+        if len(batch) >= BATCH_CHUNKS or (done == len(missing) and batch):
+            builder.index.upsert(batch, builder.embedder.embed([embedded_text(chunk) for chunk in batch]))
+            batch = []
+            progress("embed", done, len(missing))
 
 
 def labelled(examples: Sequence[Example]) -> list[Example]:
@@ -135,7 +153,7 @@ def scorers(unit: Unit) -> dict[str, Metric]:
 
 def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Measured:
     """Run one pipeline over the questions, in batches for the ranking and one at a time for the milliseconds."""
-    retriever, asked = builder.retriever, [query(example) for example in examples]
+    retriever, asked = builder.retriever, [query(example, builder.filter) for example in examples]
     found: list[tuple[Hit, ...]] = []
     spent = 0
     started = time.perf_counter()
