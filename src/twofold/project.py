@@ -423,7 +423,7 @@ class Project:
         with self._lock():
             if chosen.retrieval or (chosen.shots and which):
                 self._refresh(progress)
-            splits = self.splits if chosen.tuning or chosen.shots else _NO_SPLITS
+            splits = self.splits if chosen.tuning or chosen.shots or self._judges(chosen) else _NO_SPLITS
             system, _ = self.builder.system(chosen, splits, progress=progress)
         try:
             answer = system.answer([answering.question(question)], filter=which)[0]
@@ -531,6 +531,9 @@ class Project:
     def _retrieves(self) -> bool:
         names = (*self.config.study.arms, *self.config.study.diagnostics)
         return any(self.config.arm(name).retrieval for name in names)
+
+    def _judges(self, arm: Arm) -> bool:
+        return arm.retrieval and self.config.retrieval.risk > 0
 
     def _arm(self, name: str) -> Arm:
         if name:
