@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from twofold import access, hostile, prompts
 from twofold.plugins import Generator, Progress, Retriever
 from twofold.prompts import Template
+from twofold.sufficiency import Calibration
 from twofold.types import (
     Answer,
     Arm,
@@ -95,6 +96,8 @@ class System:
     """Access control is on: a request without a principal is refused."""
     sources: Callable[[Sequence[Example]], list[list[Chunk]]] | None = None
     """All chunks of each example's sources: under access control, who may read them may see the example."""
+    calibration: Calibration | None = None
+    """When to abstain for want of evidence; None: never for that reason."""
 
     def answer(
         self, examples: Sequence[Example], *, filter: Filter | None = None, progress: Progress | None = None
@@ -207,7 +210,16 @@ class System:
             return []
         found = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
         access.checked([hit.chunk for one in found for hit in one.hits], filter, type(self.retriever).__name__)
-        return list(found)
+        return [self._judged(query(example, filter), one) for example, one in zip(examples, found, strict=True)]
+
+    def _judged(self, asked: Query, found: Retrieval) -> Retrieval:
+        """Insufficient also where the evidence says that the passages do not hold the answer."""
+        if self.calibration is None:
+            return found
+        held = self.calibration.probability(asked, found)
+        short = held < self.calibration.threshold
+        step = {"step": "evidence", "sufficient": held, "threshold": self.calibration.threshold, "abstains": short}
+        return replace(found, insufficient=found.insufficient or short, trace=(*found.trace, step))
 
 
 def _shown(found: Retrieval | None) -> list[Hit] | None:

@@ -6,6 +6,7 @@ imports a workshop; parts are made by name through `plugins`.
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Sequence
@@ -13,16 +14,17 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from twofold import access, plugins, prompts
+from twofold import access, plugins, prompts, sufficiency
 from twofold.answering import System, as_hits, gold_chunks, query, question
 from twofold.config import Config, Part
 from twofold.dataset import Splits, cloze, example_digest
 from twofold.errors import AccessDenied, ConfigError, TemplateMismatch, TooFewExamples
-from twofold.identity import digest
+from twofold.identity import digest, plain
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Trainer, TrainerJob
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
-from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Hit, Json, Pair
+from twofold.sufficiency import Calibration
+from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Hit, Json, Pair, Span
 
 _REPORTS = frozenset({"training.json", "train.log", "README.md"})
 """Files of an adapter that tell about it and change no answer."""
@@ -103,16 +105,21 @@ class Builder:
 
     @cached_property
     def retriever(self) -> Retriever:
-        """The configured retriever over the living index."""
-        part = self.config.retrieval.retriever
-        made: Retriever = plugins.make("retrievers", part.name, part.options, parts=self.parts)
+        """The configured pipeline over the living index."""
+        made: Retriever = plugins.make("retrievers", "pipeline", self.config.retrieval.pipeline, parts=self.parts)
         return made
 
     @cached_property
     def parts(self) -> Parts:
         """What retrievers and their stages may use."""
         collections = {name: source.description for name, source in self.config.sources.items()}
-        return Parts(embedder=self.embedder, index=self.index, generator=self._plain_generator, collections=collections)
+        return Parts(
+            embedder=self.embedder,
+            index=self.index,
+            generator=self._plain_generator,
+            collections=collections,
+            texts=self.catalogue.get_documents,
+        )
 
     @cached_property
     def filter(self) -> Filter:
@@ -312,7 +319,41 @@ class Builder:
     def system(self, arm: Arm, splits: Splits, *, progress: Progress = quiet) -> tuple[System, Json | None]:
         """An arm made ready, training its adapter if need be; and the training report."""
         adapter, report = self.adapter(arm, splits, progress=progress) if arm.tuning else (None, None)
-        return self._system(arm, generator=self.generator(adapter), shots=self.shots(arm, splits)), report
+        generator = self.generator(adapter)
+        calibration = self.calibration(splits)[0] if arm.retrieval else None
+        return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration), report
+
+    def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
+        """When to abstain for want of evidence, calibrated on the dev split unless the store has it; or None, and why.
+
+        Off where [retrieval].risk is 0, and where dev has too few unanswerable questions.
+        """
+        risk = self.config.retrieval.risk
+        if not risk:
+            return None, ""
+        dev = self.readable(splits.dev)
+        made_of = {
+            "retrieval": self.retrieval_spec(),
+            "dev": [example_digest(example) for example in dev],
+            "risk": risk,
+            "principal": self.filter.principal,
+            "version": sufficiency.VERSION,
+        }
+        key = digest("sufficiency", made_of)
+        path = self.artifacts.find(key)
+        if path is None:
+            asked = [query(example, self.filter) for example in dev]
+            found = self.retriever.retrieve(asked, self.config.retrieval.k) if asked else []
+            try:
+                made = sufficiency.calibrate(asked, found, dev, risk=risk)
+            except TooFewExamples as error:
+                return None, error.message
+            held = self.artifacts.working(key) / "calibration.json"
+            held.write_text(json.dumps(plain(made)), encoding="utf-8")
+            path = self.artifacts.finish(key, {"kind": "sufficiency", "risk": risk, "n": made.n})
+        values = json.loads((path / "calibration.json").read_text(encoding="utf-8"))
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return Calibration(**{**values, "key": key}), ""
 
     def known_system_key(self, arm: Arm, splits: Splits) -> str | None:
         """The key the arm's system has or will have, without training; None if its adapter is not made yet."""
@@ -324,7 +365,8 @@ class Builder:
             adapter = self.load_adapter(key)
         generator = self.generator(adapter)
         try:
-            return self._system(arm, generator=generator, shots=self.shots(arm, splits)).key
+            calibration = self.calibration(splits)[0] if arm.retrieval else None
+            return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration).key
         finally:
             generator.close()
 
@@ -338,7 +380,14 @@ class Builder:
         earlier = {e.id: sum(1 for o in pool[: order[e.id]] if o.group == e.group) for e in pool}
         return tuple(sorted(pool, key=lambda e: earlier[e.id])[: arm.shots])
 
-    def _system(self, arm: Arm, *, generator: Generator | None, shots: tuple[Example, ...]) -> System:
+    def _system(
+        self,
+        arm: Arm,
+        *,
+        generator: Generator | None,
+        shots: tuple[Example, ...],
+        calibration: Calibration | None = None,
+    ) -> System:
         retrieval = self.config.retrieval
         parts: Json = {
             "arm": arm.name,
@@ -351,6 +400,8 @@ class Builder:
             parts["principal"] = list(self.filter.principal or ())
         if arm.retrieval:
             parts["retrieval"] = {**self.retrieval_spec(), "oracle": arm.oracle}
+            if calibration is not None:
+                parts["retrieval"]["abstention"] = calibration.key
         made_of = {**parts, "generator": generator.key if generator else "", "arm": "", "version": _VERSION}
         if arm.retrieval:
             parts["retrieval"] = {**parts["retrieval"], "index_version": self.index.state().version}
@@ -368,13 +419,19 @@ class Builder:
             filter=self.filter,
             guarded=self.config.access.enabled,
             sources=self.gold,
+            calibration=calibration,
         )
 
     def retrieval_spec(self) -> Json:
-        """Everything that decides what is found: retriever, index, embedder, content and k."""
+        """Everything that decides what is found: stages, index, embedder, content and k."""
         retrieval = self.config.retrieval
         return {
+            "rewriters": [self._spec("rewriters", part) for part in retrieval.rewriters],
             "retriever": self._spec("retrievers", retrieval.retriever),
+            "rerankers": [self._spec("rerankers", part) for part in retrieval.rerankers],
+            **({"depth": retrieval.depth} if retrieval.rerankers else {}),
+            "budget": retrieval.budget,
+            "pipeline": plugins.find("retrievers", "pipeline").version,
             "index": self._spec("indexes", retrieval.index),
             "embedder": self.embedder.fingerprint,
             "content": self.index.state().content,
@@ -407,13 +464,18 @@ def _raft(
     """
     if not gold:
         return list(hits[:k]), None
-    bad = {chunk.id for chunk in gold}
-    distractors = [hit for hit in hits if hit.chunk.id not in bad]
+    bad, first = {chunk.span.document for chunk in gold}, gold[0].span
+    distractors = [hit for hit in hits if hit.chunk.span.document not in bad]
     if chance.random() < without:
         shown = distractors[:k]
         chance.shuffle(shown)
         return shown, None
-    best = next((hit for hit in hits[:k] if hit.chunk.id == gold[0].id), None) or as_hits(gold[:1])[0]
+    holding = (hit for hit in hits[:k] if _within(first, hit.chunk.span))  # a stage may show more than the chunk
+    best = next(holding, None) or as_hits(gold[:1])[0]
     shown = [best, *[hit for hit in hits[:k] if hit.chunk.id != best.chunk.id]][:k]
     chance.shuffle(shown)
     return shown, shown.index(best) + 1
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return inner.document == outer.document and outer.start <= inner.start and inner.end <= outer.end

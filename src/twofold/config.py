@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -107,14 +107,57 @@ class ExamplesSection(Section):
     """What to do with a training example that is (nearly) a test example."""
 
 
-class RetrievalSection(Section):
-    """How passages are found."""
+PRESETS: dict[str, Json] = {
+    "naive": {"retriever": {"name": "hybrid"}, "rewriters": [], "rerankers": []},
+    "advanced": {
+        "retriever": {"name": "hybrid"},
+        "rewriters": [{"name": "conversation"}],
+        "rerankers": [{"name": "near_duplicates"}],
+    },
+    "agentic": {"retriever": {"name": "agentic"}, "rewriters": [], "rerankers": []},
+}
+"""What each preset of `[retrieval]` says; whatever the file says beside it counts instead."""
 
+
+class RetrievalSection(Section):
+    """How passages are found: rewriters → retriever → rerankers → budget."""
+
+    preset: Literal["naive", "advanced", "agentic"] = "naive"
+    """Stages that you do not name yourself: one hybrid search; with the stages that won when measured; a bounded loop."""
+    rewriters: tuple[Part, ...] = ()
+    """Stages on the query, in order; several queries are searched each and fused."""
     retriever: Part = Part(name="hybrid")
+    """What searches: one leg, several fused, or a loop."""
+    rerankers: tuple[Part, ...] = ()
+    """Stages on what was found, in order."""
+    depth: int = Field(default=40, ge=1, le=1000)
+    """Passages handed to the rerankers (where there are any); never fewer than shown."""
+    budget: int = Field(default=0, ge=0)
+    """Tokens (the embedder's) that all passages shown may have together, the first apart; 0: no limit."""
     embedder: Part = Part(name="minilm")
     index: Part = Part(name="lancedb")
     k: int = Field(default=3, ge=1, le=100)
     """Passages shown."""
+    risk: float = Field(default=0.0, ge=0, lt=1)
+    """Abstain where the search's evidence is thin, so that at most this share of the answered questions lacks its
+    answer in the passages; the threshold is chosen on dev, which needs unanswerable questions. 0: off."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lay_over_preset(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        preset = PRESETS.get(str(values.get("preset", "naive")), {})
+        own = values.get("retriever")
+        if isinstance(own, dict) and "name" not in own:
+            values = {**values, "retriever": {**preset.get("retriever", {}), **own}}
+        return {**preset, **values}
+
+    @property
+    def pipeline(self) -> Json:
+        """The options of the retriever ``pipeline`` that this section describes."""
+        names = ("rewriters", "retriever", "rerankers", "depth", "budget")
+        return self.model_dump(mode="json", include=set(names))
 
 
 class GenerationSection(Section):
@@ -290,6 +333,8 @@ def laid_over(config: Config, values: Json) -> Config:
 
 def _laid(section: BaseModel, values: Json) -> Json:
     out: Json = {name: getattr(section, name) for name in type(section).model_fields}
+    if isinstance(section, RetrievalSection) and "preset" in values:  # another preset brings its own stages
+        out = {name: value for name, value in out.items() if name not in PRESETS["naive"]}
     for key, value in values.items():
         held = out.get(key)
         if isinstance(held, Part) and isinstance(value, dict):
@@ -329,6 +374,8 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
                     break
             else:
                 return name
+        if path[0] == "retrieval" and path[1] in PRESETS["naive"] and config.retrieval.preset != "naive":
+            return f"preset {config.retrieval.preset}"
         return "default"
 
     def walk(path: tuple[str, ...], value: Any) -> None:
@@ -348,6 +395,10 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
             chosen: Options = plugins.options(kind, value.name, value.options, where=".".join(path))
             for key, option in chosen.model_dump().items():
                 walk((*path, "options", key), option)
+        elif path in (("retrieval", "rewriters"), ("retrieval", "rerankers")):
+            where, stage_kind = ".".join(path), cast("plugins.Kind", path[-1])
+            named = [(p.name, plugins.options(stage_kind, p.name, p.options, where=where).model_dump()) for p in value]
+            rows.append((where, [{"name": name, "options": chosen} for name, chosen in named], origin(path)))
         elif isinstance(value, BaseModel):
             for key in type(value).model_fields:
                 walk((*path, key), getattr(value, key))
