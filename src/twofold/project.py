@@ -43,7 +43,8 @@ from twofold.store.lock import ProjectLock
 from twofold.study import archive, retrieval_tuning, run
 from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
-from twofold.study.retrieval_bench import Rules, chosen, compare, labelled, opened
+from twofold.study.retrieval_abstention import abstention
+from twofold.study.retrieval_bench import chosen, compare, labelled, opened, rules_of
 from twofold.syncing import UNNAMED, Feed, Sync
 from twofold.types import Answer, Arm, Document, Example, Filter, Json, Loaded, Problem
 
@@ -464,19 +465,22 @@ class Project:
             progress: Shows syncing and retrieving.
 
         Returns:
-            What `study.retrieval_bench.compare` tells, ``split``, ``ablation`` (or None) and ``warnings``.
+            What `study.retrieval_bench.compare` tells, ``split``, ``ablation`` (or None), ``warnings``, and where
+            [retrieval].risk is set ``abstention`` on test or train questions (`retrieval_abstention.abstention`).
         """
         configs = {"project": self.config}
         for name, values in variants.items():
             configs[name] = config.laid_over(self.config, values)
-        section = self.config.study
         self.builder.require_principal()
-        rules = Rules(unit=unit, level=section.level, resamples=section.resamples, seed=section.seed)
+        rules = rules_of(self.config, unit)
         with self._lock():
             self._refresh(progress)
             asked, told, warnings = self._retrieval_questions(split, synthetic)
             found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
             found["ablation"] = ablate(self.builder, asked, rules, progress=progress) if ablation else None
+            if told != "synthetic" and self.config.retrieval.risk:
+                fresh = self.splits.test if split == "test" else self.splits.train
+                found["abstention"] = abstention(self.builder, self.splits, fresh)
         return {**found, "split": told, "warnings": warnings}
 
     def _retrieval_questions(self, split: str, synthetic: int) -> tuple[list[Example], str, list[str]]:

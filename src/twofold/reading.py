@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
+from twofold.errors import BadRecord, DataError, FileTooLarge, TooFewExamples, UnreadableFile
 from twofold.types import Json, Problem
 
 MIB = 1 << 20
@@ -128,10 +128,10 @@ def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
         name: How the file is called in errors.
 
     Raises:
-        UnreadableFile: missing, not a plain file, forbidden, damaged, or larger than `limit`.
+        UnreadableFile: missing, not a plain file, forbidden, or damaged.
+        FileTooLarge: larger than `limit`.
     """
     name = name or path.as_posix()
-    cure = "Split the file, take out what is not text, or raise [documents].max_mib in twofold.toml."
     try:
         if not path.is_file():
             reason = "this is not a plain file" if path.exists() else "there is no such file"
@@ -139,9 +139,7 @@ def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
         size = path.stat().st_size
         packed = path.suffix.lower() == ".gz"
         if size > limit:
-            raise UnreadableFile(
-                f"the file has {size / MIB:.1f} MiB; the limit is {limit / MIB:g} MiB", file=name, cure=cure
-            )
+            raise FileTooLarge(f"the file has {size / MIB:.1f} MiB; the limit is {limit / MIB:g} MiB", file=name)
         with path.open("rb") as stream:
             data = _inflate(stream, limit) if packed else stream.read(limit + 1)
     except OSError as error:
@@ -151,10 +149,26 @@ def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
             f"it is damaged or not gzip: {error}", file=name, cure="Compress it again, or name it without .gz."
         ) from error
     if len(data) > limit:
-        raise UnreadableFile(
-            f"the file has more than {limit / MIB:g} MiB{' when decompressed' if packed else ''}", file=name, cure=cure
+        raise FileTooLarge(
+            f"the file has more than {limit / MIB:g} MiB{' when decompressed' if packed else ''}", file=name
         )
     return data
+
+
+def unpacked(data: bytes, *, limit: int, name: str) -> bytes:
+    """Bytes that came without a file, decompressed if `name` ends in ``.gz``, within the same limits as a file's.
+
+    Raises:
+        UnreadableFile: damaged.
+        FileTooLarge: larger than `limit`.
+    """
+    try:
+        out = _inflate(io.BytesIO(data), limit) if name.lower().endswith(".gz") else data
+    except zlib.error as error:
+        raise UnreadableFile(f"it is damaged or not gzip: {error}", file=name) from error
+    if len(out) > limit:
+        raise FileTooLarge(f"it has more than {limit / MIB:g} MiB", file=name)
+    return out
 
 
 def _inflate(stream: Any, limit: int) -> bytes:
@@ -177,8 +191,8 @@ def _inflate(stream: Any, limit: int) -> bytes:
 
 
 _MARKS = (
-    (b"\xff\xfe\x00\x00", ""),
-    (b"\x00\x00\xfe\xff", ""),
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
     (b"\xef\xbb\xbf", "utf-8"),
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
@@ -186,14 +200,12 @@ _MARKS = (
 
 
 def decode(data: bytes, *, name: str, declared: str = "") -> str:
-    """Bytes as text: UTF-8, or UTF-16 with a byte-order mark, or the `declared` encoding.
+    """Bytes as text: UTF-8, or UTF-16 or UTF-32 with a byte-order mark, or the `declared` encoding.
 
     Raises:
         UnreadableFile: naming the first bad byte.
     """
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
-    if not encoding:
-        raise UnreadableFile("it is UTF-32", file=name)
     body = memoryview(data)[len(mark) :]
     try:
         text = str(body, encoding)
@@ -203,7 +215,10 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
         at = error.start + len(mark)
         line = data.count(b"\n", 0, at) + 1
         raise UnreadableFile(
-            f"byte {at} (0x{data[at]:02x}) is not {encoding.upper()}: {error.reason}", file=name, line=line
+            f"byte {at} (0x{data[at]:02x}) is not {encoding.upper()}: {error.reason}",
+            file=name,
+            line=line,
+            cure="Save the file as UTF-8, or name its encoding in [documents.encodings] in twofold.toml.",
         ) from error
     if "\0" in text:
         at = text.index("\0")
@@ -408,15 +423,14 @@ def raise_first(problems: Sequence[Problem]) -> None:
 
     Raises:
         BadRecord: a malformed record.
-        UnreadableFile: a file that cannot be read.
         TooFewExamples: nothing is left.
-        DataError: any other error.
+        DataError: a file that cannot be read, or any other error.
     """
     errors = [p for p in problems if p.severity == "error"]
     if not errors:
         return
     first = errors[0]
-    classes: dict[str, type[DataError]] = {c.code: c for c in (BadRecord, UnreadableFile, TooFewExamples)}
+    classes: dict[str, type[DataError]] = {cls.code: cls for cls in DataError.__subclasses__()}
     more = f" (and {len(errors) - 1} more: `twofold check` lists all)" if len(errors) > 1 else ""
     raise classes.get(first.code, BadRecord if first.line else DataError)(
         first.message + more, cure=first.cure, file=first.file or None, line=first.line or None

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.dataset import check, example_digest, load_examples
 from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
@@ -195,7 +196,7 @@ def test_every_real_set_loads_and_checks_without_an_error(data_root: Path, name:
     examples, problems = load_examples(["examples*"], folder)
     documents: list[Document] = []
     if list(folder.glob("documents*")):
-        documents, found = load_documents(["documents*"], folder, max_mib=32)
+        documents, found = load_documents(DocumentsSection(paths=("documents*",)), folder)
         problems += found
     problems += check(documents, examples)
     assert len(examples) == SETS[name]

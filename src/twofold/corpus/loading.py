@@ -3,141 +3,115 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from twofold import plugins
-from twofold.errors import BadRecord, DataError, MissingExtra, TooFewExamples, UnreadableFile
-from twofold.plugins import Reader
-from twofold.reading import MIB, Findings, Found, expand, raise_first, read_bytes, suffix_of
-from twofold.types import Document, Problem
+from twofold.config import DocumentsSection
+from twofold.corpus.files import FileReader
+from twofold.errors import BadRecord, TooFewExamples, UnreadableFile
+from twofold.plugins import Progress
+from twofold.reading import Findings, expand, raise_first
+from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
 
 _NO_DOCUMENTS = ("examples", "license", "licence", "readme")
+_ERRORS = (BadRecord.code, UnreadableFile.code)
+"""Faults of texts and records, which stay errors in a file met in a folder: to mend them is a matter of an editor."""
 
 
 def load_documents(
-    paths: Sequence[str], root: Path, *, max_mib: float, strict: bool = True
+    section: DocumentsSection, root: Path, *, strict: bool = True, progress: Progress | None = None
 ) -> tuple[list[Document], list[Problem]]:
-    """Read all documents; each file goes to the reader of its ending.
+    """Read all documents; see `read_documents`.
 
     Args:
-        paths: Files, folders or patterns relative to `root`. In folders, files named ``examples*``, ``LICENSE*`` and
-            ``README*`` are left out; name them to have them.
+        section: The paths and the limits.
         root: The project.
-        max_mib: Largest file, after decompression.
         strict: Raise the first error instead of returning it.
+        progress: Told of every file.
 
     Returns:
         The documents in order of files, ids unique, none empty; and all problems.
 
     Raises:
         BadRecord: a malformed record, or an id used twice (only when `strict`).
-        UnreadableFile: a file that is missing, too large, not text, or of an unknown kind (only when `strict`).
+        DataError: a file that is missing, too large, not text, or a named one that cannot be read (only when `strict`).
         TooFewExamples: there is no document (only when `strict`).
     """
     findings = Findings()
-    files, missing = expand(paths, root, skip=_skipped)
-    for error in missing:
-        findings.error(error)
-    readers = _readers()
-    documents: dict[str, Document] = {}
-    places: dict[str, str] = {}
-    for found in files:
-        try:
-            for line, item in _read(found, readers, limit=int(max_mib * MIB), findings=findings):
-                if isinstance(item, BadRecord):
-                    findings.error(item)
-                    continue
-                place = f"{found.name}:{line}" if line else found.name
-                if not item.text.strip():
-                    findings.add(_empty(item, found.name, line))
-                elif item.id in documents:
-                    findings.error(
-                        BadRecord(
-                            f"the document id {item.id!r} is used twice, first at {places[item.id]}",
-                            file=found.name,
-                            line=line or None,
-                            cure="Give every document its own id.",
-                        )
-                    )
-                else:
-                    documents[item.id] = item
-                    places[item.id] = place
-        except DataError as error:
-            findings.error(error)
+    documents = list(read_documents(section, root, findings=findings, progress=progress))
     if not documents:
         findings.error(
             TooFewExamples(
-                f"there is no document in {', '.join(paths) or 'no path at all'}",
+                f"there is no document in {', '.join(section.paths) or 'no path at all'}",
                 cure="Put documents there, or correct [documents].paths in twofold.toml.",
             )
         )
     problems = findings.all()
     if strict:
         raise_first(problems)
-    return list(documents.values()), problems
+    lost = sum(1 for problem in problems if problem.severity == "warning")
+    if lost:
+        log.warning("%d files or parts of files could not be read; `twofold check` lists them", lost)
+    return documents, problems
+
+
+def read_documents(
+    section: DocumentsSection, root: Path, *, findings: Findings, progress: Progress | None = None
+) -> Iterator[Document]:
+    """Read documents one file at a time, in bounded memory; each file goes to the reader of its ending.
+
+    In folders, files named ``examples*``, ``LICENSE*`` and ``README*`` are left out; name them to have them. A file met
+    in a folder or by a pattern whose kind is unknown, or that is broken, encrypted, scanned or hostile, is a warning:
+    one of a thousand stops nothing. A file that is named itself must be readable.
+
+    Args:
+        section: The paths and the limits.
+        root: The project.
+        findings: Takes what is wrong.
+        progress: Told of every file.
+    """
+    files, missing = expand(section.paths, root, skip=_skipped)
+    for error in missing:
+        findings.error(error)
+    seen: dict[str, str] = {}
+    with FileReader(section) as reader:
+        for number, found in enumerate(files):
+            if progress:
+                progress("reading", number, len(files))
+            if not found.named and not reader.knows(found.name):
+                error = reader.unknown(found.name)
+                findings.add(
+                    Problem(
+                        severity="warning",
+                        code="data.no-reader",
+                        message=f"skipped: {error.message}",
+                        cure=error.cure,
+                        file=found.name,
+                    )
+                )
+                continue
+            documents, problems = reader.read(Loaded(name=found.name, path=str(found.path)))
+            for problem in problems:
+                keep = found.named or problem.code in _ERRORS
+                findings.add(problem if keep else replace(problem, severity="warning"))
+            for document in documents:
+                if document.id in seen:
+                    findings.error(
+                        BadRecord(
+                            f"the document id {document.id!r} is used twice, first at {seen[document.id]}",
+                            file=found.name,
+                            cure="Give every document its own id.",
+                        )
+                    )
+                else:
+                    seen[document.id] = found.name
+                    yield document
+    if progress:
+        progress("reading", len(files), len(files))
 
 
 def _skipped(name: str) -> bool:
     return name.lower().startswith(_NO_DOCUMENTS)
-
-
-def _readers() -> dict[str, Reader | MissingExtra]:
-    """Ending → reader, or what must be installed for it."""
-    made: dict[str, Reader | MissingExtra] = {}
-    for name in plugins.names("readers"):
-        try:
-            reader: Reader = plugins.make("readers", name, {})
-        except MissingExtra as error:
-            log.warning("the reader %s is not available: %s", name, error)
-            continue
-        for suffix in reader.suffixes:
-            made.setdefault(suffix, reader)
-    return made
-
-
-def _read(
-    found: Found, readers: dict[str, Any], *, limit: int, findings: Findings
-) -> Iterator[tuple[int, Document | BadRecord]]:
-    """The documents of one file with their lines (0: the whole file)."""
-    suffix = suffix_of(found.name)
-    reader = readers.get(suffix)
-    if reader is None:
-        kinds = ", ".join(sorted(readers))
-        error = UnreadableFile(
-            f"no reader for {suffix or 'a name without an ending'}",
-            file=found.name,
-            cure=f"Known endings: {kinds}. Convert the file or take it out of [documents].paths.",
-        )
-        if found.named:
-            raise error
-        findings.add(
-            Problem(
-                severity="warning",
-                code="data.no-reader",
-                message=f"skipped: {error.message}",
-                cure=error.cure,
-                file=found.name,
-            )
-        )
-        return
-    data = read_bytes(found.path, limit=limit, name=found.name)
-    if hasattr(reader, "places"):
-        yield from reader.places(Path(found.name), data)
-    else:
-        for document in reader.read(Path(found.name), data):
-            yield 0, document
-
-
-def _empty(document: Document, file: str, line: int) -> Problem:
-    return Problem(
-        severity="warning",
-        code="data.empty-document",
-        message=f"the document {document.id!r} has no text and is left out",
-        cure="Fill it or remove it.",
-        file=file,
-        line=line,
-    )

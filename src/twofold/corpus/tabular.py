@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twofold import plugins
+from twofold.corpus.text import decoded
 from twofold.errors import BadRecord
 from twofold.identity import canonical_json
-from twofold.reading import CSV, JSON, JSONL, Record, csv_records, decode, excerpt, json_records, jsonl_records, kind
+from twofold.reading import CSV, JSON, JSONL, Record, csv_records, excerpt, json_records, jsonl_records, kind
 from twofold.types import Document, Json
 
 _OWN = ("id", "title", "text", "source", "readers")
@@ -27,9 +28,13 @@ class _RecordReader:
 
     version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = ()
+    trusted: ClassVar[bool] = True
 
     class Options(plugins.Options):
-        """None."""
+        """How the bytes are decoded."""
+
+        encoding: str = ""
+        """Of a file that is neither UTF-8 nor has a byte-order mark."""
 
     def __init__(self, options: _RecordReader.Options) -> None:
         self.options = options
@@ -49,7 +54,7 @@ class _RecordReader:
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord]]:
         """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
         name = path.as_posix()
-        for record in self._split(decode(data, name=name), name):
+        for record in self._split(decoded(data, name, self.options.encoding), name):
             value = record.value
             yield record.line, value if isinstance(value, BadRecord) else self._document(value, record, name)
 

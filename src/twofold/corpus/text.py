@@ -1,19 +1,23 @@
-"""Plain text and Markdown files: one document a file."""
+"""Plain text, Markdown and source code: one document a file; and how texts of several parts are put together."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import ClassVar
 
 from twofold import plugins
+from twofold.errors import UnreadableFile
 from twofold.reading import decode
-from twofold.types import Document
+from twofold.types import Document, Place
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _PAIR = re.compile(r"([A-Za-z][\w-]*):[ \t]+(\S.*)")
 _HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+_NOT_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_BLANKS = re.compile(r"[ \t\u00a0]+(?=\n)|\n{3,}")
 
 
 def even_lines(text: str) -> str:
@@ -21,14 +25,58 @@ def even_lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
+def decoded(data: bytes, name: str, encoding: str) -> str:
+    """Bytes as text: UTF-8 or what a byte-order mark says, else the `encoding` given in the configuration, if any.
+
+    Raises:
+        UnreadableFile: naming the first bad byte.
+    """
+    try:
+        return decode(data, name=name)
+    except UnreadableFile:
+        if not encoding:
+            raise
+        return decode(data, name=name, declared=encoding)
+
+
+def clean(text: str) -> str:
+    """What a file format's text may bring that is none: control characters, half characters, ligatures, blank lines."""
+    text = _NOT_TEXT.sub("", even_lines(text).replace("\f", "\n")).translate(_LIGATURES)
+    return _BLANKS.sub(lambda found: "\n\n" if found.group().startswith("\n") else "", text).strip()
+
+
+def joined(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Place, ...]]:
+    """Parts as ``(label, text)`` → one text with a blank line between them, and where each labelled part starts.
+
+    A part without text is left out, and so is its place.
+    """
+    out: list[str] = []
+    places: list[Place] = []
+    length = 0
+    for label, raw in parts:
+        text = clean(raw)
+        if not text:
+            continue
+        start = length + 2 if out else 0
+        if label:
+            places.append(Place(start=start, label=label))
+        out.append(text)
+        length = start + len(text)
+    return "\n\n".join(out), tuple(places)
+
+
 class TextReader:
     """A text file as it is; the title is the file's stem."""
 
     version: ClassVar[int] = 1
-    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".rst", ".org")
+    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".rst", ".org", ".log", ".adoc", ".tex")
+    trusted: ClassVar[bool] = True
 
     class Options(plugins.Options):
-        """None."""
+        """How the bytes are decoded."""
+
+        encoding: str = ""
+        """Of a file that is neither UTF-8 nor has a byte-order mark."""
 
     def __init__(self, options: TextReader.Options) -> None:
         self.options = options
@@ -40,8 +88,30 @@ class TextReader:
             UnreadableFile: it is not UTF-8 (or UTF-16 with a mark).
         """
         name = path.as_posix()
-        text = even_lines(decode(data, name=name))
-        yield Document(id=name, text=text, title=path.name.split(".", 1)[0], source=name)
+        text = even_lines(decoded(data, name, self.options.encoding))
+        yield Document(id=name, text=text, title=self._title(path), source=name)
+
+    def _title(self, path: Path) -> str:
+        return path.name.split(".", 1)[0]
+
+
+class CodeReader(TextReader):
+    """A file of source code or configuration as it is; the title is the file's name."""
+
+    version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(".py", ".pyi", ".pyx", ".ipy", ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".tcl", ".groovy"),
+        *(".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".vue", ".svelte", ".css", ".scss", ".sass", ".less"),
+        *(".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".m", ".mm", ".cs", ".fs", ".vb", ".f90", ".for"),
+        *(".java", ".kt", ".kts", ".scala", ".clj", ".go", ".rs", ".swift", ".dart", ".zig", ".nim", ".d", ".pas"),
+        *(".hs", ".ml", ".mli", ".ex", ".exs", ".erl", ".el", ".lisp", ".scm", ".asm", ".s", ".v", ".vhd", ".sol"),
+        *(".sh", ".bash", ".zsh", ".fish", ".ps1", ".bat", ".cmd", ".awk", ".sed", ".mk", ".cmake", ".gradle"),
+        *(".sql", ".graphql", ".proto", ".thrift", ".tf", ".hcl", ".nix", ".dockerfile", ".jinja", ".j2"),
+        *(".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".properties", ".diff", ".patch"),
+    )
+
+    def _title(self, path: Path) -> str:
+        return path.name
 
 
 class MarkdownReader:
@@ -51,10 +121,14 @@ class MarkdownReader:
     """
 
     version: ClassVar[int] = 1
-    suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx")
+    suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd")
+    trusted: ClassVar[bool] = True
 
     class Options(plugins.Options):
-        """None."""
+        """How the bytes are decoded."""
+
+        encoding: str = ""
+        """Of a file that is neither UTF-8 nor has a byte-order mark."""
 
     def __init__(self, options: MarkdownReader.Options) -> None:
         self.options = options
@@ -66,7 +140,7 @@ class MarkdownReader:
             UnreadableFile: it is not UTF-8 (or UTF-16 with a mark).
         """
         name = path.as_posix()
-        text = even_lines(decode(data, name=name))
+        text = even_lines(decoded(data, name, self.options.encoding))
         metadata: dict[str, str] = {}
         if front := _FRONT.match(text):
             pairs = (_PAIR.fullmatch(line.rstrip()) for line in front.group(1).splitlines())

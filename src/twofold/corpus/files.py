@@ -1,0 +1,221 @@
+"""One file → its documents and everything that is wrong with it; nothing that a file holds stops the others.
+
+Readers whose format is plain text run here. All others run in a worker process under limits of time, memory and text
+(`contained.Worker`): a corrupt, hostile or endless file is a named problem.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+from twofold import plugins
+from twofold.config import DocumentsSection
+from twofold.corpus.contained import Worker
+from twofold.errors import BadRecord, ConfigError, DataError, MissingExtra, ScannedFile, UnreadableFile
+from twofold.identity import digest
+from twofold.reading import MIB, Findings, read_bytes, suffix_of, unpacked
+from twofold.types import Document, Json, Loaded, Problem
+
+log = logging.getLogger(__name__)
+
+OCR_SECONDS = 600.0
+OCR_MEMORY_MIB = 6144
+"""Character recognition gets at least these limits: its models alone map 4 GiB."""
+
+
+class FileReader:
+    """Reads files one at a time; owns one warm worker process. For one thread; a context manager.
+
+    Args:
+        section: The limits, passwords and encodings.
+    """
+
+    def __init__(self, section: DocumentsSection) -> None:
+        self.section = section
+        self.limit = int(section.max_mib * MIB)
+        self._classes: dict[str, tuple[str, Any]] = {}
+        self._pictures: tuple[str, ...] = ()
+        for name in plugins.names("readers"):
+            try:
+                cls = plugins.find("readers", name)
+            except MissingExtra as error:
+                log.warning("the reader %s is not available: %s", name, error)
+                continue
+            if getattr(cls, "pictures", False) and not section.ocr:
+                self._pictures += cls.suffixes
+                continue
+            for suffix in cls.suffixes:
+                self._classes.setdefault(suffix, (name, cls))
+        self.worker = Worker(
+            seconds=max(section.max_seconds, OCR_SECONDS) if section.ocr else section.max_seconds,
+            memory_mib=max(section.max_memory_mib, OCR_MEMORY_MIB) if section.ocr else section.max_memory_mib,
+            limit=self.limit,
+        )
+
+    def __enter__(self) -> FileReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker process."""
+        self.worker.close()
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the readers' versions and of what changes a text: a file is to be read again when it differs."""
+        readers = {suffix: [name, cls.version] for suffix, (name, cls) in sorted(self._classes.items())}
+        return digest("readers", {"readers": readers, "encodings": self.section.encodings, "ocr": self.section.ocr})
+
+    def knows(self, name: str) -> bool:
+        """Is there a reader for this ending?"""
+        return suffix_of(name) in self._classes
+
+    def unknown(self, name: str) -> DataError:
+        """The error of a file whose ending has no reader."""
+        if suffix_of(name) in self._pictures:
+            return ScannedFile("this is a picture", file=name)
+        kinds = ", ".join(sorted(self._classes))
+        return UnreadableFile(
+            f"no reader for {suffix_of(name) or 'a name without an ending'}",
+            file=name,
+            cure=f"Known endings: {kinds}. Convert the file or take it out of [documents].paths.",
+        )
+
+    def read(self, loaded: Loaded) -> tuple[list[Document], list[Problem]]:
+        """The documents of one file, none empty, ids unique, and its problems; an error: something of it is lost.
+
+        Args:
+            loaded: The file's `name`, and its `path` or its `data`. Documents given as they are come back.
+
+        Returns:
+            Documents whose `id` is the file's name, or the record's own id in files of records; and the problems, with
+            `file` set to its name. Nothing is raised for what a file holds.
+
+        Raises:
+            ConfigError: a password's environment variable is not set.
+        """
+        findings = Findings()
+        documents: dict[str, Document] = {}
+        lines: dict[str, int] = {}
+        try:
+            for line, item in self.items(loaded):
+                if isinstance(item, Problem):
+                    findings.add(item)
+                elif isinstance(item, BadRecord):
+                    findings.error(item)
+                elif not item.text.strip():
+                    findings.add(_empty(item, loaded.name, line))
+                elif item.id in documents:
+                    first = f"{loaded.name}:{lines[item.id]}" if line else loaded.name
+                    findings.error(
+                        BadRecord(
+                            f"the document id {item.id!r} is used twice, first at {first}",
+                            file=loaded.name,
+                            line=line or None,
+                            cure="Give every document its own id.",
+                        )
+                    )
+                else:
+                    documents[item.id] = item
+                    lines[item.id] = line
+                    for problem in _partly(item, loaded.name):
+                        findings.add(problem)
+        except DataError as error:
+            findings.error(error)
+        return list(documents.values()), findings.all()
+
+    def items(self, loaded: Loaded) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        """What is in one file, with its lines (0: the whole file).
+
+        Raises:
+            DataError: the whole file cannot be read.
+        """
+        if loaded.documents:
+            yield from ((0, document) for document in loaded.documents)
+            return
+        suffix = suffix_of(loaded.name)
+        if suffix not in self._classes:
+            raise self.unknown(loaded.name)
+        name, cls = self._classes[suffix]
+        if loaded.path:
+            data = read_bytes(Path(loaded.path), limit=self.limit, name=loaded.name)
+        else:
+            data = unpacked(loaded.data, limit=self.limit, name=loaded.name)
+        options = self._options(cls, loaded.name)
+        if not getattr(cls, "trusted", False):
+            yield from self.worker.read(name, options, loaded.name, data)
+            return
+        reader = cls(cls.Options.model_validate(options))
+        path = Path(loaded.name)
+        if hasattr(reader, "places"):
+            yield from reader.places(path, data)
+        else:
+            yield from ((0, document) for document in reader.read(path, data))
+
+    def _options(self, cls: Any, name: str) -> Json:
+        """Of what the configuration says, that which this reader has an option for."""
+        known = cls.Options.model_fields
+        values: Json = {}
+        if "encoding" in known:
+            encodings = [value for pattern, value in self.section.encodings.items() if _matches(name, pattern)]
+            values |= {"encoding": encodings[0]} if encodings else {}
+        if "passwords" in known:
+            given = (value for pattern, value in self.section.passwords.items() if _matches(name, pattern))
+            values["passwords"] = [_secret(value) for value in given]
+        if "ocr" in known:
+            values["ocr"] = self.section.ocr
+        return values
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatch(name, pattern) or fnmatch(name.rsplit("/", 1)[-1], pattern)
+
+
+def _secret(value: str) -> str:
+    if not value.startswith("env:"):
+        return value
+    found = os.environ.get(value[4:])
+    if found is None:
+        raise ConfigError(
+            f"[documents.passwords] names the environment variable {value[4:]}, which is not set",
+            cure=f"Set it (export {value[4:]}=...), or correct [documents.passwords] in twofold.toml.",
+        )
+    return found
+
+
+def _partly(document: Document, file: str) -> Iterator[Problem]:
+    """What a reader says that it could not read of a document, in its metadata."""
+    if pages := document.metadata.get("scanned"):
+        yield Problem(
+            severity="warning",
+            code=ScannedFile.code,
+            message=f"pages {pages} are pictures without text and are not read",
+            cure=ScannedFile.cure,
+            file=file,
+        )
+    if parts := document.metadata.get("unread"):
+        yield Problem(
+            severity="warning",
+            code="data.partly-read",
+            message=f"not read: {parts}",
+            cure="Take these parts out and put them beside the file, readable.",
+            file=file,
+        )
+
+
+def _empty(document: Document, file: str, line: int) -> Problem:
+    return Problem(
+        severity="warning",
+        code="data.empty-document",
+        message=f"the document {document.id!r} has no text and is left out",
+        cure="Fill it or remove it.",
+        file=file,
+        line=line,
+    )

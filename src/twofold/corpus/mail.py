@@ -1,0 +1,152 @@
+"""Mail messages (RFC 5322, MIME): headers that people read, the text, and each attachment through its own reader."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Iterator
+from email.message import EmailMessage
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twofold import plugins
+from twofold.corpus.text import joined
+from twofold.errors import DamagedFile, TwofoldError, UnreadableFile
+from twofold.reading import decode, suffix_of
+from twofold.types import Document
+
+_HEADERS = ("Subject", "From", "To", "Cc", "Date")
+_DEEPEST = 3
+_MOST_PARTS = 1000
+
+
+class MailReader:
+    """A message with its attachments as one document, each attachment a place. The title is the subject."""
+
+    version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = (".eml",)
+
+    class Options(plugins.Options):
+        """What the readers of attachments are given."""
+
+        passwords: tuple[str, ...] = ()
+        """Tried one after another on an encrypted attachment."""
+        ocr: bool = False
+        """Read pictures by character recognition."""
+
+    def __init__(self, options: MailReader.Options) -> None:
+        self.options = options
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield the one document. Attachments that cannot be read are listed in the metadata field ``unread``.
+
+        Raises:
+            DamagedFile: it has no header of a message, or too many parts.
+        """
+        name = path.as_posix()
+        data = _narrow(data, name)
+        message = email.message_from_bytes(data, policy=email.policy.default)
+        if not message.keys():
+            raise DamagedFile("it has no header of a mail message", file=name)
+        parts: list[tuple[str, str]] = []
+        unread: list[str] = []
+        self._take(message, parts, unread, place="")
+        text, places = joined(parts)
+        subject = " ".join(_header(message, "Subject").split())
+        yield Document(
+            id=name,
+            text=text,
+            title=subject or path.name.split(".", 1)[0],
+            source=name,
+            metadata={"unread": "; ".join(unread)} if unread else {},
+            places=places,
+        )
+
+    def _take(
+        self, message: EmailMessage, parts: list[tuple[str, str]], unread: list[str], *, place: str, depth: int = 0
+    ) -> None:
+        """Append a message's parts, its attachments after it."""
+        lines = (f"{key}: {value}" for key in _HEADERS if (value := _header(message, key)))
+        body = message.get_body(preferencelist=("plain", "html"))
+        text = _text(body) if body is not None else ""
+        parts.append((place or "message", "\n".join(lines) + "\n\n" + text))
+        for number, part in enumerate(message.walk(), 1):
+            if number > _MOST_PARTS:
+                raise DamagedFile(f"it has more than {_MOST_PARTS} parts")
+            name = part.get_filename() or ""
+            if part.get_content_type() == "message/rfc822":
+                inner = part.get_payload()
+                if depth < _DEEPEST and isinstance(inner, list) and inner:
+                    self._take(inner[0], parts, unread, place=f"{place or 'message'}, forwarded", depth=depth + 1)
+            elif name and part is not body and not part.is_multipart():
+                self._attach(name, part.get_payload(decode=True) or b"", parts, unread)
+
+    def _attach(self, name: str, data: bytes, parts: list[tuple[str, str]], unread: list[str]) -> None:
+        label = f"attachment {name}"
+        try:
+            reader = self._reader(name)
+            for document in reader.read(Path(name), data):
+                places = document.places or ()
+                ends = [*(one.start for one in places[1:]), len(document.text)]
+                if not places:
+                    parts.append((label, document.text))
+                for one, end in zip(places, ends, strict=False):
+                    parts.append((f"{label}, {one.label}", document.text[one.start : end]))
+        except TwofoldError as error:
+            unread.append(f"{label} ({error.code})")
+
+    def _reader(self, name: str) -> plugins.Reader:
+        suffix = suffix_of(name)
+        cls = _classes().get(suffix)
+        if cls is None or (getattr(cls, "pictures", False) and not self.options.ocr):
+            raise UnreadableFile(f"no reader for {suffix or 'a name without an ending'}", file=name)
+        given = {"passwords": self.options.passwords, "ocr": self.options.ocr}
+        values = {key: value for key, value in given.items() if key in cls.Options.model_fields}
+        reader: plugins.Reader = cls(cls.Options.model_validate(values))
+        return reader
+
+
+@cache
+def _classes() -> dict[str, Any]:
+    """Ending → reader's class, mail itself apart."""
+    found: dict[str, Any] = {}
+    for name in plugins.names("readers"):
+        cls = plugins.find("readers", name)
+        if cls is not MailReader:
+            for suffix in cls.suffixes:
+                found.setdefault(suffix, cls)
+    return found
+
+
+def _narrow(data: bytes, name: str) -> bytes:
+    """A message saved in UTF-16 or with a byte-order mark, as the ASCII-based bytes that mail is."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        return decode(data, name=name).encode()
+    if b"\0" in data[:2]:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "replace").encode()
+    return data
+
+
+def _header(message: EmailMessage, key: str) -> str:
+    """A header as text; as it stands where it cannot be parsed."""
+    try:
+        return str(message.get(key) or "")
+    except (ValueError, TypeError, IndexError, AttributeError, LookupError):
+        raw = [value for found, value in message.raw_items() if found.lower() == key.lower()]
+        return str(raw[0]) if raw else ""
+
+
+def _text(part: EmailMessage) -> str:
+    try:
+        text = str(part.get_content())
+    except (LookupError, ValueError, AttributeError):
+        payload = part.get_payload(decode=True)
+        text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
+    if part.get_content_type() == "text/html":
+        from bs4 import BeautifulSoup
+
+        from twofold.corpus.html import page_text
+
+        return page_text(BeautifulSoup(text, "html.parser"))
+    return text

@@ -1,0 +1,168 @@
+"""Word processing, spreadsheets, books and the like through kreuzberg: its document tree, written as plain text.
+
+Headings are marked as in Markdown so that the chunker sees them; rows of tables are lines of cells with bars between;
+sheets are places. Formats without fixed pages (Word, EPUB) have none: their headings say where a passage stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twofold import plugins
+from twofold.corpus.archives import prepared, repacked
+from twofold.corpus.text import joined
+from twofold.errors import DamagedFile, EncryptedFile, MissingExtra
+from twofold.reading import excerpt, suffix_of
+from twofold.types import Document, Json
+
+_SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+_OPEN = "application/vnd.openxmlformats-officedocument."
+_MIME = {
+    ".doc": "application/msword",
+    ".docm": "application/vnd.ms-word.document.macroEnabled.12",
+    ".docx": f"{_OPEN}wordprocessingml.document",
+    ".dotx": f"{_OPEN}wordprocessingml.template",
+    ".epub": "application/epub+zip",
+    ".fb2": "application/x-fictionbook+xml",
+    ".msg": "application/vnd.ms-outlook",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".rtf": "application/rtf",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsb": "application/vnd.ms-excel.sheet.binary.macroEnabled.12",
+    ".xlsm": "application/vnd.ms-excel.sheet.macroEnabled.12",
+    ".xlsx": f"{_OPEN}spreadsheetml.sheet",
+    ".xml": "application/xml",
+}
+
+
+class OfficeReader:
+    """A file of an office program or an e-book; the title is the one in its properties, else its first heading."""
+
+    version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = tuple(_MIME)
+
+    class Options(plugins.Options):
+        """Passwords."""
+
+        passwords: tuple[str, ...] = ()
+        """Tried one after another on an encrypted file."""
+
+    def __init__(self, options: OfficeReader.Options) -> None:
+        self.options = options
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield the one document.
+
+        Raises:
+            DamagedFile: it is broken, or not of the kind that its ending says.
+            EncryptedFile: it needs a password that is not among those given.
+            FileTooLarge: it is an archive that unpacks to too much.
+            MissingExtra: the extra ``documents`` is not installed.
+        """
+        name = path.as_posix()
+        suffix = _real_suffix(data, suffix_of(name))
+        data = prepared(data, name=name, suffix=suffix, passwords=self.options.passwords)
+        result, lost = _extracted(data, suffix, name)
+        sheets = suffix in _SHEETS
+        text, places = joined(_parts(result.document or {}, sheets=sheets))
+        if not text:
+            text, places = joined([("", result.content)])
+        found: Json = dict(result.metadata or {})
+        title = " ".join(str(found.get("title") or found.get("subject") or "").split())
+        headings = (line.lstrip("# ") for line in text.splitlines()[:40] if line.startswith("#") and not sheets)
+        yield Document(
+            id=name,
+            text=text,
+            title=title or next(headings, "")[:200] or path.name.split(".", 1)[0],
+            source=name,
+            metadata={"unread": f"damaged parts {', '.join(lost)}"} if lost else {},
+            places=places,
+        )
+
+
+def _real_suffix(data: bytes, suffix: str) -> str:
+    """What a file is whose ending says something else: Word has always opened both."""
+    if suffix == ".doc" and data.startswith(b"PK"):
+        return ".docx"
+    if suffix == ".xls" and data.startswith(b"PK"):
+        return ".xlsx"
+    return ".rtf" if suffix in {".doc", ".docx"} and data.startswith(b"{\\rtf") else suffix
+
+
+def _extracted(data: bytes, suffix: str, name: str) -> tuple[Any, list[str]]:
+    """What kreuzberg makes of it, and the damaged parts that had to be left out for that."""
+    try:
+        import kreuzberg
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "office files need the package kreuzberg, which is not installed", cure="pip install 'twofold[documents]'"
+        ) from error
+    config = kreuzberg.ExtractionConfig(
+        use_cache=False,
+        include_document_structure=True,
+        disable_ocr=True,
+        enable_quality_processing=False,
+        images=kreuzberg.ImageExtractionConfig(extract_images=False),
+        concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
+    )
+    mime = _MIME[suffix]
+    try:
+        return kreuzberg.extract_bytes_sync(data, mime, config=config), []
+    except kreuzberg.KreuzbergError as error:
+        if "password" in str(error).lower():
+            raise EncryptedFile("it is encrypted", file=name) from error
+        first = error
+    if data.startswith(b"PK"):
+        try:
+            whole, lost = repacked(data, name=name)
+            return kreuzberg.extract_bytes_sync(whole, mime, config=config), lost
+        except kreuzberg.KreuzbergError as error:
+            first = error
+    message = str(first).removeprefix("ParsingError: ")
+    raise DamagedFile(f"it cannot be read as {suffix[1:].upper()}: {excerpt(message, 160)}", file=name) from first
+
+
+def _parts(tree: Json, *, sheets: bool) -> Iterator[tuple[str, str]]:
+    """The tree's text as ``(place, text)``: one part a sheet, else one part in all."""
+    label, out = "", [""]
+    before = ""
+    for node in tree.get("nodes", ()):
+        content = node["content"]
+        kind = content.get("node_type", "")
+        text = _text_of(kind, content)
+        if not text.strip():
+            continue
+        if sheets and kind == "heading":
+            yield label, "".join(out)
+            label, out = f"sheet {text.lstrip('# ')}", []
+        out += ["\n" if kind == before == "list_item" else "\n\n", text]
+        before = kind
+    yield label, "".join(out)
+
+
+def _text_of(kind: str, content: Json) -> str:
+    if kind == "heading":
+        level = min(6, max(1, int(content.get("level") or 1)))
+        return f"{'#' * level} {' '.join(str(content.get('text', '')).split())}"
+    if kind == "list_item":
+        return f"- {content.get('text', '')}"
+    if kind == "table":
+        return _table(content.get("grid") or {})
+    if kind == "metadata_block":
+        return "\n".join(f"{key}: {value}" for key, value in content.get("entries", ()) if value)
+    if kind == "image":
+        return str(content.get("description") or content.get("alt_text") or "")
+    return "" if kind in {"group", "list"} else str(content.get("text") or "")
+
+
+def _table(grid: Json) -> str:
+    """Rows as lines; a cell that spans columns stands once."""
+    rows: dict[int, list[tuple[int, str]]] = {}
+    for cell in grid.get("cells", ()):
+        rows.setdefault(int(cell["row"]), []).append((int(cell["col"]), " ".join(str(cell["content"]).split())))
+    lines = (" | ".join(text for _, text in sorted(cells)).strip() for _, cells in sorted(rows.items()))
+    return "\n".join(line.removesuffix("|").rstrip() for line in lines if line.strip(" |"))

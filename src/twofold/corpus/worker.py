@@ -1,0 +1,123 @@
+"""The process in which files are read: ``python -m twofold.corpus.worker``, spoken to by `contained.Worker`.
+
+Each request is a length, a JSON object, and the file's bytes; each answer a length and a JSON object. What a library
+prints goes to standard error. Memory is limited anew for each file, to what the process has plus what one file may
+need; an alarm ends the process when whoever asked is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from twofold import plugins
+from twofold.corpus.contained import LENGTH, as_json, out_of_memory
+from twofold.errors import BadRecord, DamagedFile, DataError, FileTooLarge, MissingExtra, TwofoldError
+from twofold.reading import MIB, as_problem, excerpt
+from twofold.types import Document, Json, Problem
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    requests = os.fdopen(os.dup(0), "rb")
+    _limit("RLIMIT_CORE", 0)
+    _send(answers, {"ready": True})
+    while (head := _exactly(requests, LENGTH.size)) is not None:
+        asked = json.loads(_exactly(requests, LENGTH.unpack(head)[0]) or b"{}")
+        data = _exactly(requests, asked["size"]) or b""
+        if hasattr(signal, "alarm"):
+            signal.alarm(int(asked["seconds"]) + 5)
+        _limit("RLIMIT_AS", _memory("VmSize") + asked["memory_mib"] * MIB)
+        items = list(_read(asked, data))
+        del data
+        _limit("RLIMIT_AS", None)
+        _send(answers, {"items": items, "rss_mib": _memory("VmRSS") // MIB})
+        if hasattr(signal, "alarm"):
+            signal.alarm(0)
+
+
+def _read(asked: Json, data: bytes) -> list[Json]:
+    name: str = asked["file"]
+    items: list[Json] = []
+    total = 0
+    try:
+        cls = _reader(asked["reader"])
+        reader = cls(cls.Options.model_validate(asked["options"]))
+        path = Path(name)
+        found = (
+            reader.places(path, data) if hasattr(reader, "places") else ((0, one) for one in reader.read(path, data))
+        )
+        for line, item in found:
+            items.append(as_json(line, as_problem(item) if isinstance(item, BadRecord) else item))
+            total += len(item.text) if isinstance(item, Document) else 200
+            if total > asked["limit"]:
+                raise FileTooLarge(f"it gives more than {asked['limit'] / MIB:g} million characters", file=name)
+    except DataError as error:
+        return [as_json(0, as_problem(error))]
+    except MissingExtra as error:
+        return [as_json(0, _told(error, name))]
+    except MemoryError:
+        items.clear()
+        _limit("RLIMIT_AS", None)
+        return [as_json(0, as_problem(out_of_memory(asked["memory_mib"], name)))]
+    except RecursionError:
+        return [as_json(0, as_problem(DamagedFile("it is nested too deeply", file=name)))]
+    except Exception as error:
+        _limit("RLIMIT_AS", None)
+        what = f"{type(error).__name__}: {excerpt(str(error), 160)}"
+        return [as_json(0, as_problem(DamagedFile(f"its reader cannot make sense of it: {what}", file=name)))]
+    return items
+
+
+@cache
+def _reader(name: str) -> Any:
+    """The reader's class, looked up once: finding plugins reads every installed package's metadata."""
+    return plugins.find("readers", name)
+
+
+def _told(error: TwofoldError, name: str) -> Problem:
+    return Problem(severity="error", code=error.code, message=error.message, cure=error.cure, file=name)
+
+
+def _send(answers: BinaryIO, value: Json) -> None:
+    body = json.dumps(value).encode("ascii")
+    answers.write(LENGTH.pack(len(body)) + body)
+    answers.flush()
+
+
+def _exactly(stream: Any, size: int) -> bytes | None:
+    """That many bytes; None when the other side is gone."""
+    data = stream.read(size)
+    return data if len(data) == size else None
+
+
+def _limit(name: str, value: int | None) -> None:
+    """Set a soft limit where the system has it; None lifts it."""
+    with contextlib.suppress(ImportError, AttributeError, ValueError, OSError):
+        import resource
+
+        which = getattr(resource, name)
+        _, hard = resource.getrlimit(which)
+        resource.setrlimit(which, (hard if value is None else value, hard))
+
+
+def _memory(field: str) -> int:
+    """A line of Linux's ``/proc/self/status`` in bytes; 0 elsewhere."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith(field + ":"):
+                return int(line.split()[1]) << 10
+    return 0
+
+
+if __name__ == "__main__":
+    sys.setrecursionlimit(2000)
+    main()
