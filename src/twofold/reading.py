@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twofold.errors import BadRecord, DataError, FileTooLarge, TooFewExamples, UnreadableFile
+from twofold.errors import BadRecord, DataError, FileTooLarge, UnreadableFile
 from twofold.types import Json, Problem
 
 MIB = 1 << 20

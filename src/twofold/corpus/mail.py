@@ -5,7 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from collections.abc import Iterator
-from email.message import EmailMessage
+from email.message import EmailMessage, MIMEPart
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
@@ -77,10 +77,11 @@ class MailReader:
             name = part.get_filename() or ""
             if part.get_content_type() == "message/rfc822":
                 inner = part.get_payload()
-                if depth < _DEEPEST and isinstance(inner, list) and inner:
+                if depth < _DEEPEST and isinstance(inner, list) and inner and isinstance(inner[0], EmailMessage):
                     self._take(inner[0], parts, unread, place=f"{place or 'message'}, forwarded", depth=depth + 1)
             elif name and part is not body and not part.is_multipart():
-                self._attach(name, part.get_payload(decode=True) or b"", parts, unread)
+                payload = part.get_payload(decode=True)
+                self._attach(name, payload if isinstance(payload, bytes) else b"", parts, unread)
 
     def _attach(self, name: str, data: bytes, parts: list[tuple[str, str]], unread: list[str]) -> None:
         label = f"attachment {name}"
@@ -137,7 +138,7 @@ def _header(message: EmailMessage, key: str) -> str:
         return str(raw[0]) if raw else ""
 
 
-def _text(part: EmailMessage) -> str:
+def _text(part: MIMEPart) -> str:
     try:
         text = str(part.get_content())
     except (LookupError, ValueError, AttributeError):

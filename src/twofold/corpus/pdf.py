@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 _HYPHEN = re.compile(r"(?<=[a-zà-öø-ÿ])\ufffe(?:\r?\n)?(?=[a-zà-öø-ÿ])")
 _WHITE = re.compile(r"\s+")
 _PROGRAM = re.compile(r"^Microsoft (?:Word|PowerPoint|Excel) - ")
-_NO_TITLE = re.compile(
-    r"(?i)^(?:untitled.*|document\d*|slide \d+|.*\.(?:docx?|pptx?|xlsx?|tex|dvi|indd|qxd|pdf|p65|fm))$"
-)
+_NO_TITLE = re.compile(r"(?i)^(?:untitled.*|document\d*|slide \d+|.*\.(?:docx?|pptx?|xlsx?|tex|dvi|indd|qxd|pdf|fm))$")
 _LITTLE = 12
 """Characters up to which a page counts as having no text (a page number, a stamp)."""
 _DPI = 150
@@ -125,7 +123,7 @@ def _is_picture(page: PdfPage) -> bool:
     for image in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE], max_depth=5):
         left, bottom, right, top = image.get_bounds()
         covered += max(0.0, right - left) * max(0.0, top - bottom)
-    return covered >= 0.25 * width * height
+    return bool(covered >= 0.25 * width * height)
 
 
 def _bookmarks(pdf: PdfDocument) -> dict[int, list[tuple[int, str]]]:
