@@ -81,7 +81,9 @@ class Builder:
     def chunker(self) -> Chunker:
         """The configured chunker, counting the embedder's tokens."""
         part = self.config.documents.chunker
-        made: Chunker = plugins.make("chunkers", part.name, part.options, offsets=self.embedder.offsets)
+        made: Chunker = plugins.make(
+            "chunkers", part.name, part.options, offsets=self.embedder.offsets, embed=self.embedder.embed
+        )
         rules = self.config.access.rules
         return access.RuledChunker(made, rules) if rules else made
 

@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
-from functools import cached_property, partial
-from itertools import chain
+from functools import cached_property
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, config, dataset, plugins
+from twofold import access, answering, config, dataset, sources
 from twofold.advice.start import starting_config
 from twofold.build import Builder, quiet
-from twofold.config import Config, DocumentsSection, SourceSection
-from twofold.corpus.files import FileReader
+from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
-from twofold.corpus.sources_folder import NOT_DOCUMENTS
 from twofold.dataset import Splits
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import (
     ConfigError,
     DataError,
-    IndexMismatch,
-    MissingExtra,
     ProjectLocked,
     StudyError,
     TooFewExamples,
     TwofoldError,
-    UnknownName,
 )
-from twofold.identity import digest
 from twofold.plugins import Progress
-from twofold.reading import MIB
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, retrieval_tuning, run
@@ -45,12 +35,9 @@ from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import chosen, compare, labelled, opened, rules_of
-from twofold.syncing import UNNAMED, Feed, Sync
-from twofold.types import Answer, Arm, Document, Example, Filter, Json, Loaded, Problem
+from twofold.types import Answer, Arm, Document, Example, Filter, Json, Problem
+from twofold.versions import Versions
 
-log = logging.getLogger(__name__)
-
-_RESTORED = "restored"
 _DATA_FILES = ("documents.jsonl", "documents.jsonl.gz", "examples.jsonl", "examples.jsonl.gz")
 
 
@@ -239,14 +226,14 @@ class Project:
         with self._lock():
             if rebuild:
                 self.builder.clear_index()
-            self.catalogue.put_note(_RESTORED, "")
-            return self._sync(source, progress=progress)
+            self.catalogue.put_note(sources.RESTORED, "")
+            return sources.sync(self.builder, self.directory, only=source, progress=progress)
 
     def watch(self, *, stop: Event | None = None, progress: Progress = quiet) -> Iterator[Json]:
-        """Sync once, and again whenever a local file of a source changes; yields each report.
+        """Sync once, and again whenever a local file of a source changes; yields the first report and those of changes.
 
-        Files are followed through the system's own notices; sources on servers are read again with each sync, not
-        followed. While another process writes to the project, a change waits for it.
+        Sources on servers are read again with each sync, not followed. While another process writes to the project, a
+        change waits for it.
 
         Args:
             stop: Ends the watching when set.
@@ -256,106 +243,29 @@ class Project:
             ConfigError: no source has local files.
             MissingExtra: the package watchfiles is not installed.
         """
-        try:
-            import watchfiles
-        except ModuleNotFoundError as error:
-            raise MissingExtra(
-                "following folders needs the package 'watchfiles'", cure="pip install 'twofold[sources]'"
-            ) from error
-        places = [place for feed in self._feeds("") for place in feed.source.watched()]
-        there = sorted({place if place.exists() else place.parent for place in places if place.parent.exists()})
-        if not there:
-            raise ConfigError("no source has local files to follow", cure="Run `twofold sync` from a timer instead.")
-        wanted = True
-        for noticed in chain(
-            [set()],
-            watchfiles.watch(
-                *there, stop_event=stop, debounce=200, step=50, rust_timeout=1000, yield_on_timeout=True,
-                raise_interrupt=True,
-            ),
-        ):  # fmt: skip
-            wanted = wanted or bool(noticed)
+        places = [p for feed in sources.feeds(self.builder, self.directory) for p in feed.source.watched()]
+        yield self.sync(progress=progress)
+        wanted = True  # what changed before the watching began
+        for changed in sources.changes(places, stop=stop):
+            wanted = wanted or changed
             if wanted:
                 with suppress(ProjectLocked):
-                    yield self.sync(progress=progress)
-                    wanted = False
+                    report, wanted = self.sync(progress=progress), False
+                    if changed or any(report[name] for name in ("added", "changed", "moved", "deleted")):
+                        yield report
 
-    # ------------------------------------------------------------ versions
+    @property
+    def versions(self) -> Versions:
+        """The versions of the index. What changes them (`restore`, `prune`, `forget`) is called under `writing`."""
+        return Versions(builder=self.builder, records=self.records, receipts=self.directory / "receipts")
 
-    def log(self, *, everything: bool = False) -> list[Json]:
-        """Versions of the index that can be read, oldest first: what led to each, time, chunks, tags.
-
-        Args:
-            everything: Versions within a sync and from compacting too, not only those that a command left behind.
-        """
-        changes, newest = self.catalogue.changes(), self.builder.index.state().version
-        rows: list[Json] = [
-            {
-                "version": entry.version,
-                "at": changes.get(entry.version, {}).get("at") or entry.at,
-                "chunks": entry.chunks,
-                "tags": list(entry.tags),
-                "newest": entry.version == newest,
-                "change": {k: v for k, v in changes.get(entry.version, {}).items() if k != "at"},
-            }
-            for entry in self.builder.index.log()
-        ]
-        return [row for row in rows if everything or row["change"] or row["tags"] or row["newest"]]
-
-    def diff(self, before: str, after: str = "") -> Json:
-        """Documents added, changed and deleted from one index version to another (the newest by default).
-
-        Versions are numbers or tags.
+    def writing(self) -> ProjectLock:
+        """The project's one writer's lock, as a context manager.
 
         Raises:
-            IndexMismatch: a version is gone, or nothing has that name.
+            ProjectLocked: another process holds it.
         """
-        one, two = self._version(before), self._version(after) if after else self.builder.index.state().version
-        old, new = self.builder.index.contents(one), self.builder.index.contents(two)
-        return {
-            "before": one,
-            "after": two,
-            "added": sorted(new.keys() - old.keys()),
-            "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
-            "deleted": sorted(old.keys() - new.keys()),
-        }
-
-    def restore(self, version: str) -> Json:
-        """Make an older index version (a number or a tag) the newest.
-
-        It is then what `ask`, `study` and `tune` use as it is: they do not sync any more. The next `sync` brings it
-        forward to what the sources hold, and only then do they follow the sources again.
-
-        Raises:
-            IndexMismatch: the version is gone.
-        """
-        with self._lock():
-            wanted = self._version(version)
-            self.builder.index.restore(wanted)
-            state = self.builder.index.state()
-            self.catalogue.put_note(_RESTORED, str(wanted))
-            self.catalogue.put_change(state.version, _now(), {"restored": wanted})
-        return {"restored": wanted, "version": state.version, "documents": state.documents, "chunks": state.chunks}
-
-    def prune(self, *, keep_days: float | None = None) -> Json:
-        """Drop index versions older than `keep_days` (by default the index's own policy); studies' versions stay."""
-        with self._lock():
-            dropped = self.builder.index.prune(keep_days=keep_days)
-            version = self.builder.index.state().version
-        return {"dropped": dropped, "version": version, "kept": [entry.version for entry in self.builder.index.log()]}
-
-    def _version(self, name: str) -> int:
-        log = self.builder.index.log()
-        tags = {tag: entry.version for entry in log for tag in entry.tags}
-        if name in tags:
-            return tags[name]
-        if not name.isdigit():
-            known = ", ".join(sorted(tags)) or "none"
-            raise IndexMismatch(
-                f"no version of the index is called {name!r}",
-                cure=f"Give a number from `twofold index log --all`, or a tag: {known}.",
-            )
-        return int(name)
+        return self._lock()
 
     def plan(self, *, final: bool = False) -> Json:
         """What a study would do and cost, without doing it."""
@@ -557,57 +467,8 @@ class Project:
             )
         return None
 
-    def _feeds(self, only: str) -> list[Feed]:
-        """The sources as configured, or one of them.
-
-        Raises:
-            UnknownName: there is no source of that name.
-            ConfigError: a source's options are not valid.
-        """
-        section = self.config.documents
-        kinds = dict(self.config.sources)
-        if section.paths:
-            unnamed = {"paths": list(section.paths), "exclude": list(NOT_DOCUMENTS)}
-            kinds = {UNNAMED: SourceSection(kind="folder", options=unnamed), **kinds}
-        if only and only not in kinds:
-            raise UnknownName(f"there is no source {only!r}", cure=f"Sources: {', '.join(kinds) or 'none'}.")
-        return [self._feed(name, source) for name, source in kinds.items() if only in ("", name)]
-
-    def _feed(self, name: str, source: SourceSection) -> Feed:
-        options = plugins.options("sources", source.kind, source.options, where=f"sources.{name}")
-        found = plugins.find("sources", source.kind)
-        limit = int(self.config.documents.max_mib * MIB)
-        return Feed(
-            name="" if name == UNNAMED else name,
-            source=found(options, root=self.directory, scratch=self.derived / "sources" / name, limit=limit),
-            recipe=digest("feed", [source.kind, found.version, options, source.metadata, source.readers]),
-            metadata=source.metadata,
-            readers=source.readers,
-        )
-
-    def _sync(self, only: str = "", *, progress: Progress) -> Json:
-        """Sync under the lock."""
-        builder = self.builder
-        with FileReader(self.config.documents) as reader:
-            feeds = [replace(feed, recipe=f"{feed.recipe}/{reader.fingerprint}") for feed in self._feeds(only)]
-            made = Sync(
-                self.catalogue,
-                index=builder.index,
-                embedder=builder.embedder,
-                chunker=builder.chunker,
-                recipe=digest("chunks", builder.chunk_recipe),
-                read=partial(_read, reader),
-            )
-            return made.run(feeds, only=bool(only), progress=progress)
-
     def _refresh(self, progress: Progress) -> None:
-        """Sync before the index is used, unless a version was restored; what fails is logged and in `sync`'s report."""
-        if self.catalogue.note(_RESTORED):
-            log.warning("index version %s was restored: nothing is synced", self.catalogue.note(_RESTORED))
-            return
-        report = self._sync(progress=progress)
-        if report["failed"]:
-            log.warning("%d files or sources could not be read: run `twofold sync`", report["failed"])
+        sources.refresh(self.builder, self.directory, progress=progress)
 
     def _lock(self) -> ProjectLock:
         self.derived.mkdir(parents=True, exist_ok=True)
@@ -616,17 +477,6 @@ class Project:
 
 _SYNTHETIC = 200
 """Questions made from the documents where none is labelled."""
-
-
-def _read(reader: FileReader, loaded: Loaded) -> tuple[Sequence[Document], Sequence[Problem]]:
-    """The documents of a file; one of a kind that nobody reads is no fault of it."""
-    if reader.knows(loaded.name):
-        return reader.read(loaded)
-    return [], [replace(_problem(reader.unknown(loaded.name), "warning"), code="data.no-reader")]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 _NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), sentence="", groups=0, digest="", warnings=())

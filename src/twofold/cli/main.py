@@ -16,7 +16,23 @@ from typing import Annotated, Any
 import typer
 
 from twofold import __version__
-from twofold.cli import ask, bench, check, config, demo, gc, init, models, plugins, show, study, sync, tune
+from twofold.cli import (
+    ask,
+    bench,
+    check,
+    config,
+    demo,
+    forget,
+    gc,
+    index,
+    init,
+    models,
+    plugins,
+    show,
+    study,
+    sync,
+    tune,
+)
 from twofold.cli.session import command
 from twofold.errors import TwofoldError
 
@@ -38,6 +54,8 @@ command(app, "check")(check.check)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 command(app, "sync")(sync.sync)
+app.add_typer(index.app, name="index")
+command(app, "forget")(forget.forget)
 command(app, "ask")(ask.ask)
 command(app, "tune")(tune.tune)
 command(app, "study")(study.study)

@@ -1,8 +1,8 @@
-"""`twofold sync`: the index brought up to date with the documents."""
+"""`twofold sync`: the index brought up to date with the sources."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,21 +10,54 @@ from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.identity import plain
 
+_LISTED = 20
+
 
 def sync(
     run: Run,
     *,
+    source: Annotated[
+        str, typer.Option("--source", metavar="NAME", help="Only this source; `documents` for [documents].paths.")
+    ] = "",
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and sync whenever a local file changes.")] = False,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Embed every document again.")] = False,
 ) -> None:
-    """Bring the index up to date: only documents whose content changed are embedded again."""
+    """Bring the index up to date with the sources: only what changed is read and embedded again.
+
+    Exit code 1 when a file or a source failed; the rest is synced all the same.
+    """
+    if watch and (source or rebuild):
+        raise typer.BadParameter("--watch follows all sources and rebuilds nothing")
     with run.project() as project, run.progress() as progress:
-        done = project.sync(rebuild=rebuild, progress=progress)
-    failed = done.get("failed", [])
-    lines = [
-        f"{done['added']} added, {done['changed']} changed, {done['deleted']} deleted, {done['unchanged']} unchanged; "
-        f"{done['chunks']} chunks in {duration(done['seconds'])}",
-        *(f"failed: {item}" for item in failed),
-    ]
-    run.result(plain(done), "\n".join(lines))
-    if failed:
+        if watch:
+            run.note("following; stop with Ctrl-C")
+            for done in project.watch(progress=progress):
+                run.result(plain(done), _told(done))
+            return
+        done = project.sync(source=source, rebuild=rebuild, progress=progress)
+    run.result(plain(done), _told(done))
+    if done["failed"]:
         raise typer.Exit(1)
+
+
+def _told(done: dict[str, Any]) -> str:
+    counts = ", ".join(f"{done[name]} {name}" for name in ("added", "changed", "moved", "deleted", "unchanged"))
+    more = f", {done['repaired']} put back" if done["repaired"] else ""
+    lines = [
+        f"{counts}{more}; {done['chunks']} chunks ({done['embedded']} embedded) in {duration(done['seconds'])}; "
+        f"index version {done['index']['version']}"
+    ]
+    bad = [(e["source"], e["failure"]) for e in done["sources"]]
+    bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]
+    for name, failure in bad[:_LISTED]:
+        lines += [f"failed: {name}: {failure['message']} [{failure['code']}]", f"  help: {failure['cure']}"]
+    if len(bad) > _LISTED:
+        lines.append(f"and {len(bad) - _LISTED} more failed: `twofold sync --json` lists all")
+    for status, why in (
+        ("skipped", "of a kind that no reader knows"),
+        ("forgotten", "left out since `twofold forget`"),
+    ):
+        count = sum(1 for entry in done["files"] if entry["status"] == status)
+        if count:
+            lines.append(f"{count} files {status}: {why}")
+    return "\n".join(lines)

@@ -7,11 +7,12 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from twofold.errors import StudyError
 from twofold.identity import canonical_json, plain
+from twofold.store.catalogue import shows
 from twofold.study import report
 from twofold.study.record import FORMAT, AnswerRow, StudyRecord
 
@@ -37,6 +38,34 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
         with path.open("rb") as written:
             os.fsync(written.fileno())
     partial.rename(directory)
+
+
+def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
+    """Take every answer that shows or cites a document out of a record, and write its report anew.
+
+    The verdict and all figures stay as they were; ``study.json`` says how many answers are not kept any more.
+
+    Returns:
+        How many answers were taken out.
+    """
+    rows = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
+    kept = [row for row in rows if not shows(row, document, chunks)]
+    if len(kept) == len(rows):
+        return 0
+    record = read_record(directory)
+    record["warnings"] = [*record["warnings"], f"{len(rows) - len(kept)} answers were removed: a document is forgotten"]
+    for name, text in (
+        ("report.html", report.render(record, kept).encode()),
+        ("study.json", json.dumps(plain(record), indent=1, ensure_ascii=False).encode()),
+        ("answers.jsonl.gz", gzip.compress("".join(canonical_json(r) + "\n" for r in kept).encode(), mtime=0)),
+    ):
+        draft = directory / f".{name}.partial"
+        with draft.open("wb") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.rename(directory / name)
+    return len(rows) - len(kept)
 
 
 def read_record(directory: Path) -> StudyRecord:

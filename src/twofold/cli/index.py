@@ -1,0 +1,76 @@
+"""`twofold index`: versions of the index, how they differ, going back to one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from twofold.cli.session import Run, command
+
+app = typer.Typer(no_args_is_help=True, help="Versions of the index: what they hold, how they differ, going back.")
+_LISTED = 40
+
+
+def log(
+    run: Run,
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="Also versions within a sync and from compacting.")] = False,
+) -> None:
+    """List the versions that can be read, oldest first: time, chunks, what led to them, tags (studies tag theirs)."""
+    with run.project() as project:
+        rows = project.versions.log(everything=everything)
+    lines = []
+    for row in rows:
+        change = ", ".join(f"{count} {what}" for what, count in row["change"].items() if count)
+        tags = f" [{', '.join(row['tags'])}]" if row["tags"] else ""
+        mark = " (newest)" if row["newest"] else ""
+        lines.append(f"{row['version']:>6}  {row['at']}  {row['chunks']} chunks  {change}{tags}{mark}")
+    run.result({"versions": rows}, "\n".join(lines))
+
+
+def diff(
+    run: Run,
+    *,
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="A version number or tag.")],
+    after: Annotated[str, typer.Argument(metavar="[AFTER]", help="Another; the newest by default.")] = "",
+) -> None:
+    """Show which documents were added (+), changed (~) and deleted (-) between two versions."""
+    with run.project() as project:
+        done = project.versions.diff(before, after)
+    lines = [f"version {done['before']} → {done['after']}"]
+    for mark, what in (("+", "added"), ("~", "changed"), ("-", "deleted")):
+        lines += [f"{mark} {name}" for name in done[what][:_LISTED]]
+        if len(done[what]) > _LISTED:
+            lines.append(f"{mark} and {len(done[what]) - _LISTED} more {what}")
+    run.result(done, "\n".join(lines))
+
+
+def restore(
+    run: Run, *, version: Annotated[str, typer.Argument(metavar="VERSION", help="A version number or tag.")]
+) -> None:
+    """Make an older version the newest. It stays as it is until the next `twofold sync`, which brings it forward."""
+    with run.project() as project, project.writing():
+        done = project.versions.restore(version)
+    text = (
+        f"version {done['restored']} is now version {done['version']}: {done['documents']} documents, "
+        f"{done['chunks']} chunks\nask, study and tune use it as it is; `twofold sync` brings it forward again"
+    )
+    run.result(done, text)
+
+
+def prune(
+    run: Run,
+    *,
+    keep_days: Annotated[
+        float | None, typer.Option("--keep-days", help="Instead of the index's own keep_days.", min=0)
+    ] = None,
+) -> None:
+    """Drop old versions. Tagged ones stay; a sync does this by itself once a day."""
+    with run.project() as project, project.writing():
+        done = project.versions.prune(keep_days=keep_days)
+    run.result(done, f"{done['dropped']} versions dropped, {len(done['kept'])} left")
+
+
+for _name, _function in {"log": log, "diff": diff, "restore": restore, "prune": prune}.items():
+    command(app, _name)(_function)

@@ -1,0 +1,125 @@
+"""The sources of `twofold.toml` made ready, and one sync of them, as every use of the index makes it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Event
+
+from twofold import plugins
+from twofold.build import Builder
+from twofold.config import SourceSection
+from twofold.corpus.files import FileReader
+from twofold.corpus.sources_folder import NOT_DOCUMENTS
+from twofold.errors import ConfigError, MissingExtra, UnknownName
+from twofold.identity import digest
+from twofold.plugins import Progress
+from twofold.reading import MIB
+from twofold.syncing import UNNAMED, Feed, Sync
+from twofold.types import Document, Json, Loaded, Problem
+
+log = logging.getLogger(__name__)
+
+RESTORED = "restored"
+"""Note in the catalogue: the index version that was restored, while nothing is synced by itself."""
+
+
+def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
+    """The sources as configured, or one of them by its name.
+
+    Raises:
+        UnknownName: there is no source of that name, or no kind.
+        ConfigError: a source's options are not valid.
+        MissingExtra: a kind needs a package that is not installed.
+    """
+    config = builder.config
+    sections = dict(config.sources)
+    if config.documents.paths:
+        own = {"paths": list(config.documents.paths), "exclude": list(NOT_DOCUMENTS)}
+        sections = {UNNAMED: SourceSection(kind="folder", options=own), **sections}
+    if only and only not in sections:
+        raise UnknownName(f"there is no source {only!r}", cure=f"Sources: {', '.join(sections) or 'none'}.")
+    made = []
+    for name, section in sections.items():
+        if only in ("", name):
+            options = plugins.options("sources", section.kind, section.options, where=f"sources.{name}")
+            found = plugins.find("sources", section.kind)
+            limit, scratch = int(config.documents.max_mib * MIB), builder.directory / "sources" / name
+            feed = Feed(
+                name="" if name == UNNAMED else name,
+                source=found(options, root=root, scratch=scratch, limit=limit),
+                recipe=digest("feed", [section.kind, found.version, options, section.metadata, section.readers]),
+                metadata=section.metadata,
+                readers=section.readers,
+            )
+            made.append(feed)
+    return made
+
+
+def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) -> Json:
+    """One sync of all sources or of one; see `syncing.Sync.run`. The caller holds the project's lock."""
+    with FileReader(builder.config.documents) as reader:
+        ready = [replace(f, recipe=f"{f.recipe}/{reader.fingerprint}") for f in feeds(builder, root, only=only)]
+        made = Sync(
+            builder.catalogue,
+            index=builder.index,
+            embedder=builder.embedder,
+            chunker=builder.chunker,
+            recipe=digest("chunks", builder.chunk_recipe),
+            read=partial(_read, reader),
+        )
+        return made.run(ready, only=bool(only), progress=progress)
+
+
+def refresh(builder: Builder, root: Path, *, progress: Progress) -> None:
+    """Sync before the index is used, unless a version was restored. What fails is logged: `twofold sync` lists it."""
+    restored = builder.catalogue.note(RESTORED)
+    if restored:
+        log.warning("index version %s was restored: nothing is synced until `twofold sync`", restored)
+        return
+    report = sync(builder, root, progress=progress)
+    if report["failed"]:
+        log.warning("%d files or sources could not be read: run `twofold sync`", report["failed"])
+
+
+def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bool]:
+    """Once a second, and at once after a change: did anything change below these files and folders?
+
+    Raises:
+        ConfigError: none of them exists.
+        MissingExtra: the package watchfiles is not installed.
+    """
+    try:
+        import watchfiles
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "following folders needs the package 'watchfiles'", cure="pip install 'twofold[sources]'"
+        ) from error
+    there = sorted({place if place.exists() else place.parent for place in places if place.parent.exists()})
+    if not there:
+        raise ConfigError("no source has local files to follow", cure="Run `twofold sync` from a timer instead.")
+    noticed = watchfiles.watch(
+        *there,
+        watch_filter=lambda _, path: ".twofold" not in Path(path).parts,
+        stop_event=stop,
+        debounce=200,
+        rust_timeout=1000,
+        yield_on_timeout=True,
+    )
+    for some in noticed:
+        yield bool(some)
+
+
+def _read(reader: FileReader, loaded: Loaded) -> tuple[Sequence[Document], Sequence[Problem]]:
+    """The documents of a file; one of a kind that nobody reads is no fault of it."""
+    if reader.knows(loaded.name):
+        return reader.read(loaded)
+    error = reader.unknown(loaded.name)
+    return [], [
+        Problem(
+            severity="warning", code="data.no-reader", message=error.message, cure=error.cure, file=loaded.name
+        )
+    ]  # fmt: skip

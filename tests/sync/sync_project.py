@@ -1,0 +1,80 @@
+"""What the tests of syncing do again and again, and a real web server."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from twofold.project import Project
+
+
+def sync(directory: Path, **more: Any) -> dict[str, Any]:
+    """One sync in a fresh project object."""
+    with Project.open(directory) as project:
+        return project.sync(**more)
+
+
+def held(directory: Path) -> dict[str, str]:
+    """Document id → digest of its chunks, in the living index."""
+    with Project.open(directory) as project:
+        return project.builder.index.contents()
+
+
+def found(directory: Path, query: str, leg: str = "lexical") -> list[str]:
+    """Documents found for a query."""
+    with Project.open(directory) as project:
+        vectors = project.builder.embedder.embed([query])
+        return [hit.chunk.span.document for hit in project.builder.index.search([query], vectors, 5, leg=leg)[0]]
+
+
+def by_file(report: dict[str, Any]) -> dict[str, str]:
+    """File → status."""
+    return {entry["file"]: entry["status"] for entry in report["files"]}
+
+
+class Site:
+    """A real web server whose pages a test sets."""
+
+    def __init__(self) -> None:
+        self.pages: dict[str, Any] = {}
+        self.asked: list[str] = []
+        site = self
+
+        class Answering(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+            def do_GET(self) -> None:
+                site.asked.append(self.path)
+                page = site.pages.get(self.path)
+                if callable(page):
+                    page(self)
+                    return
+                status, headers, body = page if page else (404, {}, b"")
+                etag = headers.get("ETag")
+                if etag and self.headers.get("If-None-Match") == etag:
+                    status, body = 304, b""
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def put(self, path: str, body: str, *, kind: str = "text/html", etag: str = "", status: int = 200) -> None:
+        """Set a page."""
+        self.pages[path] = (status, {"Content-Type": kind, **({"ETag": etag} if etag else {})}, body.encode())
+
+    def close(self) -> None:
+        """Stop serving."""
+        self.server.shutdown()
+        self.server.server_close()
