@@ -248,6 +248,7 @@ class Builder:
                 "model": job.model,
                 "trainer": self._spec("trainers", part),
                 "rows": len(job.rows[0]),
+                "documents": self._learned_from(arm, splits),
                 "report": report,
             }
             self.artifacts.finish(key, manifest)
@@ -268,6 +269,15 @@ class Builder:
             )
         files = {name: entry["sha256"] for name, entry in manifest["files"].items() if name not in _REPORTS}
         return Adapter(key=key, weights=digest("adapter", files), path=str(path), template=manifest["template"])
+
+    def _learned_from(self, arm: Arm, splits: Splits) -> list[str]:
+        """Documents that an adapter's rows and dev items were made from: named when one of them is forgotten."""
+        examples = (*splits.train, *splits.dev)
+        used = {source for example in examples for source in example.sources}
+        if arm.retrieval:
+            found = self.retriever.retrieve([query(e, self.filter) for e in examples], self.config.retrieval.k + 3)
+            used |= {hit.chunk.span.document for one in found for hit in one.hits}
+        return sorted(used)
 
     def _closed_rows(self, train: Sequence[Example]) -> tuple[Pair, ...]:
         template = self.config.template

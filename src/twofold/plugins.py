@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
 
@@ -38,6 +39,7 @@ from twofold.types import (
     Prompt,
     Query,
     Retrieval,
+    Rewritten,
 )
 
 Kind = Literal[
@@ -74,6 +76,9 @@ Progress = Callable[[str, int, int], None]
 
 TokenOffsets = Callable[[str], Sequence[tuple[int, int]]]
 """Character ranges of a text's tokens, without special tokens and never cut."""
+
+Embed = Callable[[Sequence[str]], Any]
+"""Texts → their vectors, float32 of shape (len(texts), dimension), rows of length 1."""
 
 
 class Options(BaseModel):
@@ -147,7 +152,7 @@ class Reader(Protocol):
 
 @runtime_checkable
 class Chunker(Protocol):
-    """Document → chunks. Constructor: ``(options, *, offsets: TokenOffsets)``."""
+    """Document → chunks. Constructor: ``(options, *, offsets: TokenOffsets, embed: Embed | None)``."""
 
     version: ClassVar[int]
 
@@ -178,6 +183,15 @@ class Embedder(Protocol):
 
     def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> Any:
         """float32 array of shape (len(texts), dimension), rows of length 1, in the order of `texts`."""
+        ...
+
+
+@runtime_checkable
+class TokenEmbedder(Embedder, Protocol):
+    """An embedder that gives the vectors of single tokens too, for late interaction."""
+
+    def tokens(self, texts: Sequence[str]) -> list[Any]:
+        """For each text a float32 array of shape (its tokens, dimension), rows of length 1, in the order of `texts`."""
         ...
 
 
@@ -285,6 +299,8 @@ class Parts:
     """Knowledge base → what it holds, in words, for routing."""
     tools: Mapping[str, Any] = field(default_factory=dict)
     """Live tools by name."""
+    texts: Callable[[Sequence[str]], Sequence[Document]] | None = None
+    """The documents of these ids, as they were synced last; None where they are not at hand."""
 
 
 @runtime_checkable
@@ -293,8 +309,11 @@ class Rewriter(Protocol):
 
     version: ClassVar[int]
 
-    def rewrite(self, queries: Sequence[Query]) -> list[list[Query]]:
-        """For each query one or more to be searched and fused. `asked`, `history` and `filter` are kept."""
+    def rewrite(self, queries: Sequence[Query]) -> list[Rewritten]:
+        """For each query one or more to be searched and fused.
+
+        `asked` and `history` are kept; `filter` is kept, or its collections are narrowed.
+        """
         ...
 
 
@@ -303,9 +322,12 @@ class Reranker(Protocol):
     """Hits → better hits. Constructor: ``(options, *, parts: Parts)``."""
 
     version: ClassVar[int]
+    final: ClassVar[bool]
+    """True: it makes the hits that are shown, at most `k`, of what the stages before it left."""
 
-    def rerank(self, queries: Sequence[Query], hits: Sequence[Sequence[Hit]], k: int) -> list[list[Hit]]:
-        """At most `k` of each query's hits, best first, ranks from 1. None may be added that its filter forbids."""
+    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:
+        """Each query's hits in a new order, ranks from 1; none that its filter forbids. What the stage has to tell is
+        added to the trace without a name, tokens to the usage."""
         ...
 
 
@@ -441,9 +463,15 @@ class Metric(Protocol):
         ...
 
 
+@lru_cache(maxsize=64)
+def _points(installed: Callable[..., Any], kind: Kind) -> tuple[Any, ...]:
+    """Entry points of a kind; finding them reads the metadata of every installed package, 20 ms each time."""
+    return tuple(installed(group=f"twofold.{kind}"))
+
+
 def names(kind: Kind) -> list[str]:
     """Names of all installed plugins of a kind, sorted."""
-    return sorted({point.name for point in importlib.metadata.entry_points(group=f"twofold.{kind}")})
+    return sorted({point.name for point in _points(importlib.metadata.entry_points, kind)})
 
 
 def find(kind: Kind, name: str) -> Any:
@@ -453,7 +481,9 @@ def find(kind: Kind, name: str) -> Any:
         UnknownName: with the nearest names.
         MissingExtra: when importing it needs an optional dependency that is not installed.
     """
-    for point in importlib.metadata.entry_points(group=f"twofold.{kind}", name=name):
+    for point in _points(importlib.metadata.entry_points, kind):
+        if getattr(point, "name", name) != name:
+            continue
         try:
             return point.load()
         except ModuleNotFoundError as error:

@@ -53,10 +53,8 @@ def _told(done: dict[str, Any]) -> str:
         lines += [f"failed: {name}: {failure['message']} [{failure['code']}]", f"  help: {failure['cure']}"]
     if len(bad) > _LISTED:
         lines.append(f"and {len(bad) - _LISTED} more failed: `twofold sync --json` lists all")
-    for status, why in (
-        ("skipped", "of a kind that no reader knows"),
-        ("forgotten", "left out since `twofold forget`"),
-    ):
+    whys = {"skipped": "of a kind that no reader knows", "forgotten": "left out since `twofold forget`"}
+    for status, why in whys.items():
         count = sum(1 for entry in done["files"] if entry["status"] == status)
         if count:
             lines.append(f"{count} files {status}: {why}")
