@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -123,7 +123,7 @@ class RetrievalSection(Section):
     """How passages are found: rewriters → retriever → rerankers → budget."""
 
     preset: Literal["naive", "advanced", "agentic"] = "naive"
-    """Stages that you do not name yourself: one hybrid search; with the stages that won when measured; a bounded loop."""
+    """Stages that you do not name yourself: one hybrid search, the stages that won when measured, or a bounded loop."""
     rewriters: tuple[Part, ...] = ()
     """Stages on the query, in order; several queries are searched each and fused."""
     retriever: Part = Part(name="hybrid")
@@ -201,6 +201,8 @@ class StudySection(Section):
     """The interaction counts as small when its interval lies within ± this."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=5000, ge=200)
+    ablation: bool = False
+    """Measure what each retrieval stage brings, on train and dev, and record it."""
     latency_sample: int = Field(default=12, ge=0)
     """Questions answered one at a time for latency; 0 to skip."""
     seed: int = 0
@@ -396,7 +398,8 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
             for key, option in chosen.model_dump().items():
                 walk((*path, "options", key), option)
         elif path in (("retrieval", "rewriters"), ("retrieval", "rerankers")):
-            where, stage_kind = ".".join(path), cast("plugins.Kind", path[-1])
+            where = ".".join(path)
+            stage_kind: plugins.Kind = "rewriters" if path[-1] == "rewriters" else "rerankers"
             named = [(p.name, plugins.options(stage_kind, p.name, p.options, where=where).model_dump()) for p in value]
             rows.append((where, [{"name": name, "options": chosen} for name, chosen in named], origin(path)))
         elif isinstance(value, BaseModel):

@@ -122,6 +122,8 @@ def show_bench(found: dict[str, Any]) -> None:
         screen.print(table)
     if found.get("ablation"):
         show_ablation(found["ablation"], screen, Table)
+    if found.get("abstention"):
+        show_abstention(found["abstention"], screen)
 
 
 def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
@@ -138,6 +140,24 @@ def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
             row["advice"],
         )
     screen.print(table)
+
+
+def show_abstention(found: dict[str, Any], screen: Any) -> None:
+    """Print when the system would abstain, and how often rightly."""
+    if found["off"]:
+        screen.print(f"abstention is off: {found['off']}")
+        return
+    told = {
+        "answered": "questions answered",
+        "wrong": "of these without their answer in the passages",
+        "unanswerable_kept": "of the unanswerable answered all the same",
+        "area": "mean risk over all coverages",
+        "blind": "the same when answering at random",
+    }
+    screen.print(f"abstention for a stated risk of {found['risk']:g} (dev showed {found['dev']['risk']:.2f})")
+    for key, words in told.items():
+        if found[key]:
+            screen.print(f"  {words}: {_text(found[key])}")
 
 
 def _table(table_class: Any, first: str, *others: str) -> Any:

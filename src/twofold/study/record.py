@@ -158,8 +158,8 @@ class StudyRecord(TypedDict):
     """``A - B`` for every pair of arms, simpler arm as B."""
     arms: dict[str, ArmRecord]
     retrieval: Json
-    """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``; empty
-    without retrieval."""
+    """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, and
+    where [retrieval].risk is set ``"abstention"`` (`retrieval_abstention.abstention`); empty without retrieval."""
     diagnosis: list[Json]
     """``{"arm", "cause", "count", "share", "examples": [ids], "cure"}`` per cause of wrong answers."""
     self_test: list[Json]
@@ -174,6 +174,8 @@ class StudyRecord(TypedDict):
     """Python, platform, cores, memory, package versions."""
     config: Json
     """The whole configuration in force."""
+    ablation: NotRequired[Json]
+    """What each retrieval stage brings and costs (`retrieval_ablation.ablate`), where [study].ablation is on."""
 
 
 class HitRow(TypedDict):

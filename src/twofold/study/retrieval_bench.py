@@ -125,6 +125,12 @@ def _fill(base: Builder, builder: Builder, *, progress: Progress) -> None:
             progress("embed", done, len(missing))
 
 
+def rules_of(config: Config, unit: Unit = "document") -> Rules:
+    """How to measure, as [study] says."""
+    section = config.study
+    return Rules(unit=unit, level=section.level, resamples=section.resamples, seed=section.seed)
+
+
 def labelled(examples: Sequence[Example]) -> list[Example]:
     """The examples that tell which documents hold the answer."""
     return [e for e in examples if e.answerable and (e.sources or e.grades)]

@@ -26,6 +26,9 @@ from twofold.study.diagnose import summary
 from twofold.study.measure import Measured, measure, score
 from twofold.study.meter import Meter, environment
 from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
+from twofold.study.retrieval_ablation import ablate
+from twofold.study.retrieval_abstention import abstention
+from twofold.study.retrieval_bench import labelled, rules_of
 from twofold.study.self_test import self_test
 from twofold.study.verdict import VerdictFacts, constraint_objections, decide
 from twofold.types import Arm, Document, Example, Json
@@ -145,6 +148,16 @@ def study(
     )
     if record["retrieval"]:
         builder.index.tag(record["study"])
+        judged = abstention(builder, splits, test)
+        if judged is not None:
+            record["retrieval"]["abstention"] = judged
+            record["warnings"] += [judged["off"]] if judged["off"] else []
+        if config.study.ablation:
+            asked = labelled((*splits.train, *splits.dev))
+            if asked:
+                record["ablation"] = ablate(builder, asked, rules_of(config), progress=progress)
+            else:
+                record["warnings"].append("no stage was measured: no example of train or dev says where its answer is")
     write_record(records / record["study"], record, rows)
     builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
     return record
