@@ -187,6 +187,7 @@ def _reply(request: Any, name: str, told: dict[str, Any], vector: np.ndarray, sc
 def _handler(server: Weaviate) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = 65536
 
         def _answer(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "{}")
