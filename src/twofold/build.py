@@ -20,7 +20,7 @@ from twofold.config import Config, Part
 from twofold.dataset import Splits, cloze, example_digest
 from twofold.errors import AccessDenied, ConfigError, TemplateMismatch, TooFewExamples
 from twofold.identity import digest, plain
-from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Trainer, TrainerJob
+from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer, TrainerJob
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.sufficiency import Calibration
@@ -121,7 +121,25 @@ class Builder:
             generator=self._plain_generator,
             collections=collections,
             texts=self.catalogue.get_documents,
+            tools=self.tools,
         )
+
+    @cached_property
+    def tools(self) -> dict[str, Tool]:
+        """The live tools of ``[tools]``; none is asked yet."""
+        return {
+            name: plugins.make(
+                "tools",
+                tool.kind,
+                tool.options,
+                name=name,
+                description=tool.description,
+                readers=tool.readers,
+                root=self.directory.parent,
+                scratch=self.directory / "tools" / name,
+            )
+            for name, tool in self.config.tools.items()
+        }
 
     @cached_property
     def filter(self) -> Filter:
@@ -444,10 +462,21 @@ class Builder:
             **({"depth": retrieval.depth} if retrieval.rerankers else {}),
             "budget": retrieval.budget,
             "pipeline": plugins.find("retrievers", "pipeline").version,
+            **({"tools": self._tool_specs()} if self.config.tools else {}),
             "index": self._spec("indexes", retrieval.index),
             "embedder": self.embedder.fingerprint,
             "content": self.index.state().content,
             "k": retrieval.k,
+        }
+
+    def _tool_specs(self) -> Json:
+        return {
+            name: {
+                **self._spec("tools", Part(name=tool.kind, options=tool.options)),
+                "description": tool.description,
+                "readers": tool.readers,
+            }
+            for name, tool in self.config.tools.items()
         }
 
     def _spec(self, kind: plugins.Kind, part: Part) -> Json:

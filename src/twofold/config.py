@@ -89,6 +89,31 @@ class SourceSection(Section):
         return {**own, "options": {**own.get("options", {}), **rest}}
 
 
+class ToolSection(Section):
+    """A live source, ``[tools.NAME]``: asked while a question is answered, by the retriever ``agentic``.
+
+    What stands in the section beside these keys are the options of its kind.
+    """
+
+    kind: str
+    """Name of the tool plugin: ``sql``, ``http``."""
+    description: str = ""
+    """What it tells, in words: a model chooses by it."""
+    readers: tuple[str, ...] | None = None
+    """Users and groups that may see what it tells; under access control, nobody when absent."""
+    options: Json = Field(default_factory=dict)
+    """Options of the kind."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        own = {key: value for key, value in values.items() if key in cls.model_fields}
+        rest = {key: value for key, value in values.items() if key not in cls.model_fields}
+        return {**own, "options": {**own.get("options", {}), **rest}}
+
+
 class ExamplesSection(Section):
     """Which examples, and how they are split."""
 
@@ -266,6 +291,8 @@ class Config(Section):
     documents: DocumentsSection = DocumentsSection()
     sources: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], SourceSection] = Field(default_factory=dict)
     """Further sources of documents by name; see `SourceSection`."""
+    tools: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")], ToolSection] = Field(default_factory=dict)
+    """Live tools by name; see `ToolSection`."""
     examples: ExamplesSection = ExamplesSection()
     prompt: PromptSection = PromptSection()
     retrieval: RetrievalSection = RetrievalSection()
@@ -386,7 +413,12 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
                 walk((*path, key), getattr(value, key))
             for key, option in plugins.options("sources", value.kind, value.options, where=".".join(path)):
                 walk((*path, key), option)
-        elif path == ("sources",):
+        elif isinstance(value, ToolSection):
+            for key in ("kind", "description", "readers"):
+                walk((*path, key), getattr(value, key))
+            for key, option in plugins.options("tools", value.kind, value.options, where=".".join(path)):
+                walk((*path, key), option)
+        elif path in (("sources",), ("tools",)):
             for key, source in value.items():
                 walk((*path, key), source)
         elif isinstance(value, Part):

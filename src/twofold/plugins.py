@@ -297,10 +297,60 @@ class Parts:
     """The configured generator without an adapter, loaded at its first prompt; None where there is none."""
     collections: Mapping[str, str] = field(default_factory=dict)
     """Knowledge base → what it holds, in words, for routing."""
-    tools: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, Tool] = field(default_factory=dict)
     """Live tools by name."""
     texts: Callable[[Sequence[str]], Sequence[Document]] | None = None
     """The documents of these ids, as they were synced last; None where they are not at hand."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolAnswer:
+    """What a live tool gave."""
+
+    chunks: tuple[Chunk, ...] = ()
+    """Passages, their text exactly as it is shown; empty when nothing is to be had."""
+    note: str = ""
+    """For people: why there is nothing, or that what there is may be out of date."""
+    cached: bool = False
+    """It was kept from an earlier call."""
+    stale: bool = False
+    """The source is down, and what was kept is older than it may be."""
+
+
+@runtime_checkable
+class Tool(Protocol):
+    """A live source that is asked while a question is answered. Constructor: ``(options, *, name: str, description:
+    str, readers: tuple[str, ...] | None, root: Path, scratch: Path)``.
+
+    `root` is the project, `scratch` a directory of the tool's own for what it keeps (not made yet).
+    """
+
+    version: ClassVar[int]
+    name: str
+    description: str
+    """What it tells, in words."""
+
+    @property
+    def schema(self) -> Json:
+        """JSON schema of its arguments, for a model that calls it."""
+        ...
+
+    def allows(self, filter: Filter) -> bool:
+        """Whether who asks may see what it tells; its passages are in the collection of its name."""
+        ...
+
+    def arguments(self, question: str) -> Json | None:
+        """Its arguments as the question has them; None when the question is not for it."""
+        ...
+
+    def call(self, arguments: Mapping[str, Any], *, filter: Filter, seconds: float) -> ToolAnswer:
+        """Ask the source, for at most `seconds`. A source that is down is a note, not an exception.
+
+        Raises:
+            AccessDenied: `filter` does not allow its passages.
+            DataError: an argument is missing, unknown, or not of its type.
+        """
+        ...
 
 
 @runtime_checkable

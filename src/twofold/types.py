@@ -171,6 +171,18 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rewritten:
+    """What a rewriter makes of one query."""
+
+    queries: tuple[Query, ...]
+    """To be searched and fused; at least one."""
+    trace: tuple[Json, ...] = ()
+    """What the stage has to tell, without its name: what was useless, what was left out."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens spent by models."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
     """What a retriever found for one query."""
 
@@ -352,6 +364,28 @@ class Completion:
     """Why it ended."""
     failure: Failure | None = None
     """Set when there is no usable text."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolCall:
+    """A model asks for a tool."""
+
+    id: str
+    """Names the call in the reply to it."""
+    name: str
+    """The tool, as the model wrote it."""
+    arguments: str
+    """JSON, as the model wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What a model says in a conversation with tools."""
+
+    completion: Completion
+    """Its words, and what they cost."""
+    calls: tuple[ToolCall, ...] = ()
+    """Tools it asks for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

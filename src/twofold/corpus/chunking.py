@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 
 from twofold import plugins
 from twofold.identity import digest
-from twofold.plugins import TokenOffsets
+from twofold.plugins import Embed, TokenOffsets
 from twofold.types import Chunk, Document, Span
 
 PIECE = 200_000
@@ -53,13 +53,13 @@ class HeadingChunker:
                 raise ValueError("overlap may be at most a third of max_tokens")
             return self
 
-    def __init__(self, options: HeadingChunker.Options, *, offsets: TokenOffsets) -> None:
+    def __init__(self, options: HeadingChunker.Options, *, offsets: TokenOffsets, embed: Embed | None = None) -> None:  # noqa: ARG002
         self.options = options
         self.offsets = offsets
 
     def split(self, document: Document) -> list[Chunk]:
         """Chunks in order; none for a document of white space."""
-        cut = _Cut(document.text, _tokens(document.text, self.offsets), self.options)
+        cut = Cut(document.text, tokens_of(document.text, self.offsets), self.options)
         return [
             chunk_of(document, start, end, headings=headings, ordinal=ordinal)
             for ordinal, (start, end, headings) in enumerate(cut.ranges())
@@ -77,14 +77,14 @@ class WholeChunker:
         max_tokens: int = Field(default=240, ge=8)
         """Largest document kept whole, and limit of the chunks of larger ones."""
 
-    def __init__(self, options: WholeChunker.Options, *, offsets: TokenOffsets) -> None:
+    def __init__(self, options: WholeChunker.Options, *, offsets: TokenOffsets, embed: Embed | None = None) -> None:  # noqa: ARG002
         self.options = options
         self.offsets = offsets
 
     def split(self, document: Document) -> list[Chunk]:
         """Chunks in order; none for a document of white space."""
         text = document.text
-        cut = _Cut(text, _tokens(text, self.offsets), self.options)
+        cut = Cut(text, tokens_of(text, self.offsets), self.options)
         start, end = cut.trim(0, len(text))
         if start < end and cut.count(start, end) <= self.options.max_tokens:
             return [chunk_of(document, start, end)]
@@ -114,7 +114,7 @@ def chunk_of(document: Document, start: int, end: int, *, headings: tuple[str, .
     )
 
 
-def _tokens(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
+def tokens_of(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
     """Starts and ends of all tokens that cover something, ends never falling."""
     found: list[tuple[int, int]] = []
     for start, end in _pieces(text):
@@ -158,7 +158,7 @@ def headings_of(text: str) -> list[tuple[int, int, int, str]]:
     return sorted(h for h in found if not fenced(h[0]))
 
 
-class _Cut:
+class Cut:
     """One document being cut."""
 
     def __init__(self, text: str, tokens: tuple[list[int], list[int]], options: HeadingChunker.Options) -> None:
@@ -188,13 +188,32 @@ class _Cut:
         path: list[tuple[int, str]] = []
         seen = 0
         for a, b in self._sections(marks):
-            for start, end in self._cuts(a, b):
+            for start, end in self.cuts(a, b):
                 while seen < len(marks) and marks[seen][1] <= start:
                     _, _, level, title = marks[seen]
                     path = [*(p for p in path if p[0] < level), (level, title)]
                     seen += 1
                 own = marks[seen][2] if seen < len(marks) and marks[seen][0] <= start else 7
                 yield start, end, tuple(title for level, title in path if level < own)
+
+    def sentences(self) -> list[tuple[int, int]]:
+        """Trimmed ranges of all sentences; one over the limit in pieces."""
+        paragraphs, ends, _ = self.levels
+        edges = sorted({0, len(self.text), *(at for at in (*paragraphs, *ends) if not self._parts(at))})
+        trimmed = [self.trim(a, b) for a, b in pairwise(edges)]
+        return [piece for a, b in trimmed if a < b for piece in self.cuts(a, b)]
+
+    def packed(self, ranges: Sequence[tuple[int, int]], most: int = 0) -> Iterator[tuple[int, int]]:
+        """Neighbouring ranges joined while they fit, at most `most` of them where that is not 0."""
+        held = 0
+        start, end = 0, 0
+        for a, b in ranges:
+            if held and (held == most or self.count(start, b) > self.limit):
+                yield start, end
+                held = 0
+            start, end, held = a if not held else start, b, held + 1
+        if held:
+            yield start, end
 
     def _sections(self, marks: Sequence[tuple[int, int, int, str]]) -> list[tuple[int, int]]:
         """Trimmed sections, small ones joined.
@@ -229,7 +248,8 @@ class _Cut:
     def _small(self, start: int, end: int) -> bool:
         return self.count(start, end) < self.least
 
-    def _cuts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+    def cuts(self, start: int, end: int) -> Iterator[tuple[int, int]]:
+        """Trimmed pieces of the trimmed range ``[start, end)`` within the limit."""
         done = start
         while done < end:
             left = self.count(start, end)

@@ -90,16 +90,16 @@ def _read(path: Path) -> Json:
     return found
 
 
-def build(directory: Path) -> Any:
+def build(directory: Path, *, pooled: bool = True) -> Any:
     """The encoder as an ``openvino.Model``.
 
     Inputs: ``ids`` int32 of shape (batch, length) and ``mask`` float32 of the same shape, 1 for a token and 0 for
-    padding. Output: float32 of shape (batch, hidden), rows of length 1.
+    padding. Output: float32 of shape (batch, hidden), rows of length 1; not `pooled`, (batch, length, hidden).
 
     Raises:
         ModelError: a weight is missing or of another shape.
     """
-    return _Graph(directory, read_shape(directory)).model()
+    return _Graph(directory, read_shape(directory)).model(pooled=pooled)
 
 
 class _Graph:
@@ -119,7 +119,7 @@ class _Graph:
             raise ModelError(f"not readable as numpy tensors: {error}", file=self.file, cure=_CURE) from error
         self.prefix = "bert." if any(name.startswith("bert.") for name in self.tensors) else ""
 
-    def model(self) -> Any:
+    def model(self, *, pooled: bool) -> Any:
         import openvino as ov
 
         op, shape = self.op, self.shape
@@ -129,12 +129,15 @@ class _Graph:
         bias = op.multiply(op.subtract(self._value(1.0), op.unsqueeze(mask, self._ints(1, 2))), self._value(-1e4))
         for layer in range(shape.layers):
             state = self._layer(state, bias, f"encoder.layer.{layer}.")
+        if not pooled:
+            tokens = op.result(op.normalize_l2(state, self._ints(2), 1e-12, "max"))
+            tokens.set_friendly_name("vectors")
+            return ov.Model([tokens], [ids, mask], "token_encoder")
         if shape.pooling == "cls":
-            pooled = op.gather(state, self._ints(0, scalar=True), self._ints(1, scalar=True))
+            vector = op.gather(state, self._ints(0, scalar=True), self._ints(1, scalar=True))
         else:  # the mean's divisor is lost in the normalisation that follows
-            pooled = op.squeeze(op.matmul(op.unsqueeze(mask, self._ints(1)), state, False, False), self._ints(1))
-        pooled = op.normalize_l2(pooled, self._ints(1), 1e-12, "max")
-        result = op.result(pooled)
+            vector = op.squeeze(op.matmul(op.unsqueeze(mask, self._ints(1)), state, False, False), self._ints(1))
+        result = op.result(op.normalize_l2(vector, self._ints(1), 1e-12, "max"))
         result.set_friendly_name("vectors")
         return ov.Model([result], [ids, mask], "sentence_encoder")
 

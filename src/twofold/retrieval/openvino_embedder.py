@@ -93,11 +93,25 @@ class OpenVinoEmbedder:
                 texts, self._encode, dimension=self.dimension, batch=self._options.batch, progress=progress
             )
 
+    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """For each text the vectors of its tokens, of shape (tokens, dimension), rows of length 1."""
+        with self._lock:
+            return self._tokens.tokens(
+                texts, lambda ids, mask: self._token_request.infer([ids, mask])[0], batch=self._options.batch
+            )
+
     def _encode(self, ids: NDArray[np.int32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
         return unit(self._request.infer([ids, mask])[0])
 
     @cached_property
     def _request(self) -> Any:
+        return self._compiled(pooled=True)
+
+    @cached_property
+    def _token_request(self) -> Any:
+        return self._compiled(pooled=False)
+
+    def _compiled(self, *, pooled: bool) -> Any:
         import openvino as ov
 
         settings: dict[str, Any] = {
@@ -106,7 +120,7 @@ class OpenVinoEmbedder:
         }
         if self._options.threads:
             settings["INFERENCE_NUM_THREADS"] = self._options.threads
-        compiled = ov.Core().compile_model(bert_graph.build(self._path), "CPU", settings)
+        compiled = ov.Core().compile_model(bert_graph.build(self._path, pooled=pooled), "CPU", settings)
         used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if used != self._options.precision:
             _LOG.warning("this CPU runs the embedder in %s, not in %s", used, self._options.precision)

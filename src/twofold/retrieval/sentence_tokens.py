@@ -18,7 +18,7 @@ _WINDOW = 4096
 _PAD_TO = 8
 
 Encode = Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]]
-"""``encode(ids, mask)``: (batch, length) int32 and float32 → (batch, hidden) float32."""
+"""``encode(ids, mask)``: (batch, length) int32 and float32 → (batch, hidden), or (batch, length, hidden), float32."""
 
 
 class SentenceTokens:
@@ -71,6 +71,21 @@ class SentenceTokens:
                     progress("embed", done, len(texts))
         if cut:
             _LOG.info("%d of %d texts were cut to %d tokens for embedding", cut, len(texts), self.max_tokens)
+        return out
+
+    def tokens(self, texts: Sequence[str], encode: Encode, *, batch: int) -> list[NDArray[np.float32]]:
+        """Run `encode`, which gives a vector for each token, in length-sorted batches.
+
+        Returns:
+            For each text its tokens' vectors, special tokens apart, rows of length 1.
+        """
+        out: list[NDArray[np.float32]] = [np.zeros((0, 0), dtype=np.float32)] * len(texts)
+        encodings = self._cut.encode_batch(list(texts))
+        for rows, ids, mask in _batches([encoding.ids for encoding in encodings], batch):
+            states = encode(ids, mask)
+            for row, state in zip(rows, states, strict=True):
+                own = [at for at, special in enumerate(encodings[row].special_tokens_mask) if not special]
+                out[row] = unit(state[own])
         return out
 
 

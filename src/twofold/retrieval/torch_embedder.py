@@ -82,15 +82,24 @@ class TorchEmbedder:
                 texts, self._encode, dimension=self.dimension, batch=self._options.batch, progress=progress
             )
 
+    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """For each text the vectors of its tokens, of shape (tokens, dimension), rows of length 1."""
+        with self._lock:
+            return self._tokens.tokens(texts, self._states, batch=self._options.batch)
+
     def _encode(self, ids: NDArray[np.int32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+        states = self._states(ids, mask)
+        return unit(states[:, 0] if self._pooling == "cls" else (states * mask[..., None]).sum(1))
+
+    def _states(self, ids: NDArray[np.int32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
         places = torch.from_numpy(ids).long().to(self._options.device)
         weight = torch.from_numpy(mask).to(self._options.device)
         with torch.inference_mode():
             states = self._model(input_ids=places, attention_mask=weight.long()).last_hidden_state.float()
-            pooled = states[:, 0] if self._pooling == "cls" else (states * weight[..., None]).sum(1)
-        return unit(pooled.cpu().numpy())
+        found: NDArray[np.float32] = states.cpu().numpy()
+        return found
 
     @cached_property
     def _model(self) -> Any:

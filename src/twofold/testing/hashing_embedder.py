@@ -70,6 +70,10 @@ class HashingEmbedder:
         scaled: NDArray[np.float32] = out / np.linalg.norm(out, axis=1, keepdims=True)
         return scaled
 
+    def tokens(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """For each text the vectors of its words, of shape (words, dimension), rows of length 1."""
+        return [self.embed(_WORD.findall(text)) for text in texts]
+
 
 @lru_cache(maxsize=1 << 17)
 def _place(feature: str, dimension: int) -> tuple[int, float]:

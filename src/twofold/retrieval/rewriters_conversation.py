@@ -1,0 +1,93 @@
+"""A follow-up as a query that stands alone: without a model by the words of earlier turns, or written by the model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from twofold import plugins
+from twofold.plugins import Parts
+from twofold.retrieval.lexical import terms
+from twofold.retrieval.model_writing import written
+from twofold.types import Query, Rewritten
+
+_POINTING = frozenset(terms("its them those these there one ones same also else about tell more please thanks"))
+_TASK = (
+    "Rewrite the last question so that it can be understood without the conversation. Put the names that it refers to "
+    "into it. Write the question only."
+)
+
+
+class ConversationRewriter:
+    """Adds what earlier turns were about to a query within a conversation; others pass untouched.
+
+    Args:
+        options: See `Options`.
+        parts: The generator, for ``by = "model"``.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(plugins.Options):
+        """Options of the rewriter ``conversation``."""
+
+        by: Literal["words", "model"] = "words"
+        """``words``: words of the user's earlier turns are added; ``model``: the generator writes the question anew."""
+        words: int = Field(default=8, ge=0)
+        """Most words added; the user's last turns and words said often come first."""
+        turns: int = Field(default=3, ge=1)
+        """Earlier turns of the user that count."""
+        replies: bool = False
+        """Do the assistant's replies count too?"""
+
+    def __init__(self, options: Options, *, parts: Parts) -> None:
+        self._options = options
+        self._parts = parts
+
+    def rewrite(self, queries: Sequence[Query]) -> list[Rewritten]:
+        """One query for each."""
+        by_words = [self._by_words(query) for query in queries]
+        if self._options.by == "words":
+            return by_words
+        talks = [number for number, query in enumerate(queries) if _said(query)]
+        made = written([_TASK + "\n\n" + _talk(queries[number]) for number in talks], self._parts, most=1)
+        for number, one in zip(talks, made, strict=True):
+            if one.lines:
+                query = replace(queries[number], text=one.lines[0])
+                by_words[number] = Rewritten(queries=(query,), trace=({"by": "model"},), usage=one.usage)
+            else:  # the words are what is left when the model says nothing usable
+                told = {**by_words[number].trace[0], "by": "words", "useless": one.why}
+                by_words[number] = replace(by_words[number], trace=(told,), usage=one.usage)
+        return by_words
+
+    def _by_words(self, query: Query) -> Rewritten:
+        earlier = _said(query, replies=self._options.replies)[-self._options.turns :]
+        if not earlier:
+            return Rewritten(queries=(query,))
+        asked = query.asked or query.text
+        known = set(terms(asked))
+        worth: Counter[str] = Counter()
+        first: dict[str, str] = {}
+        for age, said in enumerate(reversed(earlier)):
+            for word in said.split():
+                for term in terms(word)[:1]:
+                    if term not in known and term not in _POINTING:
+                        worth[term] += 0.5**age  # type: ignore[assignment]
+                        first.setdefault(term, word.strip(".,;:!?()\"'"))
+        added = [first[term] for term, _ in worth.most_common(self._options.words)]
+        text = f"{asked}\n{' '.join(added)}" if added else asked
+        return Rewritten(queries=(replace(query, text=text),), trace=({"added": added},))
+
+
+def _said(query: Query, *, replies: bool = False) -> list[str]:
+    roles = ("user", "assistant") if replies else ("user",)
+    return [message.content for message in query.history if message.role in roles]
+
+
+def _talk(query: Query) -> str:
+    turns = [f"{m.role}: {m.content[:400]}" for m in query.history[-6:] if m.role != "system"]
+    return "\n".join([*turns, f"Last question: {query.asked or query.text}"])
