@@ -386,6 +386,10 @@ class Findings:
         else:
             self._more.setdefault(where, []).append(problem)
 
+    def take(self, problems: Sequence[Problem]) -> None:
+        """Take in what another `Findings` has counted already."""
+        self._listed += problems
+
     def error(self, error: DataError) -> None:
         """Take an exception in as an error."""
         self.add(as_problem(error))

@@ -38,6 +38,7 @@ def test_markdown() -> None:
         "Grüße 水".encode(),
         "\ufeffGrüße 水".encode(),
         "Grüße 水".encode("utf-16"),
+        "Grüße 水".encode("utf-32"),
         b"\xfe\xff" + "Grüße 水".encode("utf-16-be"),
     ],
 )
@@ -51,7 +52,6 @@ def test_encodings(data: bytes) -> None:
         (b"one\ntwo \xff three", "byte 8 (0xff)"),
         ("Grüße".encode("latin-1"), "byte 2 (0xfc)"),
         (b"\xef\xbb\xbfok \xe4", "byte 6 (0xe4)"),
-        ("x".encode("utf-32"), "UTF-32"),
         (b"%PDF\0\1", "NUL"),
         (b"\xff\xfea", "UTF-16"),
     ],
@@ -162,6 +162,22 @@ def test_json_shapes() -> None:
         read('[{"text": "a"},\n {"text" "b"}]')
     with pytest.raises(BadRecord, match="list of objects"):
         read("5")
+
+
+def test_an_encoding_is_named_never_guessed() -> None:
+    for kind, name in (("text", "a.txt"), ("markdown", "a.md"), ("code", "a.c")):
+        for data in ("Grüße".encode(), "Grüße".encode("latin-1")):
+            reader = plugins.make("readers", kind, {"encoding": "latin-1"})
+            assert [d.text for d in reader.read(Path(name), data)] == ["Grüße"]
+        with pytest.raises(UnreadableFile, match="UTF-8") as caught:
+            one(name, kind, "Grüße".encode("latin-1"))
+        assert "encodings" in caught.value.cure
+
+
+def test_code_keeps_its_lines_and_its_name() -> None:
+    source = "# a comment\r\ndef f():\n    return 1\n"
+    document = one("src/f.py", "code", source)
+    assert (document.text, document.title) == (source.replace("\r", ""), "f.py")
 
 
 def test_csv() -> None:

@@ -11,7 +11,7 @@ from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.errors import BadRecord, TooFewExamples, UnreadableFile
 from twofold.plugins import Progress
-from twofold.reading import Findings, expand, raise_first
+from twofold.reading import Findings, as_problem, expand, raise_first, shown
 from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,8 @@ def read_documents(
 
     In folders, files named ``examples*``, ``LICENSE*`` and ``README*`` are left out; name them to have them. A file met
     in a folder or by a pattern whose kind is unknown, or that is broken, encrypted, scanned or hostile, is a warning:
-    one of a thousand stops nothing. A file that is named itself must be readable.
+    one of a thousand stops nothing. So is a link that leads out of the project. A file that is named itself must be
+    readable.
 
     Args:
         section: The paths and the limits.
@@ -81,14 +82,17 @@ def read_documents(
         for number, found in enumerate(files):
             if progress:
                 progress("reading", number, len(files))
+            if not found.named and (out := _leaves(found.path, root)):
+                findings.add(replace(as_problem(out), severity="warning"))
+                continue
             if not found.named and not reader.knows(found.name):
-                error = reader.unknown(found.name)
+                unknown = reader.unknown(found.name)
                 findings.add(
                     Problem(
                         severity="warning",
                         code="data.no-reader",
-                        message=f"skipped: {error.message}",
-                        cure=error.cure,
+                        message=f"skipped: {unknown.message}",
+                        cure=unknown.cure,
                         file=found.name,
                     )
                 )
@@ -96,7 +100,7 @@ def read_documents(
             documents, problems = reader.read(Loaded(name=found.name, path=str(found.path)))
             for problem in problems:
                 keep = found.named or problem.code in _ERRORS
-                findings.add(problem if keep else replace(problem, severity="warning"))
+                findings.take([problem if keep else replace(problem, severity="warning")])
             for document in documents:
                 if document.id in seen:
                     findings.error(
@@ -111,6 +115,17 @@ def read_documents(
                     yield document
     if progress:
         progress("reading", len(files), len(files))
+
+
+def _leaves(path: Path, root: Path) -> UnreadableFile | None:
+    """The error of a link that was not named and leads out of the project: whoever can write there chose it."""
+    if not path.is_symlink() or path.resolve().is_relative_to(root.resolve()):
+        return None
+    return UnreadableFile(
+        "it is a link that leads out of the project",
+        file=shown(path, root),
+        cure="Name it in [documents].paths if it is meant to be read.",
+    )
 
 
 def _skipped(name: str) -> bool:

@@ -68,7 +68,7 @@ class MailReader:
     ) -> None:
         """Append a message's parts, its attachments after it."""
         lines = (f"{key}: {value}" for key in _HEADERS if (value := _header(message, key)))
-        body = message.get_body(preferencelist=("plain", "html"))
+        body = message.get_body(preferencelist=("plain", "html")) or _first_text(message)
         text = _text(body) if body is not None else ""
         parts.append((place or "message", "\n".join(lines) + "\n\n" + text))
         for number, part in enumerate(message.walk(), 1):
@@ -136,6 +136,12 @@ def _header(message: EmailMessage, key: str) -> str:
     except (ValueError, TypeError, IndexError, AttributeError, LookupError):
         raw = [value for found, value in message.raw_items() if found.lower() == key.lower()]
         return str(raw[0]) if raw else ""
+
+
+def _first_text(message: EmailMessage) -> EmailMessage | None:
+    """The first part that is text and has no name, whatever its message says about it."""
+    parts = (part for part in message.walk() if part.get_content_type() in {"text/plain", "text/html"})
+    return next((part for part in parts if isinstance(part, EmailMessage) and not part.get_filename()), None)
 
 
 def _text(part: MIMEPart) -> str:
