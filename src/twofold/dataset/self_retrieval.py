@@ -117,7 +117,7 @@ def _sentences(document: Document, spread: Counter[str], chance: random.Random) 
     best = [match for _, match in rated[:12]]
     chance.shuffle(best)
     for match in best:
-        sentence = match.group()
+        sentence = match.group().rstrip()
         words = list(_WORD.finditer(sentence))
         size = min(chance.randint(2, 5), len(words) // 3)
         start = min(
@@ -126,7 +126,7 @@ def _sentences(document: Document, spread: Counter[str], chance: random.Random) 
         )
         taken = (words[start].start(), words[start + size - 1].end())
         text = " ".join(f"{sentence[: taken[0]]} {sentence[taken[1] :]}".split())
-        span = Span(document=document.id, start=match.start(), end=match.end())
+        span = Span(document=document.id, start=match.start(), end=match.start() + len(sentence))
         yield "sentence", text, span, sentence[taken[0] : taken[1]]
 
 

@@ -33,7 +33,7 @@ def gold_answer(example: Example, reference: int = 0, *, abstention: str = "The 
         ),
         hits=tuple(
             Hit(
-                chunk=Chunk(id=name, span=spans.get(name, Span(document=name, start=0, end=0)), text=""),
+                chunk=Chunk(id=name, span=spans.get(name, Span(document=name, start=0, end=0)), text=text),
                 score=1,
                 rank=n,
             )

@@ -1,0 +1,119 @@
+"""Abstention from evidence: calibrated, thresholded for a stated risk, off without unanswerable questions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from twofold import sufficiency
+from twofold.config import laid_over
+from twofold.errors import TooFewExamples
+from twofold.project import Project
+from twofold.types import Chunk, Example, Hit, Message, Query, Retrieval, Span
+
+
+def made(count: int, *, seed: int = 0) -> tuple[list[Query], list[Retrieval], list[Example]]:
+    """Questions of which a third are unanswerable; these have lower scores and fewer of their words in the passage."""
+    chance = np.random.default_rng(seed)
+    queries, found, examples = [], [], []
+    for number in range(count):
+        known = number % 3 > 0
+        score = float(chance.normal(0.6 if known else 0.4, 0.1))
+        text = f"alpha{number} beta{number} gamma{number}"
+        held = text if chance.random() < (0.8 if known else 0.2) else "nothing at all"
+        chunk = Chunk(id=f"c{number}", span=Span(document=f"d{number}", start=0, end=9), text=held)
+        queries.append(Query(text=text))
+        found.append(Retrieval(hits=(Hit(chunk=chunk, score=score, rank=1),)))
+        examples.append(
+            Example(
+                id=f"e{number}",
+                messages=(Message(role="user", content=text),),
+                references=("a",) if known else (),
+                sources=(f"d{number}",) if known else (),
+                answerable=known,
+                group=f"g{number // 2}",
+            )
+        )
+    return queries, found, examples
+
+
+def test_the_stated_risk_holds_on_new_questions() -> None:
+    learnt = sufficiency.calibrate(*made(300), risk=0.1)
+    assert learnt.reached <= 0.1
+    queries, found, examples = made(3000, seed=1)
+    answered = [learnt.probability(q, f) >= learnt.threshold for q, f in zip(queries, found, strict=True)]
+    wrong = sum(a and not e.answerable for a, e in zip(answered, examples, strict=True)) / sum(answered)
+    assert wrong < 0.14
+    assert sum(answered) / 3000 > 0.4
+
+
+def test_too_few_unanswerable_questions_are_refused() -> None:
+    queries, found, examples = made(18)
+    with pytest.raises(TooFewExamples, match="6 unanswerable"):
+        sufficiency.calibrate(queries, found, examples, risk=0.1)
+
+
+def test_an_unreachable_risk_is_told() -> None:
+    queries, found, examples = made(60)
+    blind = [Retrieval(hits=())] * 60
+    learnt = sufficiency.calibrate(
+        queries,
+        [*found[:0], *blind],
+        [
+            Example(id=e.id, messages=e.messages, references=e.references, answerable=e.answerable, group=e.group)
+            for e in examples
+        ],
+        risk=0.01,
+    )
+    assert learnt.reached > 0.01
+
+
+probabilities = st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.5, 0.9]), st.booleans()), min_size=1, max_size=30)
+
+
+@given(probabilities)
+def test_the_curve_ends_at_all_questions_and_the_area_lies_within(pairs: list[tuple[float, bool]]) -> None:
+    held, labels = np.array([p for p, _ in pairs]), np.array([float(one) for _, one in pairs])
+    points = sufficiency.curve(held, labels)
+    assert points[-1][1] == 1
+    assert points[-1][2] == pytest.approx(1 - labels.mean())
+    assert [p[1] for p in points] == sorted(p[1] for p in points)
+    assert 0 <= sufficiency.area(held, labels) <= 1
+    perfect = sufficiency.area(labels, labels)
+    assert perfect <= sufficiency.area(held, labels) + 1e-9
+    assert sufficiency.area(np.zeros(len(labels)), labels) == pytest.approx(1 - labels.mean())
+
+
+def test_a_system_abstains_and_its_key_says_so(project: Project) -> None:
+    with project:
+        project.config = laid_over(project.config, {"retrieval": {"risk": 0.3}})
+        project.sync()
+        splits, arm = project.splits, project.config.arm("rag")
+        calibration, why = project.builder.calibration(splits)
+        assert calibration is None
+        assert "unanswerable" in why
+        plain, _ = project.builder.system(arm, splits)
+        strange = [
+            Example(
+                id=f"u{n}",
+                messages=(Message(role="user", content=f"Who sang opera {n} in Vienna?"),),
+                references=(),
+                answerable=False,
+                group=f"u{n}",
+            )
+            for n in range(12)
+        ]
+        more = type(splits)(
+            **{**{f: getattr(splits, f) for f in splits.__dataclass_fields__}, "dev": (*splits.dev, *strange[:10])}
+        )
+        judged, _ = project.builder.system(arm, more)
+        assert judged.key != plain.key
+        assert judged.calibration is not None
+        again, _ = project.builder.calibration(more)
+        assert again == judged.calibration, "found in the store"
+        answers = judged.answer([*strange, *splits.test[:12]])
+        assert [step["step"] for answer in answers for step in answer.trace] == ["evidence"] * 24
+        silent = [answer.abstained for answer in answers]
+        assert sum(silent[:12]) > sum(silent[12:])
