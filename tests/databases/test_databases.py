@@ -43,7 +43,8 @@ def test_other_embedder_is_refused_until_discarded(database: Database, called: s
         database.index(called, language="none")
     cls = plugins.find("indexes", database.name)
     cls.discard(cls.Options(**database.options, name=called), dimension=DIMENSION)
-    assert database.index(called, fingerprint="embedder:other").state().chunks == 0
+    state = database.index(called, fingerprint="embedder:other").state()
+    assert (state.chunks, state.version) == (0, 2), "emptied, and versions go on counting"
 
 
 def test_an_upsert_that_fails_midway_changes_nothing(
@@ -223,6 +224,8 @@ def test_key_comes_from_the_environment_only(database: Database, monkeypatch: py
             database.index("unset", api_key_env="UNSET")
     with pytest.raises(ConfigError, match="password out of the file"):
         database.index("inside", url="http://user:secret@localhost:1")
+    with pytest.raises(ConfigError, match="password out of the file"):
+        database.index("inside", url="host=localhost password=secret")
     with pytest.raises(ConfigError, match="name"):
         database.index("No Name; DROP TABLE")
 

@@ -30,10 +30,10 @@ from twofold.retrieval.lexical import Language, terms
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 
 _FORMAT = 1
-_HEAD, _LOG, _TAGS = "head", "log", "tags"
+_HEAD, _LOG, _TAGS, _START = "head", "log", "tags", "start"
 _KEPT = 250
 """Versions that stay readable without a tag, at most."""
-_LOGIN = re.compile(r"://[^/@]*:[^/@]*@")
+_LOGIN = re.compile(r"://[^/@]*:[^/@]*@|password\s*=", re.IGNORECASE)
 
 
 class DatabaseOptions(plugins.Options):
@@ -109,7 +109,7 @@ class DatabaseIndex:
         if held is None:
             with self._rows.writing() as rows:
                 if rows.note(_HEAD) is None:
-                    rows.put_note(_HEAD, {**wanted, **_EMPTY})
+                    rows.put_note(_HEAD, {**wanted, **_EMPTY, **(rows.note(_START) or {})})
             held = wanted
         for key, value in wanted.items():
             if held.get(key) != value:
@@ -124,8 +124,16 @@ class DatabaseIndex:
 
     @classmethod
     def discard(cls, options: Any, *, dimension: int) -> None:
-        """Remove the index of that name from the database, whoever made it: what a rebuild starts with."""
-        cls.connect(options, dimension).discard()
+        """Remove the index of that name from the database, whoever made it: what a rebuild starts with.
+
+        Versions go on counting, so that a process which reads meanwhile takes no old version for a new one.
+        """
+        rows = cls.connect(options, dimension)
+        head = rows.note(_HEAD)
+        rows.discard()
+        if head is not None:
+            with cls.connect(options, dimension).writing() as rows:
+                rows.put_note(_START, {"version": head["version"] + 1})
 
     @property
     def place(self) -> str:
@@ -290,6 +298,10 @@ class DatabaseIndex:
             if not old and not chunks:
                 return 0
             self._commit(rows, head, old, [self._row(chunk, version) for chunk in chunks], vectors)
+        known, held = self._last
+        if known == head["version"]:
+            now = held + Counter((chunk.span.document, chunk.seal) for chunk in chunks)
+            self._last = (version, now - Counter((row.chunk.span.document, row.chunk.seal) for row in old))
         self._rows.settle(head["chunks"] - len(old) + len(chunks))
         return len(old)
 

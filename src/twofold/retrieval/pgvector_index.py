@@ -145,6 +145,9 @@ class _Pool:
                 self._free.append(connection)
                 connection = None
         except psycopg.Error as error:
+            if isinstance(error, psycopg.OperationalError):
+                with self._lock:  # the server was restarted perhaps: the other connections are dead, too
+                    self._free.clear()
             raise _explained(error, self._options) from error
         finally:
             if connection is not None:
