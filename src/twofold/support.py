@@ -61,10 +61,11 @@ def verify(
     """
     alone = [n for n, passage in enumerate(passages, 1) if share(answer, [passage]) >= least]
     kept = [n for n in numbers if n in alone]
-    if not kept and len(numbers) > 1 and share(answer, [passages[n - 1] for n in numbers]) >= least:
-        kept = [n for n in numbers if share(answer, [passages[m - 1] for m in numbers if m != n]) < least] or list(
-            numbers
-        )
+    if not kept and share(answer, [passages[n - 1] for n in numbers]) >= least:
+        kept = list(numbers)
+        for n in reversed(numbers):
+            rest = [m for m in kept if m != n]
+            kept = rest if rest and share(answer, [passages[m - 1] for m in rest]) >= least else kept
     if not numbers or not (kept or alone):
         return [], len(numbers), 0
     if not kept or (len(kept) == 1 and kept[0] in alone):

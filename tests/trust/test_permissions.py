@@ -10,7 +10,8 @@ import pytest
 
 from twofold import plugins
 from twofold.answering import System, gold_chunks, question
-from twofold.errors import AccessDenied
+from twofold.config import PRESETS, RetrievalSection
+from twofold.errors import AccessDenied, ConfigError, MissingExtra, UnknownName
 from twofold.plugins import Index, Parts, Retriever
 from twofold.prompts import Template
 from twofold.testing import conformance_access as suite
@@ -58,23 +59,41 @@ def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             fingerprint=embedder.fingerprint,
             dimension=embedder.dimension,
         )
-    except plugins.MissingExtra as error:
+    except MissingExtra as error:
         pytest.skip(str(error))
     index.upsert(CHUNKS, embedder.embed([c.text for c in CHUNKS]))
     echo = plugins.make("generators", "echo", {}, adapter=None)
     return Parts(embedder=embedder, index=index, generator=lambda: echo, collections={"a": "fields", "b": "offices"})
 
 
-def made(kind: Any, name: str, parts: Parts) -> Any:
+def made(kind: Any, name: str, parts: Parts, options: Any = None) -> Any:
     try:
-        return plugins.make(kind, name, {}, parts=parts)
-    except plugins.MissingExtra as error:
-        pytest.skip(str(error))
+        return plugins.make(kind, name, options or {}, parts=parts)
+    except (MissingExtra, ConfigError) as error:
+        if isinstance(error, UnknownName) or "needs a" in error.message:
+            pytest.skip(str(error))
+        raise
 
 
 @pytest.mark.parametrize("name", plugins.names("retrievers"))
 def test_retrievers(name: str, parts: Parts) -> None:
     assert suite.check_retriever_access(made("retrievers", name, parts), CHUNKS, pairs=QUICK) > QUICK
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets(preset: str, parts: Parts) -> None:
+    options = RetrievalSection.model_validate({"preset": preset}).pipeline
+    assert suite.check_retriever_access(made("retrievers", "pipeline", parts, options), CHUNKS, pairs=QUICK) > QUICK
+
+
+def test_every_stage_at_once(parts: Parts) -> None:
+    """All stages that need no weights of their own in one chain, each with what the one before it left."""
+    options = {
+        "rewriters": [{"name": n} for n in plugins.names("rewriters")],
+        "rerankers": [{"name": n} for n in plugins.names("rerankers") if n != "cross_encoder"],
+        "depth": 12,
+    }
+    assert suite.check_retriever_access(made("retrievers", "pipeline", parts, options), CHUNKS, pairs=60) > 60
 
 
 @pytest.mark.parametrize(

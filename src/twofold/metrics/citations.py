@@ -1,13 +1,18 @@
-"""Citations against the documents known to hold the answer (`Example.sources`).
+"""Citations: do they name a document known to hold the right answer, and does what they name hold the answer given?
 
-Neither applies to an abstention (it has nothing to cite) nor to an example whose sources are unknown.
+The first (`CitationPrecision`, `CitationRecall`) needs `Example.sources`, and blames a citation for a wrong answer that
+stands, word for word, in the passage cited. The second (`CitationSupport`) needs no labels, and praises a wrong answer
+that is cited faithfully (precision in the sense of ALCE, Gao et al. 2023). Read them together. None applies to an
+abstention: it has nothing to cite.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
-from twofold import plugins
+from pydantic import Field
+
+from twofold import plugins, support
 from twofold.types import Answer, Example
 
 
@@ -40,3 +45,39 @@ class CitationRecall(CitationPrecision):
         if not example.sources or answer.abstained:
             return None
         return float(any(citation.span.document in example.sources for citation in answer.citations))
+
+
+class CitationSupport:
+    """Share of an answer's citations whose passage holds the answer's words and numbers; None where none was made.
+
+    Answers are read by the same rule (`support.verify`), so a system that verifies scores near 1: the metric tells
+    what is left where the check is off or looser.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(plugins.Options):
+        """Options of the metric ``citation_support``."""
+
+        least: float = Field(default=0.6, gt=0, le=1)
+        """Share of the answer's words that must stand in the passage."""
+
+    reference_free: ClassVar[bool] = True
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+
+    def score(self, example: Example, answer: Answer) -> float | None:
+        """A share in [0, 1], or None. A marker that names no passage of the prompt counts as unsupported."""
+        made = len(answer.citations) + answer.invalid_citations
+        if answer.abstained or not made or not answer.hits or not support.checkable(answer.text, example.choices):
+            return None
+        texts = {hit.chunk.span: hit.chunk.text for hit in answer.hits}
+        cited = [texts[c.span] for c in answer.citations if c.span in texts]
+        together = len(cited) > 1 and support.share(answer.text, cited) >= self.options.least
+        held = sum(
+            support.share(answer.text, [text]) >= self.options.least
+            or (together and support.share(answer.text, [text]) > 0)
+            for text in cited
+        )
+        return held / made

@@ -15,7 +15,7 @@ from twofold import access
 from twofold.answering import System
 from twofold.identity import canonical_json, plain
 from twofold.plugins import Reranker, Retriever, Rewriter
-from twofold.types import Chunk, Example, Filter, Hit, Message, Query, Span
+from twofold.types import Chunk, Example, Filter, Hit, Message, Query, Retrieval, Span
 
 _WORDS = re.findall(
     r"\w+",
@@ -95,7 +95,7 @@ def check_retriever_access(retriever: Retriever, chunks: Sequence[Chunk], *, pai
 
 
 def check_stage_access(stage: Rewriter | Reranker, chunks: Sequence[Chunk], *, pairs: int, seed: int = 0) -> None:
-    """Assert that a rewriter keeps each query's filter, or that a re-ranker adds nothing to the hits it is given.
+    """Assert that a rewriter loosens no query's filter, or that a re-ranker adds nothing that one forbids.
 
     Raises:
         AssertionError: naming the query.
@@ -103,18 +103,22 @@ def check_stage_access(stage: Rewriter | Reranker, chunks: Sequence[Chunk], *, p
     for batch in requests(chunks, pairs, seed=seed):
         if isinstance(stage, Rewriter):
             for query, made in zip(batch, stage.rewrite(batch), strict=True):
-                assert made, f"{query!r} was rewritten to nothing"
-                assert all(one.filter == query.filter for one in made), f"the filter of {query!r} was changed"
+                assert made.queries, f"{query!r} was rewritten to nothing"
+                for one in made.queries:
+                    old, new = query.filter, one.filter
+                    same = (new.principal, dict(new.where)) == (old.principal, dict(old.where))
+                    narrowed = not old.collections or (new.collections and set(new.collections) <= set(old.collections))
+                    assert same, f"the filter of {query!r} was changed to {new!r}"
+                    assert narrowed, f"the filter of {query!r} was loosened to {new!r}"
+                check_silent(plain(made), chunks, query.filter)
             continue
         given = [
-            [Hit(chunk=c, score=1.0 / n, rank=n) for n, c in enumerate(filter(query.filter.allows, chunks), 1)][:12]
-            for query in batch
+            Retrieval(hits=tuple(Hit(chunk=c, score=1.0 / n, rank=n) for n, c in enumerate(allowed[:12], 1)))
+            for allowed in ([c for c in chunks if query.filter.allows(c)] for query in batch)
         ]
-        for query, before, after in zip(batch, given, stage.rerank(batch, given, 5), strict=True):
-            known = {hit.chunk.id for hit in before}
-            assert all(h.chunk.id in known and query.filter.allows(h.chunk) for h in after), (
-                f"{query!r}: a hit was added"
-            )
+        for query, found in zip(batch, stage.rerank(batch, given, 5), strict=True):
+            assert all(query.filter.allows(hit.chunk) for hit in found.hits), f"{query!r}: a forbidden hit was added"
+            check_silent(plain(found), chunks, query.filter)
 
 
 def check_system_access(system: System, written: Any, chunks: Sequence[Chunk], *, pairs: int, seed: int = 0) -> int:
