@@ -319,10 +319,10 @@ class ToolAnswer:
 
 @runtime_checkable
 class Tool(Protocol):
-    """A live source that is asked while a question is answered. Constructor: ``(options, *, name: str, description:
-    str, readers: tuple[str, ...] | None, root: Path, scratch: Path)``.
+    """A live source that is asked while a question is answered.
 
-    `root` is the project, `scratch` a directory of the tool's own for what it keeps (not made yet).
+    Constructor: ``(options, *, name: str, description: str, readers: tuple[str, ...] | None, root: Path,
+    scratch: Path)``; `root` is the project, `scratch` a directory of the tool's own for what it keeps (not made yet).
     """
 
     version: ClassVar[int]
@@ -558,7 +558,7 @@ def options(kind: Kind, name: str, values: Json, *, where: str = "") -> Options:
     return made
 
 
-def make(kind: Kind, name: str, values: Json, **collaborators: Any) -> Any:
+def make(kind: Kind, name: str, values: Json, /, **collaborators: Any) -> Any:
     """Find, validate and construct a plugin.
 
     Raises:

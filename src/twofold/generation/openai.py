@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar, Literal
 
@@ -24,7 +26,7 @@ from pydantic import Field
 from twofold.errors import GenerationError
 from twofold.identity import digest
 from twofold.plugins import Options, Progress
-from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
+from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
 
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _LONGEST_WAIT = 60.0
@@ -160,27 +162,68 @@ class OpenAIGenerator:
         except httpx.HTTPError as error:
             raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
 
+    def converse(self, messages: Sequence[Json], tools: Sequence[Json], *, max_tokens: int, seconds: float) -> Turn:
+        """One turn of a conversation with tools (OpenAI's function calling); what fails is in the completion.
+
+        Args:
+            messages: As the endpoint takes them: ``role``, ``content``, ``tool_calls``, ``tool_call_id``.
+            tools: Functions, as the endpoint takes them.
+            max_tokens: Upper limit of what is written.
+            seconds: No attempt is begun later than this, and none may take longer.
+
+        Raises:
+            GenerationError: the endpoint refuses the key, the model or the address.
+        """
+        calls: list[ToolCall] = []
+
+        def body() -> Json:
+            shell = self._body(Prompt(messages=(), max_tokens=max_tokens))
+            return {**shell, "messages": list(messages), "tools": list(tools)}
+
+        def read(response: httpx.Response, taken: float) -> Completion:
+            made = self._read(response, taken)
+            try:
+                asked = response.json()["choices"][0]["message"].get("tool_calls") or []
+                calls[:] = [_call(number, one) for number, one in enumerate(asked)]
+            except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+                said = f"not a tool call ({type(error).__name__}): {response.text[:120]!r}"
+                return replace(made, failure=Failure(code="generation.malformed", message=said))
+            return made
+
+        completion = self._attempts(body, read, seconds=seconds)
+        return Turn(completion=completion, calls=() if completion.failure else tuple(calls))
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
     def _one(self, prompt: Prompt) -> Completion:
+        return self._attempts(lambda: self._body(prompt), self._read)
+
+    def _attempts(
+        self,
+        body: Callable[[], Json],
+        read: Callable[[httpx.Response, float], Completion],
+        *,
+        seconds: float = math.inf,
+    ) -> Completion:
         begun = time.monotonic()
+        timeout = min(self.options.timeout, seconds)
         failure = Failure(code="generation.lost", message="no attempt was made")
         attempt = 0
         while True:
             wait: float | None = None
             try:
-                response = self._client.post("/chat/completions", json=self._body(prompt))
+                response = self._client.post("/chat/completions", json=body(), timeout=timeout)
             except httpx.TimeoutException:
-                failure = Failure(code="generation.timeout", message=f"no answer within {self.options.timeout:g} s")
+                failure = Failure(code="generation.timeout", message=f"no answer within {timeout:g} s")
             except httpx.HTTPError as error:
                 failure = Failure(code="generation.connection", message=f"{type(error).__name__}: {error}")
             except RuntimeError as error:
                 raise GenerationError(f"this generator is closed: {error}", cure="Make a new one.") from error
             else:
                 if response.status_code == 200:
-                    made = self._read(response, time.monotonic() - begun)
+                    made = read(response, time.monotonic() - begun)
                     if made.failure is None or made.failure.code != "generation.malformed":
                         return made
                     failure = made.failure
@@ -194,9 +237,10 @@ class OpenAIGenerator:
                         break
                     wait = _retry_after(response)
             attempt += 1
-            if attempt > self.options.retries:
+            pause = self._wait(attempt) if wait is None else min(wait, _LONGEST_WAIT)
+            if attempt > self.options.retries or time.monotonic() - begun + pause >= seconds:
                 break
-            time.sleep(self._wait(attempt) if wait is None else min(wait, _LONGEST_WAIT))
+            time.sleep(pause)
         return Completion(text="", seconds=time.monotonic() - begun, failure=failure)
 
     def _wait(self, attempt: int) -> float:
@@ -270,6 +314,17 @@ class OpenAIGenerator:
             return Completion(text="", usage=usage, seconds=seconds, failure=failure)
         finish: Literal["stop", "length"] = "length" if choice.get("finish_reason") == "length" else "stop"
         return Completion(text=text, usage=usage, seconds=seconds, finish=finish)
+
+
+def _call(number: int, asked: Any) -> ToolCall:
+    """A function call of a message; arguments are JSON text, from some endpoints the object itself."""
+    function = asked["function"]
+    given = function.get("arguments") or "{}"
+    return ToolCall(
+        id=str(asked.get("id") or f"call-{number}"),
+        name=str(function["name"]),
+        arguments=given if isinstance(given, str) else json.dumps(given),
+    )
 
 
 def _text(content: Any) -> str:

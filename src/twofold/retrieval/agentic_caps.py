@@ -1,0 +1,112 @@
+"""What one question may cost, and what it has cost: nothing is begun that could go over a cap."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from twofold.types import Json, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """Limits of one question."""
+
+    calls: int
+    """Searches, tool calls and model calls together."""
+    tokens: int
+    """Tokens of models, read and written."""
+    seconds: float
+    """Wall time."""
+    cost: float
+    """Money."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Ledger:
+    """What is spent of `caps`."""
+
+    caps: Caps
+    """The limits."""
+    price_per_call: Mapping[str, float]
+    """Tool, collection, ``search`` or ``model`` → price of a call."""
+    price_prompt: float = 0.0
+    """Of a token read."""
+    price_completion: float = 0.0
+    """Of a token written."""
+    clock: Callable[[], float] = time.monotonic
+    """Seconds."""
+    calls: int = 0
+    """Made."""
+    usage: Usage = field(default_factory=Usage)
+    """Tokens of models."""
+    cost: float = 0.0
+    """Money."""
+    earlier: float = 0.0
+    """Seconds spent before this ledger began: a share of a batch."""
+    begun: float = 0.0
+    """When."""
+
+    def __post_init__(self) -> None:
+        self.begun = self.clock()
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent."""
+        return self.clock() - self.begun + self.earlier
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return max(0.0, self.caps.seconds - self.seconds)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens spent."""
+        return self.usage.prompt_tokens + self.usage.completion_tokens
+
+    def closed(self, name: str, *, prompt: int = 0, completion: int = 0) -> str:
+        """Which cap a further call could go over; empty when it may be made.
+
+        Args:
+            name: Tool, collection, ``search`` or ``model``.
+            prompt: Most tokens that it reads.
+            completion: Most tokens that it writes.
+        """
+        if self.calls >= self.caps.calls:
+            return "calls"
+        if self.left <= 0:
+            return "seconds"
+        if prompt + completion and self.tokens + prompt + completion > self.caps.tokens:
+            return "tokens"
+        price = self._price(name, prompt, completion)
+        if price and self.cost + price > self.caps.cost + 1e-12:
+            return "cost"
+        return ""
+
+    def spend(self, name: str, usage: Usage | None = None) -> float:
+        """Book one call; returns its price."""
+        given = usage or Usage()
+        price = self._price(name, given.prompt_tokens, given.completion_tokens)
+        self.calls += 1
+        self.cost += price
+        self.usage = Usage(
+            prompt_tokens=self.usage.prompt_tokens + given.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens + given.completion_tokens,
+        )
+        return price
+
+    def told(self) -> Json:
+        """Spent and allowed, for the trace."""
+        caps = self.caps
+        return {
+            "calls": self.calls,
+            "tokens": self.tokens,
+            "seconds": round(self.seconds, 4),
+            "cost": round(self.cost, 6),
+            "caps": {"calls": caps.calls, "tokens": caps.tokens, "seconds": caps.seconds, "cost": caps.cost},
+        }
+
+    def _price(self, name: str, prompt: int, completion: int) -> float:
+        return self.price_per_call.get(name, 0.0) + prompt * self.price_prompt + completion * self.price_completion

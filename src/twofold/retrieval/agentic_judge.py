@@ -1,0 +1,135 @@
+"""Does what was found tell what was asked, and what else to ask? Without a model, by the words. Pure.
+
+A question's salient terms are its words without stop words and words of asking; names and numbers weigh double. One
+passage that holds most of the weight answers a simple question. For a question over several documents the passages
+must form a chain: each next one names something that the one before brought up, and holds a term still open (the
+iterative retrieval of IRCoT, Trivedi et al. 2023, with terms instead of a model's thoughts).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from twofold.retrieval.lexical import terms
+from twofold.types import Chunk
+
+_ASKING = frozenset(
+    terms(
+        """many much name named call called tell give list explain describe please know there any some long often
+        kind type mean does did happen happened about also one main"""
+    )
+)
+_NAME = re.compile(r"\b[A-Z][\w'’-]*(?:\s+(?:of|the|de|von|van|du|la)(?=\s+[A-Z])|\s+[A-Z0-9][\w'’-]*)*")
+_COMPOUND = re.compile(
+    r"\?\s+(?=\S)|;\s*|,?\s+(?:and|but|or)\s+(?=(?:who|what|when|where|which|why|how|whose|is|are|was|were|does|do|did)\b)",
+    re.IGNORECASE,
+)
+_NAMED = 2.0
+
+
+def salient(question: str) -> dict[str, float]:
+    """Term → weight, in the question's order."""
+    named = {term for name in names(question, inner=True) for term in terms(name)}
+    found = {}
+    for term in terms(question):
+        if term not in _ASKING:
+            found[term] = _NAMED if term in named or any(map(str.isdigit, term)) else 1.0
+    return found
+
+
+def names(text: str, *, inner: bool = False) -> list[str]:
+    """Capitalised names in order, each once.
+
+    Args:
+        text: Where to look.
+        inner: Leave out the first word, which is a capital in any sentence.
+    """
+    first = re.match(r"\W*\w+", text)
+    begin = first.end() if inner and first else 0
+    found = (match.group() for match in _NAME.finditer(text, begin))
+    return list(dict.fromkeys(name for name in found if len(name) > 2 and terms(name)))
+
+
+def words_of(chunk: Chunk) -> set[str]:
+    """Terms of a passage as it is shown: title, headings, text."""
+    return set(terms(" ".join((chunk.title, *chunk.headings, chunk.text))))
+
+
+def covered(weights: dict[str, float], held: set[str]) -> float:
+    """Share of the weight whose terms are held; 1 for a question without salient terms."""
+    total = sum(weights.values())
+    return sum(weight for term, weight in weights.items() if term in held) / total if total else 1.0
+
+
+def parts(question: str) -> list[str]:
+    """The questions in a compound question, each with the first one's name where it has none of its own; else none."""
+    pieces = [piece.strip(" ?.,") for piece in _COMPOUND.split(question) if len(terms(piece)) > 0]
+    if len(pieces) < 2:
+        return []
+    first = names(pieces[0], inner=True)
+    made = [pieces[0]]
+    for piece in pieces[1:]:
+        made.append(piece if names(piece, inner=True) or not first else f"{piece} {first[0]}")
+    return made
+
+
+class Evidence:
+    """What was found for a question: a chain of passages, and how much of the question it holds.
+
+    Args:
+        question: What was asked.
+    """
+
+    def __init__(self, question: str) -> None:
+        self.weights = salient(question)
+        self.chain: list[Chunk] = []
+        self._held: set[str] = set()
+        self._asked = question.casefold()
+
+    @property
+    def coverage(self) -> float:
+        """Share of the question that the chain holds."""
+        return covered(self.weights, self._held) if self.chain else 0.0
+
+    @property
+    def open(self) -> list[str]:
+        """Terms that it does not hold."""
+        return [term for term in self.weights if term not in self._held]
+
+    def begin(self, found: Sequence[Chunk]) -> bool:
+        """Start the chain, or start again, with the best passage, the first of equals; True when that holds more."""
+        scored = [(covered(self.weights, words_of(chunk)), -rank, chunk) for rank, chunk in enumerate(found)]
+        best = max(scored, key=lambda one: one[:2], default=None)
+        if best is None or (self.chain and best[0] <= self.coverage + 1e-9):
+            return False
+        self.chain, self._held = [best[2]], words_of(best[2])
+        return True
+
+    def extend(self, found: Sequence[Chunk], link: str = "") -> bool:
+        """Add the passage that holds most of what is open, and all of `link`; False when there is none."""
+        linked, known = set(terms(link)), {chunk.id for chunk in self.chain}
+        best, gain = None, 0.0
+        for chunk in found:
+            held = words_of(chunk)
+            more = sum(self.weights[term] for term in self.open if term in held)
+            if chunk.id not in known and linked <= held and more > gain:
+                best, gain = chunk, more
+        if best is None:
+            return False
+        self.chain.append(best)
+        self._held |= words_of(best)
+        return True
+
+    def leads(self) -> list[str]:
+        """Names that the chain's last passage brings up and the question does not have, in order."""
+        if not self.chain:
+            return []
+        last = self.chain[-1]
+        known = set(self.weights) | {term for chunk in self.chain[:-1] for term in words_of(chunk)}
+        found = []
+        for name in names(f"{last.title}\n{last.text}"):
+            own = set(terms(name))
+            if not own <= known and name.casefold() not in self._asked:
+                found.append(name)
+        return found
