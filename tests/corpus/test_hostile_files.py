@@ -74,10 +74,12 @@ def read(reader: FileReader, name: str, data: bytes) -> tuple[list[Document], li
 
 def zeros(size: int) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        with archive.open("word/document.xml", "w", force_zip64=True) as part:
-            for _ in range(size >> 20):
-                part.write(bytes(1 << 20))
+    with (
+        zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("word/document.xml", "w", force_zip64=True) as part,
+    ):
+        for _ in range(size >> 20):
+            part.write(bytes(1 << 20))
     return out.getvalue()
 
 
