@@ -4,10 +4,10 @@
 
 The files are those of `messy_documents` that are meant to be read, over and over until the time is up. Every
 measurement is a process of its own; the sides take turns, A B A B. Ours is what `twofold sync` does: `FileReader`, with
-its worker process, limits and places; the memory is that process's and its worker's. The other sides are markitdown and,
-for PDF, pypdf, in this process, without limits; a side that is not installed is left out. `--against`: a folder to
-import them from (pip install --target FOLDER 'markitdown[pdf,docx,pptx,xlsx]' pypdf). Start-up and the first pass are not
-timed. `ratio`: our files a second over that side's.
+its worker process, limits and places; the memory is that process's and its worker's. The other sides are markitdown
+and, for PDF, pypdf, in this process, without limits; a side that is not installed is left out. `--against`: a folder
+to import them from (pip install --target FOLDER 'markitdown[pdf,docx,pptx,xlsx]' pypdf). Start-up and the first pass
+are not timed. `ratio`: our files a second over that side's.
 """
 
 from __future__ import annotations
