@@ -49,8 +49,8 @@ def corpus(data_root: Path) -> tuple[list[Chunk], list[str]]:
     chunks = [_chunk("farm", n, r) for n, r in enumerate(farm)] + [
         _chunk("medicine", n, r) for n, r in enumerate(other)
     ]
-    asked = [r["question"] for r in _lines(data_root / "agxqa" / "examples.jsonl")[:12]]
-    asked += [r["question"] for r in _lines(data_root / "pubmedqa" / "examples.jsonl")[:4]]
+    asked = [r["question"] for r in _lines(data_root / "agxqa" / "examples.jsonl")[:8]]
+    asked += [r["question"] for r in _lines(data_root / "pubmedqa" / "examples.jsonl")[:3]]
     return chunks, asked
 
 

@@ -172,7 +172,7 @@ def test_nobody_listens(database: Database) -> None:
     elif database.name == "pgvector":
         options = {"url": "postgresql://postgres@127.0.0.1:9/postgres"}
     else:
-        options = {"url": "http://127.0.0.1:9", "grpc": "127.0.0.1:9"}
+        options = {"url": "http://127.0.0.1:9", "grpc": "127.0.0.1:10"}
         options = options if database.name == "weaviate" else {"url": options["url"]}
     with pytest.raises(DatabaseUnreachable) as caught:
         database.index("nobody", **options, timeout=2)

@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections import Counter
 from concurrent import futures
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -110,7 +111,7 @@ class Weaviate(weaviate_pb2_grpc.WeaviateServicer):
             names = sorted(scores, key=lambda name: (scores[name], name))
         if request.HasField("bm25_search"):
             (field,) = request.bm25_search.properties
-            every = {name: str(told.get(field, "")).split() for name, (told, _) in held.items()}
+            every = {name: _counts(str(told.get(field, ""))) for name, (told, _) in held.items()}
             found = _bm25(request.bm25_search.query.split(), every, self.schema[request.collection])
             scores = {name: found[name] for name in names if found[name] > 0}
             names = sorted(scores, key=lambda name: (-scores[name], name))
@@ -141,18 +142,23 @@ def _distances(vector: np.ndarray, held: dict[str, np.ndarray]) -> dict[str, flo
     return {name: one(other) for name, other in held.items()}
 
 
-def _bm25(query: list[str], held: dict[str, list[str]], schema: dict[str, Any]) -> dict[str, float]:
+@lru_cache(maxsize=10_000)
+def _counts(text: str) -> Counter[str]:
+    return Counter(text.split())
+
+
+def _bm25(query: list[str], held: dict[str, Counter[str]], schema: dict[str, Any]) -> dict[str, float]:
     k1, b = schema["invertedIndexConfig"]["bm25"]["k1"], schema["invertedIndexConfig"]["bm25"]["b"]
-    mean = max(1e-9, sum(map(len, held.values())) / max(1, len(held)))
-    counts = {name: Counter(words) for name, words in held.items()}
-    known = {term: sum(term in own for own in counts.values()) for term in set(query)}
+    lengths = {name: own.total() for name, own in held.items()}
+    mean = max(1e-9, sum(lengths.values()) / max(1, len(held)))
+    known = {term: sum(term in own for own in held.values()) for term in set(query)}
 
     def one(name: str) -> float:
-        norm = k1 * (1 - b + b * len(held[name]) / mean)
+        norm = k1 * (1 - b + b * lengths[name] / mean)
         return sum(
             math.log(1 + (len(held) - known[term] + 0.5) / (known[term] + 0.5)) * n * (k1 + 1) / (n + norm)
             for term in query
-            if (n := counts[name][term])
+            if (n := held[name][term])
         )
 
     return {name: one(name) for name in held}

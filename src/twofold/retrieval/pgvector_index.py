@@ -57,18 +57,18 @@ SELECT chunk, 1 - (vector <=> %(vector)s::vector) FROM {p}_chunks WHERE {seen}
 ORDER BY vector <=> %(vector)s::vector LIMIT %(k)s
 """
 _LEXICAL = """
-WITH asked AS (SELECT * FROM unnest(%(terms)s::text[], %(times)s::int[]) AS a(term, times)),
-found AS MATERIALIZED (
-  SELECT w.row, w.term, w.count, w.length, a.times FROM asked a JOIN {p}_words w ON w.term = a.term COLLATE "C"
-  WHERE w.born <= %(version)s AND w.died > %(version)s),
-known AS (SELECT term, count(*)::float8 AS n FROM found GROUP BY term),
-best AS (
-  SELECT f.row, sum(f.times * ln(1 + (%(size)s - n + 0.5) / (n + 0.5))
-    * f.count * (%(k1)s + 1) / (f.count + %(k1)s * (1 - %(b)s + %(b)s * f.length / %(mean)s))) AS score
-  FROM found f JOIN known USING (term) {where}
-  GROUP BY f.row ORDER BY floor(-1e6 * sum(f.times * ln(1 + (%(size)s - n + 0.5) / (n + 0.5))
-    * f.count * (%(k1)s + 1) / (f.count + %(k1)s * (1 - %(b)s + %(b)s * f.length / %(mean)s))))
-  FETCH FIRST %(k)s ROWS WITH TIES)
+WITH found AS MATERIALIZED (
+  SELECT row, term, count, length FROM {p}_words
+  WHERE term = ANY(%(terms)s) AND born <= %(version)s AND died > %(version)s),
+known AS (
+  SELECT term, times * ln(1 + (%(size)s - n + 0.5) / (n + 0.5)) AS weight
+  FROM (SELECT term, count(*)::float8 AS n FROM found GROUP BY term) AS counted
+  JOIN unnest(%(terms)s::text[], %(times)s::int[]) AS asked(term, times) USING (term)),
+scored AS (
+  SELECT f.row, sum(weight * f.count * (%(k1)s + 1)
+    / (f.count + %(k1)s * (1 - %(b)s + %(b)s * f.length / %(mean)s))) AS score
+  FROM found f JOIN known USING (term) {where} GROUP BY f.row),
+best AS (SELECT row, score FROM scored ORDER BY floor(-1e6 * score) FETCH FIRST %(k)s ROWS WITH TIES)
 SELECT c.chunk, b.score FROM best b JOIN {p}_chunks c ON c.number = b.row
 """
 

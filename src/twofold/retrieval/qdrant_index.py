@@ -11,6 +11,7 @@ from __future__ import annotations
 import atexit
 import json
 import uuid
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -77,7 +78,11 @@ class _QdrantRows:
                     atexit.register(_FOLDERS[folder].close)
                 return _FOLDERS[folder]
         key = None if secret is None else secret.get_secret_value()
-        return QdrantClient(url=url, api_key=key, timeout=int(self._options.timeout) or 1, check_compatibility=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a key over http: the url is the user's to choose
+            return QdrantClient(
+                url=url, api_key=key, timeout=int(self._options.timeout) or 1, check_compatibility=False
+            )
 
     def _make(self, dimension: int) -> None:
         from qdrant_client import models as m

@@ -68,19 +68,20 @@ class _WeaviateRows:
 
         options, secret = self._options, self._options.secret()
         url, (host, _, port) = urlsplit(options.url), options.grpc.rpartition(":")
-        if not url.hostname or not host or not port.isdigit():
+        secure = url.scheme == "https"
+        waits = Timeout(init=options.timeout, query=options.timeout, insert=options.timeout)
+        try:
+            return weaviate.connect_to_custom(
+                http_host=url.hostname or "", http_port=url.port or (443 if secure else 80), http_secure=secure,
+                grpc_host=host, grpc_port=int(port), grpc_secure=secure,
+                auth_credentials=None if secret is None else Auth.api_key(secret.get_secret_value()),
+                additional_config=AdditionalConfig(timeout=waits), skip_init_checks=True,
+            )  # fmt: skip
+        except ValueError as error:
             raise ConfigError(
                 f"retrieval.index: url {options.url!r} or grpc {options.grpc!r} is no address",
                 cure='Write url = "http://host:8080" and grpc = "host:50051".',
-            )
-        secure = url.scheme == "https"
-        waits = Timeout(init=options.timeout, query=options.timeout, insert=options.timeout)
-        return weaviate.connect_to_custom(
-            http_host=url.hostname, http_port=url.port or (443 if secure else 80), http_secure=secure,
-            grpc_host=host, grpc_port=int(port), grpc_secure=secure,
-            auth_credentials=None if secret is None else Auth.api_key(secret.get_secret_value()),
-            additional_config=AdditionalConfig(timeout=waits), skip_init_checks=True,
-        )  # fmt: skip
+            ) from error
 
     def _make(self) -> None:
         from weaviate.classes.config import (
