@@ -189,6 +189,7 @@ class Project:
         examples, found = dataset.load_examples(self.config.examples.paths, self.directory, strict=False)
         problems += found
         problems += dataset.check(documents, examples)
+        problems += access.problems(documents, self.config.access.rules, enabled=self.config.access.enabled)
         try:
             splits = dataset.split(examples, self.config.examples)
         except TooFewExamples as error:

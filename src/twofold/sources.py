@@ -48,10 +48,11 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
             options = plugins.options("sources", section.kind, section.options, where=f"sources.{name}")
             found = plugins.find("sources", section.kind)
             limit, scratch = int(config.documents.max_mib * MIB), builder.directory / "sources" / name
+            inherited = [section.metadata, section.readers, *config.access.rules]
             feed = Feed(
                 name="" if name == UNNAMED else name,
                 source=found(options, root=root, scratch=scratch, limit=limit),
-                recipe=digest("feed", [section.kind, found.version, options, section.metadata, section.readers]),
+                recipe=digest("feed", [section.kind, found.version, options, *inherited]),
                 metadata=section.metadata,
                 readers=section.readers,
             )
