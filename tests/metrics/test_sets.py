@@ -87,7 +87,7 @@ def test_a_sample_chooses_as_the_whole(data_root, name):
 
 
 CHECKED = {
-    "agxqa": ["exact_match", "token_f1", "contains", "rouge_l", "citation_precision", "citation_recall"],
+    "agxqa": ["exact_match", "token_f1", "contains", "rouge_l", "citation_precision", "citation_recall", "citation_support"],
     "clapnq": ["abstention_f1", "accuracy", "token_f1"],
     "pubmedqa": ["accuracy", "macro_f1"],
     "snips_json": ["field_f1", "json_valid"],

@@ -144,7 +144,7 @@ ARMS = {
 def test_prompts_answers_and_traces(name: str, parts: Parts) -> None:
     recorder = Recorder()
     ready = system(parts, recorder, arm=ARMS[name], shots=shots() if ARMS[name].shots else ())
-    assert suite.check_system_access(ready, recorder.written, CHUNKS, pairs=QUICK) > 100
+    assert suite.check_system_access(ready, recorder.written, CHUNKS, pairs=60) > 60
 
 
 def test_gold_passages_obey_the_filter(parts: Parts) -> None:

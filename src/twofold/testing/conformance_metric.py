@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from twofold import plugins
-from twofold.types import Answer, Citation, Example, Span
+from twofold.types import Answer, Chunk, Citation, Example, Hit, Span
 
 
 def check_metric(metric: plugins.Metric, examples: Sequence[Example]) -> None:
@@ -49,8 +49,10 @@ def check_metric(metric: plugins.Metric, examples: Sequence[Example]) -> None:
 def _gold(example: Example) -> Answer:
     if not example.answerable:
         return Answer(text="The documents do not say.", abstained=True)
+    text = example.references[0] if example.references else ""
     cited = [Citation(number=n, span=Span(document=d, start=0, end=0)) for n, d in enumerate(example.sources, 1)]
-    return Answer(text=example.references[0] if example.references else "", citations=tuple(cited))
+    held = [Hit(chunk=Chunk(id=c.span.document, span=c.span, text=text), score=1.0, rank=c.number) for c in cited]
+    return Answer(text=text, citations=tuple(cited), hits=tuple(held))
 
 
 def _checked(metric: plugins.Metric, example: Example, answer: Answer) -> float | None:
