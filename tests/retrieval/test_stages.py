@@ -97,8 +97,8 @@ def test_late_interaction_finds_the_words(tmp_path: Path) -> None:
     assert texts(rerank("late_interaction", parts_of(tmp_path / "b"), before, query="wind", weight=0.0)) == texts(
         before
     )
+    no_tokens = type("Plain", (), {"embed": EMBEDDER.embed})()
     with pytest.raises(ConfigError):
-        no_tokens = type("Plain", (), {"embed": EMBEDDER.embed})()
         plugins.make("rerankers", "late_interaction", {}, parts=replace(parts_of(tmp_path / "c"), embedder=no_tokens))
 
 
@@ -140,7 +140,10 @@ def test_cross_encoder_reads_pairs(tmp_path: Path) -> None:
         rerank("cross_encoder", parts, before, model=f"path:{tmp_path / 'two'}")
 
 
-TEXT = "# Water\n\nDrip lines save water. They are buried. Filters keep them clean.\n\n# Wind\n\nWind takes the spray. Stop then."
+TEXT = (
+    "# Water\n\nDrip lines save water. They are buried. Filters keep them clean.\n\n"
+    "# Wind\n\nWind takes the spray. Stop then."
+)
 DOCUMENT = Document(id="d", text=TEXT, title="t", readers=("user:ann",))
 
 

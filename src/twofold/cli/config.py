@@ -1,18 +1,32 @@
-"""`twofold config`: every value in force, with its origin."""
+"""`twofold config`: every value in force, with its origin; or the retrieval pipeline as a diagram."""
 
 from __future__ import annotations
 
 import json
 import sys
+from typing import Annotated, Any
+
+import typer
 
 from twofold.cli.session import Run, console
 from twofold.identity import plain
 
 
-def config(run: Run) -> None:
+def config(
+    run: Run,
+    *,
+    pipeline: Annotated[
+        bool,
+        typer.Option("--pipeline", help="Draw the stages of retrieval in force instead; as Mermaid with --json."),
+    ] = False,
+) -> None:
     """Print every value with its origin: default, twofold.toml, or override."""
-    from twofold.config import origins
+    from twofold.config import load, origins
 
+    if pipeline:
+        stages = stages_of(load(run.directory, run.overrides))
+        run.result({"stages": stages, "mermaid": mermaid(stages)}, diagram(stages))
+        return
     rows = [(key, plain(value), origin) for key, value, origin in origins(run.directory, run.overrides)]
     if run.json:
         run.result({key: {"value": value, "origin": origin} for key, value, origin in rows})
@@ -26,3 +40,49 @@ def config(run: Run) -> None:
     for key, value, origin in rows:
         table.add_row(key, json.dumps(value, ensure_ascii=False), origin, style=None if origin == "default" else "bold")
     console().print(table)
+
+
+def stages_of(config: Any) -> list[dict[str, Any]]:
+    """The resolved pipeline in order: ``kind``, ``name``, and the ``options`` that differ from the defaults."""
+    from twofold import plugins
+
+    retrieval = config.retrieval
+    kinds: list[tuple[plugins.Kind, Any]] = [
+        *(("rewriters", part) for part in retrieval.rewriters),
+        ("retrievers", retrieval.retriever),
+        *(("rerankers", part) for part in retrieval.rerankers),
+    ]
+    found: list[dict[str, Any]] = []
+    for kind, part in kinds:
+        chosen = plugins.options(kind, part.name, part.options, where=f"retrieval.{kind}").model_dump(mode="json")
+        usual = {key: field.get_default(call_default_factory=True) for key, field in _fields(kind, part.name).items()}
+        own = {key: value for key, value in chosen.items() if plain(usual.get(key)) != value}
+        found.append({"kind": kind[:-1], "name": part.name, "options": own})
+    shown = {"k": retrieval.k} | ({"depth": retrieval.depth} if retrieval.rerankers else {})
+    shown |= {"budget": retrieval.budget} if retrieval.budget else {}
+    return [*found, {"kind": "context", "name": "passages", "options": shown}]
+
+
+def _fields(kind: Any, name: str) -> Any:
+    from twofold.plugins import find
+
+    return find(kind, name).Options.model_fields
+
+
+def diagram(stages: list[dict[str, Any]]) -> str:
+    """The stages as text, one below the other."""
+    lines = ["question"]
+    for stage in stages:
+        options = ", ".join(f"{key}={json.dumps(value)}" for key, value in stage["options"].items())
+        lines += ["   |", "   v", f"{stage['kind']:<10} {stage['name']}" + (f"  ({options})" if options else "")]
+    return "\n".join(lines)
+
+
+def mermaid(stages: list[dict[str, Any]]) -> str:
+    """The stages as a Mermaid flow chart."""
+    lines = ["flowchart TD", '  s0(["question"])']
+    for number, stage in enumerate(stages, 1):
+        options = "<br/>".join(f"{key} = {value}" for key, value in stage["options"].items())
+        label = f"{stage['kind']}<br/>{stage['name']}" + (f"<br/>{options}" if options else "")
+        lines += [f'  s{number}["{label.replace(chr(34), "#quot;")}"]', f"  s{number - 1} --> s{number}"]
+    return "\n".join(lines)

@@ -6,13 +6,14 @@ All keep the promise of `chunking`: exact spans within the limit, nothing but wh
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
 from pydantic import Field, model_validator
 
 from twofold import plugins
-from twofold.corpus.chunking import Cut, HeadingChunker, chunk_of, tokens_of
+from twofold.corpus.chunking import Cut, HeadingChunker, chunk_of, headings_of, tokens_of
 from twofold.plugins import Embed, TokenOffsets
 from twofold.types import Chunk, Document
 
@@ -113,8 +114,21 @@ class ParentChunker:
         parents = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.parent_tokens))
         children = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.max_tokens))
         made: list[Chunk] = []
-        for start, end, headings in parents.ranges():
+        marks = headings_of(document.text)
+        for start, end, _ in parents.ranges():
             for a, b in children.cuts(start, end):
-                chunk = chunk_of(document, a, b, headings=headings, ordinal=len(made))
+                chunk = chunk_of(document, a, b, headings=_path(marks, a), ordinal=len(made))
                 made.append(replace(chunk, metadata={**chunk.metadata, "parent_span": f"{start}-{end}"}))
         return made
+
+
+def _path(marks: Sequence[tuple[int, int, int, str]], at: int) -> tuple[str, ...]:
+    """Headings above a place, outermost first; a heading that begins there is not above it."""
+    path: list[tuple[int, str]] = []
+    for start, end, level, title in marks:
+        if start >= at:
+            own = level if start == at else 7
+            return tuple(name for depth, name in path if depth < own)
+        if end <= at:
+            path = [*(one for one in path if one[0] < level), (level, title)]
+    return tuple(name for _, name in path)
