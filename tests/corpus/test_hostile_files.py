@@ -263,3 +263,11 @@ def test_cut_and_flipped_files_stop_nothing(
     documents, problems = reader.read(Loaded(name=name, data=bytes(data)))
     assert documents or problems
     assert all(problem.file == name and problem.cure for problem in problems)
+
+
+def test_a_module_planted_in_the_temporary_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with FileReader(DocumentsSection()) as reader:
+        assert read(reader, "a.docx", docx(paragraph("x")))[1] == []
+    assert not (tmp_path / "ran").exists()

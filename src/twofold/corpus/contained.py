@@ -123,7 +123,7 @@ class Worker:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         kept = {key: value for key, value in os.environ.items() if key in _KEPT}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "twofold.corpus.worker"],
+            [sys.executable, "-P", "-m", "twofold.corpus.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
