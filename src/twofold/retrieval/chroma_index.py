@@ -181,7 +181,7 @@ class _ChromaRows:
             found |= dict(zip(page["ids"], page["embeddings"], strict=True))
         return np.array([found[row.key] for row in rows], dtype=np.float32)
 
-    def near(self, vectors: NDArray[Any], k: int, version: int, which: Filter | None) -> list[list[Scored]]:
+    def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         conditions = _seen(version)
         for field, values in wanted(which):
@@ -203,10 +203,10 @@ class _ChromaRows:
         ]
 
     def matching(
-        self, queries: Sequence[Sequence[str]], k: int, version: int, which: Filter | None
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
     ) -> list[list[Scored]]:
         """Best rows by BM25, from the words held here."""
-        return self._words.matching(queries, k, version, which)
+        return self._words.matching(queries, k, version, which=which)
 
     def settle(self, chunks: int) -> None:
         """Chroma builds its graph by itself."""

@@ -231,12 +231,12 @@ class DatabaseIndex:
         with self._rows.reading() as rows:
             at = self._at(rows, version)
             if places is not None:
-                near = [ranked(found, fetch, "dense") for found in rows.near(places, fetch, at, filter)]
+                near = [ranked(found, fetch, "dense") for found in rows.near(places, fetch, at, which=filter)]
             if leg == "dense":
                 return near
             queries = [terms(text, self._options.language) for text in texts]
             asked = [number for number, query in enumerate(queries) if query]
-            found = rows.matching([queries[number] for number in asked], fetch, at, filter) if asked else []
+            found = rows.matching([queries[number] for number in asked], fetch, at, which=filter) if asked else []
         words: list[list[Hit]] = [[] for _ in texts]
         for number, own in zip(asked, found, strict=True):
             words[number] = ranked(own, fetch, "lexical")

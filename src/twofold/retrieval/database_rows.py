@@ -87,12 +87,12 @@ class Rows(Protocol):
         """The vectors of these rows, shape (rows, dimension)."""
         ...
 
-    def near(self, vectors: NDArray[Any], k: int, version: int, which: Filter | None) -> list[list[Scored]]:
+    def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         ...
 
     def matching(
-        self, queries: Sequence[Sequence[str]], k: int, version: int, which: Filter | None
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
     ) -> list[list[Scored]]:
         """Best rows by BM25; none of the queries is empty."""
         ...

@@ -57,7 +57,7 @@ class HeldWords:
         self._views: dict[int, _View] = {}
 
     def matching(
-        self, queries: Sequence[Sequence[str]], k: int, version: int, which: Filter | None
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
     ) -> list[list[Scored]]:
         """Best allowed rows of that version by BM25; a row that shares no word is none."""
         with self._lock:

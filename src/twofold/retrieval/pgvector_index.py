@@ -297,7 +297,7 @@ class _PostgresRows:
         found = dict(self._do(sql, [[int(row.key) for row in rows]]).fetchall())
         return np.array([found[int(row.key)] for row in rows], dtype=np.float32)
 
-    def near(self, vectors: NDArray[Any], k: int, version: int, which: Filter | None) -> list[list[Scored]]:
+    def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         newest = int((self.note("head") or {}).get("version", 0)) == version
         graph = self._graph and newest
@@ -315,7 +315,7 @@ class _PostgresRows:
         ]
 
     def matching(
-        self, queries: Sequence[Sequence[str]], k: int, version: int, which: Filter | None
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
     ) -> list[list[Scored]]:
         """Best rows by BM25, with the totals of that version."""
         conditions, values = _conditions(which)

@@ -226,7 +226,7 @@ class _QdrantRows:
                 found[str(point.id)] = point.vector["dense"]
         return np.array([found[row.key] for row in rows], dtype=np.float32)
 
-    def near(self, vectors: NDArray[Any], k: int, version: int, which: Filter | None) -> list[list[Scored]]:
+    def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         from qdrant_client import models as m
 
@@ -234,7 +234,7 @@ class _QdrantRows:
         return self._asked("dense", [vector.tolist() for vector in vectors], k, (version, which), params)
 
     def matching(
-        self, queries: Sequence[Sequence[str]], k: int, version: int, which: Filter | None
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
     ) -> list[list[Scored]]:
         """Best rows by BM25."""
         from qdrant_client import models as m

@@ -234,7 +234,7 @@ class _WeaviateRows:
             found |= {str(one.uuid): one.vector["default"] for one in page.objects}
         return np.array([found[row.key] for row in rows], dtype=np.float32)
 
-    def near(self, vectors: NDArray[Any], k: int, version: int, which: Filter | None) -> list[list[Scored]]:
+    def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         where = _where(version, which)
         if where is None:
@@ -248,7 +248,7 @@ class _WeaviateRows:
         return [[(_chunk(one), 1.0 - float(one.metadata.distance)) for one in answer.objects] for answer in answers]
 
     def matching(
-        self, queries: Sequence[Sequence[str]], k: int, version: int, which: Filter | None
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
     ) -> list[list[Scored]]:
         """Best rows by Weaviate's BM25."""
         where = _where(version, which)
