@@ -73,7 +73,7 @@ def test_one_broken_file_stops_nothing_and_is_reported(make: Callable[..., Path]
     directory = make()
     data = directory / "data" / "documents"
     (data / "good.txt").write_text("The well is deep.")
-    (data / "broken.txt").write_bytes(b"\xff\xfe\xfa nonsense \x00")
+    (data / "broken.txt").write_bytes(b"half \x00\x01 binary")
     (data / "rows.jsonl").write_text('{"id": "a", "text": "fine"}\nnot json\n')
     os.mkfifo(data / "pipe.txt")
     report = sync(directory)
@@ -85,7 +85,7 @@ def test_one_broken_file_stops_nothing_and_is_reported(make: Callable[..., Path]
     assert again["failed"] == 3
     (data / "broken.txt").write_text("mended")
     assert sync(directory)["failed"] == 2
-    (data / "good.txt").write_bytes(b"\xff\x00")
+    (data / "good.txt").write_bytes(b"a\x00b")
     assert sync(directory)["failed"] == 3
     assert not found(directory, "deep"), "what a file does not say any more is not answered"
 
@@ -187,7 +187,7 @@ def edit(folder: Path, chance: random.Random) -> None:
     elif kind == "change":
         chance.choice(files).write_text(text)
     elif kind == "break":
-        chance.choice(files).write_bytes(b"\xff\x00\xff")
+        chance.choice(files).write_bytes(b"a\x00b")
     elif kind == "empty":
         chance.choice(files).write_text(" \n")
     elif kind == "delete":
