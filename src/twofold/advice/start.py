@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from twofold import support
+from twofold.prompts import Template
 from twofold.types import Document, Example
 
 Form = Literal["structured", "query", "choice", "labels", "short", "long", "text"]
@@ -27,6 +29,8 @@ MOST_EXAMPLES = 2000
 TUNING_MINUTES = 12.0
 QUICK_MINUTES = 1.5
 QUICK_EXAMPLES = 120
+QUOTED_EXAMPLES = 300
+"""So many examples are looked at for whether their answers stand in the documents."""
 FEW_GROUPS = 30
 """With fewer source documents than this, a split by document leaves too few groups."""
 
@@ -47,6 +51,8 @@ class Facts:
     """Median length of a document; 0 without documents."""
     sourced: int
     """Examples that name their source documents."""
+    quoted: float
+    """Median share of a reference's words that stand in its source documents; 1 where none is known."""
     source_documents: int
     """Different documents named."""
     unanswerable: int
@@ -66,10 +72,23 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
         input_tokens=_percentile95([sum(_tokens(m.content) for m in example.messages) for example in examples]),
         document_characters=round(statistics.median(len(d.text) for d in documents)) if documents else 0,
         sourced=sum(1 for example in examples if example.sources),
+        quoted=_quotable(documents, examples),
         source_documents=len({source for example in examples for source in example.sources}),
         unanswerable=sum(1 for example in examples if not example.answerable),
         count=len(examples),
     )
+
+
+def _quotable(documents: Sequence[Document], examples: Sequence[Example]) -> float:
+    texts = {document.id: document.text for document in documents}
+    shares = [
+        support.share(example.references[0], [texts[s] for s in example.sources if s in texts])
+        for example in examples[:QUOTED_EXAMPLES]
+        if example.references
+        and support.checkable(example.references[0], example.choices)
+        and any(s in texts for s in example.sources)
+    ]
+    return statistics.median(shares) if shares else 1.0
 
 
 def starting_config(
@@ -159,6 +178,11 @@ def _prompt(seen: Facts) -> list[str]:
         lines.append(f"open = {_quoted(opened)}")
         if _cites_nothing(seen):
             lines += ["# A citation inside would break the answer's form.", 'cite = "none"']
+        elif seen.quoted < Template().support:
+            lines += [
+                "# The reference answers are in other words than their documents, so citations cannot be checked.",
+                "support = 0",
+            ]
     if seen.form == "text":
         lines.append('question = "Input: {question}"')
     return lines
