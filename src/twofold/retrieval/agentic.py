@@ -154,9 +154,10 @@ class AgenticRetriever:
         state.tried.add(mark(step))
         state.searched.append(one.hits)
         evidence = state.evidence
-        joined = evidence.extend(chunks, step.link) if evidence.chain else evidence.begin(chunks)
-        if not joined and not step.link:
-            joined = evidence.begin(chunks)
+        if step.link or (step.part and evidence.chain):
+            joined = evidence.extend(chunks, step.link)
+        else:  # another beginning only where it is enough: a weak one would push out what the plain search found
+            joined = evidence.begin(chunks, least=self._options.sufficient if evidence.chain else 0.0)
         state.trace += [
             *one.trace,
             {

@@ -25,6 +25,7 @@ _COMPOUND = re.compile(
     r"\?\s+(?=\S)|;\s*|,?\s+(?:and|but|or)\s+(?=(?:who|what|when|where|which|why|how|whose|is|are|was|were|does|do|did)\b)",
     re.IGNORECASE,
 )
+_BEGINS = re.compile(r"(?:^|[.!?:\n])\W*$")
 _NAMED = 2.0
 
 
@@ -39,7 +40,7 @@ def salient(question: str) -> dict[str, float]:
 
 
 def names(text: str, *, inner: bool = False) -> list[str]:
-    """Capitalised names in order, each once.
+    """Capitalised names in order, each once; a single word that begins a sentence is none.
 
     Args:
         text: Where to look.
@@ -47,7 +48,11 @@ def names(text: str, *, inner: bool = False) -> list[str]:
     """
     first = re.match(r"\W*\w+", text)
     begin = first.end() if inner and first else 0
-    found = (match.group() for match in _NAME.finditer(text, begin))
+    found = (
+        match.group()
+        for match in _NAME.finditer(text, begin)
+        if " " in match.group() or not _BEGINS.search(text, 0, match.start())
+    )
     return list(dict.fromkeys(name for name in found if len(name) > 2 and terms(name)))
 
 
@@ -97,11 +102,19 @@ class Evidence:
         """Terms that it does not hold."""
         return [term for term in self.weights if term not in self._held]
 
-    def begin(self, found: Sequence[Chunk]) -> bool:
-        """Start the chain, or start again, with the best passage, the first of equals; True when that holds more."""
+    def begin(self, found: Sequence[Chunk], *, least: float = 0.0) -> bool:
+        """Start the chain, or start again, with the best passage, the first of equals.
+
+        Args:
+            found: Passages, best first.
+            least: Share of the question that it must hold.
+
+        Returns:
+            True when it holds more than the chain did.
+        """
         scored = [(covered(self.weights, words_of(chunk)), -rank, chunk) for rank, chunk in enumerate(found)]
         best = max(scored, key=lambda one: one[:2], default=None)
-        if best is None or (self.chain and best[0] <= self.coverage + 1e-9):
+        if best is None or best[0] < least or (self.chain and best[0] <= self.coverage + 1e-9):
             return False
         self.chain, self._held = [best[2]], words_of(best[2])
         return True

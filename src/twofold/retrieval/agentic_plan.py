@@ -39,6 +39,8 @@ class Decision:
     """Where to search; empty for all that the request allows."""
     link: str = ""
     """A name that a passage must hold to belong to the chain."""
+    part: bool = False
+    """It is a part of the question: what it finds joins the chain without a name in common."""
     tool: str = ""
     """Which to call."""
     arguments: Json = field(default_factory=dict)
@@ -133,7 +135,10 @@ class Rules:
 
     def _further(self, state: State) -> list[Decision]:
         unsure = " ".join(state.evidence.open)
-        steps = [Decision(action="search", text=part, why="a part of the question") for part in parts(state.question)]
+        steps = [
+            Decision(action="search", text=part, part=True, why="a part of the question")
+            for part in parts(state.question)
+        ]
         asked = set(salient(state.question))
         steps += [
             Decision(action="search", text=state.question, collections=(name,), why="its description fits")
