@@ -109,6 +109,10 @@ def test_it_learns_in_a_child_and_the_result_is_served(encoder: Path, tmp_path: 
         told.append(float(np.mean(np.where(ranks <= 10, 1 / np.log2(ranks + 1), 0.0))))
     assert told == pytest.approx([report["stock"], report["tuned"]], abs=0.02), "what was chosen is what is served"
     assert told[1] > told[0]
+    short = plugins.make("embedders", "minilm", {"model": f"path:{encoder}", "precision": "f32", "dimension": 8})
+    cut = stock.embed(asked)[:, :8]
+    assert np.allclose(short.embed(asked), cut / np.linalg.norm(cut, axis=1, keepdims=True), atol=1e-5)
+    assert short.fingerprint != stock.fingerprint
     assert not (tmp_path / "made" / "checkpoint.pt").exists()
 
 

@@ -51,6 +51,8 @@ class OpenVinoEmbedder:
         """Texts run at a time."""
         threads: int = Field(default=0, ge=0)
         """Threads; 0 leaves it to OpenVINO."""
+        dimension: int = Field(default=0, ge=0)
+        """Keep so many leading numbers of a vector, for models tuned with `matryoshka`; 0 for all."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -74,13 +76,14 @@ class OpenVinoEmbedder:
             "pooling": self._shape.pooling,
             "precision": self._options.precision,
             "max_tokens": self._options.max_tokens,
+            **({"dimension": self.dimension} if self._options.dimension else {}),
         }
         return digest("embedder", parts)
 
     @property
     def dimension(self) -> int:
         """Length of a vector."""
-        return self._shape.hidden
+        return min(self._options.dimension or self._shape.hidden, self._shape.hidden)
 
     def offsets(self, text: str) -> Sequence[tuple[int, int]]:
         """Character range of every token; no special tokens, never cut."""
@@ -101,7 +104,7 @@ class OpenVinoEmbedder:
             )
 
     def _encode(self, ids: NDArray[np.int32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
-        return unit(self._request.infer([ids, mask])[0])
+        return unit(self._request.infer([ids, mask])[0][:, : self.dimension])
 
     @cached_property
     def _request(self) -> Any:
