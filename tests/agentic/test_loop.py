@@ -70,19 +70,24 @@ def test_a_simple_question_is_answered_by_the_plain_search(make_parts: Any) -> N
     plain = plugins.make("retrievers", "hybrid", {}, parts=parts).retrieve([Query(text=question)], 3)[0]
     found = ask(parts, question)
     assert [h.chunk.id for h in found.hits] == [h.chunk.id for h in plain.hits]
-    assert found.trace[-1]["calls"] == 1 and found.trace[-1]["why"] == "sufficient"
+    assert found.trace[-1]["calls"] == 1
+    assert found.trace[-1]["why"] == "sufficient"
 
 
 def test_what_the_documents_do_not_hold_is_insufficient_after_looking_further(make_parts: Any) -> None:
     found = ask(make_parts(), "Who won the football championship in Lisbon?")
-    assert found.insufficient and found.trace[-1]["abstain"] and found.trace[-1]["calls"] > 1
+    assert found.insufficient
+    assert found.trace[-1]["abstain"]
+    assert found.trace[-1]["calls"] > 1
 
 
 def test_a_live_tool_goes_first_and_one_that_is_down_is_a_note(make_parts: Any) -> None:
     found = ask(make_parts(tools={"shop": Shop()}), "What is the price of barley?")
-    assert found.hits[0].chunk.text == "The price of barley is 7." and not found.insufficient
+    assert found.hits[0].chunk.text == "The price of barley is 7."
+    assert not found.insufficient
     down = ask(make_parts(tools={"shop": Shop(down=True)}), "What is the price of barley?")
-    assert down.trace[-1]["notes"] == ["shop is down"] and down.insufficient
+    assert down.trace[-1]["notes"] == ["shop is down"]
+    assert down.insufficient
 
 
 def test_the_filter_holds_in_every_step(make_parts: Any) -> None:
@@ -93,7 +98,8 @@ def test_the_filter_holds_in_every_step(make_parts: Any) -> None:
     parts = make_parts(texts, tools={"shop": Shop()})
     which = Filter(principal=access.principal("ann"))
     found = ask(parts, "At what price did the estate that Mira Holt has managed sow zz in spring?", filter=which)
-    assert names(found) == {"own"} and "zq12345x" not in repr(found.trace)
+    assert names(found) == {"own"}
+    assert "zq12345x" not in repr(found.trace)
     assert not any(step["step"] == "agent tool" for step in found.trace)
 
 
@@ -131,7 +137,8 @@ def test_no_planner_passes_the_caps(calls: int, cost: float, price: float, seed:
         )
         parts = plugins.Parts(embedder=None, index=None, tools={"shop": Shop()})  # type: ignore[arg-type]
         end = agentic.AgenticRetriever(options, parts=parts).retrieve([Query(text="barley")], 3)[0].trace[-1]
-    assert end["calls"] <= calls and end["cost"] <= cost + 1e-6
+    assert end["calls"] <= calls
+    assert end["cost"] <= cost + 1e-6
     assert end["why"] in ("cap on calls", "cap on cost")
 
 
@@ -142,7 +149,8 @@ def test_seconds_and_tokens_are_looked_at_before_a_step() -> None:
     assert not ledger.closed("model", prompt=60, completion=40)
     assert ledger.closed("model", prompt=61, completion=40) == "tokens"
     ledger.spend("model", Usage(prompt_tokens=10, completion_tokens=80))
-    assert ledger.closed("model", completion=10) == "" and ledger.closed("model", prompt=1, completion=10) == "tokens"
+    assert ledger.closed("model", completion=10) == ""
+    assert ledger.closed("model", prompt=1, completion=10) == "tokens"
     ledger.cost = 0.95
     assert ledger.closed("model", completion=9) == "cost"
     now[0] = 5.0
@@ -173,8 +181,10 @@ def test_a_model_searches_calls_a_tool_and_finishes(make_parts: Any, server: Any
     server.answer = lambda _p, _b, n: script[n - 1]
     parts = make_parts(generator=endpoint(server), tools={"shop": Shop()})
     found = ask(parts, "What grows where Mira Holt works, and at what price?", 4, planner="model")
-    assert {"tool:shop:", "person Mira Holt", "farm Quillan"} <= names(found) and not found.insufficient
-    assert found.trace[-1]["calls"] == 6 and found.usage.prompt_tokens == 150
+    assert {"tool:shop:", "person Mira Holt", "farm Quillan"} <= names(found)
+    assert not found.insufficient
+    assert found.trace[-1]["calls"] == 6
+    assert found.usage.prompt_tokens == 150
     roles = [message["role"] for message in server.bodies[-1]["messages"]]
     assert roles == ["system", "user", "assistant", "tool", "assistant", "tool", "tool"]
     assert "Estate Quillan" in server.bodies[-1]["messages"][3]["content"]
@@ -203,9 +213,11 @@ def test_a_model_that_makes_no_sense_gives_way_to_the_rules(make_parts: Any, ser
 def test_a_model_that_goes_round_is_cut_and_one_that_gives_up_abstains(make_parts: Any, server: Any) -> None:
     server.answer = lambda *_: said(("search", '{"query": "barley"}'))
     round_ = ask(make_parts(generator=endpoint(server)), "Who sowed barley?", planner="model", max_calls=20)
-    assert len(server.asked) <= 5 and round_.hits
+    assert len(server.asked) <= 5
+    assert round_.hits
     poor = ask(make_parts(generator=endpoint(server)), "Who sowed barley?", planner="model", max_tokens=100)
-    assert "cap on tokens" in [s["why"] for s in poor.trace if s["step"] == "agent fallback"] and poor.hits
+    assert "cap on tokens" in [s["why"] for s in poor.trace if s["step"] == "agent fallback"]
+    assert poor.hits
     assert poor.usage == Usage()
     server.answer = lambda *_: said(("finish", '{"sufficient": false}'))
     assert ask(make_parts(generator=endpoint(server)), "Who sowed barley?", planner="model").insufficient

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
@@ -77,10 +78,8 @@ def test_the_database_refuses_what_the_words_let_through(shop: Path) -> None:
     for statement in ("DELETE FROM stock", "PRAGMA query_only = OFF", "CREATE TABLE x (y)"):
         sneaky = made.options.model_copy(update={"statement": statement})
         made.options = sneaky
-        try:
+        with contextlib.suppress(SourceQuery):
             made.fetch({}, 2.0)
-        except SourceQuery:
-            pass
     with sqlite3.connect(shop / "shop.db") as database:
         assert database.execute("SELECT count(*) FROM stock").fetchone() == (2,)
         assert database.execute("SELECT count(*) FROM sqlite_master").fetchone() == (1,)
@@ -99,9 +98,12 @@ def test_a_slow_statement_is_stopped_and_a_missing_database_is_a_note(shop: Path
     endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) AS amount FROM n"
     began = time.monotonic()
     told = call(tool("sql", shop, {"url": STOCK["url"], "statement": endless, "timeout": 0.3}))
-    assert not told.chunks and "0.3" in told.note and time.monotonic() - began < 3
+    assert not told.chunks
+    assert "0.3" in told.note
+    assert time.monotonic() - began < 3
     gone = call(tool("sql", shop, {**STOCK, "url": "sqlite:///gone.db"}), item="pears")
-    assert not gone.chunks and "no database gone.db" in gone.note
+    assert not gone.chunks
+    assert "no database gone.db" in gone.note
     assert not (shop / "gone.db").exists()
 
 
@@ -167,13 +169,15 @@ def test_whatever_the_server_does_there_is_a_note_in_time(
     server.answer = lambda *_: (status, headers, value)
     began = time.monotonic()
     told = call(tool("http", tmp_path, weather(server, timeout=1.0)), city="Rome")
-    assert not told.chunks and told.note.startswith("live cannot be")
+    assert not told.chunks
+    assert told.note.startswith("live cannot be")
     assert time.monotonic() - began < 3
 
 
 def test_a_private_address_is_refused_unless_allowed(server: Any, tmp_path: Path) -> None:
     told = call(tool("http", tmp_path, weather(server, private=False)), city="Rome")
-    assert "private address" in told.note and not server.asked
+    assert "private address" in told.note
+    assert not server.asked
 
 
 def test_what_is_kept_is_served_marked_while_the_source_is_down(server: Any, tmp_path: Path) -> None:
@@ -182,5 +186,6 @@ def test_what_is_kept_is_served_marked_while_the_source_is_down(server: Any, tmp
     call(tool("http", tmp_path, options), city="Rome")
     told = call(tool("http", tmp_path, options), city="Rome")
     assert told.stale and len(server.asked) == 4, "asked again, and twice more"
-    assert told.chunks[0].text.startswith("It is 21 °C.\n(live cannot be had now") and "as of 20" in told.chunks[0].text
+    assert told.chunks[0].text.startswith("It is 21 °C.\n(live cannot be had now")
+    assert "as of 20" in told.chunks[0].text
     assert not call(tool("http", tmp_path, {**options, "stale": 0}), city="Rome").chunks
