@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from twofold import access
-from twofold.answering import System
 from twofold.identity import canonical_json, plain
 from twofold.plugins import Reranker, Retriever, Rewriter
 from twofold.types import Chunk, Example, Filter, Hit, Message, Query, Retrieval, Span
@@ -121,11 +120,11 @@ def check_stage_access(stage: Rewriter | Reranker, chunks: Sequence[Chunk], *, p
             check_silent(plain(found), chunks, query.filter)
 
 
-def check_system_access(system: System, written: Any, chunks: Sequence[Chunk], *, pairs: int, seed: int = 0) -> int:
+def check_system_access(system: Any, written: Any, chunks: Sequence[Chunk], *, pairs: int, seed: int = 0) -> int:
     """Assert that a system's prompts, answers and traces keep every secret.
 
     Args:
-        system: An arm made ready, with ``guarded=True``.
+        system: An `answering.System`, with ``guarded=True``.
         written: A list into which the system's generator puts the prompts it gets.
         chunks: What its index holds.
         pairs: How many principals and queries.
