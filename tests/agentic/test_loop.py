@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +26,7 @@ class Shop:
     version = 1
     name = "shop"
     description = "Prices"
-    schema: dict[str, Any] = {"type": "object", "properties": {}}
+    schema: ClassVar[dict[str, Any]] = {"type": "object", "properties": {}}
 
     def __init__(self, *, down: bool = False) -> None:
         self.down = down
