@@ -148,7 +148,7 @@ class RetrievalSection(Section):
     """How passages are found: rewriters → retriever → rerankers → budget."""
 
     preset: Literal["naive", "advanced", "agentic"] = "naive"
-    """Stages that you do not name yourself: one hybrid search; with follow-ups and repetitions seen to; a bounded loop."""
+    """Stages that you do not name yourself: one hybrid search, one that sees to follow-ups and repeats, or a loop."""
     rewriters: tuple[Part, ...] = ()
     """Stages on the query, in order; several queries are searched each and fused."""
     retriever: Part = Part(name="hybrid")
