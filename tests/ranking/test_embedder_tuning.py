@@ -64,14 +64,16 @@ def test_the_loss_is_infonce_over_what_is_not_banned() -> None:
     scores = 20.0 * rows[:2] @ rows[2:].T
     scores[banned] = -math.inf
     wanted = np.mean([np.log(np.exp(scores[i]).sum()) - scores[i, i] for i in range(2)])
-    made = contrast(torch.from_numpy(rows), 2, torch.from_numpy(banned), EmbedderOptions())
+    made = contrast(torch.from_numpy(rows), 2, banned=torch.from_numpy(banned), options=EmbedderOptions())
     assert float(made) == pytest.approx(float(wanted), rel=1e-4)
-    nested = contrast(torch.from_numpy(rows), 2, torch.from_numpy(banned), EmbedderOptions(matryoshka=(4,)))
+    nested = contrast(
+        torch.from_numpy(rows), 2, banned=torch.from_numpy(banned), options=EmbedderOptions(matryoshka=(4,))
+    )
     cut = contrast(
         torch.nn.functional.normalize(torch.from_numpy(rows[:, :4]), dim=-1),
         2,
-        torch.from_numpy(banned),
-        EmbedderOptions(),
+        banned=torch.from_numpy(banned),
+        options=EmbedderOptions(),
     )
     assert float(nested) == pytest.approx((float(made) + float(cut)) / 2, rel=1e-4)
 

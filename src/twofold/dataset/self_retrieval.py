@@ -108,7 +108,7 @@ def _headings(document: Document, chance: random.Random) -> Iterator[_Candidate]
 
 def _sentences(document: Document, spread: Counter[str], chance: random.Random) -> Iterator[_Candidate]:
     """Sentences by how telling their words are, each with the rarest stretch of words taken out."""
-    rated = []
+    rated: list[tuple[float, re.Match[str]]] = []
     for match in _SENTENCE.finditer(document.text):
         words = _words(match.group())
         if _FEWEST <= len(words) <= _MOST:
@@ -118,13 +118,13 @@ def _sentences(document: Document, spread: Counter[str], chance: random.Random) 
     chance.shuffle(best)
     for match in best:
         sentence = match.group().rstrip()
-        words = list(_WORD.finditer(sentence))
-        size = min(chance.randint(2, 5), len(words) // 3)
+        found = list(_WORD.finditer(sentence))
+        size = min(chance.randint(2, 5), len(found) // 3)
         start = min(
-            range(len(words) - size + 1),
-            key=lambda place: sum(math.log2(1 + spread[w.group().casefold()]) for w in words[place : place + size]),
+            range(len(found) - size + 1),
+            key=lambda place: sum(math.log2(1 + spread[w.group().casefold()]) for w in found[place : place + size]),
         )
-        taken = (words[start].start(), words[start + size - 1].end())
+        taken = (found[start].start(), found[start + size - 1].end())
         text = " ".join(f"{sentence[: taken[0]]} {sentence[taken[1] :]}".split())
         span = Span(document=document.id, start=match.start(), end=match.start() + len(sentence))
         yield "sentence", text, span, sentence[taken[0] : taken[1]]

@@ -227,7 +227,7 @@ def _take_step(
         whole = torch.zeros(len(rows), encoder.network.config.hidden_size)
         for kind in (range(len(queries)), range(len(queries), len(rows))):
             whole = whole.index_copy(0, torch.tensor(list(kind)), encoder.vectors([rows[i] for i in kind]))
-        loss = contrast(whole, len(queries), banned, options)
+        loss = contrast(whole, len(queries), banned=banned, options=options)
         loss.backward()
     else:
         with torch.no_grad():
@@ -235,7 +235,7 @@ def _take_step(
             for part in parts:
                 whole[part] = encoder.vectors([rows[i] for i in part])
         whole.requires_grad_(True)
-        loss = contrast(whole, len(queries), banned, options)
+        loss = contrast(whole, len(queries), banned=banned, options=options)
         loss.backward()
         for part in parts:
             (encoder.vectors([rows[i] for i in part]) * whole.grad[part]).sum().backward()
@@ -245,7 +245,7 @@ def _take_step(
     return float(loss.detach())
 
 
-def contrast(vectors: Any, queries: int, banned: Any, options: EmbedderOptions) -> Any:
+def contrast(vectors: Any, queries: int, *, banned: Any, options: EmbedderOptions) -> Any:
     """InfoNCE of unit vectors; the first `queries` rows are questions, the next as many their passages in order.
 
     Args:
