@@ -67,7 +67,7 @@ def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:
         variant = f"tuned:retrieval.embedder.options.model={done['setting']}"
         lines += [
             f"to compare on new questions: twofold bench retrieval --split test --variant {variant}",
-            f"to use it: model = \"{done['setting']}\" in [retrieval.embedder.options], then twofold sync --rebuild",
+            f'to use it: model = "{done["setting"]}" in [retrieval.embedder.options], then twofold sync --rebuild',
             price,
         ]
     else:
