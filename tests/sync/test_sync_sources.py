@@ -1,0 +1,108 @@
+"""Web pages, git, SQL and HTTP against a real server, repository and database."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sync_project import Site, by_file, held, sync
+
+
+def test_web_pages_are_asked_for_again_only_if_they_changed(make: Callable[..., Path], site: Site) -> None:
+    directory = make(
+        f'[sources.site]\nkind = "web"\nurls = ["{site.url}/a", "{site.url}/b", "{site.url}/private/c"]\n'
+        "delay = 0.0\ntimeout = 1.0"
+    )
+    site.put("/robots.txt", "User-agent: *\nDisallow: /private/", kind="text/plain")
+    site.put("/a", "<title>A</title><p>Rain falls on the field.", etag='"1"')
+    site.put("/b", "<title>B</title><p>Wind dries it.")
+    first = sync(directory)
+    assert (first["added"], first["failed"]) == (2, 1)
+    assert "/private/c" not in site.asked
+    assert sync(directory)["unchanged"] == 2
+    site.put("/a", "<title>A</title><p>Snow falls.", etag='"2"')
+    site.put("/b", "down", status=503)
+    report = sync(directory)
+    assert (report["changed"], report["deleted"]) == (1, 0)
+    assert by_file(report)[f"{site.url}/b"] == "failed"
+    site.put("/b", "gone", status=404)
+    assert sync(directory)["deleted"] == 1
+    assert held(directory).keys() == {f"site:{site.url}/a"}
+
+
+def test_a_page_that_never_ends_is_a_counted_failure(make: Callable[..., Path], site: Site) -> None:
+    def endless(answer: Any) -> None:
+        answer.send_response(200)
+        answer.send_header("Content-Type", "text/html")
+        answer.end_headers()
+        for _ in range(200):
+            answer.wfile.write(b"<p>more</p>")
+            time.sleep(0.05)
+
+    directory = make(f'[sources.site]\nkind = "web"\nurls = ["{site.url}/x"]\ntimeout = 0.5\ndelay = 0.0')
+    site.pages["/x"] = endless
+    (failed,) = sync(directory)["files"]
+    assert failed["failure"]["code"] == "source.endless"
+
+
+def test_git(make: Callable[..., Path], tmp_path: Path) -> None:
+    repository = tmp_path / "repository"
+    repository.mkdir()
+
+    def git(*words: str) -> None:
+        own = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", *own, *words], cwd=repository, check=True, capture_output=True)
+
+    git("init", "-q")
+    (repository / "a.md").write_text("# A\n\nWater.")
+    (repository / "b.md").write_text("# B\n\nWind.")
+    git("add", ".")
+    git("commit", "-qm", "one")
+    for number, address in enumerate((str(repository), repository.as_uri())):
+        directory = make(f'[sources.code]\nkind = "git"\nrepository = "{address}"\npaths = ["*.md"]', name=f"g{number}")
+        assert sync(directory)["failed"] == 0
+        assert len(held(directory)) == 2 - number
+        assert sync(directory)["chunks"] == 0
+        if not number:
+            git("rm", "-q", "b.md")
+            git("commit", "-qm", "two")
+            assert sync(directory)["deleted"] == 1
+
+
+def test_sql_rows_and_statements_that_write(make: Callable[..., Path]) -> None:
+    section = '[sources.shop]\nkind = "sql"\nurl = "sqlite:///data/shop.db"\ntext = "body"\ntitle = "name"\n'
+    directory = make(section + 'query = "SELECT id, name, body, lang FROM articles ORDER BY id"')
+    with sqlite3.connect(directory / "data" / "shop.db") as db:
+        db.execute("CREATE TABLE articles (id INTEGER PRIMARY KEY, name TEXT, body TEXT, lang TEXT)")
+        db.executemany("INSERT INTO articles VALUES (?, ?, ?, 'en')", [(1, "A", "water"), (2, "B", "wind")])
+    assert sync(directory)["added"] == 2
+    with sqlite3.connect(directory / "data" / "shop.db") as db:
+        db.execute("UPDATE articles SET body = 'rain' WHERE id = 1")
+        db.execute("DELETE FROM articles WHERE id = 2")
+    done = sync(directory)
+    assert (done["changed"], done["deleted"], held(directory).keys()) == (1, 1, {"shop:1"})
+    for query in ("DELETE FROM articles", "SELECT 1; DROP TABLE articles", "SELECT id FROM missing"):
+        text = (directory / "twofold.toml").read_text().split("query =")[0] + f'query = "{query}"'
+        (directory / "twofold.toml").write_text(text)
+        report = sync(directory)
+        assert (report["sources"][0]["failure"]["code"], report["deleted"]) == ("source.query", 0)
+
+
+def test_http_records_page_by_page(make: Callable[..., Path], site: Site) -> None:
+    directory = make(
+        f'[sources.api]\nkind = "http"\nurl = "{site.url}/1"\nrecords = "data.items"\nnext = "data.next"\ntext = "body"'
+    )
+    for number, onward in ((1, "/2"), (2, None)):
+        records = [{"id": number, "body": f"text {number}", "kind": "x"}]
+        site.put(f"/{number}", json.dumps({"data": {"items": records, "next": onward}}), kind="application/json")
+    assert sync(directory)["added"] == 2
+    site.put("/2", "not json", kind="application/json")
+    report = sync(directory)
+    assert (report["deleted"], report["failed"], len(held(directory))) == (0, 1, 2)
+    site.close()
+    assert sync(directory)["sources"][0]["failure"]["code"] == "source.unreachable"
