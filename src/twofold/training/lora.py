@@ -92,7 +92,7 @@ class LoraTrainer:
         partial.replace(handed)
         (directory / "error.json").unlink(missing_ok=True)
         log = directory / "train.log"
-        command = [sys.executable, "-m", _CHILD, str(directory)]
+        command = [sys.executable, "-P", "-m", _CHILD, str(directory)]
         environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
         with log.open("ab") as errors_to:
             child = subprocess.Popen(
