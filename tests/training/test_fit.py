@@ -121,6 +121,16 @@ def test_a_run_learns_and_reports(job: TrainerJob, tmp_path: Path) -> None:
     assert (tmp_path / "adapter_config.json").is_file()
 
 
+def test_files_of_the_working_directory_are_no_modules(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's own ``random.py`` beside the project must not become the child's `random`."""
+    for name in ("random", "tty", "twofold"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('shadowed')\n")
+    monkeypatch.chdir(tmp_path)
+    assert LoraTrainer(OPTIONS).train(job, tmp_path / "made")["steps"] > 0
+
+
 def test_an_interrupted_run_ends_with_the_very_same_weights(job: TrainerJob, tmp_path: Path) -> None:
     from twofold.training.fit import fit
 

@@ -31,6 +31,8 @@ QUICK_MINUTES = 1.5
 QUICK_EXAMPLES = 120
 QUOTED_EXAMPLES = 300
 """So many examples are looked at for whether their answers stand in the documents."""
+LONG_ROW = 600
+"""Training rows with more tokens than this are long: two cores read about 30 of them a minute."""
 FEW_GROUPS = 30
 """With fewer source documents than this, a split by document leaves too few groups."""
 
@@ -216,15 +218,15 @@ def _retrieval(seen: Facts) -> list[str]:
     size = seen.document_characters
     kind = "short" if size <= 1500 else "long"
     lines = ["[retrieval]", f"# Passages shown; the documents are {kind} (median {size} characters)."]
-    if not 300 <= size <= 1500:
-        return [*lines, "k = 5"]
-    if seen.form != "short":
-        return [*lines, "k = 3"]
-    return [
-        *lines,
-        "# A small model reads few passages best, and tuning on them is quick; a larger one can take 5.",
-        "k = 2",
-    ]
+    if _k(seen) == 2:
+        lines.append("# A small model reads few passages best, and tuning on them is quick; a larger one can take 5.")
+    return [*lines, f"k = {_k(seen)}"]
+
+
+def _k(seen: Facts) -> int:
+    if not 300 <= seen.document_characters <= 1500:
+        return 5
+    return 2 if seen.form == "short" else 3
 
 
 def _generation(seen: Facts) -> list[str]:
@@ -246,6 +248,9 @@ def _tuning(seen: Facts, *, quick: bool) -> list[str]:
         "# Longest training row in tokens; longer ones lose the beginning of their last message.",
         f"max_length = {length}",
     ]
+    passage = min(220, seen.document_characters // 4)
+    if seen.input_tokens + _k(seen) * passage + _max_tokens(seen) > LONG_ROW:
+        lines += ["# Long rows: smaller steps, so that the time is enough for some dozens of them.", "batch = 8"]
     if quick:
         lines += ["epochs = 2", "evaluations = 2", "dev_items = 16"]
     return lines
@@ -267,6 +272,8 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str]) -> list[str]:
         ]
     if _cites_nothing(seen):
         metrics = [other for other in metrics if not other.startswith("citation_")]
+    if seen.form == "query":
+        metrics = ["exact_match", *metrics]
     return [
         *lines,
         "# `metric` decides, `metrics` are reported beside it.",

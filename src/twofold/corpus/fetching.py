@@ -86,7 +86,7 @@ class Fetcher:
         body = bytearray()
         try:
             with self._client.stream("GET", url, headers=dict(headers)) as answer:
-                for piece in answer.iter_bytes(1 << 16):
+                for piece in answer.iter_bytes():
                     body += piece
                     if len(body) > self._limit:
                         raise SourceEndless(f"{url} has more than {self._limit} bytes")

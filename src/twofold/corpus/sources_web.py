@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping
@@ -194,14 +195,15 @@ class WebSource:
 
 
 def _name(url: str, found: Response) -> str:
-    """A file name for the reader: the address, with the ending of its media type where it has another."""
+    """A file name for the reader: the address as a path, with the ending of its media type where it has another."""
     kind = found.headers.get("content-type", "").split(";")[0].strip().lower()
     path = PurePosixPath(urlsplit(found.url).path)
     ending = _KINDS.get(kind, "")
     plain = kind in ("", "text/plain", "application/octet-stream")
     if path.suffix and (plain or not ending):
         ending = path.suffix
-    return url if ending and url.lower().endswith(ending.lower()) else f"{url}{ending or '.html'}"
+    name = re.sub("/+", "/", url.partition("://")[2]).rstrip("/")
+    return name if ending and name.lower().endswith(ending.lower()) else f"{name}{ending or '.html'}"
 
 
 def _unpacked(body: bytes, limit: int, url: str) -> bytes:

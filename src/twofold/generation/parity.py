@@ -97,7 +97,7 @@ def _reference(paths: tuple[Path, Path], adapter: Adapter, prompts: Sequence[Seq
         given = {"base": str(paths[0]), "merged": str(paths[1]), "adapter": adapter.path, "out": str(out)}
         job.write_text(json.dumps({**given, "prompts": prompts}), encoding="utf-8")
         done = subprocess.run(
-            [sys.executable, "-m", "twofold.generation.parity", str(job)],
+            [sys.executable, "-P", "-m", "twofold.generation.parity", str(job)],
             capture_output=True,
             stdin=subprocess.DEVNULL,
             check=False,

