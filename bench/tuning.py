@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if given.side:
-        from twofold.plugins import TrainerJob
+        from twofold.jobs import TrainerJob
         from twofold.training.lora import LoraOptions
 
         job = TrainerJob.model_validate_json(given.job.read_text(encoding="utf-8"))

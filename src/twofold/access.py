@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from twofold.errors import AccessDenied
 from twofold.types import Chunk, Document, Example, Filter, Problem
@@ -72,8 +72,9 @@ class RuledChunker:
         rules: Tried in order.
     """
 
+    version: ClassVar[int] = 1
+
     def __init__(self, inner: Chunker, rules: Sequence[Rule]) -> None:
-        self.version = inner.version
         self._inner = inner
         self._rules = tuple(rules)
 

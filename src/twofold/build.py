@@ -20,7 +20,8 @@ from twofold.config import Config, Part
 from twofold.dataset import Splits, cloze, example_digest
 from twofold.errors import AccessDenied, ConfigError, TemplateMismatch, TooFewExamples
 from twofold.identity import digest, plain
-from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer, TrainerJob
+from twofold.jobs import TrainerJob
+from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.sufficiency import Calibration

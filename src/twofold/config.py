@@ -258,7 +258,7 @@ class AccessSection(Section):
     study_user: str = ""
     """User as whom studies and tuning run."""
     study_groups: tuple[str, ...] = ()
-    """Groups as which studies and tuning run: they see what these may read, and tuned arms answer only their members."""
+    """Groups as which studies and tuning run: tuned arms answer only those who hold every one of these names."""
     rules: tuple[AccessRule, ...] = ()
     """Readers of documents that do not name their own, and whose source does not."""
 

@@ -87,7 +87,15 @@ def test_a_sample_chooses_as_the_whole(data_root, name):
 
 
 CHECKED = {
-    "agxqa": ["exact_match", "token_f1", "contains", "rouge_l", "citation_precision", "citation_recall", "citation_support"],
+    "agxqa": [
+        "exact_match",
+        "token_f1",
+        "contains",
+        "rouge_l",
+        "citation_precision",
+        "citation_recall",
+        "citation_support",
+    ],
     "clapnq": ["abstention_f1", "accuracy", "token_f1"],
     "pubmedqa": ["accuracy", "macro_f1"],
     "snips_json": ["field_f1", "json_valid"],
@@ -104,6 +112,7 @@ def test_every_built_in_metric_is_checked():
     assert set(plugins.names("metrics")) <= {metric for found in CHECKED.values() for metric in found} | {
         "abstention_precision",
         "abstention_recall",
+        *("mrr", "ndcg", "recall"),  # of rankings: see tests/ranking
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from twofold import plugins
 from twofold.config import laid_over
 from twofold.errors import IndexMismatch, NothingToLearn
-from twofold.plugins import EmbedderJob, SearchPair
+from twofold.jobs import EmbedderJob, SearchPair
 from twofold.project import Project
 from twofold.study import retrieval_tuning
 from twofold.training.embedder import EmbedderOptions, EmbedderTrainer

@@ -87,8 +87,8 @@ def test_studies_and_looks(path: Path) -> None:
 
 def test_a_batch_is_stored_whole_or_not_at_all(path: Path) -> None:
     with Catalogue(path) as catalogue:
+        bad = Document(id="b", text=float("nan"))  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="canonical"):
-            bad = Document(id="b", text=float("nan"))  # type: ignore[arg-type]
             catalogue.record_sync([(d, KnownDocument(digest="d")) for d in (Document(id="a", text="t"), bad)], [])
         with pytest.raises(StoreError):
             catalogue.put_scores("s", "m", [("e1", 1.0), (None, 1.0)])  # type: ignore[list-item]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.plugins import TrainerJob
+from twofold.jobs import TrainerJob
 from twofold.prompts import Template, pair, render
 from twofold.store import models
 from twofold.types import DevItem, Example, Message

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
-from twofold.plugins import TrainerJob
+from twofold.jobs import TrainerJob
 from twofold.training.lora import LoraOptions, LoraTrainer
 from twofold.training.packing import Row, pack
 

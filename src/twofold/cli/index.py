@@ -72,5 +72,7 @@ def prune(
     run.result(done, f"{done['dropped']} versions dropped, {len(done['kept'])} left")
 
 
-for _name, _function in {"log": log, "diff": diff, "restore": restore, "prune": prune}.items():
-    command(app, _name)(_function)
+command(app, "log")(log)
+command(app, "diff")(diff)
+command(app, "restore")(restore)
+command(app, "prune")(prune)

@@ -14,11 +14,12 @@ import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args, get_origin
 
 import typer
 
 from twofold.errors import MissingExtra
+from twofold.identity import plain
 
 PLACE = Path("docs") / "reference"
 NOTICE = "<!-- Written from the code by scripts/docs. Do not edit. -->\n"
@@ -86,8 +87,6 @@ def commands() -> str:
 
 def configuration() -> str:
     """Every key of `twofold.toml`."""
-    from pydantic import BaseModel
-
     from twofold import config, prompts
 
     notes = _field_notes(config)
@@ -100,14 +99,18 @@ def configuration() -> str:
     ]
     for section, field in config.Config.model_fields.items():
         model: Any = field.annotation
-        lines += [f"## `[{section}]`", "", *_paragraphs(inspect.getdoc(model) or ""), ""]
+        named = get_origin(model) is dict
+        if named:
+            model = get_args(model)[1]
+        lines += [f"## `[{section}{'.NAME' if named else ''}]`", "", *_paragraphs(inspect.getdoc(model) or ""), ""]
         rows = []
         for key, value in model.model_fields.items():
             default = value.get_default(call_default_factory=True)
-            shown = default.model_dump(mode="json")["name"] if isinstance(default, BaseModel) else default
-            kind = "plugin" if isinstance(default, BaseModel) else _source_type(model, key)
+            shown = default.name if isinstance(default, config.Part) else default
+            kind = "plugin" if isinstance(default, config.Part) else _source_type(model, key)
             note = notes[model.__name__].get(key) or (wording.get(key, "") if section == "prompt" else "")
-            rows.append((f"`{key}`", f"`{kind}`", f"`{json.dumps(shown, ensure_ascii=False)}`", note))
+            told = "required" if value.is_required() else f"`{json.dumps(shown, ensure_ascii=False, default=plain)}`"
+            rows.append((f"`{key}`", f"`{kind}`", told, note))
         lines += _table(("key", "type", "default", "meaning"), rows)
     return _joined(lines)
 

@@ -56,7 +56,7 @@ class Worker:
         self._errors: IO[bytes] | None = None
         self._served = 0
 
-    def read(self, reader: str, options: Json, name: str, data: bytes) -> list[tuple[int, Document | Problem]]:
+    def read(self, reader: str, options: Json, *, name: str, data: bytes) -> list[tuple[int, Document | Problem]]:
         """The documents and problems that the `reader` of that name finds in `data`, with their lines.
 
         A worker that had read other files and dies with this one is not proof against this one: it is read once more

@@ -150,7 +150,7 @@ class FileReader:
             data = unpacked(loaded.data, limit=self.limit, name=loaded.name)
         options = self._options(cls, loaded.name)
         if not getattr(cls, "trusted", False):
-            yield from self.worker.read(name, options, loaded.name, data)
+            yield from self.worker.read(name, options, name=loaded.name, data=data)
             return
         reader = cls(cls.Options.model_validate(options))
         path = Path(loaded.name)

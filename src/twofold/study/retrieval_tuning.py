@@ -12,7 +12,8 @@ from twofold.build import Builder, quiet
 from twofold.dataset import Splits
 from twofold.errors import ConfigError, TooFewExamples
 from twofold.identity import digest
-from twofold.plugins import EmbedderJob, Progress, SearchPair
+from twofold.jobs import EmbedderJob, SearchPair
+from twofold.plugins import Progress
 from twofold.study.retrieval_bench import labelled
 from twofold.syncing import embedded_text
 from twofold.types import Chunk, Example, Json

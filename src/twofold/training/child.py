@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from twofold.errors import TrainingError, TwofoldError
-from twofold.plugins import Progress, TrainerJob
+from twofold.jobs import TrainerJob
+from twofold.plugins import Progress
 from twofold.training.lora import MEMORY, LoraOptions
 from twofold.types import Json
 

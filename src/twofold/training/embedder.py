@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from twofold.plugins import EmbedderJob, Options, Progress
+from twofold.jobs import EmbedderJob
+from twofold.plugins import Options, Progress
 from twofold.training.spawn import spawn
 from twofold.types import Json
 

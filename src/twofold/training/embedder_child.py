@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from twofold.plugins import EmbedderJob, Progress
+from twofold.jobs import EmbedderJob
+from twofold.plugins import Progress
 from twofold.training.child import run
 from twofold.training.embedder import MEMORY, EmbedderOptions
 from twofold.types import Json

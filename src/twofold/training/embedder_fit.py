@@ -23,7 +23,8 @@ from typing import Any
 
 from twofold import plugins
 from twofold.errors import ModelError, NothingToLearn, TrainingError
-from twofold.plugins import EmbedderJob, Progress, SearchPair
+from twofold.jobs import EmbedderJob, SearchPair
+from twofold.plugins import Progress
 from twofold.store import models
 from twofold.training.embedder import MODEL, EmbedderOptions
 from twofold.types import Answer, Chunk, Hit, Json, Span

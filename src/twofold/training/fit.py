@@ -21,7 +21,8 @@ from typing import Any
 
 from twofold import plugins, prompts
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
-from twofold.plugins import Progress, TrainerJob
+from twofold.jobs import TrainerJob
+from twofold.plugins import Progress
 from twofold.store import models
 from twofold.training.encoding import Encoder
 from twofold.training.lora import LoraOptions

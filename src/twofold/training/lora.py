@@ -7,7 +7,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from twofold.plugins import Options, Progress, TrainerJob
+from twofold.jobs import TrainerJob
+from twofold.plugins import Options, Progress
 from twofold.training.spawn import spawn
 from twofold.types import Json
 

@@ -41,7 +41,7 @@ def spawn(module: str, directory: Path, handed: Json, *, memory: str, progress: 
     partial.replace(target)
     (directory / "error.json").unlink(missing_ok=True)
     log = directory / "train.log"
-    command = [sys.executable, "-m", module, str(directory)]
+    command = [sys.executable, "-P", "-m", module, str(directory)]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     with log.open("ab") as errors_to:
         child = subprocess.Popen(
