@@ -180,7 +180,6 @@ class SourceError(TwofoldError):
 
     code = "source"
     cure = "Correct the source's section in twofold.toml; the rest was synced."
-    exit_code = 1
 
 
 class SourceUnreachable(SourceError):
