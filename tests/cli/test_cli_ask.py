@@ -37,7 +37,7 @@ def test_the_json_record_is_whole() -> None:
     )
     assert set(made) == {
         *("text", "raw", "citations", "hits", "abstained", "invalid_citations", "usage", "timing", "failure"),
-        *("arm", "key", "measured"),
+        *("unsupported_citations", "repointed_citations", "trace", "arm", "key", "measured"),
     }
     (citation,) = made["citations"]
     assert citation == {

@@ -4,6 +4,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from twofold import plugins
+from twofold.config import DocumentsSection
 from twofold.corpus.chunking import PIECE, HeadingChunker, WholeChunker, headings_of
 from twofold.corpus.loading import load_documents
 from twofold.types import Document
@@ -159,8 +161,8 @@ def test_a_huge_document_is_tokenised_in_pieces_and_once() -> None:
 
 
 @pytest.mark.parametrize("name", ["covidqa", "chunking_eval"])
-def test_real_documents(data_root: object, name: str) -> None:
-    documents, _ = load_documents(["documents*"], data_root / name, max_mib=32)  # type: ignore[operator]
+def test_real_documents(data_root: Path, name: str) -> None:
+    documents, _ = load_documents(DocumentsSection(paths=("documents*",)), data_root / name)
     chunker = plugins.make("chunkers", "headings", {"max_tokens": 150}, offsets=words)
     assert plugins.find("chunkers", "whole") is WholeChunker
     for document in documents[:12]:

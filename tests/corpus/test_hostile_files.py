@@ -214,14 +214,14 @@ def killed_while_reading(worker: Worker, name: str) -> Any:
     timer = threading.Timer(0.3, os.kill, (pid, signal.SIGKILL))
     timer.start()
     try:
-        return worker.read("office", {}, name, docx(paragraph("read")))
+        return worker.read("office", {}, name=name, data=docx(paragraph("read")))
     finally:
         timer.join()
 
 
 def test_a_process_that_dies_is_replaced() -> None:
     worker = Worker(seconds=60, memory_mib=1024, limit=1 << 20)
-    worker.read("office", {}, "a.docx", docx(paragraph("x")))
+    worker.read("office", {}, name="a.docx", data=docx(paragraph("x")))
     ((_, document),) = killed_while_reading(worker, "b.docx")
     assert isinstance(document, Document)
     assert (document.text, worker.started) == ("read", 2), "what died may have been worn by others: once more"
@@ -235,7 +235,7 @@ def test_a_process_that_dies_is_replaced() -> None:
 def test_the_process_has_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     worker = Worker(seconds=60, memory_mib=1024, limit=1 << 20)
-    worker.read("office", {}, "a.docx", docx(paragraph("x")))
+    worker.read("office", {}, name="a.docx", data=docx(paragraph("x")))
     assert worker._process is not None
     pid = worker._process.pid
     assert b"secret" not in Path(f"/proc/{pid}/environ").read_bytes()
