@@ -94,6 +94,11 @@ def test_arms_that_answer_alike_are_a_tie():
     assert any("score alike on all 80 questions" in reason for reason in found.because)
 
 
+def test_a_handful_of_questions_on_which_no_arm_differs_is_no_tie():
+    found = verdict(values=np.zeros((8, 5)))
+    assert (found.outcome, found.arm, found.more_examples) == ("undecided", "", 12)
+
+
 def test_no_evidence_is_undecided_and_says_how_much_more_would_settle_it():
     found = verdict(values=scores([0.3, 0.32, 0.34, 0.33, 0.38], n=60))
     assert (found.outcome, found.arm) == ("undecided", "")

@@ -9,6 +9,9 @@ from typing import Literal
 from twofold.stats import Interval
 from twofold.types import Arm, Estimate, Outcome
 
+FEW_GROUPS = 20
+"""Fewer independent groups than this are a reason for doubt, and too few to call arms that never differed a tie."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictFacts:
@@ -89,5 +92,10 @@ class Evidence:
 
 
 def is_small(difference: Interval, margin: float) -> bool:
-    """Is the gain shown to be at most `margin`? Two arms that score alike on every question are a tie."""
-    return difference.high <= margin or (difference.degenerate and difference.mean == 0)
+    """Is the gain shown to be at most `margin`, or are the two arms a tie?"""
+    return difference.high <= margin or is_tie(difference)
+
+
+def is_tie(difference: Interval) -> bool:
+    """Do two arms score alike on every question, of at least `FEW_GROUPS` groups?"""
+    return difference.degenerate and difference.mean == 0 and difference.groups >= FEW_GROUPS

@@ -19,6 +19,7 @@ So under no effect a more complex arm is crowned in at most 1 − level of all s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ from twofold import stats
 from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.study import wording
-from twofold.study.evidence import Choice, Evidence, VerdictFacts, is_small
+from twofold.study.evidence import FEW_GROUPS, Choice, Evidence, VerdictFacts, is_small
 from twofold.study.flips import flips
 from twofold.types import Arm, Effect, Estimate, Outcome, Verdict
 
@@ -268,7 +269,7 @@ def _more_examples(evidence: Evidence, choice: Choice, section: StudySection) ->
     for name, other in choice.open:
         one = evidence.difference(name, other)
         number = (
-            None
+            math.ceil(one.n * FEW_GROUPS / one.groups) - one.n
             if one.degenerate
             else stats.examples_needed(one.se, one.n, one.mean, critical=one.critical, margin=section.margin)
         )

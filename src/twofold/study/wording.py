@@ -7,7 +7,7 @@ from typing import Any
 
 from twofold.config import StudySection
 from twofold.stats import Interval
-from twofold.study.evidence import Choice, Evidence, VerdictFacts
+from twofold.study.evidence import FEW_GROUPS, Choice, Evidence, VerdictFacts, is_tie
 from twofold.study.record import estimate_text
 from twofold.types import Arm, Estimate
 
@@ -127,7 +127,7 @@ def _because_effects(evidence: Evidence, choice: Choice, section: StudySection) 
 def _because_pair(evidence: Evidence, arm: str, other: str, section: StudySection, *, open_: bool) -> str:
     mine = evidence.difference(arm, other)
     gap = f"{arm} - {other}: {text(mine)}"
-    if mine.degenerate and mine.mean == 0:
+    if is_tie(mine):
         return f"{gap}: they score alike on all {mine.n} questions; the simpler one is preferred."
     if mine.low > 0:
         return f"{gap}: shown better."
@@ -146,8 +146,8 @@ def doubts(evidence: Evidence, facts: VerdictFacts, *, arms: Sequence[Arm], sect
     out = []
     groups = min((interval.groups for interval in evidence.intervals.values()), default=0)
     n = min((value.n for value in evidence.estimates.values()), default=0)
-    if evidence.intervals and groups < 20:
-        out.append(f"few independent groups: {groups} (20 or more are wanted)")
+    if evidence.intervals and groups < FEW_GROUPS:
+        out.append(f"few independent groups: {groups} ({FEW_GROUPS} or more are wanted)")
     if n < 50:
         out.append(f"few questions: {n} with a score in the arm with fewest (50 or more are wanted)")
     if facts.synthetic_share > 0.5:
