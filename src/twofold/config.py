@@ -62,7 +62,20 @@ class DocumentsSection(Section):
     chunker: Part = Part(name="headings")
 
 
-class SourceSection(Section):
+class _KindSection(Section):
+    """A section whose keys, beside those it declares, are the options of the plugin that ``kind`` names."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather_options(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        own = {key: value for key, value in values.items() if key in cls.model_fields}
+        rest = {key: value for key, value in values.items() if key not in cls.model_fields}
+        return {**own, "options": {**own.get("options", {}), **rest}}
+
+
+class SourceSection(_KindSection):
     """A source of documents, ``[sources.NAME]``: NAME is the collection of its documents and begins their ids.
 
     What stands in the section beside these keys are the options of its kind.
@@ -79,17 +92,8 @@ class SourceSection(Section):
     options: Json = Field(default_factory=dict)
     """Options of the kind."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_options(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        own = {key: value for key, value in values.items() if key in cls.model_fields}
-        rest = {key: value for key, value in values.items() if key not in cls.model_fields}
-        return {**own, "options": {**own.get("options", {}), **rest}}
 
-
-class ToolSection(Section):
+class ToolSection(_KindSection):
     """A live source, ``[tools.NAME]``: asked while a question is answered, by the retriever ``agentic``.
 
     What stands in the section beside these keys are the options of its kind.
@@ -103,15 +107,6 @@ class ToolSection(Section):
     """Users and groups that may see what it tells; under access control, nobody when absent."""
     options: Json = Field(default_factory=dict)
     """Options of the kind."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _gather_options(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        own = {key: value for key, value in values.items() if key in cls.model_fields}
-        rest = {key: value for key, value in values.items() if key not in cls.model_fields}
-        return {**own, "options": {**own.get("options", {}), **rest}}
 
 
 class ExamplesSection(Section):

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -54,20 +54,7 @@ Kind = Literal[
     "trainers",
     "metrics",
 ]
-KINDS: tuple[Kind, ...] = (
-    "sources",
-    "readers",
-    "chunkers",
-    "embedders",
-    "indexes",
-    "retrievers",
-    "rewriters",
-    "rerankers",
-    "tools",
-    "generators",
-    "trainers",
-    "metrics",
-)
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Progress = Callable[[str, int, int], None]
 """``progress(stage, done, total)``; called often, must be cheap. `total` 0 means unknown."""

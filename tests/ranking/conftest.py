@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,22 +11,13 @@ import pytest
 from twofold.project import Project
 from twofold.store import models
 
-DEMO = Path(__file__).resolve().parents[2] / "src" / "twofold" / "demo"
 ENCODER = "all-minilm-l6-v2"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(demo_questions: Callable[[int], Path]) -> Path:
     """A hundred demo questions and their documents."""
-    source = tmp_path / "source"
-    source.mkdir()
-    lines = (DEMO / "examples.jsonl").read_text(encoding="utf-8").splitlines()[:100]
-    (source / "examples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    wanted = {d for line in lines for d in json.loads(line)["doc_ids"]}
-    documents = (DEMO / "documents.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = [line for line in documents if json.loads(line)["id"] in wanted]
-    (source / "documents.jsonl").write_text("\n".join(kept) + "\n", encoding="utf-8")
-    return source
+    return demo_questions(100)
 
 
 SETTINGS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,21 +10,11 @@ import pytest
 
 from twofold.project import Project
 
-DEMO = Path(__file__).resolve().parents[2] / "src" / "twofold" / "demo"
-
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Forty demo questions and all their documents."""
-    source = tmp_path / "source"
-    source.mkdir()
-    lines = (DEMO / "examples.jsonl").read_text(encoding="utf-8").splitlines()[:120]
-    (source / "examples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    wanted = {d for line in lines for d in json.loads(line)["doc_ids"]}
-    documents = (DEMO / "documents.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = [line for line in documents if json.loads(line)["id"] in wanted]
-    (source / "documents.jsonl").write_text("\n".join(kept) + "\n", encoding="utf-8")
-    return source
+def folder(demo_questions: Callable[[int], Path]) -> Path:
+    """A hundred and twenty demo questions and their documents."""
+    return demo_questions(120)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ The others become metadata, as strings.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -23,7 +24,7 @@ _OWN = ("id", "title", "text", "source", "readers")
 _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 
 
-class _RecordReader:
+class _RecordReader(ABC):
     """What the three readers share."""
 
     version: ClassVar[int] = 2
@@ -58,8 +59,8 @@ class _RecordReader:
             value = record.value
             yield record.line, value if isinstance(value, BadRecord) else self._document(value, record, name)
 
-    def _split(self, text: str, name: str) -> Iterator[Record]:
-        raise NotImplementedError
+    @abstractmethod
+    def _split(self, text: str, name: str) -> Iterator[Record]: ...
 
     def _document(self, value: Json, record: Record, name: str) -> Document | BadRecord:
         return _document(value, record, name)

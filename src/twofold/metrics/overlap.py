@@ -6,6 +6,7 @@ scores 0, whatever words it shares with the reference.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ from twofold.metrics.text import find, normalise, tokens, words
 from twofold.types import Answer, Example
 
 
-class _Overlap:
+class _Overlap(ABC):
     """What the metrics of this module share: references, abstention, and best of."""
 
     version: ClassVar[int] = 1
@@ -33,9 +34,9 @@ class _Overlap:
             return 0.0
         return max(self.compare(answer.text, reference) for reference in example.references)
 
+    @abstractmethod
     def compare(self, text: str, reference: str) -> float:
         """Score of one answer text against one reference."""
-        raise NotImplementedError
 
     def wants(self, example: Example) -> str:
         """What the metric tells apart: examples that want the same are interchangeable (see `self_test`)."""

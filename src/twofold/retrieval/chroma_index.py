@@ -9,9 +9,8 @@ client: about 300 MB), and the small client cannot be installed beside it, so re
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from threading import RLock
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, cast
 from urllib.parse import quote
 
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, facets, pack, unpack, wanted
+from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, VersionedRows, facets, pack, unpack, wanted
 from twofold.retrieval.held_words import HeldWords
 from twofold.types import Filter, Json
 
@@ -51,9 +50,7 @@ class ChromaIndex(DatabaseIndex):
         return cast(Rows, _ChromaRows(options, dimension))
 
 
-class _ChromaRows:
-    transactional: ClassVar[bool] = False
-
+class _ChromaRows(VersionedRows):
     def __init__(self, options: Any, dimension: int) -> None:  # noqa: ARG002
         self._options = options
         secret = options.secret()
@@ -61,12 +58,16 @@ class _ChromaRows:
         place = f"/api/v2/tenants/{quote(options.tenant)}/databases/{quote(options.database)}/collections"
         self._address = options.url.rstrip("/") + place
         self._client = httpx.Client(headers=headers, timeout=options.timeout)
-        self._writing = RLock()
+        super().__init__()
         self._words = HeldWords(self, options.language)
         self._name = f"twofold_{options.name}"
         graph = {"space": "cosine", "ef_construction": _EF, "ef_search": _EF}
         self._chunks = self._collection(self._name, {"hnsw": graph})
         self._notes = self._collection(f"{self._name}_notes", None)
+
+    def calling(self) -> AbstractContextManager[None]:
+        """Nothing: `_request` turns the client's errors into ours."""
+        return nullcontext()
 
     def _collection(self, name: str, configuration: Json | None) -> str:
         body = {"name": name, "get_or_create": True, "configuration": configuration}
@@ -89,17 +90,6 @@ class _ChromaRows:
                 f"Chroma refuses: {answer.status_code} {answer.text[:300]}", file=place, cure="Read the server's log."
             )
         return answer.json() if answer.content else None
-
-    @contextmanager
-    def reading(self) -> Iterator[_ChromaRows]:
-        """These rows: what is seen goes by the version."""
-        yield self
-
-    @contextmanager
-    def writing(self) -> Iterator[_ChromaRows]:
-        """These rows; threads of one process queue, a second process must not write."""
-        with self._writing:
-            yield self
 
     # ------------------------------------------------------------ notes
 

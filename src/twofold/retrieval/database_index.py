@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -76,7 +77,7 @@ class DatabaseOptions(plugins.Options):
         return SecretStr(value)
 
 
-class DatabaseIndex:
+class DatabaseIndex(ABC):
     """See the module; a plugin for one database adds `Options` and `connect`.
 
     Args:
@@ -118,9 +119,9 @@ class DatabaseIndex:
                 )
 
     @classmethod
+    @abstractmethod
     def connect(cls, options: Any, dimension: int) -> Rows:
         """The database's rows under the options' name; made when missing."""
-        raise NotImplementedError
 
     @classmethod
     def discard(cls, options: Any, *, dimension: int) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from threading import RLock
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +110,31 @@ class Rows(Protocol):
     def discard(self) -> None:
         """Remove the index from the database."""
         ...
+
+
+class VersionedRows(ABC):
+    """Reading and writing where the database has no transactions: what is seen goes by the version."""
+
+    transactional: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    @contextmanager
+    def reading(self) -> Iterator[Self]:
+        """These rows."""
+        with self.calling():
+            yield self
+
+    @contextmanager
+    def writing(self) -> Iterator[Self]:
+        """These rows; threads of one process queue, a second process must not write."""
+        with self._lock, self.calling():
+            yield self
+
+    @abstractmethod
+    def calling(self) -> AbstractContextManager[None]:
+        """Turns the client's errors into ours."""
 
 
 def pack(chunk: Chunk) -> str:

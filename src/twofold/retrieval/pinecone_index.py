@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from hashlib import sha256
-from threading import RLock
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, IndexMismatch, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, facets, pack, unpack, wanted
+from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, VersionedRows, facets, pack, unpack, wanted
 from twofold.retrieval.held_words import HeldWords
 from twofold.types import Filter, Json
 
@@ -50,16 +49,14 @@ class PineconeIndex(DatabaseIndex):
         return cast(Rows, _PineconeRows(options, dimension))
 
 
-class _PineconeRows:
-    transactional: ClassVar[bool] = False
-
+class _PineconeRows(VersionedRows):
     def __init__(self, options: Any, dimension: int) -> None:
         self._options = options
         self._dimension = dimension
         self._space = f"twofold_{options.name}"
-        self._writing = RLock()
+        super().__init__()
         self._words = HeldWords(self, options.language)
-        with self._calling():
+        with self.calling():
             self._index = self._opened()
             held = self._index.describe_index_stats().dimension
         if held != dimension:
@@ -78,19 +75,8 @@ class _PineconeRows:
         return client.Index(host=self._options.url)
 
     @contextmanager
-    def reading(self) -> Iterator[_PineconeRows]:
-        """These rows: what is seen goes by the version."""
-        with self._calling():
-            yield self
-
-    @contextmanager
-    def writing(self) -> Iterator[_PineconeRows]:
-        """These rows; threads of one process queue, a second process must not write."""
-        with self._writing, self._calling():
-            yield self
-
-    @contextmanager
-    def _calling(self) -> Iterator[None]:
+    def calling(self) -> Iterator[None]:
+        """The client's errors as ours."""
         from pinecone import errors as known
 
         place = self._options.url
@@ -108,7 +94,7 @@ class _PineconeRows:
 
     def note(self, name: str) -> Json | None:
         """The note of that name."""
-        with self._calling():
+        with self.calling():
             found = self._index.fetch(ids=[name], namespace=f"{self._space}_notes").vectors
         return cast(Json, json.loads(found[name].metadata["body"])) if name in found else None
 
@@ -239,7 +225,7 @@ class _PineconeRows:
         """Empty both namespaces."""
         from pinecone.errors import NotFoundError
 
-        with self._calling():
+        with self.calling():
             for space in (self._space, f"{self._space}_notes"):
                 with suppress(NotFoundError):
                     self._index.delete(delete_all=True, namespace=space)

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, facets, pack, unpack, wanted
+from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, VersionedRows, facets, pack, unpack, wanted
 from twofold.retrieval.lexical import K1, B
 from twofold.types import Filter, Json
 
@@ -53,16 +53,14 @@ class QdrantIndex(DatabaseIndex):
         return cast(Rows, _QdrantRows(options, dimension))
 
 
-class _QdrantRows:
-    transactional: ClassVar[bool] = False
-
+class _QdrantRows(VersionedRows):
     def __init__(self, options: Any, dimension: int) -> None:
         self._options = options
         self._name = f"twofold_{options.name}"
         self._notes = f"{self._name}_notes"
         self._local = options.url.startswith(_LOCAL)
-        self._writing = RLock()
-        with self._calling():
+        super().__init__()
+        with self.calling():
             self._client = self._opened()
             self._make(dimension)
 
@@ -102,19 +100,8 @@ class _QdrantRows:
             self._client.create_collection(self._notes, vectors_config={})
 
     @contextmanager
-    def reading(self) -> Iterator[_QdrantRows]:
-        """These rows: what is seen goes by the version."""
-        with self._calling():
-            yield self
-
-    @contextmanager
-    def writing(self) -> Iterator[_QdrantRows]:
-        """These rows; threads of one process queue, a second process must not write."""
-        with self._writing, self._calling():
-            yield self
-
-    @contextmanager
-    def _calling(self) -> Iterator[None]:
+    def calling(self) -> Iterator[None]:
+        """The client's errors as ours."""
         from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
         place = self._options.url
@@ -134,7 +121,7 @@ class _QdrantRows:
 
     def note(self, name: str) -> Json | None:
         """The note of that name."""
-        with self._calling():
+        with self.calling():
             found = self._client.retrieve(self._notes, [_id(name)], with_payload=True)
         return cast(Json, json.loads(found[0].payload["body"])) if found else None
 
@@ -273,7 +260,7 @@ class _QdrantRows:
 
     def discard(self) -> None:
         """Drop both collections."""
-        with self._calling():
+        with self.calling():
             self._client.delete_collection(self._name)
             self._client.delete_collection(self._notes)
 

@@ -11,6 +11,7 @@ import os
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import partial
@@ -133,7 +134,7 @@ class LiveOptions(plugins.Options):
         return Parameter(pattern=value).pattern
 
 
-class LiveTool:
+class LiveTool(ABC):
     """A live source under limits, with a cache; `fetch` is what its kinds differ in.
 
     Args:
@@ -165,13 +166,13 @@ class LiveTool:
         self._scratch = scratch
         self._spec = digest("tool", {"options": options.model_dump(mode="json"), "version": self.version})
 
+    @abstractmethod
     def fetch(self, arguments: Mapping[str, Any], seconds: float) -> list[Mapping[str, Any]]:
         """The source's records for these arguments, within `seconds`.
 
         Raises:
             SourceError: what was wrong.
         """
-        raise NotImplementedError
 
     @property
     def schema(self) -> Json:

@@ -11,7 +11,6 @@ import json
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from threading import RLock
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from twofold.errors import ConfigError, DatabaseRefused, DatabaseUnreachable, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, facets, pack, unpack, wanted
+from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, VersionedRows, facets, pack, unpack, wanted
 from twofold.retrieval.lexical import K1, B
 from twofold.types import Filter, Json
 
@@ -50,14 +49,12 @@ class WeaviateIndex(DatabaseIndex):
         return cast(Rows, _WeaviateRows(options, dimension))
 
 
-class _WeaviateRows:
-    transactional: ClassVar[bool] = False
-
+class _WeaviateRows(VersionedRows):
     def __init__(self, options: Any, dimension: int) -> None:  # noqa: ARG002
         self._options = options
         self._names = (f"Twofold_{options.name}", f"Twofold_{options.name}_notes")
-        self._writing = RLock()
-        with self._calling():
+        super().__init__()
+        with self.calling():
             self._client = self._opened()
             self._make()
             self._chunks, self._notes = (self._client.collections.use(name) for name in self._names)
@@ -123,19 +120,8 @@ class _WeaviateRows:
             have.create(self._names[1], vector_config=Configure.Vectors.self_provided(), properties=[body])
 
     @contextmanager
-    def reading(self) -> Iterator[_WeaviateRows]:
-        """These rows: what is seen goes by the version."""
-        with self._calling():
-            yield self
-
-    @contextmanager
-    def writing(self) -> Iterator[_WeaviateRows]:
-        """These rows; threads of one process queue, a second process must not write."""
-        with self._writing, self._calling():
-            yield self
-
-    @contextmanager
-    def _calling(self) -> Iterator[None]:
+    def calling(self) -> Iterator[None]:
+        """The client's errors as ours."""
         import httpx
         from weaviate.exceptions import WeaviateBaseError
 
@@ -148,7 +134,7 @@ class _WeaviateRows:
 
     def note(self, name: str) -> Json | None:
         """The note of that name."""
-        with self._calling():
+        with self.calling():
             found = self._notes.query.fetch_object_by_id(_id(name))
         return None if found is None else cast(Json, json.loads(found.properties["body"]))
 
@@ -271,7 +257,7 @@ class _WeaviateRows:
 
     def discard(self) -> None:
         """Drop both collections."""
-        with self._calling():
+        with self.calling():
             for name in self._names:
                 self._client.collections.delete(name)
 
