@@ -26,7 +26,7 @@ LISTED_LABELS = 20
 """Up to so many labels are listed in the prompt."""
 MOST_EXAMPLES = 2000
 """A larger set is sampled to this size at first."""
-TUNING_MINUTES = 12.0
+TUNING_MINUTES = 10.0
 QUICK_MINUTES = 1.5
 QUICK_EXAMPLES = 120
 QUOTED_EXAMPLES = 300
