@@ -132,7 +132,7 @@ PRESETS: dict[str, Json] = {
     "advanced": {
         "retriever": {"name": "hybrid"},
         "rewriters": [{"name": "conversation"}],
-        "rerankers": [{"name": "near_duplicates"}],
+        "rerankers": [],
     },
     "agentic": {"retriever": {"name": "agentic"}, "rewriters": [], "rerankers": []},
 }
@@ -143,7 +143,7 @@ class RetrievalSection(Section):
     """How passages are found: rewriters → retriever → rerankers → budget."""
 
     preset: Literal["naive", "advanced", "agentic"] = "naive"
-    """Stages that you do not name yourself: one hybrid search, one that sees to follow-ups and repeats, or a loop."""
+    """Stages that you do not name yourself: one hybrid search, one that understands follow-ups, or a loop."""
     rewriters: tuple[Part, ...] = ()
     """Stages on the query, in order; several queries are searched each and fused."""
     retriever: Part = Part(name="hybrid")

@@ -119,6 +119,14 @@ def test_few_source_documents_are_not_split_by_document(data_root: Path) -> None
     assert 'split_by = "document"' in starting_config("c", documents, examples)
 
 
+@pytest.mark.parametrize(("name", "preset"), [("dstc11", "advanced"), ("mtrag", "advanced"), ("agxqa", "naive")])
+def test_follow_ups_are_searched_with_what_was_said(data_root: Path, name: str, preset: str) -> None:
+    documents, examples = load(data_root, name)
+    config = Config.model_validate(tomllib.loads(starting_config(name, documents, examples)))
+    assert config.retrieval.preset == preset
+    assert config.retrieval.retriever.name == "hybrid"
+
+
 @pytest.mark.parametrize("name", ['a "quoted" name', "back\\slash", "ünïcode\n", "tab\t"])
 def test_any_project_name_survives(name: str) -> None:
     item = Example(id="1", messages=(Message(role="user", content='Is "x" so?'),), references=("yes",))

@@ -205,8 +205,9 @@ def test_conversation_adds_words(tmp_path: Path) -> None:
     parts = parts_of(tmp_path)
     follow = Query(text="whatever", asked="And how much do they cost?", history=TALK)
     made = rewrite("conversation", parts, follow)
-    assert made.queries[0].text == "And how much do they cost?\npumps suit drip irrigation"
-    assert "filters" in rewrite("conversation", parts, follow, replies=True).queries[0].text
+    assert made.queries[0].text == "And how much do they cost?\nSmall filters pumps suit"
+    asked = rewrite("conversation", parts, follow, replies=False)
+    assert asked.queries[0].text == "And how much do they cost?\npumps suit drip irrigation"
     assert rewrite("conversation", parts, follow, words=1).queries[0].text.count("\n") == 1
     alone = Query(text="How deep?", asked="How deep?")
     assert rewrite("conversation", parts, alone).queries == (alone,)
@@ -218,7 +219,7 @@ def test_a_model_writes_or_the_trace_says_that_it_did_not(tmp_path: Path) -> Non
     assert good.queries[0].text == "How much do drip pumps cost?"
     assert good.usage.completion_tokens > 0
     bad = rewrite("conversation", parts_of(tmp_path / "b", says="Sorry."), follow, by="model")
-    assert "irrigation" in bad.queries[0].text
+    assert "pumps" in bad.queries[0].text
     assert bad.trace[0]["useless"]
     lines = "1. What pumps save water?\n- water pumps price\nnothing"
     many = rewrite("multi_query", parts_of(tmp_path / "c", says=lines), Query(text="Do pumps save water?"))

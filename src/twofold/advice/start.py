@@ -59,6 +59,8 @@ class Facts:
     """Different documents named."""
     unanswerable: int
     """Examples whose right answer is to say so."""
+    follow_ups: int
+    """Examples in which something was said before the question."""
     count: int
     """Examples."""
 
@@ -77,6 +79,7 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
         quoted=_quotable(documents, examples),
         source_documents=len({source for example in examples for source in example.sources}),
         unanswerable=sum(1 for example in examples if not example.answerable),
+        follow_ups=sum(1 for example in examples if any(m.role == "assistant" for m in example.messages)),
         count=len(examples),
     )
 
@@ -220,6 +223,13 @@ def _retrieval(seen: Facts) -> list[str]:
     lines = ["[retrieval]", f"# Passages shown; the documents are {kind} (median {size} characters)."]
     if _k(seen) == 2:
         lines.append("# A small model reads few passages best, and tuning on them is quick; a larger one can take 5.")
+    if seen.follow_ups * 4 > seen.count:
+        lines += [
+            "# Many questions go on from what was said: its words are searched for too, and such queries share words",
+            "# with passages by chance, so that the lexical leg weighs less.",
+            'preset = "advanced"',
+            "retriever = { options = { lexical = 0.2 } }",
+        ]
     return [*lines, f"k = {_k(seen)}"]
 
 

@@ -9,8 +9,9 @@ from twofold.types import Hit
 
 RRF_K = 60
 """Damping constant of Cormack et al. 2009."""
-LEXICAL_WEIGHT = 0.3
-"""Chosen on training questions of six data sets; anything from 0.2 to 0.4 does as well."""
+LEXICAL_WEIGHT = 0.5
+"""Chosen on the open questions of nine data sets (docs/notebook.md): on none is the blend more than .004 nDCG@10 below
+its better leg. Less is a little better where the embedder knows the language of the domain, and far worse where not."""
 
 
 def fuse(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, Literal
@@ -16,6 +15,8 @@ from twofold.retrieval.model_writing import written
 from twofold.types import Query, Rewritten
 
 _POINTING = frozenset(terms("its them those these there one ones same also else about tell more please thanks"))
+_NAME = 2.0
+"""A word with a capital letter within a sentence counts so much more: what is spoken of is mostly named."""
 _TASK = (
     "Rewrite the last question so that it can be understood without the conversation. Put the names that it refers to "
     "into it. Write the question only."
@@ -30,19 +31,19 @@ class ConversationRewriter:
         parts: The generator, for ``by = "model"``.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Options of the rewriter ``conversation``."""
 
         by: Literal["words", "model"] = "words"
         """``words``: words of the user's earlier turns are added; ``model``: the generator writes the question anew."""
-        words: int = Field(default=8, ge=0)
-        """Most words added; the user's last turns and words said often come first."""
-        turns: int = Field(default=3, ge=1)
-        """Earlier turns of the user that count."""
-        replies: bool = False
-        """Do the assistant's replies count too?"""
+        words: int = Field(default=4, ge=0)
+        """Most words added; names, the last turn, and words said often come first."""
+        turns: int = Field(default=2, ge=1)
+        """Earlier turns that count."""
+        replies: bool = True
+        """Do the assistant's replies count? They name what "it" and "there" mean (docs/notebook.md)."""
 
     def __init__(self, options: Options, *, parts: Parts) -> None:
         self._options = options
@@ -70,20 +71,24 @@ class ConversationRewriter:
             return Rewritten(queries=(query,))
         asked = query.asked or query.text
         known = set(terms(asked))
-        worth: Counter[str] = Counter()
+        worth: dict[str, float] = {}
         first: dict[str, str] = {}
         for age, said in enumerate(reversed(earlier)):
-            for word in said.split():
+            words = said.split()
+            for before, word in zip([".", *words], words, strict=False):
+                opens = before[-1] in ".!?:"
                 for term in terms(word)[:1]:
                     if term not in known and term not in _POINTING:
-                        worth[term] += 0.5**age  # type: ignore[assignment]
+                        named = word[:1].isupper() and not opens
+                        worth[term] = worth.get(term, 0.0) + 0.5**age * (_NAME if named else 1.0)
                         first.setdefault(term, word.strip(".,;:!?()\"'"))
-        added = [first[term] for term, _ in worth.most_common(self._options.words)]
+        best = sorted(worth, key=lambda term: -worth[term])[: self._options.words]
+        added = [first[term] for term in best]
         text = f"{asked}\n{' '.join(added)}" if added else asked
         return Rewritten(queries=(replace(query, text=text),), trace=({"added": added},))
 
 
-def _said(query: Query, *, replies: bool = False) -> list[str]:
+def _said(query: Query, *, replies: bool = True) -> list[str]:
     roles = ("user", "assistant") if replies else ("user",)
     return [message.content for message in query.history if message.role in roles]
 
