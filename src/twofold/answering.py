@@ -221,7 +221,13 @@ class System:
             return found
         held = self.calibration.probability(asked, found)
         short = held < self.calibration.threshold
-        step = {"step": "evidence", "sufficient": held, "threshold": self.calibration.threshold, "abstains": short}
+        step = {
+            "step": "evidence",
+            "sufficient": held,
+            "threshold": self.calibration.threshold,
+            "holds": self.calibration.holds,
+            "abstains": short,
+        }
         return replace(found, insufficient=found.insufficient or short, trace=(*found.trace, step))
 
 

@@ -355,28 +355,33 @@ class Builder:
         return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration), report
 
     def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
-        """When to abstain for want of evidence, calibrated on the dev split unless the store has it; or None, and why.
+        """When to abstain for want of evidence, calibrated unless the store has it; or None, and why.
 
-        Off where [retrieval].risk is 0, and where dev has too few unanswerable questions.
+        Weights come from train, the threshold from dev; see `sufficiency.calibrate`. Off where [retrieval].risk is 0,
+        and where there are too few unanswerable questions.
         """
         risk = self.config.retrieval.risk
         if not risk:
             return None, ""
-        dev = self.readable(splits.dev)
+        train, dev = self.readable(splits.train), self.readable(splits.dev)
+        level = self.config.study.level
         made_of = {
             "retrieval": self.retrieval_spec(),
+            "train": [example_digest(example) for example in train],
             "dev": [example_digest(example) for example in dev],
             "risk": risk,
+            "level": level,
             "principal": self.filter.principal,
             "version": sufficiency.VERSION,
         }
         key = digest("sufficiency", made_of)
         path = self.artifacts.find(key)
         if path is None:
-            asked = [query(example, self.filter) for example in dev]
+            asked = [query(example, self.filter) for example in (*train, *dev)]
             found = self.retriever.retrieve(asked, self.config.retrieval.k) if asked else []
+            cases = list(zip(asked, found, (*train, *dev), strict=True))
             try:
-                made = sufficiency.calibrate(asked, found, dev, risk=risk)
+                made = sufficiency.calibrate(cases[len(train) :], train=cases[: len(train)], risk=risk, level=level)
             except TooFewExamples as error:
                 return None, error.message
             held = self.artifacts.working(key) / "calibration.json"
