@@ -138,15 +138,29 @@ def test_a_system_abstains_and_its_key_says_so(project: Project) -> None:
             )
             for n in range(32)
         ]
-        more = type(splits)(
-            **{**{f: getattr(splits, f) for f in splits.__dataclass_fields__}, "dev": (*splits.dev, *strange[12:])}
-        )
+        more = replace(splits, train=(*splits.train, *strange[22:]), dev=(*splits.dev, *strange[12:22]))
         judged, _ = project.builder.system(arm, more)
         assert judged.key != plain.key
         assert judged.calibration is not None
         again, _ = project.builder.calibration(more)
         assert again == judged.calibration, "found in the store"
         answers = judged.answer([*strange[:12], *splits.test[:12]])
-        assert [step["step"] for answer in answers for step in answer.trace] == ["evidence"] * 24
+        assert [step["holds"] for a in answers for step in a.trace if step["step"] == "evidence"] == [
+            judged.calibration.holds
+        ] * 24
         silent = [answer.abstained for answer in answers]
         assert sum(silent[:12]) > sum(silent[12:])
+
+
+def test_gc_keeps_the_calibration_in_force_and_removes_what_nothing_uses(project: Project) -> None:
+    with project:
+        project.config = laid_over(project.config, {"retrieval": {"risk": 0.3}})
+        project.sync()
+        live = project.builder.artifacts
+        for key in (project.builder.calibration_key(project.splits), "sufficiency:" + "0" * 32):
+            (live.working(key) / "calibration.json").write_text("{}", encoding="utf-8")
+            live.finish(key, {"kind": "sufficiency"})
+        assert project.gc()["removed"] == ["sufficiency:" + "0" * 32]
+        project.config = laid_over(project.config, {"retrieval": {"risk": 0.4}})
+        project.__dict__.pop("builder")
+        assert len(project.gc()["removed"]) == 1, "another risk has another calibration"
