@@ -130,9 +130,10 @@ class System:
         ]
 
     def _read(self, example: Example, completion: Completion, found: Retrieval | None, retrieval: float) -> Answer:
+        follows = any(message.role == "user" for message in example.messages[:-1])
         answer = prompts.read(
             completion,
-            template=self.template,
+            template=replace(self.template, about=0.0) if follows else self.template,  # "and at night?" names little
             hits=_shown(found),
             question=example.question,
             choices=example.choices,
@@ -144,7 +145,9 @@ class System:
             prompt_tokens=answer.usage.prompt_tokens + found.usage.prompt_tokens,
             completion_tokens=answer.usage.completion_tokens + found.usage.completion_tokens,
         )
-        return replace(answer, timing=timing, trace=(*found.trace, *_suspicious(found.hits)), usage=spent)
+        return replace(
+            answer, timing=timing, trace=(*found.trace, *_suspicious(found.hits), *answer.trace), usage=spent
+        )
 
     def stream(self, example: Example, *, filter: Filter | None = None) -> Iterator[str | Answer]:
         """Pieces of the completion as they come, and at the end the `Answer` read from them."""
@@ -218,7 +221,13 @@ class System:
             return found
         held = self.calibration.probability(asked, found)
         short = held < self.calibration.threshold
-        step = {"step": "evidence", "sufficient": held, "threshold": self.calibration.threshold, "abstains": short}
+        step = {
+            "step": "evidence",
+            "sufficient": held,
+            "threshold": self.calibration.threshold,
+            "holds": self.calibration.holds,
+            "abstains": short,
+        }
         return replace(found, insufficient=found.insufficient or short, trace=(*found.trace, step))
 
 

@@ -29,6 +29,13 @@ from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Hit, Js
 
 _REPORTS = frozenset({"training.json", "train.log", "README.md"})
 """Files of an adapter that tell about it and change no answer."""
+_INNER: dict[str, plugins.Kind] = {
+    "search": "retrievers",
+    "retriever": "retrievers",
+    "rewriters": "rewriters",
+    "rerankers": "rerankers",
+}
+"""Options that name parts, and of which kind."""
 _VERSION = 1
 """Raised when rows, embedded texts or systems are made differently from the same parts."""
 
@@ -355,28 +362,23 @@ class Builder:
         return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration), report
 
     def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
-        """When to abstain for want of evidence, calibrated on the dev split unless the store has it; or None, and why.
+        """When to abstain for want of evidence, calibrated unless the store has it; or None, and why.
 
-        Off where [retrieval].risk is 0, and where dev has too few unanswerable questions.
+        Weights come from train, the threshold from dev; see `sufficiency.calibrate`. Off where [retrieval].risk is 0,
+        and where there are too few unanswerable questions.
         """
         risk = self.config.retrieval.risk
         if not risk:
             return None, ""
-        dev = self.readable(splits.dev)
-        made_of = {
-            "retrieval": self.retrieval_spec(),
-            "dev": [example_digest(example) for example in dev],
-            "risk": risk,
-            "principal": self.filter.principal,
-            "version": sufficiency.VERSION,
-        }
-        key = digest("sufficiency", made_of)
+        train, dev = self.readable(splits.train), self.readable(splits.dev)
+        level, key = self.config.study.level, self.calibration_key(splits)
         path = self.artifacts.find(key)
         if path is None:
-            asked = [query(example, self.filter) for example in dev]
+            asked = [query(example, self.filter) for example in (*train, *dev)]
             found = self.retriever.retrieve(asked, self.config.retrieval.k) if asked else []
+            cases = list(zip(asked, found, (*train, *dev), strict=True))
             try:
-                made = sufficiency.calibrate(asked, found, dev, risk=risk)
+                made = sufficiency.calibrate(cases[len(train) :], train=cases[: len(train)], risk=risk, level=level)
             except TooFewExamples as error:
                 return None, error.message
             held = self.artifacts.working(key) / "calibration.json"
@@ -385,6 +387,19 @@ class Builder:
         values = json.loads((path / "calibration.json").read_text(encoding="utf-8"))
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
         return Calibration(**{**values, "key": key}), ""
+
+    def calibration_key(self, splits: Splits) -> str:
+        """Name of the calibration of what is configured now, made or not."""
+        made_of = {
+            "retrieval": self.retrieval_spec(),
+            "train": [example_digest(example) for example in self.readable(splits.train)],
+            "dev": [example_digest(example) for example in self.readable(splits.dev)],
+            "risk": self.config.retrieval.risk,
+            "level": self.config.study.level,
+            "principal": self.filter.principal,
+            "version": sufficiency.VERSION,
+        }
+        return digest("sufficiency", made_of)
 
     def known_system_key(self, arm: Arm, splits: Splits) -> str | None:
         """The key the arm's system has or will have, without training; None if its adapter is not made yet."""
@@ -481,10 +496,18 @@ class Builder:
         }
 
     def _spec(self, kind: plugins.Kind, part: Part) -> Json:
+        """Name, version and options of a part, and the same of the parts that its options name."""
+        options = plugins.options(kind, part.name, part.options)
+        named = {name: getattr(options, name) for name in _INNER if name in type(options).model_fields}
+        inner = {
+            name: [self._spec(_INNER[name], one) for one in ((held,) if isinstance(held, Part) else held)]
+            for name, held in named.items()
+        }
         return {
             "name": part.name,
             "version": plugins.find(kind, part.name).version,
-            "options": plugins.options(kind, part.name, part.options).model_dump(mode="json"),
+            "options": options.model_dump(mode="json"),
+            **({"inner": inner} if inner else {}),
         }
 
     def _model(self) -> str:

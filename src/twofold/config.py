@@ -277,6 +277,7 @@ class PromptSection(Section):
     fence: Literal["none", "lines", "nonce", "datamark"] = _DEFAULT.fence
     withhold: bool = _DEFAULT.withhold
     support: float = Field(default=_DEFAULT.support, ge=0, le=1)
+    about: float = Field(default=_DEFAULT.about, ge=0, lt=1)
 
 
 class Config(Section):

@@ -433,6 +433,12 @@ class Project:
             told = archive.read_record(self.records / name)["config"].get("retrieval", {}).get("embedder", {})
             models.append(str(told.get("options", {}).get("model", "")))
         used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
+        used |= {
+            str(arm["description"].get("retrieval", {}).get("abstention", ""))
+            for name in self.studies()
+            for arm in archive.read_record(self.records / name)["arms"].values()
+        }
+        used |= {self._calibrated()}
         with self._lock():
             doomed = [m for m in self.builder.artifacts.list() if m["key"] not in used]
             freed = sum(int(m["bytes"]) for m in doomed)
@@ -446,6 +452,16 @@ class Project:
     def _retrieves(self) -> bool:
         names = (*self.config.study.arms, *self.config.study.diagnostics)
         return any(self.config.arm(name).retrieval for name in names)
+
+    def _calibrated(self) -> str:
+        """Name of the calibration that the next question would use; empty without one."""
+        if not self._judges(self._arm("")) or not self.catalogue.known_documents():
+            return ""
+        try:
+            splits = self.splits
+        except TooFewExamples:
+            return ""
+        return self.builder.calibration_key(splits)
 
     def _judges(self, arm: Arm) -> bool:
         return arm.retrieval and self.config.retrieval.risk > 0

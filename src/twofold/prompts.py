@@ -23,7 +23,7 @@ from twofold import hostile, support
 from twofold.errors import ConfigError
 from twofold.hostile import Plain
 from twofold.identity import digest
-from twofold.types import Answer, Chunk, Citation, Completion, Example, Hit, Message, Pair, Prompt, Span
+from twofold.types import Answer, Chunk, Citation, Completion, Example, Hit, Json, Message, Pair, Prompt, Span
 
 if TYPE_CHECKING:
     import jinja2
@@ -58,6 +58,9 @@ class Template:
     """Sentences of a passage that speak to the model (see `hostile.findings`) are shown as ``…``."""
     support: float = 0.6
     """Share of an answer's words that must stand in a passage for its citation to stay; 0: no check."""
+    about: float = 0.0
+    """A citation stays only when its passage holds more than this share of the question's words, and all its
+    numbers; 0: no check. Not asked of a question that follows another."""
 
     @property
     def digest(self) -> str:
@@ -190,7 +193,8 @@ def read(
 
     A number that was not shown is dropped and counted in `invalid_citations`. A citation whose passage does not hold
     the answer is taken out and counted in `unsupported_citations`, or named anew where another passage shown does
-    (`repointed_citations`); see `support.verify`. Without passages, brackets stay text.
+    (`repointed_citations`); see `support.verify`. Either is told in the trace, with the numbers before and after.
+    Without passages, brackets stay text.
 
     Args:
         completion: What the generator wrote.
@@ -214,11 +218,20 @@ def read(
     valid = [n for n in dict.fromkeys(numbers) if 1 <= n <= len(shown)]
     passages = [passage_text(hit.chunk, template) for hit in shown] if valid and not abstained else []
     unsupported = repointed = 0
+    trace: tuple[Json, ...] = ()
     if passages and template.support and support.checkable(text, choices):
-        texts = [passage.text for passage in passages]
+        named = valid
         valid, unsupported, repointed = support.verify(
-            valid, texts, answer=text, question=question, least=template.support
+            named,
+            [passage.text for passage in passages],
+            answer=text,
+            question=question,
+            least=template.support,
+            topic=template.about,
+            heads=["\n".join((hit.chunk.title, *hit.chunk.headings)) for hit in shown],
         )
+        if unsupported or repointed:
+            trace = ({"step": "citations", "named": named, "stand": valid, "repointed": repointed},)
     citations = () if abstained else tuple(_citation(n, shown[n - 1], passages[n - 1], text) for n in valid)
     return Answer(
         text=template.abstention if abstained else text,
@@ -227,6 +240,7 @@ def read(
         invalid_citations=sum(1 for n in dict.fromkeys(numbers) if not 1 <= n <= len(shown)),
         unsupported_citations=unsupported,
         repointed_citations=repointed,
+        trace=trace,
         **common,  # type: ignore[arg-type]
     )
 

@@ -438,6 +438,22 @@ def t_quantile(probability: float, freedom: float) -> float:
     return (low + high) / 2
 
 
+def binomial_below(count: float, n: float, share: float) -> float:
+    """Probability of at most `count` in `n` draws of that share; neither needs to be whole (Korn & Graubard 1998)."""
+    return 1.0 if count >= n else 1 - _incomplete_beta(count + 1, n - count, share)
+
+
+def binomial_upper(count: float, n: float, level: float) -> float:
+    """Upper end of the one-sided Clopper-Pearson interval of a share, by bisection (accurate to 1e-10)."""
+    if count >= n:
+        return 1.0
+    low, high = count / n, 1.0
+    while high - low > 1e-10:
+        middle = (low + high) / 2
+        low, high = (middle, high) if binomial_below(count, n, middle) > 1 - level else (low, middle)
+    return high
+
+
 def _t_below(t: float, freedom: float) -> float:
     return 1 - 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
 

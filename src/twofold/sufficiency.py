@@ -1,8 +1,13 @@
 """Do the passages hold the answer? A calibrated judgement from the evidence of the search alone, without a model. Pure.
 
 A logistic regression on a few features of query and hits gives the probability that the passages suffice. Below a
-threshold the system abstains. The threshold is chosen on dev for a stated risk: the share of answered questions whose
-passages do not hold the answer (selective classification; El-Yaniv & Wiener 2010, Geifman & El-Yaniv 2017).
+threshold the system abstains. The risk of a threshold is the share of answered questions whose passages do not hold the
+answer (selective classification; El-Yaniv & Wiener 2010, Geifman & El-Yaniv 2017).
+
+A threshold is said to hold a stated risk only when a test on questions that had no part in fitting says so: with a
+probability of at least the stated level, new questions of the same kind have no larger risk there. Thresholds are tried
+in an order fixed beforehand, up to the first that fails (Learn then Test, Angelopoulos et al. 2021, arXiv:2110.01052,
+fixed-sequence testing). Questions of one group count as if they were answered alike, which is the worst case.
 """
 
 from __future__ import annotations
@@ -15,14 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from twofold import stats
 from twofold.errors import TooFewExamples
 from twofold.types import Example, Query, Retrieval
 
-VERSION = 1
+VERSION = 2
 """Raised when the same evidence would be judged differently."""
 FEATURES = ("score", "lead", "words_first", "words_all", "both_legs")
 FEWEST = 8
-"""Questions with and without an answer that dev needs, each, to calibrate on."""
+"""Questions with and without an answer that the fit needs, each."""
 _RIDGE = 1.0
 _FOLDS = 5
 _WORD = re.compile(r"\w+")
@@ -36,7 +42,13 @@ _STOP = frozenset(
     )
 )
 
+_STEPS = 41
+"""Thresholds that may be tested."""
+
 Array = npt.NDArray[np.float64]
+Groups = npt.NDArray[np.intp]
+Case = tuple[Query, Retrieval, Example]
+"""A question as it was searched for, what was found, and what is known of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +67,33 @@ class Calibration:
     """Abstain below this probability."""
     risk: float
     """Stated risk."""
+    level: float
+    """Confidence with which it is stated."""
+    holds: bool
+    """The stated risk is shown to hold at the threshold. False: at none; the surest one is used all the same."""
     reached: float
-    """Risk that dev shows at the threshold, out of fold; above `risk` where no threshold reaches it."""
+    """Share of wrong ones among the held-out dev questions answered at the threshold."""
+    bound: float
+    """What the risk there is at most, at `level`; at most `risk` where it holds."""
     coverage: float
-    """Share of dev questions answered at the threshold."""
+    """Share of the held-out dev questions answered at the threshold."""
     n: int
-    """Dev questions."""
+    """Held-out dev questions: those the threshold was tested on."""
+    fitted: int
+    """Questions that the weights were fitted on: train, or half of dev where train has too few of a kind."""
     key: str = ""
     """Name of the artifact that holds it."""
+
+    @property
+    def note(self) -> str:
+        """For people: with what confidence which risk holds on new questions."""
+        sure = f"at {100 * self.level:g} % confidence, from {self.n} dev questions"
+        if self.holds:
+            return f"the stated risk of {self.risk:g} holds {sure} ({self.reached:.2f} of those answered are wrong)"
+        return (
+            f"no threshold holds the stated risk of {self.risk:g} {sure}; the surest one, which is used, shows "
+            f"{self.reached:.2f} and may have up to {self.bound:.2f}: add dev questions, or state a larger risk"
+        )
 
     def probability(self, query: Query, found: Retrieval) -> float:
         """Probability that the passages hold the answer."""
@@ -98,58 +129,155 @@ def sufficient(example: Example, found: Retrieval) -> bool:
     return example.answerable and (not right or any(hit.chunk.span.document in right for hit in found.hits))
 
 
-def calibrate(
-    queries: Sequence[Query], found: Sequence[Retrieval], examples: Sequence[Example], *, risk: float
-) -> Calibration:
-    """Fit on dev, and choose the threshold that answers most at the stated risk.
+def calibrate(dev: Sequence[Case], *, train: Sequence[Case] = (), risk: float, level: float = 0.95) -> Calibration:
+    """Fit, and find the threshold that answers most where the stated risk is shown to hold.
 
-    The threshold is chosen on out-of-fold probabilities (groups stay together), the weights are then fitted on all.
+    The weights are fitted on `train`, and the threshold is tested on `dev`. Where train has too few questions of a
+    kind, half of dev (groups stay together) takes its place.
 
     Raises:
-        TooFewExamples: dev has fewer than `FEWEST` unanswerable questions, or fewer that suffice.
+        TooFewExamples: fewer than `FEWEST` unanswerable questions are there to fit on, or fewer that suffice.
     """
-    labels = np.array([sufficient(e, f) for e, f in zip(examples, found, strict=True)], dtype=float)
-    missing = sum(not e.answerable for e in examples)
-    if missing < FEWEST or labels.sum() < FEWEST:
+    fit, held = (train, dev) if _enough(train) else _halves(dev)
+    if not _enough(fit) or not held:
+        missing, good = _kinds(dev)
         raise TooFewExamples(
-            f"abstention is not calibrated: dev has {missing} unanswerable questions and {int(labels.sum())} whose "
-            f"passages hold the answer, and {FEWEST} of each are needed",
+            f"abstention is not calibrated: dev has {missing} unanswerable questions and {good} whose passages hold "
+            f"the answer; {FEWEST} of each are needed in train, or twice as many in dev",
             cure='Add questions with "answerable": false, or set [retrieval].risk = 0.',
         )
-    rows = np.array([features(q, f) for q, f in zip(queries, found, strict=True)])
-    order = {group: number for number, group in enumerate(sorted({e.group or e.id for e in examples}))}
-    folds = np.array([order[e.group or e.id] % _FOLDS for e in examples])
-    out = np.zeros(len(labels))
+    rows, labels = _rows(fit), _labels(fit)
+    out = _out_of_fold(rows, labels, _numbered(fit))
+    means, scales, weights, bias = fitted = _fit(rows, labels)
+    probabilities, right = _predict(_rows(held), fitted), _labels(held)
+    found = tested((out, labels), (probabilities, right), _numbered(held), risk=risk, level=level)
+    return Calibration(
+        means=tuple(means.tolist()),
+        scales=tuple(scales.tolist()),
+        weights=tuple(weights.tolist()),
+        bias=bias,
+        threshold=found.threshold,
+        risk=risk,
+        level=level,
+        holds=found.holds,
+        reached=found.reached,
+        bound=found.bound,
+        coverage=found.coverage,
+        n=len(held),
+        fitted=len(fit),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tested:
+    """A threshold, and what held-out questions show there."""
+
+    threshold: float
+    """Answer from this probability on."""
+    holds: bool
+    """The stated risk is shown to hold."""
+    reached: float
+    """Share of wrong ones among those answered; 0 where none was."""
+    bound: float
+    """Upper bound of the risk at the stated level."""
+    coverage: float
+    """Share answered."""
+
+
+def tested(fit: tuple[Array, Array], held: tuple[Array, Array], groups: Groups, *, risk: float, level: float) -> Tested:
+    """The lowest threshold down to which every one tested holds the risk on `held`; see the module.
+
+    Args:
+        fit: Probabilities and labels (1: the passages suffice) that say where to begin: at the threshold that is most
+            likely to pass. The others follow downwards, so that each further one answers more.
+        held: Probabilities and labels of questions that had no part in fitting.
+        groups: Group of each of those, as a number.
+        risk: Stated risk.
+        level: Confidence.
+    """
+    probabilities, labels = fit
+    steps = np.unique(np.quantile(probabilities, np.linspace(0, 1, _STEPS), method="lower"))[::-1]
+    hopes = []
+    for step in steps:
+        answered = probabilities >= step
+        wrong = (float((1 - labels[answered]).sum()) + 0.5) / (int(answered.sum()) + 1)
+        size = float(answered.mean()) * _independent(groups)
+        hopes.append(stats.binomial_below(wrong * size, size, risk))
+    begin = int(np.argmin(hopes))
+    shown = _tested_at(float(steps[begin]), held, groups, risk=risk, level=level)
+    for step in steps[begin + 1 :]:
+        further = _tested_at(float(step), held, groups, risk=risk, level=level)
+        if not (shown.holds and further.holds):
+            break
+        shown = further
+    return shown
+
+
+def _tested_at(threshold: float, held: tuple[Array, Array], groups: Groups, *, risk: float, level: float) -> Tested:
+    probabilities, labels = held
+    answered = probabilities >= threshold
+    size = _independent(groups[answered])
+    reached = float((1 - labels[answered]).mean()) if answered.any() else 0.0
+    bound = stats.binomial_upper(reached * size, size, level) if size else 1.0
+    return Tested(
+        threshold=threshold,
+        holds=bound <= risk,
+        reached=reached,
+        bound=bound,
+        coverage=float(answered.mean()),
+    )
+
+
+def _independent(groups: Groups) -> float:
+    """How many independent questions so many of these groups are worth at least (Kish 1965)."""
+    counts = np.unique(groups, return_counts=True)[1].astype(float)
+    return float(counts.sum() ** 2 / (counts**2).sum()) if len(counts) else 0.0
+
+
+def _kinds(cases: Sequence[Case]) -> tuple[int, int]:
+    """How many are unanswerable, and how many have passages that suffice."""
+    return sum(not e.answerable for _, _, e in cases), sum(sufficient(e, f) for _, f, e in cases)
+
+
+def _enough(cases: Sequence[Case]) -> bool:
+    return min(_kinds(cases)) >= FEWEST
+
+
+def _halves(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
+    """Two halves, no group in both; each kind of question is dealt out in turns, so that both halves have it."""
+    kinds: dict[str, bool] = {}
+    for _, _, example in cases:
+        group = example.group or example.id
+        kinds[group] = kinds.get(group, True) and example.answerable
+    first = {group for kind in (True, False) for group in [g for g, k in kinds.items() if k is kind][::2]}
+    parts: tuple[list[Case], list[Case]] = ([], [])
+    for case in cases:
+        parts[(case[2].group or case[2].id) not in first].append(case)
+    return parts
+
+
+def _rows(cases: Sequence[Case]) -> Array:
+    return np.array([features(query, found) for query, found, _ in cases])
+
+
+def _labels(cases: Sequence[Case]) -> Array:
+    return np.array([sufficient(example, found) for _, found, example in cases], dtype=float)
+
+
+def _numbered(cases: Sequence[Case]) -> Groups:
+    return np.unique([example.group or example.id for _, _, example in cases], return_inverse=True)[1]
+
+
+def _out_of_fold(rows: Array, labels: Array, groups: Groups) -> Array:
+    """Each question's probability by weights that were fitted without its fold."""
+    folds, out = groups % _FOLDS, np.zeros(len(labels))
     for fold in range(_FOLDS):
         left = folds == fold
         if left.any() and 0 < labels[~left].mean() < 1:
             out[left] = _predict(rows[left], _fit(rows[~left], labels[~left]))
         else:
             out[left] = labels.mean()
-    threshold, reached, coverage = threshold_for(out, labels, risk)
-    means, scales, weights, bias = _fit(rows, labels)
-    return Calibration(
-        means=tuple(means.tolist()),
-        scales=tuple(scales.tolist()),
-        weights=tuple(weights.tolist()),
-        bias=bias,
-        threshold=threshold,
-        risk=risk,
-        reached=reached,
-        coverage=coverage,
-        n=len(labels),
-    )
-
-
-def threshold_for(probabilities: Array, labels: Array, risk: float) -> tuple[float, float, float]:
-    """The lowest threshold at which the answered questions' risk is at most `risk`: it, the risk there, the coverage.
-
-    Where no threshold reaches it, the one with the least risk.
-    """
-    points = curve(probabilities, labels)
-    good = [point for point in points if point[2] <= risk]
-    threshold, coverage, reached = max(good, key=lambda p: p[1]) if good else min(points, key=lambda p: (p[2], -p[1]))
-    return threshold, reached, coverage
+    return out
 
 
 def curve(probabilities: Array, labels: Array) -> list[tuple[float, float, float]]:

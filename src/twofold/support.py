@@ -3,7 +3,9 @@
 The check is deliberately plain: an answer stands in a passage when most of its content words do and all of its numbers
 do, exactly. That is sound for answers taken from the documents; an answer in quite other words ("yes", a summary in
 another language) cannot be judged so, and is left alone (`checkable`) or not checked at all (``[prompt].support = 0``).
-What a citation's precision means follows Gao et al. 2023 (ALCE): supported by what it names.
+What a citation's precision means follows Gao et al. 2023 (ALCE): supported by what it names. Words that stand in a
+passage about something else support nothing, so a passage can be asked to speak of the question too (`about`). Scripts
+without blanks are compared by pairs of characters.
 """
 
 from __future__ import annotations
@@ -11,8 +13,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 _WORD = re.compile(r"\d+(?:[.,:/-]\d+)*|[^\W\d_]+")
+_UNSPACED = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+"
+)
+"""Thai, Lao, Burmese, Khmer, Chinese and Japanese: words are not parted by blanks."""
 _STEM = 6
 """Letters by which words are compared: ``irrigate`` and ``irrigation`` are one."""
 _SMALL = frozenset(
@@ -40,14 +47,33 @@ def share(answer: str, passages: Sequence[str]) -> float:
     return len(words & held) / len(words) if words else 1.0
 
 
+def about(question: str, passage: str, *, answer: str = "") -> float:
+    """Share of the question's content words, those of the answer apart, that stand in the passage; 1 without any.
+
+    0 when one of the question's numbers (a year, a size) does not stand there.
+    """
+    if not _numbers(question) - _numbers(answer) <= _numbers(passage):
+        return 0.0
+    words = _content(question) - _content(answer)
+    return len(words & _content(passage)) / len(words) if words else 1.0
+
+
 def verify(
-    numbers: Sequence[int], passages: Sequence[str], *, answer: str, question: str, least: float
+    numbers: Sequence[int],
+    passages: Sequence[str],
+    *,
+    answer: str,
+    question: str,
+    least: float,
+    topic: float = 0.0,
+    heads: Sequence[str] = (),
 ) -> tuple[list[int], int, int]:
     """Check an answer's citations against the passages shown.
 
     A citation stands when its passage alone holds the answer, or when all those cited hold it together and it is
     needed for that. Where none stands, the passage that does hold the answer is named instead. Where a passage holds
-    the answer and much more of the question than the one cited, the answer was taken from there.
+    the answer and much more of the question than the one cited, the answer was taken from there. A passage that does
+    not speak of the question supports no answer to it.
 
     Args:
         numbers: Passages cited, from 1, each shown.
@@ -55,32 +81,42 @@ def verify(
         answer: The answer without its markers.
         question: What was asked.
         least: Share of the answer's words that must stand in a passage.
+        topic: A passage, with what stands above it, must hold more than this share of the question's words (`about`);
+            0: no check.
+        heads: What stands above each passage, its title for one; may be left out.
 
     Returns:
         The citations that stand, how many were taken out, and how many name another passage than the model did.
     """
-    alone = [n for n, passage in enumerate(passages, 1) if share(answer, [passage]) >= least]
+    whole = [f"{head}\n{text}" for head, text in zip(heads, passages, strict=True)] if heads else passages
+    fit = [n for n, text in enumerate(whole, 1) if not topic or about(question, text, answer=answer) > topic]
+    given, numbers = len(numbers), [n for n in numbers if n in fit]
+    alone = [n for n in fit if share(answer, [passages[n - 1]]) >= least]
     kept = [n for n in numbers if n in alone]
-    if not kept and share(answer, [passages[n - 1] for n in numbers]) >= least:
+    if not kept and numbers and share(answer, [passages[n - 1] for n in numbers]) >= least:
         kept = list(numbers)
         for n in reversed(numbers):
             rest = [m for m in kept if m != n]
             kept = rest if rest and share(answer, [passages[m - 1] for m in rest]) >= least else kept
-    if not numbers or not (kept or alone):
-        return [], len(numbers), 0
+    if not given or not (kept or alone):
+        return [], given, 0
     if not kept or (len(kept) == 1 and kept[0] in alone):
-        about = {n: len(_content(question) & _content(passages[n - 1])) for n in alone}
-        best = max(alone, key=lambda n: (about[n], -n))
-        if not kept or about[best] >= about[kept[0]] + max(1.0, CLEARER * len(_content(question))):
-            return [best], len(numbers) - 1, 1
-    return kept, len(numbers) - len(kept), 0
+        held = {n: len(_content(question) & _content(passages[n - 1])) for n in alone}
+        best = max(alone, key=lambda n: (held[n], -n))
+        if not kept or held[best] >= held[kept[0]] + max(1.0, CLEARER * len(_content(question))):
+            return [best], given - 1, 1
+    return kept, given - len(kept), 0
 
 
 @lru_cache(maxsize=4096)
 def _content(text: str) -> frozenset[str]:
-    return frozenset(
-        w[:_STEM] for w in _WORD.findall(text.casefold()) if not w[0].isdigit() and w not in _SMALL and len(w) > 1
-    )
+    words = {w for w in _WORD.findall(_UNSPACED.sub(_pairs, text.casefold())) if not w[0].isdigit()}
+    return frozenset(w[:_STEM] for w in words - _SMALL if len(w) > 1 or _UNSPACED.match(w))
+
+
+def _pairs(run: re.Match[str]) -> str:
+    text = run.group()
+    return f" {' '.join(a + b for a, b in pairwise(text)) or text} "
 
 
 @lru_cache(maxsize=4096)

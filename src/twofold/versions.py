@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
@@ -111,8 +112,10 @@ class Versions:
         """Remove a document and everything derived from it, leave it out of later syncs, and write a receipt.
 
         Removed: its chunks in every index version (all older versions go, studies' too), its text in the catalogue,
-        every answer that shows or cites it with its scores, and those answers in studies' records, whose reports are
-        written anew. Named, not removed: adapters trained with it, and the source that still holds it. Safe to repeat.
+        every answer that shows or cites it with its scores, those answers in studies' records, whose reports are
+        written anew, all answers kept by live tools, and indexes that `bench` made. Named, not removed: adapters
+        trained with it, and the source that still holds it (a git source's own mirror is a part of that). Safe to
+        repeat.
 
         Raises:
             DataError: nothing here knows such a document.
@@ -139,22 +142,43 @@ class Versions:
         catalogue.put_change(version, at, {"forgotten": 1})
         catalogue.put_note("index-version", "")
         item = known.get(document)
+        caches = self._empty_caches()
         receipt: Json = {
             "document": document,
             "at": at,
             "index": {**lost, "version": version},
             "catalogue": erased,
             "studies": studies,
+            "caches": caches,
             "artifacts": [
                 {"key": made["key"], "used": document in made["documents"] if "documents" in made else "unknown"}
                 for made in builder.artifacts.list()
-                if document in made.get("documents", (document,)) and made.get("finished")
+                if document in made.get("documents", (document,))
+                and made.get("finished")
+                and made.get("kind") != "sufficiency"  # five weights and a threshold: no text of a document
             ],
             "source": None if item is None else {"source": item.source or "documents", "file": item.item},
             "left": [document] if document in index.contents() or catalogue.get_documents([document]) else [],
         }
         receipt["receipt"] = str(self._write(receipt))
         return receipt
+
+    def _empty_caches(self) -> Json:
+        """Remove what live tools have kept and indexes made for comparison, both whole: either may hold any text.
+
+        Returns:
+            ``{"tools": {name: answers removed}, "bench": indexes removed}``.
+        """
+        root = self.builder.directory
+        tools = {path.name: len(list(path.glob("*.json"))) for path in sorted((root / "tools").glob("*"))}
+        bench = len(list((root / "bench").glob("*")))
+        try:
+            for folder in (root / "tools", root / "bench"):
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+        except OSError as error:
+            raise StoreError(f"a cache cannot be emptied: {error.strerror or error}", file=root) from error
+        return {"tools": tools, "bench": bench}
 
     def _write(self, receipt: Json) -> Path:
         stamp = receipt["at"].replace(":", "").replace("+0000", "Z")

@@ -21,7 +21,7 @@ SETS = [
     "chunking_eval",
     "clapnq",
     "clinc150",
-    "covidqa",
+    "xquad",
     "dstc11",
     "e2e_nlg",
     "medquad",
@@ -110,6 +110,18 @@ def test_answers_in_a_strict_form_carry_no_citation_marker(data_root: Path) -> N
     config = Config.model_validate(tomllib.loads(starting_config("sql", documents, examples)))
     assert config.prompt.cite == "none"
     assert not any(name.startswith("citation") for name in config.study.metrics)
+
+
+def test_how_much_of_a_question_a_cited_passage_must_hold_follows_from_the_data(data_root: Path) -> None:
+    """Questions made from their passages share words with them; those of a service desk do not."""
+    settings = {}
+    for name in ("agxqa", "xquad", "dstc11"):
+        documents, examples = load(data_root, name)
+        settings[name] = Config.model_validate(tomllib.loads(starting_config(name, documents, examples)))
+    assert settings["agxqa"].prompt.about == 0.5
+    assert 0 < settings["xquad"].prompt.about < 0.5
+    assert settings["dstc11"].prompt.about == 0
+    assert "citation_support" in settings["agxqa"].study.metrics
 
 
 def test_few_source_documents_are_not_split_by_document(data_root: Path) -> None:

@@ -244,3 +244,11 @@ def test_examples_needed():
     by_margin = stats.examples_needed(0.05, 100, 0.0, margin=0.05)
     assert by_margin is not None
     assert by_margin > 500
+
+
+def test_the_upper_bound_of_a_share_is_clopper_and_pearson_s() -> None:
+    beta = pytest.importorskip("scipy.stats").beta
+    for count, n in ((0, 14), (1, 14), (5, 36), (30, 200), (0.5, 9.3)):
+        assert stats.binomial_upper(count, n, 0.95) == pytest.approx(beta.ppf(0.95, count + 1, n - count), abs=1e-8)
+    assert stats.binomial_upper(7, 7, 0.95) == 1
+    assert stats.binomial_below(3, 3, 0.2) == 1

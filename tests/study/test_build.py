@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from twofold import prompts
+from twofold import plugins, prompts
+from twofold.config import laid_over
 from twofold.errors import IndexMismatch, TemplateMismatch
 from twofold.project import Project
 
@@ -127,3 +128,16 @@ def test_only_changed_documents_are_embedded_again(project: Project) -> None:
     assert (again["added"], again["changed"], again["chunks"]) == (0, 0, 0)
     assert (third["added"], third["changed"], third["deleted"]) == (0, 1, 1)
     assert third["index"]["documents"] == len(lines) - 1
+
+
+def test_the_system_key_follows_the_version_of_a_part_inside_a_part(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with project:
+        project.config = laid_over(project.config, {"retrieval": {"preset": "agentic"}})
+        project.sync()
+        arm = project.config.arm("rag")
+        before = project.builder.known_system_key(arm, project.splits)
+        assert project.builder.known_system_key(arm, project.splits) == before
+        monkeypatch.setattr(plugins.find("retrievers", "hybrid"), "version", 99)
+        assert project.builder.known_system_key(arm, project.splits) != before

@@ -62,16 +62,53 @@ def test_the_check_can_be_switched_off_and_a_choice_is_not_checked() -> None:
     assert cited(answer) == ([2], 0, 0)
 
 
+ASKED = "How much nitrogen per acre does maize need before planting?"
+
+
+@pytest.mark.parametrize(
+    ("raw", "asked", "wanted"),
+    [
+        ("[1] 12.5 lb", ASKED, ([1], 0, 0)),
+        ("[2] 12.5 lb", ASKED, ([1], 0, 1)),
+        ("[2] after 1,200 hours", ASKED, ([], 1, 0)),
+        ("[2] the pressure gauge", "What to check after 1,200 hours?", ([2], 0, 0)),
+        ("[2] the pressure gauge", "What to check after 900 hours?", ([], 1, 0)),
+        ("[1][2] 12.5 lb", ASKED, ([1], 1, 0)),
+    ],
+)
+def test_a_passage_about_something_else_is_no_evidence(
+    raw: str, asked: str, wanted: tuple[list[int], int, int]
+) -> None:
+    assert cited(read(raw, asked, about=0.5)) == wanted
+
+
+def test_the_trace_tells_what_became_of_a_citation() -> None:
+    assert read("[1] 12.5 lb per acre").trace == ()
+    assert read("[2] 12.5 lb per acre").trace == ({"step": "citations", "named": [2], "stand": [1], "repointed": 1},)
+    assert read("[1] by plane").trace == ({"step": "citations", "named": [1], "stand": [], "repointed": 0},)
+
+
+def test_scripts_without_blanks_are_compared_by_pairs_of_characters() -> None:
+    passage = "水稻在抽穗期需要充足的水分和氮肥。"
+    assert support.share("充足的水分", [passage]) == 1
+    assert support.share("干燥的土壤", [passage]) < 0.6
+    assert support.about("水稻在抽穗期需要什么？", passage) > 0.5
+    assert support.share("小麦", ["本研究的小麦品种"]) == 1
+
+
 @given(
     st.lists(st.integers(1, 3), max_size=3, unique=True),
     st.lists(st.sampled_from(" ".join(PASSAGES).split()), max_size=6).map(" ".join),
+    st.lists(st.sampled_from(" ".join(PASSAGES).split()), max_size=6).map(" ".join),
+    st.sampled_from([0, 0.3, 0.5]),
 )
-def test_what_stays_is_supported_and_nothing_is_lost(numbers: list[int], text: str) -> None:
-    kept, gone, moved = support.verify(numbers, PASSAGES, answer=text, question="", least=0.6)
+def test_what_stays_is_supported_and_nothing_is_lost(numbers: list[int], text: str, asked: str, topic: float) -> None:
+    kept, gone, moved = support.verify(numbers, PASSAGES, answer=text, question=asked, least=0.6, topic=topic)
     assert len(kept) + gone == len(numbers)
     assert moved <= len(kept)
     if kept:
         assert support.share(text, [PASSAGES[n - 1] for n in kept]) >= 0.6
+        assert not topic or all(support.about(asked, PASSAGES[n - 1], answer=text) > topic for n in kept)
 
 
 def test_support_is_measured_where_the_check_is_off() -> None:

@@ -3,21 +3,62 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from twofold import plugins
+from twofold import access, plugins
 from twofold.answering import System, gold_chunks, question
 from twofold.config import PRESETS, RetrievalSection
 from twofold.errors import AccessDenied, ConfigError, MissingExtra, UnknownName
+from twofold.identity import plain
 from twofold.plugins import Index, Parts, Retriever
 from twofold.prompts import Template
 from twofold.testing import conformance_access as suite
-from twofold.types import Arm, Chunk, Completion, Example, Filter, Hit, Message, Prompt, Query, Retrieval
+from twofold.types import (
+    Arm,
+    Chunk,
+    Completion,
+    Document,
+    Example,
+    Filter,
+    Hit,
+    Message,
+    Prompt,
+    Query,
+    Retrieval,
+    Span,
+)
 
-CHUNKS = suite.corpus()
+
+def whole(chunks: Sequence[Chunk]) -> dict[str, Document]:
+    """The documents that were cut into these chunks, a line each."""
+    texts: dict[str, list[str]] = {}
+    for chunk in chunks:
+        texts.setdefault(chunk.span.document, []).append(chunk.text)
+    return {name: Document(id=name, text="\n".join(lines)) for name, lines in texts.items()}
+
+
+DOCUMENTS = whole(suite.corpus())
+CHUNKS = [
+    dataclasses.replace(c, metadata={**c.metadata, "parent_span": f"0-{len(DOCUMENTS[c.span.document].text)}"})
+    for c in suite.corpus()
+]
+"""Every one was cut from a parent, which is its whole document."""
+LIVE = {"ann": "zq90001x", "bob": "zq90002x", "o'neil": "zq90003x"}
+"""What a live tool tells each user of their own."""
+PLANS = "zq90004x"
+"""What a live tool tells the board."""
+SECRETS = [
+    *CHUNKS,
+    *(
+        Chunk(id=word, span=Span(document=word, start=0, end=8), text=word, readers=(reader,))
+        for word, reader in [*((word, f"user:{user}") for user, word in LIVE.items()), (PLANS, "group:board")]
+    ),
+]
 PATHS = {
     "memory": ("memory", {}),
     "lancedb in memory": ("lancedb", {}),
@@ -46,6 +87,39 @@ class Recorder:
         self._inner.close()
 
 
+def live_tools(place: Path) -> dict[str, Any]:
+    """Two live sources that are asked with every question, and keep what they told: one's notes, the board's plans."""
+    with sqlite3.connect(place / "notes.db") as notes:
+        notes.execute("CREATE TABLE notes (owner TEXT, note TEXT)")
+        notes.executemany("INSERT INTO notes VALUES (?, ?)", [*LIVE.items(), ("board", PLANS)])
+    notes.close()
+    made = {}
+    for name, owner, parameters, readers in (
+        ("own", ":who", {"who": {"asker": True}}, ("everyone",)),
+        ("plans", "'board'", {}, ("group:board",)),
+    ):
+        options = {"url": "sqlite:///notes.db", "when": ".", "parameters": parameters, "fresh": 3600}
+        options["statement"] = f"SELECT note FROM notes WHERE owner = {owner}"
+        made[name] = plugins.make(
+            "tools", "sql", options, name=name, description=name, readers=readers, root=place, scratch=place / name
+        )
+    return made
+
+
+@pytest.fixture(scope="module")
+def scorer(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A tiny cross-encoder with random weights."""
+    transformers = pytest.importorskip("transformers")
+    place = tmp_path_factory.mktemp("scorer")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "maize", "soil", "budget", "trial"]
+    (place / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    shape = transformers.BertConfig(vocab_size=len(words), num_labels=1, **sizes)
+    transformers.BertForSequenceClassification(shape).save_pretrained(place)
+    transformers.BertTokenizerFast(str(place / "vocab.txt")).save_pretrained(place)
+    return f"path:{place}"
+
+
 @pytest.fixture(scope="module", params=PATHS)
 def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Parts:
     name, options = PATHS[request.param]
@@ -63,7 +137,14 @@ def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         pytest.skip(str(error))
     index.upsert(CHUNKS, embedder.embed([c.text for c in CHUNKS]))
     echo = plugins.make("generators", "echo", {}, adapter=None)
-    return Parts(embedder=embedder, index=index, generator=lambda: echo, collections={"a": "fields", "b": "offices"})
+    return Parts(
+        embedder=embedder,
+        index=index,
+        generator=lambda: echo,
+        collections={"a": "fields", "b": "offices"},
+        texts=lambda names: [DOCUMENTS[name] for name in names if name in DOCUMENTS],
+        tools=live_tools(tmp_path_factory.mktemp("tools")),
+    )
 
 
 def made(kind: Any, name: str, parts: Parts, options: Any = None) -> Any:
@@ -86,11 +167,14 @@ def test_presets(preset: str, parts: Parts) -> None:
     assert suite.check_retriever_access(made("retrievers", "pipeline", parts, options), CHUNKS, pairs=QUICK) > QUICK
 
 
-def test_every_stage_at_once(parts: Parts) -> None:
-    """All stages that need no weights of their own in one chain, each with what the one before it left."""
+def test_every_stage_at_once(parts: Parts, scorer: str) -> None:
+    """All stages in one chain, each with what the one before it left."""
     options = {
         "rewriters": [{"name": n} for n in plugins.names("rewriters")],
-        "rerankers": [{"name": n} for n in plugins.names("rerankers") if n != "cross_encoder"],
+        "rerankers": [
+            {"name": n, "options": {"model": scorer} if n == "cross_encoder" else {}}
+            for n in plugins.names("rerankers")
+        ],
         "depth": 12,
     }
     assert suite.check_retriever_access(made("retrievers", "pipeline", parts, options), CHUNKS, pairs=60) > 60
@@ -98,10 +182,54 @@ def test_every_stage_at_once(parts: Parts) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [(kind, name) for kind in ("rewriters", "rerankers") for name in plugins.names(kind)],  # type: ignore[arg-type]
+    [
+        (kind, name)
+        for kind in ("rewriters", "rerankers")
+        for name in plugins.names(kind)  # type: ignore[arg-type]
+        if name != "cross_encoder"  # below, with a model
+    ],
 )
 def test_stages(kind: str, name: str, parts: Parts) -> None:
     suite.check_stage_access(made(kind, name, parts), CHUNKS, pairs=60)
+
+
+@pytest.mark.parametrize("to", ["parent", "around", "document"])
+def test_what_is_shown_around_a_hit(to: str, parts: Parts) -> None:
+    stage = made("rerankers", "expand", parts, {"to": to})
+    suite.check_stage_access(stage, CHUNKS, pairs=60)
+    one = [Retrieval(hits=(Hit(chunk=CHUNKS[1], score=1.0, rank=1),))]
+    assert stage.rerank([Query(text="q")], one, 1)[0].hits[0].chunk.text == DOCUMENTS["d0"].text, "it does expand"
+
+
+def test_pairs_read_by_a_model(parts: Parts, scorer: str) -> None:
+    suite.check_stage_access(made("rerankers", "cross_encoder", parts, {"model": scorer}), CHUNKS, pairs=60)
+
+
+def agentic(parts: Parts) -> Retriever:
+    """The loop around a search with parents, beside the live tools."""
+    search = {"name": "pipeline", "options": {"rerankers": [{"name": "expand", "options": {"to": "parent"}}]}}
+    retriever: Retriever = made("retrievers", "agentic", parts, {"search": search})
+    return retriever
+
+
+def test_live_tools_tell_each_what_is_theirs_also_from_what_they_kept(parts: Parts) -> None:
+    loop, asked = agentic(parts), []
+    for _ in range(2):  # the second time from the cache
+        for user, groups in (("ann", ()), ("bob", ("board",)), ("o'neil", ()), ("cy", ()), ("nobody", ("staff",))):
+            which = Filter(principal=access.principal(user, groups))
+            found = loop.retrieve([Query(text="soil budget", filter=which)], 5)[0]
+            told = {word for hit in found.hits for word in (*LIVE.values(), PLANS) if word in hit.chunk.text}
+            assert told == {word for word in (LIVE.get(user), PLANS if "board" in groups else None) if word}
+            suite.check_silent(plain(found), SECRETS, which)
+            asked += [step["cached"] for step in found.trace if step["step"] == "agent tool"]
+    assert True in asked
+
+
+def test_the_loop_with_live_tools(parts: Parts) -> None:
+    assert suite.check_retriever_access(agentic(parts), SECRETS, pairs=QUICK) > QUICK
+    recorder = Recorder()
+    ready = system(parts, recorder, arm=ARMS["rag"], retriever=agentic(parts))
+    assert suite.check_system_access(ready, recorder.written, SECRETS, pairs=60) > 60
 
 
 def system(parts: Parts, written: Recorder, *, arm: Arm, retriever: Retriever | None = None, **more: Any) -> System:
@@ -199,7 +327,15 @@ def test_a_retriever_that_leaks_is_stopped_and_named(parts: Parts) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", plugins.names("retrievers"))
 def test_retrievers_at_length(name: str, parts: Parts) -> None:
-    assert suite.check_retriever_access(made("retrievers", name, parts), CHUNKS, pairs=3000, seed=1) > 3000
+    assert suite.check_retriever_access(made("retrievers", name, parts), SECRETS, pairs=3000, seed=1) > 3000
+
+
+@pytest.mark.slow
+def test_the_loop_with_live_tools_at_length(parts: Parts) -> None:
+    assert suite.check_retriever_access(agentic(parts), SECRETS, pairs=1500, seed=2) > 1500
+    recorder = Recorder()
+    ready = system(parts, recorder, arm=ARMS["rag"], retriever=agentic(parts))
+    assert suite.check_system_access(ready, recorder.written, SECRETS, pairs=1500, seed=2) > 1500
 
 
 @pytest.mark.slow

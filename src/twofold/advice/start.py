@@ -33,6 +33,10 @@ QUOTED_EXAMPLES = 300
 """So many examples are looked at for whether their answers stand in the documents."""
 LONG_ROW = 600
 """Training rows with more tokens than this are long: two cores read about 30 of them a minute."""
+ABOUT = (0.5, 0.4, 0.3, 0.2, 0.1)
+"""Settings of ``[prompt].about`` that are tried."""
+AROUND = 500
+"""Characters before and after a reference that stand for the passage it is in."""
 FEW_GROUPS = 30
 """With fewer source documents than this, a split by document leaves too few groups."""
 
@@ -55,6 +59,9 @@ class Facts:
     """Examples that name their source documents."""
     quoted: float
     """Median share of a reference's words that stand in its source documents; 1 where none is known."""
+    spoken: float
+    """What nine of ten passages around a reference exceed in the share of the question's words they hold (of
+    `ABOUT`); 0 where none is known, and none of them is exceeded so often."""
     source_documents: int
     """Different documents named."""
     unanswerable: int
@@ -77,6 +84,7 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
         document_characters=round(statistics.median(len(d.text) for d in documents)) if documents else 0,
         sourced=sum(1 for example in examples if example.sources),
         quoted=_quotable(documents, examples),
+        spoken=_spoken(documents, examples),
         source_documents=len({source for example in examples for source in example.sources}),
         unanswerable=sum(1 for example in examples if not example.answerable),
         follow_ups=sum(1 for example in examples if any(m.role == "assistant" for m in example.messages)),
@@ -94,6 +102,20 @@ def _quotable(documents: Sequence[Document], examples: Sequence[Example]) -> flo
         and any(s in texts for s in example.sources)
     ]
     return statistics.median(shares) if shares else 1.0
+
+
+def _spoken(documents: Sequence[Document], examples: Sequence[Example]) -> float:
+    texts = {document.id: document for document in documents}
+    shares = []
+    for example in (e for e in examples[:QUOTED_EXAMPLES] if e.references and len(e.messages) == 1):
+        reference = example.references[0]
+        for document in (texts[source] for source in example.sources if source in texts):
+            at = document.text.find(reference)
+            if at >= 0:
+                passage = document.text[max(0, at - AROUND) : at + len(reference) + AROUND]
+                shares.append(support.about(example.question, f"{document.title}\n{passage}", answer=reference))
+                break
+    return next((t for t in ABOUT if sum(share > t for share in shares) >= 0.9 * len(shares)), 0.0) if shares else 0.0
 
 
 def starting_config(
@@ -188,6 +210,12 @@ def _prompt(seen: Facts) -> list[str]:
                 "# The reference answers are in other words than their documents, so citations cannot be checked.",
                 "support = 0",
             ]
+        elif seen.spoken:
+            lines += [
+                "# A citation stays only when its passage holds more than this share of the question's words, and its",
+                "# numbers, as 9 of 10 right ones do here. 0: a passage about something else may be cited.",
+                f"about = {seen.spoken:g}",
+            ]
     if seen.form == "text":
         lines.append('question = "Input: {question}"')
     return lines
@@ -280,6 +308,8 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str]) -> list[str]:
             'arms = ["base", "prompt", "ft"]',
             "diagnostics = []",
         ]
+    if seen.sourced and seen.document_characters and seen.quoted >= Template().support:
+        metrics = [*metrics, "citation_support"]
     if _cites_nothing(seen):
         metrics = [other for other in metrics if not other.startswith("citation_")]
     if seen.form == "query":

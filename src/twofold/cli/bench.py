@@ -154,7 +154,7 @@ def show_abstention(found: dict[str, Any], screen: Any) -> None:
         "area": "mean risk over all coverages",
         "blind": "the same when answering at random",
     }
-    screen.print(f"abstention for a stated risk of {found['risk']:g} (dev showed {found['dev']['risk']:.2f})")
+    screen.print(f"abstention: {found['note']}")
     for key, words in told.items():
         if found[key]:
             screen.print(f"  {words}: {_text(found[key])}")

@@ -33,6 +33,7 @@ def forget(
         f"index: {index['chunks']} chunks, {index['versions']} older versions dropped"
         + (f", with them those of {', '.join(index['tags'])}" if index["tags"] else ""),
         f"catalogue: {catalogue['documents']} documents, {catalogue['answers']} answers, {catalogue['scores']} scores",
+        f"caches: {sum(done['caches']['tools'].values())} answers of live tools, {done['caches']['bench']} indexes",
         *(f"study {name}: {count} answers" for name, count in done["studies"].items()),
         *(
             f"artifact {made['key']}: trained with it ({made['used']}); remove it with care"

@@ -61,19 +61,24 @@ def blend(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, *, lexical_weigh
     Returns:
         As `fuse`.
     """
-    near = {hit.chunk.id: hit.score for hit in dense}
-    words = {hit.chunk.id: hit.score for hit in lexical}
-    floor, best = min(near.values(), default=0.0), max(words.values(), default=1.0)
-    fused = fuse({"dense": dense, "lexical": lexical}, len(near) + len(words))
-    scored = [
-        replace(
-            hit,
-            score=near.get(hit.chunk.id, floor) + lexical_weight * words.get(hit.chunk.id, 0.0) / max(best, 1e-9),
+    found = {"dense": {hit.chunk.id: hit for hit in dense}, "lexical": {hit.chunk.id: hit for hit in lexical}}
+    near, words = found["dense"], found["lexical"]
+    floor = min((hit.score for hit in dense), default=0.0)
+    worth = lexical_weight / max(*(hit.score for hit in lexical), 1e-9) if lexical else 0.0
+    scores = {name: (near[name].score if name in near else floor) for name in {**near, **words}}
+    for name, hit in words.items():
+        scores[name] += worth * hit.score
+    ranks = {leg: {name: rank for rank, name in enumerate(own, 1)} for leg, own in found.items()}
+    best = sorted(scores, key=lambda name: (-round(scores[name], 6), name))[:k]
+    return [
+        Hit(
+            chunk=(near.get(name) or words[name]).chunk,
+            score=scores[name],
+            rank=rank,
+            legs={leg: own[name] for leg, own in ranks.items() if name in own},
         )
-        for hit in fused
+        for rank, name in enumerate(best, 1)
     ]
-    scored.sort(key=lambda hit: (-round(hit.score, 6), hit.chunk.id))
-    return [replace(hit, rank=rank) for rank, hit in enumerate(scored[:k], 1)]
 
 
 def distinct(hits: Sequence[Hit], k: int) -> list[Hit]:

@@ -18,6 +18,10 @@ CHUNK_COLUMNS = [
 ]  # fmt: skip
 
 
+NUMBER = "_rowid"
+"""Number of a row within the table; another one after compacting."""
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
@@ -92,6 +96,15 @@ def chunks(table: Any) -> list[Chunk]:
             name, document, start, end, text, title, headings, ordinal, place, collection, readers, metadata,
         ) in zip(*columns, strict=True)
     ]  # fmt: skip
+
+
+def matrix(column: Any) -> NDArray[np.float32]:
+    """The vectors in an Arrow column, shape (rows, dimension)."""
+    width = column.type.list_size
+    if not len(column):
+        return np.zeros((0, width), dtype=np.float32)
+    made: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return made
 
 
 def condition(which: Filter | None) -> str:

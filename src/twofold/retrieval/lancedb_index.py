@@ -26,6 +26,7 @@ from pydantic import Field
 from twofold import plugins
 from twofold.errors import IndexMismatch, StoreError
 from twofold.retrieval.fusion import blend, fetch_size
+from twofold.retrieval.lance_held import Held
 from twofold.retrieval.lance_rows import any_of, in_pieces, rows, schema
 from twofold.retrieval.lance_view import FTS_INDEX, VECTOR_INDEX, LanceView
 from twofold.retrieval.lexical import Language, terms
@@ -59,8 +60,8 @@ class LanceIndex:
 
         language: Language = "english"
         """``english``: stop words dropped and words stemmed; ``none``: words as they stand."""
-        flat_limit: int = Field(default=20_000, ge=0)
-        """Up to this many chunks are searched exactly, in memory."""
+        flat_limit: int = Field(default=200_000, ge=0)
+        """Up to this many chunks are held in memory and searched there (about 4 KB each at 384 numbers a vector)."""
         max_fragments: int = Field(default=32, ge=2)
         """Small edits are compacted once the table has more pieces than this."""
         keep_days: float = Field(default=7.0, ge=0)
@@ -196,11 +197,15 @@ class LanceIndex:
                         file=self._directory,
                         cure="Run the study again; `tag` keeps versions that must stay.",
                     ) from error
-                self._views[wanted] = LanceView(handle, wanted)
+                self._views[wanted] = LanceView(handle, wanted, limit=self._options.flat_limit, before=self._held)
                 while len(self._views) > _VIEWS:
                     self._views.popitem(last=False)
             self._views.move_to_end(wanted)
             return self._views[wanted]
+
+    def _held(self) -> Held | None:
+        """The rows in memory, of the version read last."""
+        return next((view.held for view in reversed(list(self._views.values())) if view.held is not None), None)
 
     # ------------------------------------------------------------ writing
 

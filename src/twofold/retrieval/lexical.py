@@ -7,10 +7,11 @@ runs of Chinese, Japanese or Thai script cut into overlapping pairs of character
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -62,8 +63,8 @@ def _terms_of(piece: str, language: Language) -> tuple[str, ...]:
     return () if word in _STOP else (stem(word)[:_LONGEST],)
 
 
-class Bm25:
-    """Okapi BM25 (Robertson et al. 1994; idf in Lucene's non-negative form) over passages held in memory.
+class Words:
+    """Which passages hold a term, and how often. Never changed.
 
     Args:
         codes: Term number of every token of every passage, one after the other.
@@ -71,33 +72,112 @@ class Bm25:
         vocabulary: Term → number.
     """
 
-    def __init__(self, codes: NDArray[Any], lengths: NDArray[Any], vocabulary: dict[str, int]) -> None:
-        self.size = len(lengths)
-        self._vocabulary = vocabulary
-        owners = np.repeat(np.arange(self.size, dtype=np.int64), lengths)
-        pairs, counts = np.unique(codes.astype(np.int64) * max(self.size, 1) + owners, return_counts=True)
-        term, self._owners = np.divmod(pairs, max(self.size, 1))
+    __slots__ = ("_counts", "_owners", "_starts", "lengths", "vocabulary")
+
+    def __init__(self, codes: NDArray[Any], lengths: NDArray[Any], vocabulary: Mapping[str, int]) -> None:
+        size = max(len(lengths), 1)
+        owners = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
+        pairs, counts = np.unique(codes.astype(np.int64) * size + owners, return_counts=True)
+        term, owner = np.divmod(pairs, size)
+        self._set(term, owner, counts, lengths=lengths, vocabulary=vocabulary)
+
+    def _set(
+        self,
+        term: NDArray[Any],
+        owners: NDArray[Any],
+        counts: NDArray[Any],
+        *,
+        lengths: NDArray[Any],
+        vocabulary: Mapping[str, int],
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.lengths = lengths.astype(np.float32)
         self._starts = np.searchsorted(term, np.arange(len(vocabulary) + 1))
-        mean = max(float(lengths.mean()) if self.size else 0.0, 1e-9)
-        norm = K1 * (1 - B + B * lengths[self._owners] / mean)
-        found = np.diff(self._starts)
-        idf = np.log1p((self.size - found + 0.5) / (found + 0.5))
-        self._weights = (idf[term] * counts * (K1 + 1) / (counts + norm)).astype(np.float32)
+        self._owners = owners.astype(np.int32)
+        self._counts = counts.astype(np.float32)
 
     @classmethod
-    def of(cls, passages: Sequence[Sequence[str]]) -> Bm25:
+    def of(cls, passages: Sequence[Sequence[str]]) -> Words:
         """From each passage's terms."""
         vocabulary: dict[str, int] = {}
         codes = [vocabulary.setdefault(term, len(vocabulary)) for passage in passages for term in passage]
         lengths = np.array([len(passage) for passage in passages], dtype=np.int64)
         return cls(np.array(codes, dtype=np.int64), lengths, vocabulary)
 
-    def scores(self, query: Sequence[str]) -> NDArray[np.float32]:
-        """One score per passage; 0 where no term is shared."""
-        out = np.zeros(self.size, dtype=np.float32)
-        for term, times in Counter(query).items():
-            number = self._vocabulary.get(term)
-            if number is not None:
-                here = slice(self._starts[number], self._starts[number + 1])
-                out[self._owners[here]] += times * self._weights[here]
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Words, NDArray[np.bool_]]]) -> Words:
+        """The passages kept of each part, one part after the other."""
+        vocabulary: dict[str, int] = {}
+        made: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+        start = 0
+        for words, kept in parts:
+            number = np.array([vocabulary.setdefault(t, len(vocabulary)) for t in words.vocabulary], dtype=np.int64)
+            own = np.fromiter(words.vocabulary.values(), dtype=np.int64, count=len(number))
+            renamed = np.empty(len(number), dtype=np.int64)
+            renamed[own] = number
+            here = kept[words._owners]
+            place = np.cumsum(kept) - 1 + start
+            term = np.repeat(renamed, np.diff(words._starts))[here]
+            made.append((term, place[words._owners[here]], words._counts[here]))
+            start += int(kept.sum())
+        term, owners, counts = (np.concatenate([part[n] for part in made]) for n in range(3))
+        order = np.argsort(term, kind="stable")
+        out = cls.__new__(cls)
+        lengths = np.concatenate([words.lengths[kept] for words, kept in parts])
+        out._set(term[order], owners[order], counts[order], lengths=lengths, vocabulary=vocabulary)
         return out
+
+    def having(self, term: str) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """The passages that hold the term, in order, and how often each does."""
+        number = self.vocabulary.get(term)
+        here = slice(0, 0) if number is None else slice(self._starts[number], self._starts[number + 1])
+        return self._owners[here], self._counts[here]
+
+
+class Bm25:
+    """Okapi BM25 (Robertson et al. 1994; idf in Lucene's non-negative form) over passages held in memory.
+
+    Weights are made when a query asks for them, so that adding or dropping passages costs nothing.
+
+    Args:
+        parts: Passages, and which of them count; the others score 0.
+    """
+
+    def __init__(self, parts: Sequence[tuple[Words, NDArray[np.bool_]]]) -> None:
+        self._parts = [(words, None if kept.all() else kept) for words, kept in parts]
+        self._count = int(sum(kept.sum() for _, kept in parts))
+        total = sum(float(words.lengths[kept].sum(dtype=np.float64)) for words, kept in parts)
+        self._mean = max(total / max(self._count, 1), 1e-9)
+        self._sizes = [len(kept) for _, kept in parts]
+
+    @classmethod
+    def of(cls, passages: Sequence[Sequence[str]]) -> Bm25:
+        """From each passage's terms."""
+        return cls([(Words.of(passages), np.ones(len(passages), dtype=np.bool_))])
+
+    def scores(self, query: Sequence[str]) -> NDArray[np.float32]:
+        """One score per passage of every part, one part after the other; 0 where no term is shared."""
+        out = np.zeros(sum(self._sizes), dtype=np.float32)
+        for term, times in Counter(query).items():
+            found = [self._having(term, part) for part in range(len(self._parts))]
+            holding = sum(len(owners) for owners, _ in found)
+            idf = math.log1p((self._count - holding + 0.5) / (holding + 0.5))
+            start = 0
+            for (owners, counts), (words, _), size in zip(found, self._parts, self._sizes, strict=True):
+                norm = words.lengths[owners]
+                norm *= K1 * B / self._mean
+                norm += K1 * (1 - B)
+                norm += counts
+                np.divide(counts, norm, out=norm)
+                norm *= times * idf * (K1 + 1)
+                out[start : start + size][owners] += norm
+                start += size
+        return out
+
+    def _having(self, term: str, part: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        words, kept = self._parts[part]
+        owners, counts = words.having(term)
+        if kept is None or not len(owners):
+            return owners, counts
+        here = kept[owners]
+        return owners[here], counts[here]

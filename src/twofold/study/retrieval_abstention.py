@@ -21,12 +21,13 @@ def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Jso
     """The calibration's record on `test`; None where [retrieval].risk is 0.
 
     Returns:
-        ``off`` (why there is no calibration, or empty) and, when there is one: ``key``, ``risk`` (stated),
-        ``threshold``, ``dev`` (risk and coverage there, out of fold), ``area`` (mean risk over all coverages, lower is
-        better), ``blind`` (the same for answering at random: the share of questions without their answer), ``answered``
-        (share of questions), ``wrong`` (share of those without their answer in the passages), ``unanswerable_kept``
-        (share of the unanswerable that are answered all the same), all with intervals, and the ``curve`` as (coverage,
-        risk).
+        ``off`` (why there is no calibration, or empty) and, when there is one: ``key``, ``risk`` (stated), ``level``,
+        ``holds`` (is it shown to hold on dev), ``note`` (that in words, or that no threshold does), ``threshold``,
+        ``dev`` (risk, its upper bound, coverage and n on questions that had no part in fitting), ``area`` (mean risk
+        over all coverages, lower is better), ``blind`` (the same for answering at random: the share of questions
+        without their answer), ``answered`` (share of questions), ``wrong`` (share of those without their answer in the
+        passages), ``unanswerable_kept`` (share of the unanswerable that are answered all the same), all with intervals,
+        and the ``curve`` as (coverage, risk).
     """
     if not builder.config.retrieval.risk:
         return None
@@ -59,8 +60,16 @@ def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Jso
         "off": "",
         "key": calibration.key,
         "risk": calibration.risk,
+        "level": calibration.level,
+        "holds": calibration.holds,
+        "note": calibration.note,
         "threshold": calibration.threshold,
-        "dev": {"risk": calibration.reached, "coverage": calibration.coverage, "n": calibration.n},
+        "dev": {
+            "risk": calibration.reached,
+            "bound": calibration.bound,
+            "coverage": calibration.coverage,
+            "n": calibration.n,
+        },
         "area": plain(stats.pooled(mean_risk, pairs, groups, level=section.level, seed=section.seed)),
         "blind": mean(1 - labels),
         "answered": mean(kept),

@@ -33,7 +33,7 @@ def corpus(*, documents: int = 60, chunks: int = 3, seed: int = 0) -> list[Chunk
     made: list[Chunk] = []
     for number in range(documents):
         readers = chance.choice([None, (), (access.EVERYONE,), *[tuple(chance.sample(names, 2))] * 5])
-        topic = chance.sample(_WORDS, 6)
+        topic, collection = chance.sample(_WORDS, 6), chance.choice(["", "a", "b"])
         start = 0
         for ordinal in range(chunks):
             text = " ".join([*chance.choices(topic, k=12), f"zq{number:03}{ordinal:02}x"])
@@ -41,7 +41,7 @@ def corpus(*, documents: int = 60, chunks: int = 3, seed: int = 0) -> list[Chunk
             made.append(
                 Chunk(
                     id=f"c{number}-{ordinal}", span=span, text=text, title=topic[0], ordinal=ordinal, readers=readers,
-                    collection=chance.choice(["", "a", "b"]), metadata={"year": str(2020 + number % 3)},
+                    collection=collection, metadata={"year": str(2020 + number % 3)},
                 )
             )  # fmt: skip
             start += len(text) + 1

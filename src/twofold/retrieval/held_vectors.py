@@ -1,0 +1,102 @@
+"""Unit vectors held in memory, and the nearest of them. Pure (numpy only)."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_PLAIN = 8192
+"""Up to so many rows every one is compared in full."""
+_FIRST, _SECOND = 64, 128
+"""Principal axes looked at first, of all rows, and after that, of those still possible."""
+_SAMPLE = 4096
+_REST = 0.6
+"""Assumed of two vectors: what some leading axes leave of them has a cosine of at most this."""
+_SHARE = 4
+"""Where more than one row in so many has to be compared, all are: reading in order is so much faster."""
+
+
+class Vectors:
+    """Rows of length 1. Never changed; may be used from several threads.
+
+    A large set is searched in three steps. A row's coordinates on the set's leading principal axes, with the length of
+    what they leave of it, bound its cosine with the query from above, if the two rests have a cosine of at most
+    `_REST`. The rows with the highest bounds are compared in full; those whose bound reaches the k-th best cosine found
+    are looked at on more axes, and compared in full if their new bound still does. No row for which the assumption
+    holds is missed, whatever the filter; where vectors do not lie near few axes, most rows are compared.
+
+    Args:
+        matrix: float32 of shape (rows, dimension).
+    """
+
+    def __init__(self, matrix: NDArray[np.float32]) -> None:
+        self.matrix = matrix
+
+    def nearest(
+        self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        """Rows among which the `k` nearest allowed ones are, and their cosines with `vector`."""
+        count = len(self.matrix) if allowed is None else int(np.count_nonzero(allowed))
+        if min(count, len(self.matrix)) <= max(_PLAIN, 8 * k) or self.matrix.shape[1] < 2 * (_FIRST + _SECOND):
+            return self._compared(vector, None if allowed is None else np.flatnonzero(allowed))
+        axes, first, second = self._sketch
+        seen = axes @ vector
+        known = first.coordinates @ seen[:_FIRST]
+        bound = first.rest * np.float32(_REST * _left(seen[:_FIRST]))
+        bound += known
+        if allowed is not None:
+            bound[~allowed] = -2
+        high = _high(bound, 4 * k)
+        near = self.matrix[np.flatnonzero(bound >= high)] @ vector
+        floor = np.partition(near, len(near) - k)[len(near) - k] if len(near) > k else np.float32(-1)
+        rows = np.flatnonzero(bound >= min(floor, high))
+        compared = bound[rows] >= high
+        bound = second.coordinates[rows].astype(np.float32) @ seen[_FIRST:]
+        bound += known[rows]
+        bound += second.rest[rows] * np.float32(_REST * _left(seen))
+        return self._compared(vector, rows[(bound >= floor) | compared])
+
+    def _compared(
+        self, vector: NDArray[np.float32], rows: NDArray[Any] | None
+    ) -> tuple[NDArray[Any], NDArray[np.float32]]:
+        if rows is None:
+            return np.arange(len(self.matrix)), self.matrix @ vector
+        if len(rows) * _SHARE > len(self.matrix):
+            return rows, (self.matrix @ vector)[rows]
+        return rows, self.matrix[rows] @ vector
+
+    @cached_property
+    def _sketch(self) -> tuple[NDArray[np.float32], _Sketch, _Sketch]:
+        """The axes, and what is known of every row on the first of them, and on the others and all of them."""
+        some = self.matrix[:: max(1, len(self.matrix) // _SAMPLE)]
+        axes = np.ascontiguousarray(np.linalg.eigh(some.T @ some)[1][:, ::-1][:, : _FIRST + _SECOND].T)
+        first = self.matrix @ axes[:_FIRST].T
+        second = np.empty((len(first), _SECOND), dtype=np.float16)
+        left = 1 - np.einsum("ij,ij->i", first, first)
+        rest = np.sqrt(np.maximum(left, 0))
+        for start in range(0, len(first), _PLAIN):
+            part = self.matrix[start : start + _PLAIN] @ axes[_FIRST:].T
+            second[start : start + _PLAIN] = part
+            left[start : start + _PLAIN] -= np.einsum("ij,ij->i", part, part)
+        return axes, _Sketch(first, rest), _Sketch(second, np.sqrt(np.maximum(left, 0)))
+
+
+class _Sketch(NamedTuple):
+    coordinates: NDArray[Any]
+    rest: NDArray[np.float32]
+    """Length of what the axes leave of each row."""
+
+
+def _left(seen: NDArray[np.float32]) -> float:
+    return float(np.sqrt(max(0.0, 1.0 - float(seen @ seen))))
+
+
+def _high(values: NDArray[np.float32], count: int) -> np.float32:
+    """Some value that about `count` of `values` reach, found among the maxima of many groups."""
+    groups = max(1, min(len(values) // 2, 2 * count))
+    tops = values[: len(values) // groups * groups].reshape(-1, groups).max(axis=0)
+    found: np.float32 = np.partition(tops, len(tops) - min(count, len(tops)))[len(tops) - min(count, len(tops))]
+    return found

@@ -1,0 +1,251 @@
+"""All rows of one version of a Lance table, held in memory: searched exactly, and made from the version before."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.identity import canonical_json
+from twofold.retrieval.held_pieces import best, settled
+from twofold.retrieval.held_vectors import Vectors
+from twofold.retrieval.lance_rows import CHUNK_COLUMNS, NUMBER, chunks, matrix
+from twofold.retrieval.lexical import Bm25, Words
+from twofold.types import Chunk, Filter, Hit
+
+PASSAGE = [*CHUNK_COLUMNS, "seal"]
+ALL = [*PASSAGE, "terms", "vector"]
+_GONE = np.uint64(2**64 - 1)
+"""Number of a row that is not there any more."""
+_FILTERS = 64
+"""Filters whose rows are kept in memory."""
+_CHUNKS = 10_000
+"""Chunks kept ready, of each piece."""
+_LEAST = 5e-7
+"""A BM25 score below this is rounded to none."""
+_FEW = 2000
+"""So many new rows are read outright; more are first compared with those that went, for compacting moves rows."""
+
+Read = Callable[[Sequence[str], NDArray[np.uint64] | None], Any]
+"""``read(columns, numbers)``: Arrow table of these columns and of `NUMBER`, of the rows of these numbers or of all."""
+
+
+class Piece:
+    """Some rows. Never changed.
+
+    Args:
+        passages: Arrow table with the columns `PASSAGE`.
+        vectors: Their vectors.
+        words: Their terms.
+    """
+
+    def __init__(self, passages: Any, vectors: Vectors, words: Words) -> None:
+        self.passages = passages
+        self.vectors = vectors
+        self.words = words
+        self._made: dict[int, Chunk] = {}
+
+    @classmethod
+    def of(cls, table: Any) -> Piece:
+        """From an Arrow table with the columns `ALL`."""
+        import pyarrow.compute as pc
+
+        table = table.combine_chunks()
+        split = pc.split_pattern(table["terms"], " ")
+        lengths = np.where(
+            np.asarray(pc.equal(table["terms"], "")), 0, pc.list_value_length(split).to_numpy(zero_copy_only=False)
+        )
+        terms = pc.list_flatten(split)
+        terms = terms.filter(pc.not_equal(terms, "")).combine_chunks().dictionary_encode()
+        vocabulary = {term: number for number, term in enumerate(terms.dictionary.to_pylist())}
+        words = Words(terms.indices.to_numpy(zero_copy_only=False), lengths.astype(np.int64), vocabulary)
+        return cls(table.select(PASSAGE), Vectors(matrix(table["vector"])), words)
+
+    @classmethod
+    def joined(cls, parts: Sequence[tuple[Piece, NDArray[np.bool_]]]) -> Piece:
+        """The rows kept of each part, one part after the other."""
+        import pyarrow as pa
+
+        passages = pa.concat_tables([piece.passages.filter(pa.array(kept)) for piece, kept in parts])
+        vectors = np.concatenate([piece.vectors.matrix[kept] for piece, kept in parts])
+        words = Words.joined([(piece.words, kept) for piece, kept in parts])
+        return cls(passages.combine_chunks(), Vectors(vectors), words)
+
+    def chunks(self, rows: Sequence[int]) -> list[Chunk]:
+        """The chunks of these rows."""
+        made = self._made
+        missing = [row for row in rows if row not in made]
+        if missing:
+            if len(made) + len(missing) > _CHUNKS:
+                made = self._made = {row: made[row] for row in rows if row in made}
+            made.update(zip(missing, chunks(self.passages.take(missing)), strict=True))
+        return [made[row] for row in rows]
+
+    @cached_property
+    def seals(self) -> list[str]:
+        """The chunks' own seals."""
+        found: list[str] = self.passages["seal"].to_pylist()
+        return found
+
+    def allowed(self, which: Filter) -> NDArray[np.bool_]:
+        """The rows that a filter allows."""
+        labels, of_row = self._labels
+        return np.array([which.allows(label) for label in labels], dtype=np.bool_)[of_row]
+
+    @cached_property
+    def _labels(self) -> tuple[list[Chunk], NDArray[np.int32]]:
+        """One chunk of each kind that filters can tell apart, and the kind of each row."""
+        columns = (self.passages[name].to_pylist() for name in ("collection", "readers", "metadata"))
+        kinds: dict[Any, int] = {}
+        of_row, first = np.zeros(len(self.passages), dtype=np.int32), []
+        for row, (collection, readers, metadata) in enumerate(zip(*columns, strict=True)):
+            kind = (collection, None if readers is None else tuple(readers), metadata)
+            of_row[row] = kinds.setdefault(kind, len(kinds))
+            if len(first) < len(kinds):
+                first.append(row)
+        return chunks(self.passages.take(first)), of_row
+
+
+class Held:
+    """The rows of a version: pieces, and what each row is numbered in the table. May be used from several threads.
+
+    Args:
+        pieces: Each with the numbers of its rows, `_GONE` for those that this version does not have.
+    """
+
+    def __init__(self, pieces: Sequence[tuple[Piece, NDArray[np.uint64]]]) -> None:
+        self._pieces = list(pieces)
+        self._living = [numbers != _GONE for _, numbers in pieces]
+        self._starts = np.cumsum([0, *(len(numbers) for _, numbers in pieces)])
+        self._bm25 = Bm25([(p.words, kept) for (p, _), kept in zip(pieces, self._living, strict=True)])
+        self._whole = [bool(kept.all()) for kept in self._living]
+        self._allowed: OrderedDict[str, list[NDArray[np.bool_]]] = OrderedDict()
+
+    @classmethod
+    def whole(cls, read: Read) -> Held:
+        """All rows, read anew."""
+        found = read(ALL, None)
+        return cls([(Piece.of(found), found[NUMBER].to_numpy())])
+
+    def after(self, read: Read) -> Held:
+        """The rows of another version of the same table: what both have is taken from here."""
+        now = np.sort(read([], None)[NUMBER].to_numpy())
+        had = np.concatenate([numbers for _, numbers in self._pieces])
+        stays = _among(had, now)
+        new = now[~_among(now, np.sort(had))]
+        if len(new) > _FEW and not stays.any() and len(had) * 8 < len(new):
+            return Held.whole(read)
+        numbers = np.where(stays, had, _GONE)
+        if len(new) > _FEW:
+            new = self._moved(read, new, numbers, gone=np.flatnonzero(~stays & (had != _GONE)))
+        own = [numbers[a:b] for a, b in zip(self._starts[:-1], self._starts[1:], strict=True)]
+        pieces = [(piece, part) for (piece, _), part in zip(self._pieces, own, strict=True)]
+        if len(new):
+            found = read(ALL, new)
+            pieces.append((Piece.of(found), found[NUMBER].to_numpy()))
+        return Held(_tidied(pieces))
+
+    def _moved(
+        self, read: Read, new: NDArray[np.uint64], numbers: NDArray[np.uint64], *, gone: NDArray[Any]
+    ) -> NDArray[np.uint64]:
+        """Give rows that only moved within the table their new number; returns the numbers that are really new."""
+        seals = [seal for piece, _ in self._pieces for seal in piece.seals]
+        place = {seals[row]: row for row in gone.tolist()}
+        found = read(["seal", "vector"], new)
+        at = np.array([place.get(seal, -1) for seal in found["seal"].to_pylist()])
+        vectors, asked = matrix(found["vector"]), found[NUMBER].to_numpy()
+        same = np.zeros(len(at), dtype=np.bool_)
+        for (piece, _), start, end in zip(self._pieces, self._starts[:-1], self._starts[1:], strict=True):
+            here = np.flatnonzero((at >= start) & (at < end))
+            same[here] = (piece.vectors.matrix[at[here] - start] == vectors[here]).all(axis=1)
+        numbers[at[same]] = asked[same]
+        return asked[~same]
+
+    # ------------------------------------------------------------ searching
+
+    def dense(self, vector: NDArray[np.float32], k: int, which: Filter | None) -> list[Hit]:
+        """Nearest allowed chunks by cosine."""
+        seen = self._seen(which)
+        rows, scores = [], []
+        for number, (piece, _) in enumerate(self._pieces):
+            found, near = piece.vectors.nearest(vector, k, seen[number])
+            rows.append(found + self._starts[number])
+            scores.append(near)
+        return self._hits(np.concatenate(rows), np.concatenate(scores), k, "dense")
+
+    def lexical(self, query: Sequence[str], k: int, which: Filter | None) -> list[Hit]:
+        """Best BM25 matches among the allowed chunks."""
+        scores = self._bm25.scores(query)
+        if which is not None and not which.empty:
+            for kept, start in zip(self._seen(which), self._starts, strict=False):
+                scores[start : start + len(kept)] *= kept
+        rows = np.flatnonzero(scores >= _LEAST)
+        return self._hits(rows, scores[rows], k, "lexical")
+
+    def _seen(self, which: Filter | None) -> list[Any]:
+        """Rows of each piece that may be found; None for all."""
+        if which is None or which.empty:
+            return [None if whole else kept for whole, kept in zip(self._whole, self._living, strict=True)]
+        name = canonical_json(which)
+        found = self._allowed.pop(name, None)
+        if found is None:
+            found = [p.allowed(which) & kept for (p, _), kept in zip(self._pieces, self._living, strict=True)]
+            while len(self._allowed) >= _FILTERS:
+                self._allowed.popitem(last=False)
+        self._allowed[name] = found
+        return found
+
+    def _hits(self, rows: NDArray[Any], scores: NDArray[np.float32], k: int, leg: str) -> list[Hit]:
+        found = best(rows, scores, k, self._names)
+        made = self._chunks([row for row, _ in found])
+        return [
+            Hit(chunk=chunk, score=score, rank=rank, legs={leg: rank})
+            for rank, (chunk, (_, score)) in enumerate(zip(made, found, strict=True), 1)
+        ]
+
+    def _split(self, rows: NDArray[Any]) -> list[tuple[Piece, NDArray[Any], NDArray[Any]]]:
+        """Of each piece the places in `rows` that are its own, and the rows within it."""
+        owner = np.searchsorted(self._starts, rows, side="right") - 1
+        return [
+            (piece, here, rows[here] - self._starts[number])
+            for number, (piece, _) in enumerate(self._pieces)
+            if len(here := np.flatnonzero(owner == number))
+        ]
+
+    def _names(self, rows: NDArray[Any]) -> list[str]:
+        out = [""] * len(rows)
+        for piece, here, own in self._split(rows):
+            for place, name in zip(here.tolist(), piece.passages["id"].take(own).to_pylist(), strict=True):
+                out[place] = name
+        return out
+
+    def _chunks(self, rows: Sequence[int]) -> list[Chunk]:
+        out: dict[int, Chunk] = {}
+        for piece, here, own in self._split(np.array(rows, dtype=np.int64)):
+            out.update(zip(here.tolist(), piece.chunks(own.tolist()), strict=True))
+        return [out[place] for place in range(len(rows))]
+
+
+def _among(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of `values` stand in `ordered`."""
+    if not len(ordered):
+        return np.zeros(len(values), dtype=np.bool_)
+    place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
+    found: NDArray[np.bool_] = ordered[place] == values
+    return found
+
+
+def _tidied(pieces: list[tuple[Piece, NDArray[np.uint64]]]) -> list[tuple[Piece, NDArray[np.uint64]]]:
+    """The same rows in fewer pieces, where there are too many."""
+    living = [numbers != _GONE for _, numbers in pieces]
+    stay = settled(living)
+    if stay == len(pieces):
+        return pieces
+    rest = pieces[stay:]
+    joined = Piece.joined([(piece, kept) for (piece, _), kept in zip(rest, living[stay:], strict=True)])
+    numbers = np.concatenate([numbers[kept] for (_, numbers), kept in zip(rest, living[stay:], strict=True)])
+    return [*pieces[:stay], (joined, numbers)]
