@@ -1,0 +1,14 @@
+"""`twofold examples`: training and test examples imported, checked, cleaned, made, mined and selected."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(
+    help="Import, check and clean examples.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
+)
+
+
+@app.callback()
+def root() -> None:
+    """Import, check and clean examples."""
