@@ -24,11 +24,10 @@ from twofold.jobs import TrainerJob
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
+from twofold.store.registry import LEARNED, Registry, weights_of
 from twofold.sufficiency import Calibration
 from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Hit, Json, Pair, Span
 
-_REPORTS = frozenset({"training.json", "train.log", "README.md"})
-"""Files of an adapter that tell about it and change no answer."""
 _VERSION = 1
 """Raised when rows, embedded texts or systems are made differently from the same parts."""
 
@@ -250,15 +249,37 @@ class Builder:
         part = self.config.tuning.trainer
         return digest("adapter", {"job": job, "trainer": self._spec("trainers", part), "model": self._weights(job)})
 
-    def adapter(self, arm: Arm, splits: Splits, *, progress: Progress = quiet) -> tuple[Adapter, Json]:
-        """The arm's adapter, trained now unless the store has it; and its training report (with ``cached``)."""
+    def adapter(
+        self, arm: Arm, splits: Splits, *, lineage: Json | None = None, progress: Progress = quiet
+    ) -> tuple[Adapter, Json]:
+        """The arm's adapter, trained now unless the store has it; and its training report (with ``cached``).
+
+        Args:
+            arm: Which; where ``[tuning].use`` names a model for it, that model.
+            splits: What is learned from.
+            lineage: What the manifest says of the model's origin.
+            progress: Shows the training.
+        """
+        chosen = self.chosen(arm)
+        if chosen:
+            return self.load_adapter(chosen), {
+                **self.artifacts.manifest(chosen)["report"],
+                "key": chosen,
+                "cached": True,
+            }
         job = self.training_job(arm, splits)
         key = self.adapter_key(job)
         cached = self.artifacts.find(key) is not None
         if not cached:
             part = self.config.tuning.trainer
             trainer: Trainer = plugins.make("trainers", part.name, part.options)
-            report = trainer.train(job, self.artifacts.working(key), progress=progress)
+            work = self.artifacts.working(key)
+            report = trainer.train(job, work, progress=progress)
+            learned = {
+                name: sorted(map(example_digest, self.readable(part)))
+                for name, part in (("train", splits.train), ("dev", splits.dev))
+            }
+            (work / LEARNED).write_text(json.dumps(learned), encoding="utf-8")
             manifest = {
                 "kind": "adapter",
                 "arm": arm.name,
@@ -267,12 +288,37 @@ class Builder:
                 "model": job.model,
                 "trainer": self._spec("trainers", part),
                 "rows": len(job.rows[0]),
+                "base": self._provenance(job),
+                "seed": job.seed,
+                "data": {
+                    "rows": len(job.rows[0]),
+                    **{name: {"examples": len(own), "digest": digest(name, own)} for name, own in learned.items()},
+                    "job": digest("rows", job.rows),
+                },
+                "lineage": lineage or {},
                 "documents": self._learned_from(arm, splits),
                 "report": report,
             }
             self.artifacts.finish(key, manifest)
         adapter = self.load_adapter(key)
         return adapter, {**self.artifacts.manifest(key)["report"], "key": key, "cached": cached}
+
+    @property
+    def registry(self) -> Registry:
+        """The project's tuned models by id and alias."""
+        return Registry(self.artifacts, self.catalogue)
+
+    def chosen(self, arm: Arm) -> str:
+        """Key of the model that ``[tuning].use`` names, where it was tuned as the arm is; else empty.
+
+        Raises:
+            UnknownName: there is no such model.
+            StoreError: its files are gone or damaged.
+        """
+        if not self.config.tuning.use:
+            return ""
+        record = self.registry.checked(self.config.tuning.use)
+        return str(record["key"]) if record["tuning"] == arm.tuning else ""
 
     def load_adapter(self, key: str) -> Adapter:
         """A finished adapter.
@@ -286,8 +332,9 @@ class Builder:
                 f"the adapter {key} was trained with prompt template {manifest['template']}, "
                 f"but [prompt] now makes {self.config.template.digest}"
             )
-        files = {name: entry["sha256"] for name, entry in manifest["files"].items() if name not in _REPORTS}
-        return Adapter(key=key, weights=digest("adapter", files), path=str(path), template=manifest["template"])
+        return Adapter(
+            key=key, weights=digest("adapter", weights_of(manifest)), path=str(path), template=manifest["template"]
+        )
 
     def _learned_from(self, arm: Arm, splits: Splits) -> list[str]:
         """Documents that an adapter's rows and dev items were made from: named when one of them is forgotten."""
@@ -350,9 +397,13 @@ class Builder:
     def system(self, arm: Arm, splits: Splits, *, progress: Progress = quiet) -> tuple[System, Json | None]:
         """An arm made ready, training its adapter if need be; and the training report."""
         adapter, report = self.adapter(arm, splits, progress=progress) if arm.tuning else (None, None)
+        return self.equipped(arm, splits, adapter=adapter), report
+
+    def equipped(self, arm: Arm, splits: Splits, *, adapter: Adapter | None) -> System:
+        """An arm made ready with this adapter."""
         generator = self.generator(adapter)
         calibration = self.calibration(splits)[0] if arm.retrieval else None
-        return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration), report
+        return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration)
 
     def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
         """When to abstain for want of evidence, calibrated on the dev split unless the store has it; or None, and why.
@@ -390,16 +441,13 @@ class Builder:
         """The key the arm's system has or will have, without training; None if its adapter is not made yet."""
         adapter = None
         if arm.tuning:
-            key = self.adapter_key(self.training_job(arm, splits))
+            key = self.chosen(arm) or self.adapter_key(self.training_job(arm, splits))
             if self.artifacts.find(key) is None:
                 return None
             adapter = self.load_adapter(key)
-        generator = self.generator(adapter)
-        try:
-            calibration = self.calibration(splits)[0] if arm.retrieval else None
-            return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration).key
-        finally:
-            generator.close()
+        system = self.equipped(arm, splits, adapter=adapter)
+        system.close()
+        return system.key
 
     def shots(self, arm: Arm, splits: Splits) -> tuple[Example, ...]:
         """Few-shot examples: short ones from train, drawn by seed, no two from one group while groups last."""
@@ -492,9 +540,16 @@ class Builder:
         return str(getattr(plugins.options("generators", part.name, part.options), "model", ""))
 
     def _weights(self, job: TrainerJob) -> str:
+        return str(self._provenance(job).get("weights", ""))
+
+    def _provenance(self, job: TrainerJob) -> Json:
+        """Where the base weights come from; a trainer whose base is elsewhere tells it by ``provenance(model)``."""
         from twofold.store import models
 
-        return models.weights_digest(models.locate(job.model)) if job.model else ""
+        part = self.config.tuning.trainer
+        trainer = plugins.make("trainers", part.name, part.options)
+        told = getattr(trainer, "provenance", models.provenance)
+        return dict(told(job.model)) if job.model else {}
 
 
 def _raft(

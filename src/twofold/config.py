@@ -206,7 +206,21 @@ class TuningSection(Section):
     """Share of open-book rows without the gold passage, answered by the abstention text (RAFT's 1 − P)."""
     cloze: int = Field(default=2, ge=0)
     """Cloze questions made from each context of the open-book rows, without labels (see `dataset.cloze`)."""
+    use: str = ""
+    """Answer with this tuned model (``champion``, another alias or an id) in the arm it was tuned for, instead of
+    training on the examples at hand."""
     seed: int = 0
+
+
+class RetrainingSection(Section):
+    """When `twofold tune --if-due` trains again; any one reason is enough."""
+
+    min_new_examples: int = Field(default=0, ge=0)
+    """So many usable examples that the champion did not learn from, test questions apart; 0: never for that."""
+    max_age_days: float = Field(default=0.0, ge=0)
+    """Days since the champion was made; 0: never for that."""
+    on: tuple[Literal["base", "template", "gone"], ...] = ("base", "template")
+    """Changes that make it due: other base weights, another prompt template, examples it learned from taken out."""
 
 
 class StudySection(Section):
@@ -298,6 +312,7 @@ class Config(Section):
     retrieval: RetrievalSection = RetrievalSection()
     generation: GenerationSection = GenerationSection()
     tuning: TuningSection = TuningSection()
+    retraining: RetrainingSection = RetrainingSection()
     study: StudySection = StudySection()
     access: AccessSection = AccessSection()
 
