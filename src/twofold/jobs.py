@@ -25,6 +25,8 @@ class TrainerJob(BaseModel):
     """Wording of the prompts; its digest is saved with the adapter."""
     seed: int = 0
     """Seed of order, dropout and initialisation."""
+    general: tuple[Pair, ...] = ()
+    """Rows on other things, never trained on: their loss is followed during training."""
 
 
 class SearchPair(BaseModel):
