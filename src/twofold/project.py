@@ -22,6 +22,7 @@ from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import (
     ConfigError,
     DataError,
+    LeakFound,
     ProjectLocked,
     StudyError,
     TooFewExamples,
@@ -192,7 +193,7 @@ class Project:
         problems += access.problems(documents, self.config.access.rules, enabled=self.config.access.enabled)
         try:
             splits = dataset.split(examples, self.config.examples)
-        except TooFewExamples as error:
+        except (TooFewExamples, LeakFound) as error:
             return [*problems, _problem(error)]
         if any(self.config.arm(name).tuning for name in self.config.study.arms):
             problems += [

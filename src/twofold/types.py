@@ -280,6 +280,11 @@ class Example:
     """Unit of splitting and resampling (a document, a conversation); the example's own id when alone."""
     origin: Origin = "human"
     """Who wrote it."""
+    maker: str = ""
+    """What wrote it, where no person did: a model's name, ``templates``. One maker never writes for both training and
+    test (see `dataset.split`)."""
+    parent: str = ""
+    """Id of the example it was made from; both are always on one side of a split."""
     at: str = ""
     """ISO date, for splits by time; may be empty."""
     split: SplitName | None = None
@@ -293,6 +298,28 @@ class Example:
     def question(self) -> str:
         """The last user message: what is retrieved for and shown in reports."""
         return self.messages[-1].content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """Two answers to one conversation, one of which people found better."""
+
+    id: str
+    """Unique in its file."""
+    messages: tuple[Message, ...]
+    """The conversation; the last message is the user's."""
+    chosen: str
+    """The better answer."""
+    rejected: str
+    """The worse one."""
+    hits: tuple[Hit, ...] = ()
+    """Passages that both answers were given with, in the order shown; empty for answers without retrieval."""
+    sources: tuple[str, ...] = ()
+    """Documents they came from."""
+    group: str = ""
+    """Unit of splitting: the conversation."""
+    at: str = ""
+    """ISO date; may be empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,8 +53,8 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
 
     A record has ``question``, ``messages`` or ``input``; ``answers``, ``output``, ``outputs``, ``answer`` or
     ``reference``; and optionally ``id``, ``doc_ids`` (or ``sources``), ``spans``, ``grades``, ``answerable``,
-    ``choices``, ``group``, ``origin``, ``at`` (or ``date``) and ``split``. Other fields are ignored. A record that
-    neither has an answer nor says that it is answerable is left out with a warning.
+    ``choices``, ``group``, ``origin``, ``maker``, ``parent``, ``at`` (or ``date``) and ``split``. Other fields are
+    ignored. A record that neither has an answer nor says that it is answerable is left out with a warning.
 
     Args:
         paths: Files, folders or patterns relative to `root`.
@@ -206,6 +206,8 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         choices=choices,
         group=text_of("group"),
         origin=origin,  # type: ignore[arg-type]
+        maker=text_of("maker"),
+        parent=text_of("parent"),
         at=at,
         split=_SPLITS.get(split),
         file=file,
