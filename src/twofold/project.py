@@ -12,7 +12,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, config, dataset, sources
+from twofold import access, answering, config, dataset, making, sources
 from twofold.advice.start import starting_config
 from twofold.build import Builder, quiet
 from twofold.config import Config, DocumentsSection
@@ -420,6 +420,26 @@ class Project:
                 **retrieval_tuning.tune(self.builder, self.splits, progress=progress),
                 "reembed": retrieval_tuning.reembedding(self.builder),
             }
+
+    def make_examples(
+        self, recipe: making.Recipe, *, what: str = "questions", foreign: Sequence[str] = (), progress: Progress = quiet
+    ) -> making.Made:
+        """Make examples: ``questions`` from the documents, or ``rewordings`` of the train split's questions.
+
+        Args:
+            recipe: How many, by whom, how checked.
+            what: ``questions`` or ``rewordings``.
+            foreign: Files or folders of documents that are not the project's, for questions that it cannot answer.
+            progress: Shows syncing and making.
+        """
+        with self._lock():
+            self._refresh(progress)
+            if what == "rewordings":
+                known = [e for e in self.splits.train if e.origin != "synthetic"]
+                return making.rewordings(self.builder, known, recipe, progress=progress)
+            others = load_documents(DocumentsSection(paths=tuple(foreign)), self.directory)[0] if foreign else []
+            outside = [chunk for document in others for chunk in self.builder.chunker.split(document)]
+            return making.questions(self.builder, recipe, foreign=outside, progress=progress)
 
     def gc(self, *, dry_run: bool = False) -> Json:
         """Remove artifacts that no recorded study uses, and half-made ones."""

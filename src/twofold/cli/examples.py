@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from twofold.cli.examples_making import make
+from twofold.cli.session import command
+
 app = typer.Typer(
     help="Import, check and clean examples.", no_args_is_help=True, rich_markup_mode=None, add_completion=False
 )
@@ -12,3 +15,6 @@ app = typer.Typer(
 @app.callback()
 def root() -> None:
     """Import, check and clean examples."""
+
+
+command(app, "make")(make)
