@@ -27,6 +27,8 @@ class TrainerJob(BaseModel):
     """Seed of order, dropout and initialisation."""
     general: tuple[Pair, ...] = ()
     """Rows on other things, never trained on: their loss is followed during training."""
+    replay: tuple[Pair, ...] = ()
+    """Rows on other things that may be mixed in, so that less is forgotten."""
 
 
 class SearchPair(BaseModel):

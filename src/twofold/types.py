@@ -470,6 +470,10 @@ class Pair:
     """Text to learn (the end-of-turn token is added by the trainer)."""
     example: str = ""
     """Id of the example it was made from."""
+    choices: tuple[str, ...] = ()
+    """Completions it is chosen among, where the question is closed; `completion` is one of them."""
+    rejected: str = ""
+    """A completion that people liked less; empty where none is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
