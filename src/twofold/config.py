@@ -198,6 +198,9 @@ class TuningSection(Section):
     """How adapters are trained."""
 
     trainer: Part = Part(name="lora")
+    methods: tuple[str, ...] = ()
+    """Ways of tuning to compare: methods of `trainer`, or names of trainers. All are measured on dev, the best goes on
+    into arms and studies. Empty: `trainer` alone."""
     embedder: Part = Part(name="contrastive")
     """How the embedder is tuned (`twofold tune --what embedder`)."""
     variants: int = Field(default=4, ge=1)
@@ -209,6 +212,17 @@ class TuningSection(Section):
     use: str = ""
     """Answer with this tuned model (``champion``, another alias or an id) in the arm it was tuned for, instead of
     training on the examples at hand."""
+    gate: Literal["enforce", "report", "off"] = "enforce"
+    """The forgetting gate: an adapter that loses more general ability than it may is not acceptable; or it is only
+    told; or nothing is measured (nor merged back)."""
+    max_forgetting: float = Field(default=0.02, ge=0, le=1)
+    """Drop of general ability, and of refusing and abstaining, that the gate allows where its noise floor is lower."""
+    merge_back: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.8, 0.6, 0.4, 0.2)
+    """Shares of the tuned change tried where all of it forgets too much, the largest first; empty: none."""
+    merge_keep: float = Field(default=0.98, ge=0, le=1)
+    """Share of the dev gain that merging back should keep."""
+    merge_drop: float = Field(default=0.005, ge=0, le=1)
+    """Drop of general ability with which it is content."""
     seed: int = 0
 
 
