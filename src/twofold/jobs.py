@@ -31,6 +31,17 @@ class TrainerJob(BaseModel):
     """Rows on other things that may be mixed in, so that less is forgotten."""
 
 
+class DifficultyJob(BaseModel):
+    """What is measured before tuning, as data (it crosses a process border)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    rows: tuple[Pair, ...]
+    """Rows as they would be trained on."""
+    model: str
+    """Model name or source string of the base weights."""
+
+
 class SearchPair(BaseModel):
     """A question and the passage that answers it, for tuning an embedder."""
 

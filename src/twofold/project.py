@@ -12,12 +12,14 @@ from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, config, dataset, making, sources
+from twofold import access, answering, config, dataset, making, mining, selecting, sources
 from twofold.advice.start import starting_config
 from twofold.build import Builder, quiet
 from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.dataset import Splits
+from twofold.dataset.mining import Mined
+from twofold.dataset.selecting import By
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import (
     ConfigError,
@@ -440,6 +442,22 @@ class Project:
             others = load_documents(DocumentsSection(paths=tuple(foreign)), self.directory)[0] if foreign else []
             outside = [chunk for document in others for chunk in self.builder.chunker.split(document)]
             return making.questions(self.builder, recipe, foreign=outside, progress=progress)
+
+    def mine_examples(self, logs: Sequence[str]) -> Mined:
+        """Examples and preferences from logged answers and what people said of them; see `dataset.mining`.
+
+        Args:
+            logs: JSON Lines files, folders or patterns, relative to the project, the oldest first.
+        """
+        return mining.mine(logs, self.directory, abstention=self.config.template.abstention)
+
+    def select_examples(
+        self, budget: int, *, by: By = "both", seed: int = 0, progress: Progress = quiet
+    ) -> selecting.Selected:
+        """Choose `budget` examples of the train split; see `dataset.selecting`."""
+        splits = self.splits
+        with self._lock():
+            return selecting.select(self.builder, splits.train, budget, by=by, seed=seed, progress=progress)
 
     def gc(self, *, dry_run: bool = False) -> Json:
         """Remove artifacts that no recorded study uses, and half-made ones."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import typer
 
 from twofold.cli.examples_making import make
+from twofold.cli.examples_mining import mine
+from twofold.cli.examples_selecting import select
 from twofold.cli.session import command
 
 app = typer.Typer(
@@ -18,3 +20,5 @@ def root() -> None:
 
 
 command(app, "make")(make)
+command(app, "mine")(mine)
+command(app, "select")(select)
