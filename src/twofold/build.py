@@ -255,7 +255,7 @@ class Builder:
             rows=rows,
             dev=dev,
             metric=config.study.metric,
-            model=str(getattr(plugins.options("trainers", part.name, part.options), "model", "")) or self._model(),
+            model=self._base_model(part),
             template=config.template,
             seed=config.tuning.seed,
             general=known_facts(),
@@ -265,18 +265,25 @@ class Builder:
     def methods(self) -> tuple[Part, ...]:
         """The ways of tuning to compare; one when [tuning].methods names none.
 
+        A method named without options takes those of [tuning.trainer] whose defaults are the same for both.
+
         Raises:
-            UnknownName: one is neither a method of the configured trainer nor a trainer.
+            UnknownName: there is no such trainer.
         """
         section = self.config.tuning
         own = plugins.find("trainers", section.trainer.name).Options.model_fields
         made = []
-        for name in section.methods:
-            if "method" in own and name not in plugins.names("trainers"):
-                made.append(Part(name=section.trainer.name, options={**section.trainer.options, "method": name}))
-            else:
-                plugins.find("trainers", name)
-                made.append(section.trainer if name == section.trainer.name else Part(name=name))
+        for given in section.methods:
+            part = Part(name=given) if isinstance(given, str) else given
+            theirs = plugins.find("trainers", part.name).Options.model_fields
+            shared = {
+                key: value
+                for key, value in section.trainer.options.items()
+                if key in own and key in theirs and own[key].default == theirs[key].default
+            }
+            if part.name == section.trainer.name:
+                shared = section.trainer.options
+            made.append(Part(name=part.name, options={**shared, **part.options}))
         return tuple(made) or (section.trainer,)
 
     def adapter_key(self, job: TrainerJob, method: Part | None = None) -> str:
@@ -286,10 +293,11 @@ class Builder:
             generator = self.generator(brief=True)
             after["generator"] = generator.key
             generator.close()
-        return digest("adapter", {"trained": self._trained_key(job, method or self.methods[0]), "after": after})
+        return digest("adapter", {"trained": self.trained_key(job, method or self.methods[0]), "after": after})
 
-    def _trained_key(self, job: TrainerJob, method: Part) -> str:
-        weights = self._provenance(job, method).get("weights", "")
+    def trained_key(self, job: TrainerJob, method: Part) -> str:
+        """Name of the weights as a method makes them of this job, before what follows."""
+        weights = self.base(method).get("weights", "")
         return digest("trained", {"job": job, "trainer": self._spec("trainers", method), "model": weights})
 
     def adapter(
@@ -328,7 +336,7 @@ class Builder:
         key = self.adapter_key(job, method)
         if self.artifacts.find(key) is not None:
             return self._report(key, cached=True)
-        trained = self._trained_key(job, method)
+        trained = self.trained_key(job, method)
         if self.artifacts.find(trained) is None:
             self._train(arm, splits, job, method=method, key=trained, progress=progress)
         after = finishing.Finishing(
@@ -368,7 +376,7 @@ class Builder:
             "model": job.model,
             "trainer": self._spec("trainers", method),
             "rows": len(job.rows[0]),
-            "base": self._provenance(job, method),
+            "base": self.base(method),
             "seed": job.seed,
             "data": {
                 "rows": len(job.rows[0]),
@@ -576,10 +584,17 @@ class Builder:
         part = self.config.generation.generator
         return str(getattr(plugins.options("generators", part.name, part.options), "model", ""))
 
-    def _provenance(self, job: TrainerJob, method: Part) -> Json:
-        """Where the base weights come from; a trainer whose base is elsewhere tells it by ``provenance(model)``."""
+    def base(self, method: Part | None = None) -> Json:
+        """Where the weights come from that a method starts with (see `store.models.provenance`).
+
+        A trainer whose base is elsewhere tells it by ``provenance(model)``.
+        """
         from twofold.store import models
 
+        method = method or self.methods[0]
         trainer = plugins.make("trainers", method.name, method.options)
-        told = getattr(trainer, "provenance", models.provenance)
-        return dict(told(job.model)) if job.model else {}
+        model = self._base_model(method)
+        return dict(getattr(trainer, "provenance", models.provenance)(model)) if model else {}
+
+    def _base_model(self, method: Part) -> str:
+        return str(getattr(plugins.options("trainers", method.name, method.options), "model", "")) or self._model()

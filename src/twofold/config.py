@@ -198,9 +198,9 @@ class TuningSection(Section):
     """How adapters are trained."""
 
     trainer: Part = Part(name="lora")
-    methods: tuple[str, ...] = ()
-    """Ways of tuning to compare: methods of `trainer`, or names of trainers. All are measured on dev, the best goes on
-    into arms and studies. Empty: `trainer` alone."""
+    methods: tuple[str | Part, ...] = ()
+    """Trainers to compare, by name or with options of their own; a name alone takes those of `trainer` that mean the
+    same there. All are measured on dev, the best goes on into arms and studies. Empty: `trainer` alone."""
     embedder: Part = Part(name="contrastive")
     """How the embedder is tuned (`twofold tune --what embedder`)."""
     variants: int = Field(default=4, ge=1)

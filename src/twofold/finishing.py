@@ -200,7 +200,7 @@ def report(manifest: Json) -> Json:
         "gate": manifest.get("gate"),
         "merge_back": merged,
         "dev_score": manifest.get("dev"),
-        "method": manifest["trainer"].get("options", {}).get("method") or manifest["trainer"]["name"],
+        "method": manifest["trainer"]["name"],
         "bytes": manifest["bytes"],
         "trials": len(told.get("dev", ())) + len(merged["front"] if merged else ()),
     }
