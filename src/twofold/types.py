@@ -324,7 +324,7 @@ class Preference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One finding of `twofold check`."""
+    """One finding of `twofold check` or `twofold examples check`."""
 
     severity: Literal["error", "warning"]
     """An error stops a study; a warning is printed."""
@@ -338,6 +338,12 @@ class Problem:
     """File at fault."""
     line: int = 0
     """1-based line, 0 when it is about the whole file."""
+    example: str = ""
+    """Id of the example at fault, if it is about one."""
+    action: Literal["", "drop", "repair", "mask", "merge", "look"] = ""
+    """What `twofold examples clean` does about it; ``look`` and none are left to a person."""
+    other: str = ""
+    """``file:line`` of what it repeats or contradicts, if anything."""
 
 
 # ---------------------------------------------------------------- answering
