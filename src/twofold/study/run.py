@@ -274,6 +274,8 @@ def _facts(
 ) -> VerdictFacts:
     latency = {arm.name: builder.catalogue.measure(own[arm.name].system, "latency") for arm in arms}
     training = {arm.name: own[arm.name].training or {} for arm in arms}
+    gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
+    fallen = {name: "; ".join(gate["because"]) for name, gate in gates.items() if gate and not gate["passed"]}
     failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
     return VerdictFacts(
         policy=policy["sentence"],
@@ -282,7 +284,8 @@ def _facts(
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: float(value["p95"]) for name, value in latency.items() if value},
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
-        dev_trials={name: len(report.get("dev", ())) for name, report in training.items()},
+        dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
+        forgetting=fallen,
         dev_examples=dev,
         remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),
         final=policy["final"],
