@@ -263,28 +263,8 @@ class Builder:
 
     @property
     def methods(self) -> tuple[Part, ...]:
-        """The ways of tuning to compare; one when [tuning].methods names none.
-
-        A method named without options takes those of [tuning.trainer] whose defaults are the same for both.
-
-        Raises:
-            UnknownName: there is no such trainer.
-        """
-        section = self.config.tuning
-        own = plugins.find("trainers", section.trainer.name).Options.model_fields
-        made = []
-        for given in section.methods:
-            part = Part(name=given) if isinstance(given, str) else given
-            theirs = plugins.find("trainers", part.name).Options.model_fields
-            shared = {
-                key: value
-                for key, value in section.trainer.options.items()
-                if key in own and key in theirs and own[key].default == theirs[key].default
-            }
-            if part.name == section.trainer.name:
-                shared = section.trainer.options
-            made.append(Part(name=part.name, options={**shared, **part.options}))
-        return tuple(made) or (section.trainer,)
+        """The ways of tuning to compare; see `finishing.methods`."""
+        return finishing.methods(self.config.tuning)
 
     def adapter_key(self, job: TrainerJob, method: Part | None = None) -> str:
         """Name of the adapter this job ends in: how it is trained, and what follows."""

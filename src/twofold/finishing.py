@@ -16,7 +16,7 @@ import numpy as np
 
 from twofold import forgetting, plugins, stats
 from twofold.answering import System
-from twofold.config import TuningSection
+from twofold.config import Part, TuningSection
 from twofold.dataset import example_digest
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
@@ -178,6 +178,29 @@ class Finishing:
             return {"p50": None, "p95": None, "n": 0}
         p50, p95 = (float(np.quantile(timed, q)) for q in (0.5, 0.95))
         return {"p50": p50, "p95": p95, "n": len(timed)}
+
+
+def methods(section: TuningSection) -> tuple[Part, ...]:
+    """The ways of tuning to compare; one when [tuning].methods names none.
+
+    A method takes those options of [tuning.trainer] whose defaults are the same for both, its own laid over.
+
+    Raises:
+        UnknownName: there is no such trainer.
+    """
+    held = plugins.find("trainers", section.trainer.name).Options.model_fields
+    made = []
+    for given in section.methods:
+        part = Part(name=given) if isinstance(given, str) else given
+        theirs = plugins.find("trainers", part.name).Options.model_fields
+        shared = section.trainer.options
+        if part.name != section.trainer.name:
+            alike = {
+                key for key in shared if key in theirs and key in held and theirs[key].default == held[key].default
+            }
+            shared = {key: shared[key] for key in alike}
+        made.append(Part(name=part.name, options={**shared, **part.options}))
+    return tuple(made) or (section.trainer,)
 
 
 def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
