@@ -38,6 +38,7 @@ from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import chosen, compare, labelled, opened, rules_of
+from twofold.tuned_models import TunedModels
 from twofold.types import Answer, Arm, Document, Example, Filter, Json, Problem
 from twofold.versions import Versions
 
@@ -356,7 +357,8 @@ class Project:
             if chosen.retrieval:
                 self._refresh(progress)
             adapter, report = self.builder.adapter(chosen, splits, progress=progress)
-        return {**report, "arm": arm, "path": adapter.path}
+            name = self.builder.registry.register(adapter.key)
+        return {**report, "arm": arm, "id": name, "path": adapter.path}
 
     def bench(
         self,
@@ -459,25 +461,53 @@ class Project:
         with self._lock():
             return selecting.select(self.builder, splits.train, budget, by=by, seed=seed, progress=progress)
 
-    def gc(self, *, dry_run: bool = False) -> Json:
-        """Remove artifacts that no recorded study uses, and half-made ones."""
-        used = {
-            row["training"]["key"]
-            for name in self.studies()
-            for row in archive.read_record(self.records / name)["arms"].values()
-            if row["training"]
-        }
-        models = [str(self.config.retrieval.embedder.options.get("model", ""))]
-        for name in self.studies():
-            told = archive.read_record(self.records / name)["config"].get("retrieval", {}).get("embedder", {})
-            models.append(str(told.get("options", {}).get("model", "")))
-        used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
+    @property
+    def models(self) -> TunedModels:
+        """The tuned models. What changes them is called under `writing`."""
+        return TunedModels(builder=self.builder, records=self.records)
+
+    def retrain(
+        self,
+        *,
+        champion: str = "champion",
+        arm: str = "ft+rag",
+        if_due: bool = False,
+        plan: bool = False,
+        who: str = "",
+        progress: Progress = quiet,
+    ) -> Json:
+        """Train again from the base, compare with the model in use, and promote what is better and does not forget.
+
+        Args:
+            champion: Alias or id of the model to beat.
+            arm: Whose adapter is trained where there is none yet; it is then compared with the arm without tuning.
+            if_due: Do so only where a trigger of ``[retraining]`` says so.
+            plan: Only tell the triggers.
+            who: For the audit.
+            progress: Shows syncing, training and answering.
+
+        Returns:
+            ``due`` and ``triggers``; and where it was done what `study.retraining.retrain` tells, else ``outcome``
+            ``due`` or ``not due``.
+        """
+        if not self.config.arm(arm).tuning:
+            raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
+        fresh = config.laid_over(self.config, {"tuning": {"use": ""}})
+        builder = Builder(self.derived, fresh, catalogue=self.catalogue)
+        models, splits = TunedModels(builder=builder, records=self.records), self.splits
         with self._lock():
-            doomed = [m for m in self.builder.artifacts.list() if m["key"] not in used]
-            freed = sum(int(m["bytes"]) for m in doomed)
-            if not dry_run:
-                freed = sum(self.builder.artifacts.remove(m["key"]) for m in doomed)
-        return {"removed": [m["key"] for m in doomed], "bytes": freed, "dry_run": dry_run}
+            known, triggers = models.due(splits, champion)
+            told: Json = {"due": any(row["due"] for row in triggers), "triggers": triggers}
+            if plan or (if_due and not told["due"]):
+                return {**told, "outcome": "due" if told["due"] else "not due"}
+            chosen = fresh.arm(known["arm"]) if known else fresh.arm(arm)
+            if chosen.retrieval:
+                sources.refresh(builder, self.directory, progress=progress)
+            return {**told, **models.retrain(splits, champion, arm=chosen, who=who, progress=progress)}
+
+    def cancel_tuning(self, *, arm: str = "ft+rag") -> list[Json]:
+        """Cancel what trainers of an arm have under way elsewhere: ``{"trainer", "job", "status"}`` each."""
+        return self.models.cancel(self.config.arm(arm), self.splits)
 
     # ------------------------------------------------------------ inside
 

@@ -195,5 +195,5 @@ def test_from_project_to_artifact(project: Project, encoder: Path) -> None:
 
 
 def _doomed(project: Project) -> list[dict[str, str]]:
-    keys = project.gc(dry_run=True)["removed"]
+    keys = project.models.gc(dry_run=True)["removed"]
     return [m for m in project.builder.artifacts.list() if m["key"] in keys]

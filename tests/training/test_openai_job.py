@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from endpoint import Endpoint, served
 
+from tuning_endpoint import Endpoint, served
 from twofold import plugins
 from twofold.errors import GenerationError, NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
@@ -190,10 +189,11 @@ def test_what_only_concerns_the_talk_is_in_no_key() -> None:
     assert one.model_dump() == other.model_dump() != third.model_dump()
 
 
+HERE = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 KILLED = """
 import sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[3])
+sys.path[:0] = sys.argv[3:]
 from test_openai_job import job
 from twofold import plugins
 plugins.make("trainers", "openai", {"model": "small-1", "base_url": sys.argv[1], "poll_seconds": 0.02,
@@ -207,8 +207,8 @@ def test_killed_and_run_again_one_job_is_paid(endpoint: Endpoint, tmp_path: Path
     endpoint.create({"training_file": "", "model": "other"} | _older(endpoint))
     if moment == "before the answer":
         endpoint.faults = {"POST /fine_tuning/jobs": ["slow"]}
-    command = [sys.executable, "-c", KILLED, endpoint.url, str(tmp_path / "work"), str(Path(__file__).parent)]
-    child = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)})
+    command = [sys.executable, "-c", KILLED, endpoint.url, str(tmp_path / "work"), *HERE]
+    child = subprocess.Popen(command)
     began = time.monotonic()
     own = "ftjob-2"
     while own not in endpoint.jobs or (moment == "while it runs" and endpoint.jobs[own]["polls"] < 3):

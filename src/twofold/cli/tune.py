@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twofold.cli import retrain
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.errors import ConfigError
@@ -23,13 +24,36 @@ def tune(
         float | None, typer.Option("--minutes", metavar="MINUTES", min=0, help="Longest training time.")
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="With --what embedder: what it would learn from, and embedding again.")
+        bool,
+        typer.Option(
+            "--plan", help="With --what embedder: what it would learn from. With --if-due: only the triggers."
+        ),
     ] = False,
+    champion: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Train again from the base on all examples, compare with this model (champion), promote if better.",
+        ),
+    ] = "",
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="As --from champion, but only where [retraining] says so.")
+    ] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the arm's job at an endpoint.")] = False,
+    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who promotes, for the audit.")] = "",
 ) -> None:
     """Train an arm's adapter or the embedder on the train split, or find the one that is there.
 
-    An interrupted run resumes.
+    An interrupted run resumes. Exit codes of --from and --if-due: 0 promoted, not due or nothing new; 1 trained and
+    not promoted, or, with --plan, due.
     """
+    if cancel:
+        retrain.cancel(run, arm=arm)
+        return
+    if champion or if_due:
+        retrain.retrain(run, champion=champion or "champion", arm=arm, minutes=minutes, if_due=if_due, plan=plan, by=by)
+        return
     if what == "embedder":
         _embedder(run, minutes, plan=plan)
         return

@@ -13,7 +13,6 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Literal
 
 from twofold.errors import ConfigError, StoreError, UnknownName
@@ -194,7 +193,7 @@ class Registry:
         return held
 
     def kept(self) -> set[str]:
-        """Keys of artifacts that aliases name, that a rollback would need, and from which those were retrained."""
+        """Keys of artifacts that aliases name, that a rollback needs, and of their ancestors and unmerged weights."""
         records = {r["id"]: r for r in self.records()}
         wanted = set(self.catalogue.aliases().values())
         wanted |= {name for alias in self.catalogue.aliases() for name in self.history(alias)[-2:]}
@@ -204,7 +203,8 @@ class Registry:
             if parent in records and parent not in wanted:
                 wanted.add(parent)
                 waiting.append(parent)
-        return {records[name]["key"] for name in wanted if records[name]["here"]}
+        own = [records[name] for name in wanted if records[name]["here"]]
+        return {record[part] for record in own for part in ("key", "trained") if record.get(part)}
 
     def _move(
         self,
@@ -257,18 +257,9 @@ def _facts(name: str, manifest: Json) -> Json:
         "data": manifest.get("data") or {"rows": manifest["rows"]},
         "documents": len(manifest.get("documents", ())),
         "gate": manifest.get("gate"),
+        "dev": manifest.get("dev"),
+        "merge_back": {k: v for k, v in (manifest.get("merge_back") or {}).items() if k != "front"},
+        "trained": manifest.get("trained", ""),
         "lineage": manifest.get("lineage") or {},
         "report": {key: value for key, value in report.items() if key not in curves},
     }
-
-
-def files_of(record: Json, artifacts: Artifacts) -> Path:
-    """The directory of a tuned model whose files are here.
-
-    Raises:
-        StoreError: they are gone.
-    """
-    path = artifacts.find(record["key"]) if record["here"] else None
-    if path is None:
-        raise StoreError(f"the files of {record['id']} are gone")
-    return path

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -27,7 +27,8 @@ class Endpoint:
         """``VERB /path`` → what happens to its next calls: a status code, ``lost`` (done, but no answer), ``slow``."""
         self.checkpoints: list[dict[str, Any]] = []
         self.asked_of: list[str] = []
-        self.only = ""
+        self.reply: Callable[[str, str], str] = lambda _model, _question: "tuned"
+        """Model and last message → what it says."""
         self.url = ""
 
     def create(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -53,8 +54,6 @@ class Endpoint:
 
     def answer(self, verb: str, path: str, body: bytes) -> tuple[int, Any]:
         path, _, query = path.partition("?")
-        if self.only and not path.startswith(self.only):
-            return 404, {"error": {"message": "no such address"}}
         path = path.removeprefix("/v1")
         if (verb, path) == ("POST", "/files"):
             name = f"file-{len(self.files) + 1}"
@@ -72,9 +71,10 @@ class Endpoint:
                 rows = rows[[row["id"] for row in rows].index(after[1]) + 1 :]
             return 200, {"data": rows[:2], "has_more": len(rows) > 2}
         if path == "/chat/completions":
-            self.asked_of.append(json.loads(body)["model"])
-            said = {"choices": [{"message": {"content": "tuned"}, "finish_reason": "stop"}], "usage": {}}
-            return 200, said
+            given = json.loads(body)
+            self.asked_of.append(given["model"])
+            text = self.reply(given["model"], given["messages"][-1]["content"])
+            return 200, {"choices": [{"message": {"content": text}, "finish_reason": "stop"}], "usage": {}}
         found = re.fullmatch(r"/fine_tuning/jobs/([\w-]+)(/\w+)?", path)
         if found is None or found[1] not in self.jobs:
             return 404, {"error": {"message": f"no such thing: {path}"}}
