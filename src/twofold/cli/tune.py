@@ -11,6 +11,7 @@ from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.errors import ConfigError
 from twofold.identity import plain
+from twofold.study.tuned_arms import methods_lines, tuned_lines
 
 
 def tune(
@@ -29,6 +30,10 @@ def tune(
             "--plan", help="With --what embedder: what it would learn from. With --if-due: only the triggers."
         ),
     ] = False,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="METHOD", help="Trainer to use; several are compared on dev (repeatable)."),
+    ] = None,
     champion: Annotated[
         str,
         typer.Option(
@@ -45,8 +50,8 @@ def tune(
 ) -> None:
     """Train an arm's adapter or the embedder on the train split, or find the one that is there.
 
-    An interrupted run resumes. Exit codes of --from and --if-due: 0 promoted, not due or nothing new; 1 trained and
-    not promoted, or, with --plan, due.
+    An interrupted run resumes. Exit code 1: trained, but the forgetting gate failed it. Exit codes of --from and
+    --if-due: 0 promoted, not due or nothing new; 1 trained and not promoted, or, with --plan, due.
     """
     if cancel:
         retrain.cancel(run, arm=arm)
@@ -62,12 +67,16 @@ def tune(
         raise ConfigError(
             told, cure="--what adapter or --what embedder; the bill of a study is `twofold study --plan`."
         )
-    with run.project(tuning__trainer__options__minutes=minutes) as project, run.progress() as progress:
+    laid = {"tuning__trainer__options__minutes": minutes, "tuning__methods": method or None}
+    with run.project(**laid) as project, run.progress() as progress:
         done = project.tune(arm=arm, progress=progress)
+        enforced = project.config.tuning.gate == "enforce"
     how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
-    run.result(
-        plain(done), f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}\n{done['path']}"
-    )
+    lines = [f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}"]
+    lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ())), done["path"]]
+    run.result(plain(done), "\n".join(lines))
+    if enforced and done["gate"] and not done["gate"]["passed"]:
+        raise typer.Exit(1)
 
 
 def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:

@@ -20,7 +20,8 @@ from twofold import stats
 from twofold.study import charts
 from twofold.study.diagnose import CAUSES
 from twofold.study.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
-from twofold.study.record import AnswerRow, EffectRecord, EstimateRecord, StudyRecord, TrainingRecord, estimate_text
+from twofold.study.record import AnswerRow, EffectRecord, EstimateRecord, StudyRecord, estimate_text
+from twofold.study.tuned_arms import methods_lines, tuned_lines
 from twofold.study.wording import TITLES
 from twofold.types import Json
 
@@ -104,11 +105,12 @@ def render_summary(record: StudyRecord) -> str:
     for title, items in (("because", verdict["because"]), ("provisional", verdict["provisional"])):
         if items:
             lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
-    tuned = [(name, line) for name, arm in arms.items() for line in _kept(arm["training"])]
+    tuned = [(name, line) for name, arm in arms.items() for line in tuned_lines(arm["training"])]
     if tuned:
         lines += ["tuned weights:", *(f"  {name}: {line}" for name, line in tuned), ""]
     for name, arm in arms.items():
-        lines += _methods_text(name, arm["training"].get("methods", ()) if arm["training"] else ())
+        compared = methods_lines(name, arm["training"].get("methods", ()) if arm["training"] else ())
+        lines += [*compared, ""] if compared else []
     cached = sum(item["cached"] for item in record["bill"])
     total = sum(item["items"] for item in record["bill"])
     lines.append(
@@ -125,30 +127,6 @@ def verdict_picture(record: StudyRecord) -> str:
         f"{policy['groups']} groups · {record['project']}"
     )
     return charts.picture(_arm_rows(record), sentence=_sentence(record), caption=caption)
-
-
-def _methods_text(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The methods compared for one arm, a line for each."""
-    if not methods:
-        return []
-    table = [
-        ["methods of " + arm, "dev " + _title(methods[0]["metric"]), "forgotten", "gate", "share", "p50 s", "minutes"]
-    ]
-    for one in methods:
-        pace, drop = (one["latency"] or {}).get("p50"), one["drop"]
-        said = "-" if one["passed"] is None else "passed" if one["passed"] else "FAILED"
-        table.append(
-            [
-                f"{'*' if one['carried'] else ' '} {one['method']}",
-                _estimate(one["dev"]),
-                _estimate(drop) if drop else "-",
-                said,
-                f"{one['coefficient']:g}",
-                "-" if pace is None else f"{pace:.2f}",
-                "-" if one["seconds"] is None else f"{one['seconds'] / 60:.1f}",
-            ]
-        )
-    return [*_aligned(table, 0), ""]
 
 
 # ---------------------------------------------------------------- the template
@@ -368,26 +346,8 @@ def _curves(record: StudyRecord) -> list[Json]:
                 best = float(training["best_step"]) if key == "dev" else None
                 drawn = charts.line_plot(points, title=f"{name}: {title}", x_axis="step", best=best)
                 plots.append({"title": title, "svg": Markup(drawn)})
-        out.append({"arm": name, "training": training, "plots": plots, "kept": _kept(training)})
+        out.append({"arm": name, "training": training, "plots": plots, "kept": tuned_lines(training)})
     return out
-
-
-def _kept(training: TrainingRecord | None) -> list[str]:
-    """Sentences: what the gate says of the weights, and which share of the tuned change was kept."""
-    gate, merged = (training.get("gate"), training.get("merge_back")) if training else (None, None)
-    if not gate:
-        return []
-    lines = []
-    for group, what in (("general", "general ability"), ("refusal", "refusing and abstaining")):
-        line = gate[group]
-        drop, allowed = _estimate(line["drop"]), f"{line['limit']:.3f}".replace("0.", ".", 1)
-        says = "passes" if line["passed"] else "FAILS"
-        lines.append(
-            f"{says} the forgetting gate: drop of {what} {drop} on {line['drop']['n']} items (allowed {allowed})"
-        )
-    if merged:
-        lines.append(f"merge-back: {100 * merged['coefficient']:g} % of the tuned change kept; {merged['because']}")
-    return lines
 
 
 def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
