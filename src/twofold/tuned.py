@@ -48,37 +48,26 @@ def open_model(directory: Path, *, dtype: Dtype, nf4: bool = False) -> Any:
     Args:
         directory: Model directory.
         dtype: Of weights and arithmetic.
-        nf4: Round the linear layers to 4-bit NormalFloat in blocks of 64 (Dettmers et al. 2023, arXiv:2305.14314).
+        nf4: Hold the linear layers in 4 bits (`round_to_nf4`).
 
     Raises:
-        MissingExtra: `nf4` without bitsandbytes.
+        ModelError: transformers cannot open it.
     """
     import torch
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import AutoModelForCausalLM
 
     kind = torch.bfloat16 if dtype == "bf16" else torch.float32
-    more: Json = {}
-    if nf4:
-        try:
-            import bitsandbytes  # noqa: F401
-        except ModuleNotFoundError as error:
-            raise MissingExtra(
-                "4-bit weights need the package 'bitsandbytes', which is not installed",
-                cure="pip install 'twofold[train]'",
-            ) from error
-        settings = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=kind)
-        more = {
-            "quantization_config": settings,
-            "device_map": {"": torch.cuda.current_device() if torch.cuda.is_available() else "cpu"},
-        }
     try:
-        return AutoModelForCausalLM.from_pretrained(str(directory), dtype=kind, **more)
+        network = AutoModelForCausalLM.from_pretrained(str(directory), dtype=kind)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"transformers cannot open it: {str(error).splitlines()[0]}",
             file=directory,
             cure="Choose a causal language model that the installed transformers knows.",
         ) from error
+    if nf4:
+        round_to_nf4(network)
+    return network
 
 
 def open_tuned(directory: Path, adapter: Path, *, dtype: Dtype) -> Any:
@@ -240,6 +229,61 @@ def _begun(kwargs: Json) -> bool:
     """Is this a later step of a generation, whose placeholders are in the cache already?"""
     cache = kwargs.get("past_key_values")
     return cache is not None and cache.get_seq_length() > 0
+
+
+# ---------------------------------------------------------------- four bits
+
+NORMAL = (
+    *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
+    *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
+    *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224),
+    *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
+)
+"""The 16 values of NormalFloat (Dettmers et al. 2023, arXiv:2305.14314, appendix E)."""
+BLOCK = 64
+"""Weights with one scale."""
+
+
+def round_to_nf4(network: Any) -> None:
+    """Hold the linear layers inside the model's blocks as 4-bit NormalFloat, two weights a byte, a scale each 64.
+
+    A layer's ``weight`` gives them back in the model's dtype whenever it is asked for. Layers whose weights are no
+    whole number of blocks stay as they are.
+    """
+    import torch
+
+    class Nf4(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self, like: Any) -> None:
+            super().__init__()
+            self.shape, self.dtype = like.shape, like.dtype
+            self.register_buffer("values", torch.tensor(NORMAL, device=like.device), persistent=False)
+
+        def right_inverse(self, weight: Any) -> tuple[Any, Any]:
+            blocks = weight.detach().float().reshape(-1, BLOCK)
+            scale = blocks.abs().amax(1, keepdim=True)
+            edges = (self.values[1:] + self.values[:-1]) / 2
+            places = torch.bucketize(blocks / torch.where(scale == 0, 1, scale), edges).to(torch.uint8)
+            return places[:, ::2] << 4 | places[:, 1::2], scale
+
+        def forward(self, packed: Any, scale: Any) -> Any:
+            places = torch.stack([packed >> 4, packed & 15], dim=-1).reshape(len(packed), BLOCK)
+            return (self.values[places.int()] * scale).to(self.dtype).reshape(self.shape)
+
+    for _, layer in nf4_candidates(network):
+        layer.weight.requires_grad_(False)
+        torch.nn.utils.parametrize.register_parametrization(layer, "weight", Nf4(layer.weight), unsafe=True)
+
+
+def nf4_candidates(network: Any) -> list[tuple[str, Any]]:
+    """The layers that `round_to_nf4` rounds, with their names in the network."""
+    import torch
+
+    head = network.get_output_embeddings()
+    return [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, torch.nn.Linear) and layer is not head and layer.weight.numel() % BLOCK == 0
+    ]
 
 
 # ---------------------------------------------------------------- bottleneck layers

@@ -17,6 +17,7 @@ from torch import Tensor
 from twofold import tuned
 from twofold.errors import TrainingError
 from twofold.training.encoding import Encoder
+from twofold.training.network import plain_of
 from twofold.training.options import AdapterOptions, FitOptions, Ia3Options, LoraOptions, PrefixOptions, PromptOptions
 
 _KEYS_VALUES = ("k_proj", "v_proj", "key", "value", "k", "v", "query_key_value", "qkv_proj", "c_attn", "Wqkv")
@@ -31,8 +32,7 @@ def adapted(source: Path, options: FitOptions, encoder: Encoder, *, seed: int) -
         TrainingError: the layers to adapt are not there.
     """
     network = tuned.open_model(source, dtype=options.dtype, nf4=options.method == "qlora")
-    if options.method != "qlora":
-        network.to("cuda" if torch.cuda.is_available() else "cpu")
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
     if options.method == "full":
         return network
@@ -56,7 +56,8 @@ def adapted(source: Path, options: FitOptions, encoder: Encoder, *, seed: int) -
 
 def save(network: Any, directory: Path, *, source: Path, options: FitOptions) -> None:
     """Write what was learned to `directory`: PEFT's files, or for all weights a model directory within it."""
-    described = {"method": options.method, "base": "nf4" if options.method == "qlora" else "", "dtype": options.dtype}
+    rounded = rounded_names(network)
+    described = {"method": options.method, "base": "nf4" if rounded else "", "dtype": options.dtype, "rounded": rounded}
     (directory / "method.json").write_text(json.dumps(described, indent=1), encoding="utf-8")
     if options.method == "full":
         target = directory / tuned.WEIGHTS
@@ -116,11 +117,17 @@ def _beginning(options: PromptOptions, encoder: Encoder) -> list[int]:
     return (ids * (options.tokens // len(ids) + 1))[: options.tokens]
 
 
+def rounded_names(network: Any) -> list[str]:
+    """Names in the plain model of the layers held in 4 bits."""
+    plain = plain_of(network)
+    return [n.replace(".base_layer", "") for n, m in plain.named_modules() if hasattr(m, "parametrizations")]
+
+
 def linear_names(network: Any) -> list[str]:
     """Names of the linear layers inside the model's blocks, the output layer apart."""
     head = network.get_output_embeddings()
     named = network.base_model.named_modules()
-    kinds = ("Linear", "Linear4bit", "Conv1D")
+    kinds = ("Linear", "ParametrizedLinear", "Conv1D")
     return sorted({n.rpartition(".")[2] for n, m in named if type(m).__name__ in kinds and m is not head})
 
 
@@ -173,37 +180,40 @@ def _with_peft(make: Any, *given: Any, **more: Any) -> Any:
 
 
 class _LowRank(torch.autograd.Function):  # type: ignore[misc]
-    """y = x Wᵀ + s (x Aᵀ) Bᵀ with W frozen: one pass over the output, and back one over the input's gradient."""
+    """y = x Wᵀ + s (x Aᵀ) Bᵀ with W frozen: one pass over the output, and back one over the input's gradient.
+
+    W is asked of its layer both times: one held in 4 bits is not kept in full between.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:  # noqa: PLR0917
+    def forward(ctx: Any, x: Tensor, base: Any, a: Tensor, b: Tensor, scale: float) -> Tensor:  # noqa: PLR0917
         flat = x.reshape(-1, x.shape[-1])
         low = flat @ a.t()
-        out = flat @ w.t()
+        out = flat @ base.weight.t()
         out.addmm_(low, b.t(), alpha=scale)
-        ctx.save_for_backward(flat, w, a, b, low)
-        ctx.scale, ctx.shape = scale, x.shape
+        ctx.save_for_backward(flat, a, b, low)
+        ctx.base, ctx.scale, ctx.shape = base, scale, x.shape
         return out.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor, None]:
-        flat, w, a, b, low = ctx.saved_tensors
-        grad = grads[0].reshape(-1, w.shape[0])
+        flat, a, b, low = ctx.saved_tensors
+        grad = grads[0].reshape(-1, len(b))
         down = (grad @ b).mul_(ctx.scale)
-        dx = (grad @ w).addmm_(down, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
+        dx = (grad @ ctx.base.weight).addmm_(down, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
         return dx, None, down.t() @ flat, (grad.t() @ low).mul_(ctx.scale), None
 
 
 def _fuse(layer: Any) -> None:
     a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    weight, bias, scale = layer.base_layer.weight, layer.base_layer.bias, layer.scaling["default"]
+    base, bias, scale = layer.base_layer, layer.base_layer.bias, layer.scaling["default"]
     plain = layer.forward
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if layer.merged or layer.disable_adapters:
             out: Tensor = plain(x, *args, **kwargs)
             return out
-        made: Tensor = _LowRank.apply(x, weight, a, b, scale)
+        made: Tensor = _LowRank.apply(x, base, a, b, scale)
         return made if bias is None else made + bias
 
     layer.forward = forward
