@@ -14,21 +14,23 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from twofold import access, plugins, prompts, sufficiency
-from twofold.answering import System, as_hits, gold_chunks, query, question
+from twofold import access, finishing, plugins, sufficiency
+from twofold.answering import System, gold_chunks, query
 from twofold.config import Config, Part
-from twofold.dataset import Splits, cloze, example_digest
+from twofold.dataset import Splits, example_digest
 from twofold.errors import AccessDenied, ConfigError, TemplateMismatch, TooFewExamples
+from twofold.forgetting import known_facts
+from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
 from twofold.jobs import TrainerJob
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
+from twofold.rows import closed_rows, open_rows
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
+from twofold.store.registry import LEARNED, Registry, weights_of
 from twofold.sufficiency import Calibration
-from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Hit, Json, Pair, Span
+from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json
 
-_REPORTS = frozenset({"training.json", "train.log", "README.md"})
-"""Files of an adapter that tell about it and change no answer."""
 _INNER: dict[str, plugins.Kind] = {
     "search": "retrievers",
     "retriever": "retrievers",
@@ -178,10 +180,17 @@ class Builder:
             self._asked = self.generator()
         return self._asked
 
-    def generator(self, adapter: Adapter | None = None) -> Generator:
-        """The configured generator, with an adapter or without; the caller closes it."""
+    def generator(self, adapter: Adapter | None = None, *, brief: bool = False) -> Generator:
+        """The configured generator, with an adapter or without; the caller closes it.
+
+        Args:
+            adapter: To answer with.
+            brief: It only measures a candidate: its copy is not compared with the unmerged adapter.
+        """
         part = self.config.generation.generator
-        made: Generator = plugins.make("generators", part.name, part.options, adapter=adapter)
+        skips = brief and "parity" in plugins.find("generators", part.name).Options.model_fields
+        options = {**part.options, "parity": False} if skips else part.options
+        made: Generator = plugins.make("generators", part.name, options, adapter=adapter)
         return made
 
     # ------------------------------------------------------------ corpus
@@ -216,70 +225,176 @@ class Builder:
 
     # ------------------------------------------------------------ tuning
 
-    def training_job(self, arm: Arm, splits: Splits) -> TrainerJob:
-        """Rows and dev items of an arm, rendered exactly as its live requests are.
-
-        Open-book rows follow RAFT (Zhang et al. 2024): the arm's own retriever's hits, shuffled, the gold passage put
-        in where the retriever missed it, and for a share of rows taken out and answered by the abstention text; the
-        passage used is cited. Each variant has its own order and its own share without gold. Examples with the same
-        gold passage are shown the same passages, those found for one of them, so that the trainer reads them once.
+    def training_job(self, arm: Arm, splits: Splits, method: Part | None = None) -> TrainerJob:
+        """Rows and dev items of an arm, rendered exactly as its live requests are (see `rows`).
 
         Raises:
             TooFewExamples: the train or dev split is empty.
             AccessDenied: access control is on, and nobody is named as whom to tune.
         """
         self.require_principal()
+        config = self.config
         splits = replace(splits, train=self.readable(splits.train), dev=self.readable(splits.dev))
-        for name, part in (("train", splits.train), ("dev", splits.dev)):
-            if not part:
+        for name, examples in (("train", splits.train), ("dev", splits.dev)):
+            if not examples:
                 may = " that the study's principal may read" if self.filter.principal else ""
                 raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none{may}")
-        trainer, open_book = self.config.tuning.trainer, arm.tuning == "open-book"
-        trainer_options = plugins.options("trainers", trainer.name, trainer.options)
-        rows = self._open_rows(splits.train) if open_book else (self._closed_rows(splits.train),)
+        part = method or self.methods[0]
+        if arm.tuning == "open-book":
+            asked = [query(example, self.filter) for example in splits.train]
+            found = [r.hits for r in self.retriever.retrieve(asked, config.retrieval.k + 3)]
+            rows = open_rows(
+                splits.train,
+                found,
+                self.gold(splits.train),
+                template=config.template,
+                tuning=config.tuning,
+                k=config.retrieval.k,
+            )
+        else:
+            rows = (closed_rows(splits.train, config.template),)
         reader = self._system(arm, generator=None, shots=())
-        hits = reader.hits(splits.dev)
         dev = tuple(
             DevItem(prompt=reader.prompt(example, found), example=example, hits=tuple(found or ()))
-            for example, found in zip(splits.dev, hits, strict=True)
+            for example, found in zip(splits.dev, reader.hits(splits.dev), strict=True)
         )
         return TrainerJob(
             rows=rows,
             dev=dev,
-            metric=self.config.study.metric,
-            model=str(getattr(trainer_options, "model", "")) or self._model(),
-            template=self.config.template,
-            seed=self.config.tuning.seed,
+            metric=config.study.metric,
+            model=self._base_model(part),
+            template=config.template,
+            seed=config.tuning.seed,
+            general=known_facts(),
         )
 
-    def adapter_key(self, job: TrainerJob) -> str:
-        """Name of the adapter this job makes."""
-        part = self.config.tuning.trainer
-        return digest("adapter", {"job": job, "trainer": self._spec("trainers", part), "model": self._weights(job)})
+    @property
+    def methods(self) -> tuple[Part, ...]:
+        """The ways of tuning to compare; see `finishing.methods`."""
+        return finishing.methods(self.config.tuning)
 
-    def adapter(self, arm: Arm, splits: Splits, *, progress: Progress = quiet) -> tuple[Adapter, Json]:
-        """The arm's adapter, trained now unless the store has it; and its training report (with ``cached``)."""
-        job = self.training_job(arm, splits)
-        key = self.adapter_key(job)
-        cached = self.artifacts.find(key) is not None
-        if not cached:
-            part = self.config.tuning.trainer
-            trainer: Trainer = plugins.make("trainers", part.name, part.options)
-            report = trainer.train(job, self.artifacts.working(key), progress=progress)
-            manifest = {
-                "kind": "adapter",
-                "arm": arm.name,
-                "tuning": arm.tuning,
-                "template": job.template.digest,
-                "model": job.model,
-                "trainer": self._spec("trainers", part),
+    def adapter_key(self, job: TrainerJob, method: Part | None = None) -> str:
+        """Name of the adapter this job ends in: how it is trained, and what follows."""
+        after = finishing.spec(self.config.tuning)
+        if after["gate"] != "off":
+            generator = self.generator(brief=True)
+            after["generator"] = generator.key
+            generator.close()
+        return digest("adapter", {"trained": self.trained_key(job, method or self.methods[0]), "after": after})
+
+    def trained_key(self, job: TrainerJob, method: Part) -> str:
+        """Name of the weights as a method makes them of this job, before what follows."""
+        weights = self.base(method).get("weights", "")
+        return digest("trained", {"job": job, "trainer": self._spec("trainers", method), "model": weights})
+
+    def adapter(
+        self, arm: Arm, splits: Splits, *, lineage: Json | None = None, progress: Progress = quiet
+    ) -> tuple[Adapter, Json]:
+        """The arm's adapter, made now unless the store has it; of several methods the best on dev.
+
+        Args:
+            arm: Which; where ``[tuning].use`` names a model for it, that model.
+            splits: What is learned from.
+            lineage: What the manifest says of the model's origin.
+            progress: Shows the training.
+
+        Returns:
+            The adapter; and its training report with ``gate``, ``merge_back``, ``dev_score``, ``key``, ``cached``,
+            ``trials`` (checkpoints, shares and methods tried on dev), and ``methods`` (a row for each of several).
+        """
+        chosen = self.chosen(arm)
+        if chosen:
+            return self.load_adapter(chosen), self._report(chosen, cached=True)
+        made = [self._made(arm, splits, method, lineage=lineage or {}, progress=progress) for method in self.methods]
+        return self._carried(made)
+
+    def _carried(self, made: Sequence[Json]) -> tuple[Adapter, Json]:
+        """Of the reports of all methods the one to go on with."""
+        best = finishing.best_of(made, enforce=self.config.tuning.gate == "enforce") if len(made) > 1 else made[0]
+        report = {**best, "trials": sum(one["trials"] for one in made)}
+        if len(made) > 1:
+            report["cached"] = all(one["cached"] for one in made)
+            report["methods"] = [finishing.method_row(one, carried=one is best) for one in made]
+        return self.load_adapter(best["key"]), report
+
+    def _made(self, arm: Arm, splits: Splits, method: Part, *, lineage: Json, progress: Progress) -> Json:
+        """The report of the arm's adapter by one method: trained and finished now unless the store has it."""
+        job = self.training_job(arm, splits, method)
+        key = self.adapter_key(job, method)
+        if self.artifacts.find(key) is not None:
+            return self._report(key, cached=True)
+        trained = self.trained_key(job, method)
+        if self.artifacts.find(trained) is None:
+            self._train(arm, splits, job, method=method, key=trained, progress=progress)
+        after = finishing.Finishing(
+            artifacts=self.artifacts,
+            catalogue=self.catalogue,
+            equip=lambda adapter: self.equipped(arm, splits, adapter=adapter, brief=True),
+            gate=ForgettingGate(
+                catalogue=self.catalogue,
+                generator=lambda adapter: self.generator(adapter, brief=True),
+                threshold=self.config.tuning.max_forgetting,
+                progress=progress,
+            ),
+            dev=self.readable(splits.dev),
+            metric=job.metric,
+            section=self.config.tuning,
+            progress=progress,
+        )
+
+        after.finish(key, trained, lineage)
+        return self._report(key, cached=False)
+
+    def _train(self, arm: Arm, splits: Splits, job: TrainerJob, *, method: Part, key: str, progress: Progress) -> None:
+        """Train, and keep the weights as they came out."""
+        trainer: Trainer = plugins.make("trainers", method.name, method.options)
+        work = self.artifacts.working(key)
+        report = trainer.train(job, work, progress=progress)
+        learned = {
+            name: sorted(map(example_digest, self.readable(examples)))
+            for name, examples in (("train", splits.train), ("dev", splits.dev))
+        }
+        (work / LEARNED).write_text(json.dumps(learned), encoding="utf-8")
+        manifest = {
+            "kind": "trained",
+            "arm": arm.name,
+            "tuning": arm.tuning,
+            "template": job.template.digest,
+            "model": job.model,
+            "trainer": self._spec("trainers", method),
+            "rows": len(job.rows[0]),
+            "base": self.base(method),
+            "seed": job.seed,
+            "data": {
                 "rows": len(job.rows[0]),
-                "documents": self._learned_from(arm, splits),
-                "report": report,
-            }
-            self.artifacts.finish(key, manifest)
-        adapter = self.load_adapter(key)
-        return adapter, {**self.artifacts.manifest(key)["report"], "key": key, "cached": cached}
+                **{name: {"examples": len(own), "digest": digest(name, own)} for name, own in learned.items()},
+                "job": digest("rows", job.rows),
+            },
+            "documents": self._learned_from(arm, splits),
+            "report": report,
+        }
+        self.artifacts.finish(key, manifest)
+
+    def _report(self, key: str, *, cached: bool) -> Json:
+        """What is told of a finished adapter."""
+        return {**finishing.report(self.artifacts.manifest(key)), "key": key, "cached": cached}
+
+    @property
+    def registry(self) -> Registry:
+        """The project's tuned models by id and alias."""
+        return Registry(self.artifacts, self.catalogue)
+
+    def chosen(self, arm: Arm) -> str:
+        """Key of the model that ``[tuning].use`` names, where it was tuned as the arm is; else empty.
+
+        Raises:
+            UnknownName: there is no such model.
+            StoreError: its files are gone or damaged.
+        """
+        if not self.config.tuning.use:
+            return ""
+        record = self.registry.checked(self.config.tuning.use)
+        return str(record["key"]) if record["tuning"] == arm.tuning else ""
 
     def load_adapter(self, key: str) -> Adapter:
         """A finished adapter.
@@ -293,8 +408,9 @@ class Builder:
                 f"the adapter {key} was trained with prompt template {manifest['template']}, "
                 f"but [prompt] now makes {self.config.template.digest}"
             )
-        files = {name: entry["sha256"] for name, entry in manifest["files"].items() if name not in _REPORTS}
-        return Adapter(key=key, weights=digest("adapter", files), path=str(path), template=manifest["template"])
+        return Adapter(
+            key=key, weights=digest("adapter", weights_of(manifest)), path=str(path), template=manifest["template"]
+        )
 
     def _learned_from(self, arm: Arm, splits: Splits) -> list[str]:
         """Documents that an adapter's rows and dev items were made from: named when one of them is forgotten."""
@@ -305,61 +421,18 @@ class Builder:
             used |= {hit.chunk.span.document for one in found for hit in one.hits}
         return sorted(used)
 
-    def _closed_rows(self, train: Sequence[Example]) -> tuple[Pair, ...]:
-        template = self.config.template
-        return tuple(
-            prompts.pair(
-                prompts.render(example.messages, template=template, choices=example.choices),
-                example.references[0] if example.references else template.abstention,
-                example,
-            )
-            for example in train
-        )
-
-    def _open_rows(self, train: Sequence[Example]) -> tuple[tuple[Pair, ...], ...]:
-        tuning, template, k = self.config.tuning, self.config.template, self.config.retrieval.k
-        found = [r.hits for r in self.retriever.retrieve([query(example, self.filter) for example in train], k + 3)]
-        golds = self.gold(train)
-        together: dict[str, list[int]] = {}
-        for number, gold in enumerate(golds):
-            together.setdefault(gold[0].id if gold else f"alone {number}", []).append(number)
-        variants = []
-        for variant in range(tuning.variants):
-            chance = random.Random(f"{tuning.seed}/{variant}")
-            rows = []
-            for members in together.values():
-                lender = members[variant % len(members)]
-                shown, cited = _raft(found[lender], golds[lender], k=k, without=tuning.unanswerable, chance=chance)
-                for example in (train[number] for number in members):
-                    told = example.answerable and (cited is not None or not example.sources)
-                    text = example.references[0] if told and example.references else template.abstention
-                    prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
-                    wanted = prompts.completion_text(text, template=template, number=cited if told else None)
-                    rows.append(prompts.pair(prompt, wanted, example))
-                rows += self._cloze_rows(shown, chance)
-            variants.append(tuple(rows))
-        return tuple(variants)
-
-    def _cloze_rows(self, shown: Sequence[Hit], chance: random.Random) -> list[Pair]:
-        template, rows = self.config.template, []
-        for _ in range(self.config.tuning.cloze if shown else 0):
-            number = chance.randrange(len(shown)) + 1
-            made = cloze(shown[number - 1].chunk.text, chance)
-            if made is not None:
-                asked = question(made[0])
-                prompt = prompts.render(asked.messages, template=template, hits=shown)
-                wanted = prompts.completion_text(made[1], template=template, number=number)
-                rows.append(prompts.pair(prompt, wanted, asked))
-        return rows
-
     # ------------------------------------------------------------ systems
 
     def system(self, arm: Arm, splits: Splits, *, progress: Progress = quiet) -> tuple[System, Json | None]:
         """An arm made ready, training its adapter if need be; and the training report."""
         adapter, report = self.adapter(arm, splits, progress=progress) if arm.tuning else (None, None)
-        generator = self.generator(adapter)
+        return self.equipped(arm, splits, adapter=adapter), report
+
+    def equipped(self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False) -> System:
+        """An arm made ready with this adapter (`brief`: see `generator`)."""
+        generator = self.generator(adapter, brief=brief)
         calibration = self.calibration(splits)[0] if arm.retrieval else None
-        return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration), report
+        return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration)
 
     def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
         """When to abstain for want of evidence, calibrated unless the store has it; or None, and why.
@@ -405,16 +478,16 @@ class Builder:
         """The key the arm's system has or will have, without training; None if its adapter is not made yet."""
         adapter = None
         if arm.tuning:
-            key = self.adapter_key(self.training_job(arm, splits))
-            if self.artifacts.find(key) is None:
-                return None
-            adapter = self.load_adapter(key)
-        generator = self.generator(adapter)
-        try:
-            calibration = self.calibration(splits)[0] if arm.retrieval else None
-            return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration).key
-        finally:
-            generator.close()
+            if chosen := self.chosen(arm):
+                adapter = self.load_adapter(chosen)
+            else:
+                keys = [self.adapter_key(self.training_job(arm, splits, m), m) for m in self.methods]
+                if any(self.artifacts.find(key) is None for key in keys):
+                    return None
+                adapter, _ = self._carried([self._report(key, cached=True) for key in keys])
+        system = self.equipped(arm, splits, adapter=adapter)
+        system.close()
+        return system.key
 
     def shots(self, arm: Arm, splits: Splits) -> tuple[Example, ...]:
         """Few-shot examples: short ones from train, drawn by seed, no two from one group while groups last."""
@@ -514,33 +587,17 @@ class Builder:
         part = self.config.generation.generator
         return str(getattr(plugins.options("generators", part.name, part.options), "model", ""))
 
-    def _weights(self, job: TrainerJob) -> str:
+    def base(self, method: Part | None = None) -> Json:
+        """Where the weights come from that a method starts with (see `store.models.provenance`).
+
+        A trainer whose base is elsewhere tells it by ``provenance(model)``.
+        """
         from twofold.store import models
 
-        return models.weights_digest(models.locate(job.model)) if job.model else ""
+        method = method or self.methods[0]
+        trainer = plugins.make("trainers", method.name, method.options)
+        model = self._base_model(method)
+        return dict(getattr(trainer, "provenance", models.provenance)(model)) if model else {}
 
-
-def _raft(
-    hits: Sequence[Hit], gold: Sequence[Chunk], *, k: int, without: float, chance: random.Random
-) -> tuple[list[Hit], int | None]:
-    """Passages of one open-book row, shuffled, and the number of the gold one (None when it is left out).
-
-    An example whose sources are unknown keeps its hits as they are, and cites nothing.
-    """
-    if not gold:
-        return list(hits[:k]), None
-    bad, first = {chunk.span.document for chunk in gold}, gold[0].span
-    distractors = [hit for hit in hits if hit.chunk.span.document not in bad]
-    if chance.random() < without:
-        shown = distractors[:k]
-        chance.shuffle(shown)
-        return shown, None
-    holding = (hit for hit in hits[:k] if _within(first, hit.chunk.span))  # a stage may show more than the chunk
-    best = next(holding, None) or as_hits(gold[:1])[0]
-    shown = [best, *[hit for hit in hits[:k] if hit.chunk.id != best.chunk.id]][:k]
-    chance.shuffle(shown)
-    return shown, shown.index(best) + 1
-
-
-def _within(inner: Span, outer: Span) -> bool:
-    return inner.document == outer.document and outer.start <= inner.start and inner.end <= outer.end
+    def _base_model(self, method: Part) -> str:
+        return str(getattr(plugins.options("trainers", method.name, method.options), "model", "")) or self._model()

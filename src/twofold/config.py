@@ -193,6 +193,9 @@ class TuningSection(Section):
     """How adapters are trained."""
 
     trainer: Part = Part(name="lora")
+    methods: tuple[str | Part, ...] = ()
+    """Trainers to compare, by name or with options of their own; a name alone takes those of `trainer` that mean the
+    same there. All are measured on dev, the best goes on into arms and studies. Empty: `trainer` alone."""
     embedder: Part = Part(name="contrastive")
     """How the embedder is tuned (`twofold tune --what embedder`)."""
     variants: int = Field(default=4, ge=1)
@@ -201,7 +204,32 @@ class TuningSection(Section):
     """Share of open-book rows without the gold passage, answered by the abstention text (RAFT's 1 − P)."""
     cloze: int = Field(default=2, ge=0)
     """Cloze questions made from each context of the open-book rows, without labels (see `dataset.cloze`)."""
+    use: str = ""
+    """Answer with this tuned model (``champion``, another alias or an id) in the arm it was tuned for, instead of
+    training on the examples at hand."""
+    gate: Literal["enforce", "report", "off"] = "enforce"
+    """The forgetting gate: an adapter that loses more general ability than it may is not acceptable; or it is only
+    told; or nothing is measured (nor merged back)."""
+    max_forgetting: float = Field(default=0.02, ge=0, le=1)
+    """Drop of general ability, and of refusing and abstaining, that the gate allows where its noise floor is lower."""
+    merge_back: tuple[Annotated[float, Field(gt=0, lt=1)], ...] = (0.8, 0.6, 0.4, 0.2)
+    """Shares of the tuned change tried where all of it forgets too much, the largest first; empty: none."""
+    merge_keep: float = Field(default=0.98, ge=0, le=1)
+    """Share of the dev gain that merging back should keep."""
+    merge_drop: float = Field(default=0.005, ge=0, le=1)
+    """Drop of general ability with which it is content."""
     seed: int = 0
+
+
+class RetrainingSection(Section):
+    """When `twofold tune --if-due` trains again; any one reason is enough."""
+
+    min_new_examples: int = Field(default=0, ge=0)
+    """So many usable examples that the champion did not learn from, test questions apart; 0: never for that."""
+    max_age_days: float = Field(default=0.0, ge=0)
+    """Days since the champion was made; 0: never for that."""
+    on: tuple[Literal["base", "template", "gone"], ...] = ("base", "template")
+    """Changes that make it due: other base weights, another prompt template, examples it learned from taken out."""
 
 
 class StudySection(Section):
@@ -294,6 +322,7 @@ class Config(Section):
     retrieval: RetrievalSection = RetrievalSection()
     generation: GenerationSection = GenerationSection()
     tuning: TuningSection = TuningSection()
+    retraining: RetrainingSection = RetrainingSection()
     study: StudySection = StudySection()
     access: AccessSection = AccessSection()
 

@@ -25,6 +25,21 @@ class TrainerJob(BaseModel):
     """Wording of the prompts; its digest is saved with the adapter."""
     seed: int = 0
     """Seed of order, dropout and initialisation."""
+    general: tuple[Pair, ...] = ()
+    """Rows on other things, never trained on: their loss is followed during training."""
+    replay: tuple[Pair, ...] = ()
+    """Rows on other things that may be mixed in, so that less is forgotten."""
+
+
+class DifficultyJob(BaseModel):
+    """What is measured before tuning, as data (it crosses a process border)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    rows: tuple[Pair, ...]
+    """Rows as they would be trained on."""
+    model: str
+    """Model name or source string of the base weights."""
 
 
 class SearchPair(BaseModel):

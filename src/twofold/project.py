@@ -12,16 +12,19 @@ from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, config, dataset, sources
+from twofold import access, answering, config, dataset, making, mining, selecting, sources
 from twofold.advice.start import starting_config
 from twofold.build import Builder, quiet
 from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.dataset import Splits
+from twofold.dataset.mining import Mined
+from twofold.dataset.selecting import By
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import (
     ConfigError,
     DataError,
+    LeakFound,
     ProjectLocked,
     StudyError,
     TooFewExamples,
@@ -35,6 +38,7 @@ from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import chosen, compare, labelled, opened, rules_of
+from twofold.tuned_models import TunedModels
 from twofold.types import Answer, Arm, Document, Example, Filter, Json, Problem
 from twofold.versions import Versions
 
@@ -192,7 +196,7 @@ class Project:
         problems += access.problems(documents, self.config.access.rules, enabled=self.config.access.enabled)
         try:
             splits = dataset.split(examples, self.config.examples)
-        except TooFewExamples as error:
+        except (TooFewExamples, LeakFound) as error:
             return [*problems, _problem(error)]
         if any(self.config.arm(name).tuning for name in self.config.study.arms):
             problems += [
@@ -353,7 +357,8 @@ class Project:
             if chosen.retrieval:
                 self._refresh(progress)
             adapter, report = self.builder.adapter(chosen, splits, progress=progress)
-        return {**report, "arm": arm, "path": adapter.path}
+            name = self.builder.registry.register(adapter.key)
+        return {**report, "arm": arm, "id": name, "path": adapter.path}
 
     def bench(
         self,
@@ -421,30 +426,92 @@ class Project:
             }
 
     def gc(self, *, dry_run: bool = False) -> Json:
-        """Remove artifacts that no recorded study uses, and half-made ones."""
-        used = {
-            row["training"]["key"]
-            for name in self.studies()
-            for row in archive.read_record(self.records / name)["arms"].values()
-            if row["training"]
-        }
-        models = [str(self.config.retrieval.embedder.options.get("model", ""))]
-        for name in self.studies():
-            told = archive.read_record(self.records / name)["config"].get("retrieval", {}).get("embedder", {})
-            models.append(str(told.get("options", {}).get("model", "")))
-        used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
-        used |= {
-            str(arm["description"].get("retrieval", {}).get("abstention", ""))
-            for name in self.studies()
-            for arm in archive.read_record(self.records / name)["arms"].values()
-        }
-        used |= {self._calibrated()}
+        """Remove what nothing needs; see `TunedModels.gc`."""
+        return self.models.gc(also={self._calibrated()}, dry_run=dry_run)
+
+    def make_examples(
+        self, recipe: making.Recipe, *, what: str = "questions", foreign: Sequence[str] = (), progress: Progress = quiet
+    ) -> making.Made:
+        """Make examples: ``questions`` from the documents, or ``rewordings`` of the train split's questions.
+
+        Args:
+            recipe: How many, by whom, how checked.
+            what: ``questions`` or ``rewordings``.
+            foreign: Files or folders of documents that are not the project's, for questions that it cannot answer.
+            progress: Shows syncing and making.
+        """
         with self._lock():
-            doomed = [m for m in self.builder.artifacts.list() if m["key"] not in used]
-            freed = sum(int(m["bytes"]) for m in doomed)
-            if not dry_run:
-                freed = sum(self.builder.artifacts.remove(m["key"]) for m in doomed)
-        return {"removed": [m["key"] for m in doomed], "bytes": freed, "dry_run": dry_run}
+            self._refresh(progress)
+            if what == "rewordings":
+                known = [e for e in self.splits.train if e.origin != "synthetic"]
+                return making.rewordings(self.builder, known, recipe, progress=progress)
+            others = load_documents(DocumentsSection(paths=tuple(foreign)), self.directory)[0] if foreign else []
+            outside = [chunk for document in others for chunk in self.builder.chunker.split(document)]
+            return making.questions(self.builder, recipe, foreign=outside, progress=progress)
+
+    def mine_examples(self, logs: Sequence[str]) -> Mined:
+        """Examples and preferences from logged answers and what people said of them; see `dataset.mining`.
+
+        Args:
+            logs: JSON Lines files, folders or patterns, relative to the project, the oldest first.
+        """
+        return mining.mine(logs, self.directory, abstention=self.config.template.abstention)
+
+    def select_examples(
+        self, budget: int, *, by: By = "both", seed: int = 0, progress: Progress = quiet
+    ) -> selecting.Selected:
+        """Choose `budget` examples of the train split; see `dataset.selecting`."""
+        splits = self.splits
+        with self._lock():
+            return selecting.select(self.builder, splits.train, budget, by=by, seed=seed, progress=progress)
+
+    @property
+    def models(self) -> TunedModels:
+        """The tuned models. What changes them is called under `writing`."""
+        return TunedModels(builder=self.builder, records=self.records)
+
+    def retrain(
+        self,
+        *,
+        champion: str = "champion",
+        arm: str = "ft+rag",
+        if_due: bool = False,
+        plan: bool = False,
+        who: str = "",
+        progress: Progress = quiet,
+    ) -> Json:
+        """Train again from the base, compare with the model in use, and promote what is better and does not forget.
+
+        Args:
+            champion: Alias or id of the model to beat.
+            arm: Whose adapter is trained where there is none yet; it is then compared with the arm without tuning.
+            if_due: Do so only where a trigger of ``[retraining]`` says so.
+            plan: Only tell the triggers.
+            who: For the audit.
+            progress: Shows syncing, training and answering.
+
+        Returns:
+            ``due`` and ``triggers``; and where it was done what `study.retraining.retrain` tells, else ``outcome``
+            ``due`` or ``not due``.
+        """
+        if not self.config.arm(arm).tuning:
+            raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
+        fresh = config.laid_over(self.config, {"tuning": {"use": ""}})
+        builder = Builder(self.derived, fresh, catalogue=self.catalogue)
+        models, splits = TunedModels(builder=builder, records=self.records), self.splits
+        with self._lock():
+            known, triggers = models.due(splits, champion)
+            told: Json = {"due": any(row["due"] for row in triggers), "triggers": triggers}
+            if plan or (if_due and not told["due"]):
+                return {**told, "outcome": "due" if told["due"] else "not due"}
+            chosen = fresh.arm(known["arm"]) if known else fresh.arm(arm)
+            if chosen.retrieval:
+                sources.refresh(builder, self.directory, progress=progress)
+            return {**told, **models.retrain(splits, champion, arm=chosen, who=who, progress=progress)}
+
+    def cancel_tuning(self, *, arm: str = "ft+rag") -> list[Json]:
+        """Cancel what trainers of an arm have under way elsewhere: ``{"trainer", "job", "status"}`` each."""
+        return self.models.cancel(self.config.arm(arm), self.splits)
 
     # ------------------------------------------------------------ inside
 

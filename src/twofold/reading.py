@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twofold.errors import BadRecord, DataError, FileTooLarge, UnreadableFile
+from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, UnreadableFile
 from twofold.types import Json, Problem
 
 MIB = 1 << 20
@@ -244,6 +244,38 @@ def records(text: str, *, name: str) -> Iterator[Record]:
     return json_records(text, name=name) if suffix in JSON else jsonl_records(text, name=name)
 
 
+def records_of(data: bytes, *, name: str) -> Iterator[Record]:
+    """As `records`, from a file's bytes; ``.parquet`` too.
+
+    Raises:
+        UnreadableFile: it is not text, or not Parquet.
+        MissingExtra: it is Parquet, and pyarrow is not installed.
+    """
+    if suffix_of(name) in PARQUET:
+        return _parquet_records(data, name=name)
+    return records(decode(data, name=name), name=name)
+
+
+def _parquet_records(data: bytes, *, name: str) -> Iterator[Record]:
+    """Rows of a Parquet file; a row's number stands for its line."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ModuleNotFoundError as error:
+        raise MissingExtra("reading Parquet needs pyarrow", cure="pip install 'twofold[data]'", file=name) from error
+    number = 0
+    try:
+        for batch in parquet.ParquetFile(pyarrow.BufferReader(data)).iter_batches(batch_size=1000):
+            for row in batch.to_pylist():
+                number += 1
+                value = json.loads(json.dumps(row, default=str))
+                yield Record(line=number, number=number, value=checked(value, name, number))
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        why = excerpt(str(error))
+        raise UnreadableFile(f"not usable Parquet: {why}", file=name, cure="Write the file again.") from error
+
+
+PARQUET = (".parquet",)
 JSONL = (".jsonl", ".ndjson")
 JSON = (".json",)
 CSV = (".csv", ".tsv")

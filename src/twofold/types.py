@@ -280,6 +280,11 @@ class Example:
     """Unit of splitting and resampling (a document, a conversation); the example's own id when alone."""
     origin: Origin = "human"
     """Who wrote it."""
+    maker: str = ""
+    """What wrote it, where no person did: a model's name, ``templates``. One maker never writes for both training and
+    test (see `dataset.split`)."""
+    parent: str = ""
+    """Id of the example it was made from; both are always on one side of a split."""
     at: str = ""
     """ISO date, for splits by time; may be empty."""
     split: SplitName | None = None
@@ -296,8 +301,30 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Preference:
+    """Two answers to one conversation, one of which people found better."""
+
+    id: str
+    """Unique in its file."""
+    messages: tuple[Message, ...]
+    """The conversation; the last message is the user's."""
+    chosen: str
+    """The better answer."""
+    rejected: str
+    """The worse one."""
+    hits: tuple[Hit, ...] = ()
+    """Passages that both answers were given with, in the order shown; empty for answers without retrieval."""
+    sources: tuple[str, ...] = ()
+    """Documents they came from."""
+    group: str = ""
+    """Unit of splitting: the conversation."""
+    at: str = ""
+    """ISO date; may be empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One finding of `twofold check`."""
+    """One finding of `twofold check` or `twofold examples check`."""
 
     severity: Literal["error", "warning"]
     """An error stops a study; a warning is printed."""
@@ -311,6 +338,12 @@ class Problem:
     """File at fault."""
     line: int = 0
     """1-based line, 0 when it is about the whole file."""
+    example: str = ""
+    """Id of the example at fault, if it is about one."""
+    action: Literal["", "drop", "repair", "mask", "merge", "look"] = ""
+    """What `twofold examples clean` does about it; ``look`` and none are left to a person."""
+    other: str = ""
+    """``file:line`` of what it repeats or contradicts, if anything."""
 
 
 # ---------------------------------------------------------------- answering
@@ -443,6 +476,10 @@ class Pair:
     """Text to learn (the end-of-turn token is added by the trainer)."""
     example: str = ""
     """Id of the example it was made from."""
+    choices: tuple[str, ...] = ()
+    """Completions it is chosen among, where the question is closed; `completion` is one of them."""
+    rejected: str = ""
+    """A completion that people liked less; empty where none is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from twofold.config import ExamplesSection
 from twofold.dataset import drop_leaks, leak_error, leaks, load_examples, split
-from twofold.dataset.leaking import NEAR, bare
+from twofold.dataset.leaking import bare
+from twofold.dataset.near import NEAR
 from twofold.types import Example, Message, Span
 
 

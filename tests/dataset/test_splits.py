@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from twofold.config import ExamplesSection
 from twofold.dataset import Splits, example_digest, load_examples, split
-from twofold.errors import BadRecord, TooFewExamples
+from twofold.errors import BadRecord, LeakFound, TooFewExamples
 from twofold.identity import digest
 from twofold.types import Example, Message, SplitName
 
@@ -184,3 +184,62 @@ def test_real_sets(data_root: Path, name: str, by: Any) -> None:
     assert total == len(examples)
     if by != "given":
         assert abs(len(made.test) / total - 0.38) < 0.03
+
+
+# ---------------------------------------------------------------- makers and parents
+
+
+@given(
+    parents=st.lists(st.integers(-1, 39), min_size=3, max_size=40),
+    by=st.sampled_from(["question", "document", "given"]),
+    seed=st.integers(0, 5),
+    limit=st.sampled_from([0, 15]),
+)
+@settings(max_examples=100, deadline=None)
+def test_what_was_made_from_an_example_stands_beside_it(parents: list[int], by: Any, seed: int, limit: int) -> None:
+    """Also through several generations, in circles, and where the ancestor itself is not there."""
+    examples = [
+        ask(
+            f"e{i}",
+            parent="" if parent in {-1, i} else f"e{parent}",
+            sources=(f"d{i % 5}",),
+            split="train" if i % 2 else "dev",
+        )
+        for i, parent in enumerate(parents)
+    ]
+    try:
+        made = split(examples, ExamplesSection(split_by=by, seed=seed, limit=limit, dev=0.0))
+    except TooFewExamples:
+        assume(False)
+    side = {e.id: name for name, part in parts(made).items() for e in part}
+    for e in examples:
+        if e.id in side and e.parent in side:
+            assert side[e.id] == side[e.parent]
+    siblings: dict[str, set[str]] = {}
+    for e in examples:
+        if e.parent and e.id in side:
+            siblings.setdefault(e.parent, set()).add(side[e.id])
+    assert all(len(found) == 1 for found in siblings.values())
+
+
+def test_a_maker_writes_for_training_only_where_people_wrote_the_test() -> None:
+    people = [ask(f"p{i}") for i in range(40)]
+    model = [ask(f"m{i}", origin="synthetic", maker="robot") for i in range(60)]
+    made = split([*people, *model], ExamplesSection(split_by="question"))
+    assert {e.maker for e in made.test} == {""}
+    assert "robot" in {e.maker for e in made.train}
+    assert any("robot wrote for training and for the test" in warning for warning in made.warnings)
+
+
+def test_two_makers_are_divided_between_training_and_test() -> None:
+    examples = [ask(f"a{i}", maker="alpha") for i in range(50)] + [ask(f"b{i}", maker="beta") for i in range(30)]
+    made = split(examples, ExamplesSection(split_by="question"))
+    assert {e.maker for e in made.test} == {"beta"}
+    assert {e.maker for e in (*made.train, *made.dev)} == {"alpha"}
+
+
+def test_one_maker_cannot_write_training_and_test() -> None:
+    examples = [ask(f"a{i}", maker="alpha") for i in range(50)]
+    with pytest.raises(LeakFound, match="alpha"):
+        split(examples, ExamplesSection(split_by="question"))
+    assert split(examples, ExamplesSection(split_by="question", train=0, dev=0)).test

@@ -13,8 +13,10 @@ import pytest
 
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
-from twofold.training.lora import LoraOptions, LoraTrainer
+from twofold.training.encoding import Encoder
+from twofold.training.options import LoraOptions
 from twofold.training.packing import Row, pack
+from twofold.training.trainers import LoraTrainer
 
 torch = pytest.importorskip("torch")
 
@@ -43,9 +45,9 @@ def trained_weights(directory: Path) -> dict[str, Any]:
 
 def awake(tiny: Path, **changes: Any) -> Any:
     """A network whose adapter does something."""
-    from twofold.training.network import adapted
+    from twofold.training.methods import adapted
 
-    network = adapted(tiny, OPTIONS.model_copy(update=changes), seed=1)
+    network = adapted(tiny, OPTIONS.model_copy(update=changes), Encoder(tiny), seed=1)
     for name, parameter in network.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.05)

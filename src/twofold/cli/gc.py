@@ -1,4 +1,4 @@
-"""`twofold gc`: derived data that no study uses, removed."""
+"""`twofold gc` and `twofold models gc`: artifacts that nothing needs any more, removed."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def gc(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
-    """Remove adapters and half-made directories that no recorded study uses."""
-    with run.project() as project:
+    """Remove artifacts that no study, alias or lineage needs, and half-made ones."""
+    with run.project() as project, project.writing():
         done = project.gc(dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     lines = [f"{verb} {name}" for name in done["removed"]]

@@ -22,6 +22,7 @@ from twofold.cli import (
     check,
     config,
     demo,
+    examples,
     forget,
     gc,
     index,
@@ -53,6 +54,7 @@ command(app, "init", without=("project", "settings"))(init.init)
 command(app, "check")(check.check)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
+app.add_typer(examples.app, name="examples")
 command(app, "sync")(sync.sync)
 app.add_typer(index.app, name="index")
 command(app, "forget")(forget.forget)

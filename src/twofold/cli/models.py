@@ -1,29 +1,53 @@
-"""`twofold models`: the embedded models and where their weights are."""
+"""`twofold models`: the embedded models, and the models that a project tuned: which is in use, and why."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from twofold.cli.gc import gc
 from twofold.cli.session import Run, command
+from twofold.identity import plain
+
+if TYPE_CHECKING:
+    from twofold.types import Json
 
 ELSEWHERE = ("project", "settings")
-"""Common options that mean nothing here: models belong to the user, not to a project."""
-app = typer.Typer(help="List, pull and locate models.", no_args_is_help=True, rich_markup_mode=None)
+"""Common options that mean nothing to embedded models: they belong to the user, not to a project."""
+app = typer.Typer(help="List, show, compare, promote and export models.", no_args_is_help=True, rich_markup_mode=None)
+Name = Annotated[str, typer.Argument(metavar="MODEL", help="Alias (champion), id, or the beginning of one.")]
+Alias = Annotated[str, typer.Option("--alias", metavar="ALIAS", help="champion, candidate, or one of your own.")]
+By = Annotated[str, typer.Option("--by", metavar="WHO", help="Who decides; the system's user by default.")]
+Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why, for the audit.")]
 
 
 def list_models(run: Run) -> None:
-    """List the models that Twofold knows, and whether they are here."""
-    from twofold.identity import plain
+    """List the models that Twofold knows, and inside a project those it tuned."""
+    from twofold.errors import ProjectMissing
     from twofold.store import models
+    from twofold.store.registry import short
 
     rows: list[dict[str, Any]] = plain(models.listing())
     lines: list[str] = []
     for row in rows:
         state = f"{row['bytes'] / 2**20:.0f} MiB at {row['path']}" if row["pulled"] else "not here: twofold models pull"
         lines += [f"{row['name']} ({row['kind']}, {row['licence']}): {state}", f"    {row['about']}"]
-    run.result(rows, "\n".join(lines))
+    try:
+        with run.project() as project:
+            tuned = project.models.listing() if project.derived.is_dir() else []
+    except ProjectMissing:
+        tuned = []
+    for row in tuned:
+        gate = "not gated" if row["gate"] is None else "gate passed" if row["gate"]["passed"] else "gate FAILED"
+        state = f"{row['bytes'] / 2**20:.1f} MiB" if row["here"] else "files gone"
+        names = f" [{', '.join(row['aliases'])}]" if row["aliases"] else ""
+        lines += [
+            f"{short(row['id'])}{names}: {row['base']['model']}, {row['method']}, arm {row['arm']}, {gate}, {state}",
+            f"    made {row['made'][:19]}" + (f"; in studies {', '.join(row['studies'])}" if row["studies"] else ""),
+        ]
+    run.result([*rows, *({"name": row["id"], "kind": "tuned", **plain(row)} for row in tuned)], "\n".join(lines))
 
 
 def pull(
@@ -51,6 +75,110 @@ def path(run: Run, *, name: Annotated[str, typer.Argument(metavar="NAME", help="
     run.result({"name": name, "path": place}, place)
 
 
-command(app, "list", without=ELSEWHERE)(list_models)
+def show(
+    run: Run,
+    *,
+    name: Name,
+    card: Annotated[
+        Path | None, typer.Option("--card", metavar="FILE", help="Write the model card there, one Markdown page.")
+    ] = None,
+) -> None:
+    """Print all that is known of a tuned model: its card."""
+    with run.project() as project:
+        told, page = project.models.show(name), project.models.card(name)
+    if card is not None:
+        card.write_text(page, encoding="utf-8")
+        run.note(f"written to {card}")
+    run.result(plain(told), "" if card else page.rstrip())
+
+
+def diff(
+    run: Run,
+    *,
+    before: Name,
+    after: Annotated[str, typer.Argument(metavar="MODEL", help="The other one.")] = "champion",
+) -> None:
+    """Compare two tuned models: recipe, data, gate, and how they scored where they were compared."""
+    from twofold.store.model_card import estimate
+    from twofold.store.registry import short
+
+    with run.project() as project:
+        told = project.models.diff(before, after)
+    lines = [f"{short(told['before'])} and {short(told['after'])}" + (" are the same" if told["same"] else "")]
+    lines += [f"  {place}: {one} -> {two}" for place, (one, two) in told["changed"].items()]
+    if told["examples"]:
+        e = told["examples"]
+        lines.append(
+            f"  training examples: {e['only_before']} only before, {e['only_after']} only after, {e['both']} both"
+        )
+    for name, rows in told["measured"].items():
+        lines += [f"  {short(name)}, {row['source']}: {row['metric']} {estimate(row['estimate'])}" for row in rows]
+    if told["comparison"]:
+        lines.append(f"compared: {told['comparison']['because']}")
+    run.result(plain(told), "\n".join(lines))
+
+
+def promote(run: Run, *, name: Name, alias: Alias = "champion", by: By = "", why: Why = "") -> None:
+    """Let an alias stand for a model, its files checked; with an audit line."""
+    with run.project() as project, project.writing():
+        move = project.models.registry.promote(name, alias=alias, who=by, why=why)
+    run.result(move, _moved(move))
+
+
+def rollback(run: Run, *, alias: Alias = "champion", by: By = "", why: Why = "") -> None:
+    """Let an alias stand for the model before; a second time, for the one before that."""
+    with run.project() as project, project.writing():
+        move = project.models.registry.rollback(alias=alias, who=by, why=why)
+    run.result(move, _moved(move))
+
+
+def log(run: Run) -> None:
+    """Print the audit: every move of an alias, who, when and why."""
+    with run.project() as project:
+        moves = project.catalogue.alias_moves()
+    run.result(moves, "\n".join(f"{move['at'][:19]} {_moved(move)}" for move in moves) or "no alias was ever given")
+
+
+def export(
+    run: Run,
+    *,
+    name: Name,
+    to: Annotated[Path, typer.Option("--to", metavar="DIR", help="Where; each format gets a directory in it.")],
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="FORMAT", help="peft (default), safetensors, gguf, gguf-adapter. Repeatable."),
+    ] = None,
+) -> None:
+    """Write a tuned model for other programs; each format is compared with the trained model on 50 prompts."""
+    with run.project() as project, run.progress() as progress, project.writing():
+        told = project.models.export(name, to, forms=form or ["peft"], splits=project.splits, progress=progress)
+    lines = []
+    for one in told["exports"]:
+        p = one["parity"]
+        lines += [
+            f"{one['path']}: {one['bytes'] / 2**20:.1f} MiB",
+            f"    {p['greedy']} of {p['prompts']} prompts continued alike; logits differ by at most {p['logits']:.2g}, "
+            f"tuning moves them by {p['moved']:.3g} (read by {p['reader']})",
+        ]
+    run.result(plain(told), "\n".join(lines))
+
+
+def _moved(move: Json) -> str:
+    from twofold.store.registry import short
+
+    before = f" (was {short(move['before'])})" if move["before"] else ""
+    why = f": {move['why']}" if move["why"] else ""
+    verb = "rolled back to" if move["action"] == "rollback" else "is now"
+    return f"{move['alias']} {verb} {short(move['after'])}{before}, by {move['who']}{why}"
+
+
+command(app, "list", without=("settings",))(list_models)
 command(app, "pull", without=ELSEWHERE)(pull)
 command(app, "path", without=ELSEWHERE)(path)
+command(app, "show")(show)
+command(app, "diff")(diff)
+command(app, "promote")(promote)
+command(app, "rollback")(rollback)
+command(app, "log")(log)
+command(app, "export")(export)
+command(app, "gc")(gc)

@@ -6,10 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
+from twofold.cli import retrain
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.errors import ConfigError
 from twofold.identity import plain
+from twofold.study.tuned_arms import methods_lines, tuned_lines
 
 
 def tune(
@@ -23,13 +25,40 @@ def tune(
         float | None, typer.Option("--minutes", metavar="MINUTES", min=0, help="Longest training time.")
     ] = None,
     plan: Annotated[
-        bool, typer.Option("--plan", help="With --what embedder: what it would learn from, and embedding again.")
+        bool,
+        typer.Option(
+            "--plan", help="With --what embedder: what it would learn from. With --if-due: only the triggers."
+        ),
     ] = False,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", metavar="METHOD", help="Trainer to use; several are compared on dev (repeatable)."),
+    ] = None,
+    champion: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Train again from the base on all examples, compare with this model (champion), promote if better.",
+        ),
+    ] = "",
+    if_due: Annotated[
+        bool, typer.Option("--if-due", help="As --from champion, but only where [retraining] says so.")
+    ] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the arm's job at an endpoint.")] = False,
+    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who promotes, for the audit.")] = "",
 ) -> None:
     """Train an arm's adapter or the embedder on the train split, or find the one that is there.
 
-    An interrupted run resumes.
+    An interrupted run resumes. Exit code 1: trained, but the forgetting gate failed it. Exit codes of --from and
+    --if-due: 0 promoted, not due or nothing new; 1 trained and not promoted, or, with --plan, due.
     """
+    if cancel:
+        retrain.cancel(run, arm=arm)
+        return
+    if champion or if_due:
+        retrain.retrain(run, champion=champion or "champion", arm=arm, minutes=minutes, if_due=if_due, plan=plan, by=by)
+        return
     if what == "embedder":
         _embedder(run, minutes, plan=plan)
         return
@@ -38,12 +67,16 @@ def tune(
         raise ConfigError(
             told, cure="--what adapter or --what embedder; the bill of a study is `twofold study --plan`."
         )
-    with run.project(tuning__trainer__options__minutes=minutes) as project, run.progress() as progress:
+    laid = {"tuning__trainer__options__minutes": minutes, "tuning__methods": method or None}
+    with run.project(**laid) as project, run.progress() as progress:
         done = project.tune(arm=arm, progress=progress)
+        enforced = project.config.tuning.gate == "enforce"
     how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
-    run.result(
-        plain(done), f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}\n{done['path']}"
-    )
+    lines = [f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}"]
+    lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ())), done["path"]]
+    run.result(plain(done), "\n".join(lines))
+    if enforced and done["gate"] and not done["gate"]["passed"]:
+        raise typer.Exit(1)
 
 
 def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:

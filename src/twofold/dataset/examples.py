@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
@@ -17,16 +17,16 @@ from twofold.reading import (
     JSON,
     JSONL,
     MIB,
+    PARQUET,
     Findings,
     Record,
     as_problem,
-    decode,
     excerpt,
     expand,
     kind,
     raise_first,
     read_bytes,
-    records,
+    records_of,
     suffix_of,
 )
 from twofold.types import Example, Json, Message, Origin, Problem, Role, Span, SplitName
@@ -48,13 +48,73 @@ _SPLITS: Mapping[str, SplitName] = {
 _FORM = "Each record needs a question (or messages, or input) and answers (or output)."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One record of a file of examples, as it stands there and as what it was read."""
+
+    file: str
+    """The file."""
+    line: int
+    """1-based; a JSON file's records have their position instead of a line."""
+    value: Json
+    """The record; empty where it could not be read."""
+    found: Example | Problem | None
+    """The example, or why there is none; None where it has no answer and does not say that it needs none."""
+
+
+def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
+    """The records of all files, in order; problems of a whole file come as a row with line 0.
+
+    Args:
+        paths: Files, folders or patterns relative to `root`; kinds as in `load_examples`.
+        root: The project.
+    """
+    known = (*JSONL, *JSON, *CSV, *PARQUET)
+    files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in known)
+    for error in missing:
+        yield Row(file=error.file or "", line=0, value={}, found=as_problem(error))
+    made: dict[str, str] = {}
+    for found in files:
+        try:
+            if suffix_of(found.name) not in known:
+                fault = UnreadableFile(
+                    "examples are read from .jsonl, .json, .csv and .parquet files",
+                    file=found.name,
+                    cure="Convert the file.",
+                )
+                if found.named:
+                    raise fault
+                problem = replace(as_problem(fault), severity="warning", code="data.no-reader")
+                yield Row(file=found.name, line=0, value={}, found=problem)
+                continue
+            data = read_bytes(found.path, limit=MAX_MIB * MIB, name=found.name)
+            for record in records_of(data, name=found.name):
+                yield _row(record, found.name, made)
+        except DataError as error:
+            yield Row(file=found.name, line=0, value={}, found=as_problem(error))
+
+
+def _row(record: Record, file: str, made: dict[str, str]) -> Row:
+    value = {} if isinstance(record.value, BadRecord) else dict(record.value)
+    line = record.line or record.number
+    try:
+        example = _example(record, file)
+        if isinstance(example, Example):
+            first = made.setdefault(example.id, f"{file}:{line}")
+            if first != f"{file}:{line}":
+                raise _bad(record, f"the id {example.id!r} is used twice, first at {first}", file)
+        return Row(file=file, line=line, value=value, found=example)
+    except BadRecord as error:
+        return Row(file=file, line=line, value=value, found=as_problem(error))
+
+
 def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> tuple[list[Example], list[Problem]]:
-    """Read all examples from ``.jsonl``, ``.json`` and ``.csv`` files (``.gz`` too).
+    """Read all examples from ``.jsonl``, ``.json``, ``.csv`` (``.gz`` too) and ``.parquet`` files.
 
     A record has ``question``, ``messages`` or ``input``; ``answers``, ``output``, ``outputs``, ``answer`` or
     ``reference``; and optionally ``id``, ``doc_ids`` (or ``sources``), ``spans``, ``grades``, ``answerable``,
-    ``choices``, ``group``, ``origin``, ``at`` (or ``date``) and ``split``. Other fields are ignored. A record that
-    neither has an answer nor says that it is answerable is left out with a warning.
+    ``choices``, ``group``, ``origin``, ``maker``, ``parent``, ``at`` (or ``date``) and ``split``. Other fields are
+    ignored. A record that neither has an answer nor says that it is answerable is left out with a warning.
 
     Args:
         paths: Files, folders or patterns relative to `root`.
@@ -70,43 +130,17 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
         TooFewExamples: there is no usable example (only when `strict`).
     """
     findings = Findings()
-    files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in (*JSONL, *JSON, *CSV))
-    for error in missing:
-        findings.error(error)
     made: dict[str, Example] = {}
-    for found in files:
-        try:
-            if suffix_of(found.name) not in (*JSONL, *JSON, *CSV):
-                fault = UnreadableFile(
-                    "examples are read from .jsonl, .json and .csv files", file=found.name, cure="Convert the file."
-                )
-                if found.named:
-                    raise fault
-                findings.add(replace(as_problem(fault), severity="warning", code="data.no-reader"))
-                continue
-            text = decode(read_bytes(found.path, limit=MAX_MIB * MIB, name=found.name), name=found.name)
-        except DataError as error:
-            findings.error(error)
-            continue
-        silent: list[int] = []
-        for record in records(text, name=found.name):
-            try:
-                example = _example(record, found.name)
-                if example is None:
-                    silent.append(record.line)
-                elif isinstance(example, Problem):
-                    findings.add(example)
-                elif example.id in made:
-                    first = made[example.id]
-                    raise _bad(
-                        record, f"the id {example.id!r} is used twice, first at {first.file}:{first.line}", found.name
-                    )
-                else:
-                    made[example.id] = example
-            except BadRecord as error:
-                findings.error(error)
-        if silent:
-            findings.add(_silent(found.name, silent))
+    silent: dict[str, list[int]] = {}
+    for row in read_rows(paths, root):
+        if isinstance(row.found, Problem):
+            findings.add(row.found)
+        elif row.found is not None:
+            made[row.found.id] = row.found
+        else:
+            silent.setdefault(row.file, []).append(row.line)
+    for file, lines in silent.items():
+        findings.add(_silent(file, lines))
     if not made:
         findings.error(
             TooFewExamples(f"there is no usable example in {', '.join(paths) or 'no path at all'}", cure=_FORM)
@@ -206,6 +240,8 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         choices=choices,
         group=text_of("group"),
         origin=origin,  # type: ignore[arg-type]
+        maker=text_of("maker"),
+        parent=text_of("parent"),
         at=at,
         split=_SPLITS.get(split),
         file=file,

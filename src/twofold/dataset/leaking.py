@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from twofold.dataset.near import NearTexts
 from twofold.errors import LeakFound
 from twofold.reading import (
     excerpt,
 )
 from twofold.types import Example
-
-NEAR = 0.8
-"""Jaccard similarity of character 5-grams from which two questions count as near copies."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +33,8 @@ def leaks(train: Sequence[Example], test: Sequence[Example]) -> Leaks:
     """Find training examples that give a test example away.
 
     The same question asked of different documents with different answers (``Summarise the meeting``) gives nothing
-    away and is not reported. Near copies are found exactly, by prefix and position filtering (Bayardo et al. 2007;
-    Xiao et al. 2008), not by hashing. Short utterances with one intent are often near copies of each other by nature.
+    away and is not reported. Near copies are those of `NearTexts`. Short utterances with one intent are often near
+    copies of each other by nature.
     """
     tested = {e.id: e for e in test}
     by_text: defaultdict[str, list[Example]] = defaultdict(list)
@@ -107,42 +105,12 @@ def _marks(example: Example) -> list[Any]:
 
 def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
     """Train id → the first test id at similarity `NEAR` or more."""
-    left, right = [_grams(conversation(e)) for e in train], [_grams(conversation(e)) for e in test]
-    frequency: Counter[str] = Counter()
-    for grams in (*left, *right):
-        frequency.update(grams)
-    rank = {gram: number for number, (gram, _) in enumerate(sorted(frequency.items(), key=lambda kv: (kv[1], kv[0])))}
-    sets = [frozenset(rank[g] for g in grams) for grams in right]
-    index: defaultdict[int, list[tuple[int, int, int]]] = defaultdict(list)
-    for number, own in enumerate(sets):
-        for place, gram in enumerate(sorted(own)[: _prefix(len(own))]):
-            index[gram].append((number, len(own), place))
+    texts = NearTexts([conversation(e) for e in (*test, *train)])
+    for number in range(len(test)):
+        texts.add(number)
     found: dict[str, str] = {}
-    for example, grams in zip(train, left, strict=True):
-        mine = frozenset(rank[g] for g in grams)
-        size = len(mine)
-        low, high = NEAR * size - 1e-9, size / NEAR + 1e-9
-        seen: set[int] = set()
-        for at, gram in enumerate(sorted(mine)[: _prefix(size)]):
-            for number, other, place in index.get(gram, ()):
-                if not low <= other <= high or number in seen:
-                    continue
-                seen.add(number)
-                needed = NEAR / (1 + NEAR) * (size + other) - 1e-9
-                if min(size - at, other - place) < needed:
-                    continue
-                if len(mine & sets[number]) >= needed and _gives_away(example, test[number]):
-                    found[example.id] = test[number].id
-                    break
-            if example.id in found:
-                break
+    for number, example in enumerate(train, len(test)):
+        match = next((test[o].id for o in texts.near(number) if _gives_away(example, test[o])), None)
+        if match is not None:
+            found[example.id] = match
     return found
-
-
-def _grams(text: str) -> set[str]:
-    return {text[i : i + 5] for i in range(max(1, len(text) - 4))}
-
-
-def _prefix(size: int) -> int:
-    """So many of a set's rarest members must hold one of any set at similarity `NEAR`."""
-    return size - -(-int(NEAR * size * 1000) // 1000) + 1

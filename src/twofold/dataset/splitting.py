@@ -10,7 +10,7 @@ from datetime import datetime
 
 from twofold.config import ExamplesSection
 from twofold.dataset.examples import example_digest, moment_of
-from twofold.errors import BadRecord, TooFewExamples
+from twofold.errors import BadRecord, LeakFound, TooFewExamples
 from twofold.identity import digest
 from twofold.types import Example, SplitName
 
@@ -47,12 +47,18 @@ def split(examples: Sequence[Example], section: ExamplesSection) -> Splits:
     given `group`) stay together; ``time``, the latest are the test; ``given``, the records' own split, their dev part
     (or their test part, where there is one) being the test.
 
+    An example made from another (`parent`) stands where that one stands. No maker writes for both sides: where train
+    or dev have examples of a test question's maker, that question is left out while others remain.
+
     Raises:
         TooFewExamples: a split that should have a share is empty.
+        LeakFound: all test questions and training examples have one maker, which is no person.
         BadRecord: ``time`` is asked for and an example has no date.
     """
     warnings: list[str] = []
-    pool = _limited(examples, section)
+    everyone = _limited(examples, section)
+    elders = _elders(everyone)
+    pool = [e for e in everyone if elders[e.id] == e.id]
     shares: dict[SplitName, float] = {
         "train": section.train,
         "dev": section.dev,
@@ -76,18 +82,16 @@ def split(examples: Sequence[Example], section: ExamplesSection) -> Splits:
             words = "by question: documents are shared by all sides, so it holds for new questions on known documents"
         sides = _assign(Counter(groups.values()), shares, section.seed)
         chosen = {e.id: (groups[e.id], sides[groups[e.id]]) for e in pool}
-    parts: dict[SplitName, tuple[Example, ...]] = {
-        name: tuple(
-            replace(e, group=chosen[e.id][0], split=name)
-            for e in sorted(pool, key=lambda e: _chance(section.seed, e.id))
-            if chosen[e.id][1] == name
-        )
-        for name in shares
-    }
+    placed = [
+        replace(e, group=chosen[elders[e.id]][0], split=chosen[elders[e.id]][1])
+        for e in sorted(everyone, key=lambda e: _chance(section.seed, e.id))
+    ]
+    placed = _makers_apart(placed, warnings)
+    parts: dict[SplitName, tuple[Example, ...]] = {name: tuple(e for e in placed if e.split == name) for name in shares}
     empty = [name for name, share in shares.items() if share > 0 and not parts[name]]
     if empty:
         raise TooFewExamples(
-            f"{len(pool)} examples in {len({g for g, _ in chosen.values()})} groups, split by {section.split_by}, "
+            f"{len(placed)} examples in {len({g for g, _ in chosen.values()})} groups, split by {section.split_by}, "
             f"leave nothing for: {', '.join(empty)}",
             cure="Add examples, set the share of that split to 0, or choose another [examples].split_by.",
         )
@@ -112,6 +116,53 @@ def _chance(seed: int, name: str) -> str:
 def _limited(examples: Sequence[Example], section: ExamplesSection) -> list[Example]:
     ordered = sorted(examples, key=lambda e: _chance(section.seed, f"limit/{e.id}"))
     return ordered[: section.limit] if section.limit else ordered
+
+
+def _elders(examples: Sequence[Example]) -> dict[str, str]:
+    """Example id → id of the example that decides where it stands: its earliest ancestor here, else its first kin."""
+    parents = {e.id: e.parent for e in examples if e.parent and e.parent != e.id}
+    ids = {e.id for e in examples}
+    first: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for e in sorted(examples, key=lambda e: e.id):
+        root, seen = e.id, {e.id}
+        while root in parents and parents[root] not in seen:
+            root = parents[root]
+            seen.add(root)
+        if root in parents:  # a circle: its first member by name
+            circle = [root]
+            while parents[circle[-1]] != root:
+                circle.append(parents[circle[-1]])
+            root = min(circle)
+        found[e.id] = root if root in ids else first.setdefault(root, e.id)
+    return found
+
+
+def _makers_apart(placed: Sequence[Example], warnings: list[str]) -> list[Example]:
+    """`placed` without the examples that would have one maker write for training and for the test."""
+    learning, testing = (
+        Counter(e.maker for e in placed if e.maker and e.split in sides)
+        for sides in (("train", "dev"), ("test", "reserve"))
+    )
+    shared = sorted(learning.keys() & testing.keys())
+    if not shared:
+        return list(placed)
+    kept = ""
+    if all(e.maker in shared for e in placed if e.split == "test"):
+        if len(shared) == 1:
+            raise LeakFound(
+                f"every test question was written by {shared[0]}, which wrote training examples too: the study would "
+                "measure how well its habits are learned",
+                cure="Let people or another generator write test questions, or set [examples].train = dev = 0.",
+            )
+        kept = min(shared, key=lambda maker: (learning[maker] + testing[maker], maker))
+    out = [e for e in placed if e.maker not in shared or (e.split in ("test", "reserve")) == (e.maker == kept)]
+    told = f"; those by {kept} are the test" if kept else ""
+    warnings.append(
+        f"{len(placed) - len(out)} examples are left out, because {', '.join(shared)} wrote for training and for the "
+        f"test{told}"
+    )
+    return out
 
 
 def _document_groups(examples: Sequence[Example], warnings: list[str]) -> dict[str, str]:

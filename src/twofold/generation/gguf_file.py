@@ -77,15 +77,15 @@ def write_gguf(model: Path, target: Path) -> None:
     heads: int = config["num_attention_heads"]
     key_heads: int = config.get("num_key_value_heads") or heads
     for name in weights:
-        renamed = _renamed(name)
-        if renamed == "output.weight" and config.get("tie_word_embeddings"):
+        place = renamed(name)
+        if place == "output.weight" and config.get("tie_word_embeddings"):
             continue
         values = weights[name]
         if architecture == "llama" and ".self_attn.q_proj." in name:
-            values = _interleaved(values, heads)
+            values = interleaved(values, heads)
         elif architecture == "llama" and ".self_attn.k_proj." in name:
-            values = _interleaved(values, key_heads)
-        writer.add_tensor(renamed, values if values.ndim == 1 else as_f16(name, values))
+            values = interleaved(values, key_heads)
+        writer.add_tensor(place, values if values.ndim == 1 else as_f16(name, values))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -110,7 +110,12 @@ def write_tokenizer(model: Path, target: Path) -> None:
     writer.close()
 
 
-def _renamed(name: str) -> str:
+def renamed(name: str) -> str:
+    """The GGUF name of a tensor.
+
+    Raises:
+        ModelError: it has none.
+    """
     stem, _, suffix = name.rpartition(".")
     match = _LAYER.fullmatch(stem)
     known = _OUTER.get(stem) if match is None else _INNER.get(match[2])
@@ -119,7 +124,7 @@ def _renamed(name: str) -> str:
     return f"{known}.{suffix}" if match is None else f"blk.{match[1]}.{known}.{suffix}"
 
 
-def _interleaved(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
+def interleaved(values: NDArray[np.float32], heads: int) -> NDArray[np.float32]:
     """Rows of every head from two halves to pairs, as llama.cpp's ``permute`` does."""
     shape = values.shape
     halves = values.reshape(heads, 2, shape[0] // heads // 2, *shape[1:])

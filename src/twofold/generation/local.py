@@ -16,12 +16,13 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from twofold.errors import ConfigError, GenerationError, MissingExtra
+from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError
 from twofold.generation import gguf_file, merging
 from twofold.generation.runtime import Request, Result, Runtime, Sampling, Tokens, cut, pieces
 from twofold.identity import digest
 from twofold.plugins import Options, Progress
 from twofold.store import models
+from twofold.tuned import WEIGHTS
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
 _log = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ class LocalOptions(Options):
 
     model: str = "smollm2-135m-instruct"
     """Name or source string; see `twofold models list`."""
+    chat_template: str = ""
+    """Jinja chat template, for a model without one; give the trainer the same."""
     runtime: Literal["auto", "openvino", "transformers"] = "auto"
     """``auto``: OpenVINO where it is installed, can run the model, and there is no GPU; else transformers."""
     dtype: Literal["auto", "bf16", "f32"] = "auto"
@@ -57,7 +60,8 @@ class LocalGenerator:
 
     Args:
         options: See `LocalOptions`.
-        adapter: LoRA adapter to apply.
+        adapter: What tuning made: merged into a copy of the weights where that is exact, else applied beside them by
+            transformers; a model tuned as a whole is run in place of the base.
 
     Raises:
         ModelNotPulled, UnknownName: the model is not there.
@@ -94,6 +98,8 @@ class LocalGenerator:
             "batching": [o.batch_tokens, o.prefix_cache],
             "version": self.version,
         }
+        if o.chat_template:
+            made_of["chat_template"] = o.chat_template
         return digest("generator", made_of)
 
     @property
@@ -152,6 +158,24 @@ class LocalGenerator:
                 raise GenerationError(request.message, cure="Show fewer or shorter passages.")
             yield from pieces(tokens, request.stop, runtime.stream(request))
 
+    def export(
+        self, target: Path, *, forms: Sequence[str], prompts: Sequence[Prompt], progress: Progress | None = None
+    ) -> list[Json]:
+        """Write the tuned model for other programs, each form checked against it; see `exporting.export`.
+
+        Raises:
+            ModelError: there is no adapter, a form cannot hold it, or what was written does not behave like it.
+        """
+        from twofold.generation import exporting
+
+        if self._adapter is None:
+            raise ModelError(f"{self.options.model} is not tuned: there is nothing to export")
+        tokens = Tokens(self._model)
+        tuned = exporting.Tuned(model=self._model, weights=self._weights, adapter=self._adapter)
+        ids = [tokens.encode(tokens.text(prompt.messages)) for prompt in prompts]
+        room = [one for one in ids if len(one) + exporting.NEW <= tokens.context]
+        return exporting.export(tuned, target, forms=forms, prompts=room, progress=progress or _silent)
+
     def close(self) -> None:
         """Give memory back; the generator is unusable afterwards."""
         with self._lock:
@@ -176,7 +200,7 @@ class LocalGenerator:
         if self._closed:
             raise GenerationError("this generator is closed", cure="Make a new one.")
         if self._runtime is None or self._tokens is None:
-            self._tokens = Tokens(self._model)
+            self._tokens = Tokens(self._model, chat_template=self.options.chat_template)
             self._runtime = self._start(self._tokens)
         return self._runtime, self._tokens
 
@@ -202,6 +226,9 @@ class LocalGenerator:
 
         o, adapter = self.options, self._adapter
         model, weights = self._model, self._weights
+        whole = _whole(adapter)
+        if adapter is not None and whole is not None:
+            model, weights, adapter = whole, adapter.weights, None
         if adapter is not None:
             model, weights = merging.merged(model, weights, adapter), merging.merged_key(weights, adapter)
         settings = openvino_runtime.Settings(
@@ -225,6 +252,10 @@ class LocalGenerator:
         return runtime
 
 
+def _silent(_stage: str, _done: int, _total: int) -> None:
+    pass
+
+
 def _completion(tokens: Tokens, request: Request, result: Result, seconds: float) -> Completion:
     usage = Usage(prompt_tokens=len(request.ids), completion_tokens=len(result.ids))
     if result.failure is not None:
@@ -243,12 +274,19 @@ def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tupl
     if not _installed("openvino_genai"):
         _require("transformers")
         return "transformers", "OpenVINO is not installed"
-    reason = gguf_file.why_not(model) or (merging.why_not(adapter) if adapter else "")
+    whole = _whole(adapter)
+    reason = gguf_file.why_not(whole or model) or (merging.why_not(adapter) if adapter and whole is None else "")
     if reason:
         _log.warning("OpenVINO cannot run this (%s); using transformers, which is slower", reason)
         _require("transformers")
         return "transformers", f"OpenVINO cannot run it: {reason}"
     return "openvino", "fastest here"
+
+
+def _whole(adapter: Adapter | None) -> Path | None:
+    """The directory of a model that was tuned as a whole."""
+    place = Path(adapter.path) / WEIGHTS if adapter is not None else None
+    return place if place is not None and place.is_dir() else None
 
 
 def _installed(package: str) -> bool:

@@ -7,7 +7,6 @@ Retries: exponential backoff with full jitter on 408, 409, 429, 5xx, timeouts an
 
 from __future__ import annotations
 
-import email.utils
 import json
 import math
 import os
@@ -17,19 +16,17 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import httpx
 from pydantic import Field
 
+from twofold.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.errors import GenerationError
 from twofold.identity import digest
 from twofold.plugins import Options, Progress
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
-
-_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
-_LONGEST_WAIT = 60.0
 
 
 class OpenAIOptions(Options):
@@ -68,22 +65,18 @@ class OpenAIGenerator:
 
     Args:
         options: See `OpenAIOptions`.
-        adapter: Not supported: the endpoint's weights are not ours.
+        adapter: A model that the trainer ``openai`` made at this endpoint; it answers instead of `options.model`.
 
     Raises:
-        GenerationError: an adapter was given.
+        GenerationError: the adapter is local weights, or another endpoint's model.
     """
 
     version: ClassVar[int] = 1
     Options = OpenAIOptions
 
     def __init__(self, options: OpenAIOptions, *, adapter: Adapter | None = None) -> None:
-        if adapter is not None:
-            raise GenerationError(
-                f"the endpoint's model {options.model!r} cannot be tuned with the local adapter {adapter.key}",
-                cure='Leave the arms ft and ft+rag out of [study].arms, or use the generator "local".',
-            )
-        self.options = options
+        self.options = options if adapter is None else _tuned(options, adapter)
+        self._adapter = adapter.key if adapter else ""
         self._jitter = random.Random(options.seed)
         self._lock = threading.Lock()
         self._dropped: set[str] = set()
@@ -108,7 +101,8 @@ class OpenAIGenerator:
     def description(self) -> Json:
         """Endpoint, model and sampling; fields the endpoint refused, and the price so far."""
         o = self.options
-        said: Json = {"name": "openai", "model": o.model, "base_url": o.base_url, "runtime": "http", "adapter": ""}
+        said: Json = {"name": "openai", "model": o.model, "base_url": o.base_url, "runtime": "http"}
+        said["adapter"] = self._adapter
         said |= {"temperature": o.temperature, "extra": o.extra, "not_sent": sorted(self._dropped)}
         if o.price_per_million_prompt or o.price_per_million_completion:
             said["price"] = round(self._price, 6)
@@ -152,7 +146,7 @@ class OpenAIGenerator:
                     if self._adapts(response):
                         yield from self.stream(prompt)
                         return
-                    raise GenerationError(f"the endpoint answered {response.status_code}: {_said(response)}")
+                    raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
                 for line in response.iter_lines():
                     text = _delta(line)
                     if text:
@@ -232,12 +226,12 @@ class OpenAIGenerator:
                     if self._adapts(response):
                         continue
                     code = f"generation.http-{response.status_code}"
-                    failure = Failure(code=code, message=_said(response))
-                    if response.status_code not in _AGAIN:
+                    failure = Failure(code=code, message=reason(response))
+                    if response.status_code not in AGAIN:
                         break
-                    wait = _retry_after(response)
+                    wait = retry_after(response)
             attempt += 1
-            pause = self._wait(attempt) if wait is None else min(wait, _LONGEST_WAIT)
+            pause = self._wait(attempt) if wait is None else min(wait, LONGEST_WAIT)
             if attempt > self.options.retries or time.monotonic() - begun + pause >= seconds:
                 break
             time.sleep(pause)
@@ -245,7 +239,7 @@ class OpenAIGenerator:
 
     def _wait(self, attempt: int) -> float:
         with self._lock:
-            return self._jitter.uniform(0, min(self.options.backoff * 2 ** (attempt - 1), _LONGEST_WAIT))
+            return self._jitter.uniform(0, min(self.options.backoff * 2 ** (attempt - 1), LONGEST_WAIT))
 
     def _body(self, prompt: Prompt) -> Json:
         o = self.options
@@ -290,7 +284,7 @@ class OpenAIGenerator:
             404: f"Check model = {o.model!r} and base_url = {o.base_url!r} in [generation.generator.options].",
         }
         if status in cures:
-            raise GenerationError(f"the endpoint answered {status}: {_said(response)}", cure=cures[status])
+            raise GenerationError(f"the endpoint answered {status}: {reason(response)}", cure=cures[status])
 
     def _read(self, response: httpx.Response, seconds: float) -> Completion:
         try:
@@ -314,6 +308,23 @@ class OpenAIGenerator:
             return Completion(text="", usage=usage, seconds=seconds, failure=failure)
         finish: Literal["stop", "length"] = "length" if choice.get("finish_reason") == "length" else "stop"
         return Completion(text=text, usage=usage, seconds=seconds, finish=finish)
+
+
+def _tuned(options: OpenAIOptions, adapter: Adapter) -> OpenAIOptions:
+    """The options with the name of the model that was tuned at the endpoint."""
+    path = Path(adapter.path) / "tuned_model.json"
+    if not path.is_file():
+        raise GenerationError(
+            f"the endpoint's model {options.model!r} cannot be tuned with the local adapter {adapter.key}",
+            cure='Set [tuning.trainer].name = "openai" to tune at the endpoint, or use the generator "local".',
+        )
+    made: Json = json.loads(path.read_text(encoding="utf-8"))
+    if made["base_url"].rstrip("/") != options.base_url.rstrip("/"):
+        raise GenerationError(
+            f"the model {made['model']!r} was tuned at {made['base_url']}, not at {options.base_url}",
+            cure="Set base_url in [generation.generator.options] to the endpoint that holds it.",
+        )
+    return options.model_copy(update={"model": made["model"]})
 
 
 def _call(number: int, asked: Any) -> ToolCall:
@@ -354,29 +365,3 @@ def _delta(line: str) -> str:
         raise GenerationError(f"the endpoint failed while answering: {event['error']}")
     choices = event.get("choices") or []
     return _text((choices[0].get("delta") or {}).get("content")) if choices else ""
-
-
-def _said(response: httpx.Response) -> str:
-    """The endpoint's own words, short."""
-    try:
-        body = response.json()
-        error = body.get("error", body)
-        return str(error.get("message", error) if isinstance(error, dict) else error)[:300]
-    except (ValueError, AttributeError):
-        return response.text[:200] or "nothing"
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait as the server asks, in either form of the header."""
-    value = response.headers.get("retry-after", "").strip()
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        at = email.utils.parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())

@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from twofold.errors import ModelError
 from twofold.generation.runtime import Request, Result, Tokens
@@ -113,14 +114,15 @@ def _reference(paths: tuple[Path, Path], adapter: Adapter, prompts: Sequence[Seq
 
 
 def _child(job: Json) -> Json:
-    import peft
     import torch
     import transformers
+
+    from twofold.tuned import open_tuned
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
 
-    def load(path: str) -> object:
+    def load(path: str) -> Any:
         return transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
 
     def last(model: object) -> list[object]:
@@ -128,16 +130,19 @@ def _child(job: Json) -> Json:
             return [model(torch.tensor([ids])).logits[0, -1] for ids in job["prompts"]]  # type: ignore[operator]
 
     with_merged = last(load(job["merged"]))
-    model = load(job["base"])
-    plain = last(model)
-    model = peft.PeftModel.from_pretrained(model, job["adapter"]).eval()
+    plain = last(load(job["base"]))
+    model = open_tuned(Path(job["base"]), Path(job["adapter"]), dtype="f32").eval()
     tuned = last(model)
     greedy = []
     with torch.inference_mode():
         for ids in job["prompts"]:
             given = torch.tensor([ids])
             made = model.generate(
-                input_ids=given, attention_mask=torch.ones_like(given), max_new_tokens=_NEW, do_sample=False
+                input_ids=given,
+                attention_mask=torch.ones_like(given),
+                max_new_tokens=_NEW,
+                do_sample=False,
+                repetition_penalty=1.0,
             )
             greedy.append(made[0, len(ids) :].tolist())
 

@@ -69,21 +69,27 @@ class Runtime(Protocol):
 class Tokens:
     """A model directory's tokenizer and chat template: the same tokens in training and serving.
 
+    Args:
+        directory: Model directory.
+        chat_template: Instead of the model's own.
+
     Raises:
         ModelError: the directory has no tokenizer or no chat template.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, chat_template: str = "") -> None:
         from tokenizers import Tokenizer
 
         settings, config = _json(directory / "tokenizer_config.json"), _json(directory / "config.json")
         beside = directory / "chat_template.jinja"
         template = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
+        template = chat_template or template
         if not isinstance(template, str) or not template:
             raise ModelError(
                 "the model has no chat template",
                 file=directory,
-                cure="Choose an instruction-tuned model, or put a chat_template.jinja beside its weights.",
+                cure="Set chat_template in [generation.generator.options], put a chat_template.jinja beside the "
+                "weights, or choose an instruction-tuned model.",
             )
         self.template = template
         self.specials = {key: _special(settings.get(key)) for key in ("bos_token", "eos_token")}

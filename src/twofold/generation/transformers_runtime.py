@@ -1,4 +1,4 @@
-"""transformers: GPUs, models OpenVINO cannot load, and adapters only PEFT can apply.
+"""transformers: GPUs, models OpenVINO cannot load, and adapters that cannot be merged into the weights.
 
 Prompts are sorted by length and left-padded in batches under a token budget; attention is PyTorch's SDPA.
 """
@@ -13,7 +13,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold.errors import GenerationError, MissingExtra
+from twofold import tuned
+from twofold.errors import GenerationError
 from twofold.generation.runtime import Request, Result, Sampling, Tokens, cut
 from twofold.plugins import Progress
 from twofold.types import Failure
@@ -22,7 +23,7 @@ _BATCH = 64
 
 
 class TransformersRuntime:
-    """Runs a model directory, with a PEFT adapter unmerged; see `runtime.Runtime`.
+    """Runs a model directory, with an adapter unmerged; see `runtime.Runtime`.
 
     Args:
         directory: Model directory.
@@ -31,7 +32,7 @@ class TransformersRuntime:
         dtype: Arithmetic.
         batch_tokens: Prompt and new tokens in one batch, padding included.
         threads: 0 for all cores.
-        adapter: Directory of a PEFT adapter, or empty.
+        adapter: Directory of an adapter, or empty.
     """
 
     def __init__(
@@ -52,15 +53,14 @@ class TransformersRuntime:
         self._tokens, self._sampling, self._batch_tokens = tokens, sampling, batch_tokens
         if threads:
             torch.set_num_threads(threads)
-        kind = torch.bfloat16 if dtype == "bf16" else torch.float32
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
         with _quiet(transformers):
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                str(directory), dtype=kind, attn_implementation="sdpa"
-            )
             if adapter:
-                model = _with_adapter(model, adapter)
+                model = tuned.open_tuned(directory, Path(adapter), dtype=dtype)
+            else:
+                model = tuned.open_model(directory, dtype=dtype)
         self._model: Any = model.to(self._device).eval()
+        self._front = tuned.virtual(model.get_base_model() if hasattr(model, "get_base_model") else model)
 
     def generate(self, requests: Sequence[Request], progress: Progress | None) -> list[Result]:
         """Length-sorted batches.
@@ -152,8 +152,10 @@ class TransformersRuntime:
         torch = self._torch
         wide = max(len(request.ids) for request in batch)
         pad = min(self._tokens.ends, default=0)
-        ids = torch.tensor([[pad] * (wide - len(r.ids)) + list(r.ids) for r in batch], device=self._device)
-        mask = torch.tensor([[0] * (wide - len(r.ids)) + [1] * len(r.ids) for r in batch], device=self._device)
+        front = self._front
+        ids = torch.tensor([[0] * front + [pad] * (wide - len(r.ids)) + list(r.ids) for r in batch])
+        mask = torch.tensor([[1] * front + [0] * (wide - len(r.ids)) + [1] * len(r.ids) for r in batch])
+        wide += front
         limit = max(request.max_tokens for request in batch)
         stop = batch[0].stop
         rule = _stopping(self._tokens, stop, wide, stopped)
@@ -163,9 +165,10 @@ class TransformersRuntime:
             arguments = {"do_sample": True, "temperature": self._sampling.temperature, "top_k": 0, "top_p": 1.0}
         with torch.inference_mode(), _quiet(self._transformers):
             made = self._model.generate(
-                input_ids=ids,
-                attention_mask=mask,
+                input_ids=ids.to(self._device),
+                attention_mask=mask.to(self._device),
                 max_new_tokens=limit,
+                repetition_penalty=1.0,
                 eos_token_id=sorted(self._tokens.ends) or None,
                 pad_token_id=pad,
                 stopping_criteria=rule,
@@ -183,16 +186,6 @@ class TransformersRuntime:
                 return Result(ids=tuple(row[: place + 1]), finish="stop")
         ended = cut(self._tokens.decode(row), request.stop)[1]
         return Result(ids=tuple(row), finish="stop" if ended else "length")
-
-
-def _with_adapter(model: Any, adapter: str) -> Any:
-    try:
-        import peft
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "applying an adapter needs the package 'peft', which is not installed", cure="pip install 'twofold[train]'"
-        ) from error
-    return peft.PeftModel.from_pretrained(model, adapter)
 
 
 def _refuse_schemas(requests: Sequence[Request]) -> None:

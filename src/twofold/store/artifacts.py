@@ -167,6 +167,11 @@ class Artifacts:
         return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
+def file_digests(path: Path) -> dict[str, str]:
+    """File → sha256 of everything in a directory, as a manifest would name them."""
+    return {name: _sha256(path / name) for name in _files(path) if name != MANIFEST}
+
+
 def _files(path: Path) -> list[str]:
     return sorted(p.relative_to(path).as_posix() for p in path.rglob("*") if p.is_file())
 

@@ -428,6 +428,63 @@ class Catalogue:
         """How many finished studies looked at this test split."""
         return int(self._read("SELECT count(*) FROM studies WHERE test_digest = ?", (test_digest,))[0][0])
 
+    # ------------------------------------------------------------ tuned models
+
+    def put_model(self, name: str, key: str, *, at: str, record: Json) -> None:
+        """Make a tuned model known by its id; one that is known stays as it is."""
+        self._write("INSERT OR IGNORE INTO models VALUES (?, ?, ?, ?)", [(name, key, at, canonical_json(record))])
+
+    def models(self) -> dict[str, Json]:
+        """Id → record of every tuned model that was ever made here, oldest first."""
+        return {name: self._json(text) for name, text in self._read("SELECT id, record FROM models ORDER BY at, id")}
+
+    def put_comparison(self, model: str, source: str, *, at: str, record: Json) -> None:
+        """Keep what a comparison found about a tuned model, replacing the one of that name."""
+        self._write(
+            "INSERT OR REPLACE INTO comparisons VALUES (?, ?, ?, ?)", [(model, source, at, canonical_json(record))]
+        )
+
+    def comparisons(self, model: str) -> dict[str, Json]:
+        """Comparison → what it found about a tuned model, and ``at``; oldest first."""
+        rows = self._read("SELECT source, at, record FROM comparisons WHERE model = ? ORDER BY at, source", (model,))
+        return {source: {**self._json(text), "at": at} for source, at, text in rows}
+
+    def aliases(self) -> dict[str, str]:
+        """Alias → id of the tuned model it stands for."""
+        return dict(self._read("SELECT alias, model FROM aliases ORDER BY alias"))
+
+    def move_alias(self, alias: str, model: str, *, expected: str, move: Mapping[str, str]) -> None:
+        """Let an alias stand for another tuned model, and write the audit line, in one transaction.
+
+        Args:
+            alias: The alias.
+            model: Id of a known model.
+            expected: What it stands for now; empty when there is no such alias yet.
+            move: ``at``, ``action`` (``promote`` or ``rollback``), ``who`` and ``why``.
+
+        Raises:
+            StoreError: somebody moved it meanwhile, or there is no such model.
+        """
+        with self._lock, self._guard(), self._transaction():
+            row = self._db.execute("SELECT model FROM aliases WHERE alias = ?", (alias,)).fetchone()
+            before = row[0] if row else ""
+            if before != expected:
+                raise StoreError(
+                    f"the alias {alias!r} was moved to {before or 'nothing'} meanwhile",
+                    cure="Look at `twofold models list` and decide again.",
+                )
+            self._db.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?)", (alias, model))
+            self._db.execute(
+                "INSERT INTO alias_moves (at, alias, action, before, after, who, why) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (move["at"], alias, move["action"], before, model, move["who"], move["why"]),
+            )
+
+    def alias_moves(self) -> list[Json]:
+        """The audit lines of all aliases, oldest first."""
+        columns = ("at", "alias", "action", "before", "after", "who", "why")
+        rows = self._read(f"SELECT {', '.join(columns)} FROM alias_moves ORDER BY number")
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
 
 def shows(value: Any, document: str, chunks: Collection[str] = ()) -> bool:
     """Does this JSON hold a span of the document (a hit, a citation, a quote), or name one of its chunks?"""

@@ -83,5 +83,37 @@ MIGRATIONS: tuple[str, ...] = (
         at TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE models (
+        id TEXT PRIMARY KEY,
+        key TEXT NOT NULL,
+        at TEXT NOT NULL,
+        record TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE comparisons (
+        model TEXT NOT NULL REFERENCES models (id),
+        source TEXT NOT NULL,
+        at TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (model, source)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE aliases (
+        alias TEXT PRIMARY KEY,
+        model TEXT NOT NULL REFERENCES models (id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE alias_moves (
+        number INTEGER PRIMARY KEY,
+        at TEXT NOT NULL,
+        alias TEXT NOT NULL,
+        action TEXT NOT NULL CHECK (action IN ('promote', 'rollback')),
+        before TEXT NOT NULL,
+        after TEXT NOT NULL,
+        who TEXT NOT NULL,
+        why TEXT NOT NULL
+    ) STRICT;
+    """,
 )
 """SQL scripts; the n-th (from 1) takes a database from version n - 1 to n. A statement ends with its line."""

@@ -196,6 +196,38 @@ def listing() -> list[Json]:
     return rows
 
 
+def provenance(name_or_source: str) -> Json:
+    """Where a model's weights come from: ``{model, source, revision, weights, licence}``; licence empty when unknown.
+
+    A model that is only a folder, or whose source names no version, has the digest of its weights as revision.
+
+    Raises:
+        ModelNotPulled, UnknownName: the model is not here.
+    """
+    definition = resolve(name_or_source)
+    weights = weights_digest(locate(name_or_source))
+    named = _REGISTRY.fullmatch(definition.source) or _HUB.fullmatch(definition.source)
+    told = named.groupdict() if named else {}
+    revision = told.get("version") or told.get("revision") or weights
+    source = definition.source.split("!")[0] if named else definition.source
+    return {
+        "model": definition.name,
+        "source": source,
+        "revision": revision,
+        "weights": weights,
+        "licence": definition.licence or _licence(locate(name_or_source)),
+    }
+
+
+def _licence(path: Path) -> str:
+    """What the front matter of the model's README says of its licence."""
+    readme = path / "README.md"
+    text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
+    front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
+    said = re.search(r"^license:\s*([\w.+-]+)\s*$", front[1], re.MULTILINE) if front else None
+    return said[1] if said else ""
+
+
 def weights_digest(path: Path) -> str:
     """Digest of a model directory's weights, tokenizer and configuration: what its answers depend on.
 

@@ -93,6 +93,8 @@ def arm_record(
                 "cached",
             )
         }
+        further = ("method", "trials", "gate", "merge_back", "methods")
+        training |= {key: item.training[key] for key in further if key in item.training}
     return {
         "key": item.system,
         "description": item.description,

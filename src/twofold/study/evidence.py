@@ -35,6 +35,8 @@ class VerdictFacts:
     """Arm → variants tried on the dev set (checkpoints, prompts, values of k)."""
     dev_examples: int = 0
     """Examples in the dev split."""
+    forgetting: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → why its weights failed the forgetting gate; arms that passed it are left out."""
     remote: frozenset[str] = frozenset()
     """Arms that need an endpoint on the network."""
     final: bool = False

@@ -46,12 +46,14 @@ def measure(
         system, training = builder.system(arm, splits, progress=_named(progress, f"tune {arm.name}"))
     if training is not None:
         detail = f"{training['steps']} steps, best at {training['best_step']}, stopped by {training['stopped']}"
+        several = training.get("methods", ())
+        detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
         spent = 0.0 if training["cached"] else making.seconds
         bill.append(
             {
                 "step": f"tune {arm.name}",
-                "items": 1,
-                "cached": int(training["cached"]),
+                "items": max(1, len(several)),
+                "cached": max(1, len(several)) * int(training["cached"]),
                 "seconds": spent,
                 "detail": detail,
             }
@@ -64,7 +66,9 @@ def measure(
         missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
         with Meter() as answering:
             _latency(builder, system, splits, test)
-            _answer(builder, system, missing, len(digests), progress=_named(progress, f"answer {arm.name}"))
+            answer_missing(
+                builder, system, missing, total=len(digests), progress=_named(progress, f"answer {arm.name}")
+            )
         bill.append(
             {
                 "step": f"answer {arm.name}",
@@ -90,9 +94,10 @@ def measure(
     )
 
 
-def _answer(
-    builder: Builder, system: System, missing: Sequence[tuple[str, Example]], total: int, *, progress: Progress
+def answer_missing(
+    builder: Builder, system: System, missing: Sequence[tuple[str, Example]], *, total: int, progress: Progress
 ) -> None:
+    """Answer ``(digest, example)`` pairs in batches, each committed with what it cost; `total` is for the progress."""
     size, done = builder.config.generation.batch, total - len(missing)
     progress("", done, total)
     for start in range(0, len(missing), size):

@@ -15,6 +15,8 @@ from twofold.study.record import BillItem, PolicyRecord
 from twofold.types import Arm, Json
 
 CHARACTERS_PER_TOKEN = 4.0
+_GENERAL_READ, _GENERAL_WRITTEN = 55, 14
+"""Tokens of a question of the forgetting gate and of its answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +55,12 @@ class Work:
     """Arms whose adapter is in the store."""
     training_tokens: Mapping[str, float]
     """Tokens of one training epoch, by tuned arm."""
-    epochs: float
-    """Epochs configured."""
+    epochs: Sequence[float]
+    """Epochs configured, by method of tuning."""
+    general: float
+    """Answers that the forgetting gate asks of one candidate; 0 where it is off."""
+    shares: int
+    """Shares of the tuned change that are measured at most, all of it among them."""
     minutes: float
     """Cap on one training run, minutes; 0 for none."""
 
@@ -85,12 +91,24 @@ def bill(arms: Sequence[Arm], questions: int, *, work: Work, rates: Rates, laten
         add("embed documents", work.stale_documents, 0, work.chunks / rates.embed, f"about {work.chunks:.0f} chunks")
     for arm in arms:
         if arm.name in work.training_tokens:
-            cached = int(arm.name in work.cached_adapters)
-            tokens = work.training_tokens[arm.name] * work.epochs
-            seconds = 0.0 if cached else tokens / rates.train * 1.25
-            if work.minutes:
-                seconds = min(seconds, work.minutes * 60 * 1.1)
-            add(f"tune {arm.name}", 1, cached, seconds, f"{work.epochs:g} epochs, {tokens:.0f} tokens at most")
+            methods = len(work.epochs)
+            cached = methods * int(arm.name in work.cached_adapters)
+            tokens = [work.training_tokens[arm.name] * epochs for epochs in work.epochs]
+            spent = [one / rates.train * 1.25 for one in tokens]
+            spent = [min(one, work.minutes * 66) if work.minutes else one for one in spent]
+            told = f"{', '.join(f'{e:g}' for e in work.epochs)} epochs, {sum(tokens):.0f} tokens at most"
+            add(f"tune {arm.name}", methods, cached, 0.0 if cached else sum(spent), told)
+            if work.general:
+                each = work.general * (_GENERAL_READ / rates.read + _GENERAL_WRITTEN / rates.write)
+                candidates = methods * work.shares
+                told = f"{work.general:.0f} short questions each; fewer candidates where little is forgotten"
+                add(
+                    f"forgetting of {arm.name}",
+                    candidates,
+                    candidates if cached else 0,
+                    0.0 if cached else each * candidates,
+                    told,
+                )
     for arm in arms:
         cached = min(questions, work.cached_answers.get(arm.name, 0))
         todo = questions - cached

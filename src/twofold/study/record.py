@@ -80,6 +80,16 @@ class TrainingRecord(TypedDict):
     dev: list[tuple[int, float]]
     """(step, dev score in the study's metric)."""
     cached: bool
+    method: NotRequired[str]
+    """Name of the trainer."""
+    trials: NotRequired[int]
+    """Variants tried on the dev split: checkpoints, shares of the change, methods."""
+    gate: NotRequired[Json | None]
+    """What `forgetting.judge` says of it; None where the gate is off."""
+    merge_back: NotRequired[Json]
+    """``{"coefficient", "because", "reached", "base_dev", "front"}``: the share of the tuned change that was kept."""
+    methods: NotRequired[list[Json]]
+    """Where several methods were compared, a row for each (`finishing.method_row`); one is ``carried``."""
 
 
 class ArmRecord(TypedDict):

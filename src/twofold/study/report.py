@@ -21,6 +21,7 @@ from twofold.study import charts
 from twofold.study.diagnose import CAUSES
 from twofold.study.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
 from twofold.study.record import AnswerRow, EffectRecord, EstimateRecord, StudyRecord, estimate_text
+from twofold.study.tuned_arms import methods_lines, tuned_lines
 from twofold.study.wording import TITLES
 from twofold.types import Json
 
@@ -104,6 +105,12 @@ def render_summary(record: StudyRecord) -> str:
     for title, items in (("because", verdict["because"]), ("provisional", verdict["provisional"])):
         if items:
             lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
+    tuned = [(name, line) for name, arm in arms.items() for line in tuned_lines(arm["training"])]
+    if tuned:
+        lines += ["tuned weights:", *(f"  {name}: {line}" for name, line in tuned), ""]
+    for name, arm in arms.items():
+        compared = methods_lines(name, arm["training"].get("methods", ()) if arm["training"] else ())
+        lines += [*compared, ""] if compared else []
     cached = sum(item["cached"] for item in record["bill"])
     total = sum(item["items"] for item in record["bill"])
     lines.append(
@@ -339,7 +346,7 @@ def _curves(record: StudyRecord) -> list[Json]:
                 best = float(training["best_step"]) if key == "dev" else None
                 drawn = charts.line_plot(points, title=f"{name}: {title}", x_axis="step", best=best)
                 plots.append({"title": title, "svg": Markup(drawn)})
-        out.append({"arm": name, "training": training, "plots": plots})
+        out.append({"arm": name, "training": training, "plots": plots, "kept": tuned_lines(training)})
     return out
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold import __version__, plugins
+from twofold import __version__, forgetting, plugins
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.errors import ModelError, StudyError
@@ -175,8 +175,8 @@ def plan(builder: Builder, splits: Splits, documents: Sequence[Document], *, lea
     mean_passage = min(per_chunk, statistics.fmean([len(d.text) for d in documents])) if documents else 0.0
     asked = statistics.fmean(sum(len(m.content) for m in e.messages) for e in test)
     answered = statistics.fmean([len(e.references[0]) if e.references else 24 for e in test])
-    template, trainer = config.template, config.tuning.trainer
-    options = plugins.options("trainers", trainer.name, trainer.options)
+    template, tuning = config.template, config.tuning
+    options = [plugins.options("trainers", method.name, method.options) for method in builder.methods]
     tokens: dict[str, float] = {}
     for arm in arms:
         characters = asked + len(template.open if arm.retrieval else template.closed) + 60
@@ -196,8 +196,10 @@ def plan(builder: Builder, splits: Splits, documents: Sequence[Document], *, lea
         cached_answers=cached,
         cached_adapters=adapters,
         training_tokens={a.name: len(splits.train) * (tokens[a.name] + written) for a in arms if a.tuning},
-        epochs=float(getattr(options, "epochs", 1)),
-        minutes=float(getattr(options, "minutes", 0)),
+        epochs=[float(getattr(one, "epochs", 1)) for one in options],
+        minutes=float(getattr(options[0], "minutes", 0)),
+        general=0.0 if tuning.gate == "off" else float(sum(len(item.asks) for item in forgetting.suite())),
+        shares=1 + len(tuning.merge_back),
     )
     steps = planning.bill(arms, len(test), work=work, rates=rates, latency_sample=config.study.latency_sample)
     seen = planning.detectable(splits, config, arms=len(config.study.arms))
@@ -274,6 +276,8 @@ def _facts(
 ) -> VerdictFacts:
     latency = {arm.name: builder.catalogue.measure(own[arm.name].system, "latency") for arm in arms}
     training = {arm.name: own[arm.name].training or {} for arm in arms}
+    gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
+    fallen = {name: "; ".join(gate["because"]) for name, gate in gates.items() if gate and not gate["passed"]}
     failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
     return VerdictFacts(
         policy=policy["sentence"],
@@ -282,7 +286,8 @@ def _facts(
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: float(value["p95"]) for name, value in latency.items() if value},
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
-        dev_trials={name: len(report.get("dev", ())) for name, report in training.items()},
+        dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
+        forgetting=fallen,
         dev_examples=dev,
         remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),
         final=policy["final"],

@@ -121,6 +121,8 @@ def constraint_objections(
         p95 = facts.latency_p95.get(arm.name)
         if section.max_latency_p95 and p95 is not None and p95 > section.max_latency_p95:
             reasons.append(f"p95 latency {p95:.2f} s is above the limit of {section.max_latency_p95:.2f} s")
+        if arm.name in facts.forgetting:
+            reasons.append(f"its weights forget too much ({facts.forgetting[arm.name]})")
         value = estimates.get(arm.name)
         if section.min_score and value is not None and value.high < section.min_score:
             reasons.append(f"its score {wording.text(value)} lies below the least score allowed, {section.min_score:g}")

@@ -1,4 +1,4 @@
-"""What the training child processes share; run as ``python -m twofold.training.child DIRECTORY`` it trains an adapter.
+"""What the training child processes share; run as ``python -m twofold.training.child DIRECTORY`` it tunes a model.
 
 A child reads ``job.json``, trains (or resumes), and leaves its files and ``training.json``. Progress goes to standard
 output as JSON lines, everything else to standard error, which the parent keeps as ``train.log``.
@@ -15,7 +15,7 @@ from pathlib import Path
 from twofold.errors import TrainingError, TwofoldError
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
-from twofold.training.lora import MEMORY, LoraOptions
+from twofold.training.options import KINDS, MEMORY
 from twofold.types import Json
 
 
@@ -49,7 +49,7 @@ def main(directory: Path) -> int:
     def work(given: Json, progress: Progress) -> None:
         from twofold.training.fit import fit
 
-        job, options = TrainerJob.model_validate(given["job"]), LoraOptions.model_validate(given["options"])
+        job, options = TrainerJob.model_validate(given["job"]), KINDS[given["method"]].model_validate(given["options"])
         fit(job, options, directory, progress=progress)
 
     return run(directory, work, memory=MEMORY)

@@ -16,25 +16,38 @@ from twofold.types import Message, Pair
 class Encoder:
     """Tokenises as serving does: special tokens are in the text, none are added.
 
+    Args:
+        directory: Model directory.
+        chat_template: Instead of the model's own.
+
     Raises:
-        TrainingError: the model directory has no chat template.
+        TrainingError: there is no chat template, or no tokenizer that can be read.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, chat_template: str = "") -> None:
         from tokenizers import Tokenizer
 
-        settings: dict[str, Any] = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
+        try:
+            settings: dict[str, Any] = json.loads((directory / "tokenizer_config.json").read_text(encoding="utf-8"))
+            self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        except Exception as error:  # tokenizers raises plain Exception
+            raise TrainingError(
+                f"the base model's tokenizer cannot be read: {error}",
+                file=directory,
+                cure="Choose a model that comes with tokenizer.json and tokenizer_config.json.",
+            ) from error
         beside = directory / "chat_template.jinja"
         template = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
+        template = chat_template or template
         if not template:
             raise TrainingError(
                 "the base model has no chat template",
                 file=directory,
-                cure="Choose an instruction-tuned model, or put a chat_template.jinja beside its weights.",
+                cure="Set chat_template in [tuning.trainer.options] and [generation.generator.options], put a "
+                "chat_template.jinja beside the weights, or choose an instruction-tuned model.",
             )
         self.template = str(template)
         self.specials = {key: _text(settings.get(key)) for key in ("bos_token", "eos_token")}
-        self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
         end = self.tokenizer.token_to_id(self.specials["eos_token"])
         if end is None:
             raise TrainingError("the tokenizer has no end-of-turn token", file=directory)
@@ -65,7 +78,7 @@ class Encoder:
         room = max_length - len(tail)
         if len(head) > room:
             head = [*head[:32], *head[len(head) - (room - 32) :]] if room > 32 else head[-room:]
-        return Row(ids=(*head, *tail), start=len(head))
+        return Row(ids=(*head, *tail), start=len(head), example=pair.example)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens."""

@@ -1,8 +1,8 @@
-"""The training loop (heavy leaf; runs in the child process).
+"""The training loop, one for all methods and objectives (heavy leaf; runs in the child process).
 
 What makes it fast on a CPU: passages shared by several rows are read once (`packing`), logits are computed at
 completion positions only (the vocabulary projection is a fifth of a small model's work), LoRA layers neither cast nor
-copy (`network`), and micro-batches are bucketed by length. Memory is bounded by the micro-batch, whose size follows
+copy (`methods`), and micro-batches are bucketed by length. Memory is bounded by the micro-batch, whose size follows
 from `memory_gib`. Batch order and rows are functions of (seed, epoch): the step number recovers both on resume.
 """
 
@@ -10,30 +10,41 @@ from __future__ import annotations
 
 import json
 import math
-import pickle
+import random
 import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from twofold import plugins, prompts
+from twofold import tuned
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
 from twofold.store import models
+from twofold.training import checkpoints, curves, methods, objectives, scoring
+from twofold.training.budget import per_token_bytes, token_budget, weights_bytes
+from twofold.training.crew import Crew
 from twofold.training.encoding import Encoder
-from twofold.training.lora import LoraOptions
-from twofold.training.network import Masters, adapted, loss_of
+from twofold.training.network import Masters, plain_of, token_losses, why_apart
+from twofold.training.options import MEMORY, FitOptions
 from twofold.training.packing import Pack, Row, groups_of, micro_batches, pack, steps_of_epoch
-from twofold.types import Completion, DevItem, Json, Pair
+from twofold.types import DevItem, Json, Pair
 
 _POINTS = 40
 """Points of the loss curve."""
 _SETTLING = 4
 """Steps whose pace tells how many fit into `minutes`."""
+_PROBED = (1 / 3, 1.0, 3.0)
+"""Times the learning rate, where it is probed."""
+_PROBE_STEPS = 10
+_GENERAL = 64
+"""Rows on other things whose loss is followed, at most."""
+
+Group = tuple[Row, ...]
+"""Rows that are packed together: those on one passage, or the completions of one prompt."""
 
 
 @dataclass
@@ -49,9 +60,14 @@ class State:
     """Tokens read."""
     row_tokens: int = 0
     """Tokens the same rows hold when each repeats its prefix."""
+    budget: int = 0
+    """Padded tokens of a micro-batch; halved once when memory runs out."""
     losses: list[float] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
     dev_loss: list[tuple[int, float]] = field(default_factory=list)
+    general_loss: list[tuple[int, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    """What did not go as planned, for people."""
     best_step: int = 0
     best: tuple[float, float] = (-1.0, -math.inf)
     since_best: int = 0
@@ -62,103 +78,173 @@ class Run:
     """One training run: what is trained, on what, and how far it is."""
 
     job: TrainerJob
-    options: LoraOptions
+    options: FitOptions
     directory: Path
     encoder: Encoder
     network: Any
     masters: Masters
+    crew: Crew
+    variants: list[list[Group]]
+    plan: list[tuple[int, list[int]]]
+    """(epoch, group numbers) of every step."""
+    shared: bool
+    """Are the rows of a group one pack?"""
     dev: list[tuple[DevItem, Row]]
-    budget: int
+    general: list[Row]
     progress: Progress
+    references: list[list[float]] = field(default_factory=list)
     state: State = field(default_factory=State)
 
 
-def fit(job: TrainerJob, options: LoraOptions, directory: Path, *, progress: Progress) -> Json:
+def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Progress) -> Json:
     """Train the job's adapter and leave it in `directory` with ``training.json``; resumes from a checkpoint there.
 
     Raises:
-        NothingToLearn: a row has no completion token.
+        NothingToLearn: a row has no completion token, or lacks what the objective needs.
         LossStuck: the loss did not move.
-        TrainingError: the loss is not a number.
+        TrainingError: the loss is not a number before anything was learned, memory ran out twice, or the disk is full.
     """
     import torch
 
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    crew = Crew()
+    if options.threads or crew.size > 1:
+        torch.set_num_threads(max(1, (options.threads or torch.get_num_threads()) // crew.size))
     source = models.locate(job.model)
-    encoder = Encoder(source)
-    variants = [[encoder.row(pair, options.max_length) for pair in rows] for rows in job.rows]
-    if not variants or not variants[0]:
+    encoder = Encoder(source, chat_template=options.chat_template)
+    network = methods.adapted(source, options, encoder, seed=job.seed)
+    run = _prepared(job, options, directory, encoder=encoder, network=network, crew=crew, progress=progress)
+    if options.objective == "preference":
+        run.references = _references(run)
+    chosen = _probe(run) if options.probe else None
+    _restore(run)
+    run.masters.publish()
+    log = curves.Log(directory, step=run.state.step, on=crew.first)
+    stopped = _loop(run, log)
+    moved(run.state.losses)
+    report = _finish(run, source, stopped=stopped, probe=chosen) if crew.first else {}
+    crew.close()
+    return report
+
+
+def _prepared(
+    job: TrainerJob,
+    options: FitOptions,
+    directory: Path,
+    *,
+    encoder: Encoder,
+    network: Any,
+    crew: Crew,
+    progress: Progress,
+) -> Run:
+    plain, virtual = plain_of(network), tuned.virtual(plain_of(network))
+    pairs = [_with_replay(rows, job, options, variant=n) for n, rows in enumerate(job.rows)]
+    if not pairs or not pairs[0]:
         raise NothingToLearn("there are no training rows")
-    network = adapted(source, options, seed=job.seed)
-    run = Run(
+    made = [[tuple(objectives.rows_of(p, encoder, options, virtual=virtual)) for p in rows] for rows in pairs]
+    longest = max(len(row.ids) for rows in made for group in rows for row in group)
+    why = why_apart(network, longest) if options.share_prefixes else "configured"
+    notes = [f"shared passages are read once per row: {why}"] if why not in ("", "configured") else []
+    variants = made
+    if options.objective == "supervised" and not why:
+        flat = [[group[0] for group in rows] for rows in made]
+        variants = [[tuple(rows[n] for n in members) for members in groups_of(rows)] for rows in flat]
+    sizes = [[len(g) if options.objective == "supervised" else 1 for g in groups] for groups in variants]
+    masters = Masters(network, options)
+    learned = sum(p.numel() for p in masters.live.values())
+    notes += _economies(plain, options, learned=learned, longest=longest)
+    return Run(
         job=job,
         options=options,
         directory=directory,
         encoder=encoder,
         network=network,
-        masters=Masters(network, options),
-        dev=_dev_rows(job, encoder, options),
-        budget=token_budget(network.config, options),
-        progress=progress,
-    )
-    _restore(run)
-    run.masters.publish()
-    groups = [groups_of(rows) if options.share_prefixes else [[n] for n in range(len(rows))] for rows in variants]
-    plan = schedule(groups, options, seed=job.seed)
-    stopped = _loop(run, variants, groups, plan)
-    moved(run.state.losses)
-    return _finish(
-        run, variants[0], epochs=run.state.step / max(1, sum(1 for epoch, _ in plan if epoch == 0)), stopped=stopped
+        masters=masters,
+        crew=crew,
+        variants=variants,
+        plan=schedule(sizes, options, seed=job.seed),
+        shared=not why,
+        dev=scoring.dev_rows(job, encoder, options, virtual=virtual),
+        general=[scoring.placed(pair, encoder, options, virtual=virtual) for pair in job.general[:_GENERAL]],
+        progress=progress if crew.first else lambda *_: None,
+        state=State(budget=token_budget(plain, options, learned=learned), notes=notes),
     )
 
 
-def _loop(
-    run: Run,
-    variants: Sequence[Sequence[Row]],
-    groups: Sequence[Sequence[Sequence[int]]],
-    plan: Sequence[tuple[int, list[int]]],
-) -> str:
+def _with_replay(rows: Sequence[Pair], job: TrainerJob, options: FitOptions, *, variant: int) -> list[Pair]:
+    """The rows with a share of the replay set among them, another one for each variant."""
+    if not options.replay:
+        return list(rows)
+    if not job.replay or options.objective != "supervised":
+        raise NothingToLearn(
+            "there are no rows to replay" if not job.replay else "only the supervised objective replays rows",
+            cure="Set [tuning.trainer.options].replay = 0.",
+        )
+    wanted = max(1, round(options.replay * len(rows)))
+    pool = list(job.replay)
+    random.Random(f"{job.seed}/{variant}").shuffle(pool)
+    return [*rows, *(pool[n % len(pool)] for n in range(wanted))]
+
+
+def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -> list[str]:
+    """Switch on what saves memory or time; returns what to tell of it."""
+    notes = []
+    room = options.memory_gib * 2**30 - weights_bytes(plain, learned)
+    tight = room / per_token_bytes(plain.config, options) < longest
+    if options.checkpointing == "on" or (options.checkpointing == "auto" and tight):
+        if options.method == "prefix" or not getattr(plain, "supports_gradient_checkpointing", False):
+            notes.append("activations are kept: this method or model cannot compute them again")
+        else:
+            plain.gradient_checkpointing_enable({"use_reentrant": False})
+            notes.append("activations are computed again in the backward pass, to save memory")
+    if options.compile:
+        for layer in tuned.layers_of(plain):
+            layer.compile(dynamic=True)
+    return notes
+
+
+def _loop(run: Run, log: curves.Log) -> str:
     """Steps until the end of the plan, of patience or of the time; returns which."""
-    state, options = run.state, run.options
+    state, options, plan, crew = run.state, run.options, run.plan, run.crew
     began = saved = time.perf_counter()
     earlier = state.seconds
     state.planned = state.planned or len(plan)
     run.network.train()
+    if state.step == 0 and run.general and crew.first and not state.general_loss:
+        first = scoring.mean_loss(run.network, run.general, budget=state.budget)
+        state.general_loss.append((0, first or 0.0))
+        log.tell(step=0, general_loss=first)
     while state.step < state.planned:
         epoch, members = plan[state.step]
-        rows = variants[epoch % len(variants)]
-        chosen = [[rows[r] for r in groups[epoch % len(groups)][member]] for member in members]
-        packs = [pack(group) for group in chosen]
+        bundles = _bundles(run, epoch % len(run.variants), members)
+        rows = [row for m in members for row in run.variants[epoch % len(run.variants)][m]]
         tick = time.perf_counter()
         factor = pace(state.step, state.planned, options.warmup)
-        loss = take_step(run.network, run.masters, packs, budget=run.budget, factor=factor)
+        loss = take_step(run, bundles, factor=factor)
         if not math.isfinite(loss):
-            raise TrainingError(
-                f"the loss is not a number at step {state.step + 1}",
-                cure="Lower [tuning.trainer.options].learning_rate; the last checkpoint is kept.",
-            )
+            return _broken(run, rows)
         state.step += 1
         state.losses.append(loss)
-        state.tokens += sum(len(one.ids) for one in packs)
-        state.row_tokens += sum(len(row.ids) - 1 for group in chosen for row in group)
+        state.tokens += sum(len(one.ids) for packs in bundles for one in packs)
+        state.row_tokens += sum(len(row.ids) - 1 for row in rows)
         state.training_seconds += time.perf_counter() - tick
         state.seconds = earlier + time.perf_counter() - began
         if state.step == min(_SETTLING, len(plan)) and options.minutes:
             state.planned = affordable(state, len(plan), options)
-        run.progress("train", state.step, state.planned)
         late = bool(options.minutes) and state.seconds > options.minutes * 60
+        due = time.perf_counter() - saved > options.checkpoint_seconds
+        state.planned, late, due = crew.told((state.planned, late, due))
+        log.tell(step=state.step, epoch=epoch, loss=loss, rate=run.masters.rate * factor, seconds=state.seconds)
+        run.progress("train", state.step, state.planned)
         marks = {round(state.planned * (i + 1) / options.evaluations) for i in range(options.evaluations)}
         if state.step in marks or state.step == state.planned or late:
-            if _evaluate(run):
-                live = {name: p.detach().clone() for name, p in run.masters.live.items()}
-                _save(run.directory / "best.pt", live)
+            if crew.first:
+                _evaluate(run, log)
+            vars(state).update(crew.told(vars(state)))
+            due = True
+        if due and crew.first:
             state.seconds = earlier + time.perf_counter() - began
             _checkpoint(run)
-            saved = time.perf_counter()
-        elif time.perf_counter() - saved > options.checkpoint_seconds:
-            _checkpoint(run)
-            saved = time.perf_counter()
+        saved = time.perf_counter() if due else saved
         if late:
             return "minutes"
         if state.since_best >= options.patience:
@@ -166,7 +252,79 @@ def _loop(
     return "epochs" if state.planned == len(plan) else "minutes"
 
 
-def affordable(state: State, total: int, options: LoraOptions) -> int:
+def _bundles(run: Run, variant: int, members: Sequence[int]) -> list[list[Pack]]:
+    """The packs of each group of a step."""
+    made = []
+    for member in members:
+        rows = run.variants[variant][member]
+        packs = [pack(rows)] if run.shared else [pack([row]) for row in rows]
+        if run.references:
+            packs = [replace(one, reference=run.references[variant][member]) for one in packs]
+        made.append(packs)
+    return made
+
+
+def take_step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
+    """Forward, backward and update over one step; returns its mean loss. Tries again once with half the micro-batch.
+
+    Raises:
+        TrainingError: memory ran out both times.
+    """
+    try:
+        return _step(run, bundles, factor=factor)
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        run.masters.drop()
+        first = run.state.budget
+        if any("micro-batches were halved" in note for note in run.state.notes) or run.crew.size > 1:
+            raise TrainingError(f"out of memory with micro-batches of {first} tokens", cure=MEMORY) from error
+    run.state.budget = max(1, first // 2)
+    run.state.notes.append(
+        f"memory ran out at step {run.state.step + 1}: micro-batches were halved from {first} tokens"
+    )
+    return take_step(run, bundles, factor=factor)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    told = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in told or "can't allocate memory" in told
+
+
+def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
+    options, masters = run.options, run.masters
+    packs = [one for bundle in bundles for one in bundle]
+    whole = options.objective == "supervised" or run.shared
+    parts = micro_batches(packs, run.state.budget) if whole else [list(bundle) for bundle in bundles]
+    count = objectives.count_of(packs, options, pairs=len(bundles))
+    spent = 0.0
+    for part in run.crew.share(parts):
+        loss = objectives.loss_of_packs(token_losses(run.network, part), part, options)
+        (loss / count).backward()
+        masters.collect()
+        spent += float(loss.detach())
+    spent = run.crew.summed(masters, spent, device=run.network.device)
+    if math.isfinite(spent):
+        masters.update(factor)
+    return spent / count
+
+
+def _broken(run: Run, rows: Sequence[Row]) -> str:
+    """Stop at a loss that is not a number: with the best so far, or where there is none with an error."""
+    names = ", ".join(dict.fromkeys(row.example for row in rows if row.example))
+    where = f"the loss is not a number at step {run.state.step + 1} (examples {names[:300]})"
+    run.masters.drop()
+    if not run.state.best_step:
+        raise TrainingError(
+            where,
+            cure="Lower [tuning.trainer.options].learning_rate, and look at these examples.",
+            file=run.directory,
+        )
+    run.state.notes.append(f"{where}; the best before it was kept")
+    return "nan"
+
+
+def affordable(state: State, total: int, options: FitOptions) -> int:
     """Steps that fit into `minutes` at the pace so far, so that the learning rate still decays to its end.
 
     A fifth of the time is kept for scoring the dev split.
@@ -176,19 +334,17 @@ def affordable(state: State, total: int, options: LoraOptions) -> int:
     return max(state.step, min(total, state.step + int(left / max(1e-9, each))))
 
 
-def schedule(
-    groups: Sequence[Sequence[Sequence[int]]], options: LoraOptions, *, seed: int
-) -> list[tuple[int, list[int]]]:
+def schedule(sizes: Sequence[Sequence[int]], options: FitOptions, *, seed: int) -> list[tuple[int, list[int]]]:
     """(epoch, group numbers) of every step; a fraction of an epoch is its first steps.
 
     Args:
-        groups: Groups of row numbers of every variant; epoch `e` uses variant ``e % len(groups)``.
+        sizes: Rows that each group of each variant counts for; epoch `e` uses variant ``e % len(sizes)``.
         options: Epochs and batch.
         seed: Of the order.
     """
     plan: list[tuple[int, list[int]]] = []
     for epoch in range(math.ceil(options.epochs)):
-        steps = steps_of_epoch(groups[epoch % len(groups)], options.batch, seed=seed, epoch=epoch)
+        steps = steps_of_epoch(sizes[epoch % len(sizes)], options.batch, seed=seed, epoch=epoch)
         share = min(1.0, options.epochs - epoch)
         plan += [(epoch, members) for members in steps[: max(1, round(len(steps) * share))]]
     return plan
@@ -200,37 +356,6 @@ def pace(step: int, total: int, warmup: float) -> float:
     if step < rise:
         return (step + 1) / rise
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
-
-
-def token_budget(config: Any, options: LoraOptions) -> int:
-    """Padded tokens of a micro-batch that keep the peak under `memory_gib`.
-
-    Activations kept for the backward pass are about (22 h + 9 m) values a token and layer (h hidden, m intermediate
-    size; measured, see docs/notebook.md), beside the weights and 1.5 GiB for libraries and buffers.
-    """
-    width = 2 if options.dtype == "bf16" else 4
-    layers = options.layers or config.num_hidden_layers
-    per_token = layers * (22 * config.hidden_size + 9 * config.intermediate_size) * width
-    weights = width * (
-        config.vocab_size * config.hidden_size
-        + config.num_hidden_layers * (4 * config.hidden_size**2 + 3 * config.hidden_size * config.intermediate_size)
-    )
-    room = options.memory_gib * 2**30 - weights - 1.5 * 2**30
-    return int(max(256, min(2048, room / per_token)))
-
-
-def take_step(network: Any, masters: Masters, packs: Sequence[Pack], *, budget: int, factor: float) -> float:
-    """Forward, backward and update over one step; returns the mean loss of a completion token."""
-    count = sum(len(one.wanted) for one in packs)
-    spent = 0.0
-    for part in micro_batches(packs, budget):
-        loss = loss_of(network, part)
-        (loss / count).backward()
-        masters.collect()
-        spent += float(loss.detach())
-    if math.isfinite(spent):
-        masters.update(factor)
-    return spent / count
 
 
 def moved(losses: Sequence[float]) -> None:
@@ -247,95 +372,90 @@ def moved(losses: Sequence[float]) -> None:
         raise LossStuck(f"the loss did not move: {first:.4f} at the start, {last:.4f} at the end")
 
 
-# ---------------------------------------------------------------- the dev split
-
-
-def _dev_rows(job: TrainerJob, encoder: Encoder, options: LoraOptions) -> list[tuple[DevItem, Row]]:
-    rows = []
-    for item in job.dev[: options.dev_items]:
-        number = next(
-            (n for n, hit in enumerate(item.hits, 1) if hit.chunk.span.document in item.example.sources), None
-        )
-        text = item.example.references[0] if item.example.references else job.template.abstention
-        wanted = prompts.completion_text(
-            text, template=job.template, number=number if item.example.answerable else None
-        )
-        rows.append((item, encoder.row(Pair(messages=item.prompt.messages, completion=wanted), options.max_length)))
-    return rows
-
-
-def _evaluate(run: Run) -> bool:
-    """Score the dev split; True when it is the best so far (task metric first, dev loss among equals)."""
+def _references(run: Run) -> list[list[float]]:
+    """DPO's reference: by how much the untrained model likes each chosen completion more (difference of log-odds)."""
     import torch
 
-    state = run.state
-    metric = plugins.make("metrics", run.job.metric, {})
-    run.network.eval()
+    made: list[list[float]] = []
     with torch.no_grad():
-        parts = micro_batches([pack([row]) for _, row in run.dev], run.budget)
-        loss = sum(float(loss_of(run.network, part)) for part in parts)
-        count = sum(len(one.wanted) for part in parts for one in part)
-        order = sorted(range(len(run.dev)), key=lambda i: run.dev[i][1].start)
-        size = max(1, min(24, 4 * run.budget // max(1, *(row.start for _, row in run.dev))))
-        scores: list[float] = []
-        for begin in range(0, len(order), size):
-            items = [run.dev[i][0] for i in order[begin : begin + size]]
-            for item, text in zip(items, generate(run, items), strict=True):
-                answer = prompts.read(
-                    Completion(text=text),
-                    template=run.job.template,
-                    hits=item.hits or None,
-                    question=item.example.question,
-                    choices=item.example.choices,
-                )
-                score = metric.score(item.example, answer)
-                scores += [] if score is None else [float(score)]
-            run.progress("score dev", min(begin + size, len(order)), len(order))
-    run.network.train()
-    mean = sum(scores) / len(scores) if scores else 0.0
+        for variant, groups in enumerate(run.variants):
+            found = []
+            for member in range(len(groups)):
+                (packs,) = _bundles(run, variant, [member])
+                losses = token_losses(run.network, packs)
+                ((part, _),) = objectives.units(objectives.row_sums(losses, packs), packs)
+                found.append(float(part[1] - part[0]))
+            made.append(found)
+    return made
+
+
+def _probe(run: Run) -> Json:
+    """Try three learning rates on the first steps, each from the beginning; sets and returns the choice.
+
+    What was found is kept, so that a resumed run goes on with the same rate.
+    """
+    import torch
+
+    path = run.directory / "probe.json"
+    if not path.is_file():
+        begin = {name: p.detach().clone() for name, p in run.masters.full.items()}
+        chance, tried = torch.get_rng_state(), []
+        steps = run.plan[:_PROBE_STEPS]
+        run.network.train()
+        for number, times in enumerate(_PROBED):
+            run.masters.rate = run.options.learning_rate * times
+            losses = []
+            for step, (epoch, members) in enumerate(steps):
+                factor = pace(step, len(steps), run.options.warmup)
+                losses.append(take_step(run, _bundles(run, epoch % len(run.variants), members), factor=factor))
+                run.progress("probe", number * len(steps) + step + 1, len(_PROBED) * len(steps))
+            loss = scoring.mean_loss(run.network, [row for _, row in run.dev], budget=run.state.budget)
+            tried.append({"learning_rate": run.masters.rate, "loss": losses[-1], "dev_loss": loss})
+            with torch.no_grad():
+                for name, full in run.masters.full.items():
+                    full.copy_(begin[name])
+            run.masters.renew()
+            run.masters.publish()
+            torch.set_rng_state(chance)
+        found: Json = {"steps": len(steps), "tried": tried}
+        if run.crew.first:
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(found), encoding="utf-8")
+            partial.replace(path)
+    else:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    found = run.crew.told(found)
+    measured = [t for t in found["tried"] if math.isfinite(t["loss"])]
+    if not measured:
+        raise TrainingError(
+            f"at no learning rate down to {run.options.learning_rate * _PROBED[0]:g} is the loss a number",
+            cure="Lower [tuning.trainer.options].learning_rate.",
+        )
+    best = min(measured, key=lambda t: t["loss"] if t["dev_loss"] is None else t["dev_loss"])
+    run.masters.rate = best["learning_rate"]
+    return {**found, "chosen": best["learning_rate"]}
+
+
+def _evaluate(run: Run, log: curves.Log) -> None:
+    """Score the dev split; the best so far is kept (task metric first, dev loss among equals)."""
+    state, budget = run.state, run.state.budget
+    loss = scoring.mean_loss(run.network, [row for _, row in run.dev], budget=budget)
+    mean = scoring.task_score(
+        run.network, run.dev, run.job, run.encoder, options=run.options, budget=budget, progress=run.progress
+    )
+    general = scoring.mean_loss(run.network, run.general, budget=budget)
     state.dev.append((state.step, mean))
-    state.dev_loss.append((state.step, loss / max(1, count)))
-    reached = (round(mean, 6), -loss / max(1, count))
+    state.dev_loss.append((state.step, loss or 0.0))
+    if general is not None:
+        state.general_loss.append((state.step, general))
+    log.tell(step=state.step, dev=mean, dev_loss=loss, general_loss=general)
+    reached = (round(mean, 6), -(loss or 0.0))
     if reached > tuple(state.best):
         state.best, state.best_step, state.since_best = reached, state.step, 0
-        return True
-    state.since_best += 1
-    return False
-
-
-def generate(run: Run, items: Sequence[DevItem]) -> list[str]:
-    """Greedy completions of a batch of prompts, left-padded, with the unmerged adapter."""
-    import torch
-
-    encoder = run.encoder
-    prompts_ids = [encoder.prompt(item.prompt.messages)[-run.options.max_length :] for item in items]
-    longest = max(len(ids) for ids in prompts_ids)
-    batch = torch.full((len(items), longest), encoder.end, dtype=torch.long)
-    mask = torch.zeros_like(batch)
-    for place, ids in enumerate(prompts_ids):
-        batch[place, longest - len(ids) :] = torch.tensor(ids)
-        mask[place, longest - len(ids) :] = 1
-    made = run.network.generate(
-        input_ids=batch.to(run.network.device),
-        attention_mask=mask.to(run.network.device),
-        max_new_tokens=max(item.prompt.max_tokens for item in items),
-        do_sample=False,
-        use_cache=True,
-        eos_token_id=encoder.end,
-        pad_token_id=encoder.end,
-    )
-    return [encoder.decode(row[longest:].tolist()) for row in made]
-
-
-# ---------------------------------------------------------------- checkpoints
-
-
-def _save(path: Path, value: Any) -> None:
-    import torch
-
-    partial = path.with_suffix(".partial")
-    torch.save(value, partial)
-    partial.replace(path)
+        live = {name: p.detach().clone() for name, p in run.masters.live.items()}
+        checkpoints.write(run.directory / "best.pt", live)
+    else:
+        state.since_best += 1
 
 
 def _checkpoint(run: Run) -> None:
@@ -347,62 +467,69 @@ def _checkpoint(run: Run) -> None:
         "optimiser": run.masters.optimiser.state_dict(),
         "random": torch.get_rng_state(),
     }
-    _save(run.directory / "checkpoint.pt", kept)
+    checkpoints.keep(run.directory, kept)
 
 
 def _restore(run: Run) -> None:
+    """Go on from the newest checkpoint that can be read, if there is one."""
     import torch
 
-    path = run.directory / "checkpoint.pt"
-    if not path.is_file():
+    kept, notes = checkpoints.newest(run.directory)
+    run.state.notes += notes
+    if kept is None:
         return
-    try:
-        kept = torch.load(path, weights_only=True)
-        with torch.no_grad():
-            for name, full in run.masters.full.items():
-                full.copy_(kept["masters"][name])
-        run.masters.optimiser.load_state_dict(kept["optimiser"])
-        torch.set_rng_state(kept["random"])
-        vars(run.state).update(kept["state"])
-    except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
-        raise TrainingError(
-            f"the checkpoint cannot be read: {error}", file=path, cure="Delete it and rerun: training starts again."
-        ) from error
+    with torch.no_grad():
+        for name, full in run.masters.full.items():
+            full.copy_(kept["masters"][name])
+    run.masters.optimiser.load_state_dict(kept["optimiser"])
+    torch.set_rng_state(kept["random"])
+    vars(run.state).update({**kept["state"], "notes": [*kept["state"]["notes"], *notes]})
 
 
-def _finish(run: Run, rows: Sequence[Row], *, epochs: float, stopped: str) -> Json:
-    import torch
-
+def _finish(run: Run, source: Path, *, stopped: str, probe: Json | None) -> Json:
     state, directory = run.state, run.directory
-    best = directory / "best.pt"
-    if best.is_file():
-        run.masters.publish(torch.load(best, weights_only=True))
-    run.network.save_pretrained(directory)
+    best = checkpoints.read(directory / "best.pt") if state.best_step else None
+    if best is not None:
+        run.masters.publish(best)
+    elif state.best_step:
+        state.notes.append("the best checkpoint is damaged: the last weights were kept")
+    methods.save(run.network, directory, source=source, options=run.options)
     width = max(1, math.ceil(len(state.losses) / _POINTS))
     curve = [
         (min(i + width, len(state.losses)), sum(state.losses[i : i + width]) / len(state.losses[i : i + width]))
         for i in range(0, len(state.losses), width)
     ]
+    rows = [row for group in run.variants[0] for row in group]
+    front = tuned.virtual(plain_of(run.network))
     report = {
+        "method": run.options.method,
+        "objective": run.options.objective,
         "rows": len(rows),
         "completion_tokens": sum(len(row.ids) - row.start for row in rows),
-        "cut_rows": sum(1 for row in rows if len(row.ids) >= run.options.max_length),
-        "epochs": epochs,
+        "cut_rows": sum(1 for row in rows if len(row.ids) - front >= run.options.max_length),
+        "shared_prefixes": run.shared,
+        "epochs": state.step / max(1, sum(1 for epoch, _ in run.plan if epoch == 0)),
         "steps": state.step,
         "best_step": state.best_step,
+        "learning_rate": run.masters.rate,
         "seconds": state.seconds,
         "training_seconds": state.training_seconds,
         "tokens": state.row_tokens,
         "tokens_read": state.tokens,
         "tokens_per_second": state.row_tokens / max(1e-9, state.training_seconds),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024),
-        "budget": run.budget,
+        "budget": state.budget,
+        "processes": run.crew.size,
         "stopped": stopped,
         "loss": curve,
         "dev": state.dev,
         "dev_loss": state.dev_loss,
+        "general_loss": state.general_loss,
+        "probe": probe,
+        "notes": state.notes,
         "trainable": sum(p.numel() for p in run.masters.live.values()),
     }
+    curves.draw(directory, metric=run.job.metric)
     partial = directory / "training.partial"
     partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
     partial.replace(directory / "training.json")

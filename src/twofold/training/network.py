@@ -1,98 +1,42 @@
-"""The model with LoRA layers, and its loss (heavy leaf).
+"""The loss of a network on packs of rows, and the weights that learn from it (heavy leaf).
 
-LoRA weights live in the model's own dtype, so that no matmul casts, and follow float32 masters, which the optimiser
-moves, so that small updates are not rounded away. Base and adapter are one autograd function with one pass over the
-output forward and one over the input's gradient backward.
+Learned weights live in the model's own dtype, so that no matmul casts, and follow float32 masters, which the optimiser
+moves, so that small updates are not rounded away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import inspect
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from twofold.training.lora import LoraOptions
+from twofold import tuned
+from twofold.training.options import FitOptions
 from twofold.training.packing import Pack
 
 _CHUNK = 512
 """Positions whose logits are held at once."""
 
 
-class _LowRank(torch.autograd.Function):  # type: ignore[misc]
-    """y = x Wᵀ + s (x Aᵀ) Bᵀ with W frozen."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, w: Tensor, a: Tensor, b: Tensor, scale: float) -> Tensor:  # noqa: PLR0917
-        flat = x.reshape(-1, x.shape[-1])
-        low = flat @ a.t()
-        out = flat @ w.t()
-        out.addmm_(low, b.t(), alpha=scale)
-        ctx.save_for_backward(flat, w, a, b, low)
-        ctx.scale, ctx.shape = scale, x.shape
-        return out.view(*x.shape[:-1], -1)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor, None]:
-        flat, w, a, b, low = ctx.saved_tensors
-        grad = grads[0].reshape(-1, w.shape[0])
-        down = (grad @ b).mul_(ctx.scale)
-        dx = (grad @ w).addmm_(down, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
-        return dx, None, down.t() @ flat, (grad.t() @ low).mul_(ctx.scale), None
-
-
-def adapted(source: Path, options: LoraOptions, *, seed: int) -> Any:
-    """The base model with fresh LoRA layers (PEFT's, so that the files are PEFT's)."""
-    from peft import LoraConfig, get_peft_model
-    from peft.tuners.lora import Linear
-    from transformers import AutoModelForCausalLM
-
-    dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
-    network = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="sdpa")
-    depth = network.config.num_hidden_layers
-    torch.manual_seed(seed)
-    recipe = LoraConfig(
-        task_type="CAUSAL_LM",
-        r=options.rank,
-        lora_alpha=options.alpha,
-        lora_dropout=options.dropout,
-        target_modules=list(options.targets),
-        layers_to_transform=list(range(depth - options.layers, depth)) if options.layers else None,
-    )
-    made = get_peft_model(network, recipe, autocast_adapter_dtype=False)
-    for layer in made.modules():
-        if isinstance(layer, Linear) and options.dropout == 0 and layer.base_layer.bias is None:
-            _fuse(layer)
-    return made
-
-
-def _fuse(layer: Any) -> None:
-    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    weight, scale = layer.base_layer.weight, layer.scaling["default"]
-    plain = layer.forward
-
-    def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        if layer.merged or layer.disable_adapters:
-            out: Tensor = plain(x, *args, **kwargs)
-            return out
-        made: Tensor = _LowRank.apply(x, weight, a, b, scale)
-        return made
-
-    layer.forward = forward
-
-
 class Masters:
     """Float32 copies of the trained weights; the live ones follow them."""
 
-    def __init__(self, network: Any, options: LoraOptions) -> None:
+    def __init__(self, network: Any, options: FitOptions) -> None:
         self.live = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        self.full = {name: nn.Parameter(p.detach().float()) for name, p in self.live.items()}
+        self.full = {name: nn.Parameter(p.detach().float().clone()) for name, p in self.live.items()}
+        self.rate = options.learning_rate
         self.options = options
+        self.renew()
+
+    def renew(self) -> None:
+        """An optimiser that has seen nothing."""
+        o = self.options
         self.optimiser = torch.optim.AdamW(
-            self.full.values(), lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=options.weight_decay
+            self.full.values(), lr=self.rate, betas=(0.9, 0.99), weight_decay=o.weight_decay
         )
 
     def collect(self) -> None:
@@ -104,11 +48,16 @@ class Masters:
             full.grad = live.grad.float() if full.grad is None else full.grad.add_(live.grad)
             live.grad = None
 
+    def drop(self) -> None:
+        """Forget the gradients of a step that failed."""
+        for name, live in self.live.items():
+            live.grad = self.full[name].grad = None
+
     def update(self, factor: float) -> None:
         """One clipped optimiser step at `factor` times the learning rate."""
         nn.utils.clip_grad_norm_(list(self.full.values()), self.options.clip)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.options.learning_rate * factor
+            group["lr"] = self.rate * factor
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.publish()
@@ -120,12 +69,18 @@ class Masters:
             live.copy_((values or self.full)[name])
 
 
-def loss_of(network: Any, packs: Sequence[Pack]) -> Tensor:
-    """Cross-entropy summed over the completion tokens of one micro-batch, in float32.
+def plain_of(network: Any) -> Any:
+    """The causal language model inside PEFT's wrapper, if there is one."""
+    return network.get_base_model() if hasattr(network, "get_base_model") else network
 
-    Packs are right-padded. Logits are made at the places to predict only, `_CHUNK` at a time.
+
+def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
+    """Cross-entropy of each wanted token of one micro-batch, float32, in the order of the packs.
+
+    Packs are right-padded. Logits are made at the places to predict only, `_CHUNK` at a time, by the model's own last
+    stage (which may scale or cap them).
     """
-    plain = network.get_base_model()
+    plain = plain_of(network)
     longest = max(len(one.ids) for one in packs)
     ids = torch.zeros(len(packs), longest, dtype=torch.long)
     positions = torch.zeros(len(packs), longest, dtype=torch.long)
@@ -139,14 +94,40 @@ def loss_of(network: Any, packs: Sequence[Pack]) -> Tensor:
     device = next(iter(plain.parameters())).device
     mask = branch_mask(packs, longest, plain.dtype)
     extra = {} if mask is None else {"attention_mask": mask.to(device), "position_ids": positions.to(device)}
-    hidden = plain.base_model(input_ids=ids.to(device), use_cache=False, **extra).last_hidden_state
+    out = plain.base_model(input_ids=ids.to(device), use_cache=False, **extra)
+    hidden = out.last_hidden_state
     picked = hidden.reshape(-1, hidden.shape[-1]).index_select(0, torch.tensor(places, device=device))
-    targets, head = torch.tensor(wanted, device=device), plain.get_output_embeddings()
-    total = picked.new_zeros((), dtype=torch.float32)
-    for begin in range(0, len(wanted), _CHUNK):
-        logits = head(picked[begin : begin + _CHUNK]).float()
-        total = total + functional.cross_entropy(logits, targets[begin : begin + _CHUNK], reduction="sum")
-    return total
+    targets = torch.tensor(wanted, device=device)
+    losses = [
+        functional.cross_entropy(logits, targets[begin : begin + _CHUNK], reduction="none")
+        for begin, logits in _logits(plain, picked, out)
+    ]
+    return torch.cat(losses) if losses else picked.new_zeros(0, dtype=torch.float32)
+
+
+def _logits(plain: Any, picked: Tensor, out: Any) -> Iterator[tuple[int, Tensor]]:
+    """(first place, float32 logits) a chunk: the causal model's forward around a body that returns what it is given."""
+    body = plain.base_model
+    given = body.__dict__.get("forward")
+    some = torch.zeros(1, 1, dtype=torch.long, device=picked.device)
+    hooks, body._forward_hooks = body._forward_hooks, type(body._forward_hooks)()
+    before, body._forward_pre_hooks = body._forward_pre_hooks, type(body._forward_pre_hooks)()
+    try:
+        for begin in range(0, len(picked), _CHUNK):
+            part = type(out)(last_hidden_state=picked[None, begin : begin + _CHUNK])
+            body.forward = lambda *_, part=part, **__: part
+            yield begin, plain(input_ids=some, use_cache=False).logits[0].float()
+    finally:
+        body._forward_hooks, body._forward_pre_hooks = hooks, before
+        if given is None:
+            del body.forward
+        else:
+            body.forward = given
+
+
+def loss_of(network: Any, packs: Sequence[Pack]) -> Tensor:
+    """Cross-entropy summed over the completion tokens of one micro-batch, in float32."""
+    return token_losses(network, packs).sum()
 
 
 def branch_mask(packs: Sequence[Pack], longest: int, dtype: torch.dtype) -> Tensor | None:
@@ -163,3 +144,18 @@ def branch_mask(packs: Sequence[Pack], longest: int, dtype: torch.dtype) -> Tens
     seen &= torch.ones(longest, longest, dtype=torch.bool).tril()
     mask = torch.zeros(len(packs), 1, longest, longest, dtype=dtype)
     return mask.masked_fill_(~seen[:, None], torch.finfo(dtype).min)
+
+
+def why_apart(network: Any, longest: int) -> str:
+    """Why rows of at most `longest` tokens cannot share a prefix exactly; empty when they can."""
+    plain = plain_of(network)
+    config = plain.config.get_text_config()
+    if "position_ids" not in inspect.signature(plain.base_model.forward).parameters:
+        return "the model takes no positions"
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if kinds or not config._attn_implementation.startswith(("sdpa", "eager")):
+        return f"its layers are {', '.join(sorted(kinds)) or config._attn_implementation}"
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True) and longest + tuned.virtual(plain) > window:
+        return f"its attention window has {window} tokens, rows up to {longest}"
+    return ""

@@ -27,6 +27,8 @@ class Row:
     """Prompt, completion and end-of-turn token."""
     start: int
     """Index of the first completion token; everything before it is not learned."""
+    example: str = ""
+    """Id of the example it was made from."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,10 @@ class Pack:
     """Places whose output is asked for."""
     wanted: tuple[int, ...]
     """The token each of them should give."""
+    lengths: tuple[int, ...]
+    """Completion tokens of each row."""
+    reference: float = 0.0
+    """What the objective compares with (see `objectives`)."""
 
 
 def groups_of(rows: Sequence[Row]) -> list[list[int]]:
@@ -82,16 +88,23 @@ def pack(rows: Sequence[Row]) -> Pack:
         branch=tuple(branch),
         predict=tuple(predict),
         wanted=tuple(wanted),
+        lengths=tuple(len(row.ids) - row.start for row in rows),
     )
 
 
-def steps_of_epoch(groups: Sequence[Sequence[int]], size: int, *, seed: int, epoch: int) -> list[list[int]]:
+def steps_of_epoch(sizes: Sequence[int], size: int, *, seed: int, epoch: int) -> list[list[int]]:
     """Group numbers of every optimiser step of an epoch: about `size` rows each, in an order drawn by seed.
+
+    Args:
+        sizes: Rows that each group counts for.
+        size: Rows of a step.
+        seed: Of the order.
+        epoch: Number of the epoch.
 
     The order depends on nothing but the arguments, so a resumed run sees the same steps. Steps are never sorted by
     length: the gradient of a step is that of a random batch.
     """
-    order = list(range(len(groups)))
+    order = list(range(len(sizes)))
     random.Random(f"{seed}/{epoch}").shuffle(order)
     steps: list[list[int]] = [[]]
     held = 0
@@ -100,7 +113,7 @@ def steps_of_epoch(groups: Sequence[Sequence[int]], size: int, *, seed: int, epo
             steps.append([])
             held = 0
         steps[-1].append(number)
-        held += len(groups[number])
+        held += sizes[number]
     return steps
 
 

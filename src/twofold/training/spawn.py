@@ -18,10 +18,12 @@ from twofold.errors import TrainingError
 from twofold.plugins import Progress
 from twofold.types import Json
 
-_LEFT_OVER = ("job.json", "checkpoint.pt", "best.pt")
+_LEFT_OVER = ("job.json", "checkpoint.pt", "checkpoint.earlier.pt", "checkpoint.new.pt", "best.pt", "probe.json")
 
 
-def spawn(module: str, directory: Path, handed: Json, *, memory: str, progress: Progress | None = None) -> Json:
+def spawn(
+    module: str, directory: Path, handed: Json, *, memory: str, processes: int = 1, progress: Progress | None = None
+) -> Json:
     """Run ``python -m module directory``, or go on from the checkpoint in `directory`; returns its ``training.json``.
 
     Args:
@@ -29,6 +31,7 @@ def spawn(module: str, directory: Path, handed: Json, *, memory: str, progress: 
         directory: Where the job is handed over and the result is left.
         handed: What the child reads as ``job.json``.
         memory: What to do when memory runs out.
+        processes: Started together by torchrun where there is more than one.
         progress: Told what the child tells.
 
     Raises:
@@ -41,7 +44,8 @@ def spawn(module: str, directory: Path, handed: Json, *, memory: str, progress: 
     partial.replace(target)
     (directory / "error.json").unlink(missing_ok=True)
     log = directory / "train.log"
-    command = [sys.executable, "-P", "-m", module, str(directory)]
+    together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
+    command = [sys.executable, "-P", "-m", *together, module, str(directory)]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     with log.open("ab") as errors_to:
         child = subprocess.Popen(

@@ -1,0 +1,89 @@
+"""`twofold examples make`: examples from documents, and examples in other words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from twofold.cli.session import Run
+from twofold.errors import ConfigError
+
+WHATS = ("questions", "rewordings")
+MAKERS = ("templates", "model")
+
+
+def make(
+    run: Run,
+    *,
+    what: Annotated[
+        str,
+        typer.Option("--what", metavar="WHAT", help="questions (from documents) or rewordings (of train examples)."),
+    ] = "questions",
+    by: Annotated[
+        str, typer.Option("--by", metavar="MAKER", help="templates (rules), or model: the configured generator.")
+    ] = "templates",
+    count: Annotated[
+        int | None,
+        typer.Option(
+            "--count", metavar="N", min=1, help="Questions wanted (100), or rewordings wanted of each example (1)."
+        ),
+    ] = None,
+    unanswerable: Annotated[
+        float, typer.Option("--unanswerable", metavar="SHARE", min=0, max=0.9, help="Share that no document answers.")
+    ] = 0.1,
+    foreign: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--foreign", metavar="PATH", help="Documents that are not the project's, to ask about. Repeatable."
+        ),
+    ] = None,
+    similar: Annotated[
+        float, typer.Option("--similar", metavar="COSINE", min=0, max=1, help="Likeness that a rewording must keep.")
+    ] = 0.8,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws passages and rules.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where to write; by default made-WHAT-MAKER.jsonl.")
+    ] = None,
+) -> None:
+    """Make examples from the documents, or reword the training examples; every one is checked.
+
+    What is thrown away stands with its reason in a file beside. An interrupted run goes on where it was.
+    """
+    if what not in WHATS or by not in MAKERS:
+        raise ConfigError(
+            f"--what {what} --by {by} is not possible",
+            cure=f"--what: {', '.join(WHATS)}. --by: {', '.join(MAKERS)}.",
+        )
+    from twofold.dataset.making import as_record
+    from twofold.making import Recipe, save
+
+    recipe = Recipe(
+        count=count or (100 if what == "questions" else 1),
+        by="model" if by == "model" else "templates",
+        unanswerable=unanswerable,
+        similar=similar,
+        seed=seed,
+    )
+    with run.project() as project, run.progress() as progress:
+        made = project.make_examples(recipe, what=what, foreign=foreign or (), progress=progress)
+        path = out or project.directory / f"made-{what}-{by}.jsonl"
+    beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
+    save([as_record(example) for example in made.examples], path)
+    save(made.discarded, beside)
+    told: dict[str, Any] = {**made.counts, "maker": made.maker, "file": str(path), "discarded_file": str(beside)}
+    run.result(told, _text(told, recipe.count if what == "questions" else 0))
+
+
+def _text(told: dict[str, Any], wanted: int) -> str:
+    first = f"{told['made']} examples by {told['maker']} in {told['file']}"
+    if told["unanswerable"]:
+        first += f", {told['unanswerable']} of them unanswerable"
+    lines = [first]
+    if told["made"] < wanted:
+        lines.append(f"{wanted} were wanted: the passages are used up")
+    if told["discarded"]:
+        lines.append(f"thrown away ({told['discarded_file']}):")
+        lines += [f"  {number:>5} {why}" for why, number in told["discarded"].items()]
+    return "\n".join(lines)

@@ -1,0 +1,46 @@
+"""`twofold examples mine`: examples and preferences from feedback."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from twofold.cli.session import Run
+
+
+def mine(
+    run: Run,
+    *,
+    logs: Annotated[list[str], typer.Argument(metavar="LOG…", help="JSON Lines files, the oldest first.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Examples; by default mined.jsonl in the project.")
+    ] = None,
+    preferences: Annotated[
+        Path | None,
+        typer.Option("--preferences", metavar="FILE", help="Better and worse answers; by default preferences.jsonl."),
+    ] = None,
+) -> None:
+    """Turn logged answers and what people said of them into examples, and into preferences for tuning.
+
+    What is not used stands with its reason in a file beside.
+    """
+    from twofold.dataset.making import as_record
+    from twofold.dataset.mining import preference_record
+    from twofold.making import save
+
+    with run.project() as project:
+        made = project.mine_examples(logs)
+        path = out or project.directory / "mined.jsonl"
+        pairs = preferences or project.directory / "preferences.jsonl"
+    beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
+    save([as_record(example) for example in made.examples], path)
+    save([preference_record(one) for one in made.preferences], pairs)
+    save(made.discarded, beside)
+    files = {"file": str(path), "preferences_file": str(pairs), "discarded_file": str(beside)}
+    told: dict[str, Any] = {**made.counts, **files}
+    lines = [f"{told['examples']} examples in {path}", f"{told['preferences']} preferences in {pairs}"]
+    if told["discarded"]:
+        lines += [f"not used ({beside}):", *(f"  {number:>5} {why}" for why, number in told["discarded"].items())]
+    run.result(told, "\n".join(lines))

@@ -1,0 +1,51 @@
+"""`twofold examples select`: the training examples that a budget is best spent on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from twofold.cli.session import Run
+from twofold.errors import ConfigError
+
+
+def select(
+    run: Run,
+    *,
+    budget: Annotated[int, typer.Option("--budget", metavar="N", min=1, help="Examples wanted.")],
+    by: Annotated[
+        str, typer.Option("--by", metavar="WHAT", help="both, difficulty, diversity, or random to compare with.")
+    ] = "both",
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Of ties, and of random choice.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="By default selected.jsonl in the project.")
+    ] = None,
+) -> None:
+    """Choose examples of the train split by difficulty for the base model, by diversity, or by both."""
+    from twofold.dataset.making import as_record
+    from twofold.dataset.selecting import BYS
+    from twofold.making import save
+
+    way = next((one for one in BYS if one == by), None)
+    if way is None:
+        raise ConfigError(f"--by {by} is not possible", cure=f"Choose one of {', '.join(BYS)}.")
+    with run.project() as project, run.progress() as progress:
+        found = project.select_examples(budget, by=way, seed=seed, progress=progress)
+        path = out or project.directory / "selected.jsonl"
+    save([{**as_record(e), "split": "train"} for e in found.examples], path)
+    beyond = sum(one["why"] != "beyond the budget" for one in found.left_out)
+    told: dict[str, Any] = {
+        "selected": len(found.examples),
+        "by": by,
+        "of": len(found.examples) + len(found.left_out),
+        "too_hard": beyond,
+        "difficulty": {e.id: found.difficulty[e.id] for e in found.examples} if found.difficulty else {},
+        "left_out": list(found.left_out),
+        "file": str(path),
+    }
+    lines = [f"{told['selected']} of {told['of']} training examples by {by} in {path}"]
+    if beyond:
+        lines.append(f"{beyond} are too hard: their question does not help the model; read them (--json lists them)")
+    run.result(told, "\n".join(lines))

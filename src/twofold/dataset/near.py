@@ -1,0 +1,86 @@
+"""Near copies among texts: MinHash finds candidates, every one is checked exactly. Pure.
+
+Candidates come from signatures of 128 minima in 32 bands of 4 (Broder 1997; Leskovec, Rajaraman & Ullman, ch. 3). A
+pair at similarity .8 shares no band with probability (1 - .8^4)^32 < 10^-7; what is found is compared set by set, so
+nothing is reported that is not near.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+NEAR = 0.8
+"""Jaccard similarity of character 5-grams from which two texts count as near copies."""
+_BANDS, _ROWS = 32, 4
+_PRIME = (1 << 31) - 1
+_LIKELY = 0.62
+"""Share of equal minima below which a pair is not compared: five standard deviations under `NEAR`."""
+
+
+class NearTexts:
+    """Texts that can be asked which of those taken in so far are near copies of another one.
+
+    Args:
+        texts: All texts that will be added or asked for, as `leaking.bare` makes them.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._grams = [grams(text) for text in texts]
+        self._marks = _signatures(self._grams)
+        self._buckets: defaultdict[bytes, list[int]] = defaultdict(list)
+
+    def add(self, number: int) -> None:
+        """Take in the text of that number."""
+        for band in self._bands(number):
+            self._buckets[band].append(number)
+
+    def near(self, number: int) -> list[int]:
+        """Numbers taken in whose texts have a similarity of at least `NEAR` to this one, in order."""
+        candidates = {other for band in self._bands(number) for other in self._buckets.get(band, ())} - {number}
+        if not candidates:
+            return []
+        others = np.array(sorted(candidates))
+        likely = (self._marks[others] == self._marks[number]).mean(axis=1) >= _LIKELY
+        return [int(o) for o in others[likely] if self.similarity(number, int(o)) >= NEAR - 1e-9]
+
+    def similarity(self, one: int, two: int) -> float:
+        """Jaccard similarity of two texts' character 5-grams."""
+        a, b = self._grams[one], self._grams[two]
+        both = len(a & b)
+        return both / (len(a) + len(b) - both)
+
+    def _bands(self, number: int) -> Iterator[bytes]:
+        row = self._marks[number]
+        for band in range(_BANDS):
+            yield band.to_bytes(1, "big") + row[band * _ROWS : (band + 1) * _ROWS].tobytes()
+
+
+def grams(text: str) -> set[str]:
+    """Character 5-grams; a shorter text is its own only one."""
+    return {text[i : i + 5] for i in range(max(1, len(text) - 4))}
+
+
+def _signatures(sets: Sequence[set[str]]) -> NDArray[np.uint32]:
+    """(texts × 128) minima under random permutations, the same in every process."""
+    chance = np.random.default_rng(20210)
+    size = _BANDS * _ROWS
+    factor = chance.integers(1, _PRIME, size, dtype=np.uint64)
+    offset = chance.integers(0, _PRIME, size, dtype=np.uint64)
+    known: dict[str, int] = {}
+    out = np.empty((len(sets), size), dtype=np.uint32)
+    for row, members in enumerate(sets):
+        values = np.fromiter((_number(gram, known) for gram in members), dtype=np.uint64, count=len(members))
+        out[row] = ((values[:, None] * factor + offset) % _PRIME).min(axis=0)
+    return out
+
+
+def _number(gram: str, known: dict[str, int]) -> int:
+    found = known.get(gram)
+    if found is None:
+        found = known[gram] = zlib.crc32(gram.encode("utf-8", "surrogatepass")) % _PRIME
+    return found

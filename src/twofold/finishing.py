@@ -1,0 +1,279 @@
+"""From trained weights to an artifact: dev score, latency, forgetting gate, merge-back.
+
+Nothing here trains. Every answer is kept in the catalogue under a key made of the weights that gave it, so what a
+killed run had measured is not measured again.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from twofold import forgetting, plugins, stats
+from twofold.answering import System
+from twofold.config import Part, TuningSection
+from twofold.dataset import example_digest
+from twofold.forgetting_gate import ForgettingGate
+from twofold.identity import digest, plain
+from twofold.merge_back import Limits, Point, choose, reaches
+from twofold.plugins import Progress
+from twofold.store.adapters import scaled, why_not_scalable
+from twofold.store.artifacts import Artifacts, file_digests
+from twofold.store.catalogue import Catalogue
+from twofold.store.registry import weights_of
+from twofold.types import Adapter, Example, Json
+
+_OWN = ("key", "made", "bytes", "files")
+"""What a manifest says of its own files."""
+_DEV = 200
+"""Dev examples answered for each candidate, at most."""
+_BATCH = 64
+_ALONE = 8
+"""Of those, answered one at a time for latency."""
+
+
+def spec(section: TuningSection) -> Json:
+    """What decides the finished weights and what is told of them, for the artifact's key."""
+    if section.gate == "off":
+        return {"gate": "off"}
+    made: Json = {"gate": "on", "suite": forgetting.suite_digest(), "max_forgetting": section.max_forgetting}
+    if section.merge_back:
+        names = ("merge_back", "merge_keep", "merge_drop")
+        made |= section.model_dump(mode="json", include=set(names))
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finishing:
+    """Measures one arm's trained weights and picks the share of their change that is kept."""
+
+    artifacts: Artifacts
+    """Holds the trained weights and takes the finished ones."""
+    catalogue: Catalogue
+    """Keeps the answers."""
+    equip: Callable[[Adapter | None], System]
+    """The arm made ready with an adapter, or with none."""
+    gate: ForgettingGate
+    """Judges general ability."""
+    dev: Sequence[Example]
+    """The dev split."""
+    metric: str
+    """Of the dev score."""
+    section: TuningSection
+    """What is wanted."""
+    progress: Progress
+    """Shown while answering."""
+
+    def finish(self, key: str, trained: str, lineage: Json) -> None:
+        """Make the artifact `key` of the trained weights; its manifest is theirs, and what was measured here.
+
+        The manifest gets ``gate`` (see `forgetting.judge`; None when it is off), ``merge_back`` (``coefficient``,
+        ``because``, ``reached`` and the measured ``front``), ``dev`` (``score``, ``n``, ``latency``), ``trained`` and
+        ``lineage``.
+        """
+        manifest = self.artifacts.manifest(trained)
+        told = self._swept(trained, manifest["template"], self.artifacts.working(key))
+        kept = {name: value for name, value in manifest.items() if name not in _OWN}
+        self.artifacts.finish(key, {**kept, **told, "kind": "adapter", "trained": trained, "lineage": lineage})
+
+    def _swept(self, trained: str, template: str, work: Path) -> Json:
+        source = self.artifacts.find(trained)
+        assert source is not None
+
+        def share(coefficient: float, target: Path) -> Adapter:
+            scaled(source, coefficient, target)
+            files = {name: {"sha256": sha} for name, sha in file_digests(target).items()}
+            weights = digest("adapter", weights_of({"files": files}))
+            return Adapter(key=f"{trained}*{coefficient:g}", weights=weights, path=str(target), template=template)
+
+        section = self.section
+        if section.gate == "off":
+            whole = share(1.0, work)
+            merged = {"coefficient": 1.0, "because": "the forgetting gate is off", "reached": False, "front": []}
+            return {"gate": None, "merge_back": merged, "dev": _told(self._dev(whole))}
+        reason = why_not_scalable(source) if section.merge_back else "it is off"
+        base = self._dev(None)
+        limits = Limits(keep=section.merge_keep, drop=section.merge_drop)
+        front, zero = [self._measured(1.0, share(1.0, work / "share-1"), base)], base["score"]["mean"]
+        full = _point(front[0]).dev
+        for coefficient in () if reason else sorted(set(section.merge_back), reverse=True):
+            if reaches(_point(front[-1]), base=zero, full=full, limits=limits):
+                break
+            front.append(self._measured(coefficient, share(coefficient, work / f"share-{coefficient:g}"), base))
+        points = [_point(row) for row in front]
+        best, because = choose(points, base=zero, limits=limits)
+        if reason and not reaches(best, base=zero, full=full, limits=limits):
+            because = f"nothing was merged back: {reason}"
+        share(best.coefficient, work)
+        chosen = front[points.index(best)]
+        merged = {
+            "coefficient": best.coefficient,
+            "because": because,
+            "reached": reaches(best, base=zero, full=full, limits=limits),
+            "base_dev": base["score"],
+            "front": [_row(row) for row in front],
+        }
+        return {"gate": chosen["gate"], "merge_back": merged, "dev": _told(chosen["dev"])}
+
+    def _measured(self, coefficient: float, adapter: Adapter, base: Json) -> Json:
+        dev = self._dev(adapter)
+        both = np.array([dev["scores"], base["scores"]], dtype=float).T
+        gain = stats.contrasts(both, _groups(self._asked), {"gain": np.array([1.0, -1.0])}, resamples=2000)["gain"]
+        judged = self.gate.judge(adapter)
+        return {"coefficient": coefficient, "dev": dev, "gain": plain(gain.estimate()), "gate": judged}
+
+    @property
+    def _asked(self) -> list[Example]:
+        asked = list(self.dev)
+        return asked if len(asked) <= _DEV else random.Random(self.section.seed).sample(asked, _DEV)
+
+    def _dev(self, adapter: Adapter | None) -> Json:
+        """Score, latency and answers of the arm on dev, with an adapter or with the base weights."""
+        asked = self._asked
+        metric = plugins.make("metrics", self.metric, {})
+        system = self.equip(adapter)
+        try:
+            key = digest("dev", {"system": system.key})
+            self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
+            held = self.catalogue.answers(key)
+            missing = [example for example in asked if example_digest(example) not in held]
+            if missing and not self.catalogue.measure(key, "latency"):
+                self.catalogue.put_measure(key, "latency", self._latency(system, asked))
+            for start in range(0, len(missing), _BATCH):
+                part = missing[start : start + _BATCH]
+                answers = system.answer(part)
+                pairs = [(example_digest(e), answer) for e, answer in zip(part, answers, strict=True)]
+                self.catalogue.put_answers(key, pairs)
+                self.progress("score dev", len(asked) - len(missing) + start + len(part), len(asked))
+            held = self.catalogue.answers(key, include_failures=True)
+        finally:
+            system.close()
+        answers = [held[example_digest(example)] for example in asked]
+        scores = [None if a.failure else metric.score(e, a) for e, a in zip(asked, answers, strict=True)]
+        failed = sum(1 for answer in answers if answer.failure)
+        values = np.array([np.nan if one is None else one for one in scores], dtype=float)
+        return {
+            "metric": self.metric,
+            "n": len(asked),
+            "score": plain(stats.estimate(values, _groups(asked), failed=failed)),
+            "scores": values,
+            "latency": self.catalogue.measure(key, "latency"),
+        }
+
+    def _latency(self, system: System, asked: Sequence[Example]) -> Json:
+        """Seconds for one question at a time, after a first one to warm up."""
+        seconds = []
+        for example in asked[: _ALONE + 1]:
+            began = time.perf_counter()
+            answer = system.answer([example])[0]
+            if answer.failure is None:
+                seconds.append(time.perf_counter() - began)
+        timed = seconds[1:] or seconds
+        if not timed:
+            return {"p50": None, "p95": None, "n": 0}
+        p50, p95 = (float(np.quantile(timed, q)) for q in (0.5, 0.95))
+        return {"p50": p50, "p95": p95, "n": len(timed)}
+
+
+def methods(section: TuningSection) -> tuple[Part, ...]:
+    """The ways of tuning to compare; one when [tuning].methods names none.
+
+    A method takes those options of [tuning.trainer] whose defaults are the same for both, its own laid over.
+
+    Raises:
+        UnknownName: there is no such trainer.
+    """
+    held = plugins.find("trainers", section.trainer.name).Options.model_fields
+    made = []
+    for given in section.methods:
+        part = Part(name=given) if isinstance(given, str) else given
+        theirs = plugins.find("trainers", part.name).Options.model_fields
+        shared = section.trainer.options
+        if part.name != section.trainer.name:
+            alike = {
+                key for key in shared if key in theirs and key in held and theirs[key].default == held[key].default
+            }
+            shared = {key: shared[key] for key in alike}
+        made.append(Part(name=part.name, options={**shared, **part.options}))
+    return tuple(made) or (section.trainer,)
+
+
+def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
+    """The method to carry on: the best dev score of those that pass the gate (where it counts), else of all.
+
+    Args:
+        rows: Reports of finished adapters (see `report`); among equals the first.
+        enforce: Does a failed gate count?
+    """
+    passing = [row for row in rows if not enforce or row["gate"] is None or row["gate"]["passed"]]
+    return max(passing or rows, key=lambda row: row["dev_score"]["score"]["mean"])
+
+
+def report(manifest: Json) -> Json:
+    """What is told of an adapter: its training report, and what followed."""
+    told = manifest["report"]
+    merged = manifest.get("merge_back")
+    return {
+        **told,
+        "gate": manifest.get("gate"),
+        "merge_back": merged,
+        "dev_score": manifest.get("dev"),
+        "method": manifest["trainer"]["name"],
+        "bytes": manifest["bytes"],
+        "trials": len(told.get("dev", ())) + len(merged["front"] if merged else ()),
+    }
+
+
+def method_row(told: Json, *, carried: bool) -> Json:
+    """One line of the comparison of methods, from an adapter's report."""
+    gate, dev = told["gate"], told["dev_score"]
+    return {
+        "method": told["method"],
+        "key": told["key"],
+        "carried": carried,
+        "dev": dev["score"],
+        "metric": dev["metric"],
+        "latency": dev["latency"],
+        "drop": gate["general"]["drop"] if gate else None,
+        "refusal_drop": gate["refusal"]["drop"] if gate else None,
+        "passed": gate["passed"] if gate else None,
+        "coefficient": told["merge_back"]["coefficient"],
+        "trials": told["trials"],
+        **{name: told.get(name) for name in ("seconds", "tokens_per_second", "peak_mib", "bytes", "trainable")},
+    }
+
+
+def _point(row: Json) -> Point:
+    gate = row["gate"]
+    return Point(
+        coefficient=row["coefficient"],
+        dev=row["dev"]["score"]["mean"],
+        drop=gate["general"]["drop"]["mean"],
+        passed=gate["passed"],
+    )
+
+
+def _row(row: Json) -> Json:
+    """A measured coefficient for the manifest."""
+    gate = row["gate"]
+    return {
+        "coefficient": row["coefficient"],
+        "dev": row["dev"]["score"],
+        "gain": row["gain"],
+        "passed": gate["passed"],
+        **{f"{group}_drop": gate[group]["drop"] for group in forgetting.GROUPS},
+    }
+
+
+def _told(dev: Json) -> Json:
+    return {name: value for name, value in dev.items() if name != "scores"}
+
+
+def _groups(asked: Sequence[Example]) -> list[int]:
+    order = {group: number for number, group in enumerate(dict.fromkeys(e.group for e in asked))}
+    return [order[e.group] for e in asked]

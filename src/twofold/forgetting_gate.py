@@ -1,0 +1,101 @@
+"""The forgetting gate: a base model and its tuned copies answer the suite of `forgetting`, through the ordinary path.
+
+Answers are committed batch by batch under a key made of generator and suite: what was answered before, by whatever
+process, is not answered again, and the base model answers once a project.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from twofold import forgetting
+from twofold.answering import System
+from twofold.dataset import example_digest
+from twofold.forgetting import Item, Scores
+from twofold.identity import digest
+from twofold.plugins import Generator, Progress
+from twofold.prompts import Template
+from twofold.store.catalogue import Catalogue
+from twofold.types import Adapter, Arm, Example, Json
+
+_BATCH = 128
+_TEMPLATE = Template(closed="", abstention="")
+"""No instruction of the project's: general ability is what the model does without them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgettingGate:
+    """Judges adapters of one base model."""
+
+    catalogue: Catalogue
+    """Keeps the answers."""
+    generator: Callable[[Adapter | None], Generator]
+    """Makes the base model's generator, or a tuned one's."""
+    threshold: float
+    """Drop allowed where the noise floor is lower."""
+    progress: Progress
+    """Shown while answering."""
+
+    def judge(self, adapter: Adapter) -> Json:
+        """What `forgetting.judge` says of the adapter, with ``seconds`` spent now."""
+        began = time.monotonic()
+        base = self.scores(None)
+        judged = forgetting.judge(base, self.scores(adapter), again=self._again(), threshold=self.threshold)
+        return {**judged, "seconds": time.monotonic() - began}
+
+    def scores(self, adapter: Adapter | None) -> Scores:
+        """Scores of shape (items, wordings); NaN where an answer failed."""
+        items = forgetting.suite()
+        wordings = len(items[0].asks)
+        asked = [(item, item.example(w)) for item in items for w in range(wordings)]
+        return self._answered(adapter, asked, "").reshape(len(items), wordings)
+
+    def _again(self) -> Scores:
+        """The base model's first wording once more, last item first."""
+        asked = [(item, item.example(0)) for item in forgetting.suite()]
+        return self._answered(None, asked[::-1], "again")[::-1]
+
+    def _answered(self, adapter: Adapter | None, asked: Sequence[tuple[Item, Example]], run: str) -> Scores:
+        generator = self.generator(adapter)
+        try:
+            key = digest("general", {"generator": generator.key, "suite": forgetting.suite_digest(), "run": run})
+            self.catalogue.put_system(key, {"arm": "general", "generator": generator.description})
+            held = self.catalogue.answers(key)
+            done = len(held)
+            missing = [(item, example) for item, example in asked if example_digest(example) not in held]
+            for size in sorted({item.max_tokens for item, _ in missing}):
+                system = _system(generator, size)
+                todo = [example for item, example in missing if item.max_tokens == size]
+                for start in range(0, len(todo), _BATCH):
+                    part = todo[start : start + _BATCH]
+                    answers = system.answer(part)
+                    self.catalogue.put_answers(
+                        key, [(example_digest(e), a) for e, a in zip(part, answers, strict=True)]
+                    )
+                    done += len(part)
+                    self.progress("general ability", done, len(asked))
+            held = self.catalogue.answers(key, include_failures=True)
+        finally:
+            generator.close()
+        answers = [held[example_digest(example)] for _, example in asked]
+        return np.array(
+            [
+                np.nan if answer.failure is not None else float(forgetting.passes(item, answer.text))
+                for (item, _), answer in zip(asked, answers, strict=True)
+            ]
+        )
+
+
+def _system(generator: Generator, max_tokens: int) -> System:
+    return System(
+        arm=Arm(name="general"),
+        key="",
+        description={},
+        generator=generator,
+        template=_TEMPLATE,
+        max_tokens=max_tokens,
+    )

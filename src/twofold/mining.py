@@ -1,0 +1,55 @@
+"""Feedback logs on disk → examples and preferences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from twofold.dataset import mining
+from twofold.dataset.mining import Interaction, Mined
+from twofold.errors import BadRecord, TooFewExamples
+from twofold.reading import JSONL, MIB, decode, expand, read_bytes, suffix_of
+from twofold.types import Json
+
+MAX_MIB = 512
+"""Largest log, after decompression."""
+
+
+def mine(
+    paths: Sequence[str], root: Path, *, abstention: str = "", mask: Callable[[str], str] | None = None
+) -> Mined:
+    """Examples and preferences from logs in JSON Lines (``.gz`` too); see `dataset.mining`.
+
+    A malformed line is thrown away with its reason, as a log whose writer was killed has one.
+
+    Args:
+        paths: Files, folders or patterns relative to `root`, in order of time.
+        root: The project.
+        abstention: What a system says when the documents do not tell.
+        mask: Takes personal data out of a text.
+
+    Raises:
+        UnreadableFile: a file is missing, too large or not text.
+        TooFewExamples: no line has usable feedback; the message holds the first reason.
+    """
+    files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in JSONL)
+    for error in missing:
+        raise error
+    log: list[Interaction] = []
+    broken: list[Json] = []
+    for file in files:
+        text = decode(read_bytes(file.path, limit=MAX_MIB * MIB, name=file.name), name=file.name)
+        for one in mining.interactions(text, name=file.name):
+            if isinstance(one, BadRecord):
+                broken.append({"question": "", "at": f"{one.file}:{one.line}", "why": f"malformed: {one.message}"})
+            else:
+                log.append(one)
+    made = mining.mined(log, abstention=abstention, mask=mask)
+    made.discarded[:0] = broken
+    if not made.examples:
+        first = made.discarded[0] if made.discarded else {"at": ", ".join(paths), "why": "no line at all"}
+        raise TooFewExamples(
+            f"no feedback could be used; the first reason, {first['at']}: {first['why']}",
+            cure="A line needs question, answer, and a rating (up, down) or a correction.",
+        )
+    return made

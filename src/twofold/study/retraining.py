@@ -1,0 +1,270 @@
+"""Training again: when it is due, on what, and whether the new model replaces the old one.
+
+A candidate starts from the base weights and learns from everything there is now, old examples and new; adapters are
+never stacked. Candidate and champion answer the same held-out questions through the one answering path. A question that
+the champion learned from, or that shares its group with one, is not held out: it goes to the training side, and so
+does its group. The candidate replaces the champion when the paired difference lies above 0 with its whole interval,
+and the forgetting gate did not fail it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from twofold import plugins, stats
+from twofold.answering import System
+from twofold.build import Builder
+from twofold.config import RetrainingSection
+from twofold.dataset import Splits, example_digest, leaks
+from twofold.errors import TooFewExamples
+from twofold.identity import digest, plain
+from twofold.plugins import Progress
+from twofold.store.registry import CANDIDATE, CHAMPION, now, short
+from twofold.study.compose import groups_of, numbers
+from twofold.study.measure import answer_missing
+from twofold.types import Arm, Example, Json
+
+
+def fair(splits: Splits, learned: Mapping[str, Collection[str]]) -> tuple[Splits, Json]:
+    """Splits whose test (and reserve) questions a model did not learn from.
+
+    Args:
+        splits: As they are cut today.
+        learned: Digests of the examples it learned from, by ``train`` and ``dev``.
+
+    Returns:
+        The splits; and how many examples are ``new`` to the model, ``old``, ``gone`` (it learned from them, and they
+        are no longer there), ``moved`` to the training side and ``dropped`` as near copies of moved ones.
+
+    Raises:
+        TooFewExamples: nothing is left to compare on.
+    """
+    known = {one for part in learned.values() for one in part}
+    everything = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
+    groups = {e.group for e in everything if example_digest(e) in known}
+    moved = tuple(e for e in (*splits.test, *splits.reserve) if e.group in groups)
+    test = tuple(e for e in splits.test if e.group not in groups)
+    reserve = tuple(e for e in splits.reserve if e.group not in groups)
+    found = leaks(moved, (*test, *reserve))
+    copies = {other for pairs in (found.exact, found.near, found.span) for _, other in pairs}
+    kept = tuple(e for e in test if e.id not in copies)
+    if not kept:
+        raise TooFewExamples(
+            "the champion learned from every test question, or from its group: nothing is left to compare on",
+            cure="Add examples on documents that are not in the training data yet.",
+        )
+    side = (*splits.train, *moved, *splits.dev)
+    here = {example_digest(e) for e in everything}
+    counts = {
+        "new": sum(1 for e in side if example_digest(e) not in known),
+        "old": sum(1 for e in side if example_digest(e) in known),
+        "gone": len(known - here),
+        "moved": len(moved),
+        "dropped": len(test) - len(kept),
+    }
+    made = replace(
+        splits,
+        train=(*splits.train, *(replace(e, split="train") for e in moved)),
+        test=kept,
+        reserve=tuple(e for e in reserve if e.id not in copies),
+        groups=len({e.group for e in kept}),
+        digest=digest("test", sorted(example_digest(e) for e in kept)),
+    )
+    return made, counts
+
+
+def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, moment: datetime) -> list[Json]:
+    """Every trigger of ``[retraining]`` and whether it says that training again is due. Pure.
+
+    Args:
+        section: What was asked for.
+        champion: The record of the model in use; None: there is none, which makes it due.
+        facts: ``new`` and ``gone`` examples, digests of the ``base`` weights and the ``template`` in force.
+        moment: The time now, with a zone.
+
+    Returns:
+        ``{"reason", "value", "limit", "due"}`` each.
+    """
+    if champion is None:
+        return [{"reason": "no champion", "value": 0, "limit": 1, "due": True}]
+    days = (moment - datetime.fromisoformat(champion["made"])).total_seconds() / 86400
+    rows = []
+    if section.min_new_examples:
+        limit = section.min_new_examples
+        rows.append({"reason": "new examples", "value": facts["new"], "limit": limit, "due": facts["new"] >= limit})
+    if section.max_age_days:
+        limit_days = section.max_age_days
+        rows.append({"reason": "days old", "value": round(days, 2), "limit": limit_days, "due": days >= limit_days})
+    for name, before in (("base", champion["base"].get("weights")), ("template", champion["template"])):
+        if name in section.on:
+            rows.append(
+                {"reason": f"another {name}", "value": facts[name], "limit": before, "due": facts[name] != before}
+            )
+    if "gone" in section.on:
+        rows.append({"reason": "examples taken out", "value": facts["gone"], "limit": 1, "due": facts["gone"] >= 1})
+    return rows
+
+
+def facts_of(builder: Builder, counts: Json) -> Json:
+    """What `reasons` compares with the champion."""
+    return {**counts, "base": builder.base().get("weights", ""), "template": builder.config.template.digest}
+
+
+def retrain(
+    builder: Builder, splits: Splits, champion: Json | None, *, arm: Arm, who: str = "", progress: Progress
+) -> Json:
+    """Train a candidate, compare it, and promote it if it is better and does not forget. Resumes where it was killed.
+
+    Args:
+        builder: Of the project, without ``[tuning].use``.
+        splits: As they are cut today.
+        champion: The record of the model to beat; None: the arm without tuning.
+        arm: Whose adapter is trained where there is no champion; else the champion's arm counts.
+        who: For the audit; the operating system's user when empty.
+        progress: Shows training and answering.
+
+    Returns:
+        ``outcome`` (``promoted``, ``kept`` or ``nothing new``), ``because``, ``candidate`` and ``champion`` (ids; the
+        champion's as it was), ``against``, ``metric``, ``difference``, ``scores``, ``gate``, ``test``, ``data``,
+        ``notes``.
+
+    Raises:
+        TooFewExamples: no held-out question is left.
+        StoreError: the champion's files are damaged, or its alias was moved meanwhile.
+    """
+    registry, notes = builder.registry, []
+    learned = registry.learned(champion) if champion else {}
+    if learned is None:
+        learned = {}
+        notes.append("the champion does not say what it learned from: test questions may be among it")
+    splits, counts = fair(splits, learned)
+    arm = builder.config.arm(champion["arm"]) if champion else arm
+    lineage = {"from": champion["id"], "new": counts["new"], "gone": counts["gone"]} if champion else {}
+    adapter, report = builder.adapter(arm, splits, lineage=lineage, progress=progress)
+    name = registry.register(adapter.key)
+    candidate = registry.find(name)
+    told: Json = {
+        "candidate": name,
+        "champion": champion["id"] if champion else "",
+        "arm": arm.name,
+        "data": counts,
+        "cached": report["cached"],
+        "gate": candidate["gate"],
+        "notes": notes,
+    }
+    if champion and champion["id"] == name:
+        return {
+            **told,
+            "outcome": "nothing new",
+            "because": "the data, the base and the recipe make the champion itself",
+        }
+    if builder.catalogue.aliases().get(CANDIDATE) != name:
+        registry.promote(name, alias=CANDIDATE, who=who, why=f"retrained from {short(told['champion']) or 'nothing'}")
+    plain_arm = builder.config.arm("rag" if arm.retrieval else "base")
+    outdated = _outdated(builder, champion)
+    if outdated:
+        notes.append(f"the champion cannot answer any more ({outdated}): compared with the arm without tuning")
+    other = builder.load_adapter(champion["key"]) if champion and not outdated else None
+    mine = builder.equipped(arm, splits, adapter=adapter)
+    scores = [_scores(builder, mine, splits.test, progress=progress, label="candidate")]
+    theirs = builder.equipped(arm if other else plain_arm, splits, adapter=other)
+    scores.append(_scores(builder, theirs, splits.test, progress=progress, label="champion"))
+    against = (
+        f"the champion {short(champion['id'])}"
+        if champion and other
+        else f"the arm {plain_arm.name}, which is not tuned"
+    )
+    measured = _compared(builder, splits.test, scores)
+    measured |= {"against": against, "outcome": "", "test": _told_of(splits, builder, name)}
+    better = measured["difference"]["low"] > 0
+    passed = candidate["gate"] is None or bool(candidate["gate"]["passed"])
+    if candidate["gate"] is None:
+        notes.append("not gated: what the candidate forgot was not measured")
+    if measured["test"]["looks"]:
+        notes.append(f"looked at these questions {measured['test']['looks']} times before: the difference flatters")
+    measured["outcome"] = "promoted" if better and passed else "kept"
+    because = _because(measured, better=better, gate=candidate["gate"])
+    whole = {**told, **measured, "because": because}
+    builder.catalogue.put_comparison(
+        name, f"against {told['champion'] if other else plain_arm.name}", at=now(), record=whole
+    )
+    if better and passed:
+        registry.promote(name, alias=CHAMPION, who=who, why=because, expected=told["champion"])
+    return whole
+
+
+def _outdated(builder: Builder, champion: Json | None) -> str:
+    """Why the champion's weights do not fit the project any more; empty when they do."""
+    if champion is None:
+        return ""
+    if champion["template"] != builder.config.template.digest:
+        return "it was trained with another prompt template"
+    weights = champion["base"].get("weights")
+    return "it was trained on other base weights" if weights not in (None, builder.base().get("weights")) else ""
+
+
+def _scores(
+    builder: Builder, system: System, test: Sequence[Example], *, progress: Progress, label: str
+) -> tuple[Any, int]:
+    """The metric of every test question, NaN where the answer failed; and how many failed. Answers are kept."""
+    catalogue, digests = builder.catalogue, [example_digest(e) for e in test]
+    try:
+        catalogue.put_system(system.key, system.description)
+        held = catalogue.answers(system.key)
+        missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
+        answer_missing(
+            builder,
+            system,
+            missing,
+            total=len(test),
+            progress=lambda _, done, total: progress(f"answer {label}", done, total),
+        )
+    finally:
+        system.close()
+    made = catalogue.answers(system.key, include_failures=True)
+    metric = plugins.make("metrics", builder.config.study.metric, {})
+    answers = [made[d] for d in digests]
+    values = [None if a.failure else metric.score(e, a) for e, a in zip(test, answers, strict=True)]
+    return numbers(values), sum(1 for a in answers if a.failure)
+
+
+def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[Any, int]]) -> Json:
+    section, groups = builder.config.study, groups_of(test)
+    (mine, lost), (theirs, theirs_lost) = scores
+    settings: Json = {"level": section.level, "resamples": section.resamples, "seed": section.seed}
+    both = np.column_stack([mine, theirs])
+    apart = stats.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, **settings)["difference"]
+    return {
+        "metric": section.metric,
+        "difference": plain(apart.estimate(lost + theirs_lost)),
+        "scores": {
+            "candidate": plain(stats.estimate(mine, groups, failed=lost, **settings)),
+            "champion": plain(stats.estimate(theirs, groups, failed=theirs_lost, **settings)),
+        },
+    }
+
+
+def _told_of(splits: Splits, builder: Builder, name: str) -> Json:
+    """The test questions, and how often they were looked at before by studies and other comparisons."""
+    catalogue = builder.catalogue
+    rows = [(model, row) for model in catalogue.models() for row in catalogue.comparisons(model).values()]
+    earlier = sum(1 for model, row in rows if model != name and row["test"]["digest"] == splits.digest)
+    looks = catalogue.looks(splits.digest) + earlier
+    return {"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": looks}
+
+
+def _because(measured: Json, *, better: bool, gate: Json | None) -> str:
+    d = measured["difference"]
+    said = f"{measured['metric']} {d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] on {d['n']} questions"
+    said += f" against {measured['against']}"
+    if not better:
+        return f"{said}: {'worse' if d['high'] < 0 else 'not shown to be better'}"
+    if gate is not None and not gate["passed"]:
+        why = gate.get("because") or "it forgets too much"
+        return f"{said}: better, but the forgetting gate failed: {why if isinstance(why, str) else '; '.join(why)}"
+    return f"{said}: better, and {'not gated' if gate is None else 'the forgetting gate passed'}"

@@ -1,0 +1,57 @@
+"""What tuned weights forgot, which share of the change was kept, and how methods compared, as lines of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from twofold.study.record import estimate_text
+from twofold.study.wording import TITLES
+
+GROUPS = (("general", "general ability"), ("refusal", "refusing and abstaining"))
+
+
+def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
+    """The gate's two lines and what merging back did; nothing where the gate was off."""
+    gate, merged = (training.get("gate"), training.get("merge_back")) if training else (None, None)
+    if not gate:
+        return []
+    lines = []
+    for group, what in GROUPS:
+        line = gate[group]
+        says = "passes" if line["passed"] else "FAILS"
+        on = f"{line['drop']['n']} items, allowed {line['limit']:.3f}"
+        lines.append(f"{says} the forgetting gate: drop of {what} {_text(line['drop'])} ({on})")
+    if merged:
+        lines.append(f"merge-back: {100 * merged['coefficient']:g} % of the change is kept; {merged['because']}")
+    return lines
+
+
+def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The methods compared for one arm as a table, a line for each; nothing where there was one."""
+    if not methods:
+        return []
+    metric = methods[0]["metric"]
+    score = f"dev {TITLES.get(metric, metric.replace('_', ' '))}"
+    table = [[f"methods of {arm}", score, "ability lost", "gate", "share", "p50 s", "minutes", "MB", "trials"]]
+    for one in methods:
+        pace, drop = (one["latency"] or {}).get("p50"), one["drop"]
+        table.append(
+            [
+                f"{'*' if one['carried'] else ' '} {one['method']}",
+                _text(one["dev"]),
+                _text(drop) if drop else "-",
+                "-" if one["passed"] is None else "passed" if one["passed"] else "FAILED",
+                f"{one['coefficient']:g}",
+                "-" if pace is None else f"{pace:.2f}",
+                "-" if one["seconds"] is None else f"{one['seconds'] / 60:.1f}",
+                f"{one['bytes'] / 1e6:.1f}",
+                str(one["trials"]),
+            ]
+        )
+    sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
+
+
+def _text(value: Any) -> str:
+    return estimate_text({**value, **{key: round(value[key], 3) + 0.0 for key in ("mean", "low", "high")}})

@@ -1,0 +1,152 @@
+"""How hard an example is for a model before tuning; also the child process that measures it.
+
+Instruction-following difficulty (Li et al. 2023, arXiv:2308.12032): the loss of the answer after its question, divided
+by the loss of the answer after an empty question. Near 0: the question gives the answer away to this model, there is
+little to learn. At 1 or more the question does not help at all: the pair is likely wrong, or beyond the model.
+
+Run as ``python -m twofold.training.difficulty DIRECTORY`` it is the child.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from twofold.jobs import DifficultyJob
+from twofold.plugins import Options, Progress
+from twofold.training.child import run
+from twofold.training.spawn import spawn
+from twofold.types import Json, Pair
+
+_CHILD = "twofold.training.difficulty"
+MEMORY = "Lower batch_tokens or max_length, then rerun: it goes on where it was."
+SCORES = "scores.jsonl"
+"""File of the scores, a line a row, in the order of the rows."""
+_PIECE = 64
+"""Rows whose scores are written at a time."""
+
+
+class DifficultyOptions(Options):
+    """How to measure."""
+
+    max_length: int = Field(default=2048, ge=16)
+    """Longer rows lose the beginning of their prompt's last message; tokens."""
+    batch_tokens: int = Field(default=4096, ge=64)
+    """Tokens worked on at a time."""
+    dtype: Literal["bf16", "f32"] = "bf16"
+    threads: int = Field(default=0, ge=0)
+    """0: all cores."""
+
+
+class Difficulty:
+    """Measures instruction-following difficulty in a child process; trains nothing."""
+
+    version: ClassVar[int] = 1
+    Options = DifficultyOptions
+
+    def __init__(self, options: DifficultyOptions) -> None:
+        self.options = options
+
+    def train(self, job: DifficultyJob, directory: Path, *, progress: Progress | None = None) -> Json:
+        """Score every row, or go on where a killed run was; leaves ``scores.jsonl`` in `directory`.
+
+        A line has ``example``, ``asked`` and ``alone``, the mean loss of an answer token (nats) with and without the
+        question.
+
+        Raises:
+            NothingToLearn: a row has no answer.
+            TrainingError: the child died; the message holds the end of its log.
+        """
+        handed = {"options": self.options.model_dump(mode="json"), "job": job.model_dump(mode="json")}
+        return spawn(_CHILD, directory, handed, memory=MEMORY, progress=progress)
+
+
+def score(job: DifficultyJob, options: DifficultyOptions, directory: Path, *, progress: Progress) -> None:
+    """Score the job's rows that ``scores.jsonl`` does not have yet."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from twofold.store import models
+    from twofold.training.encoding import Encoder
+
+    begun = time.monotonic()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    done = _finished(directory / SCORES)
+    source = models.locate(job.model)
+    encoder = Encoder(source)
+    dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
+    network = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="sdpa").eval()
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    with (directory / SCORES).open("a", encoding="utf-8") as out:
+        for at in range(done, len(job.rows), _PIECE):
+            part = job.rows[at : at + _PIECE]
+            asked = _losses(network, encoder, part, options)
+            alone = _losses(network, encoder, [_unasked(row) for row in part], options)
+            for row, one, other in zip(part, asked, alone, strict=True):
+                out.write(json.dumps({"example": row.example, "asked": one, "alone": other}) + "\n")
+            out.flush()
+            os.fsync(out.fileno())
+            progress("difficulty", min(at + _PIECE, len(job.rows)), len(job.rows))
+    report = {"rows": len(job.rows), "resumed": done, "seconds": time.monotonic() - begun}
+    (directory / "training.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def _finished(path: Path) -> int:
+    """Whole lines of a scores file; what a kill left of another is cut off."""
+    if not path.is_file():
+        return 0
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        path.write_bytes(whole)
+    return whole.count(b"\n")
+
+
+def _unasked(row: Pair) -> Pair:
+    """The same answer after an empty question, so that the model's own frame of a chat stays."""
+    return replace(row, messages=tuple(replace(m, content="") for m in row.messages[-1:]))
+
+
+def _losses(network: Any, encoder: Any, rows: Sequence[Pair], options: DifficultyOptions) -> list[float]:
+    """Mean loss of each row's answer tokens, the end-of-turn token apart."""
+    import torch
+
+    from twofold.training.network import token_losses
+    from twofold.training.packing import micro_batches, pack
+
+    laid = [pack([encoder.row(row, options.max_length)]) for row in rows]
+    packs = [replace(one, reference=float(number)) for number, one in enumerate(laid)]  # found again after sorting
+    out = [0.0] * len(rows)
+    with torch.inference_mode():
+        for part in micro_batches(packs, options.batch_tokens):
+            losses = token_losses(network, part).tolist()
+            at = 0
+            for one in part:
+                own = losses[at : at + len(one.wanted)]
+                at += len(one.wanted)
+                kept = own[:-1] if len(own) > 1 else own
+                out[int(one.reference)] = sum(kept) / len(kept)
+    return out
+
+
+def main(directory: Path) -> int:
+    """Score the rows of the job in `directory`; returns the exit status."""
+
+    def work(given: Json, progress: Progress) -> None:
+        job, options = DifficultyJob.model_validate(given["job"]), DifficultyOptions.model_validate(given["options"])
+        score(job, options, directory, progress=progress)
+
+    return run(directory, work, memory=MEMORY)
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

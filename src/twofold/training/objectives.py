@@ -1,0 +1,94 @@
+"""What is learned: the loss of a pack from the losses of its tokens. The loop is the same for all.
+
+Choices and preferences are branches on one shared prompt, so that the prompt is read once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from twofold.errors import NothingToLearn
+from twofold.training.encoding import Encoder
+from twofold.training.options import FitOptions
+from twofold.training.packing import Pack, Row
+from twofold.types import Pair
+
+
+def rows_of(pair: Pair, encoder: Encoder, options: FitOptions, *, virtual: int = 0) -> list[Row]:
+    """A pair's rows, the wanted one first; each begins with the method's placeholders.
+
+    Raises:
+        NothingToLearn: the completion is empty, or the objective finds neither choices nor a rejected completion.
+    """
+    wanted = [pair.completion]
+    if options.objective == "labels":
+        wanted += [choice for choice in dict.fromkeys(pair.choices) if choice != pair.completion]
+        if pair.completion not in pair.choices or len(wanted) < 2:
+            raise NothingToLearn(
+                f"example {pair.example!r}: {pair.completion!r} is not one of at least two choices",
+                cure='Give the examples choices, with the answer among them, or set objective = "supervised".',
+            )
+    elif options.objective == "preference":
+        wanted.append(pair.rejected)
+        if not pair.rejected.strip() or pair.rejected == pair.completion:
+            raise NothingToLearn(
+                f"example {pair.example!r}: there is no rejected completion beside the chosen one",
+                cure='Give the examples "rejected" answers, or set objective = "supervised".',
+            )
+    rows = [encoder.row(replace(pair, completion=text), options.max_length) for text in wanted]
+    if any(row.ids[: row.start] != rows[0].ids[: rows[0].start] for row in rows):
+        raise NothingToLearn(
+            f"example {pair.example!r}: its completions leave no equal room for the prompt",
+            cure="Raise [tuning.trainer.options].max_length.",
+        )
+    front = (0,) * virtual
+    return [replace(row, ids=(*front, *row.ids), start=row.start + virtual) for row in rows]
+
+
+def loss_of_packs(losses: Any, packs: Sequence[Pack], options: FitOptions) -> Any:
+    """The summed loss of one micro-batch.
+
+    Args:
+        losses: Cross-entropy of each wanted token, in the order of the packs.
+        packs: The micro-batch; with choices or preferences, consecutive packs up to a whole pair.
+        options: The objective.
+    """
+    import torch
+    from torch.nn import functional
+
+    if options.objective == "supervised":
+        return losses.sum()
+    sums = row_sums(losses, packs)
+    total = losses.new_zeros(())
+    for part, reference in units(sums, packs):
+        if options.objective == "labels":
+            total = total + functional.cross_entropy(-part[None], torch.zeros(1, dtype=torch.long, device=part.device))
+        else:
+            total = total - functional.logsigmoid(options.beta * (part[1] - part[0] - reference))
+    return total
+
+
+def row_sums(losses: Any, packs: Sequence[Pack]) -> list[Any]:
+    """Summed loss of each row."""
+    lengths = [length for one in packs for length in one.lengths]
+    return [part.sum() for part in losses.split(lengths)]
+
+
+def units(sums: Sequence[Any], packs: Sequence[Pack]) -> list[tuple[Any, float]]:
+    """(row losses, reference) of each pair of a micro-batch, whether its rows share one pack or have one each."""
+    import torch
+
+    if all(len(one.lengths) > 1 for one in packs):
+        found, at = [], 0
+        for one in packs:
+            found.append((torch.stack(list(sums[at : at + len(one.lengths)])), one.reference))
+            at += len(one.lengths)
+        return found
+    return [(torch.stack(list(sums)), packs[0].reference)]
+
+
+def count_of(packs: Sequence[Pack], options: FitOptions, *, pairs: int) -> int:
+    """What a step's loss is divided by: completion tokens, or pairs."""
+    return sum(len(one.wanted) for one in packs) if options.objective == "supervised" else pairs

@@ -1,0 +1,89 @@
+"""Trainers by method: the parent's side. Training itself runs in a child process, by one loop for all (`fit`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from twofold.jobs import TrainerJob
+from twofold.plugins import Progress
+from twofold.training.options import (
+    MEMORY,
+    AdapterOptions,
+    FitOptions,
+    FullOptions,
+    Ia3Options,
+    LoraOptions,
+    PrefixOptions,
+    PromptOptions,
+    QloraOptions,
+)
+from twofold.training.spawn import spawn
+from twofold.types import Json
+
+_CHILD = "twofold.training.child"
+
+
+class _Trainer:
+    version: ClassVar[int] = 2
+
+    def __init__(self, options: FitOptions) -> None:
+        self.options = options
+
+    def train(self, job: TrainerJob, directory: Path, *, progress: Progress | None = None) -> Json:
+        """Train, or go on from the checkpoint in `directory`.
+
+        Raises:
+            NothingToLearn: a row is fully masked.
+            LossStuck: the loss did not move.
+            TrainingError: anything else that ended the child; the message holds the end of its log.
+        """
+        options = self.options
+        handed = {
+            "method": options.method,
+            "options": options.model_dump(mode="json"),
+            "job": job.model_dump(mode="json"),
+        }
+        return spawn(_CHILD, directory, handed, memory=MEMORY, processes=options.processes, progress=progress)
+
+
+class LoraTrainer(_Trainer):
+    """Trains LoRA, rsLoRA and DoRA adapters; see `plugins.Trainer`."""
+
+    Options = LoraOptions
+
+
+class QloraTrainer(_Trainer):
+    """Trains LoRA adapters over a 4-bit base; see `plugins.Trainer`."""
+
+    Options = QloraOptions
+
+
+class FullTrainer(_Trainer):
+    """Trains all weights; see `plugins.Trainer`."""
+
+    Options = FullOptions
+
+
+class AdapterTrainer(_Trainer):
+    """Trains bottleneck adapter layers; see `plugins.Trainer`."""
+
+    Options = AdapterOptions
+
+
+class PromptTrainer(_Trainer):
+    """Trains a soft prompt; see `plugins.Trainer`."""
+
+    Options = PromptOptions
+
+
+class PrefixTrainer(_Trainer):
+    """Trains keys and values that stand before every layer's own; see `plugins.Trainer`."""
+
+    Options = PrefixOptions
+
+
+class Ia3Trainer(_Trainer):
+    """Trains IA³ scales; see `plugins.Trainer`."""
+
+    Options = Ia3Options

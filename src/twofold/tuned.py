@@ -1,0 +1,333 @@
+"""A causal language model with what a tuning method added to it: made, opened and run alike in training and serving.
+
+LoRA and IA³ layers are PEFT's. Soft prompts, prefixes and bottleneck layers are put in by hooks, so that the model
+stays transformers' own: with the first two, token ids begin with `virtual` placeholders, and everything downstream
+(padding, positions, key-value caches, shared prefixes) works as for real tokens. Their files are PEFT's as well.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from twofold.errors import MissingExtra, ModelError
+from twofold.types import Json
+
+Dtype = Literal["bf16", "f32"]
+_COUNT = "twofold_virtual"
+_PROMPT, _KEYS = "twofold_prompt", "twofold_prefix"
+_BOTTLENECK = "twofold_adapter"
+WEIGHTS = "model"
+"""Folder of a wholly tuned model within its artifact."""
+
+
+def recipe(adapter: Path) -> Json:
+    """How an artifact's weights are applied: PEFT's ``adapter_config.json`` and Twofold's ``method.json`` in one.
+
+    ``peft_type`` is LORA, IA3, PROMPT_TUNING or PREFIX_TUNING, or of Twofold's own BOTTLENECK or FULL; ``base`` is
+    ``nf4`` where the base weights were rounded to 4 bits, ``dtype`` what they were before.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
+    told: Json = {"base": "", "dtype": "bf16"}
+    for path in (adapter / "adapter_config.json", adapter / "method.json"):
+        if path.name == "method.json" and not path.is_file():
+            continue
+        try:
+            told |= json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelError(f"the adapter's configuration cannot be read: {error}", file=path) from error
+    return told
+
+
+def open_model(directory: Path, *, dtype: Dtype, nf4: bool = False) -> Any:
+    """The plain model, with SDPA attention where it has it.
+
+    Args:
+        directory: Model directory.
+        dtype: Of weights and arithmetic.
+        nf4: Hold the linear layers in 4 bits (`round_to_nf4`).
+
+    Raises:
+        ModelError: transformers cannot open it.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    kind = torch.bfloat16 if dtype == "bf16" else torch.float32
+    try:
+        network = AutoModelForCausalLM.from_pretrained(str(directory), dtype=kind)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"transformers cannot open it: {str(error).splitlines()[0]}",
+            file=directory,
+            cure="Choose a causal language model that the installed transformers knows.",
+        ) from error
+    if nf4:
+        round_to_nf4(network)
+    return network
+
+
+def open_tuned(directory: Path, adapter: Path, *, dtype: Dtype) -> Any:
+    """The model with a finished artifact's weights, unmerged, ready to generate (see `virtual`).
+
+    Args:
+        directory: Directory of the base weights.
+        adapter: The artifact's directory.
+        dtype: Of weights and arithmetic.
+
+    Raises:
+        ModelError: the artifact cannot be read or does not fit.
+        MissingExtra: PEFT is needed and not installed.
+    """
+    told = recipe(adapter)
+    kind = told.get("peft_type")
+    if kind == "FULL":
+        return open_model(adapter / WEIGHTS, dtype=dtype)
+    network = open_model(directory, dtype=dtype, nf4=told["base"] == "nf4")
+    if kind not in ("PROMPT_TUNING", "PREFIX_TUNING", "BOTTLENECK"):
+        try:
+            import peft
+        except ModuleNotFoundError as error:
+            raise MissingExtra(
+                "applying an adapter needs the package 'peft', which is not installed",
+                cure="pip install 'twofold[train]'",
+            ) from error
+        return peft.PeftModel.from_pretrained(network, str(adapter))
+    from safetensors.torch import load_file
+
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    if kind == "BOTTLENECK":
+        add_bottlenecks(network, told["width"], placement=told["placement"])
+        missing = set(added(network)) ^ set(tensors)
+        if missing:
+            raise ModelError(f"the adapter does not fit the model: {min(missing)!r}", file=adapter)
+        network.load_state_dict({k: v.to(network.dtype) for k, v in tensors.items()}, strict=False)
+    elif kind == "PROMPT_TUNING":
+        add_prompt(network, tensors["prompt_embeddings"].to(network.dtype))
+    else:
+        add_prefix(network, prefix_from_peft(network, tensors["prompt_embeddings"].to(network.dtype)))
+    return network
+
+
+def virtual(network: Any) -> int:
+    """Placeholders (any token id) that must stand before every row of token ids, padding included."""
+    return int(getattr(network, _COUNT, 0))
+
+
+def added(network: Any) -> dict[str, Any]:
+    """What the hooks' methods learn, by its name in the network."""
+    marks = (_PROMPT, _KEYS, _BOTTLENECK)
+    return {name: p for name, p in network.named_parameters() if any(mark in name for mark in marks)}
+
+
+def layers_of(network: Any) -> list[Any]:
+    """The model's layers in order; empty where they are not one list of modules."""
+    import torch
+
+    depth = network.config.get_text_config().num_hidden_layers
+    found = (m for m in network.base_model.modules() if isinstance(m, torch.nn.ModuleList))
+    return list(next((m for m in found if len(m) == depth), ()))
+
+
+# ---------------------------------------------------------------- soft prompts and prefixes
+
+
+def add_prompt(network: Any, vectors: Any) -> None:
+    """Let `vectors`, of shape (virtual tokens, hidden), stand for the placeholders (Lester et al. 2021)."""
+    import torch
+
+    network.register_parameter(_PROMPT, torch.nn.Parameter(vectors))
+    setattr(network, _COUNT, len(vectors))
+    words = network.get_input_embeddings()
+
+    def before(_: Any, args: Any, kwargs: Json) -> tuple[Any, Json]:
+        ids, kwargs = _ids(args, kwargs)
+        if ids is None or _begun(kwargs):
+            return (), kwargs
+        own = getattr(network, _PROMPT)
+        front = own.to(words.weight.dtype)[None].expand(len(ids), -1, -1)
+        embedded = torch.cat([front, words(ids[:, len(own) :])], dim=1)
+        return (), {**kwargs, "input_ids": None, "inputs_embeds": embedded}
+
+    network.base_model.register_forward_pre_hook(before, with_kwargs=True)
+
+
+def add_prefix(network: Any, keys_values: Any) -> None:
+    """Let learned keys and values stand for the placeholders in every layer (Li & Liang 2021, arXiv:2101.00190).
+
+    Args:
+        network: The model.
+        keys_values: Shape (layers, 2, key-value heads, virtual tokens, head width); keys as the cache holds them.
+    """
+    import torch
+    from transformers import DynamicCache
+
+    network.register_parameter(_KEYS, torch.nn.Parameter(keys_values))
+    count = keys_values.shape[3]
+    setattr(network, _COUNT, count)
+
+    def before(_: Any, args: Any, kwargs: Json) -> tuple[Any, Json]:
+        ids, kwargs = _ids(args, kwargs)
+        if ids is None or _begun(kwargs):
+            return (), kwargs
+        cache = kwargs.get("past_key_values")
+        cache = DynamicCache() if cache is None else cache
+        for layer, (keys, values) in enumerate(getattr(network, _KEYS)):
+            cache.update(keys.expand(len(ids), -1, -1, -1), values.expand(len(ids), -1, -1, -1), layer)
+        changed = {**kwargs, "input_ids": ids[:, count:], "past_key_values": cache}
+        positions, mask = kwargs.get("position_ids"), kwargs.get("attention_mask")
+        if positions is not None:
+            changed["position_ids"] = positions[..., count:]
+        if torch.is_tensor(mask) and mask.ndim == 4:
+            changed["attention_mask"] = mask[:, :, count:]
+        waiting.append(True)
+        return (), changed
+
+    def after(_: Any, __: Any, out: Any) -> Any:
+        if waiting:
+            waiting.clear()
+            hidden = out.last_hidden_state
+            out.last_hidden_state = torch.nn.functional.pad(hidden, (0, 0, count, 0))
+        return out
+
+    waiting: list[bool] = []
+    network.base_model.register_forward_pre_hook(before, with_kwargs=True)
+    network.base_model.register_forward_hook(after)
+
+
+def prefix_of(network: Any, ids: Any) -> Any:
+    """Keys and values of real tokens (1, n), to begin a prefix with: then it acts exactly as they do."""
+    import torch
+
+    with torch.no_grad():
+        cache = network.base_model(input_ids=ids, use_cache=True).past_key_values
+    return torch.stack([torch.stack([layer.keys[0], layer.values[0]]) for layer in cache.layers]).contiguous()
+
+
+def prefix_from_peft(network: Any, flat: Any) -> Any:
+    """PEFT's (virtual tokens, layers · 2 · width) as `add_prefix` wants it."""
+    config = network.config.get_text_config()
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return flat.view(len(flat), config.num_hidden_layers, 2, -1, width).permute(1, 2, 3, 0, 4).contiguous()
+
+
+def prefix_to_peft(keys_values: Any) -> Any:
+    """The other way round."""
+    return keys_values.permute(3, 0, 1, 2, 4).reshape(keys_values.shape[3], -1).contiguous()
+
+
+def _ids(args: Any, kwargs: Json) -> tuple[Any, Json]:
+    if args:
+        kwargs = {**kwargs, "input_ids": args[0]}
+    return kwargs.get("input_ids"), kwargs
+
+
+def _begun(kwargs: Json) -> bool:
+    """Is this a later step of a generation, whose placeholders are in the cache already?"""
+    cache = kwargs.get("past_key_values")
+    return cache is not None and cache.get_seq_length() > 0
+
+
+# ---------------------------------------------------------------- four bits
+
+NORMAL = (
+    *(-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453),
+    *(-0.28444138169288635, -0.18477343022823334, -0.09105003625154495, 0.0),
+    *(0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224),
+    *(0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0),
+)
+"""The 16 values of NormalFloat (Dettmers et al. 2023, arXiv:2305.14314, appendix E)."""
+BLOCK = 64
+"""Weights with one scale."""
+
+
+def round_to_nf4(network: Any) -> None:
+    """Hold the linear layers inside the model's blocks as 4-bit NormalFloat, two weights a byte, a scale each 64.
+
+    A layer's ``weight`` gives them back in the model's dtype whenever it is asked for. Layers whose weights are no
+    whole number of blocks stay as they are.
+    """
+    import torch
+
+    class Nf4(torch.nn.Module):  # type: ignore[misc]
+        def __init__(self, like: Any) -> None:
+            super().__init__()
+            self.shape, self.dtype = like.shape, like.dtype
+            self.register_buffer("values", torch.tensor(NORMAL, device=like.device), persistent=False)
+
+        def right_inverse(self, weight: Any) -> tuple[Any, Any]:
+            blocks = weight.detach().float().reshape(-1, BLOCK)
+            scale = blocks.abs().amax(1, keepdim=True)
+            edges = (self.values[1:] + self.values[:-1]) / 2
+            places = torch.bucketize(blocks / torch.where(scale == 0, 1, scale), edges).to(torch.uint8)
+            return places[:, ::2] << 4 | places[:, 1::2], scale
+
+        def forward(self, packed: Any, scale: Any) -> Any:
+            places = torch.stack([packed >> 4, packed & 15], dim=-1).reshape(len(packed), BLOCK)
+            return (self.values[places.int()] * scale).to(self.dtype).reshape(self.shape)
+
+    for _, layer in nf4_candidates(network):
+        layer.weight.requires_grad_(False)
+        torch.nn.utils.parametrize.register_parametrization(layer, "weight", Nf4(layer.weight), unsafe=True)
+
+
+def nf4_candidates(network: Any) -> list[tuple[str, Any]]:
+    """The layers that `round_to_nf4` rounds, with their names in the network."""
+    import torch
+
+    head = network.get_output_embeddings()
+    return [
+        (name, layer)
+        for name, layer in network.named_modules()
+        if isinstance(layer, torch.nn.Linear) and layer is not head and layer.weight.numel() % BLOCK == 0
+    ]
+
+
+# ---------------------------------------------------------------- bottleneck layers
+
+
+def add_bottlenecks(network: Any, width: int, *, placement: Literal["pfeiffer", "houlsby"]) -> None:
+    """Put h + up(relu(down(h))) on the output of each layer's feed-forward part; ``houlsby``: its attention too.
+
+    Houlsby et al. 2019 (arXiv:1902.00751); Pfeiffer et al. 2021 (arXiv:2005.00247). `up` begins at zero: the model is
+    unchanged. Where a layer's feed-forward part is not one module, its own output is adapted.
+
+    Raises:
+        ModelError: the layers cannot be found, or ``houlsby`` and they have no attention module of a known name.
+    """
+    import torch
+
+    config = network.config.get_text_config()
+    layers = layers_of(network)
+    if not layers:
+        raise ModelError("the model's layers cannot be found", cure='Use the method "lora".')
+    for layer in layers:
+        for names in _PLACES[:1] if placement == "pfeiffer" else _PLACES:
+            part = next((getattr(layer, name) for name in names if hasattr(layer, name)), None)
+            if part is None and names is not _PLACES[0]:
+                raise ModelError("the model's attention cannot be found", cure='Set placement = "pfeiffer".')
+            down = torch.nn.Linear(config.hidden_size, width, device=network.device, dtype=network.dtype)
+            up = torch.nn.Linear(width, config.hidden_size, device=network.device, dtype=network.dtype)
+            torch.nn.init.zeros_(up.weight)
+            torch.nn.init.zeros_(up.bias)
+            extra = torch.nn.Sequential(down, torch.nn.ReLU(), up)
+            layer.add_module(f"{_BOTTLENECK}_{names[0]}", extra)
+            (layer if part is None else part).register_forward_hook(_beside(extra))
+
+
+_PLACES = (
+    ("mlp", "feed_forward", "ffn", "ff", "block_sparse_moe"),
+    ("self_attn", "attn", "attention", "self_attention"),
+)
+
+
+def _beside(extra: Any) -> Any:
+    def after(_: Any, __: Any, out: Any) -> Any:
+        first = out[0] if isinstance(out, tuple) else out
+        made = first + extra(first)
+        return (made, *out[1:]) if isinstance(out, tuple) else made
+
+    return after

@@ -1,0 +1,113 @@
+"""Which share of the change is kept, and that a scaled adapter changes the weights by exactly that share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from twofold.errors import StoreError
+from twofold.merge_back import Limits, Point, choose, reaches
+from twofold.store.adapters import scaled, why_not_scalable
+
+LIMITS = Limits(keep=0.98, drop=0.005)
+
+
+def point(coefficient: float, dev: float, drop: float, *, passed: bool = True) -> Point:
+    return Point(coefficient=coefficient, dev=dev, drop=drop, passed=passed)
+
+
+def test_a_share_that_reaches_both_limits_is_kept() -> None:
+    points = [point(1, 0.50, 0.2, passed=False), point(0.8, 0.497, 0.004), point(0.6, 0.45, 0.0)]
+    best, because = choose(points, base=0.1, limits=LIMITS)
+    assert best.coefficient == 0.8
+    assert "99%" in because
+
+
+def test_without_such_a_share_the_best_that_passes_the_gate() -> None:
+    points = [point(1, 0.50, 0.2, passed=False), point(0.8, 0.47, 0.1, passed=False), point(0.6, 0.44, 0.02)]
+    best, because = choose(points, base=0.1, limits=LIMITS)
+    assert best.coefficient == 0.6
+    assert because.startswith("no share keeps 98%")
+
+
+def test_where_nothing_passes_the_weights_stay() -> None:
+    points = [point(1, 0.5, 0.3, passed=False), point(0.5, 0.4, 0.2, passed=False)]
+    best, because = choose(points, base=0.1, limits=LIMITS)
+    assert best.coefficient == 1
+    assert "no share passes" in because
+
+
+measured = some.builds(
+    point,
+    some.sampled_from([0.2, 0.4, 0.6, 0.8]),
+    some.floats(0, 1),
+    some.floats(-0.1, 0.5),
+    passed=some.booleans(),
+)
+
+
+@given(some.lists(measured, max_size=5), some.floats(0, 1), some.floats(0, 1), some.floats(-0.1, 0.5))
+def test_no_measured_share_is_better_by_the_rule(points: list[Point], base: float, full: float, drop: float) -> None:
+    whole = [point(1, full, drop, passed=drop < 0.03), *points]
+    best, _ = choose(whole, base=base, limits=LIMITS)
+    reached = [p for p in whole if reaches(p, base=base, full=full, limits=LIMITS)]
+    allowed = reached or [p for p in whole if p.passed] or [whole[0]]
+    assert best in allowed
+    assert all(best.dev >= other.dev for other in allowed)
+
+
+# ---------------------------------------------------------------- the files
+
+
+def adapter(folder: Path, **more: object) -> Path:
+    """A LoRA adapter with one layer of rank 2 and one of rank 4 by pattern."""
+    from twofold.generation.weights import write_safetensors
+
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    tensors = []
+    for layer, rank in (("q_proj", 2), ("v_proj", 4)):
+        name = f"base_model.model.model.layers.0.self_attn.{layer}"
+        tensors.append((f"{name}.lora_A.weight", "", rng.normal(size=(rank, 8)).astype(np.float32)))
+        tensors.append((f"{name}.lora_B.weight", "", rng.normal(size=(6, rank)).astype(np.float32)))
+    write_safetensors(folder / "adapter_model.safetensors", tensors)
+    recipe = {
+        **{"peft_type": "LORA", "r": 2, "lora_alpha": 8.0, "bias": "none", "use_rslora": True},
+        **{"rank_pattern": {"v_proj": 4}, "alpha_pattern": {"v_proj": 5.0}},
+    }
+    (folder / "adapter_config.json").write_text(json.dumps({**recipe, **more}))
+    (folder / "manifest.json").write_text("{}")
+    return folder
+
+
+def change(folder: Path, layer: str) -> np.ndarray:
+    from twofold.generation.merging import delta
+    from twofold.generation.weights import Weights
+
+    recipe = json.loads((folder / "adapter_config.json").read_text())
+    tuned = Weights(folder / "adapter_model.safetensors")
+    return delta(tuned, f"base_model.model.model.layers.0.self_attn.{layer}", recipe)
+
+
+def test_a_share_changes_every_layer_by_that_share(tmp_path: Path) -> None:
+    whole = adapter(tmp_path / "whole")
+    scaled(whole, 0.6, tmp_path / "share")
+    for layer in ("q_proj", "v_proj"):
+        np.testing.assert_allclose(change(tmp_path / "share", layer), 0.6 * change(whole, layer), rtol=1e-6)
+    assert json.loads((whole / "adapter_config.json").read_text())["lora_alpha"] == 8.0
+    assert not (tmp_path / "share" / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("more", [{"use_dora": True}, {"peft_type": "IA3"}, {"modules_to_save": ["head"]}])
+def test_what_is_no_difference_of_weights_is_not_scaled(tmp_path: Path, more: dict[str, object]) -> None:
+    whole = adapter(tmp_path / "whole", **more)
+    assert why_not_scalable(whole)
+    with pytest.raises(StoreError, match="no share"):
+        scaled(whole, 0.5, tmp_path / "share")
+    scaled(whole, 1, tmp_path / "copy")
+    assert (tmp_path / "copy" / "adapter_model.safetensors").is_file()

@@ -1,0 +1,100 @@
+"""Exports are loaded back by their own readers and continue fifty prompts as the trained model does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from twofold import plugins
+from twofold.errors import ModelError
+from twofold.generation import gguf_adapter
+from twofold.generation.exporting import FORMS, Tuned, why_not
+from twofold.generation.weights import Weights, write_safetensors
+from twofold.types import Adapter, Message, Prompt
+
+PROMPTS = [Prompt(messages=(Message(role="user", content=f"Tell me about number {n}."),)) for n in range(50)]
+
+
+@pytest.fixture(scope="module")
+def adapter(tiny: Path, random_adapter: Callable[..., Adapter], tmp_path_factory: pytest.TempPathFactory) -> Adapter:
+    return random_adapter(tiny, tmp_path_factory.mktemp("tuned"), seed=3, use_rslora=True)
+
+
+def test_every_form_loads_back_and_answers_alike(tiny: Path, adapter: Adapter, tmp_path: Path, own_cache: Path) -> None:
+    options = {"model": f"path:{tiny}", "runtime": "transformers"}
+    generator = plugins.make("generators", "local", options, adapter=adapter)
+    seen = []
+    (tmp_path / "out" / "peft").mkdir(parents=True)
+    (tmp_path / "out" / "peft" / "old").write_text("from an earlier export")
+    told = generator.export(
+        tmp_path / "out", forms=FORMS, prompts=PROMPTS, progress=lambda stage, done, total: seen.append((stage, done))
+    )
+    assert [row["format"] for row in told] == list(FORMS)
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(FORMS), "no half-made directory is left"
+    assert not (tmp_path / "out" / "peft" / "old").exists()
+    for row in told:
+        parity = row["parity"]
+        assert (parity["prompts"], parity["new_tokens"]) == (50, 12)
+        assert parity["moved"] > 1.0, "the adapter does something"
+        exact = row["format"] == "peft"
+        assert parity["logits"] < (1e-3 if exact else 0.02 * parity["moved"])
+        assert parity["greedy"] >= (50 if exact else 47)
+    assert ("check gguf", 50) in seen
+    assert "gguf_file=" in told[2]["parity"]["reader"]
+
+
+def test_a_gguf_adapter_says_the_scale_and_comes_back_the_same(tiny: Path, adapter: Adapter, tmp_path: Path) -> None:
+    gguf_adapter.write_adapter(tiny, Path(adapter.path), tmp_path / "a.gguf")
+    tensors, alpha = gguf_adapter.read_adapter(tiny, tmp_path / "a.gguf")
+    assert alpha == pytest.approx(8 * 2), "rank-stabilised: alpha / √4 is alpha · √4 / 4"
+    kept = Weights(Path(adapter.path) / "adapter_model.safetensors")
+    assert sorted(tensors) == sorted(kept)
+    for name in kept:
+        np.testing.assert_allclose(tensors[name], kept[name], atol=1e-3)
+
+
+def test_what_does_not_answer_alike_is_not_exported(
+    tiny: Path, adapter: Adapter, tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def forgetful(model: Path, _adapter: Path, target: Path) -> None:
+        """Drops the adapter's effect on half of the layers, as a wrong row order or a lost tensor would."""
+        broken = tmp_path / "broken"
+        broken.mkdir()
+        (broken / "adapter_config.json").write_bytes((Path(adapter.path) / "adapter_config.json").read_bytes())
+        own = Weights(Path(adapter.path) / "adapter_model.safetensors")
+        keep = ((n, "", own[n] * (0 if "layers.1" in n else 1)) for n in own)
+        write_safetensors(broken / "adapter_model.safetensors", keep)
+        real(model, broken, target)
+
+    real = gguf_adapter.write_adapter
+    monkeypatch.setattr(gguf_adapter, "write_adapter", forgetful)
+    generator = plugins.make(
+        "generators", "local", {"model": f"path:{tiny}", "runtime": "transformers"}, adapter=adapter
+    )
+    with pytest.raises(ModelError, match="does not answer like the trained model"):
+        generator.export(tmp_path / "out", forms=["gguf-adapter"], prompts=PROMPTS[:5])
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_a_form_that_cannot_hold_it_says_which_can(tiny: Path, adapter: Adapter, tmp_path: Path) -> None:
+    folder = tmp_path / "dora"
+    folder.mkdir()
+    recipe = json.loads((Path(adapter.path) / "adapter_config.json").read_text())
+    (folder / "adapter_config.json").write_text(json.dumps({**recipe, "use_dora": True}))
+    (folder / "adapter_model.safetensors").write_bytes((Path(adapter.path) / "adapter_model.safetensors").read_bytes())
+    tuned = Tuned(model=tiny, weights="w", adapter=replace(adapter, path=str(folder)))
+    assert why_not(tuned, "peft") == ""
+    assert "use_dora" in why_not(tuned, "gguf")
+    generator = plugins.make(
+        "generators", "local", {"model": f"path:{tiny}", "runtime": "transformers"}, adapter=tuned.adapter
+    )
+    with pytest.raises(ModelError, match="cannot be exported as safetensors") as caught:
+        generator.export(tmp_path / "out", forms=["safetensors"], prompts=PROMPTS[:2])
+    assert caught.value.cure == "It can be exported as: peft."
+    with pytest.raises(ModelError, match="no such format"):
+        generator.export(tmp_path / "out", forms=["onnx"], prompts=PROMPTS[:2])

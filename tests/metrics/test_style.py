@@ -1,0 +1,67 @@
+"""Style distance: told apart what has another manner, not what has another matter."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import random
+
+import pytest
+
+from twofold import plugins
+from twofold.metrics.style import style_distance
+from twofold.study.self_test import self_test
+from twofold.testing.conformance_metric import check_metric
+from twofold.types import Answer, Example, Message
+
+
+def example(number, text):
+    return Example(id=f"e{number}", messages=(Message(role="user", content="q"),), references=(text,))
+
+
+@pytest.fixture(scope="module")
+def replies(data_root):
+    """Replies of a service desk, and of a note writer: two manners."""
+    made = {}
+    for name in ("dstc11", "mts_dialog"):
+        with gzip.open(data_root / name / "examples.jsonl.gz", "rt", encoding="utf-8") as lines:
+            rows = [json.loads(line) for line in lines]
+        texts = [(row.get("answers") or row.get("outputs") or [row.get("output", "")])[0] for row in rows]
+        made[name] = [text for text in texts if text.strip()][:160]
+    return made
+
+
+def test_one_manner_is_not_told_from_itself_and_two_are(replies):
+    texts = list(replies["dstc11"])
+    random.Random(1).shuffle(texts)
+    assert style_distance(texts[:80], texts[80:]) < 0.45
+    assert style_distance(texts[:80], replies["mts_dialog"][:80]) > 0.9
+
+
+def test_a_manner_put_on_the_same_matter_is_seen(replies):
+    texts = replies["dstc11"][:80]
+    shouted = [text.rstrip(".?! ") + "!!!" for text in texts]
+    half = [loud if number % 2 else text for number, (text, loud) in enumerate(zip(texts, shouted, strict=True))]
+    assert style_distance(texts, texts) == 0
+    assert 0.1 < style_distance(texts, half) < style_distance(texts, shouted)
+    assert style_distance(texts, shouted) > 0.9
+
+
+def test_conformance_and_self_test(replies):
+    metric = plugins.make("metrics", "style", {})
+    examples = [example(number, text) for number, text in enumerate(replies["dstc11"][:60])]
+    check_metric(metric, examples[:12])
+    assert self_test(metric, examples)["gold"] == 1.0
+    answers = [Answer(text="The documents do not say, sorry about that.") for _ in examples]
+    assert metric.pool(list(zip(examples, answers, strict=True))) < 0.1
+
+
+def test_the_order_does_not_matter(replies):
+    metric = plugins.make("metrics", "style", {})
+    items = [
+        (example(n, a), Answer(text=b))
+        for n, (a, b) in enumerate(zip(replies["dstc11"][:40], replies["mts_dialog"][:40], strict=True))
+    ]
+    once = metric.pool(items)
+    random.Random(3).shuffle(items)
+    assert metric.pool(items) == once
