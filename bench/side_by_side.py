@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from twofold import dataset, plugins, stats
+from twofold.config import ExamplesSection
 from twofold.identity import digest_file
 from twofold.plugins import cache_root
 from twofold.store import models
@@ -67,8 +68,8 @@ def labelled_set(data: Path, name: str, folder: Path) -> tuple[list[str], list[E
     """A set's documents as files, a title on a line of its own; their ids in the files' order, and the questions."""
     rows = list(records(data / name, "documents.jsonl"))
     written(folder, ["\n".join(part for part in (row.get("title") or "", row["text"]) if part) for row in rows])
-    examples = labelled(dataset.load_examples(("examples.jsonl*",), data / name, strict=False)[0])
-    return [row["id"] for row in rows], examples
+    parts = dataset.split(dataset.load_examples(("examples.jsonl*",), data / name, strict=False)[0], ExamplesSection())
+    return [row["id"] for row in rows], labelled((*parts.train, *parts.dev, *parts.test))  # grouped by document
 
 
 def large_set(data: Path, count: int, folder: Path) -> list[str]:
@@ -134,6 +135,7 @@ def measured(
                 found.setdefault(row, one["found"])
                 p50, p95 = np.percentile(one["ms"], [50, 95])
                 figures = {"files/s": job["files"] / one["seconds"], "chunks/s": one["chunks"] / one["seconds"]}
+                figures |= {"CPU ms a file": 1000 * one["cpu"] / job["files"]}
                 figures |= {"p50 ms": float(p50), "p95 ms": float(p95), "peak MiB": one["peak_mib"]}
                 runs.setdefault(row, []).append({"chunks": one["chunks"], **figures})
                 print(f"round {number + 1}: {' '.join(row)} {runs[row][-1]}", file=sys.stderr)
