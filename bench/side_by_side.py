@@ -10,7 +10,7 @@ threads. ``torch`` is sentence-transformers in float32, the others' documented w
 folder is embedded by hashed words, for everybody the same: it measures everything but the model. Rankings are scored by
 Twofold's metrics on document ids; intervals are bootstraps over groups of questions, differences paired and
 simultaneous. CPU time (of all threads, a file synced and a question asked) holds where other work is on the machine;
-seconds and latencies want idle cores. What was left at a default and what was not is told in `side_by_side_contestants.py`.
+seconds and latencies want idle cores. What is not at its default is told in `side_by_side_contestants.py`.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def measured(
                 figures |= {
                     "p50 ms": float(p50),
                     "p95 ms": float(p95),
-                    "CPU ms": one["cpu_ms"],
+                    "CPU ms a question": one["cpu_ms"],
                     "peak MiB": one["peak_mib"],
                 }
                 runs.setdefault(row, []).append({"chunks": one["chunks"], **figures})
