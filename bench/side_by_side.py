@@ -162,9 +162,10 @@ def summed(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 def scored(
     found: Mapping[Row, Sequence[Sequence[str]]], names: Sequence[str], examples: Sequence[Example]
 ) -> dict[Row, dict[str, Any]]:
-    """Recall@10 and nDCG@10 of each row with intervals, and the paired differences to Twofold's default."""
+    """Recall@10 and nDCG@10 of each row with intervals, and the paired differences to Twofold's default, else to the first."""
     rows = list(found)
-    base = rows.index(("Twofold", *DEFAULTS["Twofold"]))
+    default = ("Twofold", *DEFAULTS["Twofold"])
+    base = rows.index(default) if default in rows else 0
     out: dict[Row, dict[str, Any]] = {row: {} for row in rows}
     groups = groups_of(examples)
     for title, name in (("recall@10", "recall"), ("nDCG@10", "ndcg")):
@@ -186,7 +187,12 @@ def scored(
             out[row][title] = {"mean": own.mean, "low": own.low, "high": own.high, "n": own.n}
             if place != base:
                 made = differences[str(place)].estimate()
-                out[row][f"{title} - Twofold"] = {"mean": made.mean, "low": made.low, "high": made.high, "n": made.n}
+                out[row][f"{title} - {rows[base][0]}"] = {
+                    "mean": made.mean,
+                    "low": made.low,
+                    "high": made.high,
+                    "n": made.n,
+                }
     return out
 
 
