@@ -162,7 +162,7 @@ def summed(runs: Sequence[Mapping[str, float]]) -> dict[str, Any]:
 def scored(
     found: Mapping[Row, Sequence[Sequence[str]]], names: Sequence[str], examples: Sequence[Example]
 ) -> dict[Row, dict[str, Any]]:
-    """Recall@10 and nDCG@10 of each row with intervals, and the paired differences to Twofold's default, else to the first."""
+    """Recall@10 and nDCG@10 of each row with intervals, and paired differences to Twofold's default."""
     rows = list(found)
     default = ("Twofold", *DEFAULTS["Twofold"])
     base = rows.index(default) if default in rows else 0
@@ -187,12 +187,8 @@ def scored(
             out[row][title] = {"mean": own.mean, "low": own.low, "high": own.high, "n": own.n}
             if place != base:
                 made = differences[str(place)].estimate()
-                out[row][f"{title} - {rows[base][0]}"] = {
-                    "mean": made.mean,
-                    "low": made.low,
-                    "high": made.high,
-                    "n": made.n,
-                }
+                against = f"{title} - {rows[base][0]}"
+                out[row][against] = {"mean": made.mean, "low": made.low, "high": made.high, "n": made.n}
     return out
 
 
