@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import shutil
+import signal
+import sqlite3
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +22,7 @@ import typer
 
 from twofold.cli.main import app
 from twofold.cli.reference import main as reference
+from twofold.project import Project
 from twofold.store import models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,3 +135,121 @@ def test_the_commands_run_in_order(name: str, tmp_path: Path) -> None:
             assert done.stdout.strip(), f"$ {line} printed nothing"
             ran += 1
     assert ran >= 5
+
+
+HOW_TO = ("documents", "sync", "retrieval", "measure-retrieval", "agents", "permissions", "hostile-text")
+NOT_RUN = {"twofold tune --what embedder --minutes 10"}
+"""Minutes of training: tests/ranking trains an embedder in seconds."""
+FAST = {
+    "generation": {"generator": {"name": "echo", "options": {"mode": "quote"}}},
+    "retrieval": {"embedder": {"name": "hashing"}},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HOW_TO)
+def test_the_commands_of_a_how_to_page_run_with_its_settings(name: str, tmp_path: Path) -> None:
+    """Every command of the page in order, in a project that has the page's own `toml` blocks in force."""
+    if name == "measure-retrieval" and not have_models():
+        assert not os.environ.get("CI"), "CI pulls the models before the tests"
+        pytest.skip("the embedded models are not in the cache: twofold models pull")
+    page = ROOT / "docs" / "how-to" / f"{name}.md"
+    here = how_to_project(name, page.read_text(encoding="utf-8"), tmp_path)
+    told = {}
+    for line in (line for block in blocks(page) for line in block.commands if line.startswith("twofold ")):
+        if line in NOT_RUN:
+            continue
+        words = [sys.executable, "-m", "twofold", *shlex.split(line)[1:]]
+        if "--watch" in words:
+            told[line] = watched(words, here)
+            continue
+        done = subprocess.run(
+            words, cwd=here, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=300, check=False
+        )
+        assert done.returncode == 0, f"$ {line}\n{done.stdout}\n{done.stderr}"
+        assert done.stdout.strip(), f"$ {line} printed nothing"
+        told[line] = done.stdout
+    everything = "\n".join(told.values())
+    for words in EXPECTED.get(name, ()):
+        assert words in everything, f"{page.name}: nothing printed {words!r}"
+
+
+EXPECTED = {
+    "agents": ("There are 7 plums in stock.",),
+    "permissions": ("Friday",),
+    "sync": ("1 added", "forgotten: handbook:docs/leave.md"),
+    "retrieval": ("near_duplicates", "parent"),
+    "hostile-text": ("nitrogen",),
+}
+
+
+def how_to_project(name: str, page: str, place: Path) -> Path:
+    """The demo as a project, with what the page takes for granted."""
+    here = place / "my-project"
+    Project.create(here, ROOT / "src" / "twofold" / "demo").close()
+    settings = tomllib.loads((here / "twofold.toml").read_text(encoding="utf-8"))
+    for block in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
+        settings = laid(settings, tomllib.loads(block))
+    if name != "measure-retrieval":
+        settings = laid(settings, FAST)
+    for folder, file, text in (
+        ("manuals", "pump.md", "# Pump\n\nCheck the pressure."),
+        ("docs", "leave.md", "# Leave\n\nThirty days a year."),
+        ("handbook", "audit.md", "# Audit\n\nThe audit is on Friday."),
+    ):
+        (here / folder).mkdir()
+        (here / folder / file).write_text(text, encoding="utf-8")
+    if name == "permissions":
+        settings["documents"]["paths"].append("handbook")
+    if name == "agents":
+        with sqlite3.connect(here / "data" / "shop.db") as shop:
+            shop.execute("CREATE TABLE stock (item TEXT, amount INTEGER)")
+            shop.execute("INSERT INTO stock VALUES ('plums', 7)")
+        shop.close()
+    if name == "sync":
+        settings["sources"] = {"handbook": settings["sources"]["handbook"]}  # the others are on example.org
+    (here / "twofold.toml").write_text("\n".join(written(settings)), encoding="utf-8")
+    if name == "sync":
+        with Project.open(here) as project:
+            for number in range(9):
+                (here / "docs" / "pay.md").write_text(f"# Pay\n\nOn day {number}.", encoding="utf-8")
+                project.sync()
+            (here / "docs" / "new.md").write_text("# New\n\nSee the canteen.", encoding="utf-8")
+    return here
+
+
+def laid(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """One table over another."""
+    deeper = {k: laid(under[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(under.get(k), dict)}
+    return {**under, **over, **deeper}
+
+
+def written(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
+    """A table as TOML: JSON's strings, numbers and lists are TOML's."""
+    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    if path:
+        yield f"[{'.'.join(json.dumps(part) for part in path)}]"
+    for key, value in table.items():
+        if key not in inner:
+            yield f"{json.dumps(key)} = {inline(value)}"
+    for key, value in inner.items():
+        yield from written(value, (*path, key))
+
+
+def inline(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {inline(one)}" for key, one in value.items()) + "}"
+    return f"[{', '.join(map(inline, value))}]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
+
+
+def watched(words: list[str], here: Path) -> str:
+    """What `--watch` prints first; it ends with Ctrl-C."""
+    following = subprocess.Popen(words, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert following.stdout is not None
+    first = following.stdout.readline()
+    following.send_signal(signal.SIGINT)
+    _, said = following.communicate(timeout=60)
+    assert first.strip(), said
+    assert "Traceback" not in said
+    return first

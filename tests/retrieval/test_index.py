@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ import pytest
 from twofold.errors import IndexMismatch
 from twofold.retrieval.lancedb_index import LanceIndex
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, check_index, chunk, find, put
+from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.memory_index import MemoryIndex
-from twofold.types import Chunk
+from twofold.types import Chunk, Filter
 
+EMBEDDER = HashingEmbedder(HashingEmbedder.Options(dimension=DIMENSION))
 WORDS = [f"w{number:03d}" for number in range(400)]
 
 
@@ -82,6 +85,22 @@ def test_disk_indices_find_what_exact_search_finds(tmp_path: Path) -> None:
     grown.delete(["d3", "d1400"])
     left = {h.chunk.span.document for n in (3, 1400) for h in find(grown, chunks[n].text, 10)}
     assert not left & {"d3", "d1400"}
+
+
+def test_a_narrow_filter_loses_nothing_on_the_disk_indices(tmp_path: Path) -> None:
+    chunks = [replace(c, collection="rare" if n % 100 == 0 else "") for n, c in enumerate(corpus(2000))]
+    exact, grown = lance(tmp_path / "e"), lance(tmp_path / "g", flat_limit=0)
+    for index in (exact, grown):
+        put(index, chunks)
+    which, queries = Filter(collections=("rare",)), [c.text for c in chunks[::100]]
+    vectors = EMBEDDER.embed(queries)
+    for leg in ("dense", "lexical"):
+        same = total = 0
+        pairs = [index.search(queries, vectors, 10, leg=leg, filter=which) for index in (exact, grown)]
+        for a, b in zip(*pairs, strict=True):
+            assert all(hit.chunk.collection == "rare" for hit in b)
+            same, total = same + len({h.chunk.id for h in a} & {h.chunk.id for h in b}), total + len(a)
+        assert same >= 0.99 * total, leg
 
 
 def test_many_small_edits_are_compacted(tmp_path: Path) -> None:

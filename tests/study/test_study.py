@@ -40,9 +40,10 @@ def test_the_record_holds_every_answer_and_no_bare_mean(project: Project) -> Non
     assert {row["id"] for row in rows} == {e.id for e in splits.test}
     assert set(record["arms"]) == {"base", "prompt", "rag", "oracle"}
     for arm in record["arms"].values():
-        for estimate in arm["metrics"].values():
+        for name, estimate in arm["metrics"].items():
             assert estimate["low"] <= estimate["mean"] <= estimate["high"]
-            assert estimate["n"] + estimate["failed"] == len(rows)
+            applied = estimate["n"] + estimate["failed"]
+            assert applied == len(rows) or (name.startswith("citation_") and applied < len(rows))
     texts = {d.id: d.text for d in project.documents}
     for row in rows:
         for answer in row["arms"].values():

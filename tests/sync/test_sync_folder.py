@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import queue
 import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sync_project import by_file, found, held, sync
@@ -198,7 +201,9 @@ def edit(folder: Path, chance: random.Random) -> None:
 
 CHILD = """
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 import twofold.syncing as syncing
 from twofold.project import Project
 syncing.BATCH_CHUNKS = 8
@@ -257,3 +262,31 @@ def test_a_locked_project_is_said_to_be(make: Callable[..., Path]) -> None:
     sync(directory)
     with ProjectLock(directory / ".twofold" / "lock"), pytest.raises(ProjectLocked, match="is writing"):
         sync(directory)
+
+
+def test_a_watched_folder_is_followed(make: Callable[..., Path]) -> None:
+    pytest.importorskip("watchfiles")
+    directory = make()
+    data = directory / "data" / "documents"
+    (data / "a.txt").write_text("Water.")
+    reports: queue.Queue[dict[str, Any]] = queue.Queue()
+    stop = threading.Event()
+
+    def follow() -> None:
+        with Project.open(directory) as project:
+            for report in project.watch(stop=stop):
+                reports.put(report)
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    try:
+        assert reports.get(timeout=60)["added"] == 1
+        (data / "b.txt").write_text("Wind.")
+        assert reports.get(timeout=60)["added"] == 1
+        (data / "a.txt").unlink()
+        assert reports.get(timeout=60)["deleted"] == 1
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not thread.is_alive()
+    assert held(directory).keys() == {"data/documents/b.txt"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sqlite3
 import subprocess
@@ -33,6 +34,42 @@ def test_web_pages_are_asked_for_again_only_if_they_changed(make: Callable[..., 
     site.put("/b", "gone", status=404)
     assert sync(directory)["deleted"] == 1
     assert held(directory).keys() == {f"site:{site.url}/a"}
+
+
+def test_a_sitemap_is_followed_and_robots_are_obeyed(make: Callable[..., Path], site: Site) -> None:
+    def urls(*entries: tuple[str, str], kind: str = "urlset", inner: str = "url") -> str:
+        rows = [
+            f"<{inner}><loc>{place}</loc>{f'<lastmod>{day}</lastmod>' if day else ''}</{inner}>"
+            for place, day in entries
+        ]
+        return f'<{kind} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{"".join(rows)}</{kind}>'
+
+    directory = make(f'[sources.site]\nkind = "web"\nsitemap = "{site.url}/sitemap.xml"\ndelay = 0.0\ntimeout = 5.0')
+    site.put("/robots.txt", "User-agent: *\nDisallow: /private/", kind="text/plain")
+    site.put("/sitemap.xml", urls((f"{site.url}/one.xml.gz", ""), kind="sitemapindex", inner="sitemap"))
+    listed = urls(
+        (f"{site.url}/a", "2026-01-01"),
+        (f"{site.url}/b", ""),
+        (f"{site.url}/private/c", "2026-01-01"),
+        ("http://elsewhere.example.org/d", ""),
+    )
+    site.pages["/one.xml.gz"] = (200, {"Content-Type": "application/gzip"}, gzip.compress(listed.encode()))
+    site.put("/a", "<title>A</title><p>Rain falls on the field.")
+    site.put("/b", "<title>B</title><p>Wind dries it.", etag='"1"')
+    first = sync(directory)
+    assert (first["added"], first["failed"]) == (2, 1)
+    assert "/private/c" not in site.asked
+    assert {name.removeprefix(f"site:{site.url}") for name in held(directory)} == {"/a", "/b"}
+    site.asked.clear()
+    assert sync(directory)["unchanged"] == 2
+    assert "/a" not in site.asked, "the sitemap says that it is as it was"
+    assert site.asked.count("/robots.txt") == 1
+    site.put("/robots.txt", "User-agent: *\nDisallow: /a", kind="text/plain")
+    assert sync(directory)["deleted"] == 1
+    assert held(directory).keys() == {f"site:{site.url}/b"}
+    site.put("/robots.txt", "down", status=503)
+    assert sync(directory)["deleted"] == 0, "a host in trouble forbids all, and deletes nothing"
+    assert held(directory).keys() == {f"site:{site.url}/b"}
 
 
 def test_a_page_that_never_ends_is_a_counted_failure(make: Callable[..., Path], site: Site) -> None:

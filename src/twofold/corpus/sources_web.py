@@ -108,9 +108,10 @@ class WebSource:
         return []
 
     def _item(self, url: str, changed: str, before: str) -> Item:
-        if changed:
-            return Item(id=url, state=json.dumps({"lastmod": changed}), load=lambda: self._page(url, {})[0])
         try:
+            if changed:
+                self._rules_of(url)
+                return Item(id=url, state=json.dumps({"lastmod": changed}), load=lambda: self._page(url, {})[0])
             asked = json.loads(before) if before else {}
             headers = {"etag": "if-none-match", "modified": "if-modified-since"}
             loaded, state = self._page(url, {headers[k]: v for k, v in asked.items() if k in headers})
@@ -146,6 +147,19 @@ class WebSource:
         """Ask the host's robots.txt, and wait as long as it wants.
 
         Raises:
+            SourceError: see `_rules_of`.
+        """
+        host, rules = self._rules_of(url)
+        delay = max(self._options.delay, min(rules.crawl_delay(AGENT) or 0.0, _MOST_DELAY))
+        wait = self._last.get(host, 0.0) + delay - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        self._last[host] = time.monotonic()
+
+    def _rules_of(self, url: str) -> tuple[str, Any]:
+        """The page's host, and its robots.txt, which is asked for once a sync.
+
+        Raises:
             SourceError: it forbids the page.
             SourceUnreachable: the host is in trouble: then everything counts as forbidden (RFC 9309, 2.3.1.4).
         """
@@ -158,11 +172,7 @@ class WebSource:
         rules = self._rules[host]
         if not rules.can_fetch(url, AGENT):
             raise SourceError(f"the robots.txt of {host} forbids {url}", cure="Leave the page out.")
-        delay = max(self._options.delay, min(rules.crawl_delay(AGENT) or 0.0, _MOST_DELAY))
-        wait = self._last.get(host, 0.0) + delay - time.monotonic()
-        if wait > 0:
-            time.sleep(wait)
-        self._last[host] = time.monotonic()
+        return host, rules
 
     def _sitemap(self, url: str, depth: int) -> dict[str, str]:
         """Address → ``lastmod`` (empty when not given), of a sitemap or of all sitemaps in an index."""

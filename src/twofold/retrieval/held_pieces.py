@@ -12,6 +12,8 @@ _FACTOR = 8
 """Each piece has at least so many times the rows of the one after it."""
 _DIGITS = 6
 """Of a score: what differs less is rounding, and goes by chunk id."""
+LEAST = 0.5 * 10**-_DIGITS
+"""A word score below this is none."""
 
 
 def settled(pieces: Sequence[NDArray[np.bool_]]) -> int:

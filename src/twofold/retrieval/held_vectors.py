@@ -50,6 +50,8 @@ class Vectors:
         if allowed is not None:
             bound[~allowed] = -2
         high = _high(bound, 4 * k)
+        if high < -1:
+            return self._compared(vector, np.flatnonzero(allowed))
         near = self.matrix[np.flatnonzero(bound >= high)] @ vector
         floor = np.partition(near, len(near) - k)[len(near) - k] if len(near) > k else np.float32(-1)
         rows = np.flatnonzero(bound >= min(floor, high))

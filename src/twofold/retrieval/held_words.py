@@ -1,26 +1,27 @@
 """BM25 held by the client, for databases that have no word search of their own.
 
 Every process reads the passages once and then only what has changed, through the versions of `database_index`; the
-scores are the embedded index's. Costs memory (the passages and their words) and, after a change, one pass over the
-words: meant for up to some ten thousand chunks.
+scores are the embedded index's. After a change the words of the changed passages are counted, and of small pieces near
+them (see `held_pieces`). Costs memory: the passages and their words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from threading import RLock
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from twofold.retrieval.database_rows import NEVER, Row, Scored
+from twofold.retrieval.held_pieces import LEAST, best, settled
 from twofold.retrieval.lance_rows import searched_text
-from twofold.retrieval.lexical import Bm25, Language, terms
+from twofold.retrieval.lexical import Bm25, Language, Words, terms
 from twofold.types import Filter
 
 _VIEWS = 3
-_DIGITS = 6
 
 
 class Changes(Protocol):
@@ -36,9 +37,16 @@ class Changes(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class _Piece:
+    rows: Sequence[Row]
+    words: Words
+    kept: NDArray[np.bool_]
+    """Rows that the version has."""
+
+
+@dataclass(frozen=True, slots=True)
 class _View:
-    rows: dict[str, Row]
-    """By chunk id, in that order; with their terms."""
+    pieces: Sequence[_Piece]
     bm25: Bm25
 
 
@@ -62,39 +70,57 @@ class HeldWords:
         """Best allowed rows of that version by BM25; a row that shares no word is none."""
         with self._lock:
             view = self._view(version)
-        rows = list(view.rows.values())
-        allowed = np.array([which is None or which.allows(row.chunk) for row in rows], dtype=np.bool_)
-        return [self._best(view.bm25, rows, allowed, query, k) for query in queries]
+        rows = [row for piece in view.pieces for row in piece.rows]
+        allowed = (
+            None if which is None or which.empty else np.array([which.allows(row.chunk) for row in rows], dtype=bool)
+        )
+        return [self._best(view.bm25.scores(query), rows, allowed, k) for query in queries]
 
     @staticmethod
-    def _best(bm25: Bm25, rows: list[Row], allowed: np.ndarray, query: Sequence[str], k: int) -> list[Scored]:
-        scores = np.round(bm25.scores(query), _DIGITS) * allowed
-        found = np.flatnonzero(scores > 0)
-        best = found[np.argsort(-scores[found], kind="stable")][:k]
-        return [(rows[number].chunk, float(scores[number])) for number in best]
+    def _best(scores: NDArray[np.float32], rows: list[Row], allowed: Any, k: int) -> list[Scored]:
+        if allowed is not None:
+            scores *= allowed
+        found = np.flatnonzero(scores >= LEAST)
+        named = best(found, scores[found], k, lambda some: [rows[number].chunk.id for number in some.tolist()])
+        return [(rows[number].chunk, score) for number, score in named]
 
     def _view(self, version: int) -> _View:
         if version in self._views:
             return self._views[version]
         older = max((known for known in self._views if known < version), default=None)
         if older is None:
-            rows = [self._analysed(row) for row in self._rows.live(version)]
+            pieces, born = [], list(self._rows.live(version))
         else:
             changed = {row.key: row for row in self._rows.changed(older)}
-            kept = [row for row in self._views[older].rows.values() if row.key not in changed]
-            born = [self._analysed(row) for row in changed.values() if row.born <= version < row.died]
-            rows = kept + born
-        ordered = {row.chunk.id: row for row in sorted(rows, key=lambda row: row.chunk.id)}
-        view = _View(ordered, Bm25.of([row.terms for row in ordered.values()]))
+            pieces = [_without(piece, changed) if changed else piece for piece in self._views[older].pieces]
+            born = [row for row in changed.values() if row.born <= version < row.died]
+        if born:
+            pieces.append(self._piece([replace(row, died=NEVER) for row in born]))
+        stay = settled([piece.kept for piece in pieces])
+        if stay < len(pieces):
+            pieces[stay:] = [_joined(pieces[stay:])]
+        view = _View(pieces, Bm25([(piece.words, piece.kept) for piece in pieces]))
         self._views[version] = view
         while len(self._views) > _VIEWS:
             self._views.pop(next(iter(self._views)))
         return view
 
-    def _analysed(self, row: Row) -> Row:
-        return replace(row, terms=tuple(terms(searched_text(row.chunk), self._language)), died=NEVER)
+    def _piece(self, rows: Sequence[Row]) -> _Piece:
+        words = Words.of([terms(searched_text(row.chunk), self._language) for row in rows])
+        return _Piece(rows, words, np.ones(len(rows), dtype=np.bool_))
 
     def forget(self) -> None:
         """Read everything again: rows were dropped or came back."""
         with self._lock:
             self._views.clear()
+
+
+def _without(piece: _Piece, changed: Container[str]) -> _Piece:
+    kept = np.array([row.key not in changed for row in piece.rows], dtype=np.bool_)
+    return replace(piece, kept=piece.kept & kept)
+
+
+def _joined(pieces: Sequence[_Piece]) -> _Piece:
+    rows = [row for piece in pieces for row, keep in zip(piece.rows, piece.kept.tolist(), strict=True) if keep]
+    words = Words.joined([(piece.words, piece.kept) for piece in pieces])
+    return _Piece(rows, words, np.ones(len(rows), dtype=np.bool_))

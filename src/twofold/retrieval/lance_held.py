@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.identity import canonical_json
-from twofold.retrieval.held_pieces import best, settled
+from twofold.retrieval.held_pieces import LEAST, best, settled
 from twofold.retrieval.held_vectors import Vectors
 from twofold.retrieval.lance_rows import CHUNK_COLUMNS, NUMBER, chunks, matrix
 from twofold.retrieval.lexical import Bm25, Words
@@ -25,8 +25,6 @@ _FILTERS = 64
 """Filters whose rows are kept in memory."""
 _CHUNKS = 10_000
 """Chunks kept ready, of each piece."""
-_LEAST = 5e-7
-"""A BM25 score below this is rounded to none."""
 _FEW = 2000
 """So many new rows are read outright; more are first compared with those that went, for compacting moves rows."""
 
@@ -101,7 +99,8 @@ class Piece:
         """One chunk of each kind that filters can tell apart, and the kind of each row."""
         columns = (self.passages[name].to_pylist() for name in ("collection", "readers", "metadata"))
         kinds: dict[Any, int] = {}
-        of_row, first = np.zeros(len(self.passages), dtype=np.int32), []
+        of_row = np.zeros(len(self.passages), dtype=np.int32)
+        first: list[int] = []
         for row, (collection, readers, metadata) in enumerate(zip(*columns, strict=True)):
             kind = (collection, None if readers is None else tuple(readers), metadata)
             of_row[row] = kinds.setdefault(kind, len(kinds))
@@ -163,7 +162,8 @@ class Held:
             here = np.flatnonzero((at >= start) & (at < end))
             same[here] = (piece.vectors.matrix[at[here] - start] == vectors[here]).all(axis=1)
         numbers[at[same]] = asked[same]
-        return asked[~same]
+        left: NDArray[np.uint64] = asked[~same]
+        return left
 
     # ------------------------------------------------------------ searching
 
@@ -183,7 +183,7 @@ class Held:
         if which is not None and not which.empty:
             for kept, start in zip(self._seen(which), self._starts, strict=False):
                 scores[start : start + len(kept)] *= kept
-        rows = np.flatnonzero(scores >= _LEAST)
+        rows = np.flatnonzero(scores >= LEAST)
         return self._hits(rows, scores[rows], k, "lexical")
 
     def _seen(self, which: Filter | None) -> list[Any]:

@@ -1,4 +1,4 @@
-"""One version of a Lance table, searched: in memory and exactly while it is small, by its indices once they exist."""
+"""One version of a Lance table, searched: in memory while it is small enough, else by its indices on disk."""
 
 from __future__ import annotations
 

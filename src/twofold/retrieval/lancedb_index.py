@@ -1,8 +1,9 @@
 """The living index on LanceDB: one directory, versioned, read by many processes while one writes.
 
 A change is one commit of the table: a reader sees all of it or none, and a killed writer leaves the version before.
-Small indexes are searched exactly and in memory, so that the same content gives the same hits whatever its history;
-above `flat_limit` chunks an HNSW graph with scalar quantisation and an inverted index take over, built on upsert.
+Up to `flat_limit` chunks are held in memory by each process that searches, so that the same content gives the same hits
+whatever its history, and a change costs the reading of what changed (`lance_held`); above, an HNSW graph with scalar
+quantisation and an inverted index take over, built on upsert.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -53,7 +53,7 @@ class LanceIndex:
         IndexMismatch: the directory holds vectors of another embedder, dimension or analysis.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Options of the index ``lancedb``."""
@@ -172,10 +172,7 @@ class LanceIndex:
         places = self._checked(vectors, len(texts))
         if leg == "dense":
             return view.dense(places, k, filter)
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            words = pool.submit(view.lexical, queries, fetch, filter)
-            near = view.dense(places, fetch, filter)
-            found = words.result()
+        near, found = view.dense(places, fetch, filter), view.lexical(queries, fetch, filter)
         return [blend(d, w, k) for d, w in zip(near, found, strict=True)]
 
     def _checked(self, vectors: Any, count: int) -> Any:

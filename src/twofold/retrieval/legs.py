@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -12,6 +13,9 @@ from twofold import plugins
 from twofold.plugins import Parts
 from twofold.retrieval.fusion import LEXICAL_WEIGHT, RRF_K, blend, distinct, fetch_size, fuse
 from twofold.types import Filter, Hit, Query, Retrieval
+
+_THREADS = 8
+"""Word searches of one retriever that run at the same time; threads start when they are needed."""
 
 
 def by_filter(queries: Sequence[Query]) -> list[tuple[Filter, list[int]]]:
@@ -122,12 +126,15 @@ class HybridRetriever:
                 return [[] for _ in texts]
             return index.search(texts, None, fetch, leg="lexical", version=self.index_version, filter=which)
 
-        with ThreadPoolExecutor(max_workers=1) as pool:
-            words = pool.submit(lexical)
-            vectors = self._parts.embedder.embed(texts)
-            dense = index.search(texts, vectors, fetch, leg="dense", version=self.index_version, filter=which)
-            pairs = zip(dense, words.result(), strict=True)
+        words = self._pool.submit(lexical)
+        vectors = self._parts.embedder.embed(texts)
+        dense = index.search(texts, vectors, fetch, leg="dense", version=self.index_version, filter=which)
+        pairs = zip(dense, words.result(), strict=True)
         return [distinct(self._fused(near, found, fetch), k) for near, found in pairs]
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="words")
 
     def _fused(self, dense: list[Hit], lexical: list[Hit], count: int) -> list[Hit]:
         options = self._options
