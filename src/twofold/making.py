@@ -31,6 +31,8 @@ from twofold.types import Answer, Chunk, Example, Json, Message, Prompt
 
 _VERSION = 1
 """Raised when prompts change: what was written before is asked for again."""
+_FEWEST = 8
+"""Passages asked about at a time, at least."""
 _KNOWN = 0.6
 """Token F1 from which a closed-book answer counts as right."""
 _ASK = Template(
@@ -189,11 +191,14 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
     try:
         made = Made(maker=writer.name if recipe.by == "model" else making.TEMPLATES)
         maker = _Maker(builder, recipe, made, writer=writer, vectors=_vectors(builder))
-        for batch in _batches(drawn, builder.config.generation.batch):
-            if len(made.examples) >= wanted:
+        pending = iter(drawn)
+        while len(made.examples) < wanted:
+            lacking = 2 * (wanted - len(made.examples))
+            batch = list(islice(pending, max(_FEWEST, min(lacking, builder.config.generation.batch))))
+            if not batch:
                 break
             maker.make(batch)
-            progress(f"make {recipe.by}", min(len(made.examples), wanted), wanted)
+            progress(f"make by {recipe.by}", min(len(made.examples), wanted), wanted)
         made.discarded += [_refused(e, "more than wanted") for e in made.examples[wanted:]]
         del made.examples[wanted:]
         _unanswerable(maker, chunks, foreign, recipe.count - wanted, progress=progress)

@@ -445,13 +445,14 @@ class Project:
             outside = [chunk for document in others for chunk in self.builder.chunker.split(document)]
             return making.questions(self.builder, recipe, foreign=outside, progress=progress)
 
-    def mine_examples(self, logs: Sequence[str]) -> Mined:
+    def mine_examples(self, logs: Sequence[str], *, mask: bool = True) -> Mined:
         """Examples and preferences from logged answers and what people said of them; see `dataset.mining`.
 
         Args:
             logs: JSON Lines files, folders or patterns, relative to the project, the oldest first.
+            mask: Put the kind of personal data and secrets in their place.
         """
-        return mining.mine(logs, self.directory, abstention=self.config.template.abstention)
+        return mining.mine(logs, self.directory, abstention=self.config.template.abstention, mask=mask)
 
     def select_examples(
         self, budget: int, *, by: By = "both", seed: int = 0, progress: Progress = quiet

@@ -116,7 +116,7 @@ def fault_of(drawn: Drawn, chunk: Chunk, *, most_words: int) -> str:
     if _HIDDEN.search(question):
         return "speaks of a passage that is not shown"
     answer = bare(drawn.answer)
-    if not answer:
+    if not re.search(r"\w", answer):
         return "no answer"
     if len(answer.split()) > most_words:
         return "answer too long"
