@@ -464,7 +464,7 @@ class Project:
 
     @property
     def models(self) -> TunedModels:
-        """The tuned models. What changes them is called under `writing`."""
+        """The tuned models. `retrain` and `gc` are called under `writing`; aliases move at any time."""
         return TunedModels(builder=self.builder, records=self.records)
 
     def retrain(
