@@ -24,7 +24,7 @@ from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
 from twofold.jobs import TrainerJob
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
-from twofold.rows import closed_rows, open_rows
+from twofold.rows import closed_rows, open_rows, preferred_rows
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import LEARNED, Registry, weights_of
@@ -233,7 +233,11 @@ class Builder:
                 may = " that the study's principal may read" if self.filter.principal else ""
                 raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none{may}")
         part = method or self.methods[0]
-        if arm.tuning == "open-book":
+        options = plugins.options("trainers", part.name, part.options)
+        if getattr(options, "objective", "") == "preference":
+            held = (*splits.dev, *splits.test, *splits.reserve)
+            rows = (preferred_rows(self.directory.parent / "preferences.jsonl", held, config.template),)
+        elif arm.tuning == "open-book":
             asked = [query(example, self.filter) for example in splits.train]
             found = [r.hits for r in self.retriever.retrieve(asked, config.retrieval.k + 3)]
             rows = open_rows(

@@ -104,7 +104,6 @@ def test_rows_beyond_an_attention_window_are_not_shared_and_it_is_told(job: Trai
     from transformers import MistralConfig, MistralForCausalLM
 
     from twofold.store import models
-    from twofold.training.network import why_apart
 
     source = models.pull("smollm2-135m-instruct")
     model = tmp_path / "model"
