@@ -7,7 +7,10 @@ import os
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from twofold import plugins
+from twofold.generation.weights import write_safetensors
 from twofold.jobs import TrainerJob
 
 
@@ -33,7 +36,10 @@ class StandIn:
             log.write(self.options.mark + "\n")
         recipe = {"peft_type": "LORA" if self.options.scalable else "IA3", "r": 1, "lora_alpha": 1.0}
         (directory / "adapter_config.json").write_text(json.dumps(recipe))
-        (directory / "adapter_model.safetensors").write_text(self.options.mark)
+        name = "base_model.model.model.layers.0.self_attn.q_proj"
+        values = np.full((1, 4), float(ord(self.options.mark)), dtype=np.float32)
+        tensors = [(f"{name}.lora_A.weight", "", values), (f"{name}.lora_B.weight", "", values.T.copy())]
+        write_safetensors(directory / "adapter_model.safetensors", tensors)
         assert job.general
         return {
             **{"rows": len(job.rows[0]), "epochs": 1.0, "steps": 3, "best_step": 3, "seconds": 1.0, "tokens": 9},

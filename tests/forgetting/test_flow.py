@@ -17,6 +17,7 @@ import pytest
 import stand_in_trainer
 
 from twofold import plugins
+from twofold.errors import ConfigError
 from twofold.project import Project
 from twofold.study.tuned_arms import methods_lines, tuned_lines
 
@@ -141,6 +142,22 @@ def test_a_study_objects_to_an_arm_whose_gate_failed_and_tells_the_methods(folde
     assert "methods of ft" in told
     with Project.open(folder, settings(methods=["one", "two"], merge_back=[], gate="report")) as project:
         assert project.study()["arms"]["ft"]["acceptable"]
+
+
+def test_two_models_put_together_are_one_more_model_measured_alike(folder: Path, trainer: Path) -> None:
+    first = tuned(folder, merge_back=[])
+    second = tuned(folder, merge_back=[], trainer={"name": "one", "options": {"mark": "b"}})
+    with Project.open(folder, settings(merge_back=[])) as project:
+        arm, parts = project.config.arm("ft"), {first["id"]: 0.5, second["id"]: 0.5}
+        adapter, told = project.builder.combine(arm, project.splits, parts)
+        assert project.builder.combine(arm, project.splits, parts)[1]["cached"]
+        listed = project.builder.registry.find(adapter.key)
+        with pytest.raises(ConfigError, match="another arm"):
+            project.builder.combine(project.config.arm("ft+rag"), project.splits, parts)
+    assert told["gate"]["items"] > 150
+    assert told["dev_score"]["score"]["n"] > 0
+    assert listed["lineage"]["combined"] == parts
+    assert trainer.read_text().split() == ["a", "b"]
 
 
 CHILD = """
