@@ -347,8 +347,16 @@ class Project:
             system.close()
         return answer, {"arm": chosen.name, "key": system.key, "measured": system.key in self.catalogue.systems()}
 
-    def tune(self, *, arm: str = "ft+rag", progress: Progress = quiet) -> Json:
-        """Train an arm's adapter unless it is there already; returns the training report with its path."""
+    def tune(
+        self, *, arm: str = "ft+rag", combine: Mapping[str, float] | None = None, progress: Progress = quiet
+    ) -> Json:
+        """Train an arm's adapter unless it is there already; returns the training report with its path.
+
+        Args:
+            arm: Which.
+            combine: Train nothing; put these tuned models together, each with its weight.
+            progress: Shows training and measuring.
+        """
         chosen = self.config.arm(arm)
         if not chosen.tuning:
             raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
@@ -356,7 +364,10 @@ class Project:
         with self._lock():
             if chosen.retrieval:
                 self._refresh(progress)
-            adapter, report = self.builder.adapter(chosen, splits, progress=progress)
+            if combine:
+                adapter, report = self.builder.combine(chosen, splits, combine, progress=progress)
+            else:
+                adapter, report = self.builder.adapter(chosen, splits, progress=progress)
             name = self.builder.registry.register(adapter.key)
         return {**report, "arm": arm, "id": name, "path": adapter.path}
 
