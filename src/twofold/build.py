@@ -233,10 +233,8 @@ class Builder:
                 may = " that the study's principal may read" if self.filter.principal else ""
                 raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none{may}")
         part = method or self.methods[0]
-        options = plugins.options("trainers", part.name, part.options)
-        if getattr(options, "objective", "") == "preference":
-            held = (*splits.dev, *splits.test, *splits.reserve)
-            rows = (preferred_rows(self.directory.parent / "preferences.jsonl", held, config.template),)
+        if getattr(plugins.options("trainers", part.name, part.options), "objective", "") == "preference":
+            rows = (preferred_rows(self.directory.parent / "preferences.jsonl", splits, config.template),)
         elif arm.tuning == "open-book":
             asked = [query(example, self.filter) for example in splits.train]
             found = [r.hits for r in self.retriever.retrieve(asked, config.retrieval.k + 3)]

@@ -16,7 +16,7 @@ from pathlib import Path
 from twofold import prompts
 from twofold.answering import as_hits, question
 from twofold.config import TuningSection
-from twofold.dataset import cloze, mining
+from twofold.dataset import Splits, cloze, mining
 from twofold.errors import TooFewExamples
 from twofold.prompts import Template
 from twofold.types import Chunk, Example, Hit, Pair, Span
@@ -34,10 +34,10 @@ def closed_rows(train: Sequence[Example], template: Template) -> tuple[Pair, ...
     )
 
 
-def preferred_rows(path: Path, held: Sequence[Example], template: Template) -> tuple[Pair, ...]:
+def preferred_rows(path: Path, splits: Splits, template: Template) -> tuple[Pair, ...]:
     """One row a preference of the file, with the passages that both of its answers were given with.
 
-    What a held-out example asks is left out.
+    What an example outside train asks is left out.
 
     Raises:
         TooFewExamples: there is no such file.
@@ -49,7 +49,7 @@ def preferred_rows(path: Path, held: Sequence[Example], template: Template) -> t
             file=path,
             cure="Run `twofold examples mine`, or write lines with question, chosen and rejected.",
         )
-    asked = {example.question.strip().casefold() for example in held}
+    asked = {example.question.strip().casefold() for example in (*splits.dev, *splits.test, *splits.reserve)}
     return tuple(
         Pair(
             messages=prompts.render(one.messages, template=template, hits=one.hits or None).messages,

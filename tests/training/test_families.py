@@ -49,7 +49,7 @@ def family(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
     kind, more, turn = FAMILIES[request.param]
     torch.manual_seed(0)
-    config = getattr(transformers, f"{kind}Config")(**SMALL, **more)
+    config = getattr(transformers, f"{kind}Config")(**{**SMALL, **more})
     getattr(transformers, f"{kind}ForCausalLM")(config).save_pretrained(tmp_path / "model")
     letters = ["<pad>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
     tokenizer = Tokenizer(models.BPE({letter: n for n, letter in enumerate(letters)}, []))
