@@ -236,11 +236,10 @@ class Builder:
         if getattr(plugins.options("trainers", part.name, part.options), "objective", "") == "preference":
             rows = (preferred_rows(self.directory.parent / "preferences.jsonl", splits, config.template),)
         elif arm.tuning == "open-book":
-            asked = [query(example, self.filter) for example in splits.train]
-            found = [r.hits for r in self.retriever.retrieve(asked, config.retrieval.k + 3)]
+            found = self.retriever.retrieve([query(e, self.filter) for e in splits.train], config.retrieval.k + 3)
             rows = open_rows(
                 splits.train,
-                found,
+                [one.hits for one in found],
                 self.gold(splits.train),
                 template=config.template,
                 tuning=config.tuning,
