@@ -448,3 +448,19 @@ def test_two_processes_make_the_steps_of_one(job: TrainerJob, tmp_path: Path) ->
         assert left == pytest.approx(right, rel=1e-3)
     left, right = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
     assert max(float((left[name] - right[name]).abs().max()) for name in left) < 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", KINDS)
+def test_the_embedded_model_learns_by_every_method_in_little_memory(
+    job: TrainerJob, tmp_path: Path, method: str
+) -> None:
+    """Few steps from the defaults, in a child process as for a user."""
+    from twofold import plugins
+
+    whole = job.model_copy(update={"model": "smollm2-135m-instruct", "dev": job.dev[:2]})
+    options = {"epochs": 4, "batch": 6, "evaluations": 1, "memory_gib": 6}
+    report = plugins.make("trainers", method, options).train(whole, tmp_path / "made")
+    assert report["loss"][-1][1] < report["loss"][0][1]
+    assert report["peak_mib"] < 6 * 1024
+    assert tuned.recipe(tmp_path / "made")["method"] == method
