@@ -188,7 +188,41 @@ def test_a_run_learns_and_an_interrupted_one_ends_the_same(
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
-@pytest.mark.parametrize(("method", "more"), VARIED[2:], ids=NAMES[2:])
+MERGED = ("lora", "qlora", "ia3")
+
+
+@pytest.mark.parametrize(
+    ("method", "more"), [one for one in VARIED if one[0] in MERGED], ids=[n for n in NAMES if n.startswith(MERGED)]
+)
+def test_what_is_merged_gives_the_logits_of_the_unmerged(
+    tiny: Path, tmp_path: Path, method: str, more: dict[str, Any]
+) -> None:
+    from twofold.generation import merging
+    from twofold.training.methods import save
+
+    options = options_of(method, more)
+    network = awake(tiny, options)
+    for name in ("made", "merged"):
+        (tmp_path / name).mkdir()
+    save(network, tmp_path / "made", source=tiny, options=options)
+    adapter = Adapter(key=f"adapter:{method}", weights=method, path=str(tmp_path / "made"), template="")
+    assert merging.why_not(adapter) == ""
+    merging.merge(tiny, adapter, tmp_path / "merged")
+    ids = torch.tensor([list(range(50, 90))])
+    with torch.no_grad():
+        mine = tuned.open_model(tmp_path / "merged", dtype="f32")(input_ids=ids).logits
+        plain = tuned.open_model(tiny, dtype="f32")(input_ids=ids).logits
+        unmerged = network(input_ids=ids).logits
+    assert float((mine - unmerged).abs().max()) < 0.02 * float((plain - unmerged).abs().max())
+
+
+SERVED = [
+    pytest.param(method, more, id=name, marks=[pytest.mark.slow] * (method in ("lora", "qlora", "full")))
+    for (method, more), name in zip(VARIED[2:], NAMES[2:], strict=True)
+]
+
+
+@pytest.mark.parametrize(("method", "more"), SERVED)
 def test_the_local_generator_serves_it_like_the_unmerged_network(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, more: dict[str, Any]
 ) -> None:
