@@ -252,7 +252,7 @@ class _Maker:
         return self._unknown(kept) if self.recipe.by == "model" else kept
 
     def _written(self, chunks: Sequence[Chunk]) -> list[tuple[Drawn, Chunk]]:
-        wish = (Message(role="user", content="Write one question."),)
+        wish = (Message(role="user", content="Write a question about a fact, a name or a number in this passage."),)
         asked = [(prompts.render(wish, template=_ASK, hits=as_hits([chunk]), max_tokens=64), chunk) for chunk in chunks]
         written = [_first_line(text) for text in self.writer.write(asked)]
         first = [(question, chunk) for question, chunk in zip(written, chunks, strict=True) if question]
@@ -272,7 +272,8 @@ class _Maker:
         )
         made = []
         for (question, chunk), answer in zip(first, answers, strict=True):
-            drawn = Drawn(question=question, answer=_first_line(answer), kind="model")
+            told = making.without_restating(_first_line(answer), question, chunk)
+            drawn = Drawn(question=question, answer=told, kind="model")
             if bare(answer).startswith(bare(_ANSWER.abstention)):
                 self.discard(drawn, chunk, "its passage does not tell")
             else:

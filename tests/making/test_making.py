@@ -41,12 +41,26 @@ PASSAGE = "Ada Lovelace was\nan English mathematician. She worked with Babbage o
         ("Who was the English mathematician?", "English mathematician", "answer stands in the question"),
         ("What did Lovelace work on?", ". ", "no answer"),
         ("What did Lovelace work on?", "with Babbage on the Analytical Engine", "answer too long"),
+        ("What is the answer to this question?", "1843", "asks about nothing"),
         ("Which colour is grass today?", "1843", "shares no word with its passage"),
     ],
 )
 def test_what_a_question_must_stand(question: str, answer: str, why: str) -> None:
     drawn = Drawn(question=question, answer=answer, kind="model")
     assert making.fault_of(drawn, chunk(PASSAGE, start=40), most_words=5) == why
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("Lovelace did work on the Analytical Engine", "on the Analytical Engine"),
+        ("the Analytical Engine", "the Analytical Engine"),
+        ("Countess Byron sailed north in 1843.", "Countess Byron sailed north in 1843."),
+        ("Lovelace did work on a loom", "Lovelace did work on a loom"),
+    ],
+)
+def test_an_answer_that_says_the_question_again_is_cut(answer: str, told: str) -> None:
+    assert making.without_restating(answer, "What did Lovelace work on?", chunk(PASSAGE)) == told
 
 
 def test_the_reference_is_what_stands_at_the_span() -> None:
