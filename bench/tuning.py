@@ -40,25 +40,20 @@ def ours(job: Any, options: Any) -> dict[str, float]:
     """Twofold's loop, without the dev generations that the padded loop does not do either."""
     from twofold.store import models
     from twofold.training import fit
+    from twofold.training.crew import Crew
     from twofold.training.encoding import Encoder
-    from twofold.training.network import Masters, adapted
-    from twofold.training.packing import groups_of, pack
+    from twofold.training.methods import adapted
 
     source = models.locate(job.model)
     encoder = Encoder(source)
-    rows = [encoder.row(pair, options.max_length) for pair in job.rows[0]]
-    network = adapted(source, options, seed=job.seed)
-    masters = Masters(network, options)
-    budget = fit.token_budget(network.config, options)
-    groups = groups_of(rows)
-    plan = fit.schedule([groups], options, seed=job.seed)
+    network = adapted(source, options, encoder, seed=job.seed)
+    run = fit._prepared(job, options, Path(), encoder=encoder, network=network, crew=Crew(), progress=lambda *_: None)
     network.train()
     started, tokens = time.perf_counter(), 0
-    for number, (_, members) in enumerate(plan):
-        chosen = [[rows[r] for r in groups[m]] for m in members]
-        factor = fit.pace(number, len(plan), options.warmup)
-        fit.take_step(network, masters, [pack(g) for g in chosen], budget=budget, factor=factor)
-        tokens += sum(len(row.ids) for group in chosen for row in group)
+    for number, (_, members) in enumerate(run.plan):
+        factor = fit.pace(number, len(run.plan), options.warmup)
+        fit.take_step(run, fit._bundles(run, 0, members), factor=factor)
+        tokens += sum(len(row.ids) for m in members for row in run.variants[0][m])
     seconds = time.perf_counter() - started
     return {"tokens_per_second": tokens / seconds, "dev_loss": dev_loss(network, encoder, job, options)}
 
@@ -72,28 +67,29 @@ def padded(job: Any, options: Any) -> dict[str, float]:
     from twofold.store import models
     from twofold.training import fit
     from twofold.training.encoding import Encoder
+    from twofold.training.methods import linear_names
     from twofold.training.packing import groups_of
 
     source = models.locate(job.model)
     encoder = Encoder(source)
     rows = [encoder.row(pair, options.max_length) for pair in job.rows[0]]
     torch.manual_seed(job.seed)
+    base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
     network = get_peft_model(
-        AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16),
+        base,
         LoraConfig(
             task_type="CAUSAL_LM",
             r=options.rank,
             lora_alpha=options.alpha,
             lora_dropout=0.0,
-            target_modules=list(options.targets),
+            target_modules=linear_names(base),
         ),
     )
     weights = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     groups = groups_of(rows)
-    steps = [
-        [row for m in members for row in groups[m]] for _, members in fit.schedule([groups], options, seed=job.seed)
-    ]
+    plan = fit.schedule([[len(group) for group in groups]], options, seed=job.seed)
+    steps = [[row for m in members for row in groups[m]] for _, members in plan]
     network.train()
     started, tokens = time.perf_counter(), 0
     for number, members in enumerate(steps):
@@ -120,12 +116,12 @@ def dev_loss(network: Any, encoder: Any, job: Any, options: Any) -> float:
     """Mean cross-entropy of the dev split's completion tokens, the same code for both sides."""
     import torch
 
-    from twofold.training import fit
     from twofold.training.network import loss_of
     from twofold.training.packing import pack
+    from twofold.training.scoring import dev_rows
 
     network.eval()
-    packs = [pack([row]) for _, row in fit._dev_rows(job, encoder, options)]
+    packs = [pack([row]) for _, row in dev_rows(job, encoder, options, virtual=0)]
     with torch.no_grad():
         return sum(float(loss_of(network, [one])) for one in packs) / sum(len(one.wanted) for one in packs)
 
@@ -143,7 +139,7 @@ def main() -> None:
     given = parser.parse_args()
     if given.side:
         from twofold.jobs import TrainerJob
-        from twofold.training.lora import LoraOptions
+        from twofold.training.options import LoraOptions
 
         job = TrainerJob.model_validate_json(given.job.read_text(encoding="utf-8"))
         job = job.model_copy(update={"seed": given.seed})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,7 @@ from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
 from twofold.jobs import TrainerJob
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
-from twofold.rows import closed_rows, open_rows
+from twofold.rows import closed_rows, open_rows, preferred_rows
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import LEARNED, Registry, weights_of
@@ -240,12 +240,13 @@ class Builder:
                 may = " that the study's principal may read" if self.filter.principal else ""
                 raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none{may}")
         part = method or self.methods[0]
-        if arm.tuning == "open-book":
-            asked = [query(example, self.filter) for example in splits.train]
-            found = [r.hits for r in self.retriever.retrieve(asked, config.retrieval.k + 3)]
+        if getattr(plugins.options("trainers", part.name, part.options), "objective", "") == "preference":
+            rows = (preferred_rows(self.directory.parent / "preferences.jsonl", splits, config.template),)
+        elif arm.tuning == "open-book":
+            found = self.retriever.retrieve([query(e, self.filter) for e in splits.train], config.retrieval.k + 3)
             rows = open_rows(
                 splits.train,
-                found,
+                [one.hits for one in found],
                 self.gold(splits.train),
                 template=config.template,
                 tuning=config.tuning,
@@ -275,12 +276,17 @@ class Builder:
 
     def adapter_key(self, job: TrainerJob, method: Part | None = None) -> str:
         """Name of the adapter this job ends in: how it is trained, and what follows."""
+        trained = self.trained_key(job, method or self.methods[0])
+        return digest("adapter", {"trained": trained, "after": self._after()})
+
+    def _after(self) -> Json:
+        """What follows training, as it is part of an adapter's key."""
         after = finishing.spec(self.config.tuning)
         if after["gate"] != "off":
             generator = self.generator(brief=True)
             after["generator"] = generator.key
             generator.close()
-        return digest("adapter", {"trained": self.trained_key(job, method or self.methods[0]), "after": after})
+        return after
 
     def trained_key(self, job: TrainerJob, method: Part) -> str:
         """Name of the weights as a method makes them of this job, before what follows."""
@@ -326,7 +332,24 @@ class Builder:
         trained = self.trained_key(job, method)
         if self.artifacts.find(trained) is None:
             self._train(arm, splits, job, method=method, key=trained, progress=progress)
-        after = finishing.Finishing(
+        self._finishing(arm, splits, progress).finish(key, trained, lineage)
+        return self._report(key, cached=False)
+
+    def combine(
+        self, arm: Arm, splits: Splits, parts: Mapping[str, float], *, progress: Progress = quiet
+    ) -> tuple[Adapter, Json]:
+        """One adapter of several (tuned model → weight; see `finishing.put_together`), measured on dev as any other."""
+        records = [(self.registry.checked(name), weight) for name, weight in parts.items()]
+        trained, lineage = finishing.put_together(self.artifacts, arm, records)
+        dev = [example_digest(example) for example in splits.dev]
+        key = digest("adapter", {"trained": trained, "after": self._after(), "dev": dev})
+        cached = self.artifacts.find(key) is not None
+        if not cached:
+            self._finishing(arm, splits, progress).finish(key, trained, lineage)
+        return self.load_adapter(key), self._report(key, cached=cached)
+
+    def _finishing(self, arm: Arm, splits: Splits, progress: Progress) -> finishing.Finishing:
+        return finishing.Finishing(
             artifacts=self.artifacts,
             catalogue=self.catalogue,
             equip=lambda adapter: self.equipped(arm, splits, adapter=adapter, brief=True),
@@ -337,13 +360,10 @@ class Builder:
                 progress=progress,
             ),
             dev=self.readable(splits.dev),
-            metric=job.metric,
+            metric=self.config.study.metric,
             section=self.config.tuning,
             progress=progress,
         )
-
-        after.finish(key, trained, lineage)
-        return self._report(key, cached=False)
 
     def _train(self, arm: Arm, splits: Splits, job: TrainerJob, *, method: Part, key: str, progress: Progress) -> None:
         """Train, and keep the weights as they came out."""

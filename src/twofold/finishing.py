@@ -18,15 +18,16 @@ from twofold import forgetting, plugins, stats
 from twofold.answering import System
 from twofold.config import Part, TuningSection
 from twofold.dataset import example_digest
+from twofold.errors import ConfigError, StoreError
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
 from twofold.merge_back import Limits, Point, choose, reaches
 from twofold.plugins import Progress
-from twofold.store.adapters import scaled, why_not_scalable
+from twofold.store.adapters import combined, scaled, why_not_scalable
 from twofold.store.artifacts import Artifacts, file_digests
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import weights_of
-from twofold.types import Adapter, Example, Json
+from twofold.types import Adapter, Arm, Example, Json
 
 _OWN = ("key", "made", "bytes", "files")
 """What a manifest says of its own files."""
@@ -82,8 +83,7 @@ class Finishing:
         self.artifacts.finish(key, {**kept, **told, "kind": "adapter", "trained": trained, "lineage": lineage})
 
     def _swept(self, trained: str, template: str, work: Path) -> Json:
-        source = self.artifacts.find(trained)
-        assert source is not None
+        source = _found(self.artifacts, trained)
 
         def share(coefficient: float, target: Path) -> Adapter:
             scaled(source, coefficient, target)
@@ -203,6 +203,42 @@ def methods(section: TuningSection) -> tuple[Part, ...]:
     return tuple(made) or (section.trainer,)
 
 
+def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, float]]) -> tuple[str, Json]:
+    """Weights that change the base by the weighted sum of several tuned models' changes, made unless they are there.
+
+    Args:
+        artifacts: Where the models' files are, and these go.
+        arm: What the models were tuned for.
+        parts: Records of the registry, each with its weight.
+
+    Returns:
+        The key of the weights, and their lineage.
+
+    Raises:
+        ConfigError: they were tuned for another arm, from other base weights or with another prompt template.
+        StoreError: one is not a plain LoRA adapter.
+    """
+    first = parts[0][0]
+    for record, _ in parts:
+        if record["tuning"] != arm.tuning or any(record[one] != first[one] for one in ("base", "template")):
+            raise ConfigError(
+                f"the model {record['id']} is of another arm, base or prompt template",
+                cure="Put together models of one arm, tuned from one base with one [prompt].",
+            )
+    weights = {record["id"]: weight for record, weight in parts}
+    key = digest("trained", {"combined": weights})
+    if artifacts.find(key) is None:
+        manifests = [artifacts.manifest(record["key"]) for record, _ in parts]
+        combined([(_found(artifacts, record["key"]), weight) for record, weight in parts], artifacts.working(key))
+        kept = {name: manifests[0].get(name) for name in ("arm", "tuning", "template", "model", "base", "seed")}
+        trainer = {"name": "combined", "version": 1, "options": {"weights": weights}}
+        report = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
+        documents = sorted({document for one in manifests for document in one["documents"]})
+        more = {"kind": "trained", "trainer": trainer, "rows": 0, "documents": documents, "report": report}
+        artifacts.finish(key, {**kept, **more})
+    return key, {"combined": weights}
+
+
 def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
     """The method to carry on: the best dev score of those that pass the gate (where it counts), else of all.
 
@@ -268,6 +304,13 @@ def _row(row: Json) -> Json:
         "passed": gate["passed"],
         **{f"{group}_drop": gate[group]["drop"] for group in forgetting.GROUPS},
     }
+
+
+def _found(artifacts: Artifacts, key: str) -> Path:
+    path = artifacts.find(key)
+    if path is None:
+        raise StoreError(f"the files of {key} are gone")
+    return path
 
 
 def _told(dev: Json) -> Json:

@@ -31,6 +31,8 @@ from twofold.types import Answer, Chunk, Example, Json, Message, Prompt
 
 _VERSION = 1
 """Raised when prompts change: what was written before is asked for again."""
+_FEWEST = 8
+"""Passages asked about at a time, at least."""
 _KNOWN = 0.6
 """Token F1 from which a closed-book answer counts as right."""
 _ASK = Template(
@@ -189,11 +191,14 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
     try:
         made = Made(maker=writer.name if recipe.by == "model" else making.TEMPLATES)
         maker = _Maker(builder, recipe, made, writer=writer, vectors=_vectors(builder))
-        for batch in _batches(drawn, builder.config.generation.batch):
-            if len(made.examples) >= wanted:
+        pending = iter(drawn)
+        while len(made.examples) < wanted:
+            lacking = 2 * (wanted - len(made.examples))
+            batch = list(islice(pending, max(_FEWEST, min(lacking, builder.config.generation.batch))))
+            if not batch:
                 break
             maker.make(batch)
-            progress(f"make {recipe.by}", min(len(made.examples), wanted), wanted)
+            progress(f"make by {recipe.by}", min(len(made.examples), wanted), wanted)
         made.discarded += [_refused(e, "more than wanted") for e in made.examples[wanted:]]
         del made.examples[wanted:]
         _unanswerable(maker, chunks, foreign, recipe.count - wanted, progress=progress)
@@ -247,7 +252,7 @@ class _Maker:
         return self._unknown(kept) if self.recipe.by == "model" else kept
 
     def _written(self, chunks: Sequence[Chunk]) -> list[tuple[Drawn, Chunk]]:
-        wish = (Message(role="user", content="Write one question."),)
+        wish = (Message(role="user", content="Write a question about a fact, a name or a number in this passage."),)
         asked = [(prompts.render(wish, template=_ASK, hits=as_hits([chunk]), max_tokens=64), chunk) for chunk in chunks]
         written = [_first_line(text) for text in self.writer.write(asked)]
         first = [(question, chunk) for question, chunk in zip(written, chunks, strict=True) if question]
@@ -267,7 +272,8 @@ class _Maker:
         )
         made = []
         for (question, chunk), answer in zip(first, answers, strict=True):
-            drawn = Drawn(question=question, answer=_first_line(answer), kind="model")
+            told = making.without_restating(_first_line(answer), question, chunk)
+            drawn = Drawn(question=question, answer=told, kind="model")
             if bare(answer).startswith(bare(_ANSWER.abstention)):
                 self.discard(drawn, chunk, "its passage does not tell")
             else:

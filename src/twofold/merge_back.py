@@ -37,7 +37,8 @@ class Limits:
 
 def reaches(point: Point, *, base: float, full: float, limits: Limits) -> bool:
     """Does it keep enough of the gain from `base` to `full` (dev scores at 0 and 1), and lose little enough?"""
-    return point.drop <= limits.drop and point.dev >= base + limits.keep * (full - base)
+    least = base + limits.keep * (full - base) if full > base else full
+    return point.drop <= limits.drop and point.dev >= least
 
 
 def choose(points: Sequence[Point], *, base: float, limits: Limits) -> tuple[Point, str]:

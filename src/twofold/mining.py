@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from twofold.dataset import mining
+from twofold.dataset.findings_private import masked
 from twofold.dataset.mining import Interaction, Mined
 from twofold.errors import BadRecord, TooFewExamples
 from twofold.reading import JSONL, MIB, decode, expand, read_bytes, suffix_of
@@ -15,9 +16,7 @@ MAX_MIB = 512
 """Largest log, after decompression."""
 
 
-def mine(
-    paths: Sequence[str], root: Path, *, abstention: str = "", mask: Callable[[str], str] | None = None
-) -> Mined:
+def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool = True) -> Mined:
     """Examples and preferences from logs in JSON Lines (``.gz`` too); see `dataset.mining`.
 
     A malformed line is thrown away with its reason, as a log whose writer was killed has one.
@@ -26,7 +25,7 @@ def mine(
         paths: Files, folders or patterns relative to `root`, in order of time.
         root: The project.
         abstention: What a system says when the documents do not tell.
-        mask: Takes personal data out of a text.
+        mask: Put the kind of personal data and secrets in their place (see `dataset.findings_private`).
 
     Raises:
         UnreadableFile: a file is missing, too large or not text.
@@ -44,7 +43,7 @@ def mine(
                 broken.append({"question": "", "at": f"{one.file}:{one.line}", "why": f"malformed: {one.message}"})
             else:
                 log.append(one)
-    made = mining.mined(log, abstention=abstention, mask=mask)
+    made = mining.mined(log, abstention=abstention, mask=masked if mask else None)
     made.discarded[:0] = broken
     if not made.examples:
         first = made.discarded[0] if made.discarded else {"at": ", ".join(paths), "why": "no line at all"}

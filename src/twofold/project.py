@@ -347,8 +347,16 @@ class Project:
             system.close()
         return answer, {"arm": chosen.name, "key": system.key, "measured": system.key in self.catalogue.systems()}
 
-    def tune(self, *, arm: str = "ft+rag", progress: Progress = quiet) -> Json:
-        """Train an arm's adapter unless it is there already; returns the training report with its path."""
+    def tune(
+        self, *, arm: str = "ft+rag", combine: Mapping[str, float] | None = None, progress: Progress = quiet
+    ) -> Json:
+        """Train an arm's adapter unless it is there already; returns the training report with its path.
+
+        Args:
+            arm: Which.
+            combine: Train nothing; put these tuned models together, each with its weight.
+            progress: Shows training and measuring.
+        """
         chosen = self.config.arm(arm)
         if not chosen.tuning:
             raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
@@ -356,7 +364,10 @@ class Project:
         with self._lock():
             if chosen.retrieval:
                 self._refresh(progress)
-            adapter, report = self.builder.adapter(chosen, splits, progress=progress)
+            if combine:
+                adapter, report = self.builder.combine(chosen, splits, combine, progress=progress)
+            else:
+                adapter, report = self.builder.adapter(chosen, splits, progress=progress)
             name = self.builder.registry.register(adapter.key)
         return {**report, "arm": arm, "id": name, "path": adapter.path}
 
@@ -449,13 +460,14 @@ class Project:
             outside = [chunk for document in others for chunk in self.builder.chunker.split(document)]
             return making.questions(self.builder, recipe, foreign=outside, progress=progress)
 
-    def mine_examples(self, logs: Sequence[str]) -> Mined:
+    def mine_examples(self, logs: Sequence[str], *, mask: bool = True) -> Mined:
         """Examples and preferences from logged answers and what people said of them; see `dataset.mining`.
 
         Args:
             logs: JSON Lines files, folders or patterns, relative to the project, the oldest first.
+            mask: Put the kind of personal data and secrets in their place.
         """
-        return mining.mine(logs, self.directory, abstention=self.config.template.abstention)
+        return mining.mine(logs, self.directory, abstention=self.config.template.abstention, mask=mask)
 
     def select_examples(
         self, budget: int, *, by: By = "both", seed: int = 0, progress: Progress = quiet
@@ -467,7 +479,7 @@ class Project:
 
     @property
     def models(self) -> TunedModels:
-        """The tuned models. What changes them is called under `writing`."""
+        """The tuned models. `retrain` and `gc` are called under `writing`; aliases move at any time."""
         return TunedModels(builder=self.builder, records=self.records)
 
     def retrain(

@@ -175,7 +175,7 @@ def completion_text(reference: str, *, template: Template, number: int | None) -
 
 def pair(prompt: Prompt, completion: str, example: Example) -> Pair:
     """A training row from a rendered prompt."""
-    return Pair(messages=prompt.messages, completion=completion, example=example.id)
+    return Pair(messages=prompt.messages, completion=completion, example=example.id, choices=example.choices)
 
 
 _MARKER = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")

@@ -1,4 +1,4 @@
-"""Training rows from examples, rendered exactly as live requests are. Pure; the seed is an argument.
+"""Training rows from examples, rendered exactly as live requests are. The seed is an argument.
 
 Closed-book rows are question and answer. Open-book rows follow RAFT (Zhang et al. 2024, arXiv:2403.10131): the arm's
 own retriever's hits, shuffled, the gold passage put in where the retriever missed it, and for a share of rows taken
@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 from twofold import prompts
 from twofold.answering import as_hits, question
 from twofold.config import TuningSection
-from twofold.dataset import cloze
+from twofold.dataset import Splits, cloze, mining
+from twofold.errors import TooFewExamples
 from twofold.prompts import Template
 from twofold.types import Chunk, Example, Hit, Pair, Span
 
@@ -29,6 +31,34 @@ def closed_rows(train: Sequence[Example], template: Template) -> tuple[Pair, ...
             example,
         )
         for example in train
+    )
+
+
+def preferred_rows(path: Path, splits: Splits, template: Template) -> tuple[Pair, ...]:
+    """One row a preference of the file, with the passages that both of its answers were given with.
+
+    What an example outside train asks is left out.
+
+    Raises:
+        TooFewExamples: there is no such file.
+        BadRecord: a line is not a preference.
+    """
+    if not path.is_file():
+        raise TooFewExamples(
+            "preference tuning needs better and worse answers, and there are none",
+            file=path,
+            cure="Run `twofold examples mine`, or write lines with question, chosen and rejected.",
+        )
+    asked = {example.question.strip().casefold() for example in (*splits.dev, *splits.test, *splits.reserve)}
+    return tuple(
+        Pair(
+            messages=prompts.render(one.messages, template=template, hits=one.hits or None).messages,
+            completion=one.chosen,
+            rejected=one.rejected,
+            example=one.id,
+        )
+        for one in mining.preferences(path.read_text(encoding="utf-8"), name=path.name)
+        if one.messages[-1].content.strip().casefold() not in asked
     )
 
 

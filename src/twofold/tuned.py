@@ -178,11 +178,10 @@ def add_prefix(network: Any, keys_values: Any) -> None:
         for layer, (keys, values) in enumerate(getattr(network, _KEYS)):
             cache.update(keys.expand(len(ids), -1, -1, -1), values.expand(len(ids), -1, -1, -1), layer)
         changed = {**kwargs, "input_ids": ids[:, count:], "past_key_values": cache}
-        positions, mask = kwargs.get("position_ids"), kwargs.get("attention_mask")
-        if positions is not None:
-            changed["position_ids"] = positions[..., count:]
-        if torch.is_tensor(mask) and mask.ndim == 4:
-            changed["attention_mask"] = mask[:, :, count:]
+        if kwargs.get("position_ids") is not None:
+            changed["position_ids"] = kwargs["position_ids"][..., count:]
+        if getattr(kwargs.get("attention_mask"), "ndim", 0) == 4:
+            changed["attention_mask"] = kwargs["attention_mask"][:, :, count:]
         waiting.append(True)
         return (), changed
 

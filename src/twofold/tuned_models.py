@@ -26,7 +26,7 @@ RECEIPT = "export.json"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TunedModels:
-    """The tuned models of one project; what changes something needs the project's lock."""
+    """The tuned models of one project. `retrain` and `gc` need the project's lock; aliases move without it."""
 
     builder: Builder
     """Holds artifacts and catalogue."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as some
 
 from twofold.errors import StoreError
 from twofold.merge_back import Limits, Point, choose, reaches
-from twofold.store.adapters import scaled, why_not_scalable
+from twofold.store.adapters import combined, scaled, why_not_scalable
 
 LIMITS = Limits(keep=0.98, drop=0.005)
 
@@ -111,3 +111,14 @@ def test_what_is_no_difference_of_weights_is_not_scaled(tmp_path: Path, more: di
         scaled(whole, 0.5, tmp_path / "share")
     scaled(whole, 1, tmp_path / "copy")
     assert (tmp_path / "copy" / "adapter_model.safetensors").is_file()
+
+
+def test_several_adapters_in_one_change_the_weights_by_the_weighted_sum(tmp_path: Path) -> None:
+    one, two = adapter(tmp_path / "one"), adapter(tmp_path / "two", lora_alpha=3.0, use_rslora=False)
+    combined([(one, 0.7), (two, -0.4)], tmp_path / "both")
+    for layer in ("q_proj", "v_proj"):
+        wanted = 0.7 * change(one, layer) - 0.4 * change(two, layer)
+        np.testing.assert_allclose(change(tmp_path / "both", layer), wanted, rtol=1e-5, atol=1e-6)
+    scaled(tmp_path / "both", 0.5, tmp_path / "half")
+    half, whole = change(tmp_path / "half", "v_proj"), change(tmp_path / "both", "v_proj")
+    np.testing.assert_allclose(half, 0.5 * whole, rtol=1e-6)

@@ -82,14 +82,15 @@ def test_what_does_not_answer_alike_is_not_exported(
 
 
 def test_a_form_that_cannot_hold_it_says_which_can(tiny: Path, adapter: Adapter, tmp_path: Path) -> None:
-    folder = tmp_path / "dora"
+    folder = tmp_path / "biased"
     folder.mkdir()
     recipe = json.loads((Path(adapter.path) / "adapter_config.json").read_text())
-    (folder / "adapter_config.json").write_text(json.dumps({**recipe, "use_dora": True}))
+    (folder / "adapter_config.json").write_text(json.dumps({**recipe, "bias": "all", "use_dora": True}))
     (folder / "adapter_model.safetensors").write_bytes((Path(adapter.path) / "adapter_model.safetensors").read_bytes())
     tuned = Tuned(model=tiny, weights="w", adapter=replace(adapter, path=str(folder)))
     assert why_not(tuned, "peft") == ""
-    assert "use_dora" in why_not(tuned, "gguf")
+    assert "bias" in why_not(tuned, "gguf")
+    assert "plain LoRA only" in why_not(tuned, "gguf-adapter")
     generator = plugins.make(
         "generators", "local", {"model": f"path:{tiny}", "runtime": "transformers"}, adapter=tuned.adapter
     )

@@ -185,8 +185,8 @@ def test_an_adapter_that_does_not_fit_is_refused(
     adapter = random_adapter(tiny, tmp_path / "a", seed=4)
     recipe = tmp_path / "a" / "adapter_config.json"
     values = json.loads(recipe.read_text())
-    recipe.write_text(json.dumps({**values, "use_dora": True}))
-    with pytest.raises(ModelError, match="use_dora") as caught:
+    recipe.write_text(json.dumps({**values, "bias": "all"}))
+    with pytest.raises(ModelError, match="bias") as caught:
         merging.merge(tiny, adapter, tmp_path)
     assert "transformers" in caught.value.cure
     recipe.write_text(json.dumps({**values, "lora_alpha": 0}))

@@ -10,11 +10,12 @@ import pytest
 
 from twofold import tuned
 from twofold.errors import ModelError, NothingToLearn, TrainingError
+from twofold.generation.runtime import Request
 from twofold.jobs import TrainerJob
 from twofold.training.encoding import Encoder
 from twofold.training.options import KINDS, FitOptions
 from twofold.training.packing import Row, pack
-from twofold.types import Adapter, Message, Pair, Prompt
+from twofold.types import Adapter, Message, Pair
 
 torch = pytest.importorskip("torch")
 
@@ -187,7 +188,41 @@ def test_a_run_learns_and_an_interrupted_one_ends_the_same(
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
 
 
-@each_method
+MERGED = ("lora", "qlora", "ia3")
+
+
+@pytest.mark.parametrize(
+    ("method", "more"), [one for one in VARIED if one[0] in MERGED], ids=[n for n in NAMES if n.startswith(MERGED)]
+)
+def test_what_is_merged_gives_the_logits_of_the_unmerged(
+    tiny: Path, tmp_path: Path, method: str, more: dict[str, Any]
+) -> None:
+    from twofold.generation import merging
+    from twofold.training.methods import save
+
+    options = options_of(method, more)
+    network = awake(tiny, options)
+    for name in ("made", "merged"):
+        (tmp_path / name).mkdir()
+    save(network, tmp_path / "made", source=tiny, options=options)
+    adapter = Adapter(key=f"adapter:{method}", weights=method, path=str(tmp_path / "made"), template="")
+    assert merging.why_not(adapter) == ""
+    merging.merge(tiny, adapter, tmp_path / "merged")
+    ids = torch.tensor([list(range(50, 90))])
+    with torch.no_grad():
+        mine = tuned.open_model(tmp_path / "merged", dtype="f32")(input_ids=ids).logits
+        plain = tuned.open_model(tiny, dtype="f32")(input_ids=ids).logits
+        unmerged = network(input_ids=ids).logits
+    assert float((mine - unmerged).abs().max()) < 0.02 * float((plain - unmerged).abs().max())
+
+
+SERVED = [
+    pytest.param(method, more, id=name, marks=[pytest.mark.slow] * (method in ("lora", "qlora", "full")))
+    for (method, more), name in zip(VARIED[2:], NAMES[2:], strict=True)
+]
+
+
+@pytest.mark.parametrize(("method", "more"), SERVED)
 def test_the_local_generator_serves_it_like_the_unmerged_network(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, more: dict[str, Any]
 ) -> None:
@@ -205,17 +240,15 @@ def test_the_local_generator_serves_it_like_the_unmerged_network(
     assert made.description["runtime"] == (
         "transformers" if method in ("adapter", "prompt", "prefix") else "openvino"
     ), made.description
-    encoder = Encoder(tiny)
-    asked = [Prompt(messages=(Message(role="user", content=f"Say {n} " * n),), max_tokens=6) for n in (1, 3, 9)]
-    for prompt, answer in zip(asked, made.generate(asked), strict=True):
-        assert answer.failure is None
-        ids = fronted(network, encoder.prompt(prompt.messages))
-        new = encoder.tokenizer.encode(answer.text, add_special_tokens=False).ids[:3]
+    runtime, tokens = made._ready()
+    asked = [tokens.encode(tokens.text([Message(role="user", content=f"Say {n} " * n)])) for n in (1, 9)]
+    results = runtime.generate([Request(ids=ids, max_tokens=4) for ids in asked], None)
+    for ids, result in zip(asked, results, strict=True):
+        given, front = fronted(network, [*ids, *result.ids]), fronted(network, []).shape[1] + len(ids)
         with torch.no_grad():
-            for token in new:
-                logits = network(input_ids=ids).logits[0, -1]
-                assert float(logits.max() - logits[token]) < 0.15
-                ids = torch.cat([ids, torch.tensor([[token]])], dim=1)
+            logits = network(input_ids=given).logits[0, front - 1 : -1]
+        chosen = logits[torch.arange(len(result.ids)), torch.tensor(result.ids)]
+        assert float((logits.max(-1).values - chosen).max()) < 0.15
     made.close()
 
 
@@ -449,3 +482,19 @@ def test_two_processes_make_the_steps_of_one(job: TrainerJob, tmp_path: Path) ->
         assert left == pytest.approx(right, rel=1e-3)
     left, right = (load_file(tmp_path / name / "adapter_model.safetensors") for name in ("one", "two"))
     assert max(float((left[name] - right[name]).abs().max()) for name in left) < 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", KINDS)
+def test_the_embedded_model_learns_by_every_method_in_little_memory(
+    job: TrainerJob, tmp_path: Path, method: str
+) -> None:
+    """Few steps from the defaults, in a child process as for a user."""
+    from twofold import plugins
+
+    whole = job.model_copy(update={"model": "smollm2-135m-instruct", "dev": job.dev[:2]})
+    options = {"epochs": 4, "batch": 6, "evaluations": 1, "memory_gib": 6}
+    report = plugins.make("trainers", method, options).train(whole, tmp_path / "made")
+    assert report["loss"][-1][1] < report["loss"][0][1]
+    assert report["peak_mib"] < 6 * 1024
+    assert tuned.recipe(tmp_path / "made")["method"] == method

@@ -21,6 +21,9 @@ def mine(
         Path | None,
         typer.Option("--preferences", metavar="FILE", help="Better and worse answers; by default preferences.jsonl."),
     ] = None,
+    mask: Annotated[
+        bool, typer.Option("--mask/--no-mask", help="Put the kind of personal data and secrets in their place.")
+    ] = True,
 ) -> None:
     """Turn logged answers and what people said of them into examples, and into preferences for tuning.
 
@@ -31,7 +34,7 @@ def mine(
     from twofold.making import save
 
     with run.project() as project:
-        made = project.mine_examples(logs)
+        made = project.mine_examples(logs, mask=mask)
         path = out or project.directory / "mined.jsonl"
         pairs = preferences or project.directory / "preferences.jsonl"
     beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
@@ -41,6 +44,8 @@ def mine(
     files = {"file": str(path), "preferences_file": str(pairs), "discarded_file": str(beside)}
     told: dict[str, Any] = {**made.counts, **files}
     lines = [f"{told['examples']} examples in {path}", f"{told['preferences']} preferences in {pairs}"]
+    if told["masked"]:
+        lines.append(f"personal data or secrets masked in {told['masked']} texts")
     if told["discarded"]:
         lines += [f"not used ({beside}):", *(f"  {number:>5} {why}" for why, number in told["discarded"].items())]
     run.result(told, "\n".join(lines))

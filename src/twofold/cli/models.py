@@ -120,14 +120,14 @@ def diff(
 
 def promote(run: Run, *, name: Name, alias: Alias = "champion", by: By = "", why: Why = "") -> None:
     """Let an alias stand for a model, its files checked; with an audit line."""
-    with run.project() as project, project.writing():
+    with run.project() as project:
         move = project.models.registry.promote(name, alias=alias, who=by, why=why)
     run.result(move, _moved(move))
 
 
 def rollback(run: Run, *, alias: Alias = "champion", by: By = "", why: Why = "") -> None:
     """Let an alias stand for the model before; a second time, for the one before that."""
-    with run.project() as project, project.writing():
+    with run.project() as project:
         move = project.models.registry.rollback(alias=alias, who=by, why=why)
     run.result(move, _moved(move))
 
@@ -150,7 +150,7 @@ def export(
     ] = None,
 ) -> None:
     """Write a tuned model for other programs; each format is compared with the trained model on 50 prompts."""
-    with run.project() as project, run.progress() as progress, project.writing():
+    with run.project() as project, run.progress() as progress:
         told = project.models.export(name, to, forms=form or ["peft"], splits=project.splits, progress=progress)
     lines = []
     for one in told["exports"]:

@@ -34,6 +34,14 @@ def tune(
         list[str] | None,
         typer.Option("--method", metavar="METHOD", help="Trainer to use; several are compared on dev (repeatable)."),
     ] = None,
+    combine: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--combine",
+            metavar="MODEL=WEIGHT",
+            help="Train nothing: put tuned models together by weight, and measure what comes of it (repeatable).",
+        ),
+    ] = None,
     champion: Annotated[
         str,
         typer.Option(
@@ -69,7 +77,7 @@ def tune(
         )
     laid = {"tuning__trainer__options__minutes": minutes, "tuning__methods": method or None}
     with run.project(**laid) as project, run.progress() as progress:
-        done = project.tune(arm=arm, progress=progress)
+        done = project.tune(arm=arm, combine=_weights(combine or []), progress=progress)
         enforced = project.config.tuning.gate == "enforce"
     how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
     lines = [f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}"]
@@ -77,6 +85,15 @@ def tune(
     run.result(plain(done), "\n".join(lines))
     if enforced and done["gate"] and not done["gate"]["passed"]:
         raise typer.Exit(1)
+
+
+def _weights(given: list[str]) -> dict[str, float]:
+    try:
+        return {name: float(weight) for name, _, weight in (one.rpartition("=") for one in given)}
+    except ValueError as error:
+        raise ConfigError(
+            f"not a weight: {error}", cure="Write MODEL=WEIGHT, for example champion=0.5; see `twofold models list`."
+        ) from error
 
 
 def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:

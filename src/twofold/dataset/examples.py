@@ -94,6 +94,11 @@ def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
             yield Row(file=found.name, line=0, value={}, found=as_problem(error))
 
 
+def row_of(value: Json, file: str, line: int) -> Row:
+    """A record that was changed, read again as if it stood at that place."""
+    return _row(Record(line=line, number=line, value=value), file, {})
+
+
 def _row(record: Record, file: str, made: dict[str, str]) -> Row:
     value = {} if isinstance(record.value, BadRecord) else dict(record.value)
     line = record.line or record.number

@@ -81,19 +81,21 @@ def inspect(
 def copies(examples: Sequence[Example]) -> list[Problem]:
     """Copies and near copies of an example that is kept: the one in the most sealed split, else the first.
 
-    The same question with another answer is a contradiction where the answers are labels, or where the two stand in
-    different splits; else both answers may be right, and the two are merged.
+    The same question with another answer is a contradiction where the answers are labels, or JSON with one; else both
+    answers may be right, and the two are merged.
     """
     order = sorted(range(len(examples)), key=lambda i: (_SEALED[examples[i].split], i))
     plain = [conversation(e) for e in examples]
-    closed = bool(findings_labels.labels(examples))
+    told = findings_labels.labels(examples)
+    judged = bool(told)
+    closed = judged and all(label == e.references[0].strip() for label, e in zip(told, examples, strict=True) if label)
     texts = NearTexts(plain)
     exact: defaultdict[str, list[int]] = defaultdict(list)
     found: list[Problem] = []
     for number in order:
         example = examples[number]
         same = [i for i in exact[plain[number]] if not _apart(example, examples[i])]
-        problem = _against(example, [examples[i] for i in same], closed) if same else None
+        problem = _against(example, [examples[i] for i in same], judged) if same else None
         if problem is None and not same:
             others = [examples[i] for i in texts.near(number) if plain[i] != plain[number]]
             problem = _near_to(example, [e for e in others if not _apart(example, e)], closed)
@@ -116,14 +118,14 @@ def _answers(example: Example) -> set[str]:
 
 
 def _place(example: Example) -> str:
-    return f"{example.file}:{example.line}" if example.file else example.id
+    return f"{example.file}:{example.line}" if example.file and example.line else example.id
 
 
 def _crossed(one: Example, two: Example) -> bool:
     return bool(one.split and two.split and one.split != two.split)
 
 
-def _against(example: Example, held: Sequence[Example], closed: bool) -> Problem | None:
+def _against(example: Example, held: Sequence[Example], judged: bool) -> Problem | None:
     mine = _answers(example)
     match = next((e for e in held if _answers(e) == mine), None)
     match = match or next((e for e in held if _answers(e) & mine), held[0])
@@ -134,7 +136,7 @@ def _against(example: Example, held: Sequence[Example], closed: bool) -> Problem
         return note(example, "data.leak", message, "Keep it on one side only.", action="drop", **fields)
     if agreed and _answers(match) >= mine:
         return note(example, "data.duplicate", f"the same example as {where}", "Drop it.", action="drop", **fields)
-    if agreed or not closed:
+    if agreed or not judged:
         message = f"the same question with another answer at {where}"
         cure = "List all right answers in one example; drop a wrong one."
         return note(example, "data.more-answers", message, cure, action="merge", **fields)

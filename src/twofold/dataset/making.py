@@ -41,6 +41,8 @@ _LETTERS = 0.6
 """Share of letters below which a passage is a table, code or a list of numbers."""
 FEWEST_WORDS = 20
 """Shorter passages are asked nothing."""
+_RESTATED = 0.8
+"""Share of an answer's first words that must be the question's to be left out."""
 _ALIKE = 0.5
 """A passage with so many of a question's words and its exchanged name may answer it."""
 
@@ -107,16 +109,33 @@ def place_of(chunk: Chunk, answer: str) -> Span | None:
     return Span(document=chunk.span.document, start=start + found.start(), end=start + found.end())
 
 
+def without_restating(answer: str, question: str, chunk: Chunk) -> str:
+    """An answer without the question said again before it ("The limit for a card is 10").
+
+    Cut is what the question has said, where the rest stands in the passage; else the answer stays as it is.
+    """
+    if place_of(chunk, answer) is not None:
+        return answer
+    words = answer.split()
+    for at in range(1, len(words)):
+        head, tail = " ".join(words[:at]), " ".join(words[at:])
+        if place_of(chunk, tail) is not None and support.checkable(tail):
+            return tail if support.share(head, [question]) >= _RESTATED else answer
+    return answer
+
+
 def fault_of(drawn: Drawn, chunk: Chunk, *, most_words: int) -> str:
     """Why a question is thrown away, in words; empty when nothing is wrong with it."""
     question = drawn.question.strip()
     words = question.split()
     if not question.endswith("?") or not 3 <= len(words) <= 60 or "\n" in question:
         return "not a question"
+    if not support.checkable(question):
+        return "asks about nothing"
     if _HIDDEN.search(question):
         return "speaks of a passage that is not shown"
     answer = bare(drawn.answer)
-    if not answer:
+    if not re.search(r"\w", answer):
         return "no answer"
     if len(answer.split()) > most_words:
         return "answer too long"

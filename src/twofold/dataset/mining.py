@@ -63,6 +63,8 @@ class Mined:
     """Better and worse answers to one question."""
     discarded: list[Json] = field(default_factory=list)
     """What was not used: ``question``, ``at`` (its place in the log), ``why``."""
+    masked: int = 0
+    """Texts that personal data or secrets were taken out of."""
 
     @property
     def counts(self) -> Json:
@@ -71,6 +73,7 @@ class Mined:
         return {
             "examples": len(self.examples),
             "preferences": len(self.preferences),
+            "masked": self.masked,
             "discarded": dict(reasons.most_common()),
         }
 
@@ -99,8 +102,13 @@ def mined(log: Sequence[Interaction], *, abstention: str = "", mask: Callable[[s
         abstention: The text that says that the documents do not tell: where that is right, the example is unanswerable.
         mask: Takes personal data out of a text.
     """
-    hide = mask or (lambda text: text)
     out = Mined()
+
+    def hide(text: str) -> str:
+        changed = mask(text) if mask else text
+        out.masked += changed != text
+        return changed
+
     same: defaultdict[str, list[Interaction]] = defaultdict(list)
     for one in log:
         same["\n".join(bare(m.content) for m in one.messages if m.role != "system")].append(one)

@@ -48,7 +48,7 @@ def reworded(text: str, *, seed: int) -> list[str]:
     """Different ways to say `text`, in an order drawn by seed; none when no rule fits."""
     chance = random.Random(f"{seed}/{text}")
     said = text.strip()
-    made = [pattern.sub(new, said) for pattern, new in _FRAMES if pattern.fullmatch(said)]
+    made = [match.expand(new) for pattern, new in _FRAMES if (match := pattern.fullmatch(said))]
     made += [changed for change in (_shortened, _filler_out) if (changed := change(said)) != said]
     made.append(chance.choice(_POLITE).format(_start_lowered(said)))
     chance.shuffle(made)

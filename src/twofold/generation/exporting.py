@@ -8,7 +8,6 @@ token is the reference's at every place, which is the same as continuing it alik
 
 from __future__ import annotations
 
-import contextlib
 import importlib.metadata
 import json
 import shutil
@@ -22,7 +21,7 @@ from typing import Any
 
 from twofold.errors import ModelError
 from twofold.generation import gguf_adapter, gguf_file, merging
-from twofold.tuned import WEIGHTS
+from twofold.tuned import WEIGHTS, open_model, open_tuned, recipe, virtual
 from twofold.types import Adapter, Json
 
 FORMS = ("peft", "safetensors", "gguf", "gguf-adapter")
@@ -63,9 +62,12 @@ def why_not(tuned: Tuned, form: str) -> str:
         if form in ("peft", "gguf-adapter"):
             return "all weights were tuned, so there is no adapter"
         return gguf_file.why_not(tuned.whole) if form == "gguf" else ""
+    told = recipe(Path(tuned.adapter.path))
+    kind = told.get("peft_type")
     if form == "peft":
-        there = (Path(tuned.adapter.path) / "adapter_config.json").is_file()
-        return "" if there else "it is no PEFT adapter"
+        return f"it is {kind}, which PEFT does not have" if kind in ("BOTTLENECK", "FULL") else ""
+    if form == "gguf-adapter" and (kind != "LORA" or told.get("use_dora") or told["base"]):
+        return f"such a file holds plain LoRA only, this is {'QLoRA' if told['base'] else kind}"
     reason = merging.why_not(tuned.adapter)
     return reason or (gguf_file.why_not(tuned.model) if form.startswith("gguf") else "")
 
@@ -127,8 +129,9 @@ def export(
 def _write(tuned: Tuned, form: str, work: Path) -> None:
     source = Path(tuned.adapter.path)
     if form == "peft":
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
-            shutil.copyfile(source / name, work / name)
+        for name in ("adapter_config.json", "adapter_model.safetensors", "method.json"):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, work / name)
     elif tuned.whole is not None and form == "safetensors":
         shutil.copytree(tuned.whole, work, dirs_exist_ok=True)
     elif form == "safetensors":
@@ -157,7 +160,6 @@ def _check(
         given = {
             "base": str(tuned.model),
             "adapter": tuned.adapter.path,
-            "whole": str(tuned.whole or ""),
             "works": {form: str(work) for form, work in works.items()},
             "prompts": [list(ids) for ids in prompts],
             "out": str(out),
@@ -198,7 +200,6 @@ def _tell(stage: str, done: int, total: int) -> None:
 
 
 def _child(job: Json) -> Json:
-    import peft
     import torch
     import transformers
 
@@ -209,16 +210,18 @@ def _child(job: Json) -> Json:
     def load(path: str, **more: Any) -> Any:
         return transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **more).eval()
 
+    base, adapter = Path(job["base"]), Path(job["adapter"])
+
     def places(model: Any, prompt: list[int], made: list[int]) -> Any:
         """Logits before each token of the continuation, (its length, vocabulary)."""
         with torch.inference_mode():
             return model(input_ids=torch.tensor([[*prompt, *made[:-1]]])).logits[0, -len(made) :]
 
-    whole: str = job["whole"]
-    tuned = load(whole) if whole else peft.PeftModel.from_pretrained(load(job["base"]), job["adapter"]).eval()
+    tuned = open_tuned(base, adapter, dtype="f32").eval()
+    lead = [0] * virtual(tuned)
     wanted: list[tuple[list[int], Any]] = []
     for number, prompt in enumerate(prompts, 1):
-        given = torch.tensor([prompt])
+        given = torch.tensor([[*lead, *prompt]])
         with torch.inference_mode():
             done = tuned.generate(
                 input_ids=given,
@@ -228,17 +231,17 @@ def _child(job: Json) -> Json:
                 output_logits=True,
                 return_dict_in_generate=True,
             )
-        wanted.append((done.sequences[0, len(prompt) :].tolist(), torch.cat(done.logits)))
+        wanted.append((done.sequences[0, given.shape[1] :].tolist(), torch.cat(done.logits)))
         _tell("reference", number, len(prompts))
     moved = 0.0
-    with contextlib.nullcontext() if whole else tuned.disable_adapter():
-        plain = load(job["base"]) if whole else tuned
-        for prompt, (made, logits) in list(zip(prompts, wanted, strict=True))[:_MOVED]:
-            moved = max(moved, float((places(plain, prompt, made) - logits).abs().max()))
-    del tuned, plain
+    del tuned
+    plain = load(job["base"])
+    for prompt, (made, logits) in list(zip(prompts, wanted, strict=True))[:_MOVED]:
+        moved = max(moved, float((places(plain, prompt, made) - logits).abs().max()))
+    del plain
     found: Json = {}
     for form, work in job["works"].items():
-        model, reader = _loaded(form, Path(work), job["base"], load)
+        model, reader = _loaded(form, Path(work), base, load)
         greedy, apart = 0, 0.0
         for number, (prompt, (made, logits)) in enumerate(zip(prompts, wanted, strict=True), 1):
             own = places(model, prompt, made)
@@ -251,23 +254,26 @@ def _child(job: Json) -> Json:
     return found
 
 
-def _loaded(form: str, work: Path, base: str, load: Callable[..., Any]) -> tuple[Any, str]:
+def _loaded(form: str, work: Path, base: Path, load: Callable[..., Any]) -> tuple[Any, str]:
     """The exported files as their reader sees them, and the reader's name."""
     import peft
     import torch
 
     version = importlib.metadata.version
     if form == "peft":
-        return peft.PeftModel.from_pretrained(load(base), str(work)).eval(), f"peft {version('peft')}"
+        rounded = (work / "method.json").is_file() and recipe(work)["base"] == "nf4"
+        network = open_model(base, dtype="f32", nf4=True) if rounded else load(str(base))
+        reader = f"peft {version('peft')}" + (", base rounded to NF4" if rounded else "")
+        return peft.PeftModel.from_pretrained(network, str(work)).eval(), reader
     if form == "safetensors":
         return load(str(work)), f"transformers {version('transformers')}"
     if form == "gguf":
         return load(str(work), gguf_file=_GGUF), f"transformers {version('transformers')}, gguf_file="
-    tensors, alpha = gguf_adapter.read_adapter(Path(base), work / _GGUF_ADAPTER)
+    tensors, alpha = gguf_adapter.read_adapter(base, work / _GGUF_ADAPTER)
     layers = sorted({name.removeprefix(gguf_adapter.PREFIX).partition(".lora_")[0] for name in tensors})
     rank = next(values.shape[0] for name, values in tensors.items() if ".lora_A." in name)
-    recipe = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers)
-    network = peft.get_peft_model(load(base), recipe).eval()
+    settings = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers)
+    network = peft.get_peft_model(load(str(base)), settings).eval()
     state = {name: torch.from_numpy(values.copy()) for name, values in tensors.items()}
     told = peft.set_peft_model_state_dict(network, state)
     if told.unexpected_keys:

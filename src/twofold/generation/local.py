@@ -170,7 +170,7 @@ class LocalGenerator:
 
         if self._adapter is None:
             raise ModelError(f"{self.options.model} is not tuned: there is nothing to export")
-        tokens = Tokens(self._model)
+        tokens = Tokens(self._model, chat_template=self.options.chat_template)
         tuned = exporting.Tuned(model=self._model, weights=self._weights, adapter=self._adapter)
         ids = [tokens.encode(tokens.text(prompt.messages)) for prompt in prompts]
         room = [one for one in ids if len(one) + exporting.NEW <= tokens.context]

@@ -96,7 +96,7 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
             continue
         weight = nf4(base[name], bf16=recipe["dtype"] == "bf16") if rounded else base[name]
         try:
-            new = changed(weight, tuned, module, recipe) if module else weight
+            new = changed(weight, tuned, module, recipe=recipe) if module else weight
         except ValueError as error:
             raise ModelError(
                 f"the adapter {adapter.key} does not fit {name!r}, which has {weight.shape}: {error}",
@@ -117,7 +117,7 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
     return len(wanted)
 
 
-def changed(weight: NDArray[np.float32], tuned: Weights, module: str, recipe: Json) -> NDArray[np.float32]:
+def changed(weight: NDArray[np.float32], tuned: Weights, module: str, *, recipe: Json) -> NDArray[np.float32]:
     """A layer's weight, shape (out, in), or its bias, shape (out,), with the adapter in it, f32."""
     rows, columns = tuned_scale(tuned, module, rows=True), tuned_scale(tuned, module, rows=False)
     if rows is not None:

@@ -1,15 +1,21 @@
-"""Copies of an adapter with another strength.
+"""Copies of an adapter with another strength, and several adapters in one.
 
 A LoRA adapter changes a weight by alpha / r · B · A (Hu et al. 2021), so the share λ of the change is the same adapter
-with λ · alpha: whoever applies it, merged or not, here or after export, applies that share.
+with λ · alpha: whoever applies it, merged or not, here or after export, applies that share. A weighted sum of such
+changes is an adapter too, its rank the sum of theirs: nothing is lost in putting them together.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from twofold.errors import StoreError
 from twofold.types import Json
@@ -60,6 +66,77 @@ def scaled(adapter: Path, coefficient: float, target: Path) -> None:
             (target / _RECIPE).write_text(json.dumps(recipe, indent=2, sort_keys=True), encoding="utf-8")
     except OSError as error:
         raise StoreError(f"the adapter cannot be copied: {error.strerror or error}", file=target) from error
+
+
+def combined(parts: Sequence[tuple[Path, float]], target: Path) -> None:
+    """Make `target` one adapter that changes the weights by the weighted sum of the parts' changes.
+
+    Args:
+        parts: LoRA adapter directories of one base model, each with its weight.
+        target: Directory, made.
+
+    Raises:
+        StoreError: a part is no plain LoRA adapter.
+    """
+    from safetensors.numpy import save_file
+
+    recipes = []
+    stacks: dict[str, tuple[list[Any], list[Any]]] = {}
+    for path, weight in parts:
+        reason = why_not_scalable(path)
+        if reason:
+            raise StoreError(f"it cannot be put together with others: {reason}", file=path)
+        recipe, tensors = _recipe(path), _tensors(path / "adapter_model.safetensors")
+        recipes.append(recipe)
+        for name in sorted(n for n in tensors if ".lora_A." in n):
+            layer = name.split(".lora_A.")[0]
+            down, up = tensors[name], tensors[name.replace(".lora_A.", ".lora_B.")]
+            below, above = stacks.setdefault(layer, ([], []))
+            below.append(down)
+            above.append(up * np.float32(weight * _scale(recipe, layer, len(down))))
+    made, ranks = {}, {}
+    for layer, (below, above) in stacks.items():
+        made[f"{layer}.lora_A.weight"] = np.ascontiguousarray(np.concatenate(below, axis=0))
+        made[f"{layer}.lora_B.weight"] = np.ascontiguousarray(np.concatenate(above, axis=1))
+        ranks[layer.removeprefix("base_model.model.")] = sum(len(one) for one in below)
+    whole = {**recipes[0], "r": 1, "lora_alpha": 1.0, "use_rslora": False, "rank_pattern": ranks}
+    whole["alpha_pattern"] = {layer: float(rank) for layer, rank in ranks.items()}
+    whole["target_modules"] = sorted({layer.rpartition(".")[2] for layer in ranks})
+    target.mkdir(parents=True, exist_ok=True)
+    save_file(made, target / "adapter_model.safetensors", metadata={"format": "pt"})
+    (target / _RECIPE).write_text(json.dumps(whole, indent=2, sort_keys=True), encoding="utf-8")
+
+
+def _scale(recipe: Json, layer: str, rank: int) -> float:
+    """A layer's alpha (its own where a pattern names it) over r, or over √r for rsLoRA."""
+    alpha = recipe["lora_alpha"]
+    for pattern, value in (recipe.get("alpha_pattern") or {}).items():
+        if re.match(rf"(.*\.)?({pattern})$", layer):
+            alpha = value
+            break
+    return float(alpha) / (rank**0.5 if recipe.get("use_rslora") else rank)
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    """The tensors of a safetensors file as f32."""
+    try:
+        raw = path.read_bytes()
+        start = 8 + int.from_bytes(raw[:8], "little")
+        header = json.loads(raw[8:start])
+    except (OSError, ValueError) as error:
+        raise StoreError(f"the adapter's weights cannot be read: {error}", file=path) from error
+    found: dict[str, Any] = {}
+    for name, entry in header.items():
+        if name == "__metadata__":
+            continue
+        first, last = entry["data_offsets"]
+        data = raw[start + first : start + last]
+        if entry["dtype"] == "BF16":
+            values = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
+        else:
+            values = np.frombuffer(data, {"F32": np.float32, "F16": np.float16}[entry["dtype"]]).astype(np.float32)
+        found[name] = values.reshape(entry["shape"])
+    return found
 
 
 def _recipe(adapter: Path) -> Json:

@@ -24,7 +24,7 @@ from twofold.types import Json
 CHAMPION, CANDIDATE = "champion", "candidate"
 LEARNED = "learned.json"
 """File of an adapter with the digests of the examples that it learned from."""
-REPORTS = frozenset({"training.json", "train.log", "README.md", LEARNED})
+REPORTS = frozenset({"training.json", "training.log.jsonl", "training.svg", "train.log", "README.md", LEARNED})
 """Files of an adapter that tell about it and change no answer."""
 _ALIAS = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _SHORTEST = 4

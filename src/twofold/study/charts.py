@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -313,6 +313,39 @@ def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:
             at += size
     told = "; ".join(f"{b.label}: " + ", ".join(f"{name} {count}" for name, count, _ in b.parts if count) for b in bars)
     return _svg(width, 8 + step * len(bars), body, title=title, describe=told, kind="stacked")
+
+
+def count_bars(
+    names: Sequence[str], counts: Sequence[tuple[str, Mapping[str, int]]], *, title: str, width: int = HALF
+) -> str:
+    """Counts by name as lying bars, one for each series (before, after) under each other, the counts beside them.
+
+    Args:
+        names: From top to bottom.
+        counts: (series, name → count).
+        title: Name of the picture.
+        width: Width of the view box; labels stand above the bars when it is below `COMPACT`.
+    """
+    compact, right = width < COMPACT, width - 8.0
+    left = 8.0 if compact else min(220.0, max((text_width(n) for n in names), default=0) + 20)
+    most = max((held.get(n, 0) for n in names for _, held in counts), default=0)
+    room = text_width(str(most)) + text_width(max((s for s, _ in counts), key=len, default="")) + 14
+    scale, thick = Scale(0.0, float(most or 1), left, right - room), 14
+    step = thick * len(counts) + (26 if compact else 10)
+    body: list[str] = []
+    for index, name in enumerate(names):
+        top = 4 + step * index
+        anchor, label_x, label_y = ("start", left, top + 13) if compact else ("end", left - 12, top + thick)
+        body.append(_text(label_x, label_y, _cut(name, (right if compact else left) - 16), "label", anchor))
+        for series, (told, held) in enumerate(counts):
+            y, count = top + (18 if compact else 2) + thick * series, held.get(name, 0)
+            box = (left, y, max(left + 0.5 * bool(count), scale(count)), y + thick - 3)
+            described = f"<title>{escape(f'{name}, {told}: {count}')}</title>"
+            shown = f"{count} {told}" if len(counts) > 1 else str(count)
+            drawn = f'<rect class="s{series}" {_rect(box)}/>' + _text(box[2] + 5, y + 11, shown, "tick", "start")
+            body.append(f"<g>{described}{drawn}</g>")
+    listed = "; ".join(f"{n} " + ", ".join(f"{held.get(n, 0)} {told}" for told, held in counts) for n in names)
+    return _svg(width, 8 + step * len(names), body, title=title, describe=listed, kind="counts")
 
 
 def picture(rows: Sequence[IntervalRow], *, sentence: str, caption: str) -> str:

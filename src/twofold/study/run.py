@@ -74,6 +74,7 @@ def study(
             "systems": {name: item.system for name, item in own.items()},
             "metrics": {name: key for name, (_, key) in metrics.items()},
             "section": config.study,
+            "gate": config.tuning.gate,
             "test": test_digest,
             "final": final,
         },

@@ -441,7 +441,13 @@ def _evaluate(run: Run, log: curves.Log) -> None:
     state, budget = run.state, run.state.budget
     loss = scoring.mean_loss(run.network, [row for _, row in run.dev], budget=budget)
     mean = scoring.task_score(
-        run.network, run.dev, run.job, run.encoder, options=run.options, budget=budget, progress=run.progress
+        run.network,
+        run.dev,
+        run.job,
+        encoder=run.encoder,
+        options=run.options,
+        budget=budget,
+        progress=run.progress,
     )
     general = scoring.mean_loss(run.network, run.general, budget=budget)
     state.dev.append((state.step, mean))

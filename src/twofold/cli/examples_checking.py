@@ -1,0 +1,188 @@
+"""`twofold examples import | check | clean | card`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from twofold.cli.check import line
+from twofold.cli.session import Run
+from twofold.errors import ConfigError
+
+if TYPE_CHECKING:
+    from twofold.curating import Looking
+    from twofold.types import Problem
+
+_LISTED = 40
+_FILES = Annotated[
+    list[Path] | None,
+    typer.Argument(metavar="[FILE]...", help="Files of examples; the project's own by default."),
+]
+_LABELS = Annotated[
+    Path | None,
+    typer.Option("--labels", metavar="FILE", help='The only labels there may be: one a line, or {"label": …} objects.'),
+]
+_SKIP = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--skip",
+        metavar="PART",
+        help="Leave out: copies, private, encoding, answers, length, language, noise, balance, documents. Repeatable.",
+    ),
+]
+
+
+def import_(
+    run: Run,
+    *,
+    source: Annotated[Path, typer.Argument(metavar="FILE", help=".jsonl, .json, .csv (.gz too) or .parquet.")],
+    into: Annotated[Path, typer.Option("--into", metavar="FILE", help="The project's .jsonl file; made if absent.")],
+    columns: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="FIELD=COLUMN", help="Which column is which field. Repeatable."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Records of an id that is held take the held one's place.")
+    ] = False,
+    lenient: Annotated[
+        bool, typer.Option("--lenient", help="Leave unusable records out instead of refusing the file.")
+    ] = False,
+) -> None:
+    """Import examples in a common shape: messages, ShareGPT, Alpaca, prompt and completion, question and answer.
+
+    The shape is found by the columns. Each record keeps the file, line, shape and digest that it came from. Importing a
+    file twice changes nothing.
+    """
+    from twofold.curating import import_file
+
+    mapping: dict[str, str] = {}
+    for one in columns or []:
+        field, mark, column = one.partition("=")
+        if not mark or not column:
+            raise ConfigError(f"--map {one!r} is not FIELD=COLUMN", cure="For example: --map question=Utterance")
+        mapping[field.strip()] = column.strip()
+    done = import_file(source, into, columns=mapping, replace=replace, lenient=lenient)
+    shapes = ", ".join(f"{count} {shape}" for shape, count in done["shapes"].items())
+    lines = [f"{done['imported']} examples imported into {into} ({shapes}), {done['already']} were there already"]
+    for one in done["left_out"]:
+        run.note(f"left out: {one['file']}:{one['line']}: {one['message']}")
+    run.result(done, "\n".join(lines))
+
+
+def check(run: Run, *, files: _FILES = None, labels: _LABELS = None, skip: _SKIP = None) -> None:
+    """Read every example as one who will train on it: copies, leaks, secrets, damage, cuts, doubtful labels, and more.
+
+    Each finding has its place, code and action. Exit code 1: errors.
+    """
+    from twofold.curating import look
+
+    paths, root, looking = _scope(run, files, labels, skip)
+    with run.progress() as progress:
+        rows, found = look(paths, root, looking, progress=progress)
+    errors = sum(1 for problem in found if problem.severity == "error")
+    counts = dict(sorted(Counter(problem.code for problem in found).items()))
+    value = {
+        "examples": len(rows),
+        "errors": errors,
+        "warnings": len(found) - errors,
+        "codes": counts,
+        "skipped": list(looking.skip),
+        "findings": [dataclasses.asdict(problem) for problem in found],
+    }
+    run.result(value, _told(found, f"{len(rows)} examples: {errors} errors, {len(found) - errors} warnings"))
+    if errors:
+        raise typer.Exit(1)
+
+
+def clean(
+    run: Run,
+    *,
+    files: _FILES = None,
+    into: Annotated[Path, typer.Option("--into", metavar="FILE", help="The .jsonl file to write.")],
+    mask: Annotated[bool, typer.Option("--mask", help="Mask personal data and secrets.")] = False,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option("--drop", metavar="CODE", help="Drop these too, such as data.label-noise. Repeatable."),
+    ] = None,
+    labels: _LABELS = None,
+    skip: _SKIP = None,
+) -> None:
+    """Write a clean copy: copies dropped, damage repaired, answers merged, private data masked on request.
+
+    Beside it stand a record of everything done (.removed.jsonl) and a data card (.card.html). The input is not touched;
+    what needs judgement is left in and listed.
+    """
+    from twofold.curating import clean_files
+
+    paths, root, looking = _scope(run, files, labels, skip)
+    with run.progress() as progress:
+        done = clean_files(paths, root, looking, into=into, mask=mask, drop=drop or (), progress=progress)
+    actions = ", ".join(f"{count} {what}" for what, count in sorted(done["done"].items())) or "nothing to do"
+    lines = [f"{done['before']} examples → {done['after']} in {into} ({actions})"]
+    lines += [f"{count:>6} {code}" for code, count in done["codes"].items()]
+    lines += [f"what was done: {done['removed_file']}", f"card: {done['card']}"]
+    lines += (
+        [f"{len(done['left'])} findings are left to look at: `twofold examples check {into}`"] if done["left"] else []
+    )
+    run.result(done, "\n".join(lines))
+
+
+def card(
+    run: Run,
+    *,
+    files: _FILES = None,
+    after: Annotated[
+        Path | None, typer.Option("--after", metavar="FILE", help="A cleaned set, to stand beside it.")
+    ] = None,
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="The HTML file to write.")] = Path("card.html"),
+    skip: _SKIP = None,
+) -> None:
+    """Draw a data card: findings, lengths, splits, classes, languages; one page that needs no network."""
+    from twofold.curating import look, write_text
+    from twofold.dataset.findings_clean import portrait
+    from twofold.study.data_card import render
+    from twofold.types import Example
+
+    paths, root, looking = _scope(run, files, None, skip)
+    made: list[dict[str, Any]] = []
+    with run.progress() as progress:
+        for names, at in ((paths, root), *([([str(after)], Path())] if after else [])):
+            rows, found = look(names, at, looking, progress=progress)
+            made.append(portrait([r.found for r in rows if isinstance(r.found, Example)], found))
+    write_text(to, render(Path(paths[0]).name, made[0], made[1] if after else None))
+    run.result({"card": str(to), "before": made[0], "after": made[1] if after else None}, f"card: {to}")
+
+
+def _scope(
+    run: Run, files: list[Path] | None, labels: Path | None, skip: list[str] | None
+) -> tuple[list[str], Path, Looking]:
+    """Paths, where they start, and what they are held against: the project's own where no file is named."""
+    from twofold.curating import Looking, read_labels
+    from twofold.dataset.findings import PARTS
+
+    unknown = [part for part in skip or [] if part not in PARTS]
+    if unknown:
+        raise ConfigError(f"--skip {unknown[0]} names no part", cure=f"Parts: {', '.join(PARTS)}.")
+    declared = read_labels(labels) if labels else ()
+    if files:
+        return [str(f) for f in files], Path(), Looking(declared=declared, skip=tuple(skip or ()))
+    with run.project() as project:
+        documents = tuple(project.documents) if "documents" not in (skip or ()) else ()
+        looking = Looking(documents=documents, declared=declared, skip=tuple(skip or ()))
+        return list(project.config.examples.paths), project.directory, looking
+
+
+def _told(found: list[Problem], summary: str) -> str:
+    """The findings, errors first, at most so many of each code, and the counts."""
+    shown: Counter[str] = Counter()
+    lines = []
+    for problem in sorted(found, key=lambda p: p.severity):
+        shown[problem.code] += 1
+        if shown[problem.code] <= _LISTED:
+            lines.append(f"{line(problem)} [{problem.code}{f', {problem.action}' if problem.action else ''}]")
+    lines += [f"and {n - _LISTED} more {code} (--json lists all)" for code, n in shown.items() if n > _LISTED]
+    return "\n".join([*lines, *(f"{n:>6} {code}" for code, n in sorted(shown.items())), summary])

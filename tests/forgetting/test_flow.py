@@ -1,0 +1,210 @@
+"""Train, gate, merge back, manifest last: on a project with a stand-in trainer and a deterministic generator."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stand_in_trainer
+
+from twofold import plugins
+from twofold.errors import ConfigError
+from twofold.project import Project
+from twofold.study.tuned_arms import methods_lines, tuned_lines
+
+ROOT = Path(__file__).resolve().parents[2]
+DEMO = ROOT / "src" / "twofold" / "demo"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project of closed-book questions."""
+    source = tmp_path / "source"
+    source.mkdir()
+    lines = (DEMO / "examples.jsonl").read_text(encoding="utf-8").splitlines()[:80]
+    (source / "examples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    wanted = {d for line in lines for d in json.loads(line)["doc_ids"]}
+    documents = (DEMO / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    kept = [line for line in documents if json.loads(line)["id"] in wanted]
+    (source / "documents.jsonl").write_text("\n".join(kept) + "\n", encoding="utf-8")
+    Project.create(tmp_path / "project", source).close()
+    return tmp_path / "project"
+
+
+@pytest.fixture(autouse=True)
+def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
+    monkeypatch.setattr(plugins, "find", plugins.find)
+    stand_in_trainer.install()
+    return tmp_path / "trained.log"
+
+
+def settings(**tuning: Any) -> dict[str, Any]:
+    """The base model repeats what is asked, the tuned one its first words only: it "forgets"."""
+    return {
+        "tuning": {"trainer": {"name": "one", "options": {}}, **tuning},
+        "generation": {"generator": {"name": "echo", "options": {"mode": "echo"}}},
+        "retrieval": {"embedder": {"name": "hashing", "options": {}}},
+        "study": {"arms": ["base", "ft"], "diagnostics": [], "resamples": 400, "latency_sample": 2},
+    }
+
+
+def tuned(folder: Path, **tuning: Any) -> dict[str, Any]:
+    with Project.open(folder, settings(**tuning)) as project:
+        done = project.tune(arm="ft")
+        return {**done, "manifest": project.builder.artifacts.manifest(done["key"])}
+
+
+def test_an_adapter_that_forgets_fails_and_every_share_was_tried(folder: Path, trainer: Path) -> None:
+    done = tuned(folder)
+    assert not done["gate"]["passed"]
+    assert [row["coefficient"] for row in done["merge_back"]["front"]] == [1.0, 0.8, 0.6, 0.4, 0.2]
+    assert done["merge_back"]["coefficient"] == 1.0
+    assert done["manifest"]["gate"] == done["gate"]
+    assert done["trials"] == 6
+    lines = tuned_lines(done)
+    assert "FAILS the forgetting gate" in lines[0]
+    assert "no share passes" in lines[-1]
+    again = tuned(folder)
+    assert again["cached"]
+    assert again["gate"] == done["gate"]
+    assert trainer.read_text().split() == ["a"]
+
+
+def test_another_threshold_finishes_the_same_weights_anew_without_training(folder: Path, trainer: Path) -> None:
+    first = tuned(folder, merge_back=[])
+    second = tuned(folder, merge_back=[], max_forgetting=1.0)
+    assert not first["gate"]["passed"]
+    assert second["gate"]["passed"]
+    assert first["key"] != second["key"]
+    assert first["gate"]["general"]["drop"] == second["gate"]["general"]["drop"]
+    assert trainer.read_text().split() == ["a"]
+
+
+def test_the_share_kept_is_in_the_files_that_are_served(folder: Path) -> None:
+    done = tuned(folder, merge_back=[0.5], max_forgetting=1.0, merge_keep=0.0, merge_drop=1.0)
+    assert done["merge_back"]["front"][0]["coefficient"] == 1.0
+    assert len(done["merge_back"]["front"]) == 1, "all of the change is within the limits: nothing is swept"
+    done = tuned(folder, merge_back=[0.5], max_forgetting=1.0, merge_keep=0.0)
+    assert [row["coefficient"] for row in done["merge_back"]["front"]] == [1.0, 0.5]
+    recipe = json.loads((Path(done["path"]) / "adapter_config.json").read_text())
+    assert recipe["lora_alpha"] == done["merge_back"]["coefficient"] == 0.5
+    assert sorted(p.name for p in Path(done["path"]).iterdir() if p.is_dir()) == []
+
+
+def test_a_method_without_differences_is_not_merged_back_and_says_so(folder: Path) -> None:
+    options = {"scalable": False}
+    done = tuned(folder, trainer={"name": "one", "options": options})
+    assert len(done["merge_back"]["front"]) == 1
+    assert "IA3" in done["merge_back"]["because"]
+
+
+def test_the_gate_can_be_off(folder: Path) -> None:
+    done = tuned(folder, gate="off")
+    assert done["gate"] is None
+    assert done["manifest"]["dev"]["score"]["n"] > 0
+    assert tuned_lines(done) == []
+
+
+def test_methods_are_compared_on_dev_and_the_best_is_carried(folder: Path, trainer: Path) -> None:
+    methods = ["one", {"name": "two", "options": {"mark": "b"}}]
+    done = tuned(folder, methods=methods, merge_back=[], gate="report")
+    assert sorted(trainer.read_text().split()) == ["a", "b"]
+    assert [row["method"] for row in done["methods"]] == ["one", "two"]
+    assert [row["carried"] for row in done["methods"]] == [True, False]
+    assert done["trials"] == 4
+    assert len(methods_lines("ft", done["methods"])) == 3
+
+
+def test_a_study_objects_to_an_arm_whose_gate_failed_and_tells_the_methods(folder: Path) -> None:
+    from twofold.study.report import render_summary
+
+    with Project.open(folder, settings(methods=["one", "two"], merge_back=[])) as project:
+        bill = {step["step"]: step for step in project.plan()["steps"]}
+        assert bill["tune ft"]["items"] == 2
+        record = project.study()
+    arm = record["arms"]["ft"]
+    assert not arm["acceptable"]
+    assert "forget too much" in arm["objections"][0]
+    assert record["verdict"]["arm"] != "ft"
+    assert [row["method"] for row in arm["training"]["methods"]] == ["one", "two"]
+    told = render_summary(record)
+    assert "FAILS the forgetting gate" in told
+    assert "methods of ft" in told
+    with Project.open(folder, settings(methods=["one", "two"], merge_back=[], gate="report")) as project:
+        assert project.study()["arms"]["ft"]["acceptable"]
+
+
+def test_two_models_put_together_are_one_more_model_measured_alike(folder: Path, trainer: Path) -> None:
+    first = tuned(folder, merge_back=[])
+    second = tuned(folder, merge_back=[], trainer={"name": "one", "options": {"mark": "b"}})
+    with Project.open(folder, settings(merge_back=[])) as project:
+        arm, parts = project.config.arm("ft"), {first["id"]: 0.5, second["id"]: 0.5}
+        adapter, told = project.builder.combine(arm, project.splits, parts)
+        assert project.builder.combine(arm, project.splits, parts)[1]["cached"]
+        listed = project.builder.registry.find(adapter.key)
+        with pytest.raises(ConfigError, match="another arm"):
+            project.builder.combine(project.config.arm("ft+rag"), project.splits, parts)
+    assert told["gate"]["items"] > 150
+    assert told["dev_score"]["score"]["n"] > 0
+    assert listed["lineage"]["combined"] == parts
+    assert trainer.read_text().split() == ["a", "b"]
+
+
+CHILD = """
+import json, sys
+from pathlib import Path
+import stand_in_trainer
+stand_in_trainer.install()
+from twofold.project import Project
+with Project.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as project:
+    print(json.dumps(project.tune(arm="ft")["gate"]))
+"""
+
+
+def test_tuning_killed_at_random_moments_loses_nothing_and_trains_once(folder: Path, trainer: Path) -> None:
+    with_stall = settings(merge_back=[0.5])
+    with_stall["generation"]["generator"]["options"]["stall_seconds"] = 0.002
+    command = [sys.executable, "-c", CHILD, str(folder), json.dumps(with_stall)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    chance, held, kills = random.Random(5), 0, 0
+    for _ in range(4):
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
+        deadline = time.monotonic() + 60
+        wanted = held + chance.randrange(50, 600)
+        while child.poll() is None and time.monotonic() < deadline and answers(folder) < wanted:
+            time.sleep(0.05)
+        if child.poll() is None:
+            os.kill(child.pid, signal.SIGKILL)
+            kills += 1
+        child.communicate()
+        assert answers(folder) >= held
+        held = answers(folder)
+    assert kills >= 2
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    gate = json.loads(done.stdout)
+    assert trainer.read_text().split() == ["a"], "what was trained is kept through every kill"
+    assert not list((folder / ".twofold" / "artifacts").glob("*.partial"))
+    with Project.open(folder, with_stall) as project:
+        again = project.tune(arm="ft")
+    assert {**again["gate"], "seconds": 0} == {**gate, "seconds": 0}
+
+
+def answers(folder: Path) -> int:
+    path = folder / ".twofold" / "catalogue.sqlite"
+    if not path.is_file():
+        return 0
+    with sqlite3.connect(path) as connection:
+        if not connection.execute("SELECT name FROM sqlite_master WHERE name = 'answers'").fetchall():
+            return 0
+        return int(connection.execute("SELECT count(*) FROM answers").fetchone()[0])
