@@ -14,8 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.retrieval import held_vectors, lance_held
+from twofold.retrieval.database_rows import NEVER, Row
 from twofold.retrieval.held_pieces import best, settled
 from twofold.retrieval.held_vectors import Vectors
+from twofold.retrieval.held_words import HeldWords
 from twofold.retrieval.lance_view import LanceView
 from twofold.retrieval.lancedb_index import LanceIndex
 from twofold.retrieval.lexical import Bm25, Words
@@ -199,3 +201,35 @@ def test_after_one_change_one_document_is_read(tmp_path: Path, monkeypatch: pyte
     read.clear()
     assert all(hit[0].span.document != "d7" for hits in found(index) for hit in hits)
     assert not sum(count for columns, count in read if columns), "nothing new is to be read after a deletion"
+
+
+class Past:
+    """Rows of a database with versions, in a list."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+
+    def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
+        assert documents is None
+        return [row for row in self.rows if row.born <= version < row.died]
+
+    def changed(self, after: int) -> list[Row]:
+        return [row for row in self.rows if row.born > after or after < row.died < NEVER]
+
+
+def test_words_held_for_a_database_follow_its_versions() -> None:
+    chance, past = random.Random(4), Past()
+    held = HeldWords(past, "english")
+    for version in range(1, 40):
+        names = {f"d{chance.randrange(30)}" for _ in range(chance.choice([1, 2, 15]))}
+        past.rows = [
+            replace(row, died=version) if row.died == NEVER and row.chunk.span.document in names else row
+            for row in past.rows
+        ]
+        for name in sorted(names) if chance.random() < 0.8 else ():
+            past.rows += [Row(key=f"{c.id}/{version}", chunk=c, born=version) for c in document(name, chance)]
+        for which in (None, Filter(where={"lang": ("de",)})):
+            for at in (version, max(1, version - 1)):
+                queries = [["w01", "w02"], ["w33"], ["none"]]
+                fresh = HeldWords(past, "english").matching(queries, 5, at, which=which)
+                assert held.matching(queries, 5, at, which=which) == fresh

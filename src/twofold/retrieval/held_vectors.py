@@ -39,9 +39,10 @@ class Vectors:
         self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Rows among which the `k` nearest allowed ones are, and their cosines with `vector`."""
-        count = len(self.matrix) if allowed is None else int(np.count_nonzero(allowed))
-        if min(count, len(self.matrix)) <= max(_PLAIN, 8 * k) or self.matrix.shape[1] < 2 * (_FIRST + _SECOND):
-            return self._compared(vector, None if allowed is None else np.flatnonzero(allowed))
+        asked = None if allowed is None else np.flatnonzero(allowed)
+        count = len(self.matrix) if asked is None else len(asked)
+        if count <= max(_PLAIN, 8 * k) or self.matrix.shape[1] < 2 * (_FIRST + _SECOND):
+            return self._compared(vector, asked)
         axes, first, second = self._sketch
         seen = axes @ vector
         known = first.coordinates @ seen[:_FIRST]
@@ -51,7 +52,7 @@ class Vectors:
             bound[~allowed] = -2
         high = _high(bound, 4 * k)
         if high < -1:
-            return self._compared(vector, np.flatnonzero(allowed))
+            return self._compared(vector, asked)
         near = self.matrix[np.flatnonzero(bound >= high)] @ vector
         floor = np.partition(near, len(near) - k)[len(near) - k] if len(near) > k else np.float32(-1)
         rows = np.flatnonzero(bound >= min(floor, high))
