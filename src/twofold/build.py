@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from twofold import access, finishing, plugins, sufficiency
+from twofold import access, finishing, plugins, specs, sufficiency
 from twofold.answering import System, gold_chunks, query
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
@@ -29,15 +29,8 @@ from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import LEARNED, Registry, weights_of
 from twofold.sufficiency import Calibration
-from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json
+from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json, Pair
 
-_INNER: dict[str, plugins.Kind] = {
-    "search": "retrievers",
-    "retriever": "retrievers",
-    "rewriters": "rewriters",
-    "rerankers": "rerankers",
-}
-"""Options that name parts, and of which kind."""
 _VERSION = 1
 """Raised when rows, embedded texts or systems are made differently from the same parts."""
 
@@ -199,7 +192,7 @@ class Builder:
     def chunk_recipe(self) -> Json:
         """What documents are cut with."""
         rules = [rule.model_dump(mode="json") for rule in self.config.access.rules]
-        return {**self._spec("chunkers", self.config.documents.chunker), **({"rules": rules} if rules else {})}
+        return {**specs.of_part("chunkers", self.config.documents.chunker), **({"rules": rules} if rules else {})}
 
     def clear_index(self) -> None:
         """Remove the index and what is known of the documents in it."""
@@ -241,7 +234,7 @@ class Builder:
                 raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none{may}")
         part = method or self.methods[0]
         if getattr(plugins.options("trainers", part.name, part.options), "objective", "") == "preference":
-            rows = (preferred_rows(self.directory.parent / "preferences.jsonl", splits, config.template),)
+            rows: tuple[tuple[Pair, ...], ...] = (preferred_rows(self.directory.parent / "preferences.jsonl", splits, config.template),)
         elif arm.tuning == "open-book":
             found = self.retriever.retrieve([query(e, self.filter) for e in splits.train], config.retrieval.k + 3)
             rows = open_rows(
@@ -291,7 +284,7 @@ class Builder:
     def trained_key(self, job: TrainerJob, method: Part) -> str:
         """Name of the weights as a method makes them of this job, before what follows."""
         weights = self.base(method).get("weights", "")
-        return digest("trained", {"job": job, "trainer": self._spec("trainers", method), "model": weights})
+        return digest("trained", {"job": job, "trainer": specs.of_part("trainers", method), "model": weights})
 
     def adapter(
         self, arm: Arm, splits: Splits, *, lineage: Json | None = None, progress: Progress = quiet
@@ -381,7 +374,7 @@ class Builder:
             "tuning": arm.tuning,
             "template": job.template.digest,
             "model": job.model,
-            "trainer": self._spec("trainers", method),
+            "trainer": specs.of_part("trainers", method),
             "rows": len(job.rows[0]),
             "base": self.base(method),
             "seed": job.seed,
@@ -562,46 +555,8 @@ class Builder:
         )
 
     def retrieval_spec(self) -> Json:
-        """Everything that decides what is found: stages, index, embedder, content and k."""
-        retrieval = self.config.retrieval
-        return {
-            "rewriters": [self._spec("rewriters", part) for part in retrieval.rewriters],
-            "retriever": self._spec("retrievers", retrieval.retriever),
-            "rerankers": [self._spec("rerankers", part) for part in retrieval.rerankers],
-            **({"depth": retrieval.depth} if retrieval.rerankers else {}),
-            "budget": retrieval.budget,
-            "pipeline": plugins.find("retrievers", "pipeline").version,
-            **({"tools": self._tool_specs()} if self.config.tools else {}),
-            "index": self._spec("indexes", retrieval.index),
-            "embedder": self.embedder.fingerprint,
-            "content": self.index.state().content,
-            "k": retrieval.k,
-        }
-
-    def _tool_specs(self) -> Json:
-        return {
-            name: {
-                **self._spec("tools", Part(name=tool.kind, options=tool.options)),
-                "description": tool.description,
-                "readers": tool.readers,
-            }
-            for name, tool in self.config.tools.items()
-        }
-
-    def _spec(self, kind: plugins.Kind, part: Part) -> Json:
-        """Name, version and options of a part, and the same of the parts that its options name."""
-        options = plugins.options(kind, part.name, part.options)
-        named = {name: getattr(options, name) for name in _INNER if name in type(options).model_fields}
-        inner = {
-            name: [self._spec(_INNER[name], one) for one in ((held,) if isinstance(held, Part) else held)]
-            for name, held in named.items()
-        }
-        return {
-            "name": part.name,
-            "version": plugins.find(kind, part.name).version,
-            "options": options.model_dump(mode="json"),
-            **({"inner": inner} if inner else {}),
-        }
+        """Everything that decides what is found; see `specs.of_retrieval`."""
+        return specs.of_retrieval(self.config, embedder=self.embedder.fingerprint, content=self.index.state().content)
 
     def _model(self) -> str:
         part = self.config.generation.generator

@@ -28,9 +28,9 @@ from twofold.errors import (
     ProjectLocked,
     StudyError,
     TooFewExamples,
-    TwofoldError,
 )
 from twofold.plugins import Progress
+from twofold.reading import as_problem
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, retrieval_tuning, run
@@ -197,10 +197,10 @@ class Project:
         try:
             splits = dataset.split(examples, self.config.examples)
         except (TooFewExamples, LeakFound) as error:
-            return [*problems, _problem(error)]
+            return [*problems, as_problem(error)]
         if any(self.config.arm(name).tuning for name in self.config.study.arms):
             problems += [
-                _problem(TooFewExamples(f"the {name} split is empty, and tuning needs it"))
+                as_problem(TooFewExamples(f"the {name} split is empty, and tuning needs it"))
                 for name, part in (("train", splits.train), ("dev", splits.dev))
                 if not part
             ]
@@ -208,8 +208,7 @@ class Project:
         count = len(leaks.exact) + len(leaks.near) + len(leaks.span)
         if count:
             first = dataset.leak_error(next(iter((*leaks.exact, *leaks.near, *leaks.span))), leaks, examples)
-            severity = "error" if self.config.examples.on_leak == "error" else "warning"
-            problems.append(_problem(first, severity))
+            problems.append(as_problem(first, "error" if self.config.examples.on_leak == "error" else "warning"))
         return problems
 
     def sync(self, *, source: str = "", rebuild: bool = False, progress: Progress = quiet) -> Json:
@@ -592,14 +591,3 @@ def _preview(source: Path, names: Sequence[str]) -> tuple[list[Document], list[E
             cure="Put an examples.jsonl with question and answers (or input and output) on each line into the folder.",
         )
     return documents, examples
-
-
-def _problem(error: TwofoldError, severity: Any = "error") -> Problem:
-    return Problem(
-        severity=severity,
-        code=error.code,
-        message=error.message,
-        cure=error.cure,
-        file=error.file or "",
-        line=error.line or 0,
-    )

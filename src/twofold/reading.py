@@ -15,9 +15,9 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, UnreadableFile
+from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, TwofoldError, UnreadableFile
 from twofold.types import Json, Problem
 
 MIB = 1 << 20
@@ -442,10 +442,10 @@ class Findings:
         return self._listed + rest
 
 
-def as_problem(error: DataError) -> Problem:
+def as_problem(error: TwofoldError, severity: Literal["error", "warning"] = "error") -> Problem:
     """An exception as an error in a list."""
     return Problem(
-        severity="error",
+        severity=severity,
         code=error.code,
         message=error.message,
         cure=error.cure,
