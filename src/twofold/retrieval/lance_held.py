@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,14 @@ from numpy.typing import NDArray
 from twofold.identity import canonical_json
 from twofold.retrieval.held_pieces import LEAST, best, settled
 from twofold.retrieval.held_vectors import Vectors
-from twofold.retrieval.lance_rows import CHUNK_COLUMNS, NUMBER, chunks, matrix
+from twofold.retrieval.lance_rows import CHUNK_COLUMNS, NUMBER, chunk, matrix
 from twofold.retrieval.lexical import Bm25, Words
 from twofold.types import Chunk, Filter, Hit
 
 PASSAGE = [*CHUNK_COLUMNS, "seal"]
 ALL = [*PASSAGE, "terms", "vector"]
+_SHARED = ("document", "title", "headings", "place", "collection", "metadata")
+"""Columns in which many rows have the same value: it is kept once."""
 _GONE = np.uint64(2**64 - 1)
 """Number of a row that is not there any more."""
 _FILTERS = 64
@@ -36,15 +39,16 @@ class Piece:
     """Some rows. Never changed.
 
     Args:
-        passages: Arrow table with the columns `PASSAGE`.
+        columns: Name of each of `PASSAGE` → its values.
         vectors: Their vectors.
         words: Their terms.
     """
 
-    def __init__(self, passages: Any, vectors: Vectors, words: Words) -> None:
-        self.passages = passages
+    def __init__(self, columns: Mapping[str, list[Any]], vectors: Vectors, words: Words) -> None:
+        self.columns = columns
         self.vectors = vectors
         self.words = words
+        self._values = [columns[name] for name in CHUNK_COLUMNS]
         self._made: dict[int, Chunk] = {}
 
     @classmethod
@@ -61,33 +65,32 @@ class Piece:
         terms = terms.filter(pc.not_equal(terms, "")).combine_chunks().dictionary_encode()
         vocabulary = {term: number for number, term in enumerate(terms.dictionary.to_pylist())}
         words = Words(terms.indices.to_numpy(zero_copy_only=False), lengths.astype(np.int64), vocabulary)
-        return cls(table.select(PASSAGE), Vectors(matrix(table["vector"])), words)
+        columns = {name: table[name].to_pylist() for name in PASSAGE}
+        for name in _SHARED:
+            same: dict[str, str] = {}
+            columns[name] = [same.setdefault(value, value) for value in columns[name]]
+        return cls(columns, Vectors(matrix(table["vector"])), words)
 
     @classmethod
     def joined(cls, parts: Sequence[tuple[Piece, NDArray[np.bool_]]]) -> Piece:
         """The rows kept of each part, one part after the other."""
-        import pyarrow as pa
-
-        passages = pa.concat_tables([piece.passages.filter(pa.array(kept)) for piece, kept in parts])
-        vectors = np.concatenate([piece.vectors.matrix[kept] for piece, kept in parts])
-        words = Words.joined([(piece.words, kept) for piece, kept in parts])
-        return cls(passages.combine_chunks(), Vectors(vectors), words)
+        kept = [mask.tolist() for _, mask in parts]
+        columns = {
+            name: [v for (piece, _), own in zip(parts, kept, strict=True) for v in compress(piece.columns[name], own)]
+            for name in PASSAGE
+        }
+        vectors = np.concatenate([piece.vectors.matrix[mask] for piece, mask in parts])
+        return cls(columns, Vectors(vectors), Words.joined([(piece.words, mask) for piece, mask in parts]))
 
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
         """The chunks of these rows."""
         made = self._made
-        missing = [row for row in rows if row not in made]
-        if missing:
-            if len(made) + len(missing) > _CHUNKS:
-                made = self._made = {row: made[row] for row in rows if row in made}
-            made.update(zip(missing, chunks(self.passages.take(missing)), strict=True))
+        if len(made) > _CHUNKS:
+            made = self._made = {}
+        for row in rows:
+            if row not in made:
+                made[row] = chunk([values[row] for values in self._values])
         return [made[row] for row in rows]
-
-    @cached_property
-    def seals(self) -> list[str]:
-        """The chunks' own seals."""
-        found: list[str] = self.passages["seal"].to_pylist()
-        return found
 
     def allowed(self, which: Filter) -> NDArray[np.bool_]:
         """The rows that a filter allows."""
@@ -97,16 +100,16 @@ class Piece:
     @cached_property
     def _labels(self) -> tuple[list[Chunk], NDArray[np.int32]]:
         """One chunk of each kind that filters can tell apart, and the kind of each row."""
-        columns = (self.passages[name].to_pylist() for name in ("collection", "readers", "metadata"))
+        columns = (self.columns[name] for name in ("collection", "readers", "metadata"))
         kinds: dict[Any, int] = {}
-        of_row = np.zeros(len(self.passages), dtype=np.int32)
+        of_row = np.zeros(len(self.words.lengths), dtype=np.int32)
         first: list[int] = []
         for row, (collection, readers, metadata) in enumerate(zip(*columns, strict=True)):
             kind = (collection, None if readers is None else tuple(readers), metadata)
             of_row[row] = kinds.setdefault(kind, len(kinds))
             if len(first) < len(kinds):
                 first.append(row)
-        return chunks(self.passages.take(first)), of_row
+        return [chunk([values[row] for values in self._values]) for row in first], of_row
 
 
 class Held:
@@ -152,7 +155,7 @@ class Held:
         self, read: Read, new: NDArray[np.uint64], numbers: NDArray[np.uint64], *, gone: NDArray[Any]
     ) -> NDArray[np.uint64]:
         """Give rows that only moved within the table their new number; returns the numbers that are really new."""
-        seals = [seal for piece, _ in self._pieces for seal in piece.seals]
+        seals = [seal for piece, _ in self._pieces for seal in piece.columns["seal"]]
         place = {seals[row]: row for row in gone.tolist()}
         found = read(["seal", "vector"], new)
         at = np.array([place.get(seal, -1) for seal in found["seal"].to_pylist()])
@@ -219,8 +222,9 @@ class Held:
     def _names(self, rows: NDArray[Any]) -> list[str]:
         out = [""] * len(rows)
         for piece, here, own in self._split(rows):
-            for place, name in zip(here.tolist(), piece.passages["id"].take(own).to_pylist(), strict=True):
-                out[place] = name
+            names = piece.columns["id"]
+            for place, row in zip(here.tolist(), own.tolist(), strict=True):
+                out[place] = names[row]
         return out
 
     def _chunks(self, rows: Sequence[int]) -> list[Chunk]:

@@ -78,24 +78,25 @@ def rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], language: Langua
 
 def chunks(table: Any) -> list[Chunk]:
     """The chunks of an Arrow table that has `CHUNK_COLUMNS`."""
-    columns = (table[name].to_pylist() for name in CHUNK_COLUMNS)
-    return [
-        Chunk(
-            id=name,
-            span=Span(document=document, start=start, end=end),
-            text=text,
-            title=title,
-            headings=tuple(json.loads(headings)),
-            ordinal=ordinal,
-            place=place,
-            collection=collection,
-            readers=None if readers is None else tuple(readers),
-            metadata=json.loads(metadata),
-        )
-        for (
-            name, document, start, end, text, title, headings, ordinal, place, collection, readers, metadata,
-        ) in zip(*columns, strict=True)
-    ]  # fmt: skip
+    columns = [table[name].to_pylist() for name in CHUNK_COLUMNS]
+    return [chunk(values) for values in zip(*columns, strict=True)]
+
+
+def chunk(values: Sequence[Any]) -> Chunk:
+    """The chunk of a row: its values in the order of `CHUNK_COLUMNS`."""
+    name, document, start, end, text, title, headings, ordinal, place, collection, readers, metadata = values
+    return Chunk(
+        id=name,
+        span=Span(document=document, start=start, end=end),
+        text=text,
+        title=title,
+        headings=tuple(json.loads(headings)),
+        ordinal=ordinal,
+        place=place,
+        collection=collection,
+        readers=None if readers is None else tuple(readers),
+        metadata=json.loads(metadata),
+    )
 
 
 def matrix(column: Any) -> NDArray[np.float32]:
