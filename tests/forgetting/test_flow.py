@@ -132,11 +132,14 @@ def test_a_study_objects_to_an_arm_whose_gate_failed_and_tells_the_methods(folde
         bill = {step["step"]: step for step in project.plan()["steps"]}
         assert bill["tune ft"]["items"] == 2
         record = project.study()
+        page = (project.records / record["study"] / "report.html").read_text(encoding="utf-8")
     arm = record["arms"]["ft"]
     assert not arm["acceptable"]
     assert "forget too much" in arm["objections"][0]
     assert record["verdict"]["arm"] != "ft"
     assert [row["method"] for row in arm["training"]["methods"]] == ["one", "two"]
+    assert "FAILS the forgetting gate" in page
+    assert "Methods compared on the dev split" in page
     told = render_summary(record)
     assert "FAILS the forgetting gate" in told
     assert "methods of ft" in told

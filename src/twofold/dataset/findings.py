@@ -133,15 +133,15 @@ def _against(example: Example, held: Sequence[Example], judged: bool) -> Problem
     fields = {"other": where}
     if _crossed(example, match):
         message = f"this {example.split} example stands in {match.split} too, at {where}"
-        return note(example, "data.leak", message, "Keep it on one side only.", action="drop", **fields)
+        return note(example, "data.leak", message, cure="Keep it on one side only.", action="drop", **fields)
     if agreed and _answers(match) >= mine:
-        return note(example, "data.duplicate", f"the same example as {where}", "Drop it.", action="drop", **fields)
+        return note(example, "data.duplicate", f"the same example as {where}", cure="Drop it.", action="drop", **fields)
     if agreed or not judged:
         message = f"the same question with another answer at {where}"
         cure = "List all right answers in one example; drop a wrong one."
-        return note(example, "data.more-answers", message, cure, action="merge", **fields)
+        return note(example, "data.more-answers", message, cure=cure, action="merge", **fields)
     message = f"the same question with another label at {where}: {_shown(example)} here, {_shown(match)} there"
-    return note(example, "data.contradiction", message, "Keep the right one.", severity="error", **fields)
+    return note(example, "data.contradiction", message, cure="Keep the right one.", severity="error", **fields)
 
 
 def _near_to(example: Example, others: Sequence[Example], closed: bool) -> Problem | None:
@@ -150,17 +150,17 @@ def _near_to(example: Example, others: Sequence[Example], closed: bool) -> Probl
     if match is not None:
         message = f"nearly the same {example.split} example stands in {match.split}, at {_place(match)}"
         cure = "Keep it on one side only."
-        return note(example, "data.leak", message, cure, action="drop", other=_place(match))
+        return note(example, "data.leak", message, cure=cure, action="drop", other=_place(match))
     if agreeing:
         where = _place(agreeing[0])
         message = f"nearly the same example as {where}, with the same answer"
-        return note(example, "data.near-duplicate", message, "Drop one.", action="drop", other=where)
+        return note(example, "data.near-duplicate", message, cure="Drop one.", action="drop", other=where)
     if others and closed:
         where = _place(others[0])
         message = (
             f"nearly the same question has another label at {where}: {_shown(example)} here, {_shown(others[0])} there"
         )
-        return note(example, "data.near-contradiction", message, "Look whether both are meant.", other=where)
+        return note(example, "data.near-contradiction", message, cure="Look whether both are meant.", other=where)
     return None
 
 
@@ -182,7 +182,7 @@ def privacy(examples: Sequence[Example]) -> list[Problem]:
             secret = sort == "secret"
             cure = "Revoke it; `clean --mask` takes it out." if secret else "`clean --mask` takes it out."
             code, severity = ("data.secret", "error") if secret else ("data.personal", "warning")
-            found.append(note(example, code, message, cure, action="mask", severity=severity))
+            found.append(note(example, code, message, cure=cure, action="mask", severity=severity))
     return found
 
 
@@ -205,5 +205,5 @@ def verbatim(examples: Sequence[Example], documents: Sequence[Document]) -> list
                 if whole and number not in found and any(a and a in rest for a in _answers(example)):
                     message = f"question and answer stand in the document {document.id!r} one after the other"
                     cure = "Take the examples' file out of the documents, or do not test on it."
-                    found[number] = note(example, "data.in-documents", message, cure, other=document.source)
+                    found[number] = note(example, "data.in-documents", message, cure=cure, other=document.source)
     return list(found.values())

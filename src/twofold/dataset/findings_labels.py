@@ -74,7 +74,7 @@ def undeclared(examples: Sequence[Example], declared: Sequence[str]) -> list[Pro
             near = plain.get(bare(reference)) or next(iter(difflib.get_close_matches(reference, declared, 1)), "")
             cure = f"Did you mean {near!r}?" if near else f"Labels: {excerpt(', '.join(declared), 80)}."
             message = f"the label {excerpt(reference, 40)!r} is none of the {len(declared)} declared"
-            found.append(note(example, "data.unknown-label", message, cure, severity="error"))
+            found.append(note(example, "data.unknown-label", message, cure=cure, severity="error"))
     return found
 
 
@@ -89,14 +89,18 @@ def balance(examples: Sequence[Example]) -> list[Problem]:
     for label, size in sorted(sizes.items()):
         if size < FEWEST:
             message = f"the class {excerpt(label, 40)!r} has {size} examples"
-            found.append(note(first[label], "data.small-class", message, "Add examples of it, or merge the class."))
+            found.append(
+                note(first[label], "data.small-class", message, cure="Add examples of it, or merge the class.")
+            )
     middle = float(np.median(list(sizes.values())))
     label, most = sizes.most_common(1)[0]
     if most >= 10 * middle and len(sizes) > 2:
         message = (
             f"the class {excerpt(label, 40)!r} has {most} of {len(told)} examples; the median class has {middle:g}"
         )
-        found.append(note(first[label], "data.class-balance", message, "Judge by macro F1, or thin the class out."))
+        found.append(
+            note(first[label], "data.class-balance", message, cure="Judge by macro F1, or thin the class out.")
+        )
     return found
 
 
@@ -127,7 +131,7 @@ def noise(examples: Sequence[Example]) -> list[Problem]:
             f"the label {excerpt(told[judged[row]], 40)!r} is doubtful: a model of the other examples says "
             f"{excerpt(label, 40)!r} ({probable[row, other[row]]:.2f} against {probable[row, own[row]]:.2f})"
         )
-        found.append(note(example, "data.label-noise", message, "Read it, and correct the label if it is wrong."))
+        found.append(note(example, "data.label-noise", message, cure="Read it, and correct the label if it is wrong."))
     return found
 
 

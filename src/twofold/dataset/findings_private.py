@@ -34,7 +34,7 @@ class Place:
 def _luhn(text: str) -> bool:
     digits = [int(c) for c in text if c.isdigit()]
     doubled = [d if i % 2 == 0 else d * 2 - 9 * (d > 4) for i, d in enumerate(reversed(digits))]
-    return 13 <= len(digits) <= 19 and len(set(digits)) > 2 and sum(doubled) % 10 == 0
+    return 13 <= len(digits) <= 19 and len(set(digits)) > 1 and sum(doubled) % 10 == 0
 
 
 _IBAN_LENGTHS = {
@@ -107,7 +107,13 @@ _FORMS: tuple[tuple[str, Sort, str, Callable[[str], bool]], ...] = (
     ),
     ("email", "personal", r"\b[\w.+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b", _always),
     ("IBAN", "personal", r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b", _iban),
-    ("payment card", "personal", r"(?<![\d.-])[2-6]\d{3}(?:[ -]?\d){9,15}(?![\d.-]\d)", _luhn),
+    (
+        "payment card",
+        "personal",
+        r"(?<![\w.-])(?<!\d[ -])(?:[2-6]\d{3}(?:[ -]\d{4}){3}|3[47]\d\d[ -]\d{6}[ -]\d{5}|[2-6]\d{12,15})"
+        r"(?![ .-]?\d|\w)",
+        _luhn,
+    ),
     (
         "social security number",
         "personal",

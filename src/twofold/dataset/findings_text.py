@@ -30,7 +30,7 @@ SURE = 0.95
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _ENDS = tuple(".!?…。！？؟।)]}\"'”’»`|>*")
 _PLACEHOLDER = re.compile(
-    r"(?i)(?:n/?a|none|null|nan|undefined|to ?do|tbd|tba|xxx+|lorem ipsum.*|\[?(?:insert|your) [\w ]+\]?|-+|\.+|\?+|"
+    r"(?i)(?:n/?a|none|null|nan|undefined|to ?do|tbd|tba|xxx+|lorem ipsum.*|[\[<{](?:insert|your) [\w ]+[\]>}]|-+|\.+|\?+|"
     r"\[object object\]|.{0,40}\bas an? (?:ai|large) language model\b.*)"
 )
 _LOOSE = re.compile(r"(?i)(?:[,;:(–]|\b(?:and|or|the|a|an|of|to|with|that|which|because|und|oder|der|die|das|et|de))$")
@@ -41,7 +41,7 @@ def tokens(text: str) -> int:
     return len(_TOKEN.findall(text))
 
 
-def note(example: Example, code: str, message: str, cure: str, **fields: Any) -> Problem:
+def note(example: Example, code: str, message: str, *, cure: str, **fields: Any) -> Problem:
     """A warning about one example, at its place."""
     known: dict[str, Any] = {"severity": "warning", "action": "look", **fields}
     return Problem(
@@ -108,14 +108,16 @@ def damage(examples: Sequence[Example]) -> list[Problem]:
                 if text[at : at + 12].isprintable():
                     shown = f"{excerpt(text[max(0, at - 8) : at + 12], 30)} for {excerpt(mended[max(0, at - 8) :], 24)}"
                 found.append(
-                    note(example, "data.encoding", f"the {what} is damaged: {shown}", "Repair it.", action="repair")
+                    note(
+                        example, "data.encoding", f"the {what} is damaged: {shown}", cure="Repair it.", action="repair"
+                    )
                 )
                 break
             if "\ufffd" in mended:
                 cure = "Read its source again in the right encoding: the characters are lost here."
                 at = mended.index("\ufffd")
                 message = f"the {what} has lost characters: {excerpt(mended[max(0, at - 12) : at + 12], 30)}"
-                found.append(note(example, "data.lost-characters", message, cure))
+                found.append(note(example, "data.lost-characters", message, cure=cure))
                 break
     return found
 
@@ -137,7 +139,7 @@ def answers(examples: Sequence[Example]) -> list[Problem]:
         text = example.references[0].strip()
         if _PLACEHOLDER.fullmatch(text) and closed[bare(text)] < 0.01 * len(firsts) + 2 and not example.choices:
             message = f"the answer is a placeholder: {excerpt(text, 40)!r}"
-            found.append(note(example, "data.placeholder", message, "Write the answer, or drop the example."))
+            found.append(note(example, "data.placeholder", message, cure="Write the answer, or drop the example."))
             continue
         why = ""
         if structured:
@@ -156,7 +158,7 @@ def answers(examples: Sequence[Example]) -> list[Problem]:
                 why = "it has no end mark, as the others have"
         if why:
             message = f"the answer seems cut off ({why}): …{excerpt(text[-40:], 40)}"
-            found.append(note(example, "data.truncated", message, "Complete it, or drop the example."))
+            found.append(note(example, "data.truncated", message, cure="Complete it, or drop the example."))
     return found
 
 
@@ -206,7 +208,7 @@ def lengths(examples: Sequence[Example], count: Callable[[str], int] = tokens) -
             if abs(far) >= FAR and abs(np.log(size) - middle) >= np.log(4):
                 message = f"its {what} has {size} words and marks; the median is {np.exp(middle):.0f}"
                 cure = "Look whether it is one example, and whole." if far > 0 else "Look whether it is whole."
-                found.append(note(example, "data.length", message, cure))
+                found.append(note(example, "data.length", message, cure=cure))
     return found
 
 
@@ -266,14 +268,14 @@ def languages(examples: Sequence[Example]) -> list[Problem]:
     for example, tongue, letters in zip(examples, told, scripts, strict=True):
         if letters and letters != usual and sum(c.isalpha() for c in example.question) >= 4:
             message = f"it is written in {letters.title()} letters; most are in {usual.title()}"
-            found.append(note(example, "data.language", message, "Drop it if it is not meant to be there."))
+            found.append(note(example, "data.language", message, cure="Drop it if it is not meant to be there."))
         elif tongue and tongue != mine and known[mine] >= 0.5 * len(examples):
             message = f"its language is {tongue}; most are {mine}: {excerpt(example.question, 40)!r}"
-            found.append(note(example, "data.language", message, "Drop it if it is not meant to be there."))
+            found.append(note(example, "data.language", message, cure="Drop it if it is not meant to be there."))
     if len(found) > 0.1 * len(examples):
         shares = ", ".join(f"{name} {n}" for name, n in known.most_common(5))
         first = examples[0]
         message = f"the set mixes languages ({shares} of {len(examples)} questions; short ones are not told)"
-        whole = note(first, "data.language-mix", message, "Tune on one language at a time, or mean it.")
+        whole = note(first, "data.language-mix", message, cure="Tune on one language at a time, or mean it.")
         return [whole, *found]
     return found
