@@ -234,7 +234,9 @@ class Builder:
                 raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none{may}")
         part = method or self.methods[0]
         if getattr(plugins.options("trainers", part.name, part.options), "objective", "") == "preference":
-            rows: tuple[tuple[Pair, ...], ...] = (preferred_rows(self.directory.parent / "preferences.jsonl", splits, config.template),)
+            rows: tuple[tuple[Pair, ...], ...] = (
+                preferred_rows(self.directory.parent / "preferences.jsonl", splits, config.template),
+            )
         elif arm.tuning == "open-book":
             found = self.retriever.retrieve([query(e, self.filter) for e in splits.train], config.retrieval.k + 3)
             rows = open_rows(
