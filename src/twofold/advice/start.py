@@ -285,7 +285,7 @@ def _tuning(seen: Facts, *, quick: bool) -> list[str]:
     else:
         lines += [
             '# What tuning forgets is measured and told; with "enforce" it decides, too.',
-            "# merge_back = [0.8, 0.6, 0.4, 0.2] gives part of the change back where that keeps the gain: minutes more.",
+            "# merge_back = [0.8, 0.6, 0.4, 0.2] gives part of the change back if that keeps the gain: minutes more.",
             'gate = "report"',
             "merge_back = []",
         ]
