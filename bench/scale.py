@@ -212,10 +212,10 @@ def project(folder: Path, documents: Sequence[tuple[str, str]], name: str, optio
 
 
 def fresh(data: Path, size: int, rounds: int) -> dict[str, Any]:
-    """Documents of some ten chunks, cut from the texts at a stride that makes enough of them."""
+    """Documents of some ten chunks or more, cut from the texts at a stride that makes enough of them."""
     whole = texts(data)
     long, total = 8000, sum(len(text) for _, text in whole)
-    stride = max(100, min(long, total * 10 // size))
+    stride = max(100, min(long, total * 6 // size))
     documents = [
         (title, text[start : start + long]) for title, text in whole for start in range(0, max(1, len(text)), stride)
     ]

@@ -79,6 +79,7 @@ def test_pieces_stay_few_and_none_is_copied_often(sizes: list[int]) -> None:
     assert len(pieces) <= 1 + np.log(total + 1) / np.log(8)
     assert copied <= 8 * total * (1 + np.log(total + 1) / np.log(8))
     assert settled([np.zeros(9, dtype=np.bool_), np.ones(1, dtype=np.bool_)]) == 0, "dead rows are not kept for ever"
+    assert settled([np.ones(9, dtype=np.bool_), np.zeros(1, dtype=np.bool_)]) == 1, "nothing to copy for an empty piece"
 
 
 def test_equal_scores_go_by_name_and_rounding_errors_are_equal() -> None:

@@ -27,7 +27,7 @@ def settled(pieces: Sequence[NDArray[np.bool_]]) -> int:
     living = [int(kept.sum()) for kept in pieces]
     wasted = (n for n, kept in enumerate(pieces) if 2 * living[n] < len(kept))
     stay, tail = len(pieces), 0
-    while stay and (not tail or living[stay - 1] < _FACTOR * tail):
+    while stay and (stay == len(pieces) or living[stay - 1] < _FACTOR * tail):
         stay -= 1
         tail += living[stay]
     first = next(wasted, len(pieces))

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 _PLAIN = 8192
 """Up to so many rows every one is compared in full."""
-_FIRST, _SECOND = 64, 128
+_FIRST, _SECOND = 80, 112
 """Principal axes looked at first, of all rows, and after that, of those still possible."""
 _SAMPLE = 4096
-_REST = 0.6
+_REST = 0.5
 """Assumed of two vectors: what some leading axes leave of them has a cosine of at most this."""
-_SHARE = 4
+_SHARE = 8
 """Where more than one row in so many has to be compared, all are: reading in order is so much faster."""
 
 
@@ -53,11 +53,13 @@ class Vectors:
         high = _high(bound, 4 * k)
         if high < -1:
             return self._compared(vector, asked)
-        near = self.matrix[np.flatnonzero(bound >= high)] @ vector
+        near = self.matrix.take(np.flatnonzero(bound >= high), axis=0) @ vector
         floor = np.partition(near, len(near) - k)[len(near) - k] if len(near) > k else np.float32(-1)
         rows = np.flatnonzero(bound >= min(floor, high))
+        if len(rows) * 2 > len(bound):
+            return self._compared(vector, asked)
         compared = bound[rows] >= high
-        bound = second.coordinates[rows].astype(np.float32) @ seen[_FIRST:]
+        bound = second.coordinates.take(rows, axis=0) @ seen[_FIRST:]
         bound += known[rows]
         bound += second.rest[rows] * np.float32(_REST * _left(seen))
         return self._compared(vector, rows[(bound >= floor) | compared])
@@ -69,7 +71,7 @@ class Vectors:
             return np.arange(len(self.matrix)), self.matrix @ vector
         if len(rows) * _SHARE > len(self.matrix):
             return rows, (self.matrix @ vector)[rows]
-        return rows, self.matrix[rows] @ vector
+        return rows, self.matrix.take(rows, axis=0) @ vector
 
     @cached_property
     def _sketch(self) -> tuple[NDArray[np.float32], _Sketch, _Sketch]:
@@ -77,7 +79,7 @@ class Vectors:
         some = self.matrix[:: max(1, len(self.matrix) // _SAMPLE)]
         axes = np.ascontiguousarray(np.linalg.eigh(some.T @ some)[1][:, ::-1][:, : _FIRST + _SECOND].T)
         first = self.matrix @ axes[:_FIRST].T
-        second = np.empty((len(first), _SECOND), dtype=np.float16)
+        second = np.empty((len(first), _SECOND), dtype=np.float32)
         left = 1 - np.einsum("ij,ij->i", first, first)
         rest = np.sqrt(np.maximum(left, 0))
         for start in range(0, len(first), _PLAIN):
