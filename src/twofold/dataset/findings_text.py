@@ -30,8 +30,8 @@ SURE = 0.95
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _ENDS = tuple(".!?…。！？؟।)]}\"'”’»`|>*")
 _PLACEHOLDER = re.compile(
-    r"(?i)(?:n/?a|none|null|nan|undefined|to ?do|tbd|tba|xxx+|lorem ipsum.*|[\[<{](?:insert|your) [\w ]+[\]>}]|-+|\.+|\?+|"
-    r"\[object object\]|.{0,40}\bas an? (?:ai|large) language model\b.*)"
+    r"(?i)(?:n/?a|none|null|nan|undefined|to ?do|tbd|tba|xxx+|lorem ipsum.*|-+|\.+|\?+|"
+    r"[\[<{](?:insert|your) [\w ]+[\]>}]|\[object object\]|.{0,40}\bas an? (?:ai|large) language model\b.*)"
 )
 _LOOSE = re.compile(r"(?i)(?:[,;:(–]|\b(?:and|or|the|a|an|of|to|with|that|which|because|und|oder|der|die|das|et|de))$")
 
