@@ -24,22 +24,6 @@ NOUNS = (
     "pump", "valve", "field", "meter", "tank", "hose", "filter", "sensor", "gate", "ditch", "well", "pipe", "motor",
     "cable", "timer",
 )  # fmt: skip
-    "pump",
-    "valve",
-    "field",
-    "meter",
-    "tank",
-    "hose",
-    "filter",
-    "sensor",
-    "gate",
-    "ditch",
-    "well",
-    "pipe",
-    "motor",
-    "cable",
-    "timer",
-]
 
 
 def ask(name: str, text: str, *references: str, **fields: Any) -> Example:

