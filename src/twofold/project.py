@@ -59,13 +59,14 @@ class Project:
     # ------------------------------------------------------------ opening
 
     @classmethod
-    def create(cls, directory: Path, source: Path, *, quick: bool = False) -> Project:
+    def create(cls, directory: Path, source: Path, *, quick: bool = False, forgetting: bool = True) -> Project:
         """Make a project from a folder of documents and examples; its files are copied into ``data/``.
 
         Args:
             directory: The project to make; must not hold a `twofold.toml` yet.
             source: A folder with ``documents.jsonl[.gz]`` and ``examples.jsonl[.gz]``, or of document files.
             quick: Settings for a first look in minutes.
+            forgetting: Measure what tuning forgets (see `starting_config`).
 
         Raises:
             ConfigError: `directory` is a project already.
@@ -86,7 +87,8 @@ class Project:
         if not any(name.startswith("documents") for name in names):
             kept = sorted({*kept, *(p for p in source.iterdir() if not p.name.startswith("."))})
         documents, examples = _preview(source, names)
-        text = starting_config(directory.resolve().name, documents, examples, quick=quick)
+        name = directory.resolve().name
+        text = starting_config(name, documents, examples, quick=quick, forgetting=forgetting)
         data = directory / "data"
         data.mkdir(parents=True, exist_ok=True)
         for path in kept:

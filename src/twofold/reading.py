@@ -64,20 +64,21 @@ def expand(
     Returns:
         The files, and an error for each path that stands for nothing.
     """
-    found: dict[Path, Found] = {}
+    found: dict[str, Found] = {}
     missing: list[DataError] = []
 
     def add(path: Path, *, named: bool) -> None:
-        key = Path(os.path.abspath(path))
-        if key not in found:
-            found[key] = Found(path=path, name=shown(path, root), named=named)
+        found.setdefault(os.path.abspath(path), Found(path=path, name=shown(path, root), named=named))
 
     def walk(folder: Path) -> None:
         for here, folders, files in os.walk(folder):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
+            place, at, beneath = Path(here), os.path.abspath(here), shown(Path(here), root)
             for name in sorted(files):
-                if not name.startswith(".") and not skip(name):
-                    add(Path(here) / name, named=False)
+                key = os.path.join(at, name)
+                if not name.startswith(".") and key not in found and not skip(name):
+                    told = name if beneath == "." else f"{beneath}/{name}"
+                    found[key] = Found(path=place / name, name=told, named=False)
 
     for entry in paths:
         exact = root / entry

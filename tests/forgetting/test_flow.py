@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,12 @@ from twofold.project import Project
 from twofold.study.tuned_arms import methods_lines, tuned_lines
 
 ROOT = Path(__file__).resolve().parents[2]
-DEMO = ROOT / "src" / "twofold" / "demo"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, demo_questions: Callable[[int], Path]) -> Path:
     """A project of closed-book questions."""
-    source = tmp_path / "source"
-    source.mkdir()
-    lines = (DEMO / "examples.jsonl").read_text(encoding="utf-8").splitlines()[:80]
-    (source / "examples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    wanted = {d for line in lines for d in json.loads(line)["doc_ids"]}
-    documents = (DEMO / "documents.jsonl").read_text(encoding="utf-8").splitlines()
-    kept = [line for line in documents if json.loads(line)["id"] in wanted]
-    (source / "documents.jsonl").write_text("\n".join(kept) + "\n", encoding="utf-8")
-    Project.create(tmp_path / "project", source).close()
+    Project.create(tmp_path / "project", demo_questions(80)).close()
     return tmp_path / "project"
 
 
@@ -51,7 +43,12 @@ def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def settings(**tuning: Any) -> dict[str, Any]:
     """The base model repeats what is asked, the tuned one its first words only: it "forgets"."""
     return {
-        "tuning": {"trainer": {"name": "one", "options": {}}, **tuning},
+        "tuning": {
+            "trainer": {"name": "one", "options": {}},
+            "gate": "enforce",
+            "merge_back": [0.8, 0.6, 0.4, 0.2],
+            **tuning,
+        },
         "generation": {"generator": {"name": "echo", "options": {"mode": "echo"}}},
         "retrieval": {"embedder": {"name": "hashing", "options": {}}},
         "study": {"arms": ["base", "ft"], "diagnostics": [], "resamples": 400, "latency_sample": 2},
@@ -165,6 +162,7 @@ def test_two_models_put_together_are_one_more_model_measured_alike(folder: Path,
 
 CHILD = """
 import json, sys
+from collections.abc import Callable
 from pathlib import Path
 import stand_in_trainer
 stand_in_trainer.install()

@@ -113,6 +113,7 @@ def test_every_built_in_metric_is_checked():
         "abstention_precision",
         "abstention_recall",
         *("mrr", "ndcg", "recall"),  # of rankings: see tests/ranking
+        "style",  # learnt from all answers of a study: see test_style
     }
 
 

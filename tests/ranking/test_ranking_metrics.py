@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold import plugins
@@ -39,6 +39,7 @@ def score(name: str, example: Example, found: tuple[Hit, ...], **options: object
     return plugins.make("metrics", name, dict(options)).score(example, Answer(text="", hits=found))
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.sampled_from(DOCUMENTS), st.sampled_from([1.0, 2.0, 3.0]), min_size=1, max_size=14),
     st.permutations(DOCUMENTS),

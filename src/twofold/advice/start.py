@@ -124,6 +124,7 @@ def starting_config(
     examples: Sequence[Example],
     *,
     quick: bool = False,
+    forgetting: bool = True,
     metric: str = "",
     metrics: Sequence[str] = (),
 ) -> str:
@@ -134,6 +135,7 @@ def starting_config(
         documents: Its documents; none means that nothing can be retrieved.
         examples: Its examples.
         quick: Settings for a first look in minutes.
+        forgetting: Measure what tuning forgets, some minutes an adapter; never in a first look.
         metric: The deciding metric; chosen from the examples when empty.
         metrics: Reported beside it.
     """
@@ -154,7 +156,7 @@ def starting_config(
         _prompt(seen),
         _retrieval(seen),
         _generation(seen),
-        _tuning(seen, quick=quick),
+        _tuning(seen, quick=quick, forgetting=forgetting and not quick),
         _study(seen, metric, metrics),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -275,13 +277,13 @@ def _generation(seen: Facts) -> list[str]:
     ]
 
 
-def _tuning(seen: Facts, *, quick: bool) -> list[str]:
+def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     passages = 5 * 220 if seen.document_characters else 0
     needed = seen.input_tokens + passages + _max_tokens(seen) + 120
     length = 1024 if needed <= 1024 else 2048
     lines = ["[tuning]"]
-    if quick:
-        lines += ["# What tuning forgets is not measured in a first look.", 'gate = "off"']
+    if not forgetting:
+        lines += ['# What tuning forgets is not measured, to save time: "report" tells it.', 'gate = "off"']
     else:
         lines += [
             '# What tuning forgets is measured and told; with "enforce" it decides, too.',

@@ -32,7 +32,7 @@ def demo(
             models.pull(name, progress=progress)
     with resources.as_file(resources.files("twofold") / "demo") as source:
         if not (directory / FILE).is_file():
-            Project.create(directory, source, quick=quick).close()
+            Project.create(directory, source, quick=quick, forgetting=False).close()
             run.note(f"project: {directory} (agricultural-extension questions, AgXQA; see data/SOURCE.md)")
         else:
             run.note(f"project: {directory} is there already; unfinished work is resumed")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from fnmatch import fnmatch
+from collections.abc import Iterator, Mapping
+from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path
 from typing import ClassVar
 
@@ -110,9 +112,14 @@ def check_file(found: Found, limit: int) -> None:
         )
 
 
-def skipped(name: str, patterns: Sequence[str]) -> bool:
+def skipped(name: str, patterns: tuple[str, ...]) -> bool:
     """Does a file name match one of the patterns, whatever its case?"""
-    return any(fnmatch(name.lower(), pattern.lower()) for pattern in patterns)
+    return _any_of(patterns).match(name.lower()) is not None
+
+
+@lru_cache(maxsize=64)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")
 
 
 def _fixed(entry: str) -> str:

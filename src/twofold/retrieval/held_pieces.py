@@ -35,7 +35,7 @@ def settled(pieces: Sequence[NDArray[np.bool_]]) -> int:
 
 
 def best(
-    rows: NDArray[Any], scores: NDArray[np.float32], k: int, names: Callable[[NDArray[Any]], Sequence[str]]
+    rows: NDArray[Any], scores: NDArray[np.float32], k: int, *, names: Callable[[NDArray[Any]], Sequence[str]]
 ) -> list[tuple[int, float]]:
     """The `k` best of these rows with their scores, equal ones by name.
 

@@ -81,7 +81,7 @@ class HeldWords:
         if allowed is not None:
             scores *= allowed
         found = np.flatnonzero(scores >= LEAST)
-        named = best(found, scores[found], k, lambda some: [rows[number].chunk.id for number in some.tolist()])
+        named = best(found, scores[found], k, names=lambda some: [rows[number].chunk.id for number in some.tolist()])
         return [(rows[number].chunk, score) for number, score in named]
 
     def _view(self, version: int) -> _View:

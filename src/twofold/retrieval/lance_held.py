@@ -203,7 +203,7 @@ class Held:
         return found
 
     def _hits(self, rows: NDArray[Any], scores: NDArray[np.float32], k: int, leg: str) -> list[Hit]:
-        found = best(rows, scores, k, self._names)
+        found = best(rows, scores, k, names=self._names)
         made = self._chunks([row for row, _ in found])
         return [
             Hit(chunk=chunk, score=score, rank=rank, legs={leg: rank})

@@ -61,7 +61,7 @@ class LanceIndex:
         language: Language = "english"
         """``english``: stop words dropped and words stemmed; ``none``: words as they stand."""
         flat_limit: int = Field(default=200_000, ge=0)
-        """Up to this many chunks are held in memory and searched there (about 4 KB each at 384 numbers a vector)."""
+        """Up to this many chunks are held in memory and searched there (5 to 8 KB each at 384 numbers a vector)."""
         max_fragments: int = Field(default=32, ge=2)
         """Small edits are compacted once the table has more pieces than this."""
         keep_days: float = Field(default=7.0, ge=0)
