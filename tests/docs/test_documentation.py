@@ -244,12 +244,22 @@ def inline(value: Any) -> str:
 
 
 def watched(words: list[str], here: Path) -> str:
-    """What `--watch` prints first; it ends with Ctrl-C."""
-    following = subprocess.Popen(words, cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert following.stdout is not None
-    first = following.stdout.readline()
-    following.send_signal(signal.SIGINT)
-    _, said = following.communicate(timeout=60)
+    """What `--watch` prints first; it ends with Ctrl-C, which a job in the background is deaf to unless told otherwise."""
+    following = subprocess.Popen(
+        words,
+        cwd=here,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        assert following.stdout is not None
+        first = following.stdout.readline()
+        following.send_signal(signal.SIGINT)
+        _, said = following.communicate(timeout=60)
+    finally:
+        following.kill()
     assert first.strip(), said
     assert "Traceback" not in said
     return first

@@ -157,7 +157,7 @@ def starting_config(
         _retrieval(seen),
         _generation(seen),
         _tuning(seen, quick=quick, forgetting=forgetting and not quick),
-        _study(seen, metric, metrics),
+        _study(seen, metric, metrics, quick=quick),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -307,8 +307,10 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     return lines
 
 
-def _study(seen: Facts, metric: str, metrics: Sequence[str]) -> list[str]:
+def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> list[str]:
     lines = ["[study]"]
+    if quick:
+        lines += ["# Questions answered one at a time, for latency.", "latency_sample = 4"]
     if seen.document_characters:
         lines.append('arms = ["base", "prompt", "rag", "ft", "ft+rag"]')
         if seen.sourced:
