@@ -244,14 +244,14 @@ def inline(value: Any) -> str:
 
 
 def watched(words: list[str], here: Path) -> str:
-    """What `--watch` prints first; it ends with Ctrl-C, which a job in the background is deaf to unless told otherwise."""
+    """What `--watch` prints first; it ends with Ctrl-C, to which a job in the background is deaf unless told."""
     following = subprocess.Popen(
         words,
         cwd=here,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
     )
     try:
         assert following.stdout is not None
