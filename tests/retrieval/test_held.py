@@ -85,7 +85,7 @@ def test_pieces_stay_few_and_none_is_copied_often(sizes: list[int]) -> None:
 def test_equal_scores_go_by_name_and_rounding_errors_are_equal() -> None:
     scores = np.array([0.5, 0.5 + 1e-8, 0.9, 0.1], dtype=np.float32)
     names = np.array(["c", "b", "a", "d"])
-    assert [row for row, _ in best(np.arange(4), scores, 3, lambda rows: names[rows].tolist())] == [2, 1, 0]
+    assert [row for row, _ in best(np.arange(4), scores, 3, names=lambda rows: names[rows].tolist())] == [2, 1, 0]
 
 
 def natural(count: int, dimension: int = 384) -> np.ndarray:
