@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from twofold import plugins
-from twofold.generation.weights import write_safetensors
 from twofold.jobs import TrainerJob
+from twofold.store.weights import write_safetensors
 
 
 class StandIn:

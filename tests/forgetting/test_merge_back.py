@@ -66,7 +66,7 @@ def test_no_measured_share_is_better_by_the_rule(points: list[Point], base: floa
 
 def adapter(folder: Path, **more: object) -> Path:
     """A LoRA adapter with one layer of rank 2 and one of rank 4 by pattern."""
-    from twofold.generation.weights import write_safetensors
+    from twofold.store.weights import write_safetensors
 
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -87,7 +87,7 @@ def adapter(folder: Path, **more: object) -> Path:
 
 def change(folder: Path, layer: str) -> np.ndarray:
     from twofold.generation.merging import delta
-    from twofold.generation.weights import Weights
+    from twofold.store.weights import Weights
 
     recipe = json.loads((folder / "adapter_config.json").read_text())
     tuned = Weights(folder / "adapter_model.safetensors")

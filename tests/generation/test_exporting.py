@@ -14,7 +14,7 @@ from twofold import plugins
 from twofold.errors import ModelError
 from twofold.generation import gguf_adapter
 from twofold.generation.exporting import FORMS, Tuned, why_not
-from twofold.generation.weights import Weights, write_safetensors
+from twofold.store.weights import Weights, write_safetensors
 from twofold.types import Adapter, Message, Prompt
 
 PROMPTS = [Prompt(messages=(Message(role="user", content=f"Tell me about number {n}."),)) for n in range(50)]

@@ -14,7 +14,7 @@ from twofold.errors import GenerationError, ModelError, ModelNotPulled
 from twofold.generation import merging
 from twofold.generation.local import LocalGenerator
 from twofold.generation.runtime import Request, Tokens
-from twofold.generation.weights import Weights
+from twofold.store.weights import Weights
 from twofold.testing.conformance_generator import check_generator, prompt
 from twofold.types import Adapter, Message, Prompt
 
@@ -197,7 +197,7 @@ def test_an_adapter_that_does_not_fit_is_refused(
     smaller = tmp_path / "smaller"
     smaller.mkdir()
     (smaller / "config.json").write_text(json.dumps(config))
-    from twofold.generation.weights import write_safetensors
+    from twofold.store.weights import write_safetensors
 
     some = Weights(tiny)
     write_safetensors(

@@ -187,16 +187,14 @@ def test_a_killed_child_is_an_error_and_the_rerun_resumes(job: TrainerJob, tmp_p
             if "twofold.training.child" in command and str(tmp_path) in command:
                 os.kill(int(pid), signal.SIGKILL)
 
-    slow = OPTIONS.model_copy(update={"epochs": 300})
+    long = OPTIONS.model_copy(update={"epochs": 40})
     with pytest.raises(TrainingError, match="killed"):
-        LoraTrainer(slow).train(job, tmp_path, progress=watch)
+        LoraTrainer(long).train(job, tmp_path, progress=watch)
     assert (tmp_path / "checkpoint.pt").is_file()
     steps.clear()
-    report = LoraTrainer(slow.model_copy(update={"minutes": 0.05})).train(
-        job, tmp_path, progress=lambda s, d, t: steps.append(d)
-    )
+    report = LoraTrainer(long).train(job, tmp_path, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
     assert steps[0] >= 5
-    assert report["stopped"] in {"minutes", "patience", "epochs"}
+    assert report["stopped"] in {"patience", "epochs"}
     assert not (tmp_path / "checkpoint.pt").exists()
 
 

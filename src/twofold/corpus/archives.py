@@ -18,6 +18,7 @@ MOST_UNPACKED = 512 * MIB
 MOST_PARTS = 50_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _BROKEN = (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError)
+"""What zipfile and zlib raise on a damaged archive; NotImplementedError for a way of packing that they do not know."""
 _NO_DOCTYPE = (".docx", ".docm", ".dotx", ".pptx", ".pptm", ".ppsx", ".xlsx", ".xlsm")
 
 

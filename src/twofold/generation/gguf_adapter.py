@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from twofold.errors import ModelError
 from twofold.generation.gguf_file import ARCHITECTURES, interleaved, renamed
-from twofold.generation.weights import Weights
+from twofold.store.weights import Weights
 from twofold.types import Json
 
 PREFIX = "base_model.model."

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.errors import ModelError
-from twofold.generation.weights import Weights, as_f16
+from twofold.store.weights import Weights, as_f16
 from twofold.types import Json
 
 ARCHITECTURES = {"LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3"}

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from twofold.errors import ModelError
 from twofold.generation.cached import derived
-from twofold.generation.weights import Weights, as_f16, write_safetensors
 from twofold.identity import digest
+from twofold.store.weights import Weights, as_f16, write_safetensors
 from twofold.tuned import BLOCK, NORMAL
 from twofold.tuned import recipe as recipe_of
 from twofold.types import Adapter, Json

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from twofold.errors import StoreError
+from twofold.store.weights import Weights, write_safetensors
 from twofold.types import Json
 
-_RECIPE = "adapter_config.json"
+_RECIPE, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def why_not_scalable(adapter: Path) -> str:
@@ -77,16 +78,15 @@ def combined(parts: Sequence[tuple[Path, float]], target: Path) -> None:
 
     Raises:
         StoreError: a part is no plain LoRA adapter.
+        ModelError: a part's weights cannot be read.
     """
-    from safetensors.numpy import save_file
-
     recipes = []
     stacks: dict[str, tuple[list[Any], list[Any]]] = {}
     for path, weight in parts:
         reason = why_not_scalable(path)
         if reason:
             raise StoreError(f"it cannot be put together with others: {reason}", file=path)
-        recipe, tensors = _recipe(path), _tensors(path / "adapter_model.safetensors")
+        recipe, tensors = _recipe(path), Weights(path / _WEIGHTS)
         recipes.append(recipe)
         for name in sorted(n for n in tensors if ".lora_A." in n):
             layer = name.split(".lora_A.")[0]
@@ -103,7 +103,7 @@ def combined(parts: Sequence[tuple[Path, float]], target: Path) -> None:
     whole["alpha_pattern"] = {layer: float(rank) for layer, rank in ranks.items()}
     whole["target_modules"] = sorted({layer.rpartition(".")[2] for layer in ranks})
     target.mkdir(parents=True, exist_ok=True)
-    save_file(made, target / "adapter_model.safetensors", metadata={"format": "pt"})
+    write_safetensors(target / _WEIGHTS, ((name, "", values) for name, values in made.items()))
     (target / _RECIPE).write_text(json.dumps(whole, indent=2, sort_keys=True), encoding="utf-8")
 
 
@@ -115,28 +115,6 @@ def _scale(recipe: Json, layer: str, rank: int) -> float:
             alpha = value
             break
     return float(alpha) / (rank**0.5 if recipe.get("use_rslora") else rank)
-
-
-def _tensors(path: Path) -> dict[str, Any]:
-    """The tensors of a safetensors file as f32."""
-    try:
-        raw = path.read_bytes()
-        start = 8 + int.from_bytes(raw[:8], "little")
-        header = json.loads(raw[8:start])
-    except (OSError, ValueError) as error:
-        raise StoreError(f"the adapter's weights cannot be read: {error}", file=path) from error
-    found: dict[str, Any] = {}
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        first, last = entry["data_offsets"]
-        data = raw[start + first : start + last]
-        if entry["dtype"] == "BF16":
-            values = (np.frombuffer(data, np.uint16).astype(np.uint32) << 16).view(np.float32)
-        else:
-            values = np.frombuffer(data, {"F32": np.float32, "F16": np.float16}[entry["dtype"]]).astype(np.float32)
-        found[name] = values.reshape(entry["shape"])
-    return found
 
 
 def _recipe(adapter: Path) -> Json:
