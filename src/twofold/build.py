@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from twofold import access, finishing, plugins, specs, sufficiency
+from twofold import access, finishing, plugins, specs, sufficiency, teaching
 from twofold.answering import System, gold_chunks, query
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
@@ -285,17 +285,28 @@ class Builder:
 
     def trained_key(self, job: TrainerJob, method: Part) -> str:
         """Name of the weights as a method makes them of this job, before what follows."""
-        weights = self.base(method).get("weights", "")
-        return digest("trained", {"job": job, "trainer": specs.of_part("trainers", method), "model": weights})
+        weights, wrote = self.base(method).get("weights", ""), self._teaching(method).spec()
+        return digest("trained", {"job": job, "trainer": specs.of_part("trainers", method), "model": weights, **wrote})
+
+    def _teaching(self, method: Part) -> teaching.Teaching:
+        options = plugins.options("trainers", method.name, method.options)
+        return teaching.Teaching(
+            catalogue=self.catalogue,
+            generator=self.generator,
+            retrieval=lambda: self._system(self.config.arm("rag"), generator=self.generator(), shots=()),
+            distils=self.config.tuning.answers == "retrieval",
+            replays=getattr(options, "replay", 0) > 0,
+        )
 
     def adapter(
-        self, arm: Arm, splits: Splits, *, lineage: Json | None = None, progress: Progress = quiet
+        self, arm: Arm, splits: Splits, *, use: str = "", lineage: Json | None = None, progress: Progress = quiet
     ) -> tuple[Adapter, Json]:
         """The arm's adapter, made now unless the store has it; of several methods the best on dev.
 
         Args:
-            arm: Which; where ``[tuning].use`` names a model for it, that model.
+            arm: Which; where `use` or ``[tuning].use`` names a model for it, that model.
             splits: What is learned from.
+            use: A tuned model, for this call.
             lineage: What the manifest says of the model's origin.
             progress: Shows the training.
 
@@ -303,7 +314,7 @@ class Builder:
             The adapter; and its training report with ``gate``, ``merge_back``, ``dev_score``, ``key``, ``cached``,
             ``trials`` (checkpoints, shares and methods tried on dev), and ``methods`` (a row for each of several).
         """
-        chosen = self.chosen(arm)
+        chosen = self.chosen(arm, use)
         if chosen:
             return self.load_adapter(chosen), self._report(chosen, cached=True)
         made = [self._made(arm, splits, method, lineage=lineage or {}, progress=progress) for method in self.methods]
@@ -363,7 +374,12 @@ class Builder:
     def _train(self, arm: Arm, splits: Splits, job: TrainerJob, *, method: Part, key: str, progress: Progress) -> None:
         """Train, and keep the weights as they came out."""
         trainer: Trainer = plugins.make("trainers", method.name, method.options)
-        work = self.artifacts.working(key)
+        work, wrote, written = self.artifacts.working(key), self._teaching(method), {}
+        if wrote.distils:
+            train, written["answers"] = wrote.distilled(self.readable(splits.train), progress=progress)
+            job = self.training_job(arm, replace(splits, train=train), method)
+        if wrote.replays:
+            job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
         report = trainer.train(job, work, progress=progress)
         learned = {
             name: sorted(map(example_digest, self.readable(examples)))
@@ -384,6 +400,8 @@ class Builder:
                 "rows": len(job.rows[0]),
                 **{name: {"examples": len(own), "digest": digest(name, own)} for name, own in learned.items()},
                 "job": digest("rows", job.rows),
+                "replay": len(job.replay),
+                **written,
             },
             "documents": self._learned_from(arm, splits),
             "report": report,
@@ -399,16 +417,15 @@ class Builder:
         """The project's tuned models by id and alias."""
         return Registry(self.artifacts, self.catalogue)
 
-    def chosen(self, arm: Arm) -> str:
-        """Key of the model that ``[tuning].use`` names, where it was tuned as the arm is; else empty.
+    def chosen(self, arm: Arm, use: str = "") -> str:
+        """Key of the model that `use`, else ``[tuning].use``, names, where it was tuned as the arm is; else empty.
 
         Raises:
             UnknownName: there is no such model.
             StoreError: its files are gone or damaged.
         """
-        if not self.config.tuning.use:
-            return ""
-        record = self.registry.checked(self.config.tuning.use)
+        named = use or self.config.tuning.use
+        record = self.registry.checked(named) if named else {"tuning": None}
         return str(record["key"]) if record["tuning"] == arm.tuning else ""
 
     def load_adapter(self, key: str) -> Adapter:
@@ -431,16 +448,18 @@ class Builder:
         """Documents that an adapter's rows and dev items were made from: named when one of them is forgotten."""
         examples = (*splits.train, *splits.dev)
         used = {source for example in examples for source in example.sources}
-        if arm.retrieval:
+        if arm.retrieval or self.config.tuning.answers == "retrieval":
             found = self.retriever.retrieve([query(e, self.filter) for e in examples], self.config.retrieval.k + 3)
             used |= {hit.chunk.span.document for one in found for hit in one.hits}
         return sorted(used)
 
     # ------------------------------------------------------------ systems
 
-    def system(self, arm: Arm, splits: Splits, *, progress: Progress = quiet) -> tuple[System, Json | None]:
-        """An arm made ready, training its adapter if need be; and the training report."""
-        adapter, report = self.adapter(arm, splits, progress=progress) if arm.tuning else (None, None)
+    def system(
+        self, arm: Arm, splits: Splits, *, use: str = "", progress: Progress = quiet
+    ) -> tuple[System, Json | None]:
+        """An arm made ready, with the tuned model `use` or training its adapter if need be; and the training report."""
+        adapter, report = self.adapter(arm, splits, use=use, progress=progress) if arm.tuning else (None, None)
         return self.equipped(arm, splits, adapter=adapter), report
 
     def equipped(self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False) -> System:

@@ -198,6 +198,9 @@ class TuningSection(Section):
     same there. All are measured on dev, the best goes on into arms and studies. Empty: `trainer` alone."""
     embedder: Part = Part(name="contrastive")
     """How the embedder is tuned (`twofold tune --what embedder`)."""
+    answers: Literal["examples", "retrieval"] = "examples"
+    """Whose answers are learned: the training examples' own, or those that the untuned retrieval arm gives to their
+    questions (self-distillation). Dev and test keep their own."""
     variants: int = Field(default=4, ge=1)
     """Open-book rows are made this many times with other distractors and order, one variant an epoch."""
     unanswerable: float = Field(default=0.1, ge=0, lt=1)

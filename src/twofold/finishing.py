@@ -14,10 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from twofold import forgetting, plugins, stats
+from twofold import forgetting, kept, plugins, stats
 from twofold.answering import System
 from twofold.config import Part, TuningSection
-from twofold.dataset import example_digest
 from twofold.errors import ConfigError, StoreError
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
@@ -33,7 +32,6 @@ _OWN = ("key", "made", "bytes", "files")
 """What a manifest says of its own files."""
 _DEV = 200
 """Dev examples answered for each candidate, at most."""
-_BATCH = 64
 _ALONE = 8
 """Of those, answered one at a time for latency."""
 
@@ -140,20 +138,11 @@ class Finishing:
         try:
             key = digest("dev", {"system": system.key})
             self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
-            held = self.catalogue.answers(key)
-            missing = [example for example in asked if example_digest(example) not in held]
-            if missing and not self.catalogue.measure(key, "latency"):
+            if kept.missing(self.catalogue, key, asked) and not self.catalogue.measure(key, "latency"):
                 self.catalogue.put_measure(key, "latency", self._latency(system, asked))
-            for start in range(0, len(missing), _BATCH):
-                part = missing[start : start + _BATCH]
-                answers = system.answer(part)
-                pairs = [(example_digest(e), answer) for e, answer in zip(part, answers, strict=True)]
-                self.catalogue.put_answers(key, pairs)
-                self.progress("score dev", len(asked) - len(missing) + start + len(part), len(asked))
-            held = self.catalogue.answers(key, include_failures=True)
+            answers = kept.answered(self.catalogue, key, system, asked, progress=self.progress, stage="score dev")
         finally:
             system.close()
-        answers = [held[example_digest(example)] for example in asked]
         scores = [None if a.failure else metric.score(e, a) for e, a in zip(asked, answers, strict=True)]
         failed = sum(1 for answer in answers if answer.failure)
         values = np.array([np.nan if one is None else one for one in scores], dtype=float)

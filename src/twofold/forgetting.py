@@ -94,6 +94,12 @@ def known_facts() -> tuple[Pair, ...]:
     )
 
 
+@lru_cache(maxsize=1)
+def replay_prompts() -> tuple[str, ...]:
+    """General prompts to rehearse while tuning; the suite asks none of them."""
+    return tuple(row["ask"] for row in _rows("replay.jsonl"))
+
+
 # ---------------------------------------------------------------- checking an answer
 
 

@@ -316,6 +316,7 @@ class Project:
         question: str,
         *,
         arm: str = "",
+        model: str = "",
         user: str = "",
         groups: Sequence[str] = (),
         progress: Progress = quiet,
@@ -325,6 +326,7 @@ class Project:
         Args:
             question: What is asked.
             arm: Name of the arm; by default the latest verdict's arm, else ``rag``.
+            model: Id or alias of the tuned model to answer with, in the arm it was tuned for.
             user: Who asks; needed (or a group) where access control is on, refused where it is off.
             groups: Groups of theirs.
             progress: Shows syncing or training, should they be needed.
@@ -336,12 +338,15 @@ class Project:
         Returns:
             The answer, and ``{"arm", "key", "measured"}``; `measured` tells whether a study measured this very system.
         """
-        chosen, which = self._arm(arm), self._filter(user, groups)
+        if arm and model:
+            raise ConfigError("an arm and a tuned model are named", cure="Name one: a model answers in its own arm.")
+        named = str(self.builder.registry.checked(model)["arm"]) if model else arm
+        chosen, which = self._arm(named), self._filter(user, groups)
         with self._lock():
             if chosen.retrieval or (chosen.shots and which):
                 self._refresh(progress)
             splits = self.splits if chosen.tuning or chosen.shots or self._judges(chosen) else _NO_SPLITS
-            system, _ = self.builder.system(chosen, splits, progress=progress)
+            system, _ = self.builder.system(chosen, splits, use=model, progress=progress)
         try:
             answer = system.answer([answering.question(question)], filter=which)[0]
         finally:

@@ -204,7 +204,8 @@ def read(
         choices: Allowed answers; which of them was chosen stands in no passage.
     """
     shown = tuple(hits or ())
-    common = {"raw": completion.text, "hits": shown, "usage": completion.usage}
+    cut = completion.finish == "length"
+    common = {"raw": completion.text, "hits": shown, "usage": completion.usage, "cut": cut}
     if completion.failure is not None:
         return Answer(text="", failure=completion.failure, **common)  # type: ignore[arg-type]
     text = completion.text.strip()

@@ -447,6 +447,8 @@ class Answer:
     """Passages in the prompt, in the order shown."""
     abstained: bool = False
     """True when the system said that the documents do not tell."""
+    cut: bool = False
+    """The completion ended at the token limit."""
     invalid_citations: int = 0
     """Markers that named no passage of the prompt."""
     unsupported_citations: int = 0

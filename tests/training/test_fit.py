@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
@@ -198,6 +199,16 @@ def test_a_killed_child_is_an_error_and_the_rerun_resumes(job: TrainerJob, tmp_p
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
+def test_money_is_a_limit_of_time_and_needs_its_price() -> None:
+    bought = {"euros": 0.5, "euros_an_hour": 2.0}
+    assert LoraOptions(**bought).limit == 15.0
+    assert LoraOptions(**bought, minutes=10).limit == 10.0
+    assert LoraOptions(minutes=20).limit == 20.0
+    assert LoraOptions().limit == 0.0
+    with pytest.raises(ValidationError, match="euros_an_hour"):
+        LoraOptions(euros=1.0)
+
+
 def test_long_rows_are_cut_and_counted_but_always_teach_something(tiny: Path) -> None:
     from twofold.training.encoding import Encoder
     from twofold.types import Message, Pair
@@ -222,6 +233,7 @@ def test_too_little_time_shortens_the_plan_so_that_the_learning_rate_still_decay
     assert affordable(state, 100, OPTIONS.model_copy(update={"minutes": 1.0})) == 4 + 20
     assert affordable(state, 10, OPTIONS.model_copy(update={"minutes": 1.0})) == 10
     assert affordable(state, 100, OPTIONS.model_copy(update={"minutes": 0.1})) == 4
+    assert affordable(state, 100, OPTIONS.model_copy(update={"euros": 0.5, "euros_an_hour": 30.0})) == 4 + 20
     long = OPTIONS.model_copy(update={"epochs": 5000, "minutes": 0.1})
     report = fit(job, long, tmp_path, progress=quiet)
     assert report["stopped"] in {"minutes", "patience"}

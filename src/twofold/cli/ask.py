@@ -23,6 +23,9 @@ def ask(
     arm: Annotated[
         str, typer.Option("--arm", metavar="ARM", help="base, prompt, rag, ft or ft+rag; by default the verdict's.")
     ] = "",
+    model: Annotated[
+        str, typer.Option("--model", metavar="MODEL", help="Answer with this tuned model (id or alias), in its arm.")
+    ] = "",
     user: Annotated[
         str, typer.Option("--user", metavar="NAME", help="Who asks; needed where [access] is enabled.")
     ] = "",
@@ -32,7 +35,7 @@ def ask(
 ) -> None:
     """Answer a question as the study's systems do, with numbered citations and quotes."""
     with run.project() as project, run.progress() as progress:
-        answer, made_by = project.ask(question, arm=arm, user=user, groups=group or [], progress=progress)
+        answer, made_by = project.ask(question, arm=arm, model=model, user=user, groups=group or [], progress=progress)
     run.result(record(answer, made_by), text(answer))
     if answer.failure is not None:
         typer.echo(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)

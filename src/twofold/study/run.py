@@ -198,7 +198,7 @@ def plan(builder: Builder, splits: Splits, documents: Sequence[Document], *, lea
         cached_adapters=adapters,
         training_tokens={a.name: len(splits.train) * (tokens[a.name] + written) for a in arms if a.tuning},
         epochs=[float(getattr(one, "epochs", 1)) for one in options],
-        minutes=float(getattr(options[0], "minutes", 0)),
+        minutes=float(getattr(options[0], "limit", getattr(options[0], "minutes", 0))),
         general=0.0 if tuning.gate == "off" else float(sum(len(item.asks) for item in forgetting.suite())),
         shares=1 + len(tuning.merge_back),
     )

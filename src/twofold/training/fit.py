@@ -228,9 +228,9 @@ def _loop(run: Run, log: curves.Log) -> str:
         state.row_tokens += sum(len(row.ids) - 1 for row in rows)
         state.training_seconds += time.perf_counter() - tick
         state.seconds = earlier + time.perf_counter() - began
-        if state.step == min(_SETTLING, len(plan)) and options.minutes:
+        if state.step == min(_SETTLING, len(plan)) and options.limit:
             state.planned = affordable(state, len(plan), options)
-        late = bool(options.minutes) and state.seconds > options.minutes * 60
+        late = bool(options.limit) and state.seconds > options.limit * 60
         due = time.perf_counter() - saved > options.checkpoint_seconds
         state.planned, late, due = crew.told((state.planned, late, due))
         log.tell(step=state.step, epoch=epoch, loss=loss, rate=run.masters.rate * factor, seconds=state.seconds)
@@ -325,11 +325,11 @@ def _broken(run: Run, rows: Sequence[Row]) -> str:
 
 
 def affordable(state: State, total: int, options: FitOptions) -> int:
-    """Steps that fit into `minutes` at the pace so far, so that the learning rate still decays to its end.
+    """Steps that fit into the time limit at the pace so far, so that the learning rate still decays to its end.
 
     A fifth of the time is kept for scoring the dev split.
     """
-    left = options.minutes * 60 * 0.8 - state.training_seconds
+    left = options.limit * 60 * 0.8 - state.training_seconds
     each = state.training_seconds / max(1, state.step)
     return max(state.step, min(total, state.step + int(left / max(1e-9, each))))
 
@@ -520,6 +520,7 @@ def _finish(run: Run, source: Path, *, stopped: str, probe: Json | None) -> Json
         "learning_rate": run.masters.rate,
         "seconds": state.seconds,
         "training_seconds": state.training_seconds,
+        "euros": round(state.seconds / 3600 * run.options.euros_an_hour, 4),
         "tokens": state.row_tokens,
         "tokens_read": state.tokens,
         "tokens_per_second": state.row_tokens / max(1e-9, state.training_seconds),

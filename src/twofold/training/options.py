@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from twofold.plugins import Options
 
@@ -26,7 +26,8 @@ class FitOptions(Options):
     beta: float = Field(default=0.1, gt=0)
     """DPO: how strongly the model is held to where it began."""
     replay: float = Field(default=0.0, ge=0, le=1)
-    """Rows of the job's replay set mixed in, as a share of its own rows."""
+    """General prompts with what the untuned generator answers, mixed in as a share of the job's own rows, so that less
+    is forgotten."""
     learning_rate: float = Field(default=1e-3, gt=0)
     probe: bool = False
     """Try a third of the learning rate, it, and thrice it on a few steps; go on with what has the lowest dev loss."""
@@ -53,6 +54,10 @@ class FitOptions(Options):
     """Evaluations without a better dev score before stopping."""
     minutes: float = Field(default=0.0, ge=0)
     """Stop cleanly after so many minutes with the best so far; 0 for no limit."""
+    euros: float = Field(default=0.0, ge=0)
+    """The same, after so much money at `euros_an_hour`; 0 for no limit."""
+    euros_an_hour: float = Field(default=0.0, ge=0)
+    """What the machine costs."""
     dtype: Literal["bf16", "f32"] = "bf16"
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     share_prefixes: bool = True
@@ -63,6 +68,18 @@ class FitOptions(Options):
     """torch.compile the layers: a minute of compiling, then faster, mostly on GPUs."""
     threads: int = Field(default=0, ge=0)
     """0: all cores, shared among the processes."""
+
+    @model_validator(mode="after")
+    def _priced(self) -> Self:
+        if self.euros and not self.euros_an_hour:
+            raise ValueError("euros needs euros_an_hour, what the machine costs")
+        return self
+
+    @property
+    def limit(self) -> float:
+        """Minutes that `minutes` and `euros` allow; 0 for no limit."""
+        bought = 60 * self.euros / self.euros_an_hour if self.euros else 0.0
+        return min((one for one in (self.minutes, bought) if one), default=0.0)
 
 
 class LoraOptions(FitOptions):
