@@ -1,13 +1,15 @@
 """Tuning on real tasks: the base model, the tuned one, and for intents a strong linear baseline, on the same questions.
 
     python bench/tasks.py [--data ../shared/data] [--task banking77 …] [--train 1000] [--test 500] [--quick] [--large]
+    python bench/tasks.py --task snips_json --train 600 --method lora qlora full adapter prompt prefix ia3 --gate
 
 Intents (banking77, clinc150): accuracy, beside logistic regression on sentence embeddings, its penalty chosen by
 cross-validation on the same training examples. Extraction (snips_json): share of valid JSON, field F1. Clinical notes
 (mts_dialog): ROUGE-L, and `style`, 1 − how well a classifier tells the answers from notes that people wrote. The test
 is the sets' own dev part, which no choice here has seen; dev is cut from train. Every figure has a 95 % interval,
 differences are paired and simultaneous. ``--quick`` is a run in minutes to see that it works, ``--large`` takes hours
-on two cores. Speed is not measured here.
+on two cores. Several methods are compared on dev (a third of the training examples then), with tokens/s, peak memory, what
+``--gate`` finds forgotten and the artifact's size; the best goes on to the test. Speed counts on an idle machine only.
 """
 
 from __future__ import annotations
@@ -85,15 +87,16 @@ def project_of(folder: Path, rows: list[dict[str, Any]], task: Task, given: Any)
     (folder / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "twofold.toml").write_text('[examples]\npaths = ["examples.jsonl"]\n', encoding="utf-8")
     tuning: dict[str, Any] = {"gate": "report" if given.gate else "off"}
-    options = {"epochs": given.epochs, **({"minutes": given.minutes} if given.minutes else {})}
+    methods = given.method if len(given.method) > 1 else []
+    options = {name: value for name in ("epochs", "minutes", "objective") if (value := getattr(given, name))}
     return Project.open(
         folder,
         {
             "documents": {"paths": []},
-            "examples": {"split_by": "given", "train": 0.9, "dev": 0.1},
+            "examples": {"split_by": "given", "train": 1 - given.dev, "dev": given.dev},
             "prompt": {"closed": task.closed},
             "generation": {"max_tokens": task.max_tokens},
-            "tuning": {**tuning, "trainer": {"name": given.method, "options": options}},
+            "tuning": {**tuning, "trainer": {"name": given.method[0], "options": options}, "methods": methods},
             "study": {"metric": task.metrics[0]},
         },
     )
@@ -185,7 +188,7 @@ def run(name: str, given: Any) -> dict[str, Any]:
             if task.linear:
                 answers["linear"] = linear(project, (*splits.train, *splits.dev), splits.test)
             found = measured(answers, splits.test, task.metrics)
-    wanted = ("steps", "best_step", "epochs", "tokens", "seconds", "stopped", "gate")
+    wanted = ("steps", "best_step", "epochs", "tokens", "seconds", "stopped", "gate", "methods")
     found["training"] = {key: report[key] for key in wanted if key in report}
     found["sizes"] = {"train": len(splits.train), "dev": len(splits.dev), "test": len(splits.test)}
     return found
@@ -199,6 +202,17 @@ def show(name: str, found: dict[str, Any]) -> None:
     for side, own in found["estimates"].items():
         cells = [f"{e['mean']:.3f} [{e['low']:.3f}, {e['high']:.3f}]" for e in own.values()]
         print(f"| {side} | {' | '.join(cells)} |")
+    several = found["training"].get("methods", ())
+    if several:
+        heads = ("method", f"dev {metrics[0]}", "ability lost", "tokens/s", "peak MiB", "MB", "s", "p50 s")
+        print(f"\n| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for row in several:
+        dev, drop = row["dev"], row["drop"]
+        lost = f"{drop['mean']:.3f} [{drop['low']:.3f}, {drop['high']:.3f}]" if drop else ""
+        cells = [f"{row['tokens_per_second']:.0f}", f"{row['peak_mib']:.0f}", f"{row['bytes'] / 1e6:.1f}"]
+        cells += [f"{row['seconds']:.0f}", f"{row['latency']['p50']:.2f}"]
+        told = f"{dev['mean']:.3f} [{dev['low']:.3f}, {dev['high']:.3f}]"
+        print(f"| {row['method']} | {told} | {lost} | {' | '.join(cells)} |")
     for told, e in found["differences"].items():
         print(f"{metrics[0]}, {told}: {e['mean']:+.3f} [{e['low']:+.3f}, {e['high']:+.3f}], n = {e['n']}")
 
@@ -212,14 +226,16 @@ def main() -> None:
     parser.add_argument("--test", type=int, default=0)
     parser.add_argument("--quick", dest="size", action="store_const", const="quick", default="small")
     parser.add_argument("--large", dest="size", action="store_const", const="large")
-    parser.add_argument("--method", default="lora")
-    parser.add_argument("--epochs", type=float, default=3.0)
-    parser.add_argument("--minutes", type=float, default=0.0, help="of training, each task")
+    parser.add_argument("--method", nargs="+", default=["lora"])
+    parser.add_argument("--epochs", type=float, default=0.0, help="0: the method's own")
+    parser.add_argument("--minutes", type=float, default=0.0, help="of training, each task and method")
+    parser.add_argument("--objective", default="", choices=("supervised", "labels"))
     parser.add_argument("--gate", action="store_true", help="measure forgetting as well")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="keep the projects in this folder")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     given = parser.parse_args()
+    given.dev = 0.1 if len(given.method) == 1 else 0.33
     found = {}
     for name in given.task:
         found[name] = run(name, given)

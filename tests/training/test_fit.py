@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from pydantic import ValidationError
 
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
+from twofold.training import checkpoints
 from twofold.training.encoding import Encoder
 from twofold.training.options import LoraOptions
 from twofold.training.packing import Row, pack
@@ -163,6 +162,17 @@ def test_a_loss_that_does_not_move_is_an_error(job: TrainerJob, tmp_path: Path) 
         fit(job, OPTIONS.model_copy(update={"learning_rate": 1e-9}), tmp_path, progress=quiet)
 
 
+def test_a_long_run_that_learned_early_is_not_stuck_and_a_flat_one_is() -> None:
+    from twofold.training.fit import moved
+
+    moved([11.6 - 0.2 * min(step, 20) for step in range(2000)])
+    moved([3.0 - 0.001 * step for step in range(100)])
+    with pytest.raises(LossStuck):
+        moved([7.0 + 0.3 * (step % 2) for step in range(2000)])
+    with pytest.raises(LossStuck):
+        moved([3.0 + 0.001 * step for step in range(100)])
+
+
 def test_a_row_without_completion_is_an_error_naming_the_example(job: TrainerJob, tmp_path: Path) -> None:
     rows = (job.rows[0][0].__class__(messages=job.rows[0][0].messages, completion=" ", example="bad"),)
     with pytest.raises(NothingToLearn, match="bad"):
@@ -176,8 +186,7 @@ def test_a_killed_child_is_an_error_and_the_rerun_resumes(job: TrainerJob, tmp_p
         if stage == "train":
             steps.append(done)
             if done == 5:
-                threading.Thread(target=kill_child).start()
-                time.sleep(0.5)
+                kill_child()
 
     def kill_child() -> None:
         for pid in (p for p in os.listdir("/proc") if p.isdigit()):
@@ -191,7 +200,7 @@ def test_a_killed_child_is_an_error_and_the_rerun_resumes(job: TrainerJob, tmp_p
     long = OPTIONS.model_copy(update={"epochs": 40})
     with pytest.raises(TrainingError, match="killed"):
         LoraTrainer(long).train(job, tmp_path, progress=watch)
-    assert (tmp_path / "checkpoint.pt").is_file()
+    assert any((tmp_path / name).is_file() for name in (checkpoints.NAME, checkpoints.EARLIER))
     steps.clear()
     report = LoraTrainer(long).train(job, tmp_path, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
     assert steps[0] >= 5
