@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from twofold import plugins
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
 from twofold.training import checkpoints
 from twofold.training.encoding import Encoder
-from twofold.training.options import LoraOptions
+from twofold.training.options import KINDS, LoraOptions
 from twofold.training.packing import Row, pack
 from twofold.training.trainers import LoraTrainer
 
 torch = pytest.importorskip("torch")
+load_file = pytest.importorskip("safetensors.torch").load_file
 
 OPTIONS = LoraOptions(
     rank=8,
@@ -38,8 +40,6 @@ def quiet(_stage: str, _done: int, _total: int) -> None:
 
 
 def trained_weights(directory: Path) -> dict[str, Any]:
-    from safetensors.torch import load_file
-
     return load_file(directory / "adapter_model.safetensors")
 
 
@@ -179,14 +179,20 @@ def test_a_row_without_completion_is_an_error_naming_the_example(job: TrainerJob
         LoraTrainer(OPTIONS).train(job.model_copy(update={"rows": (rows,)}), tmp_path)
 
 
-def test_a_killed_child_is_an_error_and_the_rerun_resumes(job: TrainerJob, tmp_path: Path) -> None:
-    steps: list[int] = []
+RATES = {"lora": 5e-2, "qlora": 5e-2, "full": 1e-2, "adapter": 5e-2, "prompt": 0.3, "prefix": 0.3, "ia3": 0.1}
+
+
+@pytest.mark.parametrize("method", [pytest.param(m, marks=[pytest.mark.slow] * (m != "lora")) for m in KINDS])
+def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
+    method: str, job: TrainerJob, tmp_path: Path
+) -> None:
+    cut, steps = tmp_path / "cut", []
+    changes = {"epochs": 20, "batch": 4, "dtype": "f32", "checkpoint_seconds": 0, "patience": 9, "evaluations": 2}
+    trainer = plugins.make("trainers", method, {**changes, "learning_rate": RATES[method]})
 
     def watch(stage: str, done: int, _total: int) -> None:
-        if stage == "train":
-            steps.append(done)
-            if done == 5:
-                kill_child()
+        if stage == "train" and done == 5:
+            kill_child()
 
     def kill_child() -> None:
         for pid in (p for p in os.listdir("/proc") if p.isdigit()):
@@ -194,18 +200,21 @@ def test_a_killed_child_is_an_error_and_the_rerun_resumes(job: TrainerJob, tmp_p
                 command = Path(f"/proc/{pid}/cmdline").read_text()
             except OSError:
                 continue
-            if "twofold.training.child" in command and str(tmp_path) in command:
+            if "twofold.training.child" in command and str(cut) in command:
                 os.kill(int(pid), signal.SIGKILL)
 
-    long = OPTIONS.model_copy(update={"epochs": 40})
     with pytest.raises(TrainingError, match="killed"):
-        LoraTrainer(long).train(job, tmp_path, progress=watch)
-    assert any((tmp_path / name).is_file() for name in (checkpoints.NAME, checkpoints.EARLIER))
-    steps.clear()
-    report = LoraTrainer(long).train(job, tmp_path, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
+        trainer.train(job, cut, progress=watch)
+    assert any((cut / name).is_file() for name in (checkpoints.NAME, checkpoints.EARLIER))
+    report = trainer.train(job, cut, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
     assert steps[0] >= 5
     assert report["stopped"] in {"patience", "epochs"}
-    assert not (tmp_path / "checkpoint.pt").exists()
+    assert not (cut / checkpoints.NAME).exists()
+    trainer.train(job, tmp_path / "whole", progress=quiet)
+    name = "model/model.safetensors" if method == "full" else "adapter_model.safetensors"
+    one, other = load_file(cut / name), load_file(tmp_path / "whole" / name)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[key], other[key]) for key in one)
 
 
 def test_money_is_a_limit_of_time_and_needs_its_price() -> None:
