@@ -86,7 +86,7 @@ def project_of(folder: Path, rows: list[dict[str, Any]], task: Task, given: Any)
     folder.mkdir(parents=True)
     (folder / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "twofold.toml").write_text('[examples]\npaths = ["examples.jsonl"]\n', encoding="utf-8")
-    tuning: dict[str, Any] = {"gate": "report" if given.gate else "off"}
+    tuning: dict[str, Any] = {"gate": "report" if given.gate else "off", "merge_back": []}
     methods = given.method if len(given.method) > 1 else []
     options = {name: value for name in ("epochs", "minutes", "objective") if (value := getattr(given, name))}
     return Project.open(
