@@ -140,7 +140,9 @@ class Finishing:
             self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
             if kept.missing(self.catalogue, key, asked) and not self.catalogue.measure(key, "latency"):
                 self.catalogue.put_measure(key, "latency", self._latency(system, asked))
-            answers = kept.answered(self.catalogue, key, system, asked, progress=self.progress, stage="score dev")
+            answers = kept.answered(
+                self.catalogue, key, asked, system=system, progress=self.progress, stage="score dev"
+            )
         finally:
             system.close()
         scores = [None if a.failure else metric.score(e, a) for e, a in zip(asked, answers, strict=True)]

@@ -21,15 +21,15 @@ def missing(catalogue: Catalogue, key: str, asked: Sequence[Example]) -> list[Ex
 
 
 def answered(
-    catalogue: Catalogue, key: str, system: System, asked: Sequence[Example], *, progress: Progress, stage: str
+    catalogue: Catalogue, key: str, asked: Sequence[Example], *, system: System, progress: Progress, stage: str
 ) -> list[Answer]:
     """The system's answers, in order, those missing made now; a failed one carries its `Failure`.
 
     Args:
         catalogue: Keeps them.
         key: Names the system, and what else decides its answers.
-        system: Answers.
         asked: What.
+        system: Answers.
         progress: Told of `stage` after each batch.
         stage: What it is for.
     """

@@ -71,7 +71,7 @@ class Teaching:
             key = digest("teacher", {"system": system.key})
             self.catalogue.put_system(key, {**system.description, "arm": "teacher"})
             answers = kept.answered(
-                self.catalogue, key, system, train, progress=progress, stage="answers of the retrieval arm"
+                self.catalogue, key, train, system=system, progress=progress, stage="answers of the retrieval arm"
             )
         finally:
             system.close()
@@ -112,7 +112,9 @@ class Teaching:
                 max_tokens=_TOKENS,
             )
             asked = [replace(question(text), id=f"replay/{n}") for n, text in enumerate(forgetting.replay_prompts())]
-            answers = kept.answered(self.catalogue, key, system, asked, progress=progress, stage="answers to replay")
+            answers = kept.answered(
+                self.catalogue, key, asked, system=system, progress=progress, stage="answers to replay"
+            )
         finally:
             generator.close()
         rows = tuple(

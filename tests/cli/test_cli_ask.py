@@ -36,7 +36,7 @@ def test_the_json_record_is_whole() -> None:
         Answer(text="keeps weeds down", raw="[1] keeps weeds down", citations=(QUOTED,), hits=(HIT,)), MADE_BY
     )
     assert set(made) == {
-        *("text", "raw", "citations", "hits", "abstained", "invalid_citations", "usage", "timing", "failure"),
+        *("text", "raw", "citations", "hits", "abstained", "invalid_citations", "usage", "timing", "failure", "cut"),
         *("unsupported_citations", "repointed_citations", "trace", "arm", "key", "measured"),
     }
     (citation,) = made["citations"]
