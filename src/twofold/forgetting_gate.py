@@ -18,13 +18,11 @@ from twofold.dataset import example_digest
 from twofold.forgetting import Item, Scores
 from twofold.identity import digest
 from twofold.plugins import Generator, Progress
-from twofold.prompts import Template
+from twofold.prompts import BARE
 from twofold.store.catalogue import Catalogue
 from twofold.types import Adapter, Arm, Example, Json
 
 _BATCH = 128
-_TEMPLATE = Template(closed="", abstention="")
-"""No instruction of the project's: general ability is what the model does without them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +94,6 @@ def _system(generator: Generator, max_tokens: int) -> System:
         key="",
         description={},
         generator=generator,
-        template=_TEMPLATE,
+        template=BARE,
         max_tokens=max_tokens,
     )

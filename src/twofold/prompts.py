@@ -68,6 +68,10 @@ class Template:
         return digest("template", {"template": self, "renderer": RENDERER_VERSION})
 
 
+BARE = Template(closed="", abstention="")
+"""No instruction of the project's: for what a model does without them."""
+
+
 def render(
     messages: Sequence[Message],
     *,

@@ -13,12 +13,9 @@ from twofold.answering import System, question
 from twofold.errors import GenerationError, TooFewExamples
 from twofold.identity import digest
 from twofold.plugins import Generator, Progress
-from twofold.prompts import Template
 from twofold.store.catalogue import Catalogue
 from twofold.types import Answer, Arm, Example, Json, Pair
 
-_TEMPLATE = Template(closed="", abstention="")
-"""No instruction of the project's: what is replayed is what the model does without them."""
 _TOKENS = 96
 """Longer answers are not replayed."""
 
@@ -108,7 +105,7 @@ class Teaching:
                 key=key,
                 description={},
                 generator=generator,
-                template=_TEMPLATE,
+                template=prompts.BARE,
                 max_tokens=_TOKENS,
             )
             asked = [replace(question(text), id=f"replay/{n}") for n, text in enumerate(forgetting.replay_prompts())]
@@ -118,7 +115,7 @@ class Teaching:
         finally:
             generator.close()
         rows = tuple(
-            prompts.pair(prompts.render(example.messages, template=_TEMPLATE), answer.text, example)
+            prompts.pair(prompts.render(example.messages, template=prompts.BARE), answer.text, example)
             for example, answer in zip(asked, answers, strict=True)
             if not _unfit(answer)
         )

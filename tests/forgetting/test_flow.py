@@ -162,7 +162,6 @@ def test_two_models_put_together_are_one_more_model_measured_alike(folder: Path,
 
 CHILD = """
 import json, sys
-from collections.abc import Callable
 from pathlib import Path
 import stand_in_trainer
 stand_in_trainer.install()
