@@ -5,7 +5,17 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.training.packing import Row, groups_of, micro_batches, pack, padding, steps_of_epoch
+from twofold.training.packing import (
+    ORDERS,
+    Row,
+    beginning,
+    groups_of,
+    micro_batches,
+    pack,
+    padding,
+    steps_of_epoch,
+    variants_of,
+)
 
 tokens = st.lists(st.integers(0, 9), min_size=2, max_size=30)
 rows = st.lists(
@@ -59,3 +69,38 @@ def test_neighbours_on_the_same_passages_share_and_others_do_not() -> None:
     groups = groups_of([*on, other, *short])
     assert groups == [[0, 1, 2], [3], [4], [5]]
     assert len(pack(on).ids) == 100 + 2 + 3  # 102 shared tokens, then the last prompt token of each row
+
+
+@given(st.lists(rows, min_size=1, max_size=3), st.integers(0, 6), st.integers(0, 3))
+def test_every_variant_keeps_its_rows_whatever_is_shared(variants: list[list[Row]], most: int, seed: int) -> None:
+    made = variants_of(variants, most=most, seed=seed)
+    assert made == variants_of(variants, most=most, seed=seed)
+    assert len(made) >= len(variants)
+    for number, groups in enumerate(made):
+        flat = sorted((row.ids, row.start) for group in groups for row in group)
+        assert flat == sorted((row.ids, row.start) for row in variants[number % len(variants)])
+
+
+def test_an_instruction_that_all_rows_have_is_read_once_a_pack_in_random_company() -> None:
+    said = tuple(range(100, 120))
+    asked = [Row(ids=(*said, 7, n, 8, 9), start=23, example=str(n)) for n in range(48)]
+    made = variants_of([asked], most=12, seed=5)
+    assert len(made) == ORDERS
+    assert all(len(group) == 12 and beginning(group) == 21 for groups in made for group in groups)
+    company = [{frozenset(row.example for row in group) for group in groups} for groups in made]
+    assert len(set(map(frozenset, company))) == ORDERS, "another company each time"
+    assert frozenset(map(str, range(12))) not in company[0], "not the neighbours of the file"
+    assert sum(len(pack(group).ids) for group in made[0]) < 0.35 * sum(len(row.ids) for row in asked)
+
+
+def test_rows_that_share_passages_stay_with_their_neighbours() -> None:
+    said = tuple(range(100, 120))
+    rows = [Row(ids=(*said, *range(1000 * p, 1000 * p + 90), 7, n, 8, 9), start=113) for p in (1, 2) for n in range(3)]
+    made = variants_of([rows, rows], most=12, seed=5)
+    assert made == [[tuple(rows[:3]), tuple(rows[3:])]] * 2
+
+
+def test_long_questions_after_a_short_instruction_stand_alone() -> None:
+    said = tuple(range(100, 120))
+    rows = [Row(ids=(*said, *range(1000 * n, 1000 * n + 200), 8, 9), start=220) for n in range(1, 5)]
+    assert variants_of([rows], most=12, seed=5) == [[(row,) for row in rows]]

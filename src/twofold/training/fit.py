@@ -30,7 +30,7 @@ from twofold.training.crew import Crew
 from twofold.training.encoding import Encoder
 from twofold.training.network import Masters, plain_of, token_losses, why_apart
 from twofold.training.options import MEMORY, FitOptions
-from twofold.training.packing import Pack, Row, groups_of, micro_batches, pack, steps_of_epoch
+from twofold.training.packing import BRANCHES, Pack, Row, micro_batches, pack, steps_of_epoch, variants_of
 from twofold.types import DevItem, Json, Pair
 
 _POINTS = 40
@@ -147,7 +147,7 @@ def _prepared(
     variants = made
     if options.objective == "supervised" and not why:
         flat = [[group[0] for group in rows] for rows in made]
-        variants = [[tuple(rows[n] for n in members) for members in groups_of(rows)] for rows in flat]
+        variants = variants_of(flat, most=min(BRANCHES, options.batch // 2), seed=job.seed)
     sizes = [[len(g) if options.objective == "supervised" else 1 for g in groups] for groups in variants]
     masters = Masters(network, options)
     learned = sum(p.numel() for p in masters.live.values())
@@ -362,13 +362,13 @@ def moved(losses: Sequence[float]) -> None:
     """Refuse a run whose loss did not fall.
 
     Raises:
-        LossStuck: the last tenth of the losses is neither 1 % below the first tenth nor, as a long run may learn most
-            in that, 10 % below the first steps.
+        LossStuck: the last tenth of the losses (three steps at least, as batches differ) is neither 1 % below the first
+            tenth nor, as a long run may learn most in that, 10 % below the first steps.
     """
     if len(losses) < 4:
         return
-    part = max(1, len(losses) // 10)
-    few = min(part, 3)
+    few = min(3, len(losses) // 2)
+    part = max(few, len(losses) // 10)
     first, last = sum(losses[:part]) / part, sum(losses[-part:]) / part
     if not (last < first * 0.99 or last < 0.9 * sum(losses[:few]) / few):
         raise LossStuck(f"the loss did not move: {first:.4f} at the start, {last:.4f} at the end")

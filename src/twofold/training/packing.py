@@ -17,6 +17,11 @@ SHARED_PART = 0.6
 """Nor one that is less than this part of a prompt."""
 BRANCHES = 12
 """Most rows in one pack."""
+ALIKE_TOKENS = 12
+ALIKE_PART = 0.3
+"""A beginning of all rows (the instruction) is shared from so many tokens and so large a part of the prompts."""
+ORDERS = 4
+"""Groups of rows that are all alike are drawn anew for so many epochs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,13 +70,43 @@ def groups_of(rows: Sequence[Row]) -> list[list[int]]:
     return groups
 
 
+def variants_of(variants: Sequence[Sequence[Row]], *, most: int, seed: int) -> list[list[tuple[Row, ...]]]:
+    """The groups of every epoch variant.
+
+    Where prompts share nothing but an instruction that all of them have, rows are grouped by chance, in several orders,
+    so that a group is a random one; where neighbours share passages, those are grouped.
+
+    Args:
+        variants: Rows of each.
+        most: Most rows of a group that is drawn by chance.
+        seed: Of the order.
+    """
+    made = [[tuple(rows[n] for n in members) for members in groups_of(rows)] for rows in variants]
+    shared = beginning([row for rows in variants for row in rows])
+    prompts = [row.start for rows in variants for row in rows]
+    needed = max(ALIKE_TOKENS, ALIKE_PART * sum(prompts) / len(prompts))
+    passages = any(len(group) > 1 and beginning(group) > shared for groups in made for group in groups)
+    if most < 2 or shared < needed or passages:
+        return made
+    drawn = []
+    for number in range(max(ORDERS, len(variants))):
+        rows = list(variants[number % len(variants)])
+        random.Random(f"{seed}/alike/{number}").shuffle(rows)
+        drawn.append([tuple(rows[start : start + most]) for start in range(0, len(rows), most)])
+    return drawn
+
+
+def beginning(rows: Sequence[Row]) -> int:
+    """Prompt tokens with which all rows begin; at least the last one of each prompt is its own."""
+    shortest, first, common = min(row.start for row in rows) - 1, rows[0].ids, 0
+    while common < shortest and all(row.ids[common] == first[common] for row in rows):
+        common += 1
+    return common
+
+
 def pack(rows: Sequence[Row]) -> Pack:
     """Lay out rows with a common beginning; at least the last prompt token of each stays in its own branch."""
-    shortest = min(row.start for row in rows) - 1
-    first, common = rows[0].ids, 0
-    if len(rows) > 1:
-        while common < shortest and all(row.ids[common] == first[common] for row in rows):
-            common += 1
+    first, common = rows[0].ids, beginning(rows) if len(rows) > 1 else 0
     ids, positions, branch = list(first[:common]), list(range(common)), [-1] * common
     predict: list[int] = []
     wanted: list[int] = []
