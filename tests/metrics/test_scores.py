@@ -200,6 +200,23 @@ def test_json_scores(text, valid, f1):
     assert score("field_f1", text, OBJECT) == pytest.approx(f1)
 
 
+@pytest.mark.parametrize(
+    ("text", "f1"),
+    [
+        ("MEDICATIONS: none.\nAllergy: penicillin.", 1),
+        ("# allergy\nPenicillin.\n## Medications\nNone.", 1),
+        ("ALLERGY: penicillin, see: note.", 2 / 3),
+        ("PLAN: rest.\nALLERGY: penicillin.", 1 / 2),
+        ("Penicillin at 10:30. No medications.", 0),
+        ("She said, as all her sisters did at home that day: none", 0),
+        ("", 0),
+    ],
+)
+def test_sections_are_told_by_their_headings(text, f1):
+    assert score("section_f1", text, "ALLERGY: penicillin.\nMEDICATIONS:\nnone.") == pytest.approx(f1)
+    assert score("section_f1", text, "Penicillin at 10:30.") is None
+
+
 def test_json_metrics_do_not_apply_to_text():
     assert score("json_valid", OBJECT, "308") is None
     assert score("field_f1", OBJECT, "yes") is None

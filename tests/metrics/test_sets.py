@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gzip
 import json
 
@@ -108,11 +109,23 @@ def test_every_metric_conforms(data_root, data, metric):
     check_metric(plugins.make("metrics", metric, {}), load(data_root, data)[:25])
 
 
+def test_the_sections_of_notes(data_root):
+    with gzip.open(data_root / "mts_dialog" / "examples.jsonl.gz", "rt", encoding="utf-8") as lines:
+        sections = {(row := json.loads(line))["id"]: row["section"] for line in lines}
+    named = [
+        dataclasses.replace(one, references=tuple(f"{sections[one.id]}: {text}" for text in one.references))
+        for one in load(data_root, "mts_dialog")[:25]
+    ]
+    assert suitable(named) == ("rouge_l", ("section_f1", "token_f1"))
+    check_metric(plugins.make("metrics", "section_f1", {}), named)
+
+
 def test_every_built_in_metric_is_checked():
     assert set(plugins.names("metrics")) <= {metric for found in CHECKED.values() for metric in found} | {
         "abstention_precision",
         "abstention_recall",
         *("mrr", "ndcg", "recall"),  # of rankings: see tests/ranking
+        "section_f1",  # of texts with headings: see above
         "style",  # learnt from all answers of a study: see test_style
     }
 

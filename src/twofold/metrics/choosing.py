@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from twofold.metrics.structured import parse
+from twofold.metrics.structured import headings, parse
 from twofold.metrics.text import label, tokens
 from twofold.types import Example
 
@@ -25,7 +25,7 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
     - A closed set of answers: ``accuracy``. That is, choices are given for most examples; or references are short and
       most of them occur more than once (looser where they look like identifiers, such as ``card_arrival``).
     - Short references (median at most 12 tokens): ``token_f1``.
-    - Else ``rouge_l``.
+    - Else ``rouge_l``, with ``section_f1`` beside it where most references have headings.
 
     Citation metrics are added when sources are known, ``abstention_f1`` when some examples are unanswerable.
     """
@@ -54,4 +54,5 @@ def _by_references(answerable: Sequence[Example], firsts: Sequence[str]) -> tupl
         return "accuracy", ("macro_f1",)
     if median(len(tokens(text)) for text in firsts) <= SHORT:
         return "token_f1", ("exact_match", "contains")
-    return "rouge_l", ("token_f1",)
+    headed = sum(bool(headings(text)) for text in firsts) >= 0.6 * n
+    return "rouge_l", ("section_f1", "token_f1") if headed else ("token_f1",)

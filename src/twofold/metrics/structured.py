@@ -1,7 +1,7 @@
-"""Structured output: is it valid JSON of the right shape, and how many of its fields are right?
+"""Structured output: JSON of the right shape, how many of its fields are right, and the sections of a note.
 
-Both apply to examples whose references are JSON objects or arrays, and are None elsewhere. A code fence around the
-answer is taken off.
+The first two apply to examples whose references are JSON objects or arrays, the third where a reference has headings;
+they are None elsewhere. A code fence around JSON is taken off.
 """
 
 from __future__ import annotations
@@ -15,8 +15,11 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field, field_validator
 
 from twofold import plugins
+from twofold.metrics.text import label
 from twofold.types import Answer, Example, Json
 
+_HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+(?P<hashed>\S[^\n]*)|(?P<named>[^\W\d][^\n:.!?;]{0,48}):(?=\s|$))", re.M)
+_HEADING_WORDS = 6
 _FENCE = re.compile(r"^```[\w-]*\s*\n(.*?)\n?```\s*$", re.DOTALL)
 
 
@@ -146,5 +149,37 @@ def _plain(value: Any) -> str:
     return json.dumps(value)
 
 
-def _field_f1(mine: Counter[tuple[str, str]], theirs: Counter[tuple[str, str]]) -> float:
+def _field_f1(mine: Counter[Any], theirs: Counter[Any]) -> float:
     return 2 * (mine & theirs).total() / (mine.total() + theirs.total())
+
+
+class SectionF1:
+    """F1 of the headings of a text, such as the sections of a clinical note: are the right ones there, and no others?
+
+    A heading is a line that begins with `#` signs, or the beginning of a line up to a colon (at most 49 characters and
+    six words, the first a letter). Case, punctuation and order do not matter.
+    """
+
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[plugins.Options]] = plugins.Options
+
+    def __init__(self, options: plugins.Options) -> None:
+        self.options = options
+
+    def score(self, example: Example, answer: Answer) -> float | None:
+        """Best F1 over the references that have headings, in [0, 1]; None when none has."""
+        references = [found for found in map(headings, example.references) if found]
+        if not example.answerable or not references:
+            return None
+        mine = headings(answer.text)
+        return max(_field_f1(mine, reference) for reference in references)
+
+    def wants(self, example: Example) -> str:
+        """The reference's headings."""
+        return repr([sorted(headings(text)) for text in example.references[:1]])
+
+
+def headings(text: str) -> Counter[str]:
+    """Bag of the headings of a text, as labels."""
+    found = (match["hashed"] or match["named"] for match in _HEADING.finditer(text))
+    return Counter(label(one) for one in found if len(one.split()) <= _HEADING_WORDS)

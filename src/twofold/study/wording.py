@@ -18,6 +18,7 @@ TITLES = {
     "macro_f1": "macro-F1",
     "field_f1": "field F1",
     "json_valid": "valid JSON",
+    "section_f1": "section F1",
     "abstention_f1": "abstention F1",
 }
 """How a metric is called in sentences; others by their name with spaces."""
