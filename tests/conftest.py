@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from twofold.store import models
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = ROOT / "src" / "twofold" / "demo"
@@ -38,3 +41,31 @@ def demo_questions(tmp_path: Path) -> Callable[[int], Path]:
         return source
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Directory of a two-layer random Llama with the embedded model's tokenizer and template; it trains in seconds."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    source = models.pull("smollm2-135m-instruct")
+    target = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    settings = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        tie_word_embeddings=True,
+        initializer_range=0.3,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+    )
+    LlamaForCausalLM(settings).save_pretrained(target)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(source / name, target / name)
+    return target

@@ -373,7 +373,17 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
     try:
         return Config.model_validate(merged(values, overrides or {}))
     except ValidationError as error:
-        raise ConfigError(explain(error, Config, "twofold.toml"), file=path) from error
+        if overrides and not _faulty(values):
+            raise ConfigError(explain(error, Config, "override")) from error
+        raise ConfigError(explain(error, Config), file=path) from error
+
+
+def _faulty(values: Json) -> bool:
+    try:
+        Config.model_validate(values)
+    except ValidationError:
+        return True
+    return False
 
 
 def laid_over(config: Config, values: Json) -> Config:

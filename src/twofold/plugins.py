@@ -515,7 +515,7 @@ def _missing(kind: Kind, name: str, error: ModuleNotFoundError) -> Exception:
     )
 
 
-def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
+def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> str:
     """A pydantic error as one plain sentence per fault, with the nearest key for unknown ones."""
     faults = []
     for fault in error.errors():
@@ -524,10 +524,10 @@ def explain(error: ValidationError, model: type[BaseModel], where: str) -> str:
             known = _fields_at(model, fault["loc"][:-1])
             near = get_close_matches(str(fault["loc"][-1]), known, 1, 0.5)
             hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
-            faults.append(f"{where}: unknown key {key!r}{hint}")
+            faults.append(f"unknown key {key!r}{hint}")
         else:
-            faults.append(f"{where}: {key}: {fault['msg'][:1].lower()}{fault['msg'][1:]} (got {fault['input']!r})")
-    return "; ".join(faults)
+            faults.append(f"{key}: {fault['msg'][:1].lower()}{fault['msg'][1:]} (got {fault['input']!r})")
+    return "; ".join(f"{where}: {fault}" if where else fault for fault in faults)
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
@@ -19,6 +18,7 @@ from typing import Any
 
 import pytest
 import typer
+from settings_text import laid, written
 
 from twofold.cli.main import app
 from twofold.cli.reference import main as reference
@@ -216,31 +216,6 @@ def how_to_project(name: str, page: str, place: Path) -> Path:
                 project.sync()
             (here / "docs" / "new.md").write_text("# New\n\nSee the canteen.", encoding="utf-8")
     return here
-
-
-def laid(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """One table over another."""
-    deeper = {k: laid(under[k], v) for k, v in over.items() if isinstance(v, dict) and isinstance(under.get(k), dict)}
-    return {**under, **over, **deeper}
-
-
-def written(table: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[str]:
-    """A table as TOML: JSON's strings, numbers and lists are TOML's."""
-    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
-    if path:
-        yield f"[{'.'.join(json.dumps(part) for part in path)}]"
-    for key, value in table.items():
-        if key not in inner:
-            yield f"{json.dumps(key)} = {inline(value)}"
-    for key, value in inner.items():
-        yield from written(value, (*path, key))
-
-
-def inline(value: Any) -> str:
-    """A value on one line."""
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {inline(one)}" for key, one in value.items()) + "}"
-    return f"[{', '.join(map(inline, value))}]" if isinstance(value, list) else json.dumps(value, ensure_ascii=False)
 
 
 def watched(words: list[str], here: Path) -> str:

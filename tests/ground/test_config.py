@@ -50,3 +50,10 @@ def test_arms_by_name() -> None:
     assert order == sorted(set(order))
     with pytest.raises(ConfigError, match="no arm named"):
         settings.arm("nope")
+
+
+def test_a_wrong_override_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    project(tmp_path, "[retrieval]\nk = 3\n")
+    with pytest.raises(ConfigError, match=r"override: unknown key 'retrieval\.kk'") as caught:
+        config.load(tmp_path, {"retrieval": {"kk": 3}})
+    assert caught.value.file is None
