@@ -19,7 +19,7 @@ from twofold.answering import System, gold_chunks, query
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
 from twofold.errors import AccessDenied, ConfigError, TemplateMismatch, TooFewExamples
-from twofold.forgetting import known_facts
+from twofold.forgetting import general_rows, known_facts
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
 from twofold.jobs import TrainerJob
@@ -261,7 +261,8 @@ class Builder:
             model=self._base_model(part),
             template=config.template,
             seed=config.tuning.seed,
-            general=known_facts(),
+            general=general_rows(),
+            facts=known_facts(),
         )
 
     @property

@@ -86,11 +86,25 @@ def suite_digest() -> str:
 
 
 def known_facts() -> tuple[Pair, ...]:
-    """Facts with their answers as rows: what a training run may watch its loss on. Nothing trains on them."""
+    """Facts with the right answer and a wrong one (that of the next fact): a training run watches which is likelier."""
+    facts = [item for item in suite() if item.skill == "facts"]
+    answers = [str(item.rule["holds"][0]) for item in facts]
+    wrong = [
+        next(other for other in answers[n + 1 :] + answers if not passes(item, other)) for n, item in enumerate(facts)
+    ]
     return tuple(
-        Pair(messages=item.example(0).messages, completion=str(item.rule["holds"][0]), example=item.id)
-        for item in suite()
-        if item.skill == "facts"
+        Pair(messages=item.example(0).messages, completion=right, rejected=other, example=item.id)
+        for item, right, other in zip(facts, answers, wrong, strict=True)
+    )
+
+
+def general_rows() -> tuple[Pair, ...]:
+    """The suite's other items with a right answer: a training run watches its loss on them. Nothing trains on them."""
+    told = [(item, item.rule.get("equals") or item.rule.get("first") or item.rule.get("holds")) for item in suite()]
+    return tuple(
+        Pair(messages=item.example(0).messages, completion=one if isinstance(one, str) else one[0], example=item.id)
+        for item, one in told
+        if one and item.skill != "facts"
     )
 
 

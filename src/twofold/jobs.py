@@ -27,6 +27,8 @@ class TrainerJob(BaseModel):
     """Seed of order, dropout and initialisation."""
     general: tuple[Pair, ...] = ()
     """Rows on other things, never trained on: their loss is followed during training."""
+    facts: tuple[Pair, ...] = ()
+    """Known facts, each with a wrong answer as `Pair.rejected`: how often the right one is likelier is followed too."""
     replay: tuple[Pair, ...] = ()
     """Rows on other things that may be mixed in, so that less is forgotten."""
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from twofold.forgetting import GROUPS, Item, known_facts, passes, suite
+from twofold.forgetting import GROUPS, Item, general_rows, known_facts, passes, suite
 
 ABSTAINING = "That is not stated in the text."
 REFUSING = "I'm sorry, but I can't help with that."
@@ -98,3 +98,10 @@ def test_known_facts_are_rows_with_answers() -> None:
     rows = known_facts()
     assert len(rows) >= 40
     assert all(passes(named(row.example), row.completion) for row in rows)
+    assert not any(passes(named(row.example), row.rejected) for row in rows)
+
+
+def test_general_rows_have_right_answers_of_many_skills() -> None:
+    rows = general_rows()
+    assert all(passes(named(row.example), row.completion) for row in rows)
+    assert len({named(row.example).skill for row in rows}) >= 7

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -317,15 +318,18 @@ def test_replayed_rows_are_mixed_in_and_the_loss_on_other_things_is_followed(job
     other = tuple(
         Pair(messages=(Message(role="user", content=f"Other {n}?"),), completion=f"yes {n}") for n in range(5)
     )
-    whole = job.model_copy(update={"general": other[:2], "replay": other[2:]})
+    facts = tuple(replace(one, rejected="perhaps") for one in other[:2])
+    whole = job.model_copy(update={"general": other[:2], "facts": facts, "replay": other[2:]})
     report = fit(whole, options_of("lora", VARIED[0][1], replay=0.25, probe=True), tmp_path, progress=quiet)
     assert report["rows"] == 15
     assert [step for step, _ in report["general_loss"]] == [0, 8, 15] or len(report["general_loss"]) == 3
+    assert [step for step, _ in report["known_facts"]] == [step for step, _ in report["general_loss"]]
+    assert {share for _, share in report["known_facts"]} <= {0, 0.5, 1}
     assert len(report["probe"]["tried"]) == 3
     assert report["learning_rate"] == report["probe"]["chosen"]
     lines = lines_of(tmp_path)
     assert [line["step"] for line in lines if "loss" in line] == list(range(1, report["steps"] + 1))
-    assert (tmp_path / "training.svg").read_text().count("<polyline") == 4
+    assert (tmp_path / "training.svg").read_text().count("<polyline") == 5
 
 
 # ---------------------------------------------------------------- bad weather

@@ -1,4 +1,4 @@
-"""The course of a run as it goes on: a line of JSON a step, and a picture of it at the end."""
+"""The course of a run as it goes on: a line of JSON a step, and a picture of it, drawn anew at every checkpoint."""
 
 from __future__ import annotations
 
@@ -49,13 +49,18 @@ def draw(directory: Path, *, metric: str) -> None:
         name: [(line["step"], line[key]) for line in lines if line.get(key) is not None]
         for name, key in (("training loss", "loss"), ("dev loss", "dev_loss"), ("loss on other things", "general_loss"))
     }
-    scores = {f"{metric} on dev": [(line["step"], line["dev"]) for line in lines if line.get("dev") is not None]}
+    scores = {
+        name: [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+        for name, key in ((f"{metric} on dev", "dev"), ("known facts", "known_facts"))
+    }
     body = "".join(_panel(series, top=number * _HEIGHT) for number, series in enumerate((losses, scores)))
-    (directory / PLOT).write_text(
+    partial = directory / f"{PLOT}.partial"
+    partial.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {2 * _HEIGHT}" font-family="sans-serif" '
         f'font-size="11"><title>Training</title><rect width="100%" height="100%" fill="#fff"/>{body}</svg>\n',
         encoding="utf-8",
     )
+    partial.replace(directory / PLOT)
 
 
 def _panel(series: dict[str, list[tuple[int, float]]], *, top: int) -> str:

@@ -66,6 +66,7 @@ class State:
     dev: list[tuple[int, float]] = field(default_factory=list)
     dev_loss: list[tuple[int, float]] = field(default_factory=list)
     general_loss: list[tuple[int, float]] = field(default_factory=list)
+    known_facts: list[tuple[int, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What did not go as planned, for people."""
     best_step: int = 0
@@ -91,6 +92,8 @@ class Run:
     """Are the rows of a group one pack?"""
     dev: list[tuple[DevItem, Row]]
     general: list[Row]
+    facts: list[tuple[Row, Row]]
+    """Right and wrong answer to known facts."""
     progress: Progress
     references: list[list[float]] = field(default_factory=list)
     state: State = field(default_factory=State)
@@ -152,6 +155,10 @@ def _prepared(
     masters = Masters(network, options)
     learned = sum(p.numel() for p in masters.live.values())
     notes += _economies(plain, options, learned=learned, longest=longest)
+
+    def placed(pair: Pair) -> Row:
+        return scoring.placed(pair, encoder, options, virtual=virtual)
+
     return Run(
         job=job,
         options=options,
@@ -164,7 +171,8 @@ def _prepared(
         plan=schedule(sizes, options, seed=job.seed),
         shared=not why,
         dev=scoring.dev_rows(job, encoder, options, virtual=virtual),
-        general=[scoring.placed(pair, encoder, options, virtual=virtual) for pair in job.general[:_GENERAL]],
+        general=[placed(one) for one in job.general[:: max(1, math.ceil(len(job.general) / _GENERAL))]],
+        facts=[(placed(one), placed(replace(one, completion=one.rejected))) for one in job.facts],
         progress=progress if crew.first else lambda *_: None,
         state=State(budget=token_budget(plain, options, learned=learned), notes=notes),
     )
@@ -209,10 +217,8 @@ def _loop(run: Run, log: curves.Log) -> str:
     earlier = state.seconds
     state.planned = state.planned or len(plan)
     run.network.train()
-    if state.step == 0 and run.general and crew.first and not state.general_loss:
-        first = scoring.mean_loss(run.network, run.general, budget=state.budget)
-        state.general_loss.append((0, first or 0.0))
-        log.tell(step=0, general_loss=first)
+    if state.step == 0 and crew.first and not state.general_loss and not state.known_facts:
+        log.tell(step=0, **_other_things(run))
     while state.step < state.planned:
         epoch, members = plan[state.step]
         bundles = _bundles(run, epoch % len(run.variants), members)
@@ -451,12 +457,9 @@ def _evaluate(run: Run, log: curves.Log) -> None:
         budget=budget,
         progress=run.progress,
     )
-    general = scoring.mean_loss(run.network, run.general, budget=budget)
     state.dev.append((state.step, mean))
     state.dev_loss.append((state.step, loss or 0.0))
-    if general is not None:
-        state.general_loss.append((state.step, general))
-    log.tell(step=state.step, dev=mean, dev_loss=loss, general_loss=general)
+    log.tell(step=state.step, dev=mean, dev_loss=loss, **_other_things(run))
     reached = (round(mean, 6), -(loss or 0.0))
     if reached > tuple(state.best):
         state.best, state.best_step, state.since_best = reached, state.step, 0
@@ -466,8 +469,23 @@ def _evaluate(run: Run, log: curves.Log) -> None:
         state.since_best += 1
 
 
+def _other_things(run: Run) -> Json:
+    """What is followed besides the task: the loss on a general set, and which facts are still known."""
+    state = run.state
+    found = {
+        "general_loss": scoring.mean_loss(run.network, run.general, budget=state.budget),
+        "known_facts": scoring.known(run.network, run.facts, budget=state.budget),
+    }
+    for name, value in found.items():
+        if value is not None:
+            getattr(state, name).append((state.step, value))
+    return found
+
+
 def _checkpoint(run: Run) -> None:
     import torch
+
+    curves.draw(run.directory, metric=run.job.metric)
 
     kept = {
         "state": vars(run.state),
@@ -534,6 +552,7 @@ def _finish(run: Run, source: Path, *, stopped: str, probe: Json | None) -> Json
         "dev": state.dev,
         "dev_loss": state.dev_loss,
         "general_loss": state.general_loss,
+        "known_facts": state.known_facts,
         "probe": probe,
         "notes": state.notes,
         "trainable": sum(p.numel() for p in run.masters.live.values()),

@@ -11,7 +11,8 @@ from twofold import plugins, prompts, tuned
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
 from twofold.training.encoding import Encoder
-from twofold.training.network import loss_of, plain_of
+from twofold.training.network import loss_of, plain_of, token_losses
+from twofold.training.objectives import row_sums
 from twofold.training.options import FitOptions
 from twofold.training.packing import Row, micro_batches, pack
 from twofold.types import Completion, DevItem, Pair
@@ -49,6 +50,21 @@ def mean_loss(network: Any, rows: Sequence[Row], *, budget: int) -> float | None
     total = sum(float(loss_of(network, part)) for part in parts)
     network.train()
     return total / sum(len(one.wanted) for part in parts for one in part)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def known(network: Any, facts: Sequence[tuple[Row, Row]], *, budget: int) -> float | None:
+    """Share of facts whose right answer (the first row) is likelier a token than the wrong one; None without facts."""
+    if not facts:
+        return None
+    network.eval()
+    rows = [row for pair in facts for row in pair]
+    means: list[float] = []
+    for part in micro_batches([pack([row]) for row in rows], budget):
+        sums = row_sums(token_losses(network, part), part)
+        means += [float(one) / len(p.wanted) for one, p in zip(sums, part, strict=True)]
+    network.train()
+    return sum(right < wrong for right, wrong in zip(means[::2], means[1::2], strict=True)) / len(facts)
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
