@@ -1,7 +1,9 @@
 """Several training processes that take every step together (torchrun; gloo on CPUs, NCCL on GPUs).
 
 Each computes its share of a step's packs, the gradients are summed, and all make the same update: the same step as one
-process makes. What depends on the clock or writes files is the first one's business.
+process makes. What depends on the clock or writes files is the first one's business. The layers' weights may be spread
+over the processes (FSDP: Zhao et al. 2023, arXiv:2304.11277), each of which then holds a part of them; a layer's are
+gathered while it is at work, so that all must do the same passes.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ class Crew:
     def __init__(self) -> None:
         self.size = int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = int(os.environ.get("RANK", "0"))
+        self.spreads = False
         if self.size > 1:
             import torch
 
@@ -31,9 +34,29 @@ class Crew:
         """Does this one decide and write?"""
         return self.rank == 0
 
-    def share(self, parts: Sequence[T]) -> list[T]:
-        """This process's part of a step, the longest dealt out first."""
-        return list(parts[self.rank :: self.size])
+    @property
+    def measures(self) -> bool:
+        """Does this one take part in scoring?"""
+        return self.first or self.spreads
+
+    def spread(self, layers: Sequence[Any], *, device: str) -> None:
+        """Give each process a part of the weights of these layers."""
+        from torch.distributed import fsdp
+        from torch.distributed.device_mesh import init_device_mesh
+
+        mesh = init_device_mesh(device, (self.size,))
+        for layer in layers:
+            fsdp.fully_shard(layer, mesh=mesh, reshard_after_forward=True)
+        self.spreads = True
+
+    def share(self, parts: Sequence[T]) -> list[tuple[T, float]]:
+        """This process's part of a step, the longest dealt out first, each with its weight.
+
+        Where all must do as many passes, one that lacks work does another's again, without weight.
+        """
+        mine = [(part, 1.0) for part in parts[self.rank :: self.size]]
+        lacks = self.spreads and len(mine) * self.size < len(parts)
+        return [*mine, (parts[0], 0.0)] if lacks else mine
 
     def summed(self, masters: Any, loss: float, *, device: Any) -> float:
         """Sum the gradients of all, in place, and their losses."""
@@ -41,9 +64,10 @@ class Crew:
             return loss
         import torch
 
-        for full in masters.full.values():
+        for name, full in masters.full.items():
             full.grad = torch.zeros_like(full) if full.grad is None else full.grad
-            torch.distributed.all_reduce(full.grad)
+            if name not in masters.spread:
+                torch.distributed.all_reduce(full.grad)
         total = torch.tensor([loss], dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
         torch.distributed.all_reduce(total)
         return float(total)

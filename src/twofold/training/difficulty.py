@@ -75,6 +75,7 @@ def score(job: DifficultyJob, options: DifficultyOptions, directory: Path, *, pr
     from transformers import AutoModelForCausalLM
 
     from twofold.store import models
+    from twofold.training import methods
     from twofold.training.encoding import Encoder
 
     begun = time.monotonic()
@@ -85,7 +86,7 @@ def score(job: DifficultyJob, options: DifficultyOptions, directory: Path, *, pr
     encoder = Encoder(source)
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
     network = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="sdpa").eval()
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(methods.device())
     with (directory / SCORES).open("a", encoding="utf-8") as out:
         for at in range(done, len(job.rows), _PIECE):
             part = job.rows[at : at + _PIECE]

@@ -115,6 +115,9 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
     source = models.locate(job.model)
     encoder = Encoder(source, chat_template=options.chat_template)
     network = methods.adapted(source, options, encoder, seed=job.seed)
+    if options.shard:
+        crew.spread(tuned.layers_of(plain_of(network)), device=methods.device())
+        network.to(methods.device())
     run = _prepared(job, options, directory, encoder=encoder, network=network, crew=crew, progress=progress)
     if options.objective == "preference":
         run.references = _references(run)
@@ -124,7 +127,8 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
     log = curves.Log(directory, step=run.state.step, on=crew.first)
     stopped = _loop(run, log)
     moved(run.state.losses)
-    report = _finish(run, source, stopped=stopped, probe=chosen) if crew.first else {}
+    last = run.masters.whole(run.masters.live) if crew.spreads else None
+    report = _finish(run, source, last, stopped=stopped, probe=chosen) if crew.first else {}
     crew.close()
     return report
 
@@ -217,7 +221,7 @@ def _loop(run: Run, log: curves.Log) -> str:
     earlier = state.seconds
     state.planned = state.planned or len(plan)
     run.network.train()
-    if state.step == 0 and crew.first and not state.general_loss and not state.known_facts:
+    if state.step == 0 and crew.measures and not state.general_loss and not state.known_facts:
         log.tell(step=0, **_other_things(run))
     while state.step < state.planned:
         epoch, members = plan[state.step]
@@ -243,11 +247,11 @@ def _loop(run: Run, log: curves.Log) -> str:
         run.progress("train", state.step, state.planned)
         marks = {round(state.planned * (i + 1) / options.evaluations) for i in range(options.evaluations)}
         if state.step in marks or state.step == state.planned or late:
-            if crew.first:
+            if crew.measures:
                 _evaluate(run, log)
             vars(state).update(crew.told(vars(state)))
             due = True
-        if due and crew.first:
+        if due and crew.measures:
             state.seconds = earlier + time.perf_counter() - began
             _checkpoint(run)
         saved = time.perf_counter() if due else saved
@@ -304,8 +308,8 @@ def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> floa
     parts = micro_batches(packs, run.state.budget) if whole else [list(bundle) for bundle in bundles]
     count = objectives.count_of(packs, options, pairs=len(bundles))
     spent = 0.0
-    for part in run.crew.share(parts):
-        loss = objectives.loss_of_packs(token_losses(run.network, part), part, options)
+    for part, weight in run.crew.share(parts):
+        loss = weight * objectives.loss_of_packs(token_losses(run.network, part), part, options)
         (loss / count).backward()
         masters.collect()
         spent += float(loss.detach())
@@ -463,8 +467,9 @@ def _evaluate(run: Run, log: curves.Log) -> None:
     reached = (round(mean, 6), -(loss or 0.0))
     if reached > tuple(state.best):
         state.best, state.best_step, state.since_best = reached, state.step, 0
-        live = {name: p.detach().clone() for name, p in run.masters.live.items()}
-        checkpoints.write(run.directory / "best.pt", live)
+        live = run.masters.whole(run.masters.live)
+        if run.crew.first:
+            checkpoints.write(run.directory / "best.pt", live)
     else:
         state.since_best += 1
 
@@ -485,15 +490,10 @@ def _other_things(run: Run) -> Json:
 def _checkpoint(run: Run) -> None:
     import torch
 
-    curves.draw(run.directory, metric=run.job.metric)
-
-    kept = {
-        "state": vars(run.state),
-        "masters": {name: p.detach() for name, p in run.masters.full.items()},
-        "optimiser": run.masters.optimiser.state_dict(),
-        "random": torch.get_rng_state(),
-    }
-    checkpoints.keep(run.directory, kept)
+    kept = {"state": vars(run.state), "random": torch.get_rng_state(), **run.masters.kept()}
+    if run.crew.first:
+        checkpoints.keep(run.directory, kept)
+        curves.draw(run.directory, metric=run.job.metric)
 
 
 def _restore(run: Run) -> None:
@@ -504,22 +504,24 @@ def _restore(run: Run) -> None:
     run.state.notes += notes
     if kept is None:
         return
-    with torch.no_grad():
-        for name, full in run.masters.full.items():
-            full.copy_(kept["masters"][name])
-    run.masters.optimiser.load_state_dict(kept["optimiser"])
+    run.masters.restore(kept)
     torch.set_rng_state(kept["random"])
     vars(run.state).update({**kept["state"], "notes": [*kept["state"]["notes"], *notes]})
 
 
-def _finish(run: Run, source: Path, *, stopped: str, probe: Json | None) -> Json:
+def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str, probe: Json | None) -> Json:
+    """Save the best weights and the report; `last`: the whole last weights, where they are spread over processes."""
     state, directory = run.state, run.directory
     best = checkpoints.read(directory / "best.pt") if state.best_step else None
-    if best is not None:
-        run.masters.publish(best)
-    elif state.best_step:
+    if best is None and state.best_step:
         state.notes.append("the best checkpoint is damaged: the last weights were kept")
-    methods.save(run.network, directory, source=source, options=run.options)
+    network, masters, chosen = run.network, run.masters, best or last
+    if last is not None:
+        network = methods.adapted(source, run.options, run.encoder, seed=run.job.seed)
+        masters = Masters(network, run.options)
+    if chosen is not None:
+        masters.publish(chosen)
+    methods.save(network, directory, source=source, options=run.options)
     width = max(1, math.ceil(len(state.losses) / _POINTS))
     curve = [
         (min(i + width, len(state.losses)), sum(state.losses[i : i + width]) / len(state.losses[i : i + width]))

@@ -24,15 +24,23 @@ _KEYS_VALUES = ("k_proj", "v_proj", "key", "value", "k", "v", "query_key_value",
 _LAST = ("down_proj", "fc2", "dense_4h_to_h", "fc_out", "mlp.c_proj", "w2", "ff_out")
 
 
+def device() -> str:
+    """What trains."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def adapted(source: Path, options: FitOptions, encoder: Encoder, *, seed: int) -> Any:
     """The base model on the device that trains it, with what `options` learns; everything else is frozen.
+
+    One that is to be spread over processes is left on the CPU.
 
     Raises:
         ModelError, MissingExtra: see `tuned.open_model`.
         TrainingError: the layers to adapt are not there.
     """
     network = tuned.open_model(source, dtype=options.dtype, nf4=options.method == "qlora")
-    network.to("cuda" if torch.cuda.is_available() else "cpu")
+    if not options.shard:
+        network.to(device())
     torch.manual_seed(seed)
     if options.method == "full":
         return network
@@ -205,15 +213,16 @@ class _LowRank(torch.autograd.Function):  # type: ignore[misc]
 
 
 def _fuse(layer: Any) -> None:
-    a, b = layer.lora_A["default"].weight, layer.lora_B["default"].weight
-    base, bias, scale = layer.base_layer, layer.base_layer.bias, layer.scaling["default"]
+    # Weights are asked of their layers each time: what is spread over processes changes hands.
+    down, up = layer.lora_A["default"], layer.lora_B["default"]
+    base, scale = layer.base_layer, layer.scaling["default"]
     plain = layer.forward
 
     def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if layer.merged or layer.disable_adapters:
             out: Tensor = plain(x, *args, **kwargs)
             return out
-        made: Tensor = _LowRank.apply(x, base, a, b, scale)
-        return made if bias is None else made + bias
+        made: Tensor = _LowRank.apply(x, base, down.weight, up.weight, scale)
+        return made if base.bias is None else made + base.bias
 
     layer.forward = forward

@@ -7,11 +7,12 @@ moves, so that small updates are not rounded away.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn import functional
 
 from twofold import tuned
@@ -23,11 +24,15 @@ _CHUNK = 512
 
 
 class Masters:
-    """Float32 copies of the trained weights; the live ones follow them."""
+    """Float32 copies of the trained weights; the live ones follow them.
+
+    Of weights that are spread over processes (`Crew.spread`) each process has its own part.
+    """
 
     def __init__(self, network: Any, options: FitOptions) -> None:
         self.live = {name: p for name, p in network.named_parameters() if p.requires_grad}
-        self.full = {name: nn.Parameter(p.detach().float().clone()) for name, p in self.live.items()}
+        self.spread = {name for name, p in self.live.items() if isinstance(p, DTensor)}
+        self.full = {name: nn.Parameter(_own(p).detach().float().clone()) for name, p in self.live.items()}
         self.rate = options.learning_rate
         self.options = options
         self.renew()
@@ -44,8 +49,10 @@ class Masters:
         for name, live in self.live.items():
             if live.grad is None:
                 continue
-            full = self.full[name]
-            full.grad = live.grad.float() if full.grad is None else full.grad.add_(live.grad)
+            full, grad = self.full[name], _own(live.grad)
+            if name in self.spread:
+                grad *= torch.distributed.get_world_size()  # FSDP gives the mean over processes
+            full.grad = grad.float() if full.grad is None else full.grad.add_(grad)
             live.grad = None
 
     def drop(self) -> None:
@@ -55,18 +62,76 @@ class Masters:
 
     def update(self, factor: float) -> None:
         """One clipped optimiser step at `factor` times the learning rate."""
-        nn.utils.clip_grad_norm_(list(self.full.values()), self.options.clip)
+        nn.utils.clip_grads_with_norm_(self.full.values(), self.options.clip, self._norm())
         for group in self.optimiser.param_groups:
             group["lr"] = self.rate * factor
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.publish()
 
+    def _norm(self) -> Tensor:
+        """Norm of the whole gradient."""
+        parts = {
+            spread: [p.grad for name, p in self.full.items() if (name in self.spread) is spread and p.grad is not None]
+            for spread in (False, True)
+        }
+        norm = nn.utils.get_total_norm(parts[False])
+        if not self.spread:
+            return norm
+        squares = nn.utils.get_total_norm(parts[True]).square()
+        torch.distributed.all_reduce(squares)
+        return (norm.square() + squares).sqrt()
+
     @torch.no_grad()  # type: ignore[untyped-decorator]
     def publish(self, values: dict[str, Tensor] | None = None) -> None:
-        """Copy the masters (or `values`) into the live weights."""
+        """Copy the masters (or `values`, of this process) into the live weights."""
         for name, live in self.live.items():
-            live.copy_((values or self.full)[name])
+            _own(live).copy_((values or self.full)[name])
+
+    def whole(self, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Copies of values by weight, put together from all processes, which all ask; see `part`."""
+        made = {}
+        for name, value in parts.items():
+            made[name] = _own(value).detach()
+            if name in self.spread:
+                like = self.live[name]
+                where, form = (like.device_mesh, like.placements), (like.shape, like.stride())
+                made[name] = DTensor.from_local(made[name], *where, shape=form[0], stride=form[1]).full_tensor()
+            made[name] = made[name].clone()
+        return made
+
+    def part(self, name: str, value: Tensor) -> Tensor:
+        """This process's part of a whole value."""
+        if name not in self.spread:
+            return value
+        like = self.live[name]
+        spread = distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+        return _own(spread)
+
+    def kept(self) -> dict[str, Any]:
+        """Masters and optimiser, whole, for a checkpoint; all processes ask."""
+        state = self.optimiser.state_dict()
+        names = list(self.full)
+        moments = {key: {names[n]: one[key] for n, one in state["state"].items()} for key in ("exp_avg", "exp_avg_sq")}
+        for key, values in moments.items():
+            for name, value in self.whole(values).items():
+                state["state"][names.index(name)] = {**state["state"][names.index(name)], key: value}
+        return {"masters": self.whole(self.full), "optimiser": state}
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take up what `kept` gave."""
+        names = list(self.full)
+        for name, full in self.full.items():
+            full.copy_(self.part(name, kept["masters"][name]))
+        for n, one in kept["optimiser"]["state"].items():
+            one.update({key: self.part(names[n], one[key]) for key in ("exp_avg", "exp_avg_sq")})
+        self.optimiser.load_state_dict(kept["optimiser"])
+
+
+def _own(value: Any) -> Tensor:
+    """This process's part of a tensor."""
+    return value.to_local() if isinstance(value, DTensor) else value
 
 
 def plain_of(network: Any) -> Any:

@@ -64,6 +64,8 @@ class FitOptions(Options):
     """Read passages that several rows share once; exact, and switched off by itself where the model cannot."""
     processes: int = Field(default=1, ge=1, le=64)
     """Training processes (torchrun), each with its share of every step and, on a GPU machine, a GPU of its own."""
+    shard: bool = False
+    """Spread the layers' weights over the processes (FSDP), for a model too large for one of them; not with QLoRA."""
     compile: bool = False
     """torch.compile the layers: a minute of compiling, then faster, mostly on GPUs."""
     threads: int = Field(default=0, ge=0)
@@ -73,6 +75,8 @@ class FitOptions(Options):
     def _priced(self) -> Self:
         if self.euros and not self.euros_an_hour:
             raise ValueError("euros needs euros_an_hour, what the machine costs")
+        if self.shard and (self.processes == 1 or self.method == "qlora"):
+            raise ValueError("shard needs processes of 2 or more, and a method other than qlora")
         return self
 
     @property
