@@ -182,13 +182,18 @@ def test_a_row_without_completion_is_an_error_naming_the_example(job: TrainerJob
 RATES = {"lora": 5e-2, "qlora": 5e-2, "full": 1e-2, "adapter": 5e-2, "prompt": 0.3, "prefix": 0.3, "ia3": 0.1}
 
 
-@pytest.mark.parametrize("method", [pytest.param(m, marks=[pytest.mark.slow] * (m != "lora")) for m in KINDS])
+SPREAD = {"processes": 2, "shard": True, "threads": 2}
+KILLED = [pytest.param(m, {}, marks=[pytest.mark.slow] * (m != "lora"), id=m) for m in KINDS]
+KILLED += [pytest.param(m, SPREAD, marks=pytest.mark.slow, id=f"{m}-spread") for m in ("lora", "full")]
+
+
+@pytest.mark.parametrize(("method", "more"), KILLED)
 def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
-    method: str, job: TrainerJob, tmp_path: Path
+    method: str, more: dict[str, object], job: TrainerJob, tmp_path: Path
 ) -> None:
     cut, steps = tmp_path / "cut", []
     changes = {"epochs": 20, "batch": 4, "dtype": "f32", "checkpoint_seconds": 0, "patience": 9, "evaluations": 2}
-    trainer = plugins.make("trainers", method, {**changes, "learning_rate": RATES[method]})
+    trainer = plugins.make("trainers", method, {**changes, **more, "learning_rate": RATES[method]})
 
     def watch(stage: str, done: int, _total: int) -> None:
         if stage == "train" and done == 5:
