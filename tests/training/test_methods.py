@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -309,6 +310,20 @@ def test_a_preference_is_learned_from_where_the_model_began(job: TrainerJob, tmp
     assert fit(liked, apart, tmp_path / "apart", progress=quiet)["loss"][-1][1] == pytest.approx(
         report["loss"][-1][1], abs=0.02
     )
+
+
+def test_known_facts_are_those_whose_right_answer_is_likelier(tiny: Path) -> None:
+    from twofold.training.scoring import known, mean_loss
+
+    network = awake(tiny, options_of("full"))
+    some = random.Random(0)
+    drawn = [[tuple(some.choices(range(9, 90), k=n)) for n in (length, length, 2, 3)] for length in range(3, 19)]
+    facts = [(Row(ids=a + b, start=len(a)), Row(ids=a + c, start=len(a))) for a, _, b, c in drawn]
+    each = [[mean_loss(network, [row], budget=64) or 0 for row in fact] for fact in facts]
+    wanted = sum(right < wrong for right, wrong in each) / len(facts)
+    assert 0 < wanted < 1
+    assert known(network, facts, budget=64) == wanted
+    assert known(network, [(wrong, right) for right, wrong in facts], budget=64) == 1 - wanted
 
 
 def test_replayed_rows_are_mixed_in_and_the_loss_on_other_things_is_followed(job: TrainerJob, tmp_path: Path) -> None:

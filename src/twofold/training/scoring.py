@@ -58,12 +58,13 @@ def known(network: Any, facts: Sequence[tuple[Row, Row]], *, budget: int) -> flo
     if not facts:
         return None
     network.eval()
-    rows = [row for pair in facts for row in pair]
-    means: list[float] = []
-    for part in micro_batches([pack([row]) for row in rows], budget):
+    packs = [pack([row]) for pair in facts for row in pair]
+    found: dict[int, float] = {}
+    for part in micro_batches(packs, budget):
         sums = row_sums(token_losses(network, part), part)
-        means += [float(one) / len(p.wanted) for one, p in zip(sums, part, strict=True)]
+        found.update({id(one): float(loss) / len(one.wanted) for one, loss in zip(part, sums, strict=True)})
     network.train()
+    means = [found[id(one)] for one in packs]
     return sum(right < wrong for right, wrong in zip(means[::2], means[1::2], strict=True)) / len(facts)
 
 
