@@ -335,7 +335,7 @@ def test_replayed_rows_are_mixed_in_and_the_loss_on_other_things_is_followed(job
     )
     facts = tuple(replace(one, rejected="perhaps") for one in other[:2])
     whole = job.model_copy(update={"general": other[:2], "facts": facts, "replay": other[2:]})
-    report = fit(whole, options_of("lora", VARIED[0][1], replay=0.25, probe=True), tmp_path, progress=quiet)
+    report = fit(whole, options_of("lora", VARIED[0][1], replay=0.15, probe=True), tmp_path, progress=quiet)
     assert report["rows"] == 15
     assert [step for step, _ in report["general_loss"]] == [0, 8, 15] or len(report["general_loss"]) == 3
     assert [step for step, _ in report["known_facts"]] == [step for step, _ in report["general_loss"]]

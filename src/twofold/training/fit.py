@@ -8,6 +8,7 @@ from `memory_gib`. Batch order and rows are functions of (seed, epoch): the step
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import random
@@ -183,7 +184,10 @@ def _prepared(
 
 
 def _with_replay(rows: Sequence[Pair], job: TrainerJob, options: FitOptions, *, variant: int) -> list[Pair]:
-    """The rows with a share of the replay set among them, another one for each variant."""
+    """The rows with a share of the replay set among them, another one for each variant.
+
+    The share is of what is learned (characters of completions): general answers are long beside a label or a name.
+    """
     if not options.replay:
         return list(rows)
     if not job.replay or options.objective != "supervised":
@@ -191,10 +195,16 @@ def _with_replay(rows: Sequence[Pair], job: TrainerJob, options: FitOptions, *, 
             "there are no rows to replay" if not job.replay else "only the supervised objective replays rows",
             cure="Set [tuning.trainer.options].replay = 0.",
         )
-    wanted = max(1, round(options.replay * len(rows)))
+    room = options.replay * sum(len(row.completion) for row in rows)
     pool = list(job.replay)
     random.Random(f"{job.seed}/{variant}").shuffle(pool)
-    return [*rows, *(pool[n % len(pool)] for n in range(wanted))]
+    made = list(rows)
+    for row in itertools.cycle(pool):
+        made.append(row)
+        room -= max(1, len(row.completion))
+        if room <= 0:
+            return made
+    return made
 
 
 def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -> list[str]:

@@ -26,8 +26,8 @@ class FitOptions(Options):
     beta: float = Field(default=0.1, gt=0)
     """DPO: how strongly the model is held to where it began."""
     replay: float = Field(default=0.0, ge=0, le=1)
-    """General prompts with what the untuned generator answers, mixed in as a share of the job's own rows, so that less
-    is forgotten."""
+    """General prompts with what the untuned generator answers, mixed in so that less is forgotten: characters to learn,
+    as a share of those of the job's own rows."""
     learning_rate: float = Field(default=1e-3, gt=0)
     probe: bool = False
     """Try a third of the learning rate, it, and thrice it on a few steps; go on with what has the lowest dev loss."""
