@@ -73,6 +73,7 @@ def test_every_real_set_gives_a_valid_configuration(data_root: Path, name: str, 
     assert ("rag" in config.study.arms) == bool(documents)
     assert bool(config.documents.paths) == bool(documents)
     assert config.study.metric not in config.study.metrics
+    assert config.tuning.trainer.options.get("replay", 0) == (0 if quick else 0.5)
     if quick:
         assert 0 < config.examples.limit <= 120 or len(examples) <= 120
 

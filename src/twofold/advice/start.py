@@ -299,6 +299,8 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
         "# Longest training row in tokens; longer ones lose the beginning of their last message.",
         f"max_length = {length}",
     ]
+    if forgetting:
+        lines += ["# General prompts with the base model's own answers mixed in: less is forgotten.", "replay = 0.5"]
     passage = min(220, seen.document_characters // 4)
     if seen.input_tokens + _k(seen) * passage + _max_tokens(seen) > LONG_ROW:
         lines += ["# Long rows: smaller steps, so that the time is enough for some dozens of them.", "batch = 8"]
