@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 @pytest.fixture
 def folder(tmp_path: Path, demo_questions: Callable[[int], Path]) -> Path:
     """A project of closed-book questions."""
-    Project.create(tmp_path / "project", demo_questions(80)).close()
+    Project.create(tmp_path / "project", demo_questions(80), forgetting=False).close()
     return tmp_path / "project"
 
 

@@ -21,7 +21,7 @@ from twofold.project import Project
 @pytest.fixture
 def folder(tmp_path: Path, demo_questions: Callable[[int], Path]) -> Path:
     """A project with documents and questions."""
-    Project.create(tmp_path / "project", demo_questions(60)).close()
+    Project.create(tmp_path / "project", demo_questions(60), forgetting=False).close()
     return tmp_path / "project"
 
 

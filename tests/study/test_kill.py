@@ -31,6 +31,8 @@ def start(directory: Path, settings: dict[str, Any]) -> subprocess.Popen[str]:
 
 
 def answers(directory: Path) -> dict[tuple[str, str], str]:
+    if not (directory / ".twofold" / "catalogue.sqlite").exists():
+        return {}
     with sqlite3.connect(directory / ".twofold" / "catalogue.sqlite") as connection:
         if not connection.execute("SELECT name FROM sqlite_master WHERE name = 'answers'").fetchall():
             return {}
@@ -47,24 +49,24 @@ def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
     settings["generation"]["batch"] = 4
     Project.create(tmp_path / "whole", folder).close()
     Project.create(tmp_path / "killed", folder).close()
-    began = time.monotonic()
     whole = start(tmp_path / "whole", settings)
     out, err = whole.communicate(timeout=300)
-    seconds = time.monotonic() - began
     assert whole.returncode == 0, err
     expected = json.loads(out)
     chance, kills, held = random.Random(11), 0, 0
+    total = len(answers(tmp_path / "whole"))
     for _ in range(6):
         child = start(tmp_path / "killed", settings)
-        time.sleep(chance.uniform(0.2, 0.8) * seconds)
+        wanted, deadline = held + chance.randrange(1, 1 + total // 4), time.monotonic() + 60
+        while child.poll() is None and time.monotonic() < deadline and len(answers(tmp_path / "killed")) < wanted:
+            time.sleep(0.02)
         if child.poll() is None:
             os.kill(child.pid, signal.SIGKILL)
             kills += 1
         child.communicate()
-        if (tmp_path / "killed" / ".twofold" / "catalogue.sqlite").exists():
-            now = len(answers(tmp_path / "killed"))
-            assert now >= held
-            held = now
+        now = len(answers(tmp_path / "killed"))
+        assert now >= held
+        held = now
     assert kills >= 2
     last = start(tmp_path / "killed", settings)
     out, err = last.communicate(timeout=300)
