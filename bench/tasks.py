@@ -5,11 +5,12 @@
 
 Intents (banking77, clinc150): accuracy, beside logistic regression on sentence embeddings, its penalty chosen by
 cross-validation on the same training examples. Extraction (snips_json): share of valid JSON, field F1. Clinical notes
-(mts_dialog): ROUGE-L, `section_f1` (is the section named rightly), and `style`, 1 − how well a classifier tells the answers from notes that people wrote. The test
-is the sets' own dev part, which no choice here has seen; dev is cut from train. Every figure has a 95 % interval,
-differences are paired and simultaneous. ``--quick`` is a run in minutes to see that it works, ``--large`` takes hours
-on two cores. Several methods are compared on dev (a third of the training examples then), with tokens/s, peak memory,
-what ``--gate`` finds forgotten and the artifact's size; the best goes on to the test. Speed counts on an idle machine.
+(mts_dialog): ROUGE-L, `section_f1` (is the section named rightly), and `style`, 1 − how well a classifier tells the
+answers from notes that people wrote. The test is the sets' own dev part, which no choice here has seen; dev is cut from
+train. Every figure has a 95 % interval, differences are paired and simultaneous. ``--quick`` is a run in minutes to see
+that it works, ``--large`` takes hours on two cores. Several methods are compared on dev (a third of the training examples
+then), with tokens/s, peak memory, what ``--gate`` finds forgotten and the artifact's size; the best goes on to the test.
+Speed counts on an idle machine.
 """
 
 from __future__ import annotations
@@ -193,7 +194,7 @@ def run(name: str, given: Any) -> dict[str, Any]:
             if task.linear:
                 answers["linear"] = linear(project, (*splits.train, *splits.dev), splits.test)
             found = measured(answers, splits.test, task.metrics)
-    wanted = ("steps", "best_step", "epochs", "tokens", "seconds", "stopped", "gate", "methods")
+    wanted = ("steps", "best_step", "epochs", "tokens", "seconds", "stopped", "gate", "methods", "merge_back")
     found["training"] = {key: report[key] for key in wanted if key in report}
     found["sizes"] = {"train": len(splits.train), "dev": len(splits.dev), "test": len(splits.test)}
     return found

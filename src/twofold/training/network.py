@@ -21,6 +21,7 @@ from twofold.training.packing import Pack
 
 _CHUNK = 512
 """Positions whose logits are held at once."""
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Masters:
@@ -89,15 +90,16 @@ class Masters:
             _own(live).copy_((values or self.full)[name])
 
     def whole(self, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Copies of values by weight, put together from all processes, which all ask; see `part`."""
+        """Values by weight, put together from all processes, which all ask; see `part`."""
         made = {}
         for name, value in parts.items():
             made[name] = _own(value).detach()
             if name in self.spread:
                 like = self.live[name]
-                where, form = (like.device_mesh, like.placements), (like.shape, like.stride())
-                made[name] = DTensor.from_local(made[name], *where, shape=form[0], stride=form[1]).full_tensor()
-            made[name] = made[name].clone()
+                spread = DTensor.from_local(
+                    made[name], like.device_mesh, like.placements, shape=like.shape, stride=like.stride()
+                )
+                made[name] = spread.full_tensor()
         return made
 
     def part(self, name: str, value: Tensor) -> Tensor:
@@ -111,11 +113,11 @@ class Masters:
     def kept(self) -> dict[str, Any]:
         """Masters and optimiser, whole, for a checkpoint; all processes ask."""
         state = self.optimiser.state_dict()
-        names = list(self.full)
-        moments = {key: {names[n]: one[key] for n, one in state["state"].items()} for key in ("exp_avg", "exp_avg_sq")}
-        for key, values in moments.items():
-            for name, value in self.whole(values).items():
-                state["state"][names.index(name)] = {**state["state"][names.index(name)], key: value}
+        numbers = {name: n for n, name in enumerate(self.full) if n in state["state"]}
+        for key in _MOMENTS:
+            found = self.whole({name: state["state"][n][key] for name, n in numbers.items()})
+            for name, n in numbers.items():
+                state["state"][n] = {**state["state"][n], key: found[name]}
         return {"masters": self.whole(self.full), "optimiser": state}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -125,7 +127,7 @@ class Masters:
         for name, full in self.full.items():
             full.copy_(self.part(name, kept["masters"][name]))
         for n, one in kept["optimiser"]["state"].items():
-            one.update({key: self.part(names[n], one[key]) for key in ("exp_avg", "exp_avg_sq")})
+            one.update({key: self.part(names[n], one[key]) for key in _MOMENTS})
         self.optimiser.load_state_dict(kept["optimiser"])
 
 
