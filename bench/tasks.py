@@ -8,9 +8,9 @@ cross-validation on the same training examples. Extraction (snips_json): share o
 (mts_dialog): ROUGE-L, `section_f1` (is the section named rightly), and `style`, 1 − how well a classifier tells the
 answers from notes that people wrote. The test is the sets' own dev part, which no choice here has seen; dev is cut from
 train. Every figure has a 95 % interval, differences are paired and simultaneous. ``--quick`` is a run in minutes to see
-that it works, ``--large`` takes hours on two cores. Several methods are compared on dev (a third of the training examples
-then), with tokens/s, peak memory, what ``--gate`` finds forgotten and the artifact's size; the best goes on to the test.
-Speed counts on an idle machine.
+that it works, ``--large`` takes hours on two cores. Several methods are compared on dev (a third of the examples then),
+with tokens/s, peak memory, what ``--gate`` finds forgotten and the artifact's size; the best goes on to the test. Speed
+counts on an idle machine.
 """
 
 from __future__ import annotations
