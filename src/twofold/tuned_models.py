@@ -13,6 +13,7 @@ from twofold import plugins
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits
 from twofold.errors import ModelError
+from twofold.forgetting import GROUPS
 from twofold.plugins import Progress
 from twofold.store.model_card import card
 from twofold.store.registry import CHAMPION, Registry
@@ -66,7 +67,7 @@ class TunedModels:
             UnknownName: there is no such model.
         """
         one, two = self.registry.find(before), self.registry.find(after)
-        left, right = (dict(_flat({part: r[part] for part in _TOLD if part in r})) for r in (one, two))
+        left, right = (dict(_flat(_told(r))) for r in (one, two))
         changed = {
             place: [left.get(place), right.get(place)]
             for place in sorted({*left, *right})
@@ -263,11 +264,19 @@ _TOLD = (
     "seed",
     "trainer",
     "data",
-    "gate",
-    "merge_back",
     "bytes",
-    "files",
 )
+
+
+def _told(record: Json) -> Json:
+    """What tells models apart: how each was made, and what the gate said."""
+    gate, merged = record.get("gate"), record.get("merge_back") or {}
+    drops = {f"{name} lost": round(gate[name]["drop"]["mean"], 3) for name in GROUPS if name in gate} if gate else {}
+    return {
+        **{part: record[part] for part in _TOLD if part in record},
+        "gate": {"passed": gate["passed"], **drops} if gate else None,
+        "share kept": merged.get("coefficient"),
+    }
 
 
 def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
