@@ -16,6 +16,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from twofold import machine
 from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError
 from twofold.generation import gguf_file, merging
 from twofold.generation.runtime import Request, Result, Runtime, Sampling, Tokens, cut, pieces
@@ -38,7 +39,7 @@ class LocalOptions(Options):
     runtime: Literal["auto", "openvino", "transformers"] = "auto"
     """``auto``: OpenVINO where it is installed, can run the model, and there is no GPU; else transformers."""
     dtype: Literal["auto", "bf16", "f32"] = "auto"
-    """Arithmetic; ``auto`` is bf16. ``f32`` is exact and about half as fast."""
+    """Arithmetic: ``auto`` (what the runtime computes fastest on this machine), ``bf16`` or ``f32``, which is exact."""
     batch_tokens: int = Field(default=2048, ge=64)
     """Tokens worked on in one step, over all prompts."""
     cache_gib: float = Field(default=1.0, gt=0, le=1024)
@@ -77,7 +78,7 @@ class LocalGenerator:
         self._model = models.locate(options.model)
         self._weights = models.weights_digest(self._model)
         self._runtime_name, self._because = _choose(options, self._model, adapter)
-        self._dtype: Literal["bf16", "f32"] = "f32" if options.dtype == "f32" else "bf16"
+        self._dtype = machine.resolve(options.dtype, "openvino" if self._runtime_name == "openvino" else "auto")
         self._tokens: Tokens | None = None
         self._runtime: Runtime | None = None
         self._parity: Json | None = None
@@ -269,7 +270,7 @@ def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tupl
     if options.runtime != "auto":
         _require(options.runtime)
         return options.runtime, "configured"
-    if _cuda():
+    if machine.uses_cuda():
         return "transformers", "there is a GPU"
     if not _installed("openvino_genai"):
         _require("transformers")
@@ -300,15 +301,6 @@ def _require(runtime: str) -> None:
             f"the runtime {runtime!r} needs the package {needed[0]!r}, which is not installed",
             cure=f"pip install 'twofold[{needed[1]}]'",
         )
-
-
-def _cuda() -> bool:
-    """Is there a usable NVIDIA GPU? torch is imported only where the driver's device is there."""
-    if not Path("/dev/nvidiactl").exists() or not _installed("torch"):
-        return False
-    import torch
-
-    return bool(torch.cuda.is_available())
 
 
 def _package_version(runtime: str) -> str:

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from pydantic import Field
 from twofold import plugins
 from twofold.errors import ConfigError
 from twofold.identity import digest
+from twofold.machine import OpenVinoArithmetic
 from twofold.plugins import Progress
 from twofold.retrieval import bert_graph
 from twofold.retrieval.sentence_tokens import SentenceTokens, unit
@@ -43,8 +44,9 @@ class OpenVinoEmbedder:
 
         model: str = "all-minilm-l6-v2"
         """Name or source string of a BERT sentence encoder."""
-        precision: Literal["bf16", "f32"] = "bf16"
-        """Arithmetic; bf16 is twice as fast where the CPU has it, at cosine ≥ 0.999 to f32."""
+        precision: OpenVinoArithmetic = "auto"
+        """Arithmetic: ``auto`` (bf16 where the CPU has it, else f32), ``bf16`` or ``f32``. bf16 is twice as fast, at
+        cosine ≥ 0.999 to f32; OpenVINO computes in f32 where the CPU lacks it."""
         max_tokens: int = Field(default=256, ge=8)
         """A longer text is cut (for its vector only)."""
         batch: int = Field(default=16, ge=1)

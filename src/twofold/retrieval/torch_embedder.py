@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
-from twofold import plugins
+from twofold import machine, plugins
 from twofold.errors import MissingExtra, ModelError
 from twofold.identity import digest
 from twofold.plugins import Progress
@@ -37,14 +37,19 @@ class TorchEmbedder:
 
         model: str = "all-minilm-l6-v2"
         """Name or source string of a sentence encoder that transformers can load."""
-        precision: Literal["bf16", "f32"] = "f32"
-        """Arithmetic."""
         max_tokens: int = Field(default=256, ge=8)
         """A longer text is cut (for its vector only)."""
         batch: int = Field(default=16, ge=1)
         """Texts run at a time."""
         device: str = "cpu"
         """A torch device, for example ``cuda``."""
+        precision: Literal["auto", "bf16", "f32"] = Field(default="auto", validate_default=True)
+        """Arithmetic: ``auto`` (what `device` computes fastest), ``bf16`` or ``f32``."""
+
+        @field_validator("precision")
+        @classmethod
+        def _resolved(cls, value: Literal["auto", "bf16", "f32"], given: ValidationInfo) -> machine.Dtype:
+            return machine.resolve(value, "cuda" if given.data.get("device", "").startswith("cuda") else "cpu")
 
     def __init__(self, options: Options) -> None:
         self._options = options

@@ -16,11 +16,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from twofold.jobs import DifficultyJob
+from twofold.machine import Arithmetic
 from twofold.plugins import Options, Progress
 from twofold.training.child import run
 from twofold.training.spawn import spawn
@@ -41,7 +42,8 @@ class DifficultyOptions(Options):
     """Longer rows lose the beginning of their prompt's last message; tokens."""
     batch_tokens: int = Field(default=4096, ge=64)
     """Tokens worked on at a time."""
-    dtype: Literal["bf16", "f32"] = "bf16"
+    dtype: Arithmetic = "auto"
+    """Arithmetic: ``auto`` (what this machine computes fastest), ``bf16`` or ``f32``."""
     threads: int = Field(default=0, ge=0)
     """0: all cores."""
 

@@ -7,11 +7,12 @@ Contrastive learning with in-batch negatives (van den Oord et al. 2018; Henderso
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from pydantic import Field
 
 from twofold.jobs import EmbedderJob
+from twofold.machine import CpuArithmetic
 from twofold.plugins import Options, Progress
 from twofold.training.spawn import spawn
 from twofold.types import Json
@@ -60,8 +61,8 @@ class EmbedderOptions(Options):
     """Stop cleanly after so many minutes with the best so far; 0 for no limit."""
     memory_gib: float = Field(default=3.0, gt=0.5)
     """Peak memory of the child: a larger step is made in parts (Gao et al. 2021)."""
-    dtype: Literal["bf16", "f32"] = "bf16"
-    """Arithmetic; weights are float32."""
+    dtype: CpuArithmetic = "auto"
+    """Arithmetic: ``auto`` (what this CPU computes fastest), ``bf16`` or ``f32``; weights are float32."""
     threads: int = Field(default=0, ge=0)
     """0: all cores."""
 

@@ -38,7 +38,8 @@ def adapted(source: Path, options: FitOptions, encoder: Encoder, *, seed: int) -
         ModelError, MissingExtra: see `tuned.open_model`.
         TrainingError: the layers to adapt are not there.
     """
-    network = tuned.open_model(source, dtype=options.dtype, nf4=options.method == "qlora")
+    dtype: tuned.Dtype = "bf16" if options.dtype == "bf16" else "f32"
+    network = tuned.open_model(source, dtype=dtype, nf4=options.method == "qlora")
     if not options.shard:
         network.to(device())
     torch.manual_seed(seed)

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from twofold.machine import Arithmetic
 from twofold.plugins import Options
 
 MEMORY = "Lower [tuning.trainer.options].memory_gib or max_length, then rerun: it resumes."
@@ -58,7 +59,8 @@ class FitOptions(Options):
     """The same, after so much money at `euros_an_hour`; 0 for no limit."""
     euros_an_hour: float = Field(default=0.0, ge=0)
     """What the machine costs."""
-    dtype: Literal["bf16", "f32"] = "bf16"
+    dtype: Arithmetic = "auto"
+    """Arithmetic: ``auto`` (what this machine computes fastest), ``bf16`` or ``f32``."""
     checkpoint_seconds: float = Field(default=60.0, ge=0)
     share_prefixes: bool = True
     """Read passages that several rows share once; exact, and switched off by itself where the model cannot."""
