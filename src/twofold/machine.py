@@ -399,7 +399,7 @@ def _lacks(cpu: Processor) -> str:
 
 
 def fingerprint(cpu: Processor | None = None) -> str:
-    """Digest of what decides how fast this machine computes: CPU, caps, threads and torch's version."""
+    """Digest of what decides how fast this machine computes: CPU, caps, cores and torch's version."""
     cpu = cpu or processor()
     made_of = {
         "cpu": [cpu.architecture, cpu.system, cpu.model, cpu.instructions, cpu.caps],
@@ -418,7 +418,7 @@ def torch_version() -> str:
 
 
 def measured(cpu: Processor | None = None, *, cache: Path | None = None) -> dict[str, float] | None:
-    """GFLOP/s by dtype (``f32``, ``bf16``, ``f16``) that an earlier measurement of this machine found."""
+    """GFLOP/s of a core by dtype (``f32``, ``bf16``, ``f16``) that an earlier measurement of this machine found."""
     try:
         found = json.loads(_place(cpu or processor(), cache).read_text(encoding="utf-8"))
         speeds = {name: float(value) for name, value in found["gflops"].items()}
@@ -428,7 +428,7 @@ def measured(cpu: Processor | None = None, *, cache: Path | None = None) -> dict
 
 
 def measure(cpu: Processor | None = None) -> dict[str, float] | None:
-    """Measure GFLOP/s by dtype in a child process, and keep them; None without torch or where the child failed."""
+    """Measure GFLOP/s of a core by dtype in a child process, and keep them; None without torch or if that fails."""
     cpu = cpu or processor()
     if not torch_version():
         return None

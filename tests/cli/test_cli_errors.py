@@ -46,7 +46,7 @@ def project(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     return put
 
 
-NAMES = ("init", "check", "models", "sync", "ask", "tune", "study", "show", "config", "plugins", "gc", "demo")
+NAMES = ("init", "check", "models", "sync", "ask", "tune", "study", "show", "config", "plugins", "gc", "demo", "doctor")
 
 
 def raising(error: BaseException) -> Callable[..., Any]:

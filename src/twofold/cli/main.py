@@ -22,6 +22,7 @@ from twofold.cli import (
     check,
     config,
     demo,
+    doctor,
     examples,
     forget,
     gc,
@@ -66,6 +67,7 @@ command(app, "config")(config.config)
 command(app, "plugins", without=("project", "settings"))(plugins.plugins)
 command(app, "gc")(gc.gc)
 command(app, "demo", without=("project",))(demo.demo)
+command(app, "doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

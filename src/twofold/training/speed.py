@@ -1,7 +1,8 @@
-"""How fast torch multiplies matrices here, by dtype; the child process of `machine.measure`.
+"""How fast one core multiplies matrices with torch, by dtype; the child process of `machine.measure`.
 
-``python -m twofold.training.speed`` prints ``{"torch", "threads", "gflops": {"f32", "bf16", "f16"}}``. The dtypes take
+``python -m twofold.training.speed`` prints ``{"torch", "gflops": {"f32", "bf16", "f16"}}``. The dtypes take
 turns, so that a busy moment hits all of them, and the fastest product counts: others' work can only slow it down.
+One core, because cores that wait for each other on a busy machine make all dtypes look alike.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import json
 import sys
 import time
 
-from twofold import machine
 from twofold.types import Json
 
 _SIZE = 512
@@ -25,7 +25,7 @@ def gflops() -> Json:
     """Measure; see the module."""
     import torch
 
-    torch.set_num_threads(min(torch.get_num_threads(), machine.cores()))
+    torch.set_num_threads(1)
     kinds = {"f32": torch.float32, "bf16": torch.bfloat16, "f16": torch.float16}
     values = torch.randn(_SIZE, _SIZE, generator=torch.Generator().manual_seed(0))
     factors = {name: values.to(kind) for name, kind in kinds.items()}
@@ -38,7 +38,7 @@ def gflops() -> Json:
             while (began := time.perf_counter()) < end:
                 factor @ factor
                 best[name] = max(best[name], 2 * _SIZE**3 / (time.perf_counter() - began) / 1e9)
-    return {"torch": torch.__version__, "threads": torch.get_num_threads(), "gflops": best}
+    return {"torch": torch.__version__, "gflops": best}
 
 
 if __name__ == "__main__":

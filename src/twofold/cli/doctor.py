@@ -1,0 +1,111 @@
+"""`twofold doctor`: the machine, what each part uses on it, how fast it is, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from twofold.cli.progress import duration
+from twofold.cli.session import Run
+from twofold.identity import plain
+
+if TYPE_CHECKING:
+    from twofold.types import Json
+
+
+def doctor(
+    run: Run,
+    *,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure nothing; show the figures of an earlier measurement.")
+    ] = False,
+) -> None:
+    """Examine this machine: instructions, memory, extras, models, measured speed, what each part uses, what to do.
+
+    Measuring takes about a minute; inside a project the time of its study is told too.
+    """
+    from twofold.doctor import examine
+
+    with run.progress() as progress:
+        findings = examine(run.directory, run.overrides, quick=quick, progress=progress)
+    run.result(plain(findings), "\n".join(lines(findings)))
+
+
+def lines(findings: Json) -> Iterator[str]:
+    """The findings for people."""
+    yield from _machine(findings["machine"])
+    for row in findings["disk"]:
+        yield _row(f"disk, {row['name']}", f"{_gib(row['free_bytes'])} free at {row['path']}")
+    for row in findings["extras"]:
+        versions = ", ".join(f"{name} {version}" for name, version in row["versions"].items())
+        lack = f"missing {', '.join(row['missing'])}: {row['install']}" if row["missing"] else ""
+        yield _row(f"extra {row['extra']}", "; ".join(filter(None, (lack, versions))) or "nothing to install")
+    for row in findings["models"]:
+        yield _row(
+            f"{row['kind']} model",
+            f"{row['name']}, {row['bytes'] / 2**20:.0f} MiB" if row["pulled"] else f"{row['name']} is not here",
+        )
+    yield from _speed(findings["speed"])
+    for row in findings["uses"]:
+        yield _row(row["part"], f"{row['dtype']}, because {row['because']}")
+    yield from _minutes(findings["minutes"])
+    for failure in findings["failed"]:
+        yield _row("failed", failure)
+    yield ""
+    yield "To do:" if findings["todo"] else "Nothing to do."
+    yield from (f"  - {sentence}" for sentence in findings["todo"])
+
+
+def _machine(found: Json) -> Iterator[str]:
+    if not found:
+        return
+    name = found["cpu"] or "CPU not named by the system"
+    yield _row("machine", f"{found['system']}, {found['architecture']}, {name}")
+    caps = f" (under {', '.join(found['caps'])})" if found["caps"] else ""
+    yield _row("instructions", (", ".join(found["instructions"]) or "none that matter here") + caps)
+    quota = f", the cgroup allows {found['cpu_quota']:g}" if found["cpu_quota"] else ""
+    yield _row("cores", f"{found['cores']} usable of {found['cores_machine']}{quota}")
+    yield _row("memory", f"{_gib(found['memory_bytes'])} usable" if found["memory_bytes"] else "not known")
+    for gpu in found["gpus"]:
+        state = "used" if found["gpu_used"] else "not used: torch is missing or not built for CUDA"
+        yield _row("GPU", f"{gpu['name']}, compute capability {gpu['capability']}, {_gib(gpu['bytes'])}, {state}")
+    if found["mps"]:
+        yield _row("GPU", "Apple (MPS): seen, not used; Twofold was never run on it")
+
+
+def _speed(found: Json) -> Iterator[str]:
+    arithmetic, training, answering, embedding = (
+        found[name] for name in ("arithmetic", "training", "answering", "embedding")
+    )
+    if arithmetic:
+        yield _row("GFLOP/s of a core", ", ".join(f"{name} {value:.0f}" for name, value in arithmetic.items()))
+    if training:
+        rate, dtype = training["tokens_per_second"], training["dtype"]
+        yield _row("training speed", f"{rate:.0f} tokens/s in {dtype} (embedded model, two steps of LoRA)")
+    if answering:
+        wrote, read = answering["completion_tokens_per_second"], answering["prompt_tokens_per_second"]
+        loading = answering["loading_seconds"]
+        yield _row("answering speed", f"{wrote:.0f} tokens/s written while reading {read:.0f}; {loading:.1f} s to load")
+    if embedding:
+        yield _row("embedding speed", f"{embedding['chunks_per_second']:.0f} chunks/s")
+    if not any(found.values()):
+        yield _row("speed", "not measured")
+
+
+def _minutes(found: Json) -> Iterator[str]:
+    named = {"demo": "twofold demo", "demo_quick": "twofold demo --quick", "project": "this project's study"}
+    for key, name in named.items():
+        if found[key] is not None:
+            yield _row("time", f"{name}: about {duration(found[key] * 60)}")
+    if found["paces"]:
+        yield _row("", f"(from {found['paces']})")
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"
+
+
+def _row(name: str, text: str) -> str:
+    return f"{name:<22} {text}".rstrip()

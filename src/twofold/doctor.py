@@ -1,0 +1,366 @@
+"""What this machine is, what Twofold does on it, how fast, and what to change: the findings of ``twofold doctor``.
+
+Nothing here raises: a check that fails is a line among the findings. What is measured runs the product's own code (the
+trainer's child process, the generator, the embedder) on a small fixed job, so that the figures are those of a study.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from twofold import machine, plugins
+from twofold.config import Config
+from twofold.errors import ProjectMissing
+from twofold.jobs import TrainerJob
+from twofold.plugins import Progress
+from twofold.prompts import Template
+from twofold.store import models
+from twofold.types import Json, Message, Pair, Prompt
+
+if TYPE_CHECKING:
+    from twofold.project import Project
+
+NEEDED = ("local", "train")
+"""Extras of the usual path: answering and embedding here, and tuning."""
+ROOM_BYTES = 4 * 2**30
+"""Free disk that a study with the embedded models can need: models, graphs and merged copies."""
+QUICK_ABOVE = 20.0
+"""Minutes of the full demo above which the small one is recommended."""
+_ROWS, _BATCH = 8, 4
+"""Rows of the training measured: two steps of about 700 tokens, some 10 s on two AVX2 cores."""
+_PROMPTS, _NEW = 4, 24
+_CHUNKS = 48
+_TEXT = (
+    "Plot {n} was irrigated every {n} days. Sandy soil holds little water, so that a crop on it shows stress sooner "
+    "than one on loam or clay; the extension office advises to check the top {n} cm by hand, to water in the early "
+    "morning, and to mulch between the rows with straw or leaves. Beans and maize on plot {n} need water at flowering."
+)
+_STAGES = ("arithmetic", "training", "answering", "embedding")
+
+
+def examine(
+    directory: Path, overrides: Json | None = None, *, quick: bool = False, progress: Progress | None = None
+) -> Json:
+    """Everything that ``twofold doctor --json`` prints.
+
+    Args:
+        directory: A project, or any folder.
+        overrides: Nested values laid over the project's `twofold.toml`.
+        quick: Measure nothing; show what was measured before.
+        progress: Called with the stage ``measure NAME``.
+
+    Returns:
+        ``machine``, ``disk``, ``extras``, ``models``, ``speed``, ``uses``, ``minutes``, ``failed`` (checks that could
+        not be made, and why), and ``todo``, imperative sentences, empty where nothing is to do.
+    """
+    failed: list[str] = []
+
+    def attempt(what: str, check: Callable[[], Any], otherwise: Any) -> Any:
+        try:
+            return check()
+        except Exception as error:  # a diagnosis goes on: whatever fails is what it is for
+            failed.append(f"{what}: {str(error) or type(error).__name__}")
+            return otherwise
+
+    def measured(stage: str, check: Callable[[], Json | None]) -> Json | None:
+        if progress is not None:
+            progress(f"measure {stage}", 0, 1)
+        found: Json | None = attempt(stage, check, None)
+        if progress is not None:
+            progress(f"measure {stage}", 1, 1)
+        return found
+
+    speed: Json = dict.fromkeys(_STAGES)
+    speed["arithmetic"] = attempt("arithmetic", machine.measured, None)
+    extras = attempt("extras", _extras, [])
+    present = attempt("models", models.listing, [])
+    here = {row["kind"] for row in present if row["pulled"]}
+    lacking = {row["extra"] for row in extras if row["missing"]}
+    if not quick:
+        if machine.torch_version():
+            speed["arithmetic"] = measured("arithmetic", machine.measure)
+        if "generator" in here and "train" not in lacking:
+            speed["training"] = measured("training", training)
+        if "generator" in here and (machine.uses_cuda() or "local" not in lacking):
+            speed["answering"] = measured("answering", answering)
+        if "embedder" in here and "local" not in lacking:
+            speed["embedding"] = measured("embedding", embedding)
+
+    minutes: Json = {"demo": None, "demo_quick": None, "project": None, "paces": ""}
+    config, settings = None, Config()
+    try:
+        config = _config(directory, overrides)
+        settings = config or settings
+    except Exception as error:
+        failed.append(f"project: {error}")
+    if config is not None:
+        minutes |= attempt("study of this project", lambda: _planned(directory, overrides), {})
+    if "embedder" in here and "local" not in lacking:  # a plan asks the embedder
+        minutes |= attempt("demo", _demo_minutes, {})
+
+    findings: Json = {
+        "machine": attempt("machine", _machine, {}),
+        "disk": attempt("disk", lambda: _disk(directory), []),
+        "extras": extras,
+        "models": present,
+        "speed": speed,
+        "uses": attempt("arithmetic", lambda: _uses(settings), []),
+        "minutes": minutes,
+        "failed": failed,
+    }
+    return {**findings, "todo": attempt("advice", lambda: advise(findings, settings), [])}
+
+
+# ---------------------------------------------------------------- what is here
+
+
+def _machine() -> Json:
+    cpu = machine.processor()
+    return {
+        "system": cpu.system,
+        "architecture": cpu.architecture,
+        "cpu": cpu.model,
+        "instructions": list(cpu.instructions),
+        "caps": list(cpu.caps),
+        "cores": machine.cores(),
+        "cores_machine": os.cpu_count() or 1,
+        "cpu_quota": machine.cpu_quota(),
+        "threads_set": os.environ.get("OMP_NUM_THREADS", ""),
+        "memory_bytes": machine.memory_bytes(),
+        "gpus": [
+            {"name": gpu.name, "capability": ".".join(map(str, gpu.capability)), "bytes": gpu.bytes}
+            for gpu in machine.gpus()
+        ],
+        "gpu_used": machine.uses_cuda(),
+        "mps": machine.has_mps(),
+    }
+
+
+def _disk(directory: Path) -> list[Json]:
+    rows = []
+    for name, path in (("cache", plugins.cache_root()), ("project", directory.resolve())):
+        there = next(place for place in (path, *path.resolve().parents) if place.is_dir())
+        rows.append({"name": name, "path": str(path), "free_bytes": shutil.disk_usage(there).free})
+    return rows
+
+
+def _extras() -> list[Json]:
+    """The package's extras: which of their packages are installed, in which version, and which are missing."""
+    required = importlib.metadata.requires("twofold") or []
+    rows: dict[str, Json] = {}
+    for line in required:
+        name, extra = re.match(r"[\w.-]+", line), re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        if name is None or extra is None or extra[1] == "all":
+            continue
+        row = rows.setdefault(
+            extra[1],
+            {"extra": extra[1], "versions": {}, "missing": [], "install": f"pip install 'twofold[{extra[1]}]'"},
+        )
+        try:
+            row["versions"][name[0]] = importlib.metadata.version(name[0])
+        except importlib.metadata.PackageNotFoundError:
+            row["missing"].append(name[0])
+    return [rows[name] for name in sorted(rows, key=lambda name: (name not in NEEDED, name))]
+
+
+def _uses(config: Config) -> list[Json]:
+    """The arithmetic of each part under this configuration, and why."""
+    generator = config.generation.generator
+    runtime = _runtime(str(generator.options.get("runtime", "auto")))
+    trainer, embedder = config.tuning.trainer, config.retrieval.embedder
+    parts: list[tuple[str, str, str, machine.Device]] = []
+    if generator.name == "local":
+        options = generator.options
+        device: machine.Device = "openvino" if runtime == "openvino" else "auto"
+        parts.append((f"answering ({runtime})", "dtype", str(options.get("dtype", "auto")), device))
+    if trainer.name != "openai":
+        parts.append(("training", "dtype", str(trainer.options.get("dtype", "auto")), "auto"))
+    if embedder.name in ("minilm", "torch"):
+        device = "openvino" if embedder.name == "minilm" else "cpu"
+        device = "cuda" if str(embedder.options.get("device", "")).startswith("cuda") else device
+        parts.append(("embedding", "precision", str(embedder.options.get("precision", "auto")), device))
+    rows = []
+    for part, option, value, device in parts:
+        chosen = machine.arithmetic(device)
+        used = machine.resolve(value, device) if value in ("bf16", "f32") else chosen.dtype  # type: ignore[arg-type]
+        because = chosen.because if value == "auto" else f'{option} = "{value}" is configured; {chosen.because}'
+        rows.append({"part": part, "dtype": used, "fastest": chosen.dtype, "option": value, "because": because})
+    return rows
+
+
+def _runtime(configured: str) -> str:
+    if configured != "auto":
+        return configured
+    try:
+        importlib.metadata.version("openvino-genai")
+    except importlib.metadata.PackageNotFoundError:
+        return "transformers"
+    return "transformers" if machine.uses_cuda() else "openvino"
+
+
+# ---------------------------------------------------------------- what it will take
+
+
+def _config(directory: Path, overrides: Json | None) -> Config | None:
+    try:
+        with _opened(directory, overrides) as project:
+            return project.config
+    except ProjectMissing:
+        return None
+
+
+def _opened(directory: Path, overrides: Json | None = None) -> Project:
+    from twofold.project import Project
+
+    return Project.open(directory, overrides)
+
+
+def _planned(directory: Path, overrides: Json | None) -> Json:
+    with _opened(directory, overrides) as project:
+        plan = project.plan()
+        return {"project": plan["minutes"], "paces": plan["rates"]}
+
+
+def _demo_minutes() -> Json:
+    """What `twofold demo` and `twofold demo --quick` take here, from the plans of demo projects that are not run."""
+    from twofold.project import Project
+
+    found: Json = {}
+    with tempfile.TemporaryDirectory() as scratch, resources.as_file(resources.files("twofold") / "demo") as source:
+        for name, quick in (("demo", False), ("demo_quick", True)):
+            Project.create(Path(scratch) / name, source, quick=quick, forgetting=False).close()
+            with Project.open(Path(scratch) / name) as project:
+                plan = project.plan()
+            found |= {name: plan["minutes"], "paces": plan["rates"]}
+    return found
+
+
+# ---------------------------------------------------------------- measurements
+
+
+def training() -> Json:
+    """Two steps of LoRA on the embedded model by the real trainer: ``{tokens_per_second, seconds, tokens}``."""
+    rows = tuple(Pair(messages=_asked(n), completion=f"Every {n} days.", example=f"row-{n}") for n in range(_ROWS))
+    job = TrainerJob(rows=(rows,), dev=(), metric="token_f1", model=_generator(), template=Template())
+    trainer = plugins.make("trainers", "lora", {"epochs": 1.0, "batch": _BATCH, "evaluations": 1})
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as scratch:
+        report = trainer.train(job, Path(scratch))
+    return {
+        "dtype": trainer.options.dtype,
+        "tokens_per_second": report["tokens_per_second"],
+        "tokens": report["tokens"],
+        "seconds": time.monotonic() - began,
+    }
+
+
+def answering() -> Json:
+    """A few prompts by the local generator: prompt and completion tokens a second, and seconds to load."""
+    generator = plugins.make("generators", "local", {"model": _generator()})
+    try:
+        began = time.monotonic()
+        generator.generate([_prompt(1)])
+        loading = time.monotonic() - began
+        began = time.monotonic()
+        answers = generator.generate([_prompt(n) for n in range(3, 3 + _PROMPTS)])
+        spent = time.monotonic() - began
+        dtype = generator.description["dtype"]
+    finally:
+        generator.close()
+    faults = [answer.failure.message for answer in answers if answer.failure is not None]
+    if faults:
+        raise RuntimeError(faults[0])
+    return {
+        "dtype": dtype,
+        "completion_tokens_per_second": sum(answer.usage.completion_tokens for answer in answers) / spent,
+        "prompt_tokens_per_second": sum(answer.usage.prompt_tokens for answer in answers) / spent,
+        "loading_seconds": loading,
+        "seconds": spent,
+    }
+
+
+def embedding() -> Json:
+    """Passages of about eighty words by the default embedder: ``{chunks_per_second, seconds}``."""
+    embedder = plugins.make("embedders", "minilm", {})
+    texts = [_TEXT.format(n=n) for n in range(_CHUNKS)]
+    embedder.embed(texts[:4])  # builds the network
+    began = time.monotonic()
+    embedder.embed(texts)
+    spent = time.monotonic() - began
+    return {"chunks_per_second": len(texts) / spent, "chunks": len(texts), "seconds": spent}
+
+
+def _generator() -> str:
+    return next(name for name, model in models.definitions().items() if model.kind == "generator")
+
+
+def _asked(number: int) -> tuple[Message, ...]:
+    passages = "\n".join(f"[{place}] {_TEXT.format(n=number + place)}" for place in (1, 2))
+    return (Message(role="user", content=f"{passages}\n\nQuestion: How often was plot {number + 1} irrigated?"),)
+
+
+def _prompt(number: int) -> Prompt:
+    return Prompt(messages=_asked(number), max_tokens=_NEW)
+
+
+# ---------------------------------------------------------------- what to do
+
+
+def advise(findings: Json, config: Config) -> list[str]:
+    """Imperative sentences, the most useful first; empty where nothing is to do. Pure.
+
+    Args:
+        findings: What `examine` returns, without ``todo``.
+        config: The project's configuration, or the defaults.
+    """
+    todo = []
+    lacking = [row["extra"] for row in findings["extras"] if row["missing"] and row["extra"] in NEEDED]
+    if lacking:
+        todo.append(f"Install what answering, embedding and tuning need: pip install 'twofold[{','.join(lacking)}]'")
+    if any(not row["pulled"] for row in findings["models"]):
+        todo.append("Pull the embedded models: twofold models pull")
+    for row in findings["disk"]:
+        if row["free_bytes"] < ROOM_BYTES:
+            todo.append(
+                f"Free disk space for the {row['name']} ({row['path']}): {row['free_bytes'] / 2**30:.1f} GiB are left, "
+                f"{ROOM_BYTES / 2**30:.0f} GiB can be needed."
+            )
+    for row in findings["uses"]:
+        if row["dtype"] == "bf16" and row["fastest"] == "f32":
+            todo.append(f'Set the arithmetic of {row["part"]} to "auto": bf16 is slow here, and f32 is exact.')
+    computer = findings["machine"]
+    memory, wanted = computer.get("memory_bytes", 0), float(config.tuning.trainer.options.get("memory_gib", 8.0))
+    if memory and memory < wanted * 2**30:
+        todo.append(
+            f"Set [tuning.trainer.options].memory_gib = {max(2, int(memory * 0.7 / 2**30))}: training may take "
+            f"{wanted:g} GiB, this machine has {memory / 2**30:.1f} GiB."
+        )
+    todo += [
+        f"Unset {cap.partition('=')[0]}, or mean it: {cap} hides instructions." for cap in computer.get("caps", ())
+    ]
+    quota = computer.get("cpu_quota", 0)
+    if quota and quota < computer["cores_machine"] and not computer["threads_set"]:
+        todo.append(
+            f"Set OMP_NUM_THREADS={computer['cores']}: the cgroup allows {quota:g} of {computer['cores_machine']} "
+            "cores, and more threads than that wait for each other."
+        )
+    if computer.get("gpus") and not computer["gpu_used"]:
+        todo.append("Install a torch built for CUDA to use the GPU: the installed one computes on the CPU only.")
+    minutes = findings["minutes"]
+    if (minutes["demo"] or 0) > QUICK_ABOVE and minutes["demo_quick"]:
+        todo.append(
+            f"Begin with `twofold demo --quick` (about {minutes['demo_quick']:.0f} minutes here; the whole demo "
+            f"takes about {minutes['demo']:.0f})."
+        )
+    if findings["failed"]:
+        todo.append("Look at the checks that failed above.")
+    return todo

@@ -1,0 +1,127 @@
+"""`twofold doctor`: it never raises, says what is missing, and ends with what to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold import doctor, machine
+from twofold.cli.doctor import lines
+from twofold.cli.main import main
+from twofold.config import Config
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def found() -> dict[str, Any]:
+    """Findings of a machine where nothing is to do."""
+    return {
+        "machine": {"memory_bytes": 16 * 2**30, "caps": [], "gpus": [], "gpu_used": False},
+        "disk": [{"name": "cache", "path": "/c", "free_bytes": 50 * 2**30}],
+        "extras": [
+            {"extra": "local", "versions": {"openvino": "1"}, "missing": []},
+            {"extra": "ocr", "versions": {}, "missing": ["rapidocr"]},
+        ],
+        "models": [{"pulled": True}],
+        "uses": [{"part": "training", "dtype": "f32", "fastest": "f32"}],
+        "minutes": {"demo": 15.0, "demo_quick": 3.0, "project": None},
+        "failed": [],
+    }
+
+
+def test_nothing_to_do_is_said(found: dict[str, Any]) -> None:
+    assert doctor.advise(found, Config()) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "sentence"),
+    [
+        ("extras", [{"extra": "train", "versions": {}, "missing": ["torch"]}], "pip install 'twofold[train]'"),
+        ("models", [{"pulled": False}], "twofold models pull"),
+        ("disk", [{"name": "cache", "path": "/c", "free_bytes": 2**30}], "Free disk space"),
+        ("uses", [{"part": "training", "dtype": "bf16", "fastest": "f32"}], 'Set the arithmetic of training to "auto"'),
+        ("machine", {"memory_bytes": 4 * 2**30}, "Set [tuning.trainer.options].memory_gib = 2"),
+        ("machine", {"caps": ["ATEN_CPU_CAPABILITY=avx2"]}, "Unset ATEN_CPU_CAPABILITY"),
+        ("machine", {"cpu_quota": 2.0, "cores": 2, "cores_machine": 64, "threads_set": ""}, "Set OMP_NUM_THREADS=2"),
+        ("machine", {"gpus": [{"name": "A GPU"}], "gpu_used": False}, "Install a torch built for CUDA"),
+        ("minutes", {"demo": 90.0, "demo_quick": 9.0, "project": None}, "Begin with `twofold demo --quick`"),
+        ("failed", ["training: it broke"], "Look at the checks that failed"),
+    ],
+)
+def test_each_fault_has_its_cure(found: dict[str, Any], place: str, value: Any, sentence: str) -> None:
+    (said,) = doctor.advise({**found, place: value}, Config())
+    assert sentence in said
+
+
+def test_a_light_install_is_told_what_to_install_and_nothing_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(_name: str) -> str:
+        raise doctor.importlib.metadata.PackageNotFoundError
+
+    monkeypatch.setattr(doctor.importlib.metadata, "version", missing)
+    monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "none"))
+    findings = doctor.examine(tmp_path)
+    assert not any(findings["speed"].values())
+    assert findings["failed"] == []
+    assert findings["todo"][:2] == [
+        "Install what answering, embedding and tuning need: pip install 'twofold[local,train]'",
+        "Pull the embedded models: twofold models pull",
+    ]
+    text = "\n".join(lines(findings))
+    assert "missing accelerate, peft" in text
+    assert "all-minilm-l6-v2 is not here" in text
+    assert "To do:" in text
+
+
+def test_a_check_that_fails_is_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise OSError("the disk is on fire")
+
+    monkeypatch.setattr(doctor, "_machine", broken)
+    monkeypatch.setattr(doctor, "_demo_minutes", broken)
+    findings = doctor.examine(tmp_path, quick=True)
+    assert findings["failed"] == ["demo: the disk is on fire", "machine: the disk is on fire"]
+    assert "failed                 demo: the disk is on fire" in list(lines(findings))
+
+
+def test_a_broken_project_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "twofold.toml").write_text("retrieval = 3\n", encoding="utf-8")
+    assert main(["doctor", "--quick", "--json", "-C", str(tmp_path)]) == 0
+    (failure,) = json.loads(capsys.readouterr().out)["failed"]
+    assert failure.startswith("project: ")
+
+
+def test_the_command_tells_the_time_of_the_project_and_what_is_configured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demo = str(ROOT / "src" / "twofold" / "demo")
+    assert main(["init", str(tmp_path / "p"), "--from", demo, "--json"]) == 0
+    capsys.readouterr()
+    settings = ["--set=tuning.trainer.options.dtype=f32", "--set=retrieval.embedder.name=hashing"]
+    assert main(["doctor", "--quick", "--json", "-C", str(tmp_path / "p"), *settings]) == 0
+    findings = json.loads(capsys.readouterr().out)
+    assert findings["minutes"]["project"] > 0
+    assert findings["machine"]["cores"] == machine.cores()
+    (training,) = (row for row in findings["uses"] if row["part"] == "training")
+    assert training["dtype"] == "f32"
+    assert training["because"].startswith('dtype = "f32" is configured')
+    assert main(["doctor", "--quick", "-C", str(tmp_path / "p"), *settings]) == 0
+    text = capsys.readouterr().out
+    assert "this project's study: about" in text
+    assert text.rstrip().splitlines()[-1].startswith(("Nothing to do.", "  - "))
+
+
+def test_training_and_answering_are_measured_by_the_real_ones(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_generator", lambda: f"path:{tiny}")
+    trained = doctor.training()
+    assert trained["tokens_per_second"] > 0
+    assert trained["tokens"] > 500
+    assert trained["dtype"] == machine.arithmetic().dtype
+    answered = doctor.answering()
+    assert answered["completion_tokens_per_second"] > 0
+    assert doctor.embedding()["chunks_per_second"] > 0

@@ -1,0 +1,36 @@
+"""On this machine, and on it under the caps of the other kind, `auto` is the fastest arithmetic or near it.
+
+A ratio within one run (bench/arithmetic.py), never seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    "caps", [{}, {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}], ids=["as it is", "as AVX2"]
+)
+def test_auto_reaches_eight_tenths_of_the_best(caps: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    environment = {**os.environ, **caps, "TWOFOLD_CACHE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "bench" / "arithmetic.py")],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["share_of_best"] >= 0.8, report
+    if caps:
+        assert report["auto"] == "f32"
