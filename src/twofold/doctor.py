@@ -344,9 +344,8 @@ def advise(findings: Json, config: Config) -> list[str]:
             f"Set [tuning.trainer.options].memory_gib = {max(2, int(memory * 0.7 / 2**30))}: training may take "
             f"{wanted:g} GiB, this machine has {memory / 2**30:.1f} GiB."
         )
-    todo += [
-        f"Unset {cap.partition('=')[0]}, or mean it: {cap} hides instructions." for cap in computer.get("caps", ())
-    ]
+    for cap in computer.get("caps", ()):
+        todo.append(f"Unset {cap.partition('=')[0]} unless it is meant: {cap} hides instructions of this CPU.")
     quota = computer.get("cpu_quota", 0)
     if quota and quota < computer["cores_machine"] and not computer["threads_set"]:
         todo.append(
