@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import resource
 import sys
@@ -11,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 
+from twofold import machine
 from twofold.types import Json
 
 _PACKAGES = ("lancedb", "numpy", "openvino", "openvino-genai", "peft", "tokenizers", "torch", "transformers", "twofold")
@@ -63,25 +63,14 @@ def environment() -> Json:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             versions[name] = ""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    except (ValueError, OSError):
-        memory = 0.0
+    cpu = machine.processor()
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "memory_gib": round(memory, 1),
+        "processor": cpu.model or platform.processor(),
+        "instructions": list(cpu.instructions),
+        "caps": list(cpu.caps),
+        "cores": machine.cores(),
+        "memory_gib": round(machine.memory_bytes() / 2**30, 1),
         "packages": versions,
     }
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    except OSError:
-        pass
-    return platform.processor()
