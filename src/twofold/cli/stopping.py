@@ -83,7 +83,7 @@ def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
 
     Args:
         as_json: See `Stop`.
-        ends_process: The process ends after the block: it is ended in time even if its threads go on.
+        ends_process: The process would end after the block: after a signal it is ended there, and its threads with it.
     """
     stop, raised = Stop(as_json=as_json), threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -106,16 +106,18 @@ def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
     try:
         yield stop
     finally:
-        if not (stop.signal and ends_process):
-            over.set()
-            signal.set_wakeup_fd(earlier)
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            with contextlib.suppress(OSError):
-                waking.send(_OVER)
-            watcher.join()
-            waking.close()
-            woken.close()
+        if stop.signal and ends_process:
+            stop.say()
+            stop.end()  # taking libraries and threads apart takes seconds, and nothing is left to save
+        over.set()
+        signal.set_wakeup_fd(earlier)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        with contextlib.suppress(OSError):
+            waking.send(_OVER)
+        watcher.join()
+        waking.close()
+        woken.close()
 
 
 def _watch(woken: socket.socket, stop: Stop, over: threading.Event) -> None:
