@@ -191,7 +191,7 @@ class Versions:
                 json.dump(receipt, stream, indent=1, ensure_ascii=False)
                 stream.flush()
                 os.fsync(stream.fileno())
-            draft.rename(path)
+            draft.replace(path)
         except OSError as error:
             raise StoreError(
                 f"the document is forgotten, but the receipt cannot be written: {error.strerror or error}", file=path

@@ -69,6 +69,27 @@ def test_limits_stop_strings_and_overlong_prompts(shipped: LocalGenerator) -> No
         list(shipped.stream(prompt("x " * 9000)))
 
 
+def test_an_interrupted_batch_leaves_nothing_in_the_engine(
+    shipped: LocalGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prompts = [prompt("Name a fruit."), prompt("Name a colour.")]
+    expected = [done.text for done in shipped.generate(prompts)]
+    runtime = shipped._runtime
+    steps, real = iter(range(3)), runtime._step
+
+    def step() -> None:
+        if next(steps, None) is None:
+            raise KeyboardInterrupt
+        real()
+
+    monkeypatch.setattr(runtime, "_step", step)
+    with pytest.raises(KeyboardInterrupt):
+        shipped.generate(prompts)
+    assert not runtime._pipeline.has_non_finished_requests()
+    monkeypatch.undo()
+    assert [done.text for done in shipped.generate(prompts)] == expected
+
+
 def test_prompt_tokens_are_those_of_training(smollm: Path) -> None:
     from tokenizers import Tokenizer
 

@@ -1,12 +1,14 @@
 """`twofold`: the command line assembled, and errors turned into messages and exit codes.
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done; 1 a check or study finished and found failures;
-2 wrong use; 3 a model, index, training or store error; 70 a fault of Twofold's own; 130 interrupted.
+2 wrong use; 3 a model, index, training or store error; 70 a fault of Twofold's own; 130 stopped by Ctrl-C, 143 by
+SIGTERM.
 """
 
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import sys
 import traceback
@@ -36,11 +38,11 @@ from twofold.cli import (
     tune,
 )
 from twofold.cli.session import command
+from twofold.cli.stopping import INTERRUPTED, stoppable
 from twofold.errors import TwofoldError
 
 INTERNAL = 70
 """Exit code of an unexpected exception (EX_SOFTWARE of sysexits.h)."""
-INTERRUPTED = 130
 
 app = typer.Typer(
     name="twofold",
@@ -90,6 +92,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     as_json = "--json" in given
     verbose = bool({"--verbose", "-v"} & set(given))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+    with stoppable(as_json=as_json, ends_process=arguments is None) as stop:
+        try:
+            code = _run(given, as_json=as_json, verbose=verbose)
+        except KeyboardInterrupt:
+            code = INTERRUPTED
+        if code == INTERRUPTED:  # Typer turns Ctrl-C into this code
+            code = stop.code
+            stop.say()
+    return code
+
+
+def _run(given: list[str], *, as_json: bool, verbose: bool) -> int:
     usage: Any = importlib.import_module(typer.BadParameter.__module__)  # Typer ships its own copy of click, or uses it
     try:
         code = app(args=given, prog_name="twofold", standalone_mode=False)
@@ -105,8 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = context.command_path if context else "twofold"
         wrong = TwofoldError(_sentence(error.format_message()), cure=f"Run `{where} --help`.")
         return report(wrong, as_json=as_json, code="usage", exit_code=2)
-    except (KeyboardInterrupt, typer.Abort):
-        code = INTERRUPTED
+    except typer.Abort:
+        return INTERRUPTED
     except BrokenPipeError:
         sys.stderr.close()
         return 0
@@ -118,9 +135,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             cure="A fault of Twofold: run again with --verbose and report the traceback with `twofold --version`.",
         )
         return report(fault, as_json=as_json, code="internal", exit_code=INTERNAL)
-    if code == INTERRUPTED:  # Typer turns Ctrl-C into this code
-        interrupted = TwofoldError("interrupted", cure="Rerun the same command to resume: finished work is kept.")
-        return report(interrupted, as_json=as_json, code="interrupted", exit_code=INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 

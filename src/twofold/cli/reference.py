@@ -18,6 +18,7 @@ from typing import Any, get_args, get_origin
 
 import typer
 
+from twofold.cli import stopping
 from twofold.errors import MissingExtra
 from twofold.identity import plain
 
@@ -133,7 +134,7 @@ def error_codes() -> str:
     ]
     rows += [
         ("`usage`", "", "A command, option or argument is wrong.", "Run `twofold COMMAND --help`.", "2"),
-        ("`interrupted`", "", "Stopped by Ctrl-C.", "Rerun the same command to resume.", "130"),
+        ("`interrupted`", "", "Stopped by Ctrl-C or SIGTERM.", stopping.CURE, "130; 143 for SIGTERM"),
         ("`internal`", "", "A fault of Twofold's own.", "Run again with --verbose and report the traceback.", "70"),
     ]
     lines += _table(("code", "class", "meaning", "help", "exit code"), rows)

@@ -10,12 +10,11 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import struct
 import subprocess
 import sys
 import tempfile
-import time
+import threading
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,7 +26,8 @@ LENGTH = struct.Struct("!Q")
 """Length of the JSON that follows."""
 START_SECONDS = 120.0
 _PIECE = 1 << 16
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+_KEPT_WINDOWS = ("TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PATHEXT")
 _ONE_THREAD = {
     "RAYON_NUM_THREADS": "1",
     "TOKIO_WORKER_THREADS": "1",
@@ -121,7 +121,7 @@ class Worker:
             return
         self.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        kept = {key: value for key, value in os.environ.items() if key in _KEPT}
+        kept = {key: value for key, value in os.environ.items() if key in (*_KEPT, *_KEPT_WINDOWS)}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "twofold.corpus.worker"],
             stdin=subprocess.PIPE,
@@ -133,45 +133,45 @@ class Worker:
             bufsize=0,
         )
         self.started += 1
-        for stream in (self._process.stdin, self._process.stdout):
-            os.set_blocking(stream.fileno(), False)  # type: ignore[union-attr]
         try:
             self._exchange(b"", START_SECONDS, name)
         except FileTimeout as error:
             raise ReaderCrashed("the process that reads files does not start", file=name) from error
 
     def _exchange(self, out: bytes, seconds: float, name: str) -> Json:
-        """Send `out`, take one answer; both at once, so that neither side waits for the other's pipe."""
-        assert self._process is not None
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        to, back = self._process.stdin.fileno(), self._process.stdout.fileno()
-        deadline = time.monotonic() + seconds
-        pending = memoryview(out)
-        got = bytearray()
-        while True:
-            wanted = LENGTH.unpack_from(got)[0] if len(got) >= LENGTH.size else 0
-            if wanted > 12 * self.limit + 16 * MIB:
-                raise self._too_much(name)
-            if wanted and len(got) >= LENGTH.size + wanted:
-                answer: Json = json.loads(bytes(got[LENGTH.size : LENGTH.size + wanted]))
-                return answer
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise FileTimeout(f"reading it took more than {seconds:g} seconds", file=name)
-            readable, writable, _ = select.select([back], [to] if pending else [], [], left)
-            if writable:
-                try:
-                    pending = pending[os.write(to, pending[: 16 * _PIECE]) :]
-                except BlockingIOError:
-                    pass
-                except BrokenPipeError:
-                    pending = pending[:0]
-            if readable:
-                piece = os.read(back, 16 * _PIECE)
+        """Send `out`, take one answer. When the time is over the process is killed, which ends every wait for it."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        overdue = threading.Event()
+
+        def give_up() -> None:
+            overdue.set()
+            process.kill()
+
+        clock = threading.Timer(seconds, give_up)
+        clock.daemon = True
+        clock.start()
+        try:
+            pending = memoryview(out)
+            with contextlib.suppress(OSError):  # it died: what it answers ends at once
+                while pending:
+                    pending = pending[os.write(process.stdin.fileno(), pending[: 16 * _PIECE]) :]
+            got = bytearray()
+            while len(got) < LENGTH.size or len(got) < LENGTH.size + LENGTH.unpack_from(got)[0]:
+                if len(got) >= LENGTH.size and LENGTH.unpack_from(got)[0] > 12 * self.limit + 16 * MIB:
+                    raise self._too_much(name)
+                piece = os.read(process.stdout.fileno(), 16 * _PIECE)
+                if not piece and overdue.is_set():
+                    raise FileTimeout(f"reading it took more than {seconds:g} seconds", file=name)
                 if not piece:
                     raise self._died(name)
                 got += piece
+        finally:
+            clock.cancel()
+        answer: Json = json.loads(bytes(got[LENGTH.size :]))
+        return answer
 
     def _too_much(self, name: str) -> FileTooLarge:
         return FileTooLarge(f"it gives more than {self.limit / MIB:g} million characters of text", file=name)

@@ -2,7 +2,8 @@
 
 Each request is a length, a JSON object, and the file's bytes; each answer a length and a JSON object. What a library
 prints goes to standard error. Memory is limited anew for each file, to what the process has plus what one file may
-need; an alarm ends the process when whoever asked is gone.
+need. The process ends with whoever asks (the end of its input), and by an alarm where a library does not let it notice.
+Where the system has no such limits or alarms (Windows), the time that `contained` gives a file is the only one.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import queue
 import signal
 import sys
+import threading
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from twofold import plugins
+from twofold import memory, plugins
 from twofold.corpus.contained import LENGTH, as_json, out_of_memory
 from twofold.errors import BadRecord, DamagedFile, DataError, FileTooLarge, MissingExtra, TwofoldError
 from twofold.reading import MIB, as_problem, excerpt
@@ -27,21 +30,33 @@ def main() -> None:
     """Answer requests until there are no more."""
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    requests = os.fdopen(os.dup(0), "rb")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit("RLIMIT_CORE", 0)
+    coming: queue.SimpleQueue[tuple[Json, bytes]] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(coming,), daemon=True).start()
     _send(answers, {"ready": True})
-    while (head := _exactly(requests, LENGTH.size)) is not None:
-        asked = json.loads(_exactly(requests, LENGTH.unpack(head)[0]) or b"{}")
-        data = _exactly(requests, asked["size"]) or b""
+    while True:
+        asked, data = coming.get()
         if hasattr(signal, "alarm"):
             signal.alarm(int(asked["seconds"]) + 5)
-        _limit("RLIMIT_AS", _memory("VmSize") + asked["memory_mib"] * MIB)
+        _limit("RLIMIT_AS", memory.now("VmSize") + asked["memory_mib"] * MIB)
         items = list(_read(asked, data))
         del data
         _limit("RLIMIT_AS", None)
-        _send(answers, {"items": items, "rss_mib": _memory("VmRSS") // MIB})
+        _send(answers, {"items": items, "rss_mib": memory.now("VmRSS") // MIB})
         if hasattr(signal, "alarm"):
             signal.alarm(0)
+
+
+def _receive(coming: queue.SimpleQueue[tuple[Json, bytes]]) -> None:
+    """Take requests while a file is read, so that this process ends at once when whoever asks is gone."""
+    requests = os.fdopen(os.dup(0), "rb")
+    try:
+        while (head := _exactly(requests, LENGTH.size)) is not None:
+            asked = json.loads(_exactly(requests, LENGTH.unpack(head)[0]) or b"{}")
+            coming.put((asked, _exactly(requests, asked["size"]) or b""))
+    finally:
+        os._exit(1)
 
 
 def _read(asked: Json, data: bytes) -> list[Json]:
@@ -107,15 +122,6 @@ def _limit(name: str, value: int | None) -> None:
         which = getattr(resource, name)
         _, hard = resource.getrlimit(which)
         resource.setrlimit(which, (hard if value is None else value, hard))
-
-
-def _memory(field: str) -> int:
-    """A line of Linux's ``/proc/self/status`` in bytes; 0 elsewhere."""
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-            if line.startswith(field + ":"):
-                return int(line.split()[1]) << 10
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ be made again in seconds.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from twofold.locking import locked
 from twofold.plugins import cache_root
 from twofold.store.artifacts import Artifacts
 from twofold.types import Json
@@ -40,8 +40,7 @@ def derived(kind: str, key: str, make: Callable[[Path], Json]) -> Path:
         os.utime(found)
         return found
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{key.replace(':', '-')}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / f"{key.replace(':', '-')}.lock"):
         found = artifacts.find(key)
         if found is not None:
             return found

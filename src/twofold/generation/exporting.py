@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from twofold import children
 from twofold.errors import ModelError
 from twofold.generation import gguf_adapter, gguf_file, merging
 from twofold.tuned import WEIGHTS, open_model, open_tuned, recipe, virtual
@@ -166,22 +167,14 @@ def _check(
         }
         job.write_text(json.dumps(given), encoding="utf-8")
         log = Path(folder) / "log"
-        with log.open("wb") as said:
-            child = subprocess.Popen(
-                [sys.executable, "-P", "-m", "twofold.generation.exporting", str(job)],
-                stdout=subprocess.PIPE,
-                stderr=said,
-                stdin=subprocess.DEVNULL,
-            )
-            try:
-                assert child.stdout is not None
-                for line in child.stdout:
-                    progress(*json.loads(line))
-                status = child.wait()
-            finally:
-                if child.poll() is None:
-                    child.kill()
-                    child.wait()
+        with (
+            log.open("wb") as said,
+            children.running("twofold.generation.exporting", [str(job)], stdout=subprocess.PIPE, stderr=said) as child,
+        ):
+            assert child.stdout is not None
+            for line in child.stdout:
+                progress(*json.loads(line))
+            status = child.wait()
         if status != 0:
             last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ModelError(

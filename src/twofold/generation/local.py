@@ -40,8 +40,8 @@ class LocalOptions(Options):
     """``auto``: OpenVINO where it is installed, can run the model, and there is no GPU; else transformers."""
     dtype: Literal["auto", "bf16", "f32"] = "auto"
     """Arithmetic: ``auto`` (what the runtime computes fastest on this machine), ``bf16`` or ``f32``, which is exact."""
-    batch_tokens: int = Field(default=2048, ge=64)
-    """Tokens worked on in one step, over all prompts."""
+    batch_tokens: int = Field(default=512, ge=64)
+    """Tokens worked on in one step, over all prompts; Ctrl-C waits for the end of a step."""
     cache_gib: float = Field(default=1.0, gt=0, le=1024)
     """Key-value cache of the OpenVINO runtime, GiB (whole numbers)."""
     threads: int = Field(default=0, ge=0)

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -135,22 +135,26 @@ class OpenVinoRuntime:
         """
         results: list[Result | None] = [None] * len(requests)
         handles: dict[int, Any] = {}
-        for place, request in enumerate(requests):
-            handle = self._submit(request)
-            if isinstance(handle, Failure):
-                results[place] = Result(failure=handle)
-            else:
-                handles[place] = handle
-        told = time.monotonic()
-        for step in itertools.count():
-            if not self._pipeline.has_non_finished_requests():
-                break
-            self._step()
-            if progress is not None and step % _POLL == 0 and time.monotonic() - told > _SECONDS:
-                told = time.monotonic()
-                running = self._genai.GenerationStatus.RUNNING
-                done = sum(1 for handle in handles.values() if handle.get_status() != running)
-                progress("generate", len(requests) - len(handles) + done, len(requests))
+        try:
+            for place, request in enumerate(requests):
+                handle = self._submit(request)
+                if isinstance(handle, Failure):
+                    results[place] = Result(failure=handle)
+                else:
+                    handles[place] = handle
+            told = time.monotonic()
+            for step in itertools.count():
+                if not self._pipeline.has_non_finished_requests():
+                    break
+                self._step()
+                if progress is not None and step % _POLL == 0 and time.monotonic() - told > _SECONDS:
+                    told = time.monotonic()
+                    running = self._genai.GenerationStatus.RUNNING
+                    done = sum(1 for handle in handles.values() if handle.get_status() != running)
+                    progress("generate", len(requests) - len(handles) + done, len(requests))
+        except BaseException:
+            self._cancel(handles.values())
+            raise
         for place, handle in handles.items():
             results[place] = self._read(handle)
         return [result or Result(failure=Failure(code="generation.lost", message="no result")) for result in results]
@@ -171,11 +175,16 @@ class OpenVinoRuntime:
                     for output in handle.read().values():
                         yield tuple(output.generated_ids)
         finally:
-            if handle.get_status() == self._genai.GenerationStatus.RUNNING:
-                handle.cancel()
-                with contextlib.suppress(RuntimeError):
-                    while self._pipeline.has_non_finished_requests():
-                        self._pipeline.step()
+            self._cancel([handle])
+
+    def _cancel(self, handles: Iterable[Any]) -> None:
+        """Give up what is still at work, so that the pipeline holds nothing of it."""
+        running = [h for h in handles if h.get_status() == self._genai.GenerationStatus.RUNNING]
+        for handle in running:
+            handle.cancel()
+        with contextlib.suppress(RuntimeError):
+            while running and self._pipeline.has_non_finished_requests():
+                self._pipeline.step()
 
     def close(self) -> None:
         """Drop the pipeline."""

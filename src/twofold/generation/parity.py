@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from twofold import children
 from twofold.errors import ModelError
 from twofold.generation.runtime import Request, Result, Tokens
 from twofold.identity import digest
@@ -97,16 +97,12 @@ def _reference(paths: tuple[Path, Path], adapter: Adapter, prompts: Sequence[Seq
         job, out = Path(folder) / "job.json", Path(folder) / "out.json"
         given = {"base": str(paths[0]), "merged": str(paths[1]), "adapter": adapter.path, "out": str(out)}
         job.write_text(json.dumps({**given, "prompts": prompts}), encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "twofold.generation.parity", str(job)],
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        if done.returncode != 0:
-            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it said nothing"]
+        log = Path(folder) / "log"
+        status = children.run("twofold.generation.parity", [str(job)], log=log)
+        if status != 0:
+            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
             raise ModelError(
-                f"the parity check of {adapter.key} failed (status {done.returncode}): {last[0]}",
+                f"the parity check of {adapter.key} failed (status {status}): {last[0]}",
                 cure="Set [generation.generator.options].parity = false to do without it.",
             )
         said: Json = json.loads(out.read_text(encoding="utf-8"))

@@ -138,7 +138,7 @@ class TransformersRuntime:
         for place in order:
             wide = max([len(requests[place].ids), *(len(requests[i].ids) for i in batch)])
             new = max([requests[place].max_tokens, *(requests[i].max_tokens for i in batch)])
-            full = (wide + new) * (len(batch) + 1) > self._batch_tokens * 4 or len(batch) >= _BATCH
+            full = (wide + new) * (len(batch) + 1) > self._batch_tokens * 16 or len(batch) >= _BATCH
             if batch and (full or requests[place].stop != requests[batch[0]].stop):
                 yield batch
                 batch = []

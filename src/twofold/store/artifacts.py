@@ -162,7 +162,7 @@ class Artifacts:
 
     @staticmethod
     def _seal(path: Path) -> Json:
-        with path.open("rb") as stream:
+        with path.open("r+b") as stream:  # Windows syncs only what is open for writing
             os.fsync(stream.fileno())
         return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
 
@@ -189,6 +189,8 @@ def _sha256(path: Path) -> str:
 
 
 def _sync_folder(path: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):
+        return  # Windows has no such thing: its file system writes directories in order
     file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(file)

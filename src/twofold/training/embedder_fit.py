@@ -12,9 +12,7 @@ import json
 import math
 import pickle
 import random
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +22,7 @@ from typing import Any
 from twofold import plugins
 from twofold.errors import ModelError, NothingToLearn, TrainingError
 from twofold.jobs import EmbedderJob, SearchPair
+from twofold.memory import peak_mib
 from twofold.plugins import Progress
 from twofold.store import models
 from twofold.training.embedder import MODEL, EmbedderOptions
@@ -345,7 +344,7 @@ def _finish(
         "dev": state.dev,
         "loss": curve,
         "seconds": state.seconds,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024),
+        "peak_mib": peak_mib(),
         "stopped": stopped,
     }
     partial = directory / "training.partial"

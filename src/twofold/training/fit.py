@@ -12,8 +12,6 @@ import itertools
 import json
 import math
 import random
-import resource
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -23,6 +21,7 @@ from typing import Any
 from twofold import tuned
 from twofold.errors import LossStuck, NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
+from twofold.memory import peak_mib
 from twofold.plugins import Progress
 from twofold.store import models
 from twofold.training import checkpoints, curves, methods, objectives, scoring
@@ -556,7 +555,7 @@ def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str
         "tokens": state.row_tokens,
         "tokens_read": state.tokens,
         "tokens_per_second": state.row_tokens / max(1e-9, state.training_seconds),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024),
+        "peak_mib": peak_mib(),
         "budget": state.budget,
         "processes": run.crew.size,
         "stopped": stopped,

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections import deque
 from pathlib import Path
 
-from twofold import errors
+from twofold import children, errors
 from twofold.errors import TrainingError
 from twofold.plugins import Progress
 from twofold.types import Json
@@ -44,24 +43,23 @@ def spawn(
     partial.replace(target)
     (directory / "error.json").unlink(missing_ok=True)
     log = directory / "train.log"
-    together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"] if processes > 1 else []
-    command = [sys.executable, "-P", "-m", *together, module, str(directory)]
+    command = [module, str(directory)]
+    if processes > 1:
+        together = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+        command = [*together, children.__name__, *command]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
-    with log.open("ab") as errors_to:
-        child = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors_to, stdin=subprocess.DEVNULL, env=environment
-        )
-        try:
-            assert child.stdout is not None
-            for line in child.stdout:
-                event = json.loads(line)
-                if progress is not None:
-                    progress(event["stage"], event["done"], event["total"])
-            status = child.wait()
-        finally:
-            if child.poll() is None:
-                child.terminate()
-                child.wait()
+    with (
+        log.open("ab") as said,
+        children.running(
+            command[0], command[1:], stdout=subprocess.PIPE, stderr=said, environment=environment
+        ) as child,
+    ):
+        assert child.stdout is not None
+        for line in child.stdout:
+            event = json.loads(line)
+            if progress is not None:
+                progress(event["stage"], event["done"], event["total"])
+        status = child.wait()
     if status != 0:
         raise _error(directory, log, status, memory=memory)
     report: Json = json.loads((directory / "training.json").read_text(encoding="utf-8"))

@@ -1,0 +1,119 @@
+"""Child processes that end with their parent, whatever ends it: SIGTERM, SIGKILL, a crash, a closed terminal.
+
+`running` starts ``python -m twofold.children MODULE ARGUMENTS``, which watches its parent and runs the module.
+Standard input of the child is a pipe whose other end only the parent holds: the system closes it with the parent, and
+a thread of the child that waits for this end of file exits the process. What the child starts itself through this
+module (torchrun's workers) inherits the pipe and ends too. On Linux the kernel's death signal is asked for as well: it
+also ends a child in native code that does not let the thread run. On Windows, where a waiting read of standard input
+blocks the loading of libraries, the thread waits for the parent process itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+PATIENCE = 1.0
+"""Seconds that a child has to end when it is asked to."""
+_LOOK = 1.0
+"""Seconds between looks at whether the parent is still the same process."""
+_DEATH_SIGNAL = 1
+"""``PR_SET_PDEATHSIG`` of prctl(2)."""
+_SYNCHRONIZE = 0x00100000
+_FOREVER = 0xFFFFFFFF
+
+
+@contextlib.contextmanager
+def running(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    stdout: int | IO[bytes] | None,
+    stderr: int | IO[bytes] | None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child that runs ``python -m module arguments``, ended on leaving the block.
+
+    The thread that enters the block stays alive until it is left: Linux ends the child with the thread that started it.
+    Do not call `communicate` on the child, it closes the pipe that the child watches.
+    """
+    command = [sys.executable, "-P", "-m", __name__, module, *arguments]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment)
+    try:
+        yield child
+    finally:
+        _end(child)
+
+
+def run(module: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> int:
+    """Run ``python -m module arguments`` with its output in `log`; returns the exit status."""
+    with (
+        log.open("wb") as said,
+        running(module, arguments, stdout=said, stderr=subprocess.STDOUT, environment=environment) as child,
+    ):
+        return child.wait()
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """First ask, then kill; closing the pipe also ends what the child has started."""
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def watch() -> None:
+    """End this process when its parent ends: standard input is the pipe that `running` made."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    threading.Thread(target=_wait, args=(parent,), daemon=True, name="twofold-parent").start()
+
+
+def _wait(parent: int) -> None:
+    """Exit the process when the parent has gone: nothing is left to report to, and every file is written whole."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.OpenProcess.restype = ctypes.c_void_p
+        process = kernel.OpenProcess(_SYNCHRONIZE, False, parent)
+        if process:
+            kernel.WaitForSingleObject(ctypes.c_void_p(process), _FOREVER)
+    else:
+        import select
+
+        while os.getppid() == parent:
+            readable, _, _ = select.select([0], [], [], _LOOK)
+            if readable and not os.read(0, 4096):
+                break
+    os._exit(1)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Watch the parent and run a module as ``python -m`` does. Ctrl-C is the parent's to act on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watch()
+    sys.argv[1:] = arguments[1:]
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

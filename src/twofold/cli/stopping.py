@@ -1,0 +1,130 @@
+"""Ctrl-C and SIGTERM end any command within three seconds, with one line on how to go on.
+
+A signal raises `KeyboardInterrupt` in the main thread: its ``with`` blocks end children and drop locks. Python raises
+it between two of its own instructions only, so a long call into native code (a model at work), or a thread that is
+waited for, puts it off. A second thread therefore ends the process `PATIENCE` seconds after the signal, which wakes it
+through `signal.set_wakeup_fd` whatever the main thread does. That is safe: every store survives kill -9, the system
+drops the locks of a dead process, and children end with their parent (`twofold.children`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+PATIENCE = 2.0
+"""Seconds between the signal and the end that does not ask the main thread."""
+INTERRUPTED = 130
+"""Exit code after Ctrl-C."""
+CURE = "Run the same command again: it goes on where it was."
+_STOPPED = "stopped: run the same command again, it goes on where it was"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_OVER = b"\0"
+_SHOW_CURSOR = "\x1b[?25h"
+
+
+class Stop:
+    """What has stopped the command, and the line about it, which is said once.
+
+    Args:
+        as_json: Say it as an error object on stdout too.
+    """
+
+    def __init__(self, *, as_json: bool) -> None:
+        self.as_json = as_json
+        self.signal = 0
+        self._lock = threading.Lock()
+        self._said = False
+
+    @property
+    def code(self) -> int:
+        """Exit code: 128 and the signal's number, as shells have it."""
+        return 128 + self.signal if self.signal else INTERRUPTED
+
+    def say(self) -> None:
+        """Say how to go on, the first time."""
+        if self._first():
+            sys.stderr.write(_STOPPED + "\n")
+            sys.stderr.flush()
+            sys.stdout.write(self._object())
+            sys.stdout.flush()
+
+    def end(self) -> None:
+        """End the process now. The streams are passed by: the main thread may hold their locks."""
+        if self._first():
+            cursor = "\n" + _SHOW_CURSOR if os.isatty(2) else ""
+            with contextlib.suppress(OSError):
+                os.write(2, f"{cursor}{_STOPPED}\n".encode())
+                os.write(1, self._object().encode())
+        os._exit(self.code)
+
+    def _first(self) -> bool:
+        with self._lock:
+            said, self._said = self._said, True
+        return not said
+
+    def _object(self) -> str:
+        if not self.as_json:
+            return ""
+        body: dict[str, Any] = {"code": "interrupted", "message": "stopped", "cure": CURE, "file": "", "line": 0}
+        return json.dumps({"error": body}, indent=2) + "\n"
+
+
+@contextlib.contextmanager
+def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
+    """Let Ctrl-C and SIGTERM stop what is done in the block; off the main thread signals are nobody's here.
+
+    Args:
+        as_json: See `Stop`.
+        ends_process: The process would end after the block: after a signal it is ended there, and its threads with it.
+    """
+    stop, raised = Stop(as_json=as_json), threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+
+    def interrupt(number: int, _frame: object) -> None:
+        if not raised.is_set():  # once: a second one must not break into the ending of children
+            raised.set()
+            stop.signal = stop.signal or number
+            raise KeyboardInterrupt
+
+    waking, woken = socket.socketpair()
+    waking.setblocking(False)
+    over = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(woken, stop, over), daemon=True, name="twofold-stop")
+    watcher.start()
+    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    earlier = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
+    try:
+        yield stop
+    finally:
+        if stop.signal and ends_process:
+            stop.say()
+            stop.end()  # taking libraries and threads apart takes seconds, and nothing is left to save
+        over.set()
+        signal.set_wakeup_fd(earlier)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        with contextlib.suppress(OSError):
+            waking.send(_OVER)
+        watcher.join()
+        waking.close()
+        woken.close()
+
+
+def _watch(woken: socket.socket, stop: Stop, over: threading.Event) -> None:
+    """Wait for a stopping signal, then for the end of the command, and no longer than `PATIENCE`."""
+    while (number := woken.recv(1)) != _OVER:
+        if number[0] in _SIGNALS:
+            stop.signal = stop.signal or number[0]
+            if not over.wait(PATIENCE):
+                stop.end()
+            return
