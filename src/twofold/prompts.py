@@ -185,6 +185,35 @@ def pair(prompt: Prompt, completion: str, example: Example) -> Pair:
 _MARKER = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 
 
+_OPEN_MARKER = re.compile(r"\s*(?:\[[\d,\s]*)?$")
+"""The end of a text that the next words may turn out to be a marker of."""
+
+
+class Unmarked:
+    """A completion on its way, without its citation markers: what `read` takes out of the whole text."""
+
+    def __init__(self) -> None:
+        self._waiting = ""
+        self._begun = False
+
+    def passed(self, piece: str) -> str:
+        """The text that can be shown once `piece` has come; what may belong to a marker waits."""
+        text = _MARKER.sub("", self._waiting + piece)
+        tail = _OPEN_MARKER.search(text)
+        end = tail.start() if tail else len(text)
+        self._waiting = text[end:]
+        return self._shown(text[:end])
+
+    def rest(self) -> str:
+        """What still waits at the end."""
+        return self._shown(_MARKER.sub("", self._waiting).rstrip())
+
+    def _shown(self, text: str) -> str:
+        text = text if self._begun else text.lstrip()
+        self._begun = self._begun or bool(text)
+        return text
+
+
 def read(
     completion: Completion,
     *,
