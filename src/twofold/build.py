@@ -250,7 +250,7 @@ class Builder:
             rows=rows,
             dev=dev,
             metric=config.study.metric.name,
-            metric_options=config.study.metric.options,
+            metric_options=config.study.decides.options,
             model=self._base_model(part),
             template=config.template,
             seed=config.tuning.seed,
@@ -360,7 +360,7 @@ class Builder:
                 progress=progress,
             ),
             dev=self.readable(splits.dev),
-            metric=self.config.study.metric,
+            metric=self.config.study.decides,
             section=self.config.tuning,
             progress=progress,
         )
@@ -456,17 +456,19 @@ class Builder:
         adapter, report = self.adapter(arm, splits, use=use, progress=progress) if arm.tuning else (None, None)
         return self.equipped(arm, splits, adapter=adapter), report
 
-    def equipped(self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False) -> System:
-        """An arm made ready with this adapter (`brief`: see `generator`)."""
+    def equipped(
+        self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False, writes: bool = True
+    ) -> System:
+        """An arm made ready with this adapter (`brief`: see `generator`; `writes`: see `calibration`)."""
         generator = self.generator(adapter, brief=brief)
-        calibration = self.calibration(splits)[0] if arm.retrieval else None
+        calibration = self.calibration(splits, writes=writes)[0] if arm.retrieval else None
         return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration)
 
-    def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
+    def calibration(self, splits: Splits, *, writes: bool = True) -> tuple[Calibration | None, str]:
         """When to abstain for want of evidence, calibrated unless the store has it; or None, and why.
 
         Weights come from train, the threshold from dev; see `sufficiency.calibrate`. Off where [retrieval].risk is 0,
-        and where there are too few unanswerable questions.
+        and where there are too few unanswerable questions. Without `writes` the store does not get it.
         """
         risk = self.config.retrieval.risk
         if not risk:
@@ -482,6 +484,8 @@ class Builder:
                 made = sufficiency.calibrate(cases[len(train) :], train=cases[: len(train)], risk=risk, level=level)
             except TooFewExamples as error:
                 return None, error.message
+            if not writes:
+                return replace(made, key=key), ""
             held = self.artifacts.working(key) / "calibration.json"
             held.write_text(json.dumps(plain(made)), encoding="utf-8")
             path = self.artifacts.finish(key, {"kind": "sufficiency", "risk": risk, "n": made.n})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -300,12 +301,25 @@ class StudySection(Section):
     """Constraint: an arm whose interval lies below this is not acceptable."""
 
     @model_validator(mode="after")
-    def _name_each_metric_with_one_set_of_options(self) -> StudySection:
-        first: dict[str, MetricPart] = {}
-        for part in (self.metric, *self.metrics):
-            if first.setdefault(part.name, part) != part:
+    def _refuse_one_metric_with_two_sets_of_options(self) -> StudySection:
+        for part, other in combinations((self.metric, *self.metrics), 2):
+            if part.name == other.name and part.options and other.options and part != other:
                 raise ValueError(f"the metric {part.name!r} is named twice with different options")
         return self
+
+    @property
+    def scored(self) -> tuple[MetricPart, ...]:
+        """The deciding metric and those beside it, each once; a bare name is the same metric as one with options."""
+        parts: dict[str, MetricPart] = {}
+        for part in (self.metric, *self.metrics):
+            if part.options or part.name not in parts:
+                parts[part.name] = part
+        return tuple(parts.values())
+
+    @property
+    def decides(self) -> MetricPart:
+        """The deciding metric with the options it has anywhere."""
+        return self.scored[0]
 
 
 class AccessRule(Section):

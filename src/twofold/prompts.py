@@ -262,7 +262,7 @@ def read(
             question=question,
             least=template.support,
             topic=template.about,
-            heads=["\n".join((hit.chunk.title, *hit.chunk.headings)) for hit in shown],
+            heads=[_head(hit) for hit in shown],
         )
         if unsupported or repointed:
             trace = ({"step": "citations", "named": named, "stand": valid, "repointed": repointed},)
@@ -277,6 +277,34 @@ def read(
         trace=trace,
         **common,  # type: ignore[arg-type]
     )
+
+
+def attached(answer: Answer, *, template: Template, question: str = "") -> Citation | None:
+    """The passage shown that holds an answer which cites none, by the rule that checks citations; None without one.
+
+    It is not the model's citation: metrics of citation do not see it.
+
+    Args:
+        answer: As `read` made it.
+        template: The wording; with ``support = 0`` all of the answer's words must stand in the passage.
+        question: What was asked.
+    """
+    if answer.failure or answer.abstained or answer.citations or not support.checkable(answer.text):
+        return None
+    passages = [passage_text(hit.chunk, template) for hit in answer.hits]
+    number = support.holder(
+        [passage.text for passage in passages],
+        answer=answer.text,
+        question=question,
+        least=template.support or 1.0,
+        topic=template.about,
+        heads=[_head(hit) for hit in answer.hits],
+    )
+    return _citation(number, answer.hits[number - 1], passages[number - 1], answer.text) if number else None
+
+
+def _head(hit: Hit) -> str:
+    return "\n".join((hit.chunk.title, *hit.chunk.headings))
 
 
 def _same(text: str, abstention: str) -> bool:

@@ -15,7 +15,7 @@ from twofold import plugins
 from twofold.errors import GenerationError
 from twofold.generation.openai import OpenAIGenerator
 from twofold.testing.conformance_generator import check_generator, prompt
-from twofold.types import Adapter, Message, Prompt
+from twofold.types import Adapter, Completion, Message, Prompt
 
 Reply = tuple[int, dict[str, str], Any]
 
@@ -242,3 +242,12 @@ def test_price_and_adapters(endpoint: Endpoint) -> None:
     adapter = Adapter(key="adapter:x", weights="x", path="", template="")
     with pytest.raises(GenerationError, match="cannot be tuned"):
         plugins.make("generators", "openai", {"model": "m"}, adapter=adapter)
+
+
+def test_a_stream_tells_that_it_was_cut_and_what_it_cost(endpoint: Endpoint) -> None:
+    choice = {"message": {"content": "one two"}, "finish_reason": "length"}
+    endpoint.answer = lambda *_: (200, {}, {"choices": [choice]})
+    *pieces, last = client(endpoint).stream(prompt("a"))
+    assert isinstance(last, Completion)
+    assert ("".join(map(str, pieces)), last.text, last.finish) == ("one two", "one two", "length")
+    assert last.usage.prompt_tokens == 1

@@ -227,7 +227,7 @@ def _scores(
     finally:
         system.close()
     made = catalogue.answers(system.key, include_failures=True)
-    part = builder.config.study.metric
+    part = builder.config.study.decides
     metric = plugins.make("metrics", part.name, part.options)
     answers = [made[d] for d in digests]
     values = [None if a.failure else metric.score(e, a) for e, a in zip(test, answers, strict=True)]

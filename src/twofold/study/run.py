@@ -266,7 +266,7 @@ def _metrics(builder: Builder) -> dict[str, tuple[Metric, str]]:
     """
     section = builder.config.study
     made: dict[str, tuple[Metric, str]] = {}
-    for part in (section.metric, *section.metrics):
+    for part in section.scored:
         plugins.options("metrics", part.name, part.options, where=f"study: options of {part.name}")
         made[part.name] = (
             plugins.make("metrics", part.name, part.options),

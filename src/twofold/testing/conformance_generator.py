@@ -22,8 +22,8 @@ def check_generator(make: Callable[[], plugins.Generator], *, max_tokens: int = 
 
     As many completions as prompts, in their order; an empty list gives an empty list; the same prompts give the same
     texts, again and from a second generator with the same key; tokens are counted; limits are kept; a stream joins to
-    the text that `generate` returns, ends with its completion, and may be abandoned; progress reaches its total; after `close`, using
-    the generator is an error of the tree, and closing again is not.
+    the text that `generate` returns, ends with its completion, and may be abandoned; progress reaches its total; after
+    `close`, using the generator is an error of the tree, and closing again is not.
 
     Args:
         make: Makes a fresh generator with greedy sampling and no deliberate failures.

@@ -42,6 +42,8 @@ class EchoOptions(Options):
     """About one prompt in so many fails, always the same ones; 0 for none."""
     stall_seconds: float = Field(default=0.0, ge=0)
     """Wait so long before every call."""
+    word_seconds: float = Field(default=0.0, ge=0)
+    """Wait so long before every word of a stream."""
     schemas: bool = True
     """Put what it says into JSON by the prompt's schema; false: it cannot, as runtimes exist that cannot."""
 
@@ -97,7 +99,9 @@ class EchoGenerator:
         completion = self.generate([prompt])[0]
         if completion.failure is not None:
             raise GenerationError(completion.failure.message)
-        yield from re.findall(r"\s*\S+|\s+$", completion.text)
+        for word in re.findall(r"\s*\S+|\s+$", completion.text):
+            time.sleep(self.options.word_seconds)
+            yield word
         yield completion
 
     def close(self) -> None:
