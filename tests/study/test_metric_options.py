@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from twofold import plugins
 from twofold.config import Config, origins
 from twofold.errors import ConfigError, ScorerBroken
 from twofold.identity import plain
@@ -76,6 +80,16 @@ def test_one_metric_with_two_sets_of_options_is_refused(project: Project, fast: 
         opened(project, fast, metric={**LEAST, "options": {"least": 0.5}}, metrics=["citation_support", LEAST])
     with opened(project, fast, metric="citation_support", metrics=["contains", LEAST, "contains"]) as held:
         assert [plain(part) for part in held.config.study.scored] == [LEAST, "contains"]
+
+
+def test_the_settings_on_the_page_are_valid() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "ask.md"
+    blocks = re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+    first, second = (Config.model_validate(tomllib.loads(block)) for block in blocks)
+    assert first.generation.json_schema == "answer.schema.json"
+    for part in second.study.scored:
+        plugins.options("metrics", part.name, part.options)
+    assert [bool(part.options) for part in second.study.scored] == [False, True, True]
 
 
 def test_a_name_stays_a_name_where_it_is_shown(project: Project, fast: Any) -> None:
