@@ -43,10 +43,12 @@ def test_what_was_read_is_listed_even_when_nothing_is_cited() -> None:
     told = made_by("page 3", "", unsupported="no passage of yours supports this answer")
     assert text(answer, told) == (
         "weeds\n(no passage of yours supports this answer)\n\n"
-        "read, not cited:\n    [1] On mulch (d1), page 3\n    [2] d2" + ENDS
+        "read, not cited:\n"
+        "    [1] On mulch (d1), page 3: “Mulch keeps water in the soil. It also keeps weeds down.”\n    [2] d2: “Soil”"
+        + ENDS
     )
     cited = text(Answer(text="weeds", citations=(WHOLE,), hits=(HIT, OTHER)), made_by("", ""))
-    assert "read, not cited:\n    [2] d2" in cited
+    assert "read, not cited:\n    [2] d2: “Soil”" in cited
 
 
 def test_a_source_that_twofold_found_is_not_shown_as_the_model_s() -> None:

@@ -143,10 +143,17 @@ def test_the_place_of_the_quoted_words_is_named_not_that_of_the_passage_s_beginn
     out, _ = said(capsys, made, question, *paths, *fixed("[1] A note is due on the fourth day"))
     assert "[1] Doctor's notes (data/notes.eml), attachment rules.txt\n    quote: “A note is due" in out
     out, _ = said(capsys, made, question, *paths, *fixed("nothing"))
-    assert "read, not cited:\n    [1] Doctor's notes (data/notes.eml), message" in out
+    assert "read, not cited:\n    [1] Doctor's notes (data/notes.eml), message: “" in out
 
 
 # ---------------------------------------------------------------- terminal
+
+
+def test_no_document_drives_the_terminal(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(made, parking="Parking \x1b[8mcosts\x1b]0;x\x07 4 euros.", canteen="\x1b[2J" + CANTEEN)
+    out, _ = said(capsys, made, "What does parking cost?")
+    assert "costs" in out
+    assert not set(out) & {"\x1b", "\x07"}
 
 
 def test_on_a_terminal_the_words_come_as_they_are_written_and_the_sources_after_them(made: Path) -> None:

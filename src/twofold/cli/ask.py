@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+import unicodedata
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -56,7 +57,7 @@ def ask(
         def write(piece: str) -> None:
             shown.close()  # the live progress display would break the line that is being written
             pieces.append(piece)
-            typer.echo(piece, nl=False)
+            typer.echo(printable(piece), nl=False)
 
         answer, made_by = project.ask(
             asked,
@@ -70,7 +71,7 @@ def ask(
         )
     if made_by["behind"]:
         run.note(f"note: {made_by['behind']}")
-    run.result(record(answer, made_by), text(answer, made_by, streamed="".join(pieces)))
+    run.result(record(answer, made_by), printable(text(answer, made_by, streamed="".join(pieces))))
     if answer.failure is not None:
         typer.echo(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)
         typer.echo("help: Check the [generation] section; --verbose shows what the engine said.", err=True)
@@ -92,6 +93,11 @@ def _one(words: list[str]) -> str:
     if not words[0].strip():
         raise typer.BadParameter("the question is empty")
     return words[0]
+
+
+def printable(text: str) -> str:
+    """The text without control characters, by which a document or a model could drive the reader's terminal."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:
@@ -135,7 +141,8 @@ def text(answer: Answer, made_by: dict[str, Any], *, streamed: str = "") -> str:
         lines += _evidence(answer, citation, made_by, remark=": found by Twofold, the answer cites nothing")
     rest = [number for number in range(1, len(answer.hits) + 1) if number not in cited]
     if rest:
-        lines += ["", "read, not cited:", *(f"    {_title(answer, number, made_by)}" for number in rest)]
+        lines += ["", "read, not cited:"]
+        lines += [f"    {_title(answer, number, made_by)}: {_start(answer, number)}" for number in rest]
     return "\n".join([*lines, "", f"answered by {made_by['arm']}: {made_by['why']}"])
 
 
@@ -145,6 +152,10 @@ def _evidence(answer: Answer, citation: Citation, made_by: dict[str, Any], *, re
         f"{'quote' if exact else 'passage'}: “{words}”", 96, initial_indent="    ", subsequent_indent="    "
     )
     return ["", _title(answer, citation.number, made_by) + remark, *body]
+
+
+def _start(answer: Answer, number: int) -> str:
+    return f"“{textwrap.shorten(answer.hits[number - 1].chunk.text, 64, placeholder=' …')}”"
 
 
 def _title(answer: Answer, number: int, made_by: dict[str, Any]) -> str:
