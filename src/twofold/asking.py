@@ -33,7 +33,7 @@ class Choice:
     study: str = ""
     """The latest study; empty when there is none."""
     index: str = ""
-    """Digest of what the index held in that study; empty when the study retrieved nothing."""
+    """Digest of what the index latest in that study; empty when the study retrieved nothing."""
 
 
 def chosen(builder: Builder, records: Path, studies: Sequence[str], *, arm: str = "", model: str = "") -> Choice:
@@ -54,23 +54,23 @@ def chosen(builder: Builder, records: Path, studies: Sequence[str], *, arm: str 
         raise ConfigError("an arm and a tuned model are named", cure="Name one: a model answers in its own arm.")
     config = builder.config
     record: Any = archive.read_record(records / studies[-1]) if studies else {}
-    held: Json = {"study": studies[-1] if studies else ""}
-    held["index"] = record.get("retrieval", {}).get("index", {}).get("content", "")
+    latest: Json = {"study": studies[-1] if studies else ""}
+    latest["index"] = record.get("retrieval", {}).get("index", {}).get("content", "")
     unmeasured = "" if studies else "; no study has measured it"
     if model:
         named = config.arm(str(builder.registry.checked(model)["arm"]))
-        return Choice(arm=named, why=f"the model {model} was tuned for it{unmeasured}", **held)
+        return Choice(arm=named, why=f"the model {model} was tuned for it{unmeasured}", **latest)
     if arm:
-        return Choice(arm=config.arm(arm), why=f"it was named{unmeasured}", **held)
+        return Choice(arm=config.arm(arm), why=f"it was named{unmeasured}", **latest)
     verdict = record.get("verdict", {"arm": "", "outcome": ""})
-    number = held["study"].split("-")[0].lstrip("0")
+    number = latest["study"].split("-")[0].lstrip("0")
     if verdict["arm"]:
-        return Choice(arm=config.arm(verdict["arm"]), why=f"it is the verdict of study {number}", **held)
+        return Choice(arm=config.arm(verdict["arm"]), why=f"it is the verdict of study {number}", **latest)
     name = "rag" if config.documents.paths or config.sources else "base"
     reason = "it is used because it reads your documents" if name == "rag" else "there are no documents to read"
     before = {"undecided": f"study {number} is undecided", "none acceptable": f"study {number} found no arm acceptable"}
     return Choice(
-        arm=config.arm(name), why=f"{before.get(verdict['outcome'], 'no study has been run yet')}; {reason}", **held
+        arm=config.arm(name), why=f"{before.get(verdict['outcome'], 'no study has been run yet')}; {reason}", **latest
     )
 
 
@@ -124,8 +124,8 @@ def system_beside(
         )
     system = builder.equipped(arm, splits, adapter=adapter, writes=False)
     version = builder.index.state().version if searches else 0
-    told = f"{busy.message}: answered from index version {version}, changes since then are not seen"
-    return system, told if searches else ""
+    remark = f"{busy.message}: answered from index version {version}, changes since then are not seen"
+    return system, remark if searches else ""
 
 
 def answered(
@@ -145,7 +145,7 @@ def answered(
     raise GenerationError("the stream ended without an answer")
 
 
-def provenance(builder: Builder, system: System, example: Example, answer: Answer, *, choice: Choice) -> Json:
+def provenance(builder: Builder, system: System, example: Example, *, answer: Answer, choice: Choice) -> Json:
     """Where an answer comes from.
 
     Returns:
@@ -222,18 +222,18 @@ def read_history(path: Path) -> tuple[Message, ...]:
         except ValueError as error:
             raise BadRecord(f"the history is not JSON: {error}", file=path, line=number, cure=_FORM) from error
         turns += [(0, turn) for turn in value] if whole else [(number, value)]
-    made: list[Message] = []
+    messages: list[Message] = []
     for place, (number, turn) in enumerate(turns, 1):
         role: Any = turn.get("role") if isinstance(turn, dict) else None
         content = turn.get("content") if isinstance(turn, dict) else None
         if role not in get_args(Role) or not isinstance(content, str) or (role == "system" and place > 1):
             raise BadRecord(f"turn {place} of the history is not usable", file=path, line=number or None, cure=_FORM)
-        made.append(Message(role=role, content=content))
-    if made and made[-1].role == "user":
+        messages.append(Message(role=role, content=content))
+    if messages and messages[-1].role == "user":
         raise BadRecord(
             "the last turn of the history is a question without an answer",
             file=path,
             line=turns[-1][0] or None,
             cure="End the history with the assistant's turn; the new question is the command's argument.",
         )
-    return tuple(made)
+    return tuple(messages)

@@ -363,7 +363,7 @@ class Project:
             answer = asking.answered(system, example, filter=which, written=written)
         finally:
             system.close()
-        made_by = asking.provenance(self.builder, system, example, answer, choice=choice)
+        made_by = asking.provenance(self.builder, system, example, answer=answer, choice=choice)
         return answer, {**made_by, "behind": behind}
 
     def tune(

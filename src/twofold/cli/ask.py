@@ -49,7 +49,7 @@ def ask(
 
     On a terminal the words appear as they are written; with --json, or into a pipe, the whole answer comes at once.
     """
-    asked = _one(question)
+    asked = _question(question)
     pieces: list[str] = []
     with run.project() as project, ExitStack() as shown:
         from twofold.asking import read_history
@@ -81,7 +81,7 @@ def ask(
             run.note(f"note: passage [{number}] looks like an attack ({', '.join(kinds)}); it is shown as data only")
 
 
-def _one(words: list[str]) -> str:
+def _question(words: list[str]) -> str:
     """The question, which is one argument of the command.
 
     Raises:
@@ -106,11 +106,11 @@ def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:
     for row, hit, place in zip(value["hits"], answer.hits, made_by["places"], strict=True):
         row["flags"], row["place"] = list(hostile.kinds(hit.chunk.text)), place
     for row, citation in zip(value["citations"], answer.citations, strict=True):
-        row.update(_told(answer, citation, made_by))
+        row.update(_described(answer, citation, made_by))
     attached = made_by["attached"]
     if attached:
-        made_by = {**made_by, "attached": {**attached, **_told(answer, _citation(attached), made_by)}}
-    return {**value, **{name: told for name, told in made_by.items() if name != "places"}}
+        made_by = {**made_by, "attached": {**attached, **_described(answer, _citation(attached), made_by)}}
+    return {**value, **{name: item for name, item in made_by.items() if name != "places"}}
 
 
 def text(answer: Answer, made_by: dict[str, Any], *, streamed: str = "") -> str:
@@ -164,7 +164,7 @@ def _title(answer: Answer, number: int, made_by: dict[str, Any]) -> str:
     return f"[{number}] {title}" + (f", {place}" if place else "")
 
 
-def _told(answer: Answer, citation: Citation, made_by: dict[str, Any]) -> dict[str, Any]:
+def _described(answer: Answer, citation: Citation, made_by: dict[str, Any]) -> dict[str, Any]:
     title, words, exact = evidence(answer, citation)
     return {"title": title, "text": words, "exact": exact, "place": made_by["places"][citation.number - 1]}
 
