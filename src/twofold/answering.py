@@ -34,9 +34,10 @@ from twofold.types import (
 )
 
 
-def question(text: str) -> Example:
-    """A live question as an example without a reference."""
-    return Example(id="live", messages=(Message(role="user", content=text),), references=(), group="live")
+def question(text: str, history: Sequence[Message] = ()) -> Example:
+    """A live question, and the turns before it, as an example without a reference."""
+    messages = (*history, Message(role="user", content=text))
+    return Example(id="live", messages=messages, references=(), group="live")
 
 
 def query(example: Example, filter: Filter | None = None) -> Query:
@@ -82,6 +83,8 @@ class System:
     """Wording."""
     max_tokens: int
     """Upper limit of a completion."""
+    schema: str = ""
+    """JSON schema, as JSON text, that every answer satisfies; empty: free text."""
     retriever: Retriever | None = None
     """Finds; None without retrieval."""
     k: int = 3
@@ -131,13 +134,15 @@ class System:
 
     def _read(self, example: Example, completion: Completion, found: Retrieval | None, retrieval: float) -> Answer:
         follows = any(message.role == "user" for message in example.messages[:-1])
+        shown = _shown(found)
         answer = prompts.read(
             completion,
             template=replace(self.template, about=0.0) if follows else self.template,  # "and at night?" names little
-            hits=_shown(found),
+            hits=None if self.schema else shown,  # in JSON, [1] is an array and not a citation
             question=example.question,
             choices=example.choices,
         )
+        answer = replace(answer, hits=tuple(shown or ()))
         timing = Timing(retrieval=retrieval, generation=completion.seconds)
         if found is None:
             return replace(answer, timing=timing)
@@ -150,21 +155,32 @@ class System:
         )
 
     def stream(self, example: Example, *, filter: Filter | None = None) -> Iterator[str | Answer]:
-        """Pieces of the completion as they come, and at the end the `Answer` read from them."""
+        """Pieces of the answer as they come, without citation markers, and at the end the `Answer`.
+
+        The pieces are what the model wrote; the `Answer` is what is read from it, which may differ: an abstention, for
+        example, is always in the template's words.
+
+        Raises:
+            GenerationError: the generator failed.
+            AccessDenied: as `answer`.
+        """
         filter = self.granted(filter)
         shots = self.shown_shots(filter)
         started = time.perf_counter()
         found = self.retrieve([example], filter)[0]
         searched = time.perf_counter()
-        pieces = []
+        made = Completion(text=self.template.abstention)
         if found is not None and found.insufficient:
-            pieces.append(self.template.abstention)
-            yield self.template.abstention
+            yield made.text
         else:
+            marks = prompts.Unmarked() if found is not None and not self.schema else None
             for piece in self.generator.stream(self.prompt(example, _shown(found), shots=shots)):
-                pieces.append(piece)
-                yield piece
-        made = Completion(text="".join(pieces), seconds=time.perf_counter() - searched)
+                if isinstance(piece, Completion):
+                    made = piece
+                elif text := marks.passed(piece) if marks else piece:
+                    yield text
+            if marks and (text := marks.rest()):
+                yield text
         yield self._read(example, made, found, searched - started)
 
     def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
@@ -191,6 +207,7 @@ class System:
             shots=self.shown_shots(self.granted(None)) if shots is None else shots,
             choices=example.choices,
             max_tokens=self.max_tokens,
+            schema=self.schema,
         )
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ imports a workshop; parts are made by name through `plugins`.
 from __future__ import annotations
 
 import json
-import random
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,13 +17,14 @@ from twofold import access, finishing, plugins, specs, sufficiency, teaching
 from twofold.answering import System, gold_chunks, query
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
-from twofold.errors import AccessDenied, ConfigError, TemplateMismatch, TooFewExamples
+from twofold.errors import AccessDenied, TemplateMismatch, TooFewExamples
 from twofold.forgetting import general_rows, known_facts
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
 from twofold.jobs import TrainerJob
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
-from twofold.rows import closed_rows, open_rows, preferred_rows
+from twofold.rows import closed_rows, few_shots, open_rows, preferred_rows
+from twofold.schemas import require_support, schema_text
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import LEARNED, Registry, weights_of
@@ -64,21 +64,8 @@ class Builder:
         return made
 
     def embedder_options(self) -> Json:
-        """The configured embedder's options; ``model = "artifact:KEY"`` names one that was tuned here.
-
-        Raises:
-            ConfigError: there is no such artifact.
-        """
-        given = self.config.retrieval.embedder.options
-        tag, _, key = str(given.get("model", "")).partition(":")
-        if tag != "artifact":
-            return given
-        path = Artifacts(self.artifacts.directory).find(key) if key.startswith("embedder:") else None
-        if path is None:
-            raise ConfigError(
-                f"there is no tuned embedder {key!r}", cure="Run `twofold tune --what embedder`: it prints the name."
-            )
-        return {**given, "model": f"path:{path.resolve() / 'model'}"}
+        """The configured embedder's options, with the place of one that was tuned here (`Artifacts.placed`)."""
+        return self.artifacts.placed(self.config.retrieval.embedder.options)
 
     @cached_property
     def chunker(self) -> Chunker:
@@ -186,6 +173,11 @@ class Builder:
         made: Generator = plugins.make("generators", part.name, options, adapter=adapter)
         return made
 
+    @cached_property
+    def schema(self) -> str:
+        """The JSON schema of answers as text, read once; see `schemas.schema_text`."""
+        return schema_text(self.config.generation.json_schema, self.directory.parent)
+
     # ------------------------------------------------------------ corpus
 
     @property
@@ -257,7 +249,8 @@ class Builder:
         return TrainerJob(
             rows=rows,
             dev=dev,
-            metric=config.study.metric,
+            metric=config.study.metric.name,
+            metric_options=config.study.decides.options,
             model=self._base_model(part),
             template=config.template,
             seed=config.tuning.seed,
@@ -277,7 +270,7 @@ class Builder:
 
     def _after(self) -> Json:
         """What follows training, as it is part of an adapter's key."""
-        after = finishing.spec(self.config.tuning)
+        after = finishing.spec(self.config.tuning, schema=self.schema)
         if after["gate"] != "off":
             generator = self.generator(brief=True)
             after["generator"] = generator.key
@@ -367,7 +360,7 @@ class Builder:
                 progress=progress,
             ),
             dev=self.readable(splits.dev),
-            metric=self.config.study.metric,
+            metric=self.config.study.decides,
             section=self.config.tuning,
             progress=progress,
         )
@@ -463,17 +456,19 @@ class Builder:
         adapter, report = self.adapter(arm, splits, use=use, progress=progress) if arm.tuning else (None, None)
         return self.equipped(arm, splits, adapter=adapter), report
 
-    def equipped(self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False) -> System:
-        """An arm made ready with this adapter (`brief`: see `generator`)."""
+    def equipped(
+        self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False, writes: bool = True
+    ) -> System:
+        """An arm made ready with this adapter (`brief`: see `generator`; `writes`: see `calibration`)."""
         generator = self.generator(adapter, brief=brief)
-        calibration = self.calibration(splits)[0] if arm.retrieval else None
+        calibration = self.calibration(splits, writes=writes)[0] if arm.retrieval else None
         return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration)
 
-    def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
+    def calibration(self, splits: Splits, *, writes: bool = True) -> tuple[Calibration | None, str]:
         """When to abstain for want of evidence, calibrated unless the store has it; or None, and why.
 
         Weights come from train, the threshold from dev; see `sufficiency.calibrate`. Off where [retrieval].risk is 0,
-        and where there are too few unanswerable questions.
+        and where there are too few unanswerable questions. Without `writes` the store does not get it.
         """
         risk = self.config.retrieval.risk
         if not risk:
@@ -489,6 +484,8 @@ class Builder:
                 made = sufficiency.calibrate(cases[len(train) :], train=cases[: len(train)], risk=risk, level=level)
             except TooFewExamples as error:
                 return None, error.message
+            if not writes:
+                return replace(made, key=key), ""
             held = self.artifacts.working(key) / "calibration.json"
             held.write_text(json.dumps(plain(made)), encoding="utf-8")
             path = self.artifacts.finish(key, {"kind": "sufficiency", "risk": risk, "n": made.n})
@@ -509,30 +506,27 @@ class Builder:
         }
         return digest("sufficiency", made_of)
 
+    def known_adapter(self, arm: Arm, splits: Splits, *, use: str = "") -> Adapter | None:
+        """The arm's adapter (see `adapter`) where the store has it; None otherwise: nothing is trained."""
+        if chosen := self.chosen(arm, use):
+            return self.load_adapter(chosen)
+        keys = [self.adapter_key(self.training_job(arm, splits, m), m) for m in self.methods]
+        if any(self.artifacts.find(key) is None for key in keys):
+            return None
+        return self._carried([self._report(key, cached=True) for key in keys])[0]
+
     def known_system_key(self, arm: Arm, splits: Splits) -> str | None:
         """The key the arm's system has or will have, without training; None if its adapter is not made yet."""
-        adapter = None
-        if arm.tuning:
-            if chosen := self.chosen(arm):
-                adapter = self.load_adapter(chosen)
-            else:
-                keys = [self.adapter_key(self.training_job(arm, splits, m), m) for m in self.methods]
-                if any(self.artifacts.find(key) is None for key in keys):
-                    return None
-                adapter, _ = self._carried([self._report(key, cached=True) for key in keys])
+        adapter = self.known_adapter(arm, splits) if arm.tuning else None
+        if arm.tuning and adapter is None:
+            return None
         system = self.equipped(arm, splits, adapter=adapter)
         system.close()
         return system.key
 
     def shots(self, arm: Arm, splits: Splits) -> tuple[Example, ...]:
-        """Few-shot examples: short ones from train, drawn by seed, no two from one group while groups last."""
-        if not arm.shots:
-            return ()
-        pool = sorted(splits.train, key=lambda e: (len(e.question), e.id))[: max(arm.shots, len(splits.train) // 2)]
-        random.Random(self.config.study.seed).shuffle(pool)
-        order = {example.id: number for number, example in enumerate(pool)}
-        earlier = {e.id: sum(1 for o in pool[: order[e.id]] if o.group == e.group) for e in pool}
-        return tuple(sorted(pool, key=lambda e: earlier[e.id])[: arm.shots])
+        """Few-shot examples of an arm, from train."""
+        return few_shots(splits.train, arm.shots, seed=self.config.study.seed)
 
     def _system(
         self,
@@ -542,7 +536,7 @@ class Builder:
         shots: tuple[Example, ...],
         calibration: Calibration | None = None,
     ) -> System:
-        retrieval = self.config.retrieval
+        retrieval, schema = self.config.retrieval, "" if generator is None else self.schema
         parts: Json = {
             "arm": arm.name,
             "generator": generator.description if generator else {},
@@ -550,6 +544,9 @@ class Builder:
             "max_tokens": self.config.generation.max_tokens,
             "shots": [example_digest(shot) for shot in shots],
         }
+        if generator is not None and schema:
+            require_support(schema, generator)
+            parts["schema"] = schema
         if self.config.access.enabled:
             parts["principal"] = list(self.filter.principal or ())
         if arm.retrieval:
@@ -566,6 +563,7 @@ class Builder:
             generator=generator,  # type: ignore[arg-type]
             template=self.config.template,
             max_tokens=self.config.generation.max_tokens,
+            schema=schema,
             retriever=self.retriever if arm.retrieval else None,
             k=retrieval.k,
             gold=self.gold if arm.oracle else None,

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import tomllib
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from twofold.errors import ConfigError, ProjectMissing
 from twofold.plugins import Options, explain
@@ -40,6 +49,23 @@ class Part(Section):
 
     name: str
     options: Json = Field(default_factory=dict)
+
+
+class MetricPart(Part):
+    """A metric, given as its name or as ``{name, options}``; written as its name where it has no options."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_a_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_serializer
+    def _write_briefly(self) -> str | Json:
+        return {"name": self.name, "options": self.options} if self.options else self.name
+
+    def __str__(self) -> str:
+        """The name, under which scores are shown."""
+        return self.name
 
 
 class DocumentsSection(Section):
@@ -187,6 +213,14 @@ class GenerationSection(Section):
     max_tokens: int = Field(default=48, ge=1)
     batch: int = Field(default=64, ge=1)
     """Answers made and committed at a time."""
+    json_schema: str | Json = Field(default="", alias="schema")
+    """JSON schema that every answer satisfies: a file relative to the project, or an inline table. Answers of `ask` and
+    of studies are held to it while they are written; training, and its dev evaluation, do not use it."""
+
+    @model_serializer(mode="wrap")
+    def _write_as_given(self, write: SerializerFunctionWrapHandler) -> Json:
+        values: Json = write(self)
+        return {"schema" if name == "json_schema" else name: value for name, value in values.items()}
 
 
 class TuningSection(Section):
@@ -240,10 +274,10 @@ class StudySection(Section):
 
     arms: tuple[str, ...] = ("base", "prompt", "rag", "ft", "ft+rag")
     diagnostics: tuple[str, ...] = ("oracle",)
-    metric: str = "token_f1"
-    """Decides the verdict."""
-    metrics: tuple[str, ...] = ("exact_match", "contains", "rouge_l")
-    """Reported beside it."""
+    metric: MetricPart = MetricPart(name="token_f1")
+    """Decides the verdict: a name, or ``{ name = "json_valid", options = { … } }``."""
+    metrics: tuple[MetricPart, ...] = tuple(MetricPart(name=name) for name in ("exact_match", "contains", "rouge_l"))
+    """Reported beside it, each a name or ``{ name, options }``."""
     shots: int = Field(default=4, ge=1)
     """Few-shot examples of the `prompt` arm."""
     margin: float = Field(default=0.02, ge=0)
@@ -265,6 +299,27 @@ class StudySection(Section):
     """Constraint, seconds; 0 for none."""
     min_score: float = Field(default=0.0, ge=0, le=1)
     """Constraint: an arm whose interval lies below this is not acceptable."""
+
+    @model_validator(mode="after")
+    def _refuse_one_metric_with_two_sets_of_options(self) -> StudySection:
+        for part, other in combinations((self.metric, *self.metrics), 2):
+            if part.name == other.name and part.options and other.options and part != other:
+                raise ValueError(f"the metric {part.name!r} is named twice with different options")
+        return self
+
+    @property
+    def scored(self) -> tuple[MetricPart, ...]:
+        """The deciding metric and those beside it, each once; a bare name is the same metric as one with options."""
+        parts: dict[str, MetricPart] = {}
+        for part in (self.metric, *self.metrics):
+            if part.options or part.name not in parts:
+                parts[part.name] = part
+        return tuple(parts.values())
+
+    @property
+    def decides(self) -> MetricPart:
+        """The deciding metric with the options it has anywhere."""
+        return self.scored[0]
 
 
 class AccessRule(Section):
@@ -399,7 +454,7 @@ def laid_over(config: Config, values: Json) -> Config:
 
 
 def _laid(section: BaseModel, values: Json) -> Json:
-    out: Json = {name: getattr(section, name) for name in type(section).model_fields}
+    out: Json = {f.alias or name: getattr(section, name) for name, f in type(section).model_fields.items()}
     if isinstance(section, RetrievalSection) and "preset" in values:  # another preset brings its own stages
         out = {name: value for name, value in out.items() if name not in PRESETS["naive"]}
     for key, value in values.items():
@@ -459,6 +514,9 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
         elif path in (("sources",), ("tools",)):
             for key, source in value.items():
                 walk((*path, key), source)
+        elif isinstance(value, MetricPart):
+            plugins.options("metrics", value.name, value.options, where=".".join(path))
+            rows.append((".".join(path), value.model_dump(mode="json"), origin(path)))
         elif isinstance(value, Part):
             walk((*path, "name"), value.name)
             kind: Any = {"retrieval.index": "indexes", "tuning.embedder": "trainers"}.get(
@@ -473,8 +531,8 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
             named = [(p.name, plugins.options(stage_kind, p.name, p.options, where=where).model_dump()) for p in value]
             rows.append((where, [{"name": name, "options": chosen} for name, chosen in named], origin(path)))
         elif isinstance(value, BaseModel):
-            for key in type(value).model_fields:
-                walk((*path, key), getattr(value, key))
+            for key, field in type(value).model_fields.items():
+                walk((*path, field.alias or key), getattr(value, key))
         else:
             rows.append((".".join(path), value, origin(path)))
 

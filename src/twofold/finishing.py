@@ -16,7 +16,7 @@ import numpy as np
 
 from twofold import forgetting, kept, plugins, stats
 from twofold.answering import System
-from twofold.config import Part, TuningSection
+from twofold.config import MetricPart, Part, TuningSection
 from twofold.errors import ConfigError, StoreError
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
@@ -36,11 +36,17 @@ _ALONE = 8
 """Of those, answered one at a time for latency."""
 
 
-def spec(section: TuningSection) -> Json:
-    """What decides the finished weights and what is told of them, for the artifact's key."""
+def spec(section: TuningSection, *, schema: str = "") -> Json:
+    """What decides the finished weights and what is told of them, for the artifact's key.
+
+    Args:
+        section: [tuning].
+        schema: JSON schema that the answers to dev satisfy; empty where there is none.
+    """
+    answers = {"schema": schema} if schema else {}
     if section.gate == "off":
-        return {"gate": "off"}
-    made: Json = {"gate": "on", "suite": forgetting.suite_digest(), "max_forgetting": section.max_forgetting}
+        return {"gate": "off", **answers}
+    made: Json = {**answers, "gate": "on", "suite": forgetting.suite_digest(), "max_forgetting": section.max_forgetting}
     if section.merge_back:
         names = ("merge_back", "merge_keep", "merge_drop")
         made |= section.model_dump(mode="json", include=set(names))
@@ -61,7 +67,7 @@ class Finishing:
     """Judges general ability."""
     dev: Sequence[Example]
     """The dev split."""
-    metric: str
+    metric: MetricPart
     """Of the dev score."""
     section: TuningSection
     """What is wanted."""
@@ -133,7 +139,7 @@ class Finishing:
     def _dev(self, adapter: Adapter | None) -> Json:
         """Score, latency and answers of the arm on dev, with an adapter or with the base weights."""
         asked = self._asked
-        metric = plugins.make("metrics", self.metric, {})
+        metric = plugins.make("metrics", self.metric.name, self.metric.options)
         system = self.equip(adapter)
         try:
             key = digest("dev", {"system": system.key})
@@ -149,7 +155,7 @@ class Finishing:
         failed = sum(1 for answer in answers if answer.failure)
         values = np.array([np.nan if one is None else one for one in scores], dtype=float)
         return {
-            "metric": self.metric,
+            "metric": self.metric.name,
             "n": len(asked),
             "score": plain(stats.estimate(values, _groups(asked), failed=failed)),
             "scores": values,

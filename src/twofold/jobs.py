@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from twofold.prompts import Template
-from twofold.types import DevItem, Example, Pair
+from twofold.types import DevItem, Example, Json, Pair
 
 
 class TrainerJob(BaseModel):
@@ -18,7 +18,9 @@ class TrainerJob(BaseModel):
     dev: tuple[DevItem, ...]
     """Dev items for the task metric."""
     metric: str
-    """Metric name that picks the best checkpoint."""
+    """Name of the metric that picks the best checkpoint."""
+    metric_options: Json = Field(default_factory=dict)
+    """Options of that metric."""
     model: str
     """Model name or source string of the base weights."""
     template: Template

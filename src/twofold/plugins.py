@@ -399,6 +399,11 @@ class Generator(Protocol):
         """What is inside `key`, readable: model, runtime, dtype, adapter; goes into the study's record."""
         ...
 
+    @property
+    def follows_schema(self) -> bool:
+        """Whether completions can be held to `Prompt.schema`."""
+        ...
+
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in order. One bad prompt is a `Failure` in its completion, not an exception.
 
@@ -407,8 +412,12 @@ class Generator(Protocol):
         """
         ...
 
-    def stream(self, prompt: Prompt) -> Iterator[str]:
-        """Pieces of the completion as they come."""
+    def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
+        """Pieces of the completion as they come, and at the end the whole `Completion` that they join to.
+
+        Raises:
+            GenerationError: there is no completion.
+        """
         ...
 
     def close(self) -> None:
@@ -537,7 +546,7 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
         if inner is None:
             return []
         here = inner.annotation
-    return list(here.model_fields) if hasattr(here, "model_fields") else []
+    return [f.alias or name for name, f in here.model_fields.items()] if hasattr(here, "model_fields") else []
 
 
 _EXTRA_OF = {

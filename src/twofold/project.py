@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
@@ -12,7 +12,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, config, dataset, making, mining, selecting, sources
+from twofold import access, answering, asking, config, dataset, making, mining, selecting, sources
 from twofold.advice.start import starting_config
 from twofold.build import Builder, quiet
 from twofold.config import Config, DocumentsSection
@@ -39,7 +39,7 @@ from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import chosen, compare, labelled, opened, rules_of
 from twofold.tuned_models import TunedModels
-from twofold.types import Answer, Arm, Document, Example, Filter, Json, Problem
+from twofold.types import Answer, Arm, Document, Example, Json, Message, Problem
 from twofold.versions import Versions
 
 _DATA_FILES = ("documents.jsonl", "documents.jsonl.gz", "examples.jsonl", "examples.jsonl.gz")
@@ -319,9 +319,14 @@ class Project:
         model: str = "",
         user: str = "",
         groups: Sequence[str] = (),
+        history: Sequence[Message] = (),
+        written: Callable[[str], None] | None = None,
         progress: Progress = quiet,
     ) -> tuple[Answer, Json]:
         """Answer a live question with one arm through the same path as the study.
+
+        While another process writes to the project, nothing is synced, trained or written here: the index is read as
+        it is.
 
         Args:
             question: What is asked.
@@ -329,29 +334,37 @@ class Project:
             model: Id or alias of the tuned model to answer with, in the arm it was tuned for.
             user: Who asks; needed (or a group) where access control is on, refused where it is off.
             groups: Groups of theirs.
+            history: The turns before the question.
+            written: Gets the answer's words as they come.
             progress: Shows syncing or training, should they be needed.
 
         Raises:
+            ProjectLocked: another process writes, and there is no index yet, or no adapter of the arm.
             AccessDenied: access control is on and nobody is named, or not one who may ask this arm.
             ConfigError: somebody is named and access control is off.
 
         Returns:
-            The answer, and ``{"arm", "key", "measured"}``; `measured` tells whether a study measured this very system.
+            The answer, and where it comes from: see `asking.provenance`; ``behind`` is a remark on what it does not
+            see because another process writes, or empty.
         """
-        if arm and model:
-            raise ConfigError("an arm and a tuned model are named", cure="Name one: a model answers in its own arm.")
-        named = str(self.builder.registry.checked(model)["arm"]) if model else arm
-        chosen, which = self._arm(named), self._filter(user, groups)
-        with self._lock():
-            if chosen.retrieval or (chosen.shots and which):
-                self._refresh(progress)
-            splits = self.splits if chosen.tuning or chosen.shots or self._judges(chosen) else _NO_SPLITS
-            system, _ = self.builder.system(chosen, splits, use=model, progress=progress)
+        choice = asking.chosen(self.builder, self.records, self.studies(), arm=arm, model=model)
+        chosen, which = choice.arm, asking.request_filter(self.config, user, groups)
+        searches, behind = chosen.retrieval or bool(chosen.shots and which), ""
+        splits = self.splits if chosen.tuning or chosen.shots or self._judges(chosen) else _NO_SPLITS
         try:
-            answer = system.answer([answering.question(question)], filter=which)[0]
+            with self._lock():
+                if searches:
+                    self._refresh(progress)
+                system, _ = self.builder.system(chosen, splits, use=model, progress=progress)
+        except ProjectLocked as busy:
+            system, behind = asking.system_beside(self.builder, chosen, splits, use=model, searches=searches, busy=busy)
+        example = answering.question(question, history)
+        try:
+            answer = asking.answered(system, example, filter=which, written=written)
         finally:
             system.close()
-        return answer, {"arm": chosen.name, "key": system.key, "measured": system.key in self.catalogue.systems()}
+        made_by = asking.provenance(self.builder, system, example, answer=answer, choice=choice)
+        return answer, {**made_by, "behind": behind}
 
     def tune(
         self, *, arm: str = "ft+rag", combine: Mapping[str, float] | None = None, progress: Progress = quiet
@@ -540,7 +553,8 @@ class Project:
 
     def _calibrated(self) -> str:
         """Name of the calibration that the next question would use; empty without one."""
-        if not self._judges(self._arm("")) or not self.catalogue.known_documents():
+        arm = asking.chosen(self.builder, self.records, self.studies()).arm
+        if not self._judges(arm) or not self.catalogue.known_documents():
             return ""
         try:
             splits = self.splits
@@ -550,24 +564,6 @@ class Project:
 
     def _judges(self, arm: Arm) -> bool:
         return arm.retrieval and self.config.retrieval.risk > 0
-
-    def _arm(self, name: str) -> Arm:
-        if name:
-            return self.config.arm(name)
-        latest = self.studies()
-        chosen = archive.read_record(self.records / latest[-1])["verdict"]["arm"] if latest else ""
-        return self.config.arm(chosen or ("rag" if self.config.documents.paths else "base"))
-
-    def _filter(self, user: str, groups: Sequence[str]) -> Filter | None:
-        """The filter of a live request; None where access control is off."""
-        if self.config.access.enabled:
-            return Filter(principal=access.principal(user, groups))
-        if user or groups:
-            raise ConfigError(
-                "access control is off, so naming who asks would protect nothing",
-                cure="Set [access].enabled = true in twofold.toml, or ask without --user and --group.",
-            )
-        return None
 
     def _refresh(self, progress: Progress) -> None:
         sources.refresh(self.builder, self.directory, progress=progress)

@@ -185,6 +185,35 @@ def pair(prompt: Prompt, completion: str, example: Example) -> Pair:
 _MARKER = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 
 
+_OPEN_MARKER = re.compile(r"\s*(?:\[[\d,\s]*)?$")
+"""The end of a text that the next words may turn out to be a marker of."""
+
+
+class Unmarked:
+    """A completion on its way, without its citation markers: what `read` takes out of the whole text."""
+
+    def __init__(self) -> None:
+        self._waiting = ""
+        self._begun = False
+
+    def passed(self, piece: str) -> str:
+        """The text that can be shown once `piece` has come; what may belong to a marker waits."""
+        text = _MARKER.sub("", self._waiting + piece)
+        tail = _OPEN_MARKER.search(text)
+        end = tail.start() if tail else len(text)
+        self._waiting = text[end:]
+        return self._shown(text[:end])
+
+    def rest(self) -> str:
+        """What still waits at the end."""
+        return self._shown(_MARKER.sub("", self._waiting).rstrip())
+
+    def _shown(self, text: str) -> str:
+        text = text if self._begun else text.lstrip()
+        self._begun = self._begun or bool(text)
+        return text
+
+
 def read(
     completion: Completion,
     *,
@@ -233,7 +262,7 @@ def read(
             question=question,
             least=template.support,
             topic=template.about,
-            heads=["\n".join((hit.chunk.title, *hit.chunk.headings)) for hit in shown],
+            heads=[_head(hit) for hit in shown],
         )
         if unsupported or repointed:
             trace = ({"step": "citations", "named": named, "stand": valid, "repointed": repointed},)
@@ -248,6 +277,34 @@ def read(
         trace=trace,
         **common,  # type: ignore[arg-type]
     )
+
+
+def attached(answer: Answer, *, template: Template, question: str = "") -> Citation | None:
+    """The passage shown that holds an answer which cites none, by the rule that checks citations; None without one.
+
+    It is not the model's citation: metrics of citation do not see it.
+
+    Args:
+        answer: As `read` made it.
+        template: The wording; with ``support = 0`` all of the answer's words must stand in the passage.
+        question: What was asked.
+    """
+    if answer.failure or answer.abstained or answer.citations or not support.checkable(answer.text):
+        return None
+    passages = [passage_text(hit.chunk, template) for hit in answer.hits]
+    number = support.holder(
+        [passage.text for passage in passages],
+        answer=answer.text,
+        question=question,
+        least=template.support or 1.0,
+        topic=template.about,
+        heads=[_head(hit) for hit in answer.hits],
+    )
+    return _citation(number, answer.hits[number - 1], passages[number - 1], answer.text) if number else None
+
+
+def _head(hit: Hit) -> str:
+    return "\n".join((hit.chunk.title, *hit.chunk.headings))
 
 
 def _same(text: str, abstention: str) -> bool:

@@ -34,6 +34,17 @@ def closed_rows(train: Sequence[Example], template: Template) -> tuple[Pair, ...
     )
 
 
+def few_shots(train: Sequence[Example], count: int, *, seed: int) -> tuple[Example, ...]:
+    """So many examples to show in a prompt: short ones, drawn by seed, no two from one group while groups last."""
+    if not count:
+        return ()
+    pool = sorted(train, key=lambda e: (len(e.question), e.id))[: max(count, len(train) // 2)]
+    random.Random(seed).shuffle(pool)
+    order = {example.id: number for number, example in enumerate(pool)}
+    earlier = {e.id: sum(1 for o in pool[: order[e.id]] if o.group == e.group) for e in pool}
+    return tuple(sorted(pool, key=lambda e: earlier[e.id])[:count])
+
+
 def preferred_rows(path: Path, splits: Splits, template: Template) -> tuple[Pair, ...]:
     """One row a preference of the file, with the passages that both of its answers were given with.
 

@@ -11,7 +11,7 @@ without blanks are compared by pairs of characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -88,8 +88,7 @@ def verify(
     Returns:
         The citations that stand, how many were taken out, and how many name another passage than the model did.
     """
-    whole = [f"{head}\n{text}" for head, text in zip(heads, passages, strict=True)] if heads else passages
-    fit = [n for n, text in enumerate(whole, 1) if not topic or about(question, text, answer=answer) > topic]
+    fit = _fitting(passages, answer=answer, question=question, topic=topic, heads=heads)
     given, numbers = len(numbers), [n for n in numbers if n in fit]
     alone = [n for n in fit if share(answer, [passages[n - 1]]) >= least]
     kept = [n for n in numbers if n in alone]
@@ -102,10 +101,39 @@ def verify(
         return [], given, 0
     if not kept or (len(kept) == 1 and kept[0] in alone):
         held = {n: len(_content(question) & _content(passages[n - 1])) for n in alone}
-        best = max(alone, key=lambda n: (held[n], -n))
+        best = _nearest(alone, held)
         if not kept or held[best] >= held[kept[0]] + max(1.0, CLEARER * len(_content(question))):
             return [best], given - 1, 1
     return kept, given - len(kept), 0
+
+
+def holder(
+    passages: Sequence[str],
+    *,
+    answer: str,
+    question: str,
+    least: float,
+    topic: float = 0.0,
+    heads: Sequence[str] = (),
+) -> int:
+    """Number of the passage that holds the answer, of several the one that holds most of the question; 0: none does.
+
+    By the rule of `verify` for a citation that stands alone; arguments as there.
+    """
+    fit = _fitting(passages, answer=answer, question=question, topic=topic, heads=heads)
+    alone = [n for n in fit if share(answer, [passages[n - 1]]) >= least]
+    return _nearest(alone, {n: len(_content(question) & _content(passages[n - 1])) for n in alone}) if alone else 0
+
+
+def _fitting(passages: Sequence[str], *, answer: str, question: str, topic: float, heads: Sequence[str]) -> list[int]:
+    """Numbers of the passages that speak of the question."""
+    whole = [f"{head}\n{text}" for head, text in zip(heads, passages, strict=True)] if heads else passages
+    return [n for n, text in enumerate(whole, 1) if not topic or about(question, text, answer=answer) > topic]
+
+
+def _nearest(numbers: Sequence[int], shared: Mapping[int, int]) -> int:
+    """The passage that shares most words with the question, the first of equals."""
+    return max(numbers, key=lambda n: (shared[n], -n))
 
 
 @lru_cache(maxsize=4096)

@@ -16,7 +16,7 @@ from twofold.generation.local import LocalGenerator
 from twofold.generation.runtime import Request, Tokens
 from twofold.store.weights import Weights
 from twofold.testing.conformance_generator import check_generator, prompt
-from twofold.types import Adapter, Message, Prompt
+from twofold.types import Adapter, Completion, Message, Prompt
 
 QUESTIONS = ["How are potatoes stored?", "What is 2+2?", "Name a colour.", "List 3 crops, 2 tools and 1 season."]
 
@@ -64,7 +64,13 @@ def test_limits_stop_strings_and_overlong_prompts(shipped: LocalGenerator) -> No
     assert cut.finish == "stop"
     assert cut.text
     assert "cold" not in cut.text
-    assert "".join(shipped.stream(stopped)) == cut.text
+    *pieces, last = shipped.stream(stopped)
+    assert "".join(map(str, pieces)) == cut.text
+    assert isinstance(last, Completion)
+    assert (last.text, last.finish) == (cut.text, "stop")
+    *_, last = shipped.stream(prompt(hot, max_tokens=3))
+    assert isinstance(last, Completion)
+    assert (last.finish, last.usage) == ("length", short.usage)
     with pytest.raises(GenerationError, match="context"):
         list(shipped.stream(prompt("x " * 9000)))
 

@@ -15,7 +15,7 @@ from twofold import plugins
 from twofold.errors import GenerationError
 from twofold.generation.openai import OpenAIGenerator
 from twofold.testing.conformance_generator import check_generator, prompt
-from twofold.types import Adapter, Message, Prompt
+from twofold.types import Adapter, Completion, Message, Prompt
 
 Reply = tuple[int, dict[str, str], Any]
 
@@ -54,7 +54,8 @@ class Endpoint:
                     with lock:
                         endpoint.running -= 1
                 if body.get("stream") and status == 200 and isinstance(reply, dict):
-                    reply = events(reply["choices"][0]["message"]["content"])
+                    choice = reply["choices"][0]
+                    reply = events(choice["message"]["content"], choice.get("finish_reason", "stop"))
                 data = reply.encode() if isinstance(reply, str) else json.dumps(reply).encode()
                 try:
                     self.send_response(status)
@@ -75,10 +76,11 @@ class Endpoint:
         self.url = f"http://127.0.0.1:{self.server.server_port}/v1"
 
 
-def events(text: str) -> str:
+def events(text: str, finish: str = "stop") -> str:
     parts = [text[at : at + 2] for at in range(0, len(text), 2)]
     lines = [": keep-alive", 'data: {"choices":[{"delta":{"role":"assistant","content":null}}]}']
     lines += ["data: " + json.dumps({"choices": [{"delta": {"content": part}}]}) for part in parts]
+    lines += ["data: " + json.dumps({"choices": [{"delta": {}, "finish_reason": finish}]})]
     lines += ['data: {"choices":[],"usage":{"prompt_tokens":1}}', "data: [DONE]"]
     return "\n\n".join(lines) + "\n\n"
 
@@ -240,3 +242,12 @@ def test_price_and_adapters(endpoint: Endpoint) -> None:
     adapter = Adapter(key="adapter:x", weights="x", path="", template="")
     with pytest.raises(GenerationError, match="cannot be tuned"):
         plugins.make("generators", "openai", {"model": "m"}, adapter=adapter)
+
+
+def test_a_stream_tells_that_it_was_cut_and_what_it_cost(endpoint: Endpoint) -> None:
+    choice = {"message": {"content": "one two"}, "finish_reason": "length"}
+    endpoint.answer = lambda *_: (200, {}, {"choices": [choice]})
+    *pieces, last = client(endpoint).stream(prompt("a"))
+    assert isinstance(last, Completion)
+    assert ("".join(map(str, pieces)), last.text, last.finish) == ("one two", "one two", "length")
+    assert last.usage.prompt_tokens == 1

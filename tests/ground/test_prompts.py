@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,3 +112,52 @@ def test_reading_never_fails_and_cites_only_what_was_shown(text: str) -> None:
 def test_another_wording_is_another_template() -> None:
     assert Template().digest == Template().digest
     assert Template(closed="x").digest != Template().digest
+
+
+@given(
+    st.lists(
+        st.sampled_from(["Water", " early", " [1]", "[2]", "[1, 2]", " [x]", "[", "7", " ", "\n", "]"]), max_size=9
+    ),
+    st.integers(1, 4),
+)
+def test_a_stream_without_markers_joins_to_what_is_read(parts: list[str], size: int) -> None:
+    whole = "".join(parts)
+    if re.search(r"\[\s*\[", whole):
+        return  # a bracket around a marker: what is left would be a marker itself
+    marks = prompts.Unmarked()
+    shown = [marks.passed(whole[at : at + size]) for at in range(0, len(whole), size)]
+    assert "".join([*shown, marks.rest()]) == prompts.read(Completion(text=whole), template=TEMPLATE, hits=HITS).text
+
+
+def test_a_stream_shows_words_before_it_ends() -> None:
+    marks = prompts.Unmarked()
+    shown = [marks.passed(piece) for piece in ("[", "1] Wa", "ter", " [2", "] early", " ")]
+    assert shown == ["", "Wa", "ter", "", " early", ""]
+    assert marks.rest() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("12 lb per acre", (2, "12 lb per acre")),
+        ("It is applied at 12 lb per acre.", (2, None)),
+        ("13 lb per acre", None),
+        ("[1] early in the season", None),
+        ("yes", None),
+        ("The documents do not say.", None),
+    ],
+)
+def test_the_passage_that_holds_an_uncited_answer_is_found(text: str, wanted: tuple[int, str | None] | None) -> None:
+    answer = prompts.read(Completion(text=text), template=TEMPLATE, hits=HITS)
+    found = prompts.attached(answer, template=TEMPLATE, question="How much nitrogen?")
+    if wanted is None:
+        assert found is None
+        return
+    assert found is not None
+    number, quoted = wanted
+    chunk = HITS[number - 1].chunk
+    assert (found.number, found.span) == (number, chunk.span)
+    start = chunk.span.start
+    words = found.quote and chunk.text[found.quote.start - start : found.quote.end - start]
+    assert words == quoted
+    assert answer.citations == (), "the model cited nothing, and metrics see it so"

@@ -123,7 +123,6 @@ def test_memory_is_told_here() -> None:
     block = bytearray(os.urandom(1) * (64 << 20))
     assert 10 < before < memory.peak_mib() - 30
     assert len(block) > 1
-    assert memory.installed_gib() > 0.5
 
 
 def test_a_lock_is_dropped_with_its_process(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_ask_uses_the_same_system_as_the_study(project: Project) -> None:
         answer, told = project.ask(question.question, arm="rag")
         rows = archive.read_answers(project.records / record["study"])
     measured = next(row for row in rows if row["id"] == question.id)["arms"]["rag"]
-    assert told == {"arm": "rag", "key": record["arms"]["rag"]["key"], "measured": True}
+    assert (told["arm"], told["key"], told["measured"]) == ("rag", record["arms"]["rag"]["key"], True)
     assert answer.text == measured["text"]
 
 

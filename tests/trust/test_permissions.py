@@ -79,7 +79,7 @@ class Recorder:
         made: list[Completion] = self._inner.generate(prompts, **rest)
         return made
 
-    def stream(self, prompt: Prompt) -> Iterator[str]:
+    def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
         self.written.append(prompt)
         return self._inner.stream(prompt)  # type: ignore[no-any-return]
 

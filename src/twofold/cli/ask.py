@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
+import unicodedata
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -19,13 +23,21 @@ FAILED = 3
 def ask(
     run: Run,
     *,
-    question: Annotated[str, typer.Argument(metavar="QUESTION", help="What to ask.")],
+    question: Annotated[list[str], typer.Argument(metavar="QUESTION", help="What to ask, in quotes.")],
     arm: Annotated[
         str, typer.Option("--arm", metavar="ARM", help="base, prompt, rag, ft or ft+rag; by default the verdict's.")
     ] = "",
     model: Annotated[
         str, typer.Option("--model", metavar="MODEL", help="Answer with this tuned model (id or alias), in its arm.")
     ] = "",
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            "--history",
+            metavar="FILE",
+            help='The conversation before the question: a JSON list, or JSON Lines, of {"role", "content"}.',
+        ),
+    ] = None,
     user: Annotated[
         str, typer.Option("--user", metavar="NAME", help="Who asks; needed where [access] is enabled.")
     ] = "",
@@ -33,10 +45,33 @@ def ask(
         list[str] | None, typer.Option("--group", metavar="NAME", help="A group of theirs. Repeatable.")
     ] = None,
 ) -> None:
-    """Answer a question as the study's systems do, with numbered citations and quotes."""
-    with run.project() as project, run.progress() as progress:
-        answer, made_by = project.ask(question, arm=arm, model=model, user=user, groups=group or [], progress=progress)
-    run.result(record(answer, made_by), text(answer))
+    """Answer a question as the study's systems do, with its sources, what else was read, and which arm answered why.
+
+    On a terminal the words appear as they are written; with --json, or into a pipe, the whole answer comes at once.
+    """
+    asked = _question(question)
+    pieces: list[str] = []
+    with run.project() as project, ExitStack() as shown:
+        from twofold.asking import read_history
+
+        def write(piece: str) -> None:
+            shown.close()  # the live progress display would break the line that is being written
+            pieces.append(piece)
+            typer.echo(printable(piece), nl=False)
+
+        answer, made_by = project.ask(
+            asked,
+            arm=arm,
+            model=model,
+            user=user,
+            groups=group or [],
+            history=read_history(history) if history else (),
+            written=write if sys.stdout.isatty() and not run.json else None,
+            progress=shown.enter_context(run.progress()),
+        )
+    if made_by["behind"]:
+        run.note(f"note: {made_by['behind']}")
+    run.result(record(answer, made_by), printable(text(answer, made_by, streamed="".join(pieces))))
     if answer.failure is not None:
         typer.echo(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)
         typer.echo("help: Check the [generation] section; --verbose shows what the engine said.", err=True)
@@ -44,33 +79,101 @@ def ask(
     for step in answer.trace:
         for number, kinds in step.get("passages", {}).items() if step["step"] == "hostile text" else ():
             run.note(f"note: passage [{number}] looks like an attack ({', '.join(kinds)}); it is shown as data only")
-    if not made_by["measured"]:
-        run.note(f"note: arm {made_by['arm']}; this system has not been measured by a study (`twofold study`)")
+
+
+def _question(words: list[str]) -> str:
+    """The question, which is one argument of the command.
+
+    Raises:
+        BadParameter: it is empty, or its words are not in quotes.
+    """
+    if len(words) > 1:
+        whole = " ".join(words).replace('"', "'")
+        raise typer.BadParameter(f'the question is not in quotes: write twofold ask "{whole}"')
+    if not words[0].strip():
+        raise typer.BadParameter("the question is empty")
+    return words[0]
+
+
+def printable(text: str) -> str:
+    """The text without control characters, by which a document or a model could drive the reader's terminal."""
+    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:
-    """The whole answer as JSON values, each citation with its document, title and quoted words."""
+    """The whole answer as JSON values, each citation with its document, title, place and quoted words."""
     value: dict[str, Any] = plain(answer)
-    for row, hit in zip(value["hits"], answer.hits, strict=True):
-        row["flags"] = list(hostile.kinds(hit.chunk.text))
+    for row, hit, place in zip(value["hits"], answer.hits, made_by["places"], strict=True):
+        row["flags"], row["place"] = list(hostile.kinds(hit.chunk.text)), place
     for row, citation in zip(value["citations"], answer.citations, strict=True):
-        title, words, exact = evidence(answer, citation)
-        row |= {"title": title, "text": words, "exact": exact}
-    return {**value, **made_by}
+        row.update(_described(answer, citation, made_by))
+    attached = made_by["attached"]
+    if attached:
+        made_by = {**made_by, "attached": {**attached, **_described(answer, _citation(attached), made_by)}}
+    return {**value, **{name: item for name, item in made_by.items() if name != "places"}}
 
 
-def text(answer: Answer) -> str:
-    """The answer for people: text with its markers, then each citation's title and words."""
+def text(answer: Answer, made_by: dict[str, Any], *, streamed: str = "") -> str:
+    """The answer for people: its text with markers, its sources, what else was read, and which arm answered why.
+
+    Args:
+        answer: What was answered.
+        made_by: Where it comes from; see `asking.provenance`.
+        streamed: What stands on the terminal already, on the line that this text goes on.
+    """
     if answer.failure is not None:
         return ""
     marks = "".join(f" [{citation.number}]" for citation in answer.citations)
-    lines = [answer.text + marks]
+    if answer.cut:
+        marks = f" … (cut at {made_by['max_tokens']} tokens: raise [generation].max_tokens){marks}"
+    first = answer.text + marks
+    if streamed:
+        same = streamed.split() == answer.text.split()
+        first = marks if same else f"\n(taken as: {first})"
+    lines = [first]
+    lines += [f"({made_by['unsupported']})"] if made_by["unsupported"] else []
+    cited = {citation.number for citation in answer.citations}
     for citation in answer.citations:
-        title, words, exact = evidence(answer, citation)
-        kind = "quote" if exact else "passage"
-        lines += ["", f"[{citation.number}] {title}"]
-        lines += textwrap.wrap(f"{kind}: “{words}”", 96, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join(lines)
+        lines += _evidence(answer, citation, made_by)
+    if made_by["attached"]:
+        citation = _citation(made_by["attached"])
+        cited.add(citation.number)
+        lines += _evidence(answer, citation, made_by, remark=": found by Twofold, the answer cites nothing")
+    rest = [number for number in range(1, len(answer.hits) + 1) if number not in cited]
+    if rest:
+        lines += ["", "read, not cited:"]
+        lines += [f"    {_title(answer, number, made_by)}: {_start(answer, number)}" for number in rest]
+    return "\n".join([*lines, "", f"answered by {made_by['arm']}: {made_by['why']}"])
+
+
+def _evidence(answer: Answer, citation: Citation, made_by: dict[str, Any], *, remark: str = "") -> list[str]:
+    _, words, exact = evidence(answer, citation)
+    body = textwrap.wrap(
+        f"{'quote' if exact else 'passage'}: “{words}”", 96, initial_indent="    ", subsequent_indent="    "
+    )
+    return ["", _title(answer, citation.number, made_by) + remark, *body]
+
+
+def _start(answer: Answer, number: int) -> str:
+    return f"“{textwrap.shorten(answer.hits[number - 1].chunk.text, 64, placeholder=' …')}”"
+
+
+def _title(answer: Answer, number: int, made_by: dict[str, Any]) -> str:
+    chunk, place = answer.hits[number - 1].chunk, made_by["places"][number - 1]
+    title = f"{chunk.title} ({chunk.span.document})" if chunk.title else chunk.span.document
+    return f"[{number}] {title}" + (f", {place}" if place else "")
+
+
+def _described(answer: Answer, citation: Citation, made_by: dict[str, Any]) -> dict[str, Any]:
+    title, words, exact = evidence(answer, citation)
+    return {"title": title, "text": words, "exact": exact, "place": made_by["places"][citation.number - 1]}
+
+
+def _citation(value: dict[str, Any]) -> Citation:
+    from twofold.types import Span
+
+    quote = Span(**value["quote"]) if value["quote"] else None
+    return Citation(number=value["number"], span=Span(**value["span"]), quote=quote)
 
 
 def evidence(answer: Answer, citation: Citation) -> tuple[str, str, bool]:

@@ -32,8 +32,8 @@ def init(
         study, generation = project.config.study, project.config.generation
         value = {
             "project": str(project.directory),
-            "metric": study.metric,
-            "metrics": list(study.metrics),
+            "metric": study.metric.name,
+            "metrics": [part.name for part in study.metrics],
             "arms": list(study.arms),
             "max_tokens": generation.max_tokens,
         }

@@ -108,10 +108,11 @@ def configuration() -> str:
         for key, value in model.model_fields.items():
             default = value.get_default(call_default_factory=True)
             shown = default.name if isinstance(default, config.Part) else default
-            kind = "plugin" if isinstance(default, config.Part) else _source_type(model, key)
+            kind = _source_type(model, key)
+            kind = "plugin" if isinstance(default, config.Part) and kind == "Part" else kind
             note = notes[model.__name__].get(key) or (wording.get(key, "") if section == "prompt" else "")
             told = "required" if value.is_required() else f"`{json.dumps(shown, ensure_ascii=False, default=plain)}`"
-            rows.append((f"`{key}`", f"`{kind}`", told, note))
+            rows.append((f"`{value.alias or key}`", f"`{kind}`", told, note))
         lines += _table(("key", "type", "default", "meaning"), rows)
     return _joined(lines)
 

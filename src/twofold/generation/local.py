@@ -122,6 +122,11 @@ class LocalGenerator:
             said["parity"] = self._parity
         return said
 
+    @property
+    def follows_schema(self) -> bool:
+        """True on OpenVINO."""
+        return self._runtime_name == "openvino"
+
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in order; a prompt beyond the context is a `Failure`.
 
@@ -146,8 +151,8 @@ class LocalGenerator:
             for item in made
         ]
 
-    def stream(self, prompt: Prompt) -> Iterator[str]:
-        """Pieces of the completion as they come.
+    def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
+        """Pieces of the completion as they come, then the completion.
 
         Raises:
             GenerationError: the prompt is too long, or the runtime failed.
@@ -157,7 +162,17 @@ class LocalGenerator:
             request = self._request(tokens, prompt)
             if isinstance(request, Failure):
                 raise GenerationError(request.message, cure="Show fewer or shorter passages.")
-            yield from pieces(tokens, request.stop, runtime.stream(request))
+            begun, ids = time.monotonic(), list[int]()
+
+            def counted() -> Iterator[Sequence[int]]:
+                for new in runtime.stream(request):
+                    ids.extend(new)
+                    yield new
+
+            yield from pieces(tokens, request.stop, counted())
+            ended = len(ids) < request.max_tokens or ids[-1] in tokens.ends
+            result = Result(ids=tuple(ids), finish="stop" if ended else "length")
+            yield _completion(tokens, request, result, time.monotonic() - begun)
 
     def export(
         self, target: Path, *, forms: Sequence[str], prompts: Sequence[Prompt], progress: Progress | None = None

@@ -108,6 +108,11 @@ class OpenAIGenerator:
             said["price"] = round(self._price, 6)
         return said
 
+    @property
+    def follows_schema(self) -> bool:
+        """True: the schema is sent as ``response_format``; an endpoint that cannot refuses the request."""
+        return True
+
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in order, `concurrency` at a time.
 
@@ -131,13 +136,14 @@ class OpenAIGenerator:
                 raise
         return made
 
-    def stream(self, prompt: Prompt) -> Iterator[str]:
-        """Pieces as server-sent events bring them.
+    def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
+        """Pieces as server-sent events bring them, then the completion.
 
         Raises:
             GenerationError: the endpoint failed before or while answering.
         """
         body = {**self._body(prompt), "stream": True}
+        begun, text, finish, usage = time.monotonic(), "", "stop", Usage()
         try:
             with self._client.stream("POST", "/chat/completions", json=body) as response:
                 if response.status_code != 200:
@@ -148,13 +154,24 @@ class OpenAIGenerator:
                         return
                     raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
                 for line in response.iter_lines():
-                    text = _delta(line)
-                    if text:
-                        yield text
+                    event = _event(line)
+                    choice = (event.get("choices") or [{}])[0]
+                    piece = _text((choice.get("delta") or {}).get("content"))
+                    finish = choice.get("finish_reason") or finish
+                    usage = _usage(event) if event.get("usage") else usage
+                    text += piece
+                    if piece:
+                        yield piece
         except httpx.TimeoutException as error:
             raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
         except httpx.HTTPError as error:
             raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
+        yield Completion(
+            text=text,
+            usage=usage,
+            seconds=time.monotonic() - begun,
+            finish="length" if finish == "length" else "stop",
+        )
 
     def converse(self, messages: Sequence[Json], tools: Sequence[Json], *, max_tokens: int, seconds: float) -> Turn:
         """One turn of a conversation with tools (OpenAI's function calling); what fails is in the completion.
@@ -295,10 +312,7 @@ class OpenAIGenerator:
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             message = f"not a chat completion ({type(error).__name__}): {response.text[:120]!r}"
             return Completion(text="", seconds=seconds, failure=Failure(code="generation.malformed", message=message))
-        told = body.get("usage") or {}
-        usage = Usage(
-            prompt_tokens=int(told.get("prompt_tokens") or 0), completion_tokens=int(told.get("completion_tokens") or 0)
-        )
+        usage = _usage(body)
         with self._lock:
             self._price += usage.prompt_tokens * self.options.price_per_million_prompt / 1e6
             self._price += usage.completion_tokens * self.options.price_per_million_completion / 1e6
@@ -350,18 +364,26 @@ def _text(content: Any) -> str:
     return "".join(parts)
 
 
-def _delta(line: str) -> str:
-    """Text in one line of a stream; comments, keep-alives and the end mark are empty."""
+def _usage(body: Json) -> Usage:
+    """Tokens as a response or the last event of a stream counts them; 0 where it does not."""
+    counts = body.get("usage") or {}
+    return Usage(
+        prompt_tokens=int(counts.get("prompt_tokens") or 0),
+        completion_tokens=int(counts.get("completion_tokens") or 0),
+    )
+
+
+def _event(line: str) -> Json:
+    """The object in one line of a stream; comments, keep-alives and the end mark are empty."""
     if not line.startswith("data:"):
-        return ""
+        return {}
     data = line[5:].strip()
     if not data or data == "[DONE]":
-        return ""
+        return {}
     try:
-        event = json.loads(data)
+        event: Json = json.loads(data)
     except ValueError as error:
         raise GenerationError(f"the endpoint streamed something that is not JSON: {data[:80]!r}") from error
     if event.get("error"):
         raise GenerationError(f"the endpoint failed while answering: {event['error']}")
-    choices = event.get("choices") or []
-    return _text((choices[0].get("delta") or {}).get("content")) if choices else ""
+    return event

@@ -14,7 +14,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold.errors import StoreError
+from twofold.errors import ConfigError, StoreError
 from twofold.types import Json
 
 MANIFEST = "manifest.json"
@@ -37,6 +37,22 @@ class Artifacts:
         """The finished artifact's directory, or None."""
         path = self._path(key)
         return path if (path / MANIFEST).is_file() else None
+
+    def placed(self, options: Json) -> Json:
+        """Options of an embedder, ``model = "artifact:KEY"`` in them replaced by the path of that tuned embedder.
+
+        Raises:
+            ConfigError: there is no such artifact.
+        """
+        tag, _, key = str(options.get("model", "")).partition(":")
+        if tag != "artifact":
+            return options
+        path = self.find(key) if key.startswith("embedder:") else None
+        if path is None:
+            raise ConfigError(
+                f"there is no tuned embedder {key!r}", cure="Run `twofold tune --what embedder`: it prints the name."
+            )
+        return {**options, "model": f"path:{path.resolve() / 'model'}"}
 
     def working(self, key: str) -> Path:
         """The directory in which to make the artifact; one that was left unfinished is handed out again."""

@@ -43,7 +43,7 @@ def arm_record(
     estimates: dict[str, Any] = {}
     for name, (metric, _) in metrics.items():
         values = numbers(item.scores[name])
-        if name == section.metric and decided is not None:
+        if name == section.metric.name and decided is not None:
             estimates[name] = plain(decided)
         elif getattr(metric, "pooled", False):
             items = [(e, a) for e, a in zip(test, item.answers, strict=True) if a.failure is None]
@@ -137,7 +137,7 @@ def retrieval_record(builder: Builder, own: dict[str, Measured], test: Sequence[
 
 def answer_rows(builder: Builder, own: dict[str, Measured], test: Sequence[Example]) -> list[AnswerRow]:
     """The lines of ``answers.jsonl.gz``, each wrong answer with its cause."""
-    metric = builder.config.study.metric
+    metric = builder.config.study.metric.name
     rows: list[AnswerRow] = []
     for position, example in enumerate(test):
         arms: dict[str, ArmAnswer] = {}

@@ -227,7 +227,8 @@ def _scores(
     finally:
         system.close()
     made = catalogue.answers(system.key, include_failures=True)
-    metric = plugins.make("metrics", builder.config.study.metric, {})
+    part = builder.config.study.decides
+    metric = plugins.make("metrics", part.name, part.options)
     answers = [made[d] for d in digests]
     values = [None if a.failure else metric.score(e, a) for e, a in zip(test, answers, strict=True)]
     return numbers(values), sum(1 for a in answers if a.failure)
@@ -240,7 +241,7 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[
     both = np.column_stack([mine, theirs])
     apart = stats.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, **settings)["difference"]
     return {
-        "metric": section.metric,
+        "metric": section.metric.name,
         "difference": plain(apart.estimate(lost + theirs_lost)),
         "scores": {
             "candidate": plain(stats.estimate(mine, groups, failed=lost, **settings)),

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold import __version__, forgetting, plugins
+from twofold import __version__, forgetting, plugins, specs
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.errors import ModelError, StudyError
@@ -89,9 +89,9 @@ def study(
     facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, policy=policy)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
-        scores={arm.name: numbers(own[arm.name].scores[config.study.metric]) for arm in arms},
+        scores={arm.name: numbers(own[arm.name].scores[config.study.metric.name]) for arm in arms},
         groups=groups_of(test),
-        metric=config.study.metric,
+        metric=config.study.metric.name,
         section=config.study,
         objections={},
         facts=facts,
@@ -115,7 +115,7 @@ def study(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "twofold": __version__,
         "policy": policy,
-        "metric": config.study.metric,
+        "metric": config.study.metric.name,
         "level": config.study.level,
         "margin": config.study.margin,
         "verdict": plain(verdict),
@@ -167,6 +167,7 @@ def study(
 def plan(builder: Builder, splits: Splits, documents: Sequence[Document], *, leaks: Json, final: bool = False) -> Json:
     """The bill of a study, without doing it: steps, minutes, detectable difference, warnings."""
     config = builder.config
+    _metrics(builder)
     test = _questions(splits, final)
     arms = [config.arm(name) for name in (*config.study.arms, *config.study.diagnostics)]
     held = set(builder.catalogue.document_digests())
@@ -257,11 +258,20 @@ def _questions(splits: Splits, final: bool) -> tuple[Example, ...]:
 
 
 def _metrics(builder: Builder) -> dict[str, tuple[Metric, str]]:
+    """Metric name → the metric, and its key: of its name, version and options.
+
+    Raises:
+        UnknownName: a metric of [study] that nobody defined.
+        ConfigError: an option that the metric does not have, or a bad value of one.
+    """
     section = builder.config.study
     made: dict[str, tuple[Metric, str]] = {}
-    for name in dict.fromkeys((section.metric, *section.metrics)):
-        metric = plugins.make("metrics", name, {})
-        made[name] = (metric, digest("metric", {"name": name, "version": metric.version}))
+    for part in section.scored:
+        plugins.options("metrics", part.name, part.options, where=f"study: options of {part.name}")
+        made[part.name] = (
+            plugins.make("metrics", part.name, part.options),
+            digest("metric", specs.of_part("metrics", part)),
+        )
     return made
 
 

@@ -22,8 +22,8 @@ def check_generator(make: Callable[[], plugins.Generator], *, max_tokens: int = 
 
     As many completions as prompts, in their order; an empty list gives an empty list; the same prompts give the same
     texts, again and from a second generator with the same key; tokens are counted; limits are kept; a stream joins to
-    the text that `generate` returns, and may be abandoned; progress reaches its total; after `close`, using the
-    generator is an error of the tree, and closing again is not.
+    the text that `generate` returns, ends with its completion, and may be abandoned; progress reaches its total; after
+    `close`, using the generator is an error of the tree, and closing again is not.
 
     Args:
         make: Makes a fresh generator with greedy sampling and no deliberate failures.
@@ -35,7 +35,9 @@ def check_generator(make: Callable[[], plugins.Generator], *, max_tokens: int = 
     """
     generator = make()
     kind = type(generator)
-    assert isinstance(generator, plugins.Generator), "a generator needs key, description, generate, stream and close"
+    assert isinstance(generator, plugins.Generator), (
+        "a generator needs key, description, follows_schema, generate, stream and close"
+    )
     assert isinstance(kind.version, int), "`version` must be an integer"
     options = kind.Options  # type: ignore[attr-defined]
     assert options.model_config.get("extra") == "forbid", "`Options` must refuse unknown keys"
@@ -55,7 +57,12 @@ def check_generator(make: Callable[[], plugins.Generator], *, max_tokens: int = 
     assert [c.text for c in generator.generate(wanted)] == texts, "the same prompts gave other texts"
     turned = [c.text for c in generator.generate(wanted[::-1])][::-1]
     assert turned == texts, f"completions are not in the order of their prompts: {turned} for {texts}"
-    assert "".join(generator.stream(wanted[0])) == texts[0], "the stream does not join to the completion's text"
+    *pieces, last = generator.stream(wanted[0])
+    assert isinstance(last, Completion), "a stream must end with the completion"
+    assert all(isinstance(piece, str) for piece in pieces), "a stream has one completion, at its end"
+    assert "".join(map(str, pieces)) == texts[0] == last.text, "the stream does not join to the completion's text"
+    assert last.finish == first[0].finish, f"streamed, it ended by {last.finish!r}, else by {first[0].finish!r}"
+    assert isinstance(generator.follows_schema, bool), "`follows_schema` must tell whether it can hold to a JSON schema"
     abandoned = iter(generator.stream(wanted[-1]))
     next(abandoned)
     closing = getattr(abandoned, "close", None)

@@ -6,10 +6,11 @@ passages it quotes the sentence that shares most words with the question, withou
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -41,6 +42,10 @@ class EchoOptions(Options):
     """About one prompt in so many fails, always the same ones; 0 for none."""
     stall_seconds: float = Field(default=0.0, ge=0)
     """Wait so long before every call."""
+    word_seconds: float = Field(default=0.0, ge=0)
+    """Wait so long before every word of a stream."""
+    schemas: bool = True
+    """Put what it says into JSON by the prompt's schema; false: it cannot, as runtimes exist that cannot."""
 
 
 class EchoGenerator:
@@ -71,6 +76,11 @@ class EchoGenerator:
         adapter = self._adapter.key if self._adapter else ""
         return {"name": "echo", "model": "echo", "runtime": "echo", "mode": self.options.mode, "adapter": adapter}
 
+    @property
+    def follows_schema(self) -> bool:
+        """As the option `schemas` says."""
+        return self.options.schemas
+
     def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
         """One completion per prompt, in order."""
         if self._closed:
@@ -84,12 +94,15 @@ class EchoGenerator:
                 progress("generate", done, len(prompts))
         return made
 
-    def stream(self, prompt: Prompt) -> Iterator[str]:
-        """The completion word by word."""
+    def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
+        """The completion word by word, then whole."""
         completion = self.generate([prompt])[0]
         if completion.failure is not None:
             raise GenerationError(completion.failure.message)
-        yield from re.findall(r"\s*\S+|\s+$", completion.text)
+        for word in re.findall(r"\s*\S+|\s+$", completion.text):
+            time.sleep(self.options.word_seconds)
+            yield word
+        yield completion
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -100,7 +113,10 @@ class EchoGenerator:
         every = self.options.fail_every
         if every and int(digest("echo", prompt.messages).partition(":")[2], 16) % every == 0:
             return Completion(text="", failure=Failure(code="generation.echo", message="failed on purpose"))
-        words = self._text(prompt).split(" ")
+        said = self._text(prompt)
+        if prompt.schema and self.options.schemas:
+            said = json.dumps(_instance(json.loads(prompt.schema), said), ensure_ascii=False)
+        words = said.split(" ")
         length = len(words) > prompt.max_tokens
         text = " ".join(words[: prompt.max_tokens])
         for mark in prompt.stop:
@@ -133,6 +149,16 @@ class EchoGenerator:
 
     def _shortened(self, text: str) -> str:
         return " ".join(text.split()[:_SHORT]) if self._adapter else text
+
+
+def _instance(schema: Json, said: str) -> Any:
+    """A value by the schema's types, enums and properties, every free string of which is what was said."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    kind = schema.get("type", "string")
+    if kind == "object":
+        return {name: _instance(inner, said) for name, inner in schema.get("properties", {}).items()}
+    return {"array": [], "integer": 0, "number": 0, "boolean": True, "null": None}.get(kind, said)
 
 
 def _words(text: str) -> set[str]:

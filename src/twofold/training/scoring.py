@@ -80,7 +80,7 @@ def task_score(
     progress: Progress,
 ) -> float:
     """Mean of the job's metric over greedy answers to the dev items; 0 where there is none."""
-    metric = plugins.make("metrics", job.metric, {})
+    metric = plugins.make("metrics", job.metric, job.metric_options)
     network.eval()
     order = sorted(range(len(dev)), key=lambda i: dev[i][1].start)
     size = max(1, min(24, 4 * budget // max(1, *(row.start for _, row in dev)))) if dev else 1

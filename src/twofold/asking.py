@@ -1,0 +1,239 @@
+"""A live question: which arm answers it and why, an answer while another process writes, and the answer's sources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, get_args
+
+from twofold import access, prompts, support
+from twofold.answering import System
+from twofold.build import Builder
+from twofold.config import Config
+from twofold.dataset import Splits
+from twofold.errors import BadRecord, ConfigError, GenerationError, ProjectLocked, UnreadableFile
+from twofold.identity import plain
+from twofold.store.catalogue import Catalogue
+from twofold.study import archive
+from twofold.types import Answer, Arm, Citation, Example, Filter, Json, Message, Role
+
+_FORM = 'Write a list of {"role": "user" or "assistant", "content": "…"}, or one such object on each line.'
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The arm that answers, and why it does."""
+
+    arm: Arm
+    """Which."""
+    why: str
+    """The reason, as a clause about the arm."""
+    study: str = ""
+    """The latest study; empty when there is none."""
+    index: str = ""
+    """Digest of what the index latest in that study; empty when the study retrieved nothing."""
+
+
+def chosen(builder: Builder, records: Path, studies: Sequence[str], *, arm: str = "", model: str = "") -> Choice:
+    """The arm that is named, or whose model is named, or that the latest study chose; else ``rag``, or ``base``.
+
+    Args:
+        builder: Of the project.
+        records: Directory of the studies.
+        studies: Their names, oldest first.
+        arm: Name of an arm.
+        model: Id or alias of a tuned model.
+
+    Raises:
+        ConfigError: both are named, or there is no such arm.
+        UnknownName: there is no such model.
+    """
+    if arm and model:
+        raise ConfigError("an arm and a tuned model are named", cure="Name one: a model answers in its own arm.")
+    config = builder.config
+    record: Any = archive.read_record(records / studies[-1]) if studies else {}
+    latest: Json = {"study": studies[-1] if studies else ""}
+    latest["index"] = record.get("retrieval", {}).get("index", {}).get("content", "")
+    unmeasured = "" if studies else "; no study has measured it"
+    if model:
+        named = config.arm(str(builder.registry.checked(model)["arm"]))
+        return Choice(arm=named, why=f"the model {model} was tuned for it{unmeasured}", **latest)
+    if arm:
+        return Choice(arm=config.arm(arm), why=f"it was named{unmeasured}", **latest)
+    verdict = record.get("verdict", {"arm": "", "outcome": ""})
+    number = latest["study"].split("-")[0].lstrip("0")
+    if verdict["arm"]:
+        return Choice(arm=config.arm(verdict["arm"]), why=f"it is the verdict of study {number}", **latest)
+    name = "rag" if config.documents.paths or config.sources else "base"
+    reason = "it is used because it reads your documents" if name == "rag" else "there are no documents to read"
+    before = {"undecided": f"study {number} is undecided", "none acceptable": f"study {number} found no arm acceptable"}
+    return Choice(
+        arm=config.arm(name), why=f"{before.get(verdict['outcome'], 'no study has been run yet')}; {reason}", **latest
+    )
+
+
+def request_filter(config: Config, user: str, groups: Sequence[str]) -> Filter | None:
+    """The filter of a live request; None where access control is off.
+
+    Raises:
+        AccessDenied: access control is on and nobody is named.
+        ConfigError: somebody is named and access control is off.
+    """
+    if config.access.enabled:
+        return Filter(principal=access.principal(user, groups))
+    if user or groups:
+        raise ConfigError(
+            "access control is off, so naming who asks would protect nothing",
+            cure="Set [access].enabled = true in twofold.toml, or ask without --user and --group.",
+        )
+    return None
+
+
+def system_beside(
+    builder: Builder, arm: Arm, splits: Splits, *, use: str, searches: bool, busy: ProjectLocked
+) -> tuple[System, str]:
+    """The arm made ready while another process writes: nothing is synced, trained or written.
+
+    Args:
+        builder: Of the project.
+        arm: Which.
+        splits: Of the examples.
+        use: A tuned model.
+        searches: The answer reads the index.
+        busy: Says which process writes.
+
+    Returns:
+        The system, and a remark on what the answer does not see; empty where that is nothing.
+
+    Raises:
+        ProjectLocked: there is no index yet, or the arm's adapter is not made.
+    """
+    wait = "Wait for that command to finish"
+    if searches and not builder.catalogue.known_documents():
+        raise ProjectLocked(
+            f"{busy.message}, and no document is indexed yet", file=busy.file, cure=f"{wait}, or ask with --arm base."
+        )
+    adapter = builder.known_adapter(arm, splits, use=use) if arm.tuning else None
+    if arm.tuning and adapter is None:
+        raise ProjectLocked(
+            f"{busy.message}, and the adapter of the arm {arm.name} is not trained yet",
+            file=busy.file,
+            cure=f"{wait}, or ask an arm without tuning, such as --arm {'rag' if arm.retrieval else 'base'}.",
+        )
+    system = builder.equipped(arm, splits, adapter=adapter, writes=False)
+    version = builder.index.state().version if searches else 0
+    remark = f"{busy.message}: answered from index version {version}, changes since then are not seen"
+    return system, remark if searches else ""
+
+
+def answered(
+    system: System, example: Example, *, filter: Filter | None, written: Callable[[str], None] | None
+) -> Answer:
+    """The system's answer; where `written` is given it gets the pieces as they come.
+
+    Raises:
+        GenerationError: the generator failed.
+    """
+    if written is None:
+        return system.answer([example], filter=filter)[0]
+    for piece in system.stream(example, filter=filter):
+        if isinstance(piece, Answer):
+            return piece
+        written(piece)
+    raise GenerationError("the stream ended without an answer")
+
+
+def provenance(builder: Builder, system: System, example: Example, *, answer: Answer, choice: Choice) -> Json:
+    """Where an answer comes from.
+
+    Returns:
+        ``arm``, ``key``, ``measured`` (a study measured this very system), ``why`` the arm answers, ``study`` (the
+        latest), ``max_tokens``; ``places`` (a label for each hit, empty where unknown), ``attached`` (a citation that
+        Twofold found and the model did not make, or None) and ``unsupported`` (said where nothing supports the answer).
+    """
+    follows = any(message.role == "user" for message in example.messages[:-1])
+    template = replace(system.template, about=0.0) if follows else system.template
+    attached = None if system.schema else prompts.attached(answer, template=template, question=example.question)
+    measured = system.key in builder.catalogue.systems()
+    why, number = choice.why, choice.study.split("-")[0].lstrip("0")
+    if choice.study and system.arm.retrieval and choice.index and builder.index.state().content != choice.index:
+        why += f"; documents changed since study {number}"
+    elif choice.study and not measured:
+        why += f"; study {number} did not measure it with these settings"
+    return {
+        "arm": system.arm.name,
+        "key": system.key,
+        "measured": measured,
+        "why": why,
+        "study": choice.study,
+        "max_tokens": system.max_tokens,
+        "places": _places(builder.catalogue, answer, attached),
+        "attached": plain(attached),
+        "unsupported": "" if attached else _unsupported(builder.config, system, answer),
+    }
+
+
+def _unsupported(config: Config, system: System, answer: Answer) -> str:
+    if answer.failure is not None or answer.abstained or answer.citations:
+        return ""
+    none = "no passage of yours supports this answer"
+    if not system.arm.retrieval:
+        documents = config.documents.paths or config.sources
+        return f"{none}: the arm {system.arm.name} reads none" if documents else ""
+    if not answer.hits:
+        return f"{none}: none was found"
+    checked = system.template.cite != "none" and system.template.support and not system.schema
+    return none if checked and support.checkable(answer.text) else "no passage is cited for this answer"
+
+
+def _places(catalogue: Catalogue, answer: Answer, attached: Citation | None) -> list[str]:
+    """For each passage shown the page, sheet or slide of the quoted words, or the one on which the passage starts."""
+    quoted = {c.number: c.quote for c in (*answer.citations, *([attached] if attached else [])) if c.quote}
+    documents = catalogue.get_documents(sorted({span.document for span in quoted.values()}))
+    pages = {document.id: document.places for document in documents}
+    labels = []
+    for number, hit in enumerate(answer.hits, 1):
+        label, quote = hit.chunk.place, quoted.get(number)
+        for place in pages.get(quote.document, ()) if quote else ():
+            label = place.label if quote and place.start <= quote.start else label
+        labels.append(label)
+    return labels
+
+
+def read_history(path: Path) -> tuple[Message, ...]:
+    """The turns before a question, from a JSON list or JSON Lines of ``{"role", "content"}``.
+
+    Raises:
+        UnreadableFile: the file is missing or not UTF-8.
+        BadRecord: it is not JSON, a turn is malformed, or the last turn is a question that nobody answered.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnreadableFile(f"the history cannot be read: {error}", file=path, cure=_FORM) from error
+    whole = text.lstrip().startswith("[")
+    lines = [(1, text)] if whole else [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    turns: list[tuple[int, Any]] = []
+    for number, line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError as error:
+            raise BadRecord(f"the history is not JSON: {error}", file=path, line=number, cure=_FORM) from error
+        turns += [(0, turn) for turn in value] if whole else [(number, value)]
+    messages: list[Message] = []
+    for place, (number, turn) in enumerate(turns, 1):
+        role: Any = turn.get("role") if isinstance(turn, dict) else None
+        content = turn.get("content") if isinstance(turn, dict) else None
+        if role not in get_args(Role) or not isinstance(content, str) or (role == "system" and place > 1):
+            raise BadRecord(f"turn {place} of the history is not usable", file=path, line=number or None, cure=_FORM)
+        messages.append(Message(role=role, content=content))
+    if messages and messages[-1].role == "user":
+        raise BadRecord(
+            "the last turn of the history is a question without an answer",
+            file=path,
+            line=turns[-1][0] or None,
+            cure="End the history with the assistant's turn; the new question is the command's argument.",
+        )
+    return tuple(messages)

@@ -1,0 +1,316 @@
+"""`twofold ask` on a real project: terminal, history, sources, reasons, and another process that writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from twofold.asking import read_history
+from twofold.cli.main import main
+from twofold.errors import BadRecord, ProjectLocked, UnreadableFile
+from twofold.project import Project
+
+CONFIG = """
+[documents]
+paths = ["data/documents.jsonl"]
+[examples]
+paths = ["data/examples.jsonl"]
+split_by = "question"
+[retrieval.embedder]
+name = "hashing"
+[generation.generator]
+name = "echo"
+[study]
+arms = ["base", "rag"]
+diagnostics = []
+latency_sample = 0
+resamples = 400
+"""
+PARKING, CANTEEN = "Parking costs 4 euros a day. It is free on Sunday.", "The canteen opens at seven."
+
+
+def write(directory: Path, **texts: str) -> None:
+    rows = [{"id": name, "title": f"On {name}", "text": text} for name, text in texts.items()]
+    (directory / "data" / "documents.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    directory = tmp_path / "p"
+    (directory / "data").mkdir(parents=True)
+    write(directory, parking=PARKING, canteen=CANTEEN)
+    asked = [("parking", "What does parking cost?", "4 euros"), ("canteen", "When does the canteen open?", "seven")]
+    examples = [
+        {"id": f"{doc}-{n}", "question": f"{question} ({n})", "answers": [answer], "doc_ids": [doc]}
+        for n in range(15)
+        for doc, question, answer in asked
+    ]
+    (directory / "data" / "examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
+    (directory / "twofold.toml").write_text(CONFIG, encoding="utf-8")
+    return directory
+
+
+def said(capsys: pytest.CaptureFixture[str], made: Path, *words: str) -> tuple[str, str]:
+    capsys.readouterr()
+    assert main(["ask", *words, "-C", str(made)]) == 0
+    out, err = capsys.readouterr()
+    return out, err
+
+
+FIXED = "--set=generation.generator.options.mode=fixed"
+
+
+def fixed(words: str) -> tuple[str, str]:
+    return FIXED, f"--set=generation.generator.options.fixed={json.dumps(words)}"
+
+
+# ---------------------------------------------------------------- what is shown
+
+
+def test_the_reason_follows_the_studies(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    question = "What does parking cost?"
+    out, _ = said(capsys, made, question)
+    assert out.startswith("Parking costs 4 euros a day. [1]\n\n[1] On parking (parking)\n    quote: “Parking costs")
+    assert "read, not cited:\n    [2] On canteen (canteen)" in out
+    assert out.endswith("answered by rag: no study has been run yet; it is used because it reads your documents\n")
+    out, _ = said(capsys, made, question, "--arm", "base", *fixed("4 euros"))
+    assert out == (
+        "4 euros\n(no passage of yours supports this answer: the arm base reads none)\n\n"
+        "answered by base: it was named; no study has measured it\n"
+    )
+    with Project.open(made) as project:
+        verdict = project.study()["verdict"]
+    assert (verdict["outcome"], verdict["arm"]) == ("choose", "rag")
+    assert said(capsys, made, question)[0].endswith("answered by rag: it is the verdict of study 1\n")
+    other = said(capsys, made, question, "--set=generation.max_tokens=5")[0]
+    assert other.startswith("Parking costs 4 euros … (cut at 5 tokens: raise [generation].max_tokens) [1]\n")
+    assert other.endswith("it is the verdict of study 1; study 1 did not measure it with these settings\n")
+    write(made, parking=PARKING.replace("4", "5"), canteen=CANTEEN)
+    out, _ = said(capsys, made, question)
+    assert "5 euros" in out
+    assert out.endswith("answered by rag: it is the verdict of study 1; documents changed since study 1\n")
+
+
+def test_an_undecided_study_says_so(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Project.open(made, {"study": {"margin": 0.99}}) as project:
+        project.study()
+    record = next((made / "studies").glob("*/study.json"))
+    told = json.loads(record.read_text(encoding="utf-8"))
+    told["verdict"] |= {"outcome": "undecided", "arm": ""}
+    record.write_text(json.dumps(told), encoding="utf-8")
+    out, _ = said(capsys, made, "What does parking cost?")
+    assert out.endswith("answered by rag: study 1 is undecided; it is used because it reads your documents\n")
+
+
+def test_an_uncited_answer_gets_the_passage_that_holds_it_or_says_that_none_does(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = said(capsys, made, "What does parking cost?", *fixed("4 euros a day"))
+    assert out.startswith(
+        "4 euros a day\n\n[1] On parking (parking): found by Twofold, the answer cites nothing\n"
+        "    quote: “4 euros a day”\n\nread, not cited:\n"
+    )
+    capsys.readouterr()
+    assert main(["ask", "What does parking cost?", *fixed("4 euros a day"), "-C", str(made), "--json", "-q"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["citations"] == []
+    assert (told["attached"]["number"], told["attached"]["text"]) == (1, "4 euros a day")
+    out, _ = said(capsys, made, "What does parking cost?", *fixed("9 euros a day"))
+    assert out.startswith("9 euros a day\n(no passage of yours supports this answer)\n\nread, not cited:\n")
+    out, _ = said(capsys, made, "Is parking free?", *fixed("yes"))
+    assert out.startswith("yes\n(no passage is cited for this answer)\n")
+
+
+def test_the_place_of_the_quoted_words_is_named_not_that_of_the_passage_s_beginning(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mail = EmailMessage()
+    mail["Subject"] = "Doctor's notes"
+    mail.set_content("See the rules attached.")
+    mail.add_attachment("A note is due on the fourth day of absence.", filename="rules.txt")
+    (made / "data" / "notes.eml").write_bytes(mail.as_bytes())
+    paths = '--set=documents.paths=["data/notes.eml"]', "--set=documents.chunker.name=whole"
+    question = "On which day of absence is a note due?"
+    out, _ = said(capsys, made, question, *paths, *fixed("[1] A note is due on the fourth day"))
+    assert "[1] Doctor's notes (data/notes.eml), attachment rules.txt\n    quote: “A note is due" in out
+    out, _ = said(capsys, made, question, *paths, *fixed("nothing"))
+    assert "read, not cited:\n    [1] Doctor's notes (data/notes.eml), message: “" in out
+
+
+# ---------------------------------------------------------------- terminal
+
+
+def test_no_document_drives_the_terminal(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(made, parking="Parking \x1b[8mcosts\x1b]0;x\x07 4 euros.", canteen="\x1b[2J" + CANTEEN)
+    out, _ = said(capsys, made, "What does parking cost?")
+    assert "costs" in out
+    assert not set(out) & {"\x1b", "\x07"}
+
+
+def test_on_a_terminal_the_words_come_as_they_are_written_and_the_sources_after_them(made: Path) -> None:
+    with Project.open(made) as project:
+        project.sync()
+    ours, theirs = pty.openpty()
+    words = ["ask", "What does parking cost?", "-C", str(made), "--set=generation.generator.options.word_seconds=0.1"]
+    child = subprocess.Popen(
+        [sys.executable, "-m", "twofold", *words], stdout=theirs, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    )
+    os.close(theirs)
+    reads: list[bytes] = []
+    while True:
+        try:
+            piece = os.read(ours, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        reads.append(piece)
+    os.close(ours)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    assert len(reads) > 4, reads
+    assert reads[0].startswith(b"Parking"), "the marker is not shown before it is checked"
+    whole = b"".join(reads).decode().replace("\r\n", "\n")
+    assert whole.startswith("Parking costs 4 euros a day. [1]\n\n[1] On parking (parking)\n    quote: “Parking costs")
+    assert whole.endswith("it is used because it reads your documents\n")
+
+
+# ---------------------------------------------------------------- history
+
+
+def test_a_follow_up_is_searched_with_what_was_said_before(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    turns = [
+        {"role": "user", "content": "What does parking cost?"},
+        {"role": "assistant", "content": "4 euros a day"},
+    ]
+    lines, whole = tmp_path / "h.jsonl", tmp_path / "h.json"
+    lines.write_text("\n".join(map(json.dumps, turns)) + "\n", encoding="utf-8")
+    whole.write_text(json.dumps(turns, indent=1), encoding="utf-8")
+    assert read_history(lines) == read_history(whole)
+    first = ["ask", "And on Sunday, is it free?", "--set=retrieval.k=1", "-C", str(made), "--json", "-q"]
+    assert main([*first, "--history", str(lines)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["hits"][0]["chunk"]["span"]["document"] == "parking"
+    with Project.open(made) as project:
+        follow, _ = project.ask("And then?", arm="base", history=read_history(lines))
+        alone, _ = project.ask("And then?", arm="base")
+    assert follow.usage.prompt_tokens > alone.usage.prompt_tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "said"),
+    [
+        ('{"role": "user", "content": "a"}', 1, "without an answer"),
+        ('{"role": "user", "content": "a"}\n{"role": "bot", "content": "b"}', 2, "turn 2"),
+        ('{"role": "user"}', 1, "turn 1"),
+        ("{", 1, "not JSON"),
+        ('["a"]', None, "turn 1"),
+    ],
+)
+def test_a_malformed_history_is_refused_with_its_line(tmp_path: Path, text: str, line: int | None, said: str) -> None:
+    path = tmp_path / "h.jsonl"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(BadRecord, match=said) as caught:
+        read_history(path)
+    assert caught.value.line == line
+    with pytest.raises(UnreadableFile):
+        read_history(tmp_path / "none.jsonl")
+
+
+# ---------------------------------------------------------------- another process writes
+
+HOLDER = """
+import sys
+from pathlib import Path
+from twofold.project import Project
+with Project.open(Path(sys.argv[1])) as project, project.writing():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def written_to(made: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process holds the writer's lock, as a study does for its whole length."""
+    child = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(made)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline() == "held\n"
+    try:
+        yield child
+    finally:
+        child.communicate("", timeout=30)
+
+
+def files(made: Path) -> dict[str, int]:
+    shared = ("-wal", "-shm")
+    held = [p for p in (made / ".twofold").rglob("*") if p.is_file() and not p.name.endswith(shared)]
+    return {str(path): path.stat().st_mtime_ns for path in held}
+
+
+def test_while_a_study_writes_ask_answers_from_the_last_index_and_writes_nothing(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Project.open(made) as project:
+        project.sync()
+    write(made, parking=PARKING.replace("4", "5"), canteen=CANTEEN)
+    with written_to(made) as child:
+        before = files(made)
+        out, err = said(capsys, made, "What does parking cost?")
+        assert out.startswith("Parking costs 4 euros a day. [1]\n")
+        assert f"note: process {child.pid} (" in err
+        assert "answered from index version" in err
+        assert "changes since then are not seen" in err
+        assert files(made) == before
+    out, err = said(capsys, made, "What does parking cost?")
+    assert out.startswith("Parking costs 5 euros a day. [1]\n")
+    assert "note:" not in err
+
+
+def test_what_would_have_to_be_made_first_is_refused_with_what_to_do(made: Path) -> None:
+    with Project.open(made) as project, written_to(made) as child:
+        with pytest.raises(ProjectLocked, match="no document is indexed yet") as caught:
+            project.ask("What does parking cost?", arm="rag")
+        assert str(child.pid) in caught.value.message
+        assert "--arm base" in caught.value.cure
+        answer, told = project.ask("What does parking cost?", arm="base")
+        assert answer.text
+        assert told["behind"] == ""
+
+
+def test_an_adapter_that_is_not_made_is_not_trained_while_another_process_writes(
+    tmp_path: Path, demo_questions: Callable[[int], Path]
+) -> None:
+    Project.create(tmp_path / "p", demo_questions(80)).close()
+    settings = {"generation": {"generator": {"name": "echo"}}, "retrieval": {"embedder": {"name": "hashing"}}}
+    with Project.open(tmp_path / "p", settings) as project:
+        project.sync()
+        for arm, other in (("ft", "base"), ("ft+rag", "rag")):
+            with written_to(tmp_path / "p"), pytest.raises(ProjectLocked, match="is not trained yet") as caught:
+                project.ask("What is mulch?", arm=arm)
+            assert f"the arm {arm} " in caught.value.message
+            assert caught.value.cure.endswith(f"--arm {other}.")
+
+
+def test_two_questions_at_once_are_both_answered(made: Path) -> None:
+    with Project.open(made) as project:
+        project.sync()
+    slow = "--set=generation.generator.options.stall_seconds=0.5"
+    command = [sys.executable, "-m", "twofold", "ask", "What does parking cost?", "-C", str(made), "-q", slow]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    for child in both:
+        out, err = child.communicate(timeout=120)
+        assert child.returncode == 0, err
+        assert "4 euros" in out
