@@ -38,7 +38,8 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
     config = builder.config
     sections = dict(config.sources)
     if config.documents.paths:
-        own = {"paths": list(config.documents.paths), "exclude": list(NOT_DOCUMENTS)}
+        given = config.documents
+        own = {"paths": list(given.paths), "exclude": list(NOT_DOCUMENTS), "ids_from": given.ids_from}
         sections = {UNNAMED: SourceSection(kind="folder", options=own), **sections}
     if only and only not in sections:
         raise UnknownName(f"there is no source {only!r}", cure=f"Sources: {', '.join(sections) or 'none'}.")

@@ -29,6 +29,10 @@ MOST_EXAMPLES = 2000
 TUNING_MINUTES = 9.0
 QUICK_MINUTES = 1.5
 QUICK_EXAMPLES = 120
+FIRST_EXAMPLES = "data/examples.jsonl"
+"""Where examples are looked for in a project that has none yet."""
+UNSEEN_TOKENS = 96
+"""Longest answer where no reference tells."""
 QUOTED_EXAMPLES = 300
 """So many examples are looked at for whether their answers stand in the documents."""
 LONG_ROW = 600
@@ -39,6 +43,18 @@ AROUND = 500
 """Characters before and after a reference that stand for the passage it is in."""
 FEW_GROUPS = 30
 """With fewer source documents than this, a split by document leaves too few groups."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where the project's files lie, as its configuration names them."""
+
+    documents: tuple[str, ...] = ("data/documents*",)
+    """Documents."""
+    ids_from: str = ""
+    """Folder that ids of plain files start below."""
+    examples: tuple[str, ...] = ("data/examples*",)
+    """Examples; empty while there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,17 +143,19 @@ def starting_config(
     forgetting: bool = True,
     metric: str = "",
     metrics: Sequence[str] = (),
+    paths: Paths = Paths(),
 ) -> str:
     """The text of a commented `twofold.toml`.
 
     Args:
         name: The project's name.
         documents: Its documents; none means that nothing can be retrieved.
-        examples: Its examples.
+        examples: Its examples; none means that questions are still to be made.
         quick: Settings for a first look in minutes.
         forgetting: Measure what tuning forgets, some minutes an adapter; never in a first look.
         metric: The deciding metric; chosen from the examples when empty.
         metrics: Reported beside it.
+        paths: Where the files lie.
     """
     if not metric:
         from twofold.metrics.choosing import suitable
@@ -151,8 +169,8 @@ def starting_config(
             "[project]",
             f"name = {_quoted(name)}",
         ],
-        _documents(seen),
-        _examples(seen, quick=quick),
+        _documents(seen, paths),
+        _examples(seen, paths, quick=quick),
         _prompt(seen),
         _retrieval(seen),
         _generation(seen),
@@ -165,14 +183,31 @@ def starting_config(
 # ---------------------------------------------------------------- the sections
 
 
-def _documents(seen: Facts) -> list[str]:
+def _documents(seen: Facts, paths: Paths) -> list[str]:
     if not seen.document_characters:
         return ["[documents]", "# There are no documents: nothing is retrieved.", "paths = []"]
-    return ["[documents]", 'paths = ["data/documents*"]']
+    lines = ["[documents]", f"paths = {_listed(paths.documents)}"]
+    if paths.ids_from:
+        lines += [
+            "# A plain file's id is its path below this folder, such as hr/leave.md, wherever the folder lies.",
+            f"ids_from = {_quoted(paths.ids_from)}",
+        ]
+    return lines
 
 
-def _examples(seen: Facts, *, quick: bool) -> list[str]:
-    lines = ["[examples]", 'paths = ["data/examples*"]']
+def _examples(seen: Facts, paths: Paths, *, quick: bool) -> list[str]:
+    if not seen.count:
+        return [
+            "[examples]",
+            "# No questions yet: `twofold examples make` makes some from the documents and writes them there.",
+            f"paths = [{_quoted(FIRST_EXAMPLES)}]",
+            "# One maker may not write for training and for the test, so all that it makes is test. With questions by",
+            "# people, take these three lines out.",
+            "train = 0",
+            "dev = 0",
+            "test = 1",
+        ]
+    lines = ["[examples]", f"paths = {_listed(paths.examples)}"]
     if seen.sourced * 2 > seen.count - seen.unanswerable and seen.source_documents >= FEW_GROUPS:
         lines += [
             "# Test questions are about documents that no training example is about. If future questions will be",
@@ -270,6 +305,8 @@ def _k(seen: Facts) -> int:
 
 
 def _generation(seen: Facts) -> list[str]:
+    if not seen.count:
+        return ["[generation]", "# No reference tells how long answers are.", f"max_tokens = {UNSEEN_TOKENS}"]
     return [
         "[generation]",
         f"# 95 % of the reference answers have at most about {seen.answer_tokens} tokens.",
@@ -313,7 +350,13 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> 
     lines = ["[study]"]
     if quick:
         lines += ["# Questions answered one at a time, for latency.", "latency_sample = 4"]
-    if seen.document_characters:
+    if not seen.count:
+        lines += [
+            "# Without training examples nothing is tuned or shown.",
+            'arms = ["base", "rag"]',
+            "diagnostics = []",
+        ]
+    elif seen.document_characters:
         lines.append('arms = ["base", "prompt", "rag", "ft", "ft+rag"]')
         if seen.sourced:
             lines += ["# The gold passage given: what better retrieval could gain at most.", 'diagnostics = ["oracle"]']
@@ -395,6 +438,10 @@ def _cites_nothing(seen: Facts) -> bool:
 def _max_tokens(seen: Facts) -> int:
     marker = 6 if seen.document_characters else 0
     return max(16, min(256, math.ceil(seen.answer_tokens * 1.3) + marker))
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
 
 
 def _quoted(text: str) -> str:
