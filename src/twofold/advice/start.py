@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from twofold import support
+from twofold.advice.shape import shape
 from twofold.prompts import Template
 from twofold.types import Document, Example
 
@@ -22,8 +23,8 @@ Form = Literal["structured", "query", "choice", "labels", "short", "long", "text
 """What the references look like: JSON, SQL, one of given choices, one of a set of labels, a few words, sentences, or a
 text made from an input that is not a question."""
 
-LISTED_LABELS = 20
-"""Up to so many labels are listed in the prompt."""
+LISTED_TOKENS = 400
+"""Labels, or the keys of JSON, are listed in the prompt when they take at most so many tokens, estimated."""
 MOST_EXAMPLES = 2000
 """A larger set is sampled to this size at first."""
 TUNING_MINUTES = 9.0
@@ -65,6 +66,8 @@ class Facts:
     """Form of the references."""
     labels: tuple[str, ...]
     """All labels, most frequent first; empty unless `form` is ``labels``."""
+    shape: str
+    """The keys of the JSON, in words (see `shape.shape`); empty unless `form` is ``structured``."""
     answer_tokens: int
     """95th percentile of the references' length, in tokens, estimated."""
     input_tokens: int
@@ -95,6 +98,7 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
     return Facts(
         form=form,
         labels=labels,
+        shape=shape(references, _listable) if form == "structured" else "",
         answer_tokens=_percentile95([_tokens(text, dense=form in {"structured", "query"}) for text in references]),
         input_tokens=_percentile95([sum(_tokens(m.content) for m in example.messages) for example in examples]),
         document_characters=round(statistics.median(len(d.text) for d in documents)) if documents else 0,
@@ -232,7 +236,7 @@ def _prompt(seen: Facts) -> list[str]:
         "# arms without tuning most: improve it before you trust a verdict for tuning.",
         "[prompt]",
     ]
-    if len(seen.labels) > LISTED_LABELS:
+    if seen.labels and not _listing(seen.labels):
         lines += [
             f"# There are {len(seen.labels)} labels, too many to list unasked: arms without tuning do not see them.",
             "# For a fair comparison list them here, if your model can read so long a prompt.",
@@ -258,12 +262,21 @@ def _prompt(seen: Facts) -> list[str]:
     return lines
 
 
+def _listing(labels: Sequence[str]) -> str:
+    """All labels, or nothing when they are too many for a prompt."""
+    text = "; ".join(sorted(labels))
+    return text if _listable(text) else ""
+
+
+def _listable(text: str) -> bool:
+    return _tokens(text) <= LISTED_TOKENS
+
+
 def _wording(seen: Facts) -> tuple[str, str]:
-    listed = ""
-    if 0 < len(seen.labels) <= LISTED_LABELS:
-        listed = f" The labels are: {'; '.join(sorted(seen.labels))}."
+    listed = f" The labels are: {_listing(seen.labels)}." if _listing(seen.labels) else ""
+    keys = f" The keys are: {seen.shape}." if seen.shape else ""
     task = {
-        "structured": "Turn the request into JSON. Answer with one JSON object and nothing else.",
+        "structured": f"Turn the request into JSON. Answer with one JSON object and nothing else.{keys}",
         "query": "Write the SQL query for the request. Answer with SQL and nothing else.",
         "choice": "Answer the question with one of the choices and nothing else.",
         "labels": f"Answer with the label of the message and nothing else.{listed}",
@@ -316,7 +329,8 @@ def _generation(seen: Facts) -> list[str]:
 
 def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     passages = 5 * 220 if seen.document_characters else 0
-    needed = seen.input_tokens + passages + _max_tokens(seen) + 120
+    listed = math.ceil(_tokens(_listing(seen.labels) + seen.shape))
+    needed = seen.input_tokens + passages + _max_tokens(seen) + 120 + listed
     length = 1024 if needed <= 1024 else 2048
     lines = ["[tuning]"]
     if not forgetting:
