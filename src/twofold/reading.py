@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, TwofoldError, UnreadableFile
+from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, TwofoldError, UnreadableFile, install
 from twofold.types import Document, Json, Problem
 
 MIB = 1 << 20
@@ -287,7 +287,7 @@ def _parquet_records(data: bytes, *, name: str) -> Iterator[Record]:
         import pyarrow
         from pyarrow import parquet
     except ModuleNotFoundError as error:
-        raise MissingExtra("reading Parquet needs pyarrow", cure="pip install 'twofold[data]'", file=name) from error
+        raise MissingExtra("reading Parquet needs pyarrow", cure=install("data"), file=name) from error
     number = 0
     try:
         for batch in parquet.ParquetFile(pyarrow.BufferReader(data)).iter_batches(batch_size=1000):

@@ -14,7 +14,7 @@ from twofold.build import Builder
 from twofold.config import SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
-from twofold.errors import ConfigError, MissingExtra, UnknownName
+from twofold.errors import ConfigError, MissingExtra, UnknownName, install
 from twofold.identity import digest
 from twofold.plugins import Progress
 from twofold.reading import MIB
@@ -97,9 +97,7 @@ def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bo
     try:
         import watchfiles
     except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "following folders needs the package 'watchfiles'", cure="pip install 'twofold[sources]'"
-        ) from error
+        raise MissingExtra("following folders needs the package 'watchfiles'", cure=install("sources")) from error
     there = sorted({place if place.exists() else place.parent for place in places if place.parent.exists()})
     if not there:
         raise ConfigError("no source has local files to follow", cure="Run `twofold sync` from a timer instead.")

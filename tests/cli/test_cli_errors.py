@@ -60,7 +60,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
     ("error", "code"),
     [
         (BadRecord("not JSON", file="data/examples.jsonl", line=7), 2),
-        (MissingExtra("needs openvino", cure="pip install 'twofold[local]'"), 2),
+        (MissingExtra("needs openvino", cure="pip install -e '.[local]' in the clone"), 2),
         (IndexMismatch("other vectors"), 3),
     ],
 )
