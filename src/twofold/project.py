@@ -1,4 +1,4 @@
-"""The façade: a project directory opened. What the command line, a notebook or a server calls."""
+"""The façade: a project directory opened. What the command line, a notebook or another program calls."""
 
 from __future__ import annotations
 
