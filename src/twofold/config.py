@@ -73,6 +73,9 @@ class DocumentsSection(Section):
 
     paths: tuple[str, ...] = ("data/documents*",)
     """Files, folders or globs, relative to the project."""
+    ids_from: str = ""
+    """Folder below which the path of a plain file is its document's id, so that the id stays when the folder moves:
+    with ``data/documents`` the file ``data/documents/hr/leave.md`` is ``hr/leave.md``. Empty: the project."""
     max_mib: float = 32.0
     """A file (after decompression) larger than this is refused, in MiB; so is one with more text than this."""
     max_seconds: float = Field(default=60.0, gt=0)
@@ -429,7 +432,10 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
         return Config.model_validate(merged(values, overrides or {}))
     except ValidationError as error:
         if overrides and not _faulty(values):
-            raise ConfigError(explain(error, Config, "override")) from error
+            raise ConfigError(
+                explain(error, Config, "override"),
+                cure="Correct what was given with --set or another option; `twofold config` prints every key.",
+            ) from error
         raise ConfigError(explain(error, Config), file=path) from error
 
 

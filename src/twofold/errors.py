@@ -48,6 +48,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def install(extras: str) -> str:
+    """What to type for optional dependencies: there is no package index to take them from, only the clone."""
+    return f"pip install -e '.[{extras}]' in the clone"
+
+
 class TwofoldError(Exception):
     """Parent of all errors raised on purpose.
 
@@ -137,7 +142,7 @@ class ScannedFile(DataError):
     """A file has pictures of text only."""
 
     code = "data.scanned"
-    cure = "Set [documents].ocr = true (pip install 'twofold[ocr]'), or give the file a text layer."
+    cure = f"Set [documents].ocr = true ({install('ocr')}), or give the file a text layer."
 
 
 class FileTooLarge(DataError):
@@ -215,7 +220,7 @@ class MissingExtra(TwofoldError):
     """An optional dependency is not installed."""
 
     code = "install.missing-extra"
-    cure = "pip install 'twofold[local,train]'"
+    cure = install("local,train")
     exit_code = 2
 
 

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from twofold.errors import ConfigError, MissingExtra, UnknownName
+from twofold.errors import ConfigError, MissingExtra, UnknownName, install
 from twofold.jobs import TrainerJob
 from twofold.types import (
     Answer,
@@ -520,7 +520,7 @@ def _missing(kind: Kind, name: str, error: ModuleNotFoundError) -> Exception:
         return error
     return MissingExtra(
         f"the {kind[:-1]} {name!r} needs the package {package!r}, which is not installed",
-        cure=f"pip install 'twofold[{_extra_of(package)}]'",
+        cure=install(_extra_of(package)),
     )
 
 

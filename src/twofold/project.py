@@ -1,8 +1,7 @@
-"""The façade: a project directory opened. What the command line, a notebook or a server calls."""
+"""The façade: a project directory opened. What the command line, a notebook or another program calls."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -12,8 +11,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, asking, config, dataset, making, mining, selecting, sources
-from twofold.advice.start import starting_config
+from twofold import access, answering, asking, config, creating, dataset, making, mining, selecting, sources
 from twofold.build import Builder, quiet
 from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
@@ -23,14 +21,13 @@ from twofold.dataset.selecting import By
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import (
     ConfigError,
-    DataError,
     LeakFound,
     ProjectLocked,
     StudyError,
     TooFewExamples,
 )
 from twofold.plugins import Progress
-from twofold.reading import as_problem
+from twofold.reading import as_problem, expand
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, retrieval_tuning, run
@@ -41,8 +38,6 @@ from twofold.study.retrieval_bench import chosen, compare, labelled, opened, rul
 from twofold.tuned_models import TunedModels
 from twofold.types import Answer, Arm, Document, Example, Json, Message, Problem
 from twofold.versions import Versions
-
-_DATA_FILES = ("documents.jsonl", "documents.jsonl.gz", "examples.jsonl", "examples.jsonl.gz")
 
 
 class Project:
@@ -60,43 +55,8 @@ class Project:
 
     @classmethod
     def create(cls, directory: Path, source: Path, *, quick: bool = False, forgetting: bool = True) -> Project:
-        """Make a project from a folder of documents and examples; its files are copied into ``data/``.
-
-        Args:
-            directory: The project to make; must not hold a `twofold.toml` yet.
-            source: A folder with ``documents.jsonl[.gz]`` and ``examples.jsonl[.gz]``, or of document files.
-            quick: Settings for a first look in minutes.
-            forgetting: Measure what tuning forgets (see `starting_config`).
-
-        Raises:
-            ConfigError: `directory` is a project already.
-            DataError: `source` has nothing usable; the message names file and line.
-        """
-        if (directory / config.FILE).exists():
-            raise ConfigError(
-                f"{directory} is a project already", cure="Choose another directory, or edit its twofold.toml."
-            )
-        if not source.is_dir():
-            raise DataError(
-                "no such folder", file=source, cure="Name a folder with documents.jsonl and examples.jsonl."
-            )
-        names = [name for name in _DATA_FILES if (source / name).is_file()]
-        kept = [
-            p for p in sorted(source.iterdir()) if p.name in names or p.name.upper().startswith(("LICENSE", "SOURCE"))
-        ]
-        if not any(name.startswith("documents") for name in names):
-            kept = sorted({*kept, *(p for p in source.iterdir() if not p.name.startswith("."))})
-        documents, examples = _preview(source, names)
-        name = directory.resolve().name
-        text = starting_config(name, documents, examples, quick=quick, forgetting=forgetting)
-        data = directory / "data"
-        data.mkdir(parents=True, exist_ok=True)
-        for path in kept:
-            if path.is_dir():
-                shutil.copytree(path, data / path.name, dirs_exist_ok=True, symlinks=False)
-            else:
-                shutil.copyfile(path, data / path.name)
-        (directory / config.FILE).write_text(text, encoding="utf-8")
+        """Make a project from a folder, its files copied, and open it; see `creating.create`."""
+        creating.create(directory, source, quick=quick, forgetting=forgetting)
         return cls.open(directory)
 
     @classmethod
@@ -136,7 +96,7 @@ class Project:
     def catalogue(self) -> Catalogue:
         """The project's catalogue."""
         self.derived.mkdir(parents=True, exist_ok=True)
-        return Catalogue(self.derived / "catalogue.sqlite")
+        return Catalogue(self.derived / CATALOGUE)
 
     @cached_property
     def builder(self) -> Builder:
@@ -193,9 +153,13 @@ class Project:
             documents, found = load_documents(section, self.directory, strict=False)
             problems += found
         examples, found = dataset.load_examples(self.config.examples.paths, self.directory, strict=False)
+        if documents and not examples and len(found) == 1:  # retrieval needs no questions
+            found = [replace(found[0], severity="warning")]
         problems += found
         problems += dataset.check(documents, examples)
         problems += access.problems(documents, self.config.access.rules, enabled=self.config.access.enabled)
+        if not examples:
+            return problems
         try:
             splits = dataset.split(examples, self.config.examples)
         except (TooFewExamples, LeakFound) as error:
@@ -230,6 +194,7 @@ class Project:
             StoreError: another process is writing, or the disk refuses.
         """
         with self._lock():
+            sources.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
             if rebuild:
                 self.builder.clear_index()
             self.catalogue.put_note(sources.RESTORED, "")
@@ -259,6 +224,23 @@ class Project:
                     report, wanted = self.sync(progress=progress), False
                     if changed or any(report[name] for name in ("added", "changed", "moved", "deleted")):
                         yield report
+
+    def listed_documents(self, *, progress: Progress = quiet) -> tuple[list[Json], bool]:
+        """The documents: ``id``, ``title``, ``source``, ``file``; and whether they are those of the last sync.
+
+        Before the first sync they are read from the files of ``[documents].paths``.
+        """
+        known = self.catalogue.known_documents() if (self.derived / CATALOGUE).is_file() else {}
+        if known:
+            found = self.catalogue.get_documents()
+        else:
+            found = load_documents(self.config.documents, self.directory, strict=False, progress=progress)[0]
+        rows: list[Json] = []
+        for document in found:
+            item = known.get(document.id)
+            file, source = (item.item, item.source) if item else (document.source, document.collection)
+            rows.append({"id": document.id, "title": document.title, "source": source or "documents", "file": file})
+        return rows, bool(known)
 
     @property
     def versions(self) -> Versions:
@@ -479,6 +461,17 @@ class Project:
             outside = [chunk for document in others for chunk in self.builder.chunker.split(document)]
             return making.questions(self.builder, recipe, foreign=outside, progress=progress)
 
+    def examples_file(self, name: str) -> Path:
+        """Where made examples go: to the file of ``[examples].paths`` that is still to be written, else to `name`."""
+        paths = self.config.examples.paths
+        first = next((path for path in paths if path.endswith(".jsonl") and "*" not in path), "")
+        return self.directory / (first if first and not expand(paths, self.directory)[0] else name)
+
+    def reads_examples(self, path: Path) -> bool:
+        """Is this file among ``[examples].paths``?"""
+        files, _ = expand(self.config.examples.paths, self.directory)
+        return any(file.path.resolve() == path.resolve() for file in files)
+
     def mine_examples(self, logs: Sequence[str], *, mask: bool = True) -> Mined:
         """Examples and preferences from logged answers and what people said of them; see `dataset.mining`.
 
@@ -573,24 +566,10 @@ class Project:
         return ProjectLock(self.derived / "lock")
 
 
+CATALOGUE = "catalogue.sqlite"
+"""The catalogue's file in `Project.derived`."""
 _SYNTHETIC = 200
 """Questions made from the documents where none is labelled."""
 
 
 _NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), sentence="", groups=0, digest="", warnings=())
-
-
-def _preview(source: Path, names: Sequence[str]) -> tuple[list[Document], list[Example]]:
-    own = [name for name in names if name.startswith("documents")]
-    found: Any = [name for name in names if name.startswith("examples")]
-    documents, _ = load_documents(DocumentsSection(paths=tuple(own or ["."]), max_mib=64), source, strict=False)
-    examples, problems = dataset.load_examples(found, source, strict=False) if found else ([], [])
-    if not examples:
-        first = next((p for p in problems if p.severity == "error"), None)
-        where = f" (first problem: {first.file}:{first.line}: {first.message})" if first else ""
-        raise TooFewExamples(
-            f"no usable example{where}",
-            file=source,
-            cure="Put an examples.jsonl with question and answers (or input and output) on each line into the folder.",
-        )
-    return documents, examples

@@ -13,16 +13,18 @@ import os
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, TwofoldError, UnreadableFile
-from twofold.types import Json, Problem
+from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, TwofoldError, UnreadableFile, install
+from twofold.types import Document, Json, Problem
 
 MIB = 1 << 20
 PER_FILE = 50
 """Problems of one file that are listed one by one; the rest is counted."""
+MISSING = ("no file matches this pattern", "there is no such file or folder")
+"""What is said of a path of the configuration that stands for nothing."""
 _PIECE = 1 << 16
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -34,7 +36,7 @@ class Found:
     path: Path
     """Where it is."""
     name: str
-    """How it is shown, and the stem of ids: relative to the project where it lies inside."""
+    """How it is shown: relative to the project where it lies inside."""
     named: bool
     """Was it named itself (not met while walking a folder or matching a pattern)?"""
 
@@ -94,9 +96,9 @@ def expand(
                 elif not match.name.startswith("."):
                     add(match, named=False)
             if not matches:
-                missing.append(UnreadableFile("no file matches this pattern", file=entry))
+                missing.append(UnreadableFile(MISSING[0], file=entry))
         else:
-            missing.append(UnreadableFile("there is no such file or folder", file=entry))
+            missing.append(UnreadableFile(MISSING[1], file=entry))
     return list(found.values()), missing
 
 
@@ -107,11 +109,28 @@ def _matches(pattern: str, root: Path) -> list[Path]:
 
 
 def shown(path: Path, root: Path) -> str:
-    """`path` relative to `root` with forward slashes where it lies inside, else as it is."""
+    """`path` relative to `root` with forward slashes where it lies inside or was reached by ``..``, else as it is."""
+    whole, top = os.path.abspath(path), os.path.abspath(root)
     try:
-        return Path(os.path.abspath(path)).relative_to(os.path.abspath(root)).as_posix()
+        return Path(whole).relative_to(top).as_posix()
     except ValueError:
-        return path.as_posix()
+        return Path(os.path.relpath(whole, top)).as_posix() if ".." in path.parts else path.as_posix()
+
+
+def stem_of(found: Found, root: Path, ids_from: str) -> str:
+    """What ids of a file's documents begin with: its path below the folder `ids_from`, else as it is shown."""
+    if not ids_from:
+        return found.name
+    try:
+        return Path(os.path.abspath(found.path)).relative_to(os.path.abspath(root / ids_from)).as_posix()
+    except ValueError:
+        return found.name
+
+
+def renamed(document: Document, name: str, stem: str) -> Document:
+    """A document of the file shown as `name`, with its id and source below `stem`; an id of its own stays."""
+    made = stem + document.id.removeprefix(name) if document.id.startswith(name) else document.id
+    return replace(document, id=made, source=stem if document.source in ("", name) else document.source)
 
 
 def suffix_of(name: str) -> str:
@@ -231,6 +250,11 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
     return text
 
 
+def counted(number: int, what: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
 def excerpt(text: str, length: int = 60) -> str:
     """A short piece of `text` on one line, for messages."""
     flat = " ".join(text[: 4 * length].split())
@@ -263,7 +287,7 @@ def _parquet_records(data: bytes, *, name: str) -> Iterator[Record]:
         import pyarrow
         from pyarrow import parquet
     except ModuleNotFoundError as error:
-        raise MissingExtra("reading Parquet needs pyarrow", cure="pip install 'twofold[data]'", file=name) from error
+        raise MissingExtra("reading Parquet needs pyarrow", cure=install("data"), file=name) from error
     number = 0
     try:
         for batch in parquet.ParquetFile(pyarrow.BufferReader(data)).iter_batches(batch_size=1000):

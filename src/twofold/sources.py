@@ -14,7 +14,7 @@ from twofold.build import Builder
 from twofold.config import SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
-from twofold.errors import ConfigError, MissingExtra, UnknownName
+from twofold.errors import ConfigError, MissingExtra, UnknownName, install
 from twofold.identity import digest
 from twofold.plugins import Progress
 from twofold.reading import MIB
@@ -38,7 +38,8 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
     config = builder.config
     sections = dict(config.sources)
     if config.documents.paths:
-        own = {"paths": list(config.documents.paths), "exclude": list(NOT_DOCUMENTS)}
+        given = config.documents
+        own = {"paths": list(given.paths), "exclude": list(NOT_DOCUMENTS), "ids_from": given.ids_from}
         sections = {UNNAMED: SourceSection(kind="folder", options=own), **sections}
     if only and only not in sections:
         raise UnknownName(f"there is no source {only!r}", cure=f"Sources: {', '.join(sections) or 'none'}.")
@@ -96,9 +97,7 @@ def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bo
     try:
         import watchfiles
     except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "following folders needs the package 'watchfiles'", cure="pip install 'twofold[sources]'"
-        ) from error
+        raise MissingExtra("following folders needs the package 'watchfiles'", cure=install("sources")) from error
     there = sorted({place if place.exists() else place.parent for place in places if place.parent.exists()})
     if not there:
         raise ConfigError("no source has local files to follow", cure="Run `twofold sync` from a timer instead.")

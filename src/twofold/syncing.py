@@ -22,6 +22,7 @@ from typing import Any
 from twofold.errors import SourceUnreachable, TwofoldError, UnreadableFile
 from twofold.identity import canonical_json, digest, digest_bytes, digest_file
 from twofold.plugins import Chunker, Embedder, Index, Item, Progress, Source
+from twofold.reading import renamed
 from twofold.store.catalogue import Catalogue, KnownDocument, KnownItem
 from twofold.types import Chunk, Document, Json, Loaded, Problem, sealed
 
@@ -70,14 +71,11 @@ class Feed:
 
     def document(self, made: Document, item: Item, loaded: Loaded) -> Document:
         """A document as it is indexed: its identity, collection, metadata and readers."""
-        name, source = made.id, made.source
         if loaded.name and loaded.name != item.id:
-            name = item.id + name.removeprefix(loaded.name) if name.startswith(loaded.name) else name
-            source = item.id if source in ("", loaded.name) else source
+            made = renamed(made, loaded.name, item.id)
         return replace(
             made,
-            id=f"{self.name}:{name}" if self.name else name,
-            source=source,
+            id=f"{self.name}:{made.id}" if self.name else made.id,
             collection=self.name,
             metadata={**self.metadata, **made.metadata},
             readers=self.readers if made.readers is None else made.readers,

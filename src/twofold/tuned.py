@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold.errors import MissingExtra, ModelError
+from twofold.errors import MissingExtra, ModelError, install
 from twofold.types import Json
 
 Dtype = Literal["bf16", "f32"]
@@ -93,7 +93,7 @@ def open_tuned(directory: Path, adapter: Path, *, dtype: Dtype) -> Any:
         except ModuleNotFoundError as error:
             raise MissingExtra(
                 "applying an adapter needs the package 'peft', which is not installed",
-                cure="pip install 'twofold[train]'",
+                cure=install("train"),
             ) from error
         return peft.PeftModel.from_pretrained(network, str(adapter))
     from safetensors.torch import load_file

@@ -11,10 +11,10 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from difflib import get_close_matches
 from pathlib import Path
 
 from twofold.build import Builder
+from twofold.dataset.checking import nearest
 from twofold.errors import DataError, IndexMismatch, StoreError
 from twofold.identity import digest
 from twofold.sources import RESTORED
@@ -80,8 +80,8 @@ class Versions:
             IndexMismatch: the version is gone.
         """
         wanted = self.number(version)
-        self.builder.catalogue.put_note(RESTORED, str(wanted))
         self.builder.index.restore(wanted)
+        self.builder.catalogue.put_note(RESTORED, str(wanted))
         state = self.builder.index.state()
         self.builder.catalogue.put_change(state.version, _now(), {"restored": wanted})
         return {"restored": wanted, "version": state.version, "documents": state.documents, "chunks": state.chunks}
@@ -108,6 +108,20 @@ class Versions:
             )
         return int(name)
 
+    def check_known(self, document: str) -> None:
+        """Refuse a document that neither catalogue nor index knows, and that was never forgotten.
+
+        Raises:
+            DataError: with the ids that may be meant.
+        """
+        catalogue = self.builder.catalogue
+        known = catalogue.known_documents()
+        if document in known or document in catalogue.forgotten() or document in self.builder.index.contents():
+            return
+        near = nearest(document, known)
+        hint = f"Did you mean {', '.join(map(repr, near))}? " if near else ""
+        raise DataError(f"there is no document {document!r}", cure=f"{hint}`twofold index documents` lists the ids.")
+
     def forget(self, document: str) -> Json:
         """Remove a document and everything derived from it, leave it out of later syncs, and write a receipt.
 
@@ -120,15 +134,10 @@ class Versions:
         Raises:
             DataError: nothing here knows such a document.
         """
+        self.check_known(document)
         builder, at = self.builder, _now()
         catalogue, index = builder.catalogue, builder.index
         known = catalogue.known_documents()
-        if document not in known and document not in index.contents() and document not in catalogue.forgotten():
-            near = get_close_matches(document, known, 3)
-            raise DataError(
-                f"there is no document {document!r}",
-                cure=f"Did you mean {', '.join(near)}?" if near else "Name it as citations and `sync --json` do.",
-            )
         catalogue.put_forgotten(document, at)
         chunks = frozenset(chunk.id for chunk in index.chunks_of([document]))
         studies = {}

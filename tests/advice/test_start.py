@@ -152,3 +152,33 @@ def test_chosen_metrics_are_taken_as_given() -> None:
         tomllib.loads(starting_config("x", [], [item], metric="contains", metrics=("contains", "rouge_l")))
     )
     assert (made.study.metric.name, [part.name for part in made.study.metrics]) == ("contains", ["rouge_l"])
+
+
+def about(pairs: list[tuple[str, str]]) -> list[Example]:
+    return [example({"id": str(n), "question": asked, "answers": [right]}) for n, (asked, right) in enumerate(pairs)]
+
+
+def test_a_prompt_for_json_names_keys_types_and_the_values_of_a_closed_set() -> None:
+    """Otherwise an arm without tuning scores nothing because it cannot guess how the keys are called."""
+    rows = [
+        {"intent": ("book", "cancel")[n % 2], "slots": {"city": f"Town {n}"} | ({"day": "Monday"} if n % 3 else {})}
+        | ({"seats": n} if n % 5 else {})
+        for n in range(30)
+    ]
+    made = starting_config("j", [], about([(f"request {n}", json.dumps(row)) for n, row in enumerate(rows)]))
+    closed = Config.model_validate(tomllib.loads(made)).prompt.closed
+    assert (
+        'The keys are: "intent" (one of "book" / "cancel"), "slots" (an object with "city" and any of "day"), '
+        '"seats" (a number, may be left out).' in closed
+    )
+    wide = [{f"key number {k} of the record": f"{n}" for k in range(80)} for n in range(30)]
+    made = starting_config("j", [], about([(f"request {n}", json.dumps(row)) for n, row in enumerate(wide)]))
+    assert "The keys are" not in made, "a prompt has no room for 80 long keys"
+
+
+def test_labels_are_listed_while_a_prompt_has_room_for_them() -> None:
+    for count, listed in ((45, True), (300, False)):
+        labels = [f"topic-{n:03d}" for n in range(count)]
+        made = starting_config("l", [], about([(f"message {n} {one}", one) for n in range(3) for one in labels]))
+        assert ("topic-044; " in made or "topic-044." in made) is listed
+        assert (f"There are {count} labels" in made) is not listed

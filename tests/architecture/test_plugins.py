@@ -43,4 +43,4 @@ def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(plugins.importlib.metadata, "entry_points", lambda **_: [Point()])
     with pytest.raises(MissingExtra) as caught:
         plugins.find("generators", "hollow")
-    assert caught.value.cure == "pip install 'twofold[local]'"
+    assert caught.value.cure == "pip install -e '.[local]' in the clone"

@@ -60,7 +60,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
     ("error", "code"),
     [
         (BadRecord("not JSON", file="data/examples.jsonl", line=7), 2),
-        (MissingExtra("needs openvino", cure="pip install 'twofold[local]'"), 2),
+        (MissingExtra("needs openvino", cure="pip install -e '.[local]' in the clone"), 2),
         (IndexMismatch("other vectors"), 3),
     ],
 )
@@ -137,7 +137,7 @@ def test_check_lists_every_problem_and_fails_on_errors(
     project(check=lambda _: [warning, error])
     assert main(["check"]) == 1
     assert capsys.readouterr().out == (
-        "d.jsonl:2: warning: odd (look)\nproject: error: bad (mend)\n1 errors, 1 warnings\n"
+        "d.jsonl:2: warning: odd (look)\nproject: error: bad (mend)\n1 error, 1 warning\n"
     )
     project(check=lambda _: [warning])
     assert main(["check", "--json"]) == 0

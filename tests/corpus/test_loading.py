@@ -28,18 +28,36 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "a.md").write_text("# A\n\nx")
     (folder / ".hidden.md").write_text("no")
-    (tmp_path / "docs" / "README.md").write_text("no")
-    (tmp_path / "docs" / "LICENSE.txt").write_text("no")
+    (tmp_path / "docs" / "Licence fees.md").write_text("fees")
+    (tmp_path / "docs" / "examples.csv").write_text("no")
     (tmp_path / "docs" / "examples.jsonl").write_text("no")
     (tmp_path / "docs" / "b.txt").write_text("y")
     (tmp_path / "docs" / "picture.png").write_bytes(b"\x89PNG")
     with gzip.open(tmp_path / "more.jsonl.gz", "wt") as stream:
         stream.write(rows({"id": "c", "text": "z"}))
     documents, problems = load(["docs", "more*", "docs/b.txt"], tmp_path, max_mib=1)
-    assert [d.id for d in documents] == ["docs/b.txt", "docs/sub/a.md", "c"]
+    assert [d.id for d in documents] == ["docs/Licence fees.md", "docs/b.txt", "docs/sub/a.md", "c"]
     assert [(p.severity, p.code, p.file) for p in problems] == [("warning", "data.no-reader", "docs/picture.png")]
-    named, _ = load(["docs/README.md"], tmp_path, max_mib=1)
-    assert [d.text for d in named] == ["no"]
+    named, _ = load(["docs/examples.csv", "docs/b.txt"], tmp_path, max_mib=1)
+    assert [d.text for d in named] == ["y"]
+
+
+def test_ids_begin_below_the_folder_that_is_named(tmp_path: Path) -> None:
+    """They are the same wherever that folder lies; files elsewhere, and records with an id, keep theirs."""
+    inside, outside = tmp_path / "p" / "data" / "documents", tmp_path / "handbook"
+    for folder in (inside, outside):
+        (folder / "hr").mkdir(parents=True)
+        (folder / "hr" / "leave.md").write_text("# Leave\n\nThirty days.")
+        (folder / "rows.csv").write_text("name,price\nBolt,3\n")
+        (folder / "own.jsonl").write_text(rows({"id": "o1", "text": "x"}))
+    (tmp_path / "p" / "other.md").write_text("y")
+    for folder in ("data/documents", "../handbook"):
+        section = DocumentsSection(paths=(folder, "other.md"), ids_from=folder)
+        documents, _ = load_documents(section, tmp_path / "p")
+        assert [d.id for d in documents] == ["o1", "rows.csv#2", "hr/leave.md", "other.md"]
+        assert documents[2].source == "hr/leave.md"
+    documents, _ = load_documents(DocumentsSection(paths=("../handbook/hr",)), tmp_path / "p")
+    assert [d.id for d in documents] == ["../handbook/hr/leave.md"], "not where the project happens to lie"
 
 
 def test_everything_wrong_is_told_at_once(tmp_path: Path) -> None:

@@ -111,9 +111,10 @@ def test_the_commands_run_in_order(name: str, tmp_path: Path) -> None:
     if not have_models():
         assert not os.environ.get("CI"), "CI pulls the models before the tests"
         pytest.skip("the embedded models are not in the cache: twofold models pull")
-    (tmp_path / "src").symlink_to(ROOT / "src")
-    shutil.copytree(ROOT / "src" / "twofold" / "demo", tmp_path / "my-folder")
-    here = tmp_path
+    here = tmp_path / "clone"
+    here.mkdir()
+    (here / "src").symlink_to(ROOT / "src")
+    shutil.copytree(ROOT / "src" / "twofold" / "demo", here / "my-folder")
     ran = 0
     for block in blocks(ROOT / name):
         for line in () if block.demo else block.commands:
@@ -135,6 +136,8 @@ def test_the_commands_run_in_order(name: str, tmp_path: Path) -> None:
             assert done.stdout.strip(), f"$ {line} printed nothing"
             ran += 1
     assert ran >= 5
+    left = {path.name for path in (tmp_path / "clone").iterdir()} - {"src", "my-folder", "my-project"}
+    assert not left, f"the page leaves {left} in the clone"
 
 
 HOW_TO = ("documents", "sync", "retrieval", "measure-retrieval", "agents", "permissions", "hostile-text")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from twofold.project import Project
 from twofold.store.lock import ProjectLock
 from twofold.study import archive
 from twofold.testing.echo_generator import EchoGenerator
+from twofold.types import Failure
 
 
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -158,3 +160,27 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (directory / "study.json").write_text("{", encoding="utf-8")
     with pytest.raises(StudyError, match=r"study\.json"):
         archive.read_record(directory)
+
+
+def test_answers_repaired_after_a_failure_lead_to_a_new_record(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What failed while the generator was down is made again, and the verdict is reached anew."""
+    whole = EchoGenerator.generate
+
+    def down(self: Any, prompts: Any, **more: Any) -> Any:
+        made = whole(self, prompts, **more)
+        lost = Failure(code="generation.connection", message="refused")
+        return [replace(one, text="", failure=lost) if n % 3 == 0 else one for n, one in enumerate(made)]
+
+    with monkeypatch.context() as outage:
+        outage.setattr(EchoGenerator, "generate", down)
+        with project:
+            broken = project.study()
+    with Project.open(project.directory, project.config.model_dump(mode="json")) as up:
+        repaired = up.study()
+        assert up.study()["study"] == repaired["study"], "nothing failed and nothing changed since"
+    assert broken["arms"]["base"]["failures"]
+    assert not repaired["arms"]["base"]["failures"]
+    assert repaired["study"] != broken["study"]
+    assert repaired["arms"]["base"]["metrics"]["token_f1"]["n"] > broken["arms"]["base"]["metrics"]["token_f1"]["n"]

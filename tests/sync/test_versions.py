@@ -48,7 +48,7 @@ def test_a_forgotten_document_leaves_no_byte(make: Callable[..., Path], capsys: 
     (data / "a.txt").write_text("Wind.")
     sync(directory)
     name = "data/documents/secret.txt"
-    assert main(["forget", name, "-C", str(directory), "--json"]) == 0
+    assert main(["forget", name, "--yes", "-C", str(directory), "--json"]) == 0
     receipt = json.loads(capsys.readouterr().out)
     assert (receipt["index"]["chunks"], receipt["catalogue"]["documents"], receipt["left"]) == (1, 1, [])
     assert Path(receipt["receipt"]).is_file()
@@ -92,7 +92,7 @@ def test_forgetting_empties_what_live_tools_kept_and_indexes_made_for_comparison
         opened(project.builder, {"whole": other})
     kept = [p for p in (directory / ".twofold").rglob("*") if p.is_file() and b"xyzzyplugh" in p.read_bytes()]
     assert {p.relative_to(directory / ".twofold").parts[0] for p in kept} >= {"tools", "bench"}
-    assert main(["forget", "data/documents/secret.txt", "-C", str(directory), "--json"]) == 0
+    assert main(["forget", "data/documents/secret.txt", "--yes", "-C", str(directory), "--json"]) == 0
     receipt = json.loads(capsys.readouterr().out)
     assert receipt["caches"] == {"tools": {"stock": 1}, "bench": 1}
     assert not [p for p in (directory / ".twofold").rglob("*") if p.is_file() and b"xyzzyplugh" in p.read_bytes()]
@@ -107,7 +107,7 @@ def test_a_forgotten_document_that_is_lifted_comes_back_with_the_next_sync(
     (data / "b.txt").write_text("Wind.")
     sync(directory)
     before, name, where = held(directory), "data/documents/a.txt", ["-C", str(directory)]
-    assert main(["forget", name, *where]) == 0
+    assert main(["forget", name, "--yes", *where]) == 0
     sync(directory)
     assert held(directory).keys() == {"data/documents/b.txt"}
     capsys.readouterr()

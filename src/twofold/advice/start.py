@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from twofold import support
+from twofold.advice.shape import shape
 from twofold.prompts import Template
 from twofold.types import Document, Example
 
@@ -22,13 +23,17 @@ Form = Literal["structured", "query", "choice", "labels", "short", "long", "text
 """What the references look like: JSON, SQL, one of given choices, one of a set of labels, a few words, sentences, or a
 text made from an input that is not a question."""
 
-LISTED_LABELS = 20
-"""Up to so many labels are listed in the prompt."""
+LISTED_TOKENS = 400
+"""Labels, or the keys of JSON, are listed in the prompt when they take at most so many tokens, estimated."""
 MOST_EXAMPLES = 2000
 """A larger set is sampled to this size at first."""
 TUNING_MINUTES = 9.0
 QUICK_MINUTES = 1.5
 QUICK_EXAMPLES = 120
+FIRST_EXAMPLES = "data/examples.jsonl"
+"""Where examples are looked for in a project that has none yet."""
+UNSEEN_TOKENS = 96
+"""Longest answer where no reference tells."""
 QUOTED_EXAMPLES = 300
 """So many examples are looked at for whether their answers stand in the documents."""
 LONG_ROW = 600
@@ -44,6 +49,18 @@ FEW_GROUPS = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Where the project's files lie, as its configuration names them."""
+
+    documents: tuple[str, ...] = ("data/documents*",)
+    """Documents."""
+    ids_from: str = ""
+    """Folder that ids of plain files start below."""
+    examples: tuple[str, ...] = ("data/examples*",)
+    """Examples; empty while there are none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What the choices rest on."""
 
@@ -51,6 +68,8 @@ class Facts:
     """Form of the references."""
     labels: tuple[str, ...]
     """All labels, most frequent first; empty unless `form` is ``labels``."""
+    shape: str
+    """The keys of the JSON, in words (see `shape.shape`); empty unless `form` is ``structured``."""
     answer_tokens: int
     """95th percentile of the references' length, in tokens, estimated."""
     input_tokens: int
@@ -81,6 +100,7 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
     return Facts(
         form=form,
         labels=labels,
+        shape=shape(references, _listable) if form == "structured" else "",
         answer_tokens=_percentile95([_tokens(text, dense=form in {"structured", "query"}) for text in references]),
         input_tokens=_percentile95([sum(_tokens(m.content) for m in example.messages) for example in examples]),
         document_characters=round(statistics.median(len(d.text) for d in documents)) if documents else 0,
@@ -129,17 +149,19 @@ def starting_config(
     forgetting: bool = True,
     metric: str = "",
     metrics: Sequence[str] = (),
+    paths: Paths = Paths(),
 ) -> str:
     """The text of a commented `twofold.toml`.
 
     Args:
         name: The project's name.
         documents: Its documents; none means that nothing can be retrieved.
-        examples: Its examples.
+        examples: Its examples; none means that questions are still to be made.
         quick: Settings for a first look in minutes.
         forgetting: Measure what tuning forgets, some minutes an adapter; never in a first look.
         metric: The deciding metric; chosen from the examples when empty.
         metrics: Reported beside it.
+        paths: Where the files lie.
     """
     if not metric:
         from twofold.metrics.choosing import suitable
@@ -153,8 +175,8 @@ def starting_config(
             "[project]",
             f"name = {_quoted(name)}",
         ],
-        _documents(seen),
-        _examples(seen, quick=quick),
+        _documents(seen, paths),
+        _examples(seen, paths, quick=quick),
         _prompt(seen),
         _retrieval(seen),
         _generation(seen),
@@ -167,14 +189,31 @@ def starting_config(
 # ---------------------------------------------------------------- the sections
 
 
-def _documents(seen: Facts) -> list[str]:
+def _documents(seen: Facts, paths: Paths) -> list[str]:
     if not seen.document_characters:
         return ["[documents]", "# There are no documents: nothing is retrieved.", "paths = []"]
-    return ["[documents]", 'paths = ["data/documents*"]']
+    lines = ["[documents]", f"paths = {_listed(paths.documents)}"]
+    if paths.ids_from:
+        lines += [
+            "# A plain file's id is its path below this folder, such as hr/leave.md, wherever the folder lies.",
+            f"ids_from = {_quoted(paths.ids_from)}",
+        ]
+    return lines
 
 
-def _examples(seen: Facts, *, quick: bool) -> list[str]:
-    lines = ["[examples]", 'paths = ["data/examples*"]']
+def _examples(seen: Facts, paths: Paths, *, quick: bool) -> list[str]:
+    if not seen.count:
+        return [
+            "[examples]",
+            "# No questions yet: `twofold examples make` makes some from the documents and writes them there.",
+            f"paths = [{_quoted(FIRST_EXAMPLES)}]",
+            "# One maker may not write for training and for the test, so all that it makes is test. With questions by",
+            "# people, take these three lines out.",
+            "train = 0",
+            "dev = 0",
+            "test = 1",
+        ]
+    lines = ["[examples]", f"paths = {_listed(paths.examples)}"]
     if seen.sourced * 2 > seen.count - seen.unanswerable and seen.source_documents >= FEW_GROUPS:
         lines += [
             "# Test questions are about documents that no training example is about. If future questions will be",
@@ -199,7 +238,7 @@ def _prompt(seen: Facts) -> list[str]:
         "# arms without tuning most: improve it before you trust a verdict for tuning.",
         "[prompt]",
     ]
-    if len(seen.labels) > LISTED_LABELS:
+    if seen.labels and not _listing(seen.labels):
         lines += [
             f"# There are {len(seen.labels)} labels, too many to list unasked: arms without tuning do not see them.",
             "# For a fair comparison list them here, if your model can read so long a prompt.",
@@ -225,12 +264,21 @@ def _prompt(seen: Facts) -> list[str]:
     return lines
 
 
+def _listing(labels: Sequence[str]) -> str:
+    """All labels, or nothing when they are too many for a prompt."""
+    text = "; ".join(sorted(labels))
+    return text if _listable(text) else ""
+
+
+def _listable(text: str) -> bool:
+    return _tokens(text) <= LISTED_TOKENS
+
+
 def _wording(seen: Facts) -> tuple[str, str]:
-    listed = ""
-    if 0 < len(seen.labels) <= LISTED_LABELS:
-        listed = f" The labels are: {'; '.join(sorted(seen.labels))}."
+    listed = f" The labels are: {_listing(seen.labels)}." if _listing(seen.labels) else ""
+    keys = f" The keys are: {seen.shape}." if seen.shape else ""
     task = {
-        "structured": "Turn the request into JSON. Answer with one JSON object and nothing else.",
+        "structured": f"Turn the request into JSON. Answer with one JSON object and nothing else.{keys}",
         "query": "Write the SQL query for the request. Answer with SQL and nothing else.",
         "choice": "Answer the question with one of the choices and nothing else.",
         "labels": f"Answer with the label of the message and nothing else.{listed}",
@@ -272,6 +320,8 @@ def _k(seen: Facts) -> int:
 
 
 def _generation(seen: Facts) -> list[str]:
+    if not seen.count:
+        return ["[generation]", "# No reference tells how long answers are.", f"max_tokens = {UNSEEN_TOKENS}"]
     lines = ["[generation]", f"# 95 % of the reference answers have at most about {seen.answer_tokens} tokens."]
     if seen.form == "short":
         lines.append("# Models that were not tuned need more: they answer in sentences. A longer answer is cut here.")
@@ -280,7 +330,8 @@ def _generation(seen: Facts) -> list[str]:
 
 def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     passages = 5 * 220 if seen.document_characters else 0
-    needed = seen.input_tokens + passages + _max_tokens(seen) + 120
+    listed = math.ceil(_tokens(_listing(seen.labels) + seen.shape))
+    needed = seen.input_tokens + passages + _max_tokens(seen) + 120 + listed
     length = 1024 if needed <= 1024 else 2048
     lines = ["[tuning]"]
     if not forgetting:
@@ -314,7 +365,13 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> 
     lines = ["[study]"]
     if quick:
         lines += ["# Questions answered one at a time, for latency.", "latency_sample = 4"]
-    if seen.document_characters:
+    if not seen.count:
+        lines += [
+            "# Without training examples nothing is tuned or shown.",
+            'arms = ["base", "rag"]',
+            "diagnostics = []",
+        ]
+    elif seen.document_characters:
         lines.append('arms = ["base", "prompt", "rag", "ft", "ft+rag"]')
         if seen.sourced:
             lines += ["# The gold passage given: what better retrieval could gain at most.", 'diagnostics = ["oracle"]']
@@ -399,6 +456,10 @@ def _max_tokens(seen: Facts) -> int:
     if seen.form == "short":  # of the demo's untuned rag answers 19 % were cut at 1.3 × p95, 6 % at 60 tokens (p95 29)
         room = max(LEAST_ROOM, math.ceil(seen.answer_tokens * 1.5) + 16)
     return max(16, min(256, room + marker))
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return f"[{', '.join(map(_quoted, texts))}]"
 
 
 def _quoted(text: str) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import typer
 
 from twofold.cli.session import Run
+from twofold.reading import counted
 from twofold.types import Problem
 
 
@@ -20,7 +21,10 @@ def check(run: Run) -> None:
         "warnings": len(problems) - errors,
         "problems": [dataclasses.asdict(problem) for problem in problems],
     }
-    run.result(value, "\n".join([*map(line, problems), f"{errors} errors, {len(problems) - errors} warnings"]))
+    run.result(
+        value,
+        "\n".join([*map(line, problems), f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"]),
+    )
     if errors:
         raise typer.Exit(1)
 

@@ -23,7 +23,7 @@ def root() -> None:
     """Import, check, clean, make, mine and select examples."""
 
 
-command(app, "import", without=("project", "settings"))(import_)
+command(app, "import", without=("settings",))(import_)
 command(app, "check")(check)
 command(app, "clean")(clean)
 command(app, "card")(card)

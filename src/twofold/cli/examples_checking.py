@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from twofold.cli.check import line
-from twofold.cli.session import Run
+from twofold.cli.session import Run, unread
 from twofold.errors import ConfigError
+from twofold.reading import counted
 
 if TYPE_CHECKING:
     from twofold.curating import Looking
@@ -40,13 +41,15 @@ def import_(
     run: Run,
     *,
     source: Annotated[Path, typer.Argument(metavar="FILE", help=".jsonl, .json, .csv (.gz too) or .parquet.")],
-    into: Annotated[Path, typer.Option("--into", metavar="FILE", help="The project's .jsonl file; made if absent.")],
+    into: Annotated[
+        Path, typer.Option("--into", metavar="FILE", help=".jsonl, relative to the project; made if absent.")
+    ],
     columns: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="FIELD=COLUMN", help="Which column is which field. Repeatable."),
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Records of an id that is held take the held one's place.")
+        bool, typer.Option("--replace", help="A record takes the place of the one with its id.")
     ] = False,
     lenient: Annotated[
         bool, typer.Option("--lenient", help="Leave unusable records out instead of refusing the file.")
@@ -57,6 +60,7 @@ def import_(
     The shape is found by the columns. Each record keeps the file, line, shape and digest that it came from. Importing a
     file twice changes nothing.
     """
+    from twofold.config import FILE
     from twofold.curating import import_file
 
     mapping: dict[str, str] = {}
@@ -65,16 +69,21 @@ def import_(
         if not mark or not column:
             raise ConfigError(f"--map {one!r} is not FIELD=COLUMN", cure="For example: --map question=Utterance")
         mapping[field.strip()] = column.strip()
+    into = run.directory / into
     done = import_file(source, into, columns=mapping, replace=replace, lenient=lenient)
     shapes = ", ".join(f"{count} {shape}" for shape, count in done["shapes"].items())
-    lines = [f"{done['imported']} examples imported into {into} ({shapes}), {done['already']} were there already"]
+    already = f", {done['already']} there already" if done["already"] else ""
+    lines = [f"{counted(done['imported'], 'example')} imported into {into} ({shapes}){already}"]
     for one in done["left_out"]:
         run.note(f"left out: {one['file']}:{one['line']}: {one['message']}")
     run.result(done, "\n".join(lines))
+    if (run.directory / FILE).is_file():
+        with run.project() as project:
+            run.note(unread(project, into))
 
 
 def check(run: Run, *, files: _FILES = None, labels: _LABELS = None, skip: _SKIP = None) -> None:
-    """Read every example as one who will train on it: copies, leaks, secrets, damage, cuts, doubtful labels, and more.
+    """Find what would harm training in the examples: copies, leaks, secrets, damage, cuts, doubtful labels, and more.
 
     Each finding has its place, code and action. Exit code 1: errors.
     """
@@ -93,7 +102,13 @@ def check(run: Run, *, files: _FILES = None, labels: _LABELS = None, skip: _SKIP
         "skipped": list(looking.skip),
         "findings": [dataclasses.asdict(problem) for problem in found],
     }
-    run.result(value, _told(found, f"{len(rows)} examples: {errors} errors, {len(found) - errors} warnings"))
+    run.result(
+        value,
+        _told(
+            found,
+            f"{counted(len(rows), 'example')}: {counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}",
+        ),
+    )
     if errors:
         raise typer.Exit(1)
 
@@ -125,9 +140,8 @@ def clean(
     lines = [f"{done['before']} examples → {done['after']} in {into} ({actions})"]
     lines += [f"{count:>6} {code}" for code, count in done["codes"].items()]
     lines += [f"what was done: {done['removed_file']}", f"card: {done['card']}"]
-    lines += (
-        [f"{len(done['left'])} findings are left to look at: `twofold examples check {into}`"] if done["left"] else []
-    )
+    if done["left"]:
+        lines.append(f"{counted(len(done['left']), 'finding')} left to look at: `twofold examples check {into}`")
     run.result(done, "\n".join(lines))
 
 
@@ -166,7 +180,7 @@ def _scope(
 
     unknown = [part for part in skip or [] if part not in PARTS]
     if unknown:
-        raise ConfigError(f"--skip {unknown[0]} names no part", cure=f"Parts: {', '.join(PARTS)}.")
+        raise ConfigError(f"--skip {unknown[0]!r} is not a part of the check", cure=f"Parts: {', '.join(PARTS)}.")
     declared = read_labels(labels) if labels else ()
     if files:
         return [str(f) for f in files], Path(), Looking(declared=declared, skip=tuple(skip or ()))

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold.cli.session import Run
+from twofold.cli.session import Run, unread
 from twofold.errors import ConfigError
+from twofold.reading import counted
 
 WHATS = ("questions", "rewordings")
 MAKERS = ("templates", "model")
@@ -44,12 +45,14 @@ def make(
     ] = 0.8,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Draws passages and rules.")] = 0,
     out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Where to write; by default made-WHAT-MAKER.jsonl.")
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where to write; by default made-WHAT-MAKER.jsonl in the project."),
     ] = None,
 ) -> None:
     """Make examples from the documents, or reword the training examples; every one is checked.
 
-    What is thrown away stands with its reason in a file beside. An interrupted run goes on where it was.
+    In a project without questions they become its examples. What is thrown away goes, with its reason, to the file
+    FILE.discarded.jsonl. An interrupted run goes on where it was.
     """
     if what not in WHATS or by not in MAKERS:
         raise ConfigError(
@@ -68,16 +71,17 @@ def make(
     )
     with run.project() as project, run.progress() as progress:
         made = project.make_examples(recipe, what=what, foreign=foreign or (), progress=progress)
-        path = out or project.directory / f"made-{what}-{by}.jsonl"
-    beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
-    save([as_record(example) for example in made.examples], path)
-    save(made.discarded, beside)
+        path = out or project.examples_file(f"made-{what}-{by}.jsonl")
+        beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
+        save([as_record(example) for example in made.examples], path)
+        save(made.discarded, beside)
+        run.note(unread(project, path))
     told: dict[str, Any] = {**made.counts, "maker": made.maker, "file": str(path), "discarded_file": str(beside)}
     run.result(told, _text(told, recipe.count if what == "questions" else 0))
 
 
 def _text(told: dict[str, Any], wanted: int) -> str:
-    first = f"{told['made']} examples by {told['maker']} in {told['file']}"
+    first = f"{counted(told['made'], 'example')} by {told['maker']} in {told['file']}"
     if told["unanswerable"]:
         first += f", {told['unanswerable']} of them unanswerable"
     lines = [first]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold.cli.session import Run
+from twofold.cli.session import Run, unread
 
 
 def mine(
@@ -35,12 +35,13 @@ def mine(
 
     with run.project() as project:
         made = project.mine_examples(logs, mask=mask)
-        path = out or project.directory / "mined.jsonl"
+        path = out or project.examples_file("mined.jsonl")
         pairs = preferences or project.directory / "preferences.jsonl"
-    beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
-    save([as_record(example) for example in made.examples], path)
-    save([preference_record(one) for one in made.preferences], pairs)
-    save(made.discarded, beside)
+        beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
+        save([as_record(example) for example in made.examples], path)
+        save([preference_record(one) for one in made.preferences], pairs)
+        save(made.discarded, beside)
+        run.note(unread(project, path) if made.examples else "")
     files = {"file": str(path), "preferences_file": str(pairs), "discarded_file": str(beside)}
     told: dict[str, Any] = {**made.counts, **files}
     lines = [f"{told['examples']} examples in {path}", f"{told['preferences']} preferences in {pairs}"]

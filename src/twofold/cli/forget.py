@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from twofold.cli.session import Run
+from twofold.reading import counted
 
 
 def forget(
     run: Run,
     *,
-    document: Annotated[str, typer.Argument(metavar="DOC", help="Id of the document, as citations name it.")],
+    document: Annotated[str, typer.Argument(metavar="DOC", help="Id, as `index documents` lists it.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to remove it.")] = False,
     lift: Annotated[bool, typer.Option("--lift", help="Take it in again from the next sync on.")] = False,
 ) -> None:
     """Remove a document from every index version, the catalogue, caches and recorded answers, and write a receipt.
 
-    Later syncs leave it out. Your own files are never touched: the receipt says which one still holds it, and which
-    adapters were trained with it.
+    It cannot be undone: it asks first, and off a terminal it needs --yes. Later syncs leave the document out. Your own
+    files are never touched: the receipt says which one still holds it, and which adapters were trained with it.
     """
     with run.project() as project, project.writing():
         if lift:
@@ -26,15 +29,19 @@ def forget(
             text = "is taken in again by the next sync" if lifted else "was not left out"
             run.result({"document": document, "lifted": lifted}, f"{document} {text}")
             return
+        project.versions.check_known(document)
+        if not yes:
+            _agreed(document)
         done = project.versions.forget(document)
     index, catalogue = done["index"], done["catalogue"]
     lines = [
         f"forgotten: {document}",
-        f"index: {index['chunks']} chunks, {index['versions']} older versions dropped"
+        f"index: {counted(index['chunks'], 'chunk')}, {counted(index['versions'], 'older version')} dropped"
         + (f", with them those of {', '.join(index['tags'])}" if index["tags"] else ""),
-        f"catalogue: {catalogue['documents']} documents, {catalogue['answers']} answers, {catalogue['scores']} scores",
+        f"catalogue: {counted(catalogue['documents'], 'document')}, {counted(catalogue['answers'], 'answer')}, "
+        f"{counted(catalogue['scores'], 'score')}",
         f"caches: {sum(done['caches']['tools'].values())} answers of live tools, {done['caches']['bench']} indexes",
-        *(f"study {name}: {count} answers" for name, count in done["studies"].items()),
+        *(f"study {name}: {counted(count, 'answer')}" for name, count in done["studies"].items()),
         *(
             f"artifact {made['key']}: trained with it ({made['used']}); remove it with care"
             for made in done["artifacts"]
@@ -46,3 +53,20 @@ def forget(
     run.result(done, "\n".join(lines))
     if done["left"]:
         raise typer.Exit(1)
+
+
+def _agreed(document: str) -> None:
+    """Ask on a terminal; without one, refuse."""
+    if not sys.stdin.isatty():
+        typer.echo("error: nothing was removed: this is not a terminal, so nobody can agree to it", err=True)
+        typer.echo("help: Add --yes to remove the document for good.", err=True)
+        raise typer.Exit(2)
+    typer.echo(
+        f"Remove {document!r}, every answer that shows or cites it, and all older versions of the index, for good? "
+        "[y/N] ",
+        err=True,
+        nl=False,
+    )
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        typer.echo("nothing was removed", err=True)
+        raise typer.Exit(0)

@@ -1,4 +1,4 @@
-"""`twofold index`: versions of the index, how they differ, going back to one."""
+"""`twofold index`: the documents by their ids; versions of the index, how they differ, going back to one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,31 @@ from typing import Annotated
 import typer
 
 from twofold.cli.session import Run, command
+from twofold.reading import counted
 
-app = typer.Typer(no_args_is_help=True, help="Versions of the index: what they hold, how they differ, going back.")
+app = typer.Typer(no_args_is_help=True, help="The documents and their ids; versions of the index, going back to one.")
 _LISTED = 40
+
+
+def documents(
+    run: Run,
+    *,
+    part: Annotated[
+        str, typer.Argument(metavar="[TEXT]", help="Only documents with this in their id or title, in any case.")
+    ] = "",
+) -> None:
+    """List the documents by id, as `doc_ids` and `forget` name them, and title: those of the last sync.
+
+    Before the first sync, the files of [documents].paths are read instead.
+    """
+    with run.project() as project, run.progress() as progress:
+        rows, synced = project.listed_documents(progress=progress)
+    rows = [row for row in rows if part.casefold() in f"{row['id']}\n{row['title']}".casefold()]
+    width = min(60, max((len(row["id"]) for row in rows), default=0))
+    lines = [f"{row['id']:<{width}}  {row['title']}".rstrip() for row in rows]
+    run.result({"documents": rows}, "\n".join([*lines, counted(len(rows), "document")]))
+    if not synced:
+        run.note("note: nothing is synced yet; these are the documents in [documents].paths")
 
 
 def log(
@@ -25,7 +47,7 @@ def log(
         change = ", ".join(f"{count} {what}" for what, count in row["change"].items() if count)
         tags = f" [{', '.join(row['tags'])}]" if row["tags"] else ""
         mark = " (newest)" if row["newest"] else ""
-        lines.append(f"{row['version']:>6}  {row['at']}  {row['chunks']} chunks  {change}{tags}{mark}")
+        lines.append(f"{row['version']:>6}  {row['at']}  {counted(row['chunks'], 'chunk')}  {change}{tags}{mark}")
     run.result({"versions": rows}, "\n".join(lines))
 
 
@@ -53,8 +75,9 @@ def restore(
     with run.project() as project, project.writing():
         done = project.versions.restore(version)
     text = (
-        f"version {done['restored']} is now version {done['version']}: {done['documents']} documents, "
-        f"{done['chunks']} chunks\nask, study and tune use it as it is; `twofold sync` brings it forward again"
+        f"version {done['restored']} is now version {done['version']}: {counted(done['documents'], 'document')}, "
+        f"{counted(done['chunks'], 'chunk')}\n"
+        "ask, study and tune use it as it is; `twofold sync` brings it forward again"
     )
     run.result(done, text)
 
@@ -69,9 +92,10 @@ def prune(
     """Drop old versions. Tagged ones stay; a sync does this by itself once a day."""
     with run.project() as project, project.writing():
         done = project.versions.prune(keep_days=keep_days)
-    run.result(done, f"{done['dropped']} versions dropped, {len(done['kept'])} left")
+    run.result(done, f"{counted(done['dropped'], 'version')} dropped, {len(done['kept'])} left")
 
 
+command(app, "documents")(documents)
 command(app, "log")(log)
 command(app, "diff")(diff)
 command(app, "restore")(restore)

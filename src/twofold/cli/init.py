@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from twofold.cli.check import line
 from twofold.cli.session import Run
+from twofold.reading import counted
+
+if TYPE_CHECKING:
+    from twofold.config import Config
+    from twofold.creating import Created
+
+_LISTED = 20
+"""Problems shown; ``--json`` and `twofold check` list all."""
+_ASKED = 200
+"""A longer question is not offered to be asked."""
 
 
 def init(
@@ -20,26 +32,66 @@ def init(
         typer.Option(
             "--from",
             metavar="FOLDER",
-            help="Folder with documents.jsonl and examples.jsonl (either may be gzipped; documents may be absent).",
+            help="Folder of documents (any files, or documents.jsonl), of examples (examples.jsonl), or of both.",
         ),
     ],
+    link: Annotated[
+        bool, typer.Option("--link", help="Copy nothing: read the files where they are, now and in later syncs.")
+    ] = False,
     quick: Annotated[bool, typer.Option("--quick", help="Settings for a first look in minutes.")] = False,
 ) -> None:
-    """Make a project from a folder; metrics and arms are chosen from what the examples hold."""
-    from twofold.project import Project
+    """Make a project from a folder; metrics and arms are chosen from what the examples hold.
 
-    with Project.create(target, source, quick=quick) as project:
-        study, generation = project.config.study, project.config.generation
-        value = {
-            "project": str(project.directory),
-            "metric": study.metric.name,
-            "metrics": [part.name for part in study.metrics],
-            "arms": list(study.arms),
-            "max_tokens": generation.max_tokens,
-        }
-    run.result(
-        value,
-        f"made {target}: arms {', '.join(study.arms)}; decided by {study.metric}\n"
-        f"settings, with their reasons: {target / 'twofold.toml'}\n"
-        f"next: twofold check -C {shlex.quote(str(target))} && twofold study -C {shlex.quote(str(target))} --plan",
+    The files are copied into PROJECT/data (or stay where they are, with --link). Ids of plain files are their paths
+    below FOLDER. Files that cannot be read are listed, each with its reason.
+    """
+    from twofold.config import load
+    from twofold.creating import create
+
+    with run.progress() as progress:
+        made = create(target, source, quick=quick, link=link, progress=progress)
+    settings = load(target)
+    study = settings.study
+    value = {
+        "project": str(target),
+        "files": made.files,
+        "documents": made.documents,
+        "questions": made.questions,
+        "problems": [dataclasses.asdict(problem) for problem in made.problems],
+        "metric": study.metric.name,
+        "metrics": [part.name for part in study.metrics],
+        "arms": list(study.arms),
+        "max_tokens": settings.generation.max_tokens,
+    }
+    run.result(value, "\n".join(_told(target, source, made, settings, link=link)))
+
+
+def _told(target: Path, source: Path, made: Created, settings: Config, *, link: bool) -> list[str]:
+    found = ", ".join(
+        counted(number, what)
+        for number, what in ((made.files, "file"), (made.documents, "document"), (made.questions, "question"))
     )
+    where = f"read where they are, in {source}" if link else f"copied to {target / 'data'}; edit them there"
+    lines = [f"made {target}: {found} ({where})"]
+    lines += [f"  {line(problem)}" for problem in made.problems[:_LISTED]]
+    if len(made.problems) > _LISTED:
+        lines.append(f"  and {len(made.problems) - _LISTED} more: `twofold check -C {shlex.quote(str(target))}`")
+    lines += [
+        f"arms {', '.join(settings.study.arms)}; decided by {settings.study.metric}; the reasons, and all settings: "
+        f"{target / 'twofold.toml'}",
+        "try next:",
+    ]
+    return lines + [f"  {command}" for command in _next(shlex.quote(str(target)), made)]
+
+
+def _next(target: str, made: Created) -> list[str]:
+    commands = []
+    if made.documents:
+        asked = made.first if 0 < len(made.first) < _ASKED and "\n" not in made.first else "What do you want to know?"
+        commands += [
+            f"twofold index documents -C {target}     # the ids of the documents",
+            f"twofold ask -C {target} --arm rag {shlex.quote(asked)}",
+        ]
+    if made.questions:
+        return [*commands, f"twofold check -C {target}", f"twofold study -C {target} --plan"]
+    return [*commands, f"twofold examples make -C {target}     # no questions yet: a study needs some"]

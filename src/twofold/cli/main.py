@@ -120,7 +120,7 @@ def _run(given: list[str], *, as_json: bool, verbose: bool) -> int:
     except usage.ClickException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context else "twofold"
-        wrong = TwofoldError(_sentence(error.format_message()), cure=f"Run `{where} --help`.")
+        wrong = TwofoldError(_sentence(error.format_message()), cure=_usage_cure(error.format_message(), where))
         return report(wrong, as_json=as_json, code="usage", exit_code=2)
     except typer.Abort:
         return INTERRUPTED
@@ -152,6 +152,13 @@ def report(error: TwofoldError, *, as_json: bool, code: str = "", exit_code: int
         }
         typer.echo(json.dumps({"error": body}, ensure_ascii=False, indent=2))
     return error.exit_code if exit_code is None else exit_code
+
+
+def _usage_cure(message: str, where: str) -> str:
+    quotes = (
+        'Put quotes around text with spaces, as in "how long is a shift?"; or run' if "extra arg" in message else "Run"
+    )
+    return f"{quotes} `{where} --help`."
 
 
 def _sentence(text: str) -> str:

@@ -119,14 +119,14 @@ def diff(
 
 
 def promote(run: Run, *, name: Name, alias: Alias = "champion", by: By = "", why: Why = "") -> None:
-    """Let an alias stand for a model, its files checked; with an audit line."""
+    """Point an alias (champion by default) at a tuned model, after checking its files; writes an audit line."""
     with run.project() as project:
         move = project.models.registry.promote(name, alias=alias, who=by, why=why)
     run.result(move, _moved(move))
 
 
 def rollback(run: Run, *, alias: Alias = "champion", by: By = "", why: Why = "") -> None:
-    """Let an alias stand for the model before; a second time, for the one before that."""
+    """Point an alias back at the model it named before; a second time, at the one before that."""
     with run.project() as project:
         move = project.models.registry.rollback(alias=alias, who=by, why=why)
     run.result(move, _moved(move))

@@ -81,8 +81,15 @@ class Run:
 
     def note(self, text: str) -> None:
         """A remark for people, on stderr."""
-        if not self.quiet:
+        if text and not self.quiet:
             typer.echo(text, err=True)
+
+
+def unread(project: Project, path: Path) -> str:
+    """A remark on a written file of examples that the project does not read; empty when it does."""
+    if project.reads_examples(path):
+        return ""
+    return f"note: {path} is not among [examples].paths of {project.directory / 'twofold.toml'}: add it there to use it"
 
 
 def console() -> Console:

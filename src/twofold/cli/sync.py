@@ -9,6 +9,7 @@ import typer
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.identity import plain
+from twofold.reading import counted
 
 _LISTED = 20
 
@@ -44,8 +45,8 @@ def _told(done: dict[str, Any]) -> str:
     counts = ", ".join(f"{done[name]} {name}" for name in ("added", "changed", "moved", "deleted", "unchanged"))
     more = f", {done['repaired']} put back" if done["repaired"] else ""
     lines = [
-        f"{counts}{more}; {done['chunks']} chunks ({done['embedded']} embedded) in {duration(done['seconds'])}; "
-        f"index version {done['index']['version']}"
+        f"{counts}{more}; {counted(done['chunks'], 'chunk')} ({done['embedded']} embedded) in "
+        f"{duration(done['seconds'])}; index version {done['index']['version']}"
     ]
     bad = [(e["source"], e["failure"]) for e in done["sources"]]
     bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]
@@ -57,5 +58,5 @@ def _told(done: dict[str, Any]) -> str:
     for status, why in whys.items():
         count = sum(1 for entry in done["files"] if entry["status"] == status)
         if count:
-            lines.append(f"{count} files {status}: {why}")
+            lines.append(f"{counted(count, 'file')} {status}: {why}")
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 
-from twofold.errors import DamagedFile, EncryptedFile, FileTooLarge, MissingExtra
+from twofold.errors import DamagedFile, EncryptedFile, FileTooLarge, MissingExtra, install
 from twofold.reading import MIB
 
 MOST_UNPACKED = 512 * MIB
@@ -103,7 +103,7 @@ def _decrypted(data: bytes, name: str, passwords: Sequence[str]) -> bytes:
     except ModuleNotFoundError as error:
         raise MissingExtra(
             f"office files need the package {error.name!r}, which is not installed",
-            cure="pip install 'twofold[documents]'",
+            cure=install("documents"),
         ) from error
     try:
         office = msoffcrypto.OfficeFile(io.BytesIO(data))

@@ -81,11 +81,11 @@ class FileReader:
         """The error of a file whose ending has no reader."""
         if suffix_of(name) in self._pictures:
             return ScannedFile("this is a picture", file=name)
-        kinds = ", ".join(sorted(self._classes))
         return UnreadableFile(
             f"no reader for {suffix_of(name) or 'a name without an ending'}",
             file=name,
-            cure=f"Known endings: {kinds}. Convert the file or take it out of [documents].paths.",
+            cure="Text, Markdown, HTML, PDF, office, mail, CSV, JSON and source files are read (all endings: "
+            "docs/how-to/documents.md). Convert the file, or take it out.",
         )
 
     def read(self, loaded: Loaded) -> tuple[list[Document], list[Problem]]:

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
+from twofold.corpus.sources_folder import NOT_DOCUMENTS, skipped
 from twofold.errors import BadRecord, TooFewExamples, UnreadableFile
 from twofold.plugins import Progress
-from twofold.reading import Findings, as_problem, expand, raise_first, shown
+from twofold.reading import Findings, as_problem, expand, raise_first, renamed, shown, stem_of
 from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
 
-_NO_DOCUMENTS = ("examples", "license", "licence", "readme")
 _ERRORS = (BadRecord.code, UnreadableFile.code)
 """Faults of texts and records, which stay errors in a file met in a folder: to mend them is a matter of an editor."""
 
@@ -63,7 +63,7 @@ def read_documents(
 ) -> Iterator[Document]:
     """Read documents one file at a time, in bounded memory; each file goes to the reader of its ending.
 
-    In folders, files named ``examples*``, ``LICENSE*`` and ``README*`` are left out; name them to have them. A file met
+    In folders, files of examples (``examples*.jsonl`` and its like) are left out; name them to have them. A file met
     in a folder or by a pattern whose kind is unknown, or that is broken, encrypted, scanned or hostile, is a warning:
     one of a thousand stops nothing. So is a link that leads out of the project. A file that is named itself must be
     readable.
@@ -82,7 +82,7 @@ def read_documents(
         for number, found in enumerate(files):
             if progress:
                 progress("reading", number, len(files))
-            if not found.named and (out := _leaves(found.path, root)):
+            if not found.named and (out := _leaves(found.path, root, section.ids_from)):
                 findings.add(replace(as_problem(out), severity="warning"))
                 continue
             if not found.named and not reader.knows(found.name):
@@ -101,7 +101,8 @@ def read_documents(
             for problem in problems:
                 keep = found.named or problem.code in _ERRORS
                 findings.take([problem if keep else replace(problem, severity="warning")])
-            for document in documents:
+            stem = stem_of(found, root, section.ids_from)
+            for document in (renamed(made, found.name, stem) for made in documents):
                 if document.id in seen:
                     findings.error(
                         BadRecord(
@@ -117,9 +118,12 @@ def read_documents(
         progress("reading", len(files), len(files))
 
 
-def _leaves(path: Path, root: Path) -> UnreadableFile | None:
+def _leaves(path: Path, root: Path, ids_from: str) -> UnreadableFile | None:
     """The error of a link that was not named and leads out of the project: whoever can write there chose it."""
-    if not path.is_symlink() or path.resolve().is_relative_to(root.resolve()):
+    if not path.is_symlink():
+        return None
+    aim, folders = path.resolve(), {root.resolve(), (root / ids_from).resolve()}
+    if any(aim.is_relative_to(folder) for folder in folders):
         return None
     return UnreadableFile(
         "it is a link that leads out of the project",
@@ -129,4 +133,4 @@ def _leaves(path: Path, root: Path) -> UnreadableFile | None:
 
 
 def _skipped(name: str) -> bool:
-    return name.lower().startswith(_NO_DOCUMENTS)
+    return skipped(name, NOT_DOCUMENTS)

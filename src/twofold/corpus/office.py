@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from twofold import plugins
 from twofold.corpus.archives import prepared, repacked
 from twofold.corpus.text import joined
-from twofold.errors import DamagedFile, EncryptedFile, MissingExtra
+from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, install
 from twofold.reading import excerpt, suffix_of
 from twofold.types import Document, Json
 
@@ -99,7 +99,7 @@ def _extracted(data: bytes, suffix: str, name: str) -> tuple[Any, list[str]]:
         import kreuzberg
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            "office files need the package kreuzberg, which is not installed", cure="pip install 'twofold[documents]'"
+            "office files need the package kreuzberg, which is not installed", cure=install("documents")
         ) from error
     config = kreuzberg.ExtractionConfig(
         use_cache=False,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from twofold import plugins
 from twofold.corpus.text import joined
-from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, ScannedFile
+from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, ScannedFile, install
 from twofold.types import Document
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class PdfReader:
             import pypdfium2
         except ModuleNotFoundError as error:
             raise MissingExtra(
-                "PDF files need the package pypdfium2, which is not installed", cure="pip install 'twofold[documents]'"
+                "PDF files need the package pypdfium2, which is not installed", cure=install("documents")
             ) from error
         for password in (None, *self.options.passwords):
             try:

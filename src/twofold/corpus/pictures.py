@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from twofold import plugins
 from twofold.corpus.text import clean
-from twofold.errors import DamagedFile, MissingExtra
+from twofold.errors import DamagedFile, MissingExtra, install
 from twofold.types import Document
 
 _MOST_PIXELS = 60_000_000
@@ -79,5 +79,5 @@ def _recogniser() -> Any:
 def _missing(error: ModuleNotFoundError) -> MissingExtra:
     return MissingExtra(
         f"character recognition needs the package {error.name!r}, which is not installed",
-        cure="pip install 'twofold[documents,ocr]'",
+        cure=install("documents,ocr"),
     )

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from twofold import plugins
 from twofold.corpus.archives import prepared
 from twofold.corpus.text import joined
-from twofold.errors import DamagedFile, MissingExtra
+from twofold.errors import DamagedFile, MissingExtra, install
 from twofold.reading import excerpt
 from twofold.types import Document
 
@@ -46,7 +46,7 @@ class SlideReader:
         except ModuleNotFoundError as error:
             raise MissingExtra(
                 "presentations need the package python-pptx, which is not installed",
-                cure="pip install 'twofold[documents]'",
+                cure=install("documents"),
             ) from error
         name = path.as_posix()
         data = prepared(data, name=name, suffix=".pptx", passwords=self.options.passwords)

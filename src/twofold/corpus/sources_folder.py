@@ -6,20 +6,22 @@ import re
 import time
 from collections.abc import Iterator, Mapping
 from fnmatch import translate
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import ClassVar
 
 from twofold import plugins
 from twofold.errors import SourceUnreachable, UnreadableFile
 from twofold.plugins import Item
-from twofold.reading import MIB, Found, expand
+from twofold.reading import MIB, Found, expand, stem_of
 from twofold.types import Loaded
 
 _SETTLED_NS = 100_000_000
 """A file changed less than this before it is looked at may change again under the same time stamp."""
-NOT_DOCUMENTS = ("examples*", "license*", "licence*", "readme*")
-"""Files that are left out of ``[documents].paths`` while walking a folder."""
+NOT_DOCUMENTS = tuple(
+    f"examples*.{kind}{gz}" for kind in ("jsonl", "ndjson", "json", "csv", "tsv", "parquet") for gz in ("", ".gz")
+)
+"""Files that are left out of ``[documents].paths`` while walking a folder: the examples beside the documents."""
 
 
 class FolderSource:
@@ -44,6 +46,8 @@ class FolderSource:
         """Files, folders or patterns (``**`` for any depth), relative to the project."""
         exclude: tuple[str, ...] = ()
         """Patterns of file names to leave out in folders; hidden files are left out anyway."""
+        ids_from: str = ""
+        """Folder below which a file's path is its id; the project by default. Files elsewhere are not concerned."""
 
     def __init__(self, options: Options, *, root: Path, scratch: Path, limit: int) -> None:  # noqa: ARG002
         self._options = options
@@ -59,8 +63,13 @@ class FolderSource:
         """
         found, _ = expand(self._options.paths, self._root, skip=self._skipped)
         self.total = len(found)
+        first: dict[str, str] = {}
         for one in found:
-            yield self._item(one)
+            stem = stem_of(one, self._root, self._options.ids_from)
+            if first.setdefault(stem, one.name) == one.name:
+                yield self._item(one, stem)
+            else:
+                yield Item(id=one.path.as_posix(), state="", load=partial(_refuse, one.name, stem, first[stem]))
         missing = [p for p in self._options.paths if not (self._root / _fixed(p)).exists()]
         if missing:
             raise SourceUnreachable(
@@ -75,7 +84,7 @@ class FolderSource:
     def _skipped(self, name: str) -> bool:
         return skipped(name, self._options.exclude)
 
-    def _item(self, found: Found) -> Item:
+    def _item(self, found: Found, stem: str) -> Item:
         try:
             seen = found.path.stat()
         except OSError:
@@ -89,7 +98,13 @@ class FolderSource:
             check_file(found, self._limit)
             return Loaded(name=found.name, path=str(found.path))
 
-        return Item(id=found.name, state=state, load=load)
+        return Item(id=stem, state=state, load=load)
+
+
+def _refuse(name: str, stem: str, first: str) -> Loaded:
+    raise UnreadableFile(
+        f"its id would be {stem!r}, which is that of {first}", file=name, cure="Rename one of the two files."
+    )
 
 
 def check_file(found: Found, limit: int) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, Literal
 
 from twofold import hostile
 from twofold.dataset.leaking import bare, conversation
 from twofold.reading import (
     Findings,
+    counted,
     excerpt,
 )
 from twofold.types import Document, Example, Problem
@@ -22,6 +24,8 @@ def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Pr
     """What is wrong between examples and documents, and among the examples. Errors stop a study, warnings do not."""
     findings = Findings()
     texts = {d.id: d.text for d in documents}
+    if documents:
+        _unknown(examples, texts, findings)
 
     def note(severity: Literal["error", "warning"], code: str, message: str, cure: str, example: Example) -> None:
         findings.add(
@@ -29,15 +33,6 @@ def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Pr
         )
 
     for e in examples:
-        unknown = [s for s in e.sources if s not in texts] if documents else []
-        if unknown:
-            note(
-                "error",
-                "data.unknown-document",
-                f"example {e.id!r} names documents that do not exist: {excerpt(', '.join(unknown))}",
-                "Correct doc_ids, or add the documents.",
-                e,
-            )
         for span in e.spans:
             text = texts.get(span.document)
             if text is None:
@@ -69,11 +64,48 @@ def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Pr
         note(
             "warning",
             "data.few-examples",
-            f"{len(examples)} examples are few: with fewer than 50 test examples most comparisons stay undecided",
+            f"{counted(len(examples), 'example')} {'is' if len(examples) == 1 else 'are'} few: with fewer than 50 test "
+            "examples most comparisons stay undecided",
             "Add examples.",
             examples[0],
         )
     return findings.all()
+
+
+def _unknown(examples: Sequence[Example], texts: Mapping[str, str], findings: Findings) -> None:
+    """Examples that name documents which are not there, as one error."""
+    wrong = [(e, source) for e in examples for source in e.sources if source not in texts]
+    if not wrong:
+        return
+    first, name = wrong[0]
+    count = len({e.id for e, _ in wrong})
+    lead = f"{counted(count, 'example')} {'names a document' if count == 1 else 'name documents'}"
+    others = list(dict.fromkeys(source for _, source in wrong if source != name))
+    more = f" (and {excerpt(', '.join(map(repr, others)))})" if others else ""
+    near = nearest(name, texts, 1)
+    findings.add(
+        Problem(
+            severity="error",
+            code="data.unknown-document",
+            message=f"{lead} that {'is' if count == 1 else 'are'} not there: {name!r} here{more}",
+            cure=f"{f'Did you mean {near[0]!r}? ' if near else ''}`twofold index documents` lists the ids; correct "
+            "doc_ids, or add the documents.",
+            file=first.file,
+            line=first.line,
+        )
+    )
+
+
+def nearest(name: str, ids: Iterable[str], count: int = 3) -> list[str]:
+    """Ids that may be meant by `name`: those that are it but for folder or ending, and those spelled like it."""
+    ids = list(ids)
+    bare_name = _stem(name)
+    alike = [one for one in ids if _stem(one) == bare_name]
+    return (alike or get_close_matches(name, ids, count) or get_close_matches(bare_name, ids, count, 0.5))[:count]
+
+
+def _stem(name: str) -> str:
+    return name.rsplit("/", 1)[-1].rsplit(".", 1)[0].casefold()
 
 
 _SUSPICIOUS = {

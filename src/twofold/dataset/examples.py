@@ -17,10 +17,12 @@ from twofold.reading import (
     JSON,
     JSONL,
     MIB,
+    MISSING,
     PARQUET,
     Findings,
     Record,
     as_problem,
+    counted,
     excerpt,
     expand,
     kind,
@@ -146,14 +148,25 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
             silent.setdefault(row.file, []).append(row.line)
     for file, lines in silent.items():
         findings.add(_silent(file, lines))
-    if not made:
+    problems = findings.all()
+    if not made and (problems or not paths) and all(p.message in MISSING for p in problems):
+        problems = [as_problem(no_questions(paths))]
+    elif not made:
         findings.error(
             TooFewExamples(f"there is no usable example in {', '.join(paths) or 'no path at all'}", cure=_FORM)
         )
-    problems = findings.all()
+        problems = findings.all()
     if strict:
         raise_first(problems)
     return list(made.values()), problems
+
+
+def no_questions(paths: Sequence[str]) -> TooFewExamples:
+    """The error of a project whose files of examples are still to be made."""
+    return TooFewExamples(
+        f"no questions yet: there is no file at {', '.join(paths) or 'any path of [examples].paths'}",
+        cure="Make some from the documents (`twofold examples make`), or write your own there.",
+    )
 
 
 def _silent(file: str, lines: Sequence[int]) -> Problem:
@@ -161,7 +174,7 @@ def _silent(file: str, lines: Sequence[int]) -> Problem:
     return Problem(
         severity="warning",
         code="data.empty-answer",
-        message=f"{len(lines)} examples have no answer and are left out (lines {where})",
+        message=f"no answer, left out: {counted(len(lines), 'example')} (line{'' if len(lines) == 1 else 's'} {where})",
         cure='Give them answers, or say "answerable": false where the right behaviour is to decline.',
         file=file,
         line=lines[0],

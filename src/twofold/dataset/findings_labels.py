@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from twofold.dataset.findings_text import note
 from twofold.dataset.leaking import bare, conversation
-from twofold.errors import MissingExtra
+from twofold.errors import MissingExtra, install
 from twofold.reading import excerpt
 from twofold.types import Example, Problem
 
@@ -142,9 +142,7 @@ def _out_of_sample(texts: Sequence[str], own: NDArray[np.int64], classes: int) -
         from sklearn.model_selection import StratifiedGroupKFold
         from sklearn.naive_bayes import MultinomialNB
     except ModuleNotFoundError as error:
-        raise MissingExtra(
-            "judging labels needs scikit-learn", cure="pip install 'twofold[data]', or --skip noise"
-        ) from error
+        raise MissingExtra("judging labels needs scikit-learn", cure=f"{install('data')}, or --skip noise") from error
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b")
     try:
         held = words.fit_transform(texts).tocsr()

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from twofold.dataset.leaking import bare
-from twofold.errors import MissingExtra
+from twofold.errors import MissingExtra, install
 from twofold.reading import excerpt
 from twofold.types import Example, Problem
 
@@ -87,7 +87,7 @@ def _ftfy() -> Any:
         import ftfy
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            "looking for encoding damage needs ftfy", cure="pip install 'twofold[data]', or --skip encoding"
+            "looking for encoding damage needs ftfy", cure=f"{install('data')}, or --skip encoding"
         ) from error
     return ftfy
 
@@ -246,7 +246,7 @@ def _languages() -> Any:
         from py3langid.langid import MODEL_FILE, LanguageIdentifier
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            "telling languages needs py3langid", cure="pip install 'twofold[data]', or --skip language"
+            "telling languages needs py3langid", cure=f"{install('data')}, or --skip language"
         ) from error
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 

@@ -17,7 +17,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from twofold import machine
-from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError
+from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError, install
 from twofold.generation import gguf_file, merging
 from twofold.generation.runtime import Request, Result, Runtime, Sampling, Tokens, cut, pieces
 from twofold.identity import digest
@@ -314,7 +314,7 @@ def _require(runtime: str) -> None:
     if not _installed(needed[0]):
         raise MissingExtra(
             f"the runtime {runtime!r} needs the package {needed[0]!r}, which is not installed",
-            cure=f"pip install 'twofold[{needed[1]}]'",
+            cure=install(needed[1]),
         )
 
 

@@ -229,7 +229,7 @@ class OpenAIGenerator:
             except httpx.TimeoutException:
                 failure = Failure(code="generation.timeout", message=f"no answer within {timeout:g} s")
             except httpx.HTTPError as error:
-                failure = Failure(code="generation.connection", message=f"{type(error).__name__}: {error}")
+                failure = Failure(code="generation.connection", message=f"{self.options.base_url}: {error}")
             except RuntimeError as error:
                 raise GenerationError(f"this generator is closed: {error}", cure="Make a new one.") from error
             else:

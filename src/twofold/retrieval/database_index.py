@@ -265,7 +265,7 @@ class DatabaseIndex(ABC):
             raise IndexMismatch(
                 f"version {version} of the index is gone (the newest is {newest})",
                 file=self.place,
-                cure="Run the study again; `tag` keeps versions that must stay.",
+                cure="`twofold index log --all` lists the versions that can be read.",
             )
         return version
 

@@ -192,7 +192,7 @@ class LanceIndex:
                     raise IndexMismatch(
                         f"version {wanted} of the index is gone (the newest is {self._table.version})",
                         file=self._directory,
-                        cure="Run the study again; `tag` keeps versions that must stay.",
+                        cure="`twofold index log --all` lists the versions that can be read.",
                     ) from error
                 self._views[wanted] = LanceView(handle, wanted, limit=self._options.flat_limit, before=self._held)
                 while len(self._views) > _VIEWS:

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from twofold import plugins
-from twofold.errors import ConfigError, MissingExtra, ModelError
+from twofold.errors import ConfigError, MissingExtra, ModelError, install
 from twofold.plugins import Parts, TokenEmbedder
 from twofold.retrieval.rerankers_plain import reordered
 from twofold.store import models
@@ -156,7 +156,7 @@ class CrossEncoder:
         except ModuleNotFoundError as error:
             raise MissingExtra(
                 f"the reranker 'cross_encoder' needs the package {error.name!r}, which is not installed",
-                cure="pip install 'twofold[train]'",
+                cure=install("train"),
             ) from error
         try:
             tokenizer = AutoTokenizer.from_pretrained(str(self._path), local_files_only=True)

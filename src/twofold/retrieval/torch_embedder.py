@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field, ValidationInfo, field_validator
 
 from twofold import machine, plugins
-from twofold.errors import MissingExtra, ModelError
+from twofold.errors import MissingExtra, ModelError, install
 from twofold.identity import digest
 from twofold.plugins import Progress
 from twofold.retrieval.bert_graph import read_pooling
@@ -114,7 +114,7 @@ class TorchEmbedder:
         except ModuleNotFoundError as error:
             raise MissingExtra(
                 f"the embedder 'torch' needs the package {error.name!r}, which is not installed",
-                cure="pip install 'twofold[train]'",
+                cure=install("train"),
             ) from error
         kind = torch.bfloat16 if self._options.precision == "bf16" else torch.float32
         try:

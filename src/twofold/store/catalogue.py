@@ -320,7 +320,8 @@ class Catalogue:
         """Take a document in again from the next sync on; False when it was not left out."""
         with self._lock, self._guard(), self._transaction():
             lifted = self._db.execute("DELETE FROM forgotten WHERE document = ?", (document,)).rowcount > 0
-            self._db.execute("UPDATE items SET state = '', content = ''")
+            if lifted:
+                self._db.execute("UPDATE items SET state = '', content = ''")
         return lifted
 
     def erase_document(self, document: str, *, chunks: Collection[str] = ()) -> dict[str, int]:

@@ -33,7 +33,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from twofold import children
-from twofold.errors import ConfigError, DigestMismatch, MissingExtra, ModelError, ModelNotPulled, UnknownName
+from twofold.errors import ConfigError, DigestMismatch, MissingExtra, ModelError, ModelNotPulled, UnknownName, install
 from twofold.identity import digest
 from twofold.locking import locked
 from twofold.plugins import Progress, cache_root
@@ -295,7 +295,7 @@ def _require(*packages: str) -> None:
     if missing:
         raise MissingExtra(
             f"converting this model needs {', '.join(missing)}, which is not installed",
-            cure="pip install 'twofold[local,train]'",
+            cure=install("local,train"),
         )
 
 
@@ -322,7 +322,7 @@ def _fetch_hub(definition: ModelDefinition, made: Path) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra(
             "pulling from a hub needs the package 'huggingface_hub', which is not installed",
-            cure="pip install 'twofold[train]'",
+            cure=install("train"),
         ) from error
     match = _HUB.fullmatch(definition.source)
     assert match is not None

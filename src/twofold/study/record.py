@@ -1,6 +1,6 @@
 """The shape of the record: what `study.json` and `answers.jsonl.gz` hold.
 
-The record is the product: the report, `twofold show`, the server and the watch read it and nothing else. It is written
+The record is the product: the report and `twofold show` read it and nothing else. It is written
 once. Fields are added, never renamed; `format` rises when a reader of the old shape would be wrong.
 """
 

@@ -77,6 +77,7 @@ def study(
             "gate": config.tuning.gate,
             "test": test_digest,
             "final": final,
+            "failed": {name: [a.failure is not None for a in item.answers] for name, item in own.items()},
         },
     )
     for row in builder.catalogue.studies():

@@ -1,0 +1,324 @@
+"""The first commands of a new user, on folders as people have them, through the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold.cli.main import main
+
+FAST = """
+[generation.generator]
+name = "echo"
+[generation.generator.options]
+mode = "quote"
+[retrieval.embedder]
+name = "hashing"
+"""
+Said = tuple[int, Any, str]
+Call = Callable[..., Said]
+TEXTS = {
+    "hr/leave.md": "# Leave\n\nEmployees have thirty days of leave a year. Parental leave lasts fourteen months.\n",
+    "Licence fees 2031.md": "# Licence fees\n\nThe licence fee for the year 2031 is 48 euros a seat and month.\n",
+    "README.md": "# Read me\n\nThe office is a large building that stands near the old harbour. It was built by the "
+    "Okafor family in 1923, and 240 people work there today. Visitors report to the porter at the northern gate. The "
+    "canteen is open from eleven in the morning until three in the afternoon, and it serves guests for 9 euros.\n",
+    "parts.csv": "name,price\nBolt,3\nNut,2\n",
+    "logo.bin": "xx",
+}
+
+
+@pytest.fixture
+def handbook(tmp_path: Path) -> Path:
+    folder = tmp_path / "handbook"
+    for name, text in TEXTS.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]) -> Call:
+    """Run a command; returns exit code, parsed stdout and stderr."""
+
+    def run(*words: str | Path) -> Said:
+        capsys.readouterr()
+        code = main([*map(str, words), "--json"])
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out else None, err
+
+    return run
+
+
+def fast(project: Path) -> Path:
+    """Put the shipped fakes in place of the models."""
+    path = project / "twofold.toml"
+    path.write_text(path.read_text(encoding="utf-8") + FAST, encoding="utf-8")
+    return project
+
+
+def ask_about(folder: Path, *records: dict[str, Any]) -> None:
+    lines = "".join(json.dumps(record) + "\n" for record in records)
+    (folder / "examples.jsonl").write_text(lines, encoding="utf-8")
+
+
+def ids(call: Call, project: Path) -> list[str]:
+    return [row["id"] for row in call("index", "documents", "-C", project)[1]["documents"]]
+
+
+IDS = ["Licence fees 2031.md", "README.md", "hr/leave.md", "parts.csv#2", "parts.csv#3"]
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_of_plain_files_can_be_asked_at_once(
+    call: Call, handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, link: bool
+) -> None:
+    """Whatever the files are called, copied or left where they are, and from wherever the project is named."""
+    project = tmp_path / "p"
+    code, told, _ = call("init", project, "--from", handbook, *(["--link"] if link else []))
+    assert code == 0
+    assert (told["files"], told["documents"], told["questions"]) == (4, 5, 0)
+    [left] = told["problems"]
+    assert (left["file"], left["message"]) == ("logo.bin", "no reader for .bin")
+    assert (project / "data").exists() is not link
+    fast(project)
+    assert sorted(ids(call, project)) == IDS, "before the first sync"
+    code, done, _ = call("sync", "-C", project)
+    assert (code, done["added"]) == (0, 5)
+    assert sorted(ids(call, project)) == IDS
+    code, answer, _ = call("ask", "-C", project, "What is the licence fee for 2031?")
+    assert (code, answer["arm"]) == (0, "rag")
+    assert answer["citations"][0]["span"]["document"] == "Licence fees 2031.md"
+    monkeypatch.chdir(project)
+    assert call("sync")[1]["unchanged"] == 5
+    if link:
+        (handbook / "hr" / "leave.md").write_text("# Leave\n\nForty days.\n", encoding="utf-8")
+        assert call("sync")[1]["changed"] == 1
+
+
+def test_without_questions_what_needs_some_says_how_to_get_them(call: Call, handbook: Path, tmp_path: Path) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    project = fast(tmp_path / "p")
+    code, checked, _ = call("check", "-C", project)
+    assert (code, checked["errors"], checked["warnings"]) == (0, 0, 1)
+    assert "no questions yet" in checked["problems"][0]["message"]
+    for words in (["study", "--plan"], ["study", "--yes"], ["tune"]):
+        code, told, _ = call(*words, "-C", project)
+        assert code == 2
+        assert "no questions yet" in told["error"]["message"]
+        assert "`twofold examples make`" in told["error"]["cure"]
+    code, made, err = call("examples", "make", "-C", project, "--count", "3")
+    assert code == 0
+    assert made["file"] == str(project / "data" / "examples.jsonl")
+    assert "note:" not in err, "they are read"
+    assert main(["study", "--plan", "-C", str(project)]) == 0
+
+
+def test_examples_alone_make_a_project(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    ask_about(folder, *({"question": f"Say {n}?", "answer": str(n)} for n in range(40)))
+    code, told, _ = call("init", tmp_path / "p", "--from", folder)
+    assert (code, told["documents"], told["questions"]) == (0, 0, 40)
+    assert "rag" not in told["arms"]
+    assert call("check", "-C", tmp_path / "p")[1]["errors"] == 0
+
+
+def test_init_says_what_it_found_and_what_to_try_and_it_works(
+    handbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shlex
+
+    ask_about(
+        handbook,
+        *({"question": f"What is word {n} of the list?", "answer": f"word{n}"} for n in range(40)),
+    )
+    monkeypatch.chdir(tmp_path)
+    assert main(["init", "my project", "--from", "handbook"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("made my project: 5 files, 5 documents, 40 questions")
+    assert "logo.bin: warning: no reader for .bin" in "\n".join(lines)
+    fast(tmp_path / "my project")
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("  twofold ")]
+    assert [words[1] for words in commands] == ["index", "ask", "check", "study"]
+    for words in commands:
+        assert main(words[1:]) == 0, words
+
+
+def test_wrong_doc_ids_are_one_error_that_names_the_right_one(call: Call, handbook: Path, tmp_path: Path) -> None:
+    ask_about(
+        handbook,
+        *({"question": f"Q {n}?", "answer": "x", "doc_ids": ["docs/leave"]} for n in range(31)),
+        {"question": "Good?", "answer": "x", "doc_ids": ["hr/leave.md"]},
+    )
+    _, told, _ = call("init", tmp_path / "p", "--from", handbook)
+    assert [p["code"] for p in told["problems"]].count("data.unknown-document") == 1
+    code, checked, _ = call("check", "-C", tmp_path / "p")
+    [problem] = [p for p in checked["problems"] if p["code"] == "data.unknown-document"]
+    assert (code, problem["file"], problem["line"]) == (1, "data/examples.jsonl", 1)
+    assert "31 examples name documents that are not there: 'docs/leave'" in problem["message"]
+    assert "Did you mean 'hr/leave.md'?" in problem["cure"]
+    assert "`twofold index documents`" in problem["cure"]
+
+
+def test_records_beside_plain_files_are_the_documents_and_the_rest_is_named(
+    call: Call, handbook: Path, tmp_path: Path
+) -> None:
+    (handbook / "documents.jsonl").write_text('{"id": "d1", "text": "Water."}\n', encoding="utf-8")
+    _, told, _ = call("init", tmp_path / "p", "--from", handbook)
+    assert told["documents"] == 1
+    assert ids(call, tmp_path / "p") == ["d1"]
+    assert "5 other files are not read" in told["problems"][0]["message"]
+
+
+def test_a_link_that_leads_out_of_the_folder_is_not_copied(call: Call, handbook: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret.md").write_text("# Key\n\nxyzzy", encoding="utf-8")
+    (handbook / "key.md").symlink_to(tmp_path / "secret.md")
+    _, told, _ = call("init", tmp_path / "p", "--from", handbook)
+    assert "leads out of the folder" in {p["file"]: p["message"] for p in told["problems"]}["key.md"]
+    assert "key.md" not in ids(call, tmp_path / "p")
+    assert not (tmp_path / "p" / "data" / "documents" / "key.md").exists()
+
+
+def test_an_init_that_fails_leaves_nothing_behind(
+    call: Call, handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    copied: list[object] = []
+
+    def full(source: Path, target: Path) -> None:
+        copied.append(target)
+        if len(copied) == 3:
+            raise OSError(28, "No space left on device", str(target))
+        Path(target).write_bytes(Path(source).read_bytes())
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shutil, "copyfile", full)
+        code, told, _ = call("init", tmp_path / "p", "--from", handbook)
+    assert (code, "No space left" in told["error"]["message"]) == (2, True)
+    (tmp_path / "empty").mkdir()
+    assert call("init", tmp_path / "p", "--from", tmp_path / "empty")[0] == 2
+    (tmp_path / "empty").rmdir()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert call("init", tmp_path / "p", "--from", handbook)[0] == 0
+
+
+def test_init_keeps_out_of_data_that_is_there_already(call: Call, handbook: Path, tmp_path: Path) -> None:
+    (tmp_path / "p" / "data").mkdir(parents=True)
+    (tmp_path / "p" / "data" / "mine.txt").write_text("mine")
+    code, told, _ = call("init", tmp_path / "p", "--from", handbook)
+    assert (code, "is there already" in told["error"]["message"]) == (2, True)
+    assert [path.name for path in (tmp_path / "p").rglob("*")] == ["data", "mine.txt"]
+    code, told, _ = call("init", handbook / "inside", "--from", handbook, "--link")
+    assert (code, "would lie in the folder that it reads" in told["error"]["message"]) == (2, True)
+    assert not (handbook / "inside").exists()
+
+
+def state(project: Path) -> dict[str, bytes]:
+    """Everything that a command could have changed, but for the lock and the index's own files."""
+    kept = [p for p in project.rglob("*") if p.is_file() and p.name != "lock" and ".twofold" not in p.parts]
+    return {str(p.relative_to(project)): p.read_bytes() for p in kept}
+
+
+def test_a_command_that_fails_changes_nothing(call: Call, handbook: Path, tmp_path: Path) -> None:
+    ask_about(handbook, *({"question": f"Q {n}?", "answer": f"a {n}"} for n in range(40)))
+    call("init", tmp_path / "p", "--from", handbook)
+    project, where = fast(tmp_path / "p"), ["-C", tmp_path / "p"]
+    call("sync", *where)
+    (tmp_path / "bad.jsonl").write_text('{"question": "New?", "answer": "x"}\n{"question": \n', encoding="utf-8")
+    before, versions = state(project), call("index", "log", "--all", *where)[1]
+    for words in (
+        ["index", "restore", "99"],
+        ["index", "restore", "nosuch"],
+        ["forget", "nosuch.md", "--yes"],
+        ["sync", "--source", "nosuch"],
+        ["sync", "--source", "nosuch", "--rebuild"],
+        ["models", "promote", "nosuch"],
+        ["models", "rollback"],
+        ["examples", "import", tmp_path / "bad.jsonl", "--into", "data/examples.jsonl"],
+        ["study", "--yes", "--arms", "ragg"],
+    ):
+        code, told, _ = call(*words, *where)
+        assert (code in {2, 3}, "error" in told) == (True, True), words
+    assert state(project) == before
+    assert call("index", "log", "--all", *where)[1] == versions
+    (project / "data" / "documents" / "new.md").write_text("# Zebra\n\nThe zebra crossing is closed.", encoding="utf-8")
+    _, answer, err = call("ask", *where, "Is the zebra crossing closed?")
+    assert answer["hits"][0]["chunk"]["span"]["document"] == "new.md", "the failed restore pinned nothing"
+    assert "restored" not in err
+
+
+def test_a_failed_sync_leaves_a_restored_version_in_use(call: Call, handbook: Path, tmp_path: Path) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    project, where = fast(tmp_path / "p"), ["-C", tmp_path / "p"]
+    call("sync", *where)
+    first = call("index", "log", *where)[1]["versions"][-1]["version"]
+    (project / "data" / "documents" / "new.md").write_text("# Zebra\n\nThe zebra crossing is closed.", encoding="utf-8")
+    call("sync", *where)
+    assert call("index", "restore", str(first), *where)[0] == 0
+    assert call("sync", "--source", "nosuch", *where)[0] == 2
+    _, answer, _ = call("ask", *where, "Is the zebra crossing closed?")
+    assert "new.md" not in {hit["chunk"]["span"]["document"] for hit in answer["hits"]}
+
+
+def test_forget_asks_on_a_terminal_and_refuses_elsewhere(
+    call: Call, handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    call("init", tmp_path / "p", "--from", handbook)
+    project, where = fast(tmp_path / "p"), ["-C", str(tmp_path / "p")]
+    call("sync", *where)
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    assert main(["forget", "README.md", *where]) == 2
+    assert "Add --yes" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", Terminal("\n"))
+    assert main(["forget", "README.md", *where]) == 0
+    assert "[y/N]" in capsys.readouterr().err
+    assert "README.md" in ids(call, project)
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert main(["forget", "README.md", *where]) == 0
+    assert "README.md" not in ids(call, project)
+    code, told, _ = call("forget", "leave.md", "--yes", *where)
+    assert (code, "Did you mean 'hr/leave.md'?" in told["error"]["cure"]) == (2, True)
+
+
+def test_import_into_a_project_says_when_the_file_is_not_read(call: Call, handbook: Path, tmp_path: Path) -> None:
+    ask_about(handbook, {"question": "Q?", "answer": "a"})
+    call("init", tmp_path / "p", "--from", handbook)
+    (tmp_path / "new.csv").write_text("question,answer\nHow deep?,40 metres\n", encoding="utf-8")
+    _, done, err = call("examples", "import", tmp_path / "new.csv", "--into", "data/more.jsonl", "-C", tmp_path / "p")
+    assert (tmp_path / "p" / "data" / "more.jsonl").is_file()
+    assert "is not among [examples].paths" in err
+    _, done, err = call(
+        "examples", "import", tmp_path / "new.csv", "--into", "data/examples.jsonl", "-C", tmp_path / "p"
+    )
+    assert (done["imported"], done["total"]) == (1, 2)
+    assert "note:" not in err
+
+
+def test_wrong_use_is_answered_with_what_to_type(call: Call, handbook: Path, tmp_path: Path) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    where = ["-C", tmp_path / "p"]
+    _, told, _ = call("ask", "how", "long", "must", *where)
+    assert "quotes" in told["error"]["cure"]
+    _, told, _ = call("check", "--set", "retrieval.kk=3", *where)
+    assert "--set" in told["error"]["cure"]
+    assert "in twofold.toml" not in told["error"]["cure"]
+    endpoint = ["--set=generation.generator.name=openai", "--set=generation.generator.options.model=m"]
+    endpoint += ["--set=generation.generator.options.base_url=http://127.0.0.1:9/v1"]
+    endpoint += ["--set=generation.generator.options.retries=0"]
+    _, _, err = call("ask", "Why?", "--arm", "base", *where, *endpoint)
+    assert "http://127.0.0.1:9/v1" in err
+    fast(tmp_path / "p")
+    call("sync", *where)
+    _, told, _ = call("index", "restore", "99", *where)
+    assert "`twofold index log --all`" in told["error"]["cure"]
