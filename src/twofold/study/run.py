@@ -21,7 +21,7 @@ from twofold.identity import digest, plain
 from twofold.plugins import Metric, Progress
 from twofold.study import plan as planning
 from twofold.study.archive import next_name, read_record, write_record
-from twofold.study.compose import answer_rows, arm_record, groups_of, numbers, retrieval_record
+from twofold.study.compose import answer_rows, arm_record, cut_answers, groups_of, numbers, retrieval_record
 from twofold.study.diagnose import summary
 from twofold.study.measure import Measured, measure, score
 from twofold.study.meter import Meter, environment
@@ -83,10 +83,11 @@ def study(
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
     looks = builder.catalogue.looks(test_digest) + 1
+    seen = _seen(builder, splits.reserve)
     policy = planning.policy(splits, config, final=final)
     if final:
         policy = {**policy, "groups": len({e.group for e in test})}
-    facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, policy=policy)
+    facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, reserve_seen=seen, policy=policy)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
         scores={arm.name: numbers(own[arm.name].scores[config.study.metric]) for arm in arms},
@@ -160,7 +161,9 @@ def study(
             else:
                 record["warnings"].append("no stage was measured: no example of train or dev says where its answer is")
     write_record(records / record["study"], record, rows)
-    builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
+    finished = {"study": record["study"], "identity": name_of, "final": final}
+    finished["questions"] = sorted(example_digest(e) for e in test)
+    builder.catalogue.put_study(record["study"], finished, test_digest)
     return record
 
 
@@ -256,6 +259,13 @@ def _questions(splits: Splits, final: bool) -> tuple[Example, ...]:
     return splits.reserve if final else splits.test
 
 
+def _seen(builder: Builder, reserve: Sequence[Example]) -> int:
+    """How many reserve questions were test questions of an earlier study, so that the reserve is no longer sealed."""
+    opened = [row for row in builder.catalogue.studies() if not row.get("final")]
+    known = {asked for row in opened for asked in row.get("questions", ())}
+    return sum(1 for example in reserve if example_digest(example) in known)
+
+
 def _metrics(builder: Builder) -> dict[str, tuple[Metric, str]]:
     section = builder.config.study
     made: dict[str, tuple[Metric, str]] = {}
@@ -273,6 +283,7 @@ def _facts(
     *,
     dev: int,
     looks: int,
+    reserve_seen: int,
     policy: PolicyRecord,
 ) -> VerdictFacts:
     latency = {arm.name: builder.catalogue.measure(own[arm.name].system, "latency") for arm in arms}
@@ -286,6 +297,12 @@ def _facts(
         synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: float(value["p95"]) for name, value in latency.items() if value},
+        latency_answers={name: int(value["n"]) for name, value in latency.items() if value},
+        cut_share={arm.name: cut_answers(own[arm.name].answers) / len(test) for arm in arms},
+        effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
+        unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
+        reserve=policy["reserve"],
+        reserve_seen=reserve_seen,
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
         dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
         forgetting=fallen,
