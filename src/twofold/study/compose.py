@@ -103,8 +103,8 @@ def arm_record(
         "metrics": estimates,
         "latency": _latency(builder.catalogue.measure(item.system, "latency"), section.level),
         "timing": timing(item.answers, level=section.level),
-        "right": (right.count, right.of),
-        "cut": (cut_answers(item.answers), len(item.answers) - len(failed)),
+        "right": [right.count, right.of],
+        "cut": [cut_answers(item.answers), len(item.answers) - len(failed)],
         "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
         "completion_tokens": float(measures.get("completion_tokens", 0.0)),
         "tokens_per_second": tokens * measures.get("n", 0) / spent if spent else 0.0,
@@ -141,7 +141,9 @@ def _latency(measured: Json | None, level: float) -> LatencyRecord | None:
         return None
     record: LatencyRecord = {"p50": measured["p50"], "p95": measured["p95"], "n": measured["n"]}
     if seconds := measured.get("seconds"):
-        ends = {name: stats.quantile_interval(seconds, q, level=level)[1:] for name, q in (("p50", 0.5), ("p95", 0.95))}
+        ends = {
+            name: [*stats.quantile_interval(seconds, q, level=level)[1:]] for name, q in (("p50", 0.5), ("p95", 0.95))
+        }
         record["intervals"] = ends
     return record
 

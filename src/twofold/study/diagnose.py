@@ -63,8 +63,8 @@ def diagnose(
 ) -> str:
     """The cause of a wrong answer, or an empty string when it is right (score at least `RIGHT`) or has no score.
 
-    Causes are tried from the outside in: failed, cut short, should have abstained, right words in a wrong form, the passage was
-    not found, abstained all the same, partly right, quoted elsewhere, made up.
+    Causes are tried from the outside in: failed, cut short, should have abstained, right words in a wrong form, the
+    passage was not found, abstained all the same, partly right, quoted elsewhere, made up.
 
     Args:
         example: What was asked.

@@ -1,7 +1,8 @@
 """How far a tuned arm was trained: whether it was given its chance, in words, and what to do about it. Pure.
 
 `effort` is the mapping of that name in a training report (``training.json``): steps done of planned, why training
-stopped, whether the loss fell. A model without one (a fine-tuning job elsewhere, an older artifact) has an unknown effort.
+stopped, whether the loss fell. The effort of a model without one (a fine-tuning job elsewhere, an older artifact) is
+unknown.
 """
 
 from __future__ import annotations

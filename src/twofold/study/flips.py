@@ -29,8 +29,8 @@ def flips(
 ) -> list[Flip]:
     """All conditions that change outcome or arm, each with what the verdict would be.
 
-    Along a scale (latency, margin, least score) a flip is listed at every value where the outcome changes once more, in the
-    order in which the condition tightens.
+    Along a scale (latency, margin, least score) a flip is listed at every value where the outcome changes once more, in
+    the order in which the condition tightens.
     """
     now = outcome_if(section, NONE)
     found: list[Flip] = []

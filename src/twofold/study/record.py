@@ -52,7 +52,7 @@ class LatencyRecord(TypedDict):
     p50: float
     p95: float
     n: int
-    intervals: NotRequired[dict[str, tuple[float | None, float | None]]]
+    intervals: NotRequired[dict[str, list[float | None]]]
     """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
 
 
@@ -119,9 +119,9 @@ class ArmRecord(TypedDict):
     latency: LatencyRecord | None
     timing: NotRequired[dict[str, QuantileRecord]]
     """``retrieval`` and ``generation`` → median seconds an answer of the batched run (shares of its batch)."""
-    right: NotRequired[tuple[int, int]]
+    right: NotRequired[list[int]]
     """Answers with at least half of the deciding metric's full score, and answers scored."""
-    cut: NotRequired[tuple[int, int]]
+    cut: NotRequired[list[int]]
     """Answers that ended at the token limit, and answers made."""
     prompt_tokens: float
     """Mean per question."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twofold.study.record import counted, estimate_text, number_text
-from twofold.study.wording import title
+from twofold.study.wording import metric_title
 
 GROUPS = (("general", "general ability"), ("refusal", "refusing and abstaining"))
 
@@ -34,7 +34,7 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
     if not methods:
         return []
     metric = methods[0]["metric"]
-    score = f"dev {title(metric)}"
+    score = f"dev {metric_title(metric)}"
     table = [[f"methods of {arm}", score, "ability lost", "gate", "share", "p50 s", "minutes", "MB", "trials"]]
     for one in methods:
         pace, drop = (one["latency"] or {}).get("p50"), one["drop"]

@@ -38,7 +38,7 @@ class Asked:
     @property
     def title(self) -> str:
         """The metric's name in sentences."""
-        return title(self.metric)
+        return metric_title(self.metric)
 
     @property
     def kind(self) -> str:
@@ -46,7 +46,7 @@ class Asked:
         return f"simultaneous {100 * self.section.level:g} %"
 
 
-def title(metric: str) -> str:
+def metric_title(metric: str) -> str:
     """A metric's name in sentences."""
     return TITLES.get(metric, metric.replace("_", " "))
 
@@ -78,13 +78,13 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
         why = "None of the arms is acceptable."
         if choice.route == "nobody right":
             why = "No acceptable arm answered a single question right."
-        return f"{why} {_counts(best[0], right, asked)}: the most of all arms."
+        return f"{why} {_counts(best[0], right, asked)}{_runner_up(best, right)}."
     free = [name for name in best if not against[name]]
     if choice.outcome == "choose":
         others = [name for name in free if name != choice.arm]
         mine = _counts(choice.arm, right, asked)
         if not others:
-            return f"{mine}; no other arm is acceptable."
+            return f"{mine}; no other arm is acceptable." if len(evidence.arms) > 1 else f"{mine}."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
         theirs = _of(right[rival], right[choice.arm])
@@ -98,8 +98,8 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
         start = (
             f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
         )
-        return f"{start} So far, {_counts(best[0], right, asked)}{_runner_up(best, right)}."
-    return f"{_counts(best[0], right, asked)}{_runner_up(best, right)}: too close to call."
+        return f"{start} So far {_counts(best[0], right, asked)}{_runner_up(best, right)}."
+    return f"Too close to call: {_counts(best[0], right, asked)}{_runner_up(best, right)}."
 
 
 def _runner_up(best: Sequence[str], right: Mapping[str, Right]) -> str:
@@ -359,8 +359,8 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
         few = min(facts.latency_answers.values(), default=least)
         if few < least:
             out.append(
-                f"latency is a constraint, but p95 stands on {counted(few, 'answer')} of an arm: with fewer than {least} "
-                "it has no upper bound (raise [study].latency_sample)"
+                f"latency is a constraint, but p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
+                f"{least} it has no upper bound (raise [study].latency_sample)"
             )
     return out
 
