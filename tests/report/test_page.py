@@ -137,7 +137,9 @@ def test_the_verdict_comes_first_with_policy_badge_doubts_and_looks(made) -> Non
     assert texts[1] == "Choose: ft+rag"
     assert texts[2] == record["verdict"]["headline"]
     assert texts[3].startswith("Choose ft+rag: token F1 .")
-    assert typeset(record["verdict"]["sentence"]).endswith(verdict.select_one(".numbers").get_text())
+    assert typeset(record["verdict"]["sentence"]).endswith(
+        verdict.select_one(".numbers").get_text().replace("\u00a0", " ")
+    )
     assert texts[4].startswith("How to read the intervals.")
     assert "the unit of the intervals" in texts[4]
     assert "looked at 2 times" in texts[5]

@@ -1,4 +1,4 @@
-"""A whole study whose adapter was cut short by a limit: nothing is decided over it, and record, page and terminal say so."""
+"""A study whose adapter was cut short by a limit: nothing is decided over it, and record, page and terminal say so."""
 
 from __future__ import annotations
 

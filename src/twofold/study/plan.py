@@ -132,8 +132,8 @@ def warnings(splits: Splits, arms: Sequence[Arm], *, detectable: float, looks: i
         found.append("no difference can be seen with fewer than 2 independent groups of test questions: add questions")
     elif detectable > 0.15:
         found.append(
-            f"with {counted(len(test), 'test question')} only differences of about {number_text(detectable, 2)} or more "
-            "can be seen; add questions for less"
+            f"with {counted(len(test), 'test question')} only differences of about {number_text(detectable, 2)} or "
+            "more can be seen; add questions for less"
         )
     synthetic = sum(1 for e in test if e.origin == "synthetic")
     if synthetic * 2 > len(test):

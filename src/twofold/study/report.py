@@ -75,7 +75,11 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         efforts=effort_table(record["arms"]),
         least_p95=stats.least_for_upper_end(0.95, level=record["level"]),
         winner=record["verdict"]["arm"],
-        arms_plot=_both(_arm_rows(record), title=f"Every arm: {metric_title(record['metric'])} with its interval"),
+        arms_plot=_both(
+            _arm_rows(record),
+            brief=_arm_rows(record, brief=True),
+            title=f"Every arm: {metric_title(record['metric'])} with its interval",
+        ),
         effects_plot=_both(
             _effect_rows(record, record["effects"]), title="Effects with intervals", zero=True, wide=charts.HALF
         ),
@@ -110,7 +114,8 @@ def render_summary(record: StudyRecord) -> str:
         lines += [*_aligned(table, first), ""]
     legend = ["* chosen"] if verdict["arm"] else []
     legend += ["! not acceptable"] if any(not arm["acceptable"] for arm in arms.values()) else []
-    legend += [f"{100 * record['level']:g} % intervals"]
+    legend += [f"{100 * record['level']:g} % intervals", f"right: {metric_title(record['metric'])} of .5 or more"]
+    legend += ["cut: ended at the token limit"]
     lines += ["; ".join(legend), "", *_seconds_table(record, first), ""]
     if record["effects"]:
         table = [["effect", "estimate", "p"]]
@@ -121,7 +126,8 @@ def render_summary(record: StudyRecord) -> str:
             lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
     efforts = effort_table(arms)
     if efforts:
-        lines += ["effort of the tuned arms:", *_aligned(efforts, first), ""]
+        indented = [efforts[0], *(["  " + row[0], *row[1:]] for row in efforts[1:])]
+        lines += ["effort of the tuned arms:", *_aligned(indented, first), ""]
     tuned = [(name, line) for name, arm in arms.items() for line in tuned_lines(arm["training"])]
     if tuned:
         lines += ["tuned weights:", *(f"  {name}: {line}" for name, line in tuned), ""]
@@ -131,7 +137,8 @@ def render_summary(record: StudyRecord) -> str:
     cached = sum(item["cached"] for item in record["bill"])
     total = sum(item["items"] for item in record["bill"])
     lines.append(
-        f"bill: {_duration(record['seconds'])}, {counted(total, 'item')} ({cached} cached), peak {record['peak_mib']:.0f} MiB"
+        f"bill: {_duration(record['seconds'])}, {counted(total, 'item')} ({cached} cached), "
+        f"peak {record['peak_mib']:.0f} MiB"
     )
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
@@ -218,6 +225,7 @@ def _minus(text: str) -> str:
 def _typeset(text: str) -> Markup:
     """A sentence for the page: a true minus, no zero before a decimal point, names as code, estimates on one line."""
     plain = re.sub(r"(?<![\d.\w])0(?=\.\d+(?![\d.]))", "", _minus(str(text)))
+    plain = re.sub(r"(?<=\d) (?=%)|(?<=F1) (?=\.\d)", "\u00a0", plain)
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain)))
     return Markup(re.sub(r"[\u2212]?\d*\.\d+ \[[^\]]*\]", lambda found: f'<span class="nb">{found[0]}</span>', marked))
 
@@ -250,11 +258,11 @@ def _seconds_table(record: StudyRecord, first: int) -> list[str]:
     for name, arm in record["arms"].items():
         pace, timing = arm["latency"], arm.get("timing", {})
         cells = [_quantile(pace, "p50"), _quantile(pace, "p95"), str(pace["n"]) if pace else "–"]
-        table.append([name, *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
+        table.append([f"  {name}", *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
     least = stats.least_for_upper_end(0.95, level=record["level"])
     return [
         *_aligned(table, first),
-        f"p50, p95: one question at a time; retrieval, generation: medians of the batched run; [–]: too few answers for "
+        "p50, p95: one question at a time; retrieval, generation: medians of the batched run; –: too few answers for "
         f"an end (an upper end of p95 needs {least})",
     ]
 
@@ -309,11 +317,19 @@ def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- the pictures
 
 
-def _both(rows: Sequence[charts.IntervalRow], *, title: str, zero: bool = False, wide: int = charts.WIDE) -> Markup:
-    """A chart for desktops and one for phones; the page shows the one that fits."""
+def _both(
+    rows: Sequence[charts.IntervalRow],
+    *,
+    title: str,
+    brief: Sequence[charts.IntervalRow] = (),
+    zero: bool = False,
+    wide: int = charts.WIDE,
+) -> Markup:
+    """A chart for desktops and one for phones (with the `brief` rows, if any); the page shows the one that fits."""
     if not rows:
         return Markup("")
-    return _pair(*(charts.interval_plot(rows, title=title, width=w, zero=zero) for w in (wide, charts.NARROW)))
+    drawn = [(rows, wide), (brief or rows, charts.NARROW)]
+    return _pair(*(charts.interval_plot(shown, title=title, width=w, zero=zero) for shown, w in drawn))
 
 
 def _pair(wide: str, narrow: str) -> Markup:
@@ -327,7 +343,8 @@ def _kind(record: StudyRecord, name: str) -> str:
     return "muted" if arm["diagnostic"] or not arm["acceptable"] else "plain"
 
 
-def _arm_rows(record: StudyRecord) -> list[charts.IntervalRow]:
+def _arm_rows(record: StudyRecord, *, brief: bool = False) -> list[charts.IntervalRow]:
+    """A row for every arm, its label with the count of right answers; `brief` labels fit a phone."""
     rows = []
     for name, arm in record["arms"].items():
         value = arm["metrics"].get(record["metric"])
@@ -336,8 +353,9 @@ def _arm_rows(record: StudyRecord) -> list[charts.IntervalRow]:
         kind = _kind(record, name)
         note = " · chosen" if kind == "winner" else " · diagnostic" if arm["diagnostic"] else ""
         note = note or ("" if arm["acceptable"] else " · not acceptable")
-        right = f" · {_share(arm, 'right')} right" if "right" in arm else ""
-        rows.append(_row(value, name + right + note, kind=kind))
+        right = f" · {_share(arm, 'right')}" if "right" in arm else ""
+        label = name + right if brief else f"{name}{right and f'{right} right'}{note}"
+        rows.append(_row(value, label, kind=kind))
     return rows
 
 
