@@ -48,12 +48,14 @@ def cure(arm: str, effort: Effort) -> str:
     stopped = effort["stopped"]
     if stopped in ("minutes", "euros") and effort["steps"] < 0.9 * effort["planned"]:
         return (
-            f"Raise or remove {stopped} in [tuning].trainer options and run the study again: the training of {arm} "
-            "resumes where it stopped."
+            f"Raise or remove {stopped} in the options of [tuning].trainer and run the study again: the training of "
+            f"{arm} resumes where it stopped."
         )
     if stopped == "nan":
-        return f"Lower the learning rate in [tuning].trainer options and train {arm} again."
-    return f"Raise (or lower) the learning rate in [tuning].trainer options, or raise epochs, and train {arm} again."
+        return f"Lower the learning rate in the options of [tuning].trainer and train {arm} again."
+    return (
+        f"Raise or lower the learning rate in the options of [tuning].trainer, or raise epochs; then train {arm} again."
+    )
 
 
 def effort_row(arm: str, effort: Effort | None) -> dict[str, str]:
@@ -100,11 +102,13 @@ def _stopped(effort: Effort) -> str:
         "nan": "nan",
     }
     limit = effort.get("limit_minutes")
-    told = words.get(effort["stopped"], str(effort["stopped"]))
-    return f"{told} of {_minutes(limit)}" if effort["stopped"] == "minutes" and limit else told
+    reason = words.get(effort["stopped"], str(effort["stopped"]))
+    return f"{reason} of {_minutes(limit)}" if effort["stopped"] == "minutes" and limit else reason
 
 
 def _minutes(value: float) -> str:
+    if value < 1:
+        return counted(max(1, round(60 * value)), "second")
     if value >= 10:
         return f"{round(value)} minutes"
     return counted(float(f"{value:.2g}"), "minute")

@@ -298,7 +298,7 @@ def _facts(
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: float(value["p95"]) for name, value in latency.items() if value},
         latency_answers={name: int(value["n"]) for name, value in latency.items() if value},
-        cut_share={arm.name: cut_answers(own[arm.name].answers) / len(test) for arm in arms},
+        cut_share={n: cut_answers(own[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
         reserve=policy["reserve"],

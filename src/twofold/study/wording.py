@@ -88,7 +88,7 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
         theirs = _of(right[rival], right[choice.arm])
-        unshown = not_shown_better(evidence, choice, asked.section.margin, against)
+        unshown = not_shown_better(evidence, choice, margin=asked.section.margin, against=against)
         if unshown:
             return (
                 f"{choice.arm}, because {_listed(unshown)} {_was(unshown)} not shown better. {mine}; {rest} {theirs}."
@@ -114,9 +114,9 @@ def _counts(name: str, right: Mapping[str, Right], asked: Asked) -> str:
     return f"{name} answers {done} at least half right ({asked.title} {number_text(RIGHT, 1)} or more)"
 
 
-def _of(one: Right, beside: Right) -> str:
+def _of(right: Right, beside: Right) -> str:
     """A count, with its total where that is another than the total beside it."""
-    return str(one.count) if one.of == beside.of else f"{one.count} of {one.of}"
+    return str(right.count) if right.of == beside.of else f"{right.count} of {right.of}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -128,7 +128,7 @@ def _was(names: Sequence[str]) -> str:
 
 
 def not_shown_better(
-    evidence: Evidence, choice: Choice, margin: float, against: Mapping[str, Sequence[str]]
+    evidence: Evidence, choice: Choice, *, margin: float, against: Mapping[str, Sequence[str]]
 ) -> list[str]:
     """More complex acceptable arms that the chosen arm is neither shown better than nor shown to equal."""
     if choice.route != "pairwise":
@@ -171,7 +171,7 @@ def sentence(
         return f"No arm is acceptable ({'; '.join(reasons)})."
     acceptable = [arm.name for arm in evidence.arms if not against[arm.name]]
     if choice.outcome == "choose":
-        unshown = not_shown_better(evidence, choice, asked.section.margin, against)
+        unshown = not_shown_better(evidence, choice, margin=asked.section.margin, against=against)
         why = f", because {_listed(unshown)} {_was(unshown)} not shown better" if unshown else ""
         start = f"Choose {choice.arm}{why}: {asked.title} {text(means[choice.arm])}"
         others = [name for name in acceptable if name != choice.arm]
