@@ -152,6 +152,46 @@ def pooled(
     return Estimate(mean=value, low=min(low, value), high=max(high, value), n=len(items), failed=failed)
 
 
+def quantile_interval(
+    values: npt.ArrayLike, share: float, *, level: float = 0.95
+) -> tuple[float, float | None, float | None]:
+    """A quantile of independent values with its distribution-free interval (David & Nagaraja 2003, section 7.1).
+
+    The ends are order statistics: the number of values below the true quantile is binomial, so each end leaves out
+    at most (1 − level) / 2 whatever the distribution. With few values there is no such order statistic: an upper end
+    of the 95th percentile needs 72 values at 95 %, both ends of the median need 6.
+
+    Args:
+        values: Shape (n,); NaN is left out.
+        share: Which quantile, in (0, 1).
+        level: Coverage wanted.
+
+    Returns:
+        The quantile (linear interpolation), its lower end and its upper end; an end is None where there is none.
+
+    Raises:
+        StudyError: there is no value.
+    """
+    x = np.sort(np.asarray(values, dtype=float).reshape(-1))
+    x = x[np.isfinite(x)]
+    n, tail = len(x), (1 - level) / 2
+    if n == 0:
+        raise StudyError("there is no value to take a quantile of", cure="Look at the failures: every answer failed.")
+    logs = [math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) for k in range(n + 1)]
+    odds = [k * math.log(share) + (n - k) * math.log1p(-share) for k in range(n + 1)]
+    below = np.cumsum(np.exp(np.add(logs, odds)))  # below[k]: probability that at most k values lie below the quantile
+    lower = int((below <= tail).sum())  # the largest rank whose value lies above the quantile in at most `tail`
+    upper = int((below < 1 - tail - 1e-12).sum()) + 1
+    low = float(x[lower - 1]) if lower >= 1 else None
+    high = float(x[upper - 1]) if upper <= n else None
+    return float(np.quantile(x, share)), low, high
+
+
+def least_for_upper_end(share: float, *, level: float = 0.95) -> int:
+    """How many values an upper end of `quantile_interval` needs: 72 for the 95th percentile at 95 %."""
+    return math.ceil(math.log((1 - level) / 2) / math.log(share) - 1e-9)
+
+
 def _wilson(mean: float, se: float, groups: int, level: float) -> tuple[float, float]:
     """Wilson's interval with effective sample size mean(1 − mean)/se² and t with groups − 1 degrees of freedom."""
     critical = t_quantile(0.5 + level / 2, groups - 1)

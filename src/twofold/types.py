@@ -584,8 +584,10 @@ class Verdict:
     """``undecided`` is a proper answer."""
     arm: str = ""
     """The arm chosen; empty unless `outcome` is ``choose``."""
+    headline: str = ""
+    """The verdict in plain words, with counts of right answers."""
     sentence: str = ""
-    """One sentence for the manager, numbers inside."""
+    """The verdict with scores and intervals, after the sentence of the split policy."""
     because: tuple[str, ...] = ()
     """Reasons, built from the numbers."""
     provisional: tuple[str, ...] = ()

@@ -20,13 +20,41 @@ from twofold import stats
 from twofold.config import Config, StudySection
 from twofold.identity import plain
 from twofold.metrics.overlap import ExactMatch, TokenF1
+from twofold.study.compose import cut_answers, timing
 from twofold.study.diagnose import diagnose, summary
+from twofold.study.evidence import rights
 from twofold.study.record import FORMAT, AnswerRow, StudyRecord
 from twofold.study.verdict import VerdictFacts, constraint_objections, decide
-from twofold.types import Answer, Chunk, Citation, Example, Failure, Hit, Message, Span
+from twofold.types import Answer, Chunk, Citation, Example, Failure, Hit, Message, Span, Timing
 
 SKILL = {"base": 0.06, "prompt": 0.1, "rag": 0.42, "ft": 0.15, "ft+rag": 0.7, "oracle": 0.6}
 SECONDS = {"base": 0.41, "prompt": 0.58, "rag": 1.12, "ft": 0.4, "ft+rag": 0.93, "oracle": 1.05}
+EFFORT = {
+    "planned": 180,
+    "steps": 160,
+    "epochs": 2.7,
+    "stopped": "patience",
+    "limit_minutes": 0.0,
+    "moved": True,
+    "rising": False,
+    "dev_first": 0.23,
+    "dev_best": 0.5,
+    "chance": True,
+    "minutes": 5.9,
+    "minutes_needed": 6.6,
+}
+CUT_SHORT = EFFORT | {
+    "planned": 60,
+    "steps": 1,
+    "epochs": 0.02,
+    "stopped": "minutes",
+    "limit_minutes": 9.0,
+    "moved": False,
+    "rising": None,
+    "dev_best": 0.23,
+    "chance": False,
+    "minutes_needed": 40.0,
+}
 ABSTENTION = "The documents do not say."
 
 
@@ -44,6 +72,7 @@ def sample(
     questions: int = 128,
     skill: dict[str, float] | None = None,
     failing: str = "",
+    efforts: dict[str, Any] | None = None,
     **section: Any,
 ) -> tuple[StudyRecord, list[AnswerRow]]:
     """A study of AgXQA.
@@ -54,6 +83,7 @@ def sample(
         questions: Test questions (repeated under new ids where there are not so many).
         skill: Arm → chance of a right answer.
         failing: An arm of which every fifth answer fails.
+        efforts: Tuned arm → its effort, where it is not `EFFORT`.
         section: Settings of ``[study]``.
     """
     documents = {d["id"]: d for d in read(data / "agxqa" / "documents.jsonl")}
@@ -80,7 +110,7 @@ def sample(
         ]
         for name in arms
     }
-    return compose(examples, answers, diagnostics=("oracle",), **section)
+    return compose(examples, answers, diagnostics=("oracle",), efforts=efforts, **section)
 
 
 def compose(
@@ -89,9 +119,11 @@ def compose(
     *,
     diagnostics: Sequence[str] = (),
     metric: str = "token_f1",
+    efforts: dict[str, Any] | None = None,
     **settings: Any,
 ) -> tuple[StudyRecord, list[AnswerRow]]:
     """The record and rows of given answers, scored and decided as a study does."""
+    efforts = efforts or {}
     config = Config(study=StudySection(metric=metric, resamples=500, **settings))
     groups = np.unique([e.group or e.id for e in examples], return_inverse=True)[1]
     scored = {"token_f1": TokenF1(TokenF1.Options()), "exact_match": ExactMatch(ExactMatch.Options())}
@@ -107,8 +139,12 @@ def compose(
         failed_share={n: sum(1 for a in given if a.failure) / len(given) for n, given in answers.items()},
         latency_p95={arm.name: SECONDS[arm.name] * 1.6 for arm in chosen},
         training_minutes={arm.name: 6.0 for arm in chosen if arm.tuning},
+        latency_answers={arm.name: 12 for arm in chosen},
         dev_trials={arm.name: 8 if arm.tuning else 0 for arm in chosen},
         dev_examples=40,
+        effort={arm.name: efforts.get(arm.name, EFFORT) for arm in chosen if arm.tuning},
+        cut_share={name: cut_answers(given) / len(given) for name, given in answers.items()},
+        unanswerable=0,
     )
     numbers = {
         arm: {n: np.array([np.nan if s is None else s for s in v]) for n, v in by.items()} for arm, by in scores.items()
@@ -150,7 +186,9 @@ def compose(
         "effects": [plain(e) for e in effects],
         "comparisons": [plain(e) for e in comparisons],
         "arms": {
-            name: _arm_record(name, given, numbers[name], groups, objections.get(name, []), name in diagnostics)
+            name: _arm_record(
+                name, given, numbers[name], groups, objections.get(name, []), name in diagnostics, metric, efforts
+            )
             for name, given in answers.items()
         },
         "retrieval": _retrieval(rows, groups) if any(r["arms"][n]["hits"] for r in rows for n in r["arms"]) else {},
@@ -217,7 +255,9 @@ def _answer(
         if hits:
             citations.append(Citation(number=1, span=hits[0].chunk.span))
     raw = f"[{citations[0].number}] {text}" if citations else text
-    return Answer(text=text, raw=raw, citations=tuple(citations), hits=hits)
+    spent = Timing(retrieval=0.031 if hits else 0.0, generation=SECONDS[arm] / 4 + number % 7 / 100)
+    cut = not right and len(text) > 85
+    return Answer(text=text, raw=raw, citations=tuple(citations), hits=hits, timing=spent, cut=cut)
 
 
 def _hits(example: Example, documents: dict[str, Any], chance: random.Random, *, sure: bool) -> tuple[Hit, ...]:
@@ -281,6 +321,7 @@ def _row(
                 for number, h in enumerate(answer.hits, 1)
             ],
             "failure": None if answer.failure is None else plain(answer.failure),
+            "cut": answer.cut,
             "cause": cause,
         }
     return {
@@ -296,7 +337,14 @@ def _row(
 
 
 def _arm_record(
-    name: str, given: list[Answer], numbers: dict[str, Any], groups: Any, objections: list[str], diagnostic: bool
+    name: str,
+    given: list[Answer],
+    numbers: dict[str, Any],
+    groups: Any,
+    objections: list[str],
+    diagnostic: bool,
+    metric: str,
+    efforts: dict[str, Any],
 ) -> Any:
     failed = [a.failure for a in given if a.failure]
     p50 = SECONDS[name]
@@ -316,12 +364,22 @@ def _arm_record(
             "loss": [(s, 2.9 / (1 + s / 30) + 0.1 * ((s // 10) % 3)) for s in range(10, 170, 10)],
             "dev": [(s, 0.2 + 0.3 * min(s, 120) / 120 - (0.02 if s > 120 else 0)) for s in range(20, 170, 20)],
             "cached": False,
+            "effort": efforts.get(name, EFFORT),
         }
+    right = rights({"": numbers[metric]})[""]
     return {
         "key": f"system:{name}",
         "description": {"arm": name, "generator": {"model": "smollm2-135m", "dtype": "bf16"}, "max_tokens": 48},
         "metrics": {n: plain(stats.estimate(v, groups, failed=len(failed))) for n, v in numbers.items()},
-        "latency": {"p50": p50, "p95": p50 * 1.6, "n": 12},
+        "latency": {
+            "p50": p50,
+            "p95": p50 * 1.6,
+            "n": 12,
+            "intervals": {"p50": [p50 * 0.8, p50 * 1.3], "p95": [p50 * 1.3, None]},
+        },
+        "timing": timing(given, level=0.95),
+        "right": [right.count, right.of],
+        "cut": [cut_answers(given), len(given) - len(failed)],
         "prompt_tokens": 410.0 if given[0].hits else 44.0,
         "completion_tokens": 9.5,
         "tokens_per_second": 780.0,

@@ -134,6 +134,29 @@ def test_no_page_scrolls_sideways(case, page, browser) -> None:
         assert seen[0] <= seen[1] == width
 
 
+@pytest.mark.parametrize("width", [390, 1200])
+def test_a_table_that_is_wider_than_its_card_says_so_until_its_end_is_seen(width, page, browser) -> None:
+    page("choose", width=width)
+    boxes = browser.run(
+        "[...document.querySelectorAll('section > div > .scroll')].map(b => [b.scrollWidth > b.clientWidth + 1,"
+        "b.previousElementSibling.getClientRects().length > 0, b.getAttribute('aria-label')])"
+    )
+    assert all(wide == cue for wide, cue, _ in boxes)
+    wider = {name for wide, _, name in boxes if wide}
+    assert wider == (set() if width == 1200 else wider | {"Scores of all arms"})
+    assert "Causes and cures" not in wider
+    cures = browser.run(
+        "[...document.querySelectorAll('#causes td.words')].map(c => c.getBoundingClientRect())"
+        ".map(b => [b.left, b.right])"
+    )
+    assert cures
+    assert all(0 <= left < right <= width for left, right in cures)
+    if width == 390:
+        browser.run("document.querySelector('#arms .scroll').scrollLeft = 9999")
+        ended = "document.querySelector('#arms .scroll').parentNode.classList.contains('end')"
+        assert browser.run(f"new Promise(done => setTimeout(() => done({ended}), 200))") is True
+
+
 CONTRAST = """
 (() => {
   const number = c => c.match(/[\\d.]+/g).map(Number);

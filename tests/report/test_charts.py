@@ -52,8 +52,9 @@ def axis(root):
     """The map from coordinates to values, read off the printed ticks."""
     marks = []
     for node in root.iter("text"):
-        if node.attrib["class"] == "tick" and re.fullmatch(r"-?\d*\.?\d+(e-?\d+)?", node.text):
-            marks.append((float(node.attrib["x"]), float(node.text)))
+        text = (node.text or "").replace("−", "-")
+        if node.attrib["class"] == "tick" and re.fullmatch(r"-?\d*\.?\d+(e-?\d+)?", text):
+            marks.append((float(node.attrib["x"]), float(text)))
     (x1, v1), (x2, v2) = min(marks), max(marks)
     return lambda x: v1 + (x - x1) * (v2 - v1) / (x2 - x1)
 
@@ -76,8 +77,12 @@ def test_a_forest_plot_stays_inside_and_its_intervals_stand_where_they_say(rows,
         if row.kind != "winner":
             assert value(float(dot.attrib["cx"])) == pytest.approx(row.mean, abs=0.012 * span)
         assert row.text in "".join(group.itertext())
-    (zero,) = [line for line in root.iter("line") if line.attrib["class"] == "zero"]
-    assert value(float(zero.attrib["x1"])) == pytest.approx(0, abs=0.01 * span)
+    zeros = [line for line in root.iter("line") if line.attrib["class"] == "zero"]
+    assert len(zeros) == (len(rows) if width < charts.COMPACT else 1)
+    assert all(value(float(zero.attrib["x1"])) == pytest.approx(0, abs=0.01 * span) for zero in zeros)
+    if width < charts.COMPACT:
+        labels = [float(text.attrib["y"]) for text in root.iter("text") if "label" in text.attrib["class"].split()]
+        assert all(not float(z.attrib["y1"]) < y < float(z.attrib["y2"]) for z in zeros for y in labels), "crossed"
 
 
 @settings(max_examples=40, deadline=None)

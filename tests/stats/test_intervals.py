@@ -252,3 +252,37 @@ def test_the_upper_bound_of_a_share_is_clopper_and_pearson_s() -> None:
         assert stats.binomial_upper(count, n, 0.95) == pytest.approx(beta.ppf(0.95, count + 1, n - count), abs=1e-8)
     assert stats.binomial_upper(7, 7, 0.95) == 1
     assert stats.binomial_below(3, 3, 0.2) == 1
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95])
+@pytest.mark.parametrize("n", [1, 2, 6, 12, 71, 72, 200])
+def test_the_ends_of_a_quantile_are_the_widest_order_statistics_that_the_binomial_allows(share, n):
+    values = np.arange(1, n + 1, dtype=float)
+    mean, low, high = stats.quantile_interval(values[::-1], share)
+    assert mean == pytest.approx(np.quantile(values, share))
+    law = reference.binom(n, share)
+    if low is None:
+        assert law.cdf(0) > 0.025
+    else:
+        assert law.cdf(low - 1) <= 0.025 < law.cdf(low)
+    if high is None:
+        assert law.sf(n - 1) > 0.025
+    else:
+        assert law.sf(high - 1) <= 0.025 < law.sf(high - 2)
+
+
+def test_an_upper_end_of_p95_needs_72_values_and_of_the_median_six():
+    assert (stats.least_for_upper_end(0.95), stats.least_for_upper_end(0.5)) == (72, 6)
+    assert stats.quantile_interval(np.arange(71), 0.95)[2] is None
+    assert stats.quantile_interval(np.arange(72), 0.95)[2] == 71
+    with pytest.raises(StudyError):
+        stats.quantile_interval([math.nan], 0.5)
+
+
+def test_a_quantiles_interval_keeps_its_coverage():
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(600):
+        _, low, high = stats.quantile_interval(rng.exponential(size=30), 0.5)
+        hits += low <= math.log(2) <= high
+    assert hits / 600 > 0.93

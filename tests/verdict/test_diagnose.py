@@ -39,6 +39,9 @@ ABSTAINED = Answer(text="The documents do not say.", abstained=True, hits=hits()
         ("partial", ASKED, Answer(text="60 litres", hits=hits()), 0.0, {"gold_in_hits": True}),
         ("format", ASKED, Answer(text=f"Well. {PASSAGE}", hits=hits()), 0.2, {"gold_in_hits": True}),
         ("format", example('{"a": 1}'), Answer(text="a is 1"), 0.0, {"retrieval": False}),
+        ("cut", ASKED, Answer(text="It saves up", hits=hits(), cut=True), 0.3, {"gold_in_hits": True}),
+        ("cut", example(answerable=False), Answer(text="by half", cut=True), 0.0, {}),
+        ("", ASKED, Answer(text="up to 60 percent and", hits=hits(), cut=True), 0.9, {"gold_in_hits": True}),
         ("no-knowledge", ASKED, Answer(text="by half"), 0.0, {"retrieval": False, "gold_in_hits": False}),
         ("no-knowledge", ASKED, Answer(text=""), 0.0, {}),
         ("", ASKED, Answer(text="up to 60 percent", hits=hits()), 1.0, {"gold_in_hits": True}),
@@ -57,6 +60,11 @@ def test_every_cause_can_be_reached_and_has_a_cure():
     marks = test_each_fault_gets_its_cause.pytestmark[0].args[1]
     assert {row[0] for row in marks} - {""} == set(CAUSES)
     assert all(label and cure.endswith(".") for label, cure in CAUSES.values())
+
+
+def test_the_cures_agree_about_the_token_limit():
+    assert "Raise [generation].max_tokens" in CAUSES["cut"][1]
+    assert not any("lower [generation].max_tokens" in cure for _, cure in CAUSES.values())
 
 
 def test_the_summary_counts_per_arm():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Annotated, Any
 
@@ -69,6 +70,8 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
     """Print the plan like a bill: on stdout, or on stderr when it only precedes a question."""
     from rich.table import Table
 
+    from twofold.study.record import number_text
+
     screen = console()
     if error:
         screen.file = sys.stderr
@@ -84,8 +87,8 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
         seconds = duration(item["seconds"])
         table.add_row(item["step"], item["detail"], str(item["items"]), str(item["cached"]), seconds)
     screen.print(table)
-    screen.print(
-        f"about {duration(plan['minutes'] * 60)} in all; differences from about {plan['detectable']:.3f} can be seen"
-    )
+    visible = plan["detectable"]
+    seen = f"; differences from about {number_text(visible)} can be seen" if math.isfinite(visible) else ""
+    screen.print(f"about {duration(plan['minutes'] * 60)} in all{seen}")
     for warning in plan["warnings"]:
         screen.print(f"warning: {warning}")

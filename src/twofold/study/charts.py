@@ -14,9 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from twofold.study.record import number_text
+
 COMPACT = 500
 """Narrower charts put labels above the marks."""
-WIDE, NARROW, HALF = 860, 330, 470
+WIDE, NARROW, HALF = 1020, 330, 490
 """Widths drawn for a page: desktop, phone, and half a desktop page (labels above)."""
 _CHAR = 7.3
 _LINE = 17
@@ -141,19 +143,21 @@ def interval_plot(
     """
     compact = width < COMPACT
     scale_low, scale_high = _domain(rows, zero)
-    left = 12.0 if compact else min(260.0, max((text_width(r.label) for r in rows), default=0) + 20)
+    left = 12.0 if compact else min(300.0, max((text_width(r.label) for r in rows), default=0) + 20)
     right = width - 12.0 if compact else width - max((text_width(r.text) for r in rows), default=0) - 16
     scale = Scale(scale_low, scale_high, left, right)
-    step, top = (46, 6) if compact else (32, 8)
+    step, top, over = (46, 6, 22) if compact else (32, 8, 0)  # `over`: room above the marks, where compact labels stand
     bottom = top + step * len(rows)
     body: list[str] = []
     for index, row in enumerate(rows):
         if zero and row.band > 0:
             y = top + step * index
-            box = (scale(-row.band), y, scale(row.band), y + step)
+            box = (scale(-row.band), y + over, scale(row.band), y + step)
             body.append(f'<rect class="band" {_rect(box)}/>')
     for tick in ticks(scale_low, scale_high, 4 if compact else 6):
-        body.append(_line(scale(tick), top, scale(tick), bottom, "zero" if zero and tick == 0 else "grid"))
+        kind = "zero" if zero and tick == 0 else "grid"
+        starts = [top + step * index for index in range(len(rows))] if compact else [top]
+        body += [_line(scale(tick), y + over, scale(tick), y + step if compact else bottom, kind) for y in starts]
         body.append(_text(scale(tick), bottom + 16, _number(tick), "tick", "middle"))
     if axis:
         body.append(_text((left + right) / 2, bottom + 34, axis, "tick", "middle"))
@@ -206,7 +210,7 @@ def scatter(points: Sequence[Point], *, title: str, width: int = WIDE, x_axis: s
     body: list[str] = []
     for tick in ticks(0.0, x_high, 4 if compact else 7):
         body.append(_line(x(tick), top, x(tick), bottom, "grid"))
-        body.append(_text(x(tick), bottom + 17, _number(tick, plain=True), "tick", "middle"))
+        body.append(_text(x(tick), bottom + 17, _number(tick), "tick", "middle"))
     for tick in ticks(y_low, y_high, 5):
         body.append(_line(left, y(tick), right, y(tick), "grid"))
         body.append(_text(left - 6, y(tick) + 4, _number(tick), "tick", "end"))
@@ -219,7 +223,7 @@ def scatter(points: Sequence[Point], *, title: str, width: int = WIDE, x_axis: s
         [p.label for p in points], places, frame=(left + 2, top, right, bottom - 2), avoid=[*whiskers, *stems]
     )
     for point, (cx, cy), box in zip(points, places, boxes, strict=True):
-        told = f"{point.label}: p50 {point.p50:.2f} s, p95 {point.p95:.2f} s"
+        told = f"{point.label}: p50 {number_text(point.p50, 2)} s, p95 {number_text(point.p95, 2)} s"
         middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         far = math.hypot(middle[0] - cx, middle[1] - cy) > (box[2] - box[0]) / 2 + 26
         bold = " strong" if point.kind == "winner" else ""
@@ -233,7 +237,7 @@ def scatter(points: Sequence[Point], *, title: str, width: int = WIDE, x_axis: s
             + _text(box[0] + 2, box[3] - 4, _cut(point.label, box[2] - box[0]), "label halo" + bold, "start")
             + "</g>"
         )
-    listed = "; ".join(f"{p.label} p50 {p.p50:.2f} s, p95 {p.p95:.2f} s" for p in points)
+    listed = "; ".join(f"{p.label} p50 {number_text(p.p50, 2)} s, p95 {number_text(p.p95, 2)} s" for p in points)
     return _svg(width, height, body, title=title, describe=listed, kind="scatter")
 
 
@@ -275,7 +279,7 @@ def line_plot(
         body.append(_line(left, y(tick), right, y(tick), "grid"))
         body.append(_text(left - 6, y(tick) + 4, _number(tick), "tick", "end"))
     for tick in ticks(x_low, x_high, 4):
-        body.append(_text(x(tick), bottom + 16, _number(tick, plain=True), "tick", "middle"))
+        body.append(_text(x(tick), bottom + 16, _number(tick), "tick", "middle"))
     body.append(_text((left + right) / 2, bottom + 34, x_axis, "tick", "middle"))
     if best is not None:
         body.append(_line(x(best), top, x(best), bottom, "best"))
@@ -437,10 +441,8 @@ def _overlap(a: Box, b: Box) -> bool:
     return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
-def _number(value: float, *, plain: bool = False) -> str:
-    text = f"{value:.6g}"
-    if plain:
-        return text
+def _number(value: float) -> str:
+    text = f"{value:.6g}".replace("-", "\u2212")
     return text.replace("0.", ".", 1) if 0 < abs(value) < 1 else text
 
 

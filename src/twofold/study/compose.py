@@ -13,8 +13,9 @@ from twofold.build import Builder
 from twofold.identity import plain
 from twofold.plugins import Metric
 from twofold.study.diagnose import diagnose
+from twofold.study.evidence import rights
 from twofold.study.measure import Measured
-from twofold.study.record import AnswerRow, ArmAnswer, ArmRecord
+from twofold.study.record import AnswerRow, ArmAnswer, ArmRecord, LatencyRecord, QuantileRecord
 from twofold.types import Answer, Estimate, Example, Json
 
 
@@ -69,6 +70,7 @@ def arm_record(
                     failed=len(failed),
                 )
             )
+    right = rights({"": numbers(item.scores[section.metric])})[""]
     kinds = Counter((f.code, f.message[:200]) for f in failed)
     measures = item.measures
     spent = float(measures.get("seconds", 0.0))
@@ -93,13 +95,16 @@ def arm_record(
                 "cached",
             )
         }
-        further = ("method", "trials", "gate", "merge_back", "methods")
+        further = ("method", "trials", "gate", "merge_back", "methods", "effort")
         training |= {key: item.training[key] for key in further if key in item.training}
     return {
         "key": item.system,
         "description": item.description,
         "metrics": estimates,
-        "latency": builder.catalogue.measure(item.system, "latency"),  # type: ignore[typeddict-item]
+        "latency": _latency(builder.catalogue.measure(item.system, "latency"), section.level),
+        "timing": timing(item.answers, level=section.level),
+        "right": [right.count, right.of],
+        "cut": [cut_answers(item.answers), len(item.answers) - len(failed)],
         "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
         "completion_tokens": float(measures.get("completion_tokens", 0.0)),
         "tokens_per_second": tokens * measures.get("n", 0) / spent if spent else 0.0,
@@ -111,6 +116,36 @@ def arm_record(
         "objections": [],
         "diagnostic": item.diagnostic,
     }
+
+
+def cut_answers(answers: Sequence[Answer]) -> int:
+    """How many of the answers ended at the token limit."""
+    return sum(1 for answer in answers if answer.cut and answer.failure is None)
+
+
+def timing(answers: Sequence[Answer], *, level: float) -> dict[str, QuantileRecord]:
+    """``retrieval`` and ``generation`` → median seconds of the answers made; without retrieval only the second."""
+    spent = [answer.timing for answer in answers if answer.failure is None]
+    parts = {"retrieval": [one.retrieval for one in spent], "generation": [one.generation for one in spent]}
+    out: dict[str, QuantileRecord] = {}
+    for name, seconds in parts.items():
+        if any(seconds):
+            value, low, high = stats.quantile_interval(seconds, 0.5, level=level)
+            out[name] = {"value": value, "low": low, "high": high, "n": len(seconds)}
+    return out
+
+
+def _latency(measured: Json | None, level: float) -> LatencyRecord | None:
+    """The latency sample's percentiles with intervals; those of an older sample, without its seconds, have none."""
+    if not measured:
+        return None
+    record: LatencyRecord = {"p50": measured["p50"], "p95": measured["p95"], "n": measured["n"]}
+    if seconds := measured.get("seconds"):
+        ends = {
+            name: [*stats.quantile_interval(seconds, q, level=level)[1:]] for name, q in (("p50", 0.5), ("p95", 0.95))
+        }
+        record["intervals"] = ends
+    return record
 
 
 def _gold_found(example: Example, answer: Answer) -> bool | None:
@@ -198,5 +233,6 @@ def _arm_answer(item: Measured, example: Example, position: int, cause: str) -> 
             for number, hit in enumerate(answer.hits, 1)
         ],
         "failure": None if answer.failure is None else plain(answer.failure),
+        "cut": answer.cut,
         "cause": cause,
     }

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from twofold.study.evidence import RIGHT
 from twofold.study.record import AnswerRow
 from twofold.types import Answer, Example, Json
-
-RIGHT = 0.5
-"""A score from here on counts as right."""
 
 CAUSES: dict[str, tuple[str, str]] = {
     "failure": (
         "no answer: something failed",
         "Read the failures listed with the arm, remove their cause, and run the study again: only they are redone.",
+    ),
+    "cut": (
+        "the answer was cut at the token limit before it was right",
+        "Raise [generation].max_tokens.",
     ),
     "retrieval-miss": (
         "the right document was not among the passages",
@@ -41,7 +43,7 @@ CAUSES: dict[str, tuple[str, str]] = {
     ),
     "format": (
         "right content in the wrong form (too long, or not valid JSON)",
-        "Add few-shot examples or tune: form is what tuning teaches best; lower [generation].max_tokens.",
+        "Add few-shot examples (the arm prompt) or tune: form is what tuning teaches best.",
     ),
     "no-knowledge": (
         "without passages it does not know",
@@ -61,8 +63,8 @@ def diagnose(
 ) -> str:
     """The cause of a wrong answer, or an empty string when it is right (score at least `RIGHT`) or has no score.
 
-    Causes are tried from the outside in: failed, should have abstained, right words in a wrong form, the passage was
-    not found, abstained all the same, partly right, quoted elsewhere, made up.
+    Causes are tried from the outside in: failed, cut short, should have abstained, right words in a wrong form, the
+    passage was not found, abstained all the same, partly right, quoted elsewhere, made up.
 
     Args:
         example: What was asked.
@@ -75,6 +77,8 @@ def diagnose(
         return "failure"
     if score is None or score >= RIGHT:
         return ""
+    if answer.cut:
+        return "cut"
     if not example.answerable:
         return "missed-abstention"
     open_book = bool(answer.hits) if retrieval is None else retrieval

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from twofold.stats import Interval
 from twofold.types import Arm, Estimate, Outcome
@@ -27,8 +28,18 @@ class VerdictFacts:
     """Arm → share of its answers that failed."""
     latency_p95: Mapping[str, float] = field(default_factory=dict)
     """Arm → seconds, one question at a time."""
-    cost_per_1000: Mapping[str, float] = field(default_factory=dict)
-    """Arm → money for 1000 answers, where prices are known."""
+    latency_answers: Mapping[str, int] = field(default_factory=dict)
+    """Arm → answers that `latency_p95` stands on."""
+    cut_share: Mapping[str, float] = field(default_factory=dict)
+    """Arm → share of its answers that ended at the token limit."""
+    effort: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Tuned arm → how far it was trained (`study.effort`); one that is left out has an unknown effort."""
+    unanswerable: int | None = None
+    """Test questions that nobody can answer; None where no arm can abstain."""
+    reserve: int = 0
+    """Questions set aside in the reserve split."""
+    reserve_seen: int = 0
+    """How many of them were test questions of an earlier study."""
     training_minutes: Mapping[str, float] = field(default_factory=dict)
     """Arm → minutes one training of its adapter takes."""
     dev_trials: Mapping[str, int] = field(default_factory=dict)
@@ -49,12 +60,45 @@ class Choice:
 
     outcome: Outcome
     arm: str = ""
-    route: Literal["", "only", "main effects", "pairwise"] = ""
+    route: Literal["", "only", "main effects", "pairwise", "nobody right"] = ""
     """How it came about."""
     leader: str = ""
     """When undecided: the arm the open comparisons are about."""
     open: tuple[tuple[str, str], ...] = ()
     """When undecided: comparisons (arm, other) still to settle."""
+    waiting: tuple[str, ...] = ()
+    """When undecided: arms that were not given their chance, over which no other arm may be chosen."""
+
+
+RIGHT = 0.5
+"""A score from here on counts as right. Of a metric that is 0 or 1 that is 1; of a graded metric it is half."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """How many of an arm's scored answers are right, that is, score at least `RIGHT` in the deciding metric."""
+
+    count: int
+    of: int
+    graded: bool
+    """Has any arm a score strictly between 0 and 1? Then "right" means at least half right."""
+    none: bool
+    """Is every score of the arm 0?"""
+
+
+def rights(scores: Mapping[str, Any]) -> dict[str, Right]:
+    """Count the right answers of arms from their scores, shape (questions,), NaN where there is none."""
+    known = {name: [value for value in column if math.isfinite(value)] for name, column in scores.items()}
+    graded = any(value not in (0.0, 1.0) for column in known.values() for value in column)
+    return {
+        name: Right(
+            count=sum(1 for value in column if value >= RIGHT),
+            of=len(column),
+            graded=graded,
+            none=all(value == 0 for value in column),
+        )
+        for name, column in known.items()
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +113,8 @@ class Evidence:
     """Of the whole family: ``A - B`` for all pairs, and the effects when there are four cells."""
     cells: Mapping[str, str]
     """Names of the arms that are ``base``, ``rag``, ``ft`` and ``both``; empty unless all were measured."""
+    right: Mapping[str, Right] = field(default_factory=dict)
+    """How many answers of every arm are right."""
 
     def difference(self, a: str, b: str) -> Interval:
         """A − b, whichever way round it was computed."""

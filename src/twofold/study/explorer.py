@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from twofold import hostile
-from twofold.study.diagnose import CAUSES, RIGHT
+from twofold.study.diagnose import CAUSES
+from twofold.study.evidence import RIGHT
 from twofold.study.record import AnswerRow, ArmAnswer, StudyRecord
 from twofold.types import Json
 
@@ -194,6 +195,7 @@ def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json],
         "scores": {key: value for key, value in answer["scores"].items() if value is not None},
         "citations": citations,
         "failure": answer["failure"],
+        "cut": answer.get("cut", False),
         "cause": answer["cause"],
         "label": CAUSES.get(answer["cause"], (answer["cause"], ""))[0],
     }

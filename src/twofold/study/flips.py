@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from twofold.config import StudySection
 from twofold.stats import Interval
 from twofold.study.evidence import Evidence, VerdictFacts
+from twofold.study.record import counted, number_text, plain_number
 from twofold.types import Arm, Estimate, Flip, Outcome
 
 OutcomeIf = Callable[[StudySection, frozenset[str]], tuple[Outcome, str]]
@@ -28,14 +29,13 @@ def flips(
 ) -> list[Flip]:
     """All conditions that change outcome or arm, each with what the verdict would be.
 
-    Along a scale (latency, cost, margin) a flip is listed at every value where the outcome changes once more, in the
-    order in which the condition tightens.
+    Along a scale (latency, margin, least score) a flip is listed at every value where the outcome changes once more, in
+    the order in which the condition tightens.
     """
     now = outcome_if(section, NONE)
     found: list[Flip] = []
     scales = (
         _latency(section, facts),
-        _cost(section, facts),
         _margin(section, evidence.intervals),
         _least_score(section, evidence.estimates),
     )
@@ -65,28 +65,25 @@ def _latency(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
     for limit in sorted(set(facts.latency_p95.values()), reverse=True):
         if limit > 0 and (not section.max_latency_p95 or limit <= section.max_latency_p95):
             below = math.nextafter(limit, 0)
-            yield f"if p95 latency must be under {limit:.3g} s", _with(section, max_latency_p95=below), NONE
-
-
-def _cost(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
-    for limit in sorted(set(facts.cost_per_1000.values()), reverse=True):
-        if limit > 0:
-            dear = frozenset(name for name, cost in facts.cost_per_1000.items() if cost >= limit)
-            yield f"if 1000 answers must cost less than {limit:.3g}", section, dear
+            yield (
+                f"if p95 latency must be under {plain_number(float(f'{limit:.3g}'))} s",
+                _with(section, max_latency_p95=below),
+                NONE,
+            )
 
 
 def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterator[Case]:
     ends = {math.ceil(max(abs(one.low), abs(one.high)) * 1000) / 1000 for one in intervals.values()}
     ends |= {math.ceil(one.high * 1000) / 1000 for one in intervals.values()}
     for margin in sorted(end for end in ends if section.margin < end <= 0.3):
-        yield f"if differences up to {margin:.3f} did not matter", _with(section, margin=margin), NONE
+        yield f"if differences up to {number_text(margin)} did not matter", _with(section, margin=margin), NONE
 
 
 def _least_score(section: StudySection, estimates: Mapping[str, Estimate]) -> Iterator[Case]:
     for high in sorted({value.high for value in estimates.values()}):
         least = math.floor(high * 1000 + 1) / 1000
         if section.min_score < least <= 1:
-            yield f"if a score of at least {least:.3f} were required", _with(section, min_score=least), NONE
+            yield f"if a score of at least {number_text(least)} were required", _with(section, min_score=least), NONE
 
 
 def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
@@ -105,6 +102,6 @@ def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -
     stale = {arm.name: facts.training_minutes.get(arm.name, 0.0) for arm in arms if arm.tuning == "closed-book"}
     minutes = max(stale.values(), default=0.0)
     if minutes > 0:
-        often = f"{minutes:.0f} minutes" if minutes >= 1 else f"{60 * minutes:.0f} seconds"
+        often = counted(round(minutes), "minute") if minutes >= 1 else counted(round(60 * minutes), "second")
         condition = f"if documents changed more often than every {often} (one training of a closed-book adapter)"
         yield condition, section, frozenset(stale)

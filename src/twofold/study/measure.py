@@ -12,8 +12,9 @@ from twofold.answering import System
 from twofold.build import Builder
 from twofold.dataset import Splits, example_digest
 from twofold.plugins import Metric, Progress
+from twofold.study.effort import STOPPED
 from twofold.study.meter import Meter
-from twofold.study.record import BillItem
+from twofold.study.record import BillItem, counted
 from twofold.types import Answer, Arm, Example, Json
 
 
@@ -45,7 +46,7 @@ def measure(
     with Meter() as making:
         system, training = builder.system(arm, splits, progress=_named(progress, f"tune {arm.name}"))
     if training is not None:
-        detail = f"{training['steps']} steps, best at {training['best_step']}, stopped by {training['stopped']}"
+        detail = f"{counted(training['steps'], 'step')}, best at step {training['best_step']}, {_ended(training)}"
         several = training.get("methods", ())
         detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
         spent = 0.0 if training["cached"] else making.seconds
@@ -130,6 +131,11 @@ def answer_missing(
         progress("", done, total)
 
 
+def _ended(training: Json) -> str:
+    effort = training.get("effort")
+    return STOPPED.get(effort["stopped"], effort["stopped"]) if effort else f"stopped by {training['stopped']}"
+
+
 def _latency(builder: Builder, system: System, splits: Splits, test: Sequence[Example]) -> None:
     """Answer a sample one at a time, before the batched run so that no cache has seen its prompts."""
     size = min(builder.config.study.latency_sample, len(test))
@@ -146,7 +152,9 @@ def _latency(builder: Builder, system: System, splits: Splits, test: Sequence[Ex
             seconds.append(meter.seconds)
     if seconds:
         p50, p95 = (float(np.quantile(seconds, q)) for q in (0.5, 0.95))
-        builder.catalogue.put_measure(system.key, "latency", {"p50": p50, "p95": p95, "n": len(seconds)})
+        builder.catalogue.put_measure(
+            system.key, "latency", {"p50": p50, "p95": p95, "n": len(seconds), "seconds": seconds}
+        )
 
 
 def _named(progress: Progress, stage: str) -> Progress:

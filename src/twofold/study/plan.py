@@ -5,13 +5,14 @@ Times are estimates from the rates this machine showed before (or from defaults 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from twofold import stats
 from twofold.config import Config
 from twofold.dataset import Splits
-from twofold.study.record import BillItem, PolicyRecord
+from twofold.study.record import BillItem, PolicyRecord, counted, number_text
 from twofold.types import Arm, Json
 
 CHARACTERS_PER_TOKEN = 4.0
@@ -126,21 +127,23 @@ def warnings(splits: Splits, arms: Sequence[Arm], *, detectable: float, looks: i
     found = list(splits.warnings)
     test = splits.test
     if splits.groups < 20:
-        found.append(f"only {splits.groups} independent groups in the test split: intervals will be wide")
-    if detectable > 0.15:
+        found.append(f"only {counted(splits.groups, 'independent group')} in the test split: intervals will be wide")
+    if math.isinf(detectable):
+        found.append("no difference can be seen with fewer than 2 independent groups of test questions: add questions")
+    elif detectable > 0.15:
         found.append(
-            f"with {len(test)} test questions only differences of about {detectable:.2f} or more can be seen; "
-            "add questions for less"
+            f"with {counted(len(test), 'test question')} only differences of about {number_text(detectable, 2)} or "
+            "more can be seen; add questions for less"
         )
     synthetic = sum(1 for e in test if e.origin == "synthetic")
     if synthetic * 2 > len(test):
         found.append(f"{synthetic} of {len(test)} test questions are synthetic, which favours retrieval")
     if any(arm.tuning for arm in arms) and len(splits.train) < 100:
-        found.append(f"{len(splits.train)} training examples are few: tuning may look worse than it could be")
+        found.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
     if any(arm.tuning for arm in arms) and not any(arm.shots for arm in arms):
         found.append("no prompt arm: without it tuning's gain may be overstated")
     if looks:
-        found.append(f"this test split has been looked at {looks} time(s) before")
+        found.append(f"this test split has been looked at {counted(looks, 'time')} before")
     if any(arm.retrieval for arm in arms) and not any(e.sources for e in test):
         found.append("no test example names its sources: retrieval cannot be diagnosed")
     return found

@@ -37,6 +37,7 @@ class VerdictRecord(TypedDict):
 
     outcome: str
     arm: str
+    headline: NotRequired[str]
     sentence: str
     because: list[str]
     provisional: list[str]
@@ -50,6 +51,17 @@ class LatencyRecord(TypedDict):
 
     p50: float
     p95: float
+    n: int
+    intervals: NotRequired[dict[str, list[float | None]]]
+    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
+
+
+class QuantileRecord(TypedDict):
+    """A median with its distribution-free interval; an end is None where `n` is too small for it."""
+
+    value: float
+    low: float | None
+    high: float | None
     n: int
 
 
@@ -74,7 +86,7 @@ class TrainingRecord(TypedDict):
     tokens_per_second: float
     peak_mib: float
     stopped: str
-    """Why it ended: ``epochs``, ``patience`` or ``minutes``."""
+    """Why it ended, for example ``plan``, ``patience`` or ``minutes``."""
     loss: list[tuple[int, float]]
     """(step, mean training loss since the previous point)."""
     dev: list[tuple[int, float]]
@@ -90,6 +102,10 @@ class TrainingRecord(TypedDict):
     """``{"coefficient", "because", "reached", "base_dev", "front"}``: the share of the tuned change that was kept."""
     methods: NotRequired[list[Json]]
     """Where several methods were compared, a row for each (`finishing.method_row`); one is ``carried``."""
+    effort: NotRequired[Json | None]
+    """How far training came: ``{"planned", "steps", "epochs", "stopped", "limit_minutes", "moved", "rising",
+    "dev_first", "dev_best", "chance", "minutes", "minutes_needed"}``; ``chance`` false: no verdict may crown another
+    arm over this one. None: unknown."""
 
 
 class ArmRecord(TypedDict):
@@ -101,6 +117,12 @@ class ArmRecord(TypedDict):
     """Model, runtime, dtype, adapter, retriever, k, shots, template."""
     metrics: dict[str, EstimateRecord]
     latency: LatencyRecord | None
+    timing: NotRequired[dict[str, QuantileRecord]]
+    """``retrieval`` and ``generation`` → median seconds an answer of the batched run (shares of its batch)."""
+    right: NotRequired[list[int]]
+    """Answers with at least half of the deciding metric's full score, and answers scored."""
+    cut: NotRequired[list[int]]
+    """Answers that ended at the token limit, and answers made."""
     prompt_tokens: float
     """Mean per question."""
     completion_tokens: float
@@ -226,6 +248,8 @@ class ArmAnswer(TypedDict):
     hits: list[HitRow]
     failure: Json | None
     """``{"code", "message"}``."""
+    cut: NotRequired[bool]
+    """The completion ended at the token limit."""
     cause: str
     """Diagnosis of a wrong answer, empty when right."""
 
@@ -245,10 +269,28 @@ class AnswerRow(TypedDict):
 
 def estimate_text(value: EstimateRecord | Any, digits: int = 3) -> str:
     """``.412 [.351, .470]``: the only way an estimate is printed."""
-    mean, low, high = (_short(value[key], digits) for key in ("mean", "low", "high"))
+    mean, low, high = (number_text(value[key], digits) for key in ("mean", "low", "high"))
     return f"{mean} [{low}, {high}]"
 
 
-def _short(number: float, digits: int) -> str:
-    text = f"{number:.{digits}f}"
-    return text.replace("0.", ".", 1) if abs(number) < 1 else text
+def number_text(value: float, digits: int = 3) -> str:
+    """``.412``, ``-.05`` or ``1.500``: the only way a score or a difference is printed; never a negative zero."""
+    text = f"{round(value, digits) + 0.0:.{digits}f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def plain_number(value: float) -> str:
+    """A setting (a margin, a limit) with as many digits as it has: ``.02``, ``1.5``."""
+    text = f"{value:.4g}"
+    return text.replace("0.", ".", 1) if 0 < abs(value) < 1 else text
+
+
+def counted(count: float, thing: str, plural: str = "") -> str:
+    """``1 example``, ``2 examples``: a count and its noun."""
+    shown = f"{count:,.0f}" if float(count).is_integer() else f"{count:g}"
+    return f"{shown} {thing if count == 1 else plural or thing + 's'}"
+
+
+def share_text(count: int, total: int) -> str:
+    """``3 of 40 (8 %)``: a share with the count that it stands on."""
+    return f"{count} of {total} ({100 * count / total:.0f} %)" if total else f"{count} of {total}"

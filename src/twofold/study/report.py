@@ -14,15 +14,26 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from twofold import stats
 from twofold.study import charts
 from twofold.study.diagnose import CAUSES
+from twofold.study.effort import effort_table
 from twofold.study.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
-from twofold.study.record import AnswerRow, EffectRecord, EstimateRecord, StudyRecord, estimate_text
+from twofold.study.record import (
+    AnswerRow,
+    EffectRecord,
+    EstimateRecord,
+    StudyRecord,
+    counted,
+    estimate_text,
+    number_text,
+    plain_number,
+    share_text,
+)
 from twofold.study.tuned_arms import methods_lines, tuned_lines
-from twofold.study.wording import TITLES
+from twofold.study.wording import metric_title
 from twofold.types import Json
 
 if TYPE_CHECKING:
@@ -54,14 +65,21 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         explorer=found,
         inline=OPEN_WITHOUT_SCRIPT,
         outcome=_OUTCOMES.get(record["verdict"]["outcome"], record["verdict"]["outcome"]),
+        headline=record["verdict"].get("headline", ""),
         sentence=_sentence(record),
-        metric=_title(record["metric"]),
+        metric=metric_title(record["metric"]),
         metrics=_metric_names(record),
         level=f"{100 * record['level']:g} %",
         cells=CELLS,
-        measured_cells=sum(name in record["arms"] for row in CELLS for name in row),
+        four_cells=all(name in record["arms"] for row in CELLS for name in row),
+        efforts=effort_table(record["arms"]),
+        least_p95=stats.least_for_upper_end(0.95, level=record["level"]),
         winner=record["verdict"]["arm"],
-        arms_plot=_both(_arm_rows(record), title=f"Every arm: {_title(record['metric'])} with its interval"),
+        arms_plot=_both(
+            _arm_rows(record),
+            brief=_arm_rows(record, brief=True),
+            title=f"Every arm: {metric_title(record['metric'])} with its interval",
+        ),
         effects_plot=_both(
             _effect_rows(record, record["effects"]), title="Effects with intervals", zero=True, wide=charts.HALF
         ),
@@ -77,34 +95,39 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
 
 def render_summary(record: StudyRecord) -> str:
     """The verdict, the arms' figures, effects, doubts and cost as plain text for a terminal."""
-    verdict, lines = record["verdict"], [record["policy"]["sentence"].strip(), "", _sentence(record), ""]
+    verdict, lines = record["verdict"], [record["policy"]["sentence"].strip(), ""]
+    lines += [line for text in (verdict.get("headline", ""), _sentence(record)) if text for line in (text, "")]
     names = _metric_names(record)
     arms = record["arms"]
     first = max(len(name) for name in [*arms, "arm"]) + 2
     for start in range(0, max(1, len(names)), 3):
         block = names[start : start + 3]
-        table = [["arm", *(_title(name) + (" (decides)" if name == record["metric"] else "") for name in block)]]
-        table[0] += ["n", "failed", "p50 s", "p95 s"] if start == 0 else []
+        table = [["arm", *(metric_title(name) + (" (decides)" if name == record["metric"] else "") for name in block)]]
+        table[0] += ["right", "n", "failed", "cut"] if start == 0 else []
         for name, arm in arms.items():
             mark = "*" if name == verdict["arm"] else "!" if not arm["acceptable"] else " "
-            cells = [_estimate(arm["metrics"][m]) if m in arm["metrics"] else "-" for m in block]
+            cells = [estimate_text(arm["metrics"][m]) if m in arm["metrics"] else "-" for m in block]
             if start == 0:
-                own, pace = arm["metrics"].get(record["metric"]), arm["latency"]
-                cells += [str(own["n"]) if own else "-", str(_failed(arm))]
-                cells += [f"{pace['p50']:.2f}", f"{pace['p95']:.2f}"] if pace else ["-", "-"]
+                own = arm["metrics"].get(record["metric"])
+                cells += [_share(arm, "right"), str(own["n"]) if own else "-", str(_failed(arm)), _share(arm, "cut")]
             table.append([f"{mark} {name}", *cells])
         lines += [*_aligned(table, first), ""]
     legend = ["* chosen"] if verdict["arm"] else []
     legend += ["! not acceptable"] if any(not arm["acceptable"] for arm in arms.values()) else []
-    legend += [f"{100 * record['level']:g} % intervals"]
-    lines += ["; ".join(legend), ""]
+    legend += [f"{100 * record['level']:g} % intervals", f"right: {metric_title(record['metric'])} of .5 or more"]
+    legend += ["cut: ended at the token limit"]
+    lines += ["; ".join(legend), "", *_seconds_table(record, first), ""]
     if record["effects"]:
         table = [["effect", "estimate", "p"]]
-        table += [["  " + e["name"], _estimate(e["estimate"]), _p_value(e["p"])] for e in record["effects"]]
+        table += [["  " + e["name"], estimate_text(e["estimate"]), _p_value(e["p"])] for e in record["effects"]]
         lines += [*_aligned(table, first), ""]
     for title, items in (("because", verdict["because"]), ("provisional", verdict["provisional"])):
         if items:
             lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
+    efforts = effort_table(arms)
+    if efforts:
+        indented = [efforts[0], *(["  " + row[0], *row[1:]] for row in efforts[1:])]
+        lines += ["effort of the tuned arms:", *_aligned(indented, first), ""]
     tuned = [(name, line) for name, arm in arms.items() for line in tuned_lines(arm["training"])]
     if tuned:
         lines += ["tuned weights:", *(f"  {name}: {line}" for name, line in tuned), ""]
@@ -114,19 +137,21 @@ def render_summary(record: StudyRecord) -> str:
     cached = sum(item["cached"] for item in record["bill"])
     total = sum(item["items"] for item in record["bill"])
     lines.append(
-        f"bill: {_duration(record['seconds'])}, {total} items ({cached} cached), peak {record['peak_mib']:.0f} MiB"
+        f"bill: {_duration(record['seconds'])}, {counted(total, 'item')} ({cached} cached), "
+        f"peak {record['peak_mib']:.0f} MiB"
     )
     return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
 def verdict_picture(record: StudyRecord) -> str:
-    """A standalone SVG: the verdict's sentence over the arms' intervals in the deciding metric."""
+    """A standalone SVG: the verdict's first line over the arms' intervals in the deciding metric."""
     policy = record["policy"]
     caption = (
-        f"{_title(record['metric'])}, {100 * record['level']:g} % intervals · {policy['test']} test questions in "
+        f"{metric_title(record['metric'])}, {100 * record['level']:g} % intervals · {policy['test']} test questions in "
         f"{policy['groups']} groups · {record['project']}"
     )
-    return charts.picture(_arm_rows(record), sentence=_sentence(record), caption=caption)
+    sentence = _minus(record["verdict"].get("headline") or _sentence(record))
+    return charts.picture(_arm_rows(record), sentence=sentence, caption=caption)
 
 
 # ---------------------------------------------------------------- the template
@@ -145,12 +170,18 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters.update(
         estimate=_estimate_html,
-        title_of=_title,
+        title_of=metric_title,
         duration=_duration,
         p_value=_p_value,
         flip=_flip,
-        unbroken=_unbroken,
+        typeset=_typeset,
         failed=_failed,
+        number=lambda value: _minus(plain_number(value)),
+        signed=lambda value, digits=0: _minus(f"{'+' if value > 0 else ''}{number_text(value, digits)}"),
+        decimals=number_text,
+        share=_share,
+        quantile=_quantile,
+        counted=counted,
         count=lambda value: f"{value:,.0f}",
         score=_short,
     )
@@ -169,10 +200,6 @@ def _digest(text: str) -> str:
 # ---------------------------------------------------------------- words and numbers
 
 
-def _title(metric: str) -> str:
-    return TITLES.get(metric, metric.replace("_", " "))
-
-
 def _metric_names(record: StudyRecord) -> list[str]:
     """The deciding metric first, then the others in order of appearance."""
     seen = [name for arm in record["arms"].values() for name in arm["metrics"]]
@@ -185,26 +212,65 @@ def _sentence(record: StudyRecord) -> str:
     return whole[len(policy) :].lstrip(". ") if policy and whole.startswith(policy) else whole
 
 
-def _estimate(value: EstimateRecord) -> str:
-    """As `estimate_text`, without a negative zero."""
-    return estimate_text({**value, **{key: round(value[key], 3) + 0.0 for key in ("mean", "low", "high")}})
-
-
 def _estimate_html(value: EstimateRecord) -> Markup:
-    mean, interval = _estimate(value).split(" ", 1)
+    mean, interval = _minus(estimate_text(value)).split(" ", 1)
     return Markup('<span class="est"><b>{}</b> <span class="ci">{}</span></span>').format(mean, interval)
 
 
-def _unbroken(text: str) -> str:
-    """Estimates in a sentence, kept on one line."""
-    return re.sub(r"(\d) (?=[\[%])|(?<=\d), (?=[-.\d]+\])", lambda found: found[0].replace(" ", "\u00a0"), text)
+def _minus(text: str) -> str:
+    """A true minus before numbers and between the arms of a difference."""
+    return re.sub(r"(?<![\w\]-])-(?=\.?\d)|(?<= )-(?= )", "\u2212", text)
+
+
+def _typeset(text: str) -> Markup:
+    """A sentence for the page: a true minus, no zero before a decimal point, names as code, estimates on one line."""
+    plain = re.sub(r"(?<![\d.\w])0(?=\.\d+(?![\d.]))", "", _minus(str(text)))
+    plain = re.sub(r"(?<=\d) (?=%)|(?<=F1) (?=\.\d)", "\u00a0", plain)
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain)))
+    return Markup(re.sub(r"[\u2212]?\d*\.\d+ \[[^\]]*\]", lambda found: f'<span class="nb">{found[0]}</span>', marked))
+
+
+def _share(arm: Mapping[str, Any], key: str) -> str:
+    """The count and the total that an arm's record holds under `key`; a dash where an older record has none."""
+    if key not in arm:
+        return "-"
+    count, total = arm[key]
+    return share_text(count, total) if key == "cut" and count else f"{count} of {total}"
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return f"[{', '.join('–' if end is None else number_text(end, 2) for end in (low, high))}]"
+
+
+def _quantile(pace: Mapping[str, Any] | None, name: str = "") -> str:
+    """Seconds with their interval: of ``p50`` or ``p95`` of a latency record, or of a `QuantileRecord`."""
+    if not pace:
+        return "–"
+    if not name:
+        return f"{number_text(pace['value'], 2)} {_ends(pace['low'], pace['high'])}"
+    ends = pace.get("intervals", {}).get(name)
+    return f"{number_text(pace[name], 2)} {_ends(*ends)}" if ends else number_text(pace[name], 2)
+
+
+def _seconds_table(record: StudyRecord, first: int) -> list[str]:
+    """Seconds of every arm for the terminal, and what a missing end means."""
+    table = [["seconds", "p50", "p95", "answers", "retrieval", "generation"]]
+    for name, arm in record["arms"].items():
+        pace, timing = arm["latency"], arm.get("timing", {})
+        cells = [_quantile(pace, "p50"), _quantile(pace, "p95"), str(pace["n"]) if pace else "–"]
+        table.append([f"  {name}", *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
+    least = stats.least_for_upper_end(0.95, level=record["level"])
+    return [
+        *_aligned(table, first),
+        "p50, p95: one question at a time; retrieval, generation: medians of the batched run; –: too few answers for "
+        f"an end (an upper end of p95 needs {least})",
+    ]
 
 
 def _short(value: float | None) -> str:
     if value is None:
         return "not scored"
-    text = f"{value:.2f}"
-    return text.replace("0.", ".", 1) if 0 <= value < 1 else text.removesuffix(".00")
+    return number_text(value, 2).removesuffix(".00") or "0"
 
 
 def _p_value(p: float | None) -> str:
@@ -215,7 +281,7 @@ def _p_value(p: float | None) -> str:
 
 def _duration(seconds: float) -> str:
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{number_text(seconds, 1)} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
@@ -223,7 +289,7 @@ def _duration(seconds: float) -> str:
 
 def _flip(flip: Mapping[str, Any]) -> Markup:
     condition = str(flip["condition"])
-    condition = condition[:1].upper() + condition[1:]
+    condition = _typeset(condition[:1].upper() + condition[1:])
     if flip["outcome"] == "choose":
         return Markup("{}: choose <b>{}</b>").format(condition, flip["arm"])
     return Markup("{}: <b>{}</b>").format(condition, flip["outcome"])
@@ -251,11 +317,19 @@ def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
 # ---------------------------------------------------------------- the pictures
 
 
-def _both(rows: Sequence[charts.IntervalRow], *, title: str, zero: bool = False, wide: int = charts.WIDE) -> Markup:
-    """A chart for desktops and one for phones; the page shows the one that fits."""
+def _both(
+    rows: Sequence[charts.IntervalRow],
+    *,
+    title: str,
+    brief: Sequence[charts.IntervalRow] = (),
+    zero: bool = False,
+    wide: int = charts.WIDE,
+) -> Markup:
+    """A chart for desktops and one for phones (with the `brief` rows, if any); the page shows the one that fits."""
     if not rows:
         return Markup("")
-    return _pair(*(charts.interval_plot(rows, title=title, width=w, zero=zero) for w in (wide, charts.NARROW)))
+    drawn = [(rows, wide), (brief or rows, charts.NARROW)]
+    return _pair(*(charts.interval_plot(shown, title=title, width=w, zero=zero) for shown, w in drawn))
 
 
 def _pair(wide: str, narrow: str) -> Markup:
@@ -269,7 +343,8 @@ def _kind(record: StudyRecord, name: str) -> str:
     return "muted" if arm["diagnostic"] or not arm["acceptable"] else "plain"
 
 
-def _arm_rows(record: StudyRecord) -> list[charts.IntervalRow]:
+def _arm_rows(record: StudyRecord, *, brief: bool = False) -> list[charts.IntervalRow]:
+    """A row for every arm, its label with the count of right answers; `brief` labels fit a phone."""
     rows = []
     for name, arm in record["arms"].items():
         value = arm["metrics"].get(record["metric"])
@@ -278,7 +353,9 @@ def _arm_rows(record: StudyRecord) -> list[charts.IntervalRow]:
         kind = _kind(record, name)
         note = " · chosen" if kind == "winner" else " · diagnostic" if arm["diagnostic"] else ""
         note = note or ("" if arm["acceptable"] else " · not acceptable")
-        rows.append(_row(value, name + note, kind=kind))
+        right = f" · {_share(arm, 'right')}" if "right" in arm else ""
+        label = name + right if brief else f"{name}{right and f'{right} right'}{note}"
+        rows.append(_row(value, label, kind=kind))
     return rows
 
 
@@ -290,7 +367,7 @@ def _effect_rows(record: StudyRecord, effects: Sequence[EffectRecord]) -> list[c
 
 def _row(value: EstimateRecord, label: str, *, kind: str = "plain", band: float = 0.0) -> charts.IntervalRow:
     ends = {"mean": value["mean"], "low": value["low"], "high": value["high"]}
-    return charts.IntervalRow(label=label, text=_estimate(value), kind=kind, band=band, **ends)
+    return charts.IntervalRow(label=_minus(label), text=_minus(estimate_text(value)), kind=kind, band=band, **ends)
 
 
 def _latency(record: StudyRecord) -> Json:
@@ -314,18 +391,18 @@ def _latency(record: StudyRecord) -> Json:
     drawn = [
         charts.scatter(
             points,
-            title=f"{_title(record['metric'])} against latency",
+            title=f"{metric_title(record['metric'])} against latency",
             width=width,
             x_axis="seconds for one question (dot: p50, end of the dashed line: p95)",
-            y_axis=f"{_title(record['metric'])}, with interval",
+            y_axis=f"{metric_title(record['metric'])}, with interval",
         )
         if width > charts.COMPACT
         else charts.scatter(
             points,
-            title=f"{_title(record['metric'])} against latency",
+            title=f"{metric_title(record['metric'])} against latency",
             width=width,
             x_axis="seconds (dot p50, dashed to p95)",
-            y_axis=_title(record["metric"]),
+            y_axis=metric_title(record["metric"]),
         )
         for width in (charts.WIDE, charts.NARROW)
     ]
@@ -340,7 +417,7 @@ def _curves(record: StudyRecord) -> list[Json]:
         if not training:
             continue
         plots = []
-        for key, title in (("loss", "training loss"), ("dev", f"dev {_title(record['metric'])}")):
+        for key, title in (("loss", "training loss"), ("dev", f"dev {metric_title(record['metric'])}")):
             points = [(float(step), float(value)) for step, value in training[key] if math.isfinite(value)]  # type: ignore[literal-required]
             if points:
                 best = float(training["best_step"]) if key == "dev" else None

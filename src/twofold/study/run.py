@@ -21,7 +21,7 @@ from twofold.identity import digest, plain
 from twofold.plugins import Metric, Progress
 from twofold.study import plan as planning
 from twofold.study.archive import next_name, read_record, write_record
-from twofold.study.compose import answer_rows, arm_record, groups_of, numbers, retrieval_record
+from twofold.study.compose import answer_rows, arm_record, cut_answers, groups_of, numbers, retrieval_record
 from twofold.study.diagnose import summary
 from twofold.study.measure import Measured, measure, score
 from twofold.study.meter import Meter, environment
@@ -84,10 +84,11 @@ def study(
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
     looks = builder.catalogue.looks(test_digest) + 1
+    seen = _seen(builder, splits.reserve)
     policy = planning.policy(splits, config, final=final)
     if final:
         policy = {**policy, "groups": len({e.group for e in test})}
-    facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, policy=policy)
+    facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, reserve_seen=seen, policy=policy)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
         scores={arm.name: numbers(own[arm.name].scores[config.study.metric.name]) for arm in arms},
@@ -161,7 +162,9 @@ def study(
             else:
                 record["warnings"].append("no stage was measured: no example of train or dev says where its answer is")
     write_record(records / record["study"], record, rows)
-    builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
+    finished = {"study": record["study"], "identity": name_of, "final": final}
+    finished["questions"] = sorted(example_digest(e) for e in test)
+    builder.catalogue.put_study(record["study"], finished, test_digest)
     return record
 
 
@@ -258,6 +261,13 @@ def _questions(splits: Splits, final: bool) -> tuple[Example, ...]:
     return splits.reserve if final else splits.test
 
 
+def _seen(builder: Builder, reserve: Sequence[Example]) -> int:
+    """How many reserve questions were test questions of an earlier study, so that the reserve is no longer sealed."""
+    opened = [row for row in builder.catalogue.studies() if not row.get("final")]
+    known = {asked for row in opened for asked in row.get("questions", ())}
+    return sum(1 for example in reserve if example_digest(example) in known)
+
+
 def _metrics(builder: Builder) -> dict[str, tuple[Metric, str]]:
     """Metric name → the metric, and its key: of its name, version and options.
 
@@ -284,6 +294,7 @@ def _facts(
     *,
     dev: int,
     looks: int,
+    reserve_seen: int,
     policy: PolicyRecord,
 ) -> VerdictFacts:
     latency = {arm.name: builder.catalogue.measure(own[arm.name].system, "latency") for arm in arms}
@@ -297,6 +308,12 @@ def _facts(
         synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: float(value["p95"]) for name, value in latency.items() if value},
+        latency_answers={name: int(value["n"]) for name, value in latency.items() if value},
+        cut_share={n: cut_answers(own[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
+        effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
+        unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
+        reserve=policy["reserve"],
+        reserve_seen=reserve_seen,
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
         dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
         forgetting=fallen,

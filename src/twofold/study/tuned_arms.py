@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from twofold.study.record import estimate_text
-from twofold.study.wording import TITLES
+from twofold.study.record import counted, estimate_text, number_text
+from twofold.study.wording import metric_title
 
 GROUPS = (("general", "general ability"), ("refusal", "refusing and abstaining"))
 
@@ -20,10 +20,12 @@ def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
     for group, what in GROUPS:
         line = gate[group]
         says = "passes" if line["passed"] else "FAILS"
-        on = f"{line['drop']['n']} items, allowed {line['limit']:.3f}"
-        lines.append(f"{says} the forgetting gate: drop of {what} {_text(line['drop'])} ({on})")
+        on = f"{counted(line['drop']['n'], 'item')}, allowed {number_text(line['limit'])}"
+        lines.append(f"{says} the forgetting gate: drop of {what} {estimate_text(line['drop'])} ({on})")
     if merged:
-        lines.append(f"merge-back: {100 * merged['coefficient']:g} % of the change is kept; {merged['because']}")
+        lines.append(
+            f"merging back: {100 * merged['coefficient']:g} % of what training changed is used; {merged['because']}"
+        )
     return lines
 
 
@@ -32,15 +34,15 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
     if not methods:
         return []
     metric = methods[0]["metric"]
-    score = f"dev {TITLES.get(metric, metric.replace('_', ' '))}"
+    score = f"dev {metric_title(metric)}"
     table = [[f"methods of {arm}", score, "ability lost", "gate", "share", "p50 s", "minutes", "MB", "trials"]]
     for one in methods:
         pace, drop = (one["latency"] or {}).get("p50"), one["drop"]
         table.append(
             [
                 f"{'*' if one['carried'] else ' '} {one['method']}",
-                _text(one["dev"]),
-                _text(drop) if drop else "-",
+                estimate_text(one["dev"]),
+                estimate_text(drop) if drop else "-",
                 "-" if one["passed"] is None else "passed" if one["passed"] else "FAILED",
                 f"{one['coefficient']:g}",
                 "-" if pace is None else f"{pace:.2f}",
@@ -51,7 +53,3 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     return ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
-
-
-def _text(value: Any) -> str:
-    return estimate_text({**value, **{key: round(value[key], 3) + 0.0 for key in ("mean", "low", "high")}})

@@ -2,7 +2,8 @@
 
 The rule, in order:
 
-1. **Constraints.** An arm that breaks one is not acceptable, however good; no arm left: *none acceptable*.
+1. **Constraints.** An arm that breaks one is not acceptable, however good; no arm left: *none acceptable*. An arm
+   whose every score is 0 is never chosen: where the rule would do so, *none acceptable*.
 2. **One family of intervals.** All pairs of arms, both main effects and the interaction get simultaneous intervals
    (`stats.contrasts`): whichever of them the rule goes on to use, at most 1 − level of all studies err in any.
 3. **Interaction first.** Where its interval lies within ± `interaction_margin` and all four cells are acceptable, the
@@ -13,6 +14,10 @@ The rule, in order:
    to gain at most `margin`, or is not even ahead. The last does not count for the simplest arm: choosing it on no
    evidence would be no verdict.
 5. **Else undecided**, with the open comparisons and the number of further examples expected to settle them.
+6. **Effort.** Nothing is decided over an arm that was not given its chance (a limit stopped its training before 90 %
+   of the planned steps, or its loss did not move): where the rule would choose another arm, or none, the verdict is
+   *undecided* and names the unfinished arm. Only what no training can change (it cannot cite, cannot keep permissions,
+   is too slow) puts such an arm out of the race. It may be chosen itself: being cut short can only have hurt it.
 
 So under no effect a more complex arm is crowned in at most 1 − level of all studies (`bench/calibration.py`).
 """
@@ -29,8 +34,10 @@ from twofold import stats
 from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.study import wording
-from twofold.study.evidence import FEW_GROUPS, Choice, Evidence, VerdictFacts, is_small
+from twofold.study.effort import unfinished
+from twofold.study.evidence import FEW_GROUPS, Choice, Evidence, VerdictFacts, is_small, rights
 from twofold.study.flips import flips
+from twofold.study.record import number_text, plain_number
 from twofold.types import Arm, Effect, Estimate, Outcome, Verdict
 
 __all__ = ["Choice", "Evidence", "VerdictFacts", "constraint_objections", "decide", "settle"]
@@ -72,34 +79,39 @@ def decide(
     alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
     evidence = _weigh(alive, columns, np.asarray(groups), section, facts)
     effects, comparisons = _effects(evidence, columns, np.asarray(groups), section)
+    late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
         mine = constraint_objections(ordered, section, facts=facts, estimates=evidence.estimates)
         return {arm.name: [*standing[arm.name], *mine[arm.name]] for arm in ordered}
 
+    def settled(section: StudySection, without: frozenset[str] = frozenset()) -> Choice:
+        found = acceptable(section)
+        lasting = _lasting(ordered, section, facts=facts)
+        waiting = [name for name in late if not lasting[name] and not given[name] and name not in without]
+        free = [arm.name for arm in alive if not found[arm.name] and arm.name not in without]
+        return settle(evidence, free, section, waiting=waiting)
+
     usual = constraint_objections(ordered, section, facts=facts, estimates=evidence.estimates)
-    standing = {
-        arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]]
-        + ([] if arm in alive else ["it has no scored answer"])
-        for arm in ordered
-    }
+    given = {arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]] for arm in ordered}
+    standing = {arm.name: [*given[arm.name], *([] if arm in alive else ["it has no scored answer"])] for arm in ordered}
     against = acceptable(section)
 
     def outcome_if(section: StudySection, without: frozenset[str]) -> tuple[Outcome, str]:
-        found = acceptable(section)
-        choice = settle(evidence, [a.name for a in alive if not found[a.name] and a.name not in without], section)
+        choice = settled(section, without)
         return choice.outcome, choice.arm
 
-    choice = settle(evidence, [arm.name for arm in alive if not against[arm.name]], section)
-    more = _more_examples(evidence, choice, section)
+    choice = settled(section)
+    more = None if choice.waiting else _more_examples(evidence, choice, section)
+    asked = wording.Asked(metric=metric, section=section)
     policy = f"{facts.policy.strip().rstrip('.')}. " if facts.policy.strip() else ""
     verdict = Verdict(
         outcome=choice.outcome,
         arm=choice.arm,
-        sentence=policy
-        + wording.sentence(evidence, choice, metric=metric, level=section.level, against=against, more=more),
-        because=tuple(wording.because(evidence, choice, section=section, against=against)),
-        provisional=tuple(wording.doubts(evidence, facts, arms=ordered, section=section)),
+        headline=wording.headline(evidence, choice, asked=asked, against=against),
+        sentence=policy + wording.sentence(evidence, choice, asked=asked, against=against, facts=facts, more=more),
+        because=tuple(wording.because(evidence, choice, section=section, against=against, facts=facts)),
+        provisional=tuple(wording.doubts(evidence, facts, choice=choice, arms=ordered, asked=asked)),
         more_examples=more,
         flips=tuple(flips(outcome_if, evidence, arms=ordered, section=section, facts=facts)),
         looks=facts.looks,
@@ -111,6 +123,19 @@ def constraint_objections(
     arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts, estimates: Mapping[str, Estimate]
 ) -> dict[str, list[str]]:
     """Arm name → the constraints of `section` that it breaks: some by its structure, some by measurement."""
+    found = _lasting(arms, section, facts=facts)
+    for arm in arms:
+        if arm.name in facts.forgetting:
+            found[arm.name].append(f"its weights forget too much ({facts.forgetting[arm.name]})")
+        value = estimates.get(arm.name)
+        if section.min_score and value is not None and value.high < section.min_score:
+            least = plain_number(section.min_score)
+            found[arm.name].append(f"its score {wording.text(value)} lies below the least score allowed, {least}")
+    return found
+
+
+def _lasting(arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts) -> dict[str, list[str]]:
+    """Arm name → the constraints that it breaks and that no further training would mend."""
     found: dict[str, list[str]] = {}
     for arm in arms:
         reasons = []
@@ -120,12 +145,8 @@ def constraint_objections(
             reasons.append("per-document permissions must hold, and tuned weights cannot enforce them")
         p95 = facts.latency_p95.get(arm.name)
         if section.max_latency_p95 and p95 is not None and p95 > section.max_latency_p95:
-            reasons.append(f"p95 latency {p95:.2f} s is above the limit of {section.max_latency_p95:.2f} s")
-        if arm.name in facts.forgetting:
-            reasons.append(f"its weights forget too much ({facts.forgetting[arm.name]})")
-        value = estimates.get(arm.name)
-        if section.min_score and value is not None and value.high < section.min_score:
-            reasons.append(f"its score {wording.text(value)} lies below the least score allowed, {section.min_score:g}")
+            limit = number_text(section.max_latency_p95, 2)
+            reasons.append(f"p95 latency {number_text(p95, 2)} s is above the limit of {limit} s")
         found[arm.name] = reasons
     return found
 
@@ -151,7 +172,8 @@ def _weigh(
         intervals = stats.contrasts(
             matrix, groups, family, level=section.level, resamples=section.resamples, seed=section.seed
         )
-    return Evidence(arms=arms, estimates=estimates, intervals=intervals, cells=cells)
+    right = rights({name: columns[name] for name in names})
+    return Evidence(arms=arms, estimates=estimates, intervals=intervals, cells=cells, right=right)
 
 
 def _cells(arms: Sequence[Arm]) -> dict[str, str]:
@@ -196,10 +218,32 @@ def _independent_binary(columns: Sequence[Any], groups: Any) -> bool:
 # ---------------------------------------------------------------- the rule
 
 
-def settle(evidence: Evidence, acceptable: Sequence[str], section: StudySection) -> Choice:
-    """Apply the rule of this module to the acceptable arms."""
+def settle(
+    evidence: Evidence, acceptable: Sequence[str], section: StudySection, *, waiting: Sequence[str] = ()
+) -> Choice:
+    """Apply the rule of this module.
+
+    Args:
+        evidence: What was measured.
+        acceptable: Names of the arms that may be chosen.
+        section: Margins.
+        waiting: Names of the arms that were not given their chance and could still be acceptable once they are.
+    """
+    choice = _settled(evidence, acceptable, section)
+    if choice.arm and evidence.right[choice.arm].none:
+        choice = Choice(outcome="none acceptable", route="nobody right", leader=choice.arm)
+    late = tuple(name for name in waiting if name != choice.arm)
+    if not late:
+        return choice
+    return Choice(outcome="undecided", leader=choice.arm or choice.leader, open=choice.open, waiting=late)
+
+
+def _settled(evidence: Evidence, acceptable: Sequence[str], section: StudySection) -> Choice:
+    """The rule without its last part, effort."""
     if not acceptable:
         return Choice(outcome="none acceptable")
+    if all(evidence.right[name].none for name in acceptable):
+        return Choice(outcome="none acceptable", route="nobody right")
     if len(acceptable) == 1:
         return Choice(outcome="choose", arm=acceptable[0], route="only")
     order = [arm.name for arm in evidence.arms if arm.name in acceptable]

@@ -115,6 +115,20 @@
     });
     apply();
   }
+  /* A table wider than its card says so, until its end is in view. */
+  function cues() {
+    Array.prototype.forEach.call(document.querySelectorAll(".scroll"), function (box) {
+      var rest = box.scrollWidth - box.clientWidth - box.scrollLeft;
+      box.parentNode.classList.toggle("clipped", box.scrollWidth > box.clientWidth + 1);
+      box.parentNode.classList.toggle("end", rest <= 1);
+    });
+  }
+  Array.prototype.forEach.call(document.querySelectorAll(".scroll"), function (box) {
+    box.addEventListener("scroll", cues);
+  });
+  document.addEventListener("toggle", cues, true);
+  window.addEventListener("resize", cues);
+  cues();
   window.addEventListener("hashchange", follow);
   follow();
 })();

@@ -1,0 +1,169 @@
+"""A study whose adapter was cut short by a limit: nothing is decided over it, and record, page and terminal say so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from twofold import plugins
+from twofold.cli.main import app
+from twofold.jobs import TrainerJob
+from twofold.project import Project
+from twofold.store.weights import write_safetensors
+from twofold.study import archive
+from twofold.study.report import render_summary
+
+
+class Limited:
+    """Trains nothing; says that it did `done` of 6 steps. Weights differ with the steps done."""
+
+    version: ClassVar[int] = 1
+
+    class Options(plugins.Options):
+        done: int = 1
+        known: bool = True
+        minutes: float = 9.0
+        max_length: int = 0
+
+    def __init__(self, options: Any) -> None:
+        self.options = options
+
+    def provenance(self, model: str) -> dict[str, str]:
+        return {"weights": "none"}
+
+    def train(self, job: TrainerJob, directory: Path, *, progress: Any = None) -> dict[str, Any]:
+        done = self.options.done
+        (directory / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1.0}))
+        values = np.full((1, 4), float(done), dtype=np.float32)
+        name = "base_model.model.model.layers.0.self_attn.q_proj"
+        tensors = [(f"{name}.lora_A.weight", "", values), (f"{name}.lora_B.weight", "", values.T.copy())]
+        write_safetensors(directory / "adapter_model.safetensors", tensors)
+        finished = done >= 6
+        effort = {
+            **{"planned": 6, "steps": done, "epochs": done / 2, "stopped": "plan" if finished else "minutes"},
+            **{"limit_minutes": 9.0, "moved": finished, "rising": True if finished else None, "dev_first": 0.1},
+            **{"dev_best": 0.4 if finished else 0.1, "chance": finished, "minutes": 8.0, "minutes_needed": 40.0},
+        }
+        return {
+            **{"rows": len(job.rows[0]), "epochs": done / 2, "steps": done, "best_step": done, "seconds": 480.0},
+            **{"tokens": 9, "tokens_per_second": 9.0, "peak_mib": 1.0, "stopped": "minutes", "loss": [(done, 1.0)]},
+            **{"trainable": 1, "dev": [(done, 0.1)]},
+            **({"effort": effort} if self.options.known else {}),
+        }
+
+
+@pytest.fixture(autouse=True)
+def trainer(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = plugins.find
+    monkeypatch.setattr(
+        plugins, "find", lambda kind, name: Limited if (kind, name) == ("trainers", "limited") else real(kind, name)
+    )
+
+
+@pytest.fixture
+def opened(tmp_path: Path, folder: Path, fast: Callable[..., dict[str, Any]]) -> Callable[..., Project]:
+    """The project with an adapter trained for so many of 6 steps."""
+    Project.create(tmp_path / "project", folder, forgetting=False).close()
+
+    def open_(*, max_tokens: int = 40, **options: Any) -> Project:
+        settings = fast()
+        settings["study"] |= {"arms": ["base", "prompt", "rag", "ft"], "diagnostics": []}
+        settings["tuning"] = {"trainer": {"name": "limited", "options": options}, "gate": "off"}
+        settings["generation"]["max_tokens"] = max_tokens
+        return Project.open(tmp_path / "project", settings)
+
+    return open_
+
+
+def test_a_study_with_an_adapter_cut_after_one_of_six_steps_is_undecided(opened: Callable[..., Project]) -> None:
+    with opened(done=1) as project:
+        record = project.study()
+        directory = project.directory
+    verdict = record["verdict"]
+    sentence = "Undecided: ft was stopped by its time limit after 1 of 6 steps (about 40 minutes are needed here)."
+    assert (verdict["outcome"], verdict["arm"], verdict["more_examples"]) == ("undecided", "", None)
+    assert verdict["sentence"].endswith(sentence)
+    assert verdict["headline"].startswith("ft has not been given a fair chance. So far rag answers ")
+    assert any("resumes where it stopped" in reason for reason in verdict["because"])
+    assert record["arms"]["ft"]["training"]["effort"]["steps"] == 1
+    assert sentence in render_summary(record)
+    table = render_summary(record).partition("effort of the tuned arms:")[2].splitlines()
+    assert "1 of 6" in table[2]
+    assert "time limit of 9 minutes" in table[2]
+    assert "not given its chance" in table[2]
+    page = (project.records / record["study"] / "report.html").read_text(encoding="utf-8")
+    assert "not given its chance" in page.partition('id="training"')[2]
+    shown = CliRunner().invoke(app, ["show", "-C", str(directory)])
+    assert shown.exit_code == 0
+    assert sentence in " ".join(shown.stdout.split())
+
+
+def test_the_same_study_with_the_plan_done_chooses(opened: Callable[..., Project]) -> None:
+    with opened(done=6) as project:
+        record = project.study()
+    assert record["verdict"]["arm"] == "rag"
+    assert any("ft's dev score still rose" in doubt for doubt in record["verdict"]["provisional"])
+
+
+def test_an_unknown_effort_is_a_doubt_and_no_block(opened: Callable[..., Project]) -> None:
+    with opened(known=False) as project:
+        record = project.study()
+    assert record["verdict"]["arm"] == "rag"
+    assert "how far ft was trained is unknown" in record["verdict"]["provisional"]
+    assert "unknown" in render_summary(record).partition("effort of the tuned arms:")[2]
+
+
+def test_answers_cut_at_the_token_limit_reach_record_rows_causes_and_doubts(opened: Callable[..., Project]) -> None:
+    with opened(done=6, max_tokens=3) as project:
+        record = project.study()
+    rows = archive.read_answers(project.records / record["study"])
+    marked = [row["arms"]["rag"]["cut"] for row in rows]
+    assert record["arms"]["rag"]["cut"] == [sum(marked), len(rows)]
+    assert sum(marked) > len(rows) / 2
+    causes = {row["arms"]["rag"]["cause"] for row in rows if row["arms"]["rag"]["cut"]}
+    assert causes <= {"cut", ""}
+    assert "cut" in causes
+    assert any("of rag's answers were cut at the token limit" in doubt for doubt in record["verdict"]["provisional"])
+    assert f"{sum(marked)} of {len(rows)}" in render_summary(record)
+
+
+def test_times_stand_with_their_counts_and_intervals(opened: Callable[..., Project]) -> None:
+    with opened(done=6) as project:
+        record = project.study()
+    arm = record["arms"]["rag"]
+    assert arm["latency"]["n"] == 2
+    assert arm["latency"]["intervals"]["p50"] == [None, None]
+    assert arm["latency"]["intervals"]["p95"][1] is None
+    retrieval = arm["timing"]["retrieval"]
+    assert 0 < retrieval["low"] <= retrieval["value"] <= retrieval["high"]
+    assert "retrieval" not in record["arms"]["base"]["timing"]
+
+
+def test_a_reserve_set_aside_after_a_study_is_not_called_sealed(
+    opened: Callable[..., Project], fast: Callable[..., dict[str, Any]]
+) -> None:
+    with opened(done=6) as project:
+        first = project.study()
+    settings = fast()
+    settings["study"] |= {"arms": ["base", "rag"], "diagnostics": []}
+    settings["examples"] = {"reserve": 0.2, "test": 0.18}
+    assert (
+        "no reserve split was set aside, so the verdict cannot be confirmed on unseen questions"
+        in (first["verdict"]["provisional"])
+    )
+    with Project.open(project.directory, settings) as later:
+        record = later.study()
+        earlier = {row["id"] for row in archive.read_answers(later.records / first["study"])}
+        seen = sum(1 for example in later.splits.reserve if example.id in earlier)
+        total = len(later.splits.reserve)
+    assert seen > 0
+    assert (
+        f"the reserve is not sealed: {seen} of {total} reserve questions were test questions of an earlier study"
+        in (record["verdict"]["provisional"])
+    )
