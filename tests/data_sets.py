@@ -28,5 +28,5 @@ def whole_sets(*cases: Any) -> list[Any]:
     parameters = [case if isinstance(case, tuple) else (case,) for case in cases]
     if DATA.is_dir():
         return [pytest.param(*values, marks=pytest.mark.whole_sets) for values in parameters]
-    reason = f"{NO_DATA} ({len(cases)} cases need whole sets)"
+    reason = f"{NO_DATA} (cases on whole sets: {len(cases)})"
     return [pytest.param(*parameters[0], id="whole_sets", marks=pytest.mark.skip(reason=reason))]
