@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from data_sets import DATA, DEMO, NO_DATA
+from skip_limit import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
 from twofold.store import models
-
-ROOT = Path(__file__).resolve().parents[1]
-DEMO = ROOT / "src" / "twofold" / "demo"
 
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder of real data sets; CI must have it."""
-    root = Path(os.environ.get("TWOFOLD_DATA", ROOT.parent / "shared" / "data"))
-    if not root.is_dir():
-        pytest.skip(f"no data at {root}: set TWOFOLD_DATA")
-    return root
+    """The folder of whole real data sets, for tests that a sample cannot serve; CI must have it."""
+    if not DATA.is_dir():
+        pytest.skip(NO_DATA)
+    return DATA
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from data_sets import folder, whole_sets
 from twofold import plugins
 from twofold.config import DocumentsSection
 from twofold.corpus.chunking import PIECE, HeadingChunker, WholeChunker, headings_of
@@ -160,9 +160,9 @@ def test_a_huge_document_is_tokenised_in_pieces_and_once() -> None:
     assert max(seen) <= PIECE
 
 
-@pytest.mark.parametrize("name", ["covidqa", "chunking_eval"])
-def test_real_documents(data_root: Path, name: str) -> None:
-    documents, _ = load_documents(DocumentsSection(paths=("documents*",)), data_root / name)
+@pytest.mark.parametrize("name", ["samples/pubmedqa", *whole_sets("covidqa", "chunking_eval")])
+def test_real_documents(name: str) -> None:
+    documents, _ = load_documents(DocumentsSection(paths=("documents*",)), folder(name))
     chunker = plugins.make("chunkers", "headings", {"max_tokens": 150}, offsets=words)
     assert plugins.find("chunkers", "whole") is WholeChunker
     for document in documents[:12]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import signal
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from data_sets import folder, whole_sets
 from twofold.config import DocumentsSection
 from twofold.corpus.contained import Worker
 from twofold.corpus.files import FileReader
@@ -25,7 +28,8 @@ from twofold.types import Document, Loaded, Problem
 
 pytest.importorskip("kreuzberg")
 pytest.importorskip("pypdfium2")
-pytest.importorskip("pptx")
+pptx = pytest.importorskip("pptx")
+xlsxwriter = pytest.importorskip("xlsxwriter")
 
 W = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
 TYPES = (
@@ -193,8 +197,9 @@ def test_too_much_text_is_refused() -> None:
         assert "characters" in problem.message
 
 
-def test_what_takes_too_long_is_given_up(data_root: Path) -> None:
-    path = data_root / "messy_documents" / "files" / "federal-register-2020-17221.pdf"
+def test_what_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    path = tmp_path / "long.docx"
+    path.write_bytes(docx(paragraph("A flight control law generates commands. ") * 20_000))
     with FileReader(DocumentsSection(max_seconds=60)) as reader:
         assert reader.read(Loaded(name="a.docx", data=docx(paragraph("x"))))[1] == []
         reader.worker.seconds = 0.001
@@ -247,16 +252,80 @@ REAL = ("multi_page.pdf", "test.docx", "test.pptx", "test.xlsx", "test.epub", "f
 MORE = ("attachment_pdf.eml", "test_outlook_msg.msg", "fake.odt", "test.rtf", "linn.pdf")
 
 
+@functools.cache
+def real_files() -> dict[str, bytes]:
+    """Files that people made with many programs."""
+    return {name: (folder("messy_documents") / "files" / name).read_bytes() for name in REAL + MORE}
+
+
+@functools.cache
+def made_files() -> dict[str, bytes]:
+    """A sound file of each kind that can be written here."""
+    slides, sheets = io.BytesIO(), io.BytesIO()
+    deck = pptx.Presentation()
+    for number in range(3):
+        deck.slides.add_slide(deck.slide_layouts[5]).shapes.title.text = f"Slide {number} about pumps"
+    deck.save(slides)
+    with xlsxwriter.Workbook(sheets) as book:
+        page = book.add_worksheet("Pumps")
+        for number in range(20):
+            page.write_row(number, 0, [f"pump {number}", number * 7])
+    mail = EmailMessage()
+    mail["Subject"] = "Pumps"
+    mail.set_content("The pump in the yard is broken.\n" * 5)
+    mail.add_attachment("valve, 4\nhose, 5\n", filename="list.csv", subtype="csv")
+    stream = b"BT /F1 12 Tf 72 720 Td (The pump in the yard is broken.) Tj ET"
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(stream), stream),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    pdf = b"%PDF-1.4\n" + b"".join(b"%d 0 obj%s endobj\n" % pair for pair in enumerate(objects, 1))
+    return {
+        "made.docx": docx("".join(paragraph(f"The pump number {n} is broken.") for n in range(30))),
+        "made.eml": bytes(mail),
+        "made.pdf": pdf + b"trailer<</Root 1 0 R/Size 6>>\n%%EOF",
+        "made.pptx": slides.getvalue(),
+        "made.rtf": b"{\\rtf1\\ansi The pump in the yard is {\\b broken}.\\par}",
+        "made.xlsx": sheets.getvalue(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase", "place"),
+    [
+        ("made.docx", "pump number 29", ""),
+        ("made.eml", "hose", "attachment list.csv"),
+        ("made.pdf", "in the yard", "page 1"),
+        ("made.pptx", "Slide 2 about pumps", "slide 3"),
+        ("made.rtf", "in the yard", ""),
+        ("made.xlsx", "pump 19", "sheet Pumps"),
+    ],
+)
+def test_a_sound_file_of_each_kind_is_read_with_its_places(
+    reader: FileReader, name: str, phrase: str, place: str
+) -> None:
+    (document,), problems = reader.read(Loaded(name=name, data=made_files()[name]))
+    assert problems == []
+    at = document.text.index(phrase)
+    assert ["", *(one.label for one in document.places if one.start <= at)][-1] == place
+
+
+@pytest.mark.parametrize("files", [made_files, *whole_sets(real_files)])
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    name=st.sampled_from(REAL + MORE),
+    number=st.integers(0, len(REAL + MORE) - 1),
     cut=st.floats(0.01, 1),
     flips=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=20),
 )
 def test_cut_and_flipped_files_stop_nothing(
-    reader: FileReader, data_root: Path, name: str, cut: float, flips: list[tuple[float, int]]
+    reader: FileReader, files: Callable[[], dict[str, bytes]], number: int, cut: float, flips: list[tuple[float, int]]
 ) -> None:
-    data = bytearray((data_root / "messy_documents" / "files" / name).read_bytes())
+    found = files()
+    name = list(found)[number % len(found)]
+    data = bytearray(found[name])
     del data[max(1, int(cut * len(data))) :]
     for where, mask in flips:
         data[int(where * (len(data) - 1))] ^= mask

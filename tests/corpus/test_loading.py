@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from data_sets import folder, whole_sets
 from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.errors import BadRecord, FileTooLarge, TooFewExamples, UnreadableFile
@@ -143,8 +144,15 @@ def test_what_is_not_a_plain_file_is_refused_without_waiting(tmp_path: Path) -> 
             load([name], tmp_path, max_mib=1)
 
 
-def test_real_collections(data_root: Path) -> None:
-    for name, count in (("agxqa", 155), ("covidqa", 98), ("dstc11", 4299), ("seedbench", 517)):
-        documents, problems = load(["documents*"], data_root / name, max_mib=32)
-        assert len(documents) == count
-        assert problems == []
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [
+        ("agxqa", 155),
+        ("samples/pubmedqa", 30),
+        *whole_sets(("covidqa", 98), ("dstc11", 4299), ("seedbench", 517)),
+    ],
+)
+def test_real_collections(name: str, count: int) -> None:
+    documents, problems = load(["documents*"], folder(name), max_mib=32)
+    assert len(documents) == count
+    assert problems == []

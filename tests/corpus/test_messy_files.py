@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from data_sets import whole_sets
 from twofold.config import DocumentsSection
 from twofold.corpus.chunking import HeadingChunker
 from twofold.corpus.files import FileReader
@@ -100,7 +101,7 @@ def test_passwords_open_what_they_fit(rows: list[dict[str, Any]], data_root: Pat
 
 @pytest.mark.parametrize(
     ("file", "phrase", "place"),
-    [
+    whole_sets(
         ("multi_page.pdf", "Specialized Word Processing Tools", "page 3"),
         ("multi_page.pdf", "remain at the heart of how we express", "page 5"),
         ("federal-register-2020-17221.pdf", "A flight control law generates commands to", "page 3"),
@@ -109,7 +110,7 @@ def test_passwords_open_what_they_fit(rows: list[dict[str, Any]], data_root: Pat
         ("powerpoint_sample.pptx", "A rectangle shape with this text inside.", "slide 2"),
         ("test.xlsx", "affc7dad-52dc-4b98-9b5d-51e65d8a8ad0", "sheet 09060124-b5e7-4717-9d07-3c046eb"),
         ("fake-email-attachment.eml", "this is a fake attachment", "attachment fake-attachment.txt"),
-    ],
+    ),
 )
 def test_a_passage_opens_where_it_stands(found: dict[str, Read], file: str, phrase: str, place: str) -> None:
     (document,) = found[f"files/{file}"][0]

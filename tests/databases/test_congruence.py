@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from running import Database
 
+from data_sets import folder
 from twofold import plugins
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Chunk, Filter, Span
@@ -28,7 +29,7 @@ length of the moment they were written only."""
 
 
 def _lines(path: Path) -> list[Any]:
-    with gzip.open(path, "rt") if path.suffix == ".gz" else path.open() as file:
+    with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
@@ -42,15 +43,25 @@ def _chunk(collection: str, number: int, record: Any) -> Chunk:
     )  # fmt: skip
 
 
+def _windows(records: list[Any]) -> list[Any]:
+    """One record for every three sentences in a row, of records with at least four."""
+    found = []
+    for record in records:
+        parts = re.split(r"(?<=[.?!])\s+", record["text"])
+        starts = range(len(parts) - 2) if len(parts) > 3 else ()
+        found += [{"id": f"{record['id']}-{n}", "text": " ".join(parts[n : n + 3])} for n in starts]
+    return found
+
+
 @pytest.fixture(scope="module")
-def corpus(data_root: Path) -> tuple[list[Chunk], list[str]]:
-    farm = _lines(data_root / "agxqa" / "documents.jsonl")
-    other = _lines(data_root / "pubmedqa" / "documents.jsonl.gz")[:500]
-    chunks = [_chunk("farm", n, r) for n, r in enumerate(farm)] + [
-        _chunk("medicine", n, r) for n, r in enumerate(other)
-    ]
-    asked = [r["question"] for r in _lines(data_root / "agxqa" / "examples.jsonl")[:8]]
-    asked += [r["question"] for r in _lines(data_root / "pubmedqa" / "examples.jsonl")[:3]]
+def corpus() -> tuple[list[Chunk], list[str]]:
+    """Passages on farming, and pieces of medical abstracts and of those passages."""
+    farm = _lines(folder("agxqa") / "documents.jsonl")
+    other = _windows(_lines(folder("samples/pubmedqa") / "documents.jsonl")) + _windows(farm)
+    chunks = [_chunk("farm", n, r) for n, r in enumerate(farm)] + [_chunk("pieces", n, r) for n, r in enumerate(other)]
+    assert len(chunks) > 500
+    asked = [r["question"] for r in _lines(folder("agxqa") / "examples.jsonl")[:8]]
+    asked += [r["question"] for r in _lines(folder("samples/pubmedqa") / "examples.jsonl")[:3]]
     return chunks, asked
 
 
@@ -58,7 +69,7 @@ FILTERS = [
     None,
     Filter(collections=("farm",)),
     Filter(principal=("ann",)),
-    Filter(where={"shelf": ("1", "2")}, principal=("staff", "ann"), collections=("farm", "medicine")),
+    Filter(where={"shelf": ("1", "2")}, principal=("staff", "ann"), collections=("farm", "pieces")),
 ]
 
 

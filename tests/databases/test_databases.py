@@ -105,10 +105,9 @@ def _stopped(patch: pytest.MonkeyPatch, database: Database, called: str, stop: i
 
 
 @pytest.mark.parametrize("stop", [1, 2, 3])
+@pytest.mark.parametrize("database", ["pgvector", "chroma"], indirect=True)
 def test_kill_during_an_upsert(database: Database, called: str, stop: int) -> None:
-    """A real process is killed within its upsert (PostgreSQL and Chroma, whose servers live on)."""
-    if database.name not in ("pgvector", "chroma"):
-        pytest.skip("a stand-in dies with the test; see the test above")
+    """A real process is killed within its upsert. Only servers live on; stand-ins die with the test, see above."""
     index = database.index(called)
     put(index, [chunk(f"d{n}", f"old water {n}") for n in range(40)])
     before = index.state()
@@ -180,9 +179,9 @@ def test_nobody_listens(database: Database) -> None:
     assert "url" in caught.value.cure
 
 
+@pytest.mark.parametrize("database", ["pgvector", "weaviate", "pinecone"], indirect=True)
 def test_wrong_key(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    if database.name in ("qdrant", "chroma"):
-        pytest.skip("the client's own Qdrant, and a Chroma server without a proxy, know no keys: see the next test")
+    """The client's own Qdrant, and a Chroma server without a proxy, know no keys: see the next test."""
     monkeypatch.setenv("WRONG", "not it")
     with pytest.raises(DatabaseRefused) as caught:
         database.index("refused", api_key_env="WRONG")
@@ -237,10 +236,9 @@ def test_wrong_vectors_change_nothing(database: Database, called: str) -> None:
     assert index.state().chunks == 0
 
 
+@pytest.mark.parametrize("database", ["weaviate", "pinecone"], indirect=True)
 def test_the_server_refuses_midway(database: Database, called: str) -> None:
-    """An error of the server is a `StoreError`; the next writer repairs what it left."""
-    if database.stand_in is None:
-        pytest.skip("only a stand-in can be told to fail")
+    """An error of the server, which a stand-in shows at will, is a `StoreError`; the next writer repairs the rest."""
     index = database.index(called)
     put(index, [chunk("a", "old water")])
     before = index.state()
@@ -255,9 +253,8 @@ def test_the_server_refuses_midway(database: Database, called: str) -> None:
     assert [hit.chunk.text for hit in find(index, "wind water", leg="lexical")] == ["new wind"]
 
 
+@pytest.mark.parametrize("database", ["pinecone"], indirect=True)
 def test_pinecone_shows_writes_late(database: Database, called: str) -> None:
-    if database.name != "pinecone":
-        pytest.skip("the others show a write at once")
     database.stand_in.lag = 0.1
     try:
         index = database.index(called)
@@ -269,10 +266,9 @@ def test_pinecone_shows_writes_late(database: Database, called: str) -> None:
         database.stand_in.lag = 0.0
 
 
+@pytest.mark.parametrize("database", ["pgvector"], indirect=True)
 def test_graph_of_pgvector_loses_nothing_under_filters(database: Database, called: str, tmp_path: Path) -> None:
     """Above `flat_limit` the iterative scan finds all that a narrow filter allows."""
-    if database.name != "pgvector":
-        pytest.skip("the others choose by themselves")
     check_index(database.make(flat_limit=0), tmp_path, exact=False)
     index = database.index(called, flat_limit=100)
     rng = np.random.default_rng(0)

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from data_sets import folder
+
 pytest.importorskip("sklearn", reason="the extra data is not installed")
 from twofold.cli.main import main
 
@@ -97,10 +99,10 @@ def test_check_is_stable_for_automation(given: Path, capsys: pytest.CaptureFixtu
     capsys.readouterr()
 
 
-def test_check_and_card_in_a_project(tmp_path: Path, data_root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_and_card_in_a_project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / "project"
     (place / "data").mkdir(parents=True)
-    for path in (data_root / "agxqa").iterdir():
+    for path in folder("agxqa").glob("*.jsonl"):
         shutil.copy(path, place / "data")
     (place / "twofold.toml").write_text("", encoding="utf-8")
     assert main(["examples", "check", "-C", str(place), "--json", "-q", "--skip", "noise"]) == 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from data_sets import folder, whole_sets
 from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.dataset import check, example_digest, load_examples
@@ -183,30 +184,43 @@ def test_digest_is_of_what_decides_answer_and_score() -> None:
 
 
 SETS = {
-    "advising_sql": 2852, "agvaluate": 107, "agxqa": 339, "banking77": 9992, "chunking_eval": 283, "clapnq": 300,
+    "advising_sql": 2852, "agvaluate": 107, "banking77": 9992, "chunking_eval": 283, "clapnq": 300,
     "clinc150": 10696, "covidqa": 679, "dstc11": 1166, "e2e_nlg": 547, "medquad": 2165, "mtrag": 403,
     "mts_dialog": 1296, "poisonedrag": 100, "pubmedqa": 500, "qmsum": 272, "seedbench": 771, "snips_json": 4600,
     "truthfulqa": 395, "xquad": 711,
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SETS)
-def test_every_real_set_loads_and_checks_without_an_error(data_root: Path, name: str) -> None:
-    folder = data_root / name
-    examples, problems = load_examples(["examples*"], folder)
+SAMPLES = {
+    "agxqa": 339, "samples/advising_sql": 40, "samples/banking77": 80, "samples/desk": 16, "samples/mtrag": 24,
+    "samples/mts_dialog": 40, "samples/pubmedqa": 30, "samples/snips_json": 40, "samples/truthfulqa": 20,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "count"), [*SAMPLES.items(), *whole_sets(*SETS.items())])
+def test_every_real_set_loads_and_checks_without_an_error(name: str, count: int) -> None:
+    place = folder(name)
+    examples, problems = load_examples(["examples*"], place)
     documents: list[Document] = []
-    if list(folder.glob("documents*")):
-        documents, found = load_documents(DocumentsSection(paths=("documents*",)), folder)
+    if list(place.glob("documents*")):
+        documents, found = load_documents(DocumentsSection(paths=("documents*",)), place)
         problems += found
     problems += check(documents, examples)
-    assert len(examples) == SETS[name]
+    assert len(examples) == count
     assert [p for p in problems if p.severity == "error"] == []
     assert all(e.references or not e.answerable for e in examples)
 
 
-def test_a_set_without_answers_says_so(data_root: Path) -> None:
+def test_a_set_without_answers_says_so(tmp_path: Path) -> None:
+    row = {
+        "id": "pi-1",
+        "system_prompt": "Keep the word blue.",
+        "user_input": "Which word?",
+        "success_question": "Blue?",
+    }
+    write(tmp_path / "examples.jsonl", row)
     with pytest.raises(DataError, match="no question: none of question, messages, input") as caught:
-        load_examples(["examples*"], data_root / "prompt_injection")
+        load_examples(["examples*"], tmp_path)
     assert caught.value.line == 1
     assert "answers (or output)" in caught.value.cure
 

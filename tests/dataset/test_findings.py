@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_sets import folder, whole_sets
+
 pytest.importorskip("sklearn", reason="the extra data is not installed")
 from twofold.dataset import load_examples
 from twofold.dataset.findings import PARTS, copies, inspect, privacy, verbatim
@@ -203,10 +205,10 @@ def test_repairing_and_masking_settle(text: str) -> None:
     assert masked(masked(text)) == masked(text)
 
 
-@pytest.mark.parametrize("name", ["mts_dialog", "agxqa"])
-def test_real_sets_have_few_findings_that_remove(data_root: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["agxqa", "samples/mts_dialog", *whole_sets("mts_dialog")])
+def test_real_sets_have_few_findings_that_remove(name: str) -> None:
     """Curated sets: less than 8 % is dropped, nothing is called an error, secrets are none."""
-    examples = load_examples(["examples*"], data_root / name)[0]
+    examples = load_examples(["examples*"], folder(name))[0]
     found = inspect(examples)
     assert sum(p.action == "drop" for p in found) < 0.08 * len(examples)
     assert not [p for p in found if p.severity == "error" or p.code == "data.secret"]

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from data_sets import folder, whole_sets
 from twofold.config import ExamplesSection
 from twofold.dataset import drop_leaks, leak_error, leaks, load_examples, split
 from twofold.dataset.leaking import bare
@@ -103,9 +103,9 @@ def test_ten_thousand_against_three_thousand_in_seconds() -> None:
     assert len(found.near) < 60
 
 
-@pytest.mark.parametrize("name", ["agxqa", "banking77", "mtrag"])
-def test_real_sets_after_dropping_have_no_leak(data_root: Path, name: str) -> None:
-    examples, _ = load_examples(["examples*"], data_root / name)
+@pytest.mark.parametrize("name", ["agxqa", *whole_sets("banking77", "mtrag")])
+def test_real_sets_after_dropping_have_no_leak(name: str) -> None:
+    examples, _ = load_examples(["examples*"], folder(name))
     made = split(examples, ExamplesSection(split_by="question"))
     found = leaks(made.train, made.test)
     assert found.near

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+import itertools
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from data_sets import folder, whole_sets
 from twofold.config import ExamplesSection
 from twofold.dataset import Splits, example_digest, load_examples, split
 from twofold.errors import BadRecord, LeakFound, TooFewExamples
@@ -175,10 +176,15 @@ def test_limit_is_stable_when_it_grows() -> None:
     assert ids(50) < ids(100)
 
 
-@pytest.mark.parametrize("name", ["agxqa", "mtrag", "dstc11", "banking77", "seedbench", "qmsum"])
-@pytest.mark.parametrize("by", ["question", "document", "given"])
-def test_real_sets(data_root: Path, name: str, by: Any) -> None:
-    examples, _ = load_examples(["examples*"], data_root / name)
+WAYS = ("question", "document", "given")
+SETS = ("mtrag", "dstc11", "banking77", "seedbench", "qmsum")
+
+
+@pytest.mark.parametrize(
+    ("name", "by"), [*itertools.product(["agxqa"], WAYS), *whole_sets(*itertools.product(SETS, WAYS))]
+)
+def test_real_sets(name: str, by: Any) -> None:
+    examples, _ = load_examples(["examples*"], folder(name))
     made = split(examples, ExamplesSection(split_by=by))
     total = len(made.train) + len(made.dev) + len(made.test)
     assert total == len(examples)

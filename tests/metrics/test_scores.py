@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gzip
 import json
 import random
 import re
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_sets import folder
 from twofold import plugins
 from twofold.errors import ConfigError
 from twofold.metrics.overlap import common_subsequence
@@ -60,14 +60,18 @@ def squad_f1(prediction, truth):
     return 2 * precision * recall / (precision + recall)
 
 
-def answers_of(path):
-    opener = gzip.open if path.suffix == ".gz" else open
-    with opener(path, "rt", encoding="utf-8") as lines:
+def answers_of(name):
+    with (folder(name) / "examples.jsonl").open(encoding="utf-8") as lines:
         return [answer for line in lines for answer in json.loads(line).get("answers", [])]
 
 
-def test_exact_match_and_f1_are_squads_on_real_answers(data_root):
-    texts = [t for t in answers_of(data_root / "agxqa" / "examples.jsonl") if t.isascii() and squad_normalise(t)]
+def passages_of(name):
+    with (folder(name) / "documents.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line in lines]
+
+
+def test_exact_match_and_f1_are_squads_on_real_answers():
+    texts = [t for t in answers_of("agxqa") if t.isascii() and squad_normalise(t)]
     pairs = [(a, b) for a, b in zip(texts, random.Random(0).sample(texts, len(texts)), strict=True)]
     pairs += [(f"The {a}, and more.", a) for a in texts]
     assert len(pairs) > 500
@@ -76,12 +80,12 @@ def test_exact_match_and_f1_are_squads_on_real_answers(data_root):
         assert score("exact_match", mine, theirs) == float(squad_normalise(mine) == squad_normalise(theirs))
 
 
-def test_rouge_l_is_the_rouge_score_package_on_real_answers(data_root):
+def test_rouge_l_is_the_rouge_score_package_on_real_answers():
     rouge = pytest.importorskip("rouge_score.rouge_scorer").RougeScorer(["rougeL"], use_stemmer=False)
-    texts = [
-        t.encode("ascii", "ignore").decode() for t in answers_of(data_root / "medquad" / "examples.jsonl.gz")[:300]
-    ]
-    texts += [t for t in answers_of(data_root / "agxqa" / "examples.jsonl") if t.isascii()]
+    long = passages_of("agxqa") + passages_of("samples/pubmedqa") + answers_of("samples/mtrag")
+    texts = [t.encode("ascii", "ignore").decode() for t in long]
+    texts += [t for t in answers_of("agxqa") if t.isascii()]
+    assert len(texts) > 500
     for mine, theirs in zip(texts, random.Random(1).sample(texts, len(texts)), strict=True):
         if re.search(r"[a-z0-9]", mine.lower()) and re.search(r"[a-z0-9]", theirs.lower()):
             wanted = rouge.score(theirs, mine)["rougeL"].fmeasure

@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from data_sets import folder, whole_sets
 from twofold import plugins
 from twofold.metrics.style import style_distance
 from twofold.study.self_test import self_test
@@ -19,27 +20,41 @@ def example(number, text):
     return Example(id=f"e{number}", messages=(Message(role="user", content="q"),), references=(text,))
 
 
-@pytest.fixture(scope="module")
-def replies(data_root):
+def sentences():
+    """First sentences of articles on farming, and the questions asked about these: two manners."""
+    with (folder("agxqa") / "documents.jsonl").open(encoding="utf-8") as lines:
+        texts = [json.loads(line)["text"].split("\n")[-1].split(". ")[0].rstrip(".") + "." for line in lines]
+    with (folder("agxqa") / "examples.jsonl").open(encoding="utf-8") as lines:
+        questions = [json.loads(line)["question"] for line in lines]
+    return texts, questions[:160]
+
+
+def service_and_notes():
     """Replies of a service desk, and of a note writer: two manners."""
-    made = {}
+    found = []
     for name in ("dstc11", "mts_dialog"):
-        with gzip.open(data_root / name / "examples.jsonl.gz", "rt", encoding="utf-8") as lines:
+        with gzip.open(folder(name) / "examples.jsonl.gz", "rt", encoding="utf-8") as lines:
             rows = [json.loads(line) for line in lines]
         texts = [(row.get("answers") or row.get("outputs") or [row.get("output", "")])[0] for row in rows]
-        made[name] = [text for text in texts if text.strip()][:160]
-    return made
+        found.append([text for text in texts if text.strip()][:160])
+    return found
 
 
-def test_one_manner_is_not_told_from_itself_and_two_are(replies):
-    texts = list(replies["dstc11"])
+@pytest.fixture(scope="module")
+def replies():
+    return sentences()
+
+
+@pytest.mark.parametrize("source", [sentences, *whole_sets(service_and_notes)])
+def test_one_manner_is_not_told_from_itself_and_two_are(source):
+    texts, others = source()
     random.Random(1).shuffle(texts)
     assert style_distance(texts[:80], texts[80:]) < 0.45
-    assert style_distance(texts[:80], replies["mts_dialog"][:80]) > 0.9
+    assert style_distance(texts[:80], others[:80]) > 0.9
 
 
 def test_a_manner_put_on_the_same_matter_is_seen(replies):
-    texts = replies["dstc11"][:80]
+    texts = replies[0][:80]
     shouted = [text.rstrip(".?! ") + "!!!" for text in texts]
     half = [loud if number % 2 else text for number, (text, loud) in enumerate(zip(texts, shouted, strict=True))]
     assert style_distance(texts, texts) == 0
@@ -49,7 +64,7 @@ def test_a_manner_put_on_the_same_matter_is_seen(replies):
 
 def test_conformance_and_self_test(replies):
     metric = plugins.make("metrics", "style", {})
-    examples = [example(number, text) for number, text in enumerate(replies["dstc11"][:60])]
+    examples = [example(number, text) for number, text in enumerate(replies[0][:60])]
     check_metric(metric, examples[:12])
     assert self_test(metric, examples)["gold"] == 1.0
     answers = [Answer(text="The documents do not say, sorry about that.") for _ in examples]
@@ -59,8 +74,7 @@ def test_conformance_and_self_test(replies):
 def test_the_order_does_not_matter(replies):
     metric = plugins.make("metrics", "style", {})
     items = [
-        (example(n, a), Answer(text=b))
-        for n, (a, b) in enumerate(zip(replies["dstc11"][:40], replies["mts_dialog"][:40], strict=True))
+        (example(n, a), Answer(text=b)) for n, (a, b) in enumerate(zip(replies[0][:40], replies[1][:40], strict=True))
     ]
     once = metric.pool(items)
     random.Random(3).shuffle(items)

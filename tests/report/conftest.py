@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import browser as browsing
@@ -16,17 +15,17 @@ Made = tuple[Any, list[Any], str]
 
 
 @pytest.fixture(scope="session")
-def made(data_root: Path) -> Callable[[str], Made]:
+def made() -> Callable[[str], Made]:
     """Record, rows and page of a named case, each made once."""
     cases: dict[str, Callable[[], tuple[Any, list[Any]]]] = {
-        "choose": lambda: samples.sample(data_root),
-        "undecided": lambda: samples.sample(data_root, skill={"ft+rag": 0.47}, questions=60),
-        "none": lambda: samples.sample(data_root, min_score=0.99, failing="rag", questions=60),
-        "two arms": lambda: samples.sample(data_root, arms=("base", "rag"), questions=40),
-        "one arm": lambda: samples.sample(data_root, arms=("prompt",), questions=30),
-        "labels": lambda: samples.labels(data_root),
+        "choose": samples.sample,
+        "undecided": lambda: samples.sample(skill={"ft+rag": 0.47}, questions=60),
+        "none": lambda: samples.sample(min_score=0.99, failing="rag", questions=60),
+        "two arms": lambda: samples.sample(arms=("base", "rag"), questions=40),
+        "one arm": lambda: samples.sample(arms=("prompt",), questions=30),
+        "labels": samples.labels,
         "worldwide": samples.worldwide,
-        "400": lambda: samples.sample(data_root, questions=400),
+        "400": lambda: samples.sample(questions=400),
     }
     kept: dict[str, Made] = {}
 

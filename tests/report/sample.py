@@ -7,7 +7,6 @@ The verdict, intervals, causes and counts are computed by the study's own functi
 
 from __future__ import annotations
 
-import gzip
 import json
 import random
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from data_sets import folder
 from twofold import stats
 from twofold.config import Config, StudySection
 from twofold.identity import plain
@@ -59,14 +59,11 @@ ABSTENTION = "The documents do not say."
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Lines of a (gzipped) JSON Lines file."""
-    data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8")
-    return [json.loads(line) for line in text.split("\n") if line]
+    """Lines of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line]
 
 
 def sample(
-    data: Path,
     *,
     arms: Sequence[str] = ("base", "prompt", "rag", "ft", "ft+rag", "oracle"),
     questions: int = 128,
@@ -78,7 +75,6 @@ def sample(
     """A study of AgXQA.
 
     Args:
-        data: Folder of data sets.
         arms: Arms measured; ``oracle`` is diagnostic.
         questions: Test questions (repeated under new ids where there are not so many).
         skill: Arm → chance of a right answer.
@@ -86,8 +82,8 @@ def sample(
         efforts: Tuned arm → its effort, where it is not `EFFORT`.
         section: Settings of ``[study]``.
     """
-    documents = {d["id"]: d for d in read(data / "agxqa" / "documents.jsonl")}
-    found = read(data / "agxqa" / "examples.jsonl")
+    documents = {d["id"]: d for d in read(folder("agxqa") / "documents.jsonl")}
+    found = read(folder("agxqa") / "examples.jsonl")
     examples = []
     for index in range(questions):
         row = found[index % len(found)]
@@ -434,9 +430,9 @@ def worldwide() -> tuple[StudyRecord, list[AnswerRow]]:
     return compose(examples, answers)
 
 
-def labels(data: Path) -> tuple[StudyRecord, list[AnswerRow]]:
+def labels() -> tuple[StudyRecord, list[AnswerRow]]:
     """Classification without documents: banking77, no retrieval anywhere."""
-    found = read(data / "banking77" / "examples.jsonl.gz")[:60]
+    found = read(folder("samples/banking77") / "examples.jsonl")[:60]
     examples = [
         Example(
             id=r["id"], messages=(Message(role="user", content=r["input"]),), references=(r["output"],), group=r["id"]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_sets import folder
 from twofold.errors import ConfigError, ModelError
 from twofold.retrieval.openvino_embedder import OpenVinoEmbedder
 from twofold.retrieval.torch_embedder import TorchEmbedder
@@ -26,9 +27,9 @@ def opened(encoder: str, **options: object) -> OpenVinoEmbedder:
 
 
 @pytest.fixture(scope="module")
-def texts(data_root: Path) -> list[str]:
-    lines = (data_root / "xquad" / "documents.jsonl").read_text(encoding="utf-8").splitlines()
-    short = (data_root / "agxqa" / "examples.jsonl").read_text(encoding="utf-8").splitlines()
+def texts() -> list[str]:
+    lines = (folder("agxqa") / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    short = (folder("agxqa") / "examples.jsonl").read_text(encoding="utf-8").splitlines()
     return [json.loads(line)["text"] for line in lines[:40]] + [json.loads(line)["question"] for line in short[:40]]
 
 

@@ -489,32 +489,35 @@ def test_an_adapter_of_another_model_is_refused(tiny: Path, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("method", "shard"),
+    ("method", "shards"),
     [
-        ("lora", False),
-        ("lora", True),
-        *(pytest.param(m, True, marks=pytest.mark.slow) for m in ("full", "prompt", "prefix", "adapter", "ia3")),
+        ("lora", (False, True)),
+        *(pytest.param(m, (True,), marks=pytest.mark.slow) for m in ("full", "prompt", "prefix", "adapter", "ia3")),
     ],
 )
-def test_two_processes_make_the_steps_of_one(job: TrainerJob, tmp_path: Path, method: str, shard: bool) -> None:
+def test_two_processes_make_the_steps_of_one(
+    job: TrainerJob, tmp_path: Path, method: str, shards: tuple[bool, ...]
+) -> None:
     from safetensors.torch import load_file
 
     from twofold import plugins
 
     more = next(more for name, more in VARIED if name == method)
     given = {**QUICK, **more, "threads": 2, "probe": True}
-    one = plugins.make("trainers", method, given).train(job, tmp_path / "one")
-    both = plugins.make("trainers", method, {**given, "processes": 2, "shard": shard})
-    two = both.train(job, tmp_path / "two")
-    assert two["processes"] == 2
-    assert two["learning_rate"] == one["learning_rate"]
-    for (_, left), (_, right) in zip(one["loss"], two["loss"], strict=True):
-        assert left == pytest.approx(right, rel=1e-3)
-    assert two["dev"] == one["dev"]
     file = f"{tuned.WEIGHTS}/model.safetensors" if method == "full" else "adapter_model.safetensors"
-    left, right = (load_file(tmp_path / name / file) for name in ("one", "two"))
-    assert left.keys() == right.keys()
-    assert max(float((left[name] - right[name]).abs().max()) for name in left) < 1e-2
+    one = plugins.make("trainers", method, given).train(job, tmp_path / "one")
+    alone = load_file(tmp_path / "one" / file)
+    for shard in shards:
+        both = plugins.make("trainers", method, {**given, "processes": 2, "shard": shard})
+        two = both.train(job, tmp_path / f"two {shard}")
+        assert two["processes"] == 2
+        assert two["learning_rate"] == one["learning_rate"]
+        for (_, left), (_, right) in zip(one["loss"], two["loss"], strict=True):
+            assert left == pytest.approx(right, rel=1e-3), f"shard = {shard}"
+        assert two["dev"] == one["dev"]
+        together = load_file(tmp_path / f"two {shard}" / file)
+        assert alone.keys() == together.keys()
+        assert max(float((alone[name] - together[name]).abs().max()) for name in alone) < 1e-2
 
 
 @pytest.mark.slow
