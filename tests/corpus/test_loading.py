@@ -46,9 +46,9 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
 def test_ids_begin_below_the_folder_that_is_named(tmp_path: Path) -> None:
     """They are the same wherever that folder lies; files elsewhere, and records with an id, keep theirs."""
     inside, outside = tmp_path / "p" / "data" / "documents", tmp_path / "handbook"
-    for folder in (inside, outside):
-        (folder / "hr").mkdir(parents=True)
-        (folder / "hr" / "leave.md").write_text("# Leave\n\nThirty days.")
+    for place in (inside, outside):
+        (place / "hr").mkdir(parents=True)
+        (place / "hr" / "leave.md").write_text("# Leave\n\nThirty days.")
         (folder / "rows.csv").write_text("name,price\nBolt,3\n")
         (folder / "own.jsonl").write_text(rows({"id": "o1", "text": "x"}))
     (tmp_path / "p" / "other.md").write_text("y")

@@ -70,7 +70,7 @@ def arm_record(
                     failed=len(failed),
                 )
             )
-    right = rights({"": numbers(item.scores[section.metric])})[""]
+    right = rights({"": numbers(item.scores[section.metric.name])})[""]
     kinds = Counter((f.code, f.message[:200]) for f in failed)
     measures = item.measures
     spent = float(measures.get("seconds", 0.0))
