@@ -49,11 +49,11 @@ def test_ids_begin_below_the_folder_that_is_named(tmp_path: Path) -> None:
     for place in (inside, outside):
         (place / "hr").mkdir(parents=True)
         (place / "hr" / "leave.md").write_text("# Leave\n\nThirty days.")
-        (folder / "rows.csv").write_text("name,price\nBolt,3\n")
-        (folder / "own.jsonl").write_text(rows({"id": "o1", "text": "x"}))
+        (place / "rows.csv").write_text("name,price\nBolt,3\n")
+        (place / "own.jsonl").write_text(rows({"id": "o1", "text": "x"}))
     (tmp_path / "p" / "other.md").write_text("y")
-    for folder in ("data/documents", "../handbook"):
-        section = DocumentsSection(paths=(folder, "other.md"), ids_from=folder)
+    for given in ("data/documents", "../handbook"):
+        section = DocumentsSection(paths=(given, "other.md"), ids_from=given)
         documents, _ = load_documents(section, tmp_path / "p")
         assert [d.id for d in documents] == ["o1", "rows.csv#2", "hr/leave.md", "other.md"]
         assert documents[2].source == "hr/leave.md"
