@@ -254,8 +254,8 @@ class Builder:
             model=self._base_model(part),
             template=config.template,
             seed=config.tuning.seed,
-            general=general_rows(),
-            facts=known_facts(),
+            general=general_rows() if config.tuning.gate != "off" else (),
+            facts=known_facts() if config.tuning.gate != "off" else (),
         )
 
     @property

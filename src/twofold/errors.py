@@ -29,7 +29,6 @@ Hierarchy (codes in brackets)::
     ├── GenerationError [generation]                an engine or endpoint failed as a whole
     ├── TrainingError [training]
     │   ├── NothingToLearn [training.masked]        a row has no completion token to learn from
-    │   ├── LossStuck [training.loss-stuck]         the loss did not move
     │   └── TemplateMismatch [training.template]    an adapter was trained with another prompt template
     ├── StoreError [store]
     │   ├── ProjectLocked [store.locked]            another process is writing
@@ -270,13 +269,6 @@ class NothingToLearn(TrainingError):
 
     code = "training.masked"
     cure = "Shorten the prompt (fewer or shorter passages) or raise [tuning].max_length."
-
-
-class LossStuck(TrainingError):
-    """The training loss did not move: nothing was learned."""
-
-    code = "training.loss-stuck"
-    cure = "Raise the learning rate or the number of steps, and check that answers are not empty."
 
 
 class TemplateMismatch(TrainingError):

@@ -439,7 +439,6 @@ class Trainer(Protocol):
 
         Raises:
             NothingToLearn: a row is fully masked.
-            LossStuck: the loss did not move.
             TrainingError: the child died; the message holds the last lines of its log.
         """
         ...

@@ -14,89 +14,34 @@ import math
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from twofold import tuned
-from twofold.errors import LossStuck, NothingToLearn, TrainingError
+from twofold.errors import NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
 from twofold.memory import peak_mib
 from twofold.plugins import Progress
 from twofold.store import models
-from twofold.training import checkpoints, curves, methods, objectives, scoring
+from twofold.training import checkpoints, curves, limits, methods, objectives, scoring
 from twofold.training.budget import per_token_bytes, token_budget, weights_bytes
 from twofold.training.crew import Crew
 from twofold.training.encoding import Encoder
 from twofold.training.network import Masters, plain_of, token_losses, why_apart
 from twofold.training.options import MEMORY, FitOptions
-from twofold.training.packing import BRANCHES, Pack, Row, micro_batches, pack, steps_of_epoch, variants_of
-from twofold.types import DevItem, Json, Pair
+from twofold.training.packing import BRANCHES, Pack, Row, micro_batches, variants_of
+from twofold.training.schedule import effort, marks, pace, schedule
+from twofold.training.state import OutOfTime, Run, State, bundles_of
+from twofold.types import Json, Pair
 
 _POINTS = 40
 """Points of the loss curve."""
-_SETTLING = 4
-"""Steps whose pace tells how many fit into `minutes`."""
 _PROBED = (1 / 3, 1.0, 3.0)
 """Times the learning rate, where it is probed."""
 _PROBE_STEPS = 10
 _GENERAL = 64
 """Rows on other things whose loss is followed, at most."""
-
-Group = tuple[Row, ...]
-"""Rows that are packed together: those on one passage, or the completions of one prompt."""
-
-
-@dataclass
-class State:
-    """Everything a resumed run needs beside weights and optimiser."""
-
-    step: int = 0
-    planned: int = 0
-    """Steps in all: those of the epochs, or fewer when `minutes` allow no more; settled after `_SETTLING` steps."""
-    seconds: float = 0.0
-    training_seconds: float = 0.0
-    tokens: int = 0
-    """Tokens read."""
-    row_tokens: int = 0
-    """Tokens the same rows hold when each repeats its prefix."""
-    budget: int = 0
-    """Padded tokens of a micro-batch; halved once when memory runs out."""
-    losses: list[float] = field(default_factory=list)
-    dev: list[tuple[int, float]] = field(default_factory=list)
-    dev_loss: list[tuple[int, float]] = field(default_factory=list)
-    general_loss: list[tuple[int, float]] = field(default_factory=list)
-    known_facts: list[tuple[int, float]] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    """What did not go as planned, for people."""
-    best_step: int = 0
-    best: tuple[float, float] = (-1.0, -math.inf)
-    since_best: int = 0
-
-
-@dataclass
-class Run:
-    """One training run: what is trained, on what, and how far it is."""
-
-    job: TrainerJob
-    options: FitOptions
-    directory: Path
-    encoder: Encoder
-    network: Any
-    masters: Masters
-    crew: Crew
-    variants: list[list[Group]]
-    plan: list[tuple[int, list[int]]]
-    """(epoch, group numbers) of every step."""
-    shared: bool
-    """Are the rows of a group one pack?"""
-    dev: list[tuple[DevItem, Row]]
-    general: list[Row]
-    facts: list[tuple[Row, Row]]
-    """Right and wrong answer to known facts."""
-    progress: Progress
-    references: list[list[float]] = field(default_factory=list)
-    state: State = field(default_factory=State)
 
 
 def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Progress) -> Json:
@@ -104,11 +49,11 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
 
     Raises:
         NothingToLearn: a row has no completion token, or lacks what the objective needs.
-        LossStuck: the loss did not move.
         TrainingError: the loss is not a number before anything was learned, memory ran out twice, or the disk is full.
     """
     import torch
 
+    began = time.perf_counter()
     crew = Crew()
     if options.threads or crew.size > 1:
         torch.set_num_threads(max(1, (options.threads or torch.get_num_threads()) // crew.size))
@@ -119,14 +64,15 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
         crew.spread(tuned.layers_of(plain_of(network)), device=methods.device())
         network.to(methods.device())
     run = _prepared(job, options, directory, encoder=encoder, network=network, crew=crew, progress=progress)
+    run.began = began
     if options.objective == "preference":
         run.references = _references(run)
     chosen = _probe(run) if options.probe else None
     _restore(run)
     run.masters.publish()
+    limits.settle_evaluations(run)
     log = curves.Log(directory, step=run.state.step, on=crew.first)
     stopped = _loop(run, log)
-    moved(run.state.losses)
     last = run.masters.whole(run.masters.live) if crew.spreads else None
     report = _finish(run, source, last, stopped=stopped, probe=chosen) if crew.first else {}
     crew.close()
@@ -178,6 +124,7 @@ def _prepared(
         general=[placed(one) for one in job.general[:: max(1, math.ceil(len(job.general) / _GENERAL))]],
         facts=[(placed(one), placed(replace(one, completion=one.rejected))) for one in job.facts],
         progress=progress if crew.first else lambda *_: None,
+        began=time.perf_counter(),
         state=State(budget=token_budget(plain, options, learned=learned), notes=notes),
     )
 
@@ -224,21 +171,25 @@ def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -
 
 
 def _loop(run: Run, log: curves.Log) -> str:
-    """Steps until the end of the plan, of patience or of the time; returns which."""
+    """Steps until the end of the plan, of patience or of the limit; returns which."""
     state, options, plan, crew = run.state, run.options, run.plan, run.crew
-    began = saved = time.perf_counter()
-    earlier = state.seconds
+    saved, limited = time.perf_counter(), False
     state.planned = state.planned or len(plan)
     run.network.train()
     if state.step == 0 and crew.measures and not state.general_loss and not state.known_facts:
         log.tell(step=0, **_other_things(run))
-    while state.step < state.planned:
+    state.setup_seconds = state.setup_seconds or run.spent()
+    while state.step < state.planned and not limited:
         epoch, members = plan[state.step]
-        bundles = _bundles(run, epoch % len(run.variants), members)
+        bundles = bundles_of(run, epoch % len(run.variants), members)
         rows = [row for m in members for row in run.variants[epoch % len(run.variants)][m]]
         tick = time.perf_counter()
         factor = pace(state.step, state.planned, options.warmup)
-        loss = take_step(run, bundles, factor=factor)
+        try:
+            loss = take_step(run, bundles, factor=factor)
+        except OutOfTime:
+            run.masters.drop()
+            break
         if not math.isfinite(loss):
             return _broken(run, rows)
         state.step += 1
@@ -246,41 +197,25 @@ def _loop(run: Run, log: curves.Log) -> str:
         state.tokens += sum(len(one.ids) for packs in bundles for one in packs)
         state.row_tokens += sum(len(row.ids) - 1 for row in rows)
         state.training_seconds += time.perf_counter() - tick
-        state.seconds = earlier + time.perf_counter() - began
-        if state.step == min(_SETTLING, len(plan)) and options.limit:
-            state.planned = affordable(state, len(plan), options)
-        late = bool(options.limit) and state.seconds > options.limit * 60
-        due = time.perf_counter() - saved > options.checkpoint_seconds
-        state.planned, late, due = crew.told((state.planned, late, due))
+        state.seconds = run.spent()
+        limited, state.planned = crew.told(limits.limits(run))
         log.tell(step=state.step, epoch=epoch, loss=loss, rate=run.masters.rate * factor, seconds=state.seconds)
         run.progress("train", state.step, state.planned)
-        marks = {round(state.planned * (i + 1) / options.evaluations) for i in range(options.evaluations)}
-        if state.step in marks or state.step == state.planned or late:
+        due = crew.told(time.perf_counter() - saved > options.checkpoint_seconds)
+        if state.step in marks(state.planned, state.evaluations) or limited:
             if crew.measures:
                 _evaluate(run, log)
             vars(state).update(crew.told(vars(state)))
             due = True
         if due and crew.measures:
-            state.seconds = earlier + time.perf_counter() - began
+            state.seconds = run.spent()
             _checkpoint(run)
         saved = time.perf_counter() if due else saved
-        if late:
-            return "minutes"
         if state.since_best >= options.patience:
             return "patience"
-    return "epochs" if state.planned == len(plan) else "minutes"
-
-
-def _bundles(run: Run, variant: int, members: Sequence[int]) -> list[list[Pack]]:
-    """The packs of each group of a step."""
-    made = []
-    for member in members:
-        rows = run.variants[variant][member]
-        packs = [pack(rows)] if run.shared else [pack([row]) for row in rows]
-        if run.references:
-            packs = [replace(one, reference=run.references[variant][member]) for one in packs]
-        made.append(packs)
-    return made
+    if state.step and crew.measures and state.step not in [step for step, _ in state.dev]:
+        _evaluate(run, log)
+    return "plan" if state.step == len(plan) else options.limited_by
 
 
 def take_step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
@@ -318,6 +253,8 @@ def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> floa
     count = objectives.count_of(packs, options, pairs=len(bundles))
     spent = 0.0
     for part, weight in run.crew.share(parts):
+        if run.crew.size == 1 and run.left() <= 0:
+            raise OutOfTime
         loss = weight * objectives.loss_of_packs(token_losses(run.network, part), part, options)
         (loss / count).backward()
         masters.collect()
@@ -343,56 +280,6 @@ def _broken(run: Run, rows: Sequence[Row]) -> str:
     return "nan"
 
 
-def affordable(state: State, total: int, options: FitOptions) -> int:
-    """Steps that fit into the time limit at the pace so far, so that the learning rate still decays to its end.
-
-    A fifth of the time is kept for scoring the dev split.
-    """
-    left = options.limit * 60 * 0.8 - state.training_seconds
-    each = state.training_seconds / max(1, state.step)
-    return max(state.step, min(total, state.step + int(left / max(1e-9, each))))
-
-
-def schedule(sizes: Sequence[Sequence[int]], options: FitOptions, *, seed: int) -> list[tuple[int, list[int]]]:
-    """(epoch, group numbers) of every step; a fraction of an epoch is its first steps.
-
-    Args:
-        sizes: Rows that each group of each variant counts for; epoch `e` uses variant ``e % len(sizes)``.
-        options: Epochs and batch.
-        seed: Of the order.
-    """
-    plan: list[tuple[int, list[int]]] = []
-    for epoch in range(math.ceil(options.epochs)):
-        steps = steps_of_epoch(sizes[epoch % len(sizes)], options.batch, seed=seed, epoch=epoch)
-        share = min(1.0, options.epochs - epoch)
-        plan += [(epoch, members) for members in steps[: max(1, round(len(steps) * share))]]
-    return plan
-
-
-def pace(step: int, total: int, warmup: float) -> float:
-    """Learning-rate factor: linear warm-up, then a cosine to 2 % (Loshchilov & Hutter 2017)."""
-    rise = max(1, round(total * warmup))
-    if step < rise:
-        return (step + 1) / rise
-    return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - rise) / max(1, total - rise)))
-
-
-def moved(losses: Sequence[float]) -> None:
-    """Refuse a run whose loss did not fall.
-
-    Raises:
-        LossStuck: the last tenth of the losses (three steps at least, as batches differ) is neither 1 % below the first
-            tenth nor, as a long run may learn most in that, 10 % below the first steps.
-    """
-    if len(losses) < 4:
-        return
-    few = min(3, len(losses) // 2)
-    part = max(few, len(losses) // 10)
-    first, last = sum(losses[:part]) / part, sum(losses[-part:]) / part
-    if not (last < first * 0.99 or last < 0.9 * sum(losses[:few]) / few):
-        raise LossStuck(f"the loss did not move: {first:.4f} at the start, {last:.4f} at the end")
-
-
 def _references(run: Run) -> list[list[float]]:
     """DPO's reference: by how much the untrained model likes each chosen completion more (difference of log-odds)."""
     import torch
@@ -402,7 +289,7 @@ def _references(run: Run) -> list[list[float]]:
         for variant, groups in enumerate(run.variants):
             found = []
             for member in range(len(groups)):
-                (packs,) = _bundles(run, variant, [member])
+                (packs,) = bundles_of(run, variant, [member])
                 losses = token_losses(run.network, packs)
                 ((part, _),) = objectives.units(objectives.row_sums(losses, packs), packs)
                 found.append(float(part[1] - part[0]))
@@ -428,7 +315,7 @@ def _probe(run: Run) -> Json:
             losses = []
             for step, (epoch, members) in enumerate(steps):
                 factor = pace(step, len(steps), run.options.warmup)
-                losses.append(take_step(run, _bundles(run, epoch % len(run.variants), members), factor=factor))
+                losses.append(take_step(run, bundles_of(run, epoch % len(run.variants), members), factor=factor))
                 run.progress("probe", number * len(steps) + step + 1, len(_PROBED) * len(steps))
             loss = scoring.mean_loss(run.network, [row for _, row in run.dev], budget=run.state.budget)
             tried.append({"learning_rate": run.masters.rate, "loss": losses[-1], "dev_loss": loss})
@@ -458,29 +345,39 @@ def _probe(run: Run) -> Json:
 
 
 def _evaluate(run: Run, log: curves.Log) -> None:
-    """Score the dev split; the best so far is kept (task metric first, dev loss among equals)."""
-    state, budget = run.state, run.state.budget
-    loss = scoring.mean_loss(run.network, [row for _, row in run.dev], budget=budget)
-    mean = scoring.task_score(
+    """Score the dev split; the best checkpoint so far is kept.
+
+    The later checkpoint is the better one unless an earlier one is ahead by more than a standard error of the paired
+    difference: with a dozen items the earlier would else often win by chance.
+    """
+    state, budget, tick = run.state, run.state.budget, time.perf_counter()
+    dev = run.dev[: state.items]
+    loss = scoring.mean_loss(run.network, [row for _, row in dev], budget=budget)
+    scores = scoring.task_scores(
         run.network,
-        run.dev,
+        dev,
         run.job,
         encoder=run.encoder,
         options=run.options,
         budget=budget,
         progress=run.progress,
     )
-    state.dev.append((state.step, mean))
-    state.dev_loss.append((state.step, loss or 0.0))
-    log.tell(step=state.step, dev=mean, dev_loss=loss, **_other_things(run))
+    if dev and run.options.limit:
+        run.forward = max(run.forward, (time.perf_counter() - tick) / (len(dev) * run.item_tokens()))
+    mean = sum(scores) / len(scores) if scores else 0.0
+    if dev:
+        state.dev.append((state.step, mean))
+        state.dev_loss.append((state.step, loss or 0.0))
+    log.tell(step=state.step, dev=mean if dev else None, dev_loss=loss, **_other_things(run))
     reached = (round(mean, 6), -(loss or 0.0))
-    if reached > tuple(state.best):
-        state.best, state.best_step, state.since_best = reached, state.step, 0
+    state.since_best = 0 if reached > tuple(state.highest) else state.since_best + 1
+    state.highest = max(reached, (state.highest[0], state.highest[1]))
+    if dev and scoring.keeps_up(scores, state.best_scores):
+        state.best_scores, state.best_step = scores, state.step
         live = run.masters.whole(run.masters.live)
         if run.crew.first:
             checkpoints.write(run.directory / "best.pt", live)
-    else:
-        state.since_best += 1
+    state.evaluation_seconds += time.perf_counter() - tick
 
 
 def _other_things(run: Run) -> Json:
@@ -538,6 +435,7 @@ def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str
     ]
     rows = [row for group in run.variants[0] for row in group]
     front = tuned.virtual(plain_of(run.network))
+    epochs = state.step / max(1, sum(1 for epoch, _ in run.plan if epoch == 0))
     report = {
         "method": run.options.method,
         "objective": run.options.objective,
@@ -545,12 +443,27 @@ def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str
         "completion_tokens": sum(len(row.ids) - row.start for row in rows),
         "cut_rows": sum(1 for row in rows if len(row.ids) - front >= run.options.max_length),
         "shared_prefixes": run.shared,
-        "epochs": state.step / max(1, sum(1 for epoch, _ in run.plan if epoch == 0)),
+        "epochs": epochs,
         "steps": state.step,
         "best_step": state.best_step,
         "learning_rate": run.masters.rate,
         "seconds": state.seconds,
+        "setup_seconds": state.setup_seconds,
         "training_seconds": state.training_seconds,
+        "evaluation_seconds": state.evaluation_seconds,
+        "evaluations": len(state.dev),
+        "dev_items": state.items,
+        "dtype": run.options.dtype,
+        "effort": effort(
+            planned=len(run.plan),
+            losses=state.losses,
+            epochs=epochs,
+            stopped=stopped,
+            dev=state.dev,
+            seconds=run.spent(),
+            needed=limits.needed(run),
+            limit=run.options.limit,
+        ),
         "euros": round(state.seconds / 3600 * run.options.euros_an_hour, 4),
         "tokens": state.row_tokens,
         "tokens_read": state.tokens,

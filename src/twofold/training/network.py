@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from twofold import tuned
 from twofold.training.options import FitOptions
@@ -21,6 +22,8 @@ from twofold.training.packing import Pack
 
 _CHUNK = 512
 """Positions whose logits are held at once."""
+_KEPT_SCORES = 1024
+"""Longest packs whose attention scores are kept for the backward pass: length² numbers a head and layer."""
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
@@ -160,8 +163,14 @@ def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
         wanted += one.wanted
     device = next(iter(plain.parameters())).device
     mask = branch_mask(packs, longest, plain.dtype)
-    extra = {} if mask is None else {"attention_mask": mask.to(device), "position_ids": positions.to(device)}
-    out = plain.base_model(input_ids=ids.to(device), use_cache=False, **extra)
+    if mask is None:
+        out = plain.base_model(input_ids=ids.to(device), use_cache=False)
+    else:
+        mask = mask.to(device)
+        with _MatmulAttention(mask, off=_recomputes(plain)):
+            out = plain.base_model(
+                input_ids=ids.to(device), use_cache=False, attention_mask=mask, position_ids=positions.to(device)
+            )
     hidden = out.last_hidden_state
     picked = hidden.reshape(-1, hidden.shape[-1]).index_select(0, torch.tensor(places, device=device))
     targets = torch.tensor(wanted, device=device)
@@ -211,6 +220,44 @@ def branch_mask(packs: Sequence[Pack], longest: int, dtype: torch.dtype) -> Tens
     seen &= torch.ones(longest, longest, dtype=torch.bool).tril()
     mask = torch.zeros(len(packs), 1, longest, longest, dtype=dtype)
     return mask.masked_fill_(~seen[:, None], torch.finfo(dtype).min)
+
+
+def _recomputes(plain: Any) -> bool:
+    """Are activations computed again in the backward pass?"""
+    return any(getattr(module, "gradient_checkpointing", False) for module in plain.modules())
+
+
+class _MatmulAttention(TorchFunctionMode):  # type: ignore[misc]
+    """Computes the masked attention of packs in bf16 on a CPU by two matrix products and a softmax.
+
+    torch's own kernel for CPUs does not use the processor's bf16 instructions: beside it these products take a third of
+    the time, which is a third of a training step, with gradients as near to those of f32 (`docs/notebook.md`).
+
+    Args:
+        mask: The mask that the network was given, (packs, 1, length, length); attention with another one is left alone.
+        off: Change nothing. Layers that are computed again in the backward pass must do the same operations then, out
+            of reach of this.
+    """
+
+    def __init__(self, mask: Tensor, *, off: bool) -> None:
+        super().__init__()
+        fits = mask.dtype == torch.bfloat16 and mask.device.type == "cpu" and mask.shape[-1] <= _KEPT_SCORES
+        self._mask, self._off = mask, off or not fits
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        mask = given.get("attn_mask")
+        if func is not functional.scaled_dot_product_attention or self._off or mask is None or len(args) != 3:
+            return func(*args, **given)
+        query, key, value = args  # (packs, heads, length, width)
+        same = mask.data_ptr() == self._mask.data_ptr() and mask.shape == self._mask.shape
+        if not same or key.shape[-2] != mask.shape[-1] or given.get("dropout_p"):
+            return func(*args, **given)
+        heads = query.shape[1] // key.shape[1]  # of a group of queries that share keys and values
+        key, value = key.repeat_interleave(heads, dim=1), value.repeat_interleave(heads, dim=1)
+        scale = given.get("scale") or query.shape[-1] ** -0.5
+        scores = torch.matmul(query, key.transpose(-1, -2)).mul_(scale).add_(mask)
+        return torch.matmul(torch.softmax(scores, dim=-1), value)
 
 
 def why_apart(network: Any, longest: int) -> str:

@@ -47,14 +47,15 @@ class FitOptions(Options):
     checkpointing: Literal["auto", "on", "off"] = "auto"
     """Compute activations again in the backward pass instead of keeping them: slower, far smaller. ``auto``: where the
     longest row would not fit into `memory_gib` otherwise."""
-    evaluations: int = Field(default=3, ge=1)
-    """How often the dev split is scored, the first time after a third of the steps."""
+    evaluations: int = Field(default=4, ge=1)
+    """How often the dev split is scored at most: all together cost at most a quarter of training, and at most 15 % of a
+    limit."""
     dev_items: int = Field(default=40, ge=1)
-    """Dev items scored each time."""
-    patience: int = Field(default=3, ge=1)
+    """Dev items scored each time at most."""
+    patience: int = Field(default=2, ge=1)
     """Evaluations without a better dev score before stopping."""
     minutes: float = Field(default=0.0, ge=0)
-    """Stop cleanly after so many minutes with the best so far; 0 for no limit."""
+    """A cap on training, evaluations included: it stops there cleanly with the best so far; 0 for no limit."""
     euros: float = Field(default=0.0, ge=0)
     """The same, after so much money at `euros_an_hour`; 0 for no limit."""
     euros_an_hour: float = Field(default=0.0, ge=0)
@@ -86,6 +87,11 @@ class FitOptions(Options):
         """Minutes that `minutes` and `euros` allow; 0 for no limit."""
         bought = 60 * self.euros / self.euros_an_hour if self.euros else 0.0
         return min((one for one in (self.minutes, bought) if one), default=0.0)
+
+    @property
+    def limited_by(self) -> Literal["minutes", "euros"]:
+        """Which of the two is the limit."""
+        return "minutes" if self.limit == self.minutes else "euros"
 
 
 class LoraOptions(FitOptions):

@@ -14,7 +14,7 @@ from twofold.training.encoding import Encoder
 from twofold.training.network import loss_of, plain_of, token_losses
 from twofold.training.objectives import row_sums
 from twofold.training.options import FitOptions
-from twofold.training.packing import Row, micro_batches, pack
+from twofold.training.packing import Pack, Row, micro_batches, pack
 from twofold.types import Completion, DevItem, Pair
 
 
@@ -69,7 +69,7 @@ def known(network: Any, facts: Sequence[tuple[Row, Row]], *, budget: int) -> flo
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
-def task_score(
+def task_scores(
     network: Any,
     dev: Sequence[tuple[DevItem, Row]],
     job: TrainerJob,
@@ -78,8 +78,8 @@ def task_score(
     options: FitOptions,
     budget: int,
     progress: Progress,
-) -> float:
-    """Mean of the job's metric over greedy answers to the dev items; 0 where there is none."""
+) -> list[float]:
+    """The job's metric of greedy answers to the dev items, the shortest prompt first; None is left out."""
     metric = plugins.make("metrics", job.metric, job.metric_options)
     network.eval()
     order = sorted(range(len(dev)), key=lambda i: dev[i][1].start)
@@ -99,7 +99,25 @@ def task_score(
             scores += [] if score is None else [float(score)]
         progress("score dev", min(begin + size, len(order)), len(order))
     network.train()
-    return sum(scores) / len(scores) if scores else 0.0
+    return scores
+
+
+def keeps_up(scores: Sequence[float], best: Sequence[float]) -> bool:
+    """Is the best ahead of these scores of the same items by no more than a standard error of the difference?"""
+    if len(best) != len(scores) or not scores:
+        return True
+    behind = [other - score for score, other in zip(scores, best, strict=True)]
+    mean = sum(behind) / len(behind)
+    spread: float = sum((one - mean) ** 2 for one in behind) / max(1, len(behind) - 1)
+    return mean <= float((spread / len(behind)) ** 0.5)
+
+
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def read_once(network: Any, part: Sequence[Pack]) -> None:
+    """Read a micro-batch and throw the losses away: what that takes is the pace of this machine."""
+    network.eval()
+    token_losses(network, part)
+    network.train()
 
 
 def generate(network: Any, encoder: Encoder, items: Sequence[DevItem], *, options: FitOptions) -> list[str]:

@@ -34,7 +34,7 @@ def spawn(
         progress: Told what the child tells.
 
     Raises:
-        NothingToLearn, LossStuck, TrainingError: as the child says; else the message holds the end of its log.
+        NothingToLearn, TrainingError: as the child says; else the message holds the end of its log.
     """
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / "job.json"
@@ -72,7 +72,7 @@ def _error(directory: Path, log: Path, status: int, *, memory: str) -> TrainingE
     told = directory / "error.json"
     if told.is_file():
         said = json.loads(told.read_text(encoding="utf-8"))
-        kinds = {c.code: c for c in (errors.NothingToLearn, errors.LossStuck, TrainingError)}
+        kinds = {c.code: c for c in (errors.NothingToLearn, TrainingError)}
         return kinds.get(said["code"], TrainingError)(said["message"], cure=said["cure"])
     tail = deque(log.read_text(encoding="utf-8", errors="replace").splitlines(), maxlen=6)
     if status in (-9, 137):

@@ -35,7 +35,6 @@ class _Trainer:
 
         Raises:
             NothingToLearn: a row is fully masked.
-            LossStuck: the loss did not move.
             TrainingError: anything else that ended the child; the message holds the end of its log.
         """
         options = self.options

@@ -1,0 +1,84 @@
+"""A run against its limit of time or money (heavy leaf): how often it looks at the dev split, and when it stops."""
+
+from __future__ import annotations
+
+import time
+
+from twofold.training import scoring
+from twofold.training.packing import micro_batches
+from twofold.training.schedule import (
+    EVALUATION_SHARE,
+    FEWEST,
+    FREE_SHARE,
+    TRAINED,
+    affordable,
+    evaluations_within,
+    marks,
+)
+from twofold.training.state import Run, packs_of
+
+_SETTLING = 4
+"""Steps whose pace tells how many fit into the limit; fewer where they take a quarter of it."""
+_OTHER_SHARE = 0.05
+"""Part of the limit that following other things (a general set, known facts) may take."""
+
+
+def settle_evaluations(run: Run) -> None:
+    """Decide how often and on how many items the dev split is scored, and whether other things are followed at all.
+
+    Without a limit this follows from tokens alone, so that the same job scores the same items on every machine.
+    """
+    state, options = run.state, run.options
+    wanted = min(len(run.dev), options.dev_items)
+    if not options.limit:
+        trained = sum(len(one.ids) for epoch, members in run.plan for one in packs_of(run, epoch, members))
+        room, each = FREE_SHARE * TRAINED * trained, run.item_tokens()
+    else:
+        run.forward = run.crew.told(_forward_pace(run))
+        room, each = EVALUATION_SHARE * options.limit * 60, run.item_tokens() * run.forward
+    count, items = evaluations_within(room, each=each, most=options.evaluations, items=wanted)
+    if not options.limit:  # two evaluations tell whether the dev score still rose; fewer items tell nothing
+        count = max(count, min(2, options.evaluations))
+        items = max(min(items, int(room / count / max(1.0, each))), min(wanted, FEWEST))
+    state.evaluations, state.items = state.evaluations or count, state.items or items
+    if wanted and not state.items and options.limit:
+        state.notes.append("the dev split was not scored: the limit leaves no time for it")
+    rows = [*run.general, *(row for pair in run.facts for row in pair)]
+    followed = sum(len(row.ids) for row in rows) * run.forward * (state.evaluations + 1)
+    if options.limit and followed > _OTHER_SHARE * options.limit * 60:
+        run.general, run.facts = [], []
+        state.notes.append("the loss on a general set and known facts were not followed: the limit leaves no time")
+
+
+def _forward_pace(run: Run) -> float:
+    """Seconds to read a token, measured on one micro-batch."""
+    epoch, members = run.plan[0]
+    part = micro_batches(packs_of(run, epoch, members), run.state.budget)[0]
+    tick = time.perf_counter()
+    scoring.read_once(run.network, part)
+    return (time.perf_counter() - tick) / sum(len(one.ids) for one in part)
+
+
+def limits(run: Run) -> tuple[bool, int]:
+    """Is the limit reached, and how many steps are to be made in all?"""
+    state, options = run.state, run.options
+    if not options.limit:
+        return False, state.planned
+    each = state.training_seconds / state.step
+    if state.step == _SETTLING or (state.step < _SETTLING and run.spent() > options.limit * 15):
+        due = sum(1 for mark in marks(state.planned, state.evaluations) if mark > state.step)
+        left = run.left() - (due - 1) * state.items * run.item_tokens() * run.forward
+        return run.left() < each, affordable(state.step, state.planned, each=each, left=left)
+    return run.left() < each, state.planned
+
+
+def needed(run: Run) -> float | None:
+    """Seconds that the whole plan takes at the pace seen; None where there was none."""
+    state = run.state
+    whole = sum(len(one.ids) for epoch, members in run.plan for one in packs_of(run, epoch, members))
+    pace_seen = state.training_seconds / state.tokens if state.tokens else TRAINED * run.forward
+    if not pace_seen:
+        return None
+    evaluated = len(state.dev)
+    again = state.evaluation_seconds / evaluated * run.options.evaluations if evaluated else 0.0
+    return state.setup_seconds + whole * pace_seen + again
