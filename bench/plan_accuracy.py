@@ -2,9 +2,9 @@
 
     python bench/plan_accuracy.py PROJECT [PROJECT …] [--limit N] [--arms base,rag]
 
-For each project folder: its plan is made (measuring the machine first where nothing is known of its pace), its study is
-run, and a table of both is printed with the ratio of planned to real time. What is cached costs no time in either: for a
-whole study take a project that was never run. The last line says how many of the totals were within 30 %.
+For each project folder: its plan is made (measuring the machine first where nothing is known of its pace), its study
+is run, and a table of both is printed with the ratio of planned to real time. What is cached costs no time in either:
+for a whole study take a project that was never run. The last line says how many of the totals were within 30 %.
 """
 
 from __future__ import annotations

@@ -30,6 +30,9 @@ BATCHED = 3.0
 ALONE = 20.0
 """The same for one question at a time, where writing is not shared among prompts."""
 _FORMAT = 1
+_SUBJECTS = 200
+"""Subjects of one machine that are kept: those measured last."""
+_BRIEF = "brief: "
 _LEAST_ANSWERS = 4
 """Fewer answers than this are too noisy to keep a pace of."""
 _log = logging.getLogger(__name__)
@@ -39,18 +42,24 @@ _log = logging.getLogger(__name__)
 
 
 def paces(subject: str) -> dict[str, float]:
-    """Seconds a unit of each kind of work, as this machine took for `subject`; empty where it was never measured."""
-    kinds = _read(cache_root() / FILE).get(machine.fingerprint(), {}).get(subject, {})
+    """Seconds a unit of each kind of work, as this machine took for `subject`; empty where it was never measured.
+
+    What real work took counts before what a brief measurement saw.
+    """
+    subjects = _read(cache_root() / FILE).get(machine.fingerprint(), {})
+    kinds = subjects.get(_BRIEF + subject, {}) | subjects.get(subject, {})
     return {kind: statistics.median(values) for kind, values in kinds.items() if values}
 
 
-def keep(subject: str, measured: Mapping[str, float]) -> None:
+def keep(subject: str, measured: Mapping[str, float], *, brief: bool = False) -> None:
     """Add measurements of `subject` on this machine; safe while other processes do the same.
 
     Args:
         subject: What worked: a model with its runtime, a trainer with its options.
         measured: Kind of work → seconds a unit.
+        brief: They are of seconds of work, and count until real work was measured.
     """
+    subject = _BRIEF + subject if brief else subject
     fresh = {kind: value for kind, value in measured.items() if 0 < value < float("inf")}
     if not fresh:
         return
@@ -59,9 +68,13 @@ def keep(subject: str, measured: Mapping[str, float]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with locked(path.with_suffix(".lock")):
             machines = _read(path)
-            kinds = machines.setdefault(machine.fingerprint(), {}).setdefault(subject, {})
+            subjects = machines.setdefault(machine.fingerprint(), {})
+            kinds = subjects.pop(subject, {})
             for kind, value in fresh.items():
                 kinds[kind] = [*kinds.get(kind, []), value][-RECENT:]
+            subjects[subject] = kinds
+            for oldest in [*subjects][:-_SUBJECTS]:
+                del subjects[oldest]
             partial = path.with_suffix(f".{os.getpid()}.partial")
             partial.write_text(json.dumps({"format": _FORMAT, "machines": machines}, indent=1), encoding="utf-8")
             partial.replace(path)

@@ -57,7 +57,7 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
     progress(STAGE, 0, total)
     try:
         told["loading_seconds"] = _generated(generator, [_prompt("plain", 1000)])[1]
-        pace.keep(subject, {"load": told["loading_seconds"]})
+        pace.keep(subject, {"load": told["loading_seconds"]}, brief=True)
         progress(STAGE, 1, total)
         for done, (name, (count, _, _)) in enumerate(_SHAPES.items(), 2):
             made, seconds = _generated(generator, [_prompt(name, n) for n in range(count)])
@@ -72,7 +72,9 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
                 one, seconds = _generated(generator, [_prompt(name, n)])
                 alone, spent = [*alone, *one], spent + seconds
             found |= pace.of_answers(_ARMS[name], alone, spent, max_tokens=_NEW, single=True)
-            pace.keep(subject, {kind: value for kind, value in found.items() if not kind.startswith("written")})
+            pace.keep(
+                subject, {kind: value for kind, value in found.items() if not kind.startswith("written")}, brief=True
+            )
             progress(STAGE, done, total)
     finally:
         generator.close()
@@ -125,7 +127,7 @@ def embedding(embedder: Embedder, *, progress: Progress = _silent) -> Json:
     built = time.perf_counter()
     embedder.embed(texts)
     spent = time.perf_counter() - built
-    pace.keep(pace.embedding(embedder.fingerprint), {"load": built - began, "chunk": spent / len(texts)})
+    pace.keep(pace.embedding(embedder.fingerprint), {"load": built - began, "chunk": spent / len(texts)}, brief=True)
     progress(STAGE, 1, 1)
     return {"chunks_per_second": len(texts) / spent, "chunks": len(texts), "seconds": spent}
 

@@ -31,7 +31,6 @@ DEFAULTS: Mapping[str, float] = {
     "token": 1 / 450,
     "evaluation": 1 / 1500,
     "setup": 9.0,
-    "decide": 0.02,
 }
 """Seconds a unit of work of the embedded models on two cores with bf16, where nothing was measured."""
 _GROWTH = {"token": 0.7, "evaluation": 0.7, "chunk": 0.67}
@@ -44,8 +43,8 @@ CHANCE = 0.9
 """A cap that leaves less than this share of the planned steps does not give an arm its chance."""
 EVALUATING = 0.15
 """Share of a capped training that goes into evaluations, at most."""
-_SETTLED = 4.0
-"""Seconds of self-tests, statistics and report, whatever the number of questions."""
+_SETTLED, _DECIDE = 0.5, 0.002
+"""Seconds of self-tests, statistics and report: whatever the number of questions, and for each answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +177,7 @@ def bill(work: Work) -> list[BillItem]:
             add(f"latency of {name}", single, 0, opened + alone, told + _unknown(item, work))
         told = f"{item.prompt_tokens:.0f} + {item.completion_tokens:.0f} tokens a question" + _unknown(item, work)
         add(f"answer {name}", item.questions, item.cached, item.todo * _batched(item, work), told)
-    settled = _SETTLED * work.slowness + work.seconds("decide") * work.examples
-    add("score and decide", work.examples, 0, settled, "metrics, intervals, verdict, report")
+    add("score and decide", work.examples, 0, _SETTLED + _DECIDE * work.examples, "metrics, intervals, verdict, report")
     return steps
 
 

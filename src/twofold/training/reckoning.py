@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 CHARACTERS = 4.0
 """Characters of ordinary text in a token, where no tokenizer tells (SmolLM2 on the demo's rows: 4.3)."""
+BRIEF_STEPS = 2
+"""So few steps are a brief measurement: the first ones take longer."""
 _TURN = 5
 """Tokens of the chat template around each message."""
 _MOST_ROWS = 1500
@@ -111,7 +113,7 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, seconds: float
         measured["evaluation"] = evaluating / evaluations / max(1.0, evaluation_units(job, options))
     if seconds > steps + evaluating:
         measured["setup"] = seconds - steps - evaluating
-    pace.keep(subject(job.model, options), measured)
+    pace.keep(subject(job.model, options), measured, brief=report["steps"] <= BRIEF_STEPS)
 
 
 def evaluation_seconds(report: Json) -> float:
