@@ -272,7 +272,7 @@ class Project:
         """What `tune` would take, as `plan` tells it: ``steps``, ``minutes``, ``warnings``, ``rates``."""
         chosen = self.config.arm(arm)
         read = self.documents if chosen.retrieval else []
-        return forecast.tuning_plan(self.builder, self.splits, read, chosen, measure=measure, progress=progress)
+        return forecast.tuning_plan(self.builder, self.splits, read, arm=chosen, measure=measure, progress=progress)
 
     def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""

@@ -95,8 +95,8 @@ def tuning_plan(
     builder: Builder,
     splits: Splits,
     documents: Sequence[Document],
-    arm: Arm,
     *,
+    arm: Arm,
     measure: bool = False,
     progress: Progress = quiet,
 ) -> Json:

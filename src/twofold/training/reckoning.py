@@ -97,7 +97,7 @@ def evaluation_units(job: TrainerJob, options: FitOptions) -> float:
     return 2 * read + _WRITING * written + others
 
 
-def keep_pace(job: TrainerJob, options: FitOptions, report: Json, seconds: float) -> None:
+def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: float) -> None:
     """Keep how long a finished training took on this machine, for later plans.
 
     Args:

@@ -48,7 +48,7 @@ class _Trainer:
         }
         began = time.monotonic()
         report = spawn(_CHILD, directory, handed, memory=MEMORY, processes=options.processes, progress=progress)
-        keep_pace(job, options, report, time.monotonic() - began)
+        keep_pace(job, options, report, seconds=time.monotonic() - began)
         return report
 
 
