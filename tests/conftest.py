@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from data_sets import DATA, DEMO, NO_DATA
 from skip_limit import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
+from twofold import pace
 from twofold.store import models
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_paces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """What tests measure of this machine stays out of the user's cache, and what that holds out of the tests."""
+    place = tmp_path_factory.mktemp("paces") / "paces.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pace, "FILE", str(place))
+        yield place
 
 
 @pytest.fixture(scope="session")

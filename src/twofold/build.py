@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
-from twofold import access, finishing, plugins, specs, sufficiency, teaching
+from twofold import access, finishing, pace, plugins, specs, sufficiency, teaching
 from twofold.answering import System, gold_chunks, query
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
@@ -53,6 +53,7 @@ class Builder:
         self.config = config
         self.catalogue = catalogue
         self.artifacts = Artifacts(directory / "artifacts")
+        self.spent = pace.Spent()
         self._asked: Generator | None = None
 
     # ------------------------------------------------------------ parts
@@ -331,7 +332,8 @@ class Builder:
             return self._report(key, cached=True)
         trained = self.trained_key(job, method)
         if self.artifacts.find(trained) is None:
-            self._train(arm, splits, job, method=method, key=trained, progress=progress)
+            with self.spent.on("train"):
+                self._train(arm, splits, job, method=method, key=trained, progress=progress)
         self._finishing(arm, splits, progress).finish(key, trained, lineage)
         return self._report(key, cached=False)
 
@@ -362,6 +364,7 @@ class Builder:
             dev=self.readable(splits.dev),
             metric=self.config.study.decides,
             section=self.config.tuning,
+            spent=self.spent,
             progress=progress,
         )
 
@@ -578,10 +581,6 @@ class Builder:
         """Everything that decides what is found; see `specs.of_retrieval`."""
         return specs.of_retrieval(self.config, embedder=self.embedder.fingerprint, content=self.index.state().content)
 
-    def _model(self) -> str:
-        part = self.config.generation.generator
-        return str(getattr(plugins.options("generators", part.name, part.options), "model", ""))
-
     def base(self, method: Part | None = None) -> Json:
         """Where the weights come from that a method starts with (see `store.models.provenance`).
 
@@ -595,4 +594,6 @@ class Builder:
         return dict(getattr(trainer, "provenance", models.provenance)(model)) if model else {}
 
     def _base_model(self, method: Part) -> str:
-        return str(getattr(plugins.options("trainers", method.name, method.options), "model", "")) or self._model()
+        part = self.config.generation.generator
+        own = getattr(plugins.options("trainers", method.name, method.options), "model", "")
+        return str(own or getattr(plugins.options("generators", part.name, part.options), "model", ""))

@@ -11,20 +11,17 @@ import os
 import re
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from twofold import machine, plugins
-from twofold.config import Config
+from twofold import machine, plugins, rehearsal
+from twofold.config import Config, Part
 from twofold.errors import ProjectMissing
-from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
-from twofold.prompts import Template
 from twofold.store import models
-from twofold.types import Json, Message, Pair, Prompt
+from twofold.types import Json
 
 if TYPE_CHECKING:
     from twofold.project import Project
@@ -35,15 +32,6 @@ ROOM_BYTES = 4 * 2**30
 """Free disk that a study with the embedded models can need: models, graphs and merged copies."""
 QUICK_ABOVE = 20.0
 """Minutes of the full demo above which the small one is recommended."""
-_ROWS, _BATCH = 8, 4
-"""Rows of the training measured: two steps of about 700 tokens, some 10 s on two AVX2 cores."""
-_PROMPTS, _NEW = 4, 24
-_CHUNKS = 48
-_TEXT = (
-    "Plot {n} was irrigated every {n} days. Sandy soil holds little water, so that a crop on it shows stress sooner "
-    "than one on loam or clay; the extension office advises to check the top {n} cm by hand, to water in the early "
-    "morning, and to mulch between the rows with straw or leaves. Beans and maize on plot {n} need water at flowering."
-)
 _STAGES = ("arithmetic", "training", "answering", "embedding")
 
 
@@ -231,85 +219,41 @@ def _planned(directory: Path, overrides: Json | None) -> Json:
 
 
 def _demo_minutes() -> Json:
-    """What `twofold demo` and `twofold demo --quick` take here, from the plans of demo projects that are not run."""
+    """What `twofold demo` and `twofold demo --quick` take here."""
+    whole, quick = demo_plan(quick=False), demo_plan(quick=True)
+    return {"demo": whole["minutes"], "demo_quick": quick["minutes"], "paces": whole["rates"]}
+
+
+def demo_plan(*, quick: bool) -> Json:
+    """The plan of the demo, or of the small one, from a project of it that is not run."""
     from twofold.project import Project
 
-    found: Json = {}
     with tempfile.TemporaryDirectory() as scratch, resources.as_file(resources.files("twofold") / "demo") as source:
-        for name, quick in (("demo", False), ("demo_quick", True)):
-            Project.create(Path(scratch) / name, source, quick=quick, forgetting=False).close()
-            with Project.open(Path(scratch) / name) as project:
-                plan = project.plan()
-            found |= {name: plan["minutes"], "paces": plan["rates"]}
-    return found
+        Project.create(Path(scratch) / "demo", source, quick=quick, forgetting=False).close()
+        with Project.open(Path(scratch) / "demo") as project:
+            return project.plan()
 
 
 # ---------------------------------------------------------------- measurements
 
 
 def training() -> Json:
-    """Two steps of LoRA on the embedded model by the real trainer: ``{tokens_per_second, seconds, tokens}``."""
-    rows = tuple(Pair(messages=_asked(n), completion=f"Every {n} days.", example=f"row-{n}") for n in range(_ROWS))
-    job = TrainerJob(rows=(rows,), dev=(), metric="token_f1", model=_generator(), template=Template())
-    trainer = plugins.make("trainers", "lora", {"epochs": 1.0, "batch": _BATCH, "evaluations": 1})
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory() as scratch:
-        report = trainer.train(job, Path(scratch))
-    return {
-        "dtype": trainer.options.dtype,
-        "tokens_per_second": report["tokens_per_second"],
-        "tokens": report["tokens"],
-        "seconds": time.monotonic() - began,
-    }
+    """Two steps of LoRA on the embedded model by the real trainer: ``{tokens_per_second, seconds, tokens, dtype}``."""
+    return rehearsal.training(Part(name="lora"), _generator())
 
 
 def answering() -> Json:
-    """A few prompts by the local generator: prompt and completion tokens a second, and seconds to load."""
-    generator = plugins.make("generators", "local", {"model": _generator()})
-    try:
-        began = time.monotonic()
-        generator.generate([_prompt(1)])
-        loading = time.monotonic() - began
-        began = time.monotonic()
-        answers = generator.generate([_prompt(n) for n in range(3, 3 + _PROMPTS)])
-        spent = time.monotonic() - began
-        dtype = generator.description["dtype"]
-    finally:
-        generator.close()
-    faults = [answer.failure.message for answer in answers if answer.failure is not None]
-    if faults:
-        raise RuntimeError(faults[0])
-    return {
-        "dtype": dtype,
-        "completion_tokens_per_second": sum(answer.usage.completion_tokens for answer in answers) / spent,
-        "prompt_tokens_per_second": sum(answer.usage.prompt_tokens for answer in answers) / spent,
-        "loading_seconds": loading,
-        "seconds": spent,
-    }
+    """Prompts for the local generator: prompt and completion tokens a second, and seconds to load."""
+    return rehearsal.answers(Part(name="local", options={"model": _generator()}))
 
 
 def embedding() -> Json:
-    """Passages of about eighty words by the default embedder: ``{chunks_per_second, seconds}``."""
-    embedder = plugins.make("embedders", "minilm", {})
-    texts = [_TEXT.format(n=n) for n in range(_CHUNKS)]
-    embedder.embed(texts[:4])  # builds the network
-    began = time.monotonic()
-    embedder.embed(texts)
-    spent = time.monotonic() - began
-    return {"chunks_per_second": len(texts) / spent, "chunks": len(texts), "seconds": spent}
+    """Passages of some sixty words by the default embedder: ``{chunks_per_second, chunks, seconds}``."""
+    return rehearsal.embedding(plugins.make("embedders", "minilm", {}))
 
 
 def _generator() -> str:
     return next(name for name, model in models.definitions().items() if model.kind == "generator")
-
-
-def _asked(number: int) -> tuple[Message, ...]:
-    passages = "\n".join(f"[{place}] {_TEXT.format(n=number + place)}" for place in (1, 2))
-    return (Message(role="user", content=f"{passages}\n\nQuestion: How often was plot {number + 1} irrigated?"),)
-
-
-def _prompt(number: int) -> Prompt:
-    return Prompt(messages=_asked(number), max_tokens=_NEW)
 
 
 # ---------------------------------------------------------------- what to do

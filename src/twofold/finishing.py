@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twofold import forgetting, kept, plugins, stats
+from twofold import forgetting, kept, pace, plugins, stats
 from twofold.answering import System
 from twofold.config import MetricPart, Part, TuningSection
 from twofold.errors import ConfigError, StoreError
@@ -26,13 +26,13 @@ from twofold.store.adapters import combined, scaled, why_not_scalable
 from twofold.store.artifacts import Artifacts, file_digests
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import weights_of
-from twofold.types import Adapter, Arm, Example, Json
+from twofold.types import Adapter, Answer, Arm, Example, Json
 
 _OWN = ("key", "made", "bytes", "files")
 """What a manifest says of its own files."""
-_DEV = 200
+DEV = 200
 """Dev examples answered for each candidate, at most."""
-_ALONE = 8
+ALONE = 8
 """Of those, answered one at a time for latency."""
 
 
@@ -71,6 +71,8 @@ class Finishing:
     """Of the dev score."""
     section: TuningSection
     """What is wanted."""
+    spent: pace.Spent
+    """Gets the seconds of ``dev`` and ``gate``."""
     progress: Progress
     """Shown while answering."""
 
@@ -128,29 +130,21 @@ class Finishing:
         dev = self._dev(adapter)
         both = np.array([dev["scores"], base["scores"]], dtype=float).T
         gain = stats.contrasts(both, _groups(self._asked), {"gain": np.array([1.0, -1.0])}, resamples=2000)["gain"]
-        judged = self.gate.judge(adapter)
+        with self.spent.on("gate"):
+            judged = self.gate.judge(adapter)
         return {"coefficient": coefficient, "dev": dev, "gain": plain(gain.estimate()), "gate": judged}
 
     @property
     def _asked(self) -> list[Example]:
         asked = list(self.dev)
-        return asked if len(asked) <= _DEV else random.Random(self.section.seed).sample(asked, _DEV)
+        return asked if len(asked) <= DEV else random.Random(self.section.seed).sample(asked, DEV)
 
     def _dev(self, adapter: Adapter | None) -> Json:
         """Score, latency and answers of the arm on dev, with an adapter or with the base weights."""
         asked = self._asked
         metric = plugins.make("metrics", self.metric.name, self.metric.options)
-        system = self.equip(adapter)
-        try:
-            key = digest("dev", {"system": system.key})
-            self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
-            if kept.missing(self.catalogue, key, asked) and not self.catalogue.measure(key, "latency"):
-                self.catalogue.put_measure(key, "latency", self._latency(system, asked))
-            answers = kept.answered(
-                self.catalogue, key, asked, system=system, progress=self.progress, stage="score dev"
-            )
-        finally:
-            system.close()
+        with self.spent.on("dev"):
+            key, answers = self._answers(adapter, asked)
         scores = [None if a.failure else metric.score(e, a) for e, a in zip(asked, answers, strict=True)]
         failed = sum(1 for answer in answers if answer.failure)
         values = np.array([np.nan if one is None else one for one in scores], dtype=float)
@@ -162,14 +156,39 @@ class Finishing:
             "latency": self.catalogue.measure(key, "latency"),
         }
 
-    def _latency(self, system: System, asked: Sequence[Example]) -> Json:
+    def _answers(self, adapter: Adapter | None, asked: Sequence[Example]) -> tuple[str, list[Answer]]:
+        """The arm's answers, and the key that they are kept under; what they took goes to the machine's paces."""
+        system = self.equip(adapter)
+        try:
+            key = digest("dev", {"system": system.key})
+            self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
+            fresh = {example.id for example in kept.missing(self.catalogue, key, asked)}
+            if fresh and not self.catalogue.measure(key, "latency"):
+                self.catalogue.put_measure(key, "latency", self._latency(system, asked, tuned=adapter is not None))
+            began = time.perf_counter()
+            answers = kept.answered(
+                self.catalogue, key, asked, system=system, progress=self.progress, stage="dev scores"
+            )
+            seconds = time.perf_counter() - began
+            made = [answer for example, answer in zip(asked, answers, strict=True) if example.id in fresh]
+            found = pace.of_answers(system.arm, made, seconds, max_tokens=system.max_tokens, single=False)
+            pace.keep(pace.answering(system.generator.description), found)
+        finally:
+            system.close()
+        return key, answers
+
+    def _latency(self, system: System, asked: Sequence[Example], *, tuned: bool) -> Json:
         """Seconds for one question at a time, after a first one to warm up."""
-        seconds = []
-        for example in asked[: _ALONE + 1]:
+        seconds, some = [], asked[: ALONE + 1]
+        for number, example in enumerate(some):
             began = time.perf_counter()
             answer = system.answer([example])[0]
+            spent = time.perf_counter() - began
+            if not number:
+                pace.keep(pace.answering(system.generator.description), {"merge" if tuned else "load": spent})
             if answer.failure is None:
-                seconds.append(time.perf_counter() - began)
+                seconds.append(spent)
+            self.progress("dev latency", number + 1, len(some))
         timed = seconds[1:] or seconds
         if not timed:
             return {"p50": None, "p95": None, "n": 0}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twofold import forgetting
+from twofold import forgetting, pace
 from twofold.answering import System
 from twofold.dataset import example_digest
 from twofold.forgetting import Item, Scores
@@ -23,6 +23,8 @@ from twofold.store.catalogue import Catalogue
 from twofold.types import Adapter, Arm, Example, Json
 
 _BATCH = 128
+_PACED = 100
+"""Answers made at once from which a pace is kept: loading the model weighs little among them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +67,9 @@ class ForgettingGate:
             held = self.catalogue.answers(key)
             done = len(held)
             missing = [(item, example) for item, example in asked if example_digest(example) not in held]
+            began, stage = time.monotonic(), _stage(adapter, run)
+            if missing:
+                self.progress(stage, done, len(asked))
             for size in sorted({item.max_tokens for item, _ in missing}):
                 system = _system(generator, size)
                 todo = [example for item, example in missing if item.max_tokens == size]
@@ -75,7 +80,10 @@ class ForgettingGate:
                         key, [(example_digest(e), a) for e, a in zip(part, answers, strict=True)]
                     )
                     done += len(part)
-                    self.progress("general ability", done, len(asked))
+                    self.progress(stage, done, len(asked))
+            if len(missing) >= _PACED:
+                seconds = (time.monotonic() - began) / len(missing)
+                pace.keep(pace.answering(generator.description), {"general": seconds})
             held = self.catalogue.answers(key, include_failures=True)
         finally:
             generator.close()
@@ -86,6 +94,12 @@ class ForgettingGate:
                 for (item, _), answer in zip(asked, answers, strict=True)
             ]
         )
+
+
+def _stage(adapter: Adapter | None, run: str) -> str:
+    if adapter is not None:
+        return "general ability"
+    return "general ability of the base" + (", again" if run else "")
 
 
 def _system(generator: Generator, max_tokens: int) -> System:

@@ -34,6 +34,8 @@ def answered(
         stage: What it is for.
     """
     todo = missing(catalogue, key, asked)
+    if todo:
+        progress(stage, len(asked) - len(todo), len(asked))
     for start in range(0, len(todo), _BATCH):
         part = todo[start : start + _BATCH]
         answers = system.answer(part)

@@ -481,8 +481,9 @@ def find(kind: Kind, name: str) -> Any:
         except ModuleNotFoundError as error:
             raise _missing(kind, name, error) from error
     known = names(kind)
-    near = get_close_matches(name, known, 1)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
+    holding = sorted((one for one in known if name and name in one), key=len)[:4]
+    near = get_close_matches(name, known, 1) or holding
+    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
     raise UnknownName(f"there is no {kind[:-1]} named {name!r}", cure=f"{hint}Installed: {', '.join(known) or 'none'}.")
 
 

@@ -30,7 +30,7 @@ from twofold.plugins import Progress
 from twofold.reading import as_problem, expand
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
-from twofold.study import archive, retrieval_tuning, run
+from twofold.study import archive, forecast, retrieval_tuning, run
 from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
@@ -255,19 +255,32 @@ class Project:
         """
         return self._lock()
 
-    def plan(self, *, final: bool = False) -> Json:
-        """What a study would do and cost, without doing it."""
+    def plan(self, *, final: bool = False, measure: bool = False, progress: Progress = quiet) -> Json:
+        """What a study would do and cost, without doing it; see `study.forecast.plan`.
+
+        Args:
+            final: The questions are those of the reserve split.
+            measure: Measure this machine for some seconds where nothing is known of its pace.
+            progress: Shows measuring.
+        """
         self.builder.require_principal()
         splits, leaks = self._prepared
-        return run.plan(self.builder, splits, self.documents, leaks=leaks, final=final)
+        read = self.documents if self._retrieves else []
+        return forecast.plan(self.builder, splits, read, leaks=leaks, final=final, measure=measure, progress=progress)
+
+    def tuning_plan(self, *, arm: str = "ft+rag", measure: bool = False, progress: Progress = quiet) -> Json:
+        """What `tune` would take, as `plan` tells it: ``steps``, ``minutes``, ``warnings``, ``rates``."""
+        chosen = self.config.arm(arm)
+        read = self.documents if chosen.retrieval else []
+        return forecast.tuning_plan(self.builder, self.splits, read, arm=chosen, measure=measure, progress=progress)
 
     def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
         self.builder.require_principal()
         splits, leaks = self._prepared
         with self._lock():
-            if self._retrieves:
-                self._refresh(progress)
+            if self._retrieves and not self._refresh(progress):
+                _ = self.documents  # raises what a plan raises, which reads them all
             return run.study(self.builder, splits, self.records, leaks=leaks, final=final, progress=progress)
 
     def show(self, study: str = "") -> StudyRecord:
@@ -558,8 +571,8 @@ class Project:
     def _judges(self, arm: Arm) -> bool:
         return arm.retrieval and self.config.retrieval.risk > 0
 
-    def _refresh(self, progress: Progress) -> None:
-        sources.refresh(self.builder, self.directory, progress=progress)
+    def _refresh(self, progress: Progress) -> bool:
+        return sources.refresh(self.builder, self.directory, progress=progress)
 
     def _lock(self) -> ProjectLock:
         self.derived.mkdir(parents=True, exist_ok=True)

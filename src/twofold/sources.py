@@ -76,15 +76,20 @@ def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) ->
         return made.run(ready, only=bool(only), progress=progress)
 
 
-def refresh(builder: Builder, root: Path, *, progress: Progress) -> None:
-    """Sync before the index is used, unless a version was restored. What fails is logged: `twofold sync` lists it."""
+def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
+    """Sync before the index is used, unless a version was restored. What fails is logged: `twofold sync` lists it.
+
+    Returns:
+        Did everything that was read turn out well?
+    """
     restored = builder.catalogue.note(RESTORED)
     if restored:
         log.warning("index version %s was restored: nothing is synced until `twofold sync`", restored)
-        return
+        return True
     report = sync(builder, root, progress=progress)
     if report["failed"]:
         log.warning("%d files or sources could not be read: run `twofold sync`", report["failed"])
+    return not report["failed"]
 
 
 def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bool]:

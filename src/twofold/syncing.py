@@ -19,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from twofold import pace
 from twofold.errors import SourceUnreachable, TwofoldError, UnreadableFile
 from twofold.identity import canonical_json, digest, digest_bytes, digest_file
 from twofold.plugins import Chunker, Embedder, Index, Item, Progress, Source
@@ -35,6 +36,8 @@ _VERSION = 2
 UNNAMED = "documents"
 """What the source of ``[documents].paths`` is called."""
 _PIECE = 200
+_PACED = 50
+"""Chunks embedded at once from which a pace is kept."""
 _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
 _SKIPPED = ("data.no-reader",)
@@ -402,6 +405,8 @@ class Sync:
             chunks = [chunk for cut in full for chunk in cut.chunks or ()]
             self._index.upsert(chunks, self._embed(full, chunks))
             seconds = (time.perf_counter() - began) / len(chunks)
+            if len(chunks) >= _PACED:
+                pace.keep(pace.embedding(self._embedder.fingerprint), {"chunk": seconds})
             for cut in full:
                 if cut.entry is not None:
                     cut.entry["seconds"] += seconds * len(cut.chunks or ())

@@ -180,6 +180,12 @@ def test_options_reach_the_project(project: Callable[..., list[Any]], capsys: py
 PLAN = {
     "steps": [{"step": "answer rag", "items": 9, "cached": 1, "seconds": 75.0, "detail": "300 + 9 tokens a question"}],
     "minutes": 1.25,
+    "rates": "measured here",
+    "costs": [
+        {"step": "answer rag", "amount": 0.25, "detail": "21 requests, 9000 prompt and 200 completion tokens"},
+        {"step": "tune ft", "amount": 0.5, "detail": "30 min at 1 an hour"},
+    ],
+    "cost": 0.75,
     "detectable": 0.1234,
     "warnings": ["only 3 [groups]"],
     "policy": {"sentence": "New documents.", "train": 4, "dev": 1, "test": 3, "groups": 3},
@@ -190,12 +196,13 @@ PLAN = {
 def test_a_study_needs_leave(
     project: Callable[..., list[Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    project(plan=lambda _, final: PLAN, study=raising(AssertionError("started without leave")))
+    project(plan=lambda _, **__: PLAN, study=raising(AssertionError("started without leave")))
     monkeypatch.setattr("sys.stdin", io.StringIO())
     assert main(["study"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    for part in ("1 min 15 s", ".123", "only 3 [groups]", "New documents.", "Add --yes"):
+    said = ("1 min 15 s", ".123", "only 3 [groups]", "New documents.", "Add --yes", "measured here")
+    for part in (*said, "costs 0.25 for answer rag: 21 requests", "costs 0.75 in all"):
         assert part in err
     assert main(["study", "--plan"]) == 0
     assert "1 min 15 s" in capsys.readouterr().out
@@ -216,7 +223,7 @@ def test_on_a_terminal_the_study_asks(
         began.append(True)
         raise KeyboardInterrupt
 
-    project(plan=lambda _, final: PLAN, study=study)
+    project(plan=lambda _, **__: PLAN, study=study)
     monkeypatch.setattr("sys.stdin", Terminal("n\n"))
     assert main(["study"]) == 0
     assert not began

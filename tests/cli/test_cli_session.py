@@ -106,3 +106,15 @@ def test_a_terminal_gets_a_live_display() -> None:
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, "0 s"), (59, "59 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")])
 def test_duration(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_stage_that_begins_again_has_a_time_of_its_own() -> None:
+    now = [0.0]
+    stream = io.StringIO()
+    lines = PlainLines(stream, lambda: now[0])
+    for spent in (60.0, 20.0):
+        lines("general ability", 0, 100)
+        now[0] += spent
+        lines("general ability", 100, 100)
+    said = [line for line in stream.getvalue().splitlines() if "took" in line]
+    assert said == ["general ability: 100/100, took 1 min 0 s", "general ability: 100/100, took 20 s"]

@@ -90,7 +90,7 @@ def test_a_study_with_an_adapter_cut_after_one_of_six_steps_is_undecided(opened:
     assert (verdict["outcome"], verdict["arm"], verdict["more_examples"]) == ("undecided", "", None)
     assert verdict["sentence"].endswith(sentence)
     assert verdict["headline"].startswith("ft has not been given a fair chance. So far rag answers ")
-    assert any("resumes where it stopped" in reason for reason in verdict["because"])
+    assert any("trained anew, from its first step" in reason for reason in verdict["because"])
     assert record["arms"]["ft"]["training"]["effort"]["steps"] == 1
     assert sentence in render_summary(record)
     table = render_summary(record).partition("effort of the tuned arms:")[2].splitlines()

@@ -362,7 +362,7 @@ def test_an_arm_that_a_limit_cut_short_is_not_decided_over():
     wanted = "Undecided: ft was stopped by its time limit after 1 of 6 steps (about 40 minutes are needed here)."
     assert found.sentence.endswith(wanted)
     assert found.headline.startswith("ft has not been given a fair chance. So far rag answers ")
-    assert found.because[0].endswith("run the study again: the training of ft resumes where it stopped.")
+    assert found.because[0].endswith("run the study again: ft is then trained anew, from its first step.")
     assert not any("shown worse" in reason and "ft" in reason.split(":")[0].split() for reason in found.because)
     assert not any("chosen" in doubt for doubt in found.provisional)
     assert verdict([0.1, 0.15, 0.7, 0.1, 0.2]).arm == "rag"

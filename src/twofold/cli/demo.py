@@ -20,10 +20,11 @@ def demo(
     directory: Annotated[
         Path, typer.Option("--directory", metavar="DIR", help="Where to make the demo's project.")
     ] = Path("demo-agxqa"),
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, shorter tuning: 5 minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, shorter tuning: minutes.")] = False,
 ) -> None:
     """Pull the embedded models, make a project of the bundled AgXQA set, check, sync, study, and show the verdict."""
     from twofold.config import FILE
+    from twofold.doctor import QUICK_ABOVE, demo_plan
     from twofold.project import Project
     from twofold.store import models
 
@@ -42,8 +43,13 @@ def demo(
             run.note(checking.line(problem))
         if any(problem.severity == "error" for problem in problems):
             raise typer.Exit(1)
-        plan = project.plan()
-        run.note(f"study: {', '.join(plan['arms'])}; about {duration(plan['minutes'] * 60)}")
+        with run.progress() as progress:
+            plan = project.plan(measure=True, progress=progress)
+        run.note(f"study: {', '.join(plan['arms'])}; about {duration(plan['minutes'] * 60)} here ({plan['rates']})")
+        if not quick and plan["minutes"] > QUICK_ABOVE:
+            run.note(f"`twofold demo --quick` takes about {duration(demo_plan(quick=True)['minutes'] * 60)}")
+        for warning in plan["warnings"]:
+            run.note(f"warning: {warning}")
         with run.progress() as progress:
             record = project.study(progress=progress)
         run.result(automation(record, directory), outcome(record, directory))

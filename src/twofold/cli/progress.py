@@ -48,14 +48,17 @@ def showing(*, quiet: bool = False, stream: TextIO | None = None) -> Iterator[Pr
 class _Live:
     def __init__(self, display: Display) -> None:
         self.display = display
-        self.tasks: dict[str, TaskID] = {}
+        self.task: TaskID | None = None
+        self.stage = ""
+        self.last = (0, 0)
 
     def __call__(self, stage: str, done: int, total: int) -> None:
-        if stage not in self.tasks:
-            for task in self.tasks.values():
-                self.display.stop_task(task)
-            self.tasks[stage] = self.display.add_task(stage, total=total or None)
-        self.display.update(self.tasks[stage], completed=done, total=total or None)
+        if self.task is None or stage != self.stage or _again(self.last, done):
+            if self.task is not None:
+                self.display.stop_task(self.task)
+            self.task = self.display.add_task(stage, total=total or None)
+        self.stage, self.last = stage, (done, total)
+        self.display.update(self.task, completed=done, total=total or None)
 
 
 class PlainLines:
@@ -78,7 +81,7 @@ class PlainLines:
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Report that `done` of `total` (0: unknown) of a stage are done."""
         now = self.clock()
-        if stage != self.stage:
+        if stage != self.stage or (self.last is not None and _again(self.last, done)):
             self.finish()
             self.stage, self.began, self.start, self.shown = stage, now, done, None
         self.last = (done, total)
@@ -103,6 +106,11 @@ class PlainLines:
         self.stream.write(f"{self.stage}: {count}{left}\n")
         self.stream.flush()
         self.said, self.shown = now, self.last
+
+
+def _again(last: tuple[int, int], done: int) -> bool:
+    """Does a stage of the same name begin anew, after (done, total) of the one before?"""
+    return done < last[0]
 
 
 def duration(seconds: float) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import Annotated, Any
 
@@ -29,7 +28,13 @@ def study(
         str | None, typer.Option("--arms", metavar="A,B", help="Only these arms, such as base,rag (or oracle).")
     ] = None,
     minutes: Annotated[
-        float | None, typer.Option("--minutes", metavar="MINUTES", min=0, help="Longest training time of one adapter.")
+        float | None,
+        typer.Option(
+            "--minutes",
+            metavar="MINUTES",
+            min=0,
+            help="A cap on the training of each adapter; what follows (dev answers, forgetting gate) is outside it.",
+        ),
     ] = None,
 ) -> None:
     """Measure the arms on the test questions and reach a verdict; an interrupted study resumes by itself.
@@ -44,7 +49,8 @@ def study(
         study__diagnostics=named and [name for name in named if name in DIAGNOSTIC],
     ) as project:
         if plan or not yes:
-            bill = project.plan(final=final)
+            with run.progress() as progress:
+                bill = project.plan(final=final, measure=True, progress=progress)
             if plan:
                 if run.json:
                     run.result(plain(bill))
@@ -88,7 +94,11 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
         table.add_row(item["step"], item["detail"], str(item["items"]), str(item["cached"]), seconds)
     screen.print(table)
     visible = plan["detectable"]
-    seen = f"; differences from about {number_text(visible)} can be seen" if math.isfinite(visible) else ""
-    screen.print(f"about {duration(plan['minutes'] * 60)} in all{seen}")
+    seen = f"; differences from about {number_text(visible)} can be seen" if visible is not None else ""
+    screen.print(f"about {duration(plan['minutes'] * 60)} in all ({plan['rates']}){seen}")
+    for row in plan["costs"]:
+        screen.print(f"costs {row['amount']:.2g} for {row['step']}: {row['detail']}")
+    if len(plan["costs"]) > 1:
+        screen.print(f"costs {plan['cost']:.2g} in all, in the currency of the configured prices")
     for warning in plan["warnings"]:
         screen.print(f"warning: {warning}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.errors import ConfigError
 from twofold.identity import plain
+from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.tuned_arms import methods_lines, tuned_lines
 
 
@@ -22,7 +24,13 @@ def tune(
         str, typer.Option("--arm", metavar="ARM", help="ft (closed-book) or ft+rag (open-book).")
     ] = "ft+rag",
     minutes: Annotated[
-        float | None, typer.Option("--minutes", metavar="MINUTES", min=0, help="Longest training time.")
+        float | None,
+        typer.Option(
+            "--minutes",
+            metavar="MINUTES",
+            min=0,
+            help="A cap on the training itself; what follows (dev answers, forgetting gate) is outside it.",
+        ),
     ] = None,
     plan: Annotated[
         bool,
@@ -76,15 +84,44 @@ def tune(
             told, cure="--what adapter or --what embedder; the bill of a study is `twofold study --plan`."
         )
     laid = {"tuning__trainer__options__minutes": minutes, "tuning__methods": method or None}
+    weights = _weights(combine or [])
     with run.project(**laid) as project, run.progress() as progress:
-        done = project.tune(arm=arm, combine=_weights(combine or []), progress=progress)
+        if not weights:
+            for line in ahead(project.tuning_plan(arm=arm, measure=True, progress=progress)):
+                run.note(line)
+        done = project.tune(arm=arm, combine=weights, progress=progress)
         enforced = project.config.tuning.gate == "enforce"
     how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
     lines = [f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}"]
     lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ())), done["path"]]
     run.result(plain(done), "\n".join(lines))
+    run.note(short_of(arm, done.get("effort")))
     if enforced and done["gate"] and not done["gate"]["passed"]:
         raise typer.Exit(1)
+
+
+def ahead(plan: dict[str, Any]) -> list[str]:
+    """What tuning will take, before it starts; nothing where the adapter is there."""
+    training, *after = plan["steps"]
+    if training["cached"] == training["items"]:
+        return []
+    rest = ", ".join(f"{step['step']} {duration(step['seconds'])}" for step in after)
+    return [
+        f"training: about {duration(training['seconds'])} ({training['detail']})",
+        f"afterwards: {rest}; in all about {duration(60 * plan['minutes'])} ({plan['rates']})",
+        *(f"warning: {warning}" for warning in plan["warnings"]),
+    ]
+
+
+def short_of(arm: str, effort: dict[str, Any] | None) -> str:
+    """A warning about a model that was not given its chance; empty where it was, or nothing is known."""
+    if effort is None or not unfinished(effort):
+        return ""
+    needed = effort.get("minutes_needed")
+    again = ""
+    if effort["stopped"] in ("minutes", "euros") and needed:
+        again = f" Run again with --minutes {math.ceil(1.2 * needed)}, or without a cap."
+    return f"warning: {shortfall(arm, effort)}: this model was not given its chance. {cure(arm, effort)}{again}"
 
 
 def _weights(given: list[str]) -> dict[str, float]:

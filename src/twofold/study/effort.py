@@ -48,8 +48,8 @@ def cure(arm: str, effort: Effort) -> str:
     stopped = effort["stopped"]
     if stopped in ("minutes", "euros") and effort["steps"] < 0.9 * effort["planned"]:
         return (
-            f"Raise or remove {stopped} in the options of [tuning].trainer and run the study again: the training of "
-            f"{arm} resumes where it stopped."
+            f"Raise or remove {stopped} in the options of [tuning].trainer and run the study again: {arm} is then "
+            "trained anew, from its first step."
         )
     if stopped == "nan":
         return f"Lower the learning rate in the options of [tuning].trainer and train {arm} again."

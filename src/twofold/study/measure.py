@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from twofold import pace
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.dataset import Splits, example_digest
@@ -16,6 +17,9 @@ from twofold.study.effort import STOPPED
 from twofold.study.meter import Meter
 from twofold.study.record import BillItem, counted
 from twofold.types import Answer, Arm, Example, Json
+
+_NOT_PIPELINE = ("content", "oracle", "abstention", "index_version")
+"""Parts of a system's retrieval that do not decide how long it takes."""
 
 
 @dataclass(kw_only=True)
@@ -43,42 +47,41 @@ def measure(
     progress: Progress,
 ) -> Measured:
     """Make the arm ready (training its adapter if need be), answer what is missing, measure latency."""
+    builder.spent.clear()
     with Meter() as making:
         system, training = builder.system(arm, splits, progress=_named(progress, f"tune {arm.name}"))
     if training is not None:
         detail = f"{counted(training['steps'], 'step')}, best at step {training['best_step']}, {_ended(training)}"
         several = training.get("methods", ())
         detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
-        spent = 0.0 if training["cached"] else making.seconds
-        bill.append(
-            {
-                "step": f"tune {arm.name}",
-                "items": max(1, len(several)),
-                "cached": max(1, len(several)) * int(training["cached"]),
-                "seconds": spent,
-                "detail": detail,
-            }
-        )
+        count = max(1, len(several))
+        found = count if training["cached"] else 0
+        after = {
+            f"{what} {arm.name}": builder.spent.seconds.get(phase, 0.0)
+            for what, phase in (("dev scores of", "dev"), ("forgetting of", "gate"))
+        }
+        spent = 0.0 if training["cached"] else making.seconds - sum(after.values())
+        bill.append(_item(f"tune {arm.name}", count, found, spent, detail))
+        bill += [_item(step, count, 0, seconds, "") for step, seconds in after.items() if seconds]
     catalogue = builder.catalogue
     try:
         catalogue.put_system(system.key, system.description)
         digests = [example_digest(example) for example in test]
         held = catalogue.answers(system.key)
         missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
+        single = 0 if catalogue.measure(system.key, "latency") else min(builder.config.study.latency_sample, len(test))
+        with Meter() as opening:
+            if single or missing:
+                _open(system, splits, test, progress=_named(progress, f"load {arm.name}"))
+            _latency(builder, system, test, size=single, progress=_named(progress, f"latency of {arm.name}"))
+        if single or missing:
+            bill.append(_item(f"latency of {arm.name}", single, 0, opening.seconds, "the model loaded, then singly"))
         with Meter() as answering:
-            _latency(builder, system, splits, test)
             answer_missing(
                 builder, system, missing, total=len(digests), progress=_named(progress, f"answer {arm.name}")
             )
-        bill.append(
-            {
-                "step": f"answer {arm.name}",
-                "items": len(digests),
-                "cached": len(digests) - len(missing),
-                "seconds": answering.seconds,
-                "detail": f"peak {answering.peak_mib:.0f} MiB",
-            }
-        )
+        detail = f"peak {answering.peak_mib:.0f} MiB"
+        bill.append(_item(f"answer {arm.name}", len(digests), len(digests) - len(missing), answering.seconds, detail))
         description = {**system.description, "generator": system.generator.description}
     finally:
         system.close()
@@ -100,6 +103,7 @@ def answer_missing(
 ) -> None:
     """Answer ``(digest, example)`` pairs in batches, each committed with what it cost; `total` is for the progress."""
     size, done = builder.config.generation.batch, total - len(missing)
+    spent, made = 0.0, list[Answer]()
     progress("", done, total)
     for start in range(0, len(missing), size):
         batch = missing[start : start + size]
@@ -127,8 +131,10 @@ def answer_missing(
                 "peak_mib": max(held["peak_mib"], meter.peak_mib),
             },
         )
+        spent, made = spent + meter.seconds, [*made, *answers]
         done += len(batch)
         progress("", done, total)
+    _keep(system, made, spent, single=False)
 
 
 def _ended(training: Json) -> str:
@@ -136,25 +142,52 @@ def _ended(training: Json) -> str:
     return STOPPED.get(effort["stopped"], effort["stopped"]) if effort else f"stopped by {training['stopped']}"
 
 
-def _latency(builder: Builder, system: System, splits: Splits, test: Sequence[Example]) -> None:
+def _item(step: str, items: int, cached: int, seconds: float, detail: str) -> BillItem:
+    return {"step": step, "items": items, "cached": cached, "seconds": seconds, "detail": detail}
+
+
+def _open(system: System, splits: Splits, test: Sequence[Example], *, progress: Progress) -> None:
+    """Answer one question that is not measured, which loads the model (and checks a merged one)."""
+    progress("", 0, 1)
+    warm = next(iter((*splits.dev, *splits.train)), test[0])
+    with Meter() as meter:
+        system.answer([warm])
+    kind = "load tuned" if system.arm.tuning else "load"
+    pace.keep(pace.answering(system.generator.description), {kind: meter.seconds})
+    progress("", 1, 1)
+
+
+def _latency(builder: Builder, system: System, test: Sequence[Example], *, size: int, progress: Progress) -> None:
     """Answer a sample one at a time, before the batched run so that no cache has seen its prompts."""
-    size = min(builder.config.study.latency_sample, len(test))
-    if not size or builder.catalogue.measure(system.key, "latency"):
+    if not size:
         return
     sample = random.Random(builder.config.study.seed).sample(list(test), size)
-    warm = next(iter((*splits.dev, *splits.train)), sample[0])
-    system.answer([warm])
-    seconds = []
-    for example in sample:
+    seconds, answers = [], []
+    for number, example in enumerate(sample):
+        progress("", number, size)
         with Meter() as meter:
             answer = system.answer([example])[0]
         if answer.failure is None:
             seconds.append(meter.seconds)
+            answers.append(answer)
+    progress("", size, size)
     if seconds:
         p50, p95 = (float(np.quantile(seconds, q)) for q in (0.5, 0.95))
         builder.catalogue.put_measure(
             system.key, "latency", {"p50": p50, "p95": p95, "n": len(seconds), "seconds": seconds}
         )
+        _keep(system, answers, sum(seconds), single=True)
+
+
+def _keep(system: System, answers: Sequence[Answer], seconds: float, *, single: bool) -> None:
+    """Keep the pace of answers for later plans."""
+    found = pace.of_answers(system.arm, answers, seconds, max_tokens=system.max_tokens, single=single)
+    pace.keep(pace.answering(system.generator.description), found)
+    searched = sum(answer.timing.retrieval for answer in answers)
+    spec = system.description.get("retrieval")
+    if found and spec and searched and not system.arm.oracle:
+        parts = {name: value for name, value in spec.items() if name not in _NOT_PIPELINE}
+        pace.keep(pace.retrieving({**parts, "content": ""}), {"retrieve": searched / len(answers)})
 
 
 def _named(progress: Progress, stage: str) -> Progress:

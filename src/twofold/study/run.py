@@ -8,18 +8,17 @@ metric therefore makes only scores again.
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold import __version__, forgetting, plugins, specs
+from twofold import __version__
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
-from twofold.errors import ModelError, StudyError
 from twofold.identity import digest, plain
-from twofold.plugins import Metric, Progress
+from twofold.plugins import Progress
 from twofold.study import plan as planning
+from twofold.study.admission import admitted
 from twofold.study.archive import next_name, read_record, write_record
 from twofold.study.compose import answer_rows, arm_record, cut_answers, groups_of, numbers, retrieval_record
 from twofold.study.diagnose import summary
@@ -31,7 +30,7 @@ from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import labelled, rules_of
 from twofold.study.self_test import self_test
 from twofold.study.verdict import VerdictFacts, constraint_objections, decide
-from twofold.types import Arm, Document, Example, Json
+from twofold.types import Arm, Example, Json
 
 
 def study(
@@ -46,17 +45,13 @@ def study(
     """Run a study to its end and write its record; an identical finished study is returned as it is.
 
     Raises:
-        StudyError: no arm, or the reserve split was asked for and is empty.
+        StudyError, TooFewExamples, UnknownName, ConfigError: what is asked for cannot be; see `admission.admitted`.
         ScorerBroken: gold answers do not score 1, or shuffled gold does.
         TwofoldError: whatever stops an arm as a whole (model missing, training failed, endpoint refused).
     """
     config = builder.config
-    test = _questions(splits, final)
-    arms = [config.arm(name) for name in config.study.arms]
-    diagnostics = [config.arm(name) for name in config.study.diagnostics if config.arm(name) not in arms]
-    if any(not arm.retrieval for arm in diagnostics) or len({arm.name for arm in arms}) < len(arms) or not arms:
-        raise StudyError("[study].arms must name at least one arm, each once", cure="Correct [study].arms.")
-    metrics = _metrics(builder)
+    asked = admitted(builder, splits, final=final)
+    test, arms, diagnostics, metrics = asked.test, asked.arms, asked.diagnostics, dict(asked.metrics)
     tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
     with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
@@ -156,9 +151,9 @@ def study(
             record["retrieval"]["abstention"] = judged
             record["warnings"] += [judged["off"]] if judged["off"] else []
         if config.study.ablation:
-            asked = labelled((*splits.train, *splits.dev))
-            if asked:
-                record["ablation"] = ablate(builder, asked, rules_of(config), progress=progress)
+            known = labelled((*splits.train, *splits.dev))
+            if known:
+                record["ablation"] = ablate(builder, known, rules_of(config), progress=progress)
             else:
                 record["warnings"].append("no stage was measured: no example of train or dev says where its answer is")
     write_record(records / record["study"], record, rows)
@@ -166,80 +161,6 @@ def study(
     finished["questions"] = sorted(example_digest(e) for e in test)
     builder.catalogue.put_study(record["study"], finished, test_digest)
     return record
-
-
-def plan(builder: Builder, splits: Splits, documents: Sequence[Document], *, leaks: Json, final: bool = False) -> Json:
-    """The bill of a study, without doing it: steps, minutes, detectable difference, warnings."""
-    config = builder.config
-    _metrics(builder)
-    test = _questions(splits, final)
-    arms = [config.arm(name) for name in (*config.study.arms, *config.study.diagnostics)]
-    held = set(builder.catalogue.document_digests())
-    stale = [d for d in documents if d.id not in held] if any(arm.retrieval for arm in arms) else []
-    per_chunk = 800.0
-    chunks = sum(max(1.0, len(d.text) / per_chunk) for d in stale)
-    mean_passage = min(per_chunk, statistics.fmean([len(d.text) for d in documents])) if documents else 0.0
-    asked = statistics.fmean(sum(len(m.content) for m in e.messages) for e in test)
-    answered = statistics.fmean([len(e.references[0]) if e.references else 24 for e in test])
-    template, tuning = config.template, config.tuning
-    options = [plugins.options("trainers", method.name, method.options) for method in builder.methods]
-    tokens: dict[str, float] = {}
-    for arm in arms:
-        characters = asked + len(template.open if arm.retrieval else template.closed) + 60
-        characters += config.retrieval.k * mean_passage if arm.retrieval else 0
-        characters += arm.shots * (asked + answered)
-        tokens[arm.name] = planning.tokens(characters)
-    written = min(config.generation.max_tokens, planning.tokens(answered) + 6)
-    cached, adapters, notes = _cached(builder, arms, splits, stale=bool(stale))
-    past = [m for m in (builder.catalogue.measure(key, "answering") for key in builder.catalogue.systems()) if m]
-    trained = [m["report"] for m in builder.artifacts.list() if "report" in m]
-    rates = planning.rates_from(past, trained)
-    work = planning.Work(
-        stale_documents=len(stale),
-        chunks=chunks,
-        prompt_tokens=tokens,
-        completion_tokens=written,
-        cached_answers=cached,
-        cached_adapters=adapters,
-        training_tokens={a.name: len(splits.train) * (tokens[a.name] + written) for a in arms if a.tuning},
-        epochs=[float(getattr(one, "epochs", 1)) for one in options],
-        minutes=float(getattr(options[0], "limit", getattr(options[0], "minutes", 0))),
-        general=0.0 if tuning.gate == "off" else float(sum(len(item.asks) for item in forgetting.suite())),
-        shares=1 + len(tuning.merge_back),
-    )
-    steps = planning.bill(arms, len(test), work=work, rates=rates, latency_sample=config.study.latency_sample)
-    seen = planning.detectable(splits, config, arms=len(config.study.arms))
-    looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in test)))
-    return {
-        "steps": steps,
-        "minutes": sum(step["seconds"] for step in steps) / 60,
-        "detectable": seen,
-        "warnings": [*planning.warnings(splits, arms, detectable=seen, looks=looks), *notes],
-        "policy": planning.policy(splits, config, final=final),
-        "arms": [arm.name for arm in arms],
-        "leaks": leaks,
-        "rates": "measured here before" if rates.measured else "defaults for two cores and the embedded model",
-    }
-
-
-def _cached(
-    builder: Builder, arms: Sequence[Arm], splits: Splits, *, stale: bool
-) -> tuple[dict[str, int], frozenset[str], list[str]]:
-    cached: dict[str, int] = {}
-    adapters: set[str] = set()
-    notes: list[str] = []
-    for arm in arms:
-        if stale and arm.retrieval:
-            continue
-        try:
-            key = builder.known_system_key(arm, splits)
-        except ModelError as error:
-            notes.append(f"{error} ({error.cure})")
-            break
-        if key is not None:
-            cached[arm.name] = len(builder.catalogue.answers(key))
-            adapters |= {arm.name} if arm.tuning else set()
-    return cached, frozenset(adapters), notes
 
 
 @contextlib.contextmanager
@@ -255,35 +176,11 @@ def _pinned(builder: Builder, arms: Sequence[Arm]) -> Iterator[None]:
         builder.retriever.pin(None)
 
 
-def _questions(splits: Splits, final: bool) -> tuple[Example, ...]:
-    if final and not splits.reserve:
-        raise StudyError("there is no reserve split to open", cure="Set [examples].reserve above 0 before any study.")
-    return splits.reserve if final else splits.test
-
-
 def _seen(builder: Builder, reserve: Sequence[Example]) -> int:
     """How many reserve questions were test questions of an earlier study, so that the reserve is no longer sealed."""
     opened = [row for row in builder.catalogue.studies() if not row.get("final")]
     known = {asked for row in opened for asked in row.get("questions", ())}
     return sum(1 for example in reserve if example_digest(example) in known)
-
-
-def _metrics(builder: Builder) -> dict[str, tuple[Metric, str]]:
-    """Metric name → the metric, and its key: of its name, version and options.
-
-    Raises:
-        UnknownName: a metric of [study] that nobody defined.
-        ConfigError: an option that the metric does not have, or a bad value of one.
-    """
-    section = builder.config.study
-    made: dict[str, tuple[Metric, str]] = {}
-    for part in section.scored:
-        plugins.options("metrics", part.name, part.options, where=f"study: options of {part.name}")
-        made[part.name] = (
-            plugins.make("metrics", part.name, part.options),
-            digest("metric", specs.of_part("metrics", part)),
-        )
-    return made
 
 
 def _facts(

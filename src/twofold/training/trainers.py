@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,6 +19,7 @@ from twofold.training.options import (
     PromptOptions,
     QloraOptions,
 )
+from twofold.training.reckoning import keep_pace
 from twofold.training.spawn import spawn
 from twofold.types import Json
 
@@ -43,7 +45,10 @@ class _Trainer:
             "options": options.model_dump(mode="json"),
             "job": job.model_dump(mode="json"),
         }
-        return spawn(_CHILD, directory, handed, memory=MEMORY, processes=options.processes, progress=progress)
+        began = time.monotonic()
+        report = spawn(_CHILD, directory, handed, memory=MEMORY, processes=options.processes, progress=progress)
+        keep_pace(job, options, report, seconds=time.monotonic() - began)
+        return report
 
 
 class LoraTrainer(_Trainer):

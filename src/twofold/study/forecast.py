@@ -1,0 +1,455 @@
+"""What a study would do and cost, without doing it: the work is counted, this machine's pace is looked up or measured.
+
+Nothing is written to the project. Rows and prompts are rendered as they will be; where documents are not synced yet,
+passages cut from them stand for those that will be found.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from twofold import forgetting, machine, pace, plugins, prompts, rehearsal, rows, specs
+from twofold.answering import as_hits, gold_chunks
+from twofold.build import Builder, quiet
+from twofold.config import Part
+from twofold.dataset import Splits, example_digest
+from twofold.errors import ModelError, TooFewExamples, TwofoldError
+from twofold.finishing import ALONE, DEV
+from twofold.identity import digest
+from twofold.jobs import TrainerJob
+from twofold.plugins import Progress
+from twofold.study import plan as planning
+from twofold.study.admission import admitted, is_endpoint
+from twofold.training import reckoning
+from twofold.training.options import FitOptions
+from twofold.types import Arm, Chunk, DevItem, Document, Example, Hit, Json, Prompt, Span
+
+REFERENCE_GFLOPS, WITHOUT_BF16 = 500.0, 115.0
+"""A core's GFLOP/s, in its faster arithmetic, on the machine whose paces are `plan.DEFAULTS`; and without bf16."""
+_SAMPLE = 40
+"""Test questions whose prompts are rendered to learn their length."""
+_CUT = 400
+"""Documents that are cut into passages."""
+_PIECE = 700
+"""Characters of a passage where the chunker cannot be asked."""
+_SPEAKS = 0.7
+"""Share of its token limit that an untuned model uses, where it was not seen answering."""
+
+
+def plan(
+    builder: Builder,
+    splits: Splits,
+    documents: Sequence[Document],
+    *,
+    leaks: Json,
+    final: bool = False,
+    measure: bool = False,
+    progress: Progress = quiet,
+) -> Json:
+    """The bill of a study, without doing it: steps, minutes, costs, detectable difference, warnings.
+
+    Args:
+        builder: Of the project.
+        splits: Its examples.
+        documents: Those of [documents].
+        leaks: Counts of what was dropped for leaks.
+        final: The questions are those of the reserve.
+        measure: Measure this machine for some seconds where nothing is known of its pace.
+        progress: Shows measuring.
+
+    Raises:
+        StudyError, TooFewExamples, UnknownName, ConfigError: as for the study itself; see `admission.admitted`.
+    """
+    config, asked = builder.config, admitted(builder, splits, final=final)
+    arms = (*asked.arms, *asked.diagnostics)
+    work, notes, told = forecast(
+        builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
+    )
+    steps, costs = planning.bill(work), planning.costs(work)
+    seen = planning.detectable(splits, config, arms=len(asked.arms))
+    looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in asked.test)))
+    return {
+        "steps": steps,
+        "minutes": sum(step["seconds"] for step in steps) / 60,
+        "costs": costs,
+        "cost": sum(row["amount"] for row in costs),
+        "detectable": seen if math.isfinite(seen) else None,
+        "warnings": [
+            *planning.no_chance(work),
+            *planning.warnings(splits, arms, detectable=seen, looks=looks),
+            *notes,
+        ],
+        "policy": planning.policy(splits, config, final=final),
+        "arms": [arm.name for arm in arms],
+        "leaks": leaks,
+        "rates": told,
+    }
+
+
+def tuning_plan(
+    builder: Builder,
+    splits: Splits,
+    documents: Sequence[Document],
+    *,
+    arm: Arm,
+    measure: bool = False,
+    progress: Progress = quiet,
+) -> Json:
+    """What tuning one arm takes: ``steps`` as in a study's plan, ``minutes``, ``warnings`` and ``rates``."""
+    work, notes, told = forecast(builder, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress)
+    names = {f"{what} {arm.name}" for what in ("tune", "dev scores of", "forgetting of")}
+    steps = [step for step in planning.bill(work) if step["step"] in names]
+    minutes = sum(step["seconds"] for step in steps) / 60
+    return {"steps": steps, "minutes": minutes, "warnings": [*planning.no_chance(work), *notes], "rates": told}
+
+
+def forecast(
+    builder: Builder,
+    splits: Splits,
+    documents: Sequence[Document],
+    *,
+    arms: Sequence[Arm],
+    test: Sequence[Example],
+    measure: bool = False,
+    progress: Progress = quiet,
+) -> tuple[planning.Work, list[str], str]:
+    """The work ahead with the paces of this machine; remarks; and where the paces come from."""
+    return _Forecast(builder, splits, documents, arms=arms, test=test).made(measure=measure, progress=progress)
+
+
+class _Forecast:
+    """Counts the work of one study."""
+
+    def __init__(
+        self,
+        builder: Builder,
+        splits: Splits,
+        documents: Sequence[Document],
+        *,
+        arms: Sequence[Arm],
+        test: Sequence[Example],
+    ) -> None:
+        self.builder, self.splits, self.arms, self.test = builder, splits, arms, test
+        self.config = builder.config
+        self.documents = documents
+        part = self.config.generation.generator
+        self.remote = is_endpoint("generators", part.name)
+        indexed = set(builder.catalogue.document_digests())
+        retrieves = any(arm.retrieval for arm in arms)
+        self.stale = [d for d in documents if d.id not in indexed] if retrieves else []
+        self.notes: list[str] = []
+        self.encoder = None
+        self.description: Json = {}
+        self.paces: dict[str, float] = {}
+
+    def made(self, *, measure: bool, progress: Progress) -> tuple[planning.Work, list[str], str]:
+        measured = self._generator_paces(measure=measure, progress=progress)
+        chunks = self._chunks() if any(arm.retrieval for arm in self.arms) else {}
+        self.pool = [chunk for some in chunks.values() for chunk in some]
+        self.by_document = chunks
+        tuning, answering = [], []
+        for arm in self.arms:
+            item = self._answering(arm, self.test)
+            if arm.tuning:
+                found, known = self._tuning(arm, item, measure=measure, progress=progress)
+                measured = measured and known
+                tuning += found
+            answering.append(item)
+        self._retrieval_paces(measure=measure, progress=progress)
+        whole = sum(len(d.text) for d in self.documents if d.id in chunks) or 1
+        per_character = len(self.pool) / whole
+        work = planning.Work(
+            documents=len(self.stale),
+            chunks=sum(max(1.0, len(d.text) * per_character) for d in self.stale),
+            answering=answering,
+            tuning=tuning,
+            paces=self.paces,
+            slowness=slowness(),
+            examples=len(self.test) * len(self.arms),
+        )
+        return work, self.notes, "measured here" if measured else "not measured here: defaults scaled to this CPU"
+
+    # ------------------------------------------------------------ paces
+
+    def _generator_paces(self, *, measure: bool, progress: Progress) -> bool:
+        part = self.config.generation.generator
+        try:
+            generator = self.builder.generator()
+            self.description = generator.description
+            generator.close()
+            self.encoder = _encoder(str(self.description.get("model", "")))
+            subject = pace.answering(self.description)
+            known = {f"{sort} {shape}" for sort in ("answer", "alone") for shape in map(pace.shape, self.arms)}
+            self.paces = pace.paces(subject)
+            if not {*known, "load"} <= set(self.paces) and measure and not self.remote:
+                rehearsal.answers(part, progress=progress)
+                self.paces = pace.paces(subject)
+        except TwofoldError as error:
+            self._note(error)
+        return self.remote or "load" in self.paces
+
+    def _retrieval_paces(self, *, measure: bool, progress: Progress) -> None:
+        if not any(arm.retrieval for arm in self.arms):
+            return
+        try:
+            embedder = self.builder.embedder
+            subject = pace.embedding(embedder.fingerprint)
+            if measure and "chunk" not in pace.paces(subject):
+                rehearsal.embedding(embedder, progress=progress)
+            found = pace.paces(subject)
+            self.paces |= {{"load": "load embedder"}.get(kind, kind): value for kind, value in found.items()}
+            spec = specs.of_retrieval(self.config, embedder=embedder.fingerprint, content="")
+            self.paces |= pace.paces(pace.retrieving(spec))
+        except TwofoldError as error:
+            self._note(error)
+
+    def _trainer_paces(
+        self, method: Part, options: FitOptions, *, measure: bool, progress: Progress
+    ) -> dict[str, float]:
+        model = options.model or str(self.description.get("model", ""))
+        subject = reckoning.subject(model, options)
+        found = pace.paces(subject)
+        if measure and not {"token", "evaluation", "setup"} <= set(found):
+            try:
+                rehearsal.training(method, model, progress=progress)
+            except TwofoldError as error:
+                self._note(error)
+            found = pace.paces(subject)
+        return found
+
+    def _note(self, error: TwofoldError) -> None:
+        told = f"{error} ({error.cure})"
+        if told not in self.notes:
+            self.notes.append(told)
+
+    # ------------------------------------------------------------ passages
+
+    def _chunks(self) -> dict[str, list[Chunk]]:
+        """Passages by document: of those that examples name, and some others."""
+        named = {source for example in (*self.splits.train, *self.splits.dev, *self.test) for source in example.sources}
+        if not self.documents:
+            try:
+                found = self.builder.index.chunks_of(sorted(named)[:_CUT])
+            except TwofoldError as error:
+                self._note(error)
+                return {}
+            made: dict[str, list[Chunk]] = {}
+            for chunk in found:
+                made.setdefault(chunk.span.document, []).append(chunk)
+            return made
+        drawn = random.Random(0).sample(list(self.documents), len(self.documents))
+        chosen = sorted(drawn, key=lambda document: document.id not in named)[:_CUT]
+        split = self._splitter()
+        return {document.id: split(document) for document in chosen}
+
+    def _splitter(self) -> Any:
+        if self.config.documents.chunker.name == "semantic":  # embeds every sentence
+            return _pieces
+        try:
+            return self.builder.chunker.split
+        except TwofoldError as error:
+            self._note(error)
+            return _pieces
+
+    def _hits(self, example: Example, count: int) -> list[Hit]:
+        """Passages as they might be found: a gold one, and others."""
+        own = [chunk for source in example.sources for chunk in self.by_document.get(source, ())]
+        gold = gold_chunks(example, own)[:1]
+        chance = random.Random(example.id)
+        others = chance.sample(self.pool, min(count, len(self.pool)))
+        return as_hits([*gold, *others][:count])
+
+    # ------------------------------------------------------------ answering
+
+    def _answering(self, arm: Arm, questions: Sequence[Example]) -> planning.Answering:
+        sample = list(questions or self.splits.dev)
+        sample = random.Random(0).sample(sample, min(_SAMPLE, len(sample)))
+        shots = rows.few_shots(self.splits.train, arm.shots, seed=self.config.study.seed)
+        read = [reckoning.prompt_tokens(self._prompt(arm, e, shots).messages, self.encoder) for e in sample]
+        key = self._system_key(arm)
+        digests = {example_digest(example) for example in questions}
+        cached = len(digests & set(self.builder.catalogue.answers(key))) if key else 0
+        timed = key is not None and self.builder.catalogue.measure(key, "latency") is not None
+        prices = [getattr(self._options(), f"price_per_million_{side}", 0.0) for side in ("prompt", "completion")]
+        return planning.Answering(
+            arm=arm,
+            prompt_tokens=statistics.fmean(read) if read else 0.0,
+            completion_tokens=self._written(arm, sample),
+            questions=len(questions),
+            cached=cached,
+            single=0 if timed else min(self.config.study.latency_sample, len(questions)),
+            prices=(prices[0], prices[1]),
+            concurrency=int(getattr(self._options(), "concurrency", 1)) if self.remote else 0,
+        )
+
+    def _options(self) -> Any:
+        part = self.config.generation.generator
+        return plugins.options("generators", part.name, part.options)
+
+    def _prompt(self, arm: Arm, example: Example, shots: Sequence[Example]) -> Prompt:
+        return prompts.render(
+            example.messages,
+            template=self.config.template,
+            hits=self._hits(example, self.config.retrieval.k) if arm.retrieval else None,
+            shots=shots,
+            choices=example.choices,
+            max_tokens=self.config.generation.max_tokens,
+        )
+
+    def _written(self, arm: Arm, sample: Sequence[Example]) -> float:
+        """Mean completion tokens: as this model was seen to write, a tuned one about as long as the references."""
+        limit = self.config.generation.max_tokens
+        seen = self.paces.get(f"written {'tuned ' if arm.tuning else ''}{pace.shape(arm)}")
+        if seen is not None:
+            return seen * limit
+        if arm.tuning or arm.shots:
+            texts = [e.references[0] if e.references else self.config.template.abstention for e in sample] or [""]
+            marker = 4 if arm.retrieval else 1
+            return min(limit, statistics.fmean(map(len, texts)) / reckoning.CHARACTERS + marker)
+        return limit * _SPEAKS
+
+    def _system_key(self, arm: Arm) -> str | None:
+        if self.stale and arm.retrieval:
+            return None
+        try:
+            return self.builder.known_system_key(arm, self.splits)
+        except ModelError as error:
+            self._note(error)
+        return None
+
+    # ------------------------------------------------------------ tuning
+
+    def _tuning(
+        self, arm: Arm, item: planning.Answering, *, measure: bool, progress: Progress
+    ) -> tuple[list[planning.Tuning], bool]:
+        builder, section = self.builder, self.config.tuning
+        if builder.chosen(arm):
+            return [], True
+        trainings, finished, replays, measured = [], 0, False, True
+        for method in builder.methods:
+            options = plugins.options("trainers", method.name, method.options)
+            try:
+                job = self._job(arm, method)
+            except ModelError as error:
+                self._note(error)
+                return [], False
+            made = trained = False
+            if not (self.stale and arm.retrieval):
+                made = builder.artifacts.find(builder.adapter_key(job, method)) is not None
+                trained = builder.artifacts.find(builder.trained_key(job, method)) is not None
+            finished += made
+            if not isinstance(options, FitOptions):
+                elsewhere = is_endpoint("trainers", method.name)
+                trainings.append(_other(method, options, job, cached=trained or made, elsewhere=elsewhere))
+                continue
+            replays = replays or options.replay > 0
+            needed = measure and not (trained or made)
+            paces = self._trainer_paces(method, options, measure=needed, progress=progress)
+            measured = measured and (bool(paces) or not needed)
+            counted = reckoning.reckon(job, options)
+            trainings.append(
+                planning.Training(
+                    method=method.name,
+                    paces=paces,
+                    steps=counted.steps,
+                    tokens=counted.tokens,
+                    evaluations=counted.evaluations,
+                    evaluation=counted.evaluation,
+                    limit=options.limit,
+                    euros_an_hour=options.euros_an_hour,
+                    cached=trained or made,
+                )
+            )
+        dev = min(DEV, len(builder.readable(self.splits.dev)))
+        suite, base = forgetting.suite(), [d.get("arm") for d in builder.catalogue.systems().values()]
+        asks = 0 if section.gate == "off" else sum(len(one.asks) for one in suite)
+        tuning = planning.Tuning(
+            dev=replace(item, questions=dev, cached=0, single=min(ALONE + 1, dev)),
+            trainings=trainings,
+            made=finished,
+            replayed=len(forgetting.replay_prompts()) if replays and "replay" not in base else 0,
+            gate=asks,
+            gate_first=0 if "general" in base or not asks else asks + len(suite),
+            shares=1 if section.gate == "off" else 1 + len(section.merge_back),
+        )
+        return [tuning], measured
+
+    def _job(self, arm: Arm, method: Part) -> TrainerJob:
+        """The training job, with stand-ins for passages that cannot be searched yet."""
+        if not (self.stale and arm.retrieval):
+            return self.builder.training_job(arm, self.splits, method)
+        train, dev = self.splits.train, self.splits.dev
+        own = [gold_chunks(e, [c for s in e.sources for c in self.by_document.get(s, ())]) for e in train]
+        count = self.config.retrieval.k + 3
+        if not train or not dev:
+            raise TooFewExamples("tuning needs examples in the train and dev splits")
+        variants = rows.open_rows(
+            train,
+            [self._hits(example, count) for example in train],
+            own,
+            template=self.config.template,
+            tuning=self.config.tuning,
+            k=self.config.retrieval.k,
+        )
+        options: Any = plugins.options("trainers", method.name, method.options)
+        return TrainerJob(
+            rows=variants,
+            dev=tuple(DevItem(prompt=self._prompt(arm, example, ()), example=example) for example in dev),
+            metric=self.config.study.metric.name,
+            model=getattr(options, "model", "") or str(self.description.get("model", "")),
+            template=self.config.template,
+            seed=self.config.tuning.seed,
+            general=forgetting.general_rows(),
+            facts=forgetting.known_facts(),
+        )
+
+
+def slowness() -> float:
+    """How much longer a matrix product takes here than where `plan.DEFAULTS` are from: measured, or by kind of CPU."""
+    chosen, speeds = machine.arithmetic().dtype, machine.measured()
+    usual = REFERENCE_GFLOPS if chosen == "bf16" else WITHOUT_BF16
+    reached = speeds[chosen] if speeds else usual
+    return REFERENCE_GFLOPS / (reached * max(1, machine.cores()) / 2)
+
+
+def _encoder(model: str) -> Any:
+    from twofold.training.options import LoraOptions
+
+    return reckoning.encoder_of(model, LoraOptions()) if model else None
+
+
+def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhere: bool) -> planning.Training:
+    """A trainer that is not the loop of `fit`: its epochs and limit as far as it has them."""
+    epochs = float(getattr(options, "epochs", 1))
+    read = sum(len(m.content) for pair in job.rows[0] for m in pair.messages) / reckoning.CHARACTERS
+    return planning.Training(
+        method=method.name,
+        paces={},
+        steps=max(1, round(epochs * len(job.rows[0]) / 24)),
+        tokens=epochs * read,
+        evaluations=0,
+        evaluation=0.0,
+        limit=float(getattr(options, "minutes", 0.0)),
+        cached=cached,
+        elsewhere=elsewhere,
+    )
+
+
+def _pieces(document: Document) -> list[Chunk]:
+    """Passages of equal length."""
+    starts = range(0, max(1, len(document.text)), _PIECE)
+    return [
+        Chunk(
+            id=f"{document.id}/{start}",
+            span=Span(document=document.id, start=start, end=min(len(document.text), start + _PIECE)),
+            text=document.text[start : start + _PIECE],
+            title=document.title,
+            ordinal=number,
+        )
+        for number, start in enumerate(starts)
+    ]

@@ -1,0 +1,195 @@
+"""What a training run will do, reckoned before it runs: steps, tokens read, evaluations. Light.
+
+Rows are laid out by the same functions as in training (`packing`), so that passages which several rows share count
+once. Where the base model's tokenizer is at hand its tokens are counted, elsewhere characters stand for them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from twofold import pace
+from twofold.errors import TwofoldError
+from twofold.forgetting import replay_prompts
+from twofold.jobs import TrainerJob
+from twofold.store import models
+from twofold.training.options import FitOptions
+from twofold.training.packing import BRANCHES, Row, pack, steps_of_epoch, variants_of
+from twofold.types import Json, Message, Pair
+
+if TYPE_CHECKING:
+    from twofold.training.encoding import Encoder
+
+CHARACTERS = 4.0
+"""Characters of ordinary text in a token, where no tokenizer tells (SmolLM2 on the demo's rows: 4.3)."""
+BRIEF_STEPS = 2
+"""So few steps are a brief measurement: the first ones take longer."""
+_TURN = 5
+"""Tokens of the chat template around each message."""
+_MOST_ROWS = 1500
+"""Rows laid out; of more, these stand for all."""
+_REPLAYED = 300
+"""Characters of an answer of the base model that is replayed: most end near their limit of 96 tokens."""
+_GENERAL = 64
+"""Rows on other things whose loss is followed at every evaluation, at most (as in `fit`)."""
+_WRITING = 4.0
+"""Tokens that torch reads, in a batch, while it writes one of each answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reckoning:
+    """The work of one training run to the end of its plan."""
+
+    rows: int
+    """Training rows of an epoch, replayed ones among them."""
+    epochs: float
+    steps: int
+    tokens: float
+    """Tokens read in all steps, shared beginnings once."""
+    evaluations: int
+    evaluation: float
+    """Units of work of one evaluation (see `evaluation_units`)."""
+
+
+def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
+    """What training `job` with `options` takes, if no cap stops it."""
+    encoder = encoder_of(job.model, options)
+    pairs = list(job.rows[0])
+    scale = max(1.0, len(pairs) / _MOST_ROWS)
+    pairs = [*pairs[:_MOST_ROWS]]
+    if options.replay:
+        pairs += _replayed(pairs, options.replay)
+    groups = [tuple(_rows(pair, encoder, options)) for pair in pairs]
+    supervised = options.objective == "supervised"
+    if supervised and options.share_prefixes and groups:
+        most = min(BRANCHES, options.batch // 2)
+        groups = variants_of([[group[0] for group in groups]], most=most, seed=job.seed)[0]
+    sizes = [len(group) if supervised else 1 for group in groups]
+    read = [_read(group, shared=options.share_prefixes) for group in groups]
+    steps, tokens = 0, 0.0
+    for epoch in range(math.ceil(options.epochs)):
+        members = steps_of_epoch(sizes, options.batch, seed=job.seed, epoch=epoch)
+        share = min(1.0, options.epochs - epoch)
+        members = members[: max(1, round(len(members) * share))]
+        steps += len(members)
+        tokens += sum(read[number] for step in members for number in step)
+    return Reckoning(
+        rows=round(len(pairs) * scale),
+        epochs=options.epochs,
+        steps=round(steps * scale),
+        tokens=tokens * scale,
+        evaluations=options.evaluations,
+        evaluation=evaluation_units(job, options),
+    )
+
+
+def evaluation_units(job: TrainerJob, options: FitOptions) -> float:
+    """Work of one evaluation during training, in tokens read: dev answers and losses, the general set, known facts."""
+    asked = job.dev[: options.dev_items]
+    read = sum(_characters(item.prompt.messages) for item in asked) / CHARACTERS
+    written = sum(item.prompt.max_tokens for item in asked)
+    followed = [*job.general[:: max(1, math.ceil(len(job.general) / _GENERAL))], *job.facts, *job.facts]
+    others = sum(_characters(pair.messages) + len(pair.completion) for pair in followed) / CHARACTERS
+    return 2 * read + _WRITING * written + others
+
+
+def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: float) -> None:
+    """Keep how long a finished training took on this machine, for later plans.
+
+    Args:
+        job: What was trained.
+        options: How.
+        report: ``training.json``.
+        seconds: Between the start of the child process and its end; a resumed run's are not all of its work.
+    """
+    steps, evaluating = float(report["training_seconds"]), evaluation_seconds(report)
+    evaluations = int(report.get("evaluations", len(report["dev"])))
+    measured = {"token": steps / max(1, report["tokens_read"])}
+    if evaluations:
+        measured["evaluation"] = evaluating / evaluations / max(1.0, evaluation_units(job, options))
+    if seconds > steps + evaluating:
+        measured["setup"] = seconds - steps - evaluating
+    pace.keep(subject(job.model, options), measured, brief=report["steps"] <= BRIEF_STEPS)
+
+
+def evaluation_seconds(report: Json) -> float:
+    """Seconds that a training spent on its evaluations."""
+    return float(report.get("evaluation_seconds", report["seconds"] - report["training_seconds"]))
+
+
+def subject(model: str, options: FitOptions) -> str:
+    """Under what the pace of training `model` is kept (see `pace.training`)."""
+    try:
+        weights = models.weights_digest(models.locate(model))
+    except TwofoldError:
+        weights = model
+    return pace.training(options.method, options.model_dump(mode="json"), weights)
+
+
+# ---------------------------------------------------------------- tokens
+
+
+def encoder_of(model: str, options: FitOptions) -> Encoder | None:
+    """The base model's tokenizer; None where the model or the package is not here."""
+    from twofold.training.encoding import Encoder
+
+    try:
+        return Encoder(models.locate(model), chat_template=options.chat_template)
+    except (TwofoldError, ModuleNotFoundError):
+        return None
+
+
+def prompt_tokens(messages: Sequence[Message], encoder: Encoder | None) -> int:
+    """Tokens of a rendered prompt."""
+    if encoder is not None:
+        return len(encoder.prompt(messages))
+    return round(_characters(messages) / CHARACTERS)
+
+
+def _rows(pair: Pair, encoder: Encoder | None, options: FitOptions) -> list[Row]:
+    """The rows that training makes of a pair: one, or one for each completion that is compared."""
+    wanted = [pair.completion]
+    if options.objective == "preference":
+        wanted.append(pair.rejected)
+    elif options.objective == "labels":
+        wanted += [choice for choice in pair.choices if choice != pair.completion]
+    if encoder is not None and all(text.strip() for text in wanted):
+        return [encoder.row(Pair(messages=pair.messages, completion=text), options.max_length) for text in wanted]
+    head = _pieces("".join(f"\n{m.role}\n{m.content}" for m in pair.messages))
+    made = []
+    for text in wanted:
+        tail = [*_pieces(text), 0]
+        ids = (*head[: max(1, options.max_length - len(tail))], *tail)
+        made.append(Row(ids=ids, start=len(ids) - len(tail)))
+    return made
+
+
+def _pieces(text: str) -> list[int]:
+    """Stand-ins for tokens: equal beginnings give equal pieces."""
+    size = int(CHARACTERS)
+    return [hash(text[start : start + size]) for start in range(0, len(text), size)]
+
+
+def _read(group: Sequence[Row], *, shared: bool) -> int:
+    packs = [pack(group)] if shared else [pack([row]) for row in group]
+    return sum(len(one.ids) for one in packs)
+
+
+def _replayed(pairs: Sequence[Pair], share: float) -> list[Pair]:
+    """General rows as `fit` mixes them in, with answers of the usual length."""
+    room = share * sum(len(pair.completion) for pair in pairs)
+    made: list[Pair] = []
+    for text in itertools.cycle(replay_prompts()):
+        if room <= 0:
+            return made
+        made.append(Pair(messages=(Message(role="user", content=text),), completion="answer " * (_REPLAYED // 7)))
+        room -= _REPLAYED
+    return made
+
+
+def _characters(messages: Sequence[Message]) -> float:
+    return sum(len(message.content) + _TURN * CHARACTERS for message in messages)

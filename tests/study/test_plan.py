@@ -1,0 +1,215 @@
+"""The plan: pure estimates with known paces, money, caps; and refusals that are those of the run."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold.cli.main import main
+from twofold.errors import TwofoldError
+from twofold.project import Project
+from twofold.study import plan as planning
+from twofold.study.plan import Answering, Training, Tuning, Work
+from twofold.types import Arm
+
+PACES = {
+    "answer plain": 0.001,
+    "alone plain": 0.01,
+    "load": 5.0,
+    "load tuned": 20.0,
+    "merge": 7.0,
+    "general": 0.1,
+}
+BASE = Answering(arm=Arm(name="base"), prompt_tokens=40.0, completion_tokens=20.0, questions=100, single=12)
+TRAINED = {"token": 0.002, "evaluation": 0.001, "setup": 10.0}
+LORA = Training(method="lora", paces=TRAINED, steps=60, tokens=150_000, evaluations=3, evaluation=20_000)
+FT = replace(BASE, arm=Arm(name="ft", tuning="closed-book"))
+
+
+def tuned(training: Training = LORA, **more: Any) -> Work:
+    dev = replace(FT, questions=40, single=9)
+    return Work(
+        documents=0,
+        chunks=0,
+        answering=[FT],
+        tuning=[Tuning(dev=dev, trainings=[training], made=0, **more)],
+        paces=PACES,
+    )
+
+
+def seconds(work: Work) -> dict[str, float]:
+    return {step["step"]: step["seconds"] for step in planning.bill(work)}
+
+
+def test_answers_cost_what_the_kept_paces_say() -> None:
+    work = Work(documents=0, chunks=0, answering=[BASE], tuning=[], paces=PACES)
+    found = seconds(work)
+    assert found["latency of base"] == pytest.approx(5.0 + 12 * (40 + 20 * 20) * 0.01)
+    assert found["answer base"] == pytest.approx(100 * (40 + 3 * 20) * 0.001)
+    half = replace(work, answering=[replace(BASE, cached=50, single=0)])
+    assert seconds(half)["answer base"] == pytest.approx(found["answer base"] / 2)
+    done = replace(work, answering=[replace(BASE, cached=100, single=0)])
+    assert seconds(done)["answer base"] == 0
+    assert "latency of base" not in seconds(done)
+
+
+def test_tuning_counts_start_steps_evaluations_dev_answers_and_the_gate() -> None:
+    found = seconds(tuned(gate=786, gate_first=900))
+    assert found["tune ft"] == pytest.approx(10 + 300 + 60)
+    questions = 40 * (40 + 3 * 20) * 0.001 + 9 * (40 + 20 * 20) * 0.01
+    assert found["dev scores of ft"] == pytest.approx(7 + questions + 5 + questions)
+    assert found["forgetting of ft"] == pytest.approx((786 + 900) * 0.1)
+    assert found["latency of ft"] == pytest.approx(20 + 12 * 440 * 0.01)
+    off = seconds(tuned())
+    assert "forgetting of ft" not in off
+    assert off["dev scores of ft"] == pytest.approx(7 + questions)
+
+
+def test_what_is_trained_already_is_not_trained_again() -> None:
+    assert seconds(tuned(replace(LORA, cached=True)))["tune ft"] == 0
+
+
+def test_a_cap_is_told_with_the_steps_that_fit_and_warned_about() -> None:
+    capped = tuned(replace(LORA, limit=3.0))
+    step = next(step for step in planning.bill(capped) if step["step"] == "tune ft")
+    assert step["seconds"] == pytest.approx(10 + 180)
+    assert "capped at 3 min: " in step["detail"]
+    fitting = planning.affordable_steps(replace(LORA, limit=3.0), capped)
+    assert 20 <= fitting <= 35
+    (warning,) = planning.no_chance(capped)
+    assert warning.startswith("ft will not be given its chance: 3 min are enough for about")
+    allowed = int(warning.rpartition("allow ")[2].split()[0])
+    assert planning.no_chance(tuned(replace(LORA, limit=float(allowed)))) == []
+    assert planning.no_chance(tuned()) == []
+
+
+def test_a_slower_kind_of_cpu_stretches_only_the_defaults() -> None:
+    fast = Work(documents=0, chunks=0, answering=[BASE], tuning=[], paces={})
+    slow = replace(fast, slowness=500 / 115)
+    assert seconds(slow)["answer base"] / seconds(fast)["answer base"] == pytest.approx(1.8, abs=0.1)
+    trains = [replace(tuned(replace(LORA, paces={})), slowness=one) for one in (1.0, 500 / 115)]
+    quick, long = (seconds(work)["tune ft"] for work in trains)
+    assert 2.3 < long / quick < 4
+    measured = replace(fast, paces=PACES)
+    assert seconds(replace(measured, slowness=9.0)) == seconds(measured)
+
+
+def test_an_endpoint_is_never_priced_with_the_times_of_a_local_model() -> None:
+    remote = replace(BASE, concurrency=8)
+    work = Work(documents=0, chunks=0, answering=[remote], tuning=[], paces={})
+    found = {step["step"]: step for step in planning.bill(work)}
+    assert "endpoint not measured yet: 1.5 s an answer assumed" in found["answer base"]["detail"]
+    assert found["answer base"]["seconds"] == pytest.approx(100 * 1.5 / 8)
+    assert found["latency of base"]["seconds"] == pytest.approx(12 * 1.5)
+    known = replace(work, paces={"answer plain": 0.002, "alone plain": 0.002})
+    assert "assumed" not in planning.bill(known)[1]["detail"]
+
+
+def test_tokens_and_hours_that_have_a_price_are_lines() -> None:
+    priced = replace(BASE, prices=(1.0, 10.0), concurrency=8)
+    (row,) = planning.costs(Work(documents=0, chunks=0, answering=[priced], tuning=[], paces={}))
+    assert row["step"] == "answer base"
+    assert row["amount"] == pytest.approx((100 + 12 + 1) * (40 * 1 + 20 * 10) / 1e6)
+    assert "113 requests" in row["detail"]
+    (hours,) = planning.costs(tuned(replace(LORA, euros_an_hour=3.6)))
+    assert hours["amount"] == pytest.approx(370 / 1000)
+    assert planning.costs(tuned()) == []
+
+
+# ---------------------------------------------------------------- plan and run
+
+
+def overrides(fast: Callable[..., dict[str, Any]], **sections: dict[str, Any]) -> dict[str, Any]:
+    made = fast()
+    for name, values in sections.items():
+        made[name] = {**made.get(name, {}), **values}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("sections", "says"),
+    [
+        ({"study": {"metric": "f1"}}, "'token_f1'"),
+        ({"study": {"metric": {"name": "json_valid", "options": {"jsonschema": ""}}}}, "jsonschema"),
+        ({"study": {"arms": ["base", "base"]}}, "each once"),
+        ({"study": {"arms": ["base", "rags"]}}, "rags"),
+        (
+            {
+                "study": {"arms": ["base", "rag", "ft"]},
+                "generation": {"generator": {"name": "openai", "options": {"model": "acme-large"}}},
+            },
+            "--arms base,rag",
+        ),
+    ],
+)
+def test_plan_and_run_refuse_alike(
+    project: Project, fast: Callable[..., dict[str, Any]], sections: dict[str, dict[str, Any]], says: str
+) -> None:
+    told = []
+    for what in ("plan", "study"):
+        with pytest.raises(TwofoldError) as raised, Project.open(project.directory, overrides(fast, **sections)) as one:
+            getattr(one, what)()
+        told.append((type(raised.value), raised.value.message, raised.value.cure))
+    assert told[0] == told[1]
+    assert says in f"{told[0][1]} {told[0][2]}"
+
+
+def test_plan_and_run_refuse_a_broken_document_alike(project: Project) -> None:
+    with (project.directory / "data" / "documents.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write('{"id": "broken", "text": \n')
+    told = []
+    for what in ("plan", "study"):
+        with pytest.raises(TwofoldError) as raised, Project.open(project.directory, project_settings()) as one:
+            getattr(one, what)()
+        told.append((type(raised.value), raised.value.message))
+    assert told[0] == told[1]
+
+
+def test_a_plan_of_one_test_question_says_so_and_is_json(
+    tmp_path: Path, demo_questions: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Project.create(tmp_path / "p", demo_questions(3)).close()
+    settings = ["--set=generation.generator.name=echo", "--set=retrieval.embedder.name=hashing"]
+    command = ["study", "--plan", "--arms", "base,rag", "-C", str(tmp_path / "p"), *settings]
+    assert main([*command, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    assert plan["policy"]["groups"] == 1
+    assert plan["detectable"] is None
+    assert any("no difference can be seen" in warning for warning in plan["warnings"])
+    assert main(command) == 0
+    assert "inf" not in capsys.readouterr().out.replace("info", "")
+
+
+def test_a_plan_writes_nothing_to_the_project(project: Project) -> None:
+    with project:
+        plan = project.plan()
+        assert project.catalogue.systems() == {}
+        assert project.catalogue.document_digests() == {}
+        assert not list((project.derived / "artifacts").glob("*/manifest.json"))
+    steps = {step["step"] for step in plan["steps"]}
+    assert {"embed documents", "latency of base", "answer base", "latency of rag", "score and decide"} <= steps
+    assert math.isfinite(plan["minutes"])
+
+
+def test_a_plan_after_a_study_knows_the_machine(project: Project) -> None:
+    with project:
+        record = project.study()
+    with Project.open(
+        project.directory, {**project_settings(), "study": {"seed": 3, "arms": ["base", "rag"]}}
+    ) as again:
+        plan = again.plan()
+    assert plan["rates"] == "measured here"
+    assert {item["step"] for item in record["bill"]} >= {"latency of base", "answer base"}
+
+
+def project_settings() -> dict[str, Any]:
+    return {
+        "generation": {"generator": {"name": "echo", "options": {"mode": "quote"}}},
+        "retrieval": {"embedder": {"name": "hashing", "options": {}}},
+    }
