@@ -27,8 +27,9 @@ LISTED_TOKENS = 400
 """Labels, or the keys of JSON, are listed in the prompt when they take at most so many tokens, estimated."""
 MOST_EXAMPLES = 2000
 """A larger set is sampled to this size at first."""
-TUNING_MINUTES = 9.0
-QUICK_MINUTES = 1.5
+EPOCHS, OPEN_EPOCHS, QUICK_EPOCHS = 3.0, 2.0, 1.5
+"""Of tuning. With documents a step reads passages, six times the tokens: two epochs, some 60 steps on the demo's 300
+rows, reached on two cores what a longer training did (see docs/notebook.md)."""
 QUICK_EXAMPLES = 120
 FIRST_EXAMPLES = "data/examples.jsonl"
 """Where examples are looked for in a project that has none yet."""
@@ -36,8 +37,6 @@ UNSEEN_TOKENS = 96
 """Longest answer where no reference tells."""
 QUOTED_EXAMPLES = 300
 """So many examples are looked at for whether their answers stand in the documents."""
-LONG_ROW = 600
-"""Training rows with more tokens than this are long: two cores read about 30 of them a minute."""
 ABOUT = (0.5, 0.4, 0.3, 0.2, 0.1)
 """Settings of ``[prompt].about`` that are tried."""
 AROUND = 500
@@ -346,18 +345,14 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     lines += [
         "",
         "[tuning.trainer.options]",
-        "# Longest training of one adapter. Raise it when the report says that training stopped for time.",
-        f"minutes = {QUICK_MINUTES if quick else TUNING_MINUTES}",
+        "# Training ends by its steps, the same on every machine. minutes = 9 would cap it, at the price of the verdict:",
+        "# an adapter that did not get its steps is not judged.",
+        f"epochs = {QUICK_EPOCHS if quick else OPEN_EPOCHS if seen.document_characters else EPOCHS:g}",
         "# Longest training row in tokens; longer ones lose the beginning of their last message.",
         f"max_length = {length}",
     ]
     if forgetting:
         lines += ["# General prompts with the base model's own answers mixed in: less is forgotten.", "replay = 0.5"]
-    passage = min(220, seen.document_characters // 4)
-    if seen.input_tokens + _k(seen) * passage + _max_tokens(seen) > LONG_ROW:
-        lines += ["# Long rows: smaller steps, so that the time is enough for some dozens of them.", "batch = 8"]
-    if quick:
-        lines += ["epochs = 2", "evaluations = 2", "dev_items = 16"]
     return lines
 
 
