@@ -244,6 +244,7 @@ def test_a_common_option_that_means_nothing_is_refused(capsys: pytest.CaptureFix
 )
 def test_the_demo_says_at_the_start_what_it_takes_here_and_offers_the_small_one(
     project: Callable[..., list[Any]],
+    *,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
