@@ -19,7 +19,7 @@ from twofold.jobs import TrainerJob
 from twofold.plugins import Embedder, Generator, Progress
 from twofold.types import Answer, Arm, DevItem, Json, Message, Pair, Prompt
 
-STAGE = "measure this machine"
+STAGE = "measuring this machine, once"
 _NEW = 16
 _BATCH = 4
 """Training rows of a step; there are two steps."""

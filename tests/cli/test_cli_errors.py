@@ -237,3 +237,31 @@ def test_a_common_option_that_means_nothing_is_refused(capsys: pytest.CaptureFix
     assert main(["init", "x", "--from", "y", "-C", "z"]) == 2
     assert main(["models", "list", "--set", "retrieval.k=1"]) == 2
     assert "no such option" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words", "offered"), [(45.0, [], True), (12.0, [], False), (45.0, ["--quick"], False)]
+)
+def test_the_demo_says_at_the_start_what_it_takes_here_and_offers_the_small_one(
+    project: Callable[..., list[Any]],
+    *,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    minutes: float,
+    words: list[str],
+    offered: bool,
+) -> None:
+    from twofold import doctor
+    from twofold.store import models
+
+    plan = {**PLAN, "minutes": minutes, "warnings": ["ft will not be given its chance"]}
+    project(check=lambda _: [], plan=lambda _, **__: plan, study=raising(KeyboardInterrupt()))
+    monkeypatch.setattr(models, "definitions", dict)
+    monkeypatch.setattr(doctor, "demo_plan", lambda quick: {**plan, "minutes": 6.0 if quick else minutes})
+    (tmp_path / "twofold.toml").write_text("", encoding="utf-8")
+    assert main(["demo", "--directory", str(tmp_path), *words]) == 130
+    said = capsys.readouterr().err
+    assert f"study: rag; about {minutes:.0f} min 0 s here (measured here)" in said
+    assert ("`twofold demo --quick` takes about 6 min 0 s" in said) == offered
+    assert "warning: ft will not be given its chance" in said
