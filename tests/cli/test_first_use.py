@@ -309,7 +309,7 @@ def test_wrong_use_is_answered_with_what_to_type(call: Call, handbook: Path, tmp
     call("init", tmp_path / "p", "--from", handbook)
     where = ["-C", tmp_path / "p"]
     _, told, _ = call("ask", "how", "long", "must", *where)
-    assert "quotes" in told["error"]["cure"]
+    assert 'not in quotes: write twofold ask "how long must"' in told["error"]["message"]
     _, told, _ = call("check", "--set", "retrieval.kk=3", *where)
     assert "--set" in told["error"]["cure"]
     assert "in twofold.toml" not in told["error"]["cure"]

@@ -24,6 +24,7 @@ class StandIn:
         scalable: bool = True
         minutes: float = 0.0
         max_length: int = 0
+        epochs: float = 1.0
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -40,11 +41,11 @@ class StandIn:
         values = np.full((1, 4), float(ord(self.options.mark)), dtype=np.float32)
         tensors = [(f"{name}.lora_A.weight", "", values), (f"{name}.lora_B.weight", "", values.T.copy())]
         write_safetensors(directory / "adapter_model.safetensors", tensors)
-        assert job.general
         return {
             **{"rows": len(job.rows[0]), "epochs": 1.0, "steps": 3, "best_step": 3, "seconds": 1.0, "tokens": 9},
-            **{"tokens_per_second": 9.0, "peak_mib": 1.0, "stopped": "epochs", "loss": [(3, 1.0)], "trainable": 1},
+            **{"tokens_per_second": 9.0, "peak_mib": 1.0, "stopped": "plan", "loss": [(3, 1.0)], "trainable": 1},
             "dev": [(3, 0.5)],
+            "followed": len(job.general) + len(job.facts),
         }
 
 

@@ -108,6 +108,7 @@ def test_a_method_without_differences_is_not_merged_back_and_says_so(folder: Pat
 def test_the_gate_can_be_off(folder: Path) -> None:
     done = tuned(folder, gate="off")
     assert done["gate"] is None
+    assert done["followed"] == 0, "what nobody asks for is not measured while training either"
     assert done["manifest"]["dev"]["score"]["n"] > 0
     assert tuned_lines(done) == []
 
@@ -120,6 +121,7 @@ def test_methods_are_compared_on_dev_and_the_best_is_carried(folder: Path, train
     assert [row["carried"] for row in done["methods"]] == [True, False]
     assert done["trials"] == 4
     assert len(methods_lines("ft", done["methods"])) == 3
+    assert done["followed"] > 100, "general rows and known facts"
 
 
 def test_a_study_objects_to_an_arm_whose_gate_failed_and_tells_the_methods(folder: Path) -> None:

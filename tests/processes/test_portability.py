@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from twofold import locking, memory
+from twofold import locking
 
 WITHOUT = """
 import asyncio, multiprocessing, os, signal, subprocess, sys, tempfile, types
@@ -119,10 +119,11 @@ def test_output_is_utf8_whatever_the_pipe_says() -> None:
 
 
 def test_memory_is_told_here() -> None:
-    before = memory.peak_mib()
-    block = bytearray(os.urandom(1) * (64 << 20))
-    assert 10 < before < memory.peak_mib() - 30
-    assert len(block) > 1
+    """In a process of its own: the peak of this one may lie above what a test takes."""
+    code = "from twofold.memory import peak_mib\nbefore = peak_mib()\nblock = bytearray(b'x') * (64 << 20)\n"
+    done = run(code + "print(before, peak_mib(), len(block))")
+    before, after, _ = map(float, done.stdout.split())
+    assert 5 < before < after - 30
 
 
 def test_a_lock_is_dropped_with_its_process(tmp_path: Path) -> None:

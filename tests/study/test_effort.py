@@ -30,6 +30,7 @@ class Limited:
         known: bool = True
         minutes: float = 9.0
         max_length: int = 0
+        epochs: float = 1.0
 
     def __init__(self, options: Any) -> None:
         self.options = options

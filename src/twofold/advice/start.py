@@ -345,8 +345,8 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     lines += [
         "",
         "[tuning.trainer.options]",
-        "# Training ends by its steps, the same on every machine. minutes = 9 would cap it, at the price of the verdict:",
-        "# an adapter that did not get its steps is not judged.",
+        "# Training ends by its steps, the same on every machine. `minutes = 9` would cap it, at a price:",
+        "# no verdict is given about an adapter that did not get its steps.",
         f"epochs = {QUICK_EPOCHS if quick else OPEN_EPOCHS if seen.document_characters else EPOCHS:g}",
         "# Longest training row in tokens; longer ones lose the beginning of their last message.",
         f"max_length = {length}",
