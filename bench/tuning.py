@@ -43,6 +43,8 @@ def ours(job: Any, options: Any) -> dict[str, float]:
     from twofold.training.crew import Crew
     from twofold.training.encoding import Encoder
     from twofold.training.methods import adapted
+    from twofold.training.schedule import pace
+    from twofold.training.state import bundles_of
 
     source = models.locate(job.model)
     encoder = Encoder(source)
@@ -51,8 +53,8 @@ def ours(job: Any, options: Any) -> dict[str, float]:
     network.train()
     started, tokens = time.perf_counter(), 0
     for number, (_, members) in enumerate(run.plan):
-        factor = fit.pace(number, len(run.plan), options.warmup)
-        fit.take_step(run, fit._bundles(run, 0, members), factor=factor)
+        factor = pace(number, len(run.plan), options.warmup)
+        fit.take_step(run, bundles_of(run, 0, members), factor=factor)
         tokens += sum(len(row.ids) for m in members for row in run.variants[0][m])
     seconds = time.perf_counter() - started
     return {"tokens_per_second": tokens / seconds, "dev_loss": dev_loss(network, encoder, job, options)}
@@ -65,16 +67,18 @@ def padded(job: Any, options: Any) -> dict[str, float]:
     from transformers import AutoModelForCausalLM
 
     from twofold.store import models
-    from twofold.training import fit
     from twofold.training.encoding import Encoder
     from twofold.training.methods import linear_names
     from twofold.training.packing import groups_of
+    from twofold.training.schedule import pace, schedule
 
     source = models.locate(job.model)
     encoder = Encoder(source)
     rows = [encoder.row(pair, options.max_length) for pair in job.rows[0]]
     torch.manual_seed(job.seed)
-    base = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16)
+    base = AutoModelForCausalLM.from_pretrained(
+        source, dtype=torch.bfloat16 if options.dtype == "bf16" else torch.float32
+    )
     network = get_peft_model(
         base,
         LoraConfig(
@@ -88,7 +92,7 @@ def padded(job: Any, options: Any) -> dict[str, float]:
     weights = [p for p in network.parameters() if p.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=options.learning_rate, betas=(0.9, 0.99), weight_decay=0.0)
     groups = groups_of(rows)
-    plan = fit.schedule([[len(group) for group in groups]], options, seed=job.seed)
+    plan = schedule([[len(group) for group in groups]], options, seed=job.seed)
     steps = [[row for m in members for row in groups[m]] for _, members in plan]
     network.train()
     started, tokens = time.perf_counter(), 0
@@ -103,7 +107,7 @@ def padded(job: Any, options: Any) -> dict[str, float]:
             labels[place, row.start : len(row.ids)] = torch.tensor(row.ids[row.start :])
             tokens += len(row.ids)
         for group in optimiser.param_groups:
-            group["lr"] = options.learning_rate * fit.pace(number, len(steps), options.warmup)
+            group["lr"] = options.learning_rate * pace(number, len(steps), options.warmup)
         network(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
         torch.nn.utils.clip_grad_norm_(weights, options.clip)
         optimiser.step()
