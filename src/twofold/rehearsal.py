@@ -23,7 +23,9 @@ STAGE = "measuring this machine, once"
 _NEW = 16
 _BATCH = 4
 """Training rows of a step; there are two steps."""
-_SHAPES = {"plain": (24, 0, 0), "shots": (12, 3, 0), "passages": (6, 0, 4)}
+_ITEMS = 10
+"""Dev items of the evaluation: of two, most of the time is what one batch takes whatever its size."""
+_SHAPES = {"plain": (24, 0, 0), "shots": (12, 3, 0), "passages": (16, 0, 4)}
 """Prompt shape → prompts of the batch, sentences that all share, sentences of each."""
 _SINGLE = 4
 _TEXT = (
@@ -32,7 +34,7 @@ _TEXT = (
     "morning, and to mulch between the rows with straw or leaves. Beans and maize on plot {n} need water at flowering."
 )
 _ARMS = {"plain": Arm(name="base"), "shots": Arm(name="prompt", shots=1), "passages": Arm(name="rag", retrieval=True)}
-_TRAINED = {"epochs": 1.0, "batch": _BATCH, "evaluations": 1, "dev_items": 2, "minutes": 0.0, "euros": 0.0}
+_TRAINED = {"epochs": 1.0, "batch": _BATCH, "evaluations": 1, "dev_items": _ITEMS, "minutes": 0.0, "euros": 0.0}
 _PLAIN = {"probe": False, "replay": 0.0, "objective": "supervised"}
 
 
@@ -103,7 +105,7 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
         Pair(messages=_prompt("passages", n, sentences=2).messages, completion=f"Every {n} days.", example=f"row-{n}")
         for n in range(2 * _BATCH)
     )
-    asked = [_prompt("passages", n, sentences=2) for n in range(100, 102)]
+    asked = [_prompt("passages", n) for n in range(100, 100 + _ITEMS)]
     dev = tuple(DevItem(prompt=prompt, example=question(f"Plot {n}?")) for n, prompt in enumerate(asked, 100))
     job = TrainerJob(rows=(rows,), dev=dev, metric="token_f1", model=model, template=template)
     progress(STAGE, 0, 1)

@@ -248,7 +248,7 @@ def test_failures_are_counted_and_never_averaged():
     assert estimates["ft+rag"].n == 270
     assert estimates["ft+rag"].failed == 30
     assert next(one for one in comparisons if one.name == "ft+rag - rag").estimate.n == 270
-    assert any("10% of ft+rag's answers failed" in doubt for doubt in found.provisional)
+    assert any("10 % of ft+rag's answers failed" in doubt for doubt in found.provisional)
     assert any("failed unequally" in doubt for doubt in found.provisional)
 
 
@@ -263,7 +263,7 @@ def test_failures_are_counted_and_never_averaged():
         ({"final": False, "reserve": 30}, "twofold study --final"),
         ({"reserve": 30, "reserve_seen": 4}, "4 of 30 reserve questions were test questions"),
         ({"unanswerable": 0}, "no unanswerable question"),
-        ({"cut_share": {"rag": 0.06}}, "6% of rag's answers were cut at the token limit"),
+        ({"cut_share": {"rag": 0.06}}, "6 % of rag's answers were cut at the token limit"),
         ({"effort": {"ft": DONE}}, "how far ft+rag was trained is unknown"),
         ({"effort": {"ft": DONE | {"rising": True}, "ft+rag": DONE}}, "ft's dev score still rose"),
     ],

@@ -320,7 +320,7 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts, asked: Asked) -> 
     if n < 50:
         out.append(f"few questions: {n} were scored in the arm with the fewest (50 or more are wanted)")
     if facts.synthetic_share > 0.5:
-        out.append(f"{facts.synthetic_share:.0%} of the test questions are synthetic, which favours retrieval")
+        out.append(f"{100 * facts.synthetic_share:.0f} % of the test questions are synthetic, which favours retrieval")
     if facts.unanswerable == 0:
         out.append(
             "no unanswerable question is in the test set: whether an arm declines what nobody can know was not measured"
@@ -341,13 +341,13 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
     ]
     shares = {arm.name: facts.failed_share.get(arm.name, 0.0) for arm in arms}
     out += [
-        f"{share:.0%} of {name}'s answers failed and are in no mean" for name, share in shares.items() if share > 0.05
+        f"{100 * share:.0f} % of {name}'s answers failed and are in no mean" for name, share in shares.items() if share > 0.05
     ]
     if max(shares.values()) - min(shares.values()) > 0.05:
         out.append("arms failed unequally often: the questions compared are those that all arms of a pair answered")
     cut = {arm.name: facts.cut_share.get(arm.name, 0.0) for arm in arms}
     out += [
-        f"{share:.0%} of {name}'s answers were cut at the token limit: raise [generation].max_tokens"
+        f"{100 * share:.0f} % of {name}'s answers were cut at the token limit: raise [generation].max_tokens"
         for name, share in cut.items()
         if share > 0.05
     ]

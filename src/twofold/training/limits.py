@@ -8,11 +8,10 @@ from twofold.training import scoring
 from twofold.training.packing import micro_batches
 from twofold.training.schedule import (
     EVALUATION_SHARE,
-    FEWEST,
-    FREE_SHARE,
     TRAINED,
     affordable,
     evaluations_within,
+    free_evaluations,
     marks,
 )
 from twofold.training.state import Run, packs_of
@@ -32,14 +31,11 @@ def settle_evaluations(run: Run) -> None:
     wanted = min(len(run.dev), options.dev_items)
     if not options.limit:
         trained = sum(len(one.ids) for epoch, members in run.plan for one in packs_of(run, epoch, members))
-        room, each = FREE_SHARE * TRAINED * trained, run.item_tokens()
+        count, items = free_evaluations(trained, each=run.item_tokens(), most=options.evaluations, items=wanted)
     else:
         run.forward = run.crew.told(_forward_pace(run))
         room, each = EVALUATION_SHARE * options.limit * 60, run.item_tokens() * run.forward
-    count, items = evaluations_within(room, each=each, most=options.evaluations, items=wanted)
-    if not options.limit:  # two evaluations tell whether the dev score still rose; fewer items tell nothing
-        count = max(count, min(2, options.evaluations))
-        items = max(min(items, int(room / count / max(1.0, each))), min(wanted, FEWEST))
+        count, items = evaluations_within(room, each=each, most=options.evaluations, items=wanted)
     state.evaluations, state.items = state.evaluations or count, state.items or items
     if wanted and not state.items and options.limit:
         state.notes.append("the dev split was not scored: the limit leaves no time for it")

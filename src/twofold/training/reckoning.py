@@ -19,6 +19,7 @@ from twofold.jobs import TrainerJob
 from twofold.store import models
 from twofold.training.options import FitOptions
 from twofold.training.packing import BRANCHES, Row, pack, steps_of_epoch, variants_of
+from twofold.training.schedule import WRITTEN, free_evaluations
 from twofold.types import Json, Message, Pair
 
 if TYPE_CHECKING:
@@ -36,8 +37,6 @@ _REPLAYED = 300
 """Characters of an answer of the base model that is replayed: most end near their limit of 96 tokens."""
 _GENERAL = 64
 """Rows on other things whose loss is followed at every evaluation, at most (as in `fit`)."""
-_WRITING = 4.0
-"""Tokens that torch reads, in a batch, while it writes one of each answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,24 +76,34 @@ def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
         members = members[: max(1, round(len(members) * share))]
         steps += len(members)
         tokens += sum(read[number] for step in members for number in step)
+    count, items = free_evaluations(
+        tokens * scale,
+        each=item_units(job, options),
+        most=options.evaluations,
+        items=min(len(job.dev), options.dev_items),
+    )
     return Reckoning(
         rows=round(len(pairs) * scale),
         epochs=options.epochs,
         steps=round(steps * scale),
         tokens=tokens * scale,
-        evaluations=options.evaluations,
-        evaluation=evaluation_units(job, options),
+        evaluations=count,
+        evaluation=evaluation_units(job, options, items=items),
     )
 
 
-def evaluation_units(job: TrainerJob, options: FitOptions) -> float:
-    """Work of one evaluation during training, in tokens read: dev answers and losses, the general set, known facts."""
+def item_units(job: TrainerJob, options: FitOptions) -> float:
+    """Work of scoring a dev item during training, in tokens read: its prompt, for loss and answer, and the answer."""
     asked = job.dev[: options.dev_items]
     read = sum(_characters(item.prompt.messages) for item in asked) / CHARACTERS
-    written = sum(item.prompt.max_tokens for item in asked)
+    return 2 * read / max(1, len(asked)) + WRITTEN
+
+
+def evaluation_units(job: TrainerJob, options: FitOptions, *, items: int) -> float:
+    """Work of one evaluation during training, in tokens read: dev items, the general set, known facts."""
     followed = [*job.general[:: max(1, math.ceil(len(job.general) / _GENERAL))], *job.facts, *job.facts]
     others = sum(_characters(pair.messages) + len(pair.completion) for pair in followed) / CHARACTERS
-    return 2 * read + _WRITING * written + others
+    return items * item_units(job, options) + others
 
 
 def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: float) -> None:
@@ -108,9 +117,10 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
     """
     steps, evaluating = float(report["training_seconds"]), evaluation_seconds(report)
     evaluations = int(report.get("evaluations", len(report["dev"])))
+    items = int(report.get("dev_items", min(len(job.dev), options.dev_items)))
     measured = {"token": steps / max(1, report["tokens_read"])}
     if evaluations:
-        measured["evaluation"] = evaluating / evaluations / max(1.0, evaluation_units(job, options))
+        measured["evaluation"] = evaluating / evaluations / max(1.0, evaluation_units(job, options, items=items))
     if seconds > steps + evaluating:
         measured["setup"] = seconds - steps - evaluating
     pace.keep(subject(job.model, options), measured, brief=report["steps"] <= BRIEF_STEPS)

@@ -18,6 +18,8 @@ FEWEST = 8
 TRAINED = 2.0
 """Work of a token that is trained on beside one that is only read: the backward pass costs another forward pass (the
 weights' own gradients, which LoRA does without, are not counted)."""
+WRITTEN = 100
+"""What writing the answer to a dev item costs, in tokens read: some 30 tokens, each with a pass of its own."""
 _CHANCE = 0.9
 """Part of the planned steps after which a tuned arm counts as given its chance."""
 
@@ -75,6 +77,23 @@ def evaluations_within(room: float, *, each: float, most: int, items: int) -> tu
         return most, 0
     count = max(1, min(most, int(room / max(1e-9, each * fewest))))
     return count, min(items, int(room / count / max(1e-9, each)))
+
+
+def free_evaluations(trained: float, *, each: float, most: int, items: int) -> tuple[int, int]:
+    """Evaluations and items of each where no limit is set: they follow from tokens, so all machines score the same.
+
+    At least two evaluations, which show whether the dev score still rose, of `FEWEST` items, as fewer show nothing.
+
+    Args:
+        trained: Tokens read by all steps.
+        each: Work of scoring an item, in tokens read.
+        most: Evaluations wanted.
+        items: Items there are, or wanted.
+    """
+    room = FREE_SHARE * TRAINED * trained
+    count, _ = evaluations_within(room, each=each, most=most, items=items)
+    count = max(count, min(2, most))
+    return count, max(min(items, int(room / count / max(1.0, each))), min(items, FEWEST))
 
 
 def marks(planned: int, count: int) -> set[int]:

@@ -16,10 +16,8 @@ from twofold.training.encoding import Encoder
 from twofold.training.network import Masters
 from twofold.training.options import FitOptions
 from twofold.training.packing import Pack, Row, pack
+from twofold.training.schedule import WRITTEN
 from twofold.types import DevItem
-
-_WRITTEN = 100
-"""What writing the answer to a dev item costs, in tokens read: some 30 tokens, each with a pass of its own."""
 
 Group = tuple[Row, ...]
 """Rows that are packed together: those on one passage, or the completions of one prompt."""
@@ -111,7 +109,7 @@ class Run:
 
     def item_tokens(self) -> float:
         """Work of scoring a dev item, in tokens read: its prompt twice (loss and answer), and the answer."""
-        return sum(2 * len(row.ids) + _WRITTEN for _, row in self.dev) / max(1, len(self.dev))
+        return sum(2 * len(row.ids) + WRITTEN for _, row in self.dev) / max(1, len(self.dev))
 
 
 def bundles_of(run: Run, variant: int, members: Sequence[int]) -> list[list[Pack]]:
