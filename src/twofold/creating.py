@@ -149,6 +149,10 @@ def _look(source: Path, directory: Path) -> _Folder:
                 outside.append(file.name)
             elif not file.path.resolve().is_relative_to(inside):
                 left.append(_left(file.name, "it is a link that leads out of the folder", "Copy the file itself."))
+            elif not file.path.is_file():
+                left.append(
+                    _left(file.name, "it is no regular file (a pipe or a device)", "Take it out of the folder.")
+                )
             elif reader.knows(file.name) or isinstance(reader.unknown(file.name), ScannedFile):
                 documents.append(file.name)
             else:

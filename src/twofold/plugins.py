@@ -542,11 +542,21 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:
     here: Any = model
     for part in path:
+        if isinstance(part, int) or not hasattr(here, "model_fields"):  # a place in a list, or a tag of a union
+            continue
         inner = here.model_fields.get(part)
         if inner is None:
             return []
-        here = inner.annotation
+        here = _model_in(inner.annotation)
     return [f.alias or name for name, f in here.model_fields.items()] if hasattr(here, "model_fields") else []
+
+
+def _model_in(annotation: Any) -> Any:
+    """The model that a field holds, itself or in a list or a union; else the annotation."""
+    if hasattr(annotation, "model_fields"):
+        return annotation
+    inner = (_model_in(one) for one in get_args(annotation))
+    return next((one for one in inner if hasattr(one, "model_fields")), annotation)
 
 
 _EXTRA_OF = {

@@ -100,3 +100,15 @@ def test_a_name_stays_a_name_where_it_is_shown(project: Project, fast: Any) -> N
     rows = {key: value for key, value, _ in origins(project.directory, {"study": {"metrics": ["rouge_l", LEAST]}})}
     assert rows["study.metric"] == "token_f1"
     assert json.loads(json.dumps(plain(rows["study.metrics"]))) == ["rouge_l", LEAST]
+
+
+def test_an_unknown_key_of_a_metric_is_named_with_the_nearest() -> None:
+    """It stands in a list, where the way to the key has a number in it."""
+    from pydantic import ValidationError
+
+    from twofold.config import Config
+    from twofold.plugins import explain
+
+    with pytest.raises(ValidationError) as found:
+        Config.model_validate({"study": {"metrics": ["exact_match", {"name": "contains", "option": {}}]}})
+    assert explain(found.value, Config) == "unknown key 'study.metrics.1.option'; did you mean 'options'?"

@@ -363,3 +363,35 @@ def test_attention_by_matrix_products_is_about_as_exact_as_the_kernel(
     assert (none, never) == (0, 0)
     assert some > 0
     assert 0 < (products - exact).norm() < 3 * (kernel - exact).norm()
+
+
+def test_a_resumed_run_keeps_to_the_limit_of_the_whole(
+    job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it spent before it was interrupted counts, though the usual pause between checkpoints is a minute."""
+    import time
+
+    from twofold.training import fit as fitting
+    from twofold.training import network, scoring
+
+    plain = network.token_losses
+
+    def slow(model: Any, packs: Any) -> Any:
+        time.sleep(4e-4 * sum(len(one.ids) for one in packs))
+        return plain(model, packs)
+
+    for module in (fitting, network, scoring):
+        monkeypatch.setattr(module, "token_losses", slow)
+    options = OPTIONS.model_copy(update={"epochs": 5000, "minutes": 0.1, "checkpoint_seconds": 60.0})
+    began = time.monotonic()
+
+    def cut(stage: str, _done: int, _total: int) -> None:
+        if stage == "train" and time.monotonic() > began + 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fitting.fit(job, options, tmp_path, progress=cut)
+    again = time.monotonic()
+    report = fitting.fit(job, options, tmp_path, progress=quiet)
+    assert time.monotonic() - again < 0.1 * 66 - 1.5, "the seconds before the interruption are not given twice"
+    assert report["seconds"] == pytest.approx(report["effort"]["minutes"] * 60, abs=1.0)

@@ -341,7 +341,9 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
     ]
     shares = {arm.name: facts.failed_share.get(arm.name, 0.0) for arm in arms}
     out += [
-        f"{100 * share:.0f} % of {name}'s answers failed and are in no mean" for name, share in shares.items() if share > 0.05
+        f"{100 * share:.0f} % of {name}'s answers failed and are in no mean"
+        for name, share in shares.items()
+        if share > 0.05
     ]
     if max(shares.values()) - min(shares.values()) > 0.05:
         out.append("arms failed unequally often: the questions compared are those that all arms of a pair answered")

@@ -175,6 +175,8 @@ def _loop(run: Run, log: curves.Log) -> str:
     state, options, plan, crew = run.state, run.options, run.plan, run.crew
     saved, limited = time.perf_counter(), False
     state.planned = state.planned or len(plan)
+    # A tenth of the limit at most is forgotten by a kill, so that a rerun keeps to it.
+    every = min(options.checkpoint_seconds, 6 * options.limit) if options.limit else options.checkpoint_seconds
     run.network.train()
     if state.step == 0 and crew.measures and not state.general_loss and not state.known_facts:
         log.tell(step=0, **_other_things(run))
@@ -201,7 +203,7 @@ def _loop(run: Run, log: curves.Log) -> str:
         limited, state.planned = crew.told(limits.limits(run))
         log.tell(step=state.step, epoch=epoch, loss=loss, rate=run.masters.rate * factor, seconds=state.seconds)
         run.progress("train", state.step, state.planned)
-        due = crew.told(time.perf_counter() - saved > options.checkpoint_seconds)
+        due = crew.told(time.perf_counter() - saved > every)
         if state.step in marks(state.planned, state.evaluations) or limited:
             if crew.measures:
                 _evaluate(run, log)
@@ -413,6 +415,7 @@ def _restore(run: Run) -> None:
     run.masters.restore(kept)
     torch.set_rng_state(kept["random"])
     vars(run.state).update({**kept["state"], "notes": [*kept["state"]["notes"], *notes]})
+    run.earlier = run.state.seconds
 
 
 def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str, probe: Json | None) -> Json:
