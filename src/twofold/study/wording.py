@@ -69,7 +69,7 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
     if not evidence.arms:
         return "No arm has a scored answer."
     right = evidence.right
-    best = sorted(right, key=lambda name: (-right[name].count, list(right).index(name)))
+    best = sorted(right, key=lambda name: (-right[name].count, -evidence.estimates[name].mean))
     if all(one.none for one in right.values()):
         so_far = "so far " if choice.waiting else ""
         most = counted(max(one.of for one in right.values()), "question")
@@ -99,6 +99,9 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
             f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
         )
         return f"{start} So far {_counts(best[0], right, asked)}{_runner_up(best, right)}."
+    if not any(one.count for one in right.values()):
+        most = counted(max(one.of for one in right.values()), "question")
+        return f"No arm answered a single question at least half right ({most}), and which is least wrong is open."
     return f"Too close to call: {_counts(best[0], right, asked)}{_runner_up(best, right)}."
 
 
