@@ -4,23 +4,23 @@ Questions about one document are alike, so the group (`types.Example.group`) is 
 matrix has shape (questions, arms); NaN means that there is no score (a failure, or a metric that does not apply). A
 difference uses the questions where every arm in it has a score.
 
-Three methods:
+Groups of unequal size are worth fewer groups than there are: Kish's (Σn)² / Σn². Degrees of freedom are that number
+less one (Korn & Graubard 1999; Kish 1965), everywhere.
 
 - `estimate`: one mean. For scores in [0, 1] a Wilson interval with the effective sample size that the cluster-robust
-  standard error implies and Student's t with groups − 1 degrees of freedom (Korn & Graubard 1998; Dean & Pagano 2015):
-  it keeps its coverage near 0 and 1, where mean ± 2 standard errors does not.
-- `contrasts`: several paired differences with simultaneous intervals, by the quantile of the largest |t| over the
-  family in a wild cluster bootstrap-t (Cameron, Gelbach & Miller 2008; Romano & Wolf 2005).
-- `mcnemar_exact`, `sign_flip`: exact tests reported beside the intervals.
+  standard error implies and Student's t (Korn & Graubard 1998; Dean & Pagano 2015): it keeps its coverage near 0 and
+  1, where mean ± 2 standard errors does not.
+- `contrasts`: several paired differences, each with an interval of its own or all with simultaneous ones, by the
+  quantile of |t|, or of the largest |t| over the family, in a wild cluster bootstrap-t (Cameron, Gelbach & Miller
+  2008; Romano & Wolf 2005). Differences that few groups show have Clopper-Pearson's bound under them.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,15 +33,17 @@ Array = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.int64]
 Item = TypeVar("Item")
 
-FEW_GROUPS = 10
+BOOTSTRAP_GROUPS = 10
 """Below this many groups a bootstrap has too few distinct draws; Bonferroni's t is then the least width."""
+SPARSE_GROUPS = 10
+"""A difference that fewer groups than this show has no reliable standard error; the ends are at least exact bounds."""
 _CELLS = 1 << 22
 _TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A paired difference and its simultaneous interval."""
+    """A paired difference and its interval."""
 
     mean: float
     """Point estimate."""
@@ -55,14 +57,28 @@ class Interval:
     """Questions used."""
     groups: int
     """Independent groups used."""
+    worth: float
+    """How many groups of equal size these are worth (`kish`)."""
     critical: float
-    """Half width / standard error; common to the family (but for degenerate members)."""
+    """Half width / standard error, before exact bounds."""
+    p: float
+    """Smallest 1 − level at which the interval leaves 0 out."""
     degenerate: bool = False
-    """No variation to estimate from: the ends are a rule-of-three bound, not a bootstrap."""
+    """Do the arms score alike on every question?"""
 
     def estimate(self, failed: int = 0) -> Estimate:
         """The same as a record."""
         return Estimate(mean=self.mean, low=self.low, high=self.high, n=self.n, failed=failed)
+
+    def turned(self) -> Interval:
+        """The difference the other way round."""
+        return replace(self, mean=0.0 - self.mean, low=0.0 - self.high, high=0.0 - self.low)
+
+
+def kish(sizes: npt.ArrayLike) -> float:
+    """How many groups of equal size groups of these sizes are worth: (Σn)² / Σn² (Kish 1965); 0 for none."""
+    x = np.asarray(sizes, dtype=float)
+    return float(x.sum() ** 2 / (x**2).sum()) if x.sum() else 0.0
 
 
 # ---------------------------------------------------------------- one mean
@@ -76,23 +92,26 @@ def estimate(
     resamples: int = 5000,
     seed: int = 0,
     failed: int = 0,
+    bounded: bool = True,
 ) -> Estimate:
     """The mean of `values` with a cluster-robust interval.
 
     Scores in [0, 1] get the modified Wilson interval (see the module); other values (seconds, tokens) mean ± the
     larger of Student's t and the wild cluster bootstrap-t. When all values are equal the effective sample size is the
-    number of groups: the interval never has zero width.
+    number of groups that these are worth: the interval never has zero width.
 
     Args:
         values: Shape (questions,); NaN is left out.
         groups: Integer group of each question, same shape; None: every question stands alone.
         level: Coverage wanted.
-        resamples: Bootstrap draws (values outside [0, 1] only).
+        resamples: Bootstrap draws (without bounds only).
         seed: Of the bootstrap.
         failed: Failed answers, carried into the record and into no mean.
+        bounded: The values are scores in [0, 1]; False for seconds, tokens and other quantities without bounds.
 
     Raises:
-        StudyError: there is no value at all: no estimate exists, and 0 would be a lie.
+        StudyError: there is no value at all (no estimate exists, and 0 would be a lie), or a bounded value lies outside
+            0 to 1.
     """
     x, g = _clean(values, groups)
     n = len(x)
@@ -101,15 +120,17 @@ def estimate(
     number = int(g.max()) + 1
     mean = float(x.mean())
     sums, counts = np.bincount(g, x, number), np.bincount(g, minlength=number).astype(float)
-    bounded = bool(x.min() >= 0 and x.max() <= 1)
+    if bounded:
+        _refuse_outside(x)
     if number == 1:
         low, high = (0.0, 1.0) if bounded else (-math.inf, math.inf)
         return Estimate(mean=mean, low=low, high=high, n=n, failed=failed)
     se = _se(sums - mean * counts, n)
     if bounded:
-        low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), number, level)
+        low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), kish(counts), level)
     else:
-        interval = contrasts(x[:, None], g, {"": np.ones(1)}, level=level, resamples=resamples, seed=seed)[""]
+        settings: Any = {"level": level, "resamples": resamples, "seed": seed, "bounded": False}
+        interval = contrasts(x[:, None], g, {"": np.ones(1)}, **settings)[""]
         low, high = interval.low, interval.high
     return Estimate(mean=mean, low=min(low, mean), high=max(high, mean), n=n, failed=failed)
 
@@ -144,10 +165,11 @@ def pooled(
     parts = [[item for item, fold in zip(items, g, strict=True) if fold != left] for left in range(folds)]
     left_out = np.array([float(function(part)) for part in parts])
     se = math.sqrt((folds - 1) / folds * float(((left_out - left_out.mean()) ** 2).sum()))
+    worth = kish(np.bincount(g))
     if 0 <= value <= 1:
-        low, high = _wilson(value, se, folds, level)
+        low, high = _wilson(value, se, worth, level)
     else:
-        half = t_quantile(0.5 + level / 2, folds - 1) * se
+        half = t_quantile(0.5 + level / 2, _freedom(worth)) * se
         low, high = value - half, value + half
     return Estimate(mean=value, low=min(low, value), high=max(high, value), n=len(items), failed=failed)
 
@@ -192,14 +214,19 @@ def least_for_upper_end(share: float, *, level: float = 0.95) -> int:
     return math.ceil(math.log((1 - level) / 2) / math.log(share) - 1e-9)
 
 
-def _wilson(mean: float, se: float, groups: int, level: float) -> tuple[float, float]:
-    """Wilson's interval with effective sample size mean(1 − mean)/se² and t with groups − 1 degrees of freedom."""
-    critical = t_quantile(0.5 + level / 2, groups - 1)
+def _wilson(mean: float, se: float, worth: float, level: float) -> tuple[float, float]:
+    """Wilson's interval with effective sample size mean(1 − mean)/se² and t with `worth` − 1 degrees of freedom."""
+    critical = t_quantile(0.5 + level / 2, _freedom(worth))
     spread = mean * (1 - mean)
-    size = spread / se**2 if se > _TINY and spread > _TINY else float(groups)
+    size = spread / se**2 if se > _TINY and spread > _TINY else worth
     centre = (mean + critical**2 / (2 * size)) / (1 + critical**2 / size)
     half = critical / (1 + critical**2 / size) * math.sqrt(spread / size + critical**2 / (4 * size**2))
     return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def _freedom(worth: float) -> float:
+    """Degrees of freedom of groups worth so many of equal size; at least 1."""
+    return max(1.0, worth - 1)
 
 
 # ---------------------------------------------------------------- paired differences
@@ -213,90 +240,182 @@ def contrasts(
     level: float = 0.95,
     resamples: int = 5000,
     seed: int = 0,
+    joint: bool = True,
+    bounded: bool = True,
 ) -> dict[str, Interval]:
-    """Simultaneous intervals for a family of weighted sums of arm means.
+    """Intervals for weighted sums of arm means, simultaneous or each alone.
 
-    All intervals of the family hold together with probability `level`. Wild cluster bootstrap-t with Rademacher
-    signs, one sign a group for the whole family, both with the residuals and (the null imposed) with the group sums;
-    the critical value is the largest of the two quantiles of max |t| and Student's t with groups − 1 degrees of
-    freedom. Below `FEW_GROUPS` groups it is at least Bonferroni's t.
+    Joint: all intervals of the family hold together with probability `level`. Not joint: each holds with probability
+    `level`, whatever else is in the family. Wild cluster bootstrap-t with Rademacher signs, one sign a group for the
+    whole family, both with the residuals and (the null imposed) with the group sums; the critical value is the largest
+    of the two quantiles of |t| (joint: of max |t|) and Student's t. Below `BOOTSTRAP_GROUPS` groups a joint one is at
+    least Bonferroni's t.
 
-    A member without variation (two arms that score alike on every question) has a standard error of 0 and no t. Its
-    interval is a rule of three on groups: a difference not seen in G groups may still be there in a share
-    1 − (1 − level)^(1/G) of them (Hanley & Lippman-Hand 1983). It is marked `degenerate`.
+    Of bounded scores, an end that does not decide the sign has an exact bound under it where fewer than
+    `SPARSE_GROUPS` groups differ: no more than the upper Clopper-Pearson bound of the share of groups that show a gain
+    can be gained, and likewise lost. Where no group differs from the mean at all (the standard error is 0), what was
+    not seen may still be there in a share 1 − ((1 − level)/2)^(1/groups) of them. Joint bounds are Bonferroni's.
 
     Args:
         values: Scores, shape (questions, arms); NaN where there is none.
         groups: Integer group of each question, shape (questions,); None: every question stands alone.
         weights: Name → weight of every arm, for example ``[-1, 1, 0]``.
-        level: Joint coverage wanted.
+        level: Coverage wanted.
         resamples: Bootstrap draws.
         seed: Of the bootstrap.
+        joint: The whole family at once, or each member alone.
+        bounded: The values are scores in [0, 1]; False for seconds and other quantities without bounds.
 
     Raises:
-        StudyError: a contrast has no question where all its arms have a score.
+        StudyError: a contrast has no question where all its arms have a score, or a bounded value lies outside 0 to 1.
     """
     matrix = np.asarray(values, dtype=float)
-    labels = _labels(groups, len(matrix))
+    if bounded:
+        _refuse_outside(matrix[np.isfinite(matrix)])
+    family = _family(matrix, _labels(groups, len(matrix)), weights)
+    live = family.live
+    critical, p = np.full(len(weights), math.inf), np.ones(len(weights))
+    if live.any():
+        critical[live], p[live] = _critical(family, level=level, resamples=resamples, seed=seed, joint=joint)
+    members = len(weights) if joint else 1
+    out = {}
+    for column, name in enumerate(weights):
+        mean, se = float(family.mean[column]), float(family.se[column]) if live[column] else 0.0
+        low, high = -math.inf, math.inf
+        if bounded:
+            low, high, p[column] = _bounded_ends(
+                family, column, half=float(critical[column]) * se, p=float(p[column]), level=level, members=members
+            )
+        elif live[column]:
+            low, high = _snapped(mean - critical[column] * se), _snapped(mean + critical[column] * se)
+        out[name] = Interval(
+            mean=mean,
+            low=low,
+            high=high,
+            se=se,
+            n=int(family.counts[:, column].sum()),
+            groups=int(family.present[column]),
+            worth=float(family.worth[column]),
+            critical=float(critical[column]),
+            p=float(p[column]),
+            degenerate=bool(family.alike[column]),
+        )
+    return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Family:
+    """Weighted sums of scores by group: arrays of shape (groups, contrasts), or (contrasts,)."""
+
+    sums: Array
+    counts: Array
+    present: Any
+    """Groups used."""
+    worth: Array
+    mean: Array
+    se: Array
+    live: Any
+    """Is there variation between groups?"""
+    alike: Any
+    """Is the difference 0 on every question?"""
+    reach: Array
+    """Least and greatest possible difference, shape (contrasts, 2)."""
+
+
+def _family(matrix: Array, labels: Groups, weights: Mapping[str, npt.ArrayLike]) -> _Family:
     total = int(labels.max()) + 1 if len(labels) else 0
-    names = list(weights)
-    sums, counts = np.zeros((total, len(names))), np.zeros((total, len(names)))
-    reach = np.zeros((len(names), 2))
-    finite = matrix[np.isfinite(matrix)]
-    bounded = bool(len(finite) and finite.min() >= 0 and finite.max() <= 1)
-    for column, name in enumerate(names):
-        weight = np.asarray(weights[name], dtype=float)
+    sums, counts = np.zeros((total, len(weights))), np.zeros((total, len(weights)))
+    reach, alike = np.zeros((len(weights), 2)), np.zeros(len(weights), dtype=bool)
+    for column, (name, given) in enumerate(weights.items()):
+        weight = np.asarray(given, dtype=float)
         used = matrix[:, weight != 0]
         whole = np.isfinite(used).all(axis=1)
         if not whole.any():
             raise StudyError(
                 f"no question has a score in every arm of {name!r}", cure="Look at the failures of these arms."
             )
-        sums[:, column] = np.bincount(labels[whole], used[whole] @ weight[weight != 0], total)
+        difference = used[whole] @ weight[weight != 0]
+        sums[:, column] = np.bincount(labels[whole], difference, total)
         counts[:, column] = np.bincount(labels[whole], minlength=total)
-        reach[column] = (weight[weight < 0].sum(), weight[weight > 0].sum()) if bounded else (-math.inf, math.inf)
-    n = counts.sum(axis=0)
-    present = (counts > 0).sum(axis=0)
+        reach[column] = (weight[weight < 0].sum(), weight[weight > 0].sum())
+        alike[column] = bool((np.abs(difference) <= _TINY).all())
+    n, present = counts.sum(axis=0), (counts > 0).sum(axis=0)
     mean = sums.sum(axis=0) / n
-    residual = sums - mean * counts
     with np.errstate(divide="ignore", invalid="ignore"):
-        se = np.sqrt(present / (present - 1) * (residual**2).sum(axis=0)) / n
-    live = (present > 1) & (se > _TINY * np.maximum(1, np.abs(mean)))
-    least = int(present.min())
-    critical = math.inf
-    if live.any():
-        alpha = 1 - level
-        critical = t_quantile(1 - alpha / 2, least - 1) if least > 1 else math.inf
-        drawn = (residual[:, live], sums[:, live])
-        for data in drawn:
-            top = _largest_t(data, counts[:, live], present[live], resamples=resamples, seed=seed)
-            critical = max(critical, float(np.quantile(top, level, method="higher")))
-        if least < FEW_GROUPS and least > 1:
-            critical = max(critical, t_quantile(1 - alpha / (2 * int(live.sum())), least - 1))
-    out = {}
-    for column, name in enumerate(names):
-        low, high = reach[column]
-        if live[column]:
-            half = critical * float(se[column])
-        elif present[column] > 1 and bounded:
-            half = float(high - low) / 2 * (1 - (1 - level) ** (1 / int(present[column])))
-        else:
-            half = math.inf
-        out[name] = Interval(
-            mean=float(mean[column]),
-            low=float(max(low, mean[column] - half)),
-            high=float(min(high, mean[column] + half)),
-            se=float(se[column]) if live[column] else 0.0,
-            n=int(n[column]),
-            groups=int(present[column]),
-            critical=critical,
-            degenerate=not bool(live[column]),
-        )
-    return out
+        se = np.sqrt(present / (present - 1) * ((sums - mean * counts) ** 2).sum(axis=0)) / n
+    return _Family(
+        sums=sums,
+        counts=counts,
+        present=present,
+        worth=n**2 / (counts**2).sum(axis=0),
+        mean=mean,
+        se=se,
+        live=(present > 1) & (se > _TINY * np.maximum(1, np.abs(mean))),
+        alike=alike,
+        reach=reach,
+    )
 
 
-def _largest_t(data: Array, counts: Array, present: Any, *, resamples: int, seed: int) -> Array:
-    """Max over columns of |t| in `resamples` sign-flipped worlds; `data` and `counts` have shape (groups, columns)."""
+def _critical(family: _Family, *, level: float, resamples: int, seed: int, joint: bool) -> tuple[Array, Array]:
+    """Half width / standard error, and p, of every contrast with variation."""
+    live = family.live
+    sums, counts, present = family.sums[:, live], family.counts[:, live], family.present[live]
+    seen = np.abs(family.mean[live]) / family.se[live]
+    # All contrasts share their signs, so one alone has the same interval whatever else is in its family.
+    drawn = [
+        _all_t(data, counts, present, resamples=resamples, seed=seed)
+        for data in (sums - family.mean[live] * counts, sums)
+    ]
+    freedom = np.array([_freedom(worth) for worth in family.worth[live]])
+    members = np.ones(len(seen))
+    if joint:
+        drawn = [t.max(axis=1, keepdims=True) for t in drawn]
+        freedom[:] = freedom.min()
+        if present.min() < BOOTSTRAP_GROUPS:
+            members[:] = len(seen)
+    least = [t_quantile(1 - (1 - level) / (2 * m), f) for m, f in zip(members, freedom, strict=True)]
+    student = [min(1.0, 2 * m * (1 - _t_below(t, f))) for t, f, m in zip(seen, freedom, members, strict=True)]
+    quantiles = [np.broadcast_to(np.quantile(t, level, axis=0, method="higher"), seen.shape) for t in drawn]
+    beyond = [(t >= seen - 1e-9).mean(axis=0) + 0 * seen for t in drawn]
+    wide, chance = np.stack([np.array(least), *quantiles]), np.stack([np.array(student), *beyond])
+    return wide.max(axis=0), chance.max(axis=0)
+
+
+def _bounded_ends(
+    family: _Family, column: int, *, half: float, p: float, level: float, members: int
+) -> tuple[float, float, float]:
+    """Ends of a contrast of scores in [0, 1], with exact bounds under them, and p."""
+    mean, worth, (least, most) = float(family.mean[column]), float(family.worth[column]), family.reach[column].tolist()
+    tail = (1 - level) / 2 / members
+    sums, counts = family.sums[:, column], family.counts[:, column]
+    if family.live[column]:
+        low, high = max(least, _snapped(mean - half)), min(most, _snapped(mean + half))
+        if (np.abs(sums) > _TINY).sum() < SPARSE_GROUPS:
+            low = min(low, least * _share_above(-sums, counts, worth, tail)) if low <= 0 else low
+            high = max(high, most * _share_above(sums, counts, worth, tail)) if high >= 0 else high
+        return low, high, p
+    if family.present[column] < 2:
+        return least, most, 1.0
+    unseen = 1 - tail ** (1 / worth)
+    seen = mean / (mean - least) if mean > 0 else mean / (mean - most)  # share of opposite groups that makes the mean 0
+    p = min(1.0, 2 * members * (1 - seen) ** worth)
+    return mean - unseen * (mean - least), mean + unseen * (most - mean), p
+
+
+def _snapped(end: float) -> float:
+    """0 where rounding alone tells the end from 0: such an end shows no sign."""
+    return float(end) if abs(end) > _TINY else 0.0
+
+
+def _share_above(sums: Array, counts: Array, worth: float, tail: float) -> float:
+    """Clopper-Pearson's upper bound of the share of groups above 0, as groups of equal size (Korn & Graubard 1998)."""
+    above, present = sums > _TINY, counts > 0
+    share = max(float(counts[above].sum() / counts.sum()), float(above.sum() / present.sum()))
+    return binomial_upper(share * worth, worth, 1 - tail)
+
+
+def _all_t(data: Array, counts: Array, present: Any, *, resamples: int, seed: int) -> Array:
+    """|t| in `resamples` sign-flipped worlds, shape (resamples, columns); `data`, `counts`: shape (groups, columns)."""
     rng = np.random.default_rng(seed)
     total = counts.sum(axis=0)
     squares, cross, sizes = (data**2).sum(axis=0), data * counts, (counts**2).sum(axis=0)
@@ -310,8 +429,9 @@ def _largest_t(data: Array, counts: Array, present: Any, *, resamples: int, seed
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(mean) / np.sqrt(variance)
         # A world in which every group agrees has variance 0 and says nothing finite: as large as any.
-        t = np.where(variance > _TINY * np.maximum(mean**2, _TINY), t, np.where(np.abs(mean) > _TINY, np.inf, 0.0))
-        out.append(t.max(axis=1))
+        out.append(
+            np.where(variance > _TINY * np.maximum(mean**2, _TINY), t, np.where(np.abs(mean) > _TINY, np.inf, 0))
+        )
     return np.concatenate(out)
 
 
@@ -345,115 +465,6 @@ def factorial(arms: Sequence[str], *, base: str, rag: str, ft: str, both: str) -
         "tuning": weight(b=-0.5, r=-0.5, f=0.5, fr=0.5),
         "interaction": weight(b=1, r=-1, f=-1, fr=1),
     }
-
-
-# ---------------------------------------------------------------- exact tests
-
-
-def mcnemar_exact(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
-    """Two-sided exact McNemar test: p-value that paired 0/1 scores differ (binomial on the discordant pairs).
-
-    Pairs with a NaN are left out. Assumes that questions are independent; with groups use `sign_flip`.
-    """
-    left, right = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
-    more, less = int((left > right).sum()), int((left < right).sum())
-    n, k = more + less, min(more, less)
-    if n == 0:
-        return 1.0
-    logs = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2) for i in range(k + 1)]
-    return min(1.0, 2 * math.fsum(map(math.exp, logs)))
-
-
-def sign_flip(
-    differences: npt.ArrayLike, groups: npt.ArrayLike | None = None, *, seed: int = 0, draws: int = 10_000
-) -> float:
-    """Two-sided p-value of a cluster sign-flip permutation test that the mean difference is 0.
-
-    Whole groups change sign together. Exact (all 2^G patterns) up to 12 groups; otherwise Monte-Carlo with the
-    observed pattern counted in, so that p is never 0 and the test never anti-conservative (Phipson & Smyth 2010).
-    """
-    x, g = _clean(differences, groups)
-    if len(x) == 0:
-        return 1.0
-    sums = np.bincount(g, x)
-    sums = sums[np.abs(sums) > _TINY]
-    size = len(sums)
-    seen = abs(float(sums.sum())) - 1e-9 * max(1.0, float(np.abs(sums).sum()))
-    if size == 0:
-        return 1.0
-    if size <= 12:
-        patterns = (np.arange(1 << size)[:, None] >> np.arange(size) & 1) * 2.0 - 1
-        return float((np.abs(patterns @ sums) >= seen).mean())
-    rng = np.random.default_rng(seed)
-    extreme, step = 0, max(1, _CELLS // size)
-    for start in range(0, draws, step):
-        signs = rng.integers(0, 2, (min(step, draws - start), size), dtype=np.int8).astype(float) * 2 - 1
-        extreme += int((np.abs(signs @ sums) >= seen).sum())
-    return (extreme + 1) / (draws + 1)
-
-
-# ---------------------------------------------------------------- planning
-
-
-def detectable_difference(
-    groups: int,
-    per_group: float,
-    spread: float,
-    *,
-    arms: int,
-    level: float = 0.95,
-    power: float = 0.8,
-    icc: float = 0.1,
-) -> float:
-    """The true difference between two arms that a study of this size finds with probability `power`.
-
-    Args:
-        groups: Independent groups in the test split.
-        per_group: Questions per group.
-        spread: Standard deviation of one question's paired difference (about .4 to .5 for token F1).
-        arms: Arms compared; the interval is simultaneous over all pairs (Šidák).
-        level: Joint level.
-        power: Probability of finding it.
-        icc: Intra-class correlation of differences within a group.
-
-    Returns:
-        A difference in the metric; infinity with fewer than 2 groups.
-    """
-    if groups < 2:
-        return math.inf
-    family = max(1, arms * (arms - 1) // 2)
-    each = level ** (1 / family)
-    se = spread * math.sqrt((1 + max(0.0, per_group - 1) * icc) / (groups * per_group))
-    return (t_quantile(0.5 + each / 2, groups - 1) + t_quantile(power, groups - 1)) * se
-
-
-def examples_needed(
-    se: float, n: int, difference: float, *, critical: float = 1.96, power: float = 0.8, margin: float = 0.0
-) -> int | None:
-    """Further examples expected to settle a comparison, from what was seen.
-
-    Settled means: shown different, or shown to be smaller than `margin`, whichever is nearer. The standard error
-    falls with the square root of the number of examples.
-
-    Args:
-        se: Standard error with `n` examples.
-        n: Examples so far.
-        difference: The difference seen, taken for true.
-        critical: Half width of the interval in standard errors.
-        power: Probability of settling it with that many.
-        margin: Differences below this do not matter.
-
-    Returns:
-        A number from 1 (0 when it is settled already), or None when the difference is so near 0 (and the margin)
-        that more than 1000 times the examples would be needed.
-    """
-    target = max(abs(difference), margin - abs(difference))
-    if se <= 0 or abs(difference) >= critical * se or margin - abs(difference) >= critical * se:
-        return 0
-    if target <= 0 or not math.isfinite(critical):
-        return None
-    factor = ((critical + NormalDist().inv_cdf(power)) * se / target) ** 2
-    return None if factor > 1000 else max(1, math.ceil(n * (factor - 1)))
 
 
 # ---------------------------------------------------------------- Student's t
@@ -534,6 +545,20 @@ def _labels(groups: npt.ArrayLike | None, n: int) -> Groups:
     if len(labels) != n:
         raise StudyError(f"{n} questions but {len(labels)} groups", cure="Give one group for every question.")
     return labels
+
+
+def _refuse_outside(values: Array) -> None:
+    """Bounded scores lie in [0, 1], but for rounding.
+
+    Raises:
+        StudyError: one does not.
+    """
+    outside = values[(values < -_TINY) | (values > 1 + 1e-9)]
+    if len(outside):
+        raise StudyError(
+            f"the score {float(outside[0]):g} lies outside 0 to 1",
+            cure="Correct the metric: every metric scores from 0 to 1. Pass `bounded=False` for other quantities.",
+        )
 
 
 def _clean(values: npt.ArrayLike, groups: npt.ArrayLike | None) -> tuple[Array, Groups]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from twofold.stats import Interval
 from twofold.types import Arm, Estimate, Outcome
 
-FEW_GROUPS = 20
-"""Fewer independent groups than this are a reason for doubt, and too few to call arms that never differed a tie."""
+WANTED_GROUPS = 20
+"""Groups that are worth fewer of equal size than this are a reason for doubt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,10 @@ class VerdictFacts:
     """Arms that need an endpoint on the network."""
     final: bool = False
     """Was the sealed reserve split opened for this study?"""
+    bounded: bool = True
+    """Do the scores lie in [0, 1]?"""
+    test_share: float = 1.0
+    """Test questions as a share of all examples: what is collected is divided over all splits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +64,15 @@ class Choice:
 
     outcome: Outcome
     arm: str = ""
-    route: Literal["", "only", "main effects", "pairwise", "nobody right"] = ""
+    route: Literal["", "only", "pairwise", "nobody right"] = ""
     """How it came about."""
+    keep: str = ""
+    """When undecided: the arm to stay with. It is shown better than every simpler one, and no more complex one is shown
+    better than it; empty where there is no such arm."""
     leader: str = ""
     """When undecided: the arm the open comparisons are about."""
     open: tuple[tuple[str, str], ...] = ()
-    """When undecided: comparisons (arm, other) still to settle."""
+    """When undecided: comparisons (arm, other) still to settle; with `keep`, (more complex arm, `keep`)."""
     waiting: tuple[str, ...] = ()
     """When undecided: arms that were not given their chance, over which no other arm may be chosen."""
 
@@ -82,8 +89,11 @@ class Right:
     of: int
     graded: bool
     """Has any arm a score strictly between 0 and 1? Then "right" means at least half right."""
-    none: bool
-    """Is every score of the arm 0?"""
+
+    @property
+    def none(self) -> bool:
+        """Is no answer right?"""
+        return self.count == 0
 
 
 def rights(scores: Mapping[str, Any]) -> dict[str, Right]:
@@ -95,7 +105,6 @@ def rights(scores: Mapping[str, Any]) -> dict[str, Right]:
             count=sum(1 for value in column if value >= RIGHT),
             of=len(column),
             graded=graded,
-            none=all(value == 0 for value in column),
         )
         for name, column in known.items()
     }
@@ -109,41 +118,36 @@ class Evidence:
     """From simple to complex."""
     estimates: Mapping[str, Estimate]
     """Of every arm."""
-    intervals: Mapping[str, Interval]
-    """Of the whole family: ``A - B`` for all pairs, and the effects when there are four cells."""
-    cells: Mapping[str, str]
-    """Names of the arms that are ``base``, ``rag``, ``ft`` and ``both``; empty unless all were measured."""
+    joint: Mapping[str, Interval]
+    """``A - B`` for all pairs, the simpler arm as B, with simultaneous intervals: for display."""
+    alone: Mapping[str, Interval]
+    """The same pairs, each with an interval of its own at `level`: these decide."""
+    level: float
+    """Coverage of each interval of `alone`: 1 − the probability of a false choice that the study may spend."""
     right: Mapping[str, Right] = field(default_factory=dict)
     """How many answers of every arm are right."""
 
     def difference(self, a: str, b: str) -> Interval:
-        """A − b, whichever way round it was computed."""
-        found = self.intervals.get(f"{a} - {b}")
-        if found is not None:
-            return found
-        other = self.intervals[f"{b} - {a}"]
-        return Interval(
-            mean=0.0 - other.mean,
-            low=0.0 - other.high,
-            high=0.0 - other.low,
-            se=other.se,
-            n=other.n,
-            groups=other.groups,
-            critical=other.critical,
-            degenerate=other.degenerate,
-        )
+        """A − b with the interval that decides, whichever way round it was computed."""
+        found = self.alone.get(f"{a} - {b}")
+        return found if found is not None else self.alone[f"{b} - {a}"].turned()
 
-    def interaction_within(self, limit: float) -> bool:
-        """Is the interaction shown to lie within ± `limit`?"""
-        interaction = self.intervals["interaction"]
-        return max(abs(interaction.low), abs(interaction.high)) <= limit
+    def least_gain(self, arm: str, others: Sequence[str]) -> tuple[str, float, float]:
+        """The other arm over which `arm` gains least, that gain, and the lower end of the least gain.
+
+        The lower end is the smallest of all lower ends. It holds with probability `level` for the arm that was chosen:
+        an arm is chosen wrongly only where the one interval of its least gain errs (intersection-union, Berger 1982).
+        """
+        gaps = {other: self.difference(arm, other) for other in others}
+        nearest = min(gaps, key=lambda other: gaps[other].mean)
+        return nearest, gaps[nearest].mean, min(gap.low for gap in gaps.values())
 
 
-def is_small(difference: Interval, margin: float) -> bool:
-    """Is the gain shown to be at most `margin`, or are the two arms a tie?"""
-    return difference.high <= margin or is_tie(difference)
+def is_small(gain: Interval, margin: float) -> bool:
+    """Is the gain shown to be at most `margin`?"""
+    return gain.high <= margin
 
 
-def is_tie(difference: Interval) -> bool:
-    """Do two arms score alike on every question, of at least `FEW_GROUPS` groups?"""
-    return difference.degenerate and difference.mean == 0 and difference.groups >= FEW_GROUPS
+def matters(gain: Interval, margin: float) -> bool:
+    """Is the gain shown to be above 0, and not shown to be at most `margin`?"""
+    return gain.low > 0 and not is_small(gain, margin)

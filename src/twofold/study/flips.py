@@ -36,7 +36,7 @@ def flips(
     found: list[Flip] = []
     scales = (
         _latency(section, facts),
-        _margin(section, evidence.intervals),
+        _margin(section, evidence.alone),
         _least_score(section, evidence.estimates),
     )
     for scale in scales:

@@ -2,29 +2,29 @@
 
 The rule, in order:
 
-1. **Constraints.** An arm that breaks one is not acceptable, however good; no arm left: *none acceptable*. An arm
-   whose every score is 0 is never chosen: where the rule would do so, *none acceptable*.
-2. **One family of intervals.** All pairs of arms, both main effects and the interaction get simultaneous intervals
-   (`stats.contrasts`): whichever of them the rule goes on to use, at most 1 − level of all studies err in any.
-3. **Interaction first.** Where its interval lies within ± `interaction_margin` and all four cells are acceptable, the
-   main effects decide each factor: on when shown above 0 (and not shown to be within `margin`), off when shown to be
-   at most `margin`. An arm outside the 2 × 2 table (a few-shot prompt) is then compared with the cell chosen.
-4. **Else pairwise.** An arm is chosen when it is shown better than every simpler acceptable arm (by more than a
-   difference shown not to matter), and no more complex arm may still claim to be needed: each is shown worse, or shown
-   to gain at most `margin`, or is not even ahead. The last does not count for the simplest arm: choosing it on no
-   evidence would be no verdict.
-5. **Else undecided**, with the open comparisons and the number of further examples expected to settle them.
-6. **Effort.** Nothing is decided over an arm that was not given its chance (a limit stopped its training before 90 %
+1. **Constraints.** An arm that breaks one is not acceptable, however good; no arm left: *none acceptable*. Where no
+   acceptable arm answered a single question right (`evidence.RIGHT`), or the arm that the rule would choose did not,
+   likewise.
+2. **One interval a pair.** Every pair of arms has one interval of its own with coverage 1 − alpha (`stats.contrasts`,
+   not joint). A gain is *shown* when its interval lies above 0, and *small* when it lies at or below `margin`.
+3. **Choose** an arm that is shown better than every simpler acceptable arm (and by more than a small gain), while the
+   gain of every more complex acceptable arm over it is small. No evidence chooses nothing, the simplest arm included.
+4. **Else undecided**: it names the arm to keep meanwhile, what may be lost by keeping it, and how many examples would
+   show more. *At least rag* is no choice of rag.
+5. **Effort.** Nothing is decided over an arm that was not given its chance (a limit stopped its training before 90 %
    of the planned steps, or its loss did not move): where the rule would choose another arm, or none, the verdict is
    *undecided* and names the unfinished arm. Only what no training can change (it cannot cite, cannot keep permissions,
    is too slow) puts such an arm out of the race. It may be chosen itself: being cut short can only have hurt it.
 
-So under no effect a more complex arm is crowned in at most 1 − level of all studies (`bench/calibration.py`).
+Why unadjusted intervals are enough: an arm is chosen falsely only where some simpler arm is as good, and then the one
+interval of that pair has erred. A conjunction of tests at level alpha is a test at level alpha (intersection-union,
+Berger 1982), and the arms that could be chosen falsely exclude one another (Gutmann & Maymin 1987; Hung & Fithian
+2019). So at most alpha of all studies choose an arm that is no better than a simpler one (`bench/calibration.py`).
+Simultaneous intervals, the main effects and the interaction are shown beside the verdict and decide nothing.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,8 +35,9 @@ from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.study import wording
 from twofold.study.effort import unfinished
-from twofold.study.evidence import FEW_GROUPS, Choice, Evidence, VerdictFacts, is_small, rights
+from twofold.study.evidence import Choice, Evidence, VerdictFacts, is_small, matters, rights
 from twofold.study.flips import flips
+from twofold.study.power import further
 from twofold.study.record import number_text, plain_number
 from twofold.types import Arm, Effect, Estimate, Outcome, Verdict
 
@@ -84,7 +85,7 @@ def decide(
     columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
     alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
     evidence = _weigh(alive, columns, np.asarray(groups), section, facts, level=1 - spent)
-    effects, comparisons = _effects(evidence, columns, np.asarray(groups), section)
+    effects, comparisons = _effects(evidence, columns, np.asarray(groups), section, facts)
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
@@ -108,7 +109,7 @@ def decide(
         return choice.outcome, choice.arm
 
     choice = settled(section)
-    more = None if choice.waiting else _more_examples(evidence, choice, section)
+    more = None if choice.waiting else further(evidence, choice, section=section, facts=facts)
     asked = wording.Asked(metric=metric, section=section)
     policy = f"{facts.policy.strip().rstrip('.')}. " if facts.policy.strip() else ""
     verdict = Verdict(
@@ -118,7 +119,7 @@ def decide(
         sentence=policy + wording.sentence(evidence, choice, asked=asked, against=against, facts=facts, more=more),
         because=tuple(wording.because(evidence, choice, section=section, against=against, facts=facts)),
         provisional=tuple(wording.doubts(evidence, facts, choice=choice, arms=ordered, asked=asked)),
-        more_examples=more,
+        more_examples=more.to_see.likely if more and more.to_see else None,
         flips=tuple(flips(outcome_if, evidence, arms=ordered, section=section, facts=facts)),
         looks=facts.looks,
     )
@@ -173,17 +174,18 @@ def _weigh(
     estimates = {}
     for name in names:
         failed = round(facts.failed_share.get(name, 0.0) * len(columns[name]))
-        estimates[name] = stats.estimate(columns[name], groups, level=section.level, failed=failed)
-    cells = _cells(arms)
-    family = stats.pairs(names)
-    if cells:
-        family.update(stats.factorial(names, **cells))
-    intervals = {}
-    if family:
+        estimates[name] = stats.estimate(
+            columns[name], groups, level=section.level, failed=failed, bounded=facts.bounded
+        )
+    joint: dict[str, stats.Interval] = {}
+    alone: dict[str, stats.Interval] = {}
+    if len(names) > 1:
         matrix = np.stack([columns[name] for name in names], axis=1)
-        intervals = stats.contrasts(matrix, groups, family, level=level, resamples=section.resamples, seed=section.seed)
+        settings: Any = {"resamples": section.resamples, "seed": section.seed, "bounded": facts.bounded}
+        joint = stats.contrasts(matrix, groups, stats.pairs(names), level=section.level, **settings)
+        alone = stats.contrasts(matrix, groups, stats.pairs(names), level=level, joint=False, **settings)
     right = rights({name: columns[name] for name in names})
-    return Evidence(arms=arms, estimates=estimates, intervals=intervals, cells=cells, right=right)
+    return Evidence(arms=arms, estimates=estimates, joint=joint, alone=alone, level=level, right=right)
 
 
 def _cells(arms: Sequence[Arm]) -> dict[str, str]:
@@ -196,33 +198,28 @@ def _cells(arms: Sequence[Arm]) -> dict[str, str]:
 
 
 def _effects(
-    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection
+    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
 ) -> tuple[list[Effect], list[Effect]]:
-    names = [arm.name for arm in evidence.arms]
-    family = stats.pairs(names)
-    if evidence.cells:
-        family.update(stats.factorial(names, **evidence.cells))
-    effects: list[Effect] = []
-    comparisons: list[Effect] = []
-    for name, weight in family.items():
-        interval = evidence.intervals[name]
-        used = [columns[arm] for arm, share in zip(names, weight, strict=True) if share]
-        shares = [share for share in weight if share]
-        if len(used) == 2 and _independent_binary(used, groups):
-            p, test = stats.mcnemar_exact(*used), "exact McNemar"
-        else:
-            difference = sum(share * column for share, column in zip(shares, used, strict=True))
-            p = stats.sign_flip(difference, groups, seed=section.seed, draws=section.resamples)
-            test = "cluster sign-flip permutation"
-        effect = Effect(name=name, estimate=interval.estimate(), p=p, test=test)
-        (comparisons if len(used) == 2 else effects).append(effect)
-    return effects, comparisons
+    """The effects over the 2 × 2 table, each with an interval of its own, and the pairs with simultaneous ones."""
 
+    def listed(intervals: Mapping[str, stats.Interval], test: str) -> list[Effect]:
+        return [Effect(name=name, estimate=one.estimate(), p=one.p, test=test) for name, one in intervals.items()]
 
-def _independent_binary(columns: Sequence[Any], groups: Any) -> bool:
-    values = np.concatenate(columns)
-    values = values[np.isfinite(values)]
-    return bool(np.isin(values, (0.0, 1.0)).all() and len(np.unique(groups)) == len(groups))
+    comparisons = listed(evidence.joint, "wild cluster bootstrap-t, adjusted for all pairs")
+    cells, names = _cells(evidence.arms), [arm.name for arm in evidence.arms]
+    if not cells:
+        return [], comparisons
+    intervals = stats.contrasts(
+        np.stack([columns[name] for name in names], axis=1),
+        groups,
+        stats.factorial(names, **cells),
+        level=section.level,
+        resamples=section.resamples,
+        seed=section.seed,
+        joint=False,
+        bounded=facts.bounded,
+    )
+    return listed(intervals, "wild cluster bootstrap-t"), comparisons
 
 
 # ---------------------------------------------------------------- the rule
@@ -256,80 +253,31 @@ def _settled(evidence: Evidence, acceptable: Sequence[str], section: StudySectio
         return Choice(outcome="none acceptable", route="nobody right")
     if len(acceptable) == 1:
         return Choice(outcome="choose", arm=acceptable[0], route="only")
-    order = [arm.name for arm in evidence.arms if arm.name in acceptable]
-    cell = _by_main_effects(evidence, order, section)
-    if cell:
-        return Choice(outcome="choose", arm=cell, route="main effects")
-    blocked = {name: _blockers(evidence, name, order, section.margin) for name in order}
-    for name, (lost, still_open) in blocked.items():
-        if not lost and not still_open:
+    order, margin = [arm.name for arm in evidence.arms if arm.name in acceptable], section.margin
+    proven = [
+        name
+        for place, name in enumerate(order)
+        if all(matters(evidence.difference(name, other), margin) for other in order[:place])
+    ]  # shown better than every simpler arm; of the simplest there is nothing to show
+    for name in proven:
+        if all(is_small(evidence.difference(other, name), margin) for other in order[order.index(name) + 1 :]):
             return Choice(outcome="choose", arm=name, route="pairwise")
     leader = max(order, key=lambda name: evidence.estimates[name].mean)
-    for name in order:
-        if name == leader:
-            break
-        if is_small(evidence.difference(leader, name), section.margin):
-            leader = name
-            break
-    still_open = blocked[leader][1] or [pair for _, found in blocked.values() for pair in found]
-    return Choice(outcome="undecided", leader=leader, open=tuple(dict.fromkeys(still_open)))
+    for name in reversed(proven):
+        later = [(other, name) for other in order[order.index(name) + 1 :]]
+        if not any(matters(evidence.difference(*pair), margin) for pair in later):
+            unclear = tuple(pair for pair in later if not is_small(evidence.difference(*pair), margin))
+            return Choice(outcome="undecided", keep=name, leader=leader, open=unclear)
+    unclear = tuple(
+        (leader, other)
+        for place, other in enumerate(order)
+        if other != leader and not _settles(evidence, leader, other, simpler=place < order.index(leader), margin=margin)
+    )
+    return Choice(outcome="undecided", leader=leader, open=unclear)
 
 
-def _by_main_effects(evidence: Evidence, order: Sequence[str], section: StudySection) -> str:
-    """The cell that the main effects choose, or nothing."""
-    if not evidence.cells or any(cell not in order for cell in evidence.cells.values()):
-        return ""
-    if not evidence.interaction_within(section.interaction_margin):
-        return ""
-    states = []
-    for name in ("retrieval", "tuning"):
-        effect = evidence.intervals[name]
-        if is_small(effect, section.margin):
-            states.append(False)
-        elif effect.low > 0:
-            states.append(True)
-        else:
-            return ""
-    names = {(False, False): "base", (True, False): "rag", (False, True): "ft", (True, True): "both"}
-    cell = evidence.cells[names[states[0], states[1]]]
-    outside = [name for name in order if name == cell or name not in evidence.cells.values()]
-    lost, still_open = _blockers(evidence, cell, outside, section.margin)
-    return "" if lost or still_open else cell
-
-
-def _blockers(evidence: Evidence, name: str, order: Sequence[str], margin: float) -> tuple[bool, list[tuple[str, str]]]:
-    """Is the arm out of the race, and which comparisons stand between it and the crown?"""
-    lost, still_open = False, []
-    place = order.index(name)
-    for position, other in enumerate(order):
-        if position == place:
-            continue
-        mine = evidence.difference(name, other)
-        if position < place:
-            if is_small(mine, margin):
-                lost = True
-            elif mine.low <= 0:
-                still_open.append((name, other))
-        else:
-            theirs = evidence.difference(other, name)
-            if mine.low > 0 or is_small(theirs, margin) or (place > 0 and mine.mean >= 0):
-                continue
-            lost = lost or theirs.low > 0
-            still_open.append((name, other))
-    return lost, still_open
-
-
-def _more_examples(evidence: Evidence, choice: Choice, section: StudySection) -> int | None:
-    """Examples until the hardest of the open comparisons is expected to be settled; None when that cannot be told."""
-    needed = []
-    for name, other in choice.open:
-        one = evidence.difference(name, other)
-        number = (
-            math.ceil(one.n * FEW_GROUPS / one.groups) - one.n
-            if one.degenerate
-            else stats.examples_needed(one.se, one.n, one.mean, critical=one.critical, margin=section.margin)
-        )
-        if number is None:
-            return None
-        needed.append(number)
-    return max(needed) if needed and max(needed) > 0 else None
+def _settles(evidence: Evidence, name: str, other: str, *, simpler: bool, margin: float) -> bool:
+    """Does the comparison with `other` no longer stand between the arm and a choice?"""
+    if simpler:
+        return matters(evidence.difference(name, other), margin)
+    return is_small(evidence.difference(other, name), margin)

@@ -9,7 +9,8 @@ from typing import Any
 from twofold.config import StudySection
 from twofold.stats import Interval, least_for_upper_end
 from twofold.study.effort import cure, shortfall, unfinished
-from twofold.study.evidence import FEW_GROUPS, RIGHT, Choice, Evidence, Right, VerdictFacts, is_small, is_tie
+from twofold.study.evidence import RIGHT, WANTED_GROUPS, Choice, Evidence, Right, VerdictFacts, is_small
+from twofold.study.power import Further, Needed
 from twofold.study.record import counted, estimate_text, number_text, plain_number
 from twofold.types import Arm, Estimate
 
@@ -40,15 +41,15 @@ class Asked:
         """The metric's name in sentences."""
         return metric_title(self.metric)
 
-    @property
-    def kind(self) -> str:
-        """What kind of interval a difference has."""
-        return f"simultaneous {100 * self.section.level:g} %"
-
 
 def metric_title(metric: str) -> str:
     """A metric's name in sentences."""
     return TITLES.get(metric, metric.replace("_", " "))
+
+
+def coverage(evidence: Evidence) -> str:
+    """Coverage of the intervals that decide: ``95 %``."""
+    return f"{100 * evidence.level:.4g} %"
 
 
 def text(value: Estimate | Interval) -> str:
@@ -87,21 +88,20 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
             return f"{mine}; no other arm is acceptable." if len(evidence.arms) > 1 else f"{mine}."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
-        theirs = _of(right[rival], right[choice.arm])
-        unshown = not_shown_better(evidence, choice, margin=asked.section.margin, against=against)
-        if unshown:
-            return (
-                f"{choice.arm}, because {_listed(unshown)} {_was(unshown)} not shown better. {mine}; {rest} {theirs}."
-            )
-        return f"{mine}; {rest} {theirs}."
+        return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}."
     if choice.waiting:
         start = (
             f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
         )
         return f"{start} So far {_counts(best[0], right, asked)}{_runner_up(best, right)}."
-    if not any(one.count for one in right.values()):
-        most = counted(max(one.of for one in right.values()), "question")
-        return f"No arm answered a single question at least half right ({most}), and which is least wrong is open."
+    if choice.keep:
+        rivals = [name for name in best if name in dict(choice.open)]
+        gain = max(evidence.difference(name, choice.keep).high for name in rivals)
+        mine = f"{_counts(choice.keep, right, asked)}; {rivals[0]} {_of(right[rivals[0]], right[choice.keep])}"
+        simpler = _simpler(evidence, choice.keep, against)
+        if simpler:
+            return f"At least {choice.keep}: {mine}. Whether {_gain(rivals, choice.keep, gain)} is open."
+        return f"No arm was shown better; keep {choice.keep}. {mine}."
     return f"Too close to call: {_counts(best[0], right, asked)}{_runner_up(best, right)}."
 
 
@@ -126,24 +126,15 @@ def _listed(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _was(names: Sequence[str]) -> str:
-    return "was" if len(names) == 1 else "were"
-
-
-def not_shown_better(
-    evidence: Evidence, choice: Choice, *, margin: float, against: Mapping[str, Sequence[str]]
-) -> list[str]:
-    """More complex acceptable arms that the chosen arm is neither shown better than nor shown to equal."""
-    if choice.route != "pairwise":
-        return []
+def _simpler(evidence: Evidence, name: str, against: Mapping[str, Sequence[str]]) -> list[str]:
+    """Acceptable arms that are simpler than this one."""
     names = [arm.name for arm in evidence.arms]
-    later = [name for name in names[names.index(choice.arm) + 1 :] if not against[name]]
-    return [
-        name
-        for name in later
-        if evidence.difference(choice.arm, name).low <= 0
-        and not is_small(evidence.difference(name, choice.arm), margin)
-    ]
+    return [other for other in names[: names.index(name)] if not against[other]]
+
+
+def _gain(rivals: Sequence[str], arm: str, most: float) -> str:
+    verb = "is" if len(rivals) == 1 else "are"
+    return f"{_listed(rivals)} {verb} better than {arm} by up to {number_text(max(0.0, most))}"
 
 
 # ---------------------------------------------------------------- the sentence: scores and intervals
@@ -156,7 +147,7 @@ def sentence(
     asked: Asked,
     against: Mapping[str, Sequence[str]],
     facts: VerdictFacts,
-    more: int | None,
+    more: Further | None,
 ) -> str:
     """The verdict in one sentence, scores with their intervals inside."""
     means = evidence.estimates
@@ -174,28 +165,74 @@ def sentence(
         return f"No arm is acceptable ({'; '.join(reasons)})."
     acceptable = [arm.name for arm in evidence.arms if not against[arm.name]]
     if choice.outcome == "choose":
-        unshown = not_shown_better(evidence, choice, margin=asked.section.margin, against=against)
-        why = f", because {_listed(unshown)} {_was(unshown)} not shown better" if unshown else ""
-        start = f"Choose {choice.arm}{why}: {asked.title} {text(means[choice.arm])}"
+        start = f"Choose {choice.arm}: {asked.title} {text(means[choice.arm])}"
         others = [name for name in acceptable if name != choice.arm]
         if not others:
             return f"{start}; it is the only acceptable arm."
         rival = max(others, key=lambda name: means[name].mean)
-        gap = text(evidence.difference(choice.arm, rival))
         best = ", the best of the others" if len(others) > 1 else ""
-        return f"{start} against {text(means[rival])} for {rival}{best} (difference {gap}, {asked.kind})."
-    gaps = [f"{a} - {b} {text(evidence.difference(a, b))}" for a, b in choice.open[:3]]
+        start = f"{start} against {text(means[rival])} for {rival}{best}"
+        return f"{start}; {_shown(evidence, choice.arm, acceptable)} ({coverage(evidence)}, for this choice)."
+    ahead = _open_words(evidence, choice, against)
+    return f"Undecided: {ahead} {_further(more, asked.section.margin)}".strip()
+
+
+def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str]) -> str:
+    """What is shown of the arm that is chosen, for this choice."""
+    place, parts = acceptable.index(arm), []
+    if place:
+        simpler = acceptable[:place]
+        nearest, gain, low = evidence.least_gain(arm, simpler)
+        whom = "every simpler arm" if len(simpler) > 1 else nearest
+        least = "the least gain" if len(simpler) > 1 else "the gain"
+        parts.append(f"better than {whom}, {least} {number_text(gain)} over {nearest}, at least {number_text(low)}")
+    later = acceptable[place + 1 :]
+    if later:
+        most = max(evidence.difference(other, arm).high for other in later)
+        whom = "a more complex arm" if len(later) > 1 else later[0]
+        parts.append(f"{whom} gains at most {number_text(max(0.0, most))}")
+    return "; ".join(parts)
+
+
+def _open_words(evidence: Evidence, choice: Choice, against: Mapping[str, Sequence[str]]) -> str:
+    rivals = list(dict(choice.open))
+    cover = coverage(evidence)
+    if choice.keep:
+        most = max(evidence.difference(name, choice.keep).high for name in rivals)
+        simpler = _simpler(evidence, choice.keep, against)
+        if simpler:
+            shown = f"at least {choice.keep} (shown better than {_listed(simpler)})"
+            return f"{shown}; whether {_gain(rivals, choice.keep, most)} is open ({cover})."
+        lost = f"at most {number_text(max(0.0, most))} is lost by that ({cover})"
+        return f"no arm was shown better; keep {choice.keep}; {lost}."
+    means, gaps = evidence.estimates, [f"{a} - {b} {text(evidence.difference(a, b))}" for a, b in choice.open[:3]]
     rest = f" and {len(choice.open) - 3} more" if len(choice.open) > 3 else ""
-    settle = (
-        f"About {counted(more, 'more test question is', 'more test questions are')} expected to settle it."
-        if more is not None
-        else "How many more test questions would settle it cannot be estimated."
-    )
     return (
-        f"Undecided: {choice.leader} has {asked.title} {text(means[choice.leader])}, but the "
+        f"{choice.leader} scores {text(means[choice.leader])}, but the "
         f"{'differences' if len(choice.open) > 1 else 'difference'} {' and '.join(gaps)}{rest} "
-        f"({asked.kind}) may be chance. {settle}"
+        f"({cover} each) may be chance."
     )
+
+
+def _further(more: Further | None, margin: float) -> str:
+    """What collecting more examples would show."""
+    if more is None:
+        return ""
+    gain, least = number_text(more.gain), plain_number(margin)
+    if more.to_see is not None and not more.to_see.likely:
+        see = f"A gain of {gain} would have been shown in 8 of 10 such studies"
+    elif more.to_see is not None:
+        see = f"To show a gain of {gain} in 8 of 10 studies, collect about {_needed(more.to_see)}"
+    else:
+        see = f"No practical number of examples would show a gain of {gain}"
+    if more.to_bound is None or not more.to_bound.likely:
+        return f"{see}."
+    return f"{see}; to show that no arm gains more than {least}, about {_needed(more.to_bound)}."
+
+
+def _needed(number: Needed) -> str:
+    high = "no upper end" if number.high is None else f"{number.high:,}"
+    return f"{counted(number.likely, 'more example')} [{number.low:,}, {high}]"
 
 
 # ---------------------------------------------------------------- the reasons
@@ -214,9 +251,7 @@ def because(
     out += [f"{name} is not acceptable: {'; '.join(found)}." for name, found in against.items() if found]
     if choice.outcome == "none acceptable":
         return out
-    if evidence.cells:
-        out += _because_effects(evidence, choice, section)
-    arm = choice.arm or choice.leader
+    arm = choice.arm or choice.keep or choice.leader
     for other in evidence.arms:
         name = other.name
         if not arm or name == arm or against[name]:
@@ -227,75 +262,24 @@ def because(
             out.append(f"{arm} - {name} {gap} so far; this says nothing about {late} fully trained.")
             continue
         out.append(_because_pair(evidence, arm, name, section, choice))
-    safe = _safe_meanwhile(evidence, choice, [one.name for one in evidence.arms if not against[one.name]])
-    if safe:
-        out.append(f"Meanwhile {safe} is safe: it is shown better than every simpler arm, and worse than none.")
     if choice.route == "only":
         out.append(f"{arm} is the only acceptable arm.")
-    return out
-
-
-def _safe_meanwhile(evidence: Evidence, choice: Choice, order: Sequence[str]) -> str:
-    """When undecided: the most complex arm shown better than every simpler one and worse than none, if any."""
-    if choice.outcome != "undecided" or choice.waiting:
-        return ""
-    for place in range(len(order) - 1, 0, -1):
-        gaps = [evidence.difference(order[place], other) for other in order if other != order[place]]
-        if all(gap.low > 0 for gap in gaps[:place]) and all(gap.high >= 0 for gap in gaps):
-            return order[place]
-    return ""
-
-
-def _because_effects(evidence: Evidence, choice: Choice, section: StudySection) -> list[str]:
-    interaction = text(evidence.intervals["interaction"])
-    limit = f"±{plain_number(section.interaction_margin)}"
-    late = f" (with {_listed(choice.waiting)} as trained so far)" if choice.waiting else ""
-    if not evidence.interaction_within(section.interaction_margin):
-        out = [f"The interaction is {interaction}, not shown to lie within {limit}: arms are compared pairwise."]
-    elif choice.route == "main effects":
-        out = [f"The interaction is {interaction}, within {limit}: the main effects decide."]
-    else:
-        out = [f"The interaction is {interaction}, within {limit}, but the main effects do not settle the choice."]
-    for name in ("retrieval", "tuning"):
-        effect = evidence.intervals[name]
-        if effect.low > 0:
-            what = "helps"
-        elif effect.high < 0:
-            what = "hurts"
-        elif effect.high <= section.margin:
-            what = f"gains no more than the margin of {plain_number(section.margin)}"
-        else:
-            what = "is not shown to help"
-        out.append(f"{name.capitalize()} {what}: {text(effect)} on average over the table{late}.")
     return out
 
 
 def _because_pair(evidence: Evidence, arm: str, other: str, section: StudySection, choice: Choice) -> str:
     mine = evidence.difference(arm, other)
     gap = f"{arm} - {other} {text(mine)}"
-    if is_tie(mine):
-        return f"{gap}: they score alike on all {counted(mine.n, 'question')}; the simpler arm is preferred."
     if mine.low > 0:
         return f"{gap}: {arm} is shown better."
     if mine.high < 0:
         return f"{gap}: {arm} is shown worse."
-    if (arm, other) in choice.open:
-        return f"{gap}: not settled."
-    theirs = evidence.difference(other, arm)
-    if theirs.high <= section.margin:
+    alike = f"; they score alike on all {counted(mine.n, 'question')}" if mine.degenerate else ""
+    unclear = (arm, other) in choice.open or (other, arm) in choice.open
+    if not unclear and is_small(evidence.difference(other, arm), section.margin):
         least = plain_number(section.margin)
-        return f"{gap}: {other} is shown to gain at most {least}, which does not matter here."
-    if choice.route == "main effects":
-        return f"{gap}: no difference is shown in this pair alone; the effects over the whole table decide."
-    gain = (
-        f"no difference is shown, and a gain of {other} of up to {number_text(max(0.0, theirs.high))} is not excluded"
-    )
-    if choice.route != "pairwise":
-        return f"{gap}: {gain}."
-    return (
-        f"{gap}: {gain}. {arm} is chosen all the same, because it is simpler and not behind, and a more complex arm "
-        "has to be shown better; where such a gain would matter to you, add test questions."
-    )
+        return f"{gap}: {other} is shown to gain at most {least}, which does not matter here{alike}."
+    return f"{gap}: not settled{alike}."
 
 
 # ---------------------------------------------------------------- the doubts
@@ -307,19 +291,21 @@ CEILING = 0.95
 def doubts(evidence: Evidence, facts: VerdictFacts, *, choice: Choice, arms: Sequence[Arm], asked: Asked) -> list[str]:
     """Every reason to hold the verdict provisional."""
     return [
-        *_doubts_questions(evidence, facts, asked),
+        *_doubts_questions(evidence, facts),
         *_doubts_answers(evidence, facts, arms, asked),
         *_doubts_training(facts, arms, choice),
         *_doubts_reserve(facts),
     ]
 
 
-def _doubts_questions(evidence: Evidence, facts: VerdictFacts, asked: Asked) -> list[str]:
+def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
     out = []
-    groups = min((interval.groups for interval in evidence.intervals.values()), default=0)
+    fewest = min(evidence.alone.values(), key=lambda one: one.worth, default=None)
     n = min((value.n for value in evidence.estimates.values()), default=0)
-    if evidence.intervals and groups < FEW_GROUPS:
-        out.append(f"few independent groups: {groups} ({FEW_GROUPS} or more are wanted)")
+    if fewest is not None and fewest.worth < WANTED_GROUPS - 1e-9:
+        uneven = fewest.worth < 0.95 * fewest.groups
+        worth = f", worth {fewest.worth:.1f} of equal size" if uneven else ""
+        out.append(f"few independent groups: {fewest.groups}{worth} ({WANTED_GROUPS} or more are wanted)")
     if n < 50:
         out.append(f"few questions: {n} were scored in the arm with the fewest (50 or more are wanted)")
     if facts.synthetic_share > 0.5:
@@ -328,9 +314,6 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts, asked: Asked) -> 
         out.append(
             "no unanswerable question is in the test set: whether an arm declines what nobody can know was not measured"
         )
-    right = evidence.right.values()
-    if right and not any(one.count for one in right) and not all(one.none for one in right):
-        out.append(f"no arm got a single question half right ({asked.title} {number_text(RIGHT, 1)} or more)")
     if facts.looks > 1:
         out.append(f"this test split has been looked at {facts.looks} times: it wears out")
     return out
