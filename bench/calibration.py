@@ -1,14 +1,23 @@
-"""Does the verdict keep its word? Simulated studies: false crowns, coverage, power. Prints a Markdown table.
+"""Does the verdict keep its word? Simulated studies with a known truth. Prints a Markdown table.
 
-    python bench/calibration.py --simulations 1000 --resamples 1000
+    python bench/calibration.py --simulations 400 --resamples 400
 
-Five arms on the same clustered questions; scores are 0/1 or zero-inflated with a mass at 1 (as token F1). Columns:
+Five arms on the same questions. Shapes: 0/1 scores, and scores that are zero-inflated with a mass at 1 (`f1`, as token
+F1); about three questions a group, or every question alone; `sparse`, mean scores near .05; `giant`, one group with
+30 % of the questions. Columns:
 
-- false crown: no arm differs, and the verdict chooses one that is not the simplest (at most 5 % promised);
-- wrong step: rag = ft+rag, both far above the others, and the verdict chooses ft+rag (at most 5 %);
-- all cover: all 13 simultaneous intervals hold the true differences, arms unequal (at least 95 %);
-- one covers: a single paired difference, arms unequal; mean covers: the interval of one arm's mean (95 %);
+- false crown: the verdict chooses an arm that is no better than a simpler one: the largest share of three truths (all
+  arms equal; two tied on top; three tied on top). At most 5 %;
+- false tie: ft+rag is right wherever the others are, and on a further 3 or 5 % of the questions, but a simpler arm is
+  chosen;
+- worse crown: a ladder up to ft+rag; an arm is chosen that is worse than ft+rag by more than the margin;
+- plan says: the gain that a first study's plan calls visible in 8 of 10 studies; holds: share of such studies that
+  choose ft+rag; after one: the same where the plan of each study knows the spreads of one earlier study of its size;
+- pairs, joint, mean: share of intervals that hold the truth, arms unequal: the difference of one pair, all ten
+  simultaneous ones, and one arm's mean (95 %);
 - power .1, .2: ft+rag is better than every other arm by this much, and is chosen.
+
+Half as many studies are simulated for each column but false crown.
 """
 
 from __future__ import annotations
@@ -17,12 +26,14 @@ import argparse
 import math
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from twofold import stats
 from twofold.config import StudySection
+from twofold.study.power import pair_variances, prospect
 from twofold.study.verdict import VerdictFacts, decide
 from twofold.types import Arm, Verdict
 
@@ -34,6 +45,7 @@ ARMS = (
     Arm(name="ft+rag", retrieval=True, tuning="open-book"),
 )
 UNEQUAL = (0.1, 0.15, 0.35, 0.25, 0.5)
+MARGIN = StudySection().margin
 
 
 @dataclass(frozen=True)
@@ -52,11 +64,14 @@ class World:
     """Correlation of the latent scores of two arms on one question."""
     icc: float = 0.15
     """Correlation of the latent scores of two questions in one group (half of it shared by the arms)."""
+    giant: float = 0.0
+    """Share of the questions that the first group holds besides its own."""
 
 
 def simulate(world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Scores (questions, arms) and groups, by a Gaussian copula with the true means held exactly."""
     sizes = 1 + rng.poisson(world.per_group - 1, world.groups)
+    sizes[0] += round(world.giant / (1 - world.giant) * sizes.sum())
     groups = np.repeat(np.arange(world.groups), sizes)
     n, k = len(groups), len(world.means)
 
@@ -98,7 +113,7 @@ def verdict_on(scores: np.ndarray, groups: np.ndarray, *, resamples: int, seed: 
 
 
 def crowned(world: World, *, simulations: int, resamples: int, seed: int = 0) -> dict[str, float]:
-    """Share of simulated studies that choose each arm (``""``: undecided)."""
+    """Share of simulated studies that choose each arm (``""``: none)."""
     rng = np.random.default_rng(seed)
     found: dict[str, float] = {}
     for number in range(simulations):
@@ -107,54 +122,123 @@ def crowned(world: World, *, simulations: int, resamples: int, seed: int = 0) ->
     return found
 
 
-def coverage(world: World, *, simulations: int, resamples: int, seed: int = 0) -> tuple[float, float, float]:
-    """Shares of: all simultaneous intervals, one paired difference, one arm's mean holding the truth."""
-    rng = np.random.default_rng(seed)
+def no_better(found: Mapping[str, float], means: Sequence[float]) -> float:
+    """Share of studies that choose an arm which is no better than some simpler one."""
     names = [arm.name for arm in ARMS]
-    family = {**stats.pairs(names), **stats.factorial(names, base="base", rag="rag", ft="ft", both="ft+rag")}
+    false = {name for place, name in enumerate(names) if any(other >= means[place] for other in means[:place])}
+    return sum(share for name, share in found.items() if name in false)
+
+
+def worse(found: Mapping[str, float], means: Sequence[float]) -> float:
+    """Share of studies that choose an arm which is worse than another by more than the margin."""
+    truth = dict(zip((arm.name for arm in ARMS), means, strict=True))
+    return sum(share for name, share in found.items() if name and max(means) - truth[name] > MARGIN)
+
+
+def coverage(world: World, *, simulations: int, resamples: int, seed: int = 0) -> tuple[float, float, float]:
+    """Shares of pairs whose own interval, of studies whose ten joint ones, of arms whose mean's hold the truth."""
+    rng = np.random.default_rng(seed)
+    family = stats.pairs([arm.name for arm in ARMS])
     means = np.array(world.means)
-    every = one = mean = 0
+    pair = every = mean = 0
     for number in range(simulations):
         scores, groups = simulate(world, rng)
         joint = stats.contrasts(scores, groups, family, resamples=resamples, seed=number)
         every += all(joint[name].low <= weight @ means <= joint[name].high for name, weight in family.items())
-        name = "rag - base"
-        alone = stats.contrasts(scores, groups, {name: family[name]}, resamples=resamples, seed=number)[name]
-        one += alone.low <= family[name] @ means <= alone.high
+        for name, weight in family.items():
+            alone = stats.contrasts(scores, groups, {name: weight}, resamples=resamples, seed=number)[name]
+            pair += alone.low <= weight @ means <= alone.high
         for column, truth in enumerate(means):
             estimate = stats.estimate(scores[:, column], groups)
             mean += estimate.low <= truth <= estimate.high
-    return every / simulations, one / simulations, mean / simulations / len(means)
+    return pair / simulations / len(family), every / simulations, mean / simulations / len(means)
+
+
+def promised(world: World) -> float:
+    """The gain that a plan for such questions calls visible in 8 of 10 studies; infinite where there is none."""
+    groups = simulate(world, np.random.default_rng(0))[1]
+    least = prospect(np.bincount(groups).tolist(), arms=len(ARMS), section=StudySection()).least
+    return math.inf if least is None else least
+
+
+def after_one(world: World, low: float, *, simulations: int, resamples: int) -> float:
+    """Share of studies that choose ft+rag where it gains what the plan said after one earlier study (gain .1)."""
+    rng, names, chosen, plans = np.random.default_rng(7), [arm.name for arm in ARMS], 0, 0
+    for number in range(simulations):
+        scores, groups = simulate(replace(world, means=(*[low] * 4, low + 0.1)), rng)
+        found = stats.contrasts(scores, groups, stats.pairs(names), joint=False, resamples=200)
+        earlier = (pair_variances(found, names), next(iter(found.values())).worth)
+        sizes = np.bincount(groups).tolist()
+        least = prospect(sizes, arms=len(ARMS), section=StudySection(), earlier=earlier).least
+        if least is None or low + least > 0.78:
+            continue
+        plans += 1
+        scores, groups = simulate(replace(world, means=(*[low] * 4, low + least)), rng)
+        chosen += verdict_on(scores, groups, resamples=resamples, seed=number).arm == "ft+rag"
+    return chosen / plans if plans else math.nan
+
+
+SHAPES = {
+    "binary, 8 groups": World(groups=8),
+    "binary, 20 groups": World(groups=20),
+    "binary, 50 groups": World(groups=50),
+    "binary, 200 groups": World(groups=200),
+    "f1, 20 groups": World(groups=20, kind="f1"),
+    "f1, 50 groups": World(groups=50, kind="f1"),
+    "f1, 50 groups, giant": World(groups=50, kind="f1", giant=0.3, icc=0.3),
+    "binary, 30 questions": World(groups=30, per_group=1, icc=0),
+    "f1, 30 questions": World(groups=30, per_group=1, icc=0, kind="f1"),
+    "binary sparse, 60 questions": World(groups=60, per_group=1, icc=0),
+    "f1 sparse, 60 questions": World(groups=60, per_group=1, icc=0, kind="f1"),
+}
+
+
+def cells(shape: str, *, simulations: int, resamples: int) -> list[str]:
+    """One line of the table."""
+    world, sparse = SHAPES[shape], "sparse" in shape
+    half = {"simulations": simulations // 2, "resamples": resamples}
+    nulls = [(0.3,) * 5, (0.1, 0.1, 0.5, 0.2, 0.5), (0.2, 0.2, 0.5, 0.5, 0.5)]
+    if sparse:
+        nulls = [(0.05,) * 5, (0.01, 0.01, 0.05, 0.01, 0.05), (0.01, 0.01, 0.05, 0.05, 0.05)]
+
+    def shares(means: Sequence[float], **changes: float) -> dict[str, float]:
+        return crowned(replace(world, means=tuple(means), **changes), **half)
+
+    low = 0.05 if sparse else 0.3
+    false = [
+        no_better(crowned(replace(world, means=means), simulations=simulations, resamples=resamples), means)
+        for means in nulls
+    ]
+    ties = [
+        worse(shares([*[low] * 4, low + gain], alike=1.0, icc=0.0), [*[low] * 4, low + gain]) for gain in (0.03, 0.05)
+    ]
+    ladder = (0.02, 0.03, 0.1, 0.05, 0.2) if sparse else UNEQUAL
+    gain = promised(world)
+    holds = f"{shares([*[low] * 4, low + gain]).get('ft+rag', 0.0):.2f}" if gain <= 0.45 else "–"
+    covers = coverage(replace(world, means=(0.01, 0.02, 0.05, 0.03, 0.1) if sparse else UNEQUAL), **half)
+    powers = [shares([*[low] * 4, low + more]).get("ft+rag", 0.0) for more in (0.1, 0.2)]
+    numbers = [max(false), max(ties), worse(shares(ladder), ladder)]
+    plan = ["none" if math.isinf(gain) else f"{gain:.2f}", holds, f"{after_one(world, low, **half):.2f}"]
+    return [*(f"{x:.3f}" for x in numbers), *plan, *(f"{x:.3f}" for x in covers), *(f"{x:.2f}" for x in powers)]
 
 
 def main() -> None:
     """Write the table to standard output, progress to standard error."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=400)
-    parser.add_argument("--resamples", type=int, default=500)
-    parser.add_argument("--groups", type=int, nargs="+", default=[8, 20, 50, 200])
+    parser.add_argument("--resamples", type=int, default=400)
+    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
     given = parser.parse_args()
-    size = {"simulations": given.simulations, "resamples": given.resamples}
     error = 1.96 * math.sqrt(0.05 * 0.95 / given.simulations)
-    print(f"{given.simulations} simulations a cell, {given.resamples} resamples; .05 is ±{error:.3f} here\n")
-    print("| scores | groups | false crown | wrong step | all cover | one covers | mean covers | power .1 | power .2 |")
-    print("|---|---|---|---|---|---|---|---|---|")
-    for kind in ("binary", "f1"):
-        for groups in given.groups:
-            start = time.perf_counter()
-
-            def world(*means: float, kind: str = kind, groups: int = groups) -> World:
-                return World(groups=groups, means=means, kind=kind)
-
-            null = crowned(world(*(0.3,) * 5), **size)
-            low = crowned(world(*(0.05,) * 5), **size)
-            step = crowned(world(0.1, 0.1, 0.5, 0.2, 0.5), **size)
-            covers = coverage(world(*UNEQUAL), **size)
-            powers = [crowned(world(0.3, 0.3, 0.3, 0.3, 0.3 + gain), **size).get("ft+rag", 0.0) for gain in (0.1, 0.2)]
-            false = [sum(share for arm, share in found.items() if arm not in ("", "base")) for found in (null, low)]
-            cells = [f"{max(false):.3f}", f"{step.get('ft+rag', 0.0):.3f}", *(f"{x:.3f}" for x in (*covers, *powers))]
-            print(f"| {kind} | {groups} | {' | '.join(cells)} |", flush=True)
-            print(f"{kind} {groups}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    print(f"{given.simulations} studies a truth, {given.resamples} resamples; .05 is ±{error:.3f} here\n")
+    heads = ["shape", "false crown", "false tie", "worse crown", "plan says", "holds", "after one"]
+    heads += ["pairs", "joint", "mean", "power .1", "power .2"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
+    for shape in given.shapes:
+        start = time.perf_counter()
+        print(f"| {shape} | {' | '.join(cells(shape, simulations=given.simulations, resamples=given.resamples))} |")
+        print(f"{shape}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
@@ -128,6 +129,11 @@ def estimate(
     se = _se(sums - mean * counts, n)
     if bounded:
         low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), kish(counts), level)
+        # Where few groups score anything, or miss anything, the standard error is no guide: exact bounds.
+        if (sums > _TINY).sum() < SPARSE_GROUPS:
+            high = max(high, _share_above(sums, counts, kish(counts), (1 - level) / 2))
+        if (counts - sums > _TINY).sum() < SPARSE_GROUPS:
+            low = min(low, 1 - _share_above(counts - sums, counts, kish(counts), (1 - level) / 2))
     else:
         settings: Any = {"level": level, "resamples": resamples, "seed": seed, "bounded": False}
         interval = contrasts(x[:, None], g, {"": np.ones(1)}, **settings)[""]
@@ -472,16 +478,26 @@ def factorial(arms: Sequence[str], *, base: str, rag: str, ft: str, both: str) -
 
 @lru_cache(maxsize=4096)
 def t_quantile(probability: float, freedom: float) -> float:
-    """Quantile of Student's t, by bisection on its distribution function (accurate to 1e-10)."""
+    """Quantile of Student's t (accurate to 1e-9).
+
+    By bisection on its distribution function; of many degrees of freedom by Cornish and Fisher's expansion around the
+    normal quantile (Abramowitz & Stegun 26.7.5).
+    """
     if probability < 0.5:
         return -t_quantile(1 - probability, freedom)
     if freedom <= 0:
         return math.inf
+    if freedom > 500:
+        z = NormalDist().inv_cdf(probability)
+        terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
+        return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
     low, high = 0.0, 2.0
     while _t_below(high, freedom) < probability:
         high *= 2
-    for _ in range(100):
+    while high - low > 1e-13 * high:
         middle = (low + high) / 2
+        if middle in (low, high):
+            break
         if _t_below(middle, freedom) < probability:
             low = middle
         else:

@@ -25,10 +25,10 @@ POWER = 0.8
 """A gain counts as seen where this share of studies would choose the arm that has it."""
 GAINS = (0.1, 0.2)
 """True gains whose chances a plan tells."""
-SPREAD, ALIKE = 0.45, 0.1
+SPREAD, ALIKE = 0.5, 0.1
 """Standard deviation of one question's paired difference, and correlation of two questions of one group, where no
-earlier study tells: about those of token F1 and of exact match."""
-_DRAWS = 2000
+earlier study tells: two arms then disagree on a quarter of the questions."""
+_DRAWS = 1000
 _MOST = 10**6
 """More examples than this are no plan: none is told."""
 
@@ -102,7 +102,7 @@ class Simulation:
         low, high = -7.0, 17.0  # powers of 2
         if self.chosen(arm, means, 2**high) < POWER:
             return None
-        for _ in range(18):
+        for _ in range(13):
             middle = (low + high) / 2
             low, high = (low, middle) if self.chosen(arm, means, 2**middle) >= POWER else (middle, high)
         return float(2**high)
