@@ -120,7 +120,7 @@ def estimate(
         raise StudyError("there is no scored question to average", cure="Look at the failures: every answer failed.")
     number = int(g.max()) + 1
     mean = float(x.mean())
-    sums, counts = np.bincount(g, x, number), np.bincount(g, minlength=number).astype(float)
+    sums, counts = np.bincount(g, x, number).astype(float), np.bincount(g, minlength=number).astype(float)
     if bounded:
         _refuse_outside(x)
     if number == 1:
@@ -413,7 +413,7 @@ def _snapped(end: float) -> float:
     return float(end) if abs(end) > _TINY else 0.0
 
 
-def _share_above(sums: Array, counts: Array, worth: float, tail: float) -> float:
+def _share_above(sums: Any, counts: Any, worth: float, tail: float) -> float:
     """Clopper-Pearson's upper bound of the share of groups above 0, as groups of equal size (Korn & Graubard 1998)."""
     above, present = sums > _TINY, counts > 0
     share = max(float(counts[above].sum() / counts.sum()), float(above.sum() / present.sum()))

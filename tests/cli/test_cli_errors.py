@@ -187,6 +187,8 @@ PLAN = {
     ],
     "cost": 0.75,
     "detectable": 0.1234,
+    "chances": [[0.1, 0.3], [0.2, 0.9]],
+    "shows": "a gain of .10 is crowned in 3 of 10 such studies",
     "warnings": ["only 3 [groups]"],
     "policy": {"sentence": "New documents.", "train": 4, "dev": 1, "test": 3, "groups": 3},
     "arms": ["rag"],

@@ -76,8 +76,6 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
     """Print the plan like a bill: on stdout, or on stderr when it only precedes a question."""
     from rich.table import Table
 
-    from twofold.study.record import number_text
-
     screen = console()
     if error:
         screen.file = sys.stderr
@@ -93,9 +91,7 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
         seconds = duration(item["seconds"])
         table.add_row(item["step"], item["detail"], str(item["items"]), str(item["cached"]), seconds)
     screen.print(table)
-    visible = plan["detectable"]
-    seen = f"; differences from about {number_text(visible)} can be seen" if visible is not None else ""
-    screen.print(f"about {duration(plan['minutes'] * 60)} in all ({plan['rates']}){seen}")
+    screen.print(f"about {duration(plan['minutes'] * 60)} in all ({plan['rates']}); {plan['shows']}")
     for row in plan["costs"]:
         screen.print(f"costs {row['amount']:.2g} for {row['step']}: {row['detail']}")
     if len(plan["costs"]) > 1:

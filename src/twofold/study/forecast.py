@@ -6,25 +6,29 @@ passages cut from them stand for those that will be found.
 
 from __future__ import annotations
 
-import math
 import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from twofold import forgetting, machine, pace, plugins, prompts, rehearsal, rows, specs
+import numpy as np
+
+from twofold import forgetting, machine, pace, plugins, prompts, rehearsal, rows, specs, stats
 from twofold.answering import as_hits, gold_chunks
 from twofold.build import Builder, quiet
 from twofold.config import Part
 from twofold.dataset import Splits, example_digest
-from twofold.errors import ModelError, TooFewExamples, TwofoldError
+from twofold.errors import ModelError, StudyError, TooFewExamples, TwofoldError
 from twofold.finishing import ALONE, DEV
 from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint
+from twofold.study.archive import read_answers, read_record
+from twofold.study.power import pair_variances
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
 from twofold.types import Arm, Chunk, DevItem, Document, Example, Hit, Json, Prompt, Span
@@ -46,17 +50,19 @@ def plan(
     splits: Splits,
     documents: Sequence[Document],
     *,
+    records: Path,
     leaks: Json,
     final: bool = False,
     measure: bool = False,
     progress: Progress = quiet,
 ) -> Json:
-    """The bill of a study, without doing it: steps, minutes, costs, detectable difference, warnings.
+    """The bill of a study, without doing it: steps, minutes, costs, what it could show, warnings.
 
     Args:
         builder: Of the project.
         splits: Its examples.
         documents: Those of [documents].
+        records: Directory of finished studies: one with these arms and this metric tells how much their scores differ.
         leaks: Counts of what was dropped for leaks.
         final: The questions are those of the reserve.
         measure: Measure this machine for some seconds where nothing is known of its pace.
@@ -71,17 +77,20 @@ def plan(
         builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
     )
     steps, costs = planning.bill(work), planning.costs(work)
-    seen = planning.detectable(splits, config, arms=len(asked.arms))
+    earlier = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
+    seen = planning.seen_by(splits, config, arms=len(asked.arms), final=final, earlier=earlier)
     looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in asked.test)))
     return {
         "steps": steps,
         "minutes": sum(step["seconds"] for step in steps) / 60,
         "costs": costs,
         "cost": sum(row["amount"] for row in costs),
-        "detectable": seen if math.isfinite(seen) else None,
+        "detectable": seen.least,
+        "chances": [list(chance) for chance in seen.chances],
+        "shows": planning.prospect_text(seen),
         "warnings": [
             *planning.no_chance(work),
-            *planning.warnings(splits, arms, detectable=seen, looks=looks),
+            *planning.warnings(splits, arms, seen=seen, looks=looks),
             *notes,
         ],
         "policy": planning.policy(splits, config, final=final),
@@ -89,6 +98,29 @@ def plan(
         "leaks": leaks,
         "rates": told,
     }
+
+
+def _earlier(records: Path, arms: Sequence[str], metric: str) -> tuple[Any, float] | None:
+    """Variances of the pairs in the newest study with these arms and this metric, and the groups that it is worth."""
+    for path in sorted(records.glob("*/study.json"), reverse=True):
+        try:
+            record = read_record(path.parent)
+            if record["metric"] != metric or not set(arms) <= set(record["arms"]):
+                continue
+            rows = read_answers(path.parent)
+            scores = [[row["arms"][name]["scores"].get(metric) for name in arms] for row in rows]
+            found = stats.contrasts(
+                np.array(scores, dtype=float),
+                [row["group"] or row["id"] for row in rows],
+                stats.pairs(arms),
+                joint=False,
+                resamples=200,
+            )
+        except (StudyError, KeyError):
+            continue  # a damaged record, or arms that have no question in common, tell nothing
+        if found:
+            return pair_variances(found, arms), min(one.worth for one in found.values())
+    return None
 
 
 def tuning_plan(

@@ -163,6 +163,8 @@ class PolicyRecord(TypedDict):
     reserve: int
     groups: int
     """Independent groups in the test split."""
+    groups_worth: NotRequired[float]
+    """How many groups of equal size these are worth (`stats.kish`)."""
     final: bool
     """True when the reserve split was opened (`--final`)."""
 

@@ -142,7 +142,7 @@ def study(
     for name, reasons in constraint_objections(arms, config.study, facts=facts, estimates=estimates).items():
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
     record["warnings"] = planning.warnings(
-        splits, arms, detectable=planning.detectable(splits, config, arms=len(arms)), looks=looks - 1
+        splits, arms, seen=planning.seen_by(splits, config, arms=len(arms), final=final), looks=looks - 1
     )
     if record["retrieval"]:
         builder.index.tag(record["study"])
@@ -217,4 +217,5 @@ def _facts(
         dev_examples=dev,
         remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),
         final=policy["final"],
+        test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
     )
