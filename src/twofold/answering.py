@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from twofold import access, hostile, prompts
+from twofold.identity import digest
 from twofold.plugins import Generator, Progress, Retriever
 from twofold.prompts import Template
 from twofold.sufficiency import Calibration
@@ -101,6 +102,8 @@ class System:
     """All chunks of each example's sources: under access control, who may read them may see the example."""
     calibration: Calibration | None = None
     """When to abstain for want of evidence; None: never for that reason."""
+    writer: str = ""
+    """The generator's key that is in `key`."""
 
     def answer(
         self, examples: Sequence[Example], *, filter: Filter | None = None, progress: Progress | None = None
@@ -209,6 +212,18 @@ class System:
             max_tokens=self.max_tokens,
             schema=self.schema,
         )
+
+    def as_sent(self) -> System:
+        """This system, under another key where the generator has learned to send something else than it was asked to.
+
+        An endpoint that refuses `temperature` samples at its default: such answers are not those of temperature 0.
+        """
+        writer = self.generator.key if self.writer else ""
+        if writer == self.writer:
+            return self
+        description = {**self.description, "generator": self.generator.description}
+        key = digest("system", {"system": self.key, "generator": writer})
+        return replace(self, key=key, description=description, writer=writer)
 
     def close(self) -> None:
         """Give the generator's memory back."""

@@ -156,6 +156,7 @@ def provenance(builder: Builder, system: System, example: Example, *, answer: An
     follows = any(message.role == "user" for message in example.messages[:-1])
     template = replace(system.template, about=0.0) if follows else system.template
     attached = None if system.schema else prompts.attached(answer, template=template, question=example.question)
+    system = system.as_sent()
     measured = system.key in builder.catalogue.systems()
     why, number = choice.why, choice.study.split("-")[0].lstrip("0")
     if choice.study and system.arm.retrieval and choice.index and builder.index.state().content != choice.index:

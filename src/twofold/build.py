@@ -567,6 +567,7 @@ class Builder:
             template=self.config.template,
             max_tokens=self.config.generation.max_tokens,
             schema=schema,
+            writer=generator.key if generator else "",
             retriever=self.retriever if arm.retrieval else None,
             k=retrieval.k,
             gold=self.gold if arm.oracle else None,

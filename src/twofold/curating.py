@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError,
 from twofold.identity import digest_bytes
 from twofold.making import save
 from twofold.plugins import Progress
-from twofold.reading import MIB, raise_first, read_bytes, records_of
+from twofold.reading import MIB, parsed, raise_first, read_bytes, records_of, spelled
 from twofold.study.data_card import render
 from twofold.types import Document, Example, Json, Problem
 
@@ -103,10 +102,10 @@ def _label(line: str) -> str:
     if not line.startswith("{"):
         return line
     try:
-        value = json.loads(line)
+        value = parsed(line)
     except ValueError:
         return ""
-    return str(next((value[key] for key in ("label", "name", "intent", "output") if key in value), ""))
+    return spelled(next((value[key] for key in ("label", "name", "intent", "output") if key in value), ""))
 
 
 def look(

@@ -278,6 +278,13 @@ class TemplateMismatch(TrainingError):
     cure = "Train again (`twofold tune`), or restore the [prompt] section the adapter was trained with."
 
 
+class BaseMismatch(TrainingError):
+    """An adapter was trained on other base weights than those it is to change."""
+
+    code = "training.base"
+    cure = "Set [generation.generator.options].model to the base it was trained on, or train again (`twofold tune`)."
+
+
 class StoreError(TwofoldError):
     """The project's derived data cannot be read or written."""
 

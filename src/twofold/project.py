@@ -156,7 +156,7 @@ class Project:
         if documents and not examples and len(found) == 1:  # retrieval needs no questions
             found = [replace(found[0], severity="warning")]
         problems += found
-        problems += dataset.check(documents, examples)
+        problems += dataset.check(documents, examples, max_tokens=self.config.generation.max_tokens)
         problems += access.problems(documents, self.config.access.rules, enabled=self.config.access.enabled)
         if not examples:
             return problems

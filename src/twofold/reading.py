@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
 import re
 import zlib
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, TwofoldError, UnreadableFile, install
+from twofold.parquet import rows_of
 from twofold.types import Document, Json, Problem
 
 MIB = 1 << 20
@@ -284,18 +286,11 @@ def records_of(data: bytes, *, name: str) -> Iterator[Record]:
 def _parquet_records(data: bytes, *, name: str) -> Iterator[Record]:
     """Rows of a Parquet file; a row's number stands for its line."""
     try:
-        import pyarrow
-        from pyarrow import parquet
+        for number, row in enumerate(rows_of(data), 1):
+            yield Record(line=number, number=number, value=checked(row, name, number))
     except ModuleNotFoundError as error:
         raise MissingExtra("reading Parquet needs pyarrow", cure=install("data"), file=name) from error
-    number = 0
-    try:
-        for batch in parquet.ParquetFile(pyarrow.BufferReader(data)).iter_batches(batch_size=1000):
-            for row in batch.to_pylist():
-                number += 1
-                value = json.loads(json.dumps(row, default=str))
-                yield Record(line=number, number=number, value=checked(value, name, number))
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+    except (OSError, ValueError) as error:
         why = excerpt(str(error))
         raise UnreadableFile(f"not usable Parquet: {why}", file=name, cure="Write the file again.") from error
 
@@ -307,7 +302,7 @@ CSV = (".csv", ".tsv")
 
 
 def jsonl_records(text: str, *, name: str) -> Iterator[Record]:
-    """JSON Lines: one object a line, blank lines left out."""
+    """JSON Lines: one object a line, blank lines left out; a whole JSON file under that name is one error."""
     number = start = line = 0
     while start < len(text):
         line += 1
@@ -316,12 +311,28 @@ def jsonl_records(text: str, *, name: str) -> Iterator[Record]:
         row, start = text[start:stop], stop + 1
         if row.strip():
             number += 1
-            yield Record(line=line, number=number, value=_object(row, name, line))
+            value = _object(row, name, line)
+            if number == 1 and isinstance(value, BadRecord) and (found := _whole_json(text)):
+                message = f"this is {found}, not JSON Lines (one object a line)"
+                value = BadRecord(message, file=name, line=line, cure="Name the file .json.")
+                start = len(text)
+            yield Record(line=line, number=number, value=value)
+
+
+def _whole_json(text: str) -> str:
+    """What a text is as one JSON value: a list of objects, or an object; empty for anything else."""
+    try:
+        value = parsed(text)
+    except (ValueError, RecursionError):
+        return ""
+    if isinstance(value, list):
+        return "a JSON list" if value and all(isinstance(item, dict) for item in value) else ""
+    return "one JSON object over several lines" if isinstance(value, dict) else ""
 
 
 def _object(row: str, name: str, line: int) -> Json | BadRecord:
     try:
-        value = json.loads(row)
+        value = parsed(row)
     except json.JSONDecodeError as error:
         return BadRecord(
             f"not valid JSON: {error.msg} at column {error.colno} of: {excerpt(row)}", file=name, line=line
@@ -331,25 +342,66 @@ def _object(row: str, name: str, line: int) -> Json | BadRecord:
     return checked(value, name, line)
 
 
+class _Written(float):
+    """A number that remembers how the file spells it: 29.00, 0.00001."""
+
+    spelling: str
+
+    def __new__(cls, spelling: str) -> _Written:
+        made = super().__new__(cls, spelling)
+        made.spelling = spelling
+        return made
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text; ``NaN``, which is no JSON but is written for a missing value, is null.
+
+    Raises:
+        ValueError: no JSON, Infinity, or an object that has one key twice.
+    """
+    return json.loads(text, parse_constant=_constant, parse_float=_Written, object_pairs_hook=_pairs)
+
+
+def spelled(value: bool | int | float | str) -> str:
+    """A JSON scalar as the text that an answer or a label is: ``true``, ``3``, ``29.00`` as the file has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.spelling if isinstance(value, _Written) else str(value).strip()
+
+
+def _constant(name: str) -> None:
+    if name != "NaN":
+        raise ValueError(f"{name} is no JSON value")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> Json:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise ValueError(f"the key {excerpt(twice, 40)!r} stands twice in one object")
+    return made
+
+
 def checked(value: Any, name: str, line: int) -> Json | BadRecord:
     """`value` if it is an object of well-formed text, else the error."""
     if not isinstance(value, dict):
         return BadRecord(f"expected an object, found {kind(value)}: {excerpt(str(value))}", file=name, line=line)
-    bad = _half_character(value)
-    if bad is not None:
-        return BadRecord(
-            f"half of a surrogate pair stands alone (\\u{ord(bad):04x}): this is not text", file=name, line=line
-        )
-    return value
+    unfit = _unfit(value)
+    return value if unfit is None else BadRecord(unfit, file=name, line=line)
 
 
-def _half_character(value: Any) -> str | None:
+def _unfit(value: Any) -> str | None:
+    """What in a record is no text or no number; None where all is well."""
     stack = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
             if not item.isascii() and (found := _SURROGATE.search(item)):
-                return found.group()
+                return f"half of a surrogate pair stands alone (\\u{ord(found.group()):04x}): this is not text"
+        elif isinstance(item, float):
+            if math.isinf(item):
+                return "an infinite number is no value"
         elif isinstance(item, dict):
             stack += [*item.keys(), *item.values()]
         elif isinstance(item, list):
@@ -360,10 +412,14 @@ def _half_character(value: Any) -> str | None:
 def json_records(text: str, *, name: str) -> Iterator[Record]:
     """A JSON file: a list of objects, an object with one list of objects in it, or one object."""
     try:
-        value = json.loads(text)
+        value = parsed(text)
     except json.JSONDecodeError as error:
-        message = f"not valid JSON: {error.msg} at column {error.colno}"
-        yield Record(line=error.lineno, number=1, value=BadRecord(message, file=name, line=error.lineno))
+        message, cure = f"not valid JSON: {error.msg} at column {error.colno}", None
+        if error.msg == "Extra data" and text[error.pos] == "{":
+            message = "a second object begins here: this is JSON Lines (one object a line), not JSON"
+            cure = "Name the file .jsonl."
+        bad = BadRecord(message, file=name, line=error.lineno, cure=cure)
+        yield Record(line=error.lineno, number=1, value=bad)
         return
     except (ValueError, RecursionError) as error:
         bad = BadRecord(f"not usable JSON: {excerpt(str(error))}", file=name)

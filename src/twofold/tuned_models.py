@@ -294,5 +294,5 @@ def _named(path: Path, base: Json) -> None:
         source = str(base.get("source") or base["model"])
         place, _, revision = source.removeprefix("hf:").partition("@")
         own = {"base_model_name_or_path": place, "revision": revision} if source.startswith("hf:") else {}
-        recipe |= own or {"base_model_name_or_path": base["model"]}
+        recipe |= own or {"base_model_name_or_path": str(base["model"]).removeprefix("path:")}
         path.write_text(json.dumps(recipe, indent=2), encoding="utf-8")

@@ -15,6 +15,7 @@ import pytest
 from data_sets import folder, whole_sets
 from twofold.advice.start import starting_config
 from twofold.config import Config
+from twofold.dataset import check
 from twofold.types import Document, Example, Message
 
 SAMPLES = [
@@ -87,13 +88,35 @@ def test_every_real_set_gives_a_valid_configuration(name: str, quick: bool) -> N
     documents, examples = load(name)
     config = Config.model_validate(tomllib.loads(starting_config(name, documents, examples, quick=quick)))
     assert config.project.name == name
-    assert 16 <= config.generation.max_tokens <= 262
+    fitting = [min(map(len, e.references)) / 4 <= config.generation.max_tokens for e in examples if e.references]
+    assert config.generation.max_tokens >= 16
+    assert sum(fitting) >= 0.95 * len(fitting)
     assert ("rag" in config.study.arms) == bool(documents)
     assert bool(config.documents.paths) == bool(documents)
     assert config.study.metric.name not in [part.name for part in config.study.metrics]
     assert config.tuning.trainer.options.get("replay", 0) == (0 if quick else 0.5)
     if quick:
         assert 0 < config.examples.limit <= 120 or len(examples) <= 120
+
+
+@pytest.mark.parametrize("words", [3, 60, 484, 1500])
+def test_the_longest_answer_that_is_asked_for_fits_the_references_and_training_rows_fit_both(words: int) -> None:
+    examples = [
+        Example(id=str(n), messages=(Message(role="user", content=f"Leaflet {n}?"),), references=("word " * words,))
+        for n in range(60)
+    ]
+    text = starting_config("p", [], examples)
+    config = Config.model_validate(tomllib.loads(text))
+    assert config.generation.max_tokens >= 1.2 * words * 5 / 4
+    assert config.tuning.trainer.options["max_length"] >= config.generation.max_tokens + 100
+    assert not [p for p in check([], examples, max_tokens=config.generation.max_tokens) if p.code == "data.long-answer"]
+
+
+def test_a_limit_below_the_references_is_said_where_it_is_set() -> None:
+    examples = [Example(id="1", messages=(Message(role="user", content="Book?"),), references=("word " * 9000,))]
+    text = starting_config("p", [], examples)
+    assert "max_tokens = 4096" in text
+    assert "longer answers are cut here" in text
 
 
 WORDING = [

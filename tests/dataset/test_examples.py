@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.dataset import check, example_digest, load_examples
 from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
-from twofold.types import Document, Example, Message, Span
+from twofold.types import Document, Example, Message, Problem, Span
 
 
 def write(path: Path, *rows: Any) -> None:
@@ -93,8 +94,11 @@ BAD = [
     ({"answers": ["x"]}, "no question"),
     ({"question": 5, "answers": ["x"]}, '"question" must be a string'),
     ({"question": "  ", "answers": ["x"]}, "no question"),
-    ({"question": "q", "answers": {"a": 1}}, '"answers" must be'),
-    ({"question": "q", "answers": [["x"]]}, '"answers" must be'),
+    ({"question": "q", "answer": None}, '"answer" is null'),
+    ('{"question": "q", "answers": NaN}', '"answers" is null'),
+    ('{"question": "q", "answers": [1e999]}', "infinite"),
+    ('{"question": "q", "answers": "x", "answers": "y"}', "'answers' stands twice"),
+    ({"instruction": "translate", "input": "q", "output": "x"}, "Alpaca's shape"),
     ({"question": "q"}, "no answer"),
     ({"question": "q", "answers": [], "answerable": True}, "no answer"),
     ({"question": "q", "answers": ["x"], "answerable": "maybe"}, '"answerable"'),
@@ -111,7 +115,19 @@ BAD = [
     ({"messages": [], "answers": ["x"]}, "no question"),
     ({"messages": "hello", "answers": ["x"]}, '"messages" must be a list'),
     ({"messages": [{"role": "robot", "content": "x"}], "answers": ["x"]}, "message 1"),
-    ({"messages": [{"role": "assistant", "content": "x"}], "answers": ["x"]}, "last message"),
+    ({"messages": [{"role": "assistant", "content": "x"}], "answers": ["x"]}, "no user has spoken"),
+    (
+        {"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "answers": ["x"]},
+        "last message",
+    ),
+    ({"messages": [{"role": "user", "content": " "}], "answers": ["x"]}, "message 1 (user) is empty"),
+    ({"messages": [{"role": "system", "content": "Be short."}], "answers": ["x"]}, "last message"),
+    (
+        {"messages": [{"role": "user", "content": "x"}, {"role": "user", "content": "y"}], "answers": ["x"]},
+        "messages 1 and 2 are both the user's",
+    ),
+    ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}], "answers": ["x"]}, "not image_url"),
+    ({"messages": [{"role": "tool", "content": "12"}], "answers": ["x"]}, "a call of a tool"),
     (
         {"messages": [{"role": "user", "content": "x"}, {"role": "system", "content": "x"}], "answers": ["x"]},
         "message 2",
@@ -225,6 +241,24 @@ def test_a_set_without_answers_says_so(tmp_path: Path) -> None:
     assert "answers (or output)" in caught.value.cure
 
 
+def test_check_says_how_many_references_are_longer_than_an_answer_may_be() -> None:
+    def ask(number: int, *references: str) -> Example:
+        asked = Message(role="user", content=f"Leaflet {number}?")
+        return Example(id=str(number), messages=(asked,), references=references)
+
+    examples = [ask(0, "word " * 400), ask(1, "word " * 500), ask(2, "word " * 500, "short"), ask(3, "short"), ask(4)]
+
+    def said(max_tokens: int) -> list[Problem]:
+        return [p for p in check([], examples, max_tokens=max_tokens) if p.code == "data.long-answer"]
+
+    (problem,) = said(256)
+    assert problem.message.startswith("2 of 4 reference answers are longer than [generation].max_tokens = 256")
+    assert "about 625 tokens ('1')" in problem.message
+    assert said(int(re.findall(r"max_tokens to (\d+)", problem.cure)[0])) == []
+    assert len(said(600)) == 1
+    assert said(0) == []
+
+
 def test_check_finds_what_does_not_fit() -> None:
     def ask(name: str, text: str, *references: str, **fields: Any) -> Example:
         message = Message(role="user", content=text)
@@ -244,7 +278,7 @@ def test_check_finds_what_does_not_fit() -> None:
         ask("10", "Summary?", "b", sources=("e",)),
         ask("11", "Tell all.", "word " * 1000),
     ]
-    found = {(p.line, p.severity, p.code) for p in check(documents, examples)}
+    found = {(p.line, p.severity, p.code) for p in check(documents, examples, max_tokens=1000)}
     assert found == {
         (1, "error", "data.unknown-document"),
         (2, "error", "data.bad-span"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,10 +13,13 @@ import pytest
 
 from twofold import plugins
 from twofold.errors import ModelError
-from twofold.generation import gguf_adapter
+from twofold.generation import gguf_adapter, gguf_file
 from twofold.generation.exporting import FORMS, Tuned, why_not
 from twofold.store.weights import Weights, write_safetensors
 from twofold.types import Adapter, Message, Prompt
+
+gguf = pytest.importorskip("gguf")
+peft = pytest.importorskip("peft")
 
 PROMPTS = [Prompt(messages=(Message(role="user", content=f"Tell me about number {n}."),)) for n in range(50)]
 
@@ -46,6 +50,78 @@ def test_every_form_loads_back_and_answers_alike(tiny: Path, adapter: Adapter, t
         assert parity["greedy"] >= (50 if exact else 47)
     assert ("check gguf", 50) in seen
     assert "gguf_file=" in told[2]["parity"]["reader"]
+    fields = gguf.GGUFReader(tmp_path / "out" / "gguf" / "model-f16.gguf").fields
+    template = (tiny / "chat_template.jinja").read_text()
+    assert fields["tokenizer.chat_template"].contents() == template
+    assert fields["tokenizer.ggml.pre"].contents() == "smollm"
+    assert (tmp_path / "out" / "safetensors" / "chat_template.jinja").read_text() == template
+
+
+def test_the_template_of_the_options_goes_with_the_export(
+    tiny: Path, adapter: Adapter, tmp_path: Path, own_cache: Path
+) -> None:
+    template = "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
+    options = {"model": f"path:{tiny}", "runtime": "transformers", "chat_template": template}
+    generator = plugins.make("generators", "local", options, adapter=adapter)
+    generator.export(tmp_path / "out", forms=["safetensors", "gguf"], prompts=PROMPTS[:2])
+    fields = gguf.GGUFReader(tmp_path / "out" / "gguf" / "model-f16.gguf").fields
+    assert fields["tokenizer.chat_template"].contents() == template
+    assert (tmp_path / "out" / "safetensors" / "chat_template.jinja").read_text() == template
+
+
+SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+PRE = {
+    "smollm": [{"type": "Digits", "individual_digits": True}, BYTES],
+    "qwen2": [{"type": "Split", "pattern": {"Regex": SPLIT}}, {**BYTES, "use_regex": False}],
+    "llama-bpe": [
+        {"type": "Split", "pattern": {"Regex": SPLIT.replace(r"|\p{N}|", r"|\p{N}{1,3}|")}},
+        {**BYTES, "use_regex": False},
+    ],
+    "": [{"type": "Split", "pattern": {"Regex": r"\p{L}+"}}, {**BYTES, "use_regex": False}],
+}
+
+
+@pytest.mark.parametrize("name", PRE)
+def test_the_way_a_tokenizer_splits_text_has_the_name_that_llama_cpp_gives_it(
+    tiny: Path, adapter: Adapter, tmp_path: Path, name: str
+) -> None:
+    assert gguf_file.pre_tokenizer({"pre_tokenizer": {"type": "Sequence", "pretokenizers": PRE[name]}}) == name
+    assert gguf_file.pre_tokenizer({"pre_tokenizer": BYTES}) == "gpt-2"
+    model = tmp_path / "model"
+    shutil.copytree(tiny, model)
+    told = json.loads((model / "tokenizer.json").read_text())
+    told["pre_tokenizer"] = {"type": "Sequence", "pretokenizers": PRE[name]}
+    (model / "tokenizer.json").write_text(json.dumps(told))
+    reason = why_not(Tuned(model=model, weights="w", adapter=adapter), "gguf")
+    assert ("pre-tokenizer" in reason) == (name == "")
+    if name:
+        gguf_file.write_gguf(model, tmp_path / "m.gguf")
+        fields = gguf.GGUFReader(tmp_path / "m.gguf").fields
+        assert fields["tokenizer.ggml.pre"].contents() == name
+
+
+def test_a_peft_export_opens_with_peft_alone_and_has_the_same_logits(
+    tiny: Path, adapter: Adapter, tmp_path: Path, own_cache: Path
+) -> None:
+    import torch
+    import transformers
+
+    from twofold.tuned import open_tuned
+
+    options = {"model": f"path:{tiny}", "runtime": "transformers"}
+    generator = plugins.make("generators", "local", options, adapter=adapter)
+    generator.export(tmp_path / "out", forms=["peft"], prompts=PROMPTS[:2])
+    network = transformers.AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+    ids = torch.tensor([[1, 20, 300, 4000, 5]])
+    with torch.inference_mode():
+        plain = network(input_ids=ids).logits
+        opened = peft.PeftModel.from_pretrained(network, tmp_path / "out" / "peft").eval()(input_ids=ids).logits
+        trained = open_tuned(tiny, Path(adapter.path), dtype="f32").eval()(input_ids=ids).logits
+    torch.testing.assert_close(opened, trained)
+    assert float((opened - plain).abs().max()) > 0.1
 
 
 def test_a_gguf_adapter_says_the_scale_and_comes_back_the_same(tiny: Path, adapter: Adapter, tmp_path: Path) -> None:

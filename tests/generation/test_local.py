@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from twofold import plugins
-from twofold.errors import GenerationError, ModelError, ModelNotPulled
+from twofold.errors import BaseMismatch, GenerationError, ModelError, ModelNotPulled
 from twofold.generation import merging
-from twofold.generation.local import LocalGenerator
+from twofold.generation.local import LocalGenerator, LocalOptions
 from twofold.generation.runtime import Request, Tokens
 from twofold.store.weights import Weights
 from twofold.testing.conformance_generator import check_generator, prompt
@@ -204,6 +205,28 @@ def test_merged_weights_are_those_of_peft(tiny: Path, tmp_path: Path, random_ada
     ours = Weights(tmp_path / "merged")
     for name in ours:
         assert np.allclose(ours[name], expected[name].numpy(), rtol=1e-3, atol=1e-4), name
+
+
+def test_an_adapter_of_another_base_of_the_same_shape_is_refused(
+    tiny: Path, tmp_path: Path, own_cache: Path, random_adapter: Callable[..., Adapter]
+) -> None:
+    from twofold.store import models
+    from twofold.store.weights import write_safetensors
+
+    adapter, weights = random_adapter(tiny, tmp_path / "a", seed=4), models.weights_digest(tiny)
+    other = tmp_path / "other"
+    shutil.copytree(tiny, other)
+    base = Weights(tiny)
+    write_safetensors(other / "model.safetensors", [(name, "", base[name] * 0.5) for name in base])
+    manifest = {"key": adapter.key, "base": {"model": "wheat-1b", "weights": weights}}
+    (tmp_path / "a" / "manifest.json").write_text(json.dumps(manifest))
+    for runtime in ("auto", "transformers"):
+        with pytest.raises(BaseMismatch) as caught:
+            LocalGenerator(LocalOptions(model=f"path:{other}", runtime=runtime), adapter=adapter)
+        assert "'wheat-1b'" in caught.value.message
+        assert weights in caught.value.message
+        assert models.weights_digest(other) in caught.value.message
+        LocalGenerator(LocalOptions(model=f"path:{tiny}", runtime=runtime), adapter=adapter).close()
 
 
 def test_an_adapter_that_does_not_fit_is_refused(

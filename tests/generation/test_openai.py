@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -182,10 +183,11 @@ def test_malformed_answers_are_failures(endpoint: Endpoint, reply: str) -> None:
 
 def test_other_dialects(endpoint: Endpoint) -> None:
     parts = [{"type": "text", "text": "Par"}, {"type": "text", "text": "is"}]
-    replies = iter([said(parts), said(None), said("x", usage=None)])
+    thought = [{"type": "thinking", "text": "Lyon?"}, {"type": "text", "text": "Paris"}]
+    replies = iter([said(parts), said(thought), said("x", usage=None)])
     endpoint.answer = lambda *_: next(replies)
     made = client(endpoint, concurrency=1).generate([prompt("a"), prompt("b"), prompt("c")])
-    assert [completion.text for completion in made] == ["Paris", "", "x"]
+    assert [completion.text for completion in made] == ["Paris", "Paris", "x"]
     assert [completion.failure for completion in made] == [None, None, None]
     assert made[2].usage.prompt_tokens == 0
 
@@ -199,20 +201,137 @@ def test_a_refusal_is_a_failure(endpoint: Endpoint) -> None:
     assert failure.code == "generation.refused"
 
 
-def test_fields_the_endpoint_refuses_are_changed_or_left_out(endpoint: Endpoint) -> None:
+REFUSALS: dict[str, dict[str, Any]] = {
+    "OpenAI": {
+        "error": {
+            "message": "Unsupported value: 'temperature' does not support 0.0 with this model.",
+            "param": "temperature",
+            "code": "unsupported_value",
+        }
+    },
+    "words alone": {"error": {"message": "Unsupported parameter: 'temperature' is not supported with this model."}},
+    "param alone": {"error": {"message": "no", "param": "temperature"}},
+    "deprecated": {
+        "error": {"type": "invalid_request_error", "message": "`temperature` is deprecated for this model."}
+    },
+    "FastAPI": {"detail": [{"type": "extra_forbidden", "loc": ["body", "temperature"], "msg": "not permitted"}]},
+    "text": {"error": "temperature is not supported"},
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refused_field_is_left_out_by_all_requests_under_way_and_the_key_says_so(
+    endpoint: Endpoint, name: str
+) -> None:
     def picky(body: dict[str, Any], _: int) -> Reply:
         if "max_tokens" in body:
             return 400, {}, {"error": {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens'."}}
-        if "temperature" in body:
-            return 400, {}, {"error": {"message": "Unsupported value: 'temperature' does not support 0."}}
-        return said("ok")
+        return (400, {}, REFUSALS[name]) if "temperature" in body else said("ok")
 
     endpoint.answer = picky
-    made = client(endpoint, concurrency=1)
-    assert [completion.text for completion in made.generate([prompt("a"), prompt("b")])] == ["ok", "ok"]
-    assert len(endpoint.bodies) == 4
+    made = client(endpoint, concurrency=8)
+    asked = made.key
+    assert [completion.text for completion in made.generate([prompt("a")] * 8)] == ["ok"] * 8
     assert made.description["not_sent"] == ["temperature"]
+    assert made.key != asked, "the endpoint's own temperature is not temperature 0"
     assert endpoint.bodies[-1]["max_completion_tokens"] == 12
+    sent = len(endpoint.bodies)
+    assert [piece for piece in made.stream(prompt("a")) if isinstance(piece, str)] == ["ok"]
+    assert len(endpoint.bodies) == sent + 1
+
+
+ECHO = "Is the parameter 'temperature' not supported? Unknown field 'stop', unsupported parameter max_tokens."
+OTHERS: dict[str, dict[str, Any]] = {
+    "the question quoted": {"error": {"message": f"Rejected by the content filter: {ECHO}"}},
+    "the context length": {
+        "error": {
+            "message": "This model's maximum context length is 4096 tokens, you requested 5000. Reduce max_tokens.",
+            "code": "context_length_exceeded",
+        }
+    },
+    "the context length, of max_tokens": {
+        "error": {"message": "max_tokens is too large: 9000. The context length is 4096.", "param": "max_tokens"}
+    },
+    "a value out of range": {"error": {"message": "temperature must be between 0 and 1", "param": "temperature"}},
+    "another field": {"error": {"message": "stop: unsupported parameter 'seed'", "param": "seed"}},
+    "FastAPI on a message": {
+        "detail": [{"type": "string_type", "loc": ["body", "messages", 0], "msg": "bad", "input": ECHO}]
+    },
+    "no JSON": {},
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_an_error_about_something_else_is_a_failure_of_that_prompt_and_teaches_nothing(
+    endpoint: Endpoint, name: str
+) -> None:
+    def answer(body: dict[str, Any], _: int) -> Reply:
+        return (400, {}, OTHERS[name] or ECHO) if body["messages"][0]["content"] == ECHO else said("ok")
+
+    endpoint.answer = answer
+    made = client(endpoint, concurrency=1)
+    key = made.key
+    asked = Prompt(messages=(Message(role="user", content=ECHO),), stop=("\n",))
+    bad, good = made.generate([asked, replace(prompt("fine"), stop=("\n",))])
+    assert bad.failure is not None
+    assert (bad.failure.code, good.text, len(endpoint.bodies)) == ("generation.http-400", "ok", 2)
+    assert {"temperature", "max_tokens", "stop"} <= set(endpoint.bodies[-1])
+    assert (made.description["not_sent"], made.key) == ([], key)
+
+
+REASONED = {"message": {"content": None, "reasoning_content": "Let me think. Paris"}}
+EMPTY: dict[str, tuple[dict[str, Any], str, str]] = {
+    "all reasoning": ({**REASONED, "finish_reason": "length"}, "generation.empty", "reasoning used up the token limit"),
+    "reasoning alone": ({**REASONED, "finish_reason": "stop"}, "generation.empty", "in its reasoning only"),
+    "other spelling": (
+        {"message": {"content": "", "reasoning": "Paris"}, "finish_reason": "length"},
+        "generation.empty",
+        "raise [generation].max_tokens",
+    ),
+    "blank": ({"message": {"content": " \n"}, "finish_reason": "stop"}, "generation.empty", "no text"),
+    "filtered": (
+        {"message": {"content": "The code is"}, "finish_reason": "content_filter"},
+        "generation.refused",
+        "content filter",
+    ),
+    "broken off": ({"message": {"content": "The co"}, "finish_reason": "error"}, "generation.incomplete", "'error'"),
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+def test_what_is_no_whole_answer_is_a_failure_that_says_why(endpoint: Endpoint, name: str) -> None:
+    choice, code, told = EMPTY[name]
+    endpoint.answer = lambda *_: (200, {}, {"choices": [choice]})
+    completion = client(endpoint).generate([prompt("a")])[0]
+    assert completion.failure is not None
+    assert (completion.text, completion.failure.code) == ("", code)
+    assert told in completion.failure.message
+    delta = choice["message"]
+    event = json.dumps({"choices": [{"delta": delta, "finish_reason": choice["finish_reason"]}]})
+    endpoint.answer = lambda *_: (200, {}, f"data: {event}\n\ndata: [DONE]\n\n")
+    *_, last = client(endpoint).stream(prompt("a"))
+    assert isinstance(last, Completion)
+    assert last.failure == completion.failure
+
+
+def test_a_call_of_a_tool_needs_no_text(endpoint: Endpoint) -> None:
+    call = {"id": "1", "function": {"name": "find", "arguments": "{}"}}
+    choice = {"message": {"content": None, "tool_calls": [call]}, "finish_reason": "tool_calls"}
+    endpoint.answer = lambda *_: (200, {}, {"choices": [choice]})
+    turn = client(endpoint).converse([{"role": "user", "content": "q"}], [], max_tokens=8, seconds=5)
+    assert (turn.completion.failure, turn.calls[0].name) == (None, "find")
+
+
+def test_a_stream_that_ends_early_is_no_answer(endpoint: Endpoint) -> None:
+    whole = events("one two three")
+    for reply in (whole[: whole.index('{"choices": [{"delta": {}')], "", json.dumps({"choices": []})):
+        endpoint.answer = lambda *_, reply=reply: (200, {}, reply)
+        with pytest.raises(GenerationError, match=r"without finish_reason or \[DONE\]"):
+            list(client(endpoint).stream(prompt("a")))
+    endpoint.answer = lambda *_: (200, {}, 'data: {"choices":[{"delta":{"content":"one"}}]}\n\ndata: [DONE]\n\n')
+    *_, last = client(endpoint).stream(prompt("a"))
+    assert isinstance(last, Completion)
+    assert last.text == "one", "some endpoints end with [DONE] alone"
 
 
 def test_schema_stop_and_extra_fields_are_sent(endpoint: Endpoint) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -246,9 +247,21 @@ def test_long_rows_are_cut_and_counted_but_always_teach_something(tiny: Path) ->
         row = encoder.row(pair, 64)
         assert len(row.ids) <= 64
         assert row.start < len(row.ids)
-        if words == 500:
-            assert len(row.ids) == 64
-    assert row.start == 32
+        assert (row.prompt_cut, row.answer_cut) == (words == 500, said == 500)
+    assert 24 < row.start <= 32
+
+
+def test_the_report_counts_the_rows_that_were_cut(job: TrainerJob, tmp_path: Path) -> None:
+    from twofold.training.fit import fit
+
+    longest = replace(job.rows[0][0], completion="said " * 200)
+    asked = job.rows[0][1].messages
+    long = replace(job.rows[0][1], messages=(*asked[:-1], replace(asked[-1], content="word " * 300 + "?")))
+    cut = job.model_copy(update={"rows": ((longest, long, *job.rows[0][2:]),)})
+    options = OPTIONS.model_copy(update={"epochs": 1, "max_length": 160})
+    report = fit(cut, options, tmp_path, progress=quiet)
+    assert (report["rows"], report["cut_answers"], report["cut_prompts"]) == (12, 1, 1)
+    assert report["max_length"] == 160
 
 
 def test_too_little_time_shortens_the_plan_so_that_the_learning_rate_still_decays(

@@ -16,6 +16,7 @@ from typing import Literal
 
 from twofold import support
 from twofold.advice.shape import shape
+from twofold.dataset.checking import tokens_about
 from twofold.prompts import Template
 from twofold.types import Document, Example
 
@@ -41,6 +42,10 @@ ABOUT = (0.5, 0.4, 0.3, 0.2, 0.1)
 """Settings of ``[prompt].about`` that are tried."""
 AROUND = 500
 """Characters before and after a reference that stand for the passage it is in."""
+MOST_TOKENS = 4096
+"""Longest answer that is asked for by itself."""
+ROW_LENGTHS = (1024, 2048, 4096, 8192)
+"""Longest training row: the first of these that the rows are likely to fit into."""
 LEAST_ROOM = 48
 """Tokens that a short answer may take at least: a model that was not tuned answers in a sentence."""
 FEW_GROUPS = 30
@@ -100,8 +105,8 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
         form=form,
         labels=labels,
         shape=shape(references, _listable) if form == "structured" else "",
-        answer_tokens=_percentile95([_tokens(text, dense=form in {"structured", "query"}) for text in references]),
-        input_tokens=_percentile95([sum(_tokens(m.content) for m in example.messages) for example in examples]),
+        answer_tokens=_percentile95([tokens_about(text, dense=form in {"structured", "query"}) for text in references]),
+        input_tokens=_percentile95([sum(tokens_about(m.content) for m in example.messages) for example in examples]),
         document_characters=round(statistics.median(len(d.text) for d in documents)) if documents else 0,
         sourced=sum(1 for example in examples if example.sources),
         quoted=_quotable(documents, examples),
@@ -270,7 +275,7 @@ def _listing(labels: Sequence[str]) -> str:
 
 
 def _listable(text: str) -> bool:
-    return _tokens(text) <= LISTED_TOKENS
+    return tokens_about(text) <= LISTED_TOKENS
 
 
 def _wording(seen: Facts) -> tuple[str, str]:
@@ -324,14 +329,18 @@ def _generation(seen: Facts) -> list[str]:
     lines = ["[generation]", f"# 95 % of the reference answers have at most about {seen.answer_tokens} tokens."]
     if seen.form == "short":
         lines.append("# Models that were not tuned need more: they answer in sentences. A longer answer is cut here.")
+    if seen.answer_tokens > MOST_TOKENS:
+        lines.append(
+            "# That is more than is asked for by itself: longer answers are cut here. Raise it for a model that can."
+        )
     return [*lines, f"max_tokens = {_max_tokens(seen)}"]
 
 
 def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     passages = 5 * 220 if seen.document_characters else 0
-    listed = math.ceil(_tokens(_listing(seen.labels) + seen.shape))
+    listed = math.ceil(tokens_about(_listing(seen.labels) + seen.shape))
     needed = seen.input_tokens + passages + _max_tokens(seen) + 120 + listed
-    length = 1024 if needed <= 1024 else 2048
+    length = next((size for size in ROW_LENGTHS if needed <= size), ROW_LENGTHS[-1])
     lines = ["[tuning]"]
     if not forgetting:
         lines += ['# What tuning forgets is not measured, to save time: "report" tells it.', 'gate = "off"']
@@ -430,11 +439,6 @@ def _is_question(text: str) -> bool:
     return bare.endswith(("?", "？")) or (len(bare) < 300 and bare.startswith(_ASKING))
 
 
-def _tokens(text: str, *, dense: bool = False) -> float:
-    plain = sum(1 for character in text if character.isascii())
-    return plain / (3.0 if dense else 4.0) + (len(text) - plain) * 1.5
-
-
 def _percentile95(values: Sequence[float]) -> int:
     if not values:
         return 0
@@ -450,7 +454,7 @@ def _max_tokens(seen: Facts) -> int:
     room = math.ceil(seen.answer_tokens * 1.3)
     if seen.form == "short":  # of the demo's untuned rag answers 19 % were cut at 1.3 × p95, 6 % at 60 tokens (p95 29)
         room = max(LEAST_ROOM, math.ceil(seen.answer_tokens * 1.5) + 16)
-    return max(16, min(256, room + marker))
+    return max(16, min(MOST_TOKENS, room + marker))
 
 
 def _listed(texts: Sequence[str]) -> str:

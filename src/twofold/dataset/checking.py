@@ -16,12 +16,21 @@ from twofold.reading import (
 )
 from twofold.types import Document, Example, Problem
 
-LONG_ANSWER = 4000
-"""Characters of a reference from which `check` doubts that a small model can write it."""
+
+def tokens_about(text: str, *, dense: bool = False) -> float:
+    """Tokens of a text, estimated from its characters: four to a token, three in code and JSON (`dense`)."""
+    plain = sum(1 for character in text if character.isascii())
+    return plain / (3.0 if dense else 4.0) + (len(text) - plain) * 1.5
 
 
-def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Problem]:
-    """What is wrong between examples and documents, and among the examples. Errors stop a study, warnings do not."""
+def check(documents: Sequence[Document], examples: Sequence[Example], *, max_tokens: int = 0) -> list[Problem]:
+    """What is wrong between examples and documents, and among the examples. Errors stop a study, warnings do not.
+
+    Args:
+        documents: The project's.
+        examples: The project's.
+        max_tokens: Limit of an answer, which references are held against; 0 for none.
+    """
     findings = Findings()
     texts = {d.id: d.text for d in documents}
     if documents:
@@ -47,9 +56,6 @@ def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Pr
         if wrong and e.answerable:
             message = f"example {e.id!r}: the answer {excerpt(wrong[0], 30)!r} is none of its choices"
             note("error", "data.choices", message, "Write answers exactly as among the choices.", e)
-        if e.references and min(len(r) for r in e.references) > LONG_ANSWER:
-            message = f"example {e.id!r}: its shortest answer has {min(map(len, e.references))} characters"
-            note("warning", "data.long-answer", message, "Raise [generation].max_tokens, or shorten the answer.", e)
     if examples and not documents and any(e.sources for e in examples):
         note(
             "warning",
@@ -58,6 +64,7 @@ def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Pr
             "Set [documents].paths.",
             next(e for e in examples if e.sources),
         )
+    _too_long(examples, max_tokens, note)
     _repeats(examples, note)
     _suspicious(documents, findings)
     if 0 < len(examples) < 50:
@@ -70,6 +77,22 @@ def check(documents: Sequence[Document], examples: Sequence[Example]) -> list[Pr
             examples[0],
         )
     return findings.all()
+
+
+def _too_long(examples: Sequence[Example], max_tokens: int, note: Any) -> None:
+    """Examples none of whose references can be written within the limit, as one warning."""
+    needed = [(min(map(tokens_about, e.references)), e) for e in examples if e.references]
+    over = [(tokens, e) for tokens, e in needed if max_tokens and tokens > max_tokens]
+    if over:
+        most, example = max(over, key=lambda one: one[0])
+        note(
+            "warning",
+            "data.long-answer",
+            f"{len(over)} of {counted(len(needed), 'reference answer')} are longer than [generation].max_tokens = "
+            f"{max_tokens}, the longest with about {most:.0f} tokens ({example.id!r}): such answers are cut",
+            f"Set max_tokens to {-(-int(most * 1.3) // 10) * 10} or more, or shorten the answers.",
+            example,
+        )
 
 
 def _unknown(examples: Sequence[Example], texts: Mapping[str, str], findings: Findings) -> None:

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
+from twofold.dataset.spelling import REFERENCES, answers_of, cell, is_declined
+from twofold.dataset.turns import turns_of
 from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
 from twofold.identity import canonical_json, digest
 from twofold.reading import (
@@ -29,14 +31,14 @@ from twofold.reading import (
     raise_first,
     read_bytes,
     records_of,
+    spelled,
     suffix_of,
 )
-from twofold.types import Example, Json, Message, Origin, Problem, Role, Span, SplitName
+from twofold.types import Example, Json, Message, Origin, Problem, Span, SplitName
 
 MAX_MIB = 512
 """Largest file of examples, after decompression."""
 
-_REFERENCES = ("answers", "outputs", "output", "answer", "reference")
 _SPLITS: Mapping[str, SplitName] = {
     "train": "train",
     "training": "train",
@@ -47,6 +49,7 @@ _SPLITS: Mapping[str, SplitName] = {
     "test": "test",
     "reserve": "reserve",
 }
+_IMPORT = "Run `twofold examples import FILE --into data/examples.jsonl`."
 _FORM = "Each record needs a question (or messages, or input) and answers (or output)."
 
 
@@ -199,36 +202,38 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         item = value.get(key, "")
         if isinstance(item, bool) or not isinstance(item, (str, int, float)):
             raise bad(f'"{key}" must be a string, not {kind(item)}')
-        return str(item).strip()
+        return spelled(item)
 
     def texts_of(key: str) -> list[str]:
-        item = _cell(value.get(key, []))
+        item = cell(value.get(key, []))
         if isinstance(item, (str, int, float)):
             item = [item]
         if not isinstance(item, list) or not all(isinstance(part, (str, int, float)) for part in item):
             raise bad(f'"{key}" must be a string or a list of strings, not {kind(item)}')
-        return [str(part).strip() for part in item if str(part).strip()]
+        return [spelled(part) for part in item if spelled(part)]
 
     messages = _messages(value, bad)
     flagged = str(value.get("answerable", "")).strip().lower()
     if flagged not in ("", "true", "false"):
         raise bad(f'"answerable" must be true or false, not {excerpt(flagged, 20)!r}')
     references = tuple(
-        dict.fromkeys(text for key in _REFERENCES if key in value for text in _reference(value, key, bad))
+        dict.fromkeys(text for key in REFERENCES if key in value for text in answers_of(value[key], key))
     )
+    if not references and not flagged and any(is_declined(value.get(key)) for key in REFERENCES):
+        flagged = "false"
     if not references and flagged != "false":
-        if flagged == "true" or not any(key in value for key in _REFERENCES):
+        if flagged == "true" or not any(key in value for key in REFERENCES):
             return Problem(
                 severity="error",
                 code="data.empty-answer",
-                message="no answer" if flagged else f"no answer: none of {', '.join(_REFERENCES)}",
+                message="no answer" if flagged else f"no answer: {_without(record.value)}",
                 cure='Give it answers, or say "answerable": false where the right behaviour is to decline.',
                 file=file,
                 line=record.line,
             )
         return None
-    spans = _spans(_cell(value.get("spans", [])), bad)
-    grades = _grades(_cell(value.get("grades", {})), bad)
+    spans = _spans(cell(value.get("spans", [])), bad)
+    grades = _grades(cell(value.get("grades", {})), bad)
     sources = texts_of("doc_ids") if "doc_ids" in value else texts_of("sources")
     choices = _choices(value, bad)
     if isinstance(choices, str):
@@ -267,16 +272,9 @@ def _example(record: Record, file: str) -> Example | Problem | None:
     )
 
 
-def _cell(value: Any) -> Any:
-    """A list or object written as JSON into a table's cell."""
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
-        import json
-
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
+def _without(value: Json) -> str:
+    null = next((key for key in REFERENCES if key in value), "")
+    return f'"{null}" is null' if null else f"none of {', '.join(REFERENCES)}"
 
 
 def _messages(value: Json, bad: Any) -> tuple[Message, ...]:
@@ -285,42 +283,17 @@ def _messages(value: Json, bad: Any) -> tuple[Message, ...]:
         if not given:
             fields = excerpt(", ".join(value)) or "none"
             raise bad(f"no question: none of question, messages, input (its fields are {fields})", _FORM)
+        if "instruction" in value and "question" not in value:
+            raise bad('"instruction" beside "input" is Alpaca\'s shape, which is not read as it stands', _IMPORT)
+        if given[0] == "input" and isinstance(value["input"], (dict, list)):
+            return (Message(role="user", content=canonical_json(value["input"])),)
         if not isinstance(value[given[0]], str):
             raise bad(f'"{given[0]}" must be a string, not {kind(value[given[0]])}')
         return (Message(role="user", content=value[given[0]].strip()),)
-    turns = _cell(value["messages"])
-    if not isinstance(turns, list):
-        raise bad(f'"messages" must be a list, not {kind(turns)}')
-    made = []
-    for number, turn in enumerate(turns, 1):
-        role: Any = turn.get("role") if isinstance(turn, dict) else None
-        content = turn.get("content") if isinstance(turn, dict) else None
-        if role not in get_args(Role) or not isinstance(content, str):
-            raise bad(f'message {number} must be an object with "role" (system, user or assistant) and "content"')
-        if role == "system" and number > 1:
-            raise bad(f"message {number} is a system message; only the first may be")
-        made.append(Message(role=role, content=content))
-    if made[-1].role != "user" or not made[-1].content.strip():
-        raise bad("the last message must be the user's and not empty: it is what is to be answered")
-    return tuple(made)
-
-
-def _reference(value: Json, key: str, bad: Any) -> list[str]:
-    item = value[key]
-    if key in ("answers", "outputs"):
-        item = _cell(item)
-    items = item if isinstance(item, list) and key != "output" else [item]
-    made = []
-    for part in items:
-        if isinstance(part, (dict, list)) and key in ("output", "outputs"):
-            made.append(canonical_json(part))
-        elif isinstance(part, bool):
-            made.append("true" if part else "false")
-        elif isinstance(part, (str, int, float)):
-            made.append(str(part).strip())
-        elif part is not None:
-            raise bad(f'"{key}" must be a string or a list of strings, not {kind(part)} in it')
-    return [text for text in made if text]
+    made = turns_of(value["messages"], bad)
+    if not made or made[-1].role != "user":
+        raise bad("the last message must be the user's: it is what is to be answered", _IMPORT)
+    return made
 
 
 def _spans(value: Any, bad: Any) -> tuple[Span, ...]:
@@ -357,7 +330,7 @@ def _grades(value: Any, bad: Any) -> dict[str, float]:
 
 def _choices(value: Json, bad: Any) -> tuple[str, ...] | str:
     """Allowed answers; for choices with letters, the lines to put under the question."""
-    given = _cell(value.get("choices", []))
+    given = cell(value.get("choices", []))
     if isinstance(given, dict):
         value["choices"] = given
         return "\n".join(f"{letter}: {text}" for letter, text in given.items())
@@ -365,7 +338,7 @@ def _choices(value: Json, bad: Any) -> tuple[str, ...] | str:
         return ()
     if not isinstance(given, list) or not all(isinstance(part, (str, int, float)) for part in given):
         raise bad(f'"choices" must be a list of strings or an object of letters, not {kind(given)}')
-    return tuple(dict.fromkeys(str(part).strip() for part in given))
+    return tuple(dict.fromkeys(spelled(part) for part in given))
 
 
 def moment_of(at: str) -> datetime | None:

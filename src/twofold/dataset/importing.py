@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
+from twofold.dataset.examples import row_of
+from twofold.dataset.spelling import REFERENCES, answers_of, cell, is_declined
+from twofold.dataset.turns import is_conversation, turns_of
 from twofold.errors import BadRecord, ConfigError
 from twofold.identity import canonical_json, digest
-from twofold.reading import Record, excerpt
-from twofold.types import Json
+from twofold.reading import Record, excerpt, kind, spelled
+from twofold.types import Json, Message, Problem
 
-Shape = Literal["messages", "sharegpt", "alpaca", "prompt-completion", "question-answer"]
-_ROLES = {"human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "system": "system"}
+Shape = Literal["messages", "sharegpt", "alpaca", "prompt-completion", "preference", "question-answer"]
 _QUESTIONS = ("question", "input", "query", "text", "utterance")
-_ANSWERS = ("answers", "answer", "output", "outputs", "reference", "label", "intent", "completion", "response")
-_PROMPTS = ("prompt", "instruction")
+_LABELS = ("label", "intent", "completion", "response")
+_ANSWERS = (*REFERENCES, *_LABELS)
+_COMPLETIONS = ("completion", "response", "answer", "output")
 _OURS = (
     "id", "doc_ids", "sources", "spans", "grades", "answerable", "choices", "group", "origin", "maker", "parent", "at",
-    "date", "split", "context",
+    "date", "split",
 )  # fmt: skip
-TARGETS = ("question", "answers", "messages", *_OURS)
+TARGETS = ("question", "answers", "messages", "context", *_OURS)
 """Fields that a column may be mapped to."""
+_Wrong = Callable[..., BadRecord]
 
 
 def shape_of(fields: Iterable[str]) -> Shape | None:
@@ -30,9 +34,11 @@ def shape_of(fields: Iterable[str]) -> Shape | None:
         return "sharegpt"
     if "messages" in names:
         return "messages"
+    if "chosen" in names:
+        return "preference"
     if "instruction" in names and names & {"output", "response"}:
         return "alpaca"
-    if "prompt" in names and names & {"completion", "response", "answer", "output"}:
+    if "prompt" in names and names & set(_COMPLETIONS):
         return "prompt-completion"
     if names & set(_QUESTIONS) and names & set(_ANSWERS):
         return "question-answer"
@@ -61,32 +67,57 @@ def converted(
     bad: list[BadRecord] = []
     shapes: dict[str, int] = {}
     seen: set[str] = set()
+    places: dict[str, Json] = {}
     for record in records:
-        line = record.line or record.number
         if isinstance(record.value, BadRecord):
             bad.append(record.value)
             continue
         seen.update(record.value)
-        value = {key: item for key, item in record.value.items() if item is not None}
-        for field, column in mapping.items():
-            if column in value:
-                value[field] = value.pop(column) if column not in mapping else value[column]
         try:
-            shape = _shape(value, mapping, file, line)
-            made = _MAKERS[shape](value, _wrong(file, line))
+            shape, value = _one(record, file, mapping, source)
+            first = places.setdefault(value["id"], value)
+            if _content(first) != _content(value):
+                message = f"the id {value['id']!r} is used twice, first in {_place(first)}"
+                cure = "Give the records ids of their own, or map another column to id: --map id=COLUMN."
+                raise _wrong(file, record)(message, cure)
         except BadRecord as error:
             bad.append(error)
             continue
-        own = {key: value[key] for key in _OURS if key in value and key != "context"}
-        origin = {"file": file, "line": line, "shape": shape, "sha256": source}
-        out.append({"id": str(own.pop("id", "") or f"{file}:{line}"), **made, **own, "from": origin})
-        shapes[shape] = shapes.get(shape, 0) + 1
+        if first is value:
+            out.append(value)
+            shapes[shape] = shapes.get(shape, 0) + 1
     missing = [column for column in mapping.values() if column not in seen]
     if missing and seen:
         raise ConfigError(
             f"{file} has no column {missing[0]!r}", cure=f"Its columns: {excerpt(', '.join(sorted(seen)), 200)}."
         )
     return out, bad, shapes
+
+
+def _one(record: Record, file: str, mapping: Mapping[str, str], source: str) -> tuple[Shape, Json]:
+    """A record's shape, and the project's own record of it, which the project's reader takes."""
+    given: Json = dict(record.value)  # type: ignore[arg-type]
+    for field, column in mapping.items():
+        if column in given:
+            given[field] = given.pop(column) if column not in mapping else given[column]
+    wrong = _wrong(file, record)
+    value = {key: item for key, item in given.items() if item is not None}
+    shape = _shape(value, given, mapping, wrong)
+    made = _MAKERS[shape](value, wrong)
+    ours = {key: value[key] for key in _OURS if key in value}
+    line = record.line or record.number
+    name = ours.pop("id", "")
+    name = spelled(name) if isinstance(name, (str, int, float)) and not isinstance(name, bool) else name
+    if not isinstance(name, str):
+        raise wrong(f'"id" must be a string, not {kind(name)}', "Map another column to id: --map id=COLUMN.")
+    origin = {"file": file, "line": line, "shape": shape, "sha256": source}
+    out = {"id": name or f"{file}:{line}", **made, **ours, "from": origin}
+    found = row_of(out, file, line).found
+    if isinstance(found, Problem):
+        raise wrong(found.message, found.cure)
+    if found is None:
+        raise wrong("it has no answer", _NO_ANSWER)
+    return shape, out
 
 
 def joined(held: Sequence[Json], new: Sequence[Json], file: str, *, over: bool = False) -> tuple[list[Json], int]:
@@ -112,10 +143,10 @@ def joined(held: Sequence[Json], new: Sequence[Json], file: str, *, over: bool =
         elif _content(out[at]) != _content(value):
             if not over:
                 raise BadRecord(
-                    f"the id {value['id']!r} is held with other content",
+                    f"the id {value['id']!r} of {_place(value)} is held with other content",
                     file=file,
                     line=at + 1,
-                    cure="Import into another file, map another column to id, or replace it with --replace.",
+                    cure="Import into another file, map another column to id, or replace that record with --replace.",
                 )
             out[at] = value
             came += 1
@@ -126,115 +157,205 @@ def _content(value: Json) -> str:
     return digest("record", canonical_json({key: item for key, item in value.items() if key != "from"}))
 
 
-def _wrong(file: str, line: int) -> Callable[..., BadRecord]:
-    return lambda message, cure=None: BadRecord(message, file=file, line=line, cure=cure)
+def _place(value: Json) -> str:
+    return f"{value['from']['file']}:{value['from']['line']}"
 
 
-def _shape(value: Json, mapping: Mapping[str, str], file: str, line: int) -> Shape:
-    mapped = {"question", "answers"} & set(mapping)
-    shape = "question-answer" if mapped else "messages" if "messages" in mapping else shape_of(value)
+def _wrong(file: str, record: Record) -> _Wrong:
+    where = "" if record.line else f"record {record.number}: "
+    return lambda message, cure=None: BadRecord(where + message, file=file, line=record.line or None, cure=cure)
+
+
+_NO_ANSWER = 'Fill it in, say "answerable": false, or take the record out.'
+
+
+def _shape(value: Json, given: Json, mapping: Mapping[str, str], wrong: _Wrong) -> Shape:
+    """The shape by the fields that are filled, else by all that the record names."""
+    if {"question", "answers"} & set(mapping):
+        return "question-answer"
+    shape = "messages" if "messages" in mapping else shape_of(value) or shape_of(given)
+    if shape is None and "prompt" in value:
+        raise wrong(f"it has no answer (columns {excerpt(', '.join(given), 120)})", _NO_ANSWER)
     if shape is None:
-        raise BadRecord(
-            f"its shape is not known (columns {excerpt(', '.join(value), 120) or 'none'})",
-            file=file,
-            line=line,
-            cure="Say which column is which: --map question=COLUMN --map answers=COLUMN.",
+        raise wrong(
+            f"its shape is not known (columns {excerpt(', '.join(given), 120) or 'none'})",
+            "Say which column is which: --map question=COLUMN --map answers=COLUMN.",
         )
     return shape
+
+
+def _messages(value: Json, wrong: _Wrong) -> Json:
+    if any(key in value for key in _ANSWERS) and (answers := _answers(value)):
+        return {"messages": _plain(_asked(turns_of(value.get("messages"), wrong), wrong)), "answers": answers}
+    return _answered(turns_of(value.get("messages"), wrong), wrong)
+
+
+def _sharegpt(value: Json, wrong: _Wrong) -> Json:
+    field = "conversations" if "conversations" in value else "conversation"
+    return _answered(_under_system(turns_of(value.get(field), wrong, field=field), value, wrong), wrong)
+
+
+def _alpaca(value: Json, wrong: _Wrong) -> Json:
+    shown = [value[key] for key in ("input", "context") if key in value]
+    question = _with_context(value.get("instruction"), shown, wrong)
+    turns: list[Message] = []
+    history = value.get("history") or []
+    for pair in history if isinstance(history, list) else [history]:
+        if (
+            not isinstance(pair, list)
+            or len(pair) != 2
+            or not all(isinstance(text, str) and text.strip() for text in pair)
+        ):
+            raise wrong('"history" must be a list of [question, answer]', "Correct it, or take the record out.")
+        turns += [Message(role="user", content=pair[0]), Message(role="assistant", content=pair[1])]
+    turns = list(_under_system((*turns, Message(role="user", content=question)), value, wrong))
+    answers = _required(value, ("output", "response"), wrong)
+    return (
+        {"question": question, "answers": answers}
+        if len(turns) == 1
+        else {"messages": _plain(turns), "answers": answers}
+    )
+
+
+def _prompt(value: Json, wrong: _Wrong) -> Json:
+    label = value.get("label")
+    if label is False or str(label).strip().lower() == "false":
+        raise wrong(
+            "its completion is labelled false: an answer that is not wanted",
+            "Take such records out, or leave them out with --lenient.",
+        )
+    field = next((key for key in _COMPLETIONS if key in value), "completion")
+    return _continued(value, field, wrong)
+
+
+def _preference(value: Json, wrong: _Wrong) -> Json:
+    """TRL's preference shapes: the chosen answer; without a prompt, `chosen` is the whole conversation."""
+    if "prompt" not in value and is_conversation(value.get("chosen")):
+        return _answered(turns_of(value["chosen"], wrong, field="chosen"), wrong)
+    return _continued({"prompt": _first(value, ("question", "instruction", "input")), **value}, "chosen", wrong)
+
+
+def _continued(value: Json, field: str, wrong: _Wrong) -> Json:
+    """A prompt and its completion; each is text or a list of messages."""
+    prompt, completion = value.get("prompt"), value.get(field)
+    if isinstance(completion, dict) and set(completion) == {"role", "content"}:
+        completion = [completion]
+    if completion == []:
+        raise wrong("it has no answer", _NO_ANSWER)
+    talk = is_conversation(prompt)
+    if not talk and not is_conversation(completion):
+        question = _with_context(prompt, [value["context"]] if "context" in value else [], wrong)
+        turns = _under_system((Message(role="user", content=question),), value, wrong)
+        answers = _required(value, (field,), wrong)
+        return (
+            {"question": question, "answers": answers}
+            if len(turns) == 1
+            else {"messages": _plain(turns), "answers": answers}
+        )
+    first = cell(prompt) if talk else [{"role": "user", "content": _with_context(prompt, [], wrong)}]
+    if not is_conversation(completion):
+        return {
+            "messages": _plain(_asked(turns_of(first, wrong, field="prompt"), wrong)),
+            "answers": _required(value, (field,), wrong),
+        }
+    then = cell(completion)
+    shared = len(first) if then[: len(first)] == first else 0
+    return _answered(_under_system(turns_of([*first, *then[shared:]], wrong), value, wrong), wrong)
+
+
+def _question(value: Json, wrong: _Wrong) -> Json:
+    field = next((name for name in _QUESTIONS if name in value and value[name] not in ("", [])), "question")
+    question = value.get(field)
+    if field == "input" and isinstance(question, (dict, list)):
+        question = canonical_json(question)
+    asked = _with_context(question, [value["context"]] if "context" in value else [], wrong)
+    turns = _under_system((Message(role="user", content=asked),), value, wrong)
+    made: Json = {"question": asked} if len(turns) == 1 else {"messages": _plain(turns)}
+    answers = _answers(value)
+    flags = [str(value.get(key, "")).strip().lower() for key in ("answerable", "is_impossible")]
+    if not answers and (
+        flags[0] == "false" or flags[1] == "true" or any(is_declined(value.get(key)) for key in REFERENCES)
+    ):
+        return {**made, "answers": [], "answerable": False}
+    if not answers:
+        raise wrong("it has no answer", _NO_ANSWER)
+    return {**made, "answers": answers}
+
+
+def _answers(value: Json) -> list[str]:
+    """As the project's own files are read; where they name no answer, the first field that others use."""
+    ours = [text for key in REFERENCES if key in value for text in answers_of(value[key], key)]
+    if ours:
+        return list(dict.fromkeys(ours))
+    return next((texts for key in _LABELS if key in value and (texts := answers_of(value[key], key))), [])
+
+
+def _required(value: Json, fields: Sequence[str], wrong: _Wrong) -> list[str]:
+    answers = next((texts for key in fields if key in value and (texts := answers_of(value[key], key))), [])
+    if not answers:
+        raise wrong("it has no answer", _NO_ANSWER)
+    return answers
+
+
+def _answered(turns: Sequence[Message], wrong: _Wrong) -> Json:
+    """A conversation whose last message is the answer."""
+    if len(turns) < 2 or turns[-1].role != "assistant":
+        raise wrong(
+            "the conversation does not end with a question and its answer",
+            "Take out what follows the last answer, or take the record out.",
+        )
+    return {"messages": _plain(turns[:-1]), "answers": [turns[-1].content.strip()]}
+
+
+def _asked(turns: Sequence[Message], wrong: _Wrong) -> Sequence[Message]:
+    if not turns or turns[-1].role != "user":
+        raise wrong(
+            "the last message must be the user's where the answer stands in a field of its own",
+            "Take out what follows the question, or the other field.",
+        )
+    return turns
+
+
+def _under_system(turns: Sequence[Message], value: Json, wrong: _Wrong) -> Sequence[Message]:
+    """The turns under the system message that stands in a column of its own."""
+    text = next((value[key] for key in ("system", "system_prompt") if key in value), "")
+    if not isinstance(text, str):
+        raise wrong(f'"system" must be a string, not {kind(text)}')
+    if not text.strip() or (turns and turns[0].role == "system"):
+        return turns
+    return (Message(role="system", content=text.strip()), *turns)
+
+
+def _plain(turns: Sequence[Message]) -> list[Json]:
+    return [{"role": turn.role, "content": turn.content} for turn in turns]
 
 
 def _first(value: Json, names: Sequence[str]) -> Any:
     return next((value[name] for name in names if name in value and value[name] not in ("", [])), None)
 
 
-def _turns(turns: Any, wrong: Callable[..., BadRecord], role: str, content: str) -> Json:
-    """A conversation whose last turn is the answer."""
-    if isinstance(turns, str):
-        import json
-
-        try:
-            turns = json.loads(turns)
-        except ValueError as error:
-            raise wrong("its messages are no JSON list", "Write them as a JSON list in the cell.") from error
-    if not isinstance(turns, list) or not all(isinstance(t, dict) for t in turns):
-        raise wrong("its messages are no list of turns")
-    made = []
-    for number, turn in enumerate(turns, 1):
-        name = _ROLES.get(str(turn.get(role, turn.get("role"))))
-        text = turn.get(content, turn.get("content"))
-        if name is None or not isinstance(text, str):
-            raise wrong(f'turn {number} needs "{role}" (one of {", ".join(_ROLES)}) and "{content}" as text')
-        made.append({"role": name, "content": text})
-    if len(made) < 2 or made[-1]["role"] != "assistant" or made[-2]["role"] != "user":
+def _with_context(asked: Any, shown: Sequence[Any], wrong: _Wrong) -> str:
+    """The question, and under it what it is about; objects are JSON text."""
+    if not isinstance(asked, str):
         raise wrong(
-            "the conversation does not end with a question and its answer",
-            "Take out what follows the last answer, or the example.",
+            f"the question must be text, not {kind(asked)}", "Map the column that holds it: --map question=COLUMN."
         )
-    return {"messages": made[:-1], "answers": [made[-1]["content"].strip()]}
+    if not asked.strip():
+        raise wrong("the question is empty", "Fill it, or take the record out.")
+    parts: list[str] = []
+    for item in shown:
+        if isinstance(item, list) and all(isinstance(part, str) for part in item):
+            parts += item
+        else:
+            parts.append(canonical_json(item) if isinstance(item, (dict, list)) else spelled(item))
+    return "\n\n".join(part.strip() for part in (asked, *parts) if part.strip())
 
 
-def _messages(value: Json, wrong: Callable[..., BadRecord]) -> Json:
-    answers = _first(value, _ANSWERS)
-    if answers is not None:
-        return {"messages": value["messages"], "answers": _listed(answers, wrong)}
-    return _turns(value["messages"], wrong, "role", "content")
-
-
-def _sharegpt(value: Json, wrong: Callable[..., BadRecord]) -> Json:
-    made = _turns(value.get("conversations", value.get("conversation")), wrong, "from", "value")
-    if isinstance(value.get("system"), str) and value["system"].strip() and made["messages"][0]["role"] != "system":
-        made["messages"].insert(0, {"role": "system", "content": value["system"].strip()})
-    return made
-
-
-def _alpaca(value: Json, wrong: Callable[..., BadRecord]) -> Json:
-    asked = _with_context(value["instruction"], value.get("input"), wrong)
-    return {"question": asked, "answers": _listed(_first(value, ("output", "response")), wrong)}
-
-
-def _prompt(value: Json, wrong: Callable[..., BadRecord]) -> Json:
-    answers = _listed(_first(value, ("completion", "response", "answer", "output")), wrong)
-    if isinstance(value["prompt"], list):
-        return {"messages": value["prompt"], "answers": answers}
-    return {"question": _with_context(value["prompt"], None, wrong), "answers": answers}
-
-
-def _question(value: Json, wrong: Callable[..., BadRecord]) -> Json:
-    asked = _with_context(_first(value, _QUESTIONS), value.get("context"), wrong)
-    answers = _first(value, _ANSWERS)
-    if isinstance(answers, dict):  # as SQuAD writes them
-        answers = answers.get("text", [])
-    if answers in (None, [], "") and str(value.get("answerable", value.get("is_impossible", ""))):
-        declined = str(value.get("answerable", "")).lower() == "false"
-        declined = declined or str(value.get("is_impossible", "")).lower() == "true"
-        if declined:
-            return {"question": asked, "answers": [], "answerable": False}
-    return {"question": asked, "answers": _listed(answers, wrong)}
-
-
-def _with_context(asked: Any, context: Any, wrong: Callable[..., BadRecord]) -> str:
-    if not isinstance(asked, str) or not asked.strip():
-        raise wrong("the question is empty or no text", "Fill it, or take the row out.")
-    if context is None or (isinstance(context, str) and not context.strip()):
-        return asked.strip()
-    parts = context if isinstance(context, list) else [context]
-    if not all(isinstance(part, str) for part in parts):
-        raise wrong("its context is no text")
-    return "\n\n".join([asked.strip(), *(part.strip() for part in parts)])
-
-
-def _listed(answers: Any, wrong: Callable[..., BadRecord]) -> list[str]:
-    items = answers if isinstance(answers, list) else [answers]
-    made = [canonical_json(i) if isinstance(i, (dict, list)) else str(i).strip() for i in items if i is not None]
-    if not any(made):
-        raise wrong("it has no answer", 'Fill it in, say "answerable": false, or take the row out.')
-    return [text for text in made if text]
-
-
-_MAKERS: Mapping[Shape, Callable[[Json, Callable[..., BadRecord]], Json]] = {
+_MAKERS: Mapping[Shape, Callable[[Json, _Wrong], Json]] = {
     "messages": _messages,
     "sharegpt": _sharegpt,
     "alpaca": _alpaca,
     "prompt-completion": _prompt,
+    "preference": _preference,
     "question-answer": _question,
 }

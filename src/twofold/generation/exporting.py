@@ -47,6 +47,8 @@ class Tuned:
     """Their digest."""
     adapter: Adapter
     """The adapter on them."""
+    chat_template: str = ""
+    """What its prompts are rendered with; forms that are whole models carry it."""
 
     @property
     def whole(self) -> Path | None:
@@ -62,7 +64,7 @@ def why_not(tuned: Tuned, form: str) -> str:
     if tuned.whole is not None:
         if form in ("peft", "gguf-adapter"):
             return "all weights were tuned, so there is no adapter"
-        return gguf_file.why_not(tuned.whole) if form == "gguf" else ""
+        return gguf_file.why_not_elsewhere(tuned.whole) if form == "gguf" else ""
     told = recipe(Path(tuned.adapter.path))
     kind = told.get("peft_type")
     if form == "peft":
@@ -70,7 +72,7 @@ def why_not(tuned: Tuned, form: str) -> str:
     if form == "gguf-adapter" and (kind != "LORA" or told.get("use_dora") or told["base"]):
         return f"such a file holds plain LoRA only, this is {'QLoRA' if told['base'] else kind}"
     reason = merging.why_not(tuned.adapter)
-    return reason or (gguf_file.why_not(tuned.model) if form.startswith("gguf") else "")
+    return reason or (gguf_file.why_not_elsewhere(tuned.model) if form.startswith("gguf") else "")
 
 
 def export(
@@ -138,9 +140,12 @@ def _write(tuned: Tuned, form: str, work: Path) -> None:
     elif form == "safetensors":
         merging.merge(tuned.model, tuned.adapter, work)
     elif form == "gguf":
-        gguf_file.write_gguf(tuned.whole or merging.merged(tuned.model, tuned.weights, tuned.adapter), work / _GGUF)
+        whole = tuned.whole or merging.merged(tuned.model, tuned.weights, tuned.adapter)
+        gguf_file.write_gguf(whole, work / _GGUF, chat_template=tuned.chat_template)
     else:
         gguf_adapter.write_adapter(tuned.model, source, work / _GGUF_ADAPTER)
+    if form == "safetensors" and tuned.chat_template:
+        (work / "chat_template.jinja").write_text(tuned.chat_template, encoding="utf-8")
 
 
 def _accept(tuned: Tuned, form: str, parity: Json) -> None:

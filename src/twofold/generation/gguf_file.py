@@ -35,6 +35,9 @@ _INNER = {
     "mlp.down_proj": "ffn_down",
 }
 _LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|NUMBERS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _CURE = 'Set [generation.generator.options].runtime = "transformers".'
 
 
@@ -53,12 +56,21 @@ def why_not(model: Path) -> str:
     return ""
 
 
-def write_gguf(model: Path, target: Path) -> None:
+def why_not_elsewhere(model: Path) -> str:
+    """Why programs such as llama.cpp could not read a GGUF file of this model rightly; empty when they can."""
+    reason = why_not(model)
+    if not reason and not pre_tokenizer(_json(model / "tokenizer.json")):
+        return "its pre-tokenizer is none that llama.cpp knows: other programs would split text otherwise"
+    return reason
+
+
+def write_gguf(model: Path, target: Path, *, chat_template: str = "") -> None:
     """Write `model` as f16 GGUF (norms and biases stay f32).
 
     Args:
         model: Directory with ``config.json``, ``tokenizer.json`` and safetensors.
         target: File to make.
+        chat_template: Put into the file for other programs; OpenVINO gets token ids and needs none.
 
     Raises:
         ModelError: the architecture or tokenizer cannot be written, or a weight is beyond f16.
@@ -73,6 +85,8 @@ def write_gguf(model: Path, target: Path) -> None:
     writer = gguf.GGUFWriter(str(target), architecture)
     _describe(writer, config)
     _add_tokenizer(writer, gguf, model, config)
+    if chat_template:
+        writer.add_chat_template(chat_template)
     weights = Weights(model)
     heads: int = config["num_attention_heads"]
     key_heads: int = config.get("num_key_value_heads") or heads
@@ -164,8 +178,7 @@ def _add_tokenizer(writer: Any, gguf: Any, model: Path, config: Json) -> None:
         else:
             types.append(kinds.NORMAL if number in by_id else kinds.UNUSED)
     writer.add_tokenizer_model("gpt2")
-    digits = "Digits" in json.dumps(tokenizer["pre_tokenizer"])
-    writer.add_tokenizer_pre("smollm" if digits else "qwen2" if "qwen" in config["model_type"] else "gpt-2")
+    writer.add_tokenizer_pre(pre_tokenizer(tokenizer) or "gpt-2")
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     merges = tokenizer["model"]["merges"]
@@ -179,6 +192,26 @@ def _add_tokenizer(writer: Any, gguf: Any, model: Path, config: Json) -> None:
         writer.add_pad_token_id(ends[0] if padding is None else padding)
     if config.get("bos_token_id") is not None:
         writer.add_bos_token_id(config["bos_token_id"])
+
+
+_SPLITS = {
+    _WORDS.replace("NUMBERS", r"\p{N}{1,3}"): "llama-bpe",
+    _WORDS.replace("NUMBERS", r"\p{N}"): "qwen2",
+}
+"""llama.cpp's names of the patterns by which a tokenizer splits text before it merges bytes."""
+
+
+def pre_tokenizer(tokenizer: Json) -> str:
+    """llama.cpp's name of how a ``tokenizer.json`` splits text; empty for a way that it has no name for."""
+    given = tokenizer.get("pre_tokenizer") or {}
+    steps = given.get("pretokenizers", [given])
+    patterns = [(step.get("pattern") or {}).get("Regex", "") for step in steps if step.get("type") == "Split"]
+    if patterns:
+        return _SPLITS.get(patterns[0], "") if len(patterns) == 1 else ""
+    kinds = [step.get("type") for step in steps]
+    if kinds == ["Digits", "ByteLevel"] and steps[0].get("individual_digits"):
+        return "smollm"
+    return "gpt-2" if kinds == ["ByteLevel"] else ""
 
 
 def _json(path: Path) -> Json:

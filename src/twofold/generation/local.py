@@ -7,6 +7,7 @@ the same token ids. Weights are loaded at the first prompt: the key and the desc
 from __future__ import annotations
 
 import importlib.util
+import json
 import logging
 import threading
 import time
@@ -17,12 +18,13 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from twofold import machine
-from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError, install
+from twofold.errors import BaseMismatch, ConfigError, GenerationError, MissingExtra, ModelError, install
 from twofold.generation import gguf_file, merging
 from twofold.generation.runtime import Request, Result, Runtime, Sampling, Tokens, cut, pieces
 from twofold.identity import digest
 from twofold.plugins import Options, Progress
 from twofold.store import models
+from twofold.store.artifacts import MANIFEST
 from twofold.tuned import WEIGHTS
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
@@ -66,6 +68,7 @@ class LocalGenerator:
 
     Raises:
         ModelNotPulled, UnknownName: the model is not there.
+        BaseMismatch: the adapter was trained on other weights than the model's.
         MissingExtra: no runtime is installed.
     """
 
@@ -77,6 +80,8 @@ class LocalGenerator:
         self._adapter = adapter
         self._model = models.locate(options.model)
         self._weights = models.weights_digest(self._model)
+        if adapter is not None:
+            _require_base(adapter, self._weights, options.model)
         self._runtime_name, self._because = _choose(options, self._model, adapter)
         self._dtype = machine.resolve(options.dtype, "openvino" if self._runtime_name == "openvino" else "auto")
         self._tokens: Tokens | None = None
@@ -187,7 +192,9 @@ class LocalGenerator:
         if self._adapter is None:
             raise ModelError(f"{self.options.model} is not tuned: there is nothing to export")
         tokens = Tokens(self._model, chat_template=self.options.chat_template)
-        tuned = exporting.Tuned(model=self._model, weights=self._weights, adapter=self._adapter)
+        tuned = exporting.Tuned(
+            model=self._model, weights=self._weights, adapter=self._adapter, chat_template=tokens.template
+        )
         ids = [tokens.encode(tokens.text(prompt.messages)) for prompt in prompts]
         room = [one for one in ids if len(one) + exporting.NEW <= tokens.context]
         return exporting.export(tuned, target, forms=forms, prompts=room, progress=progress or _silent)
@@ -297,6 +304,20 @@ def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tupl
         _require("transformers")
         return "transformers", f"OpenVINO cannot run it: {reason}"
     return "openvino", "fastest here"
+
+
+def _require_base(adapter: Adapter, weights: str, model: str) -> None:
+    """Refuse an adapter whose manifest names other base weights: it would fit their shapes, and answer nonsense."""
+    try:
+        manifest: Json = json.loads((Path(adapter.path) / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return  # an adapter that no project made
+    base = manifest.get("base") or {}
+    if base.get("weights", weights) != weights:
+        raise BaseMismatch(
+            f"the adapter {adapter.key} was trained on {base.get('model')!r} ({base['weights']}), but [generation] has "
+            f"{model!r} ({weights})"
+        )
 
 
 def _whole(adapter: Adapter | None) -> Path | None:

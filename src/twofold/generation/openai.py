@@ -1,6 +1,8 @@
 """Any OpenAI-compatible endpoint (chat completions): GPT, Claude and Mistral class models, vLLM, llama.cpp, Ollama.
 
 One bad prompt is a `Failure`; what concerns all prompts (a wrong key, model or address) is a `GenerationError`.
+Text is an answer only if it came whole and as content: an empty one, one that a filter or an error ended, a stream that
+breaks off and reasoning fields are none.
 Retries: exponential backoff with full jitter on 408, 409, 429, 5xx, timeouts and broken connections, honouring
 ``Retry-After`` (RFC 9110 section 10.2.3).
 """
@@ -11,6 +13,7 @@ import json
 import math
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -47,7 +50,7 @@ class OpenAIOptions(Options):
     concurrency: int = Field(default=8, ge=1, le=256)
     """Requests at once."""
     temperature: float | None = Field(default=0.0, ge=0, le=2)
-    """Not sent when the endpoint refuses it."""
+    """Not sent when the endpoint refuses the field itself; the answers then have another key."""
     seed: int = 0
     """Of the waits' jitter."""
     max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
@@ -71,7 +74,7 @@ class OpenAIGenerator:
         GenerationError: the adapter is local weights, or another endpoint's model.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options = OpenAIOptions
 
     def __init__(self, options: OpenAIOptions, *, adapter: Adapter | None = None) -> None:
@@ -92,9 +95,14 @@ class OpenAIGenerator:
 
     @property
     def key(self) -> str:
-        """Digest of endpoint, model and sampling; the API key is not in it."""
+        """Digest of endpoint, model and sampling as it is sent; the API key is not in it.
+
+        It changes when the endpoint refuses a field, which the first request tells.
+        """
         o = self.options
-        made_of = {"url": o.base_url, "model": o.model, "temperature": o.temperature, "extra": o.extra}
+        made_of: Json = {"url": o.base_url, "model": o.model, "temperature": o.temperature, "extra": o.extra}
+        if self._dropped:
+            made_of["not_sent"] = sorted(self._dropped)
         return digest("generator", {**made_of, "limit": o.max_tokens_field, "version": self.version})
 
     @property
@@ -143,21 +151,22 @@ class OpenAIGenerator:
             GenerationError: the endpoint failed before or while answering.
         """
         body = {**self._body(prompt), "stream": True}
-        begun, text, finish, usage = time.monotonic(), "", "stop", Usage()
+        begun, text, finish, usage, reasoned = time.monotonic(), "", "", Usage(), False
         try:
             with self._client.stream("POST", "/chat/completions", json=body) as response:
                 if response.status_code != 200:
                     response.read()
                     self._fatal(response)
-                    if self._adapts(response):
+                    if self._adapts(response, body):
                         yield from self.stream(prompt)
                         return
                     raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
                 for line in response.iter_lines():
                     event = _event(line)
                     choice = (event.get("choices") or [{}])[0]
-                    piece = _text((choice.get("delta") or {}).get("content"))
-                    finish = choice.get("finish_reason") or finish
+                    delta = choice.get("delta") or {}
+                    piece, reasoned = _text(delta.get("content")), reasoned or _reasons(delta)
+                    finish = choice.get("finish_reason") or finish or ("stop" if event.get("done") else "")
                     usage = _usage(event) if event.get("usage") else usage
                     text += piece
                     if piece:
@@ -166,12 +175,12 @@ class OpenAIGenerator:
             raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
         except httpx.HTTPError as error:
             raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
-        yield Completion(
-            text=text,
-            usage=usage,
-            seconds=time.monotonic() - begun,
-            finish="length" if finish == "length" else "stop",
-        )
+        if not finish:
+            raise GenerationError(
+                f"the stream ended after {len(text)} characters without finish_reason or [DONE]: no whole answer",
+                cure="Ask again; if it stays so, look at the endpoint's log and at proxies before it.",
+            )
+        yield _completion(text, finish, reasoned=reasoned, usage=usage, seconds=time.monotonic() - begun)
 
     def converse(self, messages: Sequence[Json], tools: Sequence[Json], *, max_tokens: int, seconds: float) -> Turn:
         """One turn of a conversation with tools (OpenAI's function calling); what fails is in the completion.
@@ -224,8 +233,9 @@ class OpenAIGenerator:
         attempt = 0
         while True:
             wait: float | None = None
+            sent = body()
             try:
-                response = self._client.post("/chat/completions", json=body(), timeout=timeout)
+                response = self._client.post("/chat/completions", json=sent, timeout=timeout)
             except httpx.TimeoutException:
                 failure = Failure(code="generation.timeout", message=f"no answer within {timeout:g} s")
             except httpx.HTTPError as error:
@@ -240,7 +250,7 @@ class OpenAIGenerator:
                     failure = made.failure
                 else:
                     self._fatal(response)
-                    if self._adapts(response):
+                    if self._adapts(response, sent):
                         continue
                     code = f"generation.http-{response.status_code}"
                     failure = Failure(code=code, message=reason(response))
@@ -277,17 +287,16 @@ class OpenAIGenerator:
             body["response_format"] = {"type": "json_schema", "json_schema": shape}
         return {key: value for key, value in {**body, **o.extra}.items() if key not in self._dropped}
 
-    def _adapts(self, response: httpx.Response) -> bool:
-        """Has a refusal of one of our own optional fields taught us to send another body?"""
+    def _adapts(self, response: httpx.Response, sent: Json) -> bool:
+        """Did the endpoint refuse a field of ours that the request can do without? The next body goes without it."""
         if response.status_code not in (400, 422):
             return False
-        said = response.text
         with self._lock:
-            if self.options.max_tokens_field == "auto" and not self._other_limit and "max_tokens" in said:
+            if self.options.max_tokens_field == "auto" and _refuses(response, "max_tokens", sent):
                 self._other_limit = True
                 return True
             for field in ("temperature", "stop"):
-                if field in said and field not in self._dropped and field not in self.options.extra:
+                if field not in self.options.extra and _refuses(response, field, sent):
                     self._dropped.add(field)
                     return True
         return False
@@ -316,12 +325,82 @@ class OpenAIGenerator:
         with self._lock:
             self._price += usage.prompt_tokens * self.options.price_per_million_prompt / 1e6
             self._price += usage.completion_tokens * self.options.price_per_million_completion / 1e6
-        refusal = message.get("refusal") or (choice.get("finish_reason") == "content_filter" and "content filter")
+        refusal = message.get("refusal")
         if not text and refusal:
             failure = Failure(code="generation.refused", message=str(refusal)[:300])
             return Completion(text="", usage=usage, seconds=seconds, failure=failure)
-        finish: Literal["stop", "length"] = "length" if choice.get("finish_reason") == "length" else "stop"
-        return Completion(text=text, usage=usage, seconds=seconds, finish=finish)
+        finish = "tool_calls" if message.get("tool_calls") else str(choice.get("finish_reason") or "stop")
+        return _completion(text, finish, reasoned=_reasons(message), usage=usage, seconds=seconds)
+
+
+_CUT = ("length", "max_tokens", "model_length")
+_BROKEN = ("error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource")
+
+
+def _completion(text: str, finish: str, *, reasoned: bool, usage: Usage, seconds: float) -> Completion:
+    """What came, if it is an answer: whole or cut, but not empty, filtered or broken off."""
+    said: dict[str, Any] = {"usage": usage, "seconds": seconds, "finish": "length" if finish in _CUT else "stop"}
+    if finish == "content_filter":
+        failure = Failure(code="generation.refused", message="the endpoint's content filter ended the answer")
+    elif finish in _BROKEN:
+        failure = Failure(code="generation.incomplete", message=f"the endpoint ended the answer with {finish!r}")
+    elif not text.strip() and finish in _CUT:
+        spent = "the reasoning used up the token limit" if reasoned else "the token limit was reached"
+        message = f"the answer is empty: {spent} before any text; raise [generation].max_tokens"
+        failure = Failure(code="generation.empty", message=message)
+    elif not text.strip() and finish not in ("tool_calls", "function_call"):
+        where = "there is text in its reasoning only" if reasoned else "the endpoint returned no text"
+        failure = Failure(code="generation.empty", message=f"the answer is empty: {where} (finish_reason {finish!r})")
+    else:
+        return Completion(text=text, **said)
+    return Completion(text="", failure=failure, **said)
+
+
+def _reasons(message: Json) -> bool:
+    return any(message.get(key) for key in ("reasoning_content", "reasoning", "reasoning_details"))
+
+
+_SIZE = re.compile(
+    r"context|too (?:large|long|many|high|low)|maximum|exceed|between|range|at (?:least|most)|(?:less|greater) than"
+)
+"""An error about a value's size does not refuse the field."""
+
+
+def _refuses(response: httpx.Response, field: str, sent: Json) -> bool:
+    """Does an error say that this field, which was sent, is not taken?
+
+    Evidence is the error's own `param` (or, of FastAPI, `loc`), or words that say so of the field's name. Words are no
+    evidence where the name stands in the messages that were sent: the endpoint may quote them.
+    """
+    if field not in sent:
+        return False
+    try:
+        body = response.json()
+    except ValueError:
+        return False
+    error = body.get("error", body) if isinstance(body, dict) else body
+    error = error if isinstance(error, dict) else {"message": error}
+    for one in _details(error):
+        if field in (one.get("loc") or ()) and "extra" in str(one.get("type")):
+            return True
+    message, code = str(error.get("message") or ""), str(error.get("code") or "")
+    if str(error.get("param") or "") == field:
+        return "unsupported" in code or not _SIZE.search(f"{code} {message}".lower())
+    if error.get("param") or re.search(rf"\b{field}\b", json.dumps(sent["messages"]), re.IGNORECASE):
+        return False
+    name = rf"['\"`]?\b{field}\b['\"`]?"
+    gap = r"[^.'\"`]{0,40}"
+    before = rf"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extra)\b{gap}{name}|not support{gap}{name}"
+    refused = r"(?:not (?:supported|allowed|permitted|accepted)|unsupported|not support|deprecated)"
+    after = rf"{name}{gap}\b{refused}"
+    return bool(re.search(f"{before}|{after}", message, re.IGNORECASE))
+
+
+def _details(error: Json) -> list[Json]:
+    """FastAPI's list of faults, which some endpoints put into `message`."""
+    inside = error.get("message")
+    found = error.get("detail") or (inside.get("detail") if isinstance(inside, dict) else None)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _tuned(options: OpenAIOptions, adapter: Adapter) -> OpenAIOptions:
@@ -353,15 +432,15 @@ def _call(number: int, asked: Any) -> ToolCall:
 
 
 def _text(content: Any) -> str:
-    """Text of a message: a string, nothing, or a list of parts."""
+    """Text of a message: a string, nothing, or a list of parts, of which reasoning is no text."""
     if content is None:
         return ""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
         raise TypeError(f"content is {type(content).__name__}")
-    parts = [part if isinstance(part, str) else str(part.get("text") or "") for part in content]
-    return "".join(parts)
+    shown = [part for part in content if isinstance(part, str) or part.get("type", "text") in ("text", "output_text")]
+    return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in shown)
 
 
 def _usage(body: Json) -> Usage:
@@ -374,12 +453,12 @@ def _usage(body: Json) -> Usage:
 
 
 def _event(line: str) -> Json:
-    """The object in one line of a stream; comments, keep-alives and the end mark are empty."""
+    """The object in one line of a stream; comments and keep-alives are empty."""
     if not line.startswith("data:"):
         return {}
     data = line[5:].strip()
     if not data or data == "[DONE]":
-        return {}
+        return {"done": True} if data else {}
     try:
         event: Json = json.loads(data)
     except ValueError as error:

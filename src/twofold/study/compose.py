@@ -95,7 +95,17 @@ def arm_record(
                 "cached",
             )
         }
-        further = ("method", "trials", "gate", "merge_back", "methods", "effort")
+        further = (
+            "cut_prompts",
+            "cut_answers",
+            "max_length",
+            "method",
+            "trials",
+            "gate",
+            "merge_back",
+            "methods",
+            "effort",
+        )
         training |= {key: item.training[key] for key in further if key in item.training}
     return {
         "key": item.system,

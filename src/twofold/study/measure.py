@@ -64,15 +64,22 @@ def measure(
         bill.append(_item(f"tune {arm.name}", count, found, spent, detail))
         bill += [_item(step, count, 0, seconds, "") for step, seconds in after.items() if seconds]
     catalogue = builder.catalogue
-    try:
+    digests = [example_digest(example) for example in test]
+
+    def todo() -> tuple[list[tuple[str, Example]], int]:
         catalogue.put_system(system.key, system.description)
-        digests = [example_digest(example) for example in test]
         held = catalogue.answers(system.key)
         missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
-        single = 0 if catalogue.measure(system.key, "latency") else min(builder.config.study.latency_sample, len(test))
+        sample = min(builder.config.study.latency_sample, len(test))
+        return missing, 0 if catalogue.measure(system.key, "latency") else sample
+
+    try:
+        missing, single = todo()
         with Meter() as opening:
             if single or missing:
                 _open(system, splits, test, progress=_named(progress, f"load {arm.name}"))
+                system = system.as_sent()
+                missing, single = todo()
             _latency(builder, system, test, size=single, progress=_named(progress, f"latency of {arm.name}"))
         if single or missing:
             bill.append(_item(f"latency of {arm.name}", single, 0, opening.seconds, "the model loaded, then singly"))

@@ -92,6 +92,12 @@ class TrainingRecord(TypedDict):
     dev: list[tuple[int, float]]
     """(step, dev score in the study's metric)."""
     cached: bool
+    cut_prompts: NotRequired[int]
+    """Rows whose last message lost its beginning, for they were longer than `max_length`."""
+    cut_answers: NotRequired[int]
+    """Rows whose answer lost its end."""
+    max_length: NotRequired[int]
+    """Longest row, tokens."""
     method: NotRequired[str]
     """Name of the trainer."""
     trials: NotRequired[int]

@@ -12,11 +12,11 @@ GROUPS = (("general", "general ability"), ("refusal", "refusing and abstaining")
 
 
 def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
-    """The gate's two lines and what merging back did; nothing where the gate was off."""
+    """Rows that were cut, the gate's two lines and what merging back did; nothing where there is nothing to say."""
     gate, merged = (training.get("gate"), training.get("merge_back")) if training else (None, None)
+    lines = _cut_lines(training or {})
     if not gate:
-        return []
-    lines = []
+        return lines
     for group, what in GROUPS:
         line = gate[group]
         says = "passes" if line["passed"] else "FAILS"
@@ -27,6 +27,19 @@ def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
             f"merging back: {100 * merged['coefficient']:g} % of what training changed is used; {merged['because']}"
         )
     return lines
+
+
+def _cut_lines(training: Mapping[str, Any]) -> list[str]:
+    effects = {
+        "answers": "lost their end, and with it the token that ends an answer",
+        "prompts": "lost the beginning of their last message",
+    }
+    return [
+        f"warning: {training[f'cut_{what}']} of {training['rows']} training {what} did not fit into "
+        f"max_length = {training['max_length']} and {effect}; raise [tuning.trainer.options].max_length"
+        for what, effect in effects.items()
+        if training.get(f"cut_{what}")
+    ]
 
 
 def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:

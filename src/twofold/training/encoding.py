@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from twofold import hostile, prompts
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.training.packing import Row
 from twofold.types import Message, Pair
+
+LEAST_OF_LAST = 32
+"""Tokens of the last message that stay before turns are taken away."""
 
 
 class Encoder:
@@ -63,8 +67,9 @@ class Encoder:
     def row(self, pair: Pair, max_length: int) -> Row:
         """One training row of at most `max_length` tokens.
 
-        A completion that leaves less than half the room to a long prompt loses its end (and the end-of-turn token); a
-        prompt that is still too long loses what follows its first 32 tokens.
+        A completion that leaves less than half the room to a long prompt loses its end (and the end-of-turn token). A
+        prompt that is still too long keeps its turns and its instruction: the last message loses its beginning, and if
+        that is not enough the oldest turns before it go. Either is said by the row.
 
         Raises:
             NothingToLearn: the completion is empty.
@@ -74,11 +79,35 @@ class Encoder:
         tail = [*self.tokenizer.encode(wanted, add_special_tokens=False).ids, self.end]
         if not pair.completion.strip():
             raise NothingToLearn(f"example {pair.example!r}: the completion is empty, there is nothing to learn from")
+        whole = len(tail)
         tail = tail[: max_length - min(len(head), max_length // 2)]
         room = max_length - len(tail)
-        if len(head) > room:
-            head = [*head[:32], *head[len(head) - (room - 32) :]] if room > 32 else head[-room:]
-        return Row(ids=(*head, *tail), start=len(head), example=pair.example)
+        fitting = head if len(head) <= room else self._shortened(pair.messages, room)
+        return Row(
+            ids=(*fitting, *tail),
+            start=len(fitting),
+            example=pair.example,
+            prompt_cut=len(head) > room,
+            answer_cut=len(tail) < whole,
+        )
+
+    def _shortened(self, messages: Sequence[Message], room: int) -> list[int]:
+        """The prompt within `room` tokens; where an instruction alone is longer, the end of the prompt."""
+        turns = list(messages)
+        last = turns[-1]
+        starts = [start for start, _ in self.tokenizer.encode(last.content, add_special_tokens=False).offsets]
+        while True:
+            head = self.prompt(turns)
+            drop = len(head) - room
+            while len(head) > room and drop <= len(starts) - LEAST_OF_LAST:
+                head = self.prompt([*turns[:-1], replace(last, content=last.content[starts[drop] :])])
+                drop += max(1, len(head) - room)
+            if len(head) <= room:
+                return head
+            first = 1 if turns[0].role == "system" else 0
+            if len(turns) - first < 3:
+                return head[-room:]
+            del turns[first : first + 2]
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens."""

@@ -437,14 +437,15 @@ def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str
         for i in range(0, len(state.losses), width)
     ]
     rows = [row for group in run.variants[0] for row in group]
-    front = tuned.virtual(plain_of(run.network))
     epochs = state.step / max(1, sum(1 for epoch, _ in run.plan if epoch == 0))
     report = {
         "method": run.options.method,
         "objective": run.options.objective,
         "rows": len(rows),
         "completion_tokens": sum(len(row.ids) - row.start for row in rows),
-        "cut_rows": sum(1 for row in rows if len(row.ids) - front >= run.options.max_length),
+        "cut_prompts": sum(1 for row in rows if row.prompt_cut),
+        "cut_answers": sum(1 for row in rows if row.answer_cut),
+        "max_length": run.options.max_length,
         "shared_prefixes": run.shared,
         "epochs": epochs,
         "steps": state.step,

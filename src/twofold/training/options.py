@@ -41,7 +41,7 @@ class FitOptions(Options):
     clip: float = Field(default=1.0, gt=0)
     """Largest gradient norm."""
     max_length: int = Field(default=2048, ge=16)
-    """Longer rows lose the beginning of their prompt's last message; tokens."""
+    """Longer rows lose the beginning of their last message, then their oldest turns; tokens."""
     memory_gib: float = Field(default=8.0, gt=1)
     """Peak memory of the child; bounds the micro-batch."""
     checkpointing: Literal["auto", "on", "off"] = "auto"

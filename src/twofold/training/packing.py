@@ -34,6 +34,10 @@ class Row:
     """Index of the first completion token; everything before it is not learned."""
     example: str = ""
     """Id of the example it was made from."""
+    prompt_cut: bool = False
+    """The last message lost its beginning, or the conversation its oldest turns: the row was too long."""
+    answer_cut: bool = False
+    """The completion lost its end, and the end-of-turn token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

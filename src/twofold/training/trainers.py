@@ -27,7 +27,7 @@ _CHILD = "twofold.training.child"
 
 
 class _Trainer:
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __init__(self, options: FitOptions) -> None:
         self.options = options

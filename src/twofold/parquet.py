@@ -1,0 +1,105 @@
+"""Rows of a Parquet file as JSON has them. A leaf module: pyarrow is imported when rows are read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import date, datetime
+from typing import Any
+
+from twofold.types import Json
+
+_DAY = 86_400_000_000_000
+"""Nanoseconds."""
+
+
+def rows_of(data: bytes) -> Iterator[Json]:
+    """The rows of a Parquet file, NaN as null, integers that missing values made floats as integers.
+
+    Args:
+        data: The file's bytes.
+
+    Raises:
+        ModuleNotFoundError: pyarrow is not installed.
+        ValueError: it is not usable Parquet.
+    """
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(pyarrow.BufferReader(data))
+        whole = _whole_columns(file)
+        for batch in file.iter_batches(batch_size=1000):
+            names = batch.schema.names
+            single = {name for name, kind in zip(names, batch.schema.types, strict=True) if _innermost(kind) == "float"}
+            for row in batch.to_pylist():
+                yield {key: _plain(item, whole=key in whole, single=key in single) for key, item in row.items()}
+    except pyarrow.ArrowException as error:
+        raise ValueError(str(error)) from error
+
+
+def _innermost(kind: Any) -> Any:
+    """The type of the items of a list of any depth."""
+    from pyarrow import types
+
+    while types.is_list(kind) or types.is_large_list(kind):
+        kind = kind.value_type
+    return kind
+
+
+def _whole_columns(file: Any) -> set[str]:
+    """Columns whose numbers are all integers, or whose times are all midnight.
+
+    A column of integers with a missing value is written as floats, a column of dates as times (pandas has no other
+    way).
+    """
+    import pyarrow
+    from pyarrow import types
+
+    kinds = {field.name: _innermost(field.type) for field in file.schema_arrow}
+    whole = {name for name, kind in kinds.items() if types.is_floating(kind) or types.is_timestamp(kind)}
+    for batch in file.iter_batches(batch_size=10_000, columns=sorted(whole)) if whole else ():
+        for name in whole & set(batch.schema.names):
+            column = batch.column(name)
+            while types.is_list(column.type) or types.is_large_list(column.type):
+                column = column.flatten()
+            if types.is_timestamp(column.type):
+                times = column.cast(pyarrow.timestamp("ns")).cast(pyarrow.int64()).to_pylist()
+                fits = all(item is None or item % _DAY == 0 for item in times)
+            else:
+                fits = all(item is None or math.isnan(item) or item.is_integer() for item in column.to_pylist())
+            if not fits:
+                whole.discard(name)
+    return whole
+
+
+def _plain(value: Any, *, whole: bool, single: bool) -> Any:
+    """A value as JSON has it: NaN is null, bytes are text or null, times are ISO text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return _number(value, whole=whole, single=single)
+    if isinstance(value, dict):
+        return {str(key): _plain(item, whole=whole, single=single) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, whole=whole, single=single) for item in value]
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+    if isinstance(value, datetime):
+        return value.date().isoformat() if whole else value.isoformat(sep=" ")
+    return value.isoformat() if isinstance(value, date) else str(value)
+
+
+def _number(value: float, *, whole: bool, single: bool) -> float | int | None:
+    if math.isnan(value):
+        return None
+    if whole and value.is_integer():
+        return int(value)
+    if single:  # .1 in 32 bits is .10000000149 in 64
+        import numpy as np
+
+        return float(str(np.float32(value)))
+    return value

@@ -1,0 +1,88 @@
+"""Training rows of a model's own template: what a row that is too long keeps, and what it loses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twofold.study.tuned_arms import tuned_lines
+from twofold.training.encoding import Encoder
+from twofold.types import Message, Pair
+
+SYSTEM = Message(role="system", content="Answer in one word: red, green or blue; or say that you do not know.")
+LONG = " ".join(f"word{n}" for n in range(400)) + " Which colour is it?"
+
+
+@pytest.fixture
+def encoder(tiny: Path) -> Encoder:
+    return Encoder(tiny)
+
+
+def read(encoder: Encoder, ids: tuple[int, ...]) -> str:
+    return str(encoder.tokenizer.decode(list(ids), skip_special_tokens=False))
+
+
+@pytest.mark.parametrize("max_length", [128, 200, 512, 1000])
+def test_a_long_row_keeps_its_turns_and_instruction_and_the_end_of_its_last_message(
+    encoder: Encoder, max_length: int
+) -> None:
+    messages = (SYSTEM, Message(role="user", content=LONG))
+    row = encoder.row(Pair(messages=messages, completion="blue"), max_length)
+    text = read(encoder, row.ids)
+    assert len(row.ids) <= max_length
+    assert len(row.ids) > max_length - 20, "no more is lost than must be"
+    assert text.startswith(f"<|im_start|>system\n{SYSTEM.content}<|im_end|>\n<|im_start|>user\n")
+    assert text.endswith("word399 Which colour is it?<|im_end|>\n<|im_start|>assistant\nblue<|im_end|>")
+    assert read(encoder, row.ids[row.start :]) == "blue<|im_end|>"
+    assert (row.prompt_cut, row.answer_cut) == (True, False)
+
+
+def test_the_oldest_turns_go_before_the_question_is_lost(encoder: Encoder) -> None:
+    history = [
+        Message(role=role, content=f"{role} {n} " + "says much about it " * 12)
+        for n in range(4)
+        for role in ("user", "assistant")
+    ]
+    question = Message(role="user", content="And which colour is it at night?")
+    row = encoder.row(Pair(messages=(SYSTEM, *history, question), completion="blue"), 256)
+    text = read(encoder, row.ids)
+    assert SYSTEM.content in text
+    assert "user 0" not in text
+    assert "user 3" in text
+    assert "assistant 3" in text
+    assert text.count("<|im_start|>user") == text.count("<|im_start|>assistant"), "turns go in pairs"
+    assert question.content + "<|im_end|>" in text
+    assert row.prompt_cut
+
+
+def test_a_row_that_fits_is_whole_and_so_says(encoder: Encoder) -> None:
+    pair = Pair(messages=(SYSTEM, Message(role="user", content=LONG)), completion="blue")
+    whole = encoder.row(pair, 8000)
+    again = encoder.row(pair, len(whole.ids))
+    assert again == whole
+    assert (whole.prompt_cut, whole.answer_cut) == (False, False)
+    assert encoder.row(pair, len(whole.ids) - 1).prompt_cut
+
+
+def test_an_answer_that_is_cut_says_so(encoder: Encoder) -> None:
+    row = encoder.row(Pair(messages=(SYSTEM, Message(role="user", content="Colour?")), completion=LONG), 128)
+    assert row.answer_cut
+    assert len(row.ids) == 128
+    assert row.ids[-1] != encoder.end, "a part of an answer does not teach to stop"
+
+
+def test_an_instruction_longer_than_the_row_still_gives_a_row(encoder: Encoder) -> None:
+    long = Message(role="system", content=LONG)
+    row = encoder.row(Pair(messages=(long, Message(role="user", content="Colour?")), completion="blue"), 64)
+    assert len(row.ids) == 64
+    assert row.prompt_cut
+
+
+def test_cut_rows_are_said_with_their_count() -> None:
+    said = {"rows": 20, "max_length": 128, "cut_answers": 20, "cut_prompts": 3}
+    answers, prompts = tuned_lines(said)
+    assert answers.startswith("warning: 20 of 20 training answers did not fit into max_length = 128")
+    assert prompts.startswith("warning: 3 of 20 training prompts did not fit")
+    assert tuned_lines({**said, "cut_answers": 0, "cut_prompts": 0}) == []
+    assert tuned_lines({"rows": 20}) == []
