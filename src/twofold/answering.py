@@ -158,7 +158,7 @@ class System:
         )
 
     def stream(self, example: Example, *, filter: Filter | None = None) -> Iterator[str | Answer]:
-        """Pieces of the answer as they come, without citation markers, and at the end the `Answer`.
+        """Pieces of the answer as they come, without reasoning and citation markers, and at the end the `Answer`.
 
         The pieces are what the model wrote; the `Answer` is what is read from it, which may differ: an abstention, for
         example, is always in the template's words.
@@ -176,13 +176,13 @@ class System:
         if found is not None and found.insufficient:
             yield made.text
         else:
-            marks = prompts.Unmarked() if found is not None and not self.schema else None
+            coming = prompts.stream(self.template, None if self.schema else _shown(found))
             for piece in self.generator.stream(self.prompt(example, _shown(found), shots=shots)):
                 if isinstance(piece, Completion):
                     made = piece
-                elif text := marks.passed(piece) if marks else piece:
+                elif text := coming.passed(piece):
                     yield text
-            if marks and (text := marks.rest()):
+            if text := coming.rest():
                 yield text
         yield self._read(example, made, found, searched - started)
 

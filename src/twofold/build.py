@@ -31,7 +31,7 @@ from twofold.store.registry import LEARNED, Registry, weights_of
 from twofold.sufficiency import Calibration
 from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json, Pair
 
-_VERSION = 1
+_VERSION = 2
 """Raised when rows, embedded texts or systems are made differently from the same parts."""
 
 

@@ -4,8 +4,8 @@ The same `render` makes training pairs, study prompts and live requests, so that
 is served. `Template.digest` names the wording; it is saved beside every adapter, and another digest refuses to load.
 
 Passages are numbered from 1 in the order shown. A system that cites puts the number in square brackets at the place
-`Template.cite` says; `read` takes the markers out of the text and turns them into `Citation` records, refusing
-numbers that were never shown, and passages that do not hold what is said.
+`Template.cite` says; `read` takes the markers there out of the text and turns them into `Citation` records, refusing
+numbers that were never shown, and passages that do not hold what is said. All other brackets belong to the answer.
 
 What others wrote (passages, titles, questions) is data: it is shown as `hostile.plain` makes it, between fences, and
 without sentences that speak to the model. A chunk's own text stays as it is; spans refer to that.
@@ -20,10 +20,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from twofold import hostile, support
+from twofold.declining import declines
 from twofold.errors import ConfigError
 from twofold.hostile import Plain
 from twofold.identity import digest
 from twofold.types import Answer, Chunk, Citation, Completion, Example, Hit, Json, Message, Pair, Prompt, Span
+from twofold.wrapping import Unwrapped, answer_text, without_datamarks, without_markers
 
 if TYPE_CHECKING:
     import jinja2
@@ -182,36 +184,21 @@ def pair(prompt: Prompt, completion: str, example: Example) -> Pair:
     return Pair(messages=prompt.messages, completion=completion, example=example.id, choices=example.choices)
 
 
-_MARKER = re.compile(r"\s*\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+def stream(template: Template, hits: Sequence[Hit] | None) -> Unwrapped:
+    """What shows a completion on its way as `read` will read it: without reasoning and citation markers."""
+    cite = "none" if hits is None else template.cite
+    return Unwrapped(lambda text: _said(text, template, hits)[0], cite=cite, shown=len(hits or ()))
 
 
-_OPEN_MARKER = re.compile(r"\s*(?:\[[\d,\s]*)?$")
-"""The end of a text that the next words may turn out to be a marker of."""
-
-
-class Unmarked:
-    """A completion on its way, without its citation markers: what `read` takes out of the whole text."""
-
-    def __init__(self) -> None:
-        self._waiting = ""
-        self._begun = False
-
-    def passed(self, piece: str) -> str:
-        """The text that can be shown once `piece` has come; what may belong to a marker waits."""
-        text = _MARKER.sub("", self._waiting + piece)
-        tail = _OPEN_MARKER.search(text)
-        end = tail.start() if tail else len(text)
-        self._waiting = text[end:]
-        return self._shown(text[:end])
-
-    def rest(self) -> str:
-        """What still waits at the end."""
-        return self._shown(_MARKER.sub("", self._waiting).rstrip())
-
-    def _shown(self, text: str) -> str:
-        text = text if self._begun else text.lstrip()
-        self._begun = self._begun or bool(text)
-        return text
+def _said(completion: str, template: Template, hits: Sequence[Hit] | None) -> tuple[str, list[int]]:
+    """The answer's text, and the numbers of the passages it cites."""
+    text = answer_text(completion)
+    if hits is None:
+        return text, []
+    text, numbers = without_markers(text, cite=template.cite, shown=len(hits))
+    if template.fence == "datamark" and hits and _MARK in text:
+        text = without_datamarks(text, _MARK, [passage_text(hit.chunk, template).text for hit in hits])
+    return text, numbers
 
 
 def read(
@@ -227,7 +214,9 @@ def read(
     A number that was not shown is dropped and counted in `invalid_citations`. A citation whose passage does not hold
     the answer is taken out and counted in `unsupported_citations`, or named anew where another passage shown does
     (`repointed_citations`); see `support.verify`. Either is told in the trace, with the numbers before and after.
-    Without passages, brackets stay text.
+    Reasoning such as ``<think>…</think>`` is no part of the answer. Brackets stay text without passages, where the
+    template cites nothing, and wherever they are no marker at the place it names (see `wrapping`). An answer that
+    declines in other words than the template's is an abstention too (see `declining`).
 
     Args:
         completion: What the generator wrote.
@@ -241,14 +230,8 @@ def read(
     common = {"raw": completion.text, "hits": shown, "usage": completion.usage, "cut": cut}
     if completion.failure is not None:
         return Answer(text="", failure=completion.failure, **common)  # type: ignore[arg-type]
-    text = completion.text.strip()
-    numbers: list[int] = []
-    if hits is not None:
-        for match in _MARKER.finditer(text):
-            numbers += [int(part) for part in match.group(1).split(",")]
-        text = _MARKER.sub("", text).strip()
-        text = text.replace(_MARK, " ").strip() if template.fence == "datamark" else text
-    abstained = _same(text, template.abstention)
+    text, numbers = _said(completion.text, template, hits)
+    abstained = text not in choices and declines(text, template.abstention)
     valid = [n for n in dict.fromkeys(numbers) if 1 <= n <= len(shown)]
     passages = [passage_text(hit.chunk, template) for hit in shown] if valid and not abstained else []
     unsupported = repointed = 0
@@ -305,13 +288,6 @@ def attached(answer: Answer, *, template: Template, question: str = "") -> Citat
 
 def _head(hit: Hit) -> str:
     return "\n".join((hit.chunk.title, *hit.chunk.headings))
-
-
-def _same(text: str, abstention: str) -> bool:
-    def bare(value: str) -> str:
-        return re.sub(r"[\W_]+", " ", value).strip().casefold()
-
-    return bool(bare(abstention)) and bare(text).startswith(bare(abstention))
 
 
 def _citation(number: int, hit: Hit, passage: Plain, text: str) -> Citation:

@@ -18,6 +18,8 @@ MOST_LINES = 600
 MOST_PARAMETERS = 8
 PURE = [
     "prompts.py",
+    "wrapping.py",
+    "declining.py",
     "stats.py",
     "dataset",
     "study/evidence.py",

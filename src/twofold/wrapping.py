@@ -1,0 +1,189 @@
+"""What a model writes around its answer: its reasoning, the markers of its citations, the marks of its passages. Pure.
+
+A bracket is part of the answer unless it can only be a citation. A marker stands at the place where the template asks
+for it (the beginning or the end of the answer), or, where nothing stands there, at the other end of an answer in prose;
+its numbers are numbers of passages that were shown; and it follows or precedes words that a bracketed value would not.
+So ``[12, 15]``, ``arr[0]``, ``{"lines": [1, 2]}``, ``the interval is [1, 2]`` and ``"as in [1]"`` stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+_REASONING = r"(?:think|thinking|thought|reasoning|reflection)"
+_OPENED = re.compile(rf"\s*<({_REASONING})>", re.IGNORECASE)
+_CLOSED = re.compile(rf"</{_REASONING}>", re.IGNORECASE)
+_MAY_OPEN = re.compile(r"\s*(?:<\w*)?", re.IGNORECASE)
+_NUMBERS = r"\[\d{1,2}(?:\s*,\s*\d{1,2})*\]"
+_AT_START = re.compile(rf"\s*({_NUMBERS})(?:[:.](?=\s))?\s*")
+_AT_END = re.compile(rf"\s*({_NUMBERS})\s*,?\s*\Z")
+_CHAIN = re.compile(rf"(?:\s*{_NUMBERS})+\Z")
+_STOP = re.compile(r"[.!?。]\s*\Z")
+_UNDECIDED = re.compile(rf"(?:\s*{_NUMBERS}[:.]?)*\s*(?:\[[\d,\s]*\]?)?\S*\s*")
+"""The beginning of an answer that may still turn out to be markers, or a value in brackets."""
+_WAITING = re.compile(r"\s*(?:\[[\d,\s\[\]]*)?\S*\s*\Z")
+"""The end of a text that may still turn out to be a marker: its last word, and brackets before it."""
+_GOES_ON = re.compile(r"[,;.)\]}=+*/<>|^&%]|-\s|(?:is|are|was|were|and|or|equals|denotes)\b")
+"""What follows a bracket that is a value and no marker."""
+_TAKE_VALUES = "a an the is are was were be been of in at to from than and or as by for with within between into equals"
+_TAKES = frozenset(_TAKE_VALUES.split(" "))
+"""Words after which a bracket is a value and no marker."""
+_HAVE_NUMBERS = (
+    "index interval range list array element row rows column columns line lines set vector tuple item items step "
+    "section page chapter figure table equation ref"
+)
+_NUMBERED = frozenset(_HAVE_NUMBERS.split(" "))
+"""Words that a number of their own may follow."""
+_BINDS = frozenset("=:,(<+-*/&|[{")
+_FORMAL = re.compile(r"[{}=;|\\]|</|\w\(|\w\[|^\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\b")
+_DATAMARKED = re.compile(r"\S+\^\S+")
+
+
+def answer_text(completion: str) -> str:
+    """The completion without its reasoning: blocks such as ``<think>…</think>`` before the answer.
+
+    A block that is not closed has no answer after it. A closing tag alone ends reasoning that the prompt opened.
+    """
+    text = completion
+    while found := _OPENED.match(text):
+        end = re.compile(rf"</{found.group(1)}>", re.IGNORECASE).search(text, found.end())
+        text = text[end.end() :] if end else ""
+    closed = _CLOSED.search(text)
+    if closed and not re.search(rf"<{_REASONING}>", text[: closed.start()], re.IGNORECASE):
+        text = text[closed.end() :]
+    return text.strip()
+
+
+def without_markers(text: str, *, cite: str, shown: int) -> tuple[str, list[int]]:
+    """The answer without its citation markers, and the numbers they name, in order.
+
+    A single number of which no passage was shown, at the place that `cite` names, is a citation too: a wrong one.
+
+    Args:
+        text: The answer, without reasoning.
+        cite: Where the template asks for the marker: ``first``, ``last``, or ``none``.
+        shown: How many passages were shown.
+    """
+    if cite == "none":
+        return text, []
+    for place in ("first", "last") if cite == "first" else ("last", "first"):
+        if place != cite and _FORMAL.search(text):
+            break
+        take = _leading if place == "first" else _trailing
+        left, numbers = take(text, shown, strict=place != cite)
+        if numbers:
+            return left, numbers
+    return text, []
+
+
+def without_datamarks(text: str, mark: str, passages: Sequence[str]) -> str:
+    """The answer without the mark that stood for the blanks of its passages.
+
+    The mark goes where it joins words as the passages did: words that stand so in a passage, or words of letters.
+    ``x^2`` stays.
+    """
+    flat = [f" {' '.join(passage.split())} ".casefold() for passage in passages]
+
+    def plain(match: re.Match[str]) -> str:
+        joined = match.group().strip("\"'“”‘’.,;:!?()[]")
+        words = joined.replace(mark, " ").strip()
+        quoted = any(words.casefold() in passage for passage in flat)
+        spoken = all(len(re.sub(r"[\W\d_]", "", word)) > 1 for word in joined.split(mark) if word)
+        return match.group().replace(mark, " ") if quoted or spoken else match.group()
+
+    return _DATAMARKED.sub(plain, text)
+
+
+class Unwrapped:
+    """A completion on its way: what can be shown of the answer before its end, by the rules for the whole.
+
+    Args:
+        read: Makes of a whole completion what its reader is shown, such as the text without markers.
+        cite: As `without_markers`.
+        shown: As `without_markers`.
+    """
+
+    def __init__(self, read: Callable[[str], str], *, cite: str = "none", shown: int = 0) -> None:
+        self._read, self._cite, self._shown = read, cite, shown
+        self._come = ""
+        self._out = ""
+
+    def passed(self, piece: str) -> str:
+        """The text that can be shown once `piece` has come; what may turn out to be no answer waits."""
+        self._come += piece
+        opened = _OPENED.match(self._come)
+        if (opened and not _CLOSED.search(self._come)) or _MAY_OPEN.fullmatch(self._come):
+            return ""
+        text = _whole(answer_text(self._come), self._come)
+        if self._cite == "none":
+            return self._more(text.rstrip())
+        if _UNDECIDED.fullmatch(text):
+            return ""
+        text = _leading(text, self._shown, strict=False)[0] if self._cite == "first" else text
+        return self._more(_WAITING.sub("", text))
+
+    def rest(self) -> str:
+        """What still waits at the end."""
+        return self._more(self._read(self._come))
+
+    def _more(self, text: str) -> str:
+        if not text.startswith(self._out):
+            return ""
+        more = text[len(self._out) :]
+        self._out += more
+        return more
+
+
+def _whole(text: str, completion: str) -> str:
+    """The text with the blanks at the completion's end, which words may follow."""
+    return text + completion[len(completion.rstrip()) :] if text else ""
+
+
+def _leading(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
+    numbers: list[int] = []
+    while found := _AT_START.match(text):
+        named = _named(found.group(1))
+        rest = text[found.end() :]
+        sure = not strict and not numbers and len(named) == 1 and found.group().endswith((" ", "\n", "\t"))
+        if not rest or not _are_passages(named, shown, strict=strict) or (not sure and _GOES_ON.match(rest)):
+            break
+        numbers += named
+        text = rest
+    return text, numbers
+
+
+def _trailing(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
+    stop = _STOP.search(text)
+    left, end = (text[: stop.start()], stop.group().strip()) if stop else (text, "")
+    numbers: list[int] = []
+    while found := _AT_END.search(left):
+        named, before = _named(found.group(1)), left[: found.start()]
+        sure = not strict and not numbers and len(named) == 1
+        if not _ends_before(before, found.group(), sure=sure) or not _are_passages(named, shown, strict=strict):
+            break
+        numbers = named + numbers
+        left = before
+    return (left.rstrip() + end, numbers) if numbers else (text, [])
+
+
+def _ends_before(before: str, marker: str, *, sure: bool) -> bool:
+    """Does the answer end here, so that what follows is a marker and not a value in brackets?"""
+    words = before.split()
+    stem = _CHAIN.sub("", before)
+    apart = marker[0].isspace() or before[len(stem) :][:1].isspace()
+    if not words or not (apart or stem[-1:] in tuple(".!?。”") or ord(stem[-1:] or "a") > 0x2E80):
+        return False
+    last = words[-1].casefold()
+    if last in _TAKES or last[-1] in _BINDS or (last in _NUMBERED and not sure):
+        return False
+    return before.count('"') % 2 == 0 and before.count("“") == before.count("”")
+
+
+def _named(marker: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", marker)]
+
+
+def _are_passages(named: Sequence[int], shown: int, *, strict: bool) -> bool:
+    known = all(1 <= number <= shown for number in named)
+    return known or (not strict and len(named) == 1 and named[0] > 0)
