@@ -65,7 +65,7 @@ def plan(
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: as for the study itself; see `admission.admitted`.
     """
-    config, asked = builder.config, admitted(builder, splits, final=final)
+    config, asked = builder.config, admitted(builder, splits, final=final, documents=documents)
     arms = (*asked.arms, *asked.diagnostics)
     work, notes, told = forecast(
         builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
@@ -83,6 +83,7 @@ def plan(
             *planning.no_chance(work),
             *planning.warnings(splits, arms, detectable=seen, looks=looks),
             *notes,
+            *asked.notes,
         ],
         "policy": planning.policy(splits, config, final=final),
         "arms": [arm.name for arm in arms],
