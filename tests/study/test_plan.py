@@ -251,15 +251,49 @@ def test_a_plan_of_one_test_question_says_so_and_is_json(
     assert "inf" not in capsys.readouterr().out.replace("info", "")
 
 
-def test_a_plan_writes_nothing_to_the_project(project: Project) -> None:
-    with project:
-        plan = project.plan()
-        assert project.catalogue.systems() == {}
-        assert project.catalogue.document_digests() == {}
-        assert not list((project.derived / "artifacts").glob("*/manifest.json"))
-    steps = {step["step"] for step in plan["steps"]}
-    assert {"embed documents", "latency of base", "answer base", "latency of rag", "score and decide"} <= steps
+def listing(directory: Path) -> dict[str, tuple[int, int]]:
+    """Every path below a folder, with its size and the time of its last change."""
+    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in sorted((directory, *directory.rglob("*")))}
+
+
+@pytest.mark.parametrize("sources", [False, True], ids=["documents", "a source only"])
+def test_a_plan_writes_nothing_to_a_project_in_which_nothing_was_done(
+    project: Project, sources: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["generation.generator.name=echo", "retrieval.embedder.name=hashing"]
+    if sources:
+        settings += [
+            "documents.paths=[]",
+            'sources.files={kind = "folder", options = {paths = ["data/documents.jsonl"]}}',
+        ]
+    words = [word for setting in settings for word in ("--set", setting)]
+    before = listing(project.directory)
+    assert main(["study", "--plan", *words, "-C", str(project.directory), "--json"]) == 0
+    assert listing(project.directory) == before
+    assert not project.derived.exists()
+    plan = json.loads(capsys.readouterr().out)
     assert math.isfinite(plan["minutes"])
+
+
+def test_a_plan_of_a_project_that_was_synced_writes_nothing_to_it(project: Project) -> None:
+    with project:
+        project.sync()
+    before = {name: seen for name, seen in listing(project.directory).items() if Path(name).is_file()}
+    with Project.open(project.directory, project_settings()) as again:
+        plan = again.plan()
+    assert {name: seen for name, seen in listing(project.directory).items() if Path(name).is_file()} == before
+    steps = {step["step"] for step in plan["steps"]}
+    assert {"latency of base", "answer base", "latency of rag", "score and decide"} <= steps
+    assert "embed documents" not in steps
+
+
+def test_a_study_after_the_plan_of_a_new_project_is_written(project: Project, fast: Callable[..., Any]) -> None:
+    with Project.open(project.directory, fast()) as one:
+        steps = {step["step"] for step in one.plan()["steps"]}
+        assert "embed documents" in steps
+        one.study()
+        assert one.catalogue.document_digests()
+        assert one.studies()
 
 
 def test_a_plan_after_a_study_knows_the_machine(project: Project) -> None:
