@@ -11,7 +11,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, asking, config, creating, dataset, making, mining, selecting, sources
+from twofold import access, answering, asking, config, creating, dataset, making, mining, schemas, selecting, sources
 from twofold.build import Builder, quiet
 from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
@@ -165,6 +165,7 @@ class Project:
         problems += found
         problems += dataset.check(documents, examples)
         problems += access.problems(documents, self.config.access.rules, enabled=self.config.access.enabled)
+        problems += schemas.problems(self.config.generation.json_schema, self.directory)
         if not examples:
             return problems
         try:
