@@ -91,6 +91,12 @@ def request_filter(config: Config, user: str, groups: Sequence[str]) -> Filter |
     return None
 
 
+def ready(builder: Builder, arm: Arm, splits: Splits, *, use: str) -> System | None:
+    """The arm made ready where that writes nothing; None where its adapter is to be trained first."""
+    adapter = builder.known_adapter(arm, splits, use=use) if arm.tuning else None
+    return None if arm.tuning and adapter is None else builder.equipped(arm, splits, adapter=adapter)
+
+
 def system_beside(
     builder: Builder, arm: Arm, splits: Splits, *, use: str, searches: bool, busy: ProjectLocked
 ) -> tuple[System, str]:

@@ -116,6 +116,13 @@ class BadRecord(DataError):
     cure = "Correct or remove that line; `twofold check` lists all such lines at once."
 
 
+class UnknownDocument(DataError):
+    """Examples name documents that do not exist."""
+
+    code = "data.unknown-document"
+    cure = "`twofold index documents` lists the ids; correct doc_ids, or add the documents."
+
+
 class UnreadableFile(DataError):
     """A file is missing, too large, in another encoding, or of a kind no reader knows."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,7 @@ from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, asking, config, creating, dataset, making, mining, selecting, sources
+from twofold import access, answering, asking, config, creating, dataset, making, mining, schemas, selecting, sources
 from twofold.build import Builder, quiet
 from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
@@ -103,6 +103,13 @@ class Project:
         """Maker of systems."""
         return Builder(self.derived, self.config, catalogue=self.catalogue)
 
+    @property
+    def _reader(self) -> Builder:
+        """`builder`; as long as nothing was derived one without a file of its own, so that asking writes nothing."""
+        if "catalogue" in self.__dict__ or (self.derived / CATALOGUE).is_file():
+            return self.builder
+        return Builder(self.derived, self.config, catalogue=Catalogue(None))
+
     @cached_property
     def documents(self) -> list[Document]:
         """All documents, read strictly; empty when the project has none."""
@@ -158,6 +165,7 @@ class Project:
         problems += found
         problems += dataset.check(documents, examples, max_tokens=self.config.generation.max_tokens)
         problems += access.problems(documents, self.config.access.rules, enabled=self.config.access.enabled)
+        problems += schemas.problems(self.config.generation.json_schema, self.directory)
         if not examples:
             return problems
         try:
@@ -193,7 +201,7 @@ class Project:
             IndexMismatch: the index was made by another embedder; `rebuild` it.
             StoreError: another process is writing, or the disk refuses.
         """
-        with self._lock():
+        with self.writing():
             sources.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
             if rebuild:
                 self.builder.clear_index()
@@ -253,33 +261,35 @@ class Project:
         Raises:
             ProjectLocked: another process holds it.
         """
-        return self._lock()
+        self.derived.mkdir(parents=True, exist_ok=True)
+        return ProjectLock(self.derived / "lock")
 
     def plan(self, *, final: bool = False, measure: bool = False, progress: Progress = quiet) -> Json:
-        """What a study would do and cost, without doing it; see `study.forecast.plan`.
+        """What a study would do and cost, without doing or writing anything; see `study.forecast.plan`.
 
         Args:
             final: The questions are those of the reserve split.
             measure: Measure this machine for some seconds where nothing is known of its pace.
             progress: Shows measuring.
         """
-        self.builder.require_principal()
+        reader = self._reader
+        reader.require_principal()
         splits, leaks = self._prepared
         read = self.documents if self._retrieves else []
         settings: Json = {"final": final, "measure": measure, "progress": progress}
-        return forecast.plan(self.builder, splits, read, records=self.records, leaks=leaks, **settings)
+        return forecast.plan(reader, splits, read, records=self.records, leaks=leaks, **settings)
 
     def tuning_plan(self, *, arm: str = "ft+rag", measure: bool = False, progress: Progress = quiet) -> Json:
         """What `tune` would take, as `plan` tells it: ``steps``, ``minutes``, ``warnings``, ``rates``."""
         chosen = self.config.arm(arm)
         read = self.documents if chosen.retrieval else []
-        return forecast.tuning_plan(self.builder, self.splits, read, arm=chosen, measure=measure, progress=progress)
+        return forecast.tuning_plan(self._reader, self.splits, read, arm=chosen, measure=measure, progress=progress)
 
     def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
         self.builder.require_principal()
         splits, leaks = self._prepared
-        with self._lock():
+        with self.writing():
             if self._retrieves and not self._refresh(progress):
                 _ = self.documents  # raises what a plan raises, which reads them all
             return run.study(self.builder, splits, self.records, leaks=leaks, final=final, progress=progress)
@@ -321,8 +331,8 @@ class Project:
     ) -> tuple[Answer, Json]:
         """Answer a live question with one arm through the same path as the study.
 
-        While another process writes to the project, nothing is synced, trained or written here: the index is read as
-        it is.
+        The writer's lock is taken only to sync or to train. While another process holds it, nothing is synced, trained
+        or written here: the index is read as it is.
 
         Args:
             question: What is asked.
@@ -347,11 +357,12 @@ class Project:
         chosen, which = choice.arm, asking.request_filter(self.config, user, groups)
         searches, behind = chosen.retrieval or bool(chosen.shots and which), ""
         splits = self.splits if chosen.tuning or chosen.shots or self._judges(chosen) else _NO_SPLITS
+        ready = None if searches else asking.ready(self.builder, chosen, splits, use=model)
         try:
-            with self._lock():
+            with nullcontext() if ready else self.writing():
                 if searches:
                     self._refresh(progress)
-                system, _ = self.builder.system(chosen, splits, use=model, progress=progress)
+                system = ready or self.builder.system(chosen, splits, use=model, progress=progress)[0]
         except ProjectLocked as busy:
             system, behind = asking.system_beside(self.builder, chosen, splits, use=model, searches=searches, busy=busy)
         example = answering.question(question, history)
@@ -376,7 +387,7 @@ class Project:
         if not chosen.tuning:
             raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
         splits = self.splits
-        with self._lock():
+        with self.writing():
             if chosen.retrieval:
                 self._refresh(progress)
             if combine:
@@ -415,7 +426,7 @@ class Project:
             configs[name] = config.laid_over(self.config, values)
         self.builder.require_principal()
         rules = rules_of(self.config, unit)
-        with self._lock():
+        with self.writing():
             self._refresh(progress)
             asked, told, warnings = self._retrieval_questions(split, synthetic)
             found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
@@ -442,7 +453,7 @@ class Project:
 
     def tune_embedder(self, *, plan: bool = False, progress: Progress = quiet) -> Json:
         """Tune the embedder on the train split's questions and sources; with `plan`, only say what it would take."""
-        with self._lock():
+        with self.writing():
             self._refresh(progress)
             if plan:
                 return retrieval_tuning.plan(self.builder, self.splits)
@@ -466,7 +477,7 @@ class Project:
             foreign: Files or folders of documents that are not the project's, for questions that it cannot answer.
             progress: Shows syncing and making.
         """
-        with self._lock():
+        with self.writing():
             self._refresh(progress)
             if what == "rewordings":
                 known = [e for e in self.splits.train if e.origin != "synthetic"]
@@ -500,7 +511,7 @@ class Project:
     ) -> selecting.Selected:
         """Choose `budget` examples of the train split; see `dataset.selecting`."""
         splits = self.splits
-        with self._lock():
+        with self.writing():
             return selecting.select(self.builder, splits.train, budget, by=by, seed=seed, progress=progress)
 
     @property
@@ -537,7 +548,7 @@ class Project:
         fresh = config.laid_over(self.config, {"tuning": {"use": ""}})
         builder = Builder(self.derived, fresh, catalogue=self.catalogue)
         models, splits = TunedModels(builder=builder, records=self.records), self.splits
-        with self._lock():
+        with self.writing():
             known, triggers = models.due(splits, champion)
             told: Json = {"due": any(row["due"] for row in triggers), "triggers": triggers}
             if plan or (if_due and not told["due"]):
@@ -574,10 +585,6 @@ class Project:
 
     def _refresh(self, progress: Progress) -> bool:
         return sources.refresh(self.builder, self.directory, progress=progress)
-
-    def _lock(self) -> ProjectLock:
-        self.derived.mkdir(parents=True, exist_ok=True)
-        return ProjectLock(self.derived / "lock")
 
 
 CATALOGUE = "catalogue.sqlite"

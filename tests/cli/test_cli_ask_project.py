@@ -304,6 +304,16 @@ def test_an_adapter_that_is_not_made_is_not_trained_while_another_process_writes
             assert caught.value.cure.endswith(f"--arm {other}.")
 
 
+def test_a_question_that_needs_neither_index_nor_training_takes_no_lock(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, _ = said(capsys, made, "What does parking cost?", "--arm", "base", *fixed("4 euros"))
+    assert out.startswith("4 euros")
+    assert not (made / ".twofold" / "lock").exists()
+    said(capsys, made, "What does parking cost?", "--arm", "rag")
+    assert (made / ".twofold" / "lock").exists()
+
+
 def test_two_questions_at_once_are_both_answered(made: Path) -> None:
     with Project.open(made) as project:
         project.sync()

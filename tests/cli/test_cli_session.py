@@ -38,6 +38,14 @@ def test_a_bad_setting_is_refused(setting: str) -> None:
         parse_settings([setting])
 
 
+def test_a_table_written_as_json_is_refused_with_the_way_to_write_it() -> None:
+    with pytest.raises(ConfigError) as refused:
+        parse_settings(['generation.schema={"type": "array"}'])
+    shown = refused.value.cure.split("'")[1]
+    assert parse_settings([shown]) == {"generation": {"schema": {"type": "object", "required": ["answer"]}}}
+    assert "generation.schema=answer.json" in refused.value.cure
+
+
 def test_settings_add_up_and_do_not_collide() -> None:
     assert parse_settings(["a.b=1", "a.c=2", "a.b=3"]) == {"a": {"b": 3, "c": 2}}
     with pytest.raises(ConfigError, match="value, not a section"):

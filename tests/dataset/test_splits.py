@@ -159,6 +159,14 @@ def test_empty_splits_are_an_error_only_where_they_have_a_share() -> None:
         split([], ExamplesSection())
 
 
+def test_a_limit_that_leaves_too_few_examples_is_named_by_the_cure() -> None:
+    with pytest.raises(TooFewExamples, match="1 example in 1 group, split by document, leaves nothing for") as caught:
+        split([ask(str(i)) for i in range(40)], ExamplesSection(limit=1))
+    assert "--limit" in caught.value.cure
+    made = split([ask(str(i)) for i in range(40)], ExamplesSection(limit=3))
+    assert "1 independent group in test" in made.sentence
+
+
 def test_shares_that_do_not_add_up_are_scaled_and_told() -> None:
     made = split([ask(str(i)) for i in range(100)], ExamplesSection(train=0.5, dev=0.5, test=1.0))
     assert (len(made.train), len(made.dev), len(made.test)) == (25, 25, 50)

@@ -77,6 +77,37 @@ def work():
         pool.submit(hashlib.pbkdf2_hmac, "sha256", b"", b"", 2**31 - 1).result()
 """
 
+ANSWERED = """
+import sys, time
+from pathlib import Path
+from twofold import plugins
+from twofold.cli import main, session
+from twofold.types import Message, Prompt
+
+place, model, first = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+
+def generator():
+    return plugins.make("generators", "local", {"model": f"path:{model}", "runtime": "openvino", "dtype": "f32"})
+
+def answer():
+    made = generator()
+    made.generate([Prompt(messages=(Message(role="user", content="When does the pump start?"),), max_tokens=4)])
+    made.close()
+
+def embed():
+    plugins.make("embedders", "minilm", {}).embed(["When does the pump start?"])
+
+def project(self, **more):
+    for work in (embed, answer, embed) if first == "embedder" else (answer, answer):
+        work()
+    (place / "held").touch()
+    time.sleep(60)
+
+session.Run.project = project
+sys.argv[1:] = ["check", "--json"]
+sys.exit(main.main())
+"""
+
 
 def stopped(program: subprocess.Popen[str], number: signal.Signals) -> tuple[float, str, str]:
     """Signal the whole group, as a terminal does; seconds until the program ended, and what it wrote."""
@@ -134,6 +165,18 @@ def test_a_command_in_native_code_is_stopped(
     assert until(lambda: not alive(child)) + took < PROMISED
     with ProjectLock(place / "lock"):
         pass
+
+
+@pytest.mark.parametrize("first", ["generator", "embedder"])
+def test_a_command_that_has_answered_with_openvino_is_stopped_with_its_line(
+    first: str, place: Path, start: Start, tiny: Path
+) -> None:
+    program = start(ANSWERED, str(place), str(tiny), first)
+    until(lambda: (place / "held").exists() or program.poll() is not None)
+    took, out, err = stopped(program, signal.SIGTERM)
+    assert (program.returncode, err.endswith(LINE)) == (143, True), err
+    assert json.loads(out)["error"]["code"] == "interrupted"
+    assert took < PROMISED
 
 
 def test_a_second_signal_does_not_break_into_the_end(place: Path, start: Start) -> None:

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from twofold.study.record import estimate_text
+from twofold.study.record import estimate_text, true_minus
 from twofold.study.report import render_summary, verdict_picture
 
 CASES = ["choose", "undecided", "none", "two arms", "one arm", "labels", "worldwide"]
@@ -20,7 +20,7 @@ def test_summary_holds_verdict_arms_effects_doubts_and_bill(case, made) -> None:
     assert text.startswith(record["policy"]["sentence"])
     for arm in record["arms"].values():
         for value in arm["metrics"].values():
-            assert estimate_text(value) in text
+            assert true_minus(estimate_text(value)) in text
     assert all(f"  - {doubt}" in text for doubt in record["verdict"]["provisional"])
     assert [line for line in text.splitlines() if line.startswith("  retrieval")] or not record["effects"]
     assert re.search(r"^bill: .*, \d+ items \(0 cached\), peak 312[01] MiB$", text, re.M)
@@ -29,13 +29,23 @@ def test_summary_holds_verdict_arms_effects_doubts_and_bill(case, made) -> None:
     assert not re.search(r"<[a-z/]|\[bold|\x1b", text)
 
 
+def test_a_difference_and_a_negative_number_have_a_true_minus_and_a_list_its_hyphen(made) -> None:
+    record = made("undecided")[0]
+    record["verdict"]["because"] = ["rag - base -.04 [-.09, .01]: nothing is shown; see ft+rag, 2026-11-28"]
+    record["effects"][0]["estimate"].update(mean=-0.25)
+    text = render_summary(record)
+    assert "  - rag \u2212 base \u2212.04 [\u2212.09, .01]: nothing is shown; see ft+rag, 2026-11-28" in text
+    assert re.search(r"retrieval +\u2212\.250 ", text)
+    assert not re.search(r"\s-\.\d|\w - \w", text)
+
+
 def test_summary_columns_are_aligned(made) -> None:
     lines = render_summary(made("none")[0]).splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("  arm "))
     place = lines[start].index("exact match")
     table = lines[start + 1 : start + 7]
     assert [line.split()[1] if line[0] == "!" else line.split()[0] for line in table] == list(made("none")[0]["arms"])
-    assert all(re.match(r"-?\d?\.\d", line[place:]) and line[place - 2 : place] == "  " for line in table)
+    assert all(re.match(r"\u2212?\d?\.\d", line[place:]) and line[place - 2 : place] == "  " for line in table)
     failed = lines[start].index("failed")
     assert [line[failed:].split()[0] for line in table] == ["0", "0", "12", "0", "0", "0"]
 

@@ -171,6 +171,71 @@ def test_plan_and_run_refuse_a_broken_document_alike(project: Project) -> None:
     assert told[0] == told[1]
 
 
+def rewritten(project: Project, change: Callable[[dict[str, Any], int], None]) -> None:
+    """Change the records of the project's examples, each told with its line."""
+    file = project.directory / "data" / "examples.jsonl"
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    for line, record in enumerate(records, 1):
+        change(record, line)
+    file.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+def misspelled(record: dict[str, Any], line: int) -> None:
+    if line in (5, 9):
+        record["doc_ids"] = [record["doc_ids"][0] + ".txt"]
+
+
+def no_choice(record: dict[str, Any], line: int) -> None:
+    if line == 7:
+        record["choices"] = ["neither", "nor"]
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        (misspelled, ("data.unknown-document", 5, "2 examples name documents that are not there")),
+        (no_choice, ("data.bad-record", 7, "is none of its choices")),
+    ],
+    ids=["unknown document", "answer outside its choices"],
+)
+def test_plan_study_and_bench_refuse_examples_that_check_calls_wrong(
+    project: Project, fast: Callable[..., dict[str, Any]], change: Any, refusal: tuple[str, int, str]
+) -> None:
+    code, line, says = refusal
+    right = json.loads((project.directory / "data" / "examples.jsonl").read_text(encoding="utf-8").splitlines()[4])
+    rewritten(project, change)
+    for what in (Project.plan, Project.study, lambda one: one.bench({})):
+        with Project.open(project.directory, overrides(fast)) as one, pytest.raises(TwofoldError) as raised:
+            what(one)
+        error = raised.value
+        assert (error.code, Path(str(error.file)).name, error.line) == (code, "examples.jsonl", line)
+        assert says in error.message
+        if change is misspelled:
+            assert f"Did you mean {right['doc_ids'][0]!r}?" in error.cure
+
+
+def test_arms_that_read_no_document_run_without_the_documents_that_examples_name(
+    project: Project, fast: Callable[..., dict[str, Any]]
+) -> None:
+    rewritten(project, misspelled)
+    with Project.open(project.directory, overrides(fast, study={"arms": ["base", "prompt"], "diagnostics": []})) as one:
+        one.plan()
+        assert one.study()["verdict"]["outcome"]
+
+
+def test_a_document_that_may_be_in_a_source_not_synced_yet_is_a_warning_of_the_plan(
+    project: Project, fast: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    (tmp_path / "more").mkdir()
+    rewritten(project, misspelled)
+    folder = {"kind": "folder", "options": {"paths": [str(tmp_path / "more")]}}
+    more = {"sources": {"more": folder}}
+    with Project.open(project.directory, overrides(fast, **more)) as one:
+        assert any("run `twofold sync`" in warning for warning in one.plan()["warnings"])
+        with pytest.raises(TwofoldError, match="2 examples name documents that are not there"):
+            one.study()
+
+
 def test_a_plan_of_one_test_question_says_so_and_is_json(
     tmp_path: Path, demo_questions: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,15 +251,49 @@ def test_a_plan_of_one_test_question_says_so_and_is_json(
     assert "inf" not in capsys.readouterr().out.replace("info", "")
 
 
-def test_a_plan_writes_nothing_to_the_project(project: Project) -> None:
-    with project:
-        plan = project.plan()
-        assert project.catalogue.systems() == {}
-        assert project.catalogue.document_digests() == {}
-        assert not list((project.derived / "artifacts").glob("*/manifest.json"))
-    steps = {step["step"] for step in plan["steps"]}
-    assert {"embed documents", "latency of base", "answer base", "latency of rag", "score and decide"} <= steps
+def listing(directory: Path) -> dict[str, tuple[int, int]]:
+    """Every path below a folder, with its size and the time of its last change."""
+    return {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in sorted((directory, *directory.rglob("*")))}
+
+
+@pytest.mark.parametrize("sources", [False, True], ids=["documents", "a source only"])
+def test_a_plan_writes_nothing_to_a_project_in_which_nothing_was_done(
+    project: Project, sources: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["generation.generator.name=echo", "retrieval.embedder.name=hashing"]
+    if sources:
+        settings += [
+            "documents.paths=[]",
+            'sources.files={kind = "folder", options = {paths = ["data/documents.jsonl"]}}',
+        ]
+    words = [word for setting in settings for word in ("--set", setting)]
+    before = listing(project.directory)
+    assert main(["study", "--plan", *words, "-C", str(project.directory), "--json"]) == 0
+    assert listing(project.directory) == before
+    assert not project.derived.exists()
+    plan = json.loads(capsys.readouterr().out)
     assert math.isfinite(plan["minutes"])
+
+
+def test_a_plan_of_a_project_that_was_synced_writes_nothing_to_it(project: Project) -> None:
+    with project:
+        project.sync()
+    before = {name: seen for name, seen in listing(project.directory).items() if Path(name).is_file()}
+    with Project.open(project.directory, project_settings()) as again:
+        plan = again.plan()
+    assert {name: seen for name, seen in listing(project.directory).items() if Path(name).is_file()} == before
+    steps = {step["step"] for step in plan["steps"]}
+    assert {"latency of base", "answer base", "latency of rag", "score and decide"} <= steps
+    assert "embed documents" not in steps
+
+
+def test_a_study_after_the_plan_of_a_new_project_is_written(project: Project, fast: Callable[..., Any]) -> None:
+    with Project.open(project.directory, fast()) as one:
+        steps = {step["step"] for step in one.plan()["steps"]}
+        assert "embed documents" in steps
+        one.study()
+        assert one.catalogue.document_digests()
+        assert one.studies()
 
 
 def test_a_plan_after_a_study_knows_the_machine(project: Project) -> None:

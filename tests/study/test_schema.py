@@ -76,6 +76,8 @@ def test_the_schema_is_part_of_the_key_and_of_the_description_but_not_of_trainin
         ("[1]", "must be a JSON object"),
         ('{"type": "objekt"}', "not a valid JSON schema"),
         ('{"properties": {"a": {"type": 3}}}', r"not a valid JSON schema \(at \$\.properties\.a\.type\)"),
+        ('{"items": {"$ref": "#/$defs/person"}, "$defs": {"persons": {}}}', r"refers to '#/\$defs/person'"),
+        ('{"anyOf": [{"$ref": "https://example.org/a.json"}]}', "refers to 'https://example.org/a.json'"),
     ],
 )
 def test_a_broken_schema_file_is_named(project: Project, fast: Any, content: str | None, said: str) -> None:
@@ -88,9 +90,38 @@ def test_a_broken_schema_file_is_named(project: Project, fast: Any, content: str
                 run()
             assert caught.value.file == str(path)
             assert caught.value.cure
+        [problem] = [problem for problem in held.check() if problem.severity == "error"]
+        assert (problem.message, problem.file) == (caught.value.message, str(path))
     with opened(project, fast, {"type": 3}) as held, pytest.raises(ConfigError, match="not a valid") as caught:
         held.ask(QUESTION, arm="base")
     assert "twofold.toml" in caught.value.cure
+
+
+def test_keywords_that_answers_are_not_held_to_are_told(
+    project: Project, fast: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    schema = {
+        "$defs": {"tag": {"type": "string", "minLenght": 2}},
+        "type": "object",
+        "properties": {
+            "uniqueItems": {"enum": [{"multipleOf": 2}]},
+            "tags": {"type": "array", "items": {"$ref": "#/$defs/tag"}, "contains": {"const": "a"}},
+        },
+        "allOf": [{"required": ["tags"]}, {"required": ["uniqueItems"]}],
+        "title": "An answer",
+    }
+    with opened(project, fast, schema) as one:
+        told = [problem for problem in one.check() if problem.code == "config.schema"]
+        one.ask(QUESTION, arm="base")
+    assert {problem.severity for problem in told} == {"warning"}
+    text = "\n".join(problem.message for problem in told)
+    assert "'contains'" in text
+    assert "'minLenght', which JSON Schema does not define; did you mean 'minLength'?" in text
+    assert "'allOf' of several schemas" in text
+    assert len(told) == 3, "names of properties and values of enum are no keywords"
+    assert all(problem.message in caplog.text for problem in told)
+    with opened(project, fast, SCHEMA) as one:
+        assert not [problem for problem in one.check() if problem.code == "config.schema"]
 
 
 def test_a_generator_that_cannot_is_refused_before_the_first_answer(project: Project, fast: Any) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
+import threading
 from collections.abc import Callable
 from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from twofold.errors import LeakFound, ProjectLocked, StudyError
+from twofold.errors import GenerationError, LeakFound, ProjectLocked, StudyError
 from twofold.project import Project
 from twofold.store.lock import ProjectLock
 from twofold.study import archive
@@ -98,6 +101,59 @@ def test_failures_are_counted_and_in_no_mean(project: Project, fast: Callable[..
     scored = [row["arms"]["rag"]["scores"]["token_f1"] for row in rows if row["arms"]["rag"]["failure"] is None]
     assert estimate["mean"] == pytest.approx(sum(scored) / len(scored))
     assert all(row["arms"]["rag"]["scores"]["token_f1"] is None for row in rows if row["arms"]["rag"]["failure"])
+
+
+class _Overloaded(BaseHTTPRequestHandler):
+    """An endpoint that refuses every prompt."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        said = b'{"error": {"message": "no worker is free on this node"}}'
+        self.send_response(503)
+        self.send_header("content-length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def endpoint(address: str, fast: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    options = {"model": "acme-large", "base_url": address, "retries": 0}
+    return {**fast(), "generation": {"generator": {"name": "openai", "options": options}, "batch": 8}}
+
+
+def test_a_study_in_which_every_answer_failed_says_why_and_where_and_leaves_no_record(
+    project: Project, fast: Callable[..., dict[str, Any]]
+) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Overloaded) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/v1"
+        with (
+            Project.open(project.directory, endpoint(address, fast)) as one,
+            pytest.raises(GenerationError, match="no worker is free on this node") as raised,
+        ):
+            one.study()
+        server.shutdown()
+    assert address in raised.value.message
+    assert "base 46 of 46, prompt 46 of 46, rag 46 of 46" in raised.value.message
+    assert one.studies() == []
+
+
+def test_an_endpoint_that_cannot_be_reached_ends_the_study_after_the_first_arm(
+    project: Project, fast: Callable[..., dict[str, Any]]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    seen = []
+    with (
+        Project.open(project.directory, endpoint(address, fast)) as one,
+        pytest.raises(GenerationError, match="refused") as raised,
+    ):
+        one.study(progress=lambda stage, *_: seen.append(stage))
+    assert address in raised.value.message
+    assert "correct base_url" in raised.value.cure
+    assert {stage.split()[-1] for stage in seen if stage.startswith("answer ")} == {"base"}
 
 
 def test_the_plan_tells_what_is_cached(project: Project) -> None:

@@ -104,8 +104,11 @@ def show_bench(found: dict[str, Any]) -> None:
     """Print the measurement as tables."""
     from rich.table import Table
 
+    from twofold.study.record import counted, true_minus
+
     screen = console()
-    screen.print(f"{found['questions']} questions ({found['split']}) in {found['groups']} groups, by {found['unit']}")
+    asked, groups = counted(found["questions"], "question"), counted(found["groups"], "group")
+    screen.print(f"{asked} ({found['split']}) in {groups}, by {found['unit']}")
     metrics = list(next(iter(found["pipelines"].values()))["metrics"])
     table = _table(Table, "pipeline", *metrics, "p50 ms", "p95 ms", "tokens")
     for name, row in found["pipelines"].items():
@@ -118,7 +121,7 @@ def show_bench(found: dict[str, Any]) -> None:
         names = dict.fromkeys((d["pipeline"], d["against"]) for d in found["differences"])
         for pipeline, against in names:
             own = {d["metric"]: d["estimate"] for d in found["differences"] if d["pipeline"] == pipeline}
-            table.add_row(f"{pipeline} - {against}", *(_text(own[m]) for m in metrics))
+            table.add_row(true_minus(f"{pipeline} - {against}"), *(_text(own[m]) for m in metrics))
         screen.print(table)
     if found.get("ablation"):
         show_ablation(found["ablation"], screen, Table)
@@ -128,6 +131,8 @@ def show_bench(found: dict[str, Any]) -> None:
 
 def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
     """Print what each stage brings and costs."""
+    from twofold.study.record import true_minus
+
     table = _table(table_class, "stage", f"{found['metric']} with", "without", "difference", "ms", "tokens", "advice")
     for row in found["stages"]:
         table.add_row(
@@ -135,8 +140,8 @@ def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
             _text(row["with"]),
             _text(row["without"]),
             _text(row["difference"]),
-            "-" if row["ms"] is None else f"{row['ms']:+.1f}",
-            f"{row['tokens']:+.0f}",
+            "-" if row["ms"] is None else true_minus(f"{row['ms']:+.1f}"),
+            true_minus(f"{row['tokens']:+.0f}"),
             row["advice"],
         )
     screen.print(table)
@@ -168,6 +173,6 @@ def _table(table_class: Any, first: str, *others: str) -> Any:
 
 
 def _text(estimate: dict[str, Any]) -> str:
-    from twofold.study.record import estimate_text
+    from twofold.study.record import estimate_text, true_minus
 
-    return estimate_text(estimate)
+    return true_minus(estimate_text(estimate))

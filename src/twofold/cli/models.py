@@ -101,6 +101,7 @@ def diff(
     """Compare two tuned models: recipe, data, gate, and how they scored where they were compared."""
     from twofold.store.model_card import estimate
     from twofold.store.registry import short
+    from twofold.study.record import true_minus
 
     with run.project() as project:
         told = project.models.diff(before, after)
@@ -115,7 +116,7 @@ def diff(
         lines += [f"  {short(name)}, {row['source']}: {row['metric']} {estimate(row['estimate'])}" for row in rows]
     if told["comparison"]:
         lines.append(f"compared: {told['comparison']['because']}")
-    run.result(plain(told), "\n".join(lines))
+    run.result(plain(told), true_minus("\n".join(lines)))
 
 
 def promote(run: Run, *, name: Name, alias: Alias = "champion", by: By = "", why: Why = "") -> None:

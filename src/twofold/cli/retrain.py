@@ -35,6 +35,7 @@ def cancel(run: Run, *, arm: str) -> None:
 def _lines(told: dict[str, Any]) -> list[str]:
     from twofold.store.model_card import estimate
     from twofold.store.registry import short
+    from twofold.study.record import true_minus
 
     lines = [
         f"{'due' if row['due'] else 'not due'}: {row['reason']}: {row['value']} (limit {row['limit']})"
@@ -49,6 +50,6 @@ def _lines(told: dict[str, Any]) -> list[str]:
         f"{data['moved']} kept on the training side"
     )
     if "scores" in told:
-        lines += [f"{name}: {told['metric']} {estimate(value)}" for name, value in told["scores"].items()]
+        lines += [f"{name}: {told['metric']} {true_minus(estimate(value))}" for name, value in told["scores"].items()]
     lines += [f"note: {note}" for note in told["notes"]]
-    return [*lines, f"{told['outcome']}: {short(told['candidate'])}: {told['because']}"]
+    return [*lines, f"{told['outcome']}: {short(told['candidate'])}: {true_minus(told['because'])}"]

@@ -146,7 +146,8 @@ def _options(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Lay a value over twofold.toml for this command, such as retrieval.k=5. Repeatable.",
+            help="Lay a value over twofold.toml for this command, such as retrieval.k=5. The value is TOML; a table is "
+            """written '{type = "object"}'. Repeatable.""",
             rich_help_panel=COMMON,
         ),
     ] = None,
@@ -191,6 +192,12 @@ def place(nested: dict[str, Any], path: list[str], value: Any) -> None:
     here[path[-1]] = value
 
 
+_TABLE = (
+    """Write a table with = and without colons: --set 'generation.schema={type = "object", required = ["answer"]}'; """
+    "a JSON schema can also be named as a file: --set generation.schema=answer.json."
+)
+
+
 def _value(text: str, setting: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -198,6 +205,9 @@ def _value(text: str, setting: str) -> Any:
         if not text or text[0] in "[{\"'" or "\n" in text:
             raise ConfigError(
                 f"--set {setting!r}: the value is not valid TOML ({error})",
-                cure='Numbers, true/false, "text", or a list such as \'["base", "rag"]\'.',
+                cure=_TABLE
+                if text.startswith("{")
+                else 'Numbers, true/false, "text", or a list such as '
+                """'["base", "rag"]'.""",
             ) from error
         return text

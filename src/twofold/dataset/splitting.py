@@ -12,6 +12,7 @@ from twofold.config import ExamplesSection
 from twofold.dataset.examples import example_digest, moment_of
 from twofold.errors import BadRecord, LeakFound, TooFewExamples
 from twofold.identity import digest
+from twofold.reading import counted
 from twofold.types import Example, SplitName
 
 GIANT = 0.4
@@ -91,9 +92,11 @@ def split(examples: Sequence[Example], section: ExamplesSection) -> Splits:
     empty = [name for name, share in shares.items() if share > 0 and not parts[name]]
     if empty:
         raise TooFewExamples(
-            f"{len(placed)} examples in {len({g for g, _ in chosen.values()})} groups, split by {section.split_by}, "
-            f"leave nothing for: {', '.join(empty)}",
-            cure="Add examples, set the share of that split to 0, or choose another [examples].split_by.",
+            f"{counted(len(placed), 'example')} in {counted(len({g for g, _ in chosen.values()}), 'group')}, "
+            f"split by {section.split_by}, {'leaves' if len(placed) == 1 else 'leave'} nothing for: {', '.join(empty)}",
+            cure=f"Raise --limit ([examples].limit, now {section.limit}), or leave it out."
+            if len(everyone) < len(examples)
+            else "Add examples, set the share of that split to 0, or choose another [examples].split_by.",
         )
     tested = len({e.group for e in parts["test"]})
     counts = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part)
@@ -102,7 +105,7 @@ def split(examples: Sequence[Example], section: ExamplesSection) -> Splits:
         dev=parts["dev"],
         test=parts["test"],
         reserve=parts["reserve"],
-        sentence=f"Split {words} ({counts}; {tested} independent groups in test).",
+        sentence=f"Split {words} ({counts}; {counted(tested, 'independent group')} in test).",
         groups=tested,
         digest=digest("test", sorted(example_digest(e) for e in parts["test"])),
         warnings=tuple(warnings),

@@ -22,6 +22,7 @@ from twofold.generation.gguf_file import write_gguf, write_tokenizer
 from twofold.generation.runtime import Request, Result, Sampling
 from twofold.identity import digest
 from twofold.plugins import Progress
+from twofold.signal_stack import usual_signal_stack
 from twofold.types import Failure, Json
 
 _CONVERTER = 1
@@ -74,7 +75,8 @@ def graph(model: Path, weights: str) -> Path:
         scheduler.cache_size = 1
         properties = {"enable_save_ov_model": True, "INFERENCE_PRECISION_HINT": "f32"}
         try:
-            openvino_genai.ContinuousBatchingPipeline(str(file), scheduler, "CPU", properties)
+            with usual_signal_stack():
+                openvino_genai.ContinuousBatchingPipeline(str(file), scheduler, "CPU", properties)
         except RuntimeError as error:
             raise ModelError(
                 f"OpenVINO cannot load {model.name}: {_short(error)}",
@@ -117,10 +119,11 @@ class OpenVinoRuntime:
         if settings.threads:
             properties["INFERENCE_NUM_THREADS"] = settings.threads
         try:
-            tokenizer = self._genai.Tokenizer(str(self._directory / "tokenizer.gguf"))
-            return self._genai.ContinuousBatchingPipeline(
-                str(self._directory), tokenizer, scheduler, "CPU", **properties
-            )
+            with usual_signal_stack():
+                tokenizer = self._genai.Tokenizer(str(self._directory / "tokenizer.gguf"))
+                return self._genai.ContinuousBatchingPipeline(
+                    str(self._directory), tokenizer, scheduler, "CPU", **properties
+                )
         except RuntimeError as error:
             raise GenerationError(
                 f"OpenVINO cannot start: {_short(error)}",

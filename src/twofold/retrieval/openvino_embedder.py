@@ -19,6 +19,7 @@ from twofold.machine import OpenVinoArithmetic
 from twofold.plugins import Progress
 from twofold.retrieval import bert_graph
 from twofold.retrieval.sentence_tokens import SentenceTokens, unit
+from twofold.signal_stack import usual_signal_stack
 from twofold.store import models
 
 _LOG = logging.getLogger(__name__)
@@ -125,7 +126,8 @@ class OpenVinoEmbedder:
         }
         if self._options.threads:
             settings["INFERENCE_NUM_THREADS"] = self._options.threads
-        compiled = ov.Core().compile_model(bert_graph.build(self._path, pooled=pooled), "CPU", settings)
+        with usual_signal_stack():
+            compiled = ov.Core().compile_model(bert_graph.build(self._path, pooled=pooled), "CPU", settings)
         used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if used != self._options.precision:
             _LOG.warning("this CPU runs the embedder in %s, not in %s", used, self._options.precision)

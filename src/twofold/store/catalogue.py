@@ -69,25 +69,25 @@ class Catalogue:
     """Documents, systems, answers, scores, measurements and studies of one project.
 
     Args:
-        path: The SQLite file; made if missing.
+        path: The SQLite file; made if missing. None: an empty catalogue in memory, which writes nothing to the disk.
         readonly: Open an existing file for reading only; a writing method then raises `StoreError`.
 
     Raises:
         StoreError: the file is damaged, missing (when `readonly`), or of a newer Twofold.
     """
 
-    def __init__(self, path: Path, *, readonly: bool = False) -> None:
+    def __init__(self, path: Path | None, *, readonly: bool = False) -> None:
         self.path = path
         self.readonly = readonly
         self._lock = threading.RLock()
-        if readonly and not path.is_file():
+        if readonly and (path is None or not path.is_file()):
             raise StoreError("there is no catalogue", file=path, cure="Run `twofold sync` or `twofold study` first.")
-        if not readonly and not path.parent.is_dir():
+        if path is not None and not readonly and not path.parent.is_dir():
             raise StoreError("the catalogue's directory does not exist", file=path.parent)
         with self._guard():
             mode = "ro" if readonly else "rwc"
             self._db = sqlite3.connect(
-                f"file:{quote(str(path.absolute()))}?mode={mode}",
+                ":memory:" if path is None else f"file:{quote(str(path.absolute()))}?mode={mode}",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,

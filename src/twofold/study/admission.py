@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from twofold import plugins, specs
+from twofold import dataset, plugins, specs
 from twofold.build import Builder
 from twofold.dataset import Splits
-from twofold.errors import StudyError, TooFewExamples
+from twofold.errors import BadRecord, StudyError, TooFewExamples, UnknownDocument
 from twofold.identity import digest
 from twofold.plugins import Metric
-from twofold.types import Arm, Example
+from twofold.reading import counted
+from twofold.types import Arm, Document, Example, Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,15 +25,28 @@ class Admitted:
     """Name → the metric, and its key: of its name, version and options."""
     test: tuple[Example, ...]
     """The questions: those of the test split, or of the reserve."""
+    notes: tuple[str, ...]
+    """What may be refused after the next sync and cannot be told before it."""
 
 
-def admitted(builder: Builder, splits: Splits, *, final: bool = False) -> Admitted:
+def admitted(
+    builder: Builder, splits: Splits, *, final: bool = False, documents: Sequence[Document] | None = None
+) -> Admitted:
     """Check what is asked for, before anything is spent.
+
+    Args:
+        builder: Of the project.
+        splits: Its examples.
+        final: The questions are those of the reserve.
+        documents: Those of [documents].paths, where the sources were not synced just now.
 
     Raises:
         StudyError: no arm, one named twice, a diagnostic without retrieval, an arm that needs weights which an
             endpoint keeps, or an empty reserve split that was asked for.
         TooFewExamples: an arm is to be tuned, and the train or dev split is empty.
+        UnknownDocument: examples name documents that do not exist, and an arm retrieves.
+        BadRecord: an example has another fault that makes its scores wrong: a span outside its document, an answer that
+            is none of its choices.
         UnknownName: a metric of [study], or an arm, that nobody defined.
         ConfigError: an option that a metric does not have, or a bad value of one.
     """
@@ -52,7 +66,52 @@ def admitted(builder: Builder, splits: Splits, *, final: bool = False) -> Admitt
     if not test:
         raise TooFewExamples("the test split is empty: there is no question to measure with")
     _require_tunable(builder, splits, (*arms, *diagnostics))
-    return Admitted(arms=arms, diagnostics=diagnostics, metrics=metrics, test=test)
+    examples = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
+    retrieves = any(arm.retrieval for arm in (*arms, *diagnostics))
+    notes = require_sound(builder, examples, documents if retrieves else ())
+    return Admitted(arms=arms, diagnostics=diagnostics, metrics=metrics, test=test, notes=notes)
+
+
+def require_sound(
+    builder: Builder, examples: Sequence[Example], documents: Sequence[Document] | None = None
+) -> tuple[str, ...]:
+    """Refuse examples that `twofold check` calls wrong: they would be scored wrongly.
+
+    Args:
+        builder: Of the project.
+        examples: Those that are used.
+        documents: Those of [documents].paths, before a sync; empty where nothing retrieves; None for the synced ones.
+
+    Returns:
+        Remarks on documents that may be in sources which are not synced yet.
+
+    Raises:
+        UnknownDocument, BadRecord: the first fault, and how many more there are.
+    """
+    catalogue, named = builder.catalogue, {source for example in examples for source in example.sources}
+    known = {document.id: document for document in documents or ()}
+    later = bool(documents) and bool(builder.config.sources)
+    if documents is None or later:
+        synced = set(catalogue.document_digests())
+        wanted = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
+        known = {document.id: document for document in catalogue.get_documents(wanted)} | known
+    used = [document for document in known.values() if document.id in named]
+    problems = dataset.check(used if named <= set(known) else list(known.values()), examples)
+    wrong = [problem for problem in problems if problem.severity == "error"]
+    unknown = [problem for problem in wrong if problem.code == UnknownDocument.code]
+    if wrong and not (later and wrong == unknown):
+        raise _refusal(wrong)
+    return tuple(
+        f"{p.file}:{p.line}: {p.message} ({p.cure}) The sources may have it: run `twofold sync`." for p in unknown
+    )
+
+
+def _refusal(wrong: Sequence[Problem]) -> UnknownDocument | BadRecord:
+    """The first problem as an error."""
+    first, others = wrong[0], len(wrong) - 1
+    kind = UnknownDocument if first.code == UnknownDocument.code else BadRecord
+    more = f" `twofold check` lists {counted(others, 'more error')}." if others else ""
+    return kind(first.message, cure=first.cure + more, file=first.file, line=first.line)
 
 
 def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) -> None:

@@ -71,7 +71,7 @@ def plan(
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: as for the study itself; see `admission.admitted`.
     """
-    config, asked = builder.config, admitted(builder, splits, final=final)
+    config, asked = builder.config, admitted(builder, splits, final=final, documents=documents)
     arms = (*asked.arms, *asked.diagnostics)
     work, notes, told = forecast(
         builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
@@ -92,6 +92,7 @@ def plan(
             *planning.no_chance(work),
             *planning.warnings(splits, arms, seen=seen, looks=looks),
             *notes,
+            *asked.notes,
         ],
         "policy": planning.policy(splits, config, final=final),
         "arms": [arm.name for arm in arms],
@@ -174,6 +175,7 @@ class _Forecast:
         indexed = set(builder.catalogue.document_digests())
         retrieves = any(arm.retrieval for arm in arms)
         self.stale = [d for d in documents if d.id not in indexed] if retrieves else []
+        self.unsynced = bool(self.stale) or not indexed
         self.notes: list[str] = []
         self.encoder = None
         self.description: Json = {}
@@ -265,6 +267,8 @@ class _Forecast:
         """Passages by document: of those that examples name, and some others."""
         named = {source for example in (*self.splits.train, *self.splits.dev, *self.test) for source in example.sources}
         if not self.documents:
+            if self.unsynced:
+                return {}
             try:
                 found = self.builder.index.chunks_of(sorted(named)[:_CUT])
             except TwofoldError as error:
@@ -346,7 +350,7 @@ class _Forecast:
         return limit * _SPEAKS
 
     def _system_key(self, arm: Arm) -> str | None:
-        if self.stale and arm.retrieval:
+        if self.unsynced and arm.retrieval:
             return None
         try:
             return self.builder.known_system_key(arm, self.splits)
@@ -371,7 +375,7 @@ class _Forecast:
                 self._note(error)
                 return [], False
             made = trained = False
-            if not (self.stale and arm.retrieval):
+            if not (self.unsynced and arm.retrieval):
                 made = builder.artifacts.find(builder.adapter_key(job, method)) is not None
                 trained = builder.artifacts.find(builder.trained_key(job, method)) is not None
             finished += made
@@ -413,7 +417,7 @@ class _Forecast:
 
     def _job(self, arm: Arm, method: Part) -> TrainerJob:
         """The training job, with stand-ins for passages that cannot be searched yet."""
-        if not (self.stale and arm.retrieval):
+        if not (self.unsynced and arm.retrieval):
             return self.builder.training_job(arm, self.splits, method)
         train, dev = self.splits.train, self.splits.dev
         own = [gold_chunks(e, [c for s in e.sources for c in self.by_document.get(s, ())]) for e in train]

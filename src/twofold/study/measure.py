@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from twofold import pace
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.dataset import Splits, example_digest
+from twofold.errors import GenerationError
 from twofold.plugins import Metric, Progress
 from twofold.study.effort import STOPPED
 from twofold.study.meter import Meter
@@ -20,6 +22,15 @@ from twofold.types import Answer, Arm, Example, Json
 
 _NOT_PIPELINE = ("content", "oracle", "abstention", "index_version")
 """Parts of a system's retrieval that do not decide how long it takes."""
+
+UNREACHABLE = frozenset({"generation.connection", "generation.timeout"})
+"""Codes of failures that do not depend on the question."""
+_CURES = {
+    "generation.connection": "Start the endpoint, or correct base_url in [generation.generator.options].",
+    "generation.timeout": "See why the endpoint is slow, or raise timeout in [generation.generator.options].",
+    "generation.too-long": "Lower [retrieval].k or [generation].max_tokens, or choose a model with a longer context.",
+}
+"""What to do where every answer failed for one reason."""
 
 
 @dataclass(kw_only=True)
@@ -199,6 +210,35 @@ def _keep(system: System, answers: Sequence[Answer], seconds: float, *, single: 
 
 def _named(progress: Progress, stage: str) -> Progress:
     return lambda inner, done, total: progress(f"{stage} {inner}".strip(), done, total)
+
+
+def require_answers(builder: Builder, measured: Sequence[Measured], *, more: bool) -> None:
+    """Stop a study in which no arm has answered anything: there is nothing to compare.
+
+    Args:
+        builder: Of the project.
+        measured: The arms that were asked so far.
+        more: Other arms follow; then only an endpoint that does not answer at all ends the study.
+
+    Raises:
+        GenerationError: every answer failed; it says why, in the words of the endpoint or runtime.
+    """
+    failures = [answer.failure for item in measured for answer in item.answers if answer.failure is not None]
+    if not failures or len(failures) < sum(len(item.answers) for item in measured):
+        return
+    if more and not {failure.code for failure in failures} <= UNREACHABLE:
+        return
+    reasons = Counter((failure.code, failure.message) for failure in failures)
+    (code, message), _ = reasons.most_common(1)[0]
+    options = builder.config.generation.generator.options
+    address = str(options.get("base_url", ""))
+    place = f"{address}: " if address and address not in message else ""
+    counts = ", ".join(f"{item.arm.name} {len(item.answers)} of {len(item.answers)}" for item in measured)
+    others = f" (and {counted(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
+    raise GenerationError(
+        f"every answer failed ({counts}): {place}{message} [{code}]{others}",
+        cure=f"{_CURES.get(code, 'Correct [generation.generator].')} Then run the same command: it asks again.",
+    )
 
 
 def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]) -> None:

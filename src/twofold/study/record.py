@@ -6,6 +6,7 @@ once. Fields are added, never renamed; `format` rises when a reader of the old s
 
 from __future__ import annotations
 
+import re
 from typing import Any, NotRequired, TypedDict
 
 from twofold.types import Json
@@ -297,6 +298,11 @@ def counted(count: float, thing: str, plural: str = "") -> str:
     """``1 example``, ``2 examples``: a count and its noun."""
     shown = f"{count:,.0f}" if float(count).is_integer() else f"{count:g}"
     return f"{shown} {thing if count == 1 else plural or thing + 's'}"
+
+
+def true_minus(text: str) -> str:
+    """Text for people: a true minus (U+2212) before numbers and between the arms of a difference."""
+    return re.sub(r"(?<![\w\]-])-(?=\.?\d)|(?<=\S )-(?= \S)", "\u2212", text)
 
 
 def share_text(count: int, total: int) -> str:

@@ -31,6 +31,7 @@ from twofold.study.record import (
     number_text,
     plain_number,
     share_text,
+    true_minus,
 )
 from twofold.study.tuned_arms import methods_lines, tuned_lines
 from twofold.study.wording import metric_title
@@ -140,7 +141,7 @@ def render_summary(record: StudyRecord) -> str:
         f"bill: {_duration(record['seconds'])}, {counted(total, 'item')} ({cached} cached), "
         f"peak {record['peak_mib']:.0f} MiB"
     )
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return "\n".join(true_minus(line.rstrip()) for line in lines) + "\n"
 
 
 def verdict_picture(record: StudyRecord) -> str:
@@ -150,7 +151,7 @@ def verdict_picture(record: StudyRecord) -> str:
         f"{metric_title(record['metric'])}, {100 * record['level']:g} % intervals · {policy['test']} test questions in "
         f"{policy['groups']} groups · {record['project']}"
     )
-    sentence = _minus(record["verdict"].get("headline") or _sentence(record))
+    sentence = true_minus(record["verdict"].get("headline") or _sentence(record))
     return charts.picture(_arm_rows(record), sentence=sentence, caption=caption)
 
 
@@ -176,8 +177,8 @@ def _environment() -> jinja2.Environment:
         flip=_flip,
         typeset=_typeset,
         failed=_failed,
-        number=lambda value: _minus(plain_number(value)),
-        signed=lambda value, digits=0: _minus(f"{'+' if value > 0 else ''}{number_text(value, digits)}"),
+        number=lambda value: true_minus(plain_number(value)),
+        signed=lambda value, digits=0: true_minus(f"{'+' if value > 0 else ''}{number_text(value, digits)}"),
         decimals=number_text,
         share=_share,
         quantile=_quantile,
@@ -213,18 +214,13 @@ def _sentence(record: StudyRecord) -> str:
 
 
 def _estimate_html(value: EstimateRecord) -> Markup:
-    mean, interval = _minus(estimate_text(value)).split(" ", 1)
+    mean, interval = true_minus(estimate_text(value)).split(" ", 1)
     return Markup('<span class="est"><b>{}</b> <span class="ci">{}</span></span>').format(mean, interval)
-
-
-def _minus(text: str) -> str:
-    """A true minus before numbers and between the arms of a difference."""
-    return re.sub(r"(?<![\w\]-])-(?=\.?\d)|(?<= )-(?= )", "\u2212", text)
 
 
 def _typeset(text: str) -> Markup:
     """A sentence for the page: a true minus, no zero before a decimal point, names as code, estimates on one line."""
-    plain = re.sub(r"(?<![\d.\w])0(?=\.\d+(?![\d.]))", "", _minus(str(text)))
+    plain = re.sub(r"(?<![\d.\w])0(?=\.\d+(?![\d.]))", "", true_minus(str(text)))
     plain = re.sub(r"(?<=\d) (?=%)|(?<=F1) (?=\.\d)", "\u00a0", plain)
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain)))
     return Markup(re.sub(r"[\u2212]?\d*\.\d+ \[[^\]]*\]", lambda found: f'<span class="nb">{found[0]}</span>', marked))
@@ -367,7 +363,9 @@ def _effect_rows(record: StudyRecord, effects: Sequence[EffectRecord]) -> list[c
 
 def _row(value: EstimateRecord, label: str, *, kind: str = "plain", band: float = 0.0) -> charts.IntervalRow:
     ends = {"mean": value["mean"], "low": value["low"], "high": value["high"]}
-    return charts.IntervalRow(label=_minus(label), text=_minus(estimate_text(value)), kind=kind, band=band, **ends)
+    return charts.IntervalRow(
+        label=true_minus(label), text=true_minus(estimate_text(value)), kind=kind, band=band, **ends
+    )
 
 
 def _latency(record: StudyRecord) -> Json:

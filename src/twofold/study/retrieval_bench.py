@@ -24,6 +24,7 @@ from twofold.dataset import Splits, example_digest
 from twofold.errors import TooFewExamples
 from twofold.identity import digest, plain
 from twofold.plugins import Metric, Progress
+from twofold.study.admission import require_sound
 from twofold.study.compose import groups_of, numbers
 from twofold.study.self_test import self_test
 from twofold.syncing import BATCH_CHUNKS, embedded_text
@@ -225,9 +226,11 @@ def compare(
     Raises:
         ScorerBroken: a gold ranking does not score 1.
         TooFewExamples: there is no question.
+        UnknownDocument, BadRecord: a question is wrong about the documents; see `admission.require_sound`.
     """
     if not examples:
         raise TooFewExamples("there is no question to measure retrieval on")
+    require_sound(next(iter(pipelines.values())), examples)
     tests = [{"metric": name, **self_test(metric, examples, name=name)} for name, metric in scorers(rules.unit).items()]
     measured = {}
     for name, builder in pipelines.items():

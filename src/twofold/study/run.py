@@ -22,7 +22,7 @@ from twofold.study.admission import admitted
 from twofold.study.archive import next_name, read_record, write_record
 from twofold.study.compose import answer_rows, arm_record, cut_answers, groups_of, numbers, retrieval_record
 from twofold.study.diagnose import summary
-from twofold.study.measure import Measured, measure, score
+from twofold.study.measure import Measured, measure, require_answers, score
 from twofold.study.meter import Meter, environment
 from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
 from twofold.study.retrieval_ablation import ablate
@@ -47,7 +47,8 @@ def study(
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: what is asked for cannot be; see `admission.admitted`.
         ScorerBroken: gold answers do not score 1, or shuffled gold does.
-        TwofoldError: whatever stops an arm as a whole (model missing, training failed, endpoint refused).
+        GenerationError: every answer of every arm failed.
+        TwofoldError: whatever else stops an arm as a whole (model missing, training failed, endpoint refused).
     """
     config = builder.config
     asked = admitted(builder, splits, final=final)
@@ -55,10 +56,12 @@ def study(
     tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
     with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
-        measured = [
-            measure(builder, arm, splits, test=test, bill=bill, diagnostic=arm in diagnostics, progress=progress)
-            for arm in (*arms, *diagnostics)
-        ]
+        measured: list[Measured] = []
+        for arm in (*arms, *diagnostics):
+            measured.append(
+                measure(builder, arm, splits, test=test, bill=bill, diagnostic=arm in diagnostics, progress=progress)
+            )
+            require_answers(builder, measured, more=len(measured) < len(arms) + len(diagnostics))
         for item in measured:
             score(builder, item, test=test, metrics=metrics)
     own = {item.arm.name: item for item in measured}
