@@ -212,10 +212,22 @@ def test_a_follow_up_is_searched_with_what_was_said_before(
     ("text", "line", "said"),
     [
         ('{"role": "user", "content": "a"}', 1, "without an answer"),
-        ('{"role": "user", "content": "a"}\n{"role": "bot", "content": "b"}', 2, "turn 2"),
-        ('{"role": "user"}', 1, "turn 1"),
+        (
+            '{"role": "user", "content": "a"}\n{"role": "bot", "content": "b"}',
+            2,
+            "turn 2 .* role 'bot'; roles are",
+        ),
+        ('{"role": "user"}', 1, "turn 1 .* has no 'content'"),
+        ('{"rôle": "user", "content": "a"}', 1, "has no 'role' .its keys: 'rôle', 'content'"),
+        ('{"role": "user", "content": ["a"]}', 1, "turn 1 .* has a list as its content"),
+        ('{"role": "user", "content": " "}', 1, "turn 1 .* has an empty content"),
+        ('\n{"role": "user", "content": "a"}\n{"role": "system", "content": "b"}', 3, "only the first turn"),
         ("{", 1, "not JSON"),
-        ('["a"]', None, "turn 1"),
+        ('["a"]', None, "turn 1 .* is a text, not an object"),
+        ("7", 1, "turn 1 .* is a number, not an object"),
+        ("", None, "has no turn"),
+        ("\n \n", None, "has no turn"),
+        ("[]", None, "has no turn"),
     ],
 )
 def test_a_malformed_history_is_refused_with_its_line(tmp_path: Path, text: str, line: int | None, said: str) -> None:

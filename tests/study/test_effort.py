@@ -91,7 +91,11 @@ def test_a_study_with_an_adapter_cut_after_one_of_six_steps_is_undecided(opened:
     assert (verdict["outcome"], verdict["arm"], verdict["more_examples"]) == ("undecided", "", None)
     assert verdict["sentence"].endswith(sentence)
     assert verdict["headline"].startswith("ft has not been given a fair chance. So far rag answers ")
-    assert any("trained anew, from its first step" in reason for reason in verdict["because"])
+    assert any(
+        "the cap (--minutes or minutes in [tuning.trainer.options])" in reason
+        and "trained anew, from its first step" in reason
+        for reason in verdict["because"]
+    )
     assert record["arms"]["ft"]["training"]["effort"]["steps"] == 1
     assert sentence in render_summary(record)
     table = render_summary(record).partition("effort of the tuned arms:")[2].splitlines()
