@@ -14,21 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from small_project import write_documents, write_project
 from twofold.asking import read_history
 from twofold.cli.main import main
 from twofold.errors import BadRecord, ProjectLocked, UnreadableFile
 from twofold.project import Project
 
-CONFIG = """
-[documents]
-paths = ["data/documents.jsonl"]
-[examples]
-paths = ["data/examples.jsonl"]
-split_by = "question"
-[retrieval.embedder]
-name = "hashing"
-[generation.generator]
-name = "echo"
+STUDY = """
 [study]
 arms = ["base", "rag"]
 diagnostics = []
@@ -38,25 +30,19 @@ resamples = 400
 PARKING, CANTEEN = "Parking costs 4 euros a day. It is free on Sunday.", "The canteen opens at seven."
 
 
+def documents(**texts: str) -> list[dict[str, str]]:
+    return [{"id": name, "title": f"On {name}", "text": text} for name, text in texts.items()]
+
+
 def write(directory: Path, **texts: str) -> None:
-    rows = [{"id": name, "title": f"On {name}", "text": text} for name, text in texts.items()]
-    (directory / "data" / "documents.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    write_documents(directory, documents(**texts))
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    directory = tmp_path / "p"
-    (directory / "data").mkdir(parents=True)
-    write(directory, parking=PARKING, canteen=CANTEEN)
     asked = [("parking", "What does parking cost?", "4 euros"), ("canteen", "When does the canteen open?", "seven")]
-    examples = [
-        {"id": f"{doc}-{n}", "question": f"{question} ({n})", "answers": [answer], "doc_ids": [doc]}
-        for n in range(15)
-        for doc, question, answer in asked
-    ]
-    (directory / "data" / "examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
-    (directory / "twofold.toml").write_text(CONFIG, encoding="utf-8")
-    return directory
+    known = documents(parking=PARKING, canteen=CANTEEN)
+    return write_project(tmp_path / "p", known, asked, copies=15, settings=STUDY)
 
 
 def said(capsys: pytest.CaptureFixture[str], made: Path, *words: str) -> tuple[str, str]:
