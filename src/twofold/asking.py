@@ -214,7 +214,8 @@ def read_history(path: Path) -> tuple[Message, ...]:
 
     Raises:
         UnreadableFile: the file is missing or not UTF-8.
-        BadRecord: it is not JSON, a turn is malformed, or the last turn is a question that nobody answered.
+        BadRecord: it is not JSON, it has no turn, a turn is malformed, or the last turn is a question that nobody
+            answered.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -231,12 +232,15 @@ def read_history(path: Path) -> tuple[Message, ...]:
         turns += [(0, turn) for turn in value] if whole else [(number, value)]
     messages: list[Message] = []
     for place, (number, turn) in enumerate(turns, 1):
-        role: Any = turn.get("role") if isinstance(turn, dict) else None
-        content = turn.get("content") if isinstance(turn, dict) else None
-        if role not in get_args(Role) or not isinstance(content, str) or (role == "system" and place > 1):
-            raise BadRecord(f"turn {place} of the history is not usable", file=path, line=number or None, cure=_FORM)
-        messages.append(Message(role=role, content=content))
-    if messages and messages[-1].role == "user":
+        fault = _fault(turn, first=place == 1)
+        if fault:
+            raise BadRecord(f"turn {place} of the history {fault}", file=path, line=number or None, cure=_FORM)
+        messages.append(Message(role=turn["role"], content=turn["content"]))
+    if not messages:
+        raise BadRecord(
+            "the history has no turn", file=path, cure=f"{_FORM} Leave --history out to ask without a conversation."
+        )
+    if messages[-1].role == "user":
         raise BadRecord(
             "the last turn of the history is a question without an answer",
             file=path,
@@ -244,3 +248,25 @@ def read_history(path: Path) -> tuple[Message, ...]:
             cure="End the history with the assistant's turn; the new question is the command's argument.",
         )
     return tuple(messages)
+
+
+def _fault(turn: Any, *, first: bool) -> str:
+    """What is wrong with a turn of a history; empty where it is usable."""
+    if not isinstance(turn, dict):
+        return f"is {_kind(turn)}, not an object"
+    for name in ("role", "content"):
+        if name not in turn:
+            return f"has no {name!r}" + (f" (its keys: {', '.join(map(repr, turn))})" if turn else "")
+    if turn["role"] not in get_args(Role):
+        return f"has the role {turn['role']!r}; roles are {', '.join(map(repr, get_args(Role)))}"
+    if not isinstance(turn["content"], str):
+        return f"has {_kind(turn['content'])} as its content, not a text"
+    if not turn["content"].strip():
+        return "has an empty content"
+    return "" if first or turn["role"] != "system" else "is of the role 'system', which only the first turn may have"
+
+
+def _kind(value: Any) -> str:
+    """What a JSON value is, with its article."""
+    kinds = {dict: "an object", list: "a list", str: "a text", bool: "true or false", type(None): "null"}
+    return kinds.get(type(value), "a number")

@@ -6,6 +6,9 @@ a thread of the child that waits for this end of file exits the process. What th
 module (torchrun's workers) inherits the pipe and ends too. On Linux the kernel's death signal is asked for as well: it
 also ends a child in native code that does not let the thread run. On Windows, where a waiting read of standard input
 blocks the loading of libraries, the thread waits for the parent process itself.
+
+`run_program` does the same for a program that is no Python module, such as git: a Python process between the two
+watches the parent, and ends the program and all that it has started.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +31,8 @@ _LOOK = 1.0
 """Seconds between looks at whether the parent is still the same process."""
 _DEATH_SIGNAL = 1
 """``PR_SET_PDEATHSIG`` of prctl(2)."""
+_PROGRAM = "--program"
+"""In the place of a module: what follows is the command line of a program."""
 _SYNCHRONIZE = 0x00100000
 _FOREVER = 0xFFFFFFFF
 
@@ -62,6 +68,27 @@ def run(module: str, arguments: Sequence[str], *, log: Path, environment: Mappin
         return child.wait()
 
 
+def run_program(
+    command: Sequence[str], *, timeout: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end, without a terminal, and return what it wrote; it never outlives this process.
+
+    Args:
+        command: The program and its arguments.
+        timeout: Seconds that it may take.
+        environment: Its environment variables; this process's own by default.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer, and was ended.
+    """
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with running(_PROGRAM, command, stdout=out, stderr=err, environment=environment) as child:
+            status = child.wait(timeout)
+        for written in (out, err):
+            written.seek(0)
+        return subprocess.CompletedProcess(list(command), status, out.read(), err.read())
+
+
 def _end(child: subprocess.Popen[bytes]) -> None:
     """First ask, then kill; closing the pipe also ends what the child has started."""
     for stream in (child.stdin, child.stdout):
@@ -84,11 +111,15 @@ def watch() -> None:
         import ctypes
 
         ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-    threading.Thread(target=_wait, args=(parent,), daemon=True, name="twofold-parent").start()
+    _when_gone(parent, lambda: os._exit(1))  # nothing is left to report to, and every file is written whole
 
 
-def _wait(parent: int) -> None:
-    """Exit the process when the parent has gone: nothing is left to report to, and every file is written whole."""
+def _when_gone(parent: int, end: Callable[[], object]) -> None:
+    threading.Thread(target=_wait, args=(parent, end), daemon=True, name="twofold-parent").start()
+
+
+def _wait(parent: int, end: Callable[[], object]) -> None:
+    """Call `end` when the parent has gone."""
     if sys.platform == "win32":
         import ctypes
 
@@ -104,12 +135,33 @@ def _wait(parent: int) -> None:
             readable, _, _ = select.select([0], [], [], _LOOK)
             if readable and not os.read(0, 4096):
                 break
-    os._exit(1)
+    end()
+
+
+def _program(command: Sequence[str]) -> int:
+    """Run a program until it or the parent ends; returns its exit status.
+
+    The kernel's death signal is not asked for: it would end this process before it can end the program.
+    """
+    parent = os.getppid()
+    if sys.platform != "win32":
+        os.setsid()  # one group for the program and what it starts, which is ended as a whole
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+
+    def end() -> None:
+        program.kill() if sys.platform == "win32" else os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, lambda *_: end())
+    _when_gone(parent, end)
+    return program.wait()
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Watch the parent and run a module as ``python -m`` does. Ctrl-C is the parent's to act on."""
+    """Watch the parent and run a module as ``python -m`` does, or a program. Ctrl-C is the parent's to act on."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if arguments[0] == _PROGRAM:
+        sys.exit(_program(arguments[1:]))
     watch()
     sys.argv[1:] = arguments[1:]
     runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)

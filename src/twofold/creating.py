@@ -7,6 +7,7 @@ what fails half way leaves nothing behind.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,6 +116,21 @@ def _check(directory: Path, source: Path, *, link: bool) -> None:
     if (directory / config.FILE).exists():
         raise ConfigError(
             f"{directory} is a project already", cure="Choose another directory, or edit its twofold.toml."
+        )
+    place = next(one for one in (directory, *directory.resolve().parents) if one.exists())
+    if not place.is_dir():
+        raise ConfigError(
+            f"the project {directory} cannot be made: {place} is a file"
+            if place != directory
+            else f"{place} is a file",
+            cure="Name a directory for the project, one that does not exist yet.",
+        )
+    if source.is_file():
+        raise DataError(
+            "--from names a file, and a project is made from a folder",
+            file=source,
+            cure=f"Name the folder that holds it, such as --from {shlex.quote(str(source.parent))}; questions are read "
+            "from its examples.jsonl (.json, .csv, .parquet), documents from all other files.",
         )
     if not source.is_dir():
         raise DataError("there is no such folder", file=source, cure="Name a folder with documents, examples or both.")

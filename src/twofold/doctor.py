@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold import machine, plugins, rehearsal
 from twofold.config import Config, Part
-from twofold.errors import ProjectMissing
+from twofold.errors import ProjectMissing, TwofoldError
 from twofold.plugins import Progress
 from twofold.store import models
 from twofold.types import Json
@@ -47,10 +47,13 @@ def examine(
         progress: Called with the stage ``measure NAME``.
 
     Returns:
-        ``machine``, ``disk``, ``extras``, ``models``, ``speed``, ``uses``, ``minutes``, ``failed`` (checks that could
-        not be made, and why), and ``todo``, imperative sentences, empty where nothing is to do.
+        ``project`` (what is wrong with the project in `directory`: ``message``, ``cure``, ``file``, ``line``; None
+        where nothing is, or where there is no project), ``machine``, ``disk``, ``extras``, ``models``, ``speed``,
+        ``uses``, ``minutes``, ``failed`` (checks that could not be made, and why), and ``todo``, imperative sentences,
+        empty where nothing is to do.
     """
     failed: list[str] = []
+    wrong: Json | None = None
 
     def attempt(what: str, check: Callable[[], Any], otherwise: Any) -> Any:
         try:
@@ -88,14 +91,17 @@ def examine(
     try:
         config = _config(directory, overrides)
         settings = config or settings
+        if config is not None:
+            minutes |= _planned(directory, overrides)
+    except TwofoldError as error:
+        wrong = {"message": error.message, "cure": error.cure, "file": error.file or "", "line": error.line or 0}
     except Exception as error:
-        failed.append(f"project: {error}")
-    if config is not None:
-        minutes |= attempt("study of this project", lambda: _planned(directory, overrides), {})
+        failed.append(f"study of this project: {str(error) or type(error).__name__}")
     if "embedder" in here and "local" not in lacking:  # a plan asks the embedder
         minutes |= attempt("demo", _demo_minutes, {})
 
     findings: Json = {
+        "project": wrong,
         "machine": attempt("machine", _machine, {}),
         "disk": attempt("disk", lambda: _disk(directory), []),
         "extras": extras,
@@ -266,7 +272,10 @@ def advise(findings: Json, config: Config) -> list[str]:
         findings: What `examine` returns, without ``todo``.
         config: The project's configuration, or the defaults.
     """
-    todo = []
+    todo, wrong = [], findings["project"]
+    if wrong:
+        place = f"{wrong['file']}:{wrong['line']}: " if wrong["line"] else f"{wrong['file']}: " if wrong["file"] else ""
+        todo.append(f"Mend this project first: {place}{wrong['message']}. {wrong['cure']}")
     lacking = [row["extra"] for row in findings["extras"] if row["missing"] and row["extra"] in NEEDED]
     if lacking:
         todo.append(f"Install what answering, embedding and tuning need: pip install 'twofold[{','.join(lacking)}]'")
@@ -299,7 +308,7 @@ def advise(findings: Json, config: Config) -> list[str]:
     if computer.get("gpus") and not computer["gpu_used"]:
         todo.append("Install a torch built for CUDA to use the GPU: the installed one computes on the CPU only.")
     minutes = findings["minutes"]
-    if (minutes["demo"] or 0) > QUICK_ABOVE and minutes["demo_quick"]:
+    if (minutes["demo"] or 0) > QUICK_ABOVE and minutes["demo_quick"] and not wrong:
         todo.append(
             f"Begin with `twofold demo --quick` (about {minutes['demo_quick']:.0f} minutes here; the whole demo "
             f"takes about {minutes['demo']:.0f})."

@@ -7,6 +7,7 @@ Hierarchy (codes in brackets)::
     │   └── UnknownName [config.unknown-name]       a plugin, model or arm that nobody defined
     ├── DataError [data]
     │   ├── BadRecord [data.bad-record]             a malformed line of a JSONL, CSV or JSON file
+    │   ├── UnknownDocument [data.unknown-document] an example names a document that does not exist
     │   ├── UnreadableFile [data.unreadable]        missing, wrong encoding, no reader
     │   ├── DamagedFile [data.damaged]              corrupt, truncated, or not what its ending says
     │   ├── EncryptedFile [data.encrypted]          needs a password that was not given, or another one

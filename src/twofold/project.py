@@ -31,6 +31,7 @@ from twofold.reading import as_problem, expand
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, forecast, retrieval_tuning, run
+from twofold.study.admission import require_sound
 from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
@@ -390,6 +391,7 @@ class Project:
         with self.writing():
             if chosen.retrieval:
                 self._refresh(progress)
+            require_sound(self.builder, (*splits.train, *splits.dev), None if chosen.retrieval else ())
             if combine:
                 adapter, report = self.builder.combine(chosen, splits, combine, progress=progress)
             else:

@@ -7,11 +7,10 @@ import logging
 from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from twofold.errors import ConfigError, GenerationError
 from twofold.plugins import Generator
-from twofold.reading import as_problem
 from twofold.types import Json, Problem
 
 log = logging.getLogger(__name__)
@@ -88,16 +87,17 @@ def problems(given: str | Json, root: Path) -> list[Problem]:
     """What is wrong with the configured schema, as `twofold check` lists it; empty where none is configured."""
     if not given:
         return []
+    cure = "Check the answers afterwards with the metric json_valid, or write the schema without that keyword."
     try:
         schema, file = _checked(given, root)
     except ConfigError as error:
-        return [as_problem(error)]
-    cure = "Check the answers afterwards with the metric json_valid, or write the schema without that keyword."
+        return [_problem("error", error.message, cure=error.cure, file=error.file)]
+    return [_problem("warning", doubt, cure=cure, file=file) for doubt in _doubts(schema)]
+
+
+def _problem(severity: Literal["error", "warning"], message: str, *, cure: str, file: object) -> Problem:
     place = str(file or "twofold.toml")
-    return [
-        Problem(severity="warning", code="config.schema", message=doubt, cure=cure, file=place)
-        for doubt in _doubts(schema)
-    ]
+    return Problem(severity=severity, code="config.schema", message=message, cure=cure, file=place)
 
 
 def _checked(given: str | Json, root: Path) -> tuple[Json, Path | None]:

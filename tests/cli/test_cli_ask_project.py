@@ -14,21 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from small_project import write_documents, write_project
 from twofold.asking import read_history
 from twofold.cli.main import main
 from twofold.errors import BadRecord, ProjectLocked, UnreadableFile
 from twofold.project import Project
 
-CONFIG = """
-[documents]
-paths = ["data/documents.jsonl"]
-[examples]
-paths = ["data/examples.jsonl"]
-split_by = "question"
-[retrieval.embedder]
-name = "hashing"
-[generation.generator]
-name = "echo"
+STUDY = """
 [study]
 arms = ["base", "rag"]
 diagnostics = []
@@ -38,25 +30,19 @@ resamples = 400
 PARKING, CANTEEN = "Parking costs 4 euros a day. It is free on Sunday.", "The canteen opens at seven."
 
 
+def documents(**texts: str) -> list[dict[str, str]]:
+    return [{"id": name, "title": f"On {name}", "text": text} for name, text in texts.items()]
+
+
 def write(directory: Path, **texts: str) -> None:
-    rows = [{"id": name, "title": f"On {name}", "text": text} for name, text in texts.items()]
-    (directory / "data" / "documents.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    write_documents(directory, documents(**texts))
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    directory = tmp_path / "p"
-    (directory / "data").mkdir(parents=True)
-    write(directory, parking=PARKING, canteen=CANTEEN)
     asked = [("parking", "What does parking cost?", "4 euros"), ("canteen", "When does the canteen open?", "seven")]
-    examples = [
-        {"id": f"{doc}-{n}", "question": f"{question} ({n})", "answers": [answer], "doc_ids": [doc]}
-        for n in range(15)
-        for doc, question, answer in asked
-    ]
-    (directory / "data" / "examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
-    (directory / "twofold.toml").write_text(CONFIG, encoding="utf-8")
-    return directory
+    known = documents(parking=PARKING, canteen=CANTEEN)
+    return write_project(tmp_path / "p", known, asked, copies=15, settings=STUDY)
 
 
 def said(capsys: pytest.CaptureFixture[str], made: Path, *words: str) -> tuple[str, str]:
@@ -212,10 +198,22 @@ def test_a_follow_up_is_searched_with_what_was_said_before(
     ("text", "line", "said"),
     [
         ('{"role": "user", "content": "a"}', 1, "without an answer"),
-        ('{"role": "user", "content": "a"}\n{"role": "bot", "content": "b"}', 2, "turn 2"),
-        ('{"role": "user"}', 1, "turn 1"),
+        (
+            '{"role": "user", "content": "a"}\n{"role": "bot", "content": "b"}',
+            2,
+            "turn 2 .* role 'bot'; roles are",
+        ),
+        ('{"role": "user"}', 1, "turn 1 .* has no 'content'"),
+        ('{"rôle": "user", "content": "a"}', 1, "has no 'role' .its keys: 'rôle', 'content'"),
+        ('{"role": "user", "content": ["a"]}', 1, "turn 1 .* has a list as its content"),
+        ('{"role": "user", "content": " "}', 1, "turn 1 .* has an empty content"),
+        ('\n{"role": "user", "content": "a"}\n{"role": "system", "content": "b"}', 3, "only the first turn"),
         ("{", 1, "not JSON"),
-        ('["a"]', None, "turn 1"),
+        ('["a"]', None, "turn 1 .* is a text, not an object"),
+        ("7", 1, "turn 1 .* is a number, not an object"),
+        ("", None, "has no turn"),
+        ("\n \n", None, "has no turn"),
+        ("[]", None, "has no turn"),
     ],
 )
 def test_a_malformed_history_is_refused_with_its_line(tmp_path: Path, text: str, line: int | None, said: str) -> None:

@@ -220,6 +220,20 @@ def test_init_keeps_out_of_data_that_is_there_already(call: Call, handbook: Path
     assert not (handbook / "inside").exists()
 
 
+def test_init_says_which_of_its_two_names_is_a_file(call: Call, handbook: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    for target in ("notes.txt", "notes.txt/p"):
+        code, told, _ = call("init", tmp_path / target, "--from", handbook)
+        assert (code, "notes.txt is a file" in told["error"]["message"]) == (2, True)
+        assert "does not exist yet" in told["error"]["cure"]
+    ask_about(handbook, {"question": "Q?", "answer": "a"})
+    code, told, _ = call("init", tmp_path / "p", "--from", handbook / "examples.jsonl")
+    assert (code, "--from names a file" in told["error"]["message"]) == (2, True)
+    assert f"--from {handbook}" in told["error"]["cure"]
+    assert not (tmp_path / "p").exists()
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
 def state(project: Path) -> dict[str, bytes]:
     """Everything that a command could have changed, but for the lock and the index's own files."""
     kept = [p for p in project.rglob("*") if p.is_file() and p.name != "lock" and ".twofold" not in p.parts]

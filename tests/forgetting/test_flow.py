@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import stand_in_trainer
 
+import stand_in_trainer
 from twofold import plugins
 from twofold.errors import ConfigError
 from twofold.project import Project
@@ -177,7 +177,8 @@ def test_tuning_killed_at_random_moments_loses_nothing_and_trains_once(folder: P
     with_stall = settings(merge_back=[0.5])
     with_stall["generation"]["generator"]["options"]["stall_seconds"] = 0.002
     command = [sys.executable, "-c", CHILD, str(folder), json.dumps(with_stall)]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    path = os.pathsep.join([str(Path(stand_in_trainer.__file__).parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
     chance, held, kills = random.Random(5), 0, 0
     for _ in range(4):
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)

@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def found() -> dict[str, Any]:
     """Findings of a machine where nothing is to do."""
     return {
+        "project": None,
         "machine": {"memory_bytes": 16 * 2**30, "caps": [], "gpus": [], "gpu_used": False},
         "disk": [{"name": "cache", "path": "/c", "free_bytes": 50 * 2**30}],
         "extras": [
@@ -89,11 +90,40 @@ def test_a_check_that_fails_is_a_line(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "failed                 demo: the disk is on fire" in list(lines(findings))
 
 
-def test_a_broken_project_is_a_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "twofold.toml").write_text("retrieval = 3\n", encoding="utf-8")
-    assert main(["doctor", "--quick", "--json", "-C", str(tmp_path)]) == 0
-    (failure,) = json.loads(capsys.readouterr().out)["failed"]
-    assert failure.startswith("project: ")
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [
+        (("[study]", "[study"), ("twofold.toml", "not valid TOML")),
+        (('metric = "token_f1"', 'metric = "token_f2"'), ("'token_f2'", "'token_f1'")),
+        (("k = 2", "kk = 2"), ("'retrieval.kk'", "did you mean")),
+        (('["data/documents.jsonl"]', '["data/dokuments.jsonl"]'), ("data/dokuments.jsonl", "Check the path")),
+    ],
+    ids=["not TOML", "unknown metric", "unknown key", "no such file"],
+)
+def test_what_is_wrong_with_the_project_comes_first_with_its_cure_and_no_demo_is_recommended(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, broken: Any, says: Any
+) -> None:
+    monkeypatch.setattr(doctor, "QUICK_ABOVE", 0.0)
+    demo = str(ROOT / "src" / "twofold" / "demo")
+    assert main(["init", str(tmp_path / "p"), "--from", demo, "--quick", "--json"]) == 0
+    settings = tmp_path / "p" / "twofold.toml"
+    text = settings.read_text(encoding="utf-8")
+    assert broken[0] in text
+    settings.write_text(text.replace(*broken, 1), encoding="utf-8")
+    capsys.readouterr()
+    command = ["doctor", "--quick", "-C", str(tmp_path / "p"), "--set=retrieval.embedder.name=hashing"]
+    assert main([*command, "--json"]) == 0
+    findings = json.loads(capsys.readouterr().out)
+    told = findings["project"]
+    assert all(words in f"{told['file']} {told['message']} {told['cure']}" for words in says)
+    assert findings["todo"][0].startswith("Mend this project first: ")
+    assert told["message"] in findings["todo"][0]
+    assert told["cure"] in findings["todo"][0]
+    assert not [sentence for sentence in findings["todo"] if "demo" in sentence or "checks that failed" in sentence]
+    assert main(command) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].startswith("project ")
+    assert shown[shown.index("To do:") + 1].startswith("  - Mend this project first: ")
 
 
 def test_the_command_tells_the_time_of_the_project_and_what_is_configured(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -131,3 +132,46 @@ def test_the_process_that_reads_files_ends_with_its_parent(how: str, place: Path
         assert parent.stdout.readline() == "read\n"
     parent.kill()
     assert until(lambda: not alive(worker)) < PROMISED
+
+
+FETCHING = """
+import sys
+from pathlib import Path
+from twofold import plugins
+from twofold.cli.stopping import stoppable
+
+options = plugins.options("sources", "git", {"repository": sys.argv[1], "timeout": float(sys.argv[2])})
+source = plugins.find("sources", "git")(options, root=Path(), scratch=Path(sys.argv[3]), limit=1 << 20)
+with stoppable(as_json=False, ends_process=True):
+    list(source.items({}))
+"""
+
+
+def named(words: str) -> list[int]:
+    """The live processes of git and its helpers with these words in their command line."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (place / "cmdline").read_bytes().decode("utf-8", "replace").replace("\0", " ")
+        except OSError:
+            continue
+        if words in line and "git" in line.split()[0] and alive(int(place.name)):
+            found.append(int(place.name))
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks processes up in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, None], ids=["SIGTERM", "SIGKILL", "its limit"])
+def test_git_that_waits_for_a_server_ends_with_its_parent_and_with_its_limit(
+    number: signal.Signals | None, place: Path, start: Start
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/handbook.git"
+        parent = start(FETCHING, address, "60" if number else "2", str(place / "mirror"))
+        until(lambda: len(named(address)) > 1 or parent.poll() is not None)
+        if number:
+            parent.send_signal(number)
+        assert until(lambda: not named(address)) < PROMISED + (0 if number else 2)
+        _, err = parent.communicate(timeout=60)
+    if not number:
+        assert "git clone took more than 2 s" in err

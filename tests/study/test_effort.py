@@ -2,61 +2,41 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from stand_in_trainer import StandIn, report, write_adapter
 from twofold import plugins
 from twofold.cli.main import app
 from twofold.jobs import TrainerJob
 from twofold.project import Project
-from twofold.store.weights import write_safetensors
 from twofold.study import archive
 from twofold.study.report import render_summary
 
 
-class Limited:
-    """Trains nothing; says that it did `done` of 6 steps. Weights differ with the steps done."""
+class Limited(StandIn):
+    """Says that it did `done` of 6 steps; its weights differ with the steps done."""
 
-    version: ClassVar[int] = 1
-
-    class Options(plugins.Options):
+    class Options(StandIn.Options):
         done: int = 1
         known: bool = True
         minutes: float = 9.0
-        max_length: int = 0
-        epochs: float = 1.0
-
-    def __init__(self, options: Any) -> None:
-        self.options = options
-
-    def provenance(self, model: str) -> dict[str, str]:
-        return {"weights": "none"}
 
     def train(self, job: TrainerJob, directory: Path, *, progress: Any = None) -> dict[str, Any]:
         done = self.options.done
-        (directory / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1.0}))
-        values = np.full((1, 4), float(done), dtype=np.float32)
-        name = "base_model.model.model.layers.0.self_attn.q_proj"
-        tensors = [(f"{name}.lora_A.weight", "", values), (f"{name}.lora_B.weight", "", values.T.copy())]
-        write_safetensors(directory / "adapter_model.safetensors", tensors)
+        write_adapter(directory, float(done))
         finished = done >= 6
         effort = {
             **{"planned": 6, "steps": done, "epochs": done / 2, "stopped": "plan" if finished else "minutes"},
             **{"limit_minutes": 9.0, "moved": finished, "rising": True if finished else None, "dev_first": 0.1},
             **{"dev_best": 0.4 if finished else 0.1, "chance": finished, "minutes": 8.0, "minutes_needed": 40.0},
         }
-        return {
-            **{"rows": len(job.rows[0]), "epochs": done / 2, "steps": done, "best_step": done, "seconds": 480.0},
-            **{"tokens": 9, "tokens_per_second": 9.0, "peak_mib": 1.0, "stopped": "minutes", "loss": [(done, 1.0)]},
-            **{"trainable": 1, "dev": [(done, 0.1)]},
-            **({"effort": effort} if self.options.known else {}),
-        }
+        told = {"epochs": done / 2, "seconds": 480.0, "stopped": "minutes", "dev": [(done, 0.1)]}
+        return report(job, done, **told, **({"effort": effort} if self.options.known else {}))
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +71,11 @@ def test_a_study_with_an_adapter_cut_after_one_of_six_steps_is_undecided(opened:
     assert (verdict["outcome"], verdict["arm"], verdict["more_examples"]) == ("undecided", "", None)
     assert verdict["sentence"].endswith(sentence)
     assert verdict["headline"].startswith("ft has not been given a fair chance. So far rag answers ")
-    assert any("trained anew, from its first step" in reason for reason in verdict["because"])
+    assert any(
+        "the cap (--minutes or minutes in [tuning.trainer.options])" in reason
+        and "trained anew, from its first step" in reason
+        for reason in verdict["because"]
+    )
     assert record["arms"]["ft"]["training"]["effort"]["steps"] == 1
     assert sentence in render_summary(record)
     table = render_summary(record).partition("effort of the tuned arms:")[2].splitlines()

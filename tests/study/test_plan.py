@@ -198,13 +198,13 @@ def no_choice(record: dict[str, Any], line: int) -> None:
     ],
     ids=["unknown document", "answer outside its choices"],
 )
-def test_plan_study_and_bench_refuse_examples_that_check_calls_wrong(
+def test_plan_study_bench_and_tune_refuse_examples_that_check_calls_wrong(
     project: Project, fast: Callable[..., dict[str, Any]], change: Any, refusal: tuple[str, int, str]
 ) -> None:
     code, line, says = refusal
     right = json.loads((project.directory / "data" / "examples.jsonl").read_text(encoding="utf-8").splitlines()[4])
     rewritten(project, change)
-    for what in (Project.plan, Project.study, lambda one: one.bench({})):
+    for what in (Project.plan, Project.study, lambda one: one.bench({}), Project.tuning_plan, Project.tune):
         with Project.open(project.directory, overrides(fast)) as one, pytest.raises(TwofoldError) as raised:
             what(one)
         error = raised.value

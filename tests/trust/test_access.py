@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from small_project import SETTINGS, write_project
 from twofold import access, plugins
 from twofold.cli.main import main
 from twofold.config import AccessRule
@@ -16,16 +17,7 @@ from twofold.project import Project
 from twofold.types import Chunk, Document, Example, Filter, Message, Span
 
 HR, PUBLIC, UNKNOWN = "The salary of the director is 90210.", "The canteen opens at seven.", "The merger is on Friday."
-CONFIG = """
-[documents]
-paths = ["data/documents.jsonl"]
-[examples]
-paths = ["data/examples.jsonl"]
-split_by = "question"
-[retrieval.embedder]
-name = "hashing"
-[generation.generator]
-name = "echo"
+STUDY = """
 [study]
 arms = ["base", "prompt", "rag"]
 diagnostics = ["oracle"]
@@ -38,23 +30,13 @@ enabled = true
 
 
 def project(directory: Path, access: str = ON) -> Path:
-    data = directory / "data"
-    data.mkdir(parents=True)
     documents = [
         {"id": "hr/pay", "text": HR, "readers": ["group:hr"]},
         {"id": "canteen", "text": PUBLIC, "readers": "everyone"},
         {"id": "board/merger", "text": UNKNOWN},
     ]
     asked = [("hr/pay", "What is the salary of the director?", "90210"), ("canteen", "When does it open?", "seven")]
-    examples = [
-        {"id": f"{doc}-{n}", "question": f"{question} ({n})", "answers": [answer], "doc_ids": [doc]}
-        for n in range(12)
-        for doc, question, answer in asked
-    ]
-    (data / "documents.jsonl").write_text("\n".join(map(json.dumps, documents)), encoding="utf-8")
-    (data / "examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
-    (directory / "twofold.toml").write_text(CONFIG + access, encoding="utf-8")
-    return directory
+    return write_project(directory, documents, asked, copies=12, settings=STUDY + access)
 
 
 def shown(directory: Path, question: str, **who: object) -> set[str]:
@@ -76,9 +58,9 @@ def test_a_rule_gives_readers_to_documents_that_name_none_and_changing_it_needs_
     made = project(tmp_path / "p")
     assert shown(made, "merger on Friday", user="bob", groups=["board"]) == {"canteen"}
     rule = '[[access.rules]]\ndocuments = "*"\nreaders = ["group:board"]\n'
-    (made / "twofold.toml").write_text(CONFIG + ON + rule, encoding="utf-8")
+    (made / "twofold.toml").write_text(SETTINGS + STUDY + ON + rule, encoding="utf-8")
     assert shown(made, "merger on Friday", user="bob", groups=["board"]) == {"canteen", "board/merger"}
-    (made / "twofold.toml").write_text(CONFIG + ON + rule.replace("board", "cfo"), encoding="utf-8")
+    (made / "twofold.toml").write_text(SETTINGS + STUDY + ON + rule.replace("board", "cfo"), encoding="utf-8")
     assert shown(made, "merger on Friday", user="bob", groups=["board"]) == {"canteen"}
 
 
@@ -93,7 +75,7 @@ def test_a_study_runs_as_somebody_and_leaks_nothing(tmp_path: Path) -> None:
     made = project(tmp_path / "p")
     with Project.open(made) as opened, pytest.raises(AccessDenied, match="studies and tuning"):
         opened.study()
-    (made / "twofold.toml").write_text(CONFIG + ON + 'study_groups = ["staff"]\n', encoding="utf-8")
+    (made / "twofold.toml").write_text(SETTINGS + STUDY + ON + 'study_groups = ["staff"]\n', encoding="utf-8")
     with Project.open(made) as opened:
         record = opened.study()
         keys = {name: arm["key"] for name, arm in record["arms"].items()}
@@ -103,7 +85,7 @@ def test_a_study_runs_as_somebody_and_leaks_nothing(tmp_path: Path) -> None:
             for name, arm in row["arms"].items():
                 assert all(hit["document"] == "canteen" for hit in arm["hits"]), name
                 assert "90210" not in json.dumps(arm["text"])
-    (made / "twofold.toml").write_text(CONFIG + ON + 'study_groups = ["hr"]\n', encoding="utf-8")
+    (made / "twofold.toml").write_text(SETTINGS + STUDY + ON + 'study_groups = ["hr"]\n', encoding="utf-8")
     with Project.open(made) as opened:
         other = {name: arm["key"] for name, arm in opened.study()["arms"].items()}
     assert not set(keys.values()) & set(other.values()), "an answer is never reused for another principal"

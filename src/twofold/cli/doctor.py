@@ -35,6 +35,8 @@ def doctor(
 
 def lines(findings: Json) -> Iterator[str]:
     """The findings for people."""
+    if findings["project"]:
+        yield _row("project", f"not usable: {findings['project']['message']}")
     yield from _machine(findings["machine"])
     for row in findings["disk"]:
         yield _row(f"disk, {row['name']}", f"{_gib(row['free_bytes'])} free at {row['path']}")

@@ -13,12 +13,14 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from twofold import plugins
+from twofold import children, plugins
 from twofold.errors import SourceEndless, SourceError, SourceUnreachable
 from twofold.plugins import Item
 from twofold.types import Loaded
 
 _REMOTE = re.compile(r"^(?:https?|ssh|git|file)://|^[\w.-]+@[\w.-]+:")
+_LONG = ("clone", "fetch")
+"""Commands that wait for a server and write nothing, so that the end of a pipe does not end them with this process."""
 _BLOB = re.compile(rb"^100\d{3} blob ([0-9a-f]{40,64}) +(\d+)\t(.*)$", re.DOTALL)
 
 
@@ -143,14 +145,17 @@ class GitSource:
         quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "http:https:ssh:git:file", "LC_ALL": "C"}
         command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-C", str(place), *words]
         try:
-            done = subprocess.run(
-                command,
-                env={**os.environ, **quiet},
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=self._options.timeout,
-                check=False,
-            )
+            if words[0] in _LONG:
+                done = children.run_program(command, environment={**os.environ, **quiet}, timeout=self._options.timeout)
+            else:
+                done = subprocess.run(
+                    command,
+                    env={**os.environ, **quiet},
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    timeout=self._options.timeout,
+                    check=False,
+                )
         except subprocess.TimeoutExpired as error:
             message = f"git {words[0]} took more than {self._options.timeout:g} s"
             raise SourceUnreachable(message, cure="Raise `timeout` in the source's section.") from error

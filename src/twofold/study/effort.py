@@ -47,9 +47,10 @@ def cure(arm: str, effort: Effort) -> str:
     """What to do about an unfinished arm, as a sentence."""
     stopped = effort["stopped"]
     if stopped in ("minutes", "euros") and effort["steps"] < 0.9 * effort["planned"]:
+        flag = "--minutes or " if stopped == "minutes" else ""
         return (
-            f"Raise or remove {stopped} in the options of [tuning].trainer and run the study again: {arm} is then "
-            "trained anew, from its first step."
+            f"Raise or leave out the cap ({flag}{stopped} in [tuning.trainer.options]) and run the study again: "
+            f"{arm} is then trained anew, from its first step."
         )
     if stopped == "nan":
         return f"Lower the learning rate in the options of [tuning].trainer and train {arm} again."

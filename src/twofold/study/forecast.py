@@ -26,7 +26,7 @@ from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
 from twofold.study import plan as planning
-from twofold.study.admission import admitted, is_endpoint
+from twofold.study.admission import admitted, is_endpoint, require_sound
 from twofold.study.archive import read_answers, read_record
 from twofold.study.power import pair_variances
 from twofold.training import reckoning
@@ -134,11 +134,12 @@ def tuning_plan(
     progress: Progress = quiet,
 ) -> Json:
     """What tuning one arm takes: ``steps`` as in a study's plan, ``minutes``, ``warnings`` and ``rates``."""
+    doubts = require_sound(builder, (*splits.train, *splits.dev), documents if arm.retrieval else ())
     work, notes, told = forecast(builder, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress)
     names = {f"{what} {arm.name}" for what in ("tune", "dev scores of", "forgetting of")}
     steps = [step for step in planning.bill(work) if step["step"] in names]
     minutes = sum(step["seconds"] for step in steps) / 60
-    return {"steps": steps, "minutes": minutes, "warnings": [*planning.no_chance(work), *notes], "rates": told}
+    return {"steps": steps, "minutes": minutes, "warnings": [*planning.no_chance(work), *notes, *doubts], "rates": told}
 
 
 def forecast(

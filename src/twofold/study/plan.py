@@ -310,10 +310,11 @@ def no_chance(work: Work) -> list[str]:
             if one.cached or one.elsewhere or affordable_steps(one, work) >= CHANCE * one.steps:
                 continue
             _, stepping, evaluating = _parts(one, work)
+            needed = math.ceil((stepping + evaluating) / 60 * 1.2)
             found.append(
                 f"{tuning.dev.arm.name} will not be given its chance: {one.limit:g} min are enough for about "
-                f"{affordable_steps(one, work)} of {counted(one.steps, 'step')}; remove the cap (minutes, euros) of "
-                f"[tuning.trainer.options], or allow {math.ceil((stepping + evaluating) / 60 * 1.2)} min"
+                f"{affordable_steps(one, work)} of {counted(one.steps, 'step')}; remove the cap (--minutes, or "
+                f"minutes or euros in [tuning.trainer.options]), or allow {needed} min"
             )
     return found
 

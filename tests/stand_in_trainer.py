@@ -14,6 +14,25 @@ from twofold.jobs import TrainerJob
 from twofold.store.weights import write_safetensors
 
 
+def write_adapter(directory: Path, value: float, *, kind: str = "LORA") -> None:
+    """Leave the files of an adapter whose weights are all `value`, as PEFT does."""
+    recipe = {"peft_type": kind, "r": 1, "lora_alpha": 1.0}
+    (directory / "adapter_config.json").write_text(json.dumps(recipe))
+    name = "base_model.model.model.layers.0.self_attn.q_proj"
+    values = np.full((1, 4), value, dtype=np.float32)
+    tensors = [(f"{name}.lora_A.weight", "", values), (f"{name}.lora_B.weight", "", values.T.copy())]
+    write_safetensors(directory / "adapter_model.safetensors", tensors)
+
+
+def report(job: TrainerJob, steps: int, **more: Any) -> dict[str, Any]:
+    """What a trainer tells after so many steps."""
+    return {
+        **{"rows": len(job.rows[0]), "epochs": 1.0, "steps": steps, "best_step": steps, "seconds": 1.0, "tokens": 9},
+        **{"tokens_per_second": 9.0, "peak_mib": 1.0, "stopped": "plan", "loss": [(steps, 1.0)], "trainable": 1},
+        **{"dev": [(steps, 0.5)], **more},
+    }
+
+
 class StandIn:
     """Writes the option `mark` as its weights."""
 
@@ -35,18 +54,8 @@ class StandIn:
     def train(self, job: TrainerJob, directory: Path, *, progress: Any = None) -> dict[str, Any]:
         with Path(os.environ["TRAINED"]).open("a", encoding="utf-8") as log:
             log.write(self.options.mark + "\n")
-        recipe = {"peft_type": "LORA" if self.options.scalable else "IA3", "r": 1, "lora_alpha": 1.0}
-        (directory / "adapter_config.json").write_text(json.dumps(recipe))
-        name = "base_model.model.model.layers.0.self_attn.q_proj"
-        values = np.full((1, 4), float(ord(self.options.mark)), dtype=np.float32)
-        tensors = [(f"{name}.lora_A.weight", "", values), (f"{name}.lora_B.weight", "", values.T.copy())]
-        write_safetensors(directory / "adapter_model.safetensors", tensors)
-        return {
-            **{"rows": len(job.rows[0]), "epochs": 1.0, "steps": 3, "best_step": 3, "seconds": 1.0, "tokens": 9},
-            **{"tokens_per_second": 9.0, "peak_mib": 1.0, "stopped": "plan", "loss": [(3, 1.0)], "trainable": 1},
-            "dev": [(3, 0.5)],
-            "followed": len(job.general) + len(job.facts),
-        }
+        write_adapter(directory, float(ord(self.options.mark)), kind="LORA" if self.options.scalable else "IA3")
+        return report(job, 3, followed=len(job.general) + len(job.facts))
 
 
 def install() -> None:
