@@ -11,6 +11,7 @@ from typing import Any
 from twofold import hostile, prompts
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.training.packing import Row
+from twofold.tuned import chat_template_of
 from twofold.types import Message, Pair
 
 LEAST_OF_LAST = 32
@@ -40,9 +41,7 @@ class Encoder:
                 file=directory,
                 cure="Choose a model that comes with tokenizer.json and tokenizer_config.json.",
             ) from error
-        beside = directory / "chat_template.jinja"
-        template = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
-        template = chat_template or template
+        template = chat_template or chat_template_of(directory, settings)
         if not template:
             raise TrainingError(
                 "the base model has no chat template",
@@ -50,7 +49,7 @@ class Encoder:
                 cure="Set chat_template in [tuning.trainer.options] and [generation.generator.options], put a "
                 "chat_template.jinja beside the weights, or choose an instruction-tuned model.",
             )
-        self.template = str(template)
+        self.template = template
         self.specials = {key: _text(settings.get(key)) for key in ("bos_token", "eos_token")}
         end = self.tokenizer.token_to_id(self.specials["eos_token"])
         if end is None:
