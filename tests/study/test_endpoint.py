@@ -105,5 +105,6 @@ def test_cut_and_empty_answers_are_counted_and_said(directory: Path, endpoint: E
     assert any("cut at the token limit" in line for line in record["verdict"]["provisional"])
     says(endpoint, lambda _body: chat(None, "length", reasoning_content="I think that it is"))
     record = studied(directory, "other")
-    assert record["arms"]["base"]["metrics"]["exact_match"]["failed"] == 34
-    assert "reasoning used up the token limit" in json.dumps(record["arms"]["base"])
+    (failure,) = record["arms"]["base"]["failures"]
+    assert (failure["code"], failure["count"]) == ("generation.empty", 34)
+    assert "reasoning used up the token limit" in failure["message"]
