@@ -75,6 +75,14 @@ def test_an_answer_that_is_cut_says_so(encoder: Encoder) -> None:
     assert row.ids[-1] != encoder.end, "a part of an answer does not teach to stop"
 
 
+@pytest.mark.parametrize("max_length", [64, 96])
+def test_a_long_answer_costs_a_short_prompt_nothing(encoder: Encoder, max_length: int) -> None:
+    pair = Pair(messages=(SYSTEM, Message(role="user", content="Which colour has the wheat?")), completion=LONG)
+    row = encoder.row(pair, max_length)
+    assert row.ids[: row.start] == tuple(encoder.prompt(pair.messages))
+    assert (row.prompt_cut, row.answer_cut, len(row.ids)) == (False, True, max_length)
+
+
 def test_an_instruction_longer_than_the_row_still_gives_a_row(encoder: Encoder) -> None:
     long = Message(role="system", content=LONG)
     row = encoder.row(Pair(messages=(long, Message(role="user", content="Colour?")), completion="blue"), 64)

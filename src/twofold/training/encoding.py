@@ -68,7 +68,8 @@ class Encoder:
 
         A completion that leaves less than half the room to a long prompt loses its end (and the end-of-turn token). A
         prompt that is still too long keeps its turns and its instruction: the last message loses its beginning, and if
-        that is not enough the oldest turns before it go. Either is said by the row.
+        that is not enough the oldest turns before it go. Only where an instruction alone leaves less than a quarter of
+        the row to the completion, the prompt loses its beginning. Whatever is cut is said by the row.
 
         Raises:
             NothingToLearn: the completion is empty.
@@ -82,30 +83,31 @@ class Encoder:
         tail = tail[: max_length - min(len(head), max_length // 2)]
         room = max_length - len(tail)
         fitting = head if len(head) <= room else self._shortened(pair.messages, room)
+        if len(fitting) > room and max_length - len(fitting) >= max_length // 4:
+            tail = tail[: max_length - len(fitting)]
+        fitting = fitting[len(tail) - max_length :]
         return Row(
             ids=(*fitting, *tail),
             start=len(fitting),
             example=pair.example,
-            prompt_cut=len(head) > room,
+            prompt_cut=len(fitting) < len(head),
             answer_cut=len(tail) < whole,
         )
 
     def _shortened(self, messages: Sequence[Message], room: int) -> list[int]:
-        """The prompt within `room` tokens; where an instruction alone is longer, the end of the prompt."""
+        """The prompt within `room` tokens, or as short as whole turns and the end of the last message make it."""
         turns = list(messages)
         last = turns[-1]
         starts = [start for start, _ in self.tokenizer.encode(last.content, add_special_tokens=False).offsets]
+        most = max(0, len(starts) - LEAST_OF_LAST)
         while True:
-            head = self.prompt(turns)
-            drop = len(head) - room
-            while len(head) > room and drop <= len(starts) - LEAST_OF_LAST:
+            head, drop = self.prompt(turns), 0
+            while len(head) > room and drop < most:
+                drop = min(most, drop + len(head) - room)
                 head = self.prompt([*turns[:-1], replace(last, content=last.content[starts[drop] :])])
-                drop += max(1, len(head) - room)
-            if len(head) <= room:
-                return head
             first = 1 if turns[0].role == "system" else 0
-            if len(turns) - first < 3:
-                return head[-room:]
+            if len(head) <= room or len(turns) - first < 3:
+                return head
             del turns[first : first + 2]
 
     def decode(self, ids: Sequence[int]) -> str:
