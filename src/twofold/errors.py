@@ -30,7 +30,8 @@ Hierarchy (codes in brackets)::
     ├── GenerationError [generation]                an engine or endpoint failed as a whole
     ├── TrainingError [training]
     │   ├── NothingToLearn [training.masked]        a row has no completion token to learn from
-    │   └── TemplateMismatch [training.template]    an adapter was trained with another prompt template
+    │   ├── TemplateMismatch [training.template]    an adapter was trained with another prompt template
+    │   └── WrongWeights [training.weights]         an adapter was trained on other base weights
     ├── StoreError [store]
     │   ├── ProjectLocked [store.locked]            another process is writing
     │   ├── ProjectMissing [store.no-project]       no twofold.toml here
@@ -286,10 +287,10 @@ class TemplateMismatch(TrainingError):
     cure = "Train again (`twofold tune`), or restore the [prompt] section the adapter was trained with."
 
 
-class BaseMismatch(TrainingError):
+class WrongWeights(TrainingError):
     """An adapter was trained on other base weights than those it is to change."""
 
-    code = "training.base"
+    code = "training.weights"
     cure = "Set [generation.generator.options].model to the base it was trained on, or train again (`twofold tune`)."
 
 

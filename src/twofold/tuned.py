@@ -42,6 +42,23 @@ def recipe(adapter: Path) -> Json:
     return told
 
 
+def chat_template_of(directory: Path, settings: Json) -> str:
+    """The chat template that a model directory ships: its own file's, else that of its tokenizer's settings.
+
+    Args:
+        directory: Model directory.
+        settings: What ``tokenizer_config.json`` holds; of several named templates the one named ``default`` is taken.
+
+    Returns:
+        Jinja text; empty where there is none.
+    """
+    beside = directory / "chat_template.jinja"
+    found = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
+    if isinstance(found, list):
+        found = next((one.get("template") for one in found if one.get("name") == "default"), "")
+    return found if isinstance(found, str) else ""
+
+
 def open_model(directory: Path, *, dtype: Dtype, nf4: bool = False) -> Any:
     """The plain model, with SDPA attention where it has it.
 

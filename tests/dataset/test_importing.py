@@ -46,6 +46,15 @@ CONVERSATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "TRL preference, implicit prompt": ("preference", {"chosen": [SYSTEM, ASKED, SAID], "rejected": [SYSTEM, ASKED]}),
     "preference that repeats its prompt": ("preference", {"prompt": [SYSTEM, ASKED], "chosen": [SYSTEM, ASKED, SAID]}),
     "preference as text": ("preference", {"system": "Be short.", "prompt": "How deep?", "chosen": "12 m"}),
+    "preference of turns and one": (
+        "preference",
+        {"conversations": [SYSTEM, ASKED], "chosen": {"from": "gpt", "value": "12 m"}, "rejected": SAID},
+    ),
+    "preference of an instruction": (
+        "preference",
+        {"system": "Be short.", "instruction": "How deep?", "input": "", "chosen": "12 m", "rejected": "x"},
+    ),
+    "Anthropic": ("messages", {"system": "Be short.", "messages": [ASKED, SAID]}),
     "OpenAI parts": (
         "messages",
         {"messages": [SYSTEM, {"role": "user", "content": [{"type": "text", "text": "How deep?"}]}, SAID]},
@@ -141,6 +150,13 @@ def test_a_question_without_an_answer_in_its_text_is_one_to_decline(tmp_path: Pa
         assert (example.references, example.answerable) == ((), False)
 
 
+def test_the_input_of_a_preference_stands_under_its_instruction(tmp_path: Path) -> None:
+    row = {"instruction": "Sum up.", "input": "A long text.", "chosen": "Text.", "rejected": "No."}
+    import_file(write(tmp_path / "given.jsonl", row), tmp_path / "examples.jsonl")
+    (example,), _ = load_examples(["examples.jsonl"], tmp_path)
+    assert (example.question, example.references) == ("Sum up.\n\nA long text.", ("Text.",))
+
+
 def test_an_alpaca_row_keeps_its_object_and_its_context(tmp_path: Path) -> None:
     rows = [
         {"instruction": "Shift it.", "input": {"y": 1.5, "x": 1}, "output": {"x": 2}},
@@ -163,7 +179,8 @@ REFUSED: list[tuple[Any, str]] = [
     ({"prompt": "q"}, "it has no answer"),
     ({"prompt": [ASKED], "completion": []}, "it has no answer"),
     ({"prompt": [ASKED], "completion": [{**SAID, "content": ""}]}, "message 2 (assistant) is empty"),
-    ({"prompt": "q", "completion": "x", "label": False}, "labelled false"),
+    ({"prompt": "q", "completion": "x", "label": False}, '"label" is false'),
+    ({"instruction": "q", "output": "x", "kto_tag": False}, '"kto_tag" is false'),
     ({"chosen": "Human: q Assistant: a", "rejected": "x"}, "the question must be text, not null"),
     ({"messages": [ASKED, SAID, SYSTEM]}, "message 3 is a system message"),
     ({"messages": [SAID, ASKED, SAID]}, "no user has spoken"),

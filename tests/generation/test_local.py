@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from twofold import plugins
-from twofold.errors import BaseMismatch, GenerationError, ModelError, ModelNotPulled
+from twofold.errors import GenerationError, ModelError, ModelNotPulled, WrongWeights
 from twofold.generation import merging
 from twofold.generation.local import LocalGenerator, LocalOptions
 from twofold.generation.runtime import Request, Tokens
@@ -221,7 +221,7 @@ def test_an_adapter_of_another_base_of_the_same_shape_is_refused(
     manifest = {"key": adapter.key, "base": {"model": "wheat-1b", "weights": weights}}
     (tmp_path / "a" / "manifest.json").write_text(json.dumps(manifest))
     for runtime in ("auto", "transformers"):
-        with pytest.raises(BaseMismatch) as caught:
+        with pytest.raises(WrongWeights) as caught:
             LocalGenerator(LocalOptions(model=f"path:{other}", runtime=runtime), adapter=adapter)
         assert "'wheat-1b'" in caught.value.message
         assert weights in caught.value.message

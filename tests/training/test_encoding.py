@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from twofold.errors import TwofoldError
 from twofold.study.tuned_arms import tuned_lines
 from twofold.training.encoding import Encoder
 from twofold.types import Message, Pair
@@ -72,6 +75,14 @@ def test_an_answer_that_is_cut_says_so(encoder: Encoder) -> None:
     assert row.ids[-1] != encoder.end, "a part of an answer does not teach to stop"
 
 
+@pytest.mark.parametrize("max_length", [64, 96])
+def test_a_long_answer_costs_a_short_prompt_nothing(encoder: Encoder, max_length: int) -> None:
+    pair = Pair(messages=(SYSTEM, Message(role="user", content="Which colour has the wheat?")), completion=LONG)
+    row = encoder.row(pair, max_length)
+    assert row.ids[: row.start] == tuple(encoder.prompt(pair.messages))
+    assert (row.prompt_cut, row.answer_cut, len(row.ids)) == (False, True, max_length)
+
+
 def test_an_instruction_longer_than_the_row_still_gives_a_row(encoder: Encoder) -> None:
     long = Message(role="system", content=LONG)
     row = encoder.row(Pair(messages=(long, Message(role="user", content="Colour?")), completion="blue"), 64)
@@ -86,3 +97,21 @@ def test_cut_rows_are_said_with_their_count() -> None:
     assert prompts.startswith("warning: 3 of 20 training prompts did not fit")
     assert tuned_lines({**said, "cut_answers": 0, "cut_prompts": 0}) == []
     assert tuned_lines({"rows": 20}) == []
+
+
+def test_of_several_templates_training_and_serving_take_the_default_one(tiny: Path, tmp_path: Path) -> None:
+    from twofold.generation.runtime import Tokens
+
+    for name in ("tokenizer.json", "config.json"):
+        shutil.copyfile(tiny / name, tmp_path / name)
+    settings = json.loads((tiny / "tokenizer_config.json").read_text())
+    default = (tiny / "chat_template.jinja").read_text()
+    several = [{"name": "tool_use", "template": "tools"}, {"name": "default", "template": default}]
+    for templates, expected in ((several, default), (several[:1], "")):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({**settings, "chat_template": templates}))
+        if expected:
+            assert Encoder(tmp_path).template == Tokens(tmp_path).template == expected
+            continue
+        for made in (Encoder, Tokens):
+            with pytest.raises(TwofoldError, match="no chat template"):
+                made(tmp_path)

@@ -30,12 +30,12 @@ _Wrong = Callable[..., BadRecord]
 def shape_of(fields: Iterable[str]) -> Shape | None:
     """The shape that field names tell, None for none that is known."""
     names = set(fields)
+    if "chosen" in names:
+        return "preference"
     if "conversations" in names or "conversation" in names:
         return "sharegpt"
     if "messages" in names:
         return "messages"
-    if "chosen" in names:
-        return "preference"
     if "instruction" in names and names & {"output", "response"}:
         return "alpaca"
     if "prompt" in names and names & set(_COMPLETIONS):
@@ -103,6 +103,12 @@ def _one(record: Record, file: str, mapping: Mapping[str, str], source: str) -> 
     wrong = _wrong(file, record)
     value = {key: item for key, item in given.items() if item is not None}
     shape = _shape(value, given, mapping, wrong)
+    unwanted = "kto_tag" if "kto_tag" in value else "label" if shape == "prompt-completion" else ""
+    if str(value.get(unwanted, "")).strip().lower() == "false":
+        raise wrong(
+            f'"{unwanted}" is false: its answer is one that is not wanted',
+            "Take such records out, or leave them out with --lenient.",
+        )
     made = _MAKERS[shape](value, wrong)
     ours = {key: value[key] for key in _OURS if key in value}
     line = record.line or record.number
@@ -185,9 +191,10 @@ def _shape(value: Json, given: Json, mapping: Mapping[str, str], wrong: _Wrong) 
 
 
 def _messages(value: Json, wrong: _Wrong) -> Json:
+    turns = _under_system(turns_of(value.get("messages"), wrong), value, wrong)
     if any(key in value for key in _ANSWERS) and (answers := _answers(value)):
-        return {"messages": _plain(_asked(turns_of(value.get("messages"), wrong), wrong)), "answers": answers}
-    return _answered(turns_of(value.get("messages"), wrong), wrong)
+        return {"messages": _plain(_asked(turns, wrong)), "answers": answers}
+    return _answered(turns, wrong)
 
 
 def _sharegpt(value: Json, wrong: _Wrong) -> Json:
@@ -218,27 +225,28 @@ def _alpaca(value: Json, wrong: _Wrong) -> Json:
 
 
 def _prompt(value: Json, wrong: _Wrong) -> Json:
-    label = value.get("label")
-    if label is False or str(label).strip().lower() == "false":
-        raise wrong(
-            "its completion is labelled false: an answer that is not wanted",
-            "Take such records out, or leave them out with --lenient.",
-        )
     field = next((key for key in _COMPLETIONS if key in value), "completion")
     return _continued(value, field, wrong)
 
 
 def _preference(value: Json, wrong: _Wrong) -> Json:
-    """TRL's preference shapes: the chosen answer; without a prompt, `chosen` is the whole conversation."""
-    if "prompt" not in value and is_conversation(value.get("chosen")):
+    """The chosen answer; where nothing is asked beside it, `chosen` is the whole conversation."""
+    talk = _first(value, ("prompt", "messages", "conversations", "conversation"))
+    if talk is None and is_conversation(value.get("chosen")):
         return _answered(turns_of(value["chosen"], wrong, field="chosen"), wrong)
-    return _continued({"prompt": _first(value, ("question", "instruction", "input")), **value}, "chosen", wrong)
+    if talk is None and "instruction" in value:
+        shown = [value[key] for key in ("input", "context") if key in value]
+        value = {key: item for key, item in value.items() if key != "context"}
+        talk = _with_context(value["instruction"], shown, wrong)
+    elif talk is None:
+        talk = _first(value, ("question", "input"))
+    return _continued({**value, "prompt": talk}, "chosen", wrong)
 
 
 def _continued(value: Json, field: str, wrong: _Wrong) -> Json:
     """A prompt and its completion; each is text or a list of messages."""
     prompt, completion = value.get("prompt"), value.get(field)
-    if isinstance(completion, dict) and set(completion) == {"role", "content"}:
+    if isinstance(completion, dict) and set(completion) in ({"role", "content"}, {"from", "value"}):
         completion = [completion]
     if completion == []:
         raise wrong("it has no answer", _NO_ANSWER)

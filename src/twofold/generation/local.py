@@ -18,7 +18,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from twofold import machine
-from twofold.errors import BaseMismatch, ConfigError, GenerationError, MissingExtra, ModelError, install
+from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError, WrongWeights, install
 from twofold.generation import gguf_file, merging
 from twofold.generation.runtime import Request, Result, Runtime, Sampling, Tokens, cut, pieces
 from twofold.identity import digest
@@ -68,7 +68,7 @@ class LocalGenerator:
 
     Raises:
         ModelNotPulled, UnknownName: the model is not there.
-        BaseMismatch: the adapter was trained on other weights than the model's.
+        WrongWeights: the adapter was trained on other weights than the model's.
         MissingExtra: no runtime is installed.
     """
 
@@ -314,7 +314,7 @@ def _require_base(adapter: Adapter, weights: str, model: str) -> None:
         return  # an adapter that no project made
     base = manifest.get("base") or {}
     if base.get("weights", weights) != weights:
-        raise BaseMismatch(
+        raise WrongWeights(
             f"the adapter {adapter.key} was trained on {base.get('model')!r} ({base['weights']}), but [generation] has "
             f"{model!r} ({weights})"
         )

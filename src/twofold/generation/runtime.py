@@ -11,6 +11,7 @@ from typing import Literal, Protocol
 from twofold import hostile, prompts
 from twofold.errors import ModelError
 from twofold.plugins import Progress
+from twofold.tuned import chat_template_of
 from twofold.types import Failure, Json, Message
 
 
@@ -81,10 +82,8 @@ class Tokens:
         from tokenizers import Tokenizer
 
         settings, config = _json(directory / "tokenizer_config.json"), _json(directory / "config.json")
-        beside = directory / "chat_template.jinja"
-        template = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
-        template = chat_template or template
-        if not isinstance(template, str) or not template:
+        template = chat_template or chat_template_of(directory, settings)
+        if not template:
             raise ModelError(
                 "the model has no chat template",
                 file=directory,

@@ -11,6 +11,7 @@ from typing import Any
 from twofold import hostile, prompts
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.training.packing import Row
+from twofold.tuned import chat_template_of
 from twofold.types import Message, Pair
 
 LEAST_OF_LAST = 32
@@ -40,9 +41,7 @@ class Encoder:
                 file=directory,
                 cure="Choose a model that comes with tokenizer.json and tokenizer_config.json.",
             ) from error
-        beside = directory / "chat_template.jinja"
-        template = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
-        template = chat_template or template
+        template = chat_template or chat_template_of(directory, settings)
         if not template:
             raise TrainingError(
                 "the base model has no chat template",
@@ -50,7 +49,7 @@ class Encoder:
                 cure="Set chat_template in [tuning.trainer.options] and [generation.generator.options], put a "
                 "chat_template.jinja beside the weights, or choose an instruction-tuned model.",
             )
-        self.template = str(template)
+        self.template = template
         self.specials = {key: _text(settings.get(key)) for key in ("bos_token", "eos_token")}
         end = self.tokenizer.token_to_id(self.specials["eos_token"])
         if end is None:
@@ -69,7 +68,8 @@ class Encoder:
 
         A completion that leaves less than half the room to a long prompt loses its end (and the end-of-turn token). A
         prompt that is still too long keeps its turns and its instruction: the last message loses its beginning, and if
-        that is not enough the oldest turns before it go. Either is said by the row.
+        that is not enough the oldest turns before it go. Only where an instruction alone leaves less than a quarter of
+        the row to the completion, the prompt loses its beginning. Whatever is cut is said by the row.
 
         Raises:
             NothingToLearn: the completion is empty.
@@ -83,30 +83,31 @@ class Encoder:
         tail = tail[: max_length - min(len(head), max_length // 2)]
         room = max_length - len(tail)
         fitting = head if len(head) <= room else self._shortened(pair.messages, room)
+        if len(fitting) > room and max_length - len(fitting) >= max_length // 4:
+            tail = tail[: max_length - len(fitting)]
+        fitting = fitting[len(tail) - max_length :]
         return Row(
             ids=(*fitting, *tail),
             start=len(fitting),
             example=pair.example,
-            prompt_cut=len(head) > room,
+            prompt_cut=len(fitting) < len(head),
             answer_cut=len(tail) < whole,
         )
 
     def _shortened(self, messages: Sequence[Message], room: int) -> list[int]:
-        """The prompt within `room` tokens; where an instruction alone is longer, the end of the prompt."""
+        """The prompt within `room` tokens, or as short as whole turns and the end of the last message make it."""
         turns = list(messages)
         last = turns[-1]
         starts = [start for start, _ in self.tokenizer.encode(last.content, add_special_tokens=False).offsets]
+        most = max(0, len(starts) - LEAST_OF_LAST)
         while True:
-            head = self.prompt(turns)
-            drop = len(head) - room
-            while len(head) > room and drop <= len(starts) - LEAST_OF_LAST:
+            head, drop = self.prompt(turns), 0
+            while len(head) > room and drop < most:
+                drop = min(most, drop + len(head) - room)
                 head = self.prompt([*turns[:-1], replace(last, content=last.content[starts[drop] :])])
-                drop += max(1, len(head) - room)
-            if len(head) <= room:
-                return head
             first = 1 if turns[0].role == "system" else 0
-            if len(turns) - first < 3:
-                return head[-room:]
+            if len(head) <= room or len(turns) - first < 3:
+                return head
             del turns[first : first + 2]
 
     def decode(self, ids: Sequence[int]) -> str:
