@@ -123,7 +123,7 @@ class AnswerF1(TokenF1):
 
     So a model that answers in sentences scores as one that answers in words. A reference after a negation is not
     said, and an answer with more than 30 tokens beside the reference (`AROUND`) is no answer that says it but a text
-    that holds it: then token F1 counts. Where a third or more of the reference's tokens are numbers, an answer with none of
+    that holds it: then token F1 counts. Where a third or more of the reference is numbers, an answer with none of
     them is wrong, whatever else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`.
     """
 
