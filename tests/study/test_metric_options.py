@@ -33,7 +33,7 @@ def test_options_reach_the_scores_and_their_key(project: Project, fast: Any) -> 
     with opened(project, fast, **wanted, metrics=["contains", LEAST]) as strict:
         record = strict.study()
     assert record["config"]["study"]["metrics"] == ["contains", LEAST]
-    assert record["config"]["study"]["metric"] == "answer_f1"
+    assert record["config"]["study"]["metric"] == "token_f1"
     with opened(project, fast, **wanted, metrics=["contains", "citation_support"]) as usual:
         other = usual.study()
         scores = {row[0] for row in usual.catalogue._read("SELECT DISTINCT metric FROM scores")}
