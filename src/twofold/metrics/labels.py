@@ -16,7 +16,7 @@ ABSTAINED = "\0abstain"
 _NOT = frozenset(("not", "no", "never", "neither", "nor", "isnt", "wasnt", "rather", "except", "than"))
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|neither|nor|rather than|instead of|except|rule out|exclude)|n't)\W+"
-    r"(?:the |option |choice |answer )?\W?$",
+    r"(?:be |the |option |choice |answer )*\W?$",
     re.I,
 )
 
@@ -36,6 +36,8 @@ def predicted(example: Example, answer: Answer) -> str:
     if whole or not example.choices:
         return whole or strict_label(answer.text)
     found = {choice for choice in example.choices if _states(choice, answer.text)}
+    named = {choice for choice in found if len(choice.strip()) == 1 and _named(choice.strip(), answer.text)}
+    found = named if len(named) == 1 else found
     longest = [one for one in found if not any(one != other and _within(one, other) for other in found)]
     return strict_label(longest[0]) if len(longest) == 1 else strict_label(answer.text)
 
@@ -71,13 +73,23 @@ def _states(choice: str, text: str) -> bool:
 
 def _states_letter(letter: str, text: str) -> bool:
     plain = text.replace("’", "'")
-    named = rf"(?:answer|option|choice|letter|label)(?:\s+is)?\s*:?\s*[\"'(*\[]*{letter}(?!\w)"
-    places = [
-        match.end() for match in re.finditer(rf"\b{named}", plain, re.IGNORECASE) if plain[match.end() - 1] == letter
-    ]
-    alone = rf"(?<![\w'-]){letter}(?=\s*(?:$|[^\w\s'+#-])|\s+(?:is|was|seems|because|since|as)\b)"
-    places += [match.end() for match in re.finditer(alone, plain)]
-    return any(not _NEGATED.search(plain[: end - 1]) and not _refuted(plain[end:]) for end in places)
+    after = r"is|was|seems|because|since|as|not|and not|but not|rather|instead|over"
+    alone = rf"(?<![\w'-]){letter}(?=\s*(?:$|[^\w\s'+#-])|\s+(?:{after})\b)"
+    places = [match.end() for match in re.finditer(alone, plain)]
+    return bool(_named(letter, text)) or any(_is_meant(plain, end) for end in places)
+
+
+def _named(letter: str, text: str) -> bool:
+    """Does the text call the letter its answer, as in ``the answer is B``?"""
+    plain = text.replace("’", "'")
+    named = rf"\b(?:answer|option|choice|letter|label)(?:\s+is)?\s*:?\s*[\"'(*\[]*{letter}(?!\w)"
+    found = [match.end() for match in re.finditer(named, plain, re.IGNORECASE)]
+    return any(plain[end - 1] == letter and _is_meant(plain, end) for end in found)
+
+
+def _is_meant(text: str, end: int) -> bool:
+    """Is the letter that ends here neither negated nor called wrong?"""
+    return not _NEGATED.search(text[: end - 1]) and not _refuted(text[end:])
 
 
 def _refuted(rest: str) -> bool:

@@ -119,12 +119,13 @@ class Contains(_Overlap):
 
 
 class AnswerF1(TokenF1):
-    """1 when the answer says a reference within a sentence or two, else token F1; 0 with a wrong number.
+    """1 when the answer says a reference within a sentence or two, else token F1; 0 with a wrong value.
 
     So a model that answers in sentences scores as one that answers in words. A reference after a negation is not
     said, and an answer with more than 30 tokens beside the reference (`AROUND`) is no answer that says it but a text
-    that holds it: then token F1 counts. Where a third or more of the reference is numbers, an answer with none of
-    them is wrong, whatever else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`.
+    that holds it: then token F1 counts. Where a third or more of the reference is numbers and operators, an answer
+    that lacks one of them is wrong, whatever else it shares. Only prose is looked into: JSON, SQL and code score as
+    in `token_f1`.
     """
 
     version: ClassVar[int] = 1
@@ -133,7 +134,7 @@ class AnswerF1(TokenF1):
         """1 for a reference that is said; else F1 of the two token bags."""
         if _says(text, reference):
             return 1.0
-        return 0.0 if _misses_numbers(text, reference) else super().compare(text, reference)
+        return 0.0 if _misses_values(text, reference) else super().compare(text, reference)
 
 
 def _says(text: str, reference: str) -> bool:
@@ -151,12 +152,13 @@ def _says(text: str, reference: str) -> bool:
     )
 
 
-def _misses_numbers(text: str, reference: str) -> bool:
+def _misses_values(text: str, reference: str) -> bool:
+    """Is the reference for a third or more numbers and operators, and lacks the answer one of them?"""
     if language(reference):
         return False
     theirs = tokens(reference)
-    wanted = {token for token in theirs if any(map(str.isdigit, token))}
-    return 3 * len(wanted) >= len(theirs) > 0 and not wanted & set(tokens(text)) and bool(wanted)
+    wanted = {token for token in theirs if any(map(str.isdigit, token)) or not any(map(str.isalnum, token))}
+    return 3 * len(wanted) >= len(theirs) > 0 and not wanted <= set(tokens(text))
 
 
 class SquadExact(_Overlap):
