@@ -26,6 +26,7 @@ from twofold.errors import (
     StudyError,
     TooFewExamples,
 )
+from twofold.metrics import changes
 from twofold.plugins import Progress
 from twofold.reading import as_problem, expand
 from twofold.store.catalogue import Catalogue
@@ -169,6 +170,7 @@ class Project:
         problems += schemas.problems(self.config.generation.json_schema, self.directory)
         if not examples:
             return problems
+        problems += changes.of_study(self.config.study.metric.name, self.config.study.metric.options, examples)
         try:
             splits = dataset.split(examples, self.config.examples)
         except (TooFewExamples, LeakFound) as error:

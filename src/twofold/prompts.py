@@ -50,9 +50,10 @@ class Template:
     question: str = "Question: {question}"
     """Last user message when passages precede it."""
     abstention: str = "The documents do not say."
-    """What a system says when the documents do not tell."""
+    """What a system says when the documents do not tell. An answer that declines in one of the phrases of
+    `declining.PHRASES` is an abstention too; with an empty sentence nothing is."""
     cite: Literal["first", "last", "none"] = "first"
-    """Where the marker of the passage used stands in the answer."""
+    """Where the marker of a passage used stands in the answer. Other brackets, with ``none`` all, are part of it."""
     fence: Literal["none", "lines", "nonce", "datamark"] = "lines"
     """How passages are set apart: not at all; between two lines; between lines with a word that differs by request and
     cannot be foreseen; with a mark between all their words (Hines et al. 2024, Spotlighting)."""

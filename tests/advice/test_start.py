@@ -123,14 +123,14 @@ WORDING = [
     ("banking77", "accuracy", "label"),
     ("pubmedqa", "accuracy", "one of the choices"),
     ("snips_json", "field_f1", "JSON object and nothing else"),
-    ("advising_sql", "rouge_l", "SQL"),
+    ("advising_sql", "exact_match", "SQL"),
 ]
 
 
 @pytest.mark.parametrize(
     ("name", "metric", "words"),
     [
-        ("agxqa", "token_f1", "as few words"),
+        ("agxqa", "answer_f1", "as few words"),
         ("samples/mtrag", "rouge_l", "a few sentences"),
         ("samples/mts_dialog", "rouge_l", "belongs to the input"),
         *((f"samples/{name}", *said) for name, *said in WORDING),

@@ -46,7 +46,7 @@ def call(made: Path, capsys: pytest.CaptureFixture[str]) -> Call:
 def test_init_copies_the_data_and_says_what_it_chose(made: Path) -> None:
     assert (made / "data" / "documents.jsonl").is_file()
     assert (made / "data" / "LICENSE").is_file()
-    assert 'metric = "token_f1"' in (made / "twofold.toml").read_text(encoding="utf-8")
+    assert 'metric = "answer_f1"' in (made / "twofold.toml").read_text(encoding="utf-8")
 
 
 def test_init_never_overwrites_a_project(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -63,7 +63,7 @@ def test_every_value_has_its_origin(call: Call) -> None:
     code, value, _ = call("config")
     assert code == 0
     assert value["generation.generator.name"] == {"value": "echo", "origin": "override"}
-    assert value["study.metric"] == {"value": "token_f1", "origin": "twofold.toml"}
+    assert value["study.metric"] == {"value": "answer_f1", "origin": "twofold.toml"}
     assert value["examples.seed"] == {"value": 7, "origin": "default"}
 
 

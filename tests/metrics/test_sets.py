@@ -17,25 +17,25 @@ from twofold.testing.conformance_metric import check_metric
 from twofold.types import Answer, Example, Message
 
 CHOSEN = {
-    "advising_sql": "rouge_l",
+    "advising_sql": "exact_match",
     "agvaluate": "rouge_l",
-    "agxqa": "token_f1",
+    "agxqa": "answer_f1",
     "banking77": "accuracy",
     "chunking_eval": "rouge_l",
     "clapnq": "rouge_l",
     "clinc150": "accuracy",
-    "covidqa": "token_f1",
+    "covidqa": "answer_f1",
     "dstc11": "rouge_l",
     "e2e_nlg": "rouge_l",
     "medquad": "rouge_l",
     "mtrag": "rouge_l",
     "mts_dialog": "rouge_l",
-    "poisonedrag": "token_f1",
+    "poisonedrag": "answer_f1",
     "pubmedqa": "accuracy",
     "qmsum": "rouge_l",
     "snips_json": "field_f1",
-    "truthfulqa": "token_f1",
-    "xquad": "token_f1",
+    "truthfulqa": "answer_f1",
+    "xquad": "answer_f1",
 }
 SAMPLES = ["advising_sql", "banking77", "mtrag", "mts_dialog", "pubmedqa", "snips_json", "truthfulqa"]
 
@@ -74,7 +74,7 @@ def test_the_metric_fits_and_its_self_test_passes(name):
     examples = load(name)
     deciding, others = suitable(examples)
     name = name.removeprefix("samples/")
-    assert deciding == CHOSEN.get(name, "token_f1")
+    assert deciding == CHOSEN.get(name, "answer_f1")
     assert ("citation_recall" in others) == any(one.sources for one in examples)
     assert ("abstention_f1" in others) == (name in ("clapnq", "mtrag"))
     assert deciding not in others
@@ -97,8 +97,11 @@ CHECKED = {
     "agxqa": [
         "exact_match",
         "token_f1",
+        "answer_f1",
         "contains",
         "rouge_l",
+        "squad_exact",
+        "squad_f1",
         "citation_precision",
         "citation_recall",
         "citation_support",

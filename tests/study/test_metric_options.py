@@ -98,7 +98,7 @@ def test_a_name_stays_a_name_where_it_is_shown(project: Project, fast: Any) -> N
     assert Config.model_validate(plain(config)) == config
     assert f"{config.study.metric}" == "contains"
     rows = {key: value for key, value, _ in origins(project.directory, {"study": {"metrics": ["rouge_l", LEAST]}})}
-    assert rows["study.metric"] == "token_f1"
+    assert rows["study.metric"] == "answer_f1"
     assert json.loads(json.dumps(plain(rows["study.metrics"]))) == ["rouge_l", LEAST]
 
 

@@ -391,8 +391,6 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> 
         metrics = [*metrics, "citation_support"]
     if _cites_nothing(seen):
         metrics = [other for other in metrics if not other.startswith("citation_")]
-    if seen.form == "query":
-        metrics = ["exact_match", *metrics]
     return [
         *lines,
         "# `metric` decides, `metrics` are reported beside it.",

@@ -8,9 +8,11 @@ is at least as probable as that class is for its own members on average, and its
 from __future__ import annotations
 
 import difflib
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,13 +81,13 @@ def undeclared(examples: Sequence[Example], declared: Sequence[str]) -> list[Pro
 
 
 def balance(examples: Sequence[Example]) -> list[Problem]:
-    """Classes too small to be learned or judged, and a class that outweighs the typical one tenfold."""
+    """Classes that differ in writing only, that are too small, or that outweigh the typical one tenfold."""
     told = labels(examples)
     if not told:
         return []
     sizes = Counter(told)
     first = {label: example for example, label in reversed(list(zip(examples, told, strict=True)))}
-    found = []
+    found = alike(first)
     for label, size in sorted(sizes.items()):
         if size < FEWEST:
             message = f"the class {excerpt(label, 40)!r} has {size} examples"
@@ -101,6 +103,23 @@ def balance(examples: Sequence[Example]) -> list[Problem]:
         found.append(
             note(first[label], "data.class-balance", message, cure="Judge by macro F1, or thin the class out.")
         )
+    return found
+
+
+def alike(first: Mapping[str, Example]) -> list[Problem]:
+    """Labels that differ only in case, blanks, hyphens or underscores: two classes, or one written in two ways?
+
+    Args:
+        first: Label to the first example that has it.
+    """
+    forms: dict[str, str] = {}
+    found = []
+    for label in sorted(first):
+        other = forms.setdefault(re.sub(r"[\s_-]+(?=[^\W\d])", " ", normalize("NFKC", label).casefold()).strip(), label)
+        if other != label:
+            message = f"the labels {other!r} and {label!r} differ only in case or blanks"
+            cure = "Write them the same, or rename one."
+            found.append(note(first[label], "data.labels-alike", message, cure=cure, severity="error"))
     return found
 
 

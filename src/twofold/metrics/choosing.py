@@ -7,10 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import median
 
-from twofold.metrics.structured import headings, parse
-from twofold.metrics.text import label, tokens
+from twofold.metrics.formal import language, parse
+from twofold.metrics.structured import headings
+from twofold.metrics.text import label
+from twofold.metrics.values import tokens
 from twofold.types import Example
 
+SHORT_ANSWERS = ("answer_f1", ("exact_match", "token_f1"))
+"""What decides where answers are short, and what is reported beside it."""
 SHORT = 12
 """Median reference length, in tokens, up to which an answer counts as short."""
 LABEL = 6
@@ -24,7 +28,9 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
     - JSON objects or arrays as references (9 of 10): ``field_f1``.
     - A closed set of answers: ``accuracy``. That is, choices are given for most examples; or references are short and
       most of them occur more than once (looser where they look like identifiers, such as ``card_arrival``).
-    - Short references (median at most 12 tokens): ``token_f1``.
+    - SQL or code (9 of 10): ``exact_match``, by tokens; a query that is nearly right is wrong.
+    - Short references (median at most 12 tokens): ``answer_f1``. It does not take a full sentence for a worse answer
+      than a few words, so that tuning does not win by being short.
     - Else ``rouge_l``, with ``section_f1`` beside it where most references have headings.
 
     Citation metrics are added when sources are known, ``abstention_f1`` when some examples are unanswerable.
@@ -42,9 +48,11 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
 def _by_references(answerable: Sequence[Example], firsts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     n = len(firsts)
     if not n:
-        return "token_f1", ("exact_match", "contains")
+        return SHORT_ANSWERS
     if sum(parse(text) is not None for text in firsts) >= 0.9 * n:
         return "field_f1", ("json_valid", "exact_match")
+    if sum(language(text) in ("sql", "code") for text in firsts) >= 0.9 * n:
+        return "exact_match", ("token_f1",)
     labels = Counter(label(text) for text in firsts)
     brief = sum(len(label(text).split()) <= LABEL and len(text) <= 80 for text in firsts) >= 0.98 * n
     repeated = sum(count for count in labels.values() if count > 1) / n
@@ -53,6 +61,6 @@ def _by_references(answerable: Sequence[Example], firsts: Sequence[str]) -> tupl
     if closed or (brief and n >= 10 and len(labels) >= 2 and repeated >= (0.2 if identifiers else 0.6)):
         return "accuracy", ("macro_f1",)
     if median(len(tokens(text)) for text in firsts) <= SHORT:
-        return "token_f1", ("exact_match", "contains")
+        return SHORT_ANSWERS
     headed = sum(bool(headings(text)) for text in firsts) >= 0.6 * n
     return "rouge_l", ("section_f1", "token_f1") if headed else ("token_f1",)

@@ -8,49 +8,104 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from twofold import plugins
-from twofold.metrics.text import find, label
+from twofold.metrics.text import find, label, strict_label
 from twofold.types import Answer, Example
 
 ABSTAINED = "\0abstain"
 """The label of an abstention; no text has it."""
+_NOT = frozenset(("not", "no", "never", "neither", "nor", "isnt", "wasnt", "rather", "except", "than"))
+_NEGATED = re.compile(
+    r"(?:\b(?:not|never|neither|nor|rather than|instead of|except|rule out|exclude)|n't)\W+"
+    r"(?:be |the |option |choice |answer )*\W?$",
+    re.I,
+)
 
 
 def predicted(example: Example, answer: Answer) -> str:
-    """The label an answer stands for.
+    """The label an answer stands for, in the form of `strict_label`.
 
-    The whole answer when it is a reference's or a choice's label; else, for an example with choices, the only choice
-    that stands in the answer as whole words (a choice inside a longer choice found does not count; a single-letter
-    choice must be upper case and followed by the end or a mark, as in ``B) two``); else the answer's own text.
+    The whole answer, when it is a reference's or a choice's label: the same text, else the same label, else the same
+    but for case where only one label is. Else, for an example with choices, the only choice that the answer states: as
+    whole words, not within a longer choice that is stated, and not negated (``not B, D``). A single letter must be a
+    capital that stands for a choice: before a mark or the end (``B) two``), before "is" (``B is correct``), or after
+    "answer is", "option" and the like. Else the answer's own text.
     """
     if answer.abstained:
         return ABSTAINED
-    whole = label(answer.text)
-    known = {label(text) for text in (*example.references, *example.choices)}
-    if whole in known or not example.choices:
-        return whole
-    found = {label(choice) for choice in example.choices if _stands_in(choice, answer.text)}
+    whole = _known(answer.text, (*example.references, *example.choices))
+    if whole or not example.choices:
+        return whole or strict_label(answer.text)
+    found = {choice for choice in example.choices if _states(choice, answer.text)}
+    named = {choice for choice in found if len(choice.strip()) == 1 and _named(choice.strip(), answer.text)}
+    found = named if len(named) == 1 else found
     longest = [one for one in found if not any(one != other and _within(one, other) for other in found)]
-    return longest[0] if len(longest) == 1 else whole
+    return strict_label(longest[0]) if len(longest) == 1 else strict_label(answer.text)
+
+
+def _known(text: str, labels: Sequence[str]) -> str:
+    """The label, of those known, that the text is; empty when it is none, or more than one."""
+    if text.strip() in labels:
+        return strict_label(text)
+    for form in (strict_label, label):
+        same = {strict_label(one) for one in labels if form(one) == form(text)}
+        if same:
+            return same.pop() if len(same) == 1 else ""
+    return ""
 
 
 def _within(inner: str, outer: str) -> bool:
-    return find(tuple(inner.split()), tuple(outer.split()))
+    return find(tuple(label(inner).split()), tuple(label(outer).split()))
 
 
-def _stands_in(choice: str, text: str) -> bool:
-    if len(choice.strip()) == 1:
-        return bool(re.search(rf"(?<!\w){re.escape(choice.strip())}(?=\s*(?:$|[^\w\s]))", text))
-    return _within(label(choice), label(text))
+def _states(choice: str, text: str) -> bool:
+    """Does the text state the choice, not negated?"""
+    name = choice.strip()
+    if len(name) == 1 and name.isalpha():
+        return _states_letter(name, text)
+    here, wanted = tuple(label(text).split()), tuple(label(choice).split())
+    size = len(wanted)
+    starts = [at for at in range(len(here) - size + 1) if size and here[at : at + size] == wanted]
+    return any(
+        not (set(here[max(0, at - 2) : at]) & _NOT - set(wanted) or _refuted(" ".join(here[at + size : at + size + 3])))
+        for at in starts
+    )
+
+
+def _states_letter(letter: str, text: str) -> bool:
+    plain = text.replace("’", "'")
+    after = r"is|was|seems|because|since|as|not|and not|but not|rather|instead|over"
+    alone = rf"(?<![\w'-]){letter}(?=\s*(?:$|[^\w\s'+#-])|\s+(?:{after})\b)"
+    places = [match.end() for match in re.finditer(alone, plain)]
+    return bool(_named(letter, text)) or any(_is_meant(plain, end) for end in places)
+
+
+def _named(letter: str, text: str) -> bool:
+    """Does the text call the letter its answer, as in ``the answer is B``?"""
+    plain = text.replace("’", "'")
+    named = rf"\b(?:answer|option|choice|letter|label)(?:\s+is)?\s*:?\s*[\"'(*\[]*{letter}(?!\w)"
+    found = [match.end() for match in re.finditer(named, plain, re.IGNORECASE)]
+    return any(plain[end - 1] == letter and _is_meant(plain, end) for end in found)
+
+
+def _is_meant(text: str, end: int) -> bool:
+    """Is the letter that ends here neither negated nor called wrong?"""
+    return not _NEGATED.search(text[: end - 1]) and not _refuted(text[end:])
+
+
+def _refuted(rest: str) -> bool:
+    return bool(
+        re.match(r"\W*(?:is|was)(?: not|n't|nt)?\s+(?:wrong|incorrect|false|not)\b|\W*(?:isn't|isnt|is not)\b", rest)
+    )
 
 
 def _wanted(example: Example) -> tuple[str, ...]:
-    return tuple(label(text) for text in example.references) if example.answerable else (ABSTAINED,)
+    return tuple(strict_label(text) for text in example.references) if example.answerable else (ABSTAINED,)
 
 
 class Accuracy:
     """1 when the answer's label is a reference's label."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -77,6 +132,8 @@ class MacroF1(Accuracy):
 
     def pool(self, items: Sequence[tuple[Example, Answer]]) -> float:
         """Macro-F1 in [0, 1] of all items that have a reference; 0 when there are none."""
+        names = {name for example, _ in items for name in _wanted(example)}
+        alike = {name.casefold(): name for name in names}
         hits: Counter[str] = Counter()
         wanted_count: Counter[str] = Counter()
         said_count: Counter[str] = Counter()
@@ -85,6 +142,7 @@ class MacroF1(Accuracy):
             if not wanted:
                 continue
             said = predicted(example, answer)
+            said = said if said in names else alike.get(said.casefold(), said)
             truth = said if said in wanted else wanted[0]
             wanted_count[truth] += 1
             said_count[said] += 1

@@ -1,4 +1,8 @@
-"""How much of a reference an answer has: exact match, token F1, contains, ROUGE-L. Best over all references.
+"""How much of a reference an answer has. Best over all references.
+
+`exact_match`, `token_f1`, `contains` and `answer_f1` compare what the reference is: words as SQuAD does, numbers,
+signs, units and dates as values (`values`), JSON by structure, SQL and code by tokens (`formal`). `squad_exact` and
+`squad_f1` are SQuAD's script, `rouge_l` is the `rouge-score` package: they are blind to signs and operators.
 
 An unanswerable example scores 1 for an abstention and 0 for anything else; an abstention on an answerable example
 scores 0, whatever words it shares with the reference.
@@ -11,14 +15,41 @@ from collections import Counter
 from typing import ClassVar
 
 from twofold import plugins
-from twofold.metrics.text import find, normalise, tokens, words
+from twofold.metrics.formal import canonical, found_json, language, parse, pieces
+from twofold.metrics.structured import field_f1
+from twofold.metrics.text import squad_tokens, words
+from twofold.metrics.values import all_tokens, contained, tokens
 from twofold.types import Answer, Example
+
+AROUND = 30
+"""Tokens that may stand around a reference in an answer that `AnswerF1` still takes as a sentence: two or three."""
+_NEGATIONS = frozenset(
+    (
+        "not",
+        "no",
+        "never",
+        "neither",
+        "nor",
+        "isnt",
+        "wasnt",
+        "arent",
+        "werent",
+        "dont",
+        "doesnt",
+        "didnt",
+        "without",
+        "nicht",
+        "kein",
+        "keine",
+    )
+)
+_REFUTED = frozenset(("wrong", "incorrect", "false"))
 
 
 class _Overlap(ABC):
     """What the metrics of this module share: references, abstention, and best of."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -40,47 +71,137 @@ class _Overlap(ABC):
 
     def wants(self, example: Example) -> str:
         """What the metric tells apart: examples that want the same are interchangeable (see `self_test`)."""
-        return normalise(example.references[0]) if example.answerable and example.references else "\0abstain"
+        if not example.answerable or not example.references:
+            return "\0abstain"
+        return " ".join(units(example.references[0], example.references[0]))
+
+
+def units(text: str, reference: str) -> tuple[str, ...]:
+    """The tokens of a text, read in the language of the reference it is compared with."""
+    kind = language(reference)
+    if kind == "json":
+        value = parse(text) if text == reference else found_json(text)
+        return () if value is None else (canonical(value),)
+    return pieces(text, kind) if kind else tokens(text)
+
+
+def same(text: str, reference: str) -> bool:
+    """Is the answer the reference, but for how it is written?"""
+    mine, theirs = units(text, reference), units(reference, reference)
+    return mine == theirs or (not language(reference) and all_tokens(text) == all_tokens(reference))
 
 
 class ExactMatch(_Overlap):
-    """1 when the normalised answer equals a normalised reference (Rajpurkar et al. 2016)."""
+    """1 when the answer is a reference: the same words, values, JSON value, query or code."""
 
     def compare(self, text: str, reference: str) -> float:
         """1 or 0."""
-        return float(tokens(text) == tokens(reference))
+        return float(same(text, reference))
 
 
 class TokenF1(_Overlap):
-    """Harmonic mean of token precision and recall (Rajpurkar et al. 2016); characters are tokens in Chinese and kin."""
+    """Harmonic mean of token precision and recall; of JSON, `field_f1`. Characters are tokens in Chinese and kin."""
 
     def compare(self, text: str, reference: str) -> float:
         """F1 of the two token bags."""
-        mine, theirs = tokens(text), tokens(reference)
-        if not mine or not theirs:
-            return float(mine == theirs)
-        shared = sum((Counter(mine) & Counter(theirs)).values())
-        return 2 * shared / (len(mine) + len(theirs))
+        if language(reference) == "json":
+            value = found_json(text)
+            return 0.0 if value is None else field_f1(value, parse(reference))
+        return 1.0 if same(text, reference) else _bag_f1(units(text, reference), units(reference, reference))
 
 
 class Contains(_Overlap):
-    """1 when a reference stands in the answer as whole consecutive tokens (``10`` does not stand in ``105``)."""
+    """1 when a reference stands in the answer as whole consecutive tokens (``10`` is not in ``105``)."""
 
     def compare(self, text: str, reference: str) -> float:
         """1 or 0."""
-        mine, theirs = tokens(text), tokens(reference)
-        return float(mine == theirs or find(theirs, mine))
+        return float(same(text, reference) or contained(units(reference, reference), units(text, reference)) >= 0)
+
+
+class AnswerF1(TokenF1):
+    """1 when the answer says a reference within a sentence or two, else token F1; 0 with a wrong value.
+
+    So a model that answers in sentences scores as one that answers in words. A reference after a negation is not
+    said, and an answer with more than 30 tokens beside the reference (`AROUND`) is no answer that says it but a text
+    that holds it: then token F1 counts. Where a third or more of the reference is numbers and operators, an answer
+    that lacks one of them is wrong, whatever else it shares. Only prose is looked into: JSON, SQL and code score as
+    in `token_f1`.
+    """
+
+    version: ClassVar[int] = 1
+
+    def compare(self, text: str, reference: str) -> float:
+        """1 for a reference that is said; else F1 of the two token bags."""
+        if _says(text, reference):
+            return 1.0
+        return 0.0 if _misses_values(text, reference) else super().compare(text, reference)
+
+
+def _says(text: str, reference: str) -> bool:
+    if language(reference):
+        return False
+    mine, theirs = tokens(text), tokens(reference)
+    if len(mine) > len(theirs) + AROUND:
+        return False
+    place = contained(theirs, mine)
+    if place < 0:
+        return False
+    after = mine[place + len(theirs) : place + len(theirs) + 3]
+    return not _NEGATIONS & set(mine[max(0, place - 2) : place]) and not (
+        after[:1] in (("is",), ("was",)) and (_REFUTED | _NEGATIONS) & set(after)
+    )
+
+
+def _misses_values(text: str, reference: str) -> bool:
+    """Is the reference for a third or more numbers and operators, and lacks the answer one of them?"""
+    if language(reference):
+        return False
+    theirs = tokens(reference)
+    wanted = {token for token in theirs if any(map(str.isdigit, token)) or not any(map(str.isalnum, token))}
+    return 3 * len(wanted) >= len(theirs) > 0 and not wanted <= set(tokens(text))
+
+
+class SquadExact(_Overlap):
+    """1 when the answer is a reference after SQuAD's normalisation, as its evaluation script computes it."""
+
+    version: ClassVar[int] = 1
+
+    def compare(self, text: str, reference: str) -> float:
+        """1 or 0."""
+        return float(squad_tokens(text) == squad_tokens(reference))
+
+    def wants(self, example: Example) -> str:
+        """The reference after SQuAD's normalisation."""
+        return (
+            " ".join(squad_tokens(example.references[0])) if example.answerable and example.references else "\0abstain"
+        )
+
+
+class SquadF1(SquadExact):
+    """Harmonic mean of token precision and recall, as SQuAD's evaluation script computes it."""
+
+    def compare(self, text: str, reference: str) -> float:
+        """F1 of the two token bags."""
+        return _bag_f1(squad_tokens(text), squad_tokens(reference))
 
 
 class RougeL(_Overlap):
     """F-measure of the longest common subsequence (Lin 2004), without stemming, as the `rouge-score` package."""
 
+    version: ClassVar[int] = 1
+
     def compare(self, text: str, reference: str) -> float:
         """LCS F1 of the two word sequences."""
         mine, theirs = words(text), words(reference)
         if not mine or not theirs:
-            return float(normalise(text) == normalise(reference))
+            return float(same(text, reference))
         return 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))
+
+
+def _bag_f1(mine: tuple[str, ...], theirs: tuple[str, ...]) -> float:
+    if not mine or not theirs:
+        return float(mine == theirs)
+    return 2 * sum((Counter(mine) & Counter(theirs)).values()) / (len(mine) + len(theirs))
 
 
 def common_subsequence(first: tuple[str, ...], second: tuple[str, ...]) -> int:

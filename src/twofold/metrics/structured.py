@@ -1,38 +1,28 @@
 """Structured output: JSON of the right shape, how many of its fields are right, and the sections of a note.
 
 The first two apply to examples whose references are JSON objects or arrays, the third where a reference has headings;
-they are None elsewhere. A code fence around JSON is taken off.
+they are None elsewhere. The JSON of an answer is found in a code fence and between sentences (`formal.found_json`).
 """
 
 from __future__ import annotations
 
-import json
 import re
+import unicodedata
 from collections import Counter
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, field_validator
 
 from twofold import plugins
+from twofold.metrics.formal import found_json, parse
 from twofold.metrics.text import label
 from twofold.types import Answer, Example, Json
 
 _HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+(?P<hashed>\S[^\n]*)|(?P<named>[^\W\d][^\n:.!?;]{0,48}):(?=\s|$))", re.M)
 _HEADING_WORDS = 6
-_FENCE = re.compile(r"^```[\w-]*\s*\n(.*?)\n?```\s*$", re.DOTALL)
-
-
-@lru_cache(maxsize=16384)
-def parse(text: str) -> Any:
-    """The JSON object or array in `text`, or None when there is none (a bare number or string is plain text)."""
-    stripped = text.strip()
-    fenced = _FENCE.match(stripped)
-    try:
-        value = json.loads(fenced.group(1) if fenced else stripped)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, (dict, list)) else None
+_MOST_PAIRS = 40_000
+"""Pairs of unequal array items that are looked at; longer arrays are compared in their order."""
 
 
 def _references(example: Example) -> list[Any]:
@@ -46,7 +36,7 @@ class JsonValid:
     with the same top-level keys and a value of the same JSON type under each, or an array.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reference_free: ClassVar[bool] = True
     """Another example's gold answer is valid too: shuffling proves nothing."""
 
@@ -77,7 +67,7 @@ class JsonValid:
         references = _references(example)
         if not example.answerable or (not references and not self.options.json_schema):
             return None
-        value = parse(answer.text)
+        value = found_json(answer.text)
         if value is None:
             return 0.0
         if self.options.json_schema:
@@ -102,12 +92,14 @@ def _kind(value: Any) -> str:
 
 
 class FieldF1:
-    """F1 of flattened fields: a field is its path and its value (text without case and extra white space).
+    """F1 of the fields of two JSON values: a field is its path and its value (strings without case and extra blanks).
 
-    Items of an array share one path: their order does not matter. An answer that does not parse scores 0.
+    The items of an array are matched with those of the other so that most fields agree: their order does not matter,
+    and the fields of one item stay together. Types count: null, ``"null"``, ``[]`` and ``"[]"`` are four values. An
+    answer without JSON scores 0.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -118,39 +110,85 @@ class FieldF1:
         references = _references(example)
         if not example.answerable or not references:
             return None
-        value = parse(answer.text)
-        return 0.0 if value is None else max(_field_f1(fields(value), fields(reference)) for reference in references)
+        value = found_json(answer.text)
+        return 0.0 if value is None else max(field_f1(value, reference) for reference in references)
 
     def wants(self, example: Example) -> str:
         """The reference's fields."""
-        return repr([sorted(fields(value).items()) for value in _references(example)[:1]])
+        return repr([_form(value) for value in _references(example)[:1]])
 
 
-def fields(value: Any) -> Counter[tuple[str, str]]:
-    """Bag of (path, value) of all leaves; an empty object or array is a leaf."""
-    out: Counter[tuple[str, str]] = Counter()
-    todo: list[tuple[str, Any]] = [("", value)]
-    while todo:
-        path, here = todo.pop()
-        if isinstance(here, dict) and here:
-            todo += [(f"{path}.{key}", item) for key, item in here.items()]
-        elif isinstance(here, list) and here:
-            todo += [(f"{path}[]", item) for item in here]
+def field_f1(mine: Any, theirs: Any) -> float:
+    """F1 of the fields of two JSON values; see `FieldF1`."""
+    return 2 * _agreeing(mine, theirs) / (_leaves(mine) + _leaves(theirs))
+
+
+def _agreeing(mine: Any, theirs: Any) -> int:
+    """How many leaves of the two values agree in path and value; an empty object or array is a leaf."""
+    if isinstance(mine, dict) and isinstance(theirs, dict) and mine and theirs:
+        return sum(_agreeing(mine[key], theirs[key]) for key in mine.keys() & theirs.keys())
+    if isinstance(mine, list) and isinstance(theirs, list) and mine and theirs:
+        return _matched(mine, theirs)
+    return int(_form(mine) == _form(theirs))
+
+
+def _matched(mine: Sequence[Any], theirs: Sequence[Any]) -> int:
+    """Agreeing leaves of two arrays, items matched: equal ones first, then greedily those that agree in most."""
+    ours, others = Counter(map(_form, mine)), Counter(map(_form, theirs))
+    equal = ours & others
+    left, right = _without(mine, equal), _without(theirs, equal)
+    total = sum(_leaves_of_form(form) * count for form, count in equal.items())
+    if len(left) * len(right) > _MOST_PAIRS:
+        return total + sum(map(_agreeing, left, right))
+    pairs = [
+        (count, -abs(_leaves(a) - _leaves(b)), -i, -j)
+        for i, a in enumerate(left)
+        for j, b in enumerate(right)
+        if (count := _agreeing(a, b))
+    ]
+    used: set[tuple[str, int]] = set()
+    for count, _, i, j in sorted(pairs, reverse=True):
+        if not {("left", i), ("right", j)} & used:
+            used |= {("left", i), ("right", j)}
+            total += count
+    return total
+
+
+def _without(items: Sequence[Any], taken: Counter[Any]) -> list[Any]:
+    rest, out = Counter(taken), []
+    for item in items:
+        form = _form(item)
+        if rest[form]:
+            rest[form] -= 1
         else:
-            out[path, _plain(here)] += 1
+            out.append(item)
     return out
 
 
-def _plain(value: Any) -> str:
+def _form(value: Any) -> Any:
+    """A value by what counts of it, hashable: types, keys, strings without case and extra blanks, items as a bag."""
+    if isinstance(value, dict) and value:
+        return "object", frozenset((key, _form(item)) for key, item in value.items())
+    if isinstance(value, list) and value:
+        return "array", frozenset(Counter(map(_form, value)).items())
     if isinstance(value, str):
-        return " ".join(value.casefold().split())
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return json.dumps(value)
+        return "string", " ".join(unicodedata.normalize("NFC", value).casefold().split())
+    if isinstance(value, bool) or value is None:
+        return "constant", repr(value)
+    return ("empty", repr(value)) if isinstance(value, (dict, list)) else ("number", value)
 
 
-def _field_f1(mine: Counter[Any], theirs: Counter[Any]) -> float:
-    return 2 * (mine & theirs).total() / (mine.total() + theirs.total())
+def _leaves(value: Any) -> int:
+    if isinstance(value, dict) and value:
+        return sum(map(_leaves, value.values()))
+    return sum(map(_leaves, value)) if isinstance(value, list) and value else 1
+
+
+def _leaves_of_form(form: Any) -> int:
+    kind, inner = form
+    if kind == "object":
+        return sum(_leaves_of_form(item) for _, item in inner)
+    return sum(_leaves_of_form(item) * count for item, count in inner) if kind == "array" else 1
 
 
 class SectionF1:
@@ -160,7 +198,7 @@ class SectionF1:
     six words, the first a letter). Case, punctuation and order do not matter.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -172,11 +210,15 @@ class SectionF1:
         if not example.answerable or not references:
             return None
         mine = headings(answer.text)
-        return max(_field_f1(mine, reference) for reference in references)
+        return max(_bag_f1(mine, reference) for reference in references)
 
     def wants(self, example: Example) -> str:
         """The reference's headings."""
         return repr([sorted(headings(text)) for text in example.references[:1]])
+
+
+def _bag_f1(mine: Counter[str], theirs: Counter[str]) -> float:
+    return 2 * (mine & theirs).total() / (mine.total() + theirs.total())
 
 
 def headings(text: str) -> Counter[str]:

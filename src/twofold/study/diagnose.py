@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from twofold.metrics.formal import found_json, parse
 from twofold.study.evidence import RIGHT
 from twofold.study.record import AnswerRow
 from twofold.types import Answer, Example, Json
@@ -142,19 +143,9 @@ def _within(needle: list[str], hay: list[str]) -> bool:
 
 def _wrong_form(example: Example, answer: Answer, mine: list[str]) -> bool:
     for reference in example.references:
-        if reference.lstrip()[:1] in ("{", "[") and not _opens_json(answer.text):
+        if parse(reference) is not None and found_json(answer.text) is None:
             return True
         theirs = _words(reference)
         if _within(theirs, mine) and len(mine) > len(theirs):
             return True
     return False
-
-
-def _opens_json(text: str) -> bool:
-    import json
-
-    body = text.strip().removeprefix("```json").removeprefix("```").removesuffix("```").strip()
-    try:
-        return isinstance(json.loads(body), (dict, list))
-    except (ValueError, RecursionError):
-        return False

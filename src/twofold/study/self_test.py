@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from twofold.errors import ScorerBroken
+from twofold.metrics.changes import pairs
 from twofold.plugins import Metric
 from twofold.types import Answer, Chunk, Citation, Example, Hit, Json, Span
 
@@ -59,7 +60,7 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
 
     Raises:
         ScorerBroken: gold scores below 0.999, with file and line of examples whose gold fails; or shuffled gold
-            scores 0.9 or more where chance does not explain it.
+            scores 0.9 or more where chance does not explain it; or two labels score alike.
     """
     name = name or type(metric).__name__
     scores = [_worst_gold(metric, example) for example in examples]
@@ -80,6 +81,7 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
             file=bad[0].file or None if bad else None,
             line=bad[0].line if bad and bad[0].file else None,
         )
+    _told_apart(metric, name, subjects)
     order = list(range(len(used)))
     random.Random(seed).shuffle(order)
     dealt = [answers[index] for index in order]
@@ -95,6 +97,12 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
                 "it cannot tell right from wrong"
             )
     return {"gold": gold, "shuffled": shuffled, "n": len(used)}
+
+
+def _told_apart(metric: Metric, name: str, examples: Sequence[Example]) -> None:
+    found = next((p for p in pairs(metric, name, examples) if p.severity == "error"), None)
+    if found is not None:
+        raise ScorerBroken(found.message, cure=found.cure, file=found.file or None, line=found.line or None)
 
 
 def _worst_gold(metric: Metric, example: Example) -> float | None:

@@ -15,8 +15,11 @@ from twofold.study.record import counted, estimate_text, number_text, plain_numb
 from twofold.types import Arm, Estimate
 
 TITLES = {
+    "answer_f1": "answer F1",
     "token_f1": "token F1",
     "exact_match": "exact match",
+    "squad_exact": "SQuAD exact match",
+    "squad_f1": "SQuAD F1",
     "rouge_l": "ROUGE-L",
     "macro_f1": "macro-F1",
     "field_f1": "field F1",

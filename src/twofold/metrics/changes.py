@@ -1,0 +1,258 @@
+"""Changes to an answer that a score must see, changes that it must not, and answers that a metric takes for one. Pure.
+
+The same changes test our metrics on real references and a user's references under the metric of their study.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import combinations
+from typing import Any
+
+from twofold import plugins
+from twofold.dataset.findings_labels import labels
+from twofold.metrics.formal import language, parse
+from twofold.plugins import Metric
+from twofold.types import Answer, Example, Json, Problem
+
+RIGHT = 1 - 1e-9
+"""A score from which an answer is taken for the reference."""
+MOST = 300
+"""References that are changed and scored, at most."""
+SHOWN = 5
+"""Pairs of answers that are named, at most."""
+
+_NUMBER = re.compile(r"(?<![\w.,:/-])\d+(?:\.\d+)?(?![\w.,:/%-])")
+_SWAPPED = {"<": ">", ">": "<", "=": "!=", "*": "/", "+": "-"}
+_OPERATOR = re.compile(r"(?<=[\w)] )[<>=*+](?= [\w(])")
+_MARKS = (
+    ("a", "z", "\u0301"),
+    ("\u0905", "\u0939", "\u093f"),
+    ("\u0620", "\u064a", "\u064e"),
+    ("\u05d0", "\u05ea", "\u05b7"),
+)
+"""First and last letter of a script, and a mark of it that makes another letter or syllable."""
+
+
+def wrong(text: str) -> Iterator[tuple[str, str]]:
+    """Other answers than `text`, each with what was changed: a score must be lower than that of `text`."""
+    for name, change in _WRONG.items():
+        changed = change(text)
+        if changed is not None and changed != text:
+            yield name, changed
+
+
+def right(text: str) -> Iterator[tuple[str, str]]:
+    """The same answer as `text` written otherwise, each with what was changed: a score must be the same."""
+    for name, change in _RIGHT.items():
+        changed = change(text)
+        if changed is not None and changed != text:
+            yield name, changed
+
+
+def alike(metric: Metric, examples: Sequence[Example]) -> list[tuple[Example, Example]]:
+    """Pairs of examples whose different references score as one, each pair of references once.
+
+    Labels, where the answers are a closed set, must differ under the metric however they differ; other answers when
+    they differ in more than case, blanks and punctuation.
+    """
+    closed = _closed(examples)
+    groups: defaultdict[str, dict[str, Example]] = defaultdict(dict)
+    for example in examples:
+        if example.answerable and example.references:
+            reference = " ".join(unicodedata.normalize("NFC", example.references[0]).split())
+            groups[_skeleton(reference)].setdefault(reference if closed else _plain(reference), example)
+    return [
+        (one, two)
+        for group in groups.values()
+        for one, two in combinations(list(group.values())[:SHOWN], 2)
+        if _is_right(metric, one, two.references[0]) or _is_right(metric, two, one.references[0])
+    ]
+
+
+def pairs(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:
+    """A finding for each pair of references that the metric takes for one: an error where they are labels."""
+    if getattr(metric, "reference_free", False):
+        return []
+    closed = _closed(examples)
+    found = []
+    for one, two in alike(metric, examples)[:SHOWN]:
+        what = "labels" if closed else "of your answers"
+        message = (
+            f"these two {what} score alike under {name}: {_short(one.references[0])} and {_short(two.references[0])}"
+        )
+        cure = "Write them the same, or rename one." if closed else "Choose another [study].metric, or accept it."
+        code, severity = ("data.labels-alike", "error") if closed else ("data.answers-alike", "warning")
+        found.append(_problem(one, code, message, cure, severity=severity))
+    return found
+
+
+def problems(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:
+    """What a study's metric cannot tell apart among these examples' own answers, by pair and by kind of change."""
+    if getattr(metric, "reference_free", False):
+        return []
+    found = pairs(metric, name, examples)
+    seen: defaultdict[str, list[tuple[Example, str]]] = defaultdict(list)
+    for example in [e for e in examples if e.answerable and e.references][:MOST]:
+        for change, text in wrong(example.references[0]):
+            if _is_right(metric, example, text):
+                seen[change].append((example, text))
+    for change, places in seen.items():
+        example, text = places[0]
+        message = (
+            f"{name} takes a wrong answer for right: {_short(text)} for {_short(example.references[0])} "
+            f"({change}; so in {len(places)} of your answers)"
+        )
+        cure = "Choose a [study].metric that sees it, such as exact_match, token_f1 or answer_f1."
+        found.append(_problem(example, "data.blind-metric", message, cure))
+    return found
+
+
+def of_study(name: str, options: Json, examples: Sequence[Example]) -> list[Problem]:
+    """`problems` of the metric that decides a study."""
+    return problems(plugins.make("metrics", name, options), name, examples)
+
+
+def _problem(example: Example, code: str, message: str, cure: str, *, severity: Any = "warning") -> Problem:
+    return Problem(severity=severity, code=code, message=message, cure=cure, file=example.file, line=example.line)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:59]}…")
+
+
+def _is_right(metric: Metric, example: Example, text: str) -> bool:
+    if text in example.references:
+        return False
+    score = metric.score(example, Answer(text=text, raw=text))
+    return score is not None and score >= RIGHT
+
+
+def _closed(examples: Sequence[Example]) -> bool:
+    firsts = [e.references[0].strip() for e in examples if e.references]
+    return bool(firsts) and labels([e for e in examples if e.references]) == firsts
+
+
+def _skeleton(text: str) -> str:
+    """Letters and digits without marks: what differs only otherwise may score alike."""
+    plain = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(character for character in plain if character.isalnum())
+
+
+def _plain(text: str) -> str:
+    """A text without what may differ: case, blanks, articles, and punctuation that stands in no number."""
+    return re.sub(r"(?<!\d)[.,]|[.,](?!\d)|,(?=\d{3})|[\s;:!?\"'“”‘’()_-]+(?!\d)|\b(?:a|an|the)\b", "", text.casefold())
+
+
+# ---------------------------------------------------------------- what makes another answer
+
+
+def _first(pattern: re.Pattern[str], change: Callable[[str], str]) -> Callable[[str], str | None]:
+    def changed(text: str) -> str | None:
+        found = pattern.search(text)
+        return text[: found.start()] + change(found.group()) + text[found.end() :] if found else None
+
+    return changed
+
+
+def _negated(text: str) -> str | None:
+    return None if language(text) or not text[:1].isalpha() or text[:3].lower() == "not" else f"not {text}"
+
+
+def _marked(text: str) -> str | None:
+    if language(text):
+        return None
+    start = re.match(r"\W*(?:(?:an?|the)\b\W*)*", text, re.IGNORECASE).end()  # type: ignore[union-attr]
+    for place, letter in enumerate(text[start:], start):
+        mark = next((mark for low, high, mark in _MARKS if low <= letter <= high), "")
+        if mark:
+            changed = unicodedata.normalize("NFC", text[: place + 1] + mark + text[place + 1 :])
+            return changed if text[place + 1 : place + 2] != mark else None
+    return None
+
+
+def _swapped_fields(text: str) -> str | None:
+    """JSON in which two items of an array have exchanged the value of a key that tells nothing alone."""
+    value = copy.deepcopy(parse(text))  # it is cached
+    for items in _arrays(value):
+        for one, two in combinations([item for item in items if isinstance(item, dict)], 2):
+            unlike = [key for key in one.keys() & two.keys() if one[key] != two[key]]
+            if len(unlike) > 1:
+                key = sorted(unlike)[0]
+                one[key], two[key] = two[key], one[key]
+                return json.dumps(value, ensure_ascii=False)
+    return None
+
+
+def _arrays(value: Any) -> Iterator[list[Any]]:
+    if isinstance(value, list):
+        yield value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _arrays(item)
+
+
+def _retyped(text: str) -> str | None:
+    """JSON in which the first null, number or empty array is a string."""
+    found = (
+        re.search(r"(?<=[:\[,])(\s*)(null|-?\d+(?:\.\d+)?|\[\])(?=\s*[,}\]])", text)
+        if parse(text) is not None
+        else None
+    )
+    return f'{text[: found.start()]}{found.group(1)}"{found.group(2)}"{text[found.end() :]}' if found else None
+
+
+_WRONG: dict[str, Callable[[str], str | None]] = {
+    "a digit changed": _first(_NUMBER, lambda found: found[:-1] + str((int(found[-1]) + 1) % 10)),
+    "a decimal point left out": _first(
+        re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.,])"), lambda found: found.replace(".", "")
+    ),
+    "a sign changed": _first(
+        re.compile(r"(?:(?<=\s)|(?<=\A))-?(?=[\d.]*[1-9])\d+(?:\.\d+)?(?![\w.,:/%-])"),
+        lambda n: n[1:] if n[0] == "-" else f"-{n}",
+    ),
+    "an operator changed": _first(_OPERATOR, lambda found: _SWAPPED[found]),
+    "negated": _negated,
+    "another letter by its mark": _marked,
+    "fields of two items exchanged": _swapped_fields,
+    "another type": _retyped,
+}
+
+
+# ---------------------------------------------------------------- what is the same answer
+
+
+def _grouped(text: str) -> str | None:
+    return (
+        None
+        if language(text)
+        else _first(re.compile(r"(?<![\w.,:/-])[1-9]\d{4,}(?![\w.,:/-])"), lambda n: f"{int(n):,}")(text)
+    )
+
+
+def _spaced(text: str) -> str | None:
+    if language(text) == "code":
+        return None
+    return f" {text}\n" if language(text) or '"' in text else "  ".join(re.split(r"(?<=\S) (?=\S)", text)) + "\n"
+
+
+def _fenced(text: str) -> str | None:
+    return None if "`" in text else f"```{language(text) or 'text'}\n{text}\n```"
+
+
+_RIGHT: dict[str, Callable[[str], str | None]] = {
+    "blanks": _spaced,
+    "a code fence": _fenced,
+    "NFD": lambda text: unicodedata.normalize("NFD", text),
+    "NFC": lambda text: unicodedata.normalize("NFC", text),
+    "a thousands separator": _grouped,
+    "a minus sign": lambda text: None if language(text) else re.sub(r"(?<!\S)-(?=\d)", "−", text),
+    "full-width digits": lambda text: (
+        None if language(text) else re.sub(r"\d", lambda digit: chr(ord(digit.group()) + 0xFEE0), text)
+    ),
+    "lower case": lambda text: None if language(text) in ("json", "code", "sql") else text.lower(),
+}

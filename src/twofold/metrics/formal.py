@@ -1,0 +1,194 @@
+"""Answers in a formal language: JSON, SQL and code, told apart by the reference and compared by their tokens. Pure.
+
+A formula such as ``a < b`` or ``x = 2*y`` needs none of this: prose has its operators too (see `values`).
+
+In SQL case and line breaks do not matter, and neither do comments, a final semicolon and the kind of quotation marks;
+what stands between these does. In code case matters, and the indentation of lines where a line ends with a colon. In
+both all operators count, and numbers are values: ``amount > 48.0`` is ``amount > 48`` and not ``amount < 48``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from functools import lru_cache
+from typing import Any, Literal
+
+from twofold.metrics.values import number, unfenced
+
+Language = Literal["", "json", "sql", "code"]
+"""What a reference is written in; empty: prose."""
+
+_FENCED = re.compile(r"```[^\n`]*\n(.*?)```|```(?:[a-zA-Z]+[ \t]+)?([^`]+?)```", re.DOTALL)
+_SQL = re.compile(
+    r"\s*(?:SELECT\b(?!\s+(?:one|all|any|the|your)\b)|WITH\s+\w+\s+AS\s*\(|INSERT\s+INTO\b|UPDATE\s+\S+\s+SET\b|"
+    r"DELETE\s+FROM\b|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX)\b)",
+    re.IGNORECASE,
+)
+_STATEMENT = re.compile(
+    r"^\s*(?:def \w+\(|class \w+|import [\w.]+\s*$|from [\w.]+ import |return\b.*[;(\[=+*]|function\b.*[({]|"
+    r"(?:const|let|var|int|double|float|char|bool|auto|val) \w+\s*=|#include|"
+    r"(?:public|private|protected) [\w<>]+ \w+\s*[({=;]|(?:package|using) [\w.:]+;|"
+    r"(?:if|for|while|else|elif|try|except|with)\b.*[:{]\s*$|print\(|@\w+\s*$)",
+    re.MULTILINE,
+)
+_FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
+_CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\))[^()]*(?:\([^()]*\)[^()]*)*\)|[A-Za-z_]\w*\[[^\]\s]+\]")
+_PROSE = re.compile(r"[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
+_SENTENCE = re.compile(r"(?:[^\W\d_]{2,}[,.;]?\s+){7}")
+_KEYWORDS = re.compile(r"\b(?:and|or|not|in|if|else|for|lambda|return|await|new|const|let|var|int|float|bool)\b")
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_PIECE = re.compile(
+    r"""
+    (?P<string>'(?:[^'\\\n]|''|\\.)*'|"(?:[^"\\\n]|""|\\.)*")
+    |(?P<quoted>`[^`\n]*`)
+    |(?P<number>(?<![\w.])(?:0[xXbBoO][0-9a-fA-F_]+|\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d{1,4})?|\.\d+)(?![\w]))
+    |(?P<name>[^\W\d]\w*)
+    |(?P<operator><=>|===|!==|\*\*=|\*\*|//=|//|<<=|>>=|<<|>>|[<>=!]=|<>|[-+*/%&|^]=|->|=>|<-|::|\.\.\.?|&&|\|\||\+\+|--|:=)
+    |(?P<rest>\S)
+    """,
+    re.VERBOSE,
+)
+_LONGEST = 20_000
+"""Characters of prose before and after JSON that are looked through."""
+
+
+@lru_cache(maxsize=16384)
+def parse(text: str) -> Any:
+    """The JSON object or array that `text` is, a code fence apart; None when it is none.
+
+    A bare number or string is plain text; ``NaN`` and ``Infinity`` are no JSON (RFC 8259).
+    """
+    return _loaded(unfenced(text).strip())
+
+
+@lru_cache(maxsize=16384)
+def found_json(text: str) -> Any:
+    """The JSON object or array in an answer: all of it, in a code fence anywhere, or after or before prose.
+
+    None when there is none, and when there are two that differ: nobody can tell which is the answer.
+    """
+    whole = parse(text)
+    if whole is not None:
+        return whole
+    fenced = [_loaded((one or other).strip()) for one, other in _FENCED.findall(text)]
+    return _only([value for value in fenced if value is not None] or _within(text))
+
+
+@lru_cache(maxsize=16384)
+def language(reference: str) -> Language:
+    """What a reference is written in."""
+    if parse(reference) is not None:
+        return "json"
+    text = unfenced(reference).strip()
+    if _SQL.match(text) and (re.match(r"[A-Z]{4}", text) or re.search(r"[=<>*;()]", text)):
+        return "sql"
+    if _SENTENCE.search(re.sub(r"#.*|//.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)):
+        return ""
+    if _STATEMENT.search(text) or (_CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text))):
+        return "code"
+    return "code" if "```" in reference and _FORMULA.search(text) else ""
+
+
+@lru_cache(maxsize=65536)
+def pieces(text: str, kind: Language) -> tuple[str, ...]:
+    """The tokens of SQL or code in `text`: of its one code fence, where there is prose around it."""
+    fenced = _FENCED.findall(text)
+    body = next(one or other for one, other in fenced) if len(fenced) == 1 else unfenced(text)
+    return _sql(body) if kind == "sql" else _code(body)
+
+
+def canonical(value: Any) -> str:
+    """A JSON value in one form: the order of keys and the blanks do not matter, the types and the order of items do."""
+    return json.dumps(_plain(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _sql(text: str) -> tuple[str, ...]:
+    text = _COMMENT.sub(" ", text).strip().rstrip("; \n\t")
+    out: list[str] = []
+    for match in _PIECE.finditer(text):
+        token = match.group()
+        if match.lastgroup == "string":
+            out.append(f"'{token[1:-1]}'")
+        elif match.lastgroup == "number":
+            out.append(_value(token))
+        else:
+            out.append({"<>": "!=", "==": "="}.get(token, token.strip("`").lower()))
+    return tuple(out)
+
+
+def _code(text: str) -> tuple[str, ...]:
+    indented = bool(re.search(r":[ \t]*(?:#.*)?$", text, re.MULTILINE))
+    out: list[str] = []
+    depths = [0]
+    for line in text.expandtabs(4).strip("\n").splitlines():
+        if not line.strip():
+            continue
+        depth = len(line) - len(line.lstrip())
+        while indented and depth < depths[-1]:
+            depths.pop()
+            out.append("\tdedent")
+        if indented and depth > depths[-1]:
+            depths.append(depth)
+            out.append("\tindent")
+        for match in _PIECE.finditer(line):
+            token = match.group()
+            if match.lastgroup == "string":
+                token = f"'{token[1:-1]}'"
+            out.append(_value(token) if match.lastgroup == "number" else token)
+    while out and out[-1] in (";", "\tdedent"):
+        out.pop()
+    return tuple(out)
+
+
+def _value(token: str) -> str:
+    return token.lower() if token[:2].lower() in ("0x", "0b", "0o") else number(token)
+
+
+def _loaded(text: str) -> Any:
+    try:
+        value = json.loads(text, parse_constant=_refused, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, (dict, list)) else None
+
+
+def _refused(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise ValueError(f"{text} is too large")
+    return value
+
+
+def _within(text: str) -> list[Any]:
+    """The outermost objects in a text; where there is none, its arrays."""
+    for opening in ("{", "["):
+        values, at = [], text.find(opening)
+        decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite)
+        while 0 <= at < _LONGEST:
+            try:
+                value, at = decoder.raw_decode(text, at)
+                values.append(value)
+            except (ValueError, RecursionError):
+                at += 1
+            at = text.find(opening, at)
+        if values:
+            return values
+    return []
+
+
+def _only(values: list[Any]) -> Any:
+    forms = {canonical(value) for value in values}
+    return values[0] if len(forms) == 1 else None
