@@ -286,7 +286,7 @@ class StudySection(Section):
     margin: float = Field(default=0.02, ge=0)
     """Differences smaller than this do not matter to you: ties go to the simpler arm."""
     interaction_margin: float = Field(default=0.05, ge=0)
-    """The interaction counts as small when its interval lies within ± this."""
+    """Shaded in the report: an interaction within ± this is small. It decides nothing."""
     level: float = Field(default=0.95, gt=0.5, lt=1)
     resamples: int = Field(default=5000, ge=200)
     ablation: bool = False

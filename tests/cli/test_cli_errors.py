@@ -203,7 +203,14 @@ def test_a_study_needs_leave(
     assert main(["study"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    said = ("1 min 15 s", ".123", "only 3 [groups]", "New documents.", "Add --yes", "measured here")
+    said = (
+        "1 min 15 s",
+        "a gain of .10 is crowned in 3 of 10",
+        "only 3 [groups]",
+        "New documents.",
+        "Add --yes",
+        "measured here",
+    )
     for part in (*said, "costs 0.25 for answer rag: 21 requests", "costs 0.75 in all"):
         assert part in err
     assert main(["study", "--plan"]) == 0

@@ -126,7 +126,9 @@ def test_every_mean_in_the_page_has_its_interval(case, made) -> None:
     for node in page.select("svg .tick, svg title, svg desc"):
         node.decompose()
     for plain in re.findall(r"(?<![\[\d.,±−])−?\d?\.\d{3}(?!\d)(?! \[)(?!,|\])", words(page)):
-        assert re.search(rf"(p |than |under |up to |least |every |< |\d )\s*{re.escape(plain)}", words(page)), plain
+        assert re.search(rf"(p |than |under |up to |least |most |every |< |\d )\s*{re.escape(plain)}", words(page)), (
+            plain
+        )
 
 
 def test_the_verdict_comes_first_with_policy_badge_doubts_and_looks(made) -> None:

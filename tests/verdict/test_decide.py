@@ -94,7 +94,10 @@ def test_the_best_arm_wins_when_shown_better_than_every_simpler_one():
         r"the best of the others \(rag\) \d+\.",
         found.headline,
     )
-    shown = r"for rag, the best of the others; better than every simpler arm, the least gain \.400 over rag, at least "
+    shown = (
+        r"for rag, the best of the others; better than every simpler arm, the least gain "
+        r"\.400 \[\.37\d, \.42\d\] over rag, each gain at least "
+    )
     assert re.search(shown + r"\.37\d \(95 %, for this choice\)\.$", found.sentence)
     assert found.provisional == (SEED,)
     assert found.more_examples is None
@@ -148,9 +151,7 @@ def test_no_arm_is_chosen_on_no_evidence_and_what_more_would_show_is_told():
     assert (found.outcome, found.arm) == ("undecided", "")
     assert found.more_examples is not None
     assert found.more_examples > 60
-    told = (
-        rf"To show a gain of \.040 in 8 of 10 studies, collect about {found.more_examples:,} more examples \[[\d,]+, "
-    )
+    told = rf"To show a gain of \.04 in 8 of 10 studies, collect about {found.more_examples:,} more examples \[[\d,]+, "
     assert re.search(told, found.sentence)
     assert "; to show that no arm gains more than .02, about " in found.sentence
     assert any(reason.endswith(": not settled.") for reason in found.because)
@@ -575,7 +576,8 @@ def test_an_arm_is_chosen_exactly_when_it_beats_all_simpler_ones_and_no_more_com
     assert all(low > 0 for low in lower)
     assert all(pairs[f"{other} - {found.arm}"].high <= margin for other in names[place + 1 :])
     if lower:
-        told = re.search(r"at least (\d*\.\d+)[^.;]*(;|\()", found.sentence)
+        by = r"better than \S+ by \S+ \[(\S+)," if len(lower) == 1 else r"each gain at least (\.\d+|1\.000)"
+        told = re.search(by, found.sentence)
         assert told is not None
         assert float(told[1]) == pytest.approx(min(lower), abs=0.0006)
 

@@ -132,7 +132,7 @@ class Evidence:
         found = self.alone.get(f"{a} - {b}")
         return found if found is not None else self.alone[f"{b} - {a}"].turned()
 
-    def least_gain(self, arm: str, others: Sequence[str]) -> tuple[str, float, float]:
+    def least_gain(self, arm: str, others: Sequence[str]) -> tuple[str, Interval, float]:
         """The other arm over which `arm` gains least, that gain, and the lower end of the least gain.
 
         The lower end is the smallest of all lower ends. It holds with probability `level` for the arm that was chosen:
@@ -140,7 +140,7 @@ class Evidence:
         """
         gaps = {other: self.difference(arm, other) for other in others}
         nearest = min(gaps, key=lambda other: gaps[other].mean)
-        return nearest, gaps[nearest].mean, min(gap.low for gap in gaps.values())
+        return nearest, gaps[nearest], min(gap.low for gap in gaps.values())
 
 
 def is_small(gain: Interval, margin: float) -> bool:

@@ -369,7 +369,8 @@ def prospect_text(seen: Prospect) -> str:
     (gain, share), *others = seen.chances
     start = f"a gain of {number_text(gain, 2)} is crowned in {10 * share:.0f} of 10 such studies"
     rest = "".join(f", a gain of {number_text(more, 2)} in {10 * part:.0f} of 10" for more, part in others)
-    basis = "by the spreads of an earlier study" if seen.measured else f"if two arms differ by {SPREAD:g} a question"
+    assumed = f"assuming that two arms disagree on {100 * SPREAD**2:.0f} % of the questions"
+    basis = "by the spreads of an earlier study" if seen.measured else assumed
     return f"{start}{rest} ({basis})"
 
 

@@ -186,9 +186,11 @@ def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str]) -> str:
     if place:
         simpler = acceptable[:place]
         nearest, gain, low = evidence.least_gain(arm, simpler)
-        whom = "every simpler arm" if len(simpler) > 1 else nearest
-        least = "the least gain" if len(simpler) > 1 else "the gain"
-        parts.append(f"better than {whom}, {least} {number_text(gain)} over {nearest}, at least {number_text(low)}")
+        if len(simpler) > 1:
+            least = f"the least gain {text(gain)} over {nearest}, each gain at least {number_text(low)}"
+            parts.append(f"better than every simpler arm, {least}")
+        else:
+            parts.append(f"better than {nearest} by {text(gain)}")
     later = acceptable[place + 1 :]
     if later:
         most = max(evidence.difference(other, arm).high for other in later)
@@ -221,7 +223,7 @@ def _further(more: Further | None, margin: float) -> str:
     """What collecting more examples would show."""
     if more is None:
         return ""
-    gain, least = number_text(more.gain), plain_number(margin)
+    gain, least = plain_number(more.gain), plain_number(margin)
     if more.to_see is not None and not more.to_see.likely:
         see = f"A gain of {gain} would have been shown in 8 of 10 such studies"
     elif more.to_see is not None:

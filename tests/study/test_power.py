@@ -1,0 +1,85 @@
+"""What a plan says that a study could show."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from twofold import stats
+from twofold.config import StudySection
+from twofold.project import Project
+from twofold.study.plan import prospect_text
+from twofold.study.power import Prospect, Simulation, pair_variances, prospect
+
+SECTION = StudySection(resamples=300)
+
+
+def test_more_questions_more_groups_and_even_groups_show_smaller_gains():
+    usual = prospect([2] * 60, arms=5, section=SECTION).least
+    assert usual is not None
+    for sizes in ([2] * 240, [4] * 60):
+        more = prospect(sizes, arms=5, section=SECTION).least
+        assert more is not None
+        assert more < 0.9 * usual
+    uneven = prospect([61, *[1] * 59], arms=5, section=SECTION).least
+    assert uneven is None or uneven > 1.3 * usual
+    fewer = prospect([2] * 60, arms=2, section=SECTION).least
+    assert fewer is not None
+    assert fewer < usual
+
+
+def test_no_gain_above_one_is_promised_where_questions_are_few():
+    for sizes in ([], [3], [1, 1], [1, 1, 1]):
+        seen = prospect(sizes, arms=5, section=SECTION)
+        assert seen.least is None
+        assert prospect_text(seen) == "no gain up to .20 can be shown with so few"
+
+
+def test_chances_rise_with_the_gain_and_are_told_in_tenths():
+    seen = prospect([1] * 150, arms=3, section=SECTION)
+    (_, low), (_, high) = seen.chances
+    assert 0 < low < high <= 1
+    told = Prospect(chances=((0.1, 0.31), (0.2, 0.94)), least=0.17, measured=True)
+    assert prospect_text(told) == (
+        "a gain of .10 is crowned in 3 of 10 such studies, a gain of .20 in 9 of 10 "
+        "(by the spreads of an earlier study)"
+    )
+    assert "(assuming that two arms disagree on 25 % of the questions)" in prospect_text(replace(told, measured=False))
+
+
+def test_the_simulated_chance_is_that_of_real_intervals():
+    rng = np.random.default_rng(0)
+    names, hits = ["a", "b", "c"], 0
+    variances = np.full((3, 3), 2 * 0.2**2 / 80) * (1 - np.eye(3))
+    wanted = Simulation(variances, worth=80, level=0.95, margin=0.02).chosen(2, [0, 0, 0.09])
+    for seed in range(200):
+        values = np.clip(rng.normal([0.4, 0.4, 0.49], 0.2, (80, 3)), 0, 1)
+        found = stats.contrasts(values, None, stats.pairs(names), joint=False, resamples=300, seed=seed)
+        hits += found["c - a"].low > 0 and found["c - b"].low > 0
+    assert hits / 200 == pytest.approx(wanted, abs=0.13)
+
+
+def test_arms_that_never_differed_are_not_taken_to_be_equal_for_ever():
+    found = stats.contrasts(np.zeros((20, 2)), None, stats.pairs(["a", "b"]), joint=False)
+    assert pair_variances(found, ["a", "b"])[1, 0] > 0.001
+
+
+def test_planning_takes_less_than_two_seconds():
+    start = time.process_time()
+    prospect([3] * 400, arms=6, section=SECTION)
+    assert time.process_time() - start < 2
+
+
+def test_a_plan_after_a_study_uses_its_spreads_and_says_so(project: Project) -> None:
+    with project:
+        first = project.plan()
+        record = project.study()
+        plan = project.plan()
+    assert "assuming that two arms disagree on 25 % of the questions" in first["shows"]
+    assert "by the spreads of an earlier study" in plan["shows"]
+    assert [gain for gain, _ in plan["chances"]] == [0.1, 0.2]
+    assert plan["chances"] != first["chances"]
+    assert record["policy"]["groups_worth"] < record["policy"]["groups"]
