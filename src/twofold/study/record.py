@@ -46,16 +46,6 @@ class VerdictRecord(TypedDict):
     looks: int
 
 
-class LatencyRecord(TypedDict):
-    """Seconds for one question at a time (batch 1), measured apart from the batched run."""
-
-    p50: float
-    p95: float
-    n: int
-    intervals: NotRequired[dict[str, list[float | None]]]
-    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
-
-
 class QuantileRecord(TypedDict):
     """A median with its distribution-free interval; an end is None where `n` is too small for it."""
 
@@ -63,6 +53,22 @@ class QuantileRecord(TypedDict):
     low: float | None
     high: float | None
     n: int
+
+
+class LatencyRecord(TypedDict):
+    """Seconds for one question at a time (batch 1), asked in turns over the arms, apart from the batched run."""
+
+    p50: float
+    p95: float
+    n: int
+    intervals: NotRequired[dict[str, list[float | None]]]
+    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
+    failed: NotRequired[int]
+    """Of `n`, answers that failed: they count at their limit."""
+    in_turns: NotRequired[bool]
+    """Were all arms asked in turns? False where this machine has no room for all models together."""
+    ratio: NotRequired[QuantileRecord]
+    """Median of the seconds over the arm base's, question by question."""
 
 
 class FailureRecord(TypedDict):
@@ -135,7 +141,9 @@ class ArmRecord(TypedDict):
     training: TrainingRecord | None
     acceptable: bool
     objections: list[str]
-    """Constraints it does not meet."""
+    """Constraints that it is shown not to meet."""
+    in_question: NotRequired[list[str]]
+    """Constraints that it is shown neither to meet nor not to meet."""
     diagnostic: bool
     """Shown for explanation, never chosen."""
 

@@ -84,7 +84,10 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
         others = [name for name in free if name != choice.arm]
         mine = _counts(choice.arm, right, asked)
         if not others:
-            return f"{mine}; no other arm is acceptable." if len(evidence.arms) > 1 else f"{mine}."
+            if len(best) == 1:
+                return f"{mine}."
+            rival = next(name for name in best if name != choice.arm)
+            return f"{mine}; no other arm is acceptable ({rival}: {_of(right[rival], right[choice.arm])})."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
         theirs = _of(right[rival], right[choice.arm])
@@ -94,6 +97,11 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
                 f"{choice.arm}, because {_listed(unshown)} {_was(unshown)} not shown better. {mine}; {rest} {theirs}."
             )
         return f"{mine}; {rest} {theirs}."
+    if choice.unshown:
+        start = (
+            f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
+        )
+        return f"{start} {_counts(best[0], right, asked)}{_runner_up(best, right)}."
     if choice.waiting:
         start = (
             f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
@@ -179,7 +187,7 @@ def sentence(
         start = f"Choose {choice.arm}{why}: {asked.title} {text(means[choice.arm])}"
         others = [name for name in acceptable if name != choice.arm]
         if not others:
-            return f"{start}; it is the only acceptable arm."
+            return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)}."
         rival = max(others, key=lambda name: means[name].mean)
         gap = text(evidence.difference(choice.arm, rival))
         best = ", the best of the others" if len(others) > 1 else ""
@@ -195,6 +203,19 @@ def sentence(
         f"Undecided: {choice.leader} has {asked.title} {text(means[choice.leader])}, but the "
         f"{'differences' if len(choice.open) > 1 else 'difference'} {' and '.join(gaps)}{rest} "
         f"({asked.kind}) may be chance. {settle}"
+    )
+
+
+def _price(evidence: Evidence, arm: str) -> str:
+    """What the only acceptable arm loses, or gains, against the best of those that may not be chosen."""
+    others = [name for name in evidence.estimates if name != arm]
+    if not others:
+        return ""
+    rival = max(others, key=lambda name: evidence.estimates[name].mean)
+    gap = evidence.difference(arm, rival)
+    shown = "shown worse than" if gap.high < 0 else "shown better than" if gap.low > 0 else "not shown to differ from"
+    return (
+        f", {shown} {rival}, which may not be chosen and has {text(evidence.estimates[rival])} (difference {text(gap)})"
     )
 
 
@@ -237,7 +258,7 @@ def because(
 
 def _safe_meanwhile(evidence: Evidence, choice: Choice, order: Sequence[str]) -> str:
     """When undecided: the most complex arm shown better than every simpler one and worse than none, if any."""
-    if choice.outcome != "undecided" or choice.waiting:
+    if choice.outcome != "undecided" or choice.waiting or choice.unshown:
         return ""
     for place in range(len(order) - 1, 0, -1):
         gaps = [evidence.difference(order[place], other) for other in order if other != order[place]]
@@ -344,12 +365,10 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
     ]
     shares = {arm.name: facts.failed_share.get(arm.name, 0.0) for arm in arms}
     out += [
-        f"{100 * share:.0f} % of {name}'s answers failed and are in no mean"
+        f"{100 * share:.0f} % of {name}'s answers failed: they count 0 in every difference and are in no mean"
         for name, share in shares.items()
         if share > 0.05
     ]
-    if max(shares.values()) - min(shares.values()) > 0.05:
-        out.append("arms failed unequally often: the questions compared are those that all arms of a pair answered")
     cut = {arm.name: facts.cut_share.get(arm.name, 0.0) for arm in arms}
     out += [
         f"{100 * share:.0f} % of {name}'s answers were cut at the token limit: raise [generation].max_tokens"
@@ -357,15 +376,12 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
         if share > 0.05
     ]
     if asked.section.max_latency_p95:
-        unknown = [arm.name for arm in arms if arm.name not in facts.latency_p95]
-        if unknown:
-            out.append(f"latency is a constraint but was not measured for {', '.join(unknown)}")
         least = least_for_upper_end(0.95, level=asked.section.level)
         few = min(facts.latency_answers.values(), default=least)
         if few < least:
             out.append(
-                f"latency is a constraint, but p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
-                f"{least} it has no upper bound (raise [study].latency_sample)"
+                f"latency is a constraint, and p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
+                f"{least} its upper end rests on log-normal seconds (raise [study].latency_sample, or add questions)"
             )
     return out
 
@@ -385,10 +401,6 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         out.append(f"one training run of {_listed(tuned)}: another seed may give other weights")
     if tuned and not any(arm.shots for arm in arms):
         out.append("no few-shot prompt arm was measured: tuning's gain may be overstated")
-    trials = [facts.dev_trials.get(arm.name, 0) for arm in arms]
-    if max(trials) > min(trials):
-        numbers = ", ".join(f"{arm.name} {number}" for arm, number in zip(arms, trials, strict=True))
-        out.append(f"unequal effort: the numbers of variants tried on the dev set were {numbers}")
     if tuned and facts.dev_examples < 30:
         examples = counted(facts.dev_examples, "example")
         out.append(f"few dev examples: checkpoints were chosen on {examples} (30 or more are wanted)")
