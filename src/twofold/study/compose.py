@@ -45,7 +45,6 @@ def arm_record(
     failed = [a.failure for a in item.answers if a.failure is not None]
     estimates: dict[str, Any] = {}
     for name, (metric, _) in metrics.items():
-        values = numbers(item.scores[name])
         if name == section.metric.name and decided is not None:
             estimates[name] = plain(decided)
         elif getattr(metric, "pooled", False):
@@ -61,10 +60,10 @@ def arm_record(
                     failed=len(failed),
                 )
             )
-        elif not np.all(np.isnan(values)):
+        elif any(score is not None for score in item.scores[name]):
             estimates[name] = plain(
                 stats.estimate(
-                    values,
+                    numbers(item.scores[name]),
                     groups,
                     level=section.level,
                     resamples=section.resamples,

@@ -187,9 +187,14 @@ def _named(progress: Progress, stage: str) -> Progress:
 
 
 def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]) -> None:
-    """Fill `item.scores`, computing only what is not in the store. A failed answer has no score."""
+    """Fill `item.scores`, computing only what is not in the store. A failed answer has no score.
+
+    A pooled metric gets none: what it says of one question is not its value.
+    """
     digests = [example_digest(example) for example in test]
     for name, (metric, key) in metrics.items():
+        if getattr(metric, "pooled", False):
+            continue
         held = builder.catalogue.scores(item.system, key)
         fresh = [
             (d, metric.score(example, answer))

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold import __version__
+from twofold import __version__, specs
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.identity import digest, plain
@@ -55,6 +55,7 @@ def study(
 
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: what is asked for cannot be; see `admission.admitted`.
+        ConfigError: a metric that cannot decide; see `specs.decider`.
         ScorerBroken: gold answers do not score 1, or shuffled gold does.
         TwofoldError: whatever stops an arm as a whole (model missing, training failed, endpoint refused).
     """
@@ -95,9 +96,12 @@ def study(
     if final:
         policy = {**policy, "groups": len({e.group for e in test})}
     facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, reserve_seen=seen, policy=policy)
+    deciding = {arm.name: own[arm.name].scores[config.study.metric.name] for arm in arms}
+    lost = {arm.name: [answer.failure is not None for answer in own[arm.name].answers] for arm in arms}
+    specs.require_same_questions(config.study.metric.name, deciding, lost)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
-        scores={arm.name: numbers(own[arm.name].scores[config.study.metric.name]) for arm in arms},
+        scores={name: numbers(scores) for name, scores in deciding.items()},
         groups=groups_of(test),
         metric=config.study.metric.name,
         section=config.study,
