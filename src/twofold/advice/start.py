@@ -359,7 +359,7 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
 def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> list[str]:
     lines = ["[study]"]
     if quick:
-        lines += ["# Questions answered one at a time, for latency.", "latency_sample = 4"]
+        lines += ["# Test questions answered one at a time, for latency.", "latency_sample = 12"]
     if not seen.count:
         lines += [
             "# Without training examples nothing is tuned or shown.",

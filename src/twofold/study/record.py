@@ -170,7 +170,7 @@ class PolicyRecord(TypedDict):
     test: int
     reserve: int
     groups: int
-    """Independent groups in the test split."""
+    """Independent groups among the questions asked: of the test split, or of the reserve where that was opened."""
     final: bool
     """True when the reserve split was opened (`--final`)."""
 
@@ -297,6 +297,12 @@ def counted(count: float, thing: str, plural: str = "") -> str:
     """``1 example``, ``2 examples``: a count and its noun."""
     shown = f"{count:,.0f}" if float(count).is_integer() else f"{count:g}"
     return f"{shown} {thing if count == 1 else plural or thing + 's'}"
+
+
+def asked_text(policy: PolicyRecord) -> str:
+    """``129 test questions in 56 independent groups``; of a study on the sealed reserve, the reserve questions."""
+    what, number = ("reserve", policy["reserve"]) if policy["final"] else ("test", policy["test"])
+    return f"{counted(number, f'{what} question')} in {counted(policy['groups'], 'independent group')}"
 
 
 def share_text(count: int, total: int) -> str:
