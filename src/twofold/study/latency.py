@@ -23,7 +23,7 @@ from twofold.config import StudySection
 from twofold.dataset import Splits, example_digest
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue
-from twofold.study.measure import Measured, keep_pace, warm_up
+from twofold.study.measure import Measured, keep_pace
 from twofold.study.meter import Meter
 from twofold.study.record import BillItem, LatencyRecord
 from twofold.types import Answer, Example, Json
@@ -74,8 +74,8 @@ def time_arms(
     Args:
         builder: Of the project.
         measured: The arms, which have answered.
-        splits: For a question to warm up with.
-        test: Questions to draw from.
+        splits: For a question to warm up with, and for questions that an endpoint has not seen.
+        test: Questions to draw from, which the arms have answered in batches.
         bill: Gets a step for each arm.
         progress: Shows loading and asking.
     """
@@ -85,14 +85,16 @@ def time_arms(
     if not wanted or all(kept(catalogue, item.system) for item in timed):
         return
     chance = random.Random(section.seed)
-    sample = chance.sample(list(test), wanted)
+    sample = chance.sample(_pool(timed, splits, test, wanted), wanted)
+    spare = next((example for example in (*splits.dev, *splits.train, *test) if example not in sample), sample[0])
     batches = _batches(timed)
     for batch in batches:
         clocks = [_Clock(item, allowed(section, float(item.measures.get("seconds", 0.0)))) for item in batch]
         with contextlib.ExitStack() as opened:
             shared: dict[str, System] = {}
-            for clock in clocks:
-                clock.open(builder, splits, test, shared=shared, opened=opened, progress=progress)
+            for number, clock in enumerate(clocks):
+                progress(f"load {clock.item.arm.name}", number, len(clocks))
+                clock.open(builder, splits, spare, shared=shared, opened=opened)
             for number, example in enumerate(sample):
                 progress("latency", number, wanted)
                 for clock in chance.sample(clocks, len(clocks)):
@@ -111,6 +113,13 @@ def time_arms(
                     "detail": "the model loaded, then questions singly, in turns over the arms",
                 }
             )
+
+
+def _pool(timed: Sequence[Measured], splits: Splits, test: Sequence[Example], wanted: int) -> list[Example]:
+    """The test questions; at an endpoint, whose cache may know their prompts, others where there are enough."""
+    others = [*splits.dev, *splits.train]
+    remote = any(item.description["generator"].get("remote") for item in timed)
+    return others if remote and len(others) >= wanted else list(test)
 
 
 def _batches(timed: Sequence[Measured]) -> list[list[Measured]]:
@@ -142,15 +151,16 @@ class _Clock:
         self,
         builder: Builder,
         splits: Splits,
-        test: Sequence[Example],
+        spare: Example,
         *,
         shared: dict[str, System],
         opened: contextlib.ExitStack,
-        progress: Progress,
     ) -> None:
-        """Load the model, unless another arm has it loaded."""
+        """Load the model, unless another arm has it loaded, and answer a question that is not timed."""
         with Meter() as meter:
-            system, _ = builder.system(self.item.arm, splits)
+            trained = self.item.training
+            adapter = builder.load_adapter(trained["key"]) if trained else None
+            system = builder.equipped(self.item.arm, splits, adapter=adapter)
             first = shared.setdefault(system.generator.key, system)
             if first is system:
                 opened.callback(system.close)
@@ -158,7 +168,7 @@ class _Clock:
                 system.close()
             self.system = replace(system, generator=first.generator)
             self.limit = float(getattr(getattr(system.generator, "options", None), "timeout", 0.0))
-            warm_up(self.system, splits, test, progress=progress, first=first is system)
+            self.system.answer([spare])
         self.opening = meter.seconds
 
     def ask(self, example: Example) -> None:

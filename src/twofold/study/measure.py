@@ -69,7 +69,7 @@ def measure(
         missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
         with Meter() as answering:
             if missing:
-                warm_up(system, splits, test, progress=_named(progress, f"load {arm.name}"))
+                _open(system, splits, test, progress=_named(progress, f"load {arm.name}"))
             answer_missing(
                 builder, system, missing, total=len(digests), progress=_named(progress, f"answer {arm.name}")
             )
@@ -159,15 +159,14 @@ def _item(step: str, items: int, cached: int, seconds: float, detail: str) -> Bi
     return {"step": step, "items": items, "cached": cached, "seconds": seconds, "detail": detail}
 
 
-def warm_up(system: System, splits: Splits, test: Sequence[Example], *, progress: Progress, first: bool = True) -> None:
-    """Answer one question that is not measured: the `first` one loads the model (and checks a merged one)."""
+def _open(system: System, splits: Splits, test: Sequence[Example], *, progress: Progress) -> None:
+    """Answer one question that is not measured, which loads the model (and checks a merged one)."""
     progress("", 0, 1)
     warm = next(iter((*splits.dev, *splits.train)), test[0])
     with Meter() as meter:
         system.answer([warm])
     kind = "load tuned" if system.arm.tuning else "load"
-    if first:
-        pace.keep(pace.answering(system.generator.description), {kind: meter.seconds})
+    pace.keep(pace.answering(system.generator.description), {kind: meter.seconds})
     progress("", 1, 1)
 
 
