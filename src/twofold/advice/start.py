@@ -369,7 +369,10 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> 
     elif seen.document_characters:
         lines.append('arms = ["base", "prompt", "rag", "ft", "ft+rag"]')
         if seen.sourced:
-            lines += ["# The gold passage given: what better retrieval could gain at most.", 'diagnostics = ["oracle"]']
+            lines += [
+                "# The gold passage given: which wrong answers better retrieval might mend.",
+                'diagnostics = ["oracle"]',
+            ]
         else:
             lines += ["# No example names its source, so there is no gold passage to show.", "diagnostics = []"]
     else:

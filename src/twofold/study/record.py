@@ -201,7 +201,9 @@ class StudyRecord(TypedDict):
     """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, and
     where [retrieval].risk is set ``"abstention"`` (`retrieval_abstention.abstention`); empty without retrieval."""
     diagnosis: list[Json]
-    """``{"arm", "cause", "count", "share", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    """``{"arm", "cause", "count", "share", "low", "high", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    contrasts: NotRequired[list[Json]]
+    """Shares of retrieval and of reading in wrong answers, where an oracle arm was measured (`diagnose.contrasts`)."""
     self_test: list[Json]
     """``{"metric", "gold", "shuffled", "n"}`` of the scorer self-test."""
     leaks: Json

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from twofold import stats
 from twofold.study import charts
-from twofold.study.diagnose import CAUSES
+from twofold.study.diagnose import CAUSES, ORACLES
 from twofold.study.effort import effort_table
 from twofold.study.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
 from twofold.study.record import (
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 CELLS = (("base", "ft"), ("rag", "ft+rag"))
 """Arms of the 2 × 2 table: rows without and with retrieval, columns base and tuned weights."""
 _OUTCOMES = {"choose": "Choose", "undecided": "Undecided", "none acceptable": "None acceptable"}
-_ORACLES = (("oracle", "rag"), ("ft+oracle", "ft+rag"))
 
 
 def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
@@ -468,6 +467,7 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
                 "cause": cause,
                 "colour": colours[cause],
                 "counts": counts,
+                "shares": {d["arm"]: _share_ends(d) for d in found if "low" in d},
                 "cure": found[0]["cure"],
                 "examples": list(ids)[:3],
             }
@@ -475,10 +475,15 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
     return {"plot": _pair(*drawn), "legend": legend, "totals": totals, "rows": rows}
 
 
+def _share_ends(row: Json) -> str:
+    """``9 to 31 %``: the interval of a cause's share of an arm's answers."""
+    return f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %"
+
+
 def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
     """What perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
     out = []
-    for oracle, usual in _ORACLES:
+    for oracle, usual in ORACLES:
         if oracle not in record["arms"] or usual not in record["arms"]:
             continue
         values: list[Any] = []

@@ -30,7 +30,7 @@ from twofold.study.compose import (
     numbers,
     retrieval_record,
 )
-from twofold.study.diagnose import summary
+from twofold.study.diagnose import contrasts, summary
 from twofold.study.measure import Measured, measure, said, score
 from twofold.study.meter import Meter, environment
 from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
@@ -140,7 +140,8 @@ def study(
             for name, item in own.items()
         },
         "retrieval": retrieval_record(builder, own, test),
-        "diagnosis": summary(rows),
+        "diagnosis": summary(rows, level=config.study.level),
+        "contrasts": contrasts(rows, config.study.metric.name, level=config.study.level),
         "self_test": tests,
         "leaks": leaks,
         "warnings": [],
