@@ -34,7 +34,7 @@ def admitted(builder: Builder, splits: Splits, *, final: bool = False) -> Admitt
             endpoint keeps, or an empty reserve split that was asked for.
         TooFewExamples: an arm is to be tuned, and the train or dev split is empty.
         UnknownName: a metric of [study], or an arm, that nobody defined.
-        ConfigError: an option that a metric does not have, or a bad value of one.
+        ConfigError: an option that a metric does not have, or a bad value of one; a metric that cannot decide.
     """
     config = builder.config
     arms = tuple(config.arm(name) for name in config.study.arms)
@@ -46,6 +46,7 @@ def admitted(builder: Builder, splits: Splits, *, final: bool = False) -> Admitt
         plugins.options("metrics", part.name, part.options, where=f"study: options of {part.name}")
         metric = plugins.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
+    specs.decider(config.study)
     if final and not splits.reserve:
         raise StudyError("there is no reserve split to open", cure="Set [examples].reserve above 0 before any study.")
     test = splits.reserve if final else splits.test

@@ -46,16 +46,6 @@ class VerdictRecord(TypedDict):
     looks: int
 
 
-class LatencyRecord(TypedDict):
-    """Seconds for one question at a time (batch 1), measured apart from the batched run."""
-
-    p50: float
-    p95: float
-    n: int
-    intervals: NotRequired[dict[str, list[float | None]]]
-    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
-
-
 class QuantileRecord(TypedDict):
     """A median with its distribution-free interval; an end is None where `n` is too small for it."""
 
@@ -63,6 +53,22 @@ class QuantileRecord(TypedDict):
     low: float | None
     high: float | None
     n: int
+
+
+class LatencyRecord(TypedDict):
+    """Seconds for one question at a time (batch 1), asked in turns over the arms, apart from the batched run."""
+
+    p50: float
+    p95: float
+    n: int
+    intervals: NotRequired[dict[str, list[float | None]]]
+    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
+    failed: NotRequired[int]
+    """Of `n`, answers that failed: they count at their limit."""
+    in_turns: NotRequired[bool]
+    """Were all arms asked in turns? False where this machine has no room for all models together."""
+    ratio: NotRequired[QuantileRecord]
+    """Median of the seconds over the arm base's, question by question."""
 
 
 class FailureRecord(TypedDict):
@@ -135,7 +141,9 @@ class ArmRecord(TypedDict):
     training: TrainingRecord | None
     acceptable: bool
     objections: list[str]
-    """Constraints it does not meet."""
+    """Constraints that it is shown not to meet."""
+    in_question: NotRequired[list[str]]
+    """Constraints that it is shown neither to meet nor not to meet."""
     diagnostic: bool
     """Shown for explanation, never chosen."""
 
@@ -162,7 +170,7 @@ class PolicyRecord(TypedDict):
     test: int
     reserve: int
     groups: int
-    """Independent groups in the test split."""
+    """Independent groups among the questions asked: of the test split, or of the reserve where that was opened."""
     groups_worth: NotRequired[float]
     """How many groups of equal size these are worth (`stats.kish`)."""
     final: bool
@@ -195,7 +203,9 @@ class StudyRecord(TypedDict):
     """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, and
     where [retrieval].risk is set ``"abstention"`` (`retrieval_abstention.abstention`); empty without retrieval."""
     diagnosis: list[Json]
-    """``{"arm", "cause", "count", "share", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    """``{"arm", "cause", "count", "share", "low", "high", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    contrasts: NotRequired[list[Json]]
+    """Shares of retrieval and of reading in wrong answers, where an oracle arm was measured (`diagnose.contrasts`)."""
     self_test: list[Json]
     """``{"metric", "gold", "shuffled", "n"}`` of the scorer self-test."""
     leaks: Json
@@ -291,6 +301,12 @@ def counted(count: float, thing: str, plural: str = "") -> str:
     """``1 example``, ``2 examples``: a count and its noun."""
     shown = f"{count:,.0f}" if float(count).is_integer() else f"{count:g}"
     return f"{shown} {thing if count == 1 else plural or thing + 's'}"
+
+
+def asked_text(policy: PolicyRecord) -> str:
+    """``129 test questions in 56 independent groups``; of a study on the sealed reserve, the reserve questions."""
+    what, number = ("reserve", policy["reserve"]) if policy["final"] else ("test", policy["test"])
+    return f"{counted(number, f'{what} question')} in {counted(policy['groups'], 'independent group')}"
 
 
 def share_text(count: int, total: int) -> str:
