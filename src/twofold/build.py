@@ -250,7 +250,7 @@ class Builder:
         return TrainerJob(
             rows=rows,
             dev=dev,
-            metric=config.study.metric.name,
+            metric=specs.decider(config.study).name,
             metric_options=config.study.decides.options,
             model=self._base_model(part),
             template=config.template,

@@ -291,17 +291,21 @@ class StudySection(Section):
     resamples: int = Field(default=5000, ge=200)
     ablation: bool = False
     """Measure what each retrieval stage brings, on train and dev, and record it."""
-    latency_sample: int = Field(default=12, ge=0)
-    """Questions answered one at a time for latency; 0 to skip."""
+    latency_sample: int = Field(default=40, ge=0)
+    """Test questions answered one at a time for latency, 72 where `max_latency_p95` is set; 0 to skip."""
     seed: int = 0
     must_cite: bool = False
-    """Constraint: the answer must name its source."""
+    """Constraint: answers must name their source."""
+    min_cited: float = Field(default=0.5, gt=0, lt=1)
+    """With `must_cite`: the share of answers that must be shown to cite a right document."""
     permissions: bool = False
     """Constraint: per-document permissions must hold (tuned weights cannot enforce them)."""
     max_latency_p95: float = Field(default=0.0, ge=0)
     """Constraint, seconds; 0 for none."""
     min_score: float = Field(default=0.0, ge=0, le=1)
-    """Constraint: an arm whose interval lies below this is not acceptable."""
+    """Constraint: the score that an arm must be shown to reach, with its whole interval; 0 for none."""
+    max_failed: float = Field(default=0.05, ge=0, le=1)
+    """Constraint: an arm of which more than this share of the answers failed is not acceptable."""
 
     @model_validator(mode="after")
     def _refuse_one_metric_with_two_sets_of_options(self) -> StudySection:

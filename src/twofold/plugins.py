@@ -446,7 +446,11 @@ class Trainer(Protocol):
 
 @runtime_checkable
 class Metric(Protocol):
-    """Example and answer → score in [0, 1]. Constructor: ``(options)``."""
+    """Example and answer → score in [0, 1]. Constructor: ``(options)``.
+
+    Two class variables, False when left out, keep a metric from deciding a study: `pooled`, for a statistic of all
+    items by its method ``pool(items)``, no mean of scores; `conditional`, where the answer decides whether it scores.
+    """
 
     version: ClassVar[int]
 

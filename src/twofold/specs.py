@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from twofold import plugins
-from twofold.config import Config, Part
+from twofold.config import Config, Part, StudySection
+from twofold.errors import ConfigError
 from twofold.types import Json
 
 _INNER: dict[str, plugins.Kind] = {
@@ -33,6 +36,56 @@ def of_part(kind: plugins.Kind, part: Part) -> Json:
         "options": options.model_dump(mode="json"),
         **({"inner": inner} if inner else {}),
     }
+
+
+def decider(section: StudySection) -> Part:
+    """The metric that decides, once it is known that a mean of its scores over the same questions is what it is.
+
+    Raises:
+        UnknownName: nobody defined it.
+        ConfigError: it is pooled (macro-F1 is no mean of scores of questions), or conditional (an arm that declines, or
+            cites nothing, would be judged only on the questions that it chose).
+    """
+    part = section.decides
+    kind = plugins.find("metrics", part.name)
+    cure = f"Decide by a metric that scores every question ({{}}), and put {part.name} into [study].metrics instead: "
+    if getattr(kind, "pooled", False):
+        raise ConfigError(
+            f"[study].metric cannot be {part.name!r}: it is computed from all answers together and has no score for "
+            "one question, so arms cannot be compared question by question",
+            cure=cure.format("for labels accuracy") + "there its value is reported with its interval.",
+        )
+    if getattr(kind, "conditional", False):
+        raise _conditional(part.name, cure.format("token_f1, say") + "to demand citations, set [study].must_cite.")
+    return part
+
+
+def require_same_questions(name: str, scores: Mapping[str, Sequence[float | None]], failed: Json) -> None:
+    """Refuse a deciding metric that turned out to score a question for one arm and not for another.
+
+    Args:
+        name: Of the metric.
+        scores: Arm → score of every question.
+        failed: Arm → whether the answer failed, for every question; a failed answer has no score and is no fault.
+
+    Raises:
+        ConfigError: naming a metric that depends on what an arm chose to answer.
+    """
+    answered: dict[int, set[bool]] = {}
+    for arm, column in scores.items():
+        for place, (score, lost) in enumerate(zip(column, failed[arm], strict=True)):
+            if not lost:
+                answered.setdefault(place, set()).add(score is not None)
+    if any(len(found) > 1 for found in answered.values()):
+        raise _conditional(name, "Decide by a metric that scores every question; put this one into [study].metrics.")
+
+
+def _conditional(name: str, cure: str) -> ConfigError:
+    return ConfigError(
+        f"[study].metric cannot be {name!r}: it has no score where an arm declines or cites nothing, so every arm "
+        "would be judged on other questions, those that it chose to answer",
+        cure=cure,
+    )
 
 
 def of_retrieval(config: Config, *, embedder: str, content: str) -> Json:

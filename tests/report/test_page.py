@@ -181,7 +181,8 @@ def test_causes_bill_and_details_are_complete(made) -> None:
     arms = list(record["arms"])
     for item in record["diagnosis"]:
         (row,) = [tr for tr in page.select("#causes tbody tr") if words(tr.th) == item["cause"]]
-        assert words(row.find_all("td")[arms.index(item["arm"])]) == str(item["count"])
+        ends = f"{100 * item['low']:.0f} to {100 * item['high']:.0f} %"
+        assert words(row.find_all("td")[arms.index(item["arm"])]) == f"{item['count']} {ends}"
         assert item["cure"] in words(row)
     linked = [a["href"][1:] for a in page.select("#causes tbody a")]
     assert linked

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from twofold.study.record import estimate_text, true_minus
-from twofold.study.report import render_summary, verdict_picture
+from twofold.study.report import render, render_summary, verdict_picture
 
 CASES = ["choose", "undecided", "none", "two arms", "one arm", "labels", "worldwide"]
 
@@ -65,3 +65,20 @@ def test_the_picture_stands_alone(case, made) -> None:
     headline = " ".join(n.text for n in root.iter("{http://www.w3.org/2000/svg}text") if n.get("class") == "headline")
     assert headline == record["verdict"]["headline"]
     assert "http" not in picture.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_study_on_the_reserve_prints_the_number_of_reserve_questions_with_their_groups(made) -> None:
+    record, answers = made("choose")[:2]
+    opened = record | {"policy": record["policy"] | {"final": True, "test": 129, "reserve": 41, "groups": 18}}
+    for said in (render(opened, answers), verdict_picture(opened)):
+        assert "41 reserve questions in 18 independent groups" in said
+        assert "129 test questions in" not in said
+    usual = record | {"policy": record["policy"] | {"final": False, "test": 129, "reserve": 41, "groups": 56}}
+    assert "129 test questions in 56 independent groups" in render(usual, answers)
+
+
+def test_an_arm_in_question_is_named_with_its_reason(made) -> None:
+    record, answers = made("choose")[:2]
+    arms = {name: arm | {"in_question": []} for name, arm in record["arms"].items()}
+    arms["ft"] = arms["ft"] | {"in_question": ["its latency was not measured"], "objections": []}
+    assert "<b>ft</b> is in question: its latency was not measured." in render(record | {"arms": arms}, answers)

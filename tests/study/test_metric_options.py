@@ -17,6 +17,7 @@ from twofold.identity import plain
 from twofold.project import Project
 
 LEAST = {"name": "citation_support", "options": {"least": 0.9}}
+FIRST = {"name": "recall", "options": {"k": 1}}
 
 
 def opened(project: Project, fast: Any, **study: Any) -> Project:
@@ -42,20 +43,17 @@ def test_options_reach_the_scores_and_their_key(project: Project, fast: Any) -> 
 
 
 def test_the_deciding_metric_may_have_options(project: Project, fast: Any) -> None:
-    with opened(project, fast, arms=["base", "rag"], diagnostics=[], metric=LEAST, metrics=[]) as held:
+    with opened(project, fast, arms=["base", "rag"], diagnostics=[], metric=FIRST, metrics=[]) as held:
         record = held.study()
-    assert record["metric"] == "citation_support"
-    assert set(record["arms"]["rag"]["metrics"]) == {"citation_support"}
-    assert record["config"]["study"]["metric"] == LEAST
+    assert record["metric"] == "recall"
+    assert set(record["arms"]["rag"]["metrics"]) == {"recall"}
+    assert record["config"]["study"]["metric"] == FIRST
 
 
 def test_trainers_get_the_options(project: Project, fast: Any) -> None:
-    with opened(project, fast, metric=LEAST) as held, opened(project, fast, metric="citation_support") as other:
+    with opened(project, fast, metric=FIRST) as held, opened(project, fast, metric="recall") as other:
         jobs = [p.builder.training_job(p.config.arm("ft"), p.splits) for p in (held, other)]
-        assert [(job.metric, job.metric_options) for job in jobs] == [
-            ("citation_support", {"least": 0.9}),
-            ("citation_support", {}),
-        ]
+        assert [(job.metric, job.metric_options) for job in jobs] == [("recall", {"k": 1}), ("recall", {})]
         assert held.builder.adapter_key(jobs[0]) != other.builder.adapter_key(jobs[1])
 
 

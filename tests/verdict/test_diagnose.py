@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from twofold.study.diagnose import CAUSES, diagnose, summary
+from twofold.study.diagnose import CAUSES, contrasts, diagnose, summary
 from twofold.types import Answer, Chunk, Example, Failure, Hit, Message, Span
 
 PASSAGE = "Drip irrigation saves up to 60 percent of water. Sprinklers are cheaper to install than drip lines."
@@ -69,7 +69,7 @@ def test_the_cures_agree_about_the_token_limit():
 
 def test_the_summary_counts_per_arm():
     def row(id, **causes):
-        return {"id": id, "arms": {arm: {"cause": cause} for arm, cause in causes.items()}}
+        return {"id": id, "group": id, "arms": {arm: {"cause": cause} for arm, cause in causes.items()}}
 
     rows = [row(f"q{n}", rag="wrong-span" if n < 6 else "", base="no-knowledge") for n in range(8)]
     rows += [row("q8", rag="retrieval-miss", base=""), row("q9", rag="", base="")]
@@ -81,3 +81,37 @@ def test_the_summary_counts_per_arm():
     ]
     assert found[0]["examples"] == ["q0", "q1", "q2", "q3", "q4"]
     assert found[0]["cure"] == CAUSES["wrong-span"][1]
+
+
+def answered(scores: dict[str, list[float | None]], groups: list[str]) -> list[dict]:
+    return [
+        {
+            "id": f"q{n}",
+            "group": group,
+            "arms": {arm: {"scores": {"m": own[n]}, "cause": ""} for arm, own in scores.items()},
+        }
+        for n, group in enumerate(groups)
+    ]
+
+
+def test_shares_of_causes_have_the_interval_of_their_groups():
+    rows = [
+        {"id": f"q{n}", "group": f"d{n // 4}", "arms": {"rag": {"cause": "cut" if n < 8 else ""}}} for n in range(40)
+    ]
+    alone = [row | {"group": row["id"]} for row in rows]
+    clustered, single = summary(rows)[0], summary(alone)[0]
+    assert clustered["share"] == single["share"] == 0.2
+    assert clustered["low"] < single["low"] < 0.2 < single["high"] < clustered["high"]
+
+
+def test_retrieval_and_reading_are_told_apart_by_the_arm_that_is_given_the_passages():
+    scores = {"rag": [1.0, 0.0, 0.2, 0.0, None, 0.9], "oracle": [1.0, 1.0, 0.6, 0.1, 1.0, 0.0], "base": [0.0] * 6}
+    found = {one["share"]: one["estimate"] for one in contrasts(answered(scores, list("abcdef")), "m")}
+    assert set(found) == {"retrieval", "reading"}
+    assert found["retrieval"]["mean"] == pytest.approx(2 / 5)
+    assert found["reading"]["mean"] == pytest.approx(1 / 5)
+    assert all(one["n"] == 5 and one["low"] < one["mean"] < one["high"] for one in found.values())
+    tuned = scores | {"ft+oracle": [1.0, 1.0, 0.0, 0.9, 1.0, 0.9]}
+    more = {one["share"]: one["estimate"]["mean"] for one in contrasts(answered(tuned, list("abcdef")), "m")}
+    assert more["tuning"] == pytest.approx(2 / 6)
+    assert contrasts(answered({"rag": [1.0]}, ["a"]), "m") == []

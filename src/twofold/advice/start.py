@@ -368,7 +368,7 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
 def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> list[str]:
     lines = ["[study]"]
     if quick:
-        lines += ["# Questions answered one at a time, for latency.", "latency_sample = 4"]
+        lines += ["# Test questions answered one at a time, for latency.", "latency_sample = 12"]
     if not seen.count:
         lines += [
             "# Without training examples nothing is tuned or shown.",
@@ -378,7 +378,10 @@ def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> 
     elif seen.document_characters:
         lines.append('arms = ["base", "prompt", "rag", "ft", "ft+rag"]')
         if seen.sourced:
-            lines += ["# The gold passage given: what better retrieval could gain at most.", 'diagnostics = ["oracle"]']
+            lines += [
+                "# The gold passage given: which wrong answers better retrieval might mend.",
+                'diagnostics = ["oracle"]',
+            ]
         else:
             lines += ["# No example names its source, so there is no gold passage to show.", "diagnostics = []"]
     else:

@@ -13,6 +13,8 @@ class AbstentionPrecision:
     """Of the abstentions, the share on unanswerable examples; None for an answer that is no abstention."""
 
     version: ClassVar[int] = 1
+    conditional: ClassVar[bool] = True
+    """Whether an example is scored depends on the answer: no arms can be compared by it."""
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -30,6 +32,8 @@ class AbstentionPrecision:
 class AbstentionRecall(AbstentionPrecision):
     """Of the unanswerable examples, the share abstained on; None for an answerable example."""
 
+    conditional: ClassVar[bool] = False
+
     def score(self, example: Example, answer: Answer) -> float | None:
         """1, 0, or None."""
         return None if example.answerable else float(answer.abstained)
@@ -42,6 +46,7 @@ class AbstentionF1(AbstentionPrecision):
     """
 
     pooled: ClassVar[bool] = True
+    conditional: ClassVar[bool] = False
 
     def score(self, example: Example, answer: Answer) -> float | None:
         """1 when the decision to abstain or to answer was right, else 0."""

@@ -20,6 +20,8 @@ class CitationPrecision:
     """Share of an answer's citations that name a right document; None for an answer without citations."""
 
     version: ClassVar[int] = 1
+    conditional: ClassVar[bool] = True
+    """Whether an example is scored depends on the answer: no arms can be compared by it."""
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -63,6 +65,7 @@ class CitationSupport:
         """Share of the answer's words that must stand in the passage."""
 
     reference_free: ClassVar[bool] = True
+    conditional: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         self.options = options

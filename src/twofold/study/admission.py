@@ -48,7 +48,7 @@ def admitted(
         BadRecord: an example has another fault that makes its scores wrong: a span outside its document, an answer that
             is none of its choices.
         UnknownName: a metric of [study], or an arm, that nobody defined.
-        ConfigError: an option that a metric does not have, or a bad value of one.
+        ConfigError: an option that a metric does not have, or a bad value of one; a metric that cannot decide.
     """
     config = builder.config
     arms = tuple(config.arm(name) for name in config.study.arms)
@@ -60,6 +60,7 @@ def admitted(
         plugins.options("metrics", part.name, part.options, where=f"study: options of {part.name}")
         metric = plugins.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
+    specs.decider(config.study)
     if final and not splits.reserve:
         raise StudyError("there is no reserve split to open", cure="Set [examples].reserve above 0 before any study.")
     test = splits.reserve if final else splits.test

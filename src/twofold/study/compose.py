@@ -14,8 +14,9 @@ from twofold.identity import plain
 from twofold.plugins import Metric
 from twofold.study.diagnose import diagnose
 from twofold.study.evidence import rights
+from twofold.study.latency import latency_record
 from twofold.study.measure import Measured
-from twofold.study.record import AnswerRow, ArmAnswer, ArmRecord, LatencyRecord, QuantileRecord
+from twofold.study.record import AnswerRow, ArmAnswer, ArmRecord, QuantileRecord
 from twofold.types import Answer, Estimate, Example, Json
 
 
@@ -37,13 +38,13 @@ def arm_record(
     test: Sequence[Example],
     metrics: dict[str, tuple[Metric, str]],
     decided: Estimate | None,
+    beside: Measured | None = None,
 ) -> ArmRecord:
-    """One arm's part of the record: estimates, latency, tokens, failures, training."""
+    """One arm's part of the record: estimates, latency (also `beside` another arm), tokens, failures, training."""
     section, groups = builder.config.study, groups_of(test)
     failed = [a.failure for a in item.answers if a.failure is not None]
     estimates: dict[str, Any] = {}
     for name, (metric, _) in metrics.items():
-        values = numbers(item.scores[name])
         if name == section.metric.name and decided is not None:
             estimates[name] = plain(decided)
         elif getattr(metric, "pooled", False):
@@ -59,10 +60,10 @@ def arm_record(
                     failed=len(failed),
                 )
             )
-        elif not np.all(np.isnan(values)):
+        elif any(score is not None for score in item.scores[name]):
             estimates[name] = plain(
                 stats.estimate(
-                    values,
+                    numbers(item.scores[name]),
                     groups,
                     level=section.level,
                     resamples=section.resamples,
@@ -111,7 +112,9 @@ def arm_record(
         "key": item.system,
         "description": item.description,
         "metrics": estimates,
-        "latency": _latency(builder.catalogue.measure(item.system, "latency"), section.level),
+        "latency": latency_record(
+            builder.catalogue, item.system, beside=beside.system if beside else "", level=section.level
+        ),
         "timing": timing(item.answers, level=section.level),
         "right": [right.count, right.of],
         "cut": [cut_answers(item.answers), len(item.answers) - len(failed)],
@@ -126,6 +129,24 @@ def arm_record(
         "objections": [],
         "diagnostic": item.diagnostic,
     }
+
+
+def cited_share(answers: Sequence[Answer], test: Sequence[Example], *, level: float) -> Estimate | None:
+    """Share of the answers that cite a right document; None where no answer can be judged.
+
+    Of answers that are neither failed nor an abstention; only those to examples that name their sources count, unless
+    none does: then any citation will do.
+    """
+    known = any(example.sources for example in test)
+    values = [
+        None
+        if answer.failure is not None or answer.abstained or (known and not example.sources)
+        else float(any(not known or c.span.document in example.sources for c in answer.citations))
+        for example, answer in zip(test, answers, strict=True)
+    ]
+    if all(value is None for value in values):
+        return None
+    return stats.estimate(numbers(values), groups_of(test), level=level)
 
 
 def cut_answers(answers: Sequence[Answer]) -> int:
@@ -143,19 +164,6 @@ def timing(answers: Sequence[Answer], *, level: float) -> dict[str, QuantileReco
             value, low, high = stats.quantile_interval(seconds, 0.5, level=level)
             out[name] = {"value": value, "low": low, "high": high, "n": len(seconds)}
     return out
-
-
-def _latency(measured: Json | None, level: float) -> LatencyRecord | None:
-    """The latency sample's percentiles with intervals; those of an older sample, without its seconds, have none."""
-    if not measured:
-        return None
-    record: LatencyRecord = {"p50": measured["p50"], "p95": measured["p95"], "n": measured["n"]}
-    if seconds := measured.get("seconds"):
-        ends = {
-            name: [*stats.quantile_interval(seconds, q, level=level)[1:]] for name, q in (("p50", 0.5), ("p95", 0.95))
-        }
-        record["intervals"] = ends
-    return record
 
 
 def _gold_found(example: Example, answer: Answer) -> bool | None:

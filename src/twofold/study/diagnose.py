@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from twofold import stats
+from twofold.identity import plain
 from twofold.metrics.formal import found_json, parse
 from twofold.study.evidence import RIGHT
 from twofold.study.record import AnswerRow
@@ -31,7 +33,7 @@ CAUSES: dict[str, tuple[str, str]] = {
         "Add unanswerable examples to train, or raise [tuning].unanswerable.",
     ),
     "not-in-passage": (
-        "the answer is in none of the passages shown: made up",
+        "what it says stands in none of the passages shown",
         "Tune with passages (ft+rag), ask for quotation in [prompt].open, or use a larger model.",
     ),
     "wrong-span": (
@@ -65,7 +67,7 @@ def diagnose(
     """The cause of a wrong answer, or an empty string when it is right (score at least `RIGHT`) or has no score.
 
     Causes are tried from the outside in: failed, cut short, should have abstained, right words in a wrong form, the
-    passage was not found, abstained all the same, partly right, quoted elsewhere, made up.
+    passage was not found, abstained all the same, partly right, quoted elsewhere, in no passage.
 
     Args:
         example: What was asked.
@@ -99,31 +101,89 @@ def diagnose(
     return "wrong-span" if shown else "not-in-passage"
 
 
-def summary(rows: Iterable[AnswerRow]) -> list[Json]:
+def summary(rows: Sequence[AnswerRow], *, level: float = 0.95) -> list[Json]:
     """Causes per arm, most frequent first, as `record.StudyRecord.diagnosis` holds them.
 
-    `share` is the share of the arm's answers (right ones included); `examples` are at most five ids.
+    `share` is the share of the arm's answers (right ones included), `low` and `high` the ends of its interval over
+    groups at `level`; `examples` are at most five ids.
     """
-    totals: dict[str, int] = {}
-    found: dict[tuple[str, str], list[str]] = {}
+    groups: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], dict[int, str]] = {}
     for row in rows:
         for arm, answer in row["arms"].items():
-            totals[arm] = totals.get(arm, 0) + 1
             if answer["cause"]:
-                found.setdefault((arm, answer["cause"]), []).append(row["id"])
-    place = {arm: number for number, arm in enumerate(totals)}
-    return [
-        {
-            "arm": arm,
-            "cause": cause,
-            "label": CAUSES[cause][0],
-            "count": len(ids),
-            "share": len(ids) / totals[arm],
-            "examples": ids[:5],
-            "cure": CAUSES[cause][1],
-        }
-        for (arm, cause), ids in sorted(found.items(), key=lambda item: (place[item[0][0]], -len(item[1]), item[0][1]))
+                found.setdefault((arm, answer["cause"]), {})[len(groups.get(arm, ()))] = row["id"]
+            groups.setdefault(arm, []).append(row["group"])
+    place = {arm: number for number, arm in enumerate(groups)}
+    out = []
+    for (arm, cause), ids in sorted(found.items(), key=lambda item: (place[item[0][0]], -len(item[1]), item[0][1])):
+        share = stats.estimate([float(n in ids) for n in range(len(groups[arm]))], groups[arm], level=level)
+        out.append(
+            {
+                "arm": arm,
+                "cause": cause,
+                "label": CAUSES[cause][0],
+                "count": len(ids),
+                "share": share.mean,
+                "low": share.low,
+                "high": share.high,
+                "examples": list(ids.values())[:5],
+                "cure": CAUSES[cause][1],
+            }
+        )
+    return out
+
+
+ORACLES = (("oracle", "rag"), ("ft+oracle", "ft+rag"))
+"""Arms that are shown the passages known to be right, and the arms that have to find them."""
+
+
+def contrasts(rows: Sequence[AnswerRow], metric: str, *, level: float = 0.95) -> list[Json]:
+    """Where wrong answers come from, by what another arm does with the same question.
+
+    No guess from the text of an answer: wrong with the passages found and right with the right ones given is
+    retrieval's share; wrong with both is reading's, the model's or the reference's; wrong untuned and right tuned,
+    both with the right passages, is what tuning changes of it. Right is a score of at least `RIGHT`; questions
+    without a score in either arm are left out.
+
+    Returns:
+        ``{"arm", "beside", "share", "label", "estimate"}`` for each pair of arms that was measured.
+    """
+    asked = [
+        (
+            usual,
+            oracle,
+            False,
+            "retrieval",
+            f"wrong in {usual} and right in {oracle}, which is given the right passages",
+        )
+        for oracle, usual in ORACLES
     ]
+    asked += [
+        (usual, oracle, True, "reading", f"wrong in {usual} and in {oracle}: reading, the model or the reference")
+        for oracle, usual in ORACLES
+    ]
+    asked.append(
+        ("oracle", "ft+oracle", False, "tuning", "wrong in oracle and right in ft+oracle: reading that tuning mends")
+    )
+    out = []
+    for arm, beside, both, share, label in asked:
+        known = [row for row in rows if all(_score(row, name, metric) is not None for name in (arm, beside))]
+        if not known:
+            continue
+        wrong = [(_wrong(row, arm, metric), _wrong(row, beside, metric)) for row in known]
+        values = [float(first and second == both) for first, second in wrong]
+        found = stats.estimate(values, [row["group"] for row in known], level=level)
+        out.append({"arm": arm, "beside": beside, "share": share, "label": label, "estimate": plain(found)})
+    return out
+
+
+def _score(row: AnswerRow, arm: str, metric: str) -> float | None:
+    return row["arms"][arm]["scores"].get(metric) if arm in row["arms"] else None
+
+
+def _wrong(row: AnswerRow, arm: str, metric: str) -> bool:
+    return (_score(row, arm, metric) or 0.0) < RIGHT
 
 
 _STOP = "a an the of in on at to and or is are was were be by for with it its this that as from"

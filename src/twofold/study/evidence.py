@@ -28,8 +28,14 @@ class VerdictFacts:
     """Arm → share of its answers that failed."""
     latency_p95: Mapping[str, float] = field(default_factory=dict)
     """Arm → seconds, one question at a time."""
+    latency_ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Arm → ends of the interval of `latency_p95`; an arm left out is known exactly."""
     latency_answers: Mapping[str, int] = field(default_factory=dict)
     """Arm → answers that `latency_p95` stands on."""
+    citing: Mapping[str, Estimate] = field(default_factory=dict)
+    """Arm → share of its answers that cite a right document (any document, where no example names its sources)."""
+    uncited: str = ""
+    """Why no answer can cite, whatever the arm; empty where the prompt asks for citations."""
     cut_share: Mapping[str, float] = field(default_factory=dict)
     """Arm → share of its answers that ended at the token limit."""
     effort: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -57,6 +63,11 @@ class VerdictFacts:
     test_share: float = 1.0
     """Test questions as a share of all examples: what is collected is divided over all splits."""
 
+    def seconds(self, arm: str) -> tuple[float, float] | None:
+        """Ends of the interval of an arm's 95th percentile of seconds; None where it was not measured."""
+        value = self.latency_p95.get(arm)
+        return None if value is None else self.latency_ends.get(arm, (value, value))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
@@ -75,6 +86,8 @@ class Choice:
     """When undecided: comparisons (arm, other) still to settle; with `keep`, (more complex arm, `keep`)."""
     waiting: tuple[str, ...] = ()
     """When undecided: arms that were not given their chance, over which no other arm may be chosen."""
+    unshown: tuple[str, ...] = ()
+    """When undecided for their sake: arms that are neither shown to meet a constraint nor shown to break it."""
 
 
 RIGHT = 0.5

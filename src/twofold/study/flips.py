@@ -62,7 +62,9 @@ def _with(section: StudySection, **changes: object) -> StudySection:
 
 
 def _latency(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
-    for limit in sorted(set(facts.latency_p95.values()), reverse=True):
+    known = [facts.seconds(arm) for arm in facts.latency_p95]
+    ends = {end for pair in known if pair for end in pair if math.isfinite(end)}
+    for limit in sorted(ends, reverse=True):
         if limit > 0 and (not section.max_latency_p95 or limit <= section.max_latency_p95):
             below = math.nextafter(limit, 0)
             yield (
@@ -80,8 +82,8 @@ def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterato
 
 
 def _least_score(section: StudySection, estimates: Mapping[str, Estimate]) -> Iterator[Case]:
-    for high in sorted({value.high for value in estimates.values()}):
-        least = math.floor(high * 1000 + 1) / 1000
+    for end in sorted({end for value in estimates.values() for end in (value.low, value.high)}):
+        least = math.floor(end * 1000 + 1) / 1000
         if section.min_score < least <= 1:
             yield f"if a score of at least {number_text(least)} were required", _with(section, min_score=least), NONE
 

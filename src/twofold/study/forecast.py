@@ -25,6 +25,7 @@ from twofold.finishing import ALONE, DEV
 from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
+from twofold.study import latency
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound
 from twofold.study.archive import read_answers, read_record
@@ -311,7 +312,7 @@ class _Forecast:
         key = self._system_key(arm)
         digests = {example_digest(example) for example in questions}
         cached = len(digests & set(self.builder.catalogue.answers(key))) if key else 0
-        timed = key is not None and self.builder.catalogue.measure(key, "latency") is not None
+        timed = arm.oracle or (key is not None and latency.kept(self.builder.catalogue, key) is not None)
         prices = [getattr(self._options(), f"price_per_million_{side}", 0.0) for side in ("prompt", "completion")]
         return planning.Answering(
             arm=arm,
@@ -319,7 +320,7 @@ class _Forecast:
             completion_tokens=self._written(arm, sample),
             questions=len(questions),
             cached=cached,
-            single=0 if timed else min(self.config.study.latency_sample, len(questions)),
+            single=0 if timed else latency.questions(self.config.study, len(questions)),
             prices=(prices[0], prices[1]),
             concurrency=int(getattr(self._options(), "concurrency", 1)) if self.remote else 0,
         )

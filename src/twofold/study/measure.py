@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from twofold import pace
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.dataset import Splits, example_digest
 from twofold.errors import GenerationError
+from twofold.identity import digest
 from twofold.plugins import Metric, Progress
 from twofold.study.effort import STOPPED
 from twofold.study.meter import Meter
@@ -57,7 +55,7 @@ def measure(
     diagnostic: bool,
     progress: Progress,
 ) -> Measured:
-    """Make the arm ready (training its adapter if need be), answer what is missing, measure latency."""
+    """Make the arm ready (training its adapter if need be), answer what is missing."""
     builder.spent.clear()
     with Meter() as making:
         system, training = builder.system(arm, splits, progress=_named(progress, f"tune {arm.name}"))
@@ -77,24 +75,18 @@ def measure(
     catalogue = builder.catalogue
     digests = [example_digest(example) for example in test]
 
-    def todo() -> tuple[list[tuple[str, Example]], int]:
+    def todo() -> list[tuple[str, Example]]:
         catalogue.put_system(system.key, system.description)
         held = catalogue.answers(system.key)
-        missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
-        sample = min(builder.config.study.latency_sample, len(test))
-        return missing, 0 if catalogue.measure(system.key, "latency") else sample
+        return [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
 
     try:
-        missing, single = todo()
-        with Meter() as opening:
-            if single or missing:
+        missing = todo()
+        with Meter() as answering:
+            if missing:
                 _open(system, splits, test, progress=_named(progress, f"load {arm.name}"))
                 system = system.as_sent()
-                missing, single = todo()
-            _latency(builder, system, test, size=single, progress=_named(progress, f"latency of {arm.name}"))
-        if single or missing:
-            bill.append(_item(f"latency of {arm.name}", single, 0, opening.seconds, "the model loaded, then singly"))
-        with Meter() as answering:
+                missing = todo()
             answer_missing(
                 builder, system, missing, total=len(digests), progress=_named(progress, f"answer {arm.name}")
             )
@@ -119,10 +111,25 @@ def measure(
 def answer_missing(
     builder: Builder, system: System, missing: Sequence[tuple[str, Example]], *, total: int, progress: Progress
 ) -> None:
-    """Answer ``(digest, example)`` pairs in batches, each committed with what it cost; `total` is for the progress."""
-    size, done = builder.config.generation.batch, total - len(missing)
-    spent, made = 0.0, list[Answer]()
+    """Answer ``(digest, example)`` pairs in batches, each committed with what it cost; those that fail once more.
+
+    `total` is for the progress. An answer that fails twice stays failed until the next run.
+    """
+    done = total - len(missing)
     progress("", done, total)
+    made, spent = _answered(builder, system, missing, progress=lambda count: progress("", done + count, total))
+    again = [pair for pair, answer in zip(missing, made, strict=True) if answer.failure is not None]
+    if again:
+        repeated, more = _answered(builder, system, again, progress=lambda _: progress("", total, total))
+        made, spent = [*(a for a in made if a.failure is None), *repeated], spent + more
+    keep_pace(system, made, spent, single=False)
+
+
+def _answered(
+    builder: Builder, system: System, missing: Sequence[tuple[str, Example]], *, progress: Callable[[int], None]
+) -> tuple[list[Answer], float]:
+    """The answers, each batch committed with what it cost, and the seconds they took; `progress` gets their number."""
+    size, spent, made = builder.config.generation.batch, 0.0, list[Answer]()
     for start in range(0, len(missing), size):
         batch = missing[start : start + size]
         with Meter() as meter:
@@ -150,9 +157,14 @@ def answer_missing(
             },
         )
         spent, made = spent + meter.seconds, [*made, *answers]
-        done += len(batch)
-        progress("", done, total)
-    _keep(system, made, spent, single=False)
+        progress(len(made))
+    return made, spent
+
+
+def said(answers: Sequence[Answer]) -> str:
+    """Digest of what was answered and what failed, whatever time it took."""
+    told = [[a.text, a.raw, a.abstained, a.citations, a.failure and a.failure.code] for a in answers]
+    return digest("answers", told)
 
 
 def _ended(training: Json) -> str:
@@ -175,30 +187,8 @@ def _open(system: System, splits: Splits, test: Sequence[Example], *, progress: 
     progress("", 1, 1)
 
 
-def _latency(builder: Builder, system: System, test: Sequence[Example], *, size: int, progress: Progress) -> None:
-    """Answer a sample one at a time, before the batched run so that no cache has seen its prompts."""
-    if not size:
-        return
-    sample = random.Random(builder.config.study.seed).sample(list(test), size)
-    seconds, answers = [], []
-    for number, example in enumerate(sample):
-        progress("", number, size)
-        with Meter() as meter:
-            answer = system.answer([example])[0]
-        if answer.failure is None:
-            seconds.append(meter.seconds)
-            answers.append(answer)
-    progress("", size, size)
-    if seconds:
-        p50, p95 = (float(np.quantile(seconds, q)) for q in (0.5, 0.95))
-        builder.catalogue.put_measure(
-            system.key, "latency", {"p50": p50, "p95": p95, "n": len(seconds), "seconds": seconds}
-        )
-        _keep(system, answers, sum(seconds), single=True)
-
-
-def _keep(system: System, answers: Sequence[Answer], seconds: float, *, single: bool) -> None:
-    """Keep the pace of answers for later plans."""
+def keep_pace(system: System, answers: Sequence[Answer], seconds: float, *, single: bool) -> None:
+    """Keep the pace of answers, made in batches or `single`, for later plans."""
     found = pace.of_answers(system.arm, answers, seconds, max_tokens=system.max_tokens, single=single)
     pace.keep(pace.answering(system.generator.description), found)
     searched = sum(answer.timing.retrieval for answer in answers)
@@ -242,9 +232,14 @@ def require_answers(builder: Builder, measured: Sequence[Measured], *, more: boo
 
 
 def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]) -> None:
-    """Fill `item.scores`, computing only what is not in the store. A failed answer has no score."""
+    """Fill `item.scores`, computing only what is not in the store. A failed answer has no score.
+
+    A pooled metric gets none: what it says of one question is not its value.
+    """
     digests = [example_digest(example) for example in test]
     for name, (metric, key) in metrics.items():
+        if getattr(metric, "pooled", False):
+            continue
         held = builder.catalogue.scores(item.system, key)
         fresh = [
             (d, metric.score(example, answer))

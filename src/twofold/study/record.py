@@ -47,16 +47,6 @@ class VerdictRecord(TypedDict):
     looks: int
 
 
-class LatencyRecord(TypedDict):
-    """Seconds for one question at a time (batch 1), measured apart from the batched run."""
-
-    p50: float
-    p95: float
-    n: int
-    intervals: NotRequired[dict[str, list[float | None]]]
-    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
-
-
 class QuantileRecord(TypedDict):
     """A median with its distribution-free interval; an end is None where `n` is too small for it."""
 
@@ -64,6 +54,22 @@ class QuantileRecord(TypedDict):
     low: float | None
     high: float | None
     n: int
+
+
+class LatencyRecord(TypedDict):
+    """Seconds for one question at a time (batch 1), asked in turns over the arms, apart from the batched run."""
+
+    p50: float
+    p95: float
+    n: int
+    intervals: NotRequired[dict[str, list[float | None]]]
+    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
+    failed: NotRequired[int]
+    """Of `n`, answers that failed: they count at their limit."""
+    in_turns: NotRequired[bool]
+    """Were all arms asked in turns? False where this machine has no room for all models together."""
+    ratio: NotRequired[QuantileRecord]
+    """Median of the seconds over the arm base's, question by question."""
 
 
 class FailureRecord(TypedDict):
@@ -142,7 +148,9 @@ class ArmRecord(TypedDict):
     training: TrainingRecord | None
     acceptable: bool
     objections: list[str]
-    """Constraints it does not meet."""
+    """Constraints that it is shown not to meet."""
+    in_question: NotRequired[list[str]]
+    """Constraints that it is shown neither to meet nor not to meet."""
     diagnostic: bool
     """Shown for explanation, never chosen."""
 
@@ -169,7 +177,7 @@ class PolicyRecord(TypedDict):
     test: int
     reserve: int
     groups: int
-    """Independent groups in the test split."""
+    """Independent groups among the questions asked: of the test split, or of the reserve where that was opened."""
     groups_worth: NotRequired[float]
     """How many groups of equal size these are worth (`stats.kish`)."""
     final: bool
@@ -202,7 +210,9 @@ class StudyRecord(TypedDict):
     """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, and
     where [retrieval].risk is set ``"abstention"`` (`retrieval_abstention.abstention`); empty without retrieval."""
     diagnosis: list[Json]
-    """``{"arm", "cause", "count", "share", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    """``{"arm", "cause", "count", "share", "low", "high", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    contrasts: NotRequired[list[Json]]
+    """Shares of retrieval and of reading in wrong answers, where an oracle arm was measured (`diagnose.contrasts`)."""
     self_test: list[Json]
     """``{"metric", "gold", "shuffled", "n"}`` of the scorer self-test."""
     leaks: Json
@@ -303,6 +313,12 @@ def counted(count: float, thing: str, plural: str = "") -> str:
 def true_minus(text: str) -> str:
     """Text for people: a true minus (U+2212) before numbers and between the arms of a difference."""
     return re.sub(r"(?<![\w\]-])-(?=\.?\d)|(?<=\S )-(?= \S)", "\u2212", text)
+
+
+def asked_text(policy: PolicyRecord) -> str:
+    """``129 test questions in 56 independent groups``; of a study on the sealed reserve, the reserve questions."""
+    what, number = ("reserve", policy["reserve"]) if policy["final"] else ("test", policy["test"])
+    return f"{counted(number, f'{what} question')} in {counted(policy['groups'], 'independent group')}"
 
 
 def share_text(count: int, total: int) -> str:

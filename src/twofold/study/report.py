@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 
 from twofold import stats
 from twofold.study import charts
-from twofold.study.diagnose import CAUSES
+from twofold.study.diagnose import CAUSES, ORACLES
 from twofold.study.effort import effort_table
 from twofold.study.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
 from twofold.study.record import (
@@ -26,6 +26,7 @@ from twofold.study.record import (
     EffectRecord,
     EstimateRecord,
     StudyRecord,
+    asked_text,
     counted,
     estimate_text,
     number_text,
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 CELLS = (("base", "ft"), ("rag", "ft+rag"))
 """Arms of the 2 × 2 table: rows without and with retrieval, columns base and tuned weights."""
 _OUTCOMES = {"choose": "Choose", "undecided": "Undecided", "none acceptable": "None acceptable"}
-_ORACLES = (("oracle", "rag"), ("ft+oracle", "ft+rag"))
 
 
 def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
@@ -70,6 +70,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         sentence=_sentence(record),
         metric=metric_title(record["metric"]),
         metrics=_metric_names(record),
+        asked_text=asked_text(record["policy"]),
         level=f"{100 * record['level']:g} %",
         cells=CELLS,
         four_cells=all(name in record["arms"] for row in CELLS for name in row),
@@ -146,10 +147,9 @@ def render_summary(record: StudyRecord) -> str:
 
 def verdict_picture(record: StudyRecord) -> str:
     """A standalone SVG: the verdict's first line over the arms' intervals in the deciding metric."""
-    policy = record["policy"]
     caption = (
-        f"{metric_title(record['metric'])}, {100 * record['level']:g} % intervals · {policy['test']} test questions in "
-        f"{policy['groups']} groups · {record['project']}"
+        f"{metric_title(record['metric'])}, {100 * record['level']:g} % intervals · {asked_text(record['policy'])} · "
+        f"{record['project']}"
     )
     sentence = true_minus(record["verdict"].get("headline") or _sentence(record))
     return charts.picture(_arm_rows(record), sentence=sentence, caption=caption)
@@ -250,16 +250,17 @@ def _quantile(pace: Mapping[str, Any] | None, name: str = "") -> str:
 
 def _seconds_table(record: StudyRecord, first: int) -> list[str]:
     """Seconds of every arm for the terminal, and what a missing end means."""
-    table = [["seconds", "p50", "p95", "answers", "retrieval", "generation"]]
+    table = [["seconds", "p50", "p95", "× base", "answers", "retrieval", "generation"]]
     for name, arm in record["arms"].items():
         pace, timing = arm["latency"], arm.get("timing", {})
-        cells = [_quantile(pace, "p50"), _quantile(pace, "p95"), str(pace["n"]) if pace else "–"]
+        cells = [_quantile(pace, "p50"), _quantile(pace, "p95"), _quantile(pace.get("ratio") if pace else None)]
+        cells.append(str(pace["n"]) if pace else "–")
         table.append([f"  {name}", *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
     least = stats.least_for_upper_end(0.95, level=record["level"])
     return [
         *_aligned(table, first),
-        "p50, p95: one question at a time; retrieval, generation: medians of the batched run; –: too few answers for "
-        f"an end (an upper end of p95 needs {least})",
+        "p50, p95: one question at a time, in turns over the arms; × base: median ratio to the arm base; retrieval, "
+        f"generation: medians of the batched run; –: too few answers for an end (an upper end of p95 needs {least})",
     ]
 
 
@@ -405,7 +406,9 @@ def _latency(record: StudyRecord) -> Json:
         for width in (charts.WIDE, charts.NARROW)
     ]
     sample = max((arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]), default=0)
-    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample}
+    paces = {name: arm["latency"] for name, arm in record["arms"].items()}
+    ratios = [f"{name} {_quantile(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
+    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios}
 
 
 def _curves(record: StudyRecord) -> list[Json]:
@@ -462,6 +465,7 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
                 "cause": cause,
                 "colour": colours[cause],
                 "counts": counts,
+                "shares": {d["arm"]: _share_ends(d) for d in found if "low" in d},
                 "cure": found[0]["cure"],
                 "examples": list(ids)[:3],
             }
@@ -469,10 +473,15 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
     return {"plot": _pair(*drawn), "legend": legend, "totals": totals, "rows": rows}
 
 
+def _share_ends(row: Json) -> str:
+    """``9 to 31 %``: the interval of a cause's share of an arm's answers."""
+    return f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %"
+
+
 def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
     """What perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
     out = []
-    for oracle, usual in _ORACLES:
+    for oracle, usual in ORACLES:
         if oracle not in record["arms"] or usual not in record["arms"]:
             continue
         values: list[Any] = []

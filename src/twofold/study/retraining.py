@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold import plugins, stats
+from twofold import plugins, specs, stats
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.config import RetrainingSection
@@ -27,6 +27,7 @@ from twofold.plugins import Progress
 from twofold.store.registry import CANDIDATE, CHAMPION, now, short
 from twofold.study.compose import groups_of, numbers
 from twofold.study.measure import answer_missing
+from twofold.study.verdict import failures_as_wrong
 from twofold.types import Arm, Example, Json
 
 
@@ -134,9 +135,11 @@ def retrain(
         ``notes``.
 
     Raises:
+        ConfigError: the metric of [study] cannot decide; see `specs.decider`.
         TooFewExamples: no held-out question is left.
         StoreError: the champion's files are damaged, or its alias was moved meanwhile.
     """
+    specs.decider(builder.config.study)
     registry, notes = builder.registry, []
     learned = registry.learned(champion) if champion else {}
     if learned is None:
@@ -238,7 +241,8 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[
     section, groups = builder.config.study, groups_of(test)
     (mine, lost), (theirs, theirs_lost) = scores
     settings: Json = {"level": section.level, "resamples": section.resamples, "seed": section.seed}
-    both = np.column_stack([mine, theirs])
+    counted = failures_as_wrong({"candidate": mine, "champion": theirs})
+    both = np.column_stack([*counted.values()])
     apart = stats.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, **settings)["difference"]
     return {
         "metric": section.metric.name,

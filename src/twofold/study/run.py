@@ -12,24 +12,33 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold import __version__
+from twofold import __version__, specs
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.identity import digest, plain
 from twofold.plugins import Progress
+from twofold.study import latency
 from twofold.study import plan as planning
 from twofold.study.admission import admitted
 from twofold.study.archive import next_name, read_record, write_record
-from twofold.study.compose import answer_rows, arm_record, cut_answers, groups_of, numbers, retrieval_record
-from twofold.study.diagnose import summary
-from twofold.study.measure import Measured, measure, require_answers, score
+from twofold.study.compose import (
+    answer_rows,
+    arm_record,
+    cited_share,
+    cut_answers,
+    groups_of,
+    numbers,
+    retrieval_record,
+)
+from twofold.study.diagnose import contrasts, summary
+from twofold.study.measure import Measured, measure, require_answers, said, score
 from twofold.study.meter import Meter, environment
 from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import labelled, rules_of
 from twofold.study.self_test import self_test
-from twofold.study.verdict import VerdictFacts, constraint_objections, decide
+from twofold.study.verdict import VerdictFacts, constraint_objections, constraint_questions, decide
 from twofold.types import Arm, Example, Json
 
 
@@ -46,6 +55,7 @@ def study(
 
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: what is asked for cannot be; see `admission.admitted`.
+        ConfigError: a metric that cannot decide; see `specs.decider`.
         ScorerBroken: gold answers do not score 1, or shuffled gold does.
         GenerationError: every answer of every arm failed.
         TwofoldError: whatever else stops an arm as a whole (model missing, training failed, endpoint refused).
@@ -75,21 +85,26 @@ def study(
             "gate": config.tuning.gate,
             "test": test_digest,
             "final": final,
-            "failed": {name: [a.failure is not None for a in item.answers] for name, item in own.items()},
+            "answers": {name: said(item.answers) for name, item in own.items()},
         },
     )
     for row in builder.catalogue.studies():
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
+    with _pinned(builder, arms):
+        latency.time_arms(builder, measured, splits, test=test, bill=bill, progress=progress)
     looks = builder.catalogue.looks(test_digest) + 1
     seen = _seen(builder, splits.reserve)
     policy = planning.policy(splits, config, final=final)
     if final:
         policy = {**policy, "groups": len({e.group for e in test})}
     facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, reserve_seen=seen, policy=policy)
+    deciding = {arm.name: own[arm.name].scores[config.study.metric.name] for arm in arms}
+    lost = {arm.name: [answer.failure is not None for answer in own[arm.name].answers] for arm in arms}
+    specs.require_same_questions(config.study.metric.name, deciding, lost)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
-        scores={arm.name: numbers(own[arm.name].scores[config.study.metric.name]) for arm in arms},
+        scores={name: numbers(scores) for name, scores in deciding.items()},
         groups=groups_of(test),
         metric=config.study.metric.name,
         section=config.study,
@@ -122,11 +137,14 @@ def study(
         "effects": [plain(e) for e in effects],
         "comparisons": [plain(e) for e in comparisons],
         "arms": {
-            name: arm_record(builder, item, test=test, metrics=metrics, decided=estimates.get(name))
+            name: arm_record(
+                builder, item, test=test, metrics=metrics, decided=estimates.get(name), beside=own.get("base")
+            )
             for name, item in own.items()
         },
         "retrieval": retrieval_record(builder, own, test),
-        "diagnosis": summary(rows),
+        "diagnosis": summary(rows, level=config.study.level),
+        "contrasts": contrasts(rows, config.study.metric.name, level=config.study.level),
         "self_test": tests,
         "leaks": leaks,
         "warnings": [],
@@ -144,6 +162,8 @@ def study(
     }
     for name, reasons in constraint_objections(arms, config.study, facts=facts, estimates=estimates).items():
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
+    for name, reasons in constraint_questions(arms, config.study, facts=facts, estimates=estimates).items():
+        record["arms"][name]["in_question"] = reasons
     record["warnings"] = planning.warnings(
         splits, arms, seen=planning.seen_by(splits, config, arms=len(arms), final=final), looks=looks - 1
     )
@@ -197,7 +217,15 @@ def _facts(
     reserve_seen: int,
     policy: PolicyRecord,
 ) -> VerdictFacts:
-    latency = {arm.name: builder.catalogue.measure(own[arm.name].system, "latency") for arm in arms}
+    level = builder.config.study.level
+    timed = {arm.name: latency.kept(builder.catalogue, own[arm.name].system) for arm in arms}
+    shares = {arm.name: cited_share(own[arm.name].answers, test, level=level) for arm in arms if arm.retrieval}
+    citing = {name: share for name, share in shares.items() if share is not None}
+    uncited = ""
+    if builder.config.template.cite == "none":
+        uncited = 'the prompt asks for no citation ([prompt].cite = "none")'
+    elif builder.schema:
+        uncited = "an answer in JSON carries no citation ([generation].json_schema)"
     training = {arm.name: own[arm.name].training or {} for arm in arms}
     gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
     fallen = {name: "; ".join(gate["because"]) for name, gate in gates.items() if gate and not gate["passed"]}
@@ -207,8 +235,11 @@ def _facts(
         looks=looks,
         synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
-        latency_p95={name: float(value["p95"]) for name, value in latency.items() if value},
-        latency_answers={name: int(value["n"]) for name, value in latency.items() if value},
+        latency_p95={name: latency.p95(value) for name, value in timed.items() if value},
+        latency_ends={name: latency.ends(value, level=level) for name, value in timed.items() if value},
+        latency_answers={name: len(value["seconds"]) for name, value in timed.items() if value},
+        citing=citing,
+        uncited=uncited,
         cut_share={n: cut_answers(own[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,

@@ -2,9 +2,11 @@
 
 The rule, in order:
 
-1. **Constraints.** An arm that breaks one is not acceptable, however good; no arm left: *none acceptable*. Where no
+1. **Constraints.** An arm that is shown to break one is not acceptable, however good; no arm left: *none acceptable*.
+   An arm that is neither shown to break a measured one (citations, least score, latency) nor shown to meet it is in
+   question: the verdict stands only if it is the same with and without that arm, else *undecided*. Where no
    acceptable arm answered a single question right (`evidence.RIGHT`), or the arm that the rule would choose did not,
-   likewise.
+   *none acceptable*.
 2. **One interval a pair.** Every pair of arms has one interval of its own with coverage 1 − alpha (`stats.contrasts`,
    not joint). A gain is *shown* when its interval lies above 0, and *small* when it lies at or below `margin`.
 3. **Choose** an arm that is shown better than every simpler acceptable arm (and by more than a small gain), while the
@@ -21,11 +23,15 @@ interval of that pair has erred. A conjunction of tests at level alpha is a test
 Berger 1982), and the arms that could be chosen falsely exclude one another (Gutmann & Maymin 1987; Hung & Fithian
 2019). So at most alpha of all studies choose an arm that is no better than a simpler one (`bench/calibration.py`).
 Simultaneous intervals, the main effects and the interaction are shown beside the verdict and decide nothing.
+
+A failed answer counts 0 in every difference (a user gets no answer either), and is in no arm's mean. Where leaving
+failures out would decide otherwise, the sentence says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -33,15 +39,24 @@ import numpy as np
 from twofold import stats
 from twofold.config import StudySection
 from twofold.errors import StudyError
-from twofold.study import wording
+from twofold.study import constrained, wording
+from twofold.study.constrained import constraint_objections, constraint_questions
+from twofold.study.constrained import lasting as _lasting
 from twofold.study.effort import unfinished
 from twofold.study.evidence import Choice, Evidence, VerdictFacts, is_small, matters, rights
 from twofold.study.flips import flips
 from twofold.study.power import further
-from twofold.study.record import number_text, plain_number
 from twofold.types import Arm, Effect, Estimate, Outcome, Verdict
 
-__all__ = ["Choice", "Evidence", "VerdictFacts", "constraint_objections", "decide", "settle"]
+__all__ = [
+    "Choice",
+    "Evidence",
+    "VerdictFacts",
+    "constraint_objections",
+    "constraint_questions",
+    "decide",
+    "settle",
+]
 
 
 def decide(
@@ -59,7 +74,8 @@ def decide(
 
     Args:
         arms: The candidates (no diagnostic arms), in the order of the study.
-        scores: Arm name → scores in [0, 1], shape (questions,), NaN where there is none.
+        scores: Arm name → scores in [0, 1], shape (questions,), NaN where there is none. A question with a score of
+            another arm is one that this arm failed.
         groups: Integer group of each question, shape (questions,).
         metric: Name of the metric that decides.
         section: Margins, level, resamples, seed and constraints.
@@ -84,20 +100,33 @@ def decide(
     ordered = tuple(sorted(arms, key=lambda arm: arm.complexity))
     columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
     alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
-    evidence = _weigh(alive, columns, np.asarray(groups), section, facts, level=1 - spent)
-    effects, comparisons = _effects(evidence, columns, np.asarray(groups), section, facts)
+    places = np.asarray(groups)
+    counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive})
+    evidence = _weigh(alive, columns, places, section, facts, level=1 - spent, counted=counted)
+    answered = (
+        _weigh(alive, columns, places, section, facts, level=1 - spent, counted=columns)
+        if _differ(counted, columns)
+        else evidence
+    )
+    effects, comparisons = _effects(evidence, counted, places, section, facts)
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
         mine = constraint_objections(ordered, section, facts=facts, estimates=evidence.estimates)
         return {arm.name: [*standing[arm.name], *mine[arm.name]] for arm in ordered}
 
-    def settled(section: StudySection, without: frozenset[str] = frozenset()) -> Choice:
+    def settled(section: StudySection, without: frozenset[str] = frozenset(), evidence: Evidence = evidence) -> Choice:
         found = acceptable(section)
         lasting = _lasting(ordered, section, facts=facts)
         waiting = [name for name in late if not lasting[name] and not given[name] and name not in without]
         free = [arm.name for arm in alive if not found[arm.name] and arm.name not in without]
-        return settle(evidence, free, section, waiting=waiting)
+        doubtful = constraint_questions(ordered, section, facts=facts, estimates=evidence.estimates)
+        open_ = [name for name in free if doubtful[name]]
+        choices = [settle(evidence, left, section, waiting=waiting) for left in _without_any(free, open_)]
+        if len({(choice.outcome, choice.arm) for choice in choices}) == 1:
+            return choices[0]
+        leader = choices[0].arm or choices[0].leader
+        return Choice(outcome="undecided", leader=leader, open=choices[0].open, unshown=tuple(open_))
 
     usual = constraint_objections(ordered, section, facts=facts, estimates=evidence.estimates)
     given = {arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]] for arm in ordered}
@@ -109,16 +138,33 @@ def decide(
         return choice.outcome, choice.arm
 
     choice = settled(section)
-    more = None if choice.waiting else further(evidence, choice, section=section, facts=facts)
+    other = settled(section, evidence=answered)
+    unmet = constraint_questions(ordered, section, facts=facts, estimates=evidence.estimates)
+    free = [arm for arm in ordered if not against[arm.name]]
+    work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials)
+    slight = bool(work) and least <= section.margin
+    more = None if choice.waiting or choice.unshown else further(evidence, choice, section=section, facts=facts)
     asked = wording.Asked(metric=metric, section=section)
     policy = f"{facts.policy.strip().rstrip('.')}. " if facts.policy.strip() else ""
     verdict = Verdict(
         outcome=choice.outcome,
         arm=choice.arm,
         headline=wording.headline(evidence, choice, asked=asked, against=against),
-        sentence=policy + wording.sentence(evidence, choice, asked=asked, against=against, facts=facts, more=more),
-        because=tuple(wording.because(evidence, choice, section=section, against=against, facts=facts)),
-        provisional=tuple(wording.doubts(evidence, facts, choice=choice, arms=ordered, asked=asked)),
+        sentence=policy
+        + (
+            constrained.unshown(choice, unmet)
+            or wording.sentence(evidence, choice, asked=asked, against=against, facts=facts, more=more)
+        )
+        + constrained.otherwise(choice, other),
+        because=(
+            *constrained.questions(choice, unmet, against=against),
+            *wording.because(evidence, choice, section=section, against=against, facts=facts),
+            *([work] if work and not slight else []),
+        ),
+        provisional=(
+            *wording.doubts(evidence, facts, choice=choice, arms=ordered, asked=asked),
+            *([work] if slight else []),
+        ),
         more_examples=more.to_see.likely if more and more.to_see else None,
         flips=tuple(flips(outcome_if, evidence, arms=ordered, section=section, facts=facts)),
         looks=facts.looks,
@@ -126,39 +172,23 @@ def decide(
     return verdict, effects, comparisons, dict(evidence.estimates)
 
 
-def constraint_objections(
-    arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts, estimates: Mapping[str, Estimate]
-) -> dict[str, list[str]]:
-    """Arm name → the constraints of `section` that it breaks: some by its structure, some by measurement."""
-    found = _lasting(arms, section, facts=facts)
-    for arm in arms:
-        if arm.name in facts.forgetting:
-            found[arm.name].append(f"its weights forget too much ({facts.forgetting[arm.name]})")
-        value = estimates.get(arm.name)
-        if section.min_score and value is not None and value.high < section.min_score:
-            least = plain_number(section.min_score)
-            found[arm.name].append(f"its score {wording.text(value)} lies below the least score allowed, {least}")
-    return found
-
-
-def _lasting(arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts) -> dict[str, list[str]]:
-    """Arm name → the constraints that it breaks and that no further training would mend."""
-    found: dict[str, list[str]] = {}
-    for arm in arms:
-        reasons = []
-        if section.must_cite and not arm.retrieval:
-            reasons.append("answers must name their source, and this arm sees no passages")
-        if section.permissions and arm.tuning:
-            reasons.append("per-document permissions must hold, and tuned weights cannot enforce them")
-        p95 = facts.latency_p95.get(arm.name)
-        if section.max_latency_p95 and p95 is not None and p95 > section.max_latency_p95:
-            limit = number_text(section.max_latency_p95, 2)
-            reasons.append(f"p95 latency {number_text(p95, 2)} s is above the limit of {limit} s")
-        found[arm.name] = reasons
-    return found
-
-
 # ---------------------------------------------------------------- the evidence
+
+
+def failures_as_wrong(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The scores with 0 where an arm has none and another arm has one: there this arm failed."""
+    asked = np.any([np.isfinite(column) for column in columns.values()], axis=0) if columns else None
+    return {name: np.where(np.isnan(column) & asked, 0.0, column) for name, column in columns.items()}
+
+
+def _differ(counted: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
+    return any(not np.array_equal(column, columns[name], equal_nan=True) for name, column in counted.items())
+
+
+def _without_any(free: Sequence[str], open_: Sequence[str]) -> list[list[str]]:
+    """The free arms, and what is left of them without each set of arms whose constraints are in question."""
+    sets = [gone for size in range(len(open_) + 1) for gone in combinations(open_, size)]
+    return [[name for name in free if name not in gone] for gone in sets]
 
 
 def _weigh(
@@ -169,7 +199,9 @@ def _weigh(
     facts: VerdictFacts,
     *,
     level: float,
+    counted: Mapping[str, Any],
 ) -> Evidence:
+    """Means of the scores there are (`columns`), differences of those that count (`counted`)."""
     names = [arm.name for arm in arms]
     estimates = {}
     for name in names:
@@ -180,7 +212,7 @@ def _weigh(
     joint: dict[str, stats.Interval] = {}
     alone: dict[str, stats.Interval] = {}
     if len(names) > 1:
-        matrix = np.stack([columns[name] for name in names], axis=1)
+        matrix = np.stack([counted[name] for name in names], axis=1)
         settings: Any = {"resamples": section.resamples, "seed": section.seed, "bounded": facts.bounded}
         joint = stats.contrasts(matrix, groups, stats.pairs(names), level=section.level, **settings)
         alone = stats.contrasts(matrix, groups, stats.pairs(names), level=level, joint=False, **settings)

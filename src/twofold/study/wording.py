@@ -88,10 +88,18 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
         others = [name for name in free if name != choice.arm]
         mine = _counts(choice.arm, right, asked)
         if not others:
-            return f"{mine}; no other arm is acceptable." if len(evidence.arms) > 1 else f"{mine}."
+            if len(best) == 1:
+                return f"{mine}."
+            rival = next(name for name in best if name != choice.arm)
+            return f"{mine}; no other arm is acceptable ({rival}: {_of(right[rival], right[choice.arm])})."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
         return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}."
+    if choice.unshown:
+        start = (
+            f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
+        )
+        return f"{start} {_counts(best[0], right, asked)}{_runner_up(best, right)}."
     if choice.waiting:
         start = (
             f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
@@ -171,7 +179,7 @@ def sentence(
         start = f"Choose {choice.arm}: {asked.title} {text(means[choice.arm])}"
         others = [name for name in acceptable if name != choice.arm]
         if not others:
-            return f"{start}; it is the only acceptable arm."
+            return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)}."
         rival = max(others, key=lambda name: means[name].mean)
         best = ", the best of the others" if len(others) > 1 else ""
         start = f"{start} against {text(means[rival])} for {rival}{best}"
@@ -238,6 +246,19 @@ def _further(more: Further | None, margin: float) -> str:
 def _needed(number: Needed) -> str:
     high = "no upper end" if number.high is None else f"{number.high:,}"
     return f"{counted(number.likely, 'more example')} [{number.low:,}, {high}]"
+
+
+def _price(evidence: Evidence, arm: str) -> str:
+    """What the only acceptable arm loses, or gains, against the best of those that may not be chosen."""
+    others = [name for name in evidence.estimates if name != arm]
+    if not others:
+        return ""
+    rival = max(others, key=lambda name: evidence.estimates[name].mean)
+    gap = evidence.difference(arm, rival)
+    shown = "shown worse than" if gap.high < 0 else "shown better than" if gap.low > 0 else "not shown to differ from"
+    return (
+        f", {shown} {rival}, which may not be chosen and has {text(evidence.estimates[rival])} (difference {text(gap)})"
+    )
 
 
 # ---------------------------------------------------------------- the reasons
@@ -332,12 +353,10 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
     ]
     shares = {arm.name: facts.failed_share.get(arm.name, 0.0) for arm in arms}
     out += [
-        f"{100 * share:.0f} % of {name}'s answers failed and are in no mean"
+        f"{100 * share:.0f} % of {name}'s answers failed: they count 0 in every difference and are in no mean"
         for name, share in shares.items()
         if share > 0.05
     ]
-    if max(shares.values()) - min(shares.values()) > 0.05:
-        out.append("arms failed unequally often: the questions compared are those that all arms of a pair answered")
     cut = {arm.name: facts.cut_share.get(arm.name, 0.0) for arm in arms}
     out += [
         f"{100 * share:.0f} % of {name}'s answers were cut at the token limit: raise [generation].max_tokens"
@@ -345,15 +364,12 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
         if share > 0.05
     ]
     if asked.section.max_latency_p95:
-        unknown = [arm.name for arm in arms if arm.name not in facts.latency_p95]
-        if unknown:
-            out.append(f"latency is a constraint but was not measured for {', '.join(unknown)}")
         least = least_for_upper_end(0.95, level=asked.section.level)
         few = min(facts.latency_answers.values(), default=least)
         if few < least:
             out.append(
-                f"latency is a constraint, but p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
-                f"{least} it has no upper bound (raise [study].latency_sample)"
+                f"latency is a constraint, and p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
+                f"{least} its upper end rests on log-normal seconds (raise [study].latency_sample, or add questions)"
             )
     return out
 
@@ -373,10 +389,6 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         out.append(f"one training run of {_listed(tuned)}: another seed may give other weights")
     if tuned and not any(arm.shots for arm in arms):
         out.append("no few-shot prompt arm was measured: tuning's gain may be overstated")
-    trials = [facts.dev_trials.get(arm.name, 0) for arm in arms]
-    if max(trials) > min(trials):
-        numbers = ", ".join(f"{arm.name} {number}" for arm, number in zip(arms, trials, strict=True))
-        out.append(f"unequal effort: the numbers of variants tried on the dev set were {numbers}")
     if tuned and facts.dev_examples < 30:
         examples = counted(facts.dev_examples, "example")
         out.append(f"few dev examples: checkpoints were chosen on {examples} (30 or more are wanted)")

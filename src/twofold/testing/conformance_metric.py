@@ -13,7 +13,8 @@ def check_metric(metric: plugins.Metric, examples: Sequence[Example]) -> None:
     """Assert everything the protocol promises, on these examples.
 
     Scores lie in [0, 1] or are None; the same input gives the same score; a gold answer scores 1 (an abstention on an
-    unanswerable example); empty, odd and long answers are scored, not crashed on; a pooled metric's `pool` lies in
+    unanswerable example); empty, odd and long answers are scored, not crashed on; whether an example is scored depends
+    on the answer only where the metric says that it is `conditional`; a pooled metric's `pool` lies in
     [0, 1] and is 1 for gold. At least one of the examples must be one the metric applies to.
 
     Raises:
@@ -25,6 +26,7 @@ def check_metric(metric: plugins.Metric, examples: Sequence[Example]) -> None:
     options = kind.Options  # type: ignore[attr-defined]
     assert options.model_config.get("extra") == "forbid", "`Options` must refuse unknown keys"
     applies = 0
+    free = getattr(metric, "pooled", False) or getattr(metric, "conditional", False)
     for example in examples:
         gold = _gold(example)
         score = _checked(metric, example, gold)
@@ -32,8 +34,12 @@ def check_metric(metric: plugins.Metric, examples: Sequence[Example]) -> None:
             applies += 1
             assert score > 0.999, f"gold scores {score} on {example.id!r}"
         for text in ("", " \n", "\u0000", "0", '{"', "[1]", "é中文", "word " * 2000, "the"):
-            _checked(metric, example, Answer(text=text, raw=text))
-        _checked(metric, example, Answer(text="The documents do not say.", abstained=True))
+            other = _checked(metric, example, Answer(text=text, raw=text))
+            assert free or (other is None) == (score is None), f"whether {example.id!r} is scored depends on the answer"
+        silent = _checked(metric, example, Answer(text="The documents do not say.", abstained=True))
+        assert free or (silent is None) == (score is None), (
+            f"whether {example.id!r} is scored depends on whether the answer abstains: set `conditional`"
+        )
         stray = Citation(number=1, span=Span(document="\u0000none", start=0, end=1))
         _checked(metric, example, Answer(text="x", citations=(stray,), invalid_citations=1))
     assert applies, "the metric applies to none of these examples: nothing was tested"

@@ -1,0 +1,252 @@
+"""Seconds for one question at a time: asked in turns over the arms, kept by machine, with the interval of a quantile.
+
+All arms answer a question before the next one is asked, in an order drawn anew each time, so that a busy minute meets
+all of them. A failed answer counts as long as the arm was ready to wait for it, or as its slowest answer: giving up is
+not being fast.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import NormalDist
+
+import numpy as np
+
+from twofold import machine, stats
+from twofold.answering import System
+from twofold.build import Builder
+from twofold.config import StudySection
+from twofold.dataset import Splits, example_digest
+from twofold.plugins import Progress
+from twofold.store.catalogue import Catalogue
+from twofold.study.measure import Measured, keep_pace
+from twofold.study.meter import Meter
+from twofold.study.record import BillItem, LatencyRecord
+from twofold.types import Answer, Example, Json
+
+SECONDS = 20.0
+"""An arm is timed for so long at most, unless a tenth of its answering time or its limit allow more."""
+SHARE = 0.1
+"""Share of an arm's answering time that timing it may take."""
+LEAST = 4
+"""Every arm is timed on so many questions, however slow it is."""
+_MEMORY = 0.7
+"""Share of this machine's memory that arms kept ready together may fill."""
+
+
+def questions(section: StudySection, count: int) -> int:
+    """How many of `count` test questions each arm is timed on: enough for an upper end of p95 where it has a limit."""
+    wanted = section.latency_sample
+    if section.max_latency_p95:
+        wanted = max(wanted, stats.least_for_upper_end(0.95, level=section.level))
+    return min(wanted, count)
+
+
+def allowed(section: StudySection, answering: float) -> float:
+    """Seconds that timing one arm may take whose answers took `answering` seconds."""
+    return max(SECONDS, SHARE * answering, questions(section, 10**6) * section.max_latency_p95)
+
+
+def kept(catalogue: Catalogue, system: str) -> Json | None:
+    """What was timed on this machine: ``seconds`` (question digest → seconds), ``failed``, ``in_turns``; or None."""
+    return catalogue.measure(system, _name())
+
+
+def _name() -> str:
+    return f"latency on {machine.fingerprint()}"
+
+
+def time_arms(
+    builder: Builder,
+    measured: Sequence[Measured],
+    splits: Splits,
+    *,
+    test: Sequence[Example],
+    bill: list[BillItem],
+    progress: Progress,
+) -> None:
+    """Time all arms but an oracle's, in turns, unless each of them was timed on this machine already.
+
+    Args:
+        builder: Of the project.
+        measured: The arms, which have answered.
+        splits: For a question to warm up with, and for questions that an endpoint has not seen.
+        test: Questions to draw from, which the arms have answered in batches.
+        bill: Gets a step for each arm.
+        progress: Shows loading and asking.
+    """
+    section, catalogue = builder.config.study, builder.catalogue
+    timed = [item for item in measured if not item.arm.oracle]
+    wanted = questions(section, len(test))
+    if not wanted or all(kept(catalogue, item.system) for item in timed):
+        return
+    chance = random.Random(section.seed)
+    sample = chance.sample(_pool(timed, splits, test, wanted), wanted)
+    spare = next((example for example in (*splits.dev, *splits.train, *test) if example not in sample), sample[0])
+    batches = _batches(timed)
+    for batch in batches:
+        clocks = [_Clock(item, allowed(section, float(item.measures.get("seconds", 0.0)))) for item in batch]
+        with contextlib.ExitStack() as opened:
+            shared: dict[str, System] = {}
+            for number, clock in enumerate(clocks):
+                progress(f"load {clock.item.arm.name}", number, len(clocks))
+                clock.open(builder, splits, spare, shared=shared, opened=opened)
+            for number, example in enumerate(sample):
+                progress("latency", number, wanted)
+                for clock in chance.sample(clocks, len(clocks)):
+                    clock.ask(example)
+            progress("latency", wanted, wanted)
+        for clock in clocks:
+            told = {"seconds": clock.seconds(), "failed": len(clock.failed), "in_turns": len(batches) == 1}
+            catalogue.put_measure(clock.item.system, _name(), told)
+            keep_pace(clock.system, list(clock.answers.values()), sum(clock.spent.values()), single=True)
+            bill.append(
+                {
+                    "step": f"latency of {clock.item.arm.name}",
+                    "items": len(clock.spent),
+                    "cached": 0,
+                    "seconds": clock.opening + sum(clock.spent.values()),
+                    "detail": "the model loaded, then questions singly, in turns over the arms",
+                }
+            )
+
+
+def _pool(timed: Sequence[Measured], splits: Splits, test: Sequence[Example], wanted: int) -> list[Example]:
+    """The test questions; at an endpoint, whose cache may know their prompts, others where there are enough."""
+    others = [*splits.dev, *splits.train]
+    remote = any(item.description["generator"].get("remote") for item in timed)
+    return others if remote and len(others) >= wanted else list(test)
+
+
+def _batches(timed: Sequence[Measured]) -> list[list[Measured]]:
+    """All arms together, or, where this machine's memory is too small for their models, those of one model each."""
+    models: dict[str, list[Measured]] = {}
+    for item in timed:
+        models.setdefault(str(item.description["generator"]), []).append(item)
+    local = [group for group in models.values() if not group[0].description["generator"].get("remote")]
+    peak = max((float(group[0].measures.get("peak_mib", 0.0)) for group in local), default=0.0)
+    room = _MEMORY * machine.memory_bytes() / 2**20
+    if len(local) < 2 or (len(local) * peak <= room and not machine.gpus()):
+        return [list(timed)]
+    return list(models.values())
+
+
+class _Clock:
+    """What one arm took so far."""
+
+    def __init__(self, item: Measured, most: float) -> None:
+        self.item = item
+        self.most = most
+        self.opening = 0.0
+        self.spent: dict[str, float] = {}
+        self.answers: dict[str, Answer] = {}
+        self.failed: set[str] = set()
+        self.limit = 0.0
+
+    def open(
+        self,
+        builder: Builder,
+        splits: Splits,
+        spare: Example,
+        *,
+        shared: dict[str, System],
+        opened: contextlib.ExitStack,
+    ) -> None:
+        """Load the model, unless another arm has it loaded, and answer a question that is not timed."""
+        with Meter() as meter:
+            trained = self.item.training
+            adapter = builder.load_adapter(trained["key"]) if trained else None
+            system = builder.equipped(self.item.arm, splits, adapter=adapter)
+            first = shared.setdefault(system.generator.key, system)
+            if first is system:
+                opened.callback(system.close)
+            else:
+                system.close()
+            self.system = replace(system, generator=first.generator)
+            self.limit = float(getattr(getattr(system.generator, "options", None), "timeout", 0.0))
+            self.system.answer([spare])
+        self.opening = meter.seconds
+
+    def ask(self, example: Example) -> None:
+        """Ask one question and note the seconds, unless the arm has had its time."""
+        if len(self.spent) >= LEAST and sum(self.spent.values()) >= self.most:
+            return
+        with Meter() as meter:
+            answer = self.system.answer([example])[0]
+        name = example_digest(example)
+        self.spent[name], self.answers[name] = meter.seconds, answer
+        if answer.failure is not None:
+            self.failed.add(name)
+
+    def seconds(self) -> dict[str, float]:
+        """Question digest → seconds; a failed answer at its limit, or as long as the slowest."""
+        slowest = max(self.limit, *self.spent.values())
+        return {name: slowest if name in self.failed else spent for name, spent in self.spent.items()}
+
+
+# ---------------------------------------------------------------- what the seconds say
+
+
+def ends(timed: Json, *, level: float) -> tuple[float, float]:
+    """Ends of the interval of the 95th percentile; always two, where the record has no upper one below 72 values.
+
+    The ends are order statistics (`stats.quantile_interval`). With too few values for an upper end it is that of
+    log-normal seconds (Natrella's approximation of the tolerance bound, NIST handbook 7.2.6.3), and never less than the
+    slowest answer.
+    """
+    x = np.array(list(timed["seconds"].values()))
+    _, low, high = stats.quantile_interval(x, 0.95, level=level)
+    return low or 0.0, _above(x, level) if high is None else high
+
+
+def p95(timed: Json) -> float:
+    """The 95th percentile of the seconds timed."""
+    return float(np.quantile(list(timed["seconds"].values()), 0.95))
+
+
+def _above(x: np.ndarray, level: float) -> float:
+    if len(x) < LEAST or x.min() <= 0:
+        return math.inf
+    logs, normal = np.log(x), NormalDist()
+    share, sure = normal.inv_cdf(0.95), normal.inv_cdf(0.5 + level / 2)
+    a, b = 1 - sure**2 / (2 * (len(x) - 1)), share**2 - sure**2 / len(x)
+    if a <= 0:
+        return math.inf
+    factor = (share + math.sqrt(max(0.0, share**2 - a * b))) / a
+    return max(float(x.max()), math.exp(float(logs.mean()) + factor * float(logs.std(ddof=1))))
+
+
+def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level: float) -> LatencyRecord | None:
+    """What `study.json` says of an arm's latency; None where it was not timed on this machine.
+
+    Args:
+        catalogue: Where the seconds are kept.
+        system: The arm's system key.
+        beside: The key of the arm that its seconds are compared with, question by question; empty for none.
+        level: Of the intervals.
+    """
+    timed = kept(catalogue, system)
+    if timed is None:
+        return None
+    x = list(timed["seconds"].values())
+    (p50, *middle), (top, *outer) = (stats.quantile_interval(x, q, level=level) for q in (0.5, 0.95))
+    record: LatencyRecord = {
+        "p50": p50,
+        "p95": top,
+        "n": len(x),
+        "intervals": {"p50": middle, "p95": outer},
+        "failed": timed["failed"],
+        "in_turns": timed["in_turns"],
+    }
+    other: Mapping[str, float] = (
+        (kept(catalogue, beside) or {}).get("seconds", {}) if beside and beside != system else {}
+    )
+    ratios = [spent / other[name] for name, spent in timed["seconds"].items() if other.get(name)]
+    if ratios:
+        value, low, high = stats.quantile_interval(ratios, 0.5, level=level)
+        record["ratio"] = {"value": value, "low": low, "high": high, "n": len(ratios)}
+    return record

@@ -1,0 +1,100 @@
+"""A metric decides only when the mean of its scores over the same questions is the number that its name promises."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold import plugins
+from twofold.errors import ConfigError
+from twofold.metrics.overlap import TokenF1
+from twofold.project import Project
+from twofold.study import archive
+from twofold.testing.conformance_metric import check_metric
+from twofold.types import Answer, Example, Message
+
+MESSAGES = ("the pump is loud", "the seed is late", "the well is dry", "the field is wet", "the press is jammed")
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """Messages with one label for most of them, which a model that always says that label gets right."""
+    source = tmp_path / "labels"
+    source.mkdir()
+    chance = random.Random(3)
+    rows = [
+        {
+            "id": f"m{number}",
+            "question": f"{MESSAGES[number % 5]}, machine {number * 37 % 1009} in row {number}",
+            "answers": [chance.choices(["fine", "broken", "lost"], [0.85, 0.1, 0.05])[0]],
+            "choices": ["fine", "broken", "lost"],
+        }
+        for number in range(240)
+    ]
+    (source / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return source
+
+
+def settings(fast: Callable[..., dict[str, Any]], **study: Any) -> dict[str, Any]:
+    said = fast(mode="fixed", fixed="fine")
+    return said | {"study": said["study"] | {"arms": ["base", "prompt"], "diagnostics": [], **study}}
+
+
+def test_macro_f1_beside_the_deciding_metric_is_macro_f1(
+    tmp_path: Path, labelled: Path, fast: Callable[..., dict[str, Any]]
+) -> None:
+    Project.create(tmp_path / "project", labelled).close()
+    with Project.open(tmp_path / "project", settings(fast, metric="accuracy", metrics=["macro_f1"])) as project:
+        record = project.study()
+        wanted = [example.references[0] for example in project.splits.test]
+    share = wanted.count("fine") / len(wanted)
+    told = record["arms"]["base"]["metrics"]
+    assert told["accuracy"]["mean"] == pytest.approx(share)
+    f1 = 2 * share / (1 + share) / len(set(wanted))
+    assert told["macro_f1"]["mean"] == pytest.approx(f1)
+    assert told["macro_f1"]["low"] < f1 < told["macro_f1"]["high"] < share
+    rows = archive.read_answers(project.records / record["study"])
+    assert {name for row in rows for name in row["arms"]["base"]["scores"]} == {"accuracy"}
+
+
+@pytest.mark.parametrize("metric", ["macro_f1", "abstention_f1", "style"])
+def test_a_pooled_metric_does_not_decide(project: Project, fast: Callable[..., dict[str, Any]], metric: str) -> None:
+    with Project.open(project.directory, settings(fast, metric=metric)) as held:
+        for run in (held.plan, held.study, held.retrain):
+            with pytest.raises(ConfigError, match=f"cannot be '{metric}': it is computed from all answers") as found:
+                run()
+            assert f"put {metric} into [study].metrics" in found.value.cure
+
+
+@pytest.mark.parametrize(
+    "metric", ["citation_precision", "citation_recall", "citation_support", "abstention_precision"]
+)
+def test_a_metric_that_scores_what_an_arm_chose_to_answer_does_not_decide(
+    project: Project, fast: Callable[..., dict[str, Any]], metric: str
+) -> None:
+    with Project.open(project.directory, settings(fast, metric=metric)) as held:
+        for run in (held.plan, held.study, held.retrain):
+            with pytest.raises(ConfigError, match="declines or cites nothing"):
+                run()
+    assert plugins.find("metrics", "abstention_recall").conditional is False
+
+
+def test_a_metric_that_does_not_say_so_is_found_by_its_scores(
+    project: Project, fast: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = TokenF1.score
+
+    def silent(self: Any, example: Example, answer: Answer) -> float | None:
+        return None if answer.abstained else whole(self, example, answer)
+
+    monkeypatch.setattr(TokenF1, "score", silent)
+    with Project.open(project.directory, fast()) as held, pytest.raises(ConfigError, match="cannot be 'token_f1'"):
+        held.study()
+    asked = Example(id="q", messages=(Message(role="user", content="how deep?"),), references=("12 m",))
+    with pytest.raises(AssertionError, match="set `conditional`"):
+        check_metric(plugins.make("metrics", "token_f1", {}), [asked])

@@ -1,0 +1,151 @@
+"""Seconds for one question at a time: in turns, on this machine, time-outs at their limit, with their interval."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from twofold import machine, stats
+from twofold.config import StudySection
+from twofold.project import Project
+from twofold.study import latency
+from twofold.testing.echo_generator import EchoGenerator
+from twofold.types import Failure
+
+
+@pytest.fixture
+def timed(fast: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    settings = fast()
+    settings["study"] |= {"arms": ["base", "rag"], "diagnostics": ["oracle"], "latency_sample": 9}
+    return settings
+
+
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What single prompts look like from now on: ``rag`` with passages, ``base`` without."""
+    seen: list[str] = []
+    whole = EchoGenerator.generate
+
+    def noted(self: Any, prompts: Any, **more: Any) -> Any:
+        if len(prompts) == 1:
+            seen.append("rag" if "[1] " in prompts[0].messages[-1].content else "base")
+        return whole(self, prompts, **more)
+
+    monkeypatch.setattr(EchoGenerator, "generate", noted)
+    return seen
+
+
+def test_arms_are_asked_in_turns_after_all_have_answered(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Project.open(project.directory, timed | {"generation": timed["generation"] | {"batch": 500}}) as held:
+        seen = asked(monkeypatch)
+        record = held.study()
+    turns = [set(seen[-18:][start : start + 2]) for start in range(0, 18, 2)]
+    assert turns == [{"base", "rag"}] * 9
+    assert {seen[-18:][start] for start in range(0, 18, 2)} == {"base", "rag"}, "now one is first, now the other"
+    base, rag = (record["arms"][name]["latency"] for name in ("base", "rag"))
+    assert base["n"] == rag["n"] == 9
+    assert base["in_turns"]
+    assert base["failed"] == 0
+    assert "ratio" not in base
+    assert rag["ratio"]["n"] == 9
+    assert rag["ratio"]["low"] <= rag["ratio"]["value"] <= rag["ratio"]["high"]
+    assert record["arms"]["oracle"]["latency"] is None, "nobody can use an oracle, however fast"
+    page = (held.records / record["study"] / "report.html").read_text(encoding="utf-8")
+    assert f"question by question: rag {rag['ratio']['value']:.2f} [".replace("rag 0.", "rag .") in page
+
+
+def test_seconds_are_kept_for_this_machine_only(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Project.open(project.directory, timed) as held:
+        held.study()
+        seen = asked(monkeypatch)
+    other = timed | {"study": timed["study"] | {"metric": "contains"}}
+    with Project.open(project.directory, other) as held:
+        held.study()
+    assert seen == []
+    monkeypatch.setattr(machine, "fingerprint", lambda *_: "machine:another")
+    again = timed | {"study": timed["study"] | {"metric": "exact_match"}}
+    with Project.open(project.directory, again) as held:
+        moved = held.study()
+    assert len(seen) == 2 * (9 + 1), "9 questions an arm, and one to warm up"
+    assert moved["arms"]["base"]["latency"]["n"] == 9
+
+
+def test_a_time_out_is_not_fast(project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An arm that gives up on a third of the questions is as slow there as it was on its slowest."""
+    whole = EchoGenerator.generate
+
+    def slow(self: Any, prompts: Any, **more: Any) -> Any:
+        import time
+
+        made = whole(self, prompts, **more)
+        if len(prompts) > 1:
+            return made
+        if len(prompts[0].messages[-1].content) % 3 == 0:
+            return [replace(made[0], text="", failure=Failure(code="generation.timeout", message="no answer"))]
+        time.sleep(0.03)
+        return made
+
+    monkeypatch.setattr(EchoGenerator, "generate", slow)
+    with Project.open(project.directory, timed) as held:
+        record = held.study()
+    arms = [record["arms"][name]["latency"] for name in ("base", "rag")]
+    assert sum(arm["failed"] for arm in arms) > 0
+    for arm in arms:
+        assert arm["n"] == 9
+        assert arm["p95"] >= arm["p50"] >= 0.03
+
+
+def test_a_slow_arm_is_timed_on_fewer_questions_and_the_record_says_how_many(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(latency, "SHARE", 0.0)
+    with Project.open(project.directory, timed) as held:
+        record = held.study()
+    assert record["arms"]["rag"]["latency"]["n"] == latency.LEAST
+    assert record["arms"]["rag"]["latency"]["intervals"]["p95"][1] is None
+
+
+def test_a_limit_asks_for_as_many_questions_as_an_upper_end_needs() -> None:
+    assert latency.questions(StudySection(), 500) == 40
+    assert latency.questions(StudySection(), 23) == 23
+    assert latency.questions(StudySection(max_latency_p95=2.0), 500) == 72
+    assert latency.questions(StudySection(latency_sample=0), 500) == 0
+    assert latency.allowed(StudySection(), 1000.0) == 100.0
+    assert latency.allowed(StudySection(max_latency_p95=2.0), 0.0) == 144.0
+
+
+def test_the_upper_end_of_a_small_sample_holds_for_log_normal_seconds() -> None:
+    """95 % of intervals cover the true quantile, one side each missed by 2.5 %."""
+    chance = np.random.default_rng(0)
+    true = math.exp(0.4 * 1.6448536)
+    above = 0
+    for _ in range(2000):
+        seconds = np.exp(chance.normal(0, 0.4, 24))
+        low, high = latency.ends({"seconds": {str(n): s for n, s in enumerate(seconds)}}, level=0.95)
+        assert low <= high
+        above += high < true
+    assert above / 2000 < 0.035
+    many = {str(n): float(s) for n, s in enumerate(np.exp(chance.normal(0, 0.4, 100)))}
+    assert latency.ends({"seconds": many}, level=0.95)[1] == stats.quantile_interval([*many.values()], 0.95)[2]
+
+
+def test_the_plan_counts_the_same_questions(project: Project, timed: dict[str, Any], tmp_path: Path) -> None:
+    with Project.open(project.directory, timed) as held:
+        before = {step["step"]: step for step in held.plan()["steps"]}
+        record = held.study()
+        after = {step["step"]: step for step in held.plan()["steps"]}
+    spent = {item["step"]: item for item in record["bill"]}
+    for name in ("base", "rag"):
+        assert before[f"latency of {name}"]["items"] == spent[f"latency of {name}"]["items"] == 9
+    assert "latency of oracle" not in spent
+    assert "latency of rag" not in after
