@@ -102,7 +102,7 @@ def tuning_plan(
 ) -> Json:
     """What tuning one arm takes: ``steps`` as in a study's plan, ``minutes``, ``warnings`` and ``rates``."""
     work, notes, told = forecast(builder, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress)
-    names = {f"{what} {arm.name}" for what in ("tune", "dev scores of", "forgetting of")}
+    names = {f"{what} {arm.name}" for what in ("tune", *planning.BESIDE.values())}
     steps = [step for step in planning.bill(work) if step["step"] in names]
     minutes = sum(step["seconds"] for step in steps) / 60
     return {"steps": steps, "minutes": minutes, "warnings": [*planning.no_chance(work), *notes], "rates": told}
@@ -146,6 +146,10 @@ class _Forecast:
         self.encoder = None
         self.description: Json = {}
         self.paces: dict[str, float] = {}
+        self.answered = {str(told.get("arm")) for told in builder.catalogue.systems().values()}
+        """What the base model has answered, or will have for an arm before: ``general``, ``replay``, ``teacher``."""
+        self.busy = False
+        """Was a pace measured beside other work?"""
 
     def made(self, *, measure: bool, progress: Progress) -> tuple[planning.Work, list[str], str]:
         measured = self._generator_paces(measure=measure, progress=progress)
@@ -172,7 +176,8 @@ class _Forecast:
             slowness=slowness(),
             examples=len(self.test) * len(self.arms),
         )
-        return work, self.notes, "measured here" if measured else "not measured here: defaults scaled to this CPU"
+        told = "measured here while the machine was busy" if self.busy else "measured here"
+        return work, self.notes, told if measured else "not measured here: defaults scaled to this CPU"
 
     # ------------------------------------------------------------ paces
 
@@ -184,11 +189,10 @@ class _Forecast:
             generator.close()
             self.encoder = _encoder(str(self.description.get("model", "")))
             subject = pace.answering(self.description)
-            known = {f"{sort} {shape}" for sort in ("answer", "alone") for shape in map(pace.shape, self.arms)}
-            self.paces = pace.paces(subject)
-            if not {*known, "load"} <= set(self.paces) and measure and not self.remote:
+            asked = {f"{sort} {shape}" for sort in ("answer", "alone") for shape in map(pace.shape, self.arms)}
+            if measure and not self.remote and self._lacking(subject, {*asked, "load"}):
                 rehearsal.answers(part, progress=progress)
-                self.paces = pace.paces(subject)
+            self.paces = self._known(subject, {*asked, "load"})
         except TwofoldError as error:
             self._note(error)
         return self.remote or "load" in self.paces
@@ -199,9 +203,9 @@ class _Forecast:
         try:
             embedder = self.builder.embedder
             subject = pace.embedding(embedder.fingerprint)
-            if measure and "chunk" not in pace.paces(subject):
+            if measure and self._lacking(subject, {"chunk"}):
                 rehearsal.embedding(embedder, progress=progress)
-            found = pace.paces(subject)
+            found = self._known(subject, {"chunk"} if self.stale else set())
             self.paces |= {{"load": "load embedder"}.get(kind, kind): value for kind, value in found.items()}
             spec = specs.of_retrieval(self.config, embedder=embedder.fingerprint, content="")
             self.paces |= pace.paces(pace.retrieving(spec))
@@ -213,14 +217,23 @@ class _Forecast:
     ) -> dict[str, float]:
         model = options.model or str(self.description.get("model", ""))
         subject = reckoning.subject(model, options)
-        found = pace.paces(subject)
-        if measure and not {"token", "evaluation", "setup"} <= set(found):
+        asked = {"token", "evaluation", "setup"}
+        if measure and self._lacking(subject, asked):
             try:
                 rehearsal.training(method, model, progress=progress)
             except TwofoldError as error:
                 self._note(error)
-            found = pace.paces(subject)
-        return found
+        return self._known(subject, asked if measure else set())
+
+    def _lacking(self, subject: str, kinds: set[str]) -> bool:
+        """Is a pace unknown, or was it measured while this machine was busy, which it is no more?"""
+        doubtful = kinds & pace.of_busy(subject)
+        return not kinds <= set(pace.paces(subject)) or bool(doubtful and not machine.crowded())
+
+    def _known(self, subject: str, kinds: set[str]) -> dict[str, float]:
+        """The paces of `subject`; `kinds` are those that the plan needs."""
+        self.busy = self.busy or bool(kinds & pace.of_busy(subject))
+        return pace.paces(subject)
 
     def _note(self, error: TwofoldError) -> None:
         told = f"{error} ({error.cure})"
@@ -358,25 +371,34 @@ class _Forecast:
                     paces=paces,
                     steps=counted.steps,
                     tokens=counted.tokens,
-                    evaluations=counted.evaluations,
-                    evaluation=counted.evaluation,
+                    evaluations=options.evaluations,
+                    items=counted.items,
+                    item=counted.item,
+                    followed=counted.followed,
                     limit=options.limit,
                     euros_an_hour=options.euros_an_hour,
                     cached=trained or made,
                 )
             )
         dev = min(DEV, len(builder.readable(self.splits.dev)))
-        suite, base = forgetting.suite(), [d.get("arm") for d in builder.catalogue.systems().values()]
+        suite = forgetting.suite()
         asks = 0 if section.gate == "off" else sum(len(one.asks) for one in suite)
+        taught = None
+        if section.answers == "retrieval" and "teacher" not in self.answered:
+            taught = replace(self._answering(self.config.arm("rag"), builder.readable(self.splits.train)), single=0)
         tuning = planning.Tuning(
             dev=replace(item, questions=dev, cached=0, single=min(ALONE + 1, dev)),
             trainings=trainings,
             made=finished,
-            replayed=len(forgetting.replay_prompts()) if replays and "replay" not in base else 0,
+            replayed=len(forgetting.replay_prompts()) if replays and "replay" not in self.answered else 0,
+            taught=taught,
             gate=asks,
-            gate_first=0 if "general" in base or not asks else asks + len(suite),
+            gate_first=0 if "general" in self.answered or not asks else asks + len(suite),
             shares=1 if section.gate == "off" else 1 + len(section.merge_back),
         )
+        if finished < len(trainings):
+            self.answered |= {"general"} if asks else set()
+            self.answered |= {name for name, asked in (("replay", replays), ("teacher", taught)) if asked}
         return [tuning], measured
 
     def _job(self, arm: Arm, method: Part) -> TrainerJob:
@@ -433,7 +455,8 @@ def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhe
         steps=max(1, round(epochs * len(job.rows[0]) / 24)),
         tokens=epochs * read,
         evaluations=0,
-        evaluation=0.0,
+        items=0,
+        item=0.0,
         limit=float(getattr(options, "minutes", 0.0)),
         cached=cached,
         elsewhere=elsewhere,

@@ -8,11 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from twofold import pace, stats
 from twofold.config import Config
 from twofold.dataset import Splits
 from twofold.study.record import BillItem, PolicyRecord, counted, number_text
+from twofold.training.schedule import (
+    CHANCE,
+    EVALUATION_SHARE,
+    FOLLOWED_SHARE,
+    evaluations_within,
+    free_evaluations,
+    marks,
+)
 from twofold.types import Arm, Json
 
 DEFAULTS: Mapping[str, float] = {
@@ -31,18 +40,23 @@ DEFAULTS: Mapping[str, float] = {
     "token": 1 / 450,
     "evaluation": 1 / 1500,
     "setup": 9.0,
+    "start": 6.0,
 }
 """Seconds a unit of work of the embedded models on two cores with bf16, where nothing was measured."""
 _GROWTH = {"token": 0.7, "evaluation": 0.7, "chunk": 0.67}
 _OTHERS = 0.4
 """Work grows with this power of `Work.slowness`: without bf16 instructions matrix products take 4.4 times as long,
 training 2.8 times, embedding 2.7 times, answers, which wait for memory, 1.8 times."""
+BESIDE = {
+    "teach": "answers to learn from for",
+    "replay": "answers to replay for",
+    "latency": "dev latency of",
+    "dev": "dev scores of",
+    "gate": "forgetting of",
+}
+"""What making a tuned arm takes beside training: phase of `pace.Spent` → step of plan and bill."""
 REMOTE = 1.5
 """Seconds of one answer by an endpoint that was never measured."""
-CHANCE = 0.9
-"""A cap that leaves less than this share of the planned steps does not give an arm its chance."""
-EVALUATING = 0.15
-"""Share of a capped training that goes into evaluations, at most."""
 _SETTLED, _DECIDE = 0.5, 0.002
 """Seconds of self-tests, statistics and report: whatever the number of questions, and for each answer."""
 
@@ -94,8 +108,13 @@ class Training:
     tokens: float
     """Read in all steps, shared passages once."""
     evaluations: int
-    evaluation: float
-    """Units of work of one."""
+    """At most, as `items`: how many there are, and of how many items, follows from the training or its cap."""
+    items: int
+    """Dev items of one evaluation."""
+    item: float
+    """Work of scoring one, in tokens read."""
+    followed: float = 0.0
+    """Work of following other things once, in tokens read."""
     limit: float = 0.0
     """Cap in minutes; 0 for none."""
     euros_an_hour: float = 0.0
@@ -116,6 +135,8 @@ class Tuning:
     """Methods whose finished adapter is in the store."""
     replayed: int = 0
     """Prompts that the base model answers, to be rehearsed."""
+    taught: Answering | None = None
+    """Training questions that the retrieval arm answers, to be learned."""
     gate: int = 0
     """Answers that the forgetting gate asks of a candidate; 0 where it is off."""
     gate_first: int = 0
@@ -184,25 +205,35 @@ def bill(work: Work) -> list[BillItem]:
 def _tuning(item: Tuning, work: Work) -> list[tuple[str, int, int, float, str]]:
     name, methods = item.dev.arm.name, len(item.trainings)
     left = methods - item.made
+    steps: list[tuple[str, int, int, float, str]] = []
+    trains = left and not all(one.cached for one in item.trainings)
+    if trains and item.taught:
+        answering = _opening(item.taught, work) + item.taught.todo * _batched(item.taught, work)
+        told = "training questions, by the retrieval arm"
+        steps.append((f"{BESIDE['teach']} {name}", item.taught.questions, item.taught.cached, answering, told))
+    if trains and item.replayed:
+        answering = work.seconds("load") + item.replayed * work.seconds("general") * 2
+        steps.append((f"{BESIDE['replay']} {name}", item.replayed, 0, answering, "general prompts, by the base"))
     training = 0.0 if not left else sum(training_seconds(one, work) for one in item.trainings)
-    if left and item.replayed and not all(one.cached for one in item.trainings):
-        training += work.seconds("load") + item.replayed * work.seconds("general") * 2
     told = "; ".join(_told(one, work) for one in item.trainings)
-    steps = [(f"tune {name}", methods, item.made, training, told)]
+    steps.append((f"tune {name}", methods, item.made, training, told))
     candidates = 1.0 + (item.shares - 1) / 2
-    at_most = left * item.shares
-    opened, each = work.seconds("merge"), _questions(item.dev, work)
-    dev = left * candidates * (opened + each)
-    if item.gate and left:
-        dev += work.seconds("load") + each
+    at_most, base = left * item.shares, 1 if item.gate and left else 0
     several = "" if item.shares == 1 else f"; fewer than {at_most} candidates where little is forgotten"
-    steps.append((f"dev scores of {name}", item.dev.questions, 0 if left else item.dev.questions, dev, f"dev{several}"))
+    opened = left * candidates * work.seconds("merge") + base * work.seconds("load")
+    answered = left * candidates + base
+    alone = opened + answered * item.dev.single * _alone(item.dev, work)
+    told = f"{counted(item.dev.single, 'dev question')} one at a time, a candidate{several}"
+    steps.append((f"{BESIDE['latency']} {name}", item.dev.single, 0 if left else item.dev.single, alone, told))
+    dev = answered * item.dev.questions * _batched(item.dev, work)
+    told = f"the dev questions, a candidate{several}"
+    steps.append((f"{BESIDE['dev']} {name}", item.dev.questions, 0 if left else item.dev.questions, dev, told))
     if item.gate:
         answers = left * candidates * item.gate + (item.gate_first if left else 0)
         told = f"{item.gate} short questions a candidate{several}"
         seconds = answers * work.seconds("general")
         total = methods * item.shares
-        steps.append((f"forgetting of {name}", total, 0 if left else total, seconds, told))
+        steps.append((f"{BESIDE['gate']} {name}", total, 0 if left else total, seconds, told))
     return steps
 
 
@@ -210,27 +241,50 @@ def training_seconds(item: Training, work: Work) -> float:
     """Seconds of a training and its evaluations, caps counted; 0 where its weights are there or it runs elsewhere."""
     if item.cached or item.elsewhere:
         return 0.0
-    setup, stepping, evaluating = _parts(item, work)
-    running = stepping + evaluating
-    return setup + (min(running, item.limit * 60) if item.limit else running)
+    starting, *rest = _parts(item, work)
+    return starting + (min(sum(rest), item.limit * 60) if item.limit else sum(rest))
 
 
 def affordable_steps(item: Training, work: Work) -> int:
     """Steps that the cap leaves of those planned."""
-    _, stepping, evaluating = _parts(item, work)
-    if not item.limit or stepping + evaluating <= item.limit * 60:
+    parts = _parts(item, work)
+    room = item.limit * 60 - parts.preparing - parts.evaluating
+    if not item.limit or parts.stepping <= room:
         return item.steps
-    room = max(item.limit * 60 * (1 - EVALUATING), item.limit * 60 - evaluating)
-    return min(item.steps, int(room / max(1e-9, stepping / max(1, item.steps))))
+    return max(0, min(item.steps, int(room / max(1e-9, parts.stepping / max(1, item.steps)))))
 
 
-def _parts(item: Training, work: Work) -> tuple[float, float, float]:
-    """Seconds to start the child, of the steps, and of the evaluations."""
-    return (
-        work.seconds("setup", item.paces),
-        item.tokens * work.seconds("token", item.paces),
-        item.evaluations * item.evaluation * work.seconds("evaluation", item.paces),
-    )
+class _Parts(NamedTuple):
+    """Seconds of a training."""
+
+    starting: float
+    """The child process, outside any cap."""
+    preparing: float
+    """Loading the model and laying out the rows."""
+    stepping: float
+    evaluating: float
+
+
+def _parts(item: Training, work: Work) -> _Parts:
+    setup = work.seconds("setup", item.paces)
+    starting = min(setup, work.seconds("start", item.paces))
+    stepping = item.tokens * work.seconds("token", item.paces)
+    return _Parts(starting, setup - starting, stepping, _evaluating(item, work))
+
+
+def _evaluating(item: Training, work: Work) -> float:
+    """Seconds of all evaluations, as often and as large as training makes them with or without a cap."""
+    each, cap = work.seconds("evaluation", item.paces), item.limit * 60
+    if cap:
+        room = EVALUATION_SHARE * cap
+        count, items = evaluations_within(room, each=item.item * each, most=item.evaluations, items=item.items)
+    else:
+        count, items = free_evaluations(item.tokens, each=item.item, most=item.evaluations, items=item.items)
+    count = len(marks(item.steps, count))
+    following = (count + 1) * item.followed * each
+    if cap and following > FOLLOWED_SHARE * cap:
+        following = 0.0
+    return count * items * item.item * each + following
 
 
 def _told(item: Training, work: Work) -> str:
@@ -267,10 +321,6 @@ def _alone(item: Answering, work: Work) -> float:
     return units * work.seconds(kind) + _retrieval(item, work)
 
 
-def _questions(item: Answering, work: Work) -> float:
-    return item.questions * _batched(item, work) + item.single * _alone(item, work)
-
-
 def _unknown(item: Answering, work: Work) -> str:
     """What is assumed of an endpoint that was never measured; empty where nothing is."""
     known = any(kind.startswith("answer ") for kind in work.paces)
@@ -305,11 +355,12 @@ def no_chance(work: Work) -> list[str]:
         for one in tuning.trainings if tuning.made < len(tuning.trainings) else ():
             if one.cached or one.elsewhere or affordable_steps(one, work) >= CHANCE * one.steps:
                 continue
-            _, stepping, evaluating = _parts(one, work)
+            parts = _parts(one, work)
+            least = (parts.preparing + parts.stepping) / (1 - EVALUATION_SHARE - FOLLOWED_SHARE)
             found.append(
                 f"{tuning.dev.arm.name} will not be given its chance: {one.limit:g} min are enough for about "
                 f"{affordable_steps(one, work)} of {counted(one.steps, 'step')}; remove the cap (minutes, euros) of "
-                f"[tuning.trainer.options], or allow {math.ceil((stepping + evaluating) / 60 * 1.2)} min"
+                f"[tuning.trainer.options], or allow {math.ceil(least / 60)} min"
             )
     return found
 
