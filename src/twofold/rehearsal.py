@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twofold import machine, pace, plugins, prompts
 from twofold.answering import question
@@ -108,7 +108,7 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
     """
     known = plugins.find("trainers", part.name).Options.model_fields
     small = {name: value for name, value in (_TRAINED | _PLAIN).items() if name in known}
-    usual = plugins.options("trainers", part.name, part.options)
+    usual: Any = plugins.options("trainers", part.name, part.options)
     # Beside other work threads wait for each other at every turn: one thread tells what all would take alone.
     singly = isinstance(usual, FitOptions) and not usual.threads and usual.processes == 1 and machine.crowded()
     trainer = plugins.make("trainers", part.name, {**part.options, **small, **({"threads": 1} if singly else {})})
@@ -127,7 +127,7 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
         report = trainer.train(job, Path(scratch))
     if singly:
         seen, cores = pace.paces(reckoning.subject(model, trainer.options)), machine.cores()
-        shared = {kind: seen[kind] / cores for kind in ("token", "evaluation") if kind in seen}
+        shared: dict[str, float] = {kind: seen[kind] / cores for kind in ("token", "evaluation") if kind in seen}
         pace.keep(reckoning.subject(model, usual), {**seen, **shared}, brief=True, busy=True)
     progress(stage, 1, 1)
     return {

@@ -23,6 +23,7 @@ from twofold.finishing import ALONE, DEV
 from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
+from twofold.study import calls
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint
 from twofold.training import reckoning
@@ -37,6 +38,8 @@ _CUT = 400
 """Documents that are cut into passages."""
 _PIECE = 700
 """Characters of a passage where the chunker cannot be asked."""
+_SHORT = (60.0, 48.0)
+"""Tokens read and written, at most, of a question of the forgetting gate or of a general prompt."""
 _SPEAKS = 0.7
 """Share of its token limit that an untuned model uses, where it was not seen answering."""
 
@@ -70,7 +73,7 @@ def plan(
     work, notes, told = forecast(
         builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
     )
-    steps, costs = planning.bill(work), planning.costs(work)
+    steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     seen = planning.detectable(splits, config, arms=len(asked.arms))
     looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in asked.test)))
     return {
@@ -78,6 +81,7 @@ def plan(
         "minutes": sum(step["seconds"] for step in steps) / 60,
         "costs": costs,
         "cost": sum(row["amount"] for row in costs),
+        "unpriced": calls.unpriced(work.calls),
         "detectable": seen if math.isfinite(seen) else None,
         "warnings": [
             *planning.no_chance(work),
@@ -148,6 +152,8 @@ class _Forecast:
         self.paces: dict[str, float] = {}
         self.answered = {str(told.get("arm")) for told in builder.catalogue.systems().values()}
         """What the base model has answered, or will have for an arm before: ``general``, ``replay``, ``teacher``."""
+        self.unsearched = bool(self.stale) or self._charged()
+        """Can passages not be searched for the plan: not indexed yet, or by calls that may cost money?"""
         self.busy = False
         """Was a pace measured beside other work?"""
 
@@ -175,9 +181,51 @@ class _Forecast:
             paces=self.paces,
             slowness=slowness(),
             examples=len(self.test) * len(self.arms),
+            calls=self._calls(answering, tuning),
         )
         told = "measured here while the machine was busy" if self.busy else "measured here"
         return work, self.notes, told if measured else "not measured here: defaults scaled to this CPU"
+
+    # ------------------------------------------------------------ calls of models beside the answers
+
+    def _calls(self, answering: Sequence[planning.Answering], tuning: Sequence[planning.Tuning]) -> list[calls.Calls]:
+        config, found = self.config, calls.in_metrics(self.config, answers=len(self.test) * len(self.arms))
+        answers = [(f"answer {item.arm.name}", item, item.requests) for item in answering]
+        for one in tuning:
+            name, beside = one.dev.arm.name, planning.BESIDE
+            answers.append((f"{beside['dev']} {name}", one.dev, round(one.answered * one.dev.requests)))
+            if one.candidates:
+                answers += [(f"{beside['teach']} {name}", one.taught, one.taught.requests)] if one.taught else []
+                if one.dev.arm.retrieval:
+                    searched = len(self.splits.train) + len(self.splits.dev)
+                    found += calls.in_retrieval(config, self._asked(f"tune {name}", searched))
+                asks = round(one.candidates * one.gate + one.gate_first)
+                for step, number in ((beside["gate"], asks), (beside["replay"], one.replayed)):
+                    found += calls.by_generator(
+                        config, f"{step} {name}", "short questions", number=number, tokens=_SHORT
+                    )
+            for training in one.trainings:
+                if training.elsewhere and not (training.cached or training.price_per_million):
+                    found.append(calls.Calls(step=f"tune {name}", who=f"trainer {training.method}", number=1))
+        for step, item, number in answers:
+            if number and self.remote and not any(item.prices):
+                found += calls.by_generator(config, step, "answers", number=number, tokens=(0.0, 0.0))
+            if number and item.arm.retrieval and not item.arm.oracle:
+                found += calls.in_retrieval(config, self._asked(step, number))
+        return found
+
+    def _charged(self) -> bool:
+        """Does finding passages call a model or a service that may cost money?"""
+        return bool(calls.in_retrieval(self.config, calls.Asked(step="", number=1, tokens=0.0, talks=1.0)))
+
+    def _asked(self, step: str, number: int) -> calls.Asked:
+        some = self.test or self.splits.dev
+        return calls.Asked(
+            step=step,
+            number=number,
+            tokens=statistics.fmean(len(e.question) for e in some) / reckoning.CHARACTERS if some else 0.0,
+            talks=statistics.fmean(len(e.messages) > 1 for e in some) if some else 0.0,
+        )
 
     # ------------------------------------------------------------ paces
 
@@ -327,7 +375,7 @@ class _Forecast:
         return limit * _SPEAKS
 
     def _system_key(self, arm: Arm) -> str | None:
-        if self.stale and arm.retrieval:
+        if arm.retrieval and (self.stale or (arm.tuning and self.unsearched)):
             return None
         try:
             return self.builder.known_system_key(arm, self.splits)
@@ -352,7 +400,7 @@ class _Forecast:
                 self._note(error)
                 return [], False
             made = trained = False
-            if not (self.stale and arm.retrieval):
+            if not (self.unsearched and arm.retrieval):
                 made = builder.artifacts.find(builder.adapter_key(job, method)) is not None
                 trained = builder.artifacts.find(builder.trained_key(job, method)) is not None
             finished += made
@@ -403,7 +451,7 @@ class _Forecast:
 
     def _job(self, arm: Arm, method: Part) -> TrainerJob:
         """The training job, with stand-ins for passages that cannot be searched yet."""
-        if not (self.stale and arm.retrieval):
+        if not (self.unsearched and arm.retrieval):
             return self.builder.training_job(arm, self.splits, method)
         train, dev = self.splits.train, self.splits.dev
         own = [gold_chunks(e, [c for s in e.sources for c in self.by_document.get(s, ())]) for e in train]
@@ -458,6 +506,7 @@ def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhe
         items=0,
         item=0.0,
         limit=float(getattr(options, "minutes", 0.0)),
+        price_per_million=float(getattr(options, "price_per_million", 0.0)),
         cached=cached,
         elsewhere=elsewhere,
     )

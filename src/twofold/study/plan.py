@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from twofold import pace, stats
 from twofold.config import Config
@@ -23,6 +23,9 @@ from twofold.training.schedule import (
     marks,
 )
 from twofold.types import Arm, Json
+
+if TYPE_CHECKING:
+    from twofold.study.calls import Calls
 
 DEFAULTS: Mapping[str, float] = {
     "answer plain": 1 / 1800,
@@ -118,6 +121,8 @@ class Training:
     limit: float = 0.0
     """Cap in minutes; 0 for none."""
     euros_an_hour: float = 0.0
+    price_per_million: float = 0.0
+    """Of tokens trained on elsewhere."""
     cached: bool = False
     """Its weights are in the store."""
     elsewhere: bool = False
@@ -144,6 +149,16 @@ class Tuning:
     shares: int = 1
     """Shares of the tuned change that are measured at most, all of it among them."""
 
+    @property
+    def candidates(self) -> float:
+        """Tuned models that are measured, as far as can be foreseen: half of the shares that may be."""
+        return (len(self.trainings) - self.made) * (1.0 + (self.shares - 1) / 2)
+
+    @property
+    def answered(self) -> float:
+        """How often the dev questions are answered: by the candidates and, where there is a gate, by the base."""
+        return self.candidates + (1 if self.gate and self.candidates else 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
@@ -161,6 +176,8 @@ class Work:
     """How much longer a matrix product takes than on the defaults' machine, for what was not measured."""
     examples: int = 0
     """Questions that are scored, over all arms."""
+    calls: Sequence[Calls] = ()
+    """What models are asked beside the arms' own answers."""
 
     def seconds(self, kind: str, paces: Mapping[str, float] | None = None) -> float:
         """Seconds a unit of that kind of work."""
@@ -217,19 +234,16 @@ def _tuning(item: Tuning, work: Work) -> list[tuple[str, int, int, float, str]]:
     training = 0.0 if not left else sum(training_seconds(one, work) for one in item.trainings)
     told = "; ".join(_told(one, work) for one in item.trainings)
     steps.append((f"tune {name}", methods, item.made, training, told))
-    candidates = 1.0 + (item.shares - 1) / 2
-    at_most, base = left * item.shares, 1 if item.gate and left else 0
-    several = "" if item.shares == 1 else f"; fewer than {at_most} candidates where little is forgotten"
-    opened = left * candidates * work.seconds("merge") + base * work.seconds("load")
-    answered = left * candidates + base
-    alone = opened + answered * item.dev.single * _alone(item.dev, work)
+    several = "" if item.shares == 1 else f"; fewer than {left * item.shares} candidates where little is forgotten"
+    opened = item.candidates * work.seconds("merge") + (item.answered - item.candidates) * work.seconds("load")
+    alone = opened + item.answered * item.dev.single * _alone(item.dev, work)
     told = f"{counted(item.dev.single, 'dev question')} one at a time, a candidate{several}"
     steps.append((f"{BESIDE['latency']} {name}", item.dev.single, 0 if left else item.dev.single, alone, told))
-    dev = answered * item.dev.questions * _batched(item.dev, work)
+    dev = item.answered * item.dev.questions * _batched(item.dev, work)
     told = f"the dev questions, a candidate{several}"
     steps.append((f"{BESIDE['dev']} {name}", item.dev.questions, 0 if left else item.dev.questions, dev, told))
     if item.gate:
-        answers = left * candidates * item.gate + (item.gate_first if left else 0)
+        answers = item.candidates * item.gate + (item.gate_first if left else 0)
         told = f"{item.gate} short questions a candidate{several}"
         seconds = answers * work.seconds("general")
         total = methods * item.shares
@@ -330,21 +344,24 @@ def _unknown(item: Answering, work: Work) -> str:
 def costs(work: Work) -> list[Json]:
     """Rows ``{step, amount, detail}`` of what has a price: requests to an endpoint, hours of training."""
     rows: list[Json] = []
-    dev = [tuning.dev for tuning in work.tuning if tuning.made < len(tuning.trainings)]
-    for step, items in (("answer", work.answering), ("dev scores of", dev)):
-        for item in items:
-            if item.cost:
-                read, written = item.requests * item.prompt_tokens, item.requests * item.completion_tokens
-                told = f"{counted(item.requests, 'request')}, {read:.0f} prompt and {written:.0f} completion tokens"
-                rows.append({"step": f"{step} {item.arm.name}", "amount": item.cost, "detail": told})
+    answers = [(f"answer {item.arm.name}", item, 1.0) for item in work.answering]
+    answers += [(f"{BESIDE['dev']} {one.dev.arm.name}", one.dev, one.answered) for one in work.tuning]
+    answers += [(f"{BESIDE['teach']} {one.dev.arm.name}", one.taught, 1.0) for one in work.tuning if one.taught]
+    for step, item, times in answers:
+        if item.cost and times:
+            requests = round(times * item.requests)
+            read, written = requests * item.prompt_tokens, requests * item.completion_tokens
+            told = f"{counted(requests, 'request')}, {read:.0f} prompt and {written:.0f} completion tokens"
+            rows.append({"step": step, "amount": times * item.cost, "detail": told})
     for tuning in work.tuning:
-        left = tuning.made < len(tuning.trainings)
-        for one in tuning.trainings if left else ():
-            seconds = training_seconds(one, work)
+        for one in tuning.trainings if tuning.candidates else ():
+            seconds, step = training_seconds(one, work), f"tune {tuning.dev.arm.name}"
             if one.euros_an_hour and seconds:
                 told = f"{seconds / 60:.0f} min at {one.euros_an_hour:g} an hour"
-                amount = seconds / 3600 * one.euros_an_hour
-                rows.append({"step": f"tune {tuning.dev.arm.name}", "amount": amount, "detail": told})
+                rows.append({"step": step, "amount": seconds / 3600 * one.euros_an_hour, "detail": told})
+            if one.price_per_million and not one.cached:
+                told = f"{one.tokens:.0f} tokens at {one.price_per_million:g} a million"
+                rows.append({"step": step, "amount": one.tokens / 1e6 * one.price_per_million, "detail": told})
     return rows
 
 
