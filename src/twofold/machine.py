@@ -223,7 +223,12 @@ def cores() -> int:
 
 
 def crowded() -> bool:
-    """Do others use this machine's cores now? Threads that only compute then get less than `_ALONE` of their time."""
+    """Do others use this machine's cores now? Threads that only compute then get less than `_ALONE` of their time.
+
+    False where a GPU computes: others on the cores slow it little.
+    """
+    if uses_cuda():
+        return False
     shares, block = [0.0] * cores(), bytes(1 << 20)
 
     def compute(number: int) -> None:

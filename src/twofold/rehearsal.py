@@ -129,6 +129,7 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
         seen, cores = pace.paces(reckoning.subject(model, trainer.options)), machine.cores()
         shared: dict[str, float] = {kind: seen[kind] / cores for kind in ("token", "evaluation") if kind in seen}
         pace.keep(reckoning.subject(model, usual), {**seen, **shared}, brief=True, busy=True)
+        report["tokens_per_second"] *= cores
     progress(stage, 1, 1)
     return {
         "dtype": getattr(trainer.options, "dtype", ""),

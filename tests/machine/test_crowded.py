@@ -11,12 +11,15 @@ import pytest
 from twofold import machine, rehearsal
 
 
-def test_others_that_compute_on_all_cores_are_noticed() -> None:
+def test_others_that_compute_on_all_cores_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "uses_cuda", lambda: False)
     count = 3 * machine.cores()
     others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
     try:
         time.sleep(0.5)
         assert sum(machine.crowded() for _ in range(5)) >= 4
+        monkeypatch.setattr(machine, "uses_cuda", lambda: True)
+        assert not machine.crowded(), "a GPU works beside them"
     finally:
         for one in others:
             one.kill()

@@ -34,7 +34,7 @@ def settle_evaluations(run: Run) -> None:
     state, options = run.state, run.options
     wanted = min(len(run.dev), options.dev_items)
     if not options.limit:
-        trained = sum(len(one.ids) for epoch, members in run.plan for one in packs_of(run, epoch, members))
+        trained = run.planned_tokens()
         count, items = free_evaluations(trained, each=run.item_tokens(), most=options.evaluations, items=wanted)
     else:
         run.forward = run.crew.told(_forward_pace(run))
@@ -82,8 +82,7 @@ def limits(run: Run) -> tuple[bool, int]:
 
 def needed(run: Run) -> float | None:
     """Seconds that the whole plan takes at the pace seen; None where there was none."""
-    state = run.state
-    whole = sum(len(one.ids) for epoch, members in run.plan for one in packs_of(run, epoch, members))
+    state, whole = run.state, run.planned_tokens()
     pace_seen = state.training_seconds / state.tokens if state.tokens else TRAINED * run.forward
     if not pace_seen:
         return None

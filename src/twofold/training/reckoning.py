@@ -18,8 +18,8 @@ from twofold.forgetting import replay_prompts
 from twofold.jobs import TrainerJob
 from twofold.store import models
 from twofold.training.options import FitOptions
-from twofold.training.packing import BRANCHES, Row, pack, steps_of_epoch, variants_of
-from twofold.training.schedule import WRITTEN, followed
+from twofold.training.packing import BRANCHES, Row, pack, variants_of
+from twofold.training.schedule import WRITTEN, followed, schedule
 from twofold.types import Json, Message, Pair
 
 if TYPE_CHECKING:
@@ -41,9 +41,6 @@ _REPLAYED = 300
 class Reckoning:
     """The work of one training run to the end of its plan."""
 
-    rows: int
-    """Training rows of an epoch, replayed ones among them."""
-    epochs: float
     steps: int
     tokens: float
     """Tokens read in all steps, shared beginnings once."""
@@ -70,18 +67,10 @@ def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
         groups = variants_of([[group[0] for group in groups]], most=most, seed=job.seed)[0]
     sizes = [len(group) if supervised else 1 for group in groups]
     read = [_read(group, shared=options.share_prefixes) for group in groups]
-    steps, tokens = 0, 0.0
-    for epoch in range(math.ceil(options.epochs)):
-        members = steps_of_epoch(sizes, options.batch, seed=job.seed, epoch=epoch)
-        share = min(1.0, options.epochs - epoch)
-        members = members[: max(1, round(len(members) * share))]
-        steps += len(members)
-        tokens += sum(read[number] for step in members for number in step)
+    steps = schedule([sizes], options, seed=job.seed)
     return Reckoning(
-        rows=round(len(pairs) * scale),
-        epochs=options.epochs,
-        steps=round(steps * scale),
-        tokens=tokens * scale,
+        steps=round(len(steps) * scale),
+        tokens=scale * sum(read[number] for _, members in steps for number in members),
         items=min(len(job.dev), options.dev_items),
         item=item_units(job, options),
         followed=followed_units(job),
@@ -110,7 +99,7 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
         report: ``training.json``.
         seconds: Between the start of the child process and its end; a resumed run's are not all of its work.
     """
-    steps, evaluating = float(report["training_seconds"]), evaluation_seconds(report)
+    steps, evaluating = float(report["training_seconds"]), float(report["evaluation_seconds"])
     scored = report["evaluations"] * report["dev_items"] * item_units(job, options)
     scored += len(report["general_loss"]) * followed_units(job)
     measured = {"token": steps / max(1, report["tokens_read"])}
@@ -127,11 +116,6 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
         least |= dict.fromkeys(("setup", "start"), report["setup_cpu"] / measured.get("setup", math.inf))
         measured = {kind: value * min(1.0, least.get(kind, 1.0)) for kind, value in measured.items()}
     pace.keep(subject(job.model, options), measured, brief=brief, busy=busy)
-
-
-def evaluation_seconds(report: Json) -> float:
-    """Seconds that a training spent on its evaluations."""
-    return float(report.get("evaluation_seconds", report["seconds"] - report["training_seconds"]))
 
 
 def subject(model: str, options: FitOptions) -> str:

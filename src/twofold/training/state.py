@@ -56,7 +56,6 @@ class State:
     notes: list[str] = field(default_factory=list)
     """What did not go as planned, for people."""
     best_step: int = 0
-    best: tuple[float, float] = (-1.0, -math.inf)
     best_scores: list[float] = field(default_factory=list)
     """The best evaluation's score of each dev item."""
     highest: tuple[float, float] = (-1.0, -math.inf)
@@ -112,6 +111,10 @@ class Run:
         if not self.options.limit:
             return math.inf
         return self.options.limit * 60 - self.spent() - self.state.items * self.item_tokens() * self.forward
+
+    def planned_tokens(self) -> int:
+        """Tokens that all steps of the plan read."""
+        return sum(len(one.ids) for epoch, members in self.plan for one in packs_of(self, epoch, members))
 
     def followed_tokens(self) -> int:
         """Tokens of what is followed besides the dev split."""
