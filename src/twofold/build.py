@@ -332,8 +332,7 @@ class Builder:
             return self._report(key, cached=True)
         trained = self.trained_key(job, method)
         if self.artifacts.find(trained) is None:
-            with self.spent.on("train"):
-                self._train(arm, splits, job, method=method, key=trained, progress=progress)
+            self._train(arm, splits, job, method=method, key=trained, progress=progress)
         self._finishing(arm, splits, progress).finish(key, trained, lineage)
         return self._report(key, cached=False)
 
@@ -373,10 +372,12 @@ class Builder:
         trainer: Trainer = plugins.make("trainers", method.name, method.options)
         work, wrote, written = self.artifacts.working(key), self._teaching(method), {}
         if wrote.distils:
-            train, written["answers"] = wrote.distilled(self.readable(splits.train), progress=progress)
+            with self.spent.on("teach"):
+                train, written["answers"] = wrote.distilled(self.readable(splits.train), progress=progress)
             job = self.training_job(arm, replace(splits, train=train), method)
         if wrote.replays:
-            job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
+            with self.spent.on("replay"):
+                job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
         report = trainer.train(job, work, progress=progress)
         learned = {
             name: sorted(map(example_digest, self.readable(examples)))

@@ -72,7 +72,7 @@ class Finishing:
     section: TuningSection
     """What is wanted."""
     spent: pace.Spent
-    """Gets the seconds of ``dev`` and ``gate``."""
+    """Gets the seconds of ``latency``, ``dev`` and ``gate``."""
     progress: Progress
     """Shown while answering."""
 
@@ -164,7 +164,9 @@ class Finishing:
             self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
             fresh = {example.id for example in kept.missing(self.catalogue, key, asked)}
             if fresh and not self.catalogue.measure(key, "latency"):
-                self.catalogue.put_measure(key, "latency", self._latency(system, asked, tuned=adapter is not None))
+                with self.spent.on("latency"):
+                    timed = self._latency(system, asked, tuned=adapter is not None)
+                self.catalogue.put_measure(key, "latency", timed)
             began = time.perf_counter()
             answers = kept.answered(
                 self.catalogue, key, asked, system=system, progress=self.progress, stage="dev scores"

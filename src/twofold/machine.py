@@ -12,6 +12,7 @@ thing (it lets f32 be rounded on the way) and changes nothing here.
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -22,6 +23,8 @@ import platform
 import re
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -48,6 +51,10 @@ _MEASURE = "twofold.training.speed"
 """The child that measures: ``python -m`` this prints JSON."""
 _PATIENCE = 120
 """Seconds after which a measurement is given up; importing torch from a cold disk can take half a minute."""
+
+_PROBE_SECONDS = 0.15
+_ALONE = 0.8
+"""Share of its time that a computing thread gets on an idle machine, at least (seen: .97; beside two others: .5)."""
 
 _LEVELS = {
     "avx2": 2,
@@ -213,6 +220,29 @@ def cores() -> int:
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return max(1, min(count, math.ceil(quota))) if quota else count
+
+
+def crowded() -> bool:
+    """Do others use this machine's cores now? Threads that only compute then get less than `_ALONE` of their time.
+
+    False where a GPU computes: others on the cores slow it little.
+    """
+    if uses_cuda():
+        return False
+    shares, block = [0.0] * cores(), bytes(1 << 20)
+
+    def compute(number: int) -> None:
+        began, used = time.perf_counter(), time.thread_time()
+        while time.perf_counter() < began + _PROBE_SECONDS:
+            hashlib.sha256(block)  # without the interpreter's lock, so that the threads run side by side
+        shares[number] = (time.thread_time() - used) / (time.perf_counter() - began)
+
+    threads = [threading.Thread(target=compute, args=(number,)) for number in range(len(shares))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(shares) / len(shares) < _ALONE
 
 
 def cpu_quota(root: Path = Path("/")) -> float:

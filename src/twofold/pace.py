@@ -32,7 +32,7 @@ ALONE = 20.0
 _FORMAT = 1
 _SUBJECTS = 200
 """Subjects of one machine that are kept: those measured last."""
-_BRIEF = "brief: "
+_BRIEF, _BUSY = "brief: ", "busy: "
 _LEAST_ANSWERS = 4
 """Fewer answers than this are too noisy to keep a pace of."""
 _log = logging.getLogger(__name__)
@@ -44,22 +44,33 @@ _log = logging.getLogger(__name__)
 def paces(subject: str) -> dict[str, float]:
     """Seconds a unit of each kind of work, as this machine took for `subject`; empty where it was never measured.
 
-    What real work took counts before what a brief measurement saw.
+    What real work took counts before what a brief measurement saw, and that before one beside other work.
     """
+    busy, brief, real = _layers(subject)
+    return {kind: statistics.median(values) for kind, values in (busy | brief | real).items() if values}
+
+
+def of_busy(subject: str) -> set[str]:
+    """Kinds of work of `subject` that were measured only while others used this machine."""
+    busy, brief, real = _layers(subject)
+    return set(busy) - set(brief) - set(real)
+
+
+def _layers(subject: str) -> tuple[dict[str, list[float]], ...]:
     subjects = _read(cache_root() / FILE).get(machine.fingerprint(), {})
-    kinds = subjects.get(_BRIEF + subject, {}) | subjects.get(subject, {})
-    return {kind: statistics.median(values) for kind, values in kinds.items() if values}
+    return tuple(subjects.get(kept + subject, {}) for kept in (_BUSY, _BRIEF, ""))
 
 
-def keep(subject: str, measured: Mapping[str, float], *, brief: bool = False) -> None:
+def keep(subject: str, measured: Mapping[str, float], *, brief: bool = False, busy: bool = False) -> None:
     """Add measurements of `subject` on this machine; safe while other processes do the same.
 
     Args:
         subject: What worked: a model with its runtime, a trainer with its options.
         measured: Kind of work → seconds a unit.
         brief: They are of seconds of work, and count until real work was measured.
+        busy: They are brief, and others used this machine: they count until it was measured alone.
     """
-    subject = _BRIEF + subject if brief else subject
+    subject = (_BUSY if busy else _BRIEF if brief else "") + subject
     fresh = {kind: value for kind, value in measured.items() if 0 < value < float("inf")}
     if not fresh:
         return
@@ -162,19 +173,20 @@ def of_answers(arm: Arm, answers: Sequence[Answer], seconds: float, *, max_token
 
 
 class Spent:
-    """Seconds spent on each phase of making an arm ready: ``train``, ``replay``, ``dev``, ``gate``."""
+    """Seconds spent on what belongs to making an arm ready beside training (see `study.plan.BESIDE`)."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def on(self, phase: str) -> Iterator[None]:
-        """Count what happens inside as that phase."""
-        began = time.perf_counter()
+        """Count what happens inside as that phase, phases within it apart."""
+        began, before = time.perf_counter(), sum(self.seconds.values())
         try:
             yield
         finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - began
+            within = sum(self.seconds.values()) - before
+            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - began - within
 
     def clear(self) -> None:
         """Begin anew."""

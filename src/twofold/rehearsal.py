@@ -1,28 +1,36 @@
 """A rehearsal of some seconds with the real parts, for a machine on which a model has never worked: its first pace.
 
 Answers are made by the configured generator and steps by the configured trainer in its child process, on a fixed small
-job. What they take is kept (see `pace`), so that it is paid once a machine, model and set of options.
+job. What they take is kept (see `pace`), so that it is paid once a machine, model and set of options. Beside other work
+on the same cores the processor's time counts instead of the clock's, the figures are kept as such, and measured anew
+once the machine is idle.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
-from twofold import pace, plugins, prompts
+from twofold import machine, pace, plugins, prompts
 from twofold.answering import question
 from twofold.config import Part
 from twofold.errors import GenerationError
 from twofold.jobs import TrainerJob
 from twofold.plugins import Embedder, Generator, Progress
+from twofold.training import reckoning
+from twofold.training.options import FitOptions
 from twofold.types import Answer, Arm, DevItem, Json, Message, Pair, Prompt
 
-STAGE = "measuring this machine, once"
+T = TypeVar("T")
+
+STAGE = "measuring this machine"
+"""Followed by what is measured."""
 _NEW = 16
 _BATCH = 4
-"""Training rows of a step; there are two steps."""
+"""Training rows of a step."""
 _ITEMS = 10
 """Dev items of the evaluation: of two, most of the time is what one batch takes whatever its size."""
 _SHAPES = {"plain": (24, 0, 0), "shots": (12, 3, 0), "passages": (16, 0, 4)}
@@ -55,14 +63,16 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
     """
     generator: Generator = plugins.make("generators", part.name, part.options)
     subject = pace.answering(generator.description)
-    total, told = 1 + len(_SHAPES), {"dtype": generator.description.get("dtype", "")}
-    progress(STAGE, 0, total)
+    stage, total, told = f"{STAGE}: answers", 1 + len(_SHAPES), {"dtype": generator.description.get("dtype", "")}
+    progress(stage, 0, total)
     try:
-        told["loading_seconds"] = _generated(generator, [_prompt("plain", 1000)])[1]
-        pace.keep(subject, {"load": told["loading_seconds"]}, brief=True)
-        progress(STAGE, 1, total)
+        busy = machine.crowded()
+        told["loading_seconds"] = _generated(generator, [_prompt("plain", 1000)], busy=busy, cores=1)[1]
+        pace.keep(subject, {"load": told["loading_seconds"]}, brief=True, busy=busy)
+        progress(stage, 1, total)
         for done, (name, (count, _, _)) in enumerate(_SHAPES.items(), 2):
-            made, seconds = _generated(generator, [_prompt(name, n) for n in range(count)])
+            busy = busy or machine.crowded()
+            made, seconds = _generated(generator, [_prompt(name, n) for n in range(count)], busy=busy)
             found = pace.of_answers(_ARMS[name], made, seconds, max_tokens=_NEW, single=False)
             told |= {
                 "prompt_tokens_per_second": sum(one.usage.prompt_tokens for one in made) / seconds,
@@ -71,20 +81,19 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
             }
             spent, alone = 0.0, list[Answer]()
             for n in range(count, count + _SINGLE):
-                one, seconds = _generated(generator, [_prompt(name, n)])
+                one, seconds = _generated(generator, [_prompt(name, n)], busy=busy)
                 alone, spent = [*alone, *one], spent + seconds
             found |= pace.of_answers(_ARMS[name], alone, spent, max_tokens=_NEW, single=True)
-            pace.keep(
-                subject, {kind: value for kind, value in found.items() if not kind.startswith("written")}, brief=True
-            )
-            progress(STAGE, done, total)
+            found = {kind: value for kind, value in found.items() if not kind.startswith("written")}
+            pace.keep(subject, found, brief=True, busy=busy)
+            progress(stage, done, total)
     finally:
         generator.close()
     return told
 
 
 def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
-    """Measure a trainer: two steps and an evaluation in its child process, which keeps their pace itself.
+    """Measure a trainer: a few steps and an evaluation in its child process; the trainer keeps their pace itself.
 
     Args:
         part: Trainer and options.
@@ -99,20 +108,29 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
     """
     known = plugins.find("trainers", part.name).Options.model_fields
     small = {name: value for name, value in (_TRAINED | _PLAIN).items() if name in known}
-    trainer = plugins.make("trainers", part.name, {**part.options, **small})
+    usual: Any = plugins.options("trainers", part.name, part.options)
+    # Beside other work threads wait for each other at every turn: one thread tells what all would take alone.
+    singly = isinstance(usual, FitOptions) and not usual.threads and usual.processes == 1 and machine.crowded()
+    trainer = plugins.make("trainers", part.name, {**part.options, **small, **({"threads": 1} if singly else {})})
     template = prompts.Template()
     rows = tuple(
         Pair(messages=_prompt("passages", n, sentences=2).messages, completion=f"Every {n} days.", example=f"row-{n}")
-        for n in range(2 * _BATCH)
+        for n in range(reckoning.BRIEF_STEPS * _BATCH)
     )
     asked = [_prompt("passages", n) for n in range(100, 100 + _ITEMS)]
     dev = tuple(DevItem(prompt=prompt, example=question(f"Plot {n}?")) for n, prompt in enumerate(asked, 100))
     job = TrainerJob(rows=(rows,), dev=dev, metric="token_f1", model=model, template=template)
-    progress(STAGE, 0, 1)
+    stage = f"{STAGE}: training ({part.name})"
+    progress(stage, 0, 1)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         report = trainer.train(job, Path(scratch))
-    progress(STAGE, 1, 1)
+    if singly:
+        seen, cores = pace.paces(reckoning.subject(model, trainer.options)), machine.cores()
+        shared: dict[str, float] = {kind: seen[kind] / cores for kind in ("token", "evaluation") if kind in seen}
+        pace.keep(reckoning.subject(model, usual), {**seen, **shared}, brief=True, busy=True)
+        report["tokens_per_second"] *= cores
+    progress(stage, 1, 1)
     return {
         "dtype": getattr(trainer.options, "dtype", ""),
         **{name: report.get(name, 0.0) for name in ("tokens_per_second", "tokens")},
@@ -123,21 +141,29 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
 def embedding(embedder: Embedder, *, progress: Progress = _silent) -> Json:
     """Measure an embedder on passages of some sixty words: ``{chunks_per_second, chunks, seconds}``."""
     texts = [_TEXT.format(n=n) for n in range(32)]
-    progress(STAGE, 0, 1)
-    began = time.perf_counter()
-    embedder.embed(texts[:2])
-    built = time.perf_counter()
-    embedder.embed(texts)
-    spent = time.perf_counter() - built
-    pace.keep(pace.embedding(embedder.fingerprint), {"load": built - began, "chunk": spent / len(texts)}, brief=True)
-    progress(STAGE, 1, 1)
+    stage = f"{STAGE}: embedding"
+    progress(stage, 0, 1)
+    busy = machine.crowded()
+    _, loading = _timed(lambda: embedder.embed(texts[:2]), busy=busy, cores=1)
+    _, spent = _timed(lambda: embedder.embed(texts), busy=busy)
+    measured = {"load": loading, "chunk": spent / len(texts)}
+    pace.keep(pace.embedding(embedder.fingerprint), measured, brief=True, busy=busy)
+    progress(stage, 1, 1)
     return {"chunks_per_second": len(texts) / spent, "chunks": len(texts), "seconds": spent}
 
 
-def _generated(generator: Generator, asked: Sequence[Prompt]) -> tuple[list[Answer], float]:
-    began = time.perf_counter()
-    made = generator.generate(asked)
-    seconds = time.perf_counter() - began
+def _timed(work: Callable[[], T], *, busy: bool, cores: int = 0) -> tuple[T, float]:
+    """The result of `work` and its seconds; on a busy machine those that so many cores (0: all) would take if free."""
+    began, used = time.perf_counter(), time.process_time()
+    made = work()
+    seconds, used = time.perf_counter() - began, time.process_time() - used
+    return made, min(seconds, used / (cores or machine.cores())) if busy else seconds
+
+
+def _generated(
+    generator: Generator, asked: Sequence[Prompt], *, busy: bool, cores: int = 0
+) -> tuple[list[Answer], float]:
+    made, seconds = _timed(lambda: generator.generate(asked), busy=busy, cores=cores)
     fault = next((one.failure for one in made if one.failure is not None), None)
     if fault is not None:
         raise GenerationError(f"a prompt for measuring the machine was not answered: {fault.message}")

@@ -186,6 +186,7 @@ PLAN = {
         {"step": "tune ft", "amount": 0.5, "detail": "30 min at 1 an hour"},
     ],
     "cost": 0.75,
+    "unpriced": ["plus at most 9 calls to metric strict, not priced"],
     "detectable": 0.1234,
     "chances": [[0.1, 0.3], [0.2, 0.9]],
     "shows": "a gain of .10 is crowned in 3 of 10 such studies",
@@ -211,7 +212,7 @@ def test_a_study_needs_leave(
         "Add --yes",
         "measured here",
     )
-    for part in (*said, "costs 0.25 for answer rag: 21 requests", "costs 0.75 in all"):
+    for part in (*said, "costs 0.25 for answer rag: 21 requests", "costs 0.75 in all", PLAN["unpriced"][0]):
         assert part in err
     assert main(["study", "--plan"]) == 0
     assert "1 min 15 s" in capsys.readouterr().out

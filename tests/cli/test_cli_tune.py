@@ -27,7 +27,7 @@ PLAN = {"steps": STEPS, "minutes": 220 / 60, "warnings": ["ft will not be given 
 def test_what_training_takes_and_what_follows_it_is_said_before() -> None:
     assert ahead(PLAN) == [
         "training: about 1 min 10 s (lora: 20 steps)",
-        "afterwards: dev scores of ft 30 s, forgetting of ft 2 min 0 s; in all about 3 min 40 s (measured here)",
+        "beside it: dev scores of ft 30 s, forgetting of ft 2 min 0 s; in all about 3 min 40 s (measured here)",
         "warning: ft will not be given its chance",
     ]
 

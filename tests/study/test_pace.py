@@ -34,6 +34,18 @@ def test_a_pace_is_the_median_of_the_newest_measurements(file: Path) -> None:
     assert pace.paces("another") == {}
 
 
+def test_what_was_measured_beside_other_work_counts_until_it_is_measured_alone(file: Path) -> None:
+    pace.keep("a model", {"load": 30.0, "general": 2.0}, brief=True, busy=True)
+    assert pace.paces("a model") == {"load": 30.0, "general": 2.0}
+    assert pace.of_busy("a model") == {"load", "general"}
+    pace.keep("a model", {"load": 3.0}, brief=True)
+    pace.keep("a model", {"load": 40.0}, brief=True, busy=True)
+    assert pace.paces("a model") == {"load": 3.0, "general": 2.0}
+    assert pace.of_busy("a model") == {"general"}
+    pace.keep("a model", {"general": 1.0})
+    assert pace.of_busy("a model") == set()
+
+
 def test_real_work_counts_before_a_brief_measurement(file: Path) -> None:
     pace.keep("a model", {"load": 9.0, "general": 0.5}, brief=True)
     assert pace.paces("a model") == {"load": 9.0, "general": 0.5}

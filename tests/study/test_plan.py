@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from twofold import machine, pace
 from twofold.cli.main import main
 from twofold.errors import TwofoldError
 from twofold.project import Project
@@ -27,8 +28,8 @@ PACES = {
     "general": 0.1,
 }
 BASE = Answering(arm=Arm(name="base"), prompt_tokens=40.0, completion_tokens=20.0, questions=100, single=12)
-TRAINED = {"token": 0.002, "evaluation": 0.001, "setup": 10.0}
-LORA = Training(method="lora", paces=TRAINED, steps=60, tokens=150_000, evaluations=3, evaluation=20_000)
+TRAINED = {"token": 0.002, "evaluation": 0.001, "setup": 10.0, "start": 4.0}
+LORA = Training(method="lora", paces=TRAINED, steps=60, tokens=150_000, evaluations=3, items=20, item=1000)
 FT = replace(BASE, arm=Arm(name="ft", tuning="closed-book"))
 
 
@@ -62,13 +63,39 @@ def test_answers_cost_what_the_kept_paces_say() -> None:
 def test_tuning_counts_start_steps_evaluations_dev_answers_and_the_gate() -> None:
     found = seconds(tuned(gate=786, gate_first=900))
     assert found["tune ft"] == pytest.approx(10 + 300 + 60)
-    questions = 40 * (40 + 3 * 20) * 0.001 + 9 * (40 + 20 * 20) * 0.01
-    assert found["dev scores of ft"] == pytest.approx(7 + questions + 5 + questions)
+    batched, alone = 40 * (40 + 3 * 20) * 0.001, 9 * (40 + 20 * 20) * 0.01
+    assert found["dev latency of ft"] == pytest.approx(7 + alone + 5 + alone)
+    assert found["dev scores of ft"] == pytest.approx(2 * batched)
     assert found["forgetting of ft"] == pytest.approx((786 + 900) * 0.1)
     assert found["latency of ft"] == pytest.approx(20 + 12 * 440 * 0.01)
     off = seconds(tuned())
     assert "forgetting of ft" not in off
-    assert off["dev scores of ft"] == pytest.approx(7 + questions)
+    assert off["dev latency of ft"] == pytest.approx(7 + alone)
+    assert off["dev scores of ft"] == pytest.approx(batched)
+
+
+def test_the_evaluations_of_a_training_are_planned_as_it_makes_them() -> None:
+    free = seconds(tuned(LORA))["tune ft"]
+    assert seconds(tuned(replace(LORA, items=40)))["tune ft"] == pytest.approx(free + 3 * 5), "a quarter of the steps"
+    wide = seconds(tuned(replace(LORA, items=40, limit=60.0)))["tune ft"]
+    assert wide == pytest.approx(free + 3 * 20), "a cap that leaves time is used for more items"
+    short = replace(LORA, steps=2, tokens=5000, evaluations=4, items=40)
+    assert seconds(tuned(short))["tune ft"] == pytest.approx(10 + 10 + 2 * 8), "no more evaluations than steps"
+    general = replace(LORA, followed=500)
+    assert seconds(tuned(general))["tune ft"] == pytest.approx(free + 4 * 0.5), "before the first step too"
+    tight = replace(general, followed=50_000, limit=3.0)
+    assert seconds(tuned(tight)) == seconds(tuned(replace(LORA, limit=3.0))), "not followed where a cap is tight"
+
+
+def test_what_the_base_model_writes_for_a_training_has_its_own_line() -> None:
+    rag = replace(BASE, arm=Arm(name="rag", retrieval=True), questions=200, single=0)
+    found = seconds(tuned(replayed=120, taught=rag))
+    assert found["answers to replay for ft"] == pytest.approx(5 + 120 * 0.1 * 2)
+    answering = 5 + 200 * ((40 + 3 * 20) * 0.001 + planning.DEFAULTS["retrieve"])
+    assert found["answers to learn from for ft"] == pytest.approx(answering)
+    assert found["tune ft"] == pytest.approx(seconds(tuned())["tune ft"])
+    cached = seconds(tuned(replace(LORA, cached=True), replayed=120, taught=rag))
+    assert not {"answers to replay for ft", "answers to learn from for ft"} & set(cached)
 
 
 def test_what_is_trained_already_is_not_trained_again() -> None:
@@ -78,10 +105,10 @@ def test_what_is_trained_already_is_not_trained_again() -> None:
 def test_a_cap_is_told_with_the_steps_that_fit_and_warned_about() -> None:
     capped = tuned(replace(LORA, limit=3.0))
     step = next(step for step in planning.bill(capped) if step["step"] == "tune ft")
-    assert step["seconds"] == pytest.approx(10 + 180)
+    assert step["seconds"] == pytest.approx(4 + 180), "the cap does not count the start of the process"
     assert "capped at 3 min: " in step["detail"]
     fitting = planning.affordable_steps(replace(LORA, limit=3.0), capped)
-    assert 20 <= fitting <= 35
+    assert fitting == (180 - 6 - 3 * 9 * 1) // (300 / 60), "three evaluations of nine items are 15 % of the cap"
     (warning,) = planning.no_chance(capped)
     assert warning.startswith("ft will not be given its chance: 3 min are enough for about")
     allowed = int(warning.rpartition("allow ")[2].split()[0])
@@ -296,7 +323,10 @@ def test_a_study_after_the_plan_of_a_new_project_is_written(project: Project, fa
         assert one.studies()
 
 
-def test_a_plan_after_a_study_knows_the_machine(project: Project) -> None:
+def test_a_plan_after_a_study_knows_the_machine(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "FILE", str(tmp_path / "paces.json"))
     with project:
         record = project.study()
     with Project.open(
@@ -305,6 +335,30 @@ def test_a_plan_after_a_study_knows_the_machine(project: Project) -> None:
         plan = again.plan()
     assert plan["rates"] == "measured here"
     assert {item["step"] for item in record["bill"]} >= {"latency of base", "answer base"}
+
+
+def test_a_first_plan_measures_and_says_when_the_machine_was_busy(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "FILE", str(tmp_path / "paces.json"))
+    stages: list[str] = []
+
+    def rates(*, crowded: bool) -> str:
+        stages.clear()
+        monkeypatch.setattr(machine, "crowded", lambda: crowded)
+        settings = {**project_settings(), "study": {"arms": ["base", "rag"]}}
+        with Project.open(project.directory, settings) as opened:
+            told: str = opened.plan(measure=True, progress=lambda stage, *_: stages.append(stage))["rates"]
+        return told
+
+    assert rates(crowded=True) == "measured here while the machine was busy"
+    assert set(stages) == {"measuring this machine: answers", "measuring this machine: embedding"}
+    assert rates(crowded=True) == "measured here while the machine was busy"
+    assert stages == [], "it is still busy: nothing better can be measured"
+    assert rates(crowded=False) == "measured here"
+    assert stages
+    assert rates(crowded=True) == "measured here"
+    assert stages == [], "what was measured alone is kept"
 
 
 def project_settings() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """`twofold tune --from MODEL` and `--if-due`: training again, for people, cron and CI.
 
-Exit codes: 0 promoted, not due, or nothing new; 1 trained and not promoted, or (with ``--plan``) due; else as always.
+Exit codes: 0 promoted, not due, or nothing new; 1 trained and not promoted (worse, not shown to be better, or not given
+its chance), or (with ``--plan``) due; else as always.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ def retrain(run: Run, *, champion: str, arm: str, minutes: float | None, if_due:
             champion=champion, arm=arm, if_due=if_due, plan=plan, who=by, progress=progress
         )
     run.result(plain(told), "\n".join(_lines(told)))
-    if told["outcome"] in ("kept", "due"):
+    if told["outcome"] in ("kept", "undecided", "due"):
         raise typer.Exit(1)
 
 

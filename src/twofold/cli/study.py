@@ -97,5 +97,7 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
         screen.print(f"costs {row['amount']:.2g} for {row['step']}: {row['detail']}")
     if len(plan["costs"]) > 1:
         screen.print(f"costs {plan['cost']:.2g} in all, in the currency of the configured prices")
+    for line in plan["unpriced"]:
+        screen.print(line)
     for warning in plan["warnings"]:
         screen.print(f"warning: {warning}")

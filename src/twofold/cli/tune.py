@@ -102,13 +102,13 @@ def tune(
 
 def ahead(plan: dict[str, Any]) -> list[str]:
     """What tuning will take, before it starts; nothing where the adapter is there."""
-    training, *after = plan["steps"]
+    training = next(step for step in plan["steps"] if step["step"].startswith("tune "))
     if training["cached"] == training["items"]:
         return []
-    rest = ", ".join(f"{step['step']} {duration(step['seconds'])}" for step in after)
+    rest = ", ".join(f"{step['step']} {duration(step['seconds'])}" for step in plan["steps"] if step is not training)
     return [
         f"training: about {duration(training['seconds'])} ({training['detail']})",
-        f"afterwards: {rest}; in all about {duration(60 * plan['minutes'])} ({plan['rates']})",
+        f"beside it: {rest}; in all about {duration(60 * plan['minutes'])} ({plan['rates']})",
         *(f"warning: {warning}" for warning in plan["warnings"]),
     ]
 

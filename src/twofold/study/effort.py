@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twofold.study.record import counted, number_text
+from twofold.training.schedule import CHANCE
 
 Effort = Mapping[str, Any]
 
@@ -32,7 +33,7 @@ def unfinished(effort: Effort | None) -> bool:
 def shortfall(arm: str, effort: Effort) -> str:
     """What kept an unfinished arm from its chance, as a clause whose subject is the arm."""
     done = f"{effort['steps']} of {counted(effort['planned'], 'step')}"
-    if effort["stopped"] in ("minutes", "euros") and effort["steps"] < 0.9 * effort["planned"]:
+    if _cut(effort):
         needed = effort.get("minutes_needed")
         about = f" (about {_minutes(needed)} are needed here)" if needed else ""
         return f"{arm} was stopped by its {STOPPED[effort['stopped']]} after {done}{about}"
@@ -43,10 +44,15 @@ def shortfall(arm: str, effort: Effort) -> str:
     return f"{arm} was trained for {done} only"
 
 
+def _cut(effort: Effort) -> bool:
+    """Did a limit leave too few of the planned steps?"""
+    return effort["stopped"] in ("minutes", "euros") and effort["steps"] < CHANCE * effort["planned"]
+
+
 def cure(arm: str, effort: Effort) -> str:
     """What to do about an unfinished arm, as a sentence."""
     stopped = effort["stopped"]
-    if stopped in ("minutes", "euros") and effort["steps"] < 0.9 * effort["planned"]:
+    if _cut(effort):
         flag = "--minutes or " if stopped == "minutes" else ""
         return (
             f"Raise or leave out the cap ({flag}{stopped} in [tuning.trainer.options]) and run the study again: "
@@ -95,15 +101,9 @@ def effort_table(arms: Mapping[str, Any]) -> list[list[str]]:
 
 
 def _stopped(effort: Effort) -> str:
-    words = {
-        "plan": "plan (done)",
-        "patience": "patience",
-        "minutes": "time limit",
-        "euros": "money limit",
-        "nan": "nan",
-    }
+    briefly = {"plan": "plan (done)", "patience": "patience", "nan": "nan"}
     limit = effort.get("limit_minutes")
-    reason = words.get(effort["stopped"], str(effort["stopped"]))
+    reason = briefly.get(effort["stopped"], STOPPED.get(effort["stopped"], str(effort["stopped"])))
     return f"{reason} of {_minutes(limit)}" if effort["stopped"] == "minutes" and limit else reason
 
 

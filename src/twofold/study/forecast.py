@@ -25,7 +25,7 @@ from twofold.finishing import ALONE, DEV
 from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
-from twofold.study import latency
+from twofold.study import calls, latency
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound
 from twofold.study.archive import read_answers, read_record
@@ -42,6 +42,8 @@ _CUT = 400
 """Documents that are cut into passages."""
 _PIECE = 700
 """Characters of a passage where the chunker cannot be asked."""
+_SHORT = (60.0, 48.0)
+"""Tokens read and written, at most, of a question of the forgetting gate or of a general prompt."""
 _SPEAKS = 0.7
 """Share of its token limit that an untuned model uses, where it was not seen answering."""
 
@@ -77,7 +79,7 @@ def plan(
     work, notes, told = forecast(
         builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
     )
-    steps, costs = planning.bill(work), planning.costs(work)
+    steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     earlier = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
     seen = planning.seen_by(splits, config, arms=len(asked.arms), final=final, earlier=earlier)
     looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in asked.test)))
@@ -86,6 +88,7 @@ def plan(
         "minutes": sum(step["seconds"] for step in steps) / 60,
         "costs": costs,
         "cost": sum(row["amount"] for row in costs),
+        "unpriced": calls.unpriced(work.calls),
         "detectable": seen.least,
         "chances": [list(chance) for chance in seen.chances],
         "shows": planning.prospect_text(seen),
@@ -137,7 +140,7 @@ def tuning_plan(
     """What tuning one arm takes: ``steps`` as in a study's plan, ``minutes``, ``warnings`` and ``rates``."""
     doubts = require_sound(builder, (*splits.train, *splits.dev), documents if arm.retrieval else ())
     work, notes, told = forecast(builder, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress)
-    names = {f"{what} {arm.name}" for what in ("tune", "dev scores of", "forgetting of")}
+    names = {f"{what} {arm.name}" for what in ("tune", *planning.BESIDE.values())}
     steps = [step for step in planning.bill(work) if step["step"] in names]
     minutes = sum(step["seconds"] for step in steps) / 60
     return {"steps": steps, "minutes": minutes, "warnings": [*planning.no_chance(work), *notes, *doubts], "rates": told}
@@ -182,6 +185,12 @@ class _Forecast:
         self.encoder = None
         self.description: Json = {}
         self.paces: dict[str, float] = {}
+        self.answered = {str(told.get("arm")) for told in builder.catalogue.systems().values()}
+        """What the base model has answered, or will have for an arm before: ``general``, ``replay``, ``teacher``."""
+        self.unsearched = self.unsynced or self._charged()
+        """Can passages not be searched for the plan: not indexed yet, or by calls that may cost money?"""
+        self.busy = False
+        """Was a pace measured beside other work?"""
 
     def made(self, *, measure: bool, progress: Progress) -> tuple[planning.Work, list[str], str]:
         measured = self._generator_paces(measure=measure, progress=progress)
@@ -207,8 +216,51 @@ class _Forecast:
             paces=self.paces,
             slowness=slowness(),
             examples=len(self.test) * len(self.arms),
+            calls=self._calls(answering, tuning),
         )
-        return work, self.notes, "measured here" if measured else "not measured here: defaults scaled to this CPU"
+        told = "measured here while the machine was busy" if self.busy else "measured here"
+        return work, self.notes, told if measured else "not measured here: defaults scaled to this CPU"
+
+    # ------------------------------------------------------------ calls of models beside the answers
+
+    def _calls(self, answering: Sequence[planning.Answering], tuning: Sequence[planning.Tuning]) -> list[calls.Calls]:
+        config, found = self.config, calls.in_metrics(self.config, answers=len(self.test) * len(self.arms))
+        answers = [(f"answer {item.arm.name}", item, item.requests) for item in answering]
+        for one in tuning:
+            name, beside = one.dev.arm.name, planning.BESIDE
+            answers.append((f"{beside['dev']} {name}", one.dev, round(one.answered * one.dev.requests)))
+            if one.candidates:
+                answers += [(f"{beside['teach']} {name}", one.taught, one.taught.requests)] if one.taught else []
+                if one.dev.arm.retrieval:
+                    searched = len(self.splits.train) + len(self.splits.dev)
+                    found += calls.in_retrieval(config, self._asked(f"tune {name}", searched))
+                asks = round(one.candidates * one.gate + one.gate_first)
+                for step, number in ((beside["gate"], asks), (beside["replay"], one.replayed)):
+                    found += calls.by_generator(
+                        config, f"{step} {name}", "short questions", number=number, tokens=_SHORT
+                    )
+            for training in one.trainings:
+                if training.elsewhere and not (training.cached or training.price_per_million):
+                    found.append(calls.Calls(step=f"tune {name}", who=f"trainer {training.method}", number=1))
+        for step, item, number in answers:
+            if number and self.remote and not any(item.prices):
+                found += calls.by_generator(config, step, "answers", number=number, tokens=(0.0, 0.0))
+            if number and item.arm.retrieval and not item.arm.oracle:
+                found += calls.in_retrieval(config, self._asked(step, number))
+        return found
+
+    def _charged(self) -> bool:
+        """Does finding passages call a model or a service that may cost money?"""
+        return bool(calls.in_retrieval(self.config, calls.Asked(step="", number=1, tokens=0.0, talks=1.0)))
+
+    def _asked(self, step: str, number: int) -> calls.Asked:
+        some = self.test or self.splits.dev
+        return calls.Asked(
+            step=step,
+            number=number,
+            tokens=statistics.fmean(len(e.question) for e in some) / reckoning.CHARACTERS if some else 0.0,
+            talks=statistics.fmean(len(e.messages) > 1 for e in some) if some else 0.0,
+        )
 
     # ------------------------------------------------------------ paces
 
@@ -220,11 +272,10 @@ class _Forecast:
             generator.close()
             self.encoder = _encoder(str(self.description.get("model", "")))
             subject = pace.answering(self.description)
-            known = {f"{sort} {shape}" for sort in ("answer", "alone") for shape in map(pace.shape, self.arms)}
-            self.paces = pace.paces(subject)
-            if not {*known, "load"} <= set(self.paces) and measure and not self.remote:
+            asked = {f"{sort} {shape}" for sort in ("answer", "alone") for shape in map(pace.shape, self.arms)}
+            if measure and not self.remote and self._lacking(subject, {*asked, "load"}):
                 rehearsal.answers(part, progress=progress)
-                self.paces = pace.paces(subject)
+            self.paces = self._known(subject, {*asked, "load"})
         except TwofoldError as error:
             self._note(error)
         return self.remote or "load" in self.paces
@@ -235,9 +286,9 @@ class _Forecast:
         try:
             embedder = self.builder.embedder
             subject = pace.embedding(embedder.fingerprint)
-            if measure and "chunk" not in pace.paces(subject):
+            if measure and self._lacking(subject, {"chunk"}):
                 rehearsal.embedding(embedder, progress=progress)
-            found = pace.paces(subject)
+            found = self._known(subject, {"chunk"} if self.stale else set())
             self.paces |= {{"load": "load embedder"}.get(kind, kind): value for kind, value in found.items()}
             spec = specs.of_retrieval(self.config, embedder=embedder.fingerprint, content="")
             self.paces |= pace.paces(pace.retrieving(spec))
@@ -249,14 +300,23 @@ class _Forecast:
     ) -> dict[str, float]:
         model = options.model or str(self.description.get("model", ""))
         subject = reckoning.subject(model, options)
-        found = pace.paces(subject)
-        if measure and not {"token", "evaluation", "setup"} <= set(found):
+        asked = {"token", "evaluation", "setup"}
+        if measure and self._lacking(subject, asked):
             try:
                 rehearsal.training(method, model, progress=progress)
             except TwofoldError as error:
                 self._note(error)
-            found = pace.paces(subject)
-        return found
+        return self._known(subject, asked if measure else set())
+
+    def _lacking(self, subject: str, kinds: set[str]) -> bool:
+        """Is a pace unknown, or was it measured while this machine was busy, which it is no more?"""
+        doubtful = kinds & pace.of_busy(subject)
+        return not kinds <= set(pace.paces(subject)) or bool(doubtful and not machine.crowded())
+
+    def _known(self, subject: str, kinds: set[str]) -> dict[str, float]:
+        """The paces of `subject`; `kinds` are those that the plan needs."""
+        self.busy = self.busy or bool(kinds & pace.of_busy(subject))
+        return pace.paces(subject)
 
     def _note(self, error: TwofoldError) -> None:
         told = f"{error} ({error.cure})"
@@ -352,7 +412,7 @@ class _Forecast:
         return limit * _SPEAKS
 
     def _system_key(self, arm: Arm) -> str | None:
-        if self.unsynced and arm.retrieval:
+        if arm.retrieval and (self.unsynced or (arm.tuning and self.unsearched)):
             return None
         try:
             return self.builder.known_system_key(arm, self.splits)
@@ -377,7 +437,7 @@ class _Forecast:
                 self._note(error)
                 return [], False
             made = trained = False
-            if not (self.unsynced and arm.retrieval):
+            if not (self.unsearched and arm.retrieval):
                 made = builder.artifacts.find(builder.adapter_key(job, method)) is not None
                 trained = builder.artifacts.find(builder.trained_key(job, method)) is not None
             finished += made
@@ -396,30 +456,39 @@ class _Forecast:
                     paces=paces,
                     steps=counted.steps,
                     tokens=counted.tokens,
-                    evaluations=counted.evaluations,
-                    evaluation=counted.evaluation,
+                    evaluations=options.evaluations,
+                    items=counted.items,
+                    item=counted.item,
+                    followed=counted.followed,
                     limit=options.limit,
                     euros_an_hour=options.euros_an_hour,
                     cached=trained or made,
                 )
             )
         dev = min(DEV, len(builder.readable(self.splits.dev)))
-        suite, base = forgetting.suite(), [d.get("arm") for d in builder.catalogue.systems().values()]
+        suite = forgetting.suite()
         asks = 0 if section.gate == "off" else sum(len(one.asks) for one in suite)
+        taught = None
+        if section.answers == "retrieval" and "teacher" not in self.answered:
+            taught = replace(self._answering(self.config.arm("rag"), builder.readable(self.splits.train)), single=0)
         tuning = planning.Tuning(
             dev=replace(item, questions=dev, cached=0, single=min(ALONE + 1, dev)),
             trainings=trainings,
             made=finished,
-            replayed=len(forgetting.replay_prompts()) if replays and "replay" not in base else 0,
+            replayed=len(forgetting.replay_prompts()) if replays and "replay" not in self.answered else 0,
+            taught=taught,
             gate=asks,
-            gate_first=0 if "general" in base or not asks else asks + len(suite),
+            gate_first=0 if "general" in self.answered or not asks else asks + len(suite),
             shares=1 if section.gate == "off" else 1 + len(section.merge_back),
         )
+        if finished < len(trainings):
+            self.answered |= {"general"} if asks else set()
+            self.answered |= {name for name, asked in (("replay", replays), ("teacher", taught)) if asked}
         return [tuning], measured
 
     def _job(self, arm: Arm, method: Part) -> TrainerJob:
         """The training job, with stand-ins for passages that cannot be searched yet."""
-        if not (self.unsynced and arm.retrieval):
+        if not (self.unsearched and arm.retrieval):
             return self.builder.training_job(arm, self.splits, method)
         train, dev = self.splits.train, self.splits.dev
         own = [gold_chunks(e, [c for s in e.sources for c in self.by_document.get(s, ())]) for e in train]
@@ -471,8 +540,10 @@ def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhe
         steps=max(1, round(epochs * len(job.rows[0]) / 24)),
         tokens=epochs * read,
         evaluations=0,
-        evaluation=0.0,
+        items=0,
+        item=0.0,
         limit=float(getattr(options, "minutes", 0.0)),
+        price_per_million=float(getattr(options, "price_per_million", 0.0)),
         cached=cached,
         elsewhere=elsewhere,
     )

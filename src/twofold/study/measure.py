@@ -15,6 +15,7 @@ from twofold.identity import digest
 from twofold.plugins import Metric, Progress
 from twofold.study.effort import STOPPED
 from twofold.study.meter import Meter
+from twofold.study.plan import BESIDE
 from twofold.study.record import BillItem, counted
 from twofold.types import Answer, Arm, Example, Json
 
@@ -65,13 +66,10 @@ def measure(
         detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
         count = max(1, len(several))
         found = count if training["cached"] else 0
-        after = {
-            f"{what} {arm.name}": builder.spent.seconds.get(phase, 0.0)
-            for what, phase in (("dev scores of", "dev"), ("forgetting of", "gate"))
-        }
-        spent = 0.0 if training["cached"] else making.seconds - sum(after.values())
+        beside = {name: builder.spent.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
+        spent = 0.0 if training["cached"] else making.seconds - sum(beside.values())
         bill.append(_item(f"tune {arm.name}", count, found, spent, detail))
-        bill += [_item(step, count, 0, seconds, "") for step, seconds in after.items() if seconds]
+        bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]
     catalogue = builder.catalogue
     digests = [example_digest(example) for example in test]
 

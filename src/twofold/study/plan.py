@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from twofold import pace, stats
 from twofold.config import Config
@@ -17,7 +17,18 @@ from twofold.dataset import Splits
 from twofold.study.evidence import WANTED_GROUPS
 from twofold.study.power import SPREAD, Prospect, prospect
 from twofold.study.record import BillItem, PolicyRecord, counted, number_text
+from twofold.training.schedule import (
+    CHANCE,
+    EVALUATION_SHARE,
+    FOLLOWED_SHARE,
+    evaluations_within,
+    free_evaluations,
+    marks,
+)
 from twofold.types import Arm, Example, Json
+
+if TYPE_CHECKING:
+    from twofold.study.calls import Calls
 
 DEFAULTS: Mapping[str, float] = {
     "answer plain": 1 / 1800,
@@ -35,18 +46,23 @@ DEFAULTS: Mapping[str, float] = {
     "token": 1 / 450,
     "evaluation": 1 / 1500,
     "setup": 9.0,
+    "start": 6.0,
 }
 """Seconds a unit of work of the embedded models on two cores with bf16, where nothing was measured."""
 _GROWTH = {"token": 0.7, "evaluation": 0.7, "chunk": 0.67}
 _OTHERS = 0.4
 """Work grows with this power of `Work.slowness`: without bf16 instructions matrix products take 4.4 times as long,
 training 2.8 times, embedding 2.7 times, answers, which wait for memory, 1.8 times."""
+BESIDE = {
+    "teach": "answers to learn from for",
+    "replay": "answers to replay for",
+    "latency": "dev latency of",
+    "dev": "dev scores of",
+    "gate": "forgetting of",
+}
+"""What making a tuned arm takes beside training: phase of `pace.Spent` → step of plan and bill."""
 REMOTE = 1.5
 """Seconds of one answer by an endpoint that was never measured."""
-CHANCE = 0.9
-"""A cap that leaves less than this share of the planned steps does not give an arm its chance."""
-EVALUATING = 0.15
-"""Share of a capped training that goes into evaluations, at most."""
 _SETTLED, _DECIDE = 0.5, 0.002
 """Seconds of self-tests, statistics and report: whatever the number of questions, and for each answer."""
 
@@ -98,11 +114,18 @@ class Training:
     tokens: float
     """Read in all steps, shared passages once."""
     evaluations: int
-    evaluation: float
-    """Units of work of one."""
+    """At most, as `items`: how many there are, and of how many items, follows from the training or its cap."""
+    items: int
+    """Dev items of one evaluation."""
+    item: float
+    """Work of scoring one, in tokens read."""
+    followed: float = 0.0
+    """Work of following other things once, in tokens read."""
     limit: float = 0.0
     """Cap in minutes; 0 for none."""
     euros_an_hour: float = 0.0
+    price_per_million: float = 0.0
+    """Of tokens trained on elsewhere."""
     cached: bool = False
     """Its weights are in the store."""
     elsewhere: bool = False
@@ -120,12 +143,24 @@ class Tuning:
     """Methods whose finished adapter is in the store."""
     replayed: int = 0
     """Prompts that the base model answers, to be rehearsed."""
+    taught: Answering | None = None
+    """Training questions that the retrieval arm answers, to be learned."""
     gate: int = 0
     """Answers that the forgetting gate asks of a candidate; 0 where it is off."""
     gate_first: int = 0
     """Answers that it asks of the base model before, once a project."""
     shares: int = 1
     """Shares of the tuned change that are measured at most, all of it among them."""
+
+    @property
+    def candidates(self) -> float:
+        """Tuned models that are measured, as far as can be foreseen: half of the shares that may be."""
+        return (len(self.trainings) - self.made) * (1.0 + (self.shares - 1) / 2)
+
+    @property
+    def answered(self) -> float:
+        """How often the dev questions are answered: by the candidates and, where there is a gate, by the base."""
+        return self.candidates + (1 if self.gate and self.candidates else 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +179,8 @@ class Work:
     """How much longer a matrix product takes than on the defaults' machine, for what was not measured."""
     examples: int = 0
     """Questions that are scored, over all arms."""
+    calls: Sequence[Calls] = ()
+    """What models are asked beside the arms' own answers."""
 
     def seconds(self, kind: str, paces: Mapping[str, float] | None = None) -> float:
         """Seconds a unit of that kind of work."""
@@ -188,25 +225,32 @@ def bill(work: Work) -> list[BillItem]:
 def _tuning(item: Tuning, work: Work) -> list[tuple[str, int, int, float, str]]:
     name, methods = item.dev.arm.name, len(item.trainings)
     left = methods - item.made
+    steps: list[tuple[str, int, int, float, str]] = []
+    trains = left and not all(one.cached for one in item.trainings)
+    if trains and item.taught:
+        answering = _opening(item.taught, work) + item.taught.todo * _batched(item.taught, work)
+        told = "training questions, by the retrieval arm"
+        steps.append((f"{BESIDE['teach']} {name}", item.taught.questions, item.taught.cached, answering, told))
+    if trains and item.replayed:
+        answering = work.seconds("load") + item.replayed * work.seconds("general") * 2
+        steps.append((f"{BESIDE['replay']} {name}", item.replayed, 0, answering, "general prompts, by the base"))
     training = 0.0 if not left else sum(training_seconds(one, work) for one in item.trainings)
-    if left and item.replayed and not all(one.cached for one in item.trainings):
-        training += work.seconds("load") + item.replayed * work.seconds("general") * 2
     told = "; ".join(_told(one, work) for one in item.trainings)
-    steps = [(f"tune {name}", methods, item.made, training, told)]
-    candidates = 1.0 + (item.shares - 1) / 2
-    at_most = left * item.shares
-    opened, each = work.seconds("merge"), _questions(item.dev, work)
-    dev = left * candidates * (opened + each)
-    if item.gate and left:
-        dev += work.seconds("load") + each
-    several = "" if item.shares == 1 else f"; fewer than {at_most} candidates where little is forgotten"
-    steps.append((f"dev scores of {name}", item.dev.questions, 0 if left else item.dev.questions, dev, f"dev{several}"))
+    steps.append((f"tune {name}", methods, item.made, training, told))
+    several = "" if item.shares == 1 else f"; fewer than {left * item.shares} candidates where little is forgotten"
+    opened = item.candidates * work.seconds("merge") + (item.answered - item.candidates) * work.seconds("load")
+    alone = opened + item.answered * item.dev.single * _alone(item.dev, work)
+    told = f"{counted(item.dev.single, 'dev question')} one at a time, a candidate{several}"
+    steps.append((f"{BESIDE['latency']} {name}", item.dev.single, 0 if left else item.dev.single, alone, told))
+    dev = item.answered * item.dev.questions * _batched(item.dev, work)
+    told = f"the dev questions, a candidate{several}"
+    steps.append((f"{BESIDE['dev']} {name}", item.dev.questions, 0 if left else item.dev.questions, dev, told))
     if item.gate:
-        answers = left * candidates * item.gate + (item.gate_first if left else 0)
+        answers = item.candidates * item.gate + (item.gate_first if left else 0)
         told = f"{item.gate} short questions a candidate{several}"
         seconds = answers * work.seconds("general")
         total = methods * item.shares
-        steps.append((f"forgetting of {name}", total, 0 if left else total, seconds, told))
+        steps.append((f"{BESIDE['gate']} {name}", total, 0 if left else total, seconds, told))
     return steps
 
 
@@ -214,27 +258,50 @@ def training_seconds(item: Training, work: Work) -> float:
     """Seconds of a training and its evaluations, caps counted; 0 where its weights are there or it runs elsewhere."""
     if item.cached or item.elsewhere:
         return 0.0
-    setup, stepping, evaluating = _parts(item, work)
-    running = stepping + evaluating
-    return setup + (min(running, item.limit * 60) if item.limit else running)
+    starting, *rest = _parts(item, work)
+    return starting + (min(sum(rest), item.limit * 60) if item.limit else sum(rest))
 
 
 def affordable_steps(item: Training, work: Work) -> int:
     """Steps that the cap leaves of those planned."""
-    _, stepping, evaluating = _parts(item, work)
-    if not item.limit or stepping + evaluating <= item.limit * 60:
+    parts = _parts(item, work)
+    room = item.limit * 60 - parts.preparing - parts.evaluating
+    if not item.limit or parts.stepping <= room:
         return item.steps
-    room = max(item.limit * 60 * (1 - EVALUATING), item.limit * 60 - evaluating)
-    return min(item.steps, int(room / max(1e-9, stepping / max(1, item.steps))))
+    return max(0, min(item.steps, int(room / max(1e-9, parts.stepping / max(1, item.steps)))))
 
 
-def _parts(item: Training, work: Work) -> tuple[float, float, float]:
-    """Seconds to start the child, of the steps, and of the evaluations."""
-    return (
-        work.seconds("setup", item.paces),
-        item.tokens * work.seconds("token", item.paces),
-        item.evaluations * item.evaluation * work.seconds("evaluation", item.paces),
-    )
+class _Parts(NamedTuple):
+    """Seconds of a training."""
+
+    starting: float
+    """The child process, outside any cap."""
+    preparing: float
+    """Loading the model and laying out the rows."""
+    stepping: float
+    evaluating: float
+
+
+def _parts(item: Training, work: Work) -> _Parts:
+    setup = work.seconds("setup", item.paces)
+    starting = min(setup, work.seconds("start", item.paces))
+    stepping = item.tokens * work.seconds("token", item.paces)
+    return _Parts(starting, setup - starting, stepping, _evaluating(item, work))
+
+
+def _evaluating(item: Training, work: Work) -> float:
+    """Seconds of all evaluations, as often and as large as training makes them with or without a cap."""
+    each, cap = work.seconds("evaluation", item.paces), item.limit * 60
+    if cap:
+        room = EVALUATION_SHARE * cap
+        count, items = evaluations_within(room, each=item.item * each, most=item.evaluations, items=item.items)
+    else:
+        count, items = free_evaluations(item.tokens, each=item.item, most=item.evaluations, items=item.items)
+    count = len(marks(item.steps, count))
+    following = (count + 1) * item.followed * each
+    if cap and following > FOLLOWED_SHARE * cap:
+        following = 0.0
+    return count * items * item.item * each + following
 
 
 def _told(item: Training, work: Work) -> str:
@@ -271,10 +338,6 @@ def _alone(item: Answering, work: Work) -> float:
     return units * work.seconds(kind) + _retrieval(item, work)
 
 
-def _questions(item: Answering, work: Work) -> float:
-    return item.questions * _batched(item, work) + item.single * _alone(item, work)
-
-
 def _unknown(item: Answering, work: Work) -> str:
     """What is assumed of an endpoint that was never measured; empty where nothing is."""
     known = any(kind.startswith("answer ") for kind in work.paces)
@@ -284,21 +347,24 @@ def _unknown(item: Answering, work: Work) -> str:
 def costs(work: Work) -> list[Json]:
     """Rows ``{step, amount, detail}`` of what has a price: requests to an endpoint, hours of training."""
     rows: list[Json] = []
-    dev = [tuning.dev for tuning in work.tuning if tuning.made < len(tuning.trainings)]
-    for step, items in (("answer", work.answering), ("dev scores of", dev)):
-        for item in items:
-            if item.cost:
-                read, written = item.requests * item.prompt_tokens, item.requests * item.completion_tokens
-                told = f"{counted(item.requests, 'request')}, {read:.0f} prompt and {written:.0f} completion tokens"
-                rows.append({"step": f"{step} {item.arm.name}", "amount": item.cost, "detail": told})
+    answers = [(f"answer {item.arm.name}", item, 1.0) for item in work.answering]
+    answers += [(f"{BESIDE['dev']} {one.dev.arm.name}", one.dev, one.answered) for one in work.tuning]
+    answers += [(f"{BESIDE['teach']} {one.dev.arm.name}", one.taught, 1.0) for one in work.tuning if one.taught]
+    for step, item, times in answers:
+        if item.cost and times:
+            requests = round(times * item.requests)
+            read, written = requests * item.prompt_tokens, requests * item.completion_tokens
+            told = f"{counted(requests, 'request')}, {read:.0f} prompt and {written:.0f} completion tokens"
+            rows.append({"step": step, "amount": times * item.cost, "detail": told})
     for tuning in work.tuning:
-        left = tuning.made < len(tuning.trainings)
-        for one in tuning.trainings if left else ():
-            seconds = training_seconds(one, work)
+        for one in tuning.trainings if tuning.candidates else ():
+            seconds, step = training_seconds(one, work), f"tune {tuning.dev.arm.name}"
             if one.euros_an_hour and seconds:
                 told = f"{seconds / 60:.0f} min at {one.euros_an_hour:g} an hour"
-                amount = seconds / 3600 * one.euros_an_hour
-                rows.append({"step": f"tune {tuning.dev.arm.name}", "amount": amount, "detail": told})
+                rows.append({"step": step, "amount": seconds / 3600 * one.euros_an_hour, "detail": told})
+            if one.price_per_million and not one.cached:
+                told = f"{one.tokens:.0f} tokens at {one.price_per_million:g} a million"
+                rows.append({"step": step, "amount": one.tokens / 1e6 * one.price_per_million, "detail": told})
     return rows
 
 
@@ -309,12 +375,12 @@ def no_chance(work: Work) -> list[str]:
         for one in tuning.trainings if tuning.made < len(tuning.trainings) else ():
             if one.cached or one.elsewhere or affordable_steps(one, work) >= CHANCE * one.steps:
                 continue
-            _, stepping, evaluating = _parts(one, work)
-            needed = math.ceil((stepping + evaluating) / 60 * 1.2)
+            parts = _parts(one, work)
+            least = (parts.preparing + parts.stepping) / (1 - EVALUATION_SHARE - FOLLOWED_SHARE)
             found.append(
                 f"{tuning.dev.arm.name} will not be given its chance: {one.limit:g} min are enough for about "
                 f"{affordable_steps(one, work)} of {counted(one.steps, 'step')}; remove the cap (--minutes, or "
-                f"minutes or euros in [tuning.trainer.options]), or allow {needed} min"
+                f"minutes or euros in [tuning.trainer.options]), or allow {math.ceil(least / 60)} min"
             )
     return found
 

@@ -4,7 +4,8 @@ A candidate starts from the base weights and learns from everything there is now
 never stacked. Candidate and champion answer the same held-out questions through the one answering path. A question that
 the champion learned from, or that shares its group with one, is not held out: it goes to the training side, and so
 does its group. The candidate replaces the champion when the paired difference lies above 0 with its whole interval,
-and the forgetting gate did not fail it.
+and the forgetting gate did not fail it. A candidate that was not given its chance (see `study.effort`) is neither
+promoted nor rejected: it is not compared, so that no look at the questions is spent on it.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from twofold.identity import digest, plain
 from twofold.plugins import Progress
 from twofold.store.registry import CANDIDATE, CHAMPION, now, short
 from twofold.study.compose import groups_of, numbers
+from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.measure import answer_missing
 from twofold.study.verdict import failures_as_wrong
 from twofold.types import Arm, Example, Json
@@ -130,9 +132,9 @@ def retrain(
         progress: Shows training and answering.
 
     Returns:
-        ``outcome`` (``promoted``, ``kept`` or ``nothing new``), ``because``, ``candidate`` and ``champion`` (ids; the
-        champion's as it was), ``against``, ``metric``, ``difference``, ``scores``, ``gate``, ``test``, ``data``,
-        ``notes``.
+        ``outcome`` (``promoted``, ``kept``, ``undecided`` or ``nothing new``), ``because``, ``candidate`` and
+        ``champion`` (ids; the champion's as it was), ``gate``, ``effort``, ``data``, ``notes``; and where candidate and
+        champion were compared ``against``, ``metric``, ``difference``, ``scores``, ``test``.
 
     Raises:
         ConfigError: the metric of [study] cannot decide; see `specs.decider`.
@@ -158,6 +160,7 @@ def retrain(
         "data": counts,
         "cached": report["cached"],
         "gate": candidate["gate"],
+        "effort": report.get("effort"),
         "notes": notes,
     }
     if champion and champion["id"] == name:
@@ -166,6 +169,10 @@ def retrain(
             "outcome": "nothing new",
             "because": "the data, the base and the recipe make the champion itself",
         }
+    if unfinished(report.get("effort")):
+        short_of = shortfall(f"the candidate {short(name)}", report["effort"])
+        because = f"{short_of}: it was not given its chance, so it was not compared. {cure(arm.name, report['effort'])}"
+        return {**told, "outcome": "undecided", "because": because}
     if builder.catalogue.aliases().get(CANDIDATE) != name:
         registry.promote(name, alias=CANDIDATE, who=who, why=f"retrained from {short(told['champion']) or 'nothing'}")
     plain_arm = builder.config.arm("rag" if arm.retrieval else "base")

@@ -31,7 +31,7 @@ from twofold.training.encoding import Encoder
 from twofold.training.network import Masters, plain_of, token_losses, why_apart
 from twofold.training.options import MEMORY, FitOptions
 from twofold.training.packing import BRANCHES, Pack, Row, micro_batches, variants_of
-from twofold.training.schedule import effort, marks, pace, schedule
+from twofold.training.schedule import TRAINED, effort, followed, marks, pace, schedule
 from twofold.training.state import OutOfTime, Run, State, bundles_of
 from twofold.types import Json, Pair
 
@@ -40,8 +40,6 @@ _POINTS = 40
 _PROBED = (1 / 3, 1.0, 3.0)
 """Times the learning rate, where it is probed."""
 _PROBE_STEPS = 10
-_GENERAL = 64
-"""Rows on other things whose loss is followed, at most."""
 
 
 def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Progress) -> Json:
@@ -72,7 +70,10 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
     run.masters.publish()
     limits.settle_evaluations(run)
     log = curves.Log(directory, step=run.state.step, on=crew.first)
+    tick, run.setup_cpu = time.perf_counter(), time.process_time()
     stopped = _loop(run, log)
+    used = time.process_time() - run.setup_cpu
+    run.cpu_share = used / (time.perf_counter() - tick) / torch.get_num_threads()
     last = run.masters.whole(run.masters.live) if crew.spreads else None
     report = _finish(run, source, last, stopped=stopped, probe=chosen) if crew.first else {}
     crew.close()
@@ -121,7 +122,7 @@ def _prepared(
         plan=schedule(sizes, options, seed=job.seed),
         shared=not why,
         dev=scoring.dev_rows(job, encoder, options, virtual=virtual),
-        general=[placed(one) for one in job.general[:: max(1, math.ceil(len(job.general) / _GENERAL))]],
+        general=[placed(one) for one in followed(job.general)],
         facts=[(placed(one), placed(replace(one, completion=one.rejected))) for one in job.facts],
         progress=progress if crew.first else lambda *_: None,
         began=time.perf_counter(),
@@ -179,8 +180,10 @@ def _loop(run: Run, log: curves.Log) -> str:
     every = min(options.checkpoint_seconds, 6 * options.limit) if options.limit else options.checkpoint_seconds
     run.network.train()
     if state.step == 0 and crew.measures and not state.general_loss and not state.known_facts:
+        tick = time.perf_counter()
         log.tell(step=0, **_other_things(run))
-    state.setup_seconds = state.setup_seconds or run.spent()
+        state.evaluation_seconds += time.perf_counter() - tick
+    state.setup_seconds = state.setup_seconds or run.spent() - state.evaluation_seconds
     while state.step < state.planned and not limited:
         epoch, members = plan[state.step]
         bundles = bundles_of(run, epoch % len(run.variants), members)
@@ -196,9 +199,11 @@ def _loop(run: Run, log: curves.Log) -> str:
             return _broken(run, rows)
         state.step += 1
         state.losses.append(loss)
-        state.tokens += sum(len(one.ids) for packs in bundles for one in packs)
+        read, seconds = sum(len(one.ids) for packs in bundles for one in packs), time.perf_counter() - tick
+        state.tokens += read
         state.row_tokens += sum(len(row.ids) - 1 for row in rows)
-        state.training_seconds += time.perf_counter() - tick
+        state.training_seconds += seconds
+        state.fastest = min(state.fastest or math.inf, seconds / read)
         state.seconds = run.spent()
         limited, state.planned = crew.told(limits.limits(run))
         log.tell(step=state.step, epoch=epoch, loss=loss, rate=run.masters.rate * factor, seconds=state.seconds)
@@ -254,9 +259,14 @@ def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> floa
     parts = micro_batches(packs, run.state.budget) if whole else [list(bundle) for bundle in bundles]
     count = objectives.count_of(packs, options, pairs=len(bundles))
     spent = 0.0
-    for part, weight in run.crew.share(parts):
-        if run.crew.size == 1 and run.left() <= 0:
+    mine = run.crew.share(parts)
+    for turn in range(math.ceil(len(parts) / run.crew.size)):
+        part, weight = mine[turn] if turn < len(mine) else ([], 0.0)
+        needed = TRAINED * run.forward * sum(len(one.ids) for one in part)
+        if options.limit and run.crew.told(run.left() <= needed):
             raise OutOfTime
+        if not part:  # the others have one micro-batch more: this process only hears of the limit
+            break
         loss = weight * objectives.loss_of_packs(token_losses(run.network, part), part, options)
         (loss / count).backward()
         masters.collect()
@@ -454,6 +464,9 @@ def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str
         "seconds": state.seconds,
         "setup_seconds": state.setup_seconds,
         "training_seconds": state.training_seconds,
+        "fastest": state.fastest,
+        "setup_cpu": run.setup_cpu,
+        "cpu_share": run.cpu_share,
         "evaluation_seconds": state.evaluation_seconds,
         "evaluations": len(state.dev),
         "dev_items": state.items,

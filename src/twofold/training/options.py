@@ -55,7 +55,8 @@ class FitOptions(Options):
     patience: int = Field(default=2, ge=1)
     """Evaluations without a better dev score before stopping."""
     minutes: float = Field(default=0.0, ge=0)
-    """A cap on training, evaluations included: it stops there cleanly with the best so far; 0 for no limit."""
+    """A cap on training, evaluations included: it stops there cleanly with the best so far; 0 for no limit. The clock
+    is looked at between micro-batches, by all processes together."""
     euros: float = Field(default=0.0, ge=0)
     """The same, after so much money at `euros_an_hour`; 0 for no limit."""
     euros_an_hour: float = Field(default=0.0, ge=0)

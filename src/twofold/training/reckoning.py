@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twofold import pace
+from twofold import machine, pace
 from twofold.errors import TwofoldError
 from twofold.forgetting import replay_prompts
 from twofold.jobs import TrainerJob
 from twofold.store import models
 from twofold.training.options import FitOptions
-from twofold.training.packing import BRANCHES, Row, pack, steps_of_epoch, variants_of
-from twofold.training.schedule import WRITTEN, free_evaluations
+from twofold.training.packing import BRANCHES, Row, pack, variants_of
+from twofold.training.schedule import WRITTEN, followed, schedule
 from twofold.types import Json, Message, Pair
 
 if TYPE_CHECKING:
@@ -27,31 +27,29 @@ if TYPE_CHECKING:
 
 CHARACTERS = 4.0
 """Characters of ordinary text in a token, where no tokenizer tells (SmolLM2 on the demo's rows: 4.3)."""
-BRIEF_STEPS = 2
-"""So few steps are a brief measurement: the first ones take longer."""
+BRIEF_STEPS = 3
+"""So few steps are a brief measurement: the first ones take longer, so that the fastest counts."""
 _TURN = 5
 """Tokens of the chat template around each message."""
 _MOST_ROWS = 1500
 """Rows laid out; of more, these stand for all."""
 _REPLAYED = 300
 """Characters of an answer of the base model that is replayed: most end near their limit of 96 tokens."""
-_GENERAL = 64
-"""Rows on other things whose loss is followed at every evaluation, at most (as in `fit`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reckoning:
     """The work of one training run to the end of its plan."""
 
-    rows: int
-    """Training rows of an epoch, replayed ones among them."""
-    epochs: float
     steps: int
     tokens: float
     """Tokens read in all steps, shared beginnings once."""
-    evaluations: int
-    evaluation: float
-    """Units of work of one evaluation (see `evaluation_units`)."""
+    items: int
+    """Dev items of an evaluation at most; see `schedule.free_evaluations` and `schedule.evaluations_within`."""
+    item: float
+    """Work of scoring one of them, in tokens read."""
+    followed: float
+    """Work of following other things before the first step and at every evaluation, in tokens read."""
 
 
 def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
@@ -69,26 +67,13 @@ def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
         groups = variants_of([[group[0] for group in groups]], most=most, seed=job.seed)[0]
     sizes = [len(group) if supervised else 1 for group in groups]
     read = [_read(group, shared=options.share_prefixes) for group in groups]
-    steps, tokens = 0, 0.0
-    for epoch in range(math.ceil(options.epochs)):
-        members = steps_of_epoch(sizes, options.batch, seed=job.seed, epoch=epoch)
-        share = min(1.0, options.epochs - epoch)
-        members = members[: max(1, round(len(members) * share))]
-        steps += len(members)
-        tokens += sum(read[number] for step in members for number in step)
-    count, items = free_evaluations(
-        tokens * scale,
-        each=item_units(job, options),
-        most=options.evaluations,
-        items=min(len(job.dev), options.dev_items),
-    )
+    steps = schedule([sizes], options, seed=job.seed)
     return Reckoning(
-        rows=round(len(pairs) * scale),
-        epochs=options.epochs,
-        steps=round(steps * scale),
-        tokens=tokens * scale,
-        evaluations=count,
-        evaluation=evaluation_units(job, options, items=items),
+        steps=round(len(steps) * scale),
+        tokens=scale * sum(read[number] for _, members in steps for number in members),
+        items=min(len(job.dev), options.dev_items),
+        item=item_units(job, options),
+        followed=followed_units(job),
     )
 
 
@@ -99,11 +84,10 @@ def item_units(job: TrainerJob, options: FitOptions) -> float:
     return 2 * read / max(1, len(asked)) + WRITTEN
 
 
-def evaluation_units(job: TrainerJob, options: FitOptions, *, items: int) -> float:
-    """Work of one evaluation during training, in tokens read: dev items, the general set, known facts."""
-    followed = [*job.general[:: max(1, math.ceil(len(job.general) / _GENERAL))], *job.facts, *job.facts]
-    others = sum(_characters(pair.messages) + len(pair.completion) for pair in followed) / CHARACTERS
-    return items * item_units(job, options) + others
+def followed_units(job: TrainerJob) -> float:
+    """Work of following a general set and known facts once, in tokens read."""
+    pairs = [*followed(job.general), *job.facts, *job.facts]
+    return sum(_characters(pair.messages) + len(pair.completion) for pair in pairs) / CHARACTERS
 
 
 def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: float) -> None:
@@ -115,20 +99,23 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
         report: ``training.json``.
         seconds: Between the start of the child process and its end; a resumed run's are not all of its work.
     """
-    steps, evaluating = float(report["training_seconds"]), evaluation_seconds(report)
-    evaluations = int(report.get("evaluations", len(report["dev"])))
-    items = int(report.get("dev_items", min(len(job.dev), options.dev_items)))
+    steps, evaluating = float(report["training_seconds"]), float(report["evaluation_seconds"])
+    scored = report["evaluations"] * report["dev_items"] * item_units(job, options)
+    scored += len(report["general_loss"]) * followed_units(job)
     measured = {"token": steps / max(1, report["tokens_read"])}
-    if evaluations:
-        measured["evaluation"] = evaluating / evaluations / max(1.0, evaluation_units(job, options, items=items))
-    if seconds > steps + evaluating:
-        measured["setup"] = seconds - steps - evaluating
-    pace.keep(subject(job.model, options), measured, brief=report["steps"] <= BRIEF_STEPS)
-
-
-def evaluation_seconds(report: Json) -> float:
-    """Seconds that a training spent on its evaluations."""
-    return float(report.get("evaluation_seconds", report["seconds"] - report["training_seconds"]))
+    if scored:
+        measured["evaluation"] = evaluating / scored
+    if seconds > report["seconds"]:
+        measured |= {"setup": seconds - steps - evaluating, "start": seconds - report["seconds"]}
+    brief = report["steps"] <= BRIEF_STEPS
+    busy = brief and machine.crowded()
+    if brief:
+        measured["token"] = min(report["fastest"], measured["token"] * (report["cpu_share"] if busy else 1.0))
+    if busy:
+        least = {"evaluation": report["cpu_share"]}
+        least |= dict.fromkeys(("setup", "start"), report["setup_cpu"] / measured.get("setup", math.inf))
+        measured = {kind: value * min(1.0, least.get(kind, 1.0)) for kind, value in measured.items()}
+    pace.keep(subject(job.model, options), measured, brief=brief, busy=busy)
 
 
 def subject(model: str, options: FitOptions) -> str:

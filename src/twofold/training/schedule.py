@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TypeVar
 
 from twofold.training.options import FitOptions
 from twofold.training.packing import steps_of_epoch
 from twofold.types import Json
 
+T = TypeVar("T")
+
 EVALUATION_SHARE = 0.15
 """Part of the time limit that scoring the dev split may take."""
+FOLLOWED_SHARE = 0.05
+"""Part of the time limit that following other things (a general set, known facts) may take; beyond it they are not."""
 FREE_SHARE = 0.25
 """Without a limit: part of the work of training, counted in tokens, so that all machines score the same items."""
 FEWEST = 8
@@ -20,8 +25,10 @@ TRAINED = 2.0
 weights' own gradients, which LoRA does without, are not counted)."""
 WRITTEN = 100
 """What writing the answer to a dev item costs, in tokens read: some 30 tokens, each with a pass of its own."""
-_CHANCE = 0.9
+CHANCE = 0.9
 """Part of the planned steps after which a tuned arm counts as given its chance."""
+_FOLLOWED = 64
+"""Rows on other things whose loss is followed, at most."""
 
 
 def schedule(sizes: Sequence[Sequence[int]], options: FitOptions, *, seed: int) -> list[tuple[int, list[int]]]:
@@ -96,6 +103,11 @@ def free_evaluations(trained: float, *, each: float, most: int, items: int) -> t
     return count, max(min(items, int(room / count / max(1.0, each))), min(items, FEWEST))
 
 
+def followed(general: Sequence[T]) -> Sequence[T]:
+    """Those of the rows on other things whose loss is followed, evenly drawn."""
+    return general[:: max(1, math.ceil(len(general) / _FOLLOWED))]
+
+
 def marks(planned: int, count: int) -> set[int]:
     """Steps after which the dev split is scored."""
     return {max(1, round(planned * (number + 1) / count)) for number in range(count)} | {planned}
@@ -139,7 +151,7 @@ def effort(
         limit: Minutes allowed; 0 for no limit.
     """
     falls = moved(losses)
-    whole = stopped in {"plan", "patience"} or len(losses) >= _CHANCE * planned
+    whole = stopped in {"plan", "patience"} or len(losses) >= CHANCE * planned
     scores = [score for _, score in dev]
     return {
         "planned": planned,

@@ -35,6 +35,8 @@ class State:
     setup_seconds: float = 0.0
     """Of them before the first step."""
     training_seconds: float = 0.0
+    fastest: float = 0.0
+    """Seconds a token read of the fastest step."""
     evaluation_seconds: float = 0.0
     evaluations: int = 0
     """How often the dev split is scored; fewer than configured where there is no room for more."""
@@ -54,7 +56,6 @@ class State:
     notes: list[str] = field(default_factory=list)
     """What did not go as planned, for people."""
     best_step: int = 0
-    best: tuple[float, float] = (-1.0, -math.inf)
     best_scores: list[float] = field(default_factory=list)
     """The best evaluation's score of each dev item."""
     highest: tuple[float, float] = (-1.0, -math.inf)
@@ -94,6 +95,10 @@ class Run:
     """Seconds to read a token, measured where there is a limit; 0 before."""
     references: list[list[float]] = field(default_factory=list)
     state: State = field(default_factory=State)
+    setup_cpu: float = 0.0
+    """Processor seconds from the start of this process to the first step."""
+    cpu_share: float = 1.0
+    """Of the time of this process's threads since, the part in which they computed: less where others use the cores."""
     earlier: float = 0.0
     """Seconds of the runs that this one goes on from."""
 
@@ -106,6 +111,14 @@ class Run:
         if not self.options.limit:
             return math.inf
         return self.options.limit * 60 - self.spent() - self.state.items * self.item_tokens() * self.forward
+
+    def planned_tokens(self) -> int:
+        """Tokens that all steps of the plan read."""
+        return sum(len(one.ids) for epoch, members in self.plan for one in packs_of(self, epoch, members))
+
+    def followed_tokens(self) -> int:
+        """Tokens of what is followed besides the dev split."""
+        return sum(len(row.ids) for row in (*self.general, *(row for pair in self.facts for row in pair)))
 
     def item_tokens(self) -> float:
         """Work of scoring a dev item, in tokens read: its prompt twice (loss and answer), and the answer."""

@@ -1,0 +1,161 @@
+"""What a study asks of models beside its arms' own answers, and what that costs as far as the configuration tells.
+
+Counted at most: rewriters and a planner may ask less. What has no price is told as a number of calls, never left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twofold import plugins
+from twofold.config import Config, Part
+from twofold.retrieval.rewriters_model import ModelOptions
+from twofold.study.admission import is_endpoint
+from twofold.study.record import counted
+from twofold.types import Json
+
+_TASK = 40
+"""Tokens of the instruction that a rewriter puts before a question."""
+_TALK = 250
+"""Tokens of a conversation as it is put to the model."""
+_WRITTEN = 96
+"""Tokens that the model writes of a conversation, at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calls:
+    """Calls to one model or service, for one step of the plan."""
+
+    step: str
+    who: str
+    """Continues "calls to …"."""
+    number: int
+    """At most."""
+    amount: float = 0.0
+    """What they cost at most; 0 where no price is configured."""
+    detail: str = ""
+    """Of the amount."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Questions that one step of the plan puts to an arm."""
+
+    step: str
+    number: int
+    tokens: float
+    """Of a question alone, on average."""
+    talks: float
+    """Share of them that go on from earlier turns."""
+
+
+def in_retrieval(config: Config, asked: Asked) -> list[Calls]:
+    """The calls that finding passages for these questions makes."""
+    found, fan = list[Calls](), 1
+    for part in config.retrieval.rewriters:
+        told = plugins.options("rewriters", part.name, part.options)
+        if isinstance(told, ModelOptions):
+            number = asked.number * fan
+            tokens = (_TASK + asked.tokens, float(told.max_tokens))
+            found += by_generator(config, asked.step, f"rewriter {part.name}", number=number, tokens=tokens)
+            one_line = getattr(plugins.find("rewriters", part.name), "whole", False)
+            fan *= (1 if one_line else told.most) + told.keep
+        elif getattr(told, "by", "") == "model":
+            number, tokens = math.ceil(asked.number * asked.talks), (float(_TALK), float(_WRITTEN))
+            found += by_generator(config, asked.step, f"rewriter {part.name}", number=number, tokens=tokens)
+        else:
+            found += _elsewhere("rewriters", part, asked.step, asked.number * fan)
+    for part in _searches(config.retrieval.retriever):
+        if part.name == "agentic":
+            found += _by_agent(config, part, asked.step, number=asked.number * fan)
+        else:
+            found += _elsewhere("retrievers", part, asked.step, asked.number * fan)
+    for part in config.retrieval.rerankers:
+        found += _elsewhere("rerankers", part, asked.step, asked.number)
+    return [*found, *_elsewhere("embedders", config.retrieval.embedder, asked.step, asked.number * fan)]
+
+
+def in_metrics(config: Config, *, answers: int) -> list[Calls]:
+    """The calls of metrics that let a model judge: one an answer."""
+    parts = config.study.scored
+    return [calls for part in parts for calls in _elsewhere("metrics", part, "score and decide", answers)]
+
+
+def by_generator(config: Config, step: str, who: str, *, number: int, tokens: tuple[float, float]) -> list[Calls]:
+    """Calls to the configured generator; none where it answers on this machine.
+
+    Args:
+        config: Of the project.
+        step: Of the plan.
+        who: What asks.
+        number: Of calls.
+        tokens: Read and written in one, at most.
+    """
+    part = config.generation.generator
+    if not is_endpoint("generators", part.name) or not number:
+        return []
+    sides = ("prompt", "completion")
+    amount = number * sum(price * count for price, count in zip(_prices(config), tokens, strict=True)) / 1e6
+    spent = [f"{number * count:.0f} {side}" for side, count in zip(sides, tokens, strict=True)]
+    detail = f"{who}: at most {counted(number, 'call')}, {' and '.join(spent)} tokens"
+    return [Calls(step=step, who=_model(config), number=number, amount=amount, detail=detail)]
+
+
+def costs(calls: Sequence[Calls]) -> list[Json]:
+    """Rows ``{step, amount, detail}`` of the calls that have a price."""
+    return [{"step": one.step, "amount": one.amount, "detail": one.detail} for one in calls if one.amount]
+
+
+def unpriced(calls: Sequence[Calls]) -> list[str]:
+    """Sentences on the calls without a price, one for each model or service."""
+    numbers: dict[str, int] = {}
+    for one in calls:
+        if not one.amount and one.number:
+            numbers[one.who] = numbers.get(one.who, 0) + one.number
+    return [f"plus at most {counted(number, 'call')} to {who}, not priced" for who, number in numbers.items()]
+
+
+def _model(config: Config) -> str:
+    part = config.generation.generator
+    return str(part.options.get("model") or part.name)
+
+
+def _prices(config: Config) -> tuple[float, float]:
+    """Of a million tokens that the configured generator reads, and writes."""
+    part = config.generation.generator
+    told: Any = plugins.options("generators", part.name, part.options)
+    read, written = (getattr(told, f"price_per_million_{side}", 0.0) for side in ("prompt", "completion"))
+    return read, written
+
+
+def _by_agent(config: Config, part: Part, step: str, *, number: int) -> Iterator[Calls]:
+    """The loop's calls: its own caps and prices bound them; tools that have a price are among them."""
+    told: Any = plugins.options("retrievers", part.name, part.options)
+    per_call: Mapping[str, float] = told.price_per_call
+    plans = told.planner == "model" and is_endpoint("generators", config.generation.generator.name)
+    prices = (told.price_per_million_prompt, told.price_per_million_completion)
+    dearest = max(prices if any(prices) else _prices(config))
+    read = told.max_tokens * dearest / 1e6 if plans else 0.0
+    each = min(told.max_cost, read + told.max_calls * max(per_call.values(), default=0.0))
+    if each:
+        detail = f"agent: at most {counted(told.max_calls, 'call')} and {each:.2g} for each of {number} questions"
+        yield Calls(step=step, who="the agent", number=number * told.max_calls, amount=number * each, detail=detail)
+    if plans and not read:
+        yield Calls(step=step, who=_model(config), number=number * told.max_calls)
+
+
+def _elsewhere(kind: plugins.Kind, part: Part, step: str, number: int) -> Iterator[Calls]:
+    """Calls of a plugin that works at an address of its options; no option tells their price."""
+    if number and is_endpoint(kind, part.name):
+        yield Calls(step=step, who=f"{kind[:-1]} {part.name}", number=number)
+
+
+def _searches(part: Part) -> Iterator[Part]:
+    """A retriever, and the one that it searches with."""
+    yield part
+    inner = part.options.get("search")
+    if inner:
+        yield from _searches(Part.model_validate(inner))

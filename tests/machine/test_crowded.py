@@ -1,0 +1,45 @@
+"""Whether others use the cores is measured on the cores, not read from a figure of the last minute."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from twofold import machine, rehearsal
+
+
+def test_others_that_compute_on_all_cores_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "uses_cuda", lambda: False)
+    count = 3 * machine.cores()
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        time.sleep(0.5)
+        assert sum(machine.crowded() for _ in range(5)) >= 4
+        monkeypatch.setattr(machine, "uses_cuda", lambda: True)
+        assert not machine.crowded(), "a GPU works beside them"
+    finally:
+        for one in others:
+            one.kill()
+            one.wait()
+
+
+def test_a_busy_machine_is_measured_by_the_processors_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+
+    def work() -> str:
+        """Computes for .2 s of the processor's time, and waits for half a second as if others computed."""
+        begun = time.process_time()
+        while time.process_time() < begun + 0.2:
+            pass
+        time.sleep(0.5)
+        return "made"
+
+    made, clock = rehearsal._timed(work, busy=False)
+    assert (made, clock >= 0.7) == ("made", True)
+    _, shared = rehearsal._timed(work, busy=True)
+    assert shared == pytest.approx(0.1, abs=0.05)
+    _, alone = rehearsal._timed(work, busy=True, cores=1)
+    assert alone == pytest.approx(0.2, abs=0.05)
