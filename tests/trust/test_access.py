@@ -27,7 +27,7 @@ name = "hashing"
 [generation.generator]
 name = "echo"
 [study]
-arms = ["base", "prompt", "rag"]
+arms = ["base", "rag"]
 diagnostics = ["oracle"]
 latency_sample = 0
 """

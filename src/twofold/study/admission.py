@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from twofold import plugins, specs
@@ -31,8 +31,8 @@ def admitted(builder: Builder, splits: Splits, *, final: bool = False) -> Admitt
 
     Raises:
         StudyError: no arm, one named twice, a diagnostic without retrieval, an arm that needs weights which an
-            endpoint keeps, or an empty reserve split that was asked for.
-        TooFewExamples: an arm is to be tuned, and the train or dev split is empty.
+            endpoint keeps, an empty reserve split that was asked for, or a model that learned from all documents.
+        TooFewExamples: an arm is to be tuned or shows examples, and the train or dev split is empty.
         UnknownName: a metric of [study], or an arm, that nobody defined.
         ConfigError: an option that a metric does not have, or a bad value of one.
     """
@@ -51,6 +51,8 @@ def admitted(builder: Builder, splits: Splits, *, final: bool = False) -> Admitt
     test = splits.reserve if final else splits.test
     if not test:
         raise TooFewExamples("the test split is empty: there is no question to measure with")
+    _require_shots(splits, arms)
+    _require_kept_out(builder)
     _require_tunable(builder, splits, (*arms, *diagnostics))
     return Admitted(arms=arms, diagnostics=diagnostics, metrics=metrics, test=test)
 
@@ -72,7 +74,25 @@ def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) ->
         )
     for name, examples in (("train", splits.train), ("dev", splits.dev)):
         if not examples:
-            raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none")
+            raise splits.lack(name, "tuning needs examples")
+
+
+def _require_shots(splits: Splits, arms: Sequence[Arm]) -> None:
+    """Refuse arms that show examples where there is none to show: each would be the arm without, under another name."""
+    for arm in arms:
+        if arm.shots and not splits.train:
+            raise splits.lack("train", f"the arm {arm.name} shows {arm.shots} examples, which it takes from those")
+
+
+def _require_kept_out(builder: Builder) -> None:
+    """Refuse a model that has read the documents of the test."""
+    named = builder.config.tuning.use
+    if named and (builder.registry.find(named).get("seen") or {}).get("everything"):
+        raise StudyError(
+            f"the model {named!r} learned from all documents, those of the test questions too: a study of it would say "
+            "nothing about new documents",
+            cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
+        )
 
 
 def is_endpoint(kind: plugins.Kind, name: str) -> bool:
