@@ -92,7 +92,7 @@ class Splits:
             return TooFewExamples(f"{need} in the {name} split, and there is none")
         return TooFewExamples(
             f"{need} in the {name} split, and all {gone} of it were dropped as copies of test questions",
-            cure='Set [examples].near = "keep" if inputs only look alike, add other examples, or leave the arm out (--arms).',
+            cure='Set [examples].near = "keep" if inputs only look alike; else add examples, or leave the arm out.',
         )
 
 

@@ -20,8 +20,13 @@ from twofold.types import Document
 VERSION = 1
 """Raised when other documents are found to be the same."""
 _SIZE = 256
-_KEYS = 8
-"""The smallest hashes of a sketch, of which two near texts share one: missed with probability below 10^-5."""
+_BANDS, _ROWS = 32, 4
+"""Two texts are compared where a band of least hashes is equal (`near`): missed at .8 with probability below 10^-6."""
+_LIKELY = 0.6
+"""Share of equal minima below which two texts are not compared: over four standard errors under `NEAR`."""
+_FACTORS = np.random.default_rng(20210).integers(1, 1 << 63, _BANDS * _ROWS, dtype=np.uint64) * np.uint64(
+    2
+) + np.uint64(1)
 _GRAM = 5
 _NUMBERS = re.compile(r"\d+")
 
@@ -43,27 +48,37 @@ def same_documents(documents: Iterable[Document]) -> dict[str, str]:
 
     sketches: dict[str, NDArray[np.uint64]] = {}
     numbers: dict[str, Counter[str]] = {}
-    buckets: defaultdict[int, list[str]] = defaultdict(list)
-    for document in ordered:
+    buckets: defaultdict[bytes, list[int]] = defaultdict(list)
+    marks = np.zeros((len(ordered), _BANDS * _ROWS), dtype=np.uint64)
+    for number, document in enumerate(ordered):
         name, text = document.id, " ".join(document.text.split())
         if not text:
             continue
         mine = sketches[name] = _sketch(text)
         numbers[name] = Counter(_NUMBERS.findall(text))
-        keys = mine[:_KEYS].tolist()
-        for other in dict.fromkeys(one for key in keys for one in buckets[key]):
+        marks[number] = _minima(mine)
+        keys = [bytes([band]) + row.tobytes() for band, row in enumerate(marks[number].reshape(_BANDS, _ROWS))]
+        near = np.array(sorted({other for key in keys for other in buckets[key]}), dtype=np.int64)
+        for place in near[(marks[near] == marks[number]).mean(axis=1) >= _LIKELY].tolist():
+            other = ordered[place].id
             alike = _similarity(mine, sketches[other]) >= NEAR and _shared(numbers[name], numbers[other]) >= NEAR
             if find(other) != find(name) and alike:
                 low, high = sorted((find(other), find(name)))
                 first[high] = low
         for key in keys:
-            buckets[key].append(name)
+            buckets[key].append(number)
     return {name: find(name) for name in first}
 
 
 def copies(same: Mapping[str, str]) -> dict[str, str]:
     """What of `same_documents` is worth keeping: the documents that are a copy of another."""
     return {name: first for name, first in same.items() if name != first}
+
+
+def _minima(sketch: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The least of a sketch's hashes under each of 128 multiplications."""
+    least: NDArray[np.uint64] = (sketch[:, None] * _FACTORS).min(axis=0)
+    return least
 
 
 def _sketch(text: str) -> NDArray[np.uint64]:
