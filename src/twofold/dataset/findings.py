@@ -14,7 +14,7 @@ from twofold.dataset import findings_labels, findings_text
 from twofold.dataset.checking import check
 from twofold.dataset.findings_private import private
 from twofold.dataset.findings_text import note, texts_of
-from twofold.dataset.leaking import bare, conversation, wording
+from twofold.dataset.leaking import agree, bare, conversation, figures, wording
 from twofold.dataset.near import NearTexts
 from twofold.types import Document, Example, Problem
 
@@ -145,8 +145,9 @@ def _against(example: Example, held: Sequence[Example], judged: bool) -> Problem
 
 
 def _near_to(example: Example, others: Sequence[Example], closed: bool) -> Problem | None:
+    others = [e for e in others if figures(conversation(e)) == figures(conversation(example))]
     agreeing = [e for e in others if _answers(e) & _answers(example) or not _answers(example)]
-    match = next((e for e in others if _crossed(example, e)), None)
+    match = next((e for e in others if _crossed(example, e) and agree(example, e)), None)
     if match is not None:
         message = f"nearly the same {example.split} example stands in {match.split}, at {_place(match)}"
         cure = "Keep it on one side only."

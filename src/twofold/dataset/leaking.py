@@ -181,6 +181,7 @@ def _token() -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){number}(?!\w)|['\"]\d+(?:[.,:]\d+)*['\"]|{letter}+(?:'{letter}+)*|[^\s\w]")
 
 
+_DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 
 
@@ -199,6 +200,11 @@ def alike(one: str, two: str) -> bool:
     a, b = grams(one), grams(two)
     both = len(a & b)
     return both / (len(a) + len(b) - both) >= NEAR
+
+
+def figures(text: str) -> list[str]:
+    """The tokens of a text, as `bare` makes it, that are no words: numbers, what holds a digit, signs and operators."""
+    return [token for token in text.split() if not token.isalpha() and (_DIGIT.search(token) or len(token) == 1)]
 
 
 def answers_of(example: Example) -> tuple[str, ...]:

@@ -24,9 +24,7 @@ _BANDS, _ROWS = 32, 4
 """Two texts are compared where a band of least hashes is equal (`near`): missed at .8 with probability below 10^-6."""
 _LIKELY = 0.6
 """Share of equal minima below which two texts are not compared: over four standard errors under `NEAR`."""
-_FACTORS = np.random.default_rng(20210).integers(1, 1 << 63, _BANDS * _ROWS, dtype=np.uint64) * np.uint64(
-    2
-) + np.uint64(1)
+_FACTORS = np.random.default_rng(20210).integers(1, 1 << 62, 128, dtype=np.uint64) * np.uint64(4) + np.uint64(1)
 _GRAM = 5
 _NUMBERS = re.compile(r"\d+")
 
