@@ -135,8 +135,8 @@ def noise(examples: Sequence[Example]) -> list[Problem]:
         MissingExtra: scikit-learn is not installed.
     """
     told = labels(examples)
-    usual = {other: label for label, others in _spellings(Counter(told)).items() for other in others}
-    told = [usual.get(label, label) for label in told]
+    plain = {other: label for label, others in _spellings(Counter(told)).items() for other in others}
+    told = [plain.get(label, label) for label in told]
     sizes = Counter(told)
     judged = [i for i, label in enumerate(told) if sizes[label] >= FEWEST and label]
     names = sorted({told[i] for i in judged})
