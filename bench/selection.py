@@ -61,7 +61,7 @@ def by_tuning(train: Any, test: Any, project: Any) -> list[float]:
         dev=tuple(replace(e, split="dev", group=e.id) for e in train[:cut]),
         test=tuple(test),
         reserve=(),
-        sentence="",
+        policy="",
         groups=len(test),
         digest="",
     )

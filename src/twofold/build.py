@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from twofold import access, finishing, pace, plugins, specs, sufficiency, teaching
-from twofold.answering import System, gold_chunks, query
+from twofold.answering import System, gold_chunks
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
 from twofold.errors import AccessDenied, TemplateMismatch, TooFewExamples
@@ -22,14 +22,15 @@ from twofold.forgetting import general_rows, known_facts
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
 from twofold.jobs import TrainerJob
+from twofold.learning import Learning
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
-from twofold.rows import closed_rows, few_shots, open_rows, preferred_rows
+from twofold.rows import few_shots
 from twofold.schemas import require_support, schema_text
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import LEARNED, Registry, weights_of
 from twofold.sufficiency import Calibration
-from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json, Pair
+from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json
 
 _VERSION = 2
 """Raised when rows, embedded texts or systems are made differently from the same parts."""
@@ -46,12 +47,14 @@ class Builder:
         directory: The project's derived data (``.twofold``).
         config: The configuration in force.
         catalogue: The open catalogue.
+        everything: Learn from all documents, also those that only test questions are about: no study may use it.
     """
 
-    def __init__(self, directory: Path, config: Config, *, catalogue: Catalogue) -> None:
+    def __init__(self, directory: Path, config: Config, *, catalogue: Catalogue, everything: bool = False) -> None:
         self.directory = directory
         self.config = config
         self.catalogue = catalogue
+        self.everything = everything
         self.artifacts = Artifacts(directory / "artifacts")
         self.spent = pace.Spent()
         self._asked: Generator | None = None
@@ -211,6 +214,20 @@ class Builder:
 
     # ------------------------------------------------------------ tuning
 
+    def learning(self, splits: Splits) -> Learning:
+        """What may be learned from: nothing of the documents that only test questions are about, or `everything`."""
+        train, dev = self.readable(splits.train), self.readable(splits.dev)
+        hidden = frozenset() if self.everything else splits.hidden
+        return Learning(
+            splits=replace(splits, train=train, dev=dev),
+            filter=replace(self.filter, without=hidden),
+            everything=self.everything,
+            config=self.config,
+            root=self.directory.parent,
+            retriever=lambda: self.retriever,
+            gold=self.gold,
+        )
+
     def training_job(self, arm: Arm, splits: Splits, method: Part | None = None) -> TrainerJob:
         """Rows and dev items of an arm, rendered exactly as its live requests are (see `rows`).
 
@@ -219,30 +236,16 @@ class Builder:
             AccessDenied: access control is on, and nobody is named as whom to tune.
         """
         self.require_principal()
-        config = self.config
-        splits = replace(splits, train=self.readable(splits.train), dev=self.readable(splits.dev))
+        config, learning = self.config, self.learning(splits)
+        splits = learning.splits
         for name, examples in (("train", splits.train), ("dev", splits.dev)):
             if not examples:
                 may = " that the study's principal may read" if self.filter.principal else ""
-                raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none{may}")
+                raise splits.lack(name, f"tuning needs examples{may}")
         part = method or self.methods[0]
-        if getattr(plugins.options("trainers", part.name, part.options), "objective", "") == "preference":
-            rows: tuple[tuple[Pair, ...], ...] = (
-                preferred_rows(self.directory.parent / "preferences.jsonl", splits, config.template),
-            )
-        elif arm.tuning == "open-book":
-            found = self.retriever.retrieve([query(e, self.filter) for e in splits.train], config.retrieval.k + 3)
-            rows = open_rows(
-                splits.train,
-                [one.hits for one in found],
-                self.gold(splits.train),
-                template=config.template,
-                tuning=config.tuning,
-                k=config.retrieval.k,
-            )
-        else:
-            rows = (closed_rows(splits.train, config.template),)
-        reader = self._system(arm, generator=None, shots=())
+        objective = getattr(plugins.options("trainers", part.name, part.options), "objective", "")
+        rows = learning.rows(arm, preference=objective == "preference")
+        reader = self._system(arm, generator=None, shots=(), filter=learning.filter)
         dev = tuple(
             DevItem(prompt=reader.prompt(example, found), example=example, hits=tuple(found or ()))
             for example, found in zip(splits.dev, reader.hits(splits.dev), strict=True)
@@ -255,6 +258,7 @@ class Builder:
             model=self._base_model(part),
             template=config.template,
             seed=config.tuning.seed,
+            without=tuple(sorted(learning.filter.without)),
             general=general_rows() if config.tuning.gate != "off" else (),
             facts=known_facts() if config.tuning.gate != "off" else (),
         )
@@ -280,15 +284,19 @@ class Builder:
 
     def trained_key(self, job: TrainerJob, method: Part) -> str:
         """Name of the weights as a method makes them of this job, before what follows."""
-        weights, wrote = self.base(method).get("weights", ""), self._teaching(method).spec()
-        return digest("trained", {"job": job, "trainer": specs.of_part("trainers", method), "model": weights, **wrote})
+        weights, wrote = self.base(method).get("weights", ""), self._teaching(method, job).spec()
+        wrote |= {"documents": "all"} if self.everything else {}
+        known = job.model_dump(mode="json", exclude={"without"})
+        made_of = {"job": known, "trainer": specs.of_part("trainers", method), "model": weights, **wrote}
+        return digest("trained", made_of)
 
-    def _teaching(self, method: Part) -> teaching.Teaching:
+    def _teaching(self, method: Part, job: TrainerJob) -> teaching.Teaching:
+        seen = replace(self.filter, without=frozenset(job.without))
         options = plugins.options("trainers", method.name, method.options)
         return teaching.Teaching(
             catalogue=self.catalogue,
             generator=self.generator,
-            retrieval=lambda: self._system(self.config.arm("rag"), generator=self.generator(), shots=()),
+            retrieval=lambda: self._system(self.config.arm("rag"), generator=self.generator(), shots=(), filter=seen),
             distils=self.config.tuning.answers == "retrieval",
             replays=getattr(options, "replay", 0) > 0,
         )
@@ -370,18 +378,19 @@ class Builder:
     def _train(self, arm: Arm, splits: Splits, job: TrainerJob, *, method: Part, key: str, progress: Progress) -> None:
         """Train, and keep the weights as they came out."""
         trainer: Trainer = plugins.make("trainers", method.name, method.options)
-        work, wrote, written = self.artifacts.working(key), self._teaching(method), {}
+        learning = self.learning(splits)
+        work, wrote, written = self.artifacts.working(key), self._teaching(method, job), {}
         if wrote.distils:
             with self.spent.on("teach"):
-                train, written["answers"] = wrote.distilled(self.readable(splits.train), progress=progress)
+                train, written["answers"] = wrote.distilled(learning.splits.train, progress=progress)
             job = self.training_job(arm, replace(splits, train=train), method)
         if wrote.replays:
             with self.spent.on("replay"):
                 job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
         report = trainer.train(job, work, progress=progress)
         learned = {
-            name: sorted(map(example_digest, self.readable(examples)))
-            for name, examples in (("train", splits.train), ("dev", splits.dev))
+            name: sorted(map(example_digest, examples))
+            for name, examples in (("train", learning.splits.train), ("dev", learning.splits.dev))
         }
         (work / LEARNED).write_text(json.dumps(learned), encoding="utf-8")
         manifest = {
@@ -401,7 +410,8 @@ class Builder:
                 "replay": len(job.replay),
                 **written,
             },
-            "documents": self._learned_from(arm, splits),
+            "documents": learning.documents(arm),
+            "seen": learning.seen(),
             "report": report,
         }
         self.artifacts.finish(key, manifest)
@@ -442,15 +452,6 @@ class Builder:
             key=key, weights=digest("adapter", weights_of(manifest)), path=str(path), template=manifest["template"]
         )
 
-    def _learned_from(self, arm: Arm, splits: Splits) -> list[str]:
-        """Documents that an adapter's rows and dev items were made from: named when one of them is forgotten."""
-        examples = (*splits.train, *splits.dev)
-        used = {source for example in examples for source in example.sources}
-        if arm.retrieval or self.config.tuning.answers == "retrieval":
-            found = self.retriever.retrieve([query(e, self.filter) for e in examples], self.config.retrieval.k + 3)
-            used |= {hit.chunk.span.document for one in found for hit in one.hits}
-        return sorted(used)
-
     # ------------------------------------------------------------ systems
 
     def system(
@@ -463,10 +464,16 @@ class Builder:
     def equipped(
         self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False, writes: bool = True
     ) -> System:
-        """An arm made ready with this adapter (`brief`: see `generator`; `writes`: see `calibration`)."""
+        """An arm made ready with this adapter (`writes`: see `calibration`).
+
+        With `brief` it only measures a candidate (see `generator`), and sees what learning may see.
+        """
         generator = self.generator(adapter, brief=brief)
         calibration = self.calibration(splits, writes=writes)[0] if arm.retrieval else None
-        return self._system(arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration)
+        seen = self.learning(splits).filter if brief else self.filter
+        return self._system(
+            arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration, filter=seen
+        )
 
     def calibration(self, splits: Splits, *, writes: bool = True) -> tuple[Calibration | None, str]:
         """When to abstain for want of evidence, calibrated unless the store has it; or None, and why.
@@ -477,15 +484,11 @@ class Builder:
         risk = self.config.retrieval.risk
         if not risk:
             return None, ""
-        train, dev = self.readable(splits.train), self.readable(splits.dev)
-        level, key = self.config.study.level, self.calibration_key(splits)
+        key = self.calibration_key(splits)
         path = self.artifacts.find(key)
         if path is None:
-            asked = [query(example, self.filter) for example in (*train, *dev)]
-            found = self.retriever.retrieve(asked, self.config.retrieval.k) if asked else []
-            cases = list(zip(asked, found, (*train, *dev), strict=True))
             try:
-                made = sufficiency.calibrate(cases[len(train) :], train=cases[: len(train)], risk=risk, level=level)
+                made = self.learning(splits).calibrated()
             except TooFewExamples as error:
                 return None, error.message
             if not writes:
@@ -499,16 +502,8 @@ class Builder:
 
     def calibration_key(self, splits: Splits) -> str:
         """Name of the calibration of what is configured now, made or not."""
-        made_of = {
-            "retrieval": self.retrieval_spec(),
-            "train": [example_digest(example) for example in self.readable(splits.train)],
-            "dev": [example_digest(example) for example in self.readable(splits.dev)],
-            "risk": self.config.retrieval.risk,
-            "level": self.config.study.level,
-            "principal": self.filter.principal,
-            "version": sufficiency.VERSION,
-        }
-        return digest("sufficiency", made_of)
+        made_of = {**self.learning(splits).calibrated_by(), "retrieval": self.retrieval_spec()}
+        return digest("sufficiency", {**made_of, "version": sufficiency.VERSION})
 
     def known_adapter(self, arm: Arm, splits: Splits, *, use: str = "") -> Adapter | None:
         """The arm's adapter (see `adapter`) where the store has it; None otherwise: nothing is trained."""
@@ -539,7 +534,9 @@ class Builder:
         generator: Generator | None,
         shots: tuple[Example, ...],
         calibration: Calibration | None = None,
+        filter: Filter | None = None,
     ) -> System:
+        filter = filter or self.filter
         retrieval, schema = self.config.retrieval, "" if generator is None else self.schema
         parts: Json = {
             "arm": arm.name,
@@ -557,6 +554,8 @@ class Builder:
             parts["retrieval"] = {**self.retrieval_spec(), "oracle": arm.oracle}
             if calibration is not None:
                 parts["retrieval"]["abstention"] = calibration.key
+            if filter.without:
+                parts["retrieval"]["without"] = digest("without", filter.without)
         made_of = {**parts, "generator": generator.key if generator else "", "arm": "", "version": _VERSION}
         if arm.retrieval:
             parts["retrieval"] = {**parts["retrieval"], "index_version": self.index.state().version}
@@ -573,7 +572,7 @@ class Builder:
             k=retrieval.k,
             gold=self.gold if arm.oracle else None,
             shots=shots,
-            filter=self.filter,
+            filter=filter,
             guarded=self.config.access.enabled,
             sources=self.gold,
             calibration=calibration,

@@ -154,6 +154,8 @@ class ExamplesSection(Section):
     """Use at most this many examples, drawn by seed; 0 for all."""
     on_leak: Literal["error", "drop"] = "drop"
     """What to do with a training example that is (nearly) a test example."""
+    near: Literal["drop", "keep"] = "drop"
+    """What to do with a training example whose input is nearly a test question's, and whose answer is alike."""
 
 
 PRESETS: dict[str, Json] = {

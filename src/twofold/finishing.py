@@ -252,7 +252,11 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
         trainer = {"name": "combined", "version": 1, "options": {"weights": weights}}
         report = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
         documents = sorted({document for one in manifests for document in one["documents"]})
-        more = {"kind": "trained", "trainer": trainer, "rows": 0, "documents": documents, "report": report}
+        seen = next((one["seen"] for one in manifests if (one.get("seen") or {}).get("everything")), None)
+        seen = seen or manifests[0].get("seen")
+        more = {
+            "kind": "trained", "trainer": trainer, "rows": 0, "documents": documents, "seen": seen, "report": report,
+        }  # fmt: skip
         artifacts.finish(key, {**kept, **more})
     return key, {"combined": weights}
 

@@ -33,6 +33,8 @@ class TrainerJob(BaseModel):
     """Known facts, each with a wrong answer as `Pair.rejected`: how often the right one is likelier is followed too."""
     replay: tuple[Pair, ...] = ()
     """Rows on other things that may be mixed in, so that less is forgotten."""
+    without: tuple[str, ...] = ()
+    """Ids of the documents that nothing was learned from; no trainer reads it."""
 
 
 class DifficultyJob(BaseModel):

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import access, answering, asking, config, creating, dataset, making, mining, schemas, selecting, sources
+from twofold import answering, asking, config, creating, dataset, making, mining, reviewing, selecting, sources
 from twofold.build import Builder, quiet
 from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
@@ -21,14 +20,12 @@ from twofold.dataset.selecting import By
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import (
     ConfigError,
-    LeakFound,
     ProjectLocked,
     StudyError,
     TooFewExamples,
 )
-from twofold.metrics import changes
 from twofold.plugins import Progress
-from twofold.reading import as_problem, expand
+from twofold.reading import expand
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, forecast, retrieval_tuning, run
@@ -127,19 +124,10 @@ class Project:
 
     @cached_property
     def _prepared(self) -> tuple[Splits, Json]:
-        """Splits without leaks, and what was dropped for them."""
-        splits = dataset.split(self.examples, self.config.examples)
-        held = (*splits.test, *splits.reserve)
-        found = dataset.leaks((*splits.train, *splits.dev), held)
-        counts = {"exact": len(found.exact), "near": len(found.near), "span": len(found.span), "dropped": 0}
-        if not any(counts.values()):
-            return splits, counts
-        if self.config.examples.on_leak == "error":
-            first = next(iter((*found.exact, *found.near, *found.span)))
-            raise dataset.leak_error(first, found, self.examples)
-        train, dev = dataset.drop_leaks(splits.train, found), dataset.drop_leaks(splits.dev, found)
-        counts["dropped"] = len(splits.train) - len(train) + len(splits.dev) - len(dev)
-        return replace(splits, train=train, dev=dev), counts
+        """Splits without leaks, and what was dropped for them; see `dataset.prepared`."""
+        synced = self.catalogue if (self.derived / CATALOGUE).is_file() else None
+        known = sources.same_documents(synced, lambda: self.documents)
+        return dataset.prepared(self.examples, self.config.examples, documents=known)
 
     @property
     def splits(self) -> Splits:
@@ -154,39 +142,9 @@ class Project:
     # ------------------------------------------------------------ commands
 
     def check(self) -> list[Problem]:
-        """Everything that is wrong with documents and examples, before a minute is spent."""
-        problems: list[Problem] = []
-        section = self.config.documents
-        documents: list[Document] = []
-        if section.paths:
-            documents, found = load_documents(section, self.directory, strict=False)
-            problems += found
-        examples, found = dataset.load_examples(self.config.examples.paths, self.directory, strict=False)
-        if documents and not examples and len(found) == 1:  # retrieval needs no questions
-            found = [replace(found[0], severity="warning")]
-        problems += found
-        problems += dataset.check(documents, examples, max_tokens=self.config.generation.max_tokens)
-        problems += access.problems(documents, self.config.access.rules, enabled=self.config.access.enabled)
-        problems += schemas.problems(self.config.generation.json_schema, self.directory)
-        if not examples:
-            return problems
-        problems += changes.of_study(self.config.study.metric.name, self.config.study.metric.options, examples)
-        try:
-            splits = dataset.split(examples, self.config.examples)
-        except (TooFewExamples, LeakFound) as error:
-            return [*problems, as_problem(error)]
-        if any(self.config.arm(name).tuning for name in self.config.study.arms):
-            problems += [
-                as_problem(TooFewExamples(f"the {name} split is empty, and tuning needs it"))
-                for name, part in (("train", splits.train), ("dev", splits.dev))
-                if not part
-            ]
-        leaks = dataset.leaks((*splits.train, *splits.dev), (*splits.test, *splits.reserve))
-        count = len(leaks.exact) + len(leaks.near) + len(leaks.span)
-        if count:
-            first = dataset.leak_error(next(iter((*leaks.exact, *leaks.near, *leaks.span))), leaks, examples)
-            problems.append(as_problem(first, "error" if self.config.examples.on_leak == "error" else "warning"))
-        return problems
+        """Everything that is wrong with documents and examples, before a minute is spent; see `reviewing.review`."""
+        here = (self.derived / "index").is_dir()  # the embedder has worked here: nothing is fetched for this
+        return reviewing.review(self.config, self.directory, (lambda: self.builder.embedder) if here else None)
 
     def sync(self, *, source: str = "", rebuild: bool = False, progress: Progress = quiet) -> Json:
         """Bring the index up to date with the sources; only what changed is read and embedded again.
@@ -291,10 +249,10 @@ class Project:
     def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
         self.builder.require_principal()
-        splits, leaks = self._prepared
         with self.writing():
             if self._retrieves and not self._refresh(progress):
                 _ = self.documents  # raises what a plan raises, which reads them all
+            splits, leaks = self._prepared
             return run.study(self.builder, splits, self.records, leaks=leaks, final=final, progress=progress)
 
     def show(self, study: str = "") -> StudyRecord:
@@ -377,28 +335,36 @@ class Project:
         return answer, {**made_by, "behind": behind}
 
     def tune(
-        self, *, arm: str = "ft+rag", combine: Mapping[str, float] | None = None, progress: Progress = quiet
+        self,
+        *,
+        arm: str = "ft+rag",
+        combine: Mapping[str, float] | None = None,
+        all_documents: bool = False,
+        progress: Progress = quiet,
     ) -> Json:
         """Train an arm's adapter unless it is there already; returns the training report with its path.
 
         Args:
             arm: Which.
             combine: Train nothing; put these tuned models together, each with its weight.
+            all_documents: Learn from all documents, also those that only test questions are about: the last model, made
+                after the verdict. No study uses it.
             progress: Shows training and measuring.
         """
         chosen = self.config.arm(arm)
         if not chosen.tuning:
             raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
-        splits = self.splits
+        builder = Builder(self.derived, self.config, catalogue=self.catalogue, everything=all_documents)
         with self.writing():
             if chosen.retrieval:
                 self._refresh(progress)
-            require_sound(self.builder, (*splits.train, *splits.dev), None if chosen.retrieval else ())
+            splits = self.splits
+            require_sound(builder, (*splits.train, *splits.dev), None if chosen.retrieval else ())
             if combine:
-                adapter, report = self.builder.combine(chosen, splits, combine, progress=progress)
+                adapter, report = builder.combine(chosen, splits, combine, progress=progress)
             else:
-                adapter, report = self.builder.adapter(chosen, splits, progress=progress)
-            name = self.builder.registry.register(adapter.key)
+                adapter, report = builder.adapter(chosen, splits, progress=progress)
+            name = builder.registry.register(adapter.key)
         return {**report, "arm": arm, "id": name, "path": adapter.path}
 
     def bench(
@@ -597,4 +563,4 @@ _SYNTHETIC = 200
 """Questions made from the documents where none is labelled."""
 
 
-_NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), sentence="", groups=0, digest="", warnings=())
+_NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), policy="", groups=0, digest="")

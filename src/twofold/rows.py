@@ -10,13 +10,14 @@ the trainer reads them once.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from twofold import prompts
 from twofold.answering import as_hits, question
 from twofold.config import TuningSection
 from twofold.dataset import Splits, cloze, mining
+from twofold.dataset.leaking import bare
 from twofold.errors import TooFewExamples
 from twofold.prompts import Template
 from twofold.types import Chunk, Example, Hit, Pair, Span
@@ -45,10 +46,18 @@ def few_shots(train: Sequence[Example], count: int, *, seed: int) -> tuple[Examp
     return tuple(sorted(pool, key=lambda e: earlier[e.id])[:count])
 
 
-def preferred_rows(path: Path, splits: Splits, template: Template) -> tuple[Pair, ...]:
+def preferred_rows(
+    path: Path, splits: Splits, template: Template, *, without: Container[str] = frozenset()
+) -> tuple[Pair, ...]:
     """One row a preference of the file, with the passages that both of its answers were given with.
 
     What an example outside train asks is left out.
+
+    Args:
+        path: The file.
+        splits: Train, and what must not be learned from.
+        template: The wording.
+        without: Documents that must not be seen: an answer given with one of them is left out.
 
     Raises:
         TooFewExamples: there is no such file.
@@ -60,7 +69,7 @@ def preferred_rows(path: Path, splits: Splits, template: Template) -> tuple[Pair
             file=path,
             cure="Run `twofold examples mine`, or write lines with question, chosen and rejected.",
         )
-    asked = {example.question.strip().casefold() for example in (*splits.dev, *splits.test, *splits.reserve)}
+    asked = {bare(example.question) for example in (*splits.dev, *splits.test, *splits.reserve)}
     return tuple(
         Pair(
             messages=prompts.render(one.messages, template=template, hits=one.hits or None).messages,
@@ -69,7 +78,9 @@ def preferred_rows(path: Path, splits: Splits, template: Template) -> tuple[Pair
             example=one.id,
         )
         for one in mining.preferences(path.read_text(encoding="utf-8"), name=path.name)
-        if one.messages[-1].content.strip().casefold() not in asked
+        if bare(one.messages[-1].content) not in asked
+        and not any(hit.chunk.span.document in without for hit in one.hits)
+        and not any(source in without for source in one.sources)
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,15 +16,19 @@ from twofold.build import Builder
 from twofold.config import SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
-from twofold.errors import ConfigError, MissingExtra, UnknownName, install
+from twofold.dataset import twins
+from twofold.errors import ConfigError, MissingExtra, StoreError, UnknownName, install
 from twofold.identity import digest
 from twofold.plugins import Progress
 from twofold.reading import MIB
+from twofold.store.catalogue import Catalogue
 from twofold.syncing import UNNAMED, Feed, Sync
 from twofold.types import Document, Json, Loaded, Problem
 
 log = logging.getLogger(__name__)
 
+_SAME = "same documents"
+"""Note in the catalogue: which documents are the same text, and for which content."""
 RESTORED = "restored"
 """Note in the catalogue: the index version that was restored, while nothing is synced by itself."""
 
@@ -90,6 +96,26 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
     if report["failed"]:
         log.warning("%d files or sources could not be read: run `twofold sync`", report["failed"])
     return not report["failed"]
+
+
+def same_documents(catalogue: Catalogue | None, read: Callable[[], Sequence[Document]]) -> dict[str, str]:
+    """Document id → the first id of the same text (see `twins.same_documents`), worked out once for each content.
+
+    Args:
+        catalogue: Of a project that was synced, which has the documents; None: they are read.
+        read: Reads them.
+    """
+    known = {name: one.content or one.digest for name, one in catalogue.known_documents().items()} if catalogue else {}
+    if catalogue is None or not known:
+        return twins.same_documents(read())
+    key = digest("same documents", {"documents": known, "version": twins.VERSION})
+    note = catalogue.note(_SAME)
+    if note and (held := json.loads(note))["key"] == key:
+        return {**{name: name for name in known}, **held["copies"]}
+    found = twins.same_documents(catalogue.get_documents())
+    with suppress(StoreError):  # another process may be writing
+        catalogue.put_note(_SAME, json.dumps({"key": key, "copies": twins.copies(found)}))
+    return found
 
 
 def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bool]:

@@ -95,10 +95,8 @@ class Chunk:
     @property
     def seal(self) -> str:
         """Digest of everything that an index holds of it, its vector apart: `id` stands for document, span, text."""
-        return digest(
-            "seal",
-            (self.id, self.title, self.headings, self.place, self.collection, self.readers, dict(self.metadata)),
-        )
+        named = (self.id, self.title, self.headings, self.place, self.collection, self.readers, dict(self.metadata))
+        return digest("seal", named)
 
 
 def sealed(seals: Iterable[str]) -> str:
@@ -114,6 +112,8 @@ class Filter:
     """Knowledge bases; empty for all."""
     where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Metadata field → allowed values; all fields must hold."""
+    without: frozenset[str] = frozenset()
+    """Document ids of which nothing is seen: while something is learned, what only the test is about."""
     principal: tuple[str, ...] | None = None
     """The asking user and all groups of theirs. None: access control is off. Otherwise a chunk is seen only when one
     of them is among its readers; a chunk whose readers are unknown is seen by nobody."""
@@ -121,7 +121,8 @@ class Filter:
     def allows(self, chunk: Chunk) -> bool:
         """What every index's own filter must agree with."""
         return (
-            (not self.collections or chunk.collection in self.collections)
+            chunk.span.document not in self.without
+            and (not self.collections or chunk.collection in self.collections)
             and all(chunk.metadata.get(name) in values for name, values in self.where.items())
             and (self.principal is None or any(one in self.principal for one in chunk.readers or ()))
         )
@@ -129,7 +130,7 @@ class Filter:
     @property
     def empty(self) -> bool:
         """True when it allows every chunk."""
-        return not self.collections and not self.where and self.principal is None
+        return not self.collections and not self.where and not self.without and self.principal is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,8 +282,7 @@ class Example:
     origin: Origin = "human"
     """Who wrote it."""
     maker: str = ""
-    """What wrote it, where no person did: a model's name, ``templates``. One maker never writes for both training and
-    test (see `dataset.split`)."""
+    """What wrote it, where no person did (a model, ``templates``); one maker never writes for training and test."""
     parent: str = ""
     """Id of the example it was made from; both are always on one side of a split."""
     at: str = ""

@@ -21,6 +21,7 @@ COMPARE = {
     "$lte": lambda held, given: held <= given,
     "$eq": lambda held, given: held == given,
     "$in": lambda held, given: bool(set(held if isinstance(held, list) else [held]) & set(given)),
+    "$nin": lambda held, given: not set(held if isinstance(held, list) else [held]) & set(given),
 }
 Record = dict[str, Any]
 

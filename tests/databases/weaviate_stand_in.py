@@ -128,6 +128,8 @@ def _allowed(which: Any, name: str, told: dict[str, Any]) -> bool:
         return all(_allowed(part, name, told) for part in which.filters)
     if which.operator == OPERATOR.OPERATOR_OR:
         return any(_allowed(part, name, told) for part in which.filters)
+    if which.operator == OPERATOR.OPERATOR_NOT:
+        return not _allowed(which.filters[0], name, told)
     field = which.target.property or which.on[0]
     kind = which.WhichOneof("test_value")
     given = getattr(which, kind)

@@ -107,6 +107,6 @@ def test_check_and_card_in_a_project(tmp_path: Path, capsys: pytest.CaptureFixtu
     (place / "twofold.toml").write_text("", encoding="utf-8")
     assert main(["examples", "check", "-C", str(place), "--json", "-q", "--skip", "noise"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["codes"]["data.leak"] >= 5
+    assert "data.leak" not in told["codes"], "questions that only look alike want other answers"
     assert main(["examples", "card", "-C", str(place), "--to", str(tmp_path / "card.html"), "-q"]) == 0
     assert "Length of questions" in (tmp_path / "card.html").read_text(encoding="utf-8")

@@ -213,3 +213,31 @@ def test_real_sets_have_few_findings_that_remove(name: str) -> None:
     assert sum(p.action == "drop" for p in found) < 0.08 * len(examples)
     assert not [p for p in found if p.severity == "error" or p.code == "data.secret"]
     assert set(PARTS) >= {"copies", "private"}
+
+
+def test_labels_that_differ_only_in_case_or_blanks_are_one_finding_and_no_doubt() -> None:
+    words = {"Refund": "money back please", "refund ": "money back now", "delivery": "where is the parcel"}
+    examples = [ask(f"{label}{n}", f"{text} number {n}", label) for label, text in words.items() for n in range(30)]
+    found = [p for p in inspect(examples) if p.code in ("data.label-spelling", "data.label-noise")]
+    assert [p.code for p in found] == ["data.label-spelling"]
+    assert "'Refund' (30), 'refund' (30)" in found[0].message
+    graded = [ask(f"{grade}{n}", f"the work number {n}", grade) for grade in ("A", "A+", "A-") for n in range(20)]
+    assert "data.label-spelling" not in codes(inspect(graded))
+
+
+def test_questions_that_differ_in_a_figure_sign_or_mark_are_never_copies() -> None:
+    asked = [
+        "Is the number 17 a prime among the numbers of the second list?",
+        "Is the number 13 a prime among the numbers of the second list?",
+        "Is a + b greater than the sum of all the others on the list?",
+        "Is a - b greater than the sum of all the others on the list?",
+        "इस पुस्तक में पिता किसे कहते हैं और क्यों कहते हैं?",
+        "Who wrote the first book that is about the language C and its history?",
+        "Who wrote the first book that is about the language C++ and its history?",
+        "Who wrote the first book that is about the language C# and its history?",
+    ]
+    assert copies([ask(str(n), text, "yes") for n, text in enumerate(asked)]) == []
+    spelled = [ask("1", "पिता किसे कहते हैं?", "father"), ask("2", "पोता किसे कहते हैं?", "grandson")]
+    assert copies(spelled) == []
+    again = [ask("1", "Is a + b more?", "yes"), ask("2", "is  a+b more", "yes")]
+    assert [p.code for p in copies(again)] == ["data.duplicate"]

@@ -19,7 +19,7 @@ from twofold.types import Chunk, Document, Example, Filter, Message, Span
 HR, PUBLIC, UNKNOWN = "The salary of the director is 90210.", "The canteen opens at seven.", "The merger is on Friday."
 STUDY = """
 [study]
-arms = ["base", "prompt", "rag"]
+arms = ["base", "rag"]
 diagnostics = ["oracle"]
 latency_sample = 0
 """

@@ -50,6 +50,13 @@ def tune(
             help="Train nothing: put tuned models together by weight, and measure what comes of it (repeatable).",
         ),
     ] = None,
+    all_documents: Annotated[
+        bool,
+        typer.Option(
+            "--all-documents",
+            help="After the verdict: learn from all documents, also the test questions' own. No study uses this model.",
+        ),
+    ] = False,
     champion: Annotated[
         str,
         typer.Option(
@@ -89,13 +96,15 @@ def tune(
         if not weights:
             for line in ahead(project.tuning_plan(arm=arm, measure=True, progress=progress)):
                 run.note(line)
-        done = project.tune(arm=arm, combine=weights, progress=progress)
+        done = project.tune(arm=arm, combine=weights, all_documents=all_documents, progress=progress)
         enforced = project.config.tuning.gate == "enforce"
     how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
     lines = [f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}"]
     lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ())), done["path"]]
     run.result(plain(done), "\n".join(lines))
     run.note(short_of(arm, done.get("effort")))
+    if all_documents:
+        run.note(f"it has read the test questions' documents too: ask it by --model {done['id']}; no study may use it")
     if enforced and done["gate"] and not done["gate"]["passed"]:
         raise typer.Exit(1)
 

@@ -10,8 +10,10 @@ from twofold.dataset.checking import check
 from twofold.dataset.cloze import cloze
 from twofold.dataset.examples import example_digest, load_examples
 from twofold.dataset.leaking import Leaks, drop_leaks, leak_error, leaks
+from twofold.dataset.preparing import paraphrase_problem, paraphrases, prepared
 from twofold.dataset.self_retrieval import self_questions
 from twofold.dataset.splitting import Splits, split
+from twofold.dataset.twins import same_documents
 
 __all__ = [
     "Leaks",
@@ -23,6 +25,10 @@ __all__ = [
     "leak_error",
     "leaks",
     "load_examples",
+    "paraphrase_problem",
+    "paraphrases",
+    "prepared",
+    "same_documents",
     "self_questions",
     "split",
 ]

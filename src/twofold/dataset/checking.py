@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Literal
 
 from twofold import hostile
+from twofold.dataset import findings_labels
 from twofold.dataset.leaking import bare, conversation
 from twofold.reading import (
     Findings,
@@ -65,6 +66,8 @@ def check(documents: Sequence[Document], examples: Sequence[Example], *, max_tok
             next(e for e in examples if e.sources),
         )
     _too_long(examples, max_tokens, note)
+    for problem in findings_labels.spelled_alike(examples):
+        findings.add(problem)
     _repeats(examples, note)
     _suspicious(documents, findings)
     if 0 < len(examples) < 50:

@@ -14,7 +14,7 @@ from twofold.dataset import findings_labels, findings_text
 from twofold.dataset.checking import check
 from twofold.dataset.findings_private import private
 from twofold.dataset.findings_text import note, texts_of
-from twofold.dataset.leaking import bare, conversation
+from twofold.dataset.leaking import agree, bare, conversation, figures, wording
 from twofold.dataset.near import NearTexts
 from twofold.types import Document, Example, Problem
 
@@ -145,8 +145,9 @@ def _against(example: Example, held: Sequence[Example], judged: bool) -> Problem
 
 
 def _near_to(example: Example, others: Sequence[Example], closed: bool) -> Problem | None:
+    others = [e for e in others if figures(conversation(e)) == figures(conversation(example))]
     agreeing = [e for e in others if _answers(e) & _answers(example) or not _answers(example)]
-    match = next((e for e in others if _crossed(example, e)), None)
+    match = next((e for e in others if _crossed(example, e) and agree(example, e)), None)
     if match is not None:
         message = f"nearly the same {example.split} example stands in {match.split}, at {_place(match)}"
         cure = "Keep it on one side only."
@@ -189,13 +190,13 @@ def privacy(examples: Sequence[Example]) -> list[Problem]:
 def verbatim(examples: Sequence[Example], documents: Sequence[Document]) -> list[Problem]:
     """Questions that stand word for word in a document, answer and all: the index holds the examples themselves."""
     held: defaultdict[str, list[int]] = defaultdict(list)
-    asked = [bare(e.question).split() for e in examples]
+    asked = [wording(e.question).split() for e in examples]
     for number, words in enumerate(asked):
         if len(words) >= _SHINGLE:
             held[" ".join(words[:_SHINGLE])].append(number)
     found: dict[int, Problem] = {}
     for document in documents if held else ():
-        text = bare(document.text)
+        text = wording(document.text)
         words = text.split()
         for at in range(len(words) - _SHINGLE + 1):
             for number in held.get(" ".join(words[at : at + _SHINGLE]), ()):

@@ -64,6 +64,30 @@ def _object(text: str) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
+def spelled_alike(examples: Sequence[Example]) -> list[Problem]:
+    """Labels that differ only in case, blanks or a closing mark: one label written in several ways, or two meant."""
+    told = labels(examples)
+    if not told:
+        return []
+    sizes = Counter(label for label in told if label)
+    first = {label: example for example, label in reversed(list(zip(examples, told, strict=True)))}
+    found = []
+    for usual, others in _spellings(sizes).items():
+        shown = ", ".join(f"{excerpt(label, 40)!r} ({sizes[label]})" for label in (usual, *others))
+        message = f"labels that differ only in case, blanks or a closing mark: {shown}"
+        cure = "Write one label in one way; two that are meant need names that differ in more than that."
+        found.append(note(first[others[0]], "data.label-spelling", message, cure=cure))
+    return found
+
+
+def _spellings(sizes: Mapping[str, int]) -> dict[str, list[str]]:
+    """The most frequent way of writing a label → the other ways."""
+    ways: dict[str, list[str]] = {}
+    for label in sorted(sizes, key=lambda label: (-sizes[label], label)):
+        ways.setdefault("".join(bare(label).lower().split()), []).append(label)
+    return {same[0]: same[1:] for same in ways.values() if len(same) > 1}
+
+
 def undeclared(examples: Sequence[Example], declared: Sequence[str]) -> list[Problem]:
     """Answers outside a declared set of labels, each with the nearest one."""
     known = set(declared)
@@ -130,6 +154,8 @@ def noise(examples: Sequence[Example]) -> list[Problem]:
         MissingExtra: scikit-learn is not installed.
     """
     told = labels(examples)
+    plain = {other: label for label, others in _spellings(Counter(told)).items() for other in others}
+    told = [plain.get(label, label) for label in told]
     sizes = Counter(told)
     judged = [i for i, label in enumerate(told) if sizes[label] >= FEWEST and label]
     names = sorted({told[i] for i in judged})

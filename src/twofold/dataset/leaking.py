@@ -1,16 +1,20 @@
-"""Training examples that give the test away. Pure."""
+"""Training examples that give the test away, and when two texts say the same. Pure."""
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
-from twofold.dataset.near import NearTexts
+from twofold.dataset.near import NEAR, NearTexts, grams
 from twofold.errors import LeakFound
+from twofold.identity import canonical_json
 from twofold.reading import (
     excerpt,
 )
@@ -22,21 +26,38 @@ class Leaks:
     """Training examples that (nearly) stand in the test: ``(train id, test id)``, once per train id in each list."""
 
     exact: tuple[tuple[str, str], ...] = ()
-    """The same question and conversation, case, punctuation and spacing aside."""
+    """The same question and conversation (`bare`)."""
     near: tuple[tuple[str, str], ...] = ()
-    """Character 5-grams with a Jaccard similarity of at least .8, and not the same."""
+    """Character 5-grams with a Jaccard similarity of at least .8, not the same, and an answer that is alike."""
     span: tuple[tuple[str, str], ...] = ()
     """The same marked place, or the same answer from the same document."""
+    history: tuple[tuple[str, str], ...] = ()
+    """The test question was asked, and answered, earlier in the training example's dialogue."""
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """All of them, the surest first."""
+        return (*self.exact, *self.history, *self.span, *self.near)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many of each kind."""
+        kinds = {"exact": self.exact, "near": self.near, "span": self.span, "history": self.history}
+        return {name: len(pairs) for name, pairs in kinds.items()}
 
 
-def leaks(train: Sequence[Example], test: Sequence[Example]) -> Leaks:
+def leaks(train: Sequence[Example], test: Sequence[Example], *, near: bool = True) -> Leaks:
     """Find training examples that give a test example away.
 
     The same question asked of different documents with different answers (``Summarise the meeting``) gives nothing
-    away and is not reported. Near copies are those of `NearTexts`. Short utterances with one intent are often near
-    copies of each other by nature.
+    away and is not reported. Near copies are those of `NearTexts` whose answers are `alike`: inputs filled in from a
+    template are near copies by nature, and give nothing away where another answer is wanted.
+
+    Args:
+        train: What is learned from.
+        test: What is kept for the test.
+        near: Look for near copies too.
     """
-    tested = {e.id: e for e in test}
     by_text: defaultdict[str, list[Example]] = defaultdict(list)
     for e in test:
         by_text[conversation(e)].append(e)
@@ -46,9 +67,8 @@ def leaks(train: Sequence[Example], test: Sequence[Example]) -> Leaks:
         if match:
             exact[e.id] = match.id
     rest = [e for e in train if e.id not in exact]
-    near = _near(rest, test)
     spans: dict[Any, str] = {}
-    for e in tested.values():
+    for e in test:
         for mark in _marks(e):
             spans.setdefault(mark, e.id)
     span = {}
@@ -56,61 +76,219 @@ def leaks(train: Sequence[Example], test: Sequence[Example]) -> Leaks:
         found = next((spans[mark] for mark in _marks(e) if mark in spans), None)
         if found:
             span[e.id] = found
-    return Leaks(exact=tuple(exact.items()), near=tuple(near.items()), span=tuple(span.items()))
+    history: dict[str, str] = {}
+    for one, other in histories(rest, test):
+        history.setdefault(one, other)
+    return Leaks(
+        exact=tuple(exact.items()),
+        near=tuple(_near(rest, test).items()) if near else (),
+        span=tuple(span.items()),
+        history=tuple(history.items()),
+    )
 
 
 def drop_leaks(train: Sequence[Example], leaks: Leaks) -> tuple[Example, ...]:
     """`train` without the examples that leak."""
-    bad = {name for pairs in (leaks.exact, leaks.near, leaks.span) for name, _ in pairs}
+    bad = {name for name, _ in leaks.pairs}
     return tuple(e for e in train if e.id not in bad)
 
 
-def leak_error(first: tuple[str, str], leaks: Leaks, examples: Sequence[Example]) -> LeakFound:
+def leak_error(first: tuple[str, str], leaks: Leaks, examples: Sequence[Example], *, where: str = "test") -> LeakFound:
     """The error for leaks that may not be: counts, and one pair as an instance."""
     by_id = {e.id: e for e in examples}
     train, test = by_id.get(first[0]), by_id.get(first[1])
     counts = f"{len(leaks.exact)} the same, {len(leaks.near)} nearly the same, {len(leaks.span)} from the same place"
+    counts += f", {len(leaks.history)} with a test question in their dialogue" if leaks.history else ""
     shown = f": {excerpt(train.question)!r}" if train else ""
     return LeakFound(
-        f"training examples stand in the test ({counts}), for example {first[0]!r} and {first[1]!r}{shown}",
+        f"training examples stand in the {where} ({counts}), for example {first[0]!r} and {first[1]!r}{shown}",
         file=train.file or None if train else None,
         line=train.line or None if train else (test.line or None if test else None),
     )
 
 
+# ---------------------------------------------------------------- the same text
+
+_WIDTHS = ("<wide>", "<narrow>", "<noBreak>", "<compat>", "<initial>", "<medial>", "<final>", "<isolated>")
+"""Ways of writing a character that say nothing else; a superscript or a fraction does."""
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_LIKE = str.maketrans({**dict.fromkeys("‐‑‒–—―−﹣－", "-"), "’": "'", "ʼ": "'", "‘": "'", "“": '"', "”": '"', "„": '"'})
+_STOPS = ".!?…,;:。、،؛؟।॥"
+_END = re.compile(rf"[\s{_STOPS}]+$")
+_PAUSE = re.compile(rf"(?<=[^\s\d])[{_STOPS}]+(?=[\s\"'»›」』)\]]|$)|(?<=\d)[.?…,;:。、،؛؟।॥]+(?=[\s\"'»›」』)\]]|$)")
+_QUOTES = frozenset("\"'`«»‹›「」『』《》〈〉¿¡。、،؛؟।॥…,")
+
+
 def bare(text: str) -> str:
-    """`text` without case, punctuation and spacing, for comparing."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return " ".join(re.sub(r"[^\w\s]+|_", " ", folded).split()) or " ".join(folded.split())
+    """`text` for comparing: two texts are the same when what this makes of them is equal.
+
+    Blanks, case, the way a character is encoded (NFC or NFD, full width), quotation marks, and what only ends or parts
+    sentences make no difference. Digits, signs, operators, marks on letters, currency and brackets do: ``C``, ``C++``
+    and ``C#`` differ, ``2 + 2`` and ``2 − 2``, ``3.14`` and ``314``, ``पिता`` and ``पोता``; so does case within a word
+    (``mW``, ``MW``). JSON is compared as the value that it is.
+    """
+    value = _value(text.strip()) if text.lstrip()[:1] in ("{", "[") else None
+    return wording(text) if value is None else value
+
+
+def wording(text: str) -> str:
+    """`bare`, but JSON is compared as the words that it is written in."""
+    text = _unified(text)
+    plain = _PAUSE.sub(" ", _END.sub("", text))
+    tokens = [_folded(token) for token in _token().findall(plain) if token not in _QUOTES]
+    return " ".join(tokens) or " ".join(text.lower().split())
+
+
+def _unified(text: str) -> str:
+    if not text.isascii():
+        text = "".join(map(_width, _INVISIBLE.sub("", text)))
+        text = unicodedata.normalize("NFC", text).translate(_LIKE)
+    return text.strip()
+
+
+@lru_cache(maxsize=8192)
+def _width(character: str) -> str:
+    other = not character.isascii() and unicodedata.decomposition(character).startswith(_WIDTHS)
+    return unicodedata.normalize("NFKC", character) if other else character
+
+
+def _value(text: str) -> str | None:
+    try:
+        return canonical_json(json.loads(text))
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _folded(token: str) -> str:
+    """Lower case, unless a capital stands after a small letter: that is a unit, a formula or an identifier."""
+    within = any(a.islower() and b.isupper() for a, b in pairwise(token))
+    return token if within else token.lower()
+
+
+@lru_cache(maxsize=1)
+def _token() -> re.Pattern[str]:
+    """A number, a word with its marks (an apostrophe within it too), a quotation of digits, or one sign."""
+    marks, start = [], None
+    for code in range(0x300, 0xE01F0):
+        mark = unicodedata.category(chr(code))[0] == "M"
+        if mark and start is None:
+            start = code
+        elif not mark and start is not None:
+            marks.append(f"{re.escape(chr(start))}-{re.escape(chr(code - 1))}")
+            start = None
+    letter = rf"[\w\u200c\u200d{''.join(marks)}]"
+    number = r"\d+(?:[.,:]\d+)+"
+    return re.compile(rf"(?<!\w){number}(?!\w)|['\"]\d+(?:[.,:]\d+)*['\"]|{letter}+(?:'{letter}+)*|[^\s\w]")
+
+
+_DIGIT = re.compile(r"\d")
+_NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+
+
+def alike(one: str, two: str) -> bool:
+    """Do two answers, as `bare` makes them, say the same or nearly so, or one what the other says and more?
+
+    Answers with different numbers do not.
+    """
+    if one == two:
+        return True
+    mine, theirs = (sorted(_NUMBER.findall(text)) for text in (one, two))
+    if mine != theirs or not one or not two:
+        return False
+    if f" {one} " in f" {two} " or f" {two} " in f" {one} ":
+        return True
+    a, b = grams(one), grams(two)
+    both = len(a & b)
+    return both / (len(a) + len(b) - both) >= NEAR
+
+
+def figures(text: str) -> list[str]:
+    """The tokens of a text, as `bare` makes it, that are no words: numbers, what holds a digit, signs and operators."""
+    return [token for token in text.split() if not token.isalpha() and (_DIGIT.search(token) or len(token) == 1)]
+
+
+def answers_of(example: Example) -> tuple[str, ...]:
+    """Its answers, each as `bare` makes it."""
+    return tuple(dict.fromkeys(bare(r) for r in example.references))
+
+
+def turns_of(example: Example) -> list[tuple[str, str]]:
+    """Role and text of all turns but the system's, the text as `bare` makes it."""
+    return [(m.role, bare(m.content)) for m in example.messages if m.role != "system"]
 
 
 def conversation(example: Example) -> str:
     """All turns but the system's, as `bare` text."""
-    return "\n".join(bare(m.content) for m in example.messages if m.role != "system")
+    return "\n".join(text for _, text in turns_of(example))
+
+
+# ---------------------------------------------------------------- dialogues
+
+_TELLING = 4
+"""Words from which a question says what is asked without what was said before."""
+
+
+def histories(later: Sequence[Example], earlier: Sequence[Example]) -> Iterator[tuple[str, str]]:
+    """Pairs of ids: a question of `earlier` stands in the history of an example of `later`, as it was asked there.
+
+    A turn of the same words is the same question where what was said before is the same, or where the reply is one of
+    the example's answers; a question of some words also where the two do not ask of different documents.
+    """
+    asked: defaultdict[str, list[Example]] = defaultdict(list)
+    for example in earlier:
+        asked[bare(example.question)].append(example)
+    for example in later:
+        turns = turns_of(example)
+        for number, (role, text) in enumerate(turns[:-1]):
+            if role != "user" or text not in asked:
+                continue
+            reply = turns[number + 1][1] if turns[number + 1][0] == "assistant" else ""
+            for other in asked[text]:
+                if other.id != example.id and _continues(example, other, turns[: number + 1], reply=reply):
+                    yield example.id, other.id
+
+
+def _continues(later: Example, earlier: Example, said: list[tuple[str, str]], *, reply: str) -> bool:
+    before = turns_of(earlier)
+    if len(before) > 1 and before == said:
+        return True
+    if reply and any(alike(reply, answer) for answer in answers_of(earlier)):
+        return True
+    apart = later.sources and earlier.sources and not set(later.sources) & set(earlier.sources)
+    return len(said[-1][1].split()) >= _TELLING and not apart
+
+
+# ---------------------------------------------------------------- the kinds
 
 
 def _gives_away(train: Example, test: Example) -> bool:
     """False where the two ask different documents and want different answers."""
     if not train.sources or not test.sources or set(train.sources) & set(test.sources):
         return True
-    return bool({bare(r) for r in train.references} & {bare(r) for r in test.references})
+    return bool(set(answers_of(train)) & set(answers_of(test)))
 
 
 def _marks(example: Example) -> list[Any]:
     marks: list[Any] = [(s.document, s.start, s.end) for s in example.spans]
     if not example.choices and example.answerable:
-        marks += [(source, bare(r)) for source in example.sources for r in example.references]
+        marks += [(source, answer) for source in example.sources for answer in answers_of(example)]
     return marks
 
 
+def agree(one: Example, two: Example) -> bool:
+    """Is an answer of the one `alike` to one of the other, or has neither any?"""
+    mine, theirs = answers_of(one), answers_of(two)
+    return any(alike(a, b) for a in mine for b in theirs) or not (mine or theirs)
+
+
 def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
-    """Train id → the first test id at similarity `NEAR` or more."""
+    """Train id → the first test id at similarity `NEAR` or more that wants an answer alike."""
     texts = NearTexts([conversation(e) for e in (*test, *train)])
     for number in range(len(test)):
         texts.add(number)
     found: dict[str, str] = {}
     for number, example in enumerate(train, len(test)):
-        match = next((test[o].id for o in texts.near(number) if _gives_away(example, test[o])), None)
+        match = next((test[o].id for o in texts.near(number) if agree(example, test[o])), None)
         if match is not None:
             found[example.id] = match
     return found

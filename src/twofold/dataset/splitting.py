@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from twofold.config import ExamplesSection
 from twofold.dataset.examples import example_digest, moment_of
+from twofold.dataset.grouping import documents_of, grouped
 from twofold.errors import BadRecord, LeakFound, TooFewExamples
 from twofold.identity import digest
 from twofold.reading import counted
 from twofold.types import Example, SplitName
 
-GIANT = 0.4
-"""A group with more than this share of all examples is taken apart."""
+_NONE: Mapping[str, str] = {}
+FEW = 10
+"""Groups by document below which the documents of a split by question or time are taken as given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +33,88 @@ class Splits:
     """For the verdict."""
     reserve: tuple[Example, ...]
     """Sealed until the end."""
-    sentence: str
-    """The policy in words."""
+    policy: str
+    """How the examples were divided, and what the verdict therefore holds for."""
     groups: int
     """Independent groups in the test split."""
     digest: str
     """Digest of the test split's example digests."""
     warnings: tuple[str, ...] = ()
     """What was done otherwise than asked."""
+    documents: Mapping[str, str] = field(default_factory=dict)
+    """Id of every document → the first id of the same text."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Split → examples that were taken out of it, because they stand in a split that is kept from it."""
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Ids of the documents that only test or reserve questions are about, and of their copies."""
+        learned, asked = (
+            {self.documents.get(one, one) for e in part for one in documents_of(e)}
+            for part in ((*self.train, *self.dev), (*self.test, *self.reserve))
+        )
+        only = asked - learned
+        return frozenset(only | {name for name, first in self.documents.items() if first in only})
+
+    @property
+    def sentence(self) -> str:
+        """The policy in words, with the numbers as they are now."""
+        parts = {"train": self.train, "dev": self.dev, "test": self.test, "reserve": self.reserve}
+        counts = []
+        for name, part in parts.items():
+            gone = self.dropped.get(name, 0)
+            if part or gone:
+                of = "test questions" if name == "dev" else "test or dev questions"
+                counts.append(f"{len(part)} {name}" + (f" ({gone} dropped as copies of {of})" if gone else ""))
+        told = f"Split {self.policy} ({', '.join(counts)}; {self.groups} independent groups in test)."
+        hidden = self.hidden
+        learns = bool(self.train or self.dev)
+        if hidden and learns:
+            these = "the document" if len(hidden) == 1 else f"the {len(hidden)} documents"
+            told += f" Nothing was learned from {these} that only test questions are about."
+        asked = (*self.test, *self.reserve)
+        unnamed = sum(1 for e in asked if e.answerable and not documents_of(e))
+        if unnamed and learns and (hidden or self.documents):
+            told += (
+                f" {unnamed} of {len(asked)} test questions name no document: tuning may have read the documents that "
+                "answer them."
+            )
+        return told
+
+    def lack(self, name: str, need: str) -> TooFewExamples:
+        """The error for a split that is empty and needed, with the cause where its examples were dropped.
+
+        Args:
+            name: Of the split.
+            need: What needs it, for example ``tuning needs examples``.
+        """
+        gone = self.dropped.get(name, 0)
+        if not gone:
+            return TooFewExamples(f"{need} in the {name} split, and there is none")
+        return TooFewExamples(
+            f"{need} in the {name} split, and all {gone} of it were dropped as copies of test questions",
+            cure='Set [examples].near = "keep" if inputs only look alike; else add examples, or leave the arm out.',
+        )
 
 
-def split(examples: Sequence[Example], section: ExamplesSection) -> Splits:
+def split(examples: Sequence[Example], section: ExamplesSection, *, documents: Mapping[str, str] = _NONE) -> Splits:
     """Divide examples by the section's policy; the same for any order of `examples`.
 
-    Policies (`split_by`): ``question``, each example on its own; ``document``, examples that share a document (or a
-    given `group`) stay together; ``time``, the latest are the test; ``given``, the records' own split, their dev part
-    (or their test part, where there is one) being the test.
+    Policies (`split_by`): ``question``, each example on its own; ``document``, examples that share a document stay
+    together; ``time``, the latest are the test; ``given``, the records' own split, their dev part (or their test part,
+    where there is one) being the test. Whatever the policy, the authors keep the last word on ``given`` only:
+    otherwise examples of one given `group`, or of one dialogue, stand on one side.
+
+    The `group` that every example gets is its unit for intervals: examples of one given group, dialogue or document of
+    that side. Where a split by question or time leaves fewer than `FEW` such units, the documents are taken as given.
 
     An example made from another (`parent`) stands where that one stands. No maker writes for both sides: where train
     or dev have examples of a test question's maker, that question is left out while others remain.
+
+    Args:
+        examples: All of them.
+        section: The policy, the shares, the seed.
+        documents: Id of every document → the first id of the same text (`twins.same_documents`).
 
     Raises:
         TooFewExamples: a split that should have a share is empty.
@@ -70,19 +135,21 @@ def split(examples: Sequence[Example], section: ExamplesSection) -> Splits:
     if abs(total - 1) > 1e-6:
         warnings.append(f"the shares of [examples] add up to {total:.2f}, and were scaled to 1")
     shares = {name: share / total for name, share in shares.items()}
+    by_document = section.split_by in ("document", "given")
+    groups = grouped(pool, by_document=by_document, same=documents, warnings=warnings, seed=section.seed)
     if section.split_by == "given":
-        chosen, words = _given(pool, shares, section.seed, warnings)
+        chosen, words = _given(pool, groups, shares, section.seed, warnings)
     elif section.split_by == "time":
-        chosen, words = _by_time(pool, shares, section.seed)
+        chosen, words = _by_time(pool, groups, shares, section.seed)
     else:
-        if section.split_by == "document":
-            groups = _document_groups(pool, warnings)
-            words = "by document: questions on one document are on one side, so it holds for new documents"
-        else:
-            groups = {e.id: e.id for e in pool}
-            words = "by question: documents are shared by all sides, so it holds for new questions on known documents"
         sides = _assign(Counter(groups.values()), shares, section.seed)
         chosen = {e.id: (groups[e.id], sides[groups[e.id]]) for e in pool}
+        words = "by document: questions on one document are on one side, so it holds for new documents"
+        if section.split_by == "question":
+            words = _question_words(pool)
+    if not by_document:
+        chosen, given = _clustered(pool, chosen, same=documents, seed=section.seed)
+        words += given
     placed = [
         replace(e, group=chosen[elders[e.id]][0], split=chosen[elders[e.id]][1])
         for e in sorted(everyone, key=lambda e: _chance(section.seed, e.id))
@@ -99,16 +166,16 @@ def split(examples: Sequence[Example], section: ExamplesSection) -> Splits:
             else "Add examples, set the share of that split to 0, or choose another [examples].split_by.",
         )
     tested = len({e.group for e in parts["test"]})
-    counts = ", ".join(f"{len(part)} {name}" for name, part in parts.items() if part)
     return Splits(
         train=parts["train"],
         dev=parts["dev"],
         test=parts["test"],
         reserve=parts["reserve"],
-        sentence=f"Split {words} ({counts}; {counted(tested, 'independent group')} in test).",
+        policy=words,
         groups=tested,
         digest=digest("test", sorted(example_digest(e) for e in parts["test"])),
         warnings=tuple(warnings),
+        documents=documents,
     )
 
 
@@ -168,50 +235,40 @@ def _makers_apart(placed: Sequence[Example], warnings: list[str]) -> list[Exampl
     return out
 
 
-def _document_groups(examples: Sequence[Example], warnings: list[str]) -> dict[str, str]:
-    """Example id → group: connected components over shared documents and given groups (union-find)."""
-    parent: dict[str, str] = {}
-
-    def find(node: str) -> str:
-        parent.setdefault(node, node)
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = parent[node]
-        return node
-
-    def nodes(example: Example) -> list[str]:
-        own = [f"group {example.group}"] if example.group else []
-        return [*own, *(f"document {source}" for source in example.sources)] or [f"example {example.id}"]
-
-    for example in examples:
-        first, *rest = nodes(example)
-        for other in rest:
-            a, b = sorted((find(first), find(other)))
-            parent[b] = a
-    roots = {e.id: find(nodes(e)[0]) for e in examples}
-    groups = {e.id: roots[e.id].split(" ", 1)[1] for e in examples}
-    clash = _clashes(roots)
-    sizes = Counter(roots.values())
-    root, size = max(sizes.items(), key=lambda item: (item[1], item[0])) if sizes else ("", 0)
-    linked = {n for e in examples if roots[e.id] == root for n in nodes(e)}
-    if size > GIANT * len(examples) and size > 1 and len(linked) > 1:
-        warnings.append(
-            f"{size} of {len(examples)} examples are linked through shared documents: they were grouped by the first "
-            "document of each, so some documents stand on both sides of the split"
-        )
-        firsts = {e.id: nodes(e)[0] for e in examples}
-        groups, clash = {name: node.split(" ", 1)[1] for name, node in firsts.items()}, _clashes(firsts)
-        roots = firsts
-    return {name: roots[name] if group in clash else group for name, group in groups.items()}
+def _question_words(examples: Sequence[Example]) -> str:
+    if any(documents_of(e) for e in examples):
+        return "by question: all sides may ask about one document, so it holds for new questions on known documents"
+    if any(e.group for e in examples):
+        return "by question: questions of one group are on one side, so it holds for new groups of such questions"
+    return "by question: it holds for new questions of this kind"
 
 
-def _clashes(nodes: Mapping[str, str]) -> set[str]:
-    """Names that nodes of different kinds share."""
-    kinds: defaultdict[str, set[str]] = defaultdict(set)
-    for node in nodes.values():
-        sort, name = node.split(" ", 1)
-        kinds[name].add(sort)
-    return {name for name, sorts in kinds.items() if len(sorts) > 1}
+def _clustered(
+    examples: Sequence[Example],
+    chosen: Mapping[str, tuple[str, SplitName]],
+    *,
+    same: Mapping[str, str],
+    seed: int,
+) -> tuple[dict[str, tuple[str, SplitName]], str]:
+    """The groups by document too, each side for itself; unless they would be too few, and then what is said of that."""
+    held: defaultdict[SplitName, list[Example]] = defaultdict(list)
+    for e in examples:
+        held[chosen[e.id][1]].append(e)
+    out: dict[str, tuple[str, SplitName]] = {}
+    for side, members in held.items():
+        found = grouped(members, by_document=True, same=same, warnings=[], seed=seed)
+        out |= {name: (group, side) for name, group in found.items()}
+    tested = {e.id for e in held["test"]}
+    before, after = ({groups[name][0] for name in tested} for groups in (chosen, out))
+    if len(after) < min(FEW, len(before)):
+        return dict(chosen), "; the documents are taken as given, and intervals hold for further questions on them"
+    sides: defaultdict[str, set[SplitName]] = defaultdict(set)
+    for group, side in out.values():
+        sides[group].add(side)
+    named = {
+        name: (f"{group} ({side})" if len(sides[group]) > 1 else group, side) for name, (group, side) in out.items()
+    }
+    return named, ""
 
 
 def _assign(sizes: Mapping[str, int], shares: Mapping[SplitName, float], seed: int) -> dict[str, SplitName]:
@@ -240,7 +297,7 @@ def _assign(sizes: Mapping[str, int], shares: Mapping[SplitName, float], seed: i
 
 
 def _by_time(
-    examples: Sequence[Example], shares: Mapping[SplitName, float], seed: int
+    examples: Sequence[Example], groups: Mapping[str, str], shares: Mapping[SplitName, float], seed: int
 ) -> tuple[dict[str, tuple[str, SplitName]], str]:
     """By date: train, dev, test, reserve, from the earliest to the latest; a group goes by its latest example."""
     undated = [e for e in sorted(examples, key=lambda e: (e.file, e.line)) if not e.at]
@@ -251,7 +308,6 @@ def _by_time(
             line=undated[0].line or None,
             cure='Give every example an "at" (ISO date), or choose another [examples].split_by.',
         )
-    groups = {e.id: e.group or e.id for e in examples}
     latest: dict[str, datetime] = {}
     for e in examples:
         moment = moment_of(e.at)
@@ -279,7 +335,11 @@ def _by_time(
 
 
 def _given(
-    examples: Sequence[Example], shares: Mapping[SplitName, float], seed: int, warnings: list[str]
+    examples: Sequence[Example],
+    base: Mapping[str, str],
+    shares: Mapping[SplitName, float],
+    seed: int,
+    warnings: list[str],
 ) -> tuple[dict[str, tuple[str, SplitName]], str]:
     """By the records' own split; a document on two sides makes one group on each."""
     known = {e.split for e in examples}
@@ -291,7 +351,6 @@ def _given(
     for e in examples:
         side: SplitName = e.split or "train"
         sides[e.id] = "test" if side == "dev" and not whole else side
-    base = _document_groups(examples, warnings)
     held: defaultdict[str, set[SplitName]] = defaultdict(set)
     for e in examples:
         held[base[e.id]].add(sides[e.id])

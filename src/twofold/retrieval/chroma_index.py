@@ -20,7 +20,18 @@ from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, VersionedRows, facets, pack, unpack, wanted
+from twofold.retrieval.database_rows import (
+    NEVER,
+    Row,
+    Rows,
+    Scored,
+    VersionedRows,
+    facets,
+    pack,
+    unpack,
+    unwanted,
+    wanted,
+)
 from twofold.retrieval.held_words import HeldWords
 from twofold.types import Filter, Json
 
@@ -182,6 +193,8 @@ class _ChromaRows(VersionedRows):
             else:
                 each = [{f"{_FLAG[field]}:{value}": {"$eq": True}} for value in values]
                 conditions.append(each[0] if len(each) == 1 else {"$or": each})
+        if hidden := unwanted(which):
+            conditions.append({"document": {"$nin": hidden}})
         body = {
             "query_embeddings": vectors.tolist(), "n_results": k, "where": _all(conditions),
             "include": ["metadatas", "distances"],

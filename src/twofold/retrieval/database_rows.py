@@ -173,13 +173,18 @@ def facets(chunk: Chunk) -> list[str]:
 def wanted(which: Filter | None) -> list[tuple[str, list[str]]]:
     """The filter as conditions that must all hold: a field (``collection``, ``facets``, ``readers``) has one of these.
 
-    A condition without values holds for nothing.
+    A condition without values holds for nothing. What must not be found (`Filter.without`) is `unwanted`.
     """
     if which is None or which.empty:
         return []
     out = [("collection", list(which.collections))] if which.collections else []
     out += [("facets", [f"{name}={value}" for value in values]) for name, values in which.where.items()]
     return out + ([] if which.principal is None else [("readers", list(which.principal))])
+
+
+def unwanted(which: Filter | None) -> list[str]:
+    """Ids of the documents of which nothing may be found."""
+    return [] if which is None else sorted(which.without)
 
 
 def ranked(found: Sequence[Scored], k: int, leg: str) -> list[Hit]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import compress
 from typing import Any
@@ -95,7 +96,11 @@ class Piece:
     def allowed(self, which: Filter) -> NDArray[np.bool_]:
         """The rows that a filter allows."""
         labels, of_row = self._labels
-        return np.array([which.allows(label) for label in labels], dtype=np.bool_)[of_row]
+        without, plain = which.without, replace(which, without=frozenset())
+        seen: NDArray[np.bool_] = np.array([plain.allows(label) for label in labels], dtype=np.bool_)[of_row]
+        if without:
+            seen &= np.array([document not in without for document in self.columns["document"]], dtype=np.bool_)
+        return seen
 
     @cached_property
     def _labels(self) -> tuple[list[Chunk], NDArray[np.int32]]:

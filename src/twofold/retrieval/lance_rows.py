@@ -113,6 +113,8 @@ def condition(which: Filter | None) -> str:
     if which is None or which.empty:
         return ""
     parts = [any_of("collection", which.collections)] if which.collections else []
+    if which.without:
+        parts.append(f"NOT {any_of('document', sorted(which.without))}")
     for name, values in which.where.items():
         parts.append(_has_any("facets", [f"{name}={value}" for value in values]))
     if which.principal is not None:

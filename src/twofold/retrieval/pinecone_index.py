@@ -20,7 +20,18 @@ from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, IndexMismatch, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, VersionedRows, facets, pack, unpack, wanted
+from twofold.retrieval.database_rows import (
+    NEVER,
+    Row,
+    Rows,
+    Scored,
+    VersionedRows,
+    facets,
+    pack,
+    unpack,
+    unwanted,
+    wanted,
+)
 from twofold.retrieval.held_words import HeldWords
 from twofold.types import Filter, Json
 
@@ -200,6 +211,8 @@ class _PineconeRows(VersionedRows):
             if not values:
                 return [[] for _ in vectors]
             conditions.append({field: {"$in": [_MARK + value for value in values]}})
+        if hidden := unwanted(which):
+            conditions.append({"document": {"$nin": [_MARK + name for name in hidden]}})
         out = []
         for vector in vectors:
             answer = self._index.query(

@@ -24,7 +24,18 @@ from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, VersionedRows, facets, pack, unpack, wanted
+from twofold.retrieval.database_rows import (
+    NEVER,
+    Row,
+    Rows,
+    Scored,
+    VersionedRows,
+    facets,
+    pack,
+    unpack,
+    unwanted,
+    wanted,
+)
 from twofold.retrieval.lexical import K1, B
 from twofold.types import Filter, Json
 
@@ -241,10 +252,11 @@ class _QdrantRows(VersionedRows):
             if not values:
                 return [[] for _ in queries]
             conditions.append(m.FieldCondition(key=field, match=m.MatchAny(any=values)))
+        hidden = unwanted(seen[1])
+        never = m.FieldCondition(key="document", match=m.MatchAny(any=hidden)) if hidden else None
+        allowed = m.Filter(must=conditions, must_not=never)
         requests = [
-            m.QueryRequest(
-                query=query, using=leg, limit=k, filter=m.Filter(must=conditions), params=params, with_payload=["chunk"]
-            )
+            m.QueryRequest(query=query, using=leg, limit=k, filter=allowed, params=params, with_payload=["chunk"])
             for query in queries
         ]
         return [

@@ -19,7 +19,18 @@ from numpy.typing import NDArray
 
 from twofold.errors import ConfigError, DatabaseRefused, DatabaseUnreachable, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, VersionedRows, facets, pack, unpack, wanted
+from twofold.retrieval.database_rows import (
+    NEVER,
+    Row,
+    Rows,
+    Scored,
+    VersionedRows,
+    facets,
+    pack,
+    unpack,
+    unwanted,
+    wanted,
+)
 from twofold.retrieval.lexical import K1, B
 from twofold.types import Filter, Json
 
@@ -303,6 +314,8 @@ def _where(version: int, which: Filter | None) -> Any:
         if not values:
             return None
         where &= Where.by_property(field).contains_any([_MARK + value for value in values])
+    if hidden := unwanted(which):
+        where &= Where.not_(Where.by_property("document").contains_any([_MARK + name for name in hidden]))
     return where
 
 

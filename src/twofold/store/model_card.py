@@ -72,7 +72,25 @@ def _data(record: Json) -> str:
     if "job" in data:
         rows.append(("rows", str(data["rows"]), f"`{data['job']}`"))
     table = _table(("part", "number", "digest"), rows) if rows else f"{data.get('rows', 'unknown')} rows."
-    return f"{table}\n\nMade from {record['documents']} documents." if record.get("documents") else table
+    lines = [table]
+    if record.get("documents"):
+        lines.append(f"Made from {record['documents']} documents.")
+    if record.get("seen"):
+        lines.append(_seen(record["seen"]))
+    return "\n\n".join(lines)
+
+
+def _seen(seen: Json) -> str:
+    """What was kept from it, and so what its measured scores hold for."""
+    if seen["everything"]:
+        return (
+            "It learned from all documents, those of the test questions too: no study may use it, and scores on those "
+            "questions hold for known documents only."
+        )
+    told = f"Documents that only test questions are about, and that it has not seen: {seen['kept_out']}."
+    if seen["unnamed"]:
+        told += f" Test questions that name no document, so that it may have seen theirs: {seen['unnamed']}."
+    return told
 
 
 def _measured(record: Json) -> str:

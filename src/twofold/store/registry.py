@@ -256,6 +256,7 @@ def _facts(name: str, manifest: Json) -> Json:
         "seed": manifest.get("seed"),
         "data": manifest.get("data") or {"rows": manifest["rows"]},
         "documents": len(manifest.get("documents", ())),
+        "seen": manifest.get("seen"),
         "gate": manifest.get("gate"),
         "dev": manifest.get("dev"),
         "merge_back": {k: v for k, v in (manifest.get("merge_back") or {}).items() if k != "front"},

@@ -42,8 +42,8 @@ def admitted(
 
     Raises:
         StudyError: no arm, one named twice, a diagnostic without retrieval, an arm that needs weights which an
-            endpoint keeps, or an empty reserve split that was asked for.
-        TooFewExamples: an arm is to be tuned, and the train or dev split is empty.
+            endpoint keeps, an empty reserve split that was asked for, or a model that learned from all documents.
+        TooFewExamples: an arm is to be tuned or shows examples, and the train or dev split is empty.
         UnknownDocument: examples name documents that do not exist, and an arm retrieves.
         BadRecord: an example has another fault that makes its scores wrong: a span outside its document, an answer that
             is none of its choices.
@@ -66,6 +66,8 @@ def admitted(
     test = splits.reserve if final else splits.test
     if not test:
         raise TooFewExamples("the test split is empty: there is no question to measure with")
+    _require_shots(splits, arms)
+    _require_kept_out(builder)
     _require_tunable(builder, splits, (*arms, *diagnostics))
     examples = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
     retrieves = any(arm.retrieval for arm in (*arms, *diagnostics))
@@ -132,7 +134,25 @@ def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) ->
         )
     for name, examples in (("train", splits.train), ("dev", splits.dev)):
         if not examples:
-            raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none")
+            raise splits.lack(name, "tuning needs examples")
+
+
+def _require_shots(splits: Splits, arms: Sequence[Arm]) -> None:
+    """Refuse arms that show examples where there is none to show: each would be the arm without, under another name."""
+    for arm in arms:
+        if arm.shots and not splits.train:
+            raise splits.lack("train", f"the arm {arm.name} shows {arm.shots} examples, which it takes from those")
+
+
+def _require_kept_out(builder: Builder) -> None:
+    """Refuse a model that has read the documents of the test."""
+    named = builder.config.tuning.use
+    if named and (builder.registry.find(named).get("seen") or {}).get("everything"):
+        raise StudyError(
+            f"the model {named!r} learned from all documents, those of the test questions too: a study of it would say "
+            "nothing about new documents",
+            cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
+        )
 
 
 def is_endpoint(kind: plugins.Kind, name: str) -> bool:

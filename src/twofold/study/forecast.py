@@ -20,7 +20,7 @@ from twofold.answering import as_hits, gold_chunks
 from twofold.build import Builder, quiet
 from twofold.config import Part
 from twofold.dataset import Splits, example_digest
-from twofold.errors import ModelError, StudyError, TooFewExamples, TwofoldError
+from twofold.errors import ModelError, StudyError, TwofoldError
 from twofold.finishing import ALONE, DEV
 from twofold.identity import digest
 from twofold.jobs import TrainerJob
@@ -493,8 +493,9 @@ class _Forecast:
         train, dev = self.splits.train, self.splits.dev
         own = [gold_chunks(e, [c for s in e.sources for c in self.by_document.get(s, ())]) for e in train]
         count = self.config.retrieval.k + 3
-        if not train or not dev:
-            raise TooFewExamples("tuning needs examples in the train and dev splits")
+        for name, part in (("train", train), ("dev", dev)):
+            if not part:
+                raise self.splits.lack(name, "tuning needs examples")
         variants = rows.open_rows(
             train,
             [self._hits(example, count) for example in train],

@@ -13,6 +13,7 @@ from twofold.dataset import Splits
 from twofold.errors import ConfigError, TooFewExamples
 from twofold.identity import digest
 from twofold.jobs import EmbedderJob, SearchPair
+from twofold.learning import Learning
 from twofold.plugins import Progress
 from twofold.study.retrieval_bench import labelled
 from twofold.syncing import embedded_text
@@ -39,7 +40,8 @@ def embedder_job(builder: Builder, splits: Splits) -> EmbedderJob:
         ConfigError: the configured embedder has no model that could be tuned.
     """
     builder.require_principal()
-    train, dev = (labelled(builder.readable(part)) for part in (splits.train, splits.dev))
+    learning = builder.learning(splits)
+    train, dev = labelled(learning.splits.train), labelled(learning.splits.dev)
     for name, part in (("train", train), ("dev", dev)):
         if not part:
             raise TooFewExamples(
@@ -47,9 +49,9 @@ def embedder_job(builder: Builder, splits: Splits) -> EmbedderJob:
             )
     options = _options(builder)
     return EmbedderJob(
-        pairs=tuple(_pairs(builder, train, mined=int(getattr(options, "mined", 0)))),
+        pairs=tuple(_pairs(builder, learning, train, mined=int(getattr(options, "mined", 0)))),
         dev=tuple((query(example).text, example) for example in dev),
-        pool=tuple(_pool(builder, dev, size=int(getattr(options, "pool", 600)))),
+        pool=tuple(_pool(builder, learning, dev, size=int(getattr(options, "pool", 600)))),
         model=_model(builder),
         seed=builder.config.tuning.seed,
     )
@@ -75,6 +77,7 @@ def tune(builder: Builder, splits: Splits, *, progress: Progress = quiet) -> Jso
             "stock": builder.embedder.fingerprint,
             "trainer": _spec(builder),
             "rows": len(job.pairs),
+            "seen": builder.learning(splits).seen(),
             "report": report,
         }
         builder.artifacts.finish(key, manifest)
@@ -120,9 +123,9 @@ def reembedding(builder: Builder) -> Json:
     return {"chunks": state.chunks, "documents": state.documents, "seconds": each * state.chunks}
 
 
-def _pairs(builder: Builder, train: Sequence[Example], *, mined: int) -> list[SearchPair]:
-    asked = [query(example, builder.filter) for example in train]
-    found = builder.retriever.retrieve(asked, _SEEN)
+def _pairs(builder: Builder, learning: Learning, train: Sequence[Example], *, mined: int) -> list[SearchPair]:
+    asked = [query(example) for example in train]
+    found = learning.found(train, _SEEN)
     vectors = builder.embedder.embed([one.text for one in asked])
     made = []
     for number, (example, gold) in enumerate(zip(train, builder.gold(train), strict=True)):
@@ -161,15 +164,15 @@ def _best_of_each(example: Example, gold: Sequence[Chunk]) -> list[Chunk]:
     return kept[:_PASSAGES]
 
 
-def _pool(builder: Builder, dev: Sequence[Example], *, size: int) -> list[tuple[str, str]]:
+def _pool(builder: Builder, learning: Learning, dev: Sequence[Example], *, size: int) -> list[tuple[str, str]]:
     """The passages in which the dev questions are searched: theirs, what is found for them, and others at random."""
     kept: dict[str, Chunk] = {}
     for gold in builder.gold(dev):
         kept.update({chunk.id: chunk for chunk in gold[:_PASSAGES]})
     depth = max(3, size // max(1, len(dev)))
-    for one in builder.retriever.retrieve([query(example, builder.filter) for example in dev], min(_SEEN, depth)):
+    for one in learning.found(dev, min(_SEEN, depth)):
         kept.update({hit.chunk.id: hit.chunk for hit in one.hits})
-    others = sorted(builder.index.documents())
+    others = sorted(set(builder.index.documents()) - learning.filter.without)
     random.Random(builder.config.tuning.seed).shuffle(others)
     for begin in range(0, len(others), 16):
         if len(kept) >= size:

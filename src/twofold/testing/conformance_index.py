@@ -303,6 +303,9 @@ def _check_filters(index: Index, *, seed: int) -> None:
         *(Filter(where={"lang": (value,)}, principal=("ann", "staff")) for value in values),
         Filter(where={"missing": ("a",)}),
         Filter(where={"lang": ()}),
+        Filter(without=frozenset(f"d{number}" for number in range(0, 40, 3))),
+        Filter(without=frozenset({"d1", "nothing", "o'neil"}), collections=("law",)),
+        Filter(without=frozenset(c.span.document for c in chunks)),
     ]
     vectors = _EMBEDDER.embed(["water drip"])
     for which in filters:

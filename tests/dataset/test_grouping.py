@@ -1,0 +1,226 @@
+"""What belongs together: it stands on one side of a split, and counts as one in intervals."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+
+from twofold.config import ExamplesSection
+from twofold.dataset import leaks, paraphrases, prepared, same_documents, split
+from twofold.dataset.leaking import Leaks
+from twofold.types import Document, Example, Message, Role, Span
+
+
+def ask(name: str, text: str = "", *references: str, **fields: Any) -> Example:
+    asked = Message(role="user", content=text or f"what is told of {name}")
+    return Example(id=name, messages=(asked,), references=references or (f"answer {name}",), **fields)
+
+
+def talk(name: str, *turns: str, **fields: Any) -> Example:
+    roles: tuple[Role, Role] = ("user", "assistant")
+    messages = tuple(Message(role=roles[n % 2], content=text) for n, text in enumerate(turns))
+    return Example(id=name, messages=messages, references=fields.pop("references", (f"reply {name}",)), **fields)
+
+
+def sides(examples: list[Example], by: Any, **documents: Any) -> dict[str, str]:
+    made = split(examples, ExamplesSection(split_by=by), **documents)
+    return {e.id: str(e.split) for part in (made.train, made.dev, made.test) for e in part}
+
+
+@pytest.mark.parametrize("by", ["question", "document", "time"])
+def test_no_customer_stands_on_two_sides_and_each_counts_once(by: Any) -> None:
+    examples = [
+        ask(f"c{c}-{k}", group=f"customer {c}", at=f"2024-{1 + c % 12:02d}-{1 + k:02d}", sources=(f"d{c}-{k}",))
+        for c in range(30)
+        for k in range(4)
+    ]
+    made = split(examples, ExamplesSection(split_by=by))
+    owner = {e.id: e.id.split("-")[0] for e in examples}
+    assert {owner[e.id] for e in made.test}.isdisjoint(owner[e.id] for e in (*made.train, *made.dev))
+    assert made.groups == len({owner[e.id] for e in made.test}) == len(made.test) / 4
+
+
+def test_questions_on_one_document_count_as_one_where_the_split_is_by_question() -> None:
+    examples = [ask(f"q{d}-{k}", sources=(f"manual {d}",)) for d in range(40) for k in range(5)]
+    made = split(examples, ExamplesSection(split_by="question"))
+    tested: defaultdict[str, set[str]] = defaultdict(set)
+    for e in made.test:
+        tested[e.sources[0]].add(e.group)
+    assert all(len(groups) == 1 for groups in tested.values())
+    assert made.groups == len(tested) < len(made.test)
+    by_span = [
+        ask(f"q{d}-{k}", spans=(Span(document=f"manual {d}", start=9 * k, end=9 * k + 5),))
+        for d in range(40)
+        for k in range(5)
+    ]
+    assert split(by_span, ExamplesSection(split_by="question")).groups == made.groups
+
+
+def test_a_handful_of_documents_is_taken_as_given_and_said() -> None:
+    examples = [ask(f"q{n}", sources=(f"manual {n % 4}",)) for n in range(120)]
+    made = split(examples, ExamplesSection(split_by="question"))
+    assert made.groups == len(made.test)
+    assert "the documents are taken as given" in made.sentence
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_document_that_links_everything_is_left_out_and_the_others_still_group(first: bool) -> None:
+    """Whichever document an example names first."""
+    examples = [
+        ask(f"q{n}", sources=("glossary", f"sheet {n // 4}") if first else (f"sheet {n // 4}", "glossary"))
+        for n in range(120)
+    ]
+    made = split(examples, ExamplesSection())
+    assert "'glossary'" in made.warnings[0]
+    assert made.groups == len({e.sources[first] for e in made.test})
+    assert {e.sources[first] for e in made.test}.isdisjoint(e.sources[first] for e in (*made.train, *made.dev))
+
+
+def test_a_chain_of_documents_is_cut_in_few_places() -> None:
+    examples = [ask(f"q{n}", sources=(f"d{n}", f"d{n + 1}")) for n in range(100)]
+    made = split(examples, ExamplesSection())
+    assert "100 of 100 examples are linked" in made.warnings[0]
+    sizes = defaultdict(int)
+    for e in (*made.train, *made.dev, *made.test):
+        sizes[e.group] += 1
+    assert max(sizes.values()) <= 40
+    assert len(sizes) < 60
+
+
+# ---------------------------------------------------------------- the same document
+
+
+TOPICS = [f"{a}{b}" for a in ("wel", "pum", "see", "soi", "mai", "cla") for b in ("ton", "rik", "der", "mos", "lup")]
+
+
+def paper(name: str, topic: str) -> Document:
+    chance = random.Random(topic)
+    words = ["".join(chance.choices("abcdefghijklmnopqrst", k=6)) for _ in range(120)]
+    return Document(id=name, text=f"About {topic}: {' '.join(words)}")
+
+
+def test_copies_of_a_document_stand_on_one_side_with_its_questions() -> None:
+    documents = [paper(f"{topic}{end}", topic) for topic in TOPICS for end in ("", ".pdf")]
+    documents[1] = Document(id=documents[1].id, text=f"PRINTED COPY\n\n{documents[1].text}  ")
+    same = same_documents(documents)
+    assert {same[f"{topic}.pdf"] for topic in TOPICS} == set(TOPICS)
+    examples = [
+        ask(f"{topic}{end}-{k}", sources=(f"{topic}{end}",)) for topic in TOPICS for end in ("", ".pdf") for k in (1, 2)
+    ]
+    made = sides(examples, "document", documents=same)
+    assert all(made[f"{topic}-{k}"] == made[f"{topic}.pdf-{k}"] for topic in TOPICS for k in (1, 2))
+    apart = sides(examples, "document")
+    assert any(apart[f"{topic}-1"] != apart[f"{topic}.pdf-1"] for topic in TOPICS)
+
+
+def test_sheets_of_one_template_with_other_figures_are_not_the_same_document() -> None:
+    text = "The pump of type {a} lifts {b} litres a minute to {c} metres and weighs {d} kilograms when it is filled. "
+    sheets = [
+        Document(id=f"s{n}", text=text.format(a=n * 7 + 1, b=n * 31 + 5, c=n * 11 + 2, d=n * 13 + 9)) for n in range(30)
+    ]
+    assert set(same_documents(sheets)) == set(same_documents(sheets).values())
+
+
+# ---------------------------------------------------------------- dialogues
+
+OPEN = "My pump does not start in the morning since the frost came"
+REPLY = "Then check the valve at the intake first, it may be blocked by ice"
+
+
+def test_turns_of_one_dialogue_stand_on_one_side() -> None:
+    turns = [
+        [
+            talk(f"{n}-a", f"{OPEN} at farm {n}", references=(f"{REPLY} {n}",)),
+            talk(f"{n}-b", f"{OPEN} at farm {n}", f"{REPLY} {n}", "And if that does not help?"),
+            talk(f"{n}-c", f"{OPEN} at farm {n}", f"{REPLY} {n}", "And then?", "Call us.", "Which number?"),
+        ]
+        for n in range(40)
+    ]
+    for by in ("question", "document"):
+        made = sides([e for one in turns for e in one], by)
+        assert all(len({made[e.id] for e in one}) == 1 for one in turns)
+
+
+def test_a_greeting_alone_makes_no_dialogue() -> None:
+    examples = [talk(f"t{n}", "Hello", "How can I help you?", f"I need part number {n * 37}") for n in range(50)]
+    made = split(examples, ExamplesSection(split_by="question"))
+    assert made.groups == len(made.test)
+    assert not made.warnings
+
+
+def test_under_a_given_split_a_test_question_in_a_training_dialogue_is_a_leak() -> None:
+    test = [talk("t", OPEN, references=(REPLY,))]
+    train = [
+        talk("told", "Good morning to you all", "Hello", OPEN, "Look after the valve", "And then?"),
+        talk("answered", "Hi", "Hello", "Yes", REPLY, "Good"),
+        talk("other", "Why is the well dry after the long summer?", "No rain", "And then?"),
+    ]
+    found = leaks(train, test)
+    assert found.history == (("told", "t"),)
+    assert found.pairs == found.history
+    assert leaks([train[1]], [talk("yes", "Yes", references=(REPLY,))]).history == (("answered", "yes"),)
+
+
+# ---------------------------------------------------------------- near copies
+
+INPUT = (
+    "name[The {name}], type[restaurant], food[{food}], price[cheap], area[riverside], near[Burger King], family[{yes}]"
+)
+
+
+def meal(name: str, food: str, answer: str, place: str = "Wildwood Garden House") -> Example:
+    return ask(name, INPUT.format(name=place, food=food, yes="yes"), answer)
+
+
+def test_a_near_input_leaks_only_with_an_answer_that_is_alike() -> None:
+    test = [meal("t", "Chinese", "The Wildwood serves cheap Chinese food by the river")]
+    train = [
+        meal("same", "Chine", "The Wildwood serves cheap Chinese food by the river."),
+        meal("more", "English", "The Wildwood serves cheap Chinese food by the river and near Burger King"),
+        meal("free", "English", "For English cooking near Burger King go to the Wildwood"),
+    ]
+    found = leaks(train, test)
+    assert {name for name, _ in found.near} == {"same", "more"}
+    assert leaks(train, test, near=False).pairs == ()
+
+
+def test_what_was_dropped_is_in_the_sentence_with_the_numbers_that_are_left() -> None:
+    odd = [
+        meal(f"x{n}", "French", "one and the same dish for all", place=f"Wildwood Garden House {n}") for n in range(60)
+    ]
+    rest = [ask(f"r{n}", f"{TOPICS[n % 30]} {n * 7919} {TOPICS[n // 2 % 30]}", f"{n}") for n in range(60)]
+    section = ExamplesSection(split_by="question")
+    made, counts = prepared([*odd, *rest], section, documents={})
+    whole = split([*odd, *rest], section)
+    gone = len(whole.train) - len(made.train)
+    assert gone > 20
+    assert f"{len(made.train)} train ({gone} dropped as copies of test or dev questions)" in made.sentence
+    assert "document" not in made.sentence
+    assert counts["dropped"] == gone + len(whole.dev) - len(made.dev)
+    kept, told = prepared([*odd, *rest], ExamplesSection(split_by="question", near="keep"), documents={})
+    assert len(kept.train) > len(made.train)
+    assert told["near"] == 0
+
+
+def test_train_holds_no_copy_of_a_dev_question() -> None:
+    examples = [
+        ask(f"q{n}", f"How deep is the well at {TOPICS[n % 10]} farm in the valley?", "12 m") for n in range(90)
+    ]
+    made, counts = prepared(examples, ExamplesSection(split_by="question", test=0.02, dev=0.2), documents={})
+    assert counts["dev"] or not made.train
+    assert leaks(made.train, made.dev).exact == leaks(made.train, made.dev).near == ()
+
+
+def test_a_paraphrase_with_the_same_answer_is_told_and_stays() -> None:
+    train = [ask("p", "What depth must a well have?", "12 m"), ask("q", "Which depth has a well?", "20 m")]
+    test = [ask("t", "How deep should a well be dug?", "12 m")]
+    near = np.array([[1.0, 0.0], [0.95, 0.3122]], dtype=np.float32)
+    found = paraphrases(train, test, (near, near[:1]), known=Leaks())
+    assert [(a.id, b.id) for a, b in found] == [("p", "t")]
+    assert not paraphrases(train, test, (near, near[:1]), known=Leaks(span=(("p", "t"),)))
+    far = np.array([[0.0, 1.0]], dtype=np.float32)
+    assert not paraphrases(train, test, (near, far), known=Leaks())

@@ -1,0 +1,208 @@
+"""What is learned sees nothing of the documents that only test questions are about, on the bundled set."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import stand_in_trainer
+import twofold
+from twofold import plugins
+from twofold.config import laid_over
+from twofold.errors import StudyError, TooFewExamples
+from twofold.project import Project
+from twofold.store.model_card import card
+from twofold.study.admission import admitted
+from twofold.study.retrieval_tuning import embedder_job
+from twofold.types import Filter, Query
+
+DEMO = Path(twofold.__file__).parent / "demo"
+FAST: dict[str, Any] = {
+    "study": {"arms": ["base", "rag", "ft+rag"], "resamples": 400, "latency_sample": 0, "diagnostics": []},
+    "generation": {"generator": {"name": "echo", "options": {"mode": "quote"}}, "batch": 8},
+    "retrieval": {"embedder": {"name": "hashing", "options": {}}},
+    "tuning": {"trainer": {"name": "one", "options": {}}, "gate": "off"},
+}
+
+
+@pytest.fixture(autouse=True)
+def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
+    monkeypatch.setattr(plugins, "find", plugins.find)
+    stand_in_trainer.install()
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Project:
+    """The whole bundled set."""
+    Project.create(tmp_path / "project", DEMO, forgetting=False).close()
+    return Project.open(tmp_path / "project", FAST)
+
+
+def shown(row: Any, texts: dict[str, str]) -> dict[int, str]:
+    """Number in a prompt → the document that passage is of."""
+    passages = re.findall(r"^\[(\d+)\] (.*)$", row.messages[-1].content, re.MULTILINE)
+    return {int(n): next(d for d, text in texts.items() if body[:200] in text) for n, body in passages}
+
+
+def test_no_training_prompt_shows_a_document_of_the_test_and_no_cloze_answer_is_from_one(demo: Project) -> None:
+    with demo as project:
+        project.sync()
+        splits, builder = project.splits, project.builder
+        tested = {d for e in splits.test for d in e.sources} - {
+            d for e in (*splits.train, *splits.dev) for d in e.sources
+        }
+        assert splits.hidden == tested
+        assert len(tested) > 50
+        texts = {d.id: " ".join(d.text.split()) for d in project.documents}
+        arm = project.config.arm("ft+rag")
+        job = builder.training_job(arm, splits)
+        asked, seen, whole = {e.id for e in splits.train}, set(), 0
+        every = [row for rows in job.rows for row in rows]
+        for row in every:
+            documents = shown(row, texts)
+            seen |= set(documents.values())
+            whole += len(documents) == project.config.retrieval.k
+            if row.example not in asked:
+                assert documents[int(re.match(r"\[(\d+)\]", row.completion).group(1))] not in tested  # type: ignore[union-attr]
+        assert whole > 0.9 * len(every), "rows are as full as before"
+        seen |= {hit.chunk.span.document for item in job.dev for hit in item.hits}
+        assert not seen & tested
+        assert set(builder.learning(splits).documents(arm)) >= seen
+        assert not set(builder.learning(splits).documents(arm)) & tested
+        embedder = embedder_job_of(project)
+        used = {d for pair in embedder.pairs for d in (pair.document, *(name for name, _ in pair.negatives))}
+        assert not (used | {name for name, _ in embedder.pool}) & tested
+        live = builder.retriever.retrieve([Query(text=e.question) for e in splits.test], 3)
+        assert {h.chunk.span.document for one in live for h in one.hits} & tested, "answers still find them"
+
+
+def embedder_job_of(project: Project) -> Any:
+    """The embedder's job; the hashing embedder has no model, which only matters when it is trained."""
+    from twofold.study import retrieval_tuning
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(retrieval_tuning, "_model", lambda _: "none")
+        return embedder_job(project.builder, project.splits)
+
+
+def test_the_policy_manifest_and_card_say_what_was_kept_out(demo: Project) -> None:
+    with demo as project:
+        done = project.tune(arm="ft+rag")
+        manifest = project.builder.artifacts.manifest(done["key"])
+        record = project.builder.registry.find(done["id"])
+        hidden = len(project.splits.hidden)
+        assert f"Nothing was learned from the {hidden} documents that only test questions are about." in (
+            project.splits.sentence
+        )
+        assert manifest["seen"] == {"everything": False, "kept_out": hidden, "unnamed": 0}
+        assert f"that it has not seen: {hidden}." in card({**record, "moves": ()})
+        assert not set(manifest["documents"]) & project.splits.hidden
+
+
+def test_a_last_model_may_read_everything_under_a_key_that_no_study_takes(demo: Project) -> None:
+    with demo as project:
+        honest = project.tune(arm="ft+rag")
+        closed = [project.tune(arm="ft", all_documents=every)["key"] for every in (False, True)]
+        same = project.tune(arm="ft+rag", all_documents=True)["key"]
+        assert len({honest["key"], same, *closed}) == 4
+    other = {"trainer": {"name": "one", "options": {"mark": "b"}}}  # other weights, as other rows would make
+    with Project.open(demo.directory, {**FAST, "tuning": {**FAST["tuning"], **other}}) as project:
+        last = project.tune(arm="ft+rag", all_documents=True)
+        manifest = project.builder.artifacts.manifest(last["key"])
+        assert manifest["seen"]["everything"]
+        assert set(manifest["documents"]) & project.splits.hidden
+        assert "no study may use it" in card({**project.builder.registry.find(last["id"]), "moves": ()})
+        assert project.builder.known_adapter(project.config.arm("ft+rag"), project.splits) is None
+        combined = project.tune(arm="ft+rag", combine={honest["id"]: 0.5, last["id"]: 0.5})
+    for name in (last["id"], combined["id"]):
+        used = {**FAST, "tuning": {**FAST["tuning"], "use": name}}
+        refused = pytest.raises(StudyError, match="learned from all documents")
+        with Project.open(demo.directory, used) as project, refused:
+            admitted(project.builder, project.splits)
+
+
+def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    with demo as project:
+        project.sync()
+        builder = project.builder
+        builder.config = laid_over(builder.config, {"retrieval": {"risk": 0.2}})
+        asked: list[Filter] = []
+        real = builder.retriever.retrieve
+
+        def retrieve(queries: Any, k: int) -> Any:
+            asked.extend(query.filter for query in queries)
+            return real(queries, k)
+
+        monkeypatch.setattr(builder.retriever, "retrieve", retrieve)
+        builder.calibration(project.splits, writes=False)
+        assert asked
+        assert all(one.without == project.splits.hidden for one in asked)
+
+
+def test_where_questions_name_no_document_the_sentence_says_what_is_not_promised(
+    tmp_path: Path, demo_questions: Callable[[int], Path]
+) -> None:
+    source = demo_questions(60)
+    rows = [json.loads(line) for line in (source / "examples.jsonl").read_text(encoding="utf-8").splitlines()]
+    for row in rows[::2]:
+        del row["doc_ids"]
+    (source / "examples.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    Project.create(tmp_path / "project", source, forgetting=False).close()
+    with Project.open(tmp_path / "project", {**FAST, "examples": {"split_by": "question"}}) as project:
+        splits = project.splits
+        without = sum(not e.sources for e in splits.test)
+        assert f"{without} of {len(splits.test)} test questions name no document: tuning may have read" in (
+            splits.sentence
+        )
+
+
+def test_a_copy_of_a_test_document_under_another_id_is_kept_out_too(
+    tmp_path: Path, demo_questions: Callable[[int], Path]
+) -> None:
+    source = demo_questions(60)
+    lines = (source / "documents.jsonl").read_text(encoding="utf-8").splitlines()
+    copies = [{**json.loads(line), "id": f"copy of {json.loads(line)['id']}"} for line in lines]
+    text = "\n".join([*lines, *map(json.dumps, copies)]) + "\n"
+    (source / "documents.jsonl").write_text(text, encoding="utf-8")
+    Project.create(tmp_path / "project", source, forgetting=False).close()
+    with Project.open(tmp_path / "project", FAST) as project:
+        before = project.splits.hidden
+        project.sync()
+        assert {name for name in before if name.startswith("copy of ")} == {
+            f"copy of {name}" for name in before if not name.startswith("copy of ")
+        }
+    with Project.open(tmp_path / "project", FAST) as project:
+        assert project.splits.hidden == before, "the same before and after a sync"
+        found = project.builder.learning(project.splits).documents(project.config.arm("ft+rag"))
+        assert not set(found) & before
+
+
+def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"Say the pass word of the number {n} station in the long list of stations", "answers": ["maize"]}
+        for n in range(60)
+    ]
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "examples.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    Project.create(tmp_path / "project", source, forgetting=False).close()
+    shutil.rmtree(source)
+    arms = {"study": {**FAST["study"], "arms": ["base", "prompt"]}}
+    with Project.open(tmp_path / "project", {**FAST, **arms}) as project:
+        with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all 30 of it were dropped as copies") as one:
+            admitted(project.builder, project.splits)
+        assert '[examples].near = "keep"' in one.value.cure
+        with pytest.raises(TooFewExamples, match="tuning needs examples in the train split, and all 30"):
+            project.builder.training_job(project.config.arm("ft"), project.splits)
+        assert "0 train (30 dropped as copies of test or dev questions)" in project.splits.sentence
+    kept = {**FAST, **arms, "examples": {"near": "keep"}}
+    with Project.open(tmp_path / "project", kept) as project:
+        assert len(project.splits.train) == 30
+        assert admitted(project.builder, project.splits)
