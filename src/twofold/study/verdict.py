@@ -52,6 +52,7 @@ def decide(
     section: StudySection,
     objections: Mapping[str, Sequence[str]],
     facts: VerdictFacts,
+    alpha: float | None = None,
 ) -> tuple[Verdict, list[Effect], list[Effect], dict[str, Estimate]]:
     """Weigh the arms.
 
@@ -64,20 +65,25 @@ def decide(
         objections: Arm name → constraints it breaks, found elsewhere. Those of `constraint_objections` may be among
             them and are worked out here in any case.
         facts: Everything else.
+        alpha: Probability of a false choice that this study may spend, in (0, 1); None: 1 − `section.level`. A later
+            look at the same questions passes less.
 
     Returns:
         The verdict; the effects (``retrieval``, ``tuning``, ``interaction``; empty unless all four cells have
         scores); the comparisons ``A - B`` of all pairs, the simpler arm as B; and the estimate of each arm with scores.
 
     Raises:
-        StudyError: there is no arm, or two arms have no question in common.
+        StudyError: there is no arm, two arms have no question in common, or `alpha` is not in (0, 1).
     """
     if not arms:
         raise StudyError("there is no arm to decide about", cure="Name arms in [study].arms.")
+    spent = 1 - section.level if alpha is None else alpha
+    if not 0 < spent < 1:
+        raise StudyError(f"alpha {spent:g} does not lie between 0 and 1", cure="Pass a probability such as 0.05.")
     ordered = tuple(sorted(arms, key=lambda arm: arm.complexity))
     columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
     alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
-    evidence = _weigh(alive, columns, np.asarray(groups), section, facts)
+    evidence = _weigh(alive, columns, np.asarray(groups), section, facts, level=1 - spent)
     effects, comparisons = _effects(evidence, columns, np.asarray(groups), section)
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
@@ -155,7 +161,13 @@ def _lasting(arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts)
 
 
 def _weigh(
-    arms: tuple[Arm, ...], columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
+    arms: tuple[Arm, ...],
+    columns: Mapping[str, Any],
+    groups: Any,
+    section: StudySection,
+    facts: VerdictFacts,
+    *,
+    level: float,
 ) -> Evidence:
     names = [arm.name for arm in arms]
     estimates = {}
@@ -169,9 +181,7 @@ def _weigh(
     intervals = {}
     if family:
         matrix = np.stack([columns[name] for name in names], axis=1)
-        intervals = stats.contrasts(
-            matrix, groups, family, level=section.level, resamples=section.resamples, seed=section.seed
-        )
+        intervals = stats.contrasts(matrix, groups, family, level=level, resamples=section.resamples, seed=section.seed)
     right = rights({name: columns[name] for name in names})
     return Evidence(arms=arms, estimates=estimates, intervals=intervals, cells=cells, right=right)
 
