@@ -266,7 +266,8 @@ class Project:
         self.builder.require_principal()
         splits, leaks = self._prepared
         read = self.documents if self._retrieves else []
-        return forecast.plan(self.builder, splits, read, leaks=leaks, final=final, measure=measure, progress=progress)
+        told: Json = {"leaks": leaks, "final": final, "measure": measure}
+        return forecast.plan(self.builder, splits, read, records=self.records, **told, progress=progress)
 
     def tuning_plan(self, *, arm: str = "ft+rag", measure: bool = False, progress: Progress = quiet) -> Json:
         """What `tune` would take, as `plan` tells it: ``steps``, ``minutes``, ``warnings``, ``rates``."""

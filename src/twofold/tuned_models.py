@@ -153,7 +153,10 @@ class TunedModels:
 
     def retrain(self, splits: Splits, name: str, *, arm: Arm, who: str = "", progress: Progress = quiet) -> Json:
         """Train from the base on everything there is, compare, promote if better; see `retraining.retrain`."""
-        return retraining.retrain(self.builder, splits, self._champion(name), arm=arm, who=who, progress=progress)
+        champion = self._champion(name)
+        return retraining.retrain(
+            self.builder, splits, champion, arm=arm, records=self.records, who=who, progress=progress
+        )
 
     def cancel(self, arm: Arm, splits: Splits) -> list[Json]:
         """Cancel what trainers have under way elsewhere for an arm: ``{"trainer", "job", "status"}`` each."""

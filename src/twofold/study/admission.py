@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from twofold import plugins, specs
 from twofold.build import Builder
@@ -11,6 +12,9 @@ from twofold.dataset import Splits
 from twofold.errors import StudyError, TooFewExamples
 from twofold.identity import digest
 from twofold.plugins import Metric
+from twofold.study import looks
+from twofold.study.archive import latest
+from twofold.study.confirming import Hypothesis, hypothesis, unseen
 from twofold.types import Arm, Example
 
 
@@ -24,14 +28,22 @@ class Admitted:
     """Name → the metric, and its key: of its name, version and options."""
     test: tuple[Example, ...]
     """The questions: those of the test split, or of the reserve."""
+    hypothesis: Hypothesis | None = None
+    """What an opening of the reserve tests; None for an ordinary study."""
 
 
-def admitted(builder: Builder, splits: Splits, *, final: bool = False) -> Admitted:
+def admitted(builder: Builder, splits: Splits, records: Path, *, final: bool = False) -> Admitted:
     """Check what is asked for, before anything is spent.
+
+    Args:
+        builder: Of the project.
+        splits: Its examples.
+        records: Directory of finished studies, with the ledger of looks.
+        final: Open the reserve: only the two arms of the hypothesis answer, and only questions that no study used.
 
     Raises:
         StudyError: no arm, one named twice, a diagnostic without retrieval, an arm that needs weights which an
-            endpoint keeps, or an empty reserve split that was asked for.
+            endpoint keeps; or the reserve is to be opened and must not be (see `confirming`).
         TooFewExamples: an arm is to be tuned, and the train or dev split is empty.
         UnknownName: a metric of [study], or an arm, that nobody defined.
         ConfigError: an option that a metric does not have, or a bad value of one.
@@ -46,13 +58,16 @@ def admitted(builder: Builder, splits: Splits, *, final: bool = False) -> Admitt
         plugins.options("metrics", part.name, part.options, where=f"study: options of {part.name}")
         metric = plugins.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
-    if final and not splits.reserve:
-        raise StudyError("there is no reserve split to open", cure="Set [examples].reserve above 0 before any study.")
-    test = splits.reserve if final else splits.test
+    test, stated = splits.test, None
+    if final:
+        rows = [row for row in looks.read(records) if row.kind != "final" or _finished(records, row)]
+        test = unseen(splits.reserve, rows)
+        stated = hypothesis(latest(records), config)
+        arms, diagnostics = tuple(map(config.arm, (stated.rival, stated.arm))), ()
     if not test:
         raise TooFewExamples("the test split is empty: there is no question to measure with")
     _require_tunable(builder, splits, (*arms, *diagnostics))
-    return Admitted(arms=arms, diagnostics=diagnostics, metrics=metrics, test=test)
+    return Admitted(arms=arms, diagnostics=diagnostics, metrics=metrics, test=test, hypothesis=stated)
 
 
 def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) -> None:
@@ -73,6 +88,11 @@ def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) ->
     for name, examples in (("train", splits.train), ("dev", splits.dev)):
         if not examples:
             raise TooFewExamples(f"tuning needs examples in the {name} split, and there is none")
+
+
+def _finished(records: Path, row: looks.Look) -> bool:
+    """Is this opening of the reserve over? One that was killed, or had failed answers, may be run to its end."""
+    return not row.failed and (records / row.name / "study.json").is_file()
 
 
 def is_endpoint(kind: plugins.Kind, name: str) -> bool:

@@ -21,7 +21,7 @@ class VerdictFacts:
     policy: str = ""
     """The split policy as one sentence: the claim about the future that the verdict stands on."""
     looks: int = 1
-    """Studies that have looked at this test split, this one included."""
+    """The how-manieth look this is at its most looked-at question (`study.looks`)."""
     synthetic_share: float = 0.0
     """Share of test questions written by a model."""
     failed_share: Mapping[str, float] = field(default_factory=dict)
@@ -40,6 +40,8 @@ class VerdictFacts:
     """Questions set aside in the reserve split."""
     reserve_seen: int = 0
     """How many of them were test questions of an earlier study."""
+    reserve_opened: str = ""
+    """Study that opened the reserve before; empty when it is sealed."""
     training_minutes: Mapping[str, float] = field(default_factory=dict)
     """Arm → minutes one training of its adapter takes."""
     dev_trials: Mapping[str, int] = field(default_factory=dict)
@@ -52,6 +54,8 @@ class VerdictFacts:
     """Arms that need an endpoint on the network."""
     final: bool = False
     """Was the sealed reserve split opened for this study?"""
+    confirms: str = ""
+    """Study whose choice is confirmed or not; only two of its arms are measured then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,6 +11,7 @@ import random
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twofold import forgetting, machine, pace, plugins, prompts, rehearsal, rows, specs
@@ -20,11 +21,12 @@ from twofold.config import Part
 from twofold.dataset import Splits, example_digest
 from twofold.errors import ModelError, TooFewExamples, TwofoldError
 from twofold.finishing import ALONE, DEV
-from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
+from twofold.study import looks
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint
+from twofold.study.confirming import reserve_warnings
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
 from twofold.types import Arm, Chunk, DevItem, Document, Example, Hit, Json, Prompt, Span
@@ -46,6 +48,7 @@ def plan(
     splits: Splits,
     documents: Sequence[Document],
     *,
+    records: Path,
     leaks: Json,
     final: bool = False,
     measure: bool = False,
@@ -57,6 +60,7 @@ def plan(
         builder: Of the project.
         splits: Its examples.
         documents: Those of [documents].
+        records: Directory of finished studies, with the ledger of looks.
         leaks: Counts of what was dropped for leaks.
         final: The questions are those of the reserve.
         measure: Measure this machine for some seconds where nothing is known of its pace.
@@ -65,14 +69,15 @@ def plan(
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: as for the study itself; see `admission.admitted`.
     """
-    config, asked = builder.config, admitted(builder, splits, final=final)
+    config, asked = builder.config, admitted(builder, splits, records, final=final)
     arms = (*asked.arms, *asked.diagnostics)
     work, notes, told = forecast(
         builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
     )
     steps, costs = planning.bill(work), planning.costs(work)
     seen = planning.detectable(splits, config, arms=len(asked.arms))
-    looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in asked.test)))
+    rows = looks.read(records)
+    earlier = looks.earlier(rows, looks.asked_digests(asked.test))
     return {
         "steps": steps,
         "minutes": sum(step["seconds"] for step in steps) / 60,
@@ -81,10 +86,12 @@ def plan(
         "detectable": seen if math.isfinite(seen) else None,
         "warnings": [
             *planning.no_chance(work),
-            *planning.warnings(splits, arms, detectable=seen, looks=looks),
+            *planning.warnings(splits, arms, detectable=seen, looks=earlier),
+            *looks.mixtures(rows, splits),
+            *reserve_warnings(splits, rows),
             *notes,
         ],
-        "policy": planning.policy(splits, config, final=final),
+        "policy": planning.policy(splits, config, asked=asked.test if final else ()),
         "arms": [arm.name for arm in arms],
         "leaks": leaks,
         "rates": told,

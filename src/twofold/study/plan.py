@@ -13,7 +13,7 @@ from twofold import pace, stats
 from twofold.config import Config
 from twofold.dataset import Splits
 from twofold.study.record import BillItem, PolicyRecord, counted, number_text
-from twofold.types import Arm, Json
+from twofold.types import Arm, Example, Json
 
 DEFAULTS: Mapping[str, float] = {
     "answer plain": 1 / 1800,
@@ -314,18 +314,29 @@ def no_chance(work: Work) -> list[str]:
     return found
 
 
-def policy(splits: Splits, config: Config, *, final: bool) -> PolicyRecord:
-    """How the examples were split, for the record."""
+def policy(splits: Splits, config: Config, *, asked: Sequence[Example] = ()) -> PolicyRecord:
+    """How the examples were split, for the record.
+
+    Args:
+        splits: The examples.
+        config: In force.
+        asked: The sealed questions, where the reserve is opened: groups and sentence are then about these.
+    """
+    groups, sentence = splits.groups, splits.sentence
+    if asked:
+        groups = len({example.group for example in asked})
+        what = f"{counted(len(asked), 'sealed reserve question')} in {counted(groups, 'independent group')}"
+        sentence = f"{sentence.rstrip('.')}. Asked here: {what}."
     return {
         "split_by": config.examples.split_by,
-        "sentence": splits.sentence,
+        "sentence": sentence,
         "seed": config.examples.seed,
         "train": len(splits.train),
         "dev": len(splits.dev),
         "test": len(splits.test),
-        "reserve": len(splits.reserve),
-        "groups": splits.groups,
-        "final": final,
+        "reserve": len(asked or splits.reserve),
+        "groups": groups,
+        "final": bool(asked),
     }
 
 
@@ -350,7 +361,10 @@ def warnings(splits: Splits, arms: Sequence[Arm], *, detectable: float, looks: i
     if any(arm.tuning for arm in arms) and not any(arm.shots for arm in arms):
         found.append("no prompt arm: without it tuning's gain may be overstated")
     if looks:
-        found.append(f"this test split has been looked at {counted(looks, 'time')} before")
+        found.append(
+            f"these test questions have been looked at {counted(looks, 'time')} before: the next look is decided at a "
+            "stricter level, and to whoever has read the answers it proves little; add new questions"
+        )
     if any(arm.retrieval for arm in arms) and not any(e.sources for e in test):
         found.append("no test example names its sources: retrieval cannot be diagnosed")
     return found

@@ -70,6 +70,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         metric=metric_title(record["metric"]),
         metrics=_metric_names(record),
         level=f"{100 * record['level']:g} %",
+        decided=f"{100 * record.get('decided_at', record['level']):g} %",
         cells=CELLS,
         four_cells=all(name in record["arms"] for row in CELLS for name in row),
         efforts=effort_table(record["arms"]),

@@ -8,7 +8,8 @@ metric therefore makes only scores again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.identity import digest, plain
 from twofold.plugins import Progress
+from twofold.study import confirming, looks
 from twofold.study import plan as planning
-from twofold.study.admission import admitted
+from twofold.study.admission import Admitted, admitted
 from twofold.study.archive import next_name, read_record, write_record
 from twofold.study.compose import answer_rows, arm_record, cut_answers, groups_of, numbers, retrieval_record
 from twofold.study.diagnose import summary
@@ -50,11 +52,14 @@ def study(
         TwofoldError: whatever stops an arm as a whole (model missing, training failed, endpoint refused).
     """
     config = builder.config
-    asked = admitted(builder, splits, final=final)
+    asked = admitted(builder, splits, records, final=final)
+    stated = asked.hypothesis
     test, arms, diagnostics, metrics = asked.test, asked.arms, asked.diagnostics, dict(asked.metrics)
     tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
     with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
+        if stated:
+            confirming.require_same_systems(stated, _systems(builder, arms, splits, progress=progress))
         measured = [
             measure(builder, arm, splits, test=test, bill=bill, diagnostic=arm in diagnostics, progress=progress)
             for arm in (*arms, *diagnostics)
@@ -78,23 +83,26 @@ def study(
     for row in builder.catalogue.studies():
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
-    looks = builder.catalogue.looks(test_digest) + 1
-    seen = _seen(builder, splits.reserve)
-    policy = planning.policy(splits, config, final=final)
-    if final:
-        policy = {**policy, "groups": len({e.group for e in test})}
-    facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, reserve_seen=seen, policy=policy)
+    rows = looks.read(records)
+    look = _look(builder, own, asked, splits.dev, rows=rows, name=next_name(records, config.project.name))
+    section = confirming.settings(config.study) if stated else config.study
+    level = section.level if stated else looks.level_of(look.look, section.level)
+    policy = planning.policy(splits, config, asked=test if final else ())
+    facts = _facts(builder, own, arms, test, splits=splits, look=look, rows=rows, policy=policy, stated=stated)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
         scores={arm.name: numbers(own[arm.name].scores[config.study.metric.name]) for arm in arms},
         groups=groups_of(test),
         metric=config.study.metric.name,
-        section=config.study,
+        section=section,
         objections={},
         facts=facts,
+        alpha=1 - level,
     )
+    if stated:
+        verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
     with Meter() as finishing:
-        rows = answer_rows(builder, own, test)
+        answered = answer_rows(builder, own, test)
     bill.append(
         {
             "step": "score, decide, diagnose",
@@ -106,7 +114,7 @@ def study(
     )
     record: StudyRecord = {
         "format": FORMAT,
-        "study": next_name(records, config.project.name),
+        "study": look.name,
         "project": config.project.name,
         "about": config.project.about,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -114,6 +122,7 @@ def study(
         "policy": policy,
         "metric": config.study.metric.name,
         "level": config.study.level,
+        "decided_at": level,
         "margin": config.study.margin,
         "verdict": plain(verdict),
         "effects": [plain(e) for e in effects],
@@ -123,7 +132,7 @@ def study(
             for name, item in own.items()
         },
         "retrieval": retrieval_record(builder, own, test),
-        "diagnosis": summary(rows),
+        "diagnosis": summary(answered),
         "self_test": tests,
         "leaks": leaks,
         "warnings": [],
@@ -139,11 +148,14 @@ def study(
         "environment": environment(),
         "config": plain(config),
     }
-    for name, reasons in constraint_objections(arms, config.study, facts=facts, estimates=estimates).items():
+    if stated:
+        record["confirmation"] = confirming.row_of(stated, comparisons)
+        look = replace(look, outcome=record["confirmation"]["outcome"])
+    for name, reasons in constraint_objections(arms, section, facts=facts, estimates=estimates).items():
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
     record["warnings"] = planning.warnings(
-        splits, arms, detectable=planning.detectable(splits, config, arms=len(arms)), looks=looks - 1
-    )
+        splits, arms, detectable=planning.detectable(splits, config, arms=len(arms)), looks=look.look - 1
+    ) + looks.mixtures(rows, splits)
     if record["retrieval"]:
         builder.index.tag(record["study"])
         judged = abstention(builder, splits, test)
@@ -156,10 +168,9 @@ def study(
                 record["ablation"] = ablate(builder, known, rules_of(config), progress=progress)
             else:
                 record["warnings"].append("no stage was measured: no example of train or dev says where its answer is")
-    write_record(records / record["study"], record, rows)
-    finished = {"study": record["study"], "identity": name_of, "final": final}
-    finished["questions"] = sorted(example_digest(e) for e in test)
-    builder.catalogue.put_study(record["study"], finished, test_digest)
+    looks.write(records, look)  # before the record: a look whose record was not finished has been taken all the same
+    write_record(records / record["study"], record, answered)
+    builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
     return record
 
 
@@ -176,11 +187,52 @@ def _pinned(builder: Builder, arms: Sequence[Arm]) -> Iterator[None]:
         builder.retriever.pin(None)
 
 
-def _seen(builder: Builder, reserve: Sequence[Example]) -> int:
-    """How many reserve questions were test questions of an earlier study, so that the reserve is no longer sealed."""
-    opened = [row for row in builder.catalogue.studies() if not row.get("final")]
-    known = {asked for row in opened for asked in row.get("questions", ())}
-    return sum(1 for example in reserve if example_digest(example) in known)
+def _systems(builder: Builder, arms: Sequence[Arm], splits: Splits, *, progress: Progress) -> dict[str, str]:
+    """Arm → system key, before any question is answered."""
+    keys = {}
+    for arm in arms:
+        system, _ = builder.system(arm, splits, progress=progress)
+        keys[arm.name] = system.key
+        system.close()
+    return keys
+
+
+def _look(
+    builder: Builder,
+    own: Mapping[str, Measured],
+    asked: Admitted,
+    dev: Sequence[Example],
+    *,
+    rows: Sequence[looks.Look],
+    name: str,
+) -> looks.Look:
+    """This study as a line of the ledger.
+
+    Raises:
+        StudyError: the reserve was opened before, by another study than this one begun anew.
+    """
+    section = builder.config.study
+    decided = {arm.name: own[arm.name] for arm in asked.arms}
+    texts = {arm: [a.raw for a in item.answers if a.failure is None] for arm, item in decided.items()}
+    systems = {arm: item.system for arm, item in decided.items()}
+    _, metric = asked.metrics[section.metric.name]
+    look = looks.Look(
+        kind="final" if asked.hypothesis else "study",
+        name=name,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        identity=looks.identity_of(section, systems, metric=metric, examples=asked.test),
+        answers=digest("answers", texts),
+        failed=sum(1 for item in decided.values() for answer in item.answers if answer.failure is not None),
+        look=0,
+        asked=looks.asked_digests(asked.test),
+        dev=looks.asked_digests(dev),
+    )
+    if asked.hypothesis:
+        confirming.require_sealed(rows, look)
+    kinds: tuple[looks.Kind, ...] = ("study", "final")
+    if any(builder.chosen(arm) for arm in asked.arms):  # a model that comparisons on such questions have promoted
+        kinds = (*kinds, "retraining")
+    return replace(look, look=looks.number(rows, look, kinds=kinds))
 
 
 def _facts(
@@ -189,11 +241,14 @@ def _facts(
     arms: Sequence[Arm],
     test: Sequence[Example],
     *,
-    dev: int,
-    looks: int,
-    reserve_seen: int,
+    splits: Splits,
+    look: looks.Look,
+    rows: Sequence[looks.Look],
     policy: PolicyRecord,
+    stated: confirming.Hypothesis | None,
 ) -> VerdictFacts:
+    reserve, final = looks.asked_digests(splits.reserve), policy["final"]
+    opened = next((row.name for row in rows if row.kind == "final"), "")
     latency = {arm.name: builder.catalogue.measure(own[arm.name].system, "latency") for arm in arms}
     training = {arm.name: own[arm.name].training or {} for arm in arms}
     gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
@@ -201,7 +256,7 @@ def _facts(
     failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
     return VerdictFacts(
         policy=policy["sentence"],
-        looks=looks,
+        looks=look.look,
         synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: float(value["p95"]) for name, value in latency.items() if value},
@@ -209,12 +264,14 @@ def _facts(
         cut_share={n: cut_answers(own[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
-        reserve=policy["reserve"],
-        reserve_seen=reserve_seen,
+        reserve=len(reserve),
+        reserve_seen=0 if final else len(looks.tested(rows).intersection(reserve)),
+        reserve_opened="" if final else opened,
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
         dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
         forgetting=fallen,
-        dev_examples=dev,
+        dev_examples=len(splits.dev),
         remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),
-        final=policy["final"],
+        final=final,
+        confirms=stated.study if stated else "",
     )

@@ -10,6 +10,7 @@ from twofold.config import StudySection
 from twofold.stats import Interval, least_for_upper_end
 from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.evidence import FEW_GROUPS, RIGHT, Choice, Evidence, Right, VerdictFacts, is_small, is_tie
+from twofold.study.looks import level_of
 from twofold.study.record import counted, estimate_text, number_text, plain_number
 from twofold.types import Arm, Estimate
 
@@ -332,7 +333,12 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts, asked: Asked) -> 
     if right and not any(one.count for one in right) and not all(one.none for one in right):
         out.append(f"no arm got a single question half right ({asked.title} {number_text(RIGHT, 1)} or more)")
     if facts.looks > 1:
-        out.append(f"this test split has been looked at {facts.looks} times: it wears out")
+        level = level_of(facts.looks, asked.section.level)
+        out.append(
+            f"these questions were looked at {facts.looks} times, now included: look {facts.looks} decides at "
+            f"{100 * level:g} %, which pays for the earlier ones; settings chosen after reading the answers need fresh "
+            "questions"
+        )
     return out
 
 
@@ -382,8 +388,11 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         elif effort.get("rising") and not unfinished(effort):
             out.append(f"{name}'s dev score still rose at the end of training: more epochs may help")
     if tuned:
-        out.append(f"one training run of {_listed(tuned)}: another seed may give other weights")
-    if tuned and not any(arm.shots for arm in arms):
+        these = "this adapter" if len(tuned) == 1 else "these adapters"
+        out.append(
+            f"one training run of {_listed(tuned)}: the scores are of {these}, and another seed may give other weights"
+        )
+    if tuned and not facts.confirms and not any(arm.shots for arm in arms):
         out.append("no few-shot prompt arm was measured: tuning's gain may be overstated")
     trials = [facts.dev_trials.get(arm.name, 0) for arm in arms]
     if max(trials) > min(trials):
@@ -396,6 +405,8 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
 
 
 def _doubts_reserve(facts: VerdictFacts) -> list[str]:
+    if facts.reserve_opened:
+        return [f"not confirmed: study {facts.reserve_opened} opened the reserve, and it confirms once"]
     if facts.reserve_seen:
         share = f"{facts.reserve_seen} of {counted(facts.reserve, 'reserve question')}"
         return [f"the reserve is not sealed: {share} were test questions of an earlier study"]
