@@ -256,7 +256,7 @@ def test_failures_are_counted_and_never_averaged():
     ("change", "words"),
     [
         ({"synthetic_share": 0.6}, "synthetic"),
-        ({"looks": 3}, "looked at 3 times, now included: look 3 decides at 99.67 %"),
+        ({"looks": 3, "level": 0.9967}, "looked at 3 times, now included: look 3 decides at 99.67 %"),
         ({"dev_trials": {"ft": 9}}, "unequal effort"),
         ({"dev_examples": 5}, "few dev examples"),
         ({"final": False}, "no reserve split was set aside"),

@@ -22,6 +22,8 @@ class VerdictFacts:
     """The split policy as one sentence: the claim about the future that the verdict stands on."""
     looks: int = 1
     """The how-manieth look this is at its most looked-at question (`study.looks`)."""
+    level: float = 0.95
+    """Level of the intervals that decide at this look."""
     synthetic_share: float = 0.0
     """Share of test questions written by a model."""
     failed_share: Mapping[str, float] = field(default_factory=dict)

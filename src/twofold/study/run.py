@@ -89,6 +89,7 @@ def study(
     level = section.level if stated else looks.level_of(look.look, section.level)
     policy = planning.policy(splits, config, asked=test if final else ())
     facts = _facts(builder, own, arms, test, splits=splits, look=look, rows=rows, policy=policy, stated=stated)
+    facts = replace(facts, level=level)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
         scores={arm.name: numbers(own[arm.name].scores[config.study.metric.name]) for arm in arms},

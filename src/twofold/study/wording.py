@@ -10,7 +10,6 @@ from twofold.config import StudySection
 from twofold.stats import Interval, least_for_upper_end
 from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.evidence import FEW_GROUPS, RIGHT, Choice, Evidence, Right, VerdictFacts, is_small, is_tie
-from twofold.study.looks import level_of
 from twofold.study.record import counted, estimate_text, number_text, plain_number
 from twofold.types import Arm, Estimate
 
@@ -333,11 +332,10 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts, asked: Asked) -> 
     if right and not any(one.count for one in right) and not all(one.none for one in right):
         out.append(f"no arm got a single question half right ({asked.title} {number_text(RIGHT, 1)} or more)")
     if facts.looks > 1:
-        level = level_of(facts.looks, asked.section.level)
         out.append(
             f"these questions were looked at {facts.looks} times, now included: look {facts.looks} decides at "
-            f"{100 * level:g} %, which pays for the earlier ones; settings chosen after reading the answers need fresh "
-            "questions"
+            f"{100 * facts.level:g} %, which pays for the earlier ones; settings chosen after reading the answers need "
+            "fresh questions"
         )
     return out
 
