@@ -13,7 +13,7 @@ from twofold import plugins
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits
 from twofold.errors import ModelError
-from twofold.forgetting import GROUPS
+from twofold.forgetting import GROUPS, outcome
 from twofold.plugins import Progress
 from twofold.store.model_card import card
 from twofold.store.registry import CHAMPION, Registry
@@ -277,7 +277,7 @@ def _told(record: Json) -> Json:
     drops = {f"{name} lost": round(gate[name]["drop"]["mean"], 3) for name in GROUPS if name in gate} if gate else {}
     return {
         **{part: record[part] for part in _TOLD if part in record},
-        "gate": {"passed": gate["passed"], **drops} if gate else None,
+        "gate": {"outcome": outcome(gate), **drops} if gate else None,
         "share kept": merged.get("coefficient"),
     }
 

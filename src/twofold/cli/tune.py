@@ -96,7 +96,7 @@ def tune(
     lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ())), done["path"]]
     run.result(plain(done), "\n".join(lines))
     run.note(short_of(arm, done.get("effort")))
-    if enforced and done["gate"] and not done["gate"]["passed"]:
+    if enforced and done["gate"] and done["gate"]["failed"]:
         raise typer.Exit(1)
 
 

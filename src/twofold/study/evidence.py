@@ -51,7 +51,9 @@ class VerdictFacts:
     dev_examples: int = 0
     """Examples in the dev split."""
     forgetting: Mapping[str, str] = field(default_factory=dict)
-    """Tuned arm → why its weights failed the forgetting gate; arms that passed it are left out."""
+    """Tuned arm → why its weights failed the forgetting gate; other arms are left out."""
+    forgetting_open: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → why the forgetting gate is open: neither shown to pass nor to fail."""
     remote: frozenset[str] = frozenset()
     """Arms that need an endpoint on the network."""
     final: bool = False

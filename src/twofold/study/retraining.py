@@ -24,6 +24,7 @@ from twofold.build import Builder
 from twofold.config import RetrainingSection
 from twofold.dataset import Splits, example_digest, leaks
 from twofold.errors import TooFewExamples
+from twofold.forgetting import outcome
 from twofold.identity import digest, plain
 from twofold.plugins import Progress
 from twofold.store.registry import CANDIDATE, CHAMPION, now, short
@@ -197,16 +198,19 @@ def retrain(
     test = {"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": look.look - 1}
     measured |= {"against": against, "outcome": "", "test": test, "level": level}
     better = measured["difference"]["low"] > 0 and measured["difference"]["mean"] >= builder.config.study.margin
-    passed = candidate["gate"] is None or bool(candidate["gate"]["passed"])
-    if candidate["gate"] is None:
+    gate = candidate["gate"]
+    kept = gate is None or outcome(gate) != "failed"
+    if gate is None:
         notes.append("not gated: what the candidate forgot was not measured")
+    elif outcome(gate) == "open":
+        notes.append(f"the forgetting gate is open: {'; '.join(gate['because'])}")
     notes += _worn(look, level)
     looks.write(records, look)
-    measured["outcome"] = "promoted" if better and passed else "kept"
-    because = _because(measured, better=better, gate=candidate["gate"])
+    measured["outcome"] = "promoted" if better and kept else "kept"
+    because = _because(measured, better=better, gate=gate)
     whole = {**told, **measured, "because": because}
     builder.catalogue.put_comparison(name, f"against {other_name}", at=now(), record=whole)
-    if better and passed:
+    if better and kept:
         registry.promote(name, alias=CHAMPION, who=who, why=because, expected=told["champion"])
     return whole
 
@@ -308,7 +312,8 @@ def _because(measured: Json, *, better: bool, gate: Json | None) -> str:
     if not better:
         short_of = "better, but by less than the margin" if d["low"] > 0 else "not shown to be better"
         return f"{said}: {'worse' if d['high'] < 0 else short_of}"
-    if gate is not None and not gate["passed"]:
+    if gate is not None and outcome(gate) == "failed":
         why = gate.get("because") or "it forgets too much"
         return f"{said}: better, but the forgetting gate failed: {why if isinstance(why, str) else '; '.join(why)}"
-    return f"{said}: better, and {'not gated' if gate is None else 'the forgetting gate passed'}"
+    how = "not gated" if gate is None else f"the forgetting gate {'passed' if gate['passed'] else 'is open'}"
+    return f"{said}: better, and {how}"

@@ -16,6 +16,7 @@ from pathlib import Path
 from twofold import __version__
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
+from twofold.forgetting import outcome
 from twofold.identity import digest, plain
 from twofold.plugins import Progress
 from twofold.study import confirming, looks
@@ -253,7 +254,9 @@ def _facts(
     latency = {arm.name: builder.catalogue.measure(own[arm.name].system, "latency") for arm in arms}
     training = {arm.name: own[arm.name].training or {} for arm in arms}
     gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
-    fallen = {name: "; ".join(gate["because"]) for name, gate in gates.items() if gate and not gate["passed"]}
+    fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if gate and outcome(gate) == "failed"}
+    told = {name: report.get("gate") for name, report in training.items()}
+    unsure = {n: "; ".join(gate["because"]) for n, gate in told.items() if gate and outcome(gate) == "open"}
     failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
     return VerdictFacts(
         policy=policy["sentence"],
@@ -271,6 +274,7 @@ def _facts(
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
         dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
         forgetting=fallen,
+        forgetting_open=unsure,
         dev_examples=len(splits.dev),
         remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),
         final=final,

@@ -376,7 +376,7 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
 
 def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -> list[str]:
     tuned = [arm.name for arm in arms if arm.tuning]
-    out = []
+    out = [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
     for name in tuned:
         effort = facts.effort.get(name)
         if effort is None:
