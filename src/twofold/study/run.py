@@ -30,7 +30,7 @@ from twofold.study.meter import Meter, environment
 from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
-from twofold.study.retrieval_bench import labelled, rules_of
+from twofold.study.retrieval_bench import LEARNED, labelled, learned_train, rules_of
 from twofold.study.self_test import self_test
 from twofold.study.verdict import VerdictFacts, constraint_objections, decide
 from twofold.types import Arm, Example, Json
@@ -165,15 +165,21 @@ def study(
             record["retrieval"]["abstention"] = judged
             record["warnings"] += [judged["off"]] if judged["off"] else []
         if config.study.ablation:
-            known = labelled((*splits.train, *splits.dev))
-            if known:
-                record["ablation"] = ablate(builder, known, rules_of(config), progress=progress)
-            else:
-                record["warnings"].append("no stage was measured: no example of train or dev says where its answer is")
+            record["warnings"] += _ablated(builder, splits, record, progress=progress)
     looks.write(records, look)  # before the record: a look whose record was not finished has been taken all the same
     write_record(records / record["study"], record, answered)
     builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
     return record
+
+
+def _ablated(builder: Builder, splits: Splits, record: StudyRecord, *, progress: Progress) -> list[str]:
+    """Measure the stages of retrieval for the record; returns what to beware of."""
+    learned = learned_train([builder.config])
+    known = labelled(splits.dev if learned else (*splits.train, *splits.dev))
+    if not known:
+        return ["no stage was measured: no example of train or dev says where its answer is"]
+    record["ablation"] = ablate(builder, known, rules_of(builder.config), progress=progress)
+    return [f"{LEARNED}: stages were measured on dev alone"] if learned else []
 
 
 @contextlib.contextmanager
