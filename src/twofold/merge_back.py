@@ -13,8 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from twofold.forgetting import Outcome
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,7 @@ class Point:
     """Mean dev score in the study's metric."""
     drop: float
     """Mean drop of general ability against the base model."""
-    gate: Outcome
+    gate: Literal["passed", "open", "failed"]
     """What the forgetting gate says."""
     se: float = 0.0
     """Standard error of the paired difference of its dev score to that of all of the change."""

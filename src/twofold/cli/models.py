@@ -41,7 +41,7 @@ def list_models(run: Run) -> None:
     except ProjectMissing:
         tuned = []
     for row in tuned:
-        gate = "not gated" if row["gate"] is None else f"gate {outcome(row['gate'])}"
+        gate = "not gated" if row["gate"] is None else f"gate {outcome(row['gate']).replace('failed', 'FAILED')}"
         state = f"{row['bytes'] / 2**20:.1f} MiB" if row["here"] else "files gone"
         names = f" [{', '.join(row['aliases'])}]" if row["aliases"] else ""
         lines += [

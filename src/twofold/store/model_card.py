@@ -89,7 +89,7 @@ def _measured(record: Json) -> str:
 def _gate(gate: Json | None, merged: Json) -> str:
     if gate is None:
         return "Not gated: what tuning made the model forget was not measured."
-    outcome = "passed" if gate["passed"] else "failed" if gate.get("failed", True) else "is open"
+    outcome = "passed" if gate["passed"] else "FAILED" if gate.get("failed", True) else "is open"
     lines = [f"The forgetting gate {outcome}."]
     because = gate.get("because")
     if because:

@@ -44,7 +44,7 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{'*' if one['carried'] else ' '} {one['method']}",
                 estimate_text(one["dev"]),
                 estimate_text(drop) if drop else "-",
-                one["gate"] or "-",
+                (one["gate"] or "-").replace("failed", "FAILED"),
                 f"{one['coefficient']:g}",
                 "-" if pace is None else f"{pace:.2f}",
                 "-" if one["seconds"] is None else f"{one['seconds'] / 60:.1f}",
