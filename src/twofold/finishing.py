@@ -30,6 +30,8 @@ from twofold.types import Adapter, Answer, Arm, Example, Json
 
 _OWN = ("key", "made", "bytes", "files")
 """What a manifest says of its own files."""
+_RULE = 2
+"""Raised when the same measurements would be judged otherwise: the adapter is then finished anew, not trained."""
 DEV = 200
 """Dev examples answered for each candidate, at most."""
 ALONE = 8
@@ -45,8 +47,14 @@ def spec(section: TuningSection, *, schema: str = "") -> Json:
     """
     answers = {"schema": schema} if schema else {}
     if section.gate == "off":
-        return {"gate": "off", **answers}
-    made: Json = {**answers, "gate": "on", "suite": forgetting.suite_digest(), "max_forgetting": section.max_forgetting}
+        return {"gate": "off", "rule": _RULE, **answers}
+    made: Json = {
+        **answers,
+        "gate": "on",
+        "rule": _RULE,
+        "suite": forgetting.suite_digest(),
+        "max_forgetting": section.max_forgetting,
+    }
     if section.merge_back:
         names = ("merge_back", "merge_keep", "merge_drop")
         made |= section.model_dump(mode="json", include=set(names))
@@ -106,12 +114,12 @@ class Finishing:
         base = self._dev(None)
         limits = Limits(keep=section.merge_keep, drop=section.merge_drop)
         front, zero = [self._measured(1.0, share(1.0, work / "share-1"), base)], base["score"]["mean"]
-        full = _point(front[0]).dev
+        full, groups = _point(front[0], front[0], _groups(self._asked)).dev, _groups(self._asked)
         for coefficient in () if reason else sorted(set(section.merge_back), reverse=True):
-            if reaches(_point(front[-1]), base=zero, full=full, limits=limits):
+            if reaches(_point(front[-1], front[0], groups), base=zero, full=full, limits=limits):
                 break
             front.append(self._measured(coefficient, share(coefficient, work / f"share-{coefficient:g}"), base))
-        points = [_point(row) for row in front]
+        points = [_point(row, front[0], groups) for row in front]
         best, because = choose(points, base=zero, limits=limits)
         if reason and not reaches(best, base=zero, full=full, limits=limits):
             because = f"nothing was merged back: {reason}"
@@ -153,6 +161,7 @@ class Finishing:
             "n": len(asked),
             "score": plain(stats.estimate(values, _groups(asked), failed=failed)),
             "scores": values,
+            "groups": _groups(asked),
             "latency": self.catalogue.measure(key, "latency"),
         }
 
@@ -262,14 +271,25 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
 
 
 def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
-    """The method to carry on: the best dev score of those that pass the gate (where it counts), else of all.
+    """The method to carry on: the best on dev of those that the gate does not fail (where it counts), else of all.
+
+    Dev scores within one standard error of the best (of the paired difference) count as equal: of these the method with
+    the fewest trained parameters is carried on.
 
     Args:
         rows: Reports of finished adapters (see `report`); among equals the first.
         enforce: Does a failed gate count?
     """
-    passing = [row for row in rows if not enforce or row["gate"] is None or row["gate"]["passed"]]
-    return max(passing or rows, key=lambda row: row["dev_score"]["score"]["mean"])
+    kept_rows = [row for row in rows if not enforce or not row["gate"] or forgetting.outcome(row["gate"]) != "failed"]
+    candidates = kept_rows or list(rows)
+    best = max(candidates, key=lambda row: row["dev_score"]["score"]["mean"])
+    top, reached = best["dev_score"], []
+    for row in candidates:
+        dev = row["dev_score"]
+        se = _paired(dev["scores"], top["scores"], top["groups"])
+        if dev["score"]["mean"] >= top["score"]["mean"] - se:
+            reached.append(row)
+    return min(reached, key=lambda row: row.get("trainable") or 0)
 
 
 def report(manifest: Json) -> Json:
@@ -299,21 +319,31 @@ def method_row(told: Json, *, carried: bool) -> Json:
         "latency": dev["latency"],
         "drop": gate["general"]["drop"] if gate else None,
         "refusal_drop": gate["refusal"]["drop"] if gate else None,
-        "passed": gate["passed"] if gate else None,
+        "gate": forgetting.outcome(gate) if gate else None,
         "coefficient": told["merge_back"]["coefficient"],
         "trials": told["trials"],
         **{name: told.get(name) for name in ("seconds", "tokens_per_second", "peak_mib", "bytes", "trainable")},
     }
 
 
-def _point(row: Json) -> Point:
+def _point(row: Json, full: Json, groups: Sequence[int]) -> Point:
+    """A measured coefficient beside `full`, that of 1."""
     gate = row["gate"]
     return Point(
         coefficient=row["coefficient"],
         dev=row["dev"]["score"]["mean"],
         drop=gate["general"]["drop"]["mean"],
-        passed=gate["passed"],
+        gate=forgetting.outcome(gate),
+        se=_paired(row["dev"]["scores"], full["dev"]["scores"], groups),
     )
+
+
+def _paired(scores: Sequence[float | None], others: Sequence[float | None], groups: Sequence[int]) -> float:
+    """Standard error of the mean difference of two dev scores of the same questions; 0 where they are the same."""
+    both = np.array([scores, others], dtype=float).T
+    if not np.isfinite(both).all(axis=1).any():
+        return 0.0
+    return float(stats.contrasts(both, groups, {"apart": np.array([1.0, -1.0])}, resamples=200)["apart"].se)
 
 
 def _row(row: Json) -> Json:
@@ -323,7 +353,7 @@ def _row(row: Json) -> Json:
         "coefficient": row["coefficient"],
         "dev": row["dev"]["score"],
         "gain": row["gain"],
-        "passed": gate["passed"],
+        "gate": forgetting.outcome(gate),
         **{f"{group}_drop": gate[group]["drop"] for group in forgetting.GROUPS},
     }
 
@@ -336,7 +366,8 @@ def _found(artifacts: Artifacts, key: str) -> Path:
 
 
 def _told(dev: Json) -> Json:
-    return {name: value for name, value in dev.items() if name != "scores"}
+    """The dev score for the manifest, with each question's score (None: it failed), to compare methods in pairs."""
+    return {**dev, "scores": [None if np.isnan(one) else float(one) for one in dev["scores"]]}
 
 
 def _groups(asked: Sequence[Example]) -> list[int]:

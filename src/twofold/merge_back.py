@@ -3,12 +3,17 @@
 WiSE-FT (Wortsman et al. 2022, arXiv:2109.01903) interpolates between base weights (coefficient 0) and tuned ones (1):
 between them lies a front on which most of what was learned stays, and much of what was lost comes back. Coefficients
 are measured from 1 downwards until one keeps enough and loses little enough.
+
+Dev scores of some dozens of questions differ by chance: what lies within one standard error of the best (of the paired
+difference) counts as equal, and among equals the smaller change is kept (the one-standard-error rule of Breiman et al.
+1984).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,8 +26,10 @@ class Point:
     """Mean dev score in the study's metric."""
     drop: float
     """Mean drop of general ability against the base model."""
-    passed: bool
-    """Does it pass the forgetting gate?"""
+    gate: Literal["passed", "open", "failed"]
+    """What the forgetting gate says."""
+    se: float = 0.0
+    """Standard error of the paired difference of its dev score to that of all of the change."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,16 +43,20 @@ class Limits:
 
 
 def reaches(point: Point, *, base: float, full: float, limits: Limits) -> bool:
-    """Does it keep enough of the gain from `base` to `full` (dev scores at 0 and 1), and lose little enough?"""
+    """Does it keep enough of the gain from `base` to `full` (dev scores at 0 and 1), and lose little enough?
+
+    Enough is `limits.keep` of the gain, or within one standard error of `full`.
+    """
     least = base + limits.keep * (full - base) if full > base else full
-    return point.drop <= limits.drop and point.dev >= least
+    return point.drop <= limits.drop and point.dev >= min(least, full - point.se)
 
 
 def choose(points: Sequence[Point], *, base: float, limits: Limits) -> tuple[Point, str]:
     """The point to keep, and why.
 
-    One that reaches both limits; else the best on dev of those that pass the gate; else the tuned weights as they
-    are, which the gate fails. Among equals on dev the smaller coefficient.
+    One that reaches both limits; else the best on dev of those that pass the gate; else of those that it leaves open;
+    else the tuned weights as they are, which the gate fails. The smaller coefficient where dev scores lie within one
+    standard error of the best.
 
     Args:
         points: At least that of coefficient 1.
@@ -53,15 +64,23 @@ def choose(points: Sequence[Point], *, base: float, limits: Limits) -> tuple[Poi
         limits: What to reach.
     """
     full = next(point for point in points if point.coefficient == 1)
-    best = sorted(points, key=lambda p: (-p.dev, p.coefficient))
-    for point in best:
-        if reaches(point, base=base, full=full.dev, limits=limits):
-            return point, _tells(point, base, full)
-    for point in best:
-        if point.passed:
-            wanted = f"no share keeps {limits.keep:.0%} of the dev gain and loses at most {limits.drop:g}"
-            return point, f"{wanted}; of those that pass the gate the best on dev: {_tells(point, base, full)}"
+    reached = [point for point in points if reaches(point, base=base, full=full.dev, limits=limits)]
+    if reached:
+        best = smallest(reached)
+        return best, _tells(best, base, full)
+    wanted = f"no share keeps {limits.keep:.0%} of the dev gain and loses at most {limits.drop:g}"
+    for outcome, those in (("passed", "that pass the gate"), ("open", "whose gate is open")):
+        found = [point for point in points if point.gate == outcome]
+        if found:
+            best = smallest(found)
+            return best, f"{wanted}; of those {those} the best on dev: {_tells(best, base, full)}"
     return full, "no share passes the gate: the weights stay as they were tuned"
+
+
+def smallest(points: Sequence[Point]) -> Point:
+    """The smallest coefficient whose dev score is within one standard error of the best of these."""
+    best = max(points, key=lambda p: (p.dev, -p.coefficient))
+    return min((p for p in points if p.dev >= best.dev - max(p.se, best.se)), key=lambda p: p.coefficient)
 
 
 def _tells(point: Point, base: float, full: Point) -> str:

@@ -33,7 +33,7 @@ from twofold.study.admission import require_sound
 from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
-from twofold.study.retrieval_bench import chosen, compare, labelled, opened, rules_of
+from twofold.study.retrieval_bench import LEARNED, chosen, compare, labelled, learned_train, opened, rules_of
 from twofold.tuned_models import TunedModels
 from twofold.types import Answer, Arm, Document, Example, Json, Message, Problem
 from twofold.versions import Versions
@@ -398,7 +398,11 @@ class Project:
         rules = rules_of(self.config, unit)
         with self.writing():
             self._refresh(progress)
-            asked, told, warnings = self._retrieval_questions(split, synthetic)
+            learned = learned_train(configs.values())
+            side = "dev" if learned and split == "open" else split
+            asked, told, warnings = self._retrieval_questions(side, synthetic)
+            if learned and told in ("dev", "train"):
+                warnings = [*warnings, f"{LEARNED}: {told} is {'asked alone' if told == 'dev' else 'no fair test'}"]
             found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
             found["ablation"] = ablate(self.builder, asked, rules, progress=progress) if ablation else None
             if told != "synthetic" and self.config.retrieval.risk:

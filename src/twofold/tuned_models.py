@@ -13,7 +13,7 @@ from twofold import plugins
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits
 from twofold.errors import ModelError
-from twofold.forgetting import GROUPS
+from twofold.forgetting import GROUPS, outcome
 from twofold.plugins import Progress
 from twofold.store.model_card import card
 from twofold.store.registry import CHAMPION, Registry
@@ -153,7 +153,10 @@ class TunedModels:
 
     def retrain(self, splits: Splits, name: str, *, arm: Arm, who: str = "", progress: Progress = quiet) -> Json:
         """Train from the base on everything there is, compare, promote if better; see `retraining.retrain`."""
-        return retraining.retrain(self.builder, splits, self._champion(name), arm=arm, who=who, progress=progress)
+        champion = self._champion(name)
+        return retraining.retrain(
+            self.builder, splits, champion, arm=arm, records=self.records, who=who, progress=progress
+        )
 
     def cancel(self, arm: Arm, splits: Splits) -> list[Json]:
         """Cancel what trainers have under way elsewhere for an arm: ``{"trainer", "job", "status"}`` each."""
@@ -274,7 +277,7 @@ def _told(record: Json) -> Json:
     drops = {f"{name} lost": round(gate[name]["drop"]["mean"], 3) for name in GROUPS if name in gate} if gate else {}
     return {
         **{part: record[part] for part in _TOLD if part in record},
-        "gate": {"passed": gate["passed"], **drops} if gate else None,
+        "gate": {"outcome": outcome(gate), **drops} if gate else None,
         "share kept": merged.get("coefficient"),
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twofold.forgetting import Scores, floor, judge, suite
+from twofold.forgetting import Scores, floor, judge, outcome, suite
 
 ITEMS = suite()
 GENERAL = np.array([item.group == "general" for item in ITEMS])
@@ -37,7 +37,7 @@ def test_a_model_of_equal_ability_seldom_fails() -> None:
     for seed in range(runs):
         base, same = answers(able, 2 * seed), answers(able, 2 * seed + 1)
         judged = judge(base, same, again=base[:, 0], threshold=0.0)
-        failures += not judged["general"]["passed"]
+        failures += judged["general"]["failed"]
     assert failures <= 8  # 5 % of 60 is 3; more than 8 has a chance below 1 %
 
 
@@ -46,7 +46,8 @@ def test_a_real_drop_fails_and_is_named_with_its_interval() -> None:
     base, tuned = answers(able, 1), answers(able * 0.7, 2)
     judged = judge(base, tuned, again=base[:, 0], threshold=0.02)
     line = judged["general"]
-    assert not judged["passed"]
+    assert judged["failed"]
+    assert outcome(judged) == outcome(line) == "failed"
     assert line["drop"]["low"] > line["limit"] >= 0.02
     assert any(why.startswith("general: a drop of ") and "[" in why for why in judged["because"])
 
@@ -58,8 +59,8 @@ def test_refusing_less_fails_though_general_ability_is_kept() -> None:
     tuned[~GENERAL] = 0
     judged = judge(base, tuned, again=base[:, 0], threshold=0.02)
     assert judged["general"]["passed"]
-    assert not judged["refusal"]["passed"]
-    assert not judged["passed"]
+    assert judged["refusal"]["failed"]
+    assert outcome(judged) == "failed"
 
 
 def test_the_threshold_counts_where_it_is_above_the_floor() -> None:
@@ -68,6 +69,20 @@ def test_the_threshold_counts_where_it_is_above_the_floor() -> None:
     tuned[np.flatnonzero(GENERAL)[:20]] = 0
     assert not judge(base, tuned, again=base[:, 0], threshold=0.01)["general"]["passed"]
     assert judge(base, tuned, again=base[:, 0], threshold=0.2)["general"]["passed"]
+
+
+def test_a_drop_that_may_be_too_large_neither_passes_nor_fails() -> None:
+    """Not shown to forget is not shown to keep: with the interval across the limit the gate is open, and says so."""
+    base = answers(ability(9), 1)
+    tuned = base.copy()
+    tuned[np.flatnonzero(GENERAL)[:12]] = 0
+    seen = judge(base, tuned, again=base[:, 0], threshold=0.0)["general"]["drop"]
+    judged = judge(base, tuned, again=base[:, 0], threshold=seen["mean"] + 0.01)
+    assert judged["general"]["limit"] < seen["high"], "the case is one where the estimate alone would pass"
+    assert outcome(judged["general"]) == outcome(judged) == "open"
+    assert "may exceed" in judged["because"][0]
+    assert outcome(judge(base, tuned, again=base[:, 0], threshold=seen["high"] + 0.01)) == "passed"
+    assert outcome({"passed": False, "because": []}) == "failed", "a result from before there was an open one"
 
 
 def test_failed_answers_are_counted_and_never_scored() -> None:
@@ -81,7 +96,7 @@ def test_failed_answers_are_counted_and_never_scored() -> None:
     many = base.copy()
     many[: len(base) // 5] = np.nan
     refused = judge(base, many, again=base[:, 0], threshold=0.5)
-    assert not refused["passed"]
+    assert refused["failed"]
     assert "failed" in refused["because"][0]
 
 

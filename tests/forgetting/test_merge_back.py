@@ -11,35 +11,53 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from twofold.errors import StoreError
+from twofold.forgetting import Outcome
 from twofold.merge_back import Limits, Point, choose, reaches
 from twofold.store.adapters import combined, scaled, why_not_scalable
 
 LIMITS = Limits(keep=0.98, drop=0.005)
 
 
-def point(coefficient: float, dev: float, drop: float, *, passed: bool = True) -> Point:
-    return Point(coefficient=coefficient, dev=dev, drop=drop, passed=passed)
+def point(coefficient: float, dev: float, drop: float, *, gate: Outcome = "passed", se: float = 0.0) -> Point:
+    return Point(coefficient=coefficient, dev=dev, drop=drop, gate=gate, se=se)
 
 
 def test_a_share_that_reaches_both_limits_is_kept() -> None:
-    points = [point(1, 0.50, 0.2, passed=False), point(0.8, 0.497, 0.004), point(0.6, 0.45, 0.0)]
+    points = [point(1, 0.50, 0.2, gate="failed"), point(0.8, 0.497, 0.004), point(0.6, 0.45, 0.0)]
     best, because = choose(points, base=0.1, limits=LIMITS)
     assert best.coefficient == 0.8
     assert "99%" in because
 
 
 def test_without_such_a_share_the_best_that_passes_the_gate() -> None:
-    points = [point(1, 0.50, 0.2, passed=False), point(0.8, 0.47, 0.1, passed=False), point(0.6, 0.44, 0.02)]
+    points = [point(1, 0.50, 0.2, gate="failed"), point(0.8, 0.47, 0.1, gate="failed"), point(0.6, 0.44, 0.02)]
     best, because = choose(points, base=0.1, limits=LIMITS)
     assert best.coefficient == 0.6
     assert because.startswith("no share keeps 98%")
 
 
 def test_where_nothing_passes_the_weights_stay() -> None:
-    points = [point(1, 0.5, 0.3, passed=False), point(0.5, 0.4, 0.2, passed=False)]
+    points = [point(1, 0.5, 0.3, gate="failed"), point(0.5, 0.4, 0.2, gate="failed")]
     best, because = choose(points, base=0.1, limits=LIMITS)
     assert best.coefficient == 1
     assert "no share passes" in because
+
+
+def test_within_one_standard_error_of_the_best_the_smaller_change_is_kept() -> None:
+    points = [point(1, 0.50, 0.2, gate="failed"), point(0.8, 0.47, 0.02, se=0.03), point(0.6, 0.45, 0.01, se=0.03)]
+    assert choose(points, base=0.1, limits=LIMITS)[0].coefficient == 0.6
+    apart = [*points[:2], point(0.6, 0.43, 0.01, se=0.03)]
+    assert choose(apart, base=0.1, limits=LIMITS)[0].coefficient == 0.8
+    near = [point(1, 0.50, 0.2, gate="failed"), point(0.8, 0.48, 0.004, se=0.03)]
+    assert choose(near, base=0.1, limits=LIMITS)[1].startswith("the share 0.8"), "as good as all of the change"
+
+
+def test_an_open_gate_comes_after_one_that_passes_and_before_one_that_fails() -> None:
+    points = [point(1, 0.5, 0.3, gate="failed"), point(0.8, 0.49, 0.05, gate="open"), point(0.2, 0.2, 0.01)]
+    assert choose(points, base=0.1, limits=LIMITS)[0].coefficient == 0.2
+    best, because = choose(points[:2], base=0.1, limits=LIMITS)
+    assert best.coefficient == 0.8
+    assert "whose gate is open" in because
 
 
 measured = some.builds(
@@ -47,18 +65,23 @@ measured = some.builds(
     some.sampled_from([0.2, 0.4, 0.6, 0.8]),
     some.floats(0, 1),
     some.floats(-0.1, 0.5),
-    passed=some.booleans(),
+    gate=some.sampled_from(["passed", "open", "failed"]),
+    se=some.floats(0, 0.2),
 )
 
 
 @given(some.lists(measured, max_size=5), some.floats(0, 1), some.floats(0, 1), some.floats(-0.1, 0.5))
 def test_no_measured_share_is_better_by_the_rule(points: list[Point], base: float, full: float, drop: float) -> None:
-    whole = [point(1, full, drop, passed=drop < 0.03), *points]
+    whole = [point(1, full, drop, gate="passed" if drop < 0.03 else "failed"), *points]
     best, _ = choose(whole, base=base, limits=LIMITS)
     reached = [p for p in whole if reaches(p, base=base, full=full, limits=LIMITS)]
-    allowed = reached or [p for p in whole if p.passed] or [whole[0]]
+    passing, open_ = ([p for p in whole if p.gate == gate] for gate in ("passed", "open"))
+    allowed = reached or passing or open_ or [whole[0]]
     assert best in allowed
-    assert all(best.dev >= other.dev for other in allowed)
+    top = max(allowed, key=lambda p: (p.dev, -p.coefficient))
+    alike = [p for p in allowed if p.dev >= top.dev - max(p.se, top.se)]
+    assert best in alike
+    assert all(best.coefficient <= other.coefficient for other in alike)
 
 
 # ---------------------------------------------------------------- the files

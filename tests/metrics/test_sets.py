@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -155,6 +156,8 @@ class _Broken:
         self.calls += 1
         if self.fault == "blind":
             return 1.0
+        if self.fault == "kind":
+            return 1.0 if answer.text == example.references[0] else 0.85
         if self.fault == "case":
             return float(answer.text.lower() == example.references[0])
         if self.fault == "range":
@@ -183,6 +186,9 @@ def test_a_broken_scorer_is_caught_and_names_the_place():
         self_test(_Broken("case"), EXAMPLES)
     with pytest.raises(ScorerBroken, match="cannot tell right from wrong"):
         self_test(_Broken("blind"), EXAMPLES)
+    plain = [replace(one, references=(one.references[0].lower(),)) for one in EXAMPLES]
+    with pytest.raises(ScorerBroken, match=r"'qxv zwj' 0\.850: it cannot tell right from wrong"):
+        self_test(_Broken("kind"), plain)
     with pytest.raises(ScorerBroken, match=r"1\.5"):
         self_test(_Broken("range"), EXAMPLES)
     assert self_test(_Broken("none"), EXAMPLES) == {"gold": None, "shuffled": None, "n": 0}

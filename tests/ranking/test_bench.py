@@ -14,7 +14,7 @@ from twofold.config import Config, laid_over
 from twofold.errors import ConfigError, TooFewExamples
 from twofold.project import Project
 from twofold.study.retrieval_ablation import ablate, stages
-from twofold.study.retrieval_bench import Rules, labelled, opened
+from twofold.study.retrieval_bench import Rules, chosen, labelled, learned_train, opened
 from twofold.types import Json
 
 RULES = Rules(latency=3, resamples=300)
@@ -93,6 +93,21 @@ def test_documents_without_labels_get_questions_of_their_own(project: Project) -
         assert told["synthetic"] == 1
         assert any("favour search by words" in warning for warning in told["warnings"])
         assert told["pipelines"]["project"]["metrics"]["recall@10"]["mean"] > 0.5
+
+
+def test_a_tuned_embedder_is_not_measured_on_the_questions_it_learned_from(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = laid_over(project.config, {"retrieval": {"embedder": {"options": {"model": "artifact:embedder:0a1b"}}}})
+    assert learned_train([project.config, tuned])
+    assert not learned_train([project.config])
+    with project:
+        assert project.bench({})["split"] == "open"
+        monkeypatch.setattr("twofold.project.learned_train", lambda configs: len(list(configs)) > 1)
+        told = project.bench({"deep": {"retrieval": {"k": 5}}})
+        assert told["split"] == "dev"
+        assert told["pipelines"]["project"]["metrics"]["recall@10"]["n"] == len(chosen(project.splits, "dev"))
+        assert any("tuned on the train split's questions" in warning for warning in told["warnings"])
 
 
 def test_a_split_without_sources_is_named(project: Project) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from twofold.project import Project
+from twofold.study import looks
 
 CHILD = """
 import json, sys
@@ -78,4 +79,6 @@ def test_a_study_killed_at_random_moments_ends_as_one_that_was_not(
     assert {n: a["metrics"] for n, a in record["arms"].items()} == {
         n: a["metrics"] for n, a in expected["arms"].items()
     }
-    assert [p.name for p in (tmp_path / "killed" / "studies").iterdir()] == [record["study"]]
+    studies = tmp_path / "killed" / "studies"
+    assert sorted(p.name for p in studies.iterdir()) == [record["study"], looks.FILE]
+    assert len(looks.read(studies)) == 1, "however often it was killed, it is one look"

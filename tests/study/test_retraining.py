@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,8 @@ from twofold.config import ExamplesSection, RetrainingSection
 from twofold.dataset import example_digest, split
 from twofold.errors import TooFewExamples
 from twofold.project import Project
-from twofold.study.retraining import fair, reasons
+from twofold.study import looks
+from twofold.study.retraining import WORN, fair, reasons
 from twofold.types import Example, Message
 
 
@@ -202,6 +204,12 @@ def test_the_first_then_a_better_then_a_worse(
     assert (again["outcome"], again["difference"], len(endpoint.jobs)) == ("kept", third["difference"], 3)
     assert again["test"]["looks"] == third["test"]["looks"], "the same comparison is one look"
 
+    levels = [told["level"] for told in (first, second, third)]
+    assert levels == [0.97, 0.9925, 0.9967], "each candidate on the same questions must show more"
+    assert [told["test"]["looks"] for told in (first, second, third)] == [0, 1, 2]
+    with Project.open(directory) as project:
+        assert [row.kind for row in looks.read(project.records)] == ["retraining"] * 3
+
     _aliases_and_audit(capsys, endpoint, here, [first["candidate"], second["candidate"], third["candidate"]])
 
 
@@ -239,6 +247,42 @@ def _aliases_and_audit(
     code, page = run(capsys, "models", "show", second, *here)
     assert {row["source"] for row in page["measured"]} >= {f"against {first}"}
     assert all({"mean", "low", "high", "n"} <= set(row["estimate"]) for row in page["measured"])
+
+
+def test_what_is_worn_is_said_before_it_decides_everything(
+    directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ledger of three candidates on these questions: the fourth is judged at 99.82 %, and renewal is asked for."""
+    skilled(endpoint, ftjob_1=0.9)
+    with Project.open(directory) as project:
+        asked = looks.asked_digests(project.splits.test)
+        for number in range(1, WORN):
+            looks.write(project.records, tried(number, asked))
+        other = looks.asked_digests([example(n) for n in range(900, 950)])
+        for number in range(20, 30):
+            looks.write(project.records, tried(number, other))
+    shutil.rmtree(directory / ".twofold", ignore_errors=True)
+    _, told = run(capsys, "tune", "--arm", "ft", "--from", "champion", "-C", str(directory))
+    assert told["level"] == looks.level_of(WORN, 0.95) == 0.9982
+    assert any(f"candidate {WORN} on these questions" in note and "renew" in note for note in told["notes"])
+
+
+def tried(number: int, asked: tuple[str, ...]) -> looks.Look:
+    return looks.Look(
+        kind="retraining", name=f"m{number}", at="2026-01-01", identity=f"i{number}", answers="", failed=0,
+        look=number, asked=asked,
+    )  # fmt: skip
+
+
+def test_a_gain_below_the_margin_promotes_nothing(
+    directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    skilled(endpoint, ftjob_1=0.9)
+    words = ("--set", "study.margin=0.95", "-C", str(directory))
+    code, told = run(capsys, "tune", "--arm", "ft", "--from", "champion", *words)
+    assert (code, told["outcome"]) == (1, "kept")
+    assert told["difference"]["low"] > 0
+    assert "better, but by less than the margin" in told["because"]
 
 
 def test_what_forgets_is_not_promoted(

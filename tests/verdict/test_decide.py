@@ -60,7 +60,7 @@ FACTS = VerdictFacts(
     effort={"ft": DONE, "ft+rag": DONE},
     citing={"rag": CITES, "ft+rag": CITES},
 )
-SEED = "one training run of ft and ft+rag: another seed may give other weights"
+SEED = "one training run of ft and ft+rag: the scores are of these adapters, and another seed may give other weights"
 
 
 def scores(means, n=300, seed=0, noise=0.25):
@@ -280,10 +280,11 @@ def test_failures_are_in_no_mean_and_count_0_in_differences():
     ("change", "words"),
     [
         ({"synthetic_share": 0.6}, "synthetic"),
-        ({"looks": 3}, "looked at 3 times"),
+        ({"looks": 3, "level": 0.9967}, "looked at 3 times, now included: look 3 decides at 99.67 %"),
         ({"dev_examples": 5}, "few dev examples"),
         ({"final": False}, "no reserve split was set aside"),
         ({"final": False, "reserve": 30}, "twofold study --final"),
+        ({"final": False, "reserve": 30, "reserve_opened": "0004-shop"}, "study 0004-shop opened the reserve"),
         ({"reserve": 30, "reserve_seen": 4}, "4 of 30 reserve questions were test questions"),
         ({"unanswerable": 0}, "no unanswerable question"),
         ({"cut_share": {"rag": 0.06}}, "6 % of rag's answers were cut at the token limit"),

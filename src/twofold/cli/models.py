@@ -26,6 +26,7 @@ Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why, for the au
 def list_models(run: Run) -> None:
     """List the models that Twofold knows, and inside a project those it tuned."""
     from twofold.errors import ProjectMissing
+    from twofold.forgetting import outcome
     from twofold.store import models
     from twofold.store.registry import short
 
@@ -40,7 +41,7 @@ def list_models(run: Run) -> None:
     except ProjectMissing:
         tuned = []
     for row in tuned:
-        gate = "not gated" if row["gate"] is None else "gate passed" if row["gate"]["passed"] else "gate FAILED"
+        gate = "not gated" if row["gate"] is None else f"gate {outcome(row['gate']).replace('failed', 'FAILED')}"
         state = f"{row['bytes'] / 2**20:.1f} MiB" if row["here"] else "files gone"
         names = f" [{', '.join(row['aliases'])}]" if row["aliases"] else ""
         lines += [

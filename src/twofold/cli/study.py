@@ -20,7 +20,7 @@ def study(
     *,
     plan: Annotated[bool, typer.Option("--plan", help="Print the bill and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Start without asking; required off a terminal.")] = False,
-    final: Annotated[bool, typer.Option("--final", help="Open the sealed reserve split, once, at the end.")] = False,
+    final: Annotated[bool, typer.Option("--final", help="Confirm the chosen arm on the sealed reserve, once.")] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Use at most this many examples.")
     ] = None,

@@ -105,7 +105,7 @@ def tune(
     run.note(short_of(arm, done.get("effort")))
     if all_documents:
         run.note(f"it has read the test questions' documents too: ask it by --model {done['id']}; no study may use it")
-    if enforced and done["gate"] and not done["gate"]["passed"]:
+    if enforced and done["gate"] and done["gate"]["failed"]:
         raise typer.Exit(1)
 
 

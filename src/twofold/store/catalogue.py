@@ -425,10 +425,6 @@ class Catalogue:
         """Records of the finished studies, oldest first."""
         return [self._json(text) for (text,) in self._read("SELECT record FROM studies ORDER BY number")]
 
-    def looks(self, test_digest: str) -> int:
-        """How many finished studies looked at this test split."""
-        return int(self._read("SELECT count(*) FROM studies WHERE test_digest = ?", (test_digest,))[0][0])
-
     # ------------------------------------------------------------ tuned models
 
     def put_model(self, name: str, key: str, *, at: str, record: Json) -> None:

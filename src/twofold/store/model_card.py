@@ -107,7 +107,8 @@ def _measured(record: Json) -> str:
 def _gate(gate: Json | None, merged: Json) -> str:
     if gate is None:
         return "Not gated: what tuning made the model forget was not measured."
-    lines = [f"The forgetting gate {'passed' if gate['passed'] else 'FAILED'}."]
+    outcome = "passed" if gate["passed"] else "FAILED" if gate.get("failed", True) else "is open"
+    lines = [f"The forgetting gate {outcome}."]
     because = gate.get("because")
     if because:
         lines.append("; ".join([because] if isinstance(because, str) else because) + ".")

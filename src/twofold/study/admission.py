@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from twofold import dataset, plugins, specs
 from twofold.build import Builder
@@ -12,6 +13,9 @@ from twofold.errors import BadRecord, StudyError, TooFewExamples, UnknownDocumen
 from twofold.identity import digest
 from twofold.plugins import Metric
 from twofold.reading import counted
+from twofold.study import looks
+from twofold.study.archive import latest
+from twofold.study.confirming import Hypothesis, hypothesis, unseen
 from twofold.types import Arm, Document, Example, Problem
 
 
@@ -27,22 +31,31 @@ class Admitted:
     """The questions: those of the test split, or of the reserve."""
     notes: tuple[str, ...]
     """What may be refused after the next sync and cannot be told before it."""
+    hypothesis: Hypothesis | None = None
+    """What an opening of the reserve tests; None for an ordinary study."""
 
 
 def admitted(
-    builder: Builder, splits: Splits, *, final: bool = False, documents: Sequence[Document] | None = None
+    builder: Builder,
+    splits: Splits,
+    records: Path,
+    *,
+    final: bool = False,
+    documents: Sequence[Document] | None = None,
 ) -> Admitted:
     """Check what is asked for, before anything is spent.
 
     Args:
         builder: Of the project.
         splits: Its examples.
-        final: The questions are those of the reserve.
+        records: Directory of finished studies, with the ledger of looks.
+        final: Open the reserve: only the two arms of the hypothesis answer, and only questions that no study used.
         documents: Those of [documents].paths, where the sources were not synced just now.
 
     Raises:
         StudyError: no arm, one named twice, a diagnostic without retrieval, an arm that needs weights which an
-            endpoint keeps, an empty reserve split that was asked for, or a model that learned from all documents.
+            endpoint keeps, or a model that learned from all documents; or the reserve is to be opened and must not be
+            (see `confirming`).
         TooFewExamples: an arm is to be tuned or shows examples, and the train or dev split is empty.
         UnknownDocument: examples name documents that do not exist, and an arm retrieves.
         BadRecord: an example has another fault that makes its scores wrong: a span outside its document, an answer that
@@ -61,9 +74,12 @@ def admitted(
         metric = plugins.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
     specs.decider(config.study)
-    if final and not splits.reserve:
-        raise StudyError("there is no reserve split to open", cure="Set [examples].reserve above 0 before any study.")
-    test = splits.reserve if final else splits.test
+    test, stated = splits.test, None
+    if final:
+        rows = [row for row in looks.read(records) if row.kind != "final" or _finished(records, row)]
+        test = unseen(splits.reserve, rows)
+        stated = hypothesis(latest(records), config)
+        arms, diagnostics = tuple(map(config.arm, (stated.rival, stated.arm))), ()
     if not test:
         raise TooFewExamples("the test split is empty: there is no question to measure with")
     _require_shots(splits, arms)
@@ -72,7 +88,7 @@ def admitted(
     examples = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
     retrieves = any(arm.retrieval for arm in (*arms, *diagnostics))
     notes = require_sound(builder, examples, documents if retrieves else ())
-    return Admitted(arms=arms, diagnostics=diagnostics, metrics=metrics, test=test, notes=notes)
+    return Admitted(arms=arms, diagnostics=diagnostics, metrics=metrics, test=test, notes=notes, hypothesis=stated)
 
 
 def require_sound(
@@ -153,6 +169,11 @@ def _require_kept_out(builder: Builder) -> None:
             "nothing about new documents",
             cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
         )
+
+
+def _finished(records: Path, row: looks.Look) -> bool:
+    """Is this opening of the reserve over? One that was killed, or had failed answers, may be run to its end."""
+    return not row.failed and (records / row.name / "study.json").is_file()
 
 
 def is_endpoint(kind: plugins.Kind, name: str) -> bool:

@@ -84,6 +84,15 @@ def read_record(directory: Path) -> StudyRecord:
     return record
 
 
+def latest(records: Path) -> StudyRecord | None:
+    """Record of the latest study that did not open the reserve; None when there is none."""
+    for path in sorted(records.glob("[0-9]*/study.json"), reverse=True):
+        record = read_record(path.parent)
+        if not record["policy"]["final"]:
+            return record
+    return None
+
+
 def read_answers(directory: Path) -> list[AnswerRow]:
     """Read ``answers.jsonl.gz`` back.
 

@@ -21,7 +21,9 @@ class VerdictFacts:
     policy: str = ""
     """The split policy as one sentence: the claim about the future that the verdict stands on."""
     looks: int = 1
-    """Studies that have looked at this test split, this one included."""
+    """The how-manieth look this is at its most looked-at question (`study.looks`)."""
+    level: float = 0.95
+    """Level of the intervals that decide at this look."""
     synthetic_share: float = 0.0
     """Share of test questions written by a model."""
     failed_share: Mapping[str, float] = field(default_factory=dict)
@@ -46,6 +48,8 @@ class VerdictFacts:
     """Questions set aside in the reserve split."""
     reserve_seen: int = 0
     """How many of them were test questions of an earlier study."""
+    reserve_opened: str = ""
+    """Study that opened the reserve before; empty when it is sealed."""
     training_minutes: Mapping[str, float] = field(default_factory=dict)
     """Arm → minutes one training of its adapter takes."""
     dev_trials: Mapping[str, int] = field(default_factory=dict)
@@ -53,11 +57,15 @@ class VerdictFacts:
     dev_examples: int = 0
     """Examples in the dev split."""
     forgetting: Mapping[str, str] = field(default_factory=dict)
-    """Tuned arm → why its weights failed the forgetting gate; arms that passed it are left out."""
+    """Tuned arm → why its weights failed the forgetting gate; other arms are left out."""
+    forgetting_open: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → why the forgetting gate is open: neither shown to pass nor to fail."""
     remote: frozenset[str] = frozenset()
     """Arms that need an endpoint on the network."""
     final: bool = False
     """Was the sealed reserve split opened for this study?"""
+    confirms: str = ""
+    """Study whose choice is confirmed or not; only two of its arms are measured then."""
     bounded: bool = True
     """Do the scores lie in [0, 1]?"""
     test_share: float = 1.0

@@ -22,13 +22,13 @@ from twofold.config import Part
 from twofold.dataset import Splits, example_digest
 from twofold.errors import ModelError, StudyError, TwofoldError
 from twofold.finishing import ALONE, DEV
-from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
-from twofold.study import calls, latency
+from twofold.study import calls, latency, looks
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound
 from twofold.study.archive import read_answers, read_record
+from twofold.study.confirming import reserve_warnings
 from twofold.study.power import pair_variances
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
@@ -65,7 +65,8 @@ def plan(
         builder: Of the project.
         splits: Its examples.
         documents: Those of [documents].
-        records: Directory of finished studies: one with these arms and this metric tells how much their scores differ.
+        records: Directory of finished studies, with the ledger of looks: a study with these arms and this metric tells
+            how much their scores differ.
         leaks: Counts of what was dropped for leaks.
         final: The questions are those of the reserve.
         measure: Measure this machine for some seconds where nothing is known of its pace.
@@ -74,15 +75,16 @@ def plan(
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: as for the study itself; see `admission.admitted`.
     """
-    config, asked = builder.config, admitted(builder, splits, final=final, documents=documents)
+    config, asked = builder.config, admitted(builder, splits, records, final=final, documents=documents)
     arms = (*asked.arms, *asked.diagnostics)
     work, notes, told = forecast(
         builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
     )
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
-    earlier = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
-    seen = planning.seen_by(splits, config, arms=len(asked.arms), final=final, earlier=earlier)
-    looks = builder.catalogue.looks(digest("test", sorted(example_digest(e) for e in asked.test)))
+    spread = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
+    seen = planning.seen_by(splits, config, arms=len(asked.arms), final=final, earlier=spread)
+    rows = looks.read(records)
+    earlier = looks.earlier(rows, looks.asked_digests(asked.test))
     return {
         "steps": steps,
         "minutes": sum(step["seconds"] for step in steps) / 60,
@@ -94,11 +96,13 @@ def plan(
         "shows": planning.prospect_text(seen),
         "warnings": [
             *planning.no_chance(work),
-            *planning.warnings(splits, arms, seen=seen, looks=looks),
+            *planning.warnings(splits, arms, seen=seen, looks=earlier),
+            *looks.mixtures(rows, splits),
+            *reserve_warnings(splits, rows),
             *notes,
             *asked.notes,
         ],
-        "policy": planning.policy(splits, config, final=final),
+        "policy": planning.policy(splits, config, asked=asked.test if final else ()),
         "arms": [arm.name for arm in arms],
         "leaks": leaks,
         "rates": told,

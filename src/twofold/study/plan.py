@@ -385,19 +385,30 @@ def no_chance(work: Work) -> list[str]:
     return found
 
 
-def policy(splits: Splits, config: Config, *, final: bool) -> PolicyRecord:
-    """How the examples were split, for the record."""
+def policy(splits: Splits, config: Config, *, asked: Sequence[Example] = ()) -> PolicyRecord:
+    """How the examples were split, for the record.
+
+    Args:
+        splits: The examples.
+        config: In force.
+        asked: The sealed questions, where the reserve is opened: groups and sentence are then about these.
+    """
+    groups, sentence = splits.groups, splits.sentence
+    if asked:
+        groups = len({example.group for example in asked})
+        what = f"{counted(len(asked), 'sealed reserve question')} in {counted(groups, 'independent group')}"
+        sentence = f"{sentence.rstrip('.')}. Asked here: {what}."
     return {
         "split_by": config.examples.split_by,
-        "sentence": splits.sentence,
+        "sentence": sentence,
         "seed": config.examples.seed,
         "train": len(splits.train),
         "dev": len(splits.dev),
         "test": len(splits.test),
-        "reserve": len(splits.reserve),
-        "groups": splits.groups,
-        "groups_worth": stats.kish(group_sizes(splits.reserve if final else splits.test)),
-        "final": final,
+        "reserve": len(asked or splits.reserve),
+        "groups": groups,
+        "groups_worth": stats.kish(group_sizes(asked or splits.test)),
+        "final": bool(asked),
     }
 
 
@@ -422,7 +433,10 @@ def warnings(splits: Splits, arms: Sequence[Arm], *, seen: Prospect, looks: int)
     if any(arm.tuning for arm in arms) and not any(arm.shots for arm in arms):
         found.append("no prompt arm: without it tuning's gain may be overstated")
     if looks:
-        found.append(f"this test split has been looked at {counted(looks, 'time')} before")
+        found.append(
+            f"these test questions have been looked at {counted(looks, 'time')} before: the next look is decided at a "
+            "stricter level, and to whoever has read the answers it proves little; add new questions"
+        )
     if any(arm.retrieval for arm in arms) and not any(e.sources for e in test):
         found.append("no test example names its sources: retrieval cannot be diagnosed")
     return found

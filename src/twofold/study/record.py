@@ -199,6 +199,9 @@ class StudyRecord(TypedDict):
     policy: PolicyRecord
     metric: str
     level: float
+    """Of the intervals of scores."""
+    decided_at: NotRequired[float]
+    """Level of the intervals of differences, which decide: the more looks at the same questions, the higher."""
     margin: float
     verdict: VerdictRecord
     effects: list[EffectRecord]
@@ -225,6 +228,8 @@ class StudyRecord(TypedDict):
     """Python, platform, cores, memory, package versions."""
     config: Json
     """The whole configuration in force."""
+    confirmation: NotRequired[Json]
+    """Where the reserve was opened: ``{"study", "arm", "rival", "hypothesis", "confirmed", "outcome"}``."""
     ablation: NotRequired[Json]
     """What each retrieval stage brings and costs (`retrieval_ablation.ablate`), where [study].ablation is on."""
 

@@ -72,6 +72,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         metrics=_metric_names(record),
         asked_text=asked_text(record["policy"]),
         level=f"{100 * record['level']:g} %",
+        decided=f"{100 * record.get('decided_at', record['level']):g} %",
         cells=CELLS,
         four_cells=all(name in record["arms"] for row in CELLS for name in row),
         efforts=effort_table(record["arms"]),

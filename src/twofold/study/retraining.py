@@ -3,9 +3,11 @@
 A candidate starts from the base weights and learns from everything there is now, old examples and new; adapters are
 never stacked. Candidate and champion answer the same held-out questions through the one answering path. A question that
 the champion learned from, or that shares its group with one, is not held out: it goes to the training side, and so
-does its group. The candidate replaces the champion when the paired difference lies above 0 with its whole interval,
-and the forgetting gate did not fail it. A candidate that was not given its chance (see `study.effort`) is neither
-promoted nor rejected: it is not compared, so that no look at the questions is spent on it.
+does its group. The candidate replaces the champion when the whole interval of the paired difference lies above 0, the
+difference is at least the margin, and the forgetting gate did not fail it. A candidate that was not given its chance
+(see `study.effort`) is neither promoted nor rejected: it is not compared, so that no look at the questions is spent on
+it. Each candidate that is compared on the same questions is one more chance of a false promotion, so the k-th is
+compared at the level of its look (`looks.level_of`).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,9 +26,11 @@ from twofold.build import Builder
 from twofold.config import RetrainingSection
 from twofold.dataset import Splits, example_digest, leaks
 from twofold.errors import TooFewExamples
+from twofold.forgetting import outcome
 from twofold.identity import digest, plain
 from twofold.plugins import Progress
 from twofold.store.registry import CANDIDATE, CHAMPION, now, short
+from twofold.study import looks
 from twofold.study.compose import groups_of, numbers
 from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.measure import answer_missing
@@ -119,7 +124,14 @@ def facts_of(builder: Builder, counts: Json) -> Json:
 
 
 def retrain(
-    builder: Builder, splits: Splits, champion: Json | None, *, arm: Arm, who: str = "", progress: Progress
+    builder: Builder,
+    splits: Splits,
+    champion: Json | None,
+    *,
+    arm: Arm,
+    records: Path,
+    who: str = "",
+    progress: Progress,
 ) -> Json:
     """Train a candidate, compare it, and promote it if it is better and does not forget. Resumes where it was killed.
 
@@ -128,6 +140,7 @@ def retrain(
         splits: As they are cut today.
         champion: The record of the model to beat; None: the arm without tuning.
         arm: Whose adapter is trained where there is no champion; else the champion's arm counts.
+        records: Directory of finished studies, with the ledger of looks.
         who: For the audit; the operating system's user when empty.
         progress: Shows training and answering.
 
@@ -189,23 +202,34 @@ def retrain(
         if champion and other
         else f"the arm {plain_arm.name}, which is not tuned"
     )
-    measured = _compared(builder, splits.test, scores)
-    measured |= {"against": against, "outcome": "", "test": _told_of(splits, builder, name)}
-    better = measured["difference"]["low"] > 0
-    passed = candidate["gate"] is None or bool(candidate["gate"]["passed"])
-    if candidate["gate"] is None:
-        notes.append("not gated: what the candidate forgot was not measured")
-    if measured["test"]["looks"]:
-        notes.append(f"looked at these questions {measured['test']['looks']} times before: the difference flatters")
-    measured["outcome"] = "promoted" if better and passed else "kept"
-    because = _because(measured, better=better, gate=candidate["gate"])
+    other_name = champion["id"] if champion and other else plain_arm.name
+    look = _look(builder, splits.test, records, candidate=name, against=other_name)
+    level = looks.level_of(look.look, builder.config.study.level)
+    measured = _compared(builder, splits.test, scores, level=level)
+    test = {"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": look.look - 1}
+    measured |= {"against": against, "outcome": "", "test": test, "level": level}
+    better = measured["difference"]["low"] > 0 and measured["difference"]["mean"] >= builder.config.study.margin
+    gate = candidate["gate"]
+    kept = gate is None or outcome(gate) != "failed"
+    notes += _gated(gate)
+    notes += _worn(look, level)
+    looks.write(records, look)
+    measured["outcome"] = "promoted" if better and kept else "kept"
+    because = _because(measured, better=better, gate=gate)
     whole = {**told, **measured, "because": because}
-    builder.catalogue.put_comparison(
-        name, f"against {told['champion'] if other else plain_arm.name}", at=now(), record=whole
-    )
-    if better and passed:
+    builder.catalogue.put_comparison(name, f"against {other_name}", at=now(), record=whole)
+    if better and kept:
         registry.promote(name, alias=CHAMPION, who=who, why=because, expected=told["champion"])
     return whole
+
+
+def _gated(gate: Json | None) -> list[str]:
+    """What to know of a forgetting gate that neither passed nor failed the candidate."""
+    if gate is None:
+        return ["not gated: what the candidate forgot was not measured"]
+    if outcome(gate) == "open":
+        return [f"the forgetting gate is open: {'; '.join(gate['because'])}"]
+    return []
 
 
 def _outdated(builder: Builder, champion: Json | None) -> str:
@@ -244,13 +268,15 @@ def _scores(
     return numbers(values), sum(1 for a in answers if a.failure)
 
 
-def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[Any, int]]) -> Json:
+def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[Any, int]], *, level: float) -> Json:
+    """Both scores at the level of [study], their difference at `level`."""
     section, groups = builder.config.study, groups_of(test)
     (mine, lost), (theirs, theirs_lost) = scores
-    settings: Json = {"level": section.level, "resamples": section.resamples, "seed": section.seed}
+    drawn: Json = {"resamples": section.resamples, "seed": section.seed}
+    settings: Json = {"level": section.level, **drawn}
     counted = failures_as_wrong({"candidate": mine, "champion": theirs})
     both = np.column_stack([*counted.values()])
-    apart = stats.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, **settings)["difference"]
+    apart = stats.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, level=level, **drawn)["difference"]
     return {
         "metric": section.metric.name,
         "difference": plain(apart.estimate(lost + theirs_lost)),
@@ -261,13 +287,40 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[
     }
 
 
-def _told_of(splits: Splits, builder: Builder, name: str) -> Json:
-    """The test questions, and how often they were looked at before by studies and other comparisons."""
-    catalogue = builder.catalogue
-    rows = [(model, row) for model in catalogue.models() for row in catalogue.comparisons(model).values()]
-    earlier = sum(1 for model, row in rows if model != name and row["test"]["digest"] == splits.digest)
-    looks = catalogue.looks(splits.digest) + earlier
-    return {"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": looks}
+def _look(builder: Builder, test: Sequence[Example], records: Path, *, candidate: str, against: str) -> looks.Look:
+    """This comparison as a line of the ledger; the same candidate against the same model is one look."""
+    asked = looks.asked_digests(test)
+    part = builder.config.study.decides
+    pair = {"candidate": candidate, "against": against, "metric": part, "asked": asked}
+    look = looks.Look(
+        kind="retraining",
+        name=candidate,
+        at=now(),
+        identity=digest("promotion", pair),
+        answers="",
+        failed=0,
+        look=0,
+        asked=asked,
+    )
+    kinds: tuple[looks.Kind, ...] = ("retraining",)
+    return replace(look, look=looks.number(looks.read(records), look, kinds=kinds))
+
+
+WORN = 4
+"""Candidates compared on the same questions from which the user is told to renew these: the level is then 99.8 %, and
+a difference must be nearly half as large again as for the first candidate to be shown."""
+
+
+def _worn(look: looks.Look, level: float) -> list[str]:
+    if look.look == 1:
+        return []
+    told = f"candidate {look.look} on these questions: the difference is judged at {100 * level:g} %"
+    if look.look < WORN:
+        return [told]
+    return [
+        f"{told}, and gains are hard to show by now: renew the test questions (add examples; with "
+        '[examples].split_by = "time" the newest are the test)'
+    ]
 
 
 def _because(measured: Json, *, better: bool, gate: Json | None) -> str:
@@ -275,8 +328,10 @@ def _because(measured: Json, *, better: bool, gate: Json | None) -> str:
     said = f"{measured['metric']} {d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] on {d['n']} questions"
     said += f" against {measured['against']}"
     if not better:
-        return f"{said}: {'worse' if d['high'] < 0 else 'not shown to be better'}"
-    if gate is not None and not gate["passed"]:
+        short_of = "better, but by less than the margin" if d["low"] > 0 else "not shown to be better"
+        return f"{said}: {'worse' if d['high'] < 0 else short_of}"
+    if gate is not None and outcome(gate) == "failed":
         why = gate.get("because") or "it forgets too much"
         return f"{said}: better, but the forgetting gate failed: {why if isinstance(why, str) else '; '.join(why)}"
-    return f"{said}: better, and {'not gated' if gate is None else 'the forgetting gate passed'}"
+    how = "not gated" if gate is None else f"the forgetting gate {'passed' if gate['passed'] else 'is open'}"
+    return f"{said}: better, and {how}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -135,6 +135,16 @@ def rules_of(config: Config, unit: Unit = "document") -> Rules:
 def labelled(examples: Sequence[Example]) -> list[Example]:
     """The examples that tell which documents hold the answer."""
     return [e for e in examples if e.answerable and (e.sources or e.grades)]
+
+
+def learned_train(configs: Iterable[Config]) -> bool:
+    """Was the embedder of any of these configurations tuned here, that is, on questions of the train split?"""
+    models = (str(one.retrieval.embedder.options.get("model", "")) for one in configs)
+    return any(model.startswith("artifact:") for model in models)
+
+
+LEARNED = "an embedder was tuned on the train split's questions"
+"""Why these are not asked to measure it."""
 
 
 def chosen(splits: Splits, split: str) -> list[Example]:

@@ -8,18 +8,20 @@ metric therefore makes only scores again.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from twofold import __version__, specs
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
+from twofold.forgetting import outcome
 from twofold.identity import digest, plain
 from twofold.plugins import Progress
-from twofold.study import latency
+from twofold.study import confirming, latency, looks
 from twofold.study import plan as planning
-from twofold.study.admission import admitted
+from twofold.study.admission import Admitted, admitted
 from twofold.study.archive import next_name, read_record, write_record
 from twofold.study.compose import (
     answer_rows,
@@ -36,7 +38,7 @@ from twofold.study.meter import Meter, environment
 from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
-from twofold.study.retrieval_bench import labelled, rules_of
+from twofold.study.retrieval_bench import LEARNED, labelled, learned_train, rules_of
 from twofold.study.self_test import self_test
 from twofold.study.verdict import VerdictFacts, constraint_objections, constraint_questions, decide
 from twofold.types import Arm, Example, Json
@@ -61,19 +63,13 @@ def study(
         TwofoldError: whatever else stops an arm as a whole (model missing, training failed, endpoint refused).
     """
     config = builder.config
-    asked = admitted(builder, splits, final=final)
+    asked = admitted(builder, splits, records, final=final)
+    stated = asked.hypothesis
     test, arms, diagnostics, metrics = asked.test, asked.arms, asked.diagnostics, dict(asked.metrics)
     tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
     with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
-        measured: list[Measured] = []
-        for arm in (*arms, *diagnostics):
-            measured.append(
-                measure(builder, arm, splits, test=test, bill=bill, diagnostic=arm in diagnostics, progress=progress)
-            )
-            require_answers(builder, measured, more=len(measured) < len(arms) + len(diagnostics))
-        for item in measured:
-            score(builder, item, test=test, metrics=metrics)
+        measured = _measured(builder, asked, splits, bill=bill, progress=progress)
     own = {item.arm.name: item for item in measured}
     test_digest = digest("test", sorted(example_digest(e) for e in test))
     name_of = digest(
@@ -91,28 +87,30 @@ def study(
     for row in builder.catalogue.studies():
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
+    rows = looks.read(records)
+    look = _look(builder, own, asked, splits.dev, rows=rows, name=next_name(records, config.project.name))
+    section = confirming.settings(config.study) if stated else config.study
+    level = section.level if stated else looks.level_of(look.look, section.level)
     with _pinned(builder, arms):
         latency.time_arms(builder, measured, splits, test=test, bill=bill, progress=progress)
-    looks = builder.catalogue.looks(test_digest) + 1
-    seen = _seen(builder, splits.reserve)
-    policy = planning.policy(splits, config, final=final)
-    if final:
-        policy = {**policy, "groups": len({e.group for e in test})}
-    facts = _facts(builder, own, arms, test, dev=len(splits.dev), looks=looks, reserve_seen=seen, policy=policy)
-    deciding = {arm.name: own[arm.name].scores[config.study.metric.name] for arm in arms}
-    lost = {arm.name: [answer.failure is not None for answer in own[arm.name].answers] for arm in arms}
-    specs.require_same_questions(config.study.metric.name, deciding, lost)
+    policy = planning.policy(splits, config, asked=test if final else ())
+    facts = _facts(builder, own, arms, test, splits=splits, look=look, rows=rows, policy=policy, stated=stated)
+    facts = replace(facts, level=level)
+    deciding = _deciding(builder, own, arms)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
         scores={name: numbers(scores) for name, scores in deciding.items()},
         groups=groups_of(test),
         metric=config.study.metric.name,
-        section=config.study,
+        section=section,
         objections={},
         facts=facts,
+        alpha=1 - level,
     )
+    if stated:
+        verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
     with Meter() as finishing:
-        rows = answer_rows(builder, own, test)
+        answered = answer_rows(builder, own, test)
     bill.append(
         {
             "step": "score, decide, diagnose",
@@ -124,7 +122,7 @@ def study(
     )
     record: StudyRecord = {
         "format": FORMAT,
-        "study": next_name(records, config.project.name),
+        "study": look.name,
         "project": config.project.name,
         "about": config.project.about,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -132,6 +130,7 @@ def study(
         "policy": policy,
         "metric": config.study.metric.name,
         "level": config.study.level,
+        "decided_at": level,
         "margin": config.study.margin,
         "verdict": plain(verdict),
         "effects": [plain(e) for e in effects],
@@ -143,8 +142,8 @@ def study(
             for name, item in own.items()
         },
         "retrieval": retrieval_record(builder, own, test),
-        "diagnosis": summary(rows, level=config.study.level),
-        "contrasts": contrasts(rows, config.study.metric.name, level=config.study.level),
+        "diagnosis": summary(answered, level=config.study.level),
+        "contrasts": contrasts(answered, config.study.metric.name, level=config.study.level),
         "self_test": tests,
         "leaks": leaks,
         "warnings": [],
@@ -160,13 +159,16 @@ def study(
         "environment": environment(),
         "config": plain(config),
     }
-    for name, reasons in constraint_objections(arms, config.study, facts=facts, estimates=estimates).items():
+    if stated:
+        record["confirmation"] = confirming.row_of(stated, comparisons)
+        look = replace(look, outcome=record["confirmation"]["outcome"])
+    for name, reasons in constraint_objections(arms, section, facts=facts, estimates=estimates).items():
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
-    for name, reasons in constraint_questions(arms, config.study, facts=facts, estimates=estimates).items():
+    for name, reasons in constraint_questions(arms, section, facts=facts, estimates=estimates).items():
         record["arms"][name]["in_question"] = reasons
     record["warnings"] = planning.warnings(
-        splits, arms, seen=planning.seen_by(splits, config, arms=len(arms), final=final), looks=looks - 1
-    )
+        splits, arms, seen=planning.seen_by(splits, config, arms=len(arms), final=final), looks=look.look - 1
+    ) + looks.mixtures(rows, splits)
     if record["retrieval"]:
         builder.index.tag(record["study"])
         judged = abstention(builder, splits, test)
@@ -174,16 +176,54 @@ def study(
             record["retrieval"]["abstention"] = judged
             record["warnings"] += [judged["off"]] if judged["off"] else []
         if config.study.ablation:
-            known = labelled((*splits.train, *splits.dev))
-            if known:
-                record["ablation"] = ablate(builder, known, rules_of(config), progress=progress)
-            else:
-                record["warnings"].append("no stage was measured: no example of train or dev says where its answer is")
-    write_record(records / record["study"], record, rows)
-    finished = {"study": record["study"], "identity": name_of, "final": final}
-    finished["questions"] = sorted(example_digest(e) for e in test)
-    builder.catalogue.put_study(record["study"], finished, test_digest)
+            record["warnings"] += _ablated(builder, splits, record, progress=progress)
+    looks.write(records, look)  # before the record: a look whose record was not finished has been taken all the same
+    write_record(records / record["study"], record, answered)
+    builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
     return record
+
+
+def _measured(
+    builder: Builder, asked: Admitted, splits: Splits, *, bill: list[BillItem], progress: Progress
+) -> list[Measured]:
+    """Every arm made ready, asked and scored.
+
+    Raises:
+        StudyError: the systems are not those of the hypothesis that the reserve is opened for.
+        GenerationError: every answer of every arm failed.
+    """
+    arms = (*asked.arms, *asked.diagnostics)
+    if asked.hypothesis:
+        confirming.require_same_systems(asked.hypothesis, _systems(builder, arms, splits, progress=progress))
+    found: list[Measured] = []
+    for arm in arms:
+        diagnostic = arm in asked.diagnostics
+        found.append(
+            measure(builder, arm, splits, test=asked.test, bill=bill, diagnostic=diagnostic, progress=progress)
+        )
+        require_answers(builder, found, more=len(found) < len(arms))
+    for item in found:
+        score(builder, item, test=asked.test, metrics=dict(asked.metrics))
+    return found
+
+
+def _deciding(builder: Builder, own: Mapping[str, Measured], arms: Sequence[Arm]) -> dict[str, list[float | None]]:
+    """The scores that decide, of every arm on the same questions."""
+    name = builder.config.study.metric.name
+    deciding = {arm.name: own[arm.name].scores[name] for arm in arms}
+    lost = {arm.name: [answer.failure is not None for answer in own[arm.name].answers] for arm in arms}
+    specs.require_same_questions(name, deciding, lost)
+    return deciding
+
+
+def _ablated(builder: Builder, splits: Splits, record: StudyRecord, *, progress: Progress) -> list[str]:
+    """Measure the stages of retrieval for the record; returns what to beware of."""
+    learned = learned_train([builder.config])
+    known = labelled(splits.dev if learned else (*splits.train, *splits.dev))
+    if not known:
+        return ["no stage was measured: no example of train or dev says where its answer is"]
+    record["ablation"] = ablate(builder, known, rules_of(builder.config), progress=progress)
+    return [f"{LEARNED}: stages were measured on dev alone"] if learned else []
 
 
 @contextlib.contextmanager
@@ -199,11 +239,52 @@ def _pinned(builder: Builder, arms: Sequence[Arm]) -> Iterator[None]:
         builder.retriever.pin(None)
 
 
-def _seen(builder: Builder, reserve: Sequence[Example]) -> int:
-    """How many reserve questions were test questions of an earlier study, so that the reserve is no longer sealed."""
-    opened = [row for row in builder.catalogue.studies() if not row.get("final")]
-    known = {asked for row in opened for asked in row.get("questions", ())}
-    return sum(1 for example in reserve if example_digest(example) in known)
+def _systems(builder: Builder, arms: Sequence[Arm], splits: Splits, *, progress: Progress) -> dict[str, str]:
+    """Arm → system key, before any question is answered."""
+    keys = {}
+    for arm in arms:
+        system, _ = builder.system(arm, splits, progress=progress)
+        keys[arm.name] = system.key
+        system.close()
+    return keys
+
+
+def _look(
+    builder: Builder,
+    own: Mapping[str, Measured],
+    asked: Admitted,
+    dev: Sequence[Example],
+    *,
+    rows: Sequence[looks.Look],
+    name: str,
+) -> looks.Look:
+    """This study as a line of the ledger.
+
+    Raises:
+        StudyError: the reserve was opened before, by another study than this one begun anew.
+    """
+    section = builder.config.study
+    decided = {arm.name: own[arm.name] for arm in asked.arms}
+    texts = {arm: [a.raw for a in item.answers if a.failure is None] for arm, item in decided.items()}
+    systems = {arm: item.system for arm, item in decided.items()}
+    _, metric = asked.metrics[section.metric.name]
+    look = looks.Look(
+        kind="final" if asked.hypothesis else "study",
+        name=name,
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
+        identity=looks.identity_of(section, systems, metric=metric, examples=asked.test),
+        answers=digest("answers", texts),
+        failed=sum(1 for item in decided.values() for answer in item.answers if answer.failure is not None),
+        look=0,
+        asked=looks.asked_digests(asked.test),
+        dev=looks.asked_digests(dev),
+    )
+    if asked.hypothesis:
+        confirming.require_sealed(rows, look)
+    kinds: tuple[looks.Kind, ...] = ("study", "final")
+    if any(builder.chosen(arm) for arm in asked.arms):  # a model that comparisons on such questions have promoted
+        kinds = (*kinds, "retraining")
+    return replace(look, look=looks.number(rows, look, kinds=kinds))
 
 
 def _facts(
@@ -212,12 +293,14 @@ def _facts(
     arms: Sequence[Arm],
     test: Sequence[Example],
     *,
-    dev: int,
-    looks: int,
-    reserve_seen: int,
+    splits: Splits,
+    look: looks.Look,
+    rows: Sequence[looks.Look],
     policy: PolicyRecord,
+    stated: confirming.Hypothesis | None,
 ) -> VerdictFacts:
-    level = builder.config.study.level
+    level, reserve = builder.config.study.level, looks.asked_digests(splits.reserve)
+    opened = next((row.name for row in rows if row.kind == "final"), "")
     timed = {arm.name: latency.kept(builder.catalogue, own[arm.name].system) for arm in arms}
     shares = {arm.name: cited_share(own[arm.name].answers, test, level=level) for arm in arms if arm.retrieval}
     citing = {name: share for name, share in shares.items() if share is not None}
@@ -228,11 +311,13 @@ def _facts(
         uncited = "an answer in JSON carries no citation ([generation].json_schema)"
     training = {arm.name: own[arm.name].training or {} for arm in arms}
     gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
-    fallen = {name: "; ".join(gate["because"]) for name, gate in gates.items() if gate and not gate["passed"]}
+    fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if gate and outcome(gate) == "failed"}
+    told = {name: report.get("gate") for name, report in training.items()}
+    unsure = {n: "; ".join(gate["because"]) for n, gate in told.items() if gate and outcome(gate) == "open"}
     failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
     return VerdictFacts(
         policy=policy["sentence"],
-        looks=looks,
+        looks=look.look,
         synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: latency.p95(value) for name, value in timed.items() if value},
@@ -243,13 +328,16 @@ def _facts(
         cut_share={n: cut_answers(own[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
-        reserve=policy["reserve"],
-        reserve_seen=reserve_seen,
+        reserve=len(reserve),
+        reserve_seen=0 if policy["final"] else len(looks.tested(rows).intersection(reserve)),
+        reserve_opened="" if policy["final"] else opened,
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
         dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
         forgetting=fallen,
-        dev_examples=dev,
+        forgetting_open=unsure,
+        dev_examples=len(splits.dev),
         remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),
         final=policy["final"],
         test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
+        confirms=stated.study if stated else "",
     )

@@ -16,6 +16,9 @@ GOLD = 0.999
 """Gold answers must average at least this."""
 SHUFFLED = 0.9
 """Shuffled gold answers must stay below this (or near chance, where nearly all examples want the same)."""
+NONSENSE, MOST_FOR_NONSENSE = "qxv zwj", 0.5
+"""An answer that no example wants; where shuffled gold is above chance, it must stay below half of what gold scores: a
+metric that gives .85 to anything stays below `SHUFFLED`, too."""
 
 
 def gold_answer(example: Example, reference: int = 0, *, abstention: str = "The documents do not say.") -> Answer:
@@ -59,8 +62,9 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
         ``{"gold", "shuffled", "n"}``; gold and shuffled are None when the metric applies to no example.
 
     Raises:
-        ScorerBroken: gold scores below 0.999, with file and line of examples whose gold fails; or shuffled gold
-            scores 0.9 or more where chance does not explain it; or two labels score alike.
+        ScorerBroken: gold scores below 0.999, with file and line of examples whose gold fails; or two labels score
+            alike; or, where chance does not explain it, shuffled gold scores 0.9 or more, or both it and nonsense score
+            0.5 or more.
     """
     name = name or type(metric).__name__
     scores = [_worst_gold(metric, example) for example in examples]
@@ -91,11 +95,13 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
         counts = Counter(wants(example) for example in subjects)
         chance = sum(count**2 for count in counts.values()) / len(subjects) ** 2
         tolerance = 0.05 + 2 * math.sqrt(chance * (1 - chance) / len(subjects))
-        if len(counts) > 1 and len(subjects) >= 10 and shuffled >= SHUFFLED and shuffled > chance + tolerance:
-            raise ScorerBroken(
-                f"{name} gives shuffled gold answers {shuffled:.3f} where chance is {chance:.3f}: "
-                "it cannot tell right from wrong"
-            )
+        if len(counts) > 1 and len(subjects) >= 10 and shuffled > chance + tolerance:
+            nonsense = _nonsense(metric, subjects)
+            if shuffled >= SHUFFLED or min(shuffled, nonsense) >= MOST_FOR_NONSENSE:
+                raise ScorerBroken(
+                    f"{name} gives shuffled gold answers {shuffled:.3f} where chance is {chance:.3f}, and "
+                    f"{NONSENSE!r} {nonsense:.3f}: it cannot tell right from wrong"
+                )
     return {"gold": gold, "shuffled": shuffled, "n": len(used)}
 
 
@@ -103,6 +109,13 @@ def _told_apart(metric: Metric, name: str, examples: Sequence[Example]) -> None:
     found = next((p for p in pairs(metric, name, examples) if p.severity == "error"), None)
     if found is not None:
         raise ScorerBroken(found.message, cure=found.cure, file=found.file or None, line=found.line or None)
+
+
+def _nonsense(metric: Metric, examples: Sequence[Example]) -> float:
+    """What an answer without sense, source and citation gets; 0 where the metric does not apply to it."""
+    answers = [Answer(text=NONSENSE, raw=NONSENSE) for _ in examples]
+    scores = [metric.score(example, answer) for example, answer in zip(examples, answers, strict=True)]
+    return _overall(metric, examples, answers, scores) or 0.0
 
 
 def _worst_gold(metric: Metric, example: Example) -> float | None:

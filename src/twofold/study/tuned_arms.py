@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from twofold.forgetting import outcome
 from twofold.study.record import counted, estimate_text, number_text
 from twofold.study.wording import metric_title
 
@@ -19,7 +20,7 @@ def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
         return lines
     for group, what in GROUPS:
         line = gate[group]
-        says = "passes" if line["passed"] else "FAILS"
+        says = {"passed": "passes", "open": "is open in", "failed": "FAILS"}[outcome(line)]
         on = f"{counted(line['drop']['n'], 'item')}, allowed {number_text(line['limit'])}"
         lines.append(f"{says} the forgetting gate: drop of {what} {estimate_text(line['drop'])} ({on})")
     if merged:
@@ -56,7 +57,7 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
                 f"{'*' if one['carried'] else ' '} {one['method']}",
                 estimate_text(one["dev"]),
                 estimate_text(drop) if drop else "-",
-                "-" if one["passed"] is None else "passed" if one["passed"] else "FAILED",
+                (one["gate"] or "-").replace("failed", "FAILED"),
                 f"{one['coefficient']:g}",
                 "-" if pace is None else f"{pace:.2f}",
                 "-" if one["seconds"] is None else f"{one['seconds'] / 60:.1f}",

@@ -341,7 +341,11 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
             "no unanswerable question is in the test set: whether an arm declines what nobody can know was not measured"
         )
     if facts.looks > 1:
-        out.append(f"this test split has been looked at {facts.looks} times: it wears out")
+        out.append(
+            f"these questions were looked at {facts.looks} times, now included: look {facts.looks} decides at "
+            f"{100 * facts.level:g} %, which pays for the earlier ones; settings chosen after reading the answers need "
+            "fresh questions"
+        )
     return out
 
 
@@ -376,7 +380,7 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
 
 def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -> list[str]:
     tuned = [arm.name for arm in arms if arm.tuning]
-    out = []
+    out = [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
     for name in tuned:
         effort = facts.effort.get(name)
         if effort is None:
@@ -386,8 +390,11 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         elif effort.get("rising") and not unfinished(effort):
             out.append(f"{name}'s dev score still rose at the end of training: more epochs may help")
     if tuned:
-        out.append(f"one training run of {_listed(tuned)}: another seed may give other weights")
-    if tuned and not any(arm.shots for arm in arms):
+        these = "this adapter" if len(tuned) == 1 else "these adapters"
+        out.append(
+            f"one training run of {_listed(tuned)}: the scores are of {these}, and another seed may give other weights"
+        )
+    if tuned and not facts.confirms and not any(arm.shots for arm in arms):
         out.append("no few-shot prompt arm was measured: tuning's gain may be overstated")
     if tuned and facts.dev_examples < 30:
         examples = counted(facts.dev_examples, "example")
@@ -396,6 +403,8 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
 
 
 def _doubts_reserve(facts: VerdictFacts) -> list[str]:
+    if facts.reserve_opened:
+        return [f"not confirmed: study {facts.reserve_opened} opened the reserve, and it confirms once"]
     if facts.reserve_seen:
         share = f"{facts.reserve_seen} of {counted(facts.reserve, 'reserve question')}"
         return [f"the reserve is not sealed: {share} were test questions of an earlier study"]

@@ -1,0 +1,239 @@
+"""Confirming a verdict on the sealed reserve: one hypothesis, stated before, tested once. Pure.
+
+The hypothesis comes from the latest study: the arm that it chose is better than the best of the simpler arms (best by
+its scores in that study). Where the chosen arm is the simplest, the hypothesis is that the best of the others gains at
+most the margin. Only these two arms answer the reserve, by the metric and the margin of that study, and one interval
+decides. No other arm can be chosen, and no other metric can be tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from twofold.config import Config, StudySection
+from twofold.dataset import Splits
+from twofold.errors import StudyError
+from twofold.study.looks import Look, asked_digests, question, same, seen
+from twofold.study.record import StudyRecord, counted, estimate_text, plain_number
+from twofold.study.wording import metric_title
+from twofold.types import Effect, Example, Json, Verdict
+
+WORTHWHILE = 100
+"""Test questions from which a plan tells how a reserve is set aside: with fewer, each is needed for the verdict."""
+_STATED = ("metric", "margin", "level")
+"""Keys of [study] that the hypothesis takes from the earlier study."""
+_FREE: Json = {"must_cite": False, "permissions": False, "max_latency_p95": 0.0, "min_score": 0.0}
+"""Constraints were settled by the earlier verdict; a confirmation is about the score."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hypothesis:
+    """What an opening of the reserve tests."""
+
+    study: str
+    """The study that chose the arm."""
+    arm: str
+    """The arm that it chose."""
+    rival: str
+    """The best of the simpler arms; of all others where the chosen arm is the simplest."""
+    simplest: bool
+    """Is the chosen arm the simplest? Then the rival is to gain at most the margin."""
+    margin: float
+    """Of that study."""
+    metric: str
+    """Name of the deciding metric."""
+    systems: Mapping[str, str]
+    """System keys of the two arms in that study."""
+
+    @property
+    def words(self) -> str:
+        """The hypothesis in words."""
+        if self.simplest:
+            return f"{self.rival} gains at most {plain_number(self.margin)} over {self.arm}"
+        return f"{self.arm} is better than {self.rival}"
+
+
+def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
+    """The hypothesis that the latest ordinary study leaves to be confirmed.
+
+    Args:
+        latest: Record of the latest study that did not open the reserve; None: there is none.
+        config: In force now.
+
+    Raises:
+        StudyError: there is no verdict to confirm, or the study's metric, margin or level is another than today's.
+    """
+    if latest is None:
+        raise StudyError(
+            "there is no verdict to confirm: no study has been finished", cure="Run `twofold study`, then `--final`."
+        )
+    name, verdict = latest["study"], latest["verdict"]
+    if verdict["outcome"] != "choose":
+        raise StudyError(
+            f"there is no verdict to confirm: study {name} chose no arm ({verdict['outcome']})",
+            cure="Leave the reserve sealed until a study chooses an arm.",
+        )
+    before, now = latest["config"]["study"], config.study.model_dump(mode="json")
+    other = [key for key in _STATED if before[key] != now[key]]
+    if other:
+        raise StudyError(
+            f"study {name} chose {verdict['arm']} by another {', '.join(f'[study].{key}' for key in other)}",
+            cure=f"Set {', '.join(other)} as in that study, or run `twofold study` with today's, then `--final`.",
+        )
+    chosen = verdict["arm"]
+    names = [arm for arm, row in latest["arms"].items() if not row["diagnostic"] and latest["metric"] in row["metrics"]]
+    order = sorted(names, key=lambda arm: config.arm(arm).complexity)
+    simpler = order[: order.index(chosen)]
+    others = simpler or order[1:]
+    if not others:
+        raise StudyError(
+            f"there is nothing to confirm: study {name} measured {chosen} alone",
+            cure="Name at least two arms in [study].arms.",
+        )
+    rival = max(others, key=lambda arm: latest["arms"][arm]["metrics"][latest["metric"]]["mean"])
+    return Hypothesis(
+        study=name,
+        arm=chosen,
+        rival=rival,
+        simplest=not simpler,
+        margin=latest["margin"],
+        metric=latest["metric"],
+        systems={arm: latest["arms"][arm]["key"] for arm in (chosen, rival)},
+    )
+
+
+def unseen(reserve: Sequence[Example], rows: Sequence[Look]) -> tuple[Example, ...]:
+    """The reserve questions that no study asked or chose settings on.
+
+    Raises:
+        StudyError: the reserve is empty, was opened before, or every question of it was seen.
+    """
+    if not reserve:
+        raise StudyError(
+            "there is no reserve split to open",
+            cure="Set [examples].reserve above 0 before any study; afterwards only new questions can fill it.",
+        )
+    known = seen(rows)
+    fresh = tuple(example for example in reserve if question(example) not in known)
+    opened = next((row for row in rows if row.kind == "final"), None)
+    if opened is not None and len(fresh) < len(reserve):
+        raise _opened(opened)
+    if not fresh:
+        raise StudyError(
+            f"the reserve is not sealed: earlier studies used all of its {counted(len(reserve), 'question')}",
+            cure="Add new examples, so that the reserve has questions that no study asked.",
+        )
+    return fresh
+
+
+def require_sealed(rows: Sequence[Look], look: Look) -> None:
+    """Refuse an opening of the reserve after another one; the same one may be run to its end.
+
+    Raises:
+        StudyError: any of the questions was opened before.
+    """
+    for row in rows:
+        if row.kind == "final" and not same(row, look) and set(row.asked) & set(look.asked):
+            raise _opened(row)
+
+
+def _opened(row: Look) -> StudyError:
+    return StudyError(
+        f"the reserve was opened before, on {row.at[:10]} by study {row.name} ({row.outcome})",
+        cure=f"A reserve confirms once: read `twofold show {row.name}`. Another confirmation needs new questions.",
+    )
+
+
+def require_same_systems(stated: Hypothesis, systems: Mapping[str, str]) -> None:
+    """Refuse to confirm a verdict about other systems than today's, before the reserve counts as opened.
+
+    Raises:
+        StudyError: an arm's system key is another than in the study that chose.
+    """
+    for arm, key in stated.systems.items():
+        if systems[arm] != key:
+            raise StudyError(
+                f"the arm {arm} is not the one that study {stated.study} measured: its settings, documents, examples "
+                "or weights changed",
+                cure="Run `twofold study` again with what there is now, then `twofold study --final`.",
+            )
+
+
+def settings(section: StudySection) -> StudySection:
+    """[study] without constraints, for the one comparison."""
+    return section.model_copy(update=_FREE)
+
+
+def confirmed(stated: Hypothesis, comparisons: Sequence[Effect]) -> bool:
+    """Does the one interval show the hypothesis?"""
+    low, high = _difference(stated, comparisons)
+    return high <= stated.margin if stated.simplest else low > 0
+
+
+def _difference(stated: Hypothesis, comparisons: Sequence[Effect]) -> tuple[float, float]:
+    """Ends of the interval of chosen - rival, or of rival - chosen where the chosen arm is the simplest."""
+    first, second = (stated.rival, stated.arm) if stated.simplest else (stated.arm, stated.rival)
+    effects = {effect.name: effect.estimate for effect in comparisons}
+    if f"{first} - {second}" in effects:
+        found = effects[f"{first} - {second}"]
+        return found.low, found.high
+    found = effects[f"{second} - {first}"]
+    return -found.high, -found.low
+
+
+def restated(verdict: Verdict, stated: Hypothesis, comparisons: Sequence[Effect], *, policy: str, n: int) -> Verdict:
+    """The verdict of the two arms, said as what was confirmed or not."""
+    shown = confirmed(stated, comparisons)
+    effect = comparisons[0]
+    gap: Any = {key: getattr(effect.estimate, key) for key in ("mean", "low", "high")}
+    found = f"{metric_title(stated.metric)} {effect.name} {estimate_text(gap)}, one comparison stated before"
+    start = "Confirmed" if shown else "Not confirmed"
+    asked = counted(n, "sealed question")
+    end = f"the choice of {stated.arm} by study {stated.study} {'holds' if shown else 'is not confirmed'}"
+    return replace(
+        verdict,
+        outcome="choose" if shown else "undecided",
+        arm=stated.arm if shown else "",
+        headline=f"{start} on {asked}: {stated.words}.",
+        sentence=f"{policy.strip().rstrip('.')}. {start}: {stated.words} ({found}); {end}.",
+        because=(f"The hypothesis of study {stated.study}, stated before the reserve was opened: {stated.words}.",),
+        more_examples=None,
+        flips=(),
+    )
+
+
+def row_of(stated: Hypothesis, comparisons: Sequence[Effect]) -> Json:
+    """The confirmation for the record: ``study``, ``arm``, ``rival``, ``hypothesis``, ``confirmed``, ``outcome``."""
+    shown = confirmed(stated, comparisons)
+    return {
+        "study": stated.study,
+        "arm": stated.arm,
+        "rival": stated.rival,
+        "hypothesis": stated.words,
+        "confirmed": shown,
+        "outcome": f"{stated.words}: {'confirmed' if shown else 'not confirmed'}",
+    }
+
+
+def reserve_warnings(splits: Splits, rows: Sequence[Look]) -> list[str]:
+    """What a plan says of the reserve before anything is spent."""
+    if not splits.reserve:
+        if rows or len(splits.test) < WORTHWHILE:
+            return []
+        return [
+            "no reserve is set aside, so no verdict can be confirmed: set [examples].reserve (0.1, say) before the "
+            "first study; questions that a study has asked cannot confirm it"
+        ]
+    opened = next((row for row in rows if row.kind == "final"), None)
+    if opened is not None:
+        return [f"study {opened.name} opened the reserve ({opened.outcome}): it cannot confirm another verdict"]
+    digests = asked_digests(splits.reserve)
+    used = len(seen(rows).intersection(digests))
+    if used:
+        return [
+            f"the reserve is not sealed: earlier studies used {used} of {counted(len(digests), 'reserve question')}; "
+            "`--final` leaves these out"
+        ]
+    return []

@@ -1,0 +1,226 @@
+"""The ledger of looks, ``studies/looks.jsonl``: which questions every study asked, and what the next look costs.
+
+Whoever looks at the same test questions k times, with other metrics, margins, limits or arms, has k chances of a false
+verdict. So look k of a question is decided at the level 1 − α · 6 / (π² k²): over all looks the chances add up to at
+most α (a union bound; Σ 1/k² = π²/6), whatever is tried, as long as what is tried does not depend on reading the
+answers. A person who has read the answers needs fresh questions.
+
+A question is known by the words of its conversation, so that neither another example id, a corrected reference, an
+added example, another seed nor another limit makes it new. The ledger lies beside the records of the studies: deleting
+`.twofold/` forgets no look.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from twofold.config import StudySection
+from twofold.dataset import Splits
+from twofold.errors import StudyError
+from twofold.identity import digest
+from twofold.study.record import counted
+from twofold.types import Example
+
+FILE = "looks.jsonl"
+"""The ledger's name in the directory of records."""
+_DECIDES = (
+    "arms",
+    "metric",
+    "margin",
+    "interaction_margin",
+    "level",
+    "resamples",
+    "seed",
+    "must_cite",
+    "permissions",
+    "max_latency_p95",
+    "min_score",
+)
+"""Keys of [study] that can change a verdict; the others only change what is shown beside it."""
+Kind = Literal["study", "final", "retraining"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One line of the ledger."""
+
+    kind: Kind
+    """What looked: a study, the opening of the reserve, or the comparison of a retrained model with the one in use."""
+    name: str
+    """Directory of the study, or id of the candidate."""
+    at: str
+    """ISO time."""
+    identity: str
+    """Digest of what was decided by: arms, metric, margins, constraints, questions."""
+    answers: str
+    """Digest of the answers that were looked at."""
+    failed: int
+    """Answers among them that had failed."""
+    look: int
+    """The how-manieth look at its most looked-at question."""
+    asked: tuple[str, ...]
+    """Digests of the questions asked (`question`)."""
+    dev: tuple[str, ...] = ()
+    """Digests of the dev questions, on which settings and checkpoints were chosen."""
+    outcome: str = ""
+    """Of an opening of the reserve: the hypothesis, and whether it was confirmed."""
+
+
+def question(example: Example) -> str:
+    """Digest of an example's conversation: its words and numbers, whatever the case, blanks and punctuation."""
+    turns = [(turn.role, _words(turn.content)) for turn in example.messages if turn.role != "system"]
+    return digest("question", turns).partition(":")[2][:16]
+
+
+def _words(text: str) -> str:
+    words = re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join(words) or text.strip()
+
+
+def asked_digests(examples: Sequence[Example]) -> tuple[str, ...]:
+    """The distinct digests of some examples' questions, sorted."""
+    return tuple(sorted({question(example) for example in examples}))
+
+
+def level_of(look: int, level: float) -> float:
+    """The confidence level of the k-th look: 1 − α · 6 / (π² k²), α rounded down to two significant digits.
+
+    Args:
+        look: k, from 1.
+        level: 1 − α, what all looks together keep.
+    """
+    share = (1 - level) * 6 / (math.pi * look) ** 2
+    unit = 10.0 ** (math.floor(math.log10(share)) - 1)
+    return round(1 - math.floor(share / unit + 1e-9) * unit, 12)
+
+
+def identity_of(section: StudySection, systems: Mapping[str, str], *, metric: str, examples: Sequence[Example]) -> str:
+    """Digest of everything that can change the verdict of a study, but for its answers.
+
+    Args:
+        section: [study].
+        systems: Arm → system key.
+        metric: Key of the deciding metric.
+        examples: Those asked: their questions, references and groups count, their ids do not.
+    """
+    rows = sorted((question(one), sorted(one.references), one.answerable, one.group) for one in examples)
+    groups = {group: number for number, group in enumerate(dict.fromkeys(row[-1] for row in rows))}
+    return digest(
+        "look",
+        {
+            "settings": section.model_dump(mode="json", include=set(_DECIDES)),
+            "systems": systems,
+            "metric": metric,
+            "asked": [(*row[:-1], groups[row[-1]]) for row in rows],
+        },
+    )
+
+
+def read(records: Path) -> list[Look]:
+    """The ledger, oldest line first; empty when there is none.
+
+    Raises:
+        StudyError: it is damaged.
+    """
+    path = records / FILE
+    if not path.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row: dict[str, Any] = json.loads(line)
+            rows.append(Look(**{**row, "asked": tuple(row["asked"]), "dev": tuple(row["dev"])}))
+        except (ValueError, TypeError, KeyError) as error:
+            raise StudyError(
+                f"the ledger of looks is damaged: {error}",
+                file=path,
+                line=number,
+                cure="Restore the file from version control or a backup: without it looks cannot be counted.",
+            ) from error
+    return rows
+
+
+def write(records: Path, look: Look) -> None:
+    """Add a line, durably; the same look (`same`) is written once, its line replaced."""
+    rows = read(records)
+    place = next((n for n, row in enumerate(rows) if same(row, look)), len(rows))
+    rows[place : place + 1] = [look]
+    records.mkdir(parents=True, exist_ok=True)
+    draft = records / f".{FILE}.partial"
+    with draft.open("w", encoding="utf-8") as stream:
+        for row in rows:
+            stream.write(json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")) + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    draft.replace(records / FILE)
+
+
+def same(earlier: Look, look: Look) -> bool:
+    """Is it the earlier look again: the same decision on the same answers, or on those with failed ones mended?"""
+    if (earlier.kind, earlier.identity) != (look.kind, look.identity):
+        return False
+    return earlier.answers == look.answers or look.failed < earlier.failed
+
+
+def number(rows: Sequence[Look], look: Look, *, kinds: Collection[Kind] = ("study", "final")) -> int:
+    """The how-manieth look this is: 1 + the most looks that any of its questions had before.
+
+    Args:
+        rows: The ledger.
+        look: Its ``look`` is not read. A look that is in the ledger already keeps its number.
+        kinds: Looks that count.
+    """
+    again = next((row for row in rows if same(row, look)), None)
+    return again.look if again else 1 + earlier(rows, look.asked, kinds=kinds)
+
+
+def earlier(rows: Sequence[Look], asked: Collection[str], *, kinds: Collection[Kind] = ("study", "final")) -> int:
+    """The largest number of looks that any of these questions had."""
+    wanted = set(asked)
+    counts = Counter(one for row in rows if row.kind in kinds for one in row.asked if one in wanted)
+    return max(counts.values(), default=0)
+
+
+def seen(rows: Sequence[Look]) -> set[str]:
+    """Digests of all questions that were asked, or that settings were chosen on."""
+    return {one for row in rows for one in (*row.asked, *row.dev)}
+
+
+def tested(rows: Sequence[Look]) -> set[str]:
+    """Digests of all questions that were asked."""
+    return {one for row in rows for one in row.asked}
+
+
+def mixtures(rows: Sequence[Look], splits: Splits) -> list[str]:
+    """Questions that changed sides between an earlier study and this split, a sentence for each study and direction.
+
+    That happens with another ``limit`` or ``seed``, or where examples were added.
+    """
+    learning = {*asked_digests(splits.train), *asked_digests(splits.dev)}
+    testing = {*asked_digests(splits.test), *asked_digests(splits.reserve)}
+    sentences = []
+    for row in {row.name: row for row in rows if row.kind != "retraining"}.values():
+        tested = len(learning.intersection(row.asked))
+        chosen = len(testing.intersection(row.dev))
+        if tested:
+            were = "was a test question" if tested == 1 else "were test questions"
+            sentences.append(
+                f"{counted(tested, 'example')} of train or dev {were} of study {row.name}: its scores and those of "
+                "this study are of different questions, and must not be compared"
+            )
+        if chosen:
+            were = "was a dev example" if chosen == 1 else "were dev examples"
+            sentences.append(
+                f"{counted(chosen, 'question')} of test or reserve {were} of study {row.name}: settings chosen on that "
+                "dev split flatter their arm here"
+            )
+    return sentences

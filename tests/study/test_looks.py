@@ -1,0 +1,176 @@
+"""Looks are counted by question, paid for, and forgotten by nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from twofold.errors import StudyError
+from twofold.project import Project
+from twofold.study import looks
+from twofold.study.looks import Look, level_of
+from twofold.types import Example, Message
+
+Fast = Callable[..., dict[str, Any]]
+
+
+def example(words: str, *, system: str = "", references: tuple[str, ...] = ("x",)) -> Example:
+    turns = (Message(role="system", content=system),) if system else ()
+    return Example(id=words, messages=(*turns, Message(role="user", content=words)), references=references)
+
+
+def look(name: str, asked: str, *, kind: looks.Kind = "study", answers: str = "a", failed: int = 0) -> Look:
+    return Look(
+        kind=kind, name=name, at="2026-03-01", identity=f"of {name}", answers=answers, failed=failed, look=0,
+        asked=tuple(asked),
+    )  # fmt: skip
+
+
+def counted(*order: Look) -> list[int]:
+    rows: list[Look] = []
+    for one in order:
+        rows.append(replace(one, look=looks.number(rows, one)))
+    return [row.look for row in rows]
+
+
+# ---------------------------------------------------------------- the count
+
+
+def test_the_levels_of_all_looks_together_spend_what_one_study_may() -> None:
+    spent = [1 - level_of(k, 0.95) for k in range(1, 4000)]
+    assert spent == sorted(spent, reverse=True)
+    assert 0.045 < sum(spent) <= 0.05
+    assert level_of(3, 0.95) == pytest.approx(1 - 0.05 * 6 / (math.pi * 3) ** 2, abs=1e-4)
+    assert [level_of(k, 0.95) for k in (1, 2, 3)] == [0.97, 0.9925, 0.9967]
+
+
+def test_the_most_looked_at_question_counts() -> None:
+    assert counted(look("1", "abc"), look("2", "cde"), look("3", "fg"), look("4", "ag"), look("5", "xyz")) == [
+        1, 2, 1, 2, 1,
+    ]  # fmt: skip
+
+
+def test_a_rerun_and_a_mended_study_are_the_same_look_and_other_answers_are_not() -> None:
+    first = look("1", "abc", failed=4)
+    rerun, mended = replace(first, name="2"), replace(first, name="3", answers="b", failed=0)
+    redrawn = replace(first, name="4", answers="c", failed=4)
+    assert counted(first, rerun, mended) == [1, 1, 1]
+    assert counted(replace(first, failed=0), redrawn) == [1, 2]
+    assert counted(first, look("9", "a"), mended) == [1, 2, 1], "a mended look keeps its number"
+
+
+def test_a_question_is_its_words_and_not_its_id_case_punctuation_or_references() -> None:
+    plain = looks.question(example("How long is the Elbe?"))
+    assert plain == looks.question(replace(example("how long is  the Elbe"), id="other", references=("1,094 km",)))
+    assert plain == looks.question(example("How long is the Elbe?", system="Be brief."))
+    assert plain != looks.question(example("How long is the Eider?"))
+    assert looks.question(example("+?")) != looks.question(example("-?"))
+
+
+def test_the_ledger_survives_and_a_damaged_one_is_refused(tmp_path: Path) -> None:
+    looks.write(tmp_path, look("1", "ab"))
+    looks.write(tmp_path, look("2", "c"))
+    looks.write(tmp_path, look("1", "ab"))
+    assert [row.name for row in looks.read(tmp_path)] == ["1", "2"]
+    with (tmp_path / looks.FILE).open("a") as stream:
+        stream.write('{"kind": "stu')
+    with pytest.raises(StudyError, match="ledger of looks is damaged") as caught:
+        looks.read(tmp_path)
+    assert caught.value.line == 3
+
+
+# ---------------------------------------------------------------- studies
+
+
+def run(project: Project, settings: dict[str, Any], **changed: Any) -> Any:
+    laid = {key: {**settings.get(key, {}), **changed.get(key, {})} for key in {*settings, *changed}}
+    with Project.open(project.directory, laid) as opened:
+        return opened.study()
+
+
+@pytest.fixture
+def two(project: Project, fast: Fast) -> dict[str, Any]:
+    """Settings of a study of two arms."""
+    project.close()
+    settings = fast()
+    settings["study"] |= {"arms": ["base", "rag"], "diagnostics": [], "latency_sample": 0}
+    return settings
+
+
+def examples_of(project: Project) -> Path:
+    return project.directory / "data" / "examples.jsonl"
+
+
+def test_what_once_reset_the_count_does_not(project: Project, two: dict[str, Any]) -> None:
+    first = run(project, two)
+    assert first["verdict"]["looks"] == 1
+    assert first["decided_at"] == 0.97
+    lines = examples_of(project).read_text(encoding="utf-8").splitlines()
+    with Project.open(project.directory, two) as opened:
+        train, test = opened.splits.train[0], opened.splits.test[0]
+    rows = [json.loads(line) for line in lines]
+    corrected = [{**row, "answers": [*row["answers"], "so it is"]} if row["id"] == test.id else row for row in rows]
+    new = {"id": "new", "question": "What else is there?", "answers": ["Nothing"], "doc_ids": list(train.sources)}
+    found = [first["verdict"]["looks"]]
+    for changed in ([*rows, new], corrected, [{**row, "id": f"other-{row['id']}"} for row in rows]):
+        examples_of(project).write_text("\n".join(map(json.dumps, changed)) + "\n", encoding="utf-8")
+        found.append(run(project, two)["verdict"]["looks"])
+    assert found == [1, 2, 3, 1], "other ids alone change nothing: the first study again"
+    assert run(project, two, examples={"seed": 8})["verdict"]["looks"] > 2
+
+
+def test_a_deleted_working_directory_forgets_no_look(project: Project, two: dict[str, Any]) -> None:
+    first = run(project, two)
+    shutil.rmtree(project.derived)
+    again = run(project, two)
+    assert again["verdict"]["looks"] == 1, "the same study on the same answers is the same look"
+    assert again["verdict"] == first["verdict"]
+    shutil.rmtree(project.derived)
+    for path in project.records.glob("[0-9]*"):
+        shutil.rmtree(path)
+    other = run(project, two, study={"metric": "contains"})
+    assert other["verdict"]["looks"] == 2
+    assert other["decided_at"] == 0.9925
+    assert any("look 2 decides at 99.25 %" in doubt for doubt in other["verdict"]["provisional"])
+    assert any("fresh questions" in doubt for doubt in other["verdict"]["provisional"])
+
+
+def test_what_changes_no_verdict_is_no_look(project: Project, two: dict[str, Any]) -> None:
+    run(project, two)
+    assert run(project, two, study={"metrics": ["rouge_l"]})["verdict"]["looks"] == 1
+    assert run(project, two, study={"margin": 0.3})["verdict"]["looks"] == 2
+    assert run(project, two, study={"min_score": 0.2})["verdict"]["looks"] == 3
+
+
+def test_a_later_look_needs_more(project: Project, two: dict[str, Any]) -> None:
+    def width(record: Any) -> float:
+        gap = record["comparisons"][0]["estimate"]
+        return float(gap["high"] - gap["low"])
+
+    first = run(project, two)
+    second = run(project, two, study={"margin": 0.03})
+    assert width(second) > 1.1 * width(first)
+    score = first["arms"]["rag"]["metrics"]["token_f1"]
+    assert second["arms"]["rag"]["metrics"]["token_f1"] == score, "intervals of scores stay as they are"
+
+
+def test_questions_that_changed_sides_are_named(project: Project, two: dict[str, Any]) -> None:
+    first = run(project, two, examples={"limit": 60})
+    with Project.open(project.directory, two) as whole:
+        asked = set(looks.read(whole.records)[0].asked)
+        learning = {*looks.asked_digests(whole.splits.train), *looks.asked_digests(whole.splits.dev)}
+        crossed = len(asked & learning)
+        warnings = whole.plan()["warnings"]
+    assert crossed > 0
+    words = f"of train or dev were test questions of study {first['study']}"
+    assert any(f"{crossed} examples {words}" in warning for warning in warnings)
+    record = run(project, two)
+    assert any(words in warning for warning in record["warnings"])
+    assert record["verdict"]["looks"] == 2, "it asks other questions of the first look again"
