@@ -252,6 +252,7 @@ class Project:
         with self.writing():
             if self._retrieves and not self._refresh(progress):
                 _ = self.documents  # raises what a plan raises, which reads them all
+            sources.same_documents(self.catalogue, lambda: self.documents, keep=True)
             splits, leaks = self._prepared
             return run.study(self.builder, splits, self.records, leaks=leaks, final=final, progress=progress)
 
@@ -358,6 +359,7 @@ class Project:
         with self.writing():
             if chosen.retrieval:
                 self._refresh(progress)
+            sources.same_documents(self.catalogue, lambda: self.documents, keep=True)
             splits = self.splits
             require_sound(builder, (*splits.train, *splits.dev), None if chosen.retrieval else ())
             if combine:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,7 @@ from twofold.config import SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
 from twofold.dataset import twins
-from twofold.errors import ConfigError, MissingExtra, StoreError, UnknownName, install
+from twofold.errors import ConfigError, MissingExtra, UnknownName, install
 from twofold.identity import digest
 from twofold.plugins import Progress
 from twofold.reading import MIB
@@ -98,12 +97,15 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
     return not report["failed"]
 
 
-def same_documents(catalogue: Catalogue | None, read: Callable[[], Sequence[Document]]) -> dict[str, str]:
+def same_documents(
+    catalogue: Catalogue | None, read: Callable[[], Sequence[Document]], *, keep: bool = False
+) -> dict[str, str]:
     """Document id → the first id of the same text (see `twins.same_documents`), worked out once for each content.
 
     Args:
         catalogue: Of a project that was synced, which has the documents; None: they are read.
         read: Reads them.
+        keep: Note what was found, for the next time: by whoever holds the writer's lock.
     """
     known = {name: one.content or one.digest for name, one in catalogue.known_documents().items()} if catalogue else {}
     if catalogue is None or not known:
@@ -113,7 +115,7 @@ def same_documents(catalogue: Catalogue | None, read: Callable[[], Sequence[Docu
     if note and (held := json.loads(note))["key"] == key:
         return {**{name: name for name in known}, **held["copies"]}
     found = twins.same_documents(catalogue.get_documents())
-    with suppress(StoreError):  # another process may be writing
+    if keep:
         catalogue.put_note(_SAME, json.dumps({"key": key, "copies": twins.copies(found)}))
     return found
 

@@ -125,7 +125,7 @@ def test_a_last_model_may_read_everything_under_a_key_that_no_study_takes(demo: 
         used = {**FAST, "tuning": {**FAST["tuning"], "use": name}}
         refused = pytest.raises(StudyError, match="learned from all documents")
         with Project.open(demo.directory, used) as project, refused:
-            admitted(project.builder, project.splits)
+            admitted(project.builder, project.splits, project.records)
 
 
 def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +197,7 @@ def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: 
     arms = {"study": {**FAST["study"], "arms": ["base", "prompt"]}}
     with Project.open(tmp_path / "project", {**FAST, **arms}) as project:
         with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all 30 of it were dropped as copies") as one:
-            admitted(project.builder, project.splits)
+            admitted(project.builder, project.splits, project.records)
         assert '[examples].near = "keep"' in one.value.cure
         with pytest.raises(TooFewExamples, match="tuning needs examples in the train split, and all 30"):
             project.builder.training_job(project.config.arm("ft"), project.splits)
@@ -205,4 +205,4 @@ def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: 
     kept = {**FAST, **arms, "examples": {"near": "keep"}}
     with Project.open(tmp_path / "project", kept) as project:
         assert len(project.splits.train) == 30
-        assert admitted(project.builder, project.splits)
+        assert admitted(project.builder, project.splits, project.records)

@@ -119,7 +119,8 @@ def test_a_reserve_of_questions_that_were_asked_confirms_nothing(
 ) -> None:
     """`--set examples.reserve=0.2 --final` after a study of all questions."""
     study(project, {**settings, "examples": {"train": 0, "dev": 0, "test": 1}}, arms=["base", "rag"])
-    later = {**settings, "examples": {"train": 0.0, "dev": 0.0, "test": 0.8, "reserve": 0.2}}
+    later = {**settings, "study": {**settings["study"], "arms": ["base", "rag"]}}
+    later |= {"examples": {"train": 0.0, "dev": 0.0, "test": 0.8, "reserve": 0.2}}
     with Project.open(project.directory, later) as opened:
         total = len(opened.splits.reserve)
         warnings = opened.plan()["warnings"]
@@ -132,6 +133,7 @@ def test_a_reserve_of_questions_that_were_asked_confirms_nothing(
 
 def test_a_plan_says_how_to_set_a_reserve_aside_while_there_is_time(project: Project, settings: dict[str, Any]) -> None:
     open_ = {**settings, "examples": {"train": 0, "dev": 0, "test": 1}}
+    open_["study"] = {**settings["study"], "arms": ["base", "rag"]}
     with Project.open(project.directory, open_) as opened:
         assert any("set [examples].reserve" in warning for warning in opened.plan()["warnings"])
         opened.study()

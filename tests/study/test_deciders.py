@@ -93,7 +93,9 @@ def test_a_metric_that_does_not_say_so_is_found_by_its_scores(
         return None if answer.abstained else whole(self, example, answer)
 
     monkeypatch.setattr(TokenF1, "score", silent)
-    with Project.open(project.directory, fast()) as held, pytest.raises(ConfigError, match="cannot be 'token_f1'"):
+    settings = fast()
+    settings["study"] |= {"metric": "token_f1"}
+    with Project.open(project.directory, settings) as held, pytest.raises(ConfigError, match="cannot be 'token_f1'"):
         held.study()
     asked = Example(id="q", messages=(Message(role="user", content="how deep?"),), references=("12 m",))
     with pytest.raises(AssertionError, match="set `conditional`"):

@@ -125,4 +125,4 @@ def test_the_command_says_so_and_ends_with_1(opened: Callable[..., Project]) -> 
     said = " ".join(done.output.split())
     assert "undecided: " in said
     assert "after 4 of 40 steps" in said
-    assert "Raise or remove minutes" in said
+    assert "Raise or leave out the cap (--minutes or minutes in [tuning.trainer.options])" in said

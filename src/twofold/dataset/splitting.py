@@ -66,7 +66,7 @@ class Splits:
             if part or gone:
                 of = "test questions" if name == "dev" else "test or dev questions"
                 counts.append(f"{len(part)} {name}" + (f" ({gone} dropped as copies of {of})" if gone else ""))
-        told = f"Split {self.policy} ({', '.join(counts)}; {self.groups} independent groups in test)."
+        told = f"Split {self.policy} ({', '.join(counts)}; {counted(self.groups, 'independent group')} in test)."
         hidden = self.hidden
         learns = bool(self.train or self.dev)
         if hidden and learns:

@@ -97,6 +97,8 @@ def free_evaluations(trained: float, *, each: float, most: int, items: int) -> t
         most: Evaluations wanted.
         items: Items there are, or wanted.
     """
+    if min(most, items) < 1:
+        return 0, 0
     room = FREE_SHARE * TRAINED * trained
     count, _ = evaluations_within(room, each=each, most=most, items=items)
     count = max(count, min(2, most))
