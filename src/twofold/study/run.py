@@ -265,7 +265,11 @@ def _look(
     """
     section = builder.config.study
     decided = {arm.name: own[arm.name] for arm in asked.arms}
-    texts = {arm: [a.raw for a in item.answers if a.failure is None] for arm, item in decided.items()}
+    places = sorted(range(len(asked.test)), key=lambda place: looks.question(asked.test[place]))  # whatever their ids
+    texts = {
+        arm: [item.answers[place].raw for place in places if item.answers[place].failure is None]
+        for arm, item in decided.items()
+    }
     systems = {arm: item.system for arm, item in decided.items()}
     _, metric = asked.metrics[section.metric.name]
     look = looks.Look(
