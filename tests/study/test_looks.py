@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.project import Project
 from twofold.study import looks
@@ -147,6 +148,19 @@ def test_what_changes_no_verdict_is_no_look(project: Project, two: dict[str, Any
     assert run(project, two, study={"metrics": ["rouge_l"]})["verdict"]["looks"] == 1
     assert run(project, two, study={"margin": 0.3})["verdict"]["looks"] == 2
     assert run(project, two, study={"min_score": 0.2})["verdict"]["looks"] == 3
+
+
+def test_every_setting_of_a_study_counts_unless_it_only_changes_what_is_shown() -> None:
+    section = StudySection()
+    same = {"diagnostics": (), "metrics": (), "shots": 2, "interaction_margin": 0.1, "ablation": True}
+    for name, value in {**same, "latency_sample": 0}.items():
+        assert looks.identity_of(section.model_copy(update={name: value}), {}, metric="m", examples=()) == (
+            looks.identity_of(section, {}, metric="m", examples=())
+        )
+    for name, value in {"min_cited": 0.4, "max_failed": 0.5, "must_cite": True, "margin": 0.1, "level": 0.9}.items():
+        assert looks.identity_of(section.model_copy(update={name: value}), {}, metric="m", examples=()) != (
+            looks.identity_of(section, {}, metric="m", examples=())
+        )
 
 
 def test_a_later_look_needs_more(project: Project, two: dict[str, Any]) -> None:

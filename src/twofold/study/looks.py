@@ -32,20 +32,8 @@ from twofold.types import Example
 
 FILE = "looks.jsonl"
 """The ledger's name in the directory of records."""
-_DECIDES = (
-    "arms",
-    "metric",
-    "margin",
-    "interaction_margin",
-    "level",
-    "resamples",
-    "seed",
-    "must_cite",
-    "permissions",
-    "max_latency_p95",
-    "min_score",
-)
-"""Keys of [study] that can change a verdict; the others only change what is shown beside it."""
+_SHOWN = {"diagnostics", "metrics", "shots", "interaction_margin", "ablation", "latency_sample"}
+"""Keys of [study] that only change what is shown beside the verdict (shots are in the key of their system)."""
 Kind = Literal["study", "final", "retraining"]
 
 
@@ -117,7 +105,7 @@ def identity_of(section: StudySection, systems: Mapping[str, str], *, metric: st
     return digest(
         "look",
         {
-            "settings": section.model_dump(mode="json", include=set(_DECIDES)),
+            "settings": section.model_dump(mode="json", exclude=_SHOWN),
             "systems": systems,
             "metric": metric,
             "asked": [(*row[:-1], groups[row[-1]]) for row in rows],
