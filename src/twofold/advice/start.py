@@ -185,7 +185,7 @@ def starting_config(
         _retrieval(seen),
         _generation(seen),
         _tuning(seen, quick=quick, forgetting=forgetting and not quick),
-        _study(seen, metric, metrics, quick=quick),
+        _study(seen, metric, metrics),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
@@ -365,10 +365,8 @@ def _tuning(seen: Facts, *, quick: bool, forgetting: bool) -> list[str]:
     return lines
 
 
-def _study(seen: Facts, metric: str, metrics: Sequence[str], *, quick: bool) -> list[str]:
+def _study(seen: Facts, metric: str, metrics: Sequence[str]) -> list[str]:
     lines = ["[study]"]
-    if quick:
-        lines += ["# Test questions answered one at a time, for latency.", "latency_sample = 12"]
     if not seen.count:
         lines += [
             "# Without training examples nothing is tuned or shown.",
