@@ -327,3 +327,22 @@ def test_killed_after_each_step_nothing_is_done_twice(
     assert len(endpoint.jobs) == 1
     with Project.open(directory) as project:
         assert [m["alias"] for m in project.catalogue.alias_moves()] == ["candidate", "champion"]
+
+
+def test_a_champion_that_read_the_documents_of_the_test_is_said_to_be_flattered(
+    directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from twofold.store import registry
+
+    skilled(endpoint, ftjob_1=0.9, ftjob_2=0.9)
+    words = ("tune", "--arm", "ft", "--from", "champion", "-C", str(directory))
+    real = registry._facts
+    with monkeypatch.context() as patched:
+        seen = {"everything": True}
+        patched.setattr(registry, "_facts", lambda name, manifest: real(name, {**manifest, "seen": seen}))
+        _, first = run(capsys, *words)
+    assert first["outcome"] == "promoted"
+    assert not any("flatters" in note for note in first["notes"])
+    write(directory, range(160))
+    _, second = run(capsys, *words)
+    assert any("the comparison flatters the champion" in note for note in second["notes"])

@@ -128,7 +128,7 @@ def short_of(arm: str, effort: dict[str, Any] | None) -> str:
         return ""
     needed = effort.get("minutes_needed")
     again = ""
-    if effort["stopped"] in ("minutes", "euros") and needed:
+    if effort["stopped"] == "minutes" and needed:
         again = f" Run again with --minutes {math.ceil(1.2 * needed)}, or without a cap."
     return f"warning: {shortfall(arm, effort)}: this model was not given its chance. {cure(arm, effort)}{again}"
 

@@ -160,6 +160,11 @@ def retrain(
     if learned is None:
         learned = {}
         notes.append("the champion does not say what it learned from: test questions may be among it")
+    if champion and (champion.get("seen") or {}).get("everything"):
+        notes.append(
+            "the champion learned from all documents, those of the test questions too (--all-documents), and the "
+            "candidate did not: the comparison flatters the champion"
+        )
     splits, counts = fair(splits, learned)
     arm = builder.config.arm(champion["arm"]) if champion else arm
     lineage = {"from": champion["id"], "new": counts["new"], "gone": counts["gone"]} if champion else {}
