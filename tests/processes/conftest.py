@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ def place(tmp_path: Path) -> Path:
 def start(place: Path) -> Iterator[Start]:
     """Start Python code in a session of its own, as from a terminal, with the folder's modules at hand."""
     begun: list[subprocess.Popen[str]] = []
+    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has it ignored, and programs inherit that
     path = os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
 
     def run(code: str, *arguments: str) -> subprocess.Popen[str]:
@@ -39,6 +41,7 @@ def start(place: Path) -> Iterator[Start]:
         return program
 
     yield run
+    signal.signal(signal.SIGHUP, ignored)
     for program in begun:
         program.kill()
         program.communicate()
