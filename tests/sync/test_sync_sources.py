@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import sqlite3
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -85,30 +84,6 @@ def test_a_page_that_never_ends_is_a_counted_failure(make: Callable[..., Path], 
     site.pages["/x"] = endless
     (failed,) = sync(directory)["files"]
     assert failed["failure"]["code"] == "source.endless"
-
-
-def test_git(make: Callable[..., Path], tmp_path: Path) -> None:
-    repository = tmp_path / "repository"
-    repository.mkdir()
-
-    def git(*words: str) -> None:
-        own = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", *own, *words], cwd=repository, check=True, capture_output=True)
-
-    git("init", "-q")
-    (repository / "a.md").write_text("# A\n\nWater.")
-    (repository / "b.md").write_text("# B\n\nWind.")
-    git("add", ".")
-    git("commit", "-qm", "one")
-    for number, address in enumerate((str(repository), repository.as_uri())):
-        directory = make(f'[sources.code]\nkind = "git"\nrepository = "{address}"\npaths = ["*.md"]', name=f"g{number}")
-        assert sync(directory)["failed"] == 0
-        assert len(held(directory)) == 2 - number
-        assert sync(directory)["chunks"] == 0
-        if not number:
-            git("rm", "-q", "b.md")
-            git("commit", "-qm", "two")
-            assert sync(directory)["deleted"] == 1
 
 
 def test_sql_rows_and_statements_that_write(make: Callable[..., Path]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from pydantic import Field
 
@@ -18,17 +21,37 @@ from twofold.errors import SourceEndless, SourceError, SourceUnreachable
 from twofold.plugins import Item
 from twofold.types import Loaded
 
-_REMOTE = re.compile(r"^(?:https?|ssh|git|file)://|^[\w.-]+@[\w.-]+:")
+_REMOTE = re.compile(r"^(https?|ssh|git)://|^[\w.-]+@[\w.-]+:")
 _LONG = ("clone", "fetch")
 """Commands that wait for a server and write nothing, so that the end of a pipe does not end them with this process."""
-_BLOB = re.compile(rb"^100\d{3} blob ([0-9a-f]{40,64}) +(\d+)\t(.*)$", re.DOTALL)
+_BLOB = re.compile(rb"^100\d{3} blob ([0-9a-f]{40,64}) +(\d+|BAD)\t(.*)$", re.DOTALL)
+"""A row of ``git ls-tree -l``; a file whose text the repository has lost has the size BAD."""
+_OF_THE_CALLER = ("GIT_SSH", "GIT_SSL")
+"""What of git's environment is passed on: how to reach a server. All else (GIT_DIR, as in a hook) could name another
+repository or a program."""
+_OURS = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ASKPASS": "",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "LC_ALL": "C",
+}
+_NO_PROTOCOL = "none"
+"""No transport has this name. A repository that lacks an object may name a server to fetch it from, and the program to
+call there; GIT_NO_LAZY_FETCH forbids it from git 2.45 on, the list of protocols before."""
+_SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "credential.helper=", "safe.directory=*")
+"""The last: git refuses a repository of another user because its settings may name programs; none is run here."""
+_MIRROR = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 
 
 class GitSource:
     """One item a file, its state the blob's name: a commit costs the reading of what it changed.
 
     A local repository is read where it lies; a remote one is kept as a mirror in the project's derived data. Nothing in
-    a repository is executed: hooks, filters, submodules and symbolic links are left alone.
+    a repository is executed: hooks, filters, submodules and symbolic links are left alone, and no git call reads the
+    settings of the user or the machine, or talks to a server that the repository names. A server is logged in to with
+    an ssh key, with ``~/.netrc`` or with the address's own user and password.
 
     Args:
         options: See `Options`.
@@ -43,7 +66,7 @@ class GitSource:
         """Options of the source ``git``."""
 
         repository: str
-        """A folder, relative to the project, or an address (``https://``, ``ssh://``, ``user@host:path``)."""
+        """A folder, relative to the project, or an address, such as ``https://``, ``file://`` or ``user@host:path``."""
         ref: str = "HEAD"
         """Branch, tag or commit."""
         paths: tuple[str, ...] = ()
@@ -78,14 +101,19 @@ class GitSource:
                 f"{self._options.repository} has no branch, tag or commit {self._options.ref!r}",
                 cure="Correct `ref` in the source's section.",
             )
-        listed = self._git(place, "ls-tree", "-r", "-l", "-z", "--full-tree", top.decode().strip()) or b""
+        listed = self._git(place, "ls-tree", "-r", "-l", "-z", "--full-tree", top.decode().strip())
+        if listed is None:
+            raise SourceUnreachable(
+                f"the files of {self._options.repository} cannot be listed: {self._said}",
+                cure="Run `git fsck` there and repair the repository; nothing of it was deleted here.",
+            )
         found = []
         for row in listed.split(b"\0"):
             entry = _BLOB.match(row)
             if entry is not None:
                 name = entry.group(3).decode("utf-8", "replace")
                 if self._wanted(name):
-                    found.append((name, entry.group(1).decode(), int(entry.group(2))))
+                    found.append((name, entry.group(1).decode(), int(entry.group(2).replace(b"BAD", b"0"))))
         self.total = len(found)
         for name, blob, size in sorted(found):
             yield Item(id=name, state=blob, load=self._loader(place, name, blob, size))
@@ -94,7 +122,7 @@ class GitSource:
         """The local repository's branches, none for a remote one."""
         if _REMOTE.match(self._options.repository):
             return []
-        place = self._root / self._options.repository
+        place = self._local()
         return [place / ".git" if (place / ".git").is_dir() else place]
 
     def _wanted(self, name: str) -> bool:
@@ -109,48 +137,59 @@ class GitSource:
                 raise SourceEndless(f"{name} has {size} bytes; the limit is {self._limit}")
             data = self._git(place, "cat-file", "blob", blob)
             if data is None:
-                raise SourceUnreachable(f"{name} cannot be read from {self._options.repository}")
+                raise SourceUnreachable(f"{name} cannot be read from {self._options.repository}: {self._said}")
             return Loaded(name=name, data=data)
 
         return load
 
+    def _local(self) -> Path:
+        given = self._options.repository
+        return Path(url2pathname(urlsplit(given).path)) if given.startswith("file://") else self._root / given
+
     def _place(self) -> Path:
-        """The local repository, or the mirror brought up to date."""
+        """The local repository, or the mirror brought up to date.
+
+        The mirror's settings are written anew each time and the address is given with the call, so that a project
+        that came from elsewhere cannot name a program there. It is named after the address: another one starts anew.
+        """
         given = self._options.repository
         if not _REMOTE.match(given):
-            place = self._root / given
+            place = self._local()
             if given.startswith("-") or "::" in given or not place.is_dir():
                 raise SourceUnreachable(f"there is no repository at {given}")
             if self._git(place, "rev-parse", "--git-dir") is None:
-                raise SourceUnreachable(f"{given} is not a git repository")
+                raise SourceUnreachable(f"{given} is not a git repository: {self._said}")
             return place
-        mirror = self._scratch / "mirror.git"
-        if (
-            not (mirror / "HEAD").is_file()
-            or self._git(mirror, "config", "remote.origin.url") != given.encode() + b"\n"
-        ):
+        mirror = self._scratch / f"mirror-{hashlib.sha256(given.encode()).hexdigest()[:16]}.git"
+        if not (mirror / "HEAD").is_file():
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.mkdir(parents=True)
             draft = self._scratch / "mirror.partial"
-            for folder in (draft, mirror):
-                shutil.rmtree(folder, ignore_errors=True)
-            self._scratch.mkdir(parents=True, exist_ok=True)
-            if self._git(self._scratch, "clone", "--quiet", "--mirror", "--", given, draft.name) is None:
+            if self._git(self._scratch, "clone", "--quiet", "--mirror", "--template=", "--", given, draft.name) is None:
                 raise SourceUnreachable(f"{given} cannot be cloned: {self._said}")
             draft.rename(mirror)
-        elif self._git(mirror, "fetch", "--quiet", "--prune", "origin") is None:
+        (mirror / "config").write_text(_MIRROR, encoding="utf-8")
+        command = ("fetch", "--quiet", "--prune", "--no-auto-maintenance", "--upload-pack=git-upload-pack")
+        if self._git(mirror, *command, "--", given, "+refs/*:refs/*") is None:
             raise SourceUnreachable(f"{given} cannot be fetched: {self._said}")
         return mirror
 
     def _git(self, place: Path, *words: str) -> bytes | None:
         """What git writes; None when it fails (then `_said` tells why)."""
-        quiet = {"GIT_TERMINAL_PROMPT": "0", "GIT_ALLOW_PROTOCOL": "http:https:ssh:git:file", "LC_ALL": "C"}
-        command = ["git", "-c", "core.hooksPath=/dev/null", "-c", "protocol.ext.allow=never", "-C", str(place), *words]
+        scheme = _REMOTE.match(self._options.repository)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        environment |= {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_CALLER)}
+        environment |= _OURS | {"GIT_CEILING_DIRECTORIES": str(place.resolve().parent)}
+        environment["GIT_ALLOW_PROTOCOL"] = (scheme.group(1) or "ssh") if scheme else _NO_PROTOCOL
+        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+        command = ["git", *settings, "-C", str(place), *words]
         try:
             if words[0] in _LONG:
-                done = children.run_program(command, environment={**os.environ, **quiet}, timeout=self._options.timeout)
+                done = children.run_program(command, environment=environment, timeout=self._options.timeout)
             else:
                 done = subprocess.run(
                     command,
-                    env={**os.environ, **quiet},
+                    env=environment,
                     stdin=subprocess.DEVNULL,
                     capture_output=True,
                     timeout=self._options.timeout,
@@ -159,5 +198,5 @@ class GitSource:
         except subprocess.TimeoutExpired as error:
             message = f"git {words[0]} took more than {self._options.timeout:g} s"
             raise SourceUnreachable(message, cure="Raise `timeout` in the source's section.") from error
-        self._said = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [""]
+        self._said = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git says no more"])[-1]
         return done.stdout if done.returncode == 0 else None
