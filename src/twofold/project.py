@@ -18,6 +18,7 @@ from twofold.dataset import Splits
 from twofold.dataset.mining import Mined
 from twofold.dataset.selecting import By
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
+from twofold.erasing import RECORDS, Eraser
 from twofold.errors import (
     ConfigError,
     ProjectLocked,
@@ -89,7 +90,7 @@ class Project:
     @property
     def records(self) -> Path:
         """Directory of finished studies."""
-        return self.directory / "studies"
+        return self.directory / RECORDS
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -214,7 +215,7 @@ class Project:
     @property
     def versions(self) -> Versions:
         """The versions of the index. What changes them (`restore`, `prune`, `forget`) is called under `writing`."""
-        return Versions(builder=self.builder, records=self.records, receipts=self.directory / "receipts")
+        return Versions(builder=self.builder, eraser=Eraser(builder=self.builder, root=self.directory))
 
     def writing(self) -> ProjectLock:
         """The project's one writer's lock, as a context manager.

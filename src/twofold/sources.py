@@ -16,6 +16,7 @@ from twofold.config import SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
 from twofold.dataset import twins
+from twofold.erasing import Eraser
 from twofold.errors import ConfigError, MissingExtra, UnknownName, install
 from twofold.identity import digest
 from twofold.plugins import Progress
@@ -68,6 +69,8 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
 
 def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) -> Json:
     """One sync of all sources or of one; see `syncing.Sync.run`. The caller holds the project's lock."""
+    eraser = Eraser(builder=builder, root=root)
+    eraser.finish()
     with FileReader(builder.config.documents) as reader:
         ready = [replace(f, recipe=f"{f.recipe}/{reader.fingerprint}") for f in feeds(builder, root, only=only)]
         made = Sync(
@@ -77,6 +80,7 @@ def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) ->
             chunker=builder.chunker,
             recipe=digest("chunks", builder.chunk_recipe),
             read=partial(_read, reader),
+            forgotten=frozenset(eraser.forgotten.entries()),
         )
         return made.run(ready, only=bool(only), progress=progress)
 
@@ -89,6 +93,7 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
     """
     restored = builder.catalogue.note(RESTORED)
     if restored:
+        Eraser(builder=builder, root=root).finish()
         log.warning("index version %s was restored: nothing is synced until `twofold sync`", restored)
         return True
     report = sync(builder, root, progress=progress)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -122,16 +122,26 @@ class Sync:
         chunker: Cuts documents.
         recipe: Digest of what chunks are made with.
         read: Files → documents.
+        forgotten: Documents to leave out.
     """
 
     def __init__(
-        self, catalogue: Catalogue, *, index: Index, embedder: Embedder, chunker: Chunker, recipe: str, read: Read
+        self,
+        catalogue: Catalogue,
+        *,
+        index: Index,
+        embedder: Embedder,
+        chunker: Chunker,
+        recipe: str,
+        read: Read,
+        forgotten: Collection[str] = (),
     ) -> None:
         self._catalogue = catalogue
         self._index = index
         self._embedder = embedder
         self._chunker = chunker
         self._read = read
+        self._forgotten = forgotten
         self._recipe = digest("recipe", [recipe, embedder.fingerprint, _VERSION])
         self._vectors = digest("vectors", [embedder.fingerprint, _VERSION])
         self._pending: Future[None] | None = None
@@ -166,7 +176,6 @@ class Sync:
         version = self._index.state().version
         self._known = self._catalogue.known_documents()
         self._held = None if self._catalogue.note(_TRUSTED) == str(version) else self._index.contents()
-        self._forgotten = self._catalogue.forgotten()
         self._reuse = self._catalogue.note(_VECTORS) in ("", self._vectors)
         self._of_item: dict[tuple[str, str], list[str]] = {}
         for name, known in self._known.items():

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from twofold.build import Builder
 from twofold.dataset.checking import nearest
+from twofold.erasing import RECEIPTS, Eraser
 from twofold.errors import DataError, IndexMismatch, StoreError
 from twofold.identity import digest
 from twofold.sources import RESTORED
-from twofold.study import archive
 from twofold.types import Json
 
 
@@ -28,10 +27,8 @@ class Versions:
 
     builder: Builder
     """Holds index, catalogue and artifacts."""
-    records: Path
-    """Directory of finished studies."""
-    receipts: Path
-    """Where `forget` writes."""
+    eraser: Eraser
+    """Erases what is forgotten."""
 
     def log(self, *, everything: bool = False) -> list[Json]:
         """Versions that can be read, oldest first: what led to each, time, chunks, tags.
@@ -116,7 +113,11 @@ class Versions:
         """
         catalogue = self.builder.catalogue
         known = catalogue.known_documents()
-        if document in known or document in catalogue.forgotten() or document in self.builder.index.contents():
+        if (
+            document in known
+            or document in self.eraser.forgotten.entries()
+            or document in self.builder.index.contents()
+        ):
             return
         near = nearest(document, known)
         hint = f"Did you mean {', '.join(map(repr, near))}? " if near else ""
@@ -125,40 +126,22 @@ class Versions:
     def forget(self, document: str) -> Json:
         """Remove a document and everything derived from it, leave it out of later syncs, and write a receipt.
 
-        Removed: its chunks in every index version (all older versions go, studies' too), its text in the catalogue,
-        every answer that shows or cites it with its scores, those answers in studies' records, whose reports are
-        written anew, all answers kept by live tools, and indexes that `bench` made. Named, not removed: adapters
-        trained with it, and the source that still holds it (a git source's own mirror is a part of that). Safe to
-        repeat.
+        Removed (see `Eraser.erase`): its chunks in every index version (all older versions go, studies' too), its text
+        in the catalogue, every answer that shows or cites it with its scores, those answers in studies' records, whose
+        reports are written anew, all answers kept by live tools, and indexes that `bench` made. Named, not removed:
+        adapters trained with it, and the source that still holds it (a git source's own mirror is a part of that).
+        Safe to repeat; when it is interrupted, the next sync or answer finishes it.
 
         Raises:
             DataError: nothing here knows such a document.
         """
         self.check_known(document)
-        builder, at = self.builder, _now()
+        builder = self.builder
         catalogue, index = builder.catalogue, builder.index
-        known = catalogue.known_documents()
-        catalogue.put_forgotten(document, at)
-        chunks = frozenset(chunk.id for chunk in index.chunks_of([document]))
-        studies = {}
-        for path in sorted(self.records.glob("[0-9]*/study.json")):
-            removed = archive.redact(path.parent, document, chunks)
-            if removed:
-                studies[path.parent.name] = removed
-        erased = catalogue.erase_document(document, chunks=chunks)
-        lost = index.erase([document])
-        version = index.state().version
-        catalogue.put_change(version, at, {"forgotten": 1})
-        catalogue.put_note("index-version", "")
-        item = known.get(document)
-        caches = self._empty_caches()
+        item = catalogue.known_documents().get(document)
         receipt: Json = {
             "document": document,
-            "at": at,
-            "index": {**lost, "version": version},
-            "catalogue": erased,
-            "studies": studies,
-            "caches": caches,
+            **self.eraser.erase(document),
             "artifacts": [
                 {"key": made["key"], "used": document in made["documents"] if "documents" in made else "unknown"}
                 for made in builder.artifacts.list()
@@ -172,29 +155,18 @@ class Versions:
         receipt["receipt"] = str(self._write(receipt))
         return receipt
 
-    def _empty_caches(self) -> Json:
-        """Remove what live tools have kept and indexes made for comparison, both whole: either may hold any text.
-
-        Returns:
-            ``{"tools": {name: answers removed}, "bench": indexes removed}``.
-        """
-        root = self.builder.directory
-        tools = {path.name: len(list(path.glob("*.json"))) for path in sorted((root / "tools").glob("*"))}
-        bench = len(list((root / "bench").glob("*")))
-        try:
-            for folder in (root / "tools", root / "bench"):
-                if folder.is_dir():
-                    shutil.rmtree(folder)
-        except OSError as error:
-            raise StoreError(f"a cache cannot be emptied: {error.strerror or error}", file=root) from error
-        return {"tools": tools, "bench": bench}
+    def lift(self, document: str) -> bool:
+        """Take a forgotten document in again from the next sync on; False when it was not left out."""
+        self.builder.catalogue.read_all_again()
+        return self.eraser.forgotten.lift(document)
 
     def _write(self, receipt: Json) -> Path:
         stamp = receipt["at"].replace(":", "").replace("+0000", "Z")
         name = f"forget-{stamp}-{digest('document', receipt['document'])[-8:]}.json"
-        path = self.receipts / name
+        receipts = self.eraser.root / RECEIPTS
+        path = receipts / name
         try:
-            self.receipts.mkdir(parents=True, exist_ok=True)
+            receipts.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{name}.partial")
             with draft.open("w", encoding="utf-8") as stream:
                 json.dump(receipt, stream, indent=1, ensure_ascii=False)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +16,7 @@ from sync_project import by_file, found, held, sync
 
 from twofold.cli.main import main
 from twofold.config import laid_over
-from twofold.errors import DataError, IndexMismatch
+from twofold.errors import DataError, IndexMismatch, StoreError
 from twofold.project import Project
 from twofold.study.retrieval_bench import opened
 
@@ -118,3 +122,100 @@ def test_a_forgotten_document_that_is_lifted_comes_back_with_the_next_sync(
     assert found(directory, "water") == [name]
     assert main(["forget", name, "--lift", *where, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["lifted"] is False
+
+
+def _secret(make: Callable[..., Path]) -> tuple[Path, str]:
+    directory = make()
+    data = directory / "data" / "documents"
+    (data / "secret.txt").write_text("The password is xyzzyplugh.")
+    (data / "a.txt").write_text("Water.")
+    sync(directory)
+    return directory, "data/documents/secret.txt"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        "twofold.retrieval.lancedb_index:LanceIndex.erase",
+        "twofold.store.catalogue:Catalogue.erase_document",
+        "twofold.study.archive:redact",
+        "twofold.erasing:Eraser._empty_caches",
+        "twofold.store.forgotten:Forgotten.finish",
+        "twofold.versions:Versions._write",
+    ],
+)
+def test_a_forget_that_is_killed_at_any_step_is_finished_by_the_next_answer(
+    make: Callable[..., Path], step: str
+) -> None:
+    directory, name = _secret(make)
+    with Project.open(directory) as project, project.writing():
+        records = project.records / "0001-project"
+        records.mkdir(parents=True)
+        (records / "study.json").write_text("{}")
+    module, _, place = step.partition(":")
+    killed = (
+        f"import os, {module}\n"
+        f"owner = {module}\n"
+        f"*path, last = {place!r}.split('.')\n"
+        "for part in path: owner = getattr(owner, part)\n"
+        "setattr(owner, last, lambda *a, **k: os._exit(9))\n"
+        "from twofold.cli.main import main\n"
+        f"main(['forget', {name!r}, '--yes', '-C', {str(directory)!r}])"
+    )
+    assert subprocess.run([sys.executable, "-c", killed], check=False, capture_output=True).returncode == 9
+    with Project.open(directory) as project:
+        answer, _ = project.ask("What is the password?")
+        assert "xyzzyplugh" not in answer.text
+    left = [p for p in (directory / ".twofold").rglob("*") if p.is_file() and b"xyzzyplugh" in p.read_bytes()]
+    assert not left
+    assert held(directory).keys() == {"data/documents/a.txt"}
+
+
+def test_what_was_forgotten_stays_away_when_the_derived_data_is_deleted(make: Callable[..., Path]) -> None:
+    directory, name = _secret(make)
+    with Project.open(directory) as project, project.writing():
+        project.versions.forget(name)
+    shutil.rmtree(directory / ".twofold")
+    assert by_file(sync(directory))[name] == "forgotten"
+    assert held(directory).keys() == {"data/documents/a.txt"}
+    with Project.open(directory) as project, project.writing():
+        assert project.versions.lift(name)
+    assert held(directory).keys() | {name} == {"data/documents/a.txt", name}
+    sync(directory)
+    assert name in held(directory)
+
+
+def test_a_list_of_an_older_project_is_moved_and_its_documents_are_erased_again(make: Callable[..., Path]) -> None:
+    directory, name = _secret(make)
+    with sqlite3.connect(directory / ".twofold" / "catalogue.sqlite") as database:
+        database.execute("INSERT INTO forgotten VALUES (?, '2026-01-01T00:00:00+00:00')", (name,))
+    sync(directory)
+    assert held(directory).keys() == {"data/documents/a.txt"}
+    assert json.loads((directory / "receipts" / "forgotten.json").read_text())[name]["finished"]
+    with sqlite3.connect(directory / ".twofold" / "catalogue.sqlite") as database:
+        assert not database.execute("SELECT * FROM forgotten").fetchall()
+
+
+def test_a_damaged_list_of_forgotten_documents_stops_a_sync(make: Callable[..., Path]) -> None:
+    directory, name = _secret(make)
+    with Project.open(directory) as project, project.writing():
+        project.versions.forget(name)
+    (directory / "receipts" / "forgotten.json").write_text('{"data/docu')
+    with pytest.raises(StoreError, match="list of forgotten documents"):
+        sync(directory)
+
+
+def test_a_damaged_record_of_a_study_is_named_and_the_rest_is_forgotten(
+    make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory, name = _secret(make)
+    for number, study in ((1, "{}"), (2, '{"format": 1}')):
+        record = directory / "studies" / f"{number:04d}-project"
+        record.mkdir(parents=True)
+        (record / "study.json").write_text(study)
+        packed = gzip.compress(json.dumps({"text": "xyzzyplugh", "citations": [{"document": name}]}).encode())
+        (record / "answers.jsonl.gz").write_bytes(packed[: -20 * (number == 1) or None])
+    assert main(["forget", name, "--yes", "-C", str(directory)]) == 1
+    out = capsys.readouterr().out
+    assert "the record is damaged: 0001-project, 0002-project" in out
+    assert held(directory).keys() == {"data/documents/a.txt"}

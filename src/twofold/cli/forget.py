@@ -25,7 +25,7 @@ def forget(
     """
     with run.project() as project, project.writing():
         if lift:
-            lifted = project.catalogue.lift_forgotten(document)
+            lifted = project.versions.lift(document)
             text = "is taken in again by the next sync" if lifted else "was not left out"
             run.result({"document": document, "lifted": lifted}, f"{document} {text}")
             return
@@ -50,8 +50,11 @@ def forget(
     ]
     if done["source"]:
         lines.insert(1, f"still in your own data: {done['source']['file']}; later syncs leave it out")
+    if done["unreadable"]:
+        names = ", ".join(done["unreadable"])
+        lines.append(f"not looked into, the record is damaged: {names}; delete it, it may still show the document")
     run.result(done, "\n".join(lines))
-    if done["left"]:
+    if done["left"] or done["unreadable"]:
         raise typer.Exit(1)
 
 

@@ -309,20 +309,17 @@ class Catalogue:
     # ------------------------------------------------------------ forgetting
 
     def forgotten(self) -> dict[str, str]:
-        """Documents that syncs leave out, and since when."""
+        """Documents that were forgotten before the list of them lay with the receipts, and since when."""
         return dict(self._read("SELECT document, at FROM forgotten ORDER BY document"))
 
-    def put_forgotten(self, document: str, at: str) -> None:
-        """Leave a document out from now on."""
-        self._write("INSERT OR IGNORE INTO forgotten VALUES (?, ?)", [(document, at)])
+    def clear_forgotten(self) -> None:
+        """Empty that list, once it is moved to the receipts."""
+        if self.forgotten():
+            self._write("DELETE FROM forgotten", [()])
 
-    def lift_forgotten(self, document: str) -> bool:
-        """Take a document in again from the next sync on; False when it was not left out."""
-        with self._lock, self._guard(), self._transaction():
-            lifted = self._db.execute("DELETE FROM forgotten WHERE document = ?", (document,)).rowcount > 0
-            if lifted:
-                self._db.execute("UPDATE items SET state = '', content = ''")
-        return lifted
+    def read_all_again(self) -> None:
+        """Have the next sync read every item, changed or not."""
+        self._write("UPDATE items SET state = '', content = ''", [()])
 
     def erase_document(self, document: str, *, chunks: Collection[str] = ()) -> dict[str, int]:
         """Delete a document, every answer that shows or cites it and their scores, and overwrite what they took up.

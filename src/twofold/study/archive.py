@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -103,5 +104,5 @@ def read_answers(directory: Path) -> list[AnswerRow]:
     try:
         with gzip.open(path, "rt", encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise StudyError(f"cannot read the answers: {error}", file=path, cure="Run the study again.") from error

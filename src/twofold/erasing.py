@@ -1,0 +1,108 @@
+"""A document and everything derived from it erased, so that whatever ends the process is made good by the next sync."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from twofold.build import Builder
+from twofold.errors import StoreError, StudyError
+from twofold.store.forgotten import Forgotten
+from twofold.study import archive
+from twofold.types import Json
+
+RECEIPTS, RECORDS = "receipts", "studies"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Eraser:
+    """Erases documents of one project; the caller holds the project's lock."""
+
+    builder: Builder
+    """Holds index, catalogue and artifacts."""
+    root: Path
+    """The project."""
+
+    @property
+    def forgotten(self) -> Forgotten:
+        """The documents that were forgotten."""
+        return Forgotten(self.root / RECEIPTS)
+
+    def finish(self) -> list[str]:
+        """Erase what an interrupted `erase` has left; returns the documents.
+
+        Called before each sync and each answer. The catalogue of a project from before the list lay with the receipts
+        has a list of its own: it is moved.
+        """
+        for document, at in self.builder.catalogue.forgotten().items():
+            self.forgotten.begin(document, at, ())
+        self.builder.catalogue.clear_forgotten()
+        pending = [name for name, entry in self.forgotten.entries().items() if not entry["finished"]]
+        for document in pending:
+            self.erase(document)
+        return pending
+
+    def erase(self, document: str) -> Json:
+        """Erase a document from index, catalogue, studies and caches; safe to repeat.
+
+        The order: the list first, so that no sync takes the document in again. Then the index, from which it is
+        answered. The catalogue after it: with the trust in the index taken back before, a sync between the two sees
+        that they differ. Studies last.
+
+        Returns:
+            ``at``, and what was removed from ``index``, ``catalogue``, ``studies``, ``caches``; ``unreadable``: studies
+            whose damaged record may still show it.
+        """
+        catalogue, index = self.builder.catalogue, self.builder.index
+        self.forgotten.begin(document, _now(), (chunk.id for chunk in index.chunks_of([document])))
+        entry = self.forgotten.entries()[document]
+        chunks = frozenset(entry["chunks"])
+        catalogue.put_note("index-version", "")
+        lost = index.erase([document])
+        erased = catalogue.erase_document(document, chunks=chunks)
+        version = index.state().version
+        catalogue.put_change(version, entry["at"], {"forgotten": 1})
+        studies, unreadable = {}, []
+        for path in sorted((self.root / RECORDS).glob("[0-9]*/study.json")):
+            try:
+                removed = archive.redact(path.parent, document, chunks)
+            except (StudyError, LookupError, TypeError, AttributeError):  # of another version, or damaged
+                unreadable.append(path.parent.name)
+            else:
+                if removed:
+                    studies[path.parent.name] = removed
+        for draft in (self.root / RECORDS).glob(".*.partial"):
+            shutil.rmtree(draft, ignore_errors=True)
+        caches = self._empty_caches()
+        self.forgotten.finish(document)
+        return {
+            "at": entry["at"],
+            "index": {**lost, "version": version},
+            "catalogue": erased,
+            "studies": studies,
+            "unreadable": unreadable,
+            "caches": caches,
+        }
+
+    def _empty_caches(self) -> Json:
+        """Remove what live tools have kept and indexes made for comparison, both whole: either may hold any text.
+
+        Returns:
+            ``{"tools": {name: answers removed}, "bench": indexes removed}``.
+        """
+        root = self.builder.directory
+        tools = {path.name: len(list(path.glob("*.json"))) for path in sorted((root / "tools").glob("*"))}
+        bench = len(list((root / "bench").glob("*")))
+        try:
+            for folder in (root / "tools", root / "bench"):
+                if folder.is_dir():
+                    shutil.rmtree(folder)
+        except OSError as error:
+            raise StoreError(f"a cache cannot be emptied: {error.strerror or error}", file=root) from error
+        return {"tools": tools, "bench": bench}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,100 @@
+"""Documents that were forgotten, and how far each is: ``receipts/forgotten.json``.
+
+The list lies with the receipts and not in the derived data, which may be deleted at any time: what was forgotten stays
+away from an index built anew. An entry is written before anything is erased and finished afterwards, so that whatever
+ends the process between the two is seen by the next one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+from twofold.errors import StoreError
+
+FILE = "forgotten.json"
+
+
+class Entry(TypedDict):
+    """One document."""
+
+    at: str
+    """Since when, in ISO 8601."""
+    finished: bool
+    """Is everything erased?"""
+    chunks: list[str]
+    """Ids of its chunks while it is being erased: an answer may name only them, and the index loses them first."""
+
+
+class Forgotten:
+    """Reads and writes the list; whoever writes holds the project's lock.
+
+    Args:
+        receipts: The directory of the receipts.
+    """
+
+    def __init__(self, receipts: Path) -> None:
+        self._path = receipts / FILE
+
+    def entries(self) -> dict[str, Entry]:
+        """Document id → entry.
+
+        Raises:
+            StoreError: the list is damaged. Without it forgotten documents would come back.
+        """
+        try:
+            found: dict[str, Entry] = json.loads(self._path.read_text(encoding="utf-8"))
+            return {
+                name: {"at": e["at"], "finished": e["finished"], "chunks": e["chunks"]} for name, e in found.items()
+            }
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(
+                f"the list of forgotten documents cannot be read: {error}",
+                file=self._path,
+                cure="Restore the file from a copy, or delete it and forget the documents named by the receipts again.",
+            ) from error
+
+    def begin(self, document: str, at: str, chunks: Iterable[str]) -> None:
+        """Leave a document out from now on, and have its erasing finished; chunk ids add up over attempts."""
+        entries = self.entries()
+        before = entries.get(document)
+        known = before["chunks"] if before else []
+        entries[document] = {
+            "at": before["at"] if before else at,
+            "finished": False,
+            "chunks": sorted({*known, *chunks}),
+        }
+        self._write(entries)
+
+    def finish(self, document: str) -> None:
+        """Nothing of the document is left."""
+        entries = self.entries()
+        entries[document] = {**entries[document], "finished": True, "chunks": []}
+        self._write(entries)
+
+    def lift(self, document: str) -> bool:
+        """Take a document in again; False when it was not left out."""
+        entries = self.entries()
+        lifted = entries.pop(document, None) is not None
+        if lifted:
+            self._write(entries)
+        return lifted
+
+    def _write(self, entries: dict[str, Entry]) -> None:
+        draft = self._path.with_name(f".{FILE}.partial")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with draft.open("w", encoding="utf-8") as stream:
+                json.dump(entries, stream, indent=1, ensure_ascii=False)
+                stream.flush()
+                os.fsync(stream.fileno())
+            draft.replace(self._path)
+        except OSError as error:
+            raise StoreError(
+                f"the list of forgotten documents cannot be written: {error.strerror or error}", file=self._path
+            ) from error
