@@ -22,8 +22,8 @@ from twofold.corpus.files import FileReader
 from twofold.corpus.loading import load_documents
 from twofold.corpus.sources_folder import NOT_DOCUMENTS, skipped
 from twofold.errors import ConfigError, DataError, ScannedFile, TooFewExamples
+from twofold.paths import expand
 from twofold.plugins import Progress
-from twofold.reading import expand
 from twofold.types import Document, Example, Problem
 
 _RECORDS = ("documents.jsonl", "documents.jsonl.gz")
@@ -153,18 +153,19 @@ def _look(source: Path, directory: Path) -> _Folder:
     examples = tuple(name for name in here if skipped(name, NOT_DOCUMENTS))
     records = tuple(name for name in here if name.lower() in _RECORDS)
     beside = tuple(name for name in here if records and skipped(name, _BESIDE))
-    inside, outside, project = source.resolve(), [], directory.resolve()
+    outside, project = [], directory.resolve()
     documents, left = list(records), []
     with FileReader(DocumentsSection()) as reader:
         for file in expand(["."], source)[0]:
-            if file.name in {*examples, *records, *beside} or file.path.resolve().is_relative_to(project):
+            if file.name in {*examples, *records, *beside} or Path(os.path.realpath(file.path)).is_relative_to(project):
                 continue
             if skipped(file.path.name, NOT_DOCUMENTS):
                 left.append(_left(file.name, "examples are read from the folder itself only", "Move the file there."))
             elif records:
                 outside.append(file.name)
-            elif not file.path.resolve().is_relative_to(inside):
-                left.append(_left(file.name, "it is a link that leads out of the folder", "Copy the file itself."))
+            elif file.refused:
+                why = file.refused.message.replace("the project", "the folder")
+                left.append(_left(file.name, why, "Copy what it leads to."))
             elif not file.path.is_file():
                 left.append(
                     _left(file.name, "it is no regular file (a pipe or a device)", "Take it out of the folder.")

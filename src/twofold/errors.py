@@ -9,6 +9,7 @@ Hierarchy (codes in brackets)::
     │   ├── BadRecord [data.bad-record]             a malformed line of a JSONL, CSV or JSON file
     │   ├── UnknownDocument [data.unknown-document] an example names a document that does not exist
     │   ├── UnreadableFile [data.unreadable]        missing, wrong encoding, no reader
+    │   ├── LeftOut [data.left-out]                 met in a folder, and not read by its name or where it leads
     │   ├── DamagedFile [data.damaged]              corrupt, truncated, or not what its ending says
     │   ├── EncryptedFile [data.encrypted]          needs a password that was not given, or another one
     │   ├── ScannedFile [data.scanned]              pictures of text only
@@ -130,6 +131,13 @@ class UnreadableFile(DataError):
 
     code = "data.unreadable"
     cure = "Check the path in twofold.toml and save the file as UTF-8."
+
+
+class LeftOut(DataError):
+    """A file was met in a folder or by a pattern and is not read, by its name or by where it leads."""
+
+    code = "data.left-out"
+    cure = "Name the file itself in `paths` if it is meant to be read."
 
 
 class DamagedFile(DataError):

@@ -9,7 +9,8 @@ from twofold.dataset import mining
 from twofold.dataset.findings_private import masked
 from twofold.dataset.mining import Interaction, Mined
 from twofold.errors import BadRecord, TooFewExamples
-from twofold.reading import JSONL, MIB, decode, expand, read_bytes, suffix_of
+from twofold.paths import expand
+from twofold.reading import JSONL, MIB, decode, read_bytes, suffix_of
 from twofold.types import Json
 
 MAX_MIB = 512
@@ -37,6 +38,8 @@ def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool =
     log: list[Interaction] = []
     broken: list[Json] = []
     for file in files:
+        if file.refused:
+            raise file.refused
         text = decode(read_bytes(file.path, limit=MAX_MIB * MIB, name=file.name), name=file.name)
         for one in mining.interactions(text, name=file.name):
             if isinstance(one, BadRecord):

@@ -25,8 +25,8 @@ from twofold.errors import (
     StudyError,
     TooFewExamples,
 )
+from twofold.paths import expand
 from twofold.plugins import Progress
-from twofold.reading import expand
 from twofold.store.catalogue import Catalogue
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, forecast, retrieval_tuning, run

@@ -10,37 +10,30 @@ import csv
 import io
 import json
 import math
-import os
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold.errors import BadRecord, DataError, FileTooLarge, MissingExtra, TwofoldError, UnreadableFile, install
+from twofold.errors import (
+    BadRecord,
+    DataError,
+    FileTooLarge,
+    MissingExtra,
+    TwofoldError,
+    UnreadableFile,
+    install,
+)
 from twofold.parquet import rows_of
 from twofold.types import Document, Json, Problem
 
 MIB = 1 << 20
 PER_FILE = 50
 """Problems of one file that are listed one by one; the rest is counted."""
-MISSING = ("no file matches this pattern", "there is no such file or folder")
-"""What is said of a path of the configuration that stands for nothing."""
 _PIECE = 1 << 16
 _SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """A file that a path of the configuration stands for."""
-
-    path: Path
-    """Where it is."""
-    name: str
-    """How it is shown: relative to the project where it lies inside."""
-    named: bool
-    """Was it named itself (not met while walking a folder or matching a pattern)?"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,80 +46,6 @@ class Record:
     """1-based position among the file's records."""
     value: Json | BadRecord
     """The object, or the error."""
-
-
-def expand(
-    paths: Sequence[str], root: Path, *, skip: Callable[[str], bool] = lambda _: False
-) -> tuple[list[Found], list[DataError]]:
-    """Files that `paths` (files, folders or patterns, relative to `root`) stand for, each once, sorted within a path.
-
-    Args:
-        paths: As written in the configuration.
-        root: The project.
-        skip: File names to leave out while walking a folder. Hidden files and folders are left out anyway.
-
-    Returns:
-        The files, and an error for each path that stands for nothing.
-    """
-    found: dict[str, Found] = {}
-    missing: list[DataError] = []
-
-    def add(path: Path, *, named: bool) -> None:
-        found.setdefault(os.path.abspath(path), Found(path=path, name=shown(path, root), named=named))
-
-    def walk(folder: Path) -> None:
-        for here, folders, files in os.walk(folder):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            place, at, beneath = Path(here), os.path.abspath(here), shown(Path(here), root)
-            for name in sorted(files):
-                key = os.path.join(at, name)
-                if not name.startswith(".") and key not in found and not skip(name):
-                    told = name if beneath == "." else f"{beneath}/{name}"
-                    found[key] = Found(path=place / name, name=told, named=False)
-
-    for entry in paths:
-        exact = root / entry
-        if exact.is_dir():
-            walk(exact)
-        elif os.path.lexists(exact):
-            add(exact, named=True)
-        elif any(mark in entry for mark in "*?["):
-            matches = _matches(entry, root)
-            for match in matches:
-                if match.is_dir():
-                    walk(match)
-                elif not match.name.startswith("."):
-                    add(match, named=False)
-            if not matches:
-                missing.append(UnreadableFile(MISSING[0], file=entry))
-        else:
-            missing.append(UnreadableFile(MISSING[1], file=entry))
-    return list(found.values()), missing
-
-
-def _matches(pattern: str, root: Path) -> list[Path]:
-    import glob
-
-    return sorted(Path(match) for match in glob.glob(str(Path(glob.escape(str(root))) / pattern), recursive=True))
-
-
-def shown(path: Path, root: Path) -> str:
-    """`path` relative to `root` with forward slashes where it lies inside or was reached by ``..``, else as it is."""
-    whole, top = os.path.abspath(path), os.path.abspath(root)
-    try:
-        return Path(whole).relative_to(top).as_posix()
-    except ValueError:
-        return Path(os.path.relpath(whole, top)).as_posix() if ".." in path.parts else path.as_posix()
-
-
-def stem_of(found: Found, root: Path, ids_from: str) -> str:
-    """What ids of a file's documents begin with: its path below the folder `ids_from`, else as it is shown."""
-    if not ids_from:
-        return found.name
-    try:
-        return Path(os.path.abspath(found.path)).relative_to(os.path.abspath(root / ids_from)).as_posix()
-    except ValueError:
-        return found.name
 
 
 def renamed(document: Document, name: str, stem: str) -> Document:

@@ -43,6 +43,11 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
     """
     config = builder.config
     sections = dict(config.sources)
+    if config.documents.paths and UNNAMED in sections:
+        raise ConfigError(
+            f"[sources.{UNNAMED}] has the name by which [documents].paths are known",
+            cure="Give the source another name, or leave [documents].paths empty.",
+        )
     if config.documents.paths:
         given = config.documents
         own = {"paths": list(given.paths), "exclude": list(NOT_DOCUMENTS), "ids_from": given.ids_from}

@@ -20,7 +20,7 @@ from functools import cached_property
 from typing import Any
 
 from twofold import pace
-from twofold.errors import SourceUnreachable, TwofoldError, UnreadableFile
+from twofold.errors import LeftOut, SourceUnreachable, TwofoldError, UnreadableFile
 from twofold.identity import canonical_json, digest, digest_bytes, digest_file
 from twofold.plugins import Chunker, Embedder, Index, Item, Progress, Source
 from twofold.reading import renamed
@@ -40,7 +40,7 @@ _PACED = 50
 """Chunks embedded at once from which a pace is kept."""
 _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
-_SKIPPED = ("data.no-reader",)
+_SKIPPED = ("data.no-reader", LeftOut.code)
 _DUPLICATE = "data.duplicate"
 
 Read = Callable[[Loaded], tuple[Sequence[Document], Sequence[Problem]]]
@@ -284,7 +284,7 @@ class Sync:
             entry.update(status="failed", documents=len(own), failure=_failure(error))
         except Exception as error:
             content = ""
-            entry.update(status="failed", failure=_failure(error))
+            entry.update(status="skipped" if isinstance(error, LeftOut) else "failed", failure=_failure(error))
         entry["seconds"] += time.perf_counter() - began
         self._made[len(self._files) - 1] = content
         self._batch.items.append(

@@ -38,7 +38,11 @@ def test_files_folders_and_patterns(tmp_path: Path) -> None:
         stream.write(rows({"id": "c", "text": "z"}))
     documents, problems = load(["docs", "more*", "docs/b.txt"], tmp_path, max_mib=1)
     assert [d.id for d in documents] == ["docs/Licence fees.md", "docs/b.txt", "docs/sub/a.md", "c"]
-    assert [(p.severity, p.code, p.file) for p in problems] == [("warning", "data.no-reader", "docs/picture.png")]
+    assert {(p.severity, p.code, p.file) for p in problems} == {
+        ("warning", "data.no-reader", "docs/picture.png"),
+        ("warning", "data.left-out", "docs/examples.csv"),
+        ("warning", "data.left-out", "docs/examples.jsonl"),
+    }
     named, _ = load(["docs/examples.csv", "docs/b.txt"], tmp_path, max_mib=1)
     assert [d.text for d in named] == ["y"]
 

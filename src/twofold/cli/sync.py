@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Any
 
 import typer
@@ -54,9 +55,20 @@ def _told(done: dict[str, Any]) -> str:
         lines += [f"failed: {name}: {failure['message']} [{failure['code']}]", f"  help: {failure['cure']}"]
     if len(bad) > _LISTED:
         lines.append(f"and {len(bad) - _LISTED} more failed: `twofold sync --json` lists all")
-    whys = {"skipped": "of a kind that no reader knows", "forgotten": "left out since `twofold forget`"}
-    for status, why in whys.items():
-        count = sum(1 for entry in done["files"] if entry["status"] == status)
-        if count:
-            lines.append(f"{counted(count, 'file')} {status}: {why}")
+    whys = Counter((e["status"], _why(e)) for e in done["files"] if e["status"] in ("skipped", "forgotten"))
+    for (status, why), count in sorted(whys.items()):
+        first = next(e["file"] for e in done["files"] if (e["status"], _why(e)) == (status, why))
+        lines.append(f"{counted(count, 'file')} {status} ({first}{', …' if count > 1 else ''}): {why}")
     return "\n".join(lines)
+
+
+def _why(entry: dict[str, Any]) -> str:
+    """Why a file was left out, alike for all that are left out for the same reason."""
+    if entry["status"] == "forgotten":
+        return "left out since `twofold forget`"
+    failure = entry["failure"] or {}
+    return (
+        "of a kind that no reader knows"
+        if failure.get("code") == "data.no-reader"
+        else failure.get("message", "").removeprefix(f"{entry['file']}: ")
+    )

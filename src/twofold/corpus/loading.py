@@ -9,10 +9,11 @@ from pathlib import Path
 
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
-from twofold.corpus.sources_folder import NOT_DOCUMENTS, skipped
-from twofold.errors import BadRecord, TooFewExamples, UnreadableFile
+from twofold.corpus.sources_folder import NOT_DOCUMENTS, check_named
+from twofold.errors import BadRecord, LeftOut, TooFewExamples, UnreadableFile
+from twofold.paths import expand, stem_of
 from twofold.plugins import Progress
-from twofold.reading import Findings, as_problem, expand, raise_first, renamed, shown, stem_of
+from twofold.reading import Findings, as_problem, raise_first, renamed
 from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -63,10 +64,10 @@ def read_documents(
 ) -> Iterator[Document]:
     """Read documents one file at a time, in bounded memory; each file goes to the reader of its ending.
 
-    In folders, files of examples (``examples*.jsonl`` and its like) are left out; name them to have them. A file met
-    in a folder or by a pattern whose kind is unknown, or that is broken, encrypted, scanned or hostile, is a warning:
-    one of a thousand stops nothing. So is a link that leads out of the project. A file that is named itself must be
-    readable.
+    Files of examples (``examples*.jsonl`` and its like) are left out; name them to have them. A file met in a folder or
+    by a pattern whose kind is unknown, or that is broken, encrypted, scanned or hostile, is a warning: one of a
+    thousand stops nothing. So is one left out, and a link that leads out of the project. A file that is named
+    itself must be readable.
 
     Args:
         section: The paths and the limits.
@@ -74,7 +75,7 @@ def read_documents(
         findings: Takes what is wrong.
         progress: Told of every file.
     """
-    files, missing = expand(section.paths, root, skip=_skipped)
+    files, missing = expand(section.paths, root)
     for error in missing:
         findings.error(error)
     seen: dict[str, str] = {}
@@ -82,8 +83,10 @@ def read_documents(
         for number, found in enumerate(files):
             if progress:
                 progress("reading", number, len(files))
-            if not found.named and (out := _leaves(found.path, root, section.ids_from)):
-                findings.add(replace(as_problem(out), severity="warning"))
+            try:
+                check_named(found, NOT_DOCUMENTS)
+            except LeftOut as error:
+                findings.add(replace(as_problem(error), severity="warning"))
                 continue
             if not found.named and not reader.knows(found.name):
                 unknown = reader.unknown(found.name)
@@ -116,21 +119,3 @@ def read_documents(
                     yield document
     if progress:
         progress("reading", len(files), len(files))
-
-
-def _leaves(path: Path, root: Path, ids_from: str) -> UnreadableFile | None:
-    """The error of a link that was not named and leads out of the project: whoever can write there chose it."""
-    if not path.is_symlink():
-        return None
-    aim, folders = path.resolve(), {root.resolve(), (root / ids_from).resolve()}
-    if any(aim.is_relative_to(folder) for folder in folders):
-        return None
-    return UnreadableFile(
-        "it is a link that leads out of the project",
-        file=shown(path, root),
-        cure="Name it in [documents].paths if it is meant to be read.",
-    )
-
-
-def _skipped(name: str) -> bool:
-    return skipped(name, NOT_DOCUMENTS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import ClassVar
 
 from twofold import plugins
-from twofold.errors import SourceUnreachable, UnreadableFile
+from twofold.errors import LeftOut, SourceUnreachable, UnreadableFile
+from twofold.paths import Found, expand, stem_of
 from twofold.plugins import Item
-from twofold.reading import MIB, Found, expand, stem_of
+from twofold.reading import MIB
 from twofold.types import Loaded
 
 _SETTLED_NS = 100_000_000
@@ -21,7 +23,7 @@ _SETTLED_NS = 100_000_000
 NOT_DOCUMENTS = tuple(
     f"examples*.{kind}{gz}" for kind in ("jsonl", "ndjson", "json", "csv", "tsv", "parquet") for gz in ("", ".gz")
 )
-"""Files that are left out of ``[documents].paths`` while walking a folder: the examples beside the documents."""
+"""Files that are left out of ``[documents].paths`` unless they are named: the examples beside the documents."""
 
 
 class FolderSource:
@@ -45,7 +47,7 @@ class FolderSource:
         paths: tuple[str, ...]
         """Files, folders or patterns (``**`` for any depth), relative to the project."""
         exclude: tuple[str, ...] = ()
-        """Patterns of file names to leave out in folders; hidden files are left out anyway."""
+        """Patterns of file names to leave out unless they are named; hidden files in folders are left out anyway."""
         ids_from: str = ""
         """Folder below which a file's path is its id; the project by default. Files elsewhere are not concerned."""
 
@@ -61,15 +63,16 @@ class FolderSource:
         Raises:
             SourceUnreachable: a path is missing; the others' files come first.
         """
-        found, _ = expand(self._options.paths, self._root, skip=self._skipped)
+        found, _ = expand(self._options.paths, self._root)
         self.total = len(found)
-        first: dict[str, str] = {}
+        first: dict[str, Found] = {}
         for one in found:
             stem = stem_of(one, self._root, self._options.ids_from)
-            if first.setdefault(stem, one.name) == one.name:
+            if first.setdefault(stem, one) is one:
                 yield self._item(one, stem)
             else:
-                yield Item(id=one.path.as_posix(), state="", load=partial(_refuse, one.name, stem, first[stem]))
+                name = os.fsencode(one.path).decode("utf-8", "backslashreplace")  # the legible one need not be its own
+                yield Item(id=name, state="", load=partial(_refuse, one.name, stem, first[stem].name))
         missing = [p for p in self._options.paths if not (self._root / _fixed(p)).exists()]
         if missing:
             raise SourceUnreachable(
@@ -81,9 +84,6 @@ class FolderSource:
         """The folders and files named; of a pattern, the part before its first wildcard."""
         return [self._root / _fixed(entry) for entry in self._options.paths]
 
-    def _skipped(self, name: str) -> bool:
-        return skipped(name, self._options.exclude)
-
     def _item(self, found: Found, stem: str) -> Item:
         try:
             seen = found.path.stat()
@@ -91,10 +91,11 @@ class FolderSource:
             state = ""
         else:
             state = f"{seen.st_size}-{seen.st_mtime_ns}-{seen.st_ctime_ns}"
-            if time.time_ns() - seen.st_mtime_ns < _SETTLED_NS:
+            if found.refused or time.time_ns() - seen.st_mtime_ns < _SETTLED_NS:
                 state = ""
 
         def load() -> Loaded:
+            check_named(found, self._options.exclude)
             check_file(found, self._limit)
             return Loaded(name=found.name, path=str(found.path))
 
@@ -105,6 +106,18 @@ def _refuse(name: str, stem: str, first: str) -> Loaded:
     raise UnreadableFile(
         f"its id would be {stem!r}, which is that of {first}", file=name, cure="Rename one of the two files."
     )
+
+
+def check_named(found: Found, exclude: tuple[str, ...]) -> None:
+    """Refuse a file that was only met, by where it leads or by its name.
+
+    Raises:
+        LeftOut: it is a link that leads elsewhere, or its name is one of those left out.
+    """
+    if found.refused:
+        raise found.refused
+    if not found.named and skipped(found.path.name, exclude):
+        raise LeftOut("files of this name are left out of folders and patterns", file=found.name)
 
 
 def check_file(found: Found, limit: int) -> None:

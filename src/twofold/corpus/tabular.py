@@ -119,7 +119,13 @@ def _document(value: Json, record: Record, name: str) -> Document | BadRecord:
         if item is not None and (isinstance(item, bool) or not isinstance(item, (str, int, float))):
             return bad(f'"{key}" must be a string, not {kind(item)}')
         own[key] = "" if item is None else str(item)
-    rest = {key: _string(item) for key, item in value.items() if key not in _OWN and item not in (None, "")}
+    rest: dict[str, str] = {}
+    for key, item in value.items():
+        if key not in _OWN and item not in (None, ""):
+            try:
+                rest[key] = _string(item)
+            except RecursionError:
+                return bad(f"{excerpt(key)} is nested too deeply")
     return Document(
         id=own["id"].strip() or f"{name}#{record.line or record.number}",
         text=text,

@@ -14,19 +14,18 @@ from twofold.dataset.spelling import REFERENCES, answers_of, cell, is_declined
 from twofold.dataset.turns import turns_of
 from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
 from twofold.identity import canonical_json, digest
+from twofold.paths import MISSING, expand
 from twofold.reading import (
     CSV,
     JSON,
     JSONL,
     MIB,
-    MISSING,
     PARQUET,
     Findings,
     Record,
     as_problem,
     counted,
     excerpt,
-    expand,
     kind,
     raise_first,
     read_bytes,
@@ -81,6 +80,8 @@ def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
     made: dict[str, str] = {}
     for found in files:
         try:
+            if found.refused:
+                raise found.refused
             if suffix_of(found.name) not in known:
                 fault = UnreadableFile(
                     "examples are read from .jsonl, .json, .csv and .parquet files",
