@@ -15,6 +15,7 @@ import base64
 import binascii
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -168,12 +169,11 @@ def _wanted(text: str, at: int) -> bool:
 
 def _broken(made: Plain) -> Plain:
     """Control tokens parted by a blank after their first character."""
-    while _CONTROL.search(made.text):
-        letters, places = list(made.text), list(made.origin or range(len(made.text) + 1))
-        for match in reversed(list(_CONTROL.finditer(made.text))):
-            letters.insert(match.start() + 1, " ")
-            places.insert(match.start() + 1, places[match.start() + 1])
-        made = Plain("".join(letters), tuple(places))
+    while cuts := [match.start() + 1 for match in _CONTROL.finditer(made.text)]:
+        origin = made.origin or range(len(made.text) + 1)
+        pieces = list(pairwise([0, *cuts, len(made.text)]))
+        places = [place for start, end in pieces for place in (*origin[start:end], origin[end])]
+        made = Plain(" ".join(made.text[start:end] for start, end in pieces), tuple(places))
     return made
 
 
@@ -200,6 +200,8 @@ _DO = (
     r"incorporate|embed|finish|conclude|limit|change|alter|encode|format|give|generate|mention|say|state|output|print)"
 )
 _VERB = r"(?:ignore|disregard|forget|overlook|bypass|override|neglect|dismiss|do\s+not\s+follow|don'?t\s+follow)"
+_FROM = r"(?:^|[.!?:;\n>\"|*#(-])[^\S\n]*"
+"""Where a sentence or a part of it begins. A line break is such a place itself: a run of them is not read again."""
 _SAY = r"(?:say|state|tell|output|print|reply|respond|answer|write|return|claim|consider)"
 _PATTERNS = tuple(
     re.compile(pattern.replace("[^.!?\\n]", r"(?:[^.!?\n]|[.!?](?=\S))"), re.IGNORECASE)
@@ -210,8 +212,8 @@ _PATTERNS = tuple(
         r"above|before)\b",
         rf"\b(?:ignore|disregard)\s+(?:the|this|that|all|everything)\b[^.!?\n]{{0,60}}\b(?:and|instead|then)\b"
         rf"[^.!?\n]{{0,24}}\b{_SAY}\b",
-        rf"(?:^|[.!?:;\n>\"|*#(-])\s*(?:please\s+|also\s+|then\s+|and\s+|finally,?\s+)?{_DO}\b[^.!?\n]{{0,120}}{_REPLY}",
-        rf"(?:^|[.!?:;\n>\"|*#(-])\s*(?:please,?\s+)?(?:in|to|at\s+the\s+end\s+of|before|after)\s+{_REPLY}"
+        rf"{_FROM}(?:please\s+|also\s+|then\s+|and\s+|finally,?\s+)?{_DO}\b[^.!?\n]{{0,120}}{_REPLY}",
+        rf"{_FROM}(?:please,?\s+)?(?:in|to|at\s+the\s+end\s+of|before|after)\s+{_REPLY}"
         rf",?\s+(?:please\s+)?(?:suggest|tease|{_DO})\b",
         r"\byou\s+are\s+(?:now|about\s+to|no\s+longer)\s+(?:a|an|the|in|act|immerse|become|bound|entering|dan|free)\b",
         r"\byou\s+are\s+(?:an?\s+)?(?:ai|artificial\s+intelligence|large\s+language|language\s+model|chat\s?bot|llm)\b",
@@ -231,11 +233,11 @@ _PATTERNS = tuple(
         r"indica|anweisung|consignes|ordenes|órdenes)\w*",
         r"(?:忽略|无视|無視|忘记|忘記)[^。！？\n]{0,12}(?:指令|指示|说明|說明|提示|上述|以上|之前)|(?:指示|命令)を?(?:無視|忘れ)|"
         r"無視して[^。\n]{0,40}(?:述べ|答え|言っ|出力|返)|"
-        r"이전\s*(?:지시|명령)\S*\s*(?:무시|잊)|(?:निर्देशों|निर्देश)\s*(?:की|को)\s*(?:अनदेखी|अनदेखा|भूल)|"
-        r"(?:игнорируй|забудь)\w*[^.!?\n]{0,30}(?:инструкц|указан)\w*",
+        r"이전\s*(?:지시|명령)\S{0,12}\s{0,4}(?:무시|잊)|(?:निर्देशों|निर्देश)\s*(?:की|को)\s*(?:अनदेखी|अनदेखा|भूल)|"
+        r"(?:игнорируй|забудь)\w{0,8}[^.!?\n]{0,30}(?:инструкц|указан)\w*",
     )
 )
-_ENDS = re.compile(r"(?<=[.!?。！？])[\s\"')\]]+|\n+|-->|</?(?:p|div|li|td|h\d|body|html)\b[^>]*>", re.IGNORECASE)
+_ENDS = re.compile(r"(?<=[.!?。！？])[\s\"')\]]+|\n+|-->|</?(?:p|div|li|td|h\d|body|html)\b[^<>]*>", re.IGNORECASE)
 _BASE64 = re.compile(r"(?<![\w+/])[A-Za-z0-9+/]{24,}={0,2}(?![\w+/=])")
 _HEX = re.compile(r"(?<!\w)(?:[0-9a-f]{2}\s?){16,}(?!\w)", re.IGNORECASE)
 _BINARY = re.compile(r"(?<!\w)(?:[01]{8}\s?){8,}(?!\w)")
@@ -251,8 +253,9 @@ def findings(text: str) -> list[Finding]:
     places += [match.start() for match, said in _decoded(here) if any(p.search(said) for p in _PATTERNS)]
     if places:
         edges = [0, *(m.end() for m in _ENDS.finditer(here)), len(here)]
+        places.sort()
         for start, end in pairwise(edges):
-            if any(start <= at < end for at in places):
+            if bisect_left(places, start) < bisect_left(places, end):
                 trimmed = end - (len(here[start:end]) - len(here[start:end].rstrip()))
                 found.add((*made.span(start, trimmed), "instruction"))
     return [Finding(kind, start, end) for start, end, kind in sorted(found)]  # type: ignore[arg-type]

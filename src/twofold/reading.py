@@ -12,6 +12,7 @@ import json
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -380,7 +381,7 @@ def csv_records(text: str, *, name: str) -> Iterator[Record]:
             continue
         if not columns:
             columns = [cell.strip().lstrip("\ufeff") for cell in row]
-            twice = sorted({c for c in columns if c and columns.count(c) > 1})
+            twice = sorted(c for c, count in Counter(columns).items() if c and count > 1)
             if twice:
                 message = f"the header names a column twice: {', '.join(twice)}"
                 yield Record(line=at, number=1, value=BadRecord(message, file=name, line=at))

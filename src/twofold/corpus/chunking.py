@@ -17,6 +17,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from twofold import plugins
+from twofold.corpus.text import ATX, heading_text
 from twofold.identity import digest
 from twofold.plugins import Embed, TokenOffsets
 from twofold.types import Chunk, Document, Span
@@ -24,18 +25,17 @@ from twofold.types import Chunk, Document, Span
 PIECE = 200_000
 """Characters tokenised at a time in a huge document."""
 
-_ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]+(\S.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
 _SETEXT = re.compile(r"^(?=\S)([^\n]{1,200})\n(=+|-{3,})[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _PARAGRAPH = re.compile(r"\n[ \t\r\f\v]*\n\s*")
-_SENTENCE = re.compile(r"[.!?…]+[\"')\]”’»]*\s+|[。！？]+[”’」』）]*")
+_SENTENCE = re.compile(r"(?<![.!?…])[.!?…]++[\"')\]”’»]*+\s+|[。！？]+[”’」』）]*")
 _LINE = re.compile(r"\n\s*")
 
 
 class HeadingChunker:
     """Cuts at headings, then paragraphs, sentences, lines, spaces, tokens."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -69,7 +69,7 @@ class HeadingChunker:
 class WholeChunker:
     """The whole document as one chunk where it fits, else cut as `HeadingChunker` does."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(HeadingChunker.Options):
         """Sizes in tokens of the embedder."""
@@ -144,9 +144,9 @@ def headings_of(text: str) -> list[tuple[int, int, int, str]]:
     if "#" not in text and "\n==" not in text and "\n--" not in text:
         return []
     fences = [match.span() for match in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
-    found = [(m.start(), m.end(), len(m.group(1)), m.group(2)) for m in _ATX.finditer(text)]
+    found = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))) for m in ATX.finditer(text)]
     for m in _SETEXT.finditer(text):
-        before = text[: m.start()].rstrip(" \t")[-2:]
+        before = text[max(0, m.start() - 2) : m.start()]
         if before in ("", "\n", "\n\n") and not m.group(1).startswith(("#", "-", "|", ">", "*")):
             found.append((m.start(), m.end(), 1 if m.group(2)[0] == "=" else 2, m.group(1).strip()))
     opens = [a for a, _ in fences]

@@ -29,7 +29,7 @@ class SemanticChunker:
         ConfigError: there is no embedder.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""

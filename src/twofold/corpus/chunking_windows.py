@@ -5,7 +5,7 @@ All keep the promise of `chunking`: exact spans within the limit, nothing but wh
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
@@ -21,7 +21,7 @@ from twofold.types import Chunk, Document
 class TokenChunker:
     """Windows of so many tokens, one after the other, wherever they end: the plainest way, to compare with."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -59,7 +59,7 @@ class _Windows(Cut):
 class SentenceChunker:
     """Whole sentences, as many as fit, headings or not."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -88,7 +88,7 @@ class ParentChunker:
     metadata as ``parent_span`` (``start-end``, characters of the document).
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -114,21 +114,26 @@ class ParentChunker:
         parents = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.parent_tokens))
         children = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.max_tokens))
         made: list[Chunk] = []
-        marks = headings_of(document.text)
+        paths = _Paths(headings_of(document.text))
         for start, end, _ in parents.ranges():
             for a, b in children.cuts(start, end):
-                chunk = chunk_of(document, a, b, headings=_path(marks, a), ordinal=len(made))
+                chunk = chunk_of(document, a, b, headings=paths.at(a), ordinal=len(made))
                 made.append(replace(chunk, metadata={**chunk.metadata, "parent_span": f"{start}-{end}"}))
         return made
 
 
-def _path(marks: Sequence[tuple[int, int, int, str]], at: int) -> tuple[str, ...]:
+class _Paths:
     """Headings above a place, outermost first; a heading that begins there is not above it."""
-    path: list[tuple[int, str]] = []
-    for start, end, level, title in marks:
-        if start >= at:
-            own = level if start == at else 7
-            return tuple(name for depth, name in path if depth < own)
-        if end <= at:
-            path = [*(one for one in path if one[0] < level), (level, title)]
-    return tuple(name for _, name in path)
+
+    def __init__(self, marks: Sequence[tuple[int, int, int, str]]) -> None:
+        self._marks = marks
+        self._starts = [start for start, *_ in marks]
+        self._after: list[tuple[tuple[int, str], ...]] = [()]
+        for *_, level, title in marks:
+            self._after.append((*(one for one in self._after[-1] if one[0] < level), (level, title)))
+
+    def at(self, place: int) -> tuple[str, ...]:
+        before = bisect_left(self._starts, place)
+        own = self._marks[before][2] if before < len(self._marks) and self._starts[before] == place else 7
+        inside = before and self._marks[before - 1][1] > place
+        return tuple(name for depth, name in self._after[before - bool(inside)] if depth < own)

@@ -14,10 +14,11 @@ from twofold.types import Document, Place
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _PAIR = re.compile(r"([A-Za-z][\w-]*):[ \t]+(\S.*)")
-_HEADING = re.compile(r"^ {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", re.MULTILINE)
+ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]++(\S[^\n]*)$", re.MULTILINE)
+"""A heading of Markdown that begins with ``#``; see `heading_text` for its second group."""
 _NOT_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
-_BLANKS = re.compile(r"[ \t\u00a0]+(?=\n)|\n{3,}")
+_BLANKS = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]++(?=\n)|\n{3,}")
 
 
 def even_lines(text: str) -> str:
@@ -43,6 +44,13 @@ def clean(text: str) -> str:
     """What a file format's text may bring that is none: control characters, half characters, ligatures, blank lines."""
     text = _NOT_TEXT.sub("", even_lines(text).replace("\f", "\n")).translate(_LIGATURES)
     return _BLANKS.sub(lambda found: "\n\n" if found.group().startswith("\n") else "", text).strip()
+
+
+def heading_text(line: str) -> str:
+    """The text of a heading without its closing ``#``, which a blank parts from it (CommonMark 4.2): "C#" keeps its."""
+    whole = line.rstrip(" \t")
+    text = whole.rstrip("#")
+    return text.rstrip(" \t") if text.endswith((" ", "\t")) else whole
 
 
 def joined(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Place, ...]]:
@@ -120,7 +128,7 @@ class MarkdownReader:
     The title is the front matter's ``title``, else the first heading, else the file's stem.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd")
     trusted: ClassVar[bool] = True
 
@@ -146,6 +154,10 @@ class MarkdownReader:
             pairs = (_PAIR.fullmatch(line.rstrip()) for line in front.group(1).splitlines())
             metadata = {pair.group(1): pair.group(2).strip("\"'") for pair in pairs if pair}
             text = text[front.end() :]
-        heading = _HEADING.search(text)
-        title = metadata.pop("title", "") or (heading.group(1) if heading else "") or path.name.split(".", 1)[0]
+        heading = ATX.search(text)
+        title = (
+            metadata.pop("title", "")
+            or (heading_text(heading.group(2)) if heading else "")
+            or path.name.split(".", 1)[0]
+        )
         yield Document(id=name, text=text, title=title, source=name, metadata=metadata)

@@ -105,7 +105,7 @@ _FORMS: tuple[tuple[str, Sort, str, Callable[[str], bool]], ...] = (
         r"[\"']?(?: is| was| to|:| =|=)[ \"']*)([^\s\"']{8,})",
         _random,
     ),
-    ("email", "personal", r"\b[\w.+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b", _always),
+    ("email", "personal", r"\b[\w.+-]{1,64}@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,24}\b", _always),
     ("IBAN", "personal", r"\b[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]{4}){2,7}(?:[ -]?[A-Z0-9]{1,3})?\b", _iban),
     (
         "payment card",

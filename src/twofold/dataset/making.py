@@ -36,7 +36,7 @@ _HIDDEN = re.compile(
     re.IGNORECASE,
 )
 _NAME = re.compile(r"(?<![.!?:\"“]\s)(?<!^)\b[A-Z][\w’-]+(?:\s+[A-Z][\w’-]+){0,3}\b")
-_NUMBER = re.compile(r"(?<![\w.,])\d+(?:[.,]\d+)*(?![\w.,]*\d)")
+_NUMBER = re.compile(r"(?<![\w.,])\d++(?:[.,]\d++)*+(?![\w.,]*\d)")
 _LETTERS = 0.6
 """Share of letters below which a passage is a table, code or a list of numbers."""
 FEWEST_WORDS = 20

@@ -22,7 +22,7 @@ WARNING = (
 )
 _SENTENCE = re.compile(r"[^\s.!?][^.!?\n]*(?:[.!?](?=\S)[^.!?\n]+)*[.!?]?")
 _WORD = re.compile(r"\w[\w'’-]*")
-_HEADING = re.compile(r"^#{1,6}[ \t]+(\S[^\n]*?)[ \t#]*$", re.MULTILINE)
+_HEADING = re.compile(r"^#{1,6}[ \t]++(\S[^\n]*)$", re.MULTILINE)
 _FEWEST, _MOST = 8, 45
 """Words of a key sentence."""
 
@@ -95,7 +95,7 @@ def _candidates(
 def _headings(document: Document, chance: random.Random) -> Iterator[_Candidate]:
     found = list(_HEADING.finditer(document.text))
     ends = [*(heading.start() for heading in found[1:]), len(document.text)][: len(found)]
-    sections = [(h.group(1), h.end(), end) for h, end in zip(found, ends, strict=True)]
+    sections = [(h.group(1).rstrip(" \t#"), h.end(), end) for h, end in zip(found, ends, strict=True)]
     names = Counter(_flat(name) for name, _, _ in sections)
     chance.shuffle(sections)
     for name, start, end in sections:

@@ -22,10 +22,9 @@ _ASKING = frozenset(
 )
 _NAME = re.compile(r"\b[A-Z][\w'’-]*(?:\s+(?:of|the|de|von|van|du|la)(?=\s+[A-Z])|\s+[A-Z0-9][\w'’-]*)*")
 _COMPOUND = re.compile(
-    r"\?\s+(?=\S)|;\s*|,?\s+(?:and|but|or)\s+(?=(?:who|what|when|where|which|why|how|whose|is|are|was|were|does|do|did)\b)",
+    r"\?\s++(?=\S)|;\s*|(?:,|(?<![\s,]))\s++(?:and|but|or)\s+(?=(?:who|what|when|where|which|why|how|whose|is|are|was|were|does|do|did)\b)",
     re.IGNORECASE,
 )
-_BEGINS = re.compile(r"(?:^|[.!?:\n])\W*$")
 _NAMED = 2.0
 
 
@@ -51,9 +50,19 @@ def names(text: str, *, inner: bool = False) -> list[str]:
     found = (
         match.group()
         for match in _NAME.finditer(text, begin)
-        if " " in match.group() or not _BEGINS.search(text, 0, match.start())
+        if " " in match.group() or not _begins(text, match.start())
     )
     return list(dict.fromkeys(name for name in found if len(name) > 2 and terms(name)))
+
+
+def _begins(text: str, at: int) -> bool:
+    """Does a sentence begin here? Looks back to the word before, no further."""
+    for character in reversed(text[max(0, at - 200) : at]):
+        if character in ".!?:\n":
+            return True
+        if character.isalnum() or character == "_":
+            return False
+    return True
 
 
 def words_of(chunk: Chunk) -> set[str]:
