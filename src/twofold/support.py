@@ -50,11 +50,16 @@ def share(answer: str, passages: Sequence[str]) -> float:
 def about(question: str, passage: str, *, answer: str = "") -> float:
     """Share of the question's content words, those of the answer apart, that stand in the passage; 1 without any.
 
-    0 when one of the question's numbers (a year, a size) does not stand there.
+    0 when one of the question's numbers (a year, a size) does not stand there. An answer in a sentence repeats the
+    question ("who leads the test?", "The test is led by …"): where it shares more than half of the words all count,
+    for the few that it puts otherwise say nothing of the passage.
     """
     if not _numbers(question) - _numbers(answer) <= _numbers(passage):
         return 0.0
-    words = _content(question) - _content(answer)
+    asked = _content(question)
+    words = asked - _content(answer)
+    if 2 * len(words) < len(asked):
+        words = asked
     return len(words & _content(passage)) / len(words) if words else 1.0
 
 

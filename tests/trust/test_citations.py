@@ -74,6 +74,17 @@ ASKED = "How much nitrogen per acre does maize need before planting?"
         ("[2] the pressure gauge", "What to check after 1,200 hours?", ([2], 0, 0)),
         ("[2] the pressure gauge", "What to check after 900 hours?", ([], 1, 0)),
         ("[1][2] 12.5 lb", ASKED, ([1], 1, 0)),
+        (
+            "Before planting maize one applies 12.5 lb of nitrogen per acre. [1]",
+            "Who applies nitrogen to maize?",
+            ([1], 0, 0),
+        ),
+        (
+            "The pump and the pressure gauge are checked after 1,200 hours. [2]",
+            "Who inspects pump and gauge?",
+            ([2], 0, 0),
+        ),
+        ("The tractor is checked after 1,200 hours. [2]", "When is the tractor serviced?", ([], 1, 0)),
     ],
 )
 def test_a_passage_about_something_else_is_no_evidence(
