@@ -30,7 +30,7 @@ from twofold.wrapping import Unwrapped, answer_text, without_datamarks, without_
 if TYPE_CHECKING:
     import jinja2
 
-RENDERER_VERSION = 2
+RENDERER_VERSION = 3
 """Raised when the same template would render to other text."""
 
 
@@ -152,7 +152,8 @@ def passage_text(chunk: Chunk, template: Template) -> Plain:
 
 
 def _passage(template: Template, number: int, chunk: Chunk) -> str:
-    text = " ".join(passage_text(chunk, template).text.split())
+    lines = (" ".join(line.split()) for line in passage_text(chunk, template).text.splitlines())
+    text = "\n".join(line for line in lines if line)  # a table's rows, a list's items
     title = " ".join(_NUMBERED.sub(r"(\1)", hostile.shown(chunk.title)).split())
     if template.fence == "datamark":
         text, title = (_MARK.join(one.replace(_MARK, " ").split()) for one in (text, title))

@@ -47,8 +47,12 @@ def demo(tmp_path: Path) -> Project:
 
 def shown(row: Any, texts: dict[str, str]) -> dict[int, str]:
     """Number in a prompt → the document that passage is of."""
-    passages = re.findall(r"^\[(\d+)\] (.*)$", row.messages[-1].content, re.MULTILINE)
-    return {int(n): next(d for d, text in texts.items() if body[:200] in text) for n, body in passages}
+    passages = re.findall(
+        r"^\[(\d+)\] (.*?)\n(?=\[\d+\] |</passages)", row.messages[-1].content, re.MULTILINE | re.DOTALL
+    )
+    return {
+        int(n): next(d for d, text in texts.items() if " ".join(body.split())[:200] in text) for n, body in passages
+    }
 
 
 def test_no_training_prompt_shows_a_document_of_the_test_and_no_cloze_answer_is_from_one(demo: Project) -> None:

@@ -30,7 +30,7 @@ def test_passages_are_numbered_in_the_order_shown_and_the_abstention_is_told() -
     prompt = prompts.render(ask(), template=TEMPLATE, hits=HITS)
     assert TEMPLATE.abstention in prompt.messages[0].content
     user = prompt.messages[-1].content
-    assert user.index("[1] Water") < user.index("[2] Nitrogen is applied at 12 lb") < user.index("How much nitrogen?")
+    assert user.index("[1] Water") < user.index("[2] Nitrogen is applied\nat 12 lb") < user.index("How much nitrogen?")
 
 
 def test_without_retrieval_nothing_is_said_of_passages() -> None:
@@ -67,7 +67,7 @@ def test_what_training_writes_reading_reads_back(cite: str) -> None:
 
 
 def test_a_quote_is_found_across_line_breaks() -> None:
-    answer = prompts.read(Completion(text="[2] Nitrogen is applied at 12 lb"), template=TEMPLATE, hits=HITS)
+    answer = prompts.read(Completion(text="[2] Nitrogen is applied\nat 12 lb"), template=TEMPLATE, hits=HITS)
     quote = answer.citations[0].quote
     assert quote is not None
     start = quote.start - HITS[1].chunk.span.start

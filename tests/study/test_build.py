@@ -31,7 +31,8 @@ def test_open_book_rows_cite_the_gold_passage_or_abstain(project: Project) -> No
                 abstained += 1
                 continue
             number = int(re.match(r"\[(\d+)\] ", row.completion).group(1))  # type: ignore[union-attr]
-            passage = re.search(rf"^\[{number}\] (.*)$", asked, re.MULTILINE).group(1)  # type: ignore[union-attr]
+            found = re.search(rf"^\[{number}\] (.*?)\n(?=\[\d+\] |</passages)", asked, re.MULTILINE | re.DOTALL)
+            passage = " ".join(found.group(1).split())  # type: ignore[union-attr]
             if row.example in gold:
                 example = gold[row.example]
                 cited += 1

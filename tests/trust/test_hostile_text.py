@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import unicodedata
 from pathlib import Path
 
@@ -128,8 +129,8 @@ def test_a_passage_cannot_open_another_or_leave_its_fence(first: str, second: st
         )
         lines = user.split("\n")
         assert lines[0].startswith("<passages")
-        assert lines[3] == lines[0].replace("<", "</")
-        assert [line[:4] for line in lines[1:3]] == ["[1] ", "[2] "]
+        assert lines.count(lines[0].replace("<", "</")) == 1
+        assert [line[:4] for line in lines if re.match(r"\[\d+\] ", line)] == ["[1] ", "[2] "]
         assert user.count("<passages") == user.count("</passages") == 1
         assert user.count("[2]") == 1
 

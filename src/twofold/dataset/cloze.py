@@ -11,7 +11,11 @@ import random
 import re
 
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?=\S)[^.!?\n]+)*[.!?]?")
-_WORD = re.compile(r"[^\s,;:()\[\]\"]+")
+_WORD = re.compile(r"\d+(?:[.,:/-]\d+)+[^\s,;:()\[\]\"]*|[^\s,;:()\[\]\"]+")
+"""A number is one word: 1,200, 16:15, 2026-03-01."""
+_LINE = re.compile(r"[ \t]*(?:>[ \t]?)*(?P<mark>#{1,6}[ \t]|[-*+•·][ \t]+|\d{1,3}[.)][ \t]+|\||```|~~~)?(?P<text>.*)")
+_EMPHASIS = re.compile(r"(?<!\w)(?:\*{1,3}|_{1,3}|`+)(?=\S)|(?<=\S)(?:\*{1,3}|_{1,3}|`+)(?!\w)")
+_LINK = re.compile(r"!?\[([^\[\]\n]*)\]\([^()\n]*\)")
 _STOP = frozenset(
     re.findall(
         r"\w+",
@@ -31,16 +35,36 @@ def cloze(text: str, chance: random.Random) -> tuple[str, str] | None:
         text: A passage.
         chance: Draws the sentence and the words.
     """
-    sentences = [s.strip() for s in _SENTENCE.findall(" ".join(text.split()))]
-    sentences = [s for s in sentences if 7 <= len(s.split()) <= 45]
+    sentences = [s for s in sentences_of(text) if 7 <= len(s.split()) <= 45]
     chance.shuffle(sentences)
+    plain = " ".join(text.split())
     for sentence in sentences[:4]:
         found = _answer(sentence, chance)
-        if found is not None:
+        if found is not None and sentence[slice(*found)] in plain:  # markup within it was taken off
             start, end = found
             asked = f"{sentence[:start]}what{sentence[end:]}".rstrip(" .!?")
             return f"{asked[:1].lower()}{asked[1:]}?", sentence[start:end].rstrip(".!?")
     return None
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of running text, none across paragraphs or list items; headings, tables and code are left out.
+
+    Markup (bullets, emphasis, links) is taken off.
+    """
+    blocks: list[list[str]] = [[]]
+    fenced = False
+    for line in text.splitlines():
+        found = _LINE.fullmatch(line)
+        mark, rest = (found["mark"] or "", found["text"]) if found else ("", line)
+        if mark in ("```", "~~~"):
+            fenced = not fenced
+        if fenced or not rest.strip() or mark.strip():
+            blocks.append([])
+        if not fenced and mark.strip() not in ("|", "```", "~~~") and not mark.startswith("#"):
+            blocks[-1].append(rest)
+    whole = (" ".join(_EMPHASIS.sub("", _LINK.sub(r"\1", " ".join(block))).split()) for block in blocks)
+    return [sentence.strip() for block in whole for sentence in _SENTENCE.findall(block) if sentence.strip()]
 
 
 def _answer(sentence: str, chance: random.Random) -> tuple[int, int] | None:

@@ -14,13 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from twofold import support
-from twofold.dataset.cloze import cloze
+from twofold.dataset.cloze import cloze, sentences_of
 from twofold.dataset.leaking import bare
 from twofold.types import Chunk, Example, Json, Message, Span
 
 TEMPLATES = "templates"
 """The maker of questions made without a model."""
-_SENTENCE = re.compile(r"[^\s.!?][^.!?\n]*(?:[.!?](?=\S)[^.!?\n]+)*[.!?]?")
 _DEFINED = re.compile(
     r"(?P<the>(?:The|An?) )?(?P<what>[A-Z][\w’'-]*(?: [\w’'-]+){0,4}?) (?P<verb>is|are|was|were) "
     r"(?P<told>(?:an?|the|one of|any|both|either) [^.!?;:]{10,160}?)[.;]?$"
@@ -37,6 +36,14 @@ _HIDDEN = re.compile(
 )
 _NAME = re.compile(r"(?<![.!?:\"“]\s)(?<!^)\b[A-Z][\w’-]+(?:\s+[A-Z][\w’-]+){0,3}\b")
 _NUMBER = re.compile(r"(?<![\w.,])\d++(?:[.,]\d++)*+(?![\w.,]*\d)")
+_GLUE = re.compile(
+    r"\b(?:about|above|after|against|and|as|at|before|below|between|but|by|during|for|from|if|in|into|is|it|its|of|on|or|"
+    r"per|since|than|that|the|through|to|until|was|which|who|with|within)\b",
+    re.IGNORECASE,
+)
+"""Words that join phrases: an answer across one is no answer to anything ("night at 01:30")."""
+_DRAWS = 12
+"""Clozes tried for one without such a word."""
 _LETTERS = 0.6
 """Share of letters below which a passage is a table, code or a list of numbers."""
 FEWEST_WORDS = 20
@@ -81,15 +88,16 @@ def by_template(chunk: Chunk, *, seed: int) -> Drawn | None:
     found = list(_definitions(chunk.text))
     if found and chance.random() < 0.5:
         return chance.choice(found)
-    made = cloze(chunk.text, chance)
+    drawn = (cloze(chunk.text, chance) for _ in range(_DRAWS))
+    made = next((one for one in drawn if one and not _GLUE.search(one[1])), None)
     if made is None:
         return chance.choice(found) if found else None
     return Drawn(question=made[0], answer=made[1], kind="cloze")
 
 
 def _definitions(text: str) -> Iterator[Drawn]:
-    for sentence in _SENTENCE.findall(" ".join(text.split())):
-        match = _DEFINED.fullmatch(sentence.strip())
+    for sentence in sentences_of(text):
+        match = _DEFINED.fullmatch(sentence)
         if match and not _POINTING.match(sentence):
             the = (match["the"] or "").lower()
             asked = f"What {match['verb']} {the}{match['what']}?"
