@@ -30,7 +30,7 @@ from twofold.types import Adapter, Answer, Arm, Example, Json
 
 _OWN = ("key", "made", "bytes", "files")
 """What a manifest says of its own files."""
-_RULE = 2
+_RULE = 3
 """Raised when the same measurements would be judged otherwise: the adapter is then finished anew, not trained."""
 DEV = 200
 """Dev examples answered for each candidate, at most."""
@@ -87,16 +87,19 @@ class Finishing:
     def finish(self, key: str, trained: str, lineage: Json) -> None:
         """Make the artifact `key` of the trained weights; its manifest is theirs, and what was measured here.
 
-        The manifest gets ``gate`` (see `forgetting.judge`; None when it is off), ``merge_back`` (``coefficient``,
-        ``because``, ``reached`` and the measured ``front``), ``dev`` (``score``, ``n``, ``latency``), ``trained`` and
-        ``lineage``.
+        The manifest gets ``gate`` (see `forgetting.judge`; None when it is off or no step was done), ``merge_back``
+        (``coefficient``, ``because``, ``reached`` and the measured ``front``), ``dev`` (``score``, ``n``,
+        ``latency``), ``trained`` and ``lineage``.
         """
         manifest = self.artifacts.manifest(trained)
-        told = self._swept(trained, manifest["template"], self.artifacts.working(key))
+        effort = manifest["report"].get("effort") or {}
+        told = self._swept(
+            trained, manifest["template"], self.artifacts.working(key), unchanged=effort.get("steps") == 0
+        )
         kept = {name: value for name, value in manifest.items() if name not in _OWN}
         self.artifacts.finish(key, {**kept, **told, "kind": "adapter", "trained": trained, "lineage": lineage})
 
-    def _swept(self, trained: str, template: str, work: Path) -> Json:
+    def _swept(self, trained: str, template: str, work: Path, *, unchanged: bool) -> Json:
         source = _found(self.artifacts, trained)
 
         def share(coefficient: float, target: Path) -> Adapter:
@@ -106,10 +109,13 @@ class Finishing:
             return Adapter(key=f"{trained}*{coefficient:g}", weights=weights, path=str(target), template=template)
 
         section = self.section
-        if section.gate == "off":
+        if section.gate == "off" or unchanged:
             whole = share(1.0, work)
-            merged = {"coefficient": 1.0, "because": "the forgetting gate is off", "reached": False, "front": []}
-            return {"gate": None, "merge_back": merged, "dev": _told(self._dev(whole))}
+            why = (
+                "no training step was done: the base model is unchanged" if unchanged else "the forgetting gate is off"
+            )
+            merged = {"coefficient": 1.0, "because": why, "reached": False, "front": []}
+            return {"gate": None, "merge_back": merged, "dev": _told(self._dev(None if unchanged else whole))}
         reason = why_not_scalable(source) if section.merge_back else "it is off"
         base = self._dev(None)
         limits = Limits(keep=section.merge_keep, drop=section.merge_drop)

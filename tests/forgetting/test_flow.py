@@ -113,6 +113,18 @@ def test_the_gate_can_be_off(folder: Path) -> None:
     assert tuned_lines(done) == []
 
 
+def test_what_forgot_nothing_because_no_step_was_done_is_not_gated(folder: Path) -> None:
+    with Project.open(folder, settings(trainer={"name": "one", "options": {"idle": True}})) as project:
+        record = project.study()
+        adapter = project.builder.artifacts.manifest(record["arms"]["ft"]["training"]["key"])
+    assert adapter["gate"] is None
+    assert adapter["merge_back"]["because"] == "no training step was done: the base model is unchanged"
+    assert adapter["dev"]["score"]["n"] > 0
+    assert record["verdict"]["outcome"] == "undecided"
+    assert "ft was stopped by its time limit after 0 of 6 steps" in record["verdict"]["sentence"]
+    assert not [step for step in record["bill"] if step["step"].startswith("forgetting of")]
+
+
 def test_methods_are_compared_on_dev_and_the_best_is_carried(folder: Path, trainer: Path) -> None:
     methods = ["one", {"name": "two", "options": {"mark": "b"}}]
     done = tuned(folder, methods=methods, merge_back=[], gate="report")
