@@ -313,6 +313,24 @@ def report(manifest: Json) -> Json:
     }
 
 
+def compared(rows: Sequence[Json], best: Json) -> Json:
+    """What is told of an arm that several methods tuned: ``cached``, ``methods`` (a row each) and ``effort``.
+
+    A method that a cap cut might have been the best one: the arm then counts as not given its chance, and ``effort`` is
+    that method's, with its name as ``method``.
+
+    Args:
+        rows: Reports of all methods.
+        best: The one that is carried on.
+    """
+    cut = next((row for row in (best, *rows) if row.get("effort") and not row["effort"]["chance"]), None)
+    return {
+        "cached": all(row["cached"] for row in rows),
+        "methods": [method_row(row, carried=row is best) for row in rows],
+        "effort": {**cut["effort"], "method": cut["method"]} if cut else best.get("effort"),
+    }
+
+
 def method_row(told: Json, *, carried: bool) -> Json:
     """One line of the comparison of methods, from an adapter's report."""
     gate, dev = told["gate"], told["dev_score"]
@@ -328,6 +346,7 @@ def method_row(told: Json, *, carried: bool) -> Json:
         "gate": forgetting.outcome(gate) if gate else None,
         "coefficient": told["merge_back"]["coefficient"],
         "trials": told["trials"],
+        "effort": told.get("effort"),
         **{name: told.get(name) for name in ("seconds", "tokens_per_second", "peak_mib", "bytes", "trainable")},
     }
 

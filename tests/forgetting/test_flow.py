@@ -136,6 +136,19 @@ def test_methods_are_compared_on_dev_and_the_best_is_carried(folder: Path, train
     assert done["followed"] > 100, "general rows and known facts"
 
 
+def test_a_method_that_a_cap_cut_leaves_its_arm_without_its_chance(folder: Path) -> None:
+    methods = ["one", {"name": "two", "options": {"idle": True}}]
+    with Project.open(folder, settings(methods=methods, merge_back=[], gate="report")) as project:
+        record = project.study()
+        page = (project.records / record["study"] / "report.html").read_text(encoding="utf-8")
+    training = record["arms"]["ft"]["training"]
+    assert [row["carried"] for row in training["methods"]] == [True, False]
+    assert record["verdict"]["outcome"] == "undecided"
+    assert "ft (method two) was stopped by its time limit after 0 of 6 steps" in record["verdict"]["sentence"]
+    assert "0 of 6, unfinished" in methods_lines("ft", training["methods"])[2]
+    assert '0 of 6, <b class="warn">unfinished</b>' in page
+
+
 def test_a_study_objects_to_an_arm_whose_gate_failed_and_tells_the_methods(folder: Path) -> None:
     from twofold.study.report import render_summary
 
