@@ -13,7 +13,7 @@ from twofold.corpus.sources_folder import NOT_DOCUMENTS, check_named
 from twofold.errors import BadRecord, LeftOut, TooFewExamples, UnreadableFile
 from twofold.paths import expand, stem_of
 from twofold.plugins import Progress
-from twofold.reading import Findings, as_problem, raise_first, renamed
+from twofold.reading import Findings, as_problem, counted, raise_first, renamed
 from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def load_documents(
         raise_first(problems)
     lost = sum(1 for problem in problems if problem.severity == "warning")
     if lost:
-        log.warning("%d files or parts of files could not be read; `twofold check` lists them", lost)
+        log.warning("%s in reading the documents; `twofold check` lists all", counted(lost, "problem"))
     return documents, problems
 
 

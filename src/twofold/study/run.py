@@ -312,7 +312,7 @@ def _facts(
     if builder.config.template.cite == "none":
         uncited = 'the prompt asks for no citation ([prompt].cite = "none")'
     elif builder.schema:
-        uncited = "an answer in JSON carries no citation ([generation].json_schema)"
+        uncited = "an answer in JSON carries no citation ([generation].schema)"
     training = {arm.name: own[arm.name].training or {} for arm in arms}
     gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
     fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if gate and outcome(gate) == "failed"}
