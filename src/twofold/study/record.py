@@ -31,6 +31,7 @@ class EffectRecord(TypedDict):
     estimate: EstimateRecord
     p: float | None
     test: str
+    decides: NotRequired[EstimateRecord | None]
 
 
 class VerdictRecord(TypedDict):
@@ -199,9 +200,10 @@ class StudyRecord(TypedDict):
     policy: PolicyRecord
     metric: str
     level: float
-    """Of the intervals of scores."""
+    """Of every interval but those of seconds, which have the level of [study], whatever the look."""
     decided_at: NotRequired[float]
-    """Level of the intervals of differences, which decide: the more looks at the same questions, the higher."""
+    """Level of the intervals of differences, which decide: the more looks at the same questions, the higher. Records
+    of before have it beside another `level`, that of the scores."""
     margin: float
     verdict: VerdictRecord
     effects: list[EffectRecord]
@@ -299,6 +301,7 @@ def estimate_text(value: EstimateRecord | Any, digits: int = 3) -> str:
 
 def number_text(value: float, digits: int = 3) -> str:
     """``.412``, ``-.05`` or ``1.500``: the only way a score or a difference is printed; never a negative zero."""
+    value = round(value, 10)  # so that the order in which scores were added up does not turn a half
     text = f"{round(value, digits) + 0.0:.{digits}f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
