@@ -83,7 +83,7 @@ def plan(
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     spread = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
     seen = planning.seen_by(splits, config, arms=len(asked.arms), final=final, earlier=spread)
-    rows = looks.read(records)
+    rows = looks.ledger(records, builder.catalogue)
     earlier = looks.earlier(rows, looks.asked_digests(asked.test))
     return {
         "steps": steps,

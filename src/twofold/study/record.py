@@ -204,6 +204,8 @@ class StudyRecord(TypedDict):
     decided_at: NotRequired[float]
     """Level of the intervals of differences, which decide: the more looks at the same questions, the higher. Records
     of before have it beside another `level`, that of the scores."""
+    look: NotRequired[Json]
+    """What makes the look the same as another: ``identity`` (arms, settings, questions), ``answers``, ``failed``."""
     margin: float
     verdict: VerdictRecord
     effects: list[EffectRecord]

@@ -220,7 +220,7 @@ def retrain(
     kept = gate is None or outcome(gate) != "failed"
     notes += _gated(gate)
     notes += _worn(look, level)
-    looks.write(records, look)
+    looks.write(records, look, known=looks.ledger(records, builder.catalogue))
     measured["outcome"] = "promoted" if better and kept else "kept"
     because = _because(measured, better=better, gate=gate)
     whole = {**told, **measured, "because": because}
@@ -314,7 +314,7 @@ def _look(builder: Builder, test: Sequence[Example], records: Path, *, candidate
         asked=asked,
     )
     kinds: tuple[looks.Kind, ...] = ("retraining",)
-    return replace(look, look=looks.number(looks.read(records), look, kinds=kinds))
+    return replace(look, look=looks.number(looks.ledger(records, builder.catalogue), look, kinds=kinds))
 
 
 WORN = 4

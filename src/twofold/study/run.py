@@ -88,8 +88,9 @@ def study(
     for row in builder.catalogue.studies():
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
-    rows = looks.read(records)
-    look = _look(builder, own, asked, splits.dev, rows=rows, name=next_name(records, config.project.name))
+    rows = looks.ledger(records, builder.catalogue)
+    name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind != "retraining"])
+    look = _look(builder, own, asked, splits.dev, rows=rows, name=name)
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
     section = section.model_copy(update={"level": level})
@@ -133,6 +134,7 @@ def study(
         "metric": config.study.metric.name,
         "level": level,
         "decided_at": level,
+        "look": {"identity": look.identity, "answers": look.answers, "failed": look.failed},
         "margin": config.study.margin,
         "verdict": plain(verdict),
         "effects": [plain(e) for e in effects],
@@ -186,9 +188,12 @@ def study(
             record["warnings"] += [judged["off"]] if judged["off"] else []
         if config.study.ablation:
             record["warnings"] += _ablated(builder, splits, record, progress=progress)
-    looks.write(records, look)  # before the record: a look whose record was not finished has been taken all the same
+    looks.write(
+        records, look, known=rows
+    )  # before the record: a look whose record was not finished has been taken all the same
     write_record(records / record["study"], record, answered)
-    builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
+    study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
+    builder.catalogue.put_study(record["study"], study_row, test_digest)
     return record
 
 
