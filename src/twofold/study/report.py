@@ -55,7 +55,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
     """
     environment = _environment()
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
-    found = explore(record, answers)
+    found, level = explore(record, answers), percent(record["level"])
     return environment.get_template("report.html.jinja").render(
         r=record,
         style=Markup(style),
@@ -71,7 +71,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         metric=metric_title(record["metric"]),
         metrics=_metric_names(record),
         asked_text=asked_text(record["policy"]),
-        level=percent(record["level"]),
+        level=level,
         decided=percent(_decided_at(record)),
         together=percent(_own_level(record)),
         cells=CELLS,
@@ -82,12 +82,19 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         arms_plot=_both(
             _arm_rows(record),
             brief=_arm_rows(record, brief=True),
-            title=f"Every arm: {metric_title(record['metric'])} with its interval",
+            title=f"Every arm: {metric_title(record['metric'])} with its {level} interval",
         ),
         effects_plot=_both(
-            _effect_rows(record, record["effects"]), title="Effects with intervals", zero=True, wide=charts.HALF
+            _effect_rows(record, record["effects"]),
+            title=f"Effects with {level} intervals",
+            zero=True,
+            wide=charts.HALF,
         ),
-        pairs_plot=_both(_effect_rows(record, record["comparisons"]), title="Paired differences", zero=True),
+        pairs_plot=_both(
+            _effect_rows(record, record["comparisons"]),
+            title=f"Paired differences, simultaneous {level} intervals",
+            zero=True,
+        ),
         latency=_latency(record),
         curves=_curves(record),
         causes=_causes(record, answers),

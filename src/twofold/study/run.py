@@ -178,7 +178,10 @@ def study(
     for name, reasons in constraint_questions(arms, section, facts=facts, estimates=estimates).items():
         record["arms"][name]["in_question"] = reasons
     record["warnings"] = planning.warnings(
-        splits, arms, seen=planning.seen_by(splits, config, arms=len(arms), final=final), looks=look.look - 1
+        splits,
+        arms,
+        seen=planning.seen_by(splits, config, arms=len(arms), level=level, final=final),
+        looks=look.look - 1,
     ) + looks.mixtures(rows, splits)
     if record["retrieval"]:
         builder.index.tag(record["study"])
