@@ -7,6 +7,7 @@ once. Fields are added, never renamed; `format` rises when a reader of the old s
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from twofold.types import Json
@@ -68,7 +69,8 @@ class LatencyRecord(TypedDict):
     failed: NotRequired[int]
     """Of `n`, answers that failed: they count at their limit."""
     in_turns: NotRequired[bool]
-    """Were all arms asked in turns? False where this machine has no room for all models together."""
+    """Were all arms asked in turns? False where this machine has no room for all models together: those of one model
+    were then asked in turns, and seconds of arms with other models stand beside each other less surely."""
     ratio: NotRequired[QuantileRecord]
     """Median of the seconds over the arm base's, question by question."""
 
@@ -329,6 +331,14 @@ def asked_text(policy: PolicyRecord) -> str:
     """``129 test questions in 56 independent groups``; of a study on the sealed reserve, the reserve questions."""
     what, number = ("reserve", policy["reserve"]) if policy["final"] else ("test", policy["test"])
     return f"{counted(number, f'{what} question')} in {counted(policy['groups'], 'independent group')}"
+
+
+def turns_text(arms: Mapping[str, Any]) -> str:
+    """In what order the arms were timed: in turns over all of them, or only over those of one model."""
+    timed = [arm["latency"] for arm in arms.values() if arm["latency"]]
+    if all(one.get("in_turns", True) for one in timed):
+        return "in turns over the arms"
+    return "in turns over the arms of one model, models one after the other (no room for all in memory)"
 
 
 def share_text(count: int, total: int) -> str:

@@ -33,6 +33,7 @@ from twofold.study.record import (
     plain_number,
     share_text,
     true_minus,
+    turns_text,
 )
 from twofold.study.tuned_arms import methods_lines, tuned_lines
 from twofold.study.wording import metric_title, percent
@@ -281,7 +282,7 @@ def _seconds_table(record: StudyRecord, first: int) -> list[str]:
     least = stats.least_for_upper_end(0.95, level=_own_level(record))
     return [
         *_aligned(table, first),
-        f"{percent(_own_level(record))} intervals; p50, p95: one question at a time, in turns over the arms; "
+        f"{percent(_own_level(record))} intervals; p50, p95: one question at a time, {turns_text(record['arms'])}; "
         "× base: median ratio to the arm base; retrieval, "
         f"generation: medians of the batched run; –: too few answers for an end (an upper end of p95 needs {least})",
     ]
@@ -431,7 +432,8 @@ def _latency(record: StudyRecord) -> Json:
     sample = max((arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]), default=0)
     paces = {name: arm["latency"] for name, arm in record["arms"].items()}
     ratios = [f"{name} {_quantile(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
-    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios}
+    turns = turns_text(record["arms"])
+    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios, "turns": turns}
 
 
 def _curves(record: StudyRecord) -> list[Json]:
