@@ -129,3 +129,26 @@ def test_every_interval_of_a_later_look_has_the_level_of_that_look() -> None:
     assert later[0].estimate.low < first[0].estimate.low
     assert later[0].decides is not None
     assert later[0].decides.low == pytest.approx(later[0].estimate.low), "of one pair, both intervals are the same"
+
+
+def test_examples_to_collect_pay_for_the_next_look() -> None:
+    chance = np.random.default_rng(7)
+    columns = {arm: (chance.uniform(size=200) < 0.5).astype(float) for arm in (BASE, RAG)}
+    settings: dict[str, Any] = {
+        "arms": (BASE, RAG),
+        "scores": {arm.name: column for arm, column in columns.items()},
+        "groups": np.arange(200),
+        "metric": "exact_match",
+        "section": StudySection(resamples=600),
+        "objections": {},
+    }
+    same, later = (decide(**settings, facts=VerdictFacts(next_level=level))[0] for level in (0.0, 0.9925))
+    assert same.more_examples is not None
+    assert later.more_examples is not None
+    assert later.more_examples > 1.2 * same.more_examples
+
+
+def test_where_all_is_right_no_gain_is_said_to_have_been_visible_that_was_not() -> None:
+    found = verdict({BASE: marks(60, 60), RAG: marks(60, 60)})
+    assert found.outcome == "undecided"
+    assert "would have been shown" not in found.sentence, "three of sixty questions show nothing"

@@ -24,6 +24,8 @@ class VerdictFacts:
     """The how-manieth look this is at its most looked-at question (`study.looks`)."""
     level: float = 0.95
     """Level of the intervals at this look."""
+    next_level: float = 0.0
+    """Level of the look after this one, which a study with more examples would be; 0: as this one."""
     synthetic_share: float = 0.0
     """Share of test questions written by a model."""
     failed_share: Mapping[str, float] = field(default_factory=dict)

@@ -234,10 +234,12 @@ def _off(worth: float, z: float = 0.5244) -> tuple[float, float]:
 def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts: VerdictFacts) -> Further | None:
     """What further examples would show; None unless the verdict is undecided between arms and there is a margin.
 
+    A study with more examples asks these questions again, so it is the next look and is decided at that look's level.
     From the standard errors alone: the differences that happened to be seen tell nothing about what would be seen.
     """
     if choice.outcome != "undecided" or not choice.open or not section.margin:
         return None
+    level = facts.next_level or evidence.level
     involved = {choice.keep, choice.leader, *(name for pair in choice.open for name in pair)}
     names = [arm.name for arm in evidence.arms if arm.name in involved]
     intervals = [evidence.difference(a, b) for place, a in enumerate(names) for b in names[:place]]
@@ -248,14 +250,14 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     usual = [stats.t_quantile(0.5 + evidence.level / 2, max(1.0, one.worth - 1)) for one in intervals]
     over = [one.critical / t for one, t in zip(intervals, usual, strict=True) if math.isfinite(one.critical)]
     wider = sum(over) / len(over) if over else 1.0
-    simulation = Simulation(spreads, level=evidence.level, margin=section.margin, wider=wider)
+    simulation = Simulation(spreads, level=level, margin=section.margin, wider=wider)
     gain = 2 * section.margin
     later = [place for place in range(len(names)) if place]
     hardest = max(later, key=lambda place: spreads.variances[place, :place].max())
     to_see = simulation.ratio(hardest, [gain if place == hardest else 0.0 for place in range(len(names))])
     to_bound = simulation.ratio(0, [0.0] * len(names))
     if to_bound is not None:  # the exact bound of what no group shows
-        to_bound = max(to_bound, math.log((1 - evidence.level) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
+        to_bound = max(to_bound, math.log((1 - level) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
     return Further(
         gain=gain,
         to_see=_needed(to_see, n=n, worth=worth, share=facts.test_share),

@@ -343,6 +343,7 @@ def _facts(
         policy=policy["sentence"],
         looks=look.look,
         level=level,
+        next_level=looks.level_of(look.look + 1, timing_level),
         synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: latency.p95(value) for name, value in timed.items() if value},
