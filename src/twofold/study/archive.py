@@ -18,9 +18,10 @@ from twofold.study import report
 from twofold.study.record import FORMAT, AnswerRow, StudyRecord
 
 
-def next_name(records: Path, project: str) -> str:
-    """The next study's directory name, for example ``0002-agxqa``."""
-    taken = [int(p.name.split("-")[0]) for p in records.glob("[0-9]*") if p.name.split("-")[0].isdigit()]
+def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str:
+    """The next study's directory name, for example ``0002-agxqa``; `used`: names whose directory may be gone."""
+    names = [*(path.name for path in records.glob("[0-9]*")), *used]
+    taken = [int(name.split("-")[0]) for name in names if name.split("-")[0].isdigit()]
     slug = re.sub(r"[^a-z0-9]+", "-", project.casefold()).strip("-") or "study"
     return f"{max(taken, default=0) + 1:04d}-{slug[:40]}"
 

@@ -29,7 +29,7 @@ from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound
 from twofold.study.archive import read_answers, read_record
 from twofold.study.confirming import reserve_warnings
-from twofold.study.power import pair_variances
+from twofold.study.power import Spreads, spreads_of
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
 from twofold.types import Arm, Chunk, DevItem, Document, Example, Hit, Json, Prompt, Span
@@ -82,9 +82,10 @@ def plan(
     )
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     spread = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
-    seen = planning.seen_by(splits, config, arms=len(asked.arms), final=final, earlier=spread)
-    rows = looks.read(records)
+    rows = looks.ledger(records, builder.catalogue)
     earlier = looks.earlier(rows, looks.asked_digests(asked.test))
+    level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
+    seen = planning.seen_by(splits, config, arms=len(asked.arms), level=level, final=final, earlier=spread)
     return {
         "steps": steps,
         "minutes": sum(step["seconds"] for step in steps) / 60,
@@ -93,6 +94,7 @@ def plan(
         "unpriced": calls.unpriced(work.calls),
         "detectable": seen.least,
         "chances": [list(chance) for chance in seen.chances],
+        "chances_at_best": [[gain, share] for (gain, _), share in zip(seen.chances, seen.best, strict=True)],
         "shows": planning.prospect_text(seen),
         "warnings": [
             *planning.no_chance(work),
@@ -109,8 +111,8 @@ def plan(
     }
 
 
-def _earlier(records: Path, arms: Sequence[str], metric: str) -> tuple[Any, float] | None:
-    """Variances of the pairs in the newest study with these arms and this metric, and the groups that it is worth."""
+def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
+    """How much the pairs vary in the newest study with these arms and this metric."""
     for path in sorted(records.glob("*/study.json"), reverse=True):
         try:
             record = read_record(path.parent)
@@ -128,7 +130,7 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> tuple[Any, floa
         except (StudyError, KeyError):
             continue  # a damaged record, or arms that have no question in common, tell nothing
         if found:
-            return pair_variances(found, arms), min(one.worth for one in found.values())
+            return spreads_of(found, arms)
     return None
 
 
