@@ -77,6 +77,10 @@ def test_a_second_opening_is_refused_whatever_is_deleted(project: Project, setti
         study(project, settings, final=True, seed=5)
 
 
+def dying(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_opening_that_was_killed_is_run_to_its_end(
     project: Project, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,17 +88,34 @@ def test_an_opening_that_was_killed_is_run_to_its_end(
 
     study(project, settings)
 
-    def dying(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(run, "write_record", dying)
         with pytest.raises(KeyboardInterrupt):
             study(project, settings, final=True)
     assert [row.kind for row in looks.read(project.records)] == ["study", "final"]
+    other = study(project, settings, metrics=["rouge_l"])
+    opening = next(row for row in looks.read(project.records) if row.kind == "final")
+    assert other["study"] > opening.name, "the killed opening keeps its number"
     record = study(project, settings, final=True)
     assert record["confirmation"]["confirmed"]
-    assert len(looks.read(project.records)) == 2
+    assert [row.kind for row in looks.read(project.records)] == ["study", "final"]
+
+
+def test_an_ordinary_record_under_the_name_of_a_killed_opening_does_not_end_it(
+    project: Project, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of another study, or one that an earlier version wrote."""
+    from twofold.study import run
+
+    first = study(project, settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_record", dying)
+        with pytest.raises(KeyboardInterrupt):
+            study(project, settings, final=True)
+    opening = looks.read(project.records)[-1]
+    assert opening.kind == "final"
+    shutil.copytree(project.records / first["study"], project.records / opening.name)
+    assert study(project, settings, final=True)["confirmation"]["confirmed"]
 
 
 def test_only_a_verdict_on_the_same_systems_by_the_same_rule_can_be_confirmed(

@@ -47,7 +47,7 @@ class VerdictFacts:
     reserve: int = 0
     """Questions set aside in the reserve split."""
     reserve_seen: int = 0
-    """How many of them were test questions of an earlier study."""
+    """How many of them earlier studies asked, or chose settings on."""
     reserve_opened: str = ""
     """Study that opened the reserve before; empty when it is sealed."""
     training_minutes: Mapping[str, float] = field(default_factory=dict)

@@ -32,8 +32,10 @@ from twofold.types import Example
 
 FILE = "looks.jsonl"
 """The ledger's name in the directory of records."""
-_SHOWN = {"diagnostics", "metrics", "shots", "interaction_margin", "ablation", "latency_sample"}
+_SHOWN = {"diagnostics", "metrics", "shots", "interaction_margin", "ablation"}
 """Keys of [study] that only change what is shown beside the verdict (shots are in the key of their system)."""
+_TIMING = {"latency_sample"}
+"""Keys of [study] that only change what is shown, unless latency has a limit."""
 Kind = Literal["study", "final", "retraining"]
 
 
@@ -91,7 +93,15 @@ def level_of(look: int, level: float) -> float:
     return round(1 - math.floor(share / unit + 1e-9) * unit, 12)
 
 
-def identity_of(section: StudySection, systems: Mapping[str, str], *, metric: str, examples: Sequence[Example]) -> str:
+def identity_of(
+    section: StudySection,
+    systems: Mapping[str, str],
+    *,
+    metric: str,
+    examples: Sequence[Example],
+    gated: bool = False,
+    machine: str = "",
+) -> str:
     """Digest of everything that can change the verdict of a study, but for its answers.
 
     Args:
@@ -99,16 +109,21 @@ def identity_of(section: StudySection, systems: Mapping[str, str], *, metric: st
         systems: Arm → system key.
         metric: Key of the deciding metric.
         examples: Those asked: their questions, references and groups count, their ids do not.
+        gated: Does the forgetting gate decide, that is, is it enforced and an arm tuned?
+        machine: Fingerprint of this machine; counts where latency has a limit.
     """
     rows = sorted((question(one), sorted(one.references), one.answerable, one.group) for one in examples)
     groups = {group: number for number, group in enumerate(dict.fromkeys(row[-1] for row in rows))}
+    timed = bool(section.max_latency_p95)
     return digest(
         "look",
         {
-            "settings": section.model_dump(mode="json", exclude=_SHOWN),
+            "settings": section.model_dump(mode="json", exclude=_SHOWN if timed else _SHOWN | _TIMING),
             "systems": systems,
             "metric": metric,
             "asked": [(*row[:-1], groups[row[-1]]) for row in rows],
+            "gated": gated,
+            "machine": machine if timed else "",
         },
     )
 
@@ -183,9 +198,14 @@ def seen(rows: Sequence[Look]) -> set[str]:
     return {one for row in rows for one in (*row.asked, *row.dev)}
 
 
-def tested(rows: Sequence[Look]) -> set[str]:
-    """Digests of all questions that were asked."""
-    return {one for row in rows for one in row.asked}
+def kinds_against(*, promoted: bool) -> tuple[Kind, ...]:
+    """Looks that count against a study; comparisons of retraining do where an arm is a model that these `promoted`."""
+    return ("study", "final", "retraining") if promoted else ("study", "final")
+
+
+def names(rows: Sequence[Look]) -> set[str]:
+    """Directories of the studies that looked, also of those that have no record (deleted, or killed before it)."""
+    return {row.name for row in rows if row.kind != "retraining"}
 
 
 def mixtures(rows: Sequence[Look], splits: Splits) -> list[str]:
@@ -196,7 +216,9 @@ def mixtures(rows: Sequence[Look], splits: Splits) -> list[str]:
     learning = {*asked_digests(splits.train), *asked_digests(splits.dev)}
     testing = {*asked_digests(splits.test), *asked_digests(splits.reserve)}
     sentences = []
-    for row in {row.name: row for row in rows if row.kind != "retraining"}.values():
+    for row in rows:
+        if row.kind == "retraining":
+            continue
         tested = len(learning.intersection(row.asked))
         chosen = len(testing.intersection(row.dev))
         if tested:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold import __version__, specs
+from twofold import __version__, machine, specs
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.forgetting import outcome
@@ -82,6 +82,7 @@ def study(
             "test": test_digest,
             "final": final,
             "answers": {name: said(item.answers) for name, item in own.items()},
+            **({"machine": machine.fingerprint()} if config.study.max_latency_p95 else {}),
         },
     )
     for row in builder.catalogue.studies():
@@ -276,7 +277,14 @@ def _look(
         kind="final" if asked.hypothesis else "study",
         name=name,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        identity=looks.identity_of(section, systems, metric=metric, examples=asked.test),
+        identity=looks.identity_of(
+            section,
+            systems,
+            metric=metric,
+            examples=asked.test,
+            gated=builder.config.tuning.gate == "enforce" and any(arm.tuning for arm in asked.arms),
+            machine=machine.fingerprint() if section.max_latency_p95 else "",
+        ),
         answers=digest("answers", texts),
         failed=sum(1 for item in decided.values() for answer in item.answers if answer.failure is not None),
         look=0,
@@ -285,9 +293,7 @@ def _look(
     )
     if asked.hypothesis:
         confirming.require_sealed(rows, look)
-    kinds: tuple[looks.Kind, ...] = ("study", "final")
-    if any(builder.chosen(arm) for arm in asked.arms):  # a model that comparisons on such questions have promoted
-        kinds = (*kinds, "retraining")
+    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in asked.arms))
     return replace(look, look=looks.number(rows, look, kinds=kinds))
 
 
@@ -333,7 +339,7 @@ def _facts(
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
         reserve=len(reserve),
-        reserve_seen=0 if policy["final"] else len(looks.tested(rows).intersection(reserve)),
+        reserve_seen=0 if policy["final"] else len(looks.seen(rows).intersection(reserve)),
         reserve_opened="" if policy["final"] else opened,
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
         dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},

@@ -407,7 +407,7 @@ def _doubts_reserve(facts: VerdictFacts) -> list[str]:
         return [f"not confirmed: study {facts.reserve_opened} opened the reserve, and it confirms once"]
     if facts.reserve_seen:
         share = f"{facts.reserve_seen} of {counted(facts.reserve, 'reserve question')}"
-        return [f"the reserve is not sealed: {share} were test questions of an earlier study"]
+        return [f"the reserve is not sealed: earlier studies used {share}"]
     if facts.final:
         return []
     if facts.reserve:
