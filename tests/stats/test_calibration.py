@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from twofold.study import looks
+
 PATH = Path(__file__).resolve().parents[2] / "bench" / "calibration.py"
 _spec = importlib.util.spec_from_file_location("calibration", PATH)
 assert _spec is not None
@@ -17,6 +19,8 @@ calibration = importlib.util.module_from_spec(_spec)
 sys.modules["calibration"] = calibration
 _spec.loader.exec_module(calibration)
 
+FIRST = looks.level_of(1, 0.95)
+"""Level at which a first study is decided."""
 SETTINGS = [(20, "binary"), (50, "f1"), (200, "binary")]
 SIMULATIONS = {20: 400, 50: 400, 200: 200}
 
@@ -30,13 +34,13 @@ def at_least(share: float, n: int) -> float:
     return share - 2.33 * math.sqrt(share * (1 - share) / n)
 
 
-@pytest.mark.parametrize(("groups", "kind"), SETTINGS)
-def test_no_effect_crowns_no_complex_arm(groups, kind):
+@pytest.mark.parametrize(("groups", "kind", "level"), [*((*one, 0.95) for one in SETTINGS), (50, "f1", FIRST)])
+def test_no_effect_crowns_no_complex_arm(groups, kind, level):
     n = SIMULATIONS[groups]
     world = calibration.World(groups=groups, means=(0.3,) * 5, kind=kind)
-    found = calibration.crowned(world, simulations=n, resamples=500)
+    found = calibration.crowned(world, simulations=n, resamples=500, level=level)
     false = sum(share for arm, share in found.items() if arm not in ("", "base"))
-    assert false <= at_most(0.05, n)
+    assert false <= at_most(1 - level, n)
     assert found[""] > 0.5, "under no effect most studies must end undecided"
 
 
@@ -93,9 +97,11 @@ def test_a_middle_arm_is_not_chosen_over_a_better_one():
         assert calibration.worse(found, calibration.UNEQUAL) <= at_most(0.025, 150)
 
 
-def test_the_plan_keeps_its_word_after_one_study_of_the_same_size():
+@pytest.mark.parametrize("look", [1, 2])
+def test_the_plan_keeps_its_word_after_one_study_of_the_same_size(look):
     world = calibration.World(groups=120, per_group=1, icc=0, kind="f1")
-    assert 0.6 <= calibration.after_one(world, 0.3, simulations=60, resamples=300) <= 0.97
+    level = looks.level_of(look, 0.95)
+    assert 0.65 <= calibration.after_one(world, 0.3, simulations=100, resamples=300, level=level) <= 0.95
 
 
 @pytest.mark.parametrize("truth", [0.05, 0.95])

@@ -172,11 +172,11 @@ def test_that_many_more_examples_do_show_such_a_gain():
     first = verdict(values=drawn(150, 0.0), arms=arms, margin=0.06)
     assert first.outcome == "undecided"
     bound = int(first.sentence.split("than .06, about ")[1].split()[0].replace(",", ""))
-    for _ in range(40):
+    for _ in range(100):
         chosen += verdict(values=drawn(150 + first.more_examples, 0.12), arms=arms, margin=0.06).arm == "ft+rag"
         bounded += verdict(values=drawn(150 + bound, 0.0), arms=arms, margin=0.06).arm == "base"
-    assert 0.55 <= chosen / 40 <= 1
-    assert 0.55 <= bounded / 40 <= 1
+    assert 0.68 <= chosen / 100 <= 0.97
+    assert 0.68 <= bounded / 100 <= 0.97
 
 
 def test_a_middle_arm_is_not_chosen_while_a_more_complex_one_is_open():
@@ -193,8 +193,6 @@ def test_a_middle_arm_is_not_chosen_while_a_more_complex_one_is_open():
 
 
 def test_where_a_simpler_arm_is_open_and_the_simplest_is_beaten_nothing_is_kept():
-    values = scores([0.1, 0.42, 0.45], n=100)
-    values[:, 1] = np.where(np.arange(100) % 2, values[:, 1], 0.1)
     found = verdict(values=scores([0.1, 0.4, 0.42, 0.3], n=60), arms=ARMS[:4])
     assert found.outcome == "undecided"
     assert "at least prompt" in found.sentence
@@ -285,7 +283,7 @@ def test_failures_are_in_no_mean_and_count_0_in_differences():
         ({"final": False}, "no reserve split was set aside"),
         ({"final": False, "reserve": 30}, "twofold study --final"),
         ({"final": False, "reserve": 30, "reserve_opened": "0004-shop"}, "study 0004-shop opened the reserve"),
-        ({"reserve": 30, "reserve_seen": 4}, "4 of 30 reserve questions were test questions"),
+        ({"reserve": 30, "reserve_seen": 4}, "earlier studies used 4 of 30 reserve questions"),
         ({"unanswerable": 0}, "no unanswerable question"),
         ({"cut_share": {"rag": 0.06}}, "6 % of rag's answers were cut at the token limit"),
         ({"effort": {"ft": DONE}}, "how far ft+rag was trained is unknown"),

@@ -82,15 +82,18 @@ def plan(
     )
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     spread = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
-    seen = planning.seen_by(splits, config, arms=len(asked.arms), final=final, earlier=spread)
     rows = looks.read(records)
-    earlier = looks.earlier(rows, looks.asked_digests(asked.test))
+    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in asked.arms))
+    earlier = looks.earlier(rows, looks.asked_digests(asked.test), kinds=kinds)
+    level = config.study.level if final else looks.level_of(earlier + 1, config.study.level)
+    seen = planning.seen_by(asked.test, config, arms=len(asked.arms), level=level, earlier=spread)
     return {
         "steps": steps,
         "minutes": sum(step["seconds"] for step in steps) / 60,
         "costs": costs,
         "cost": sum(row["amount"] for row in costs),
         "unpriced": calls.unpriced(work.calls),
+        "level": level,
         "detectable": seen.least,
         "chances": [list(chance) for chance in seen.chances],
         "shows": planning.prospect_text(seen),

@@ -455,8 +455,13 @@ def prospect_text(seen: Prospect) -> str:
 
 
 def seen_by(
-    splits: Splits, config: Config, *, arms: int, final: bool = False, earlier: tuple[Any, float] | None = None
+    asked: Sequence[Example],
+    config: Config,
+    *,
+    arms: int,
+    level: float,
+    earlier: tuple[Any, float] | None = None,
 ) -> Prospect:
-    """What the study could show; see `power.prospect`."""
-    sizes = group_sizes(splits.reserve if final else splits.test)
-    return prospect(sizes, arms=arms, section=config.study, earlier=earlier)
+    """What a study of these questions, decided at `level`, could show; see `power.prospect`."""
+    section = config.study.model_copy(update={"level": level})
+    return prospect(group_sizes(asked), arms=arms, section=section, earlier=earlier)

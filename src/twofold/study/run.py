@@ -167,9 +167,8 @@ def study(
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
     for name, reasons in constraint_questions(arms, section, facts=facts, estimates=estimates).items():
         record["arms"][name]["in_question"] = reasons
-    record["warnings"] = planning.warnings(
-        splits, arms, seen=planning.seen_by(splits, config, arms=len(arms), final=final), looks=look.look - 1
-    ) + looks.mixtures(rows, splits)
+    seen = planning.seen_by(test, config, arms=len(arms), level=level)
+    record["warnings"] = planning.warnings(splits, arms, seen=seen, looks=look.look - 1) + looks.mixtures(rows, splits)
     if record["retrieval"]:
         builder.index.tag(record["study"])
         judged = abstention(builder, splits, test)
@@ -350,4 +349,5 @@ def _facts(
         final=policy["final"],
         test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
         confirms=stated.study if stated else "",
+        next_level=looks.level_of(look.look + 1, builder.config.study.level),
     )
