@@ -239,9 +239,8 @@ def main() -> None:
     given = parser.parse_args()
     level = level_of(given.look, LEVEL) if given.look else LEVEL
     error = 1.96 * math.sqrt(0.05 * 0.95 / given.simulations)
-    print(
-        f"{given.simulations} studies a truth, {given.resamples} resamples, decided at {100 * level:g} %; .05 is ±{error:.3f} here\n"
-    )
+    decided = f"decided at {100 * level:g} %; .05 is ±{error:.3f} here"
+    print(f"{given.simulations} studies a truth, {given.resamples} resamples, {decided}\n")
     heads = ["shape", "false crown", "false tie", "worse crown", "plan says", "holds", "after one"]
     heads += ["pairs", "joint", "mean", "power .1", "power .2"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")

@@ -13,7 +13,7 @@ from twofold.cli.main import main
 from twofold.errors import StudyError
 from twofold.project import Project
 from twofold.study import archive, looks
-from twofold.study.confirming import Hypothesis, confirmed, restated
+from twofold.study.confirming import Hypothesis, confirmed, hypothesis, restated
 from twofold.types import Effect, Estimate, Verdict
 
 SEALED = {"train": 0.3, "dev": 0.1, "test": 0.35, "reserve": 0.25}
@@ -159,6 +159,19 @@ def test_a_plan_says_how_to_set_a_reserve_aside_while_there_is_time(project: Pro
         assert any("set [examples].reserve" in warning for warning in opened.plan()["warnings"])
         opened.study()
         assert not any("set [examples].reserve" in warning for warning in opened.plan()["warnings"])
+
+
+def test_an_arm_that_may_not_be_chosen_is_no_rival(project: Project, settings: dict[str, Any]) -> None:
+    first = study(project, settings, must_cite=True, min_cited=0.05)
+    assert first["verdict"]["arm"] == "rag"
+    assert [name for name, arm in first["arms"].items() if not arm["acceptable"]] == ["base", "prompt"]
+    with pytest.raises(StudyError, match="chose rag by its constraints, as the only acceptable arm"):
+        study(project, settings, final=True, must_cite=True, min_cited=0.05)
+    with Project.open(project.directory, settings) as opened:
+        config = opened.config
+    first["arms"]["prompt"]["acceptable"] = True
+    first["arms"]["base"]["metrics"]["token_f1"]["mean"] = 0.9
+    assert hypothesis(first, config).words == "rag is better than prompt", "base scores more, and is ruled out"
 
 
 # ---------------------------------------------------------------- the one interval

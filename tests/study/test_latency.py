@@ -14,7 +14,7 @@ import pytest
 from twofold import machine, stats
 from twofold.config import StudySection
 from twofold.project import Project
-from twofold.study import latency
+from twofold.study import latency, report
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Failure
 
@@ -77,6 +77,51 @@ def test_seconds_are_kept_for_this_machine_only(
         moved = held.study()
     assert len(seen) == 2 * (9 + 1), "9 questions an arm, and one to warm up"
     assert moved["arms"]["base"]["latency"]["n"] == 9
+
+
+def test_arms_are_timed_again_where_more_questions_are_wanted_and_only_then(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def study(**changed: Any) -> tuple[Any, Any]:
+        with Project.open(project.directory, timed | {"study": timed["study"] | changed}) as held:
+            plan = {step["step"]: step["items"] for step in held.plan()["steps"]}
+            return plan.get("latency of rag", 0), held.study()
+
+    assert study()[1]["arms"]["rag"]["latency"]["n"] == 9
+    ahead, limited = study(max_latency_p95=50.0)
+    count = limited["policy"]["test"]
+    assert 9 < count < 72
+    assert ahead == count
+    assert {limited["arms"][name]["latency"]["n"] for name in ("base", "rag")} == {count}
+    seen = asked(monkeypatch)
+    assert study(latency_sample=12)[0] == 0, "more were timed before"
+    assert study(latency_sample=12, max_latency_p95=50.0)[1]["arms"]["rag"]["latency"]["n"] == count
+    assert seen == []
+
+
+def test_an_arm_that_had_no_time_left_is_not_timed_again(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(latency, "SHARE", 0.0)
+    for sample in (9, 12):
+        seen = asked(monkeypatch)
+        with Project.open(project.directory, timed | {"study": timed["study"] | {"latency_sample": sample}}) as held:
+            assert held.study()["arms"]["base"]["latency"]["n"] == latency.LEAST
+    assert seen == []
+
+
+def test_arms_that_were_not_asked_in_turns_are_not_said_to_have_been(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "_batches", lambda timed: [[item] for item in timed])
+    with Project.open(project.directory, timed) as held:
+        record = held.study()
+        page = (held.records / record["study"] / "report.html").read_text(encoding="utf-8")
+    assert not record["arms"]["rag"]["latency"]["in_turns"]
+    for told in (page, report.render_summary(record)):
+        assert "in turns over the arms" not in told
+        assert "one model after the other" in told
 
 
 def test_a_time_out_is_not_fast(project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

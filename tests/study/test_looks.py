@@ -18,6 +18,7 @@ from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.project import Project
 from twofold.study import archive, looks
+from twofold.study import run as study_run
 from twofold.study.looks import Look, level_of
 from twofold.types import Example, Message
 
@@ -196,6 +197,22 @@ def test_enforcing_the_forgetting_gate_is_another_look_where_an_arm_is_tuned(
     untuned = {"arms": ["base", "rag"]}
     assert run(project, trained, study=untuned)["verdict"]["looks"] == 3
     assert run(project, trained, study=untuned, tuning={"gate": "enforce"})["verdict"]["looks"] == 3
+
+
+@pytest.mark.parametrize("gate", ["report", "enforce"])
+def test_a_forgetting_gate_that_failed_is_told_whether_it_rules_the_arm_out_or_not(
+    project: Project, trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch, gate: str
+) -> None:
+    monkeypatch.setattr(study_run, "outcome", lambda _: "failed")
+    record = run(project, trained, tuning={"gate": gate})
+    doubts = [doubt for doubt in record["verdict"]["provisional"] if "forgetting gate" in doubt]
+    if gate == "enforce":
+        assert any("forget too much" in reason for reason in record["arms"]["ft"]["objections"])
+        assert doubts == []
+    else:
+        assert record["arms"]["ft"]["acceptable"]
+        assert len(doubts) == 1
+        assert doubts[0].startswith("ft failed the forgetting gate, which is only reported ([tuning].gate): ")
 
 
 def test_on_another_machine_a_latency_limit_is_decided_anew(

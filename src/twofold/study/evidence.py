@@ -58,6 +58,8 @@ class VerdictFacts:
     """Examples in the dev split."""
     forgetting: Mapping[str, str] = field(default_factory=dict)
     """Tuned arm → why its weights failed the forgetting gate; other arms are left out."""
+    forgetting_reported: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → why its weights failed the forgetting gate, where that is only reported and rules no arm out."""
     forgetting_open: Mapping[str, str] = field(default_factory=dict)
     """Tuned arm → why the forgetting gate is open: neither shown to pass nor to fail."""
     remote: frozenset[str] = frozenset()

@@ -379,7 +379,7 @@ class _Forecast:
         key = self._system_key(arm)
         digests = {example_digest(example) for example in questions}
         cached = len(digests & set(self.builder.catalogue.answers(key))) if key else 0
-        timed = arm.oracle or (key is not None and latency.kept(self.builder.catalogue, key) is not None)
+        timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
         prices = [getattr(self._options(), f"price_per_million_{side}", 0.0) for side in ("prompt", "completion")]
         return planning.Answering(
             arm=arm,
@@ -391,6 +391,11 @@ class _Forecast:
             prices=(prices[0], prices[1]),
             concurrency=int(getattr(self._options(), "concurrency", 1)) if self.remote else 0,
         )
+
+    def _timed(self, key: str, count: int) -> bool:
+        catalogue = self.builder.catalogue
+        spent = float((catalogue.measure(key, "answering") or {}).get("seconds", 0.0))
+        return latency.enough(latency.kept(catalogue, key), self.config.study, count, answering=spent)
 
     def _options(self) -> Any:
         part = self.config.generation.generator

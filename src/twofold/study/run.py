@@ -319,10 +319,10 @@ def _facts(
     elif builder.schema:
         uncited = "an answer in JSON carries no citation ([generation].json_schema)"
     training = {arm.name: own[arm.name].training or {} for arm in arms}
-    gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
-    fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if gate and outcome(gate) == "failed"}
-    told = {name: report.get("gate") for name, report in training.items()}
-    unsure = {n: "; ".join(gate["because"]) for n, gate in told.items() if gate and outcome(gate) == "open"}
+    enforced = builder.config.tuning.gate == "enforce"
+    gates = {name: report["gate"] for name, report in training.items() if report.get("gate")}
+    fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "failed"}
+    unsure = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "open"}
     failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
     return VerdictFacts(
         policy=policy["sentence"],
@@ -342,7 +342,8 @@ def _facts(
         reserve_opened="" if policy["final"] else opened,
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
         dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
-        forgetting=fallen,
+        forgetting=fallen if enforced else {},
+        forgetting_reported={} if enforced else fallen,
         forgetting_open=unsure,
         dev_examples=len(splits.dev),
         remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),

@@ -373,14 +373,18 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
         if few < least:
             out.append(
                 f"latency is a constraint, and p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
-                f"{least} its upper end rests on log-normal seconds (raise [study].latency_sample, or add questions)"
+                f"{least} its upper end rests on log-normal seconds: add test questions"
             )
     return out
 
 
 def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -> list[str]:
     tuned = [arm.name for arm in arms if arm.tuning]
-    out = [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
+    out = [
+        f"{name} failed the forgetting gate, which is only reported ([tuning].gate): {why}"
+        for name, why in facts.forgetting_reported.items()
+    ]
+    out += [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
     for name in tuned:
         effort = facts.effort.get(name)
         if effort is None:
