@@ -186,7 +186,7 @@ PLAN = {
         {"step": "tune ft", "amount": 0.5, "detail": "30 min at 1 an hour"},
     ],
     "cost": 0.75,
-    "unpriced": ["plus at most 9 calls to metric strict, not priced"],
+    "unpriced": ["plus at most 9 calls to metric strict, repeats of failed ones aside, not priced"],
     "detectable": 0.1234,
     "chances": [[0.1, 0.3], [0.2, 0.9]],
     "shows": "a gain of .10 is crowned in 3 of 10 such studies",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from twofold.cli.main import main
+from twofold.cli.study import show_plan
 from twofold.errors import StudyError
 from twofold.project import Project
 from twofold.study import archive, looks
@@ -31,13 +32,20 @@ def study(project: Project, settings: dict[str, Any], *, final: bool = False, **
         return opened.study(final=final)
 
 
-def test_the_chosen_arm_is_confirmed_against_the_best_simpler_one(project: Project, settings: dict[str, Any]) -> None:
+def test_the_chosen_arm_is_confirmed_against_the_best_simpler_one(
+    project: Project, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     first = study(project, settings)
     assert (first["verdict"]["outcome"], first["verdict"]["arm"]) == ("choose", "rag")
     assert "not yet confirmed on the sealed reserve split (twofold study --final)" in first["verdict"]["provisional"]
     with Project.open(project.directory, settings) as opened:
         plan = opened.plan(final=True)
+        show_plan(plan, error=False)
         sealed = {example.id for example in opened.splits.reserve}
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"asked here: {len(sealed)} reserve questions in {plan['policy']['groups']} independent groups" in printed
+    assert "test question" not in " ".join([printed.split(", dev ")[1], *plan["warnings"]])
+    assert plan["level"] == 0.95
     record = study(project, settings, final=True)
     simpler = max(("base", "prompt"), key=lambda arm: first["arms"][arm]["metrics"]["token_f1"]["mean"])
     assert plan["arms"] == [simpler, "rag"], "no other arm is asked, so none can be chosen"

@@ -277,7 +277,7 @@ def test_failures_are_in_no_mean_and_count_0_in_differences():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"synthetic_share": 0.6}, "synthetic"),
+        ({"synthetic": 6, "questions": 10}, "6 of 10 questions are synthetic"),
         ({"looks": 3, "level": 0.9967}, "looked at 3 times, now included: look 3 decides at 99.67 %"),
         ({"dev_examples": 5}, "few dev examples"),
         ({"final": False}, "no reserve split was set aside"),
@@ -313,8 +313,8 @@ def test_small_studies_and_missing_arms_are_doubted():
 def test_flips_are_what_the_rule_says_under_the_changed_constraint():
     means = [0.1, 0.15, 0.3, 0.25, 0.7]
     found = {flip.condition: flip for flip in verdict(means).flips}
-    assert found["if p95 latency must be under .7 s"].arm == verdict(means, max_latency_p95=0.699).arm == "rag"
-    assert found["if p95 latency must be under .6 s"].outcome == verdict(means, max_latency_p95=0.599).outcome
+    assert found["if p95 latency may be at most .699 s"].arm == verdict(means, max_latency_p95=0.699).arm == "rag"
+    assert found["if p95 latency may be at most .599 s"].outcome == verdict(means, max_latency_p95=0.599).outcome
     assert verdict(means, max_latency_p95=0.199).outcome == "none acceptable"
     assert found["if per-document permissions had to hold"].arm == verdict(means, permissions=True).arm
     assert "if answers had to name their source" not in found, "it would change nothing"
@@ -492,12 +492,34 @@ def test_when_nobody_is_right_it_says_so_first():
     )
 
 
+def test_the_first_line_and_the_sentence_name_the_same_best_of_the_others():
+    """Which arm comes second depends on whether right answers or scores are counted."""
+    values = np.zeros((40, 3))
+    values[:, 2], values[:12, 0], values[:10, 1] = 0.9, 0.5, 1.0
+    found = verdict(values=values, arms=ARMS[:3])
+    assert found.arm == "rag"
+    assert found.headline.endswith("the best of the others (prompt) 10.")
+    assert "for prompt, the best of the others" in found.sentence
+
+
+def test_no_number_of_examples_is_told_where_none_are_needed():
+    for seed in range(40):
+        values = np.clip(np.random.default_rng(seed).normal([0.5, 0.55], 0.12, (60, 2)), 0, 1)
+        found = verdict(values=values, arms=ARMS[:2], margin=0.06)
+        assert found.more_examples != 0
+        if "would have been shown in 8 of 10 such studies" in found.sentence:
+            assert found.more_examples is None
+            break
+    else:
+        raise AssertionError("no study was large enough")
+
+
 def test_no_flip_recommends_an_arm_that_is_never_right():
     found = verdict(values=binary([0, 0, 12, 0, 0], 40), margin=0.02)
     assert found.arm == "rag"
     assert found.headline == "rag answers 12 of 40 questions right; the best of the others (base) 0."
     told = {flip.condition: flip for flip in found.flips}
-    assert told["if p95 latency must be under .6 s"].outcome == "none acceptable"
+    assert told["if p95 latency may be at most .599 s"].outcome == "none acceptable"
     assert not any(flip.arm in ("base", "prompt") for flip in found.flips)
 
 

@@ -24,8 +24,10 @@ class VerdictFacts:
     """The how-manieth look this is at its most looked-at question (`study.looks`)."""
     level: float = 0.95
     """Level of the intervals that decide at this look."""
-    synthetic_share: float = 0.0
-    """Share of test questions written by a model."""
+    synthetic: int = 0
+    """Questions written by a model."""
+    questions: int = 0
+    """All questions asked."""
     failed_share: Mapping[str, float] = field(default_factory=dict)
     """Arm → share of its answers that failed."""
     latency_p95: Mapping[str, float] = field(default_factory=dict)

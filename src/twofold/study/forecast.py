@@ -99,7 +99,7 @@ def plan(
         "shows": planning.prospect_text(seen),
         "warnings": [
             *planning.no_chance(work),
-            *planning.warnings(splits, arms, seen=seen, looks=earlier),
+            *planning.warnings(splits, arms, asked=asked.test, seen=seen, looks=earlier, final=final),
             *looks.mixtures(rows, splits),
             *reserve_warnings(splits, rows),
             *notes,
@@ -113,17 +113,23 @@ def plan(
 
 
 def _earlier(records: Path, arms: Sequence[str], metric: str) -> tuple[Any, float] | None:
-    """Variances of the pairs in the newest study with these arms and this metric, and the groups that it is worth."""
+    """Variances of the pairs in the newest study with these arms and this metric, and the groups that it is worth.
+
+    As in the verdict, a failed answer counts 0.
+    """
     for path in sorted(records.glob("*/study.json"), reverse=True):
         try:
             record = read_record(path.parent)
             if record["metric"] != metric or not set(arms) <= set(record["arms"]):
                 continue
             rows = read_answers(path.parent)
-            scores = [[row["arms"][name]["scores"].get(metric) for name in arms] for row in rows]
+            if not rows:
+                continue  # all its answers were taken out, for a document was forgotten
+            made = [[row["arms"][name] for name in arms] for row in rows]
+            scores = [[0.0 if one["failure"] else one["scores"].get(metric) for one in some] for some in made]
             found = stats.contrasts(
                 np.array(scores, dtype=float),
-                [row["group"] or row["id"] for row in rows],
+                [row["group"] for row in rows],
                 stats.pairs(arms),
                 joint=False,
                 resamples=200,
@@ -380,7 +386,6 @@ class _Forecast:
         digests = {example_digest(example) for example in questions}
         cached = len(digests & set(self.builder.catalogue.answers(key))) if key else 0
         timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
-        prices = [getattr(self._options(), f"price_per_million_{side}", 0.0) for side in ("prompt", "completion")]
         return planning.Answering(
             arm=arm,
             prompt_tokens=statistics.fmean(read) if read else 0.0,
@@ -388,7 +393,7 @@ class _Forecast:
             questions=len(questions),
             cached=cached,
             single=0 if timed else latency.questions(self.config.study, len(questions)),
-            prices=(prices[0], prices[1]),
+            prices=calls.prices(self.config),
             concurrency=int(getattr(self._options(), "concurrency", 1)) if self.remote else 0,
         )
 

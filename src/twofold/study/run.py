@@ -168,7 +168,10 @@ def study(
     for name, reasons in constraint_questions(arms, section, facts=facts, estimates=estimates).items():
         record["arms"][name]["in_question"] = reasons
     seen = planning.seen_by(test, config, arms=len(arms), level=level)
-    record["warnings"] = planning.warnings(splits, arms, seen=seen, looks=look.look - 1) + looks.mixtures(rows, splits)
+    record["warnings"] = [
+        *planning.warnings(splits, arms, asked=test, seen=seen, looks=look.look - 1, final=final),
+        *looks.mixtures(rows, splits),
+    ]
     if record["retrieval"]:
         builder.index.tag(record["study"])
         judged = abstention(builder, splits, test)
@@ -327,7 +330,8 @@ def _facts(
     return VerdictFacts(
         policy=policy["sentence"],
         looks=look.look,
-        synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
+        synthetic=sum(1 for e in test if e.origin == "synthetic"),
+        questions=len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: latency.p95(value) for name, value in timed.items() if value},
         latency_ends={name: latency.ends(value, level=level) for name, value in timed.items() if value},

@@ -8,8 +8,9 @@ from typing import Any
 
 from twofold.config import StudySection
 from twofold.stats import Interval, least_for_upper_end
+from twofold.study import doubting
 from twofold.study.effort import cure, shortfall, unfinished
-from twofold.study.evidence import RIGHT, WANTED_GROUPS, Choice, Evidence, Right, VerdictFacts, is_small
+from twofold.study.evidence import RIGHT, Choice, Evidence, Right, VerdictFacts, is_small
 from twofold.study.power import Further, Needed
 from twofold.study.record import counted, estimate_text, number_text, plain_number
 from twofold.types import Arm, Estimate
@@ -92,7 +93,7 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
                 return f"{mine}."
             rival = next(name for name in best if name != choice.arm)
             return f"{mine}; no other arm is acceptable ({rival}: {_of(right[rival], right[choice.arm])})."
-        rival = others[0]
+        rival = _best(evidence, others)
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
         return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}."
     if choice.unshown:
@@ -114,6 +115,11 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
             return f"At least {choice.keep}: {mine}. Whether {_gain(rivals, choice.keep, gain)} is open."
         return f"No arm was shown better; keep {choice.keep}. {mine}."
     return f"Too close to call: {_counts(best[0], right, asked)}{_runner_up(best, right)}."
+
+
+def _best(evidence: Evidence, names: Sequence[str]) -> str:
+    """The best of the others: by score, in the first line as in the sentence."""
+    return max(names, key=lambda name: evidence.estimates[name].mean)
 
 
 def _runner_up(best: Sequence[str], right: Mapping[str, Right]) -> str:
@@ -180,7 +186,7 @@ def sentence(
         others = [name for name in acceptable if name != choice.arm]
         if not others:
             return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)}."
-        rival = max(others, key=lambda name: means[name].mean)
+        rival = _best(evidence, others)
         best = ", the best of the others" if len(others) > 1 else ""
         start = f"{start} against {text(means[rival])} for {rival}{best}"
         return f"{start}; {_shown(evidence, choice.arm, acceptable)} ({coverage(evidence)}, for this choice)."
@@ -328,14 +334,11 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
     out = []
     fewest = min(evidence.alone.values(), key=lambda one: one.worth, default=None)
     n = min((value.n for value in evidence.estimates.values()), default=0)
-    if fewest is not None and fewest.worth < WANTED_GROUPS - 1e-9:
-        uneven = fewest.worth < 0.95 * fewest.groups
-        worth = f", worth {fewest.worth:.1f} of equal size" if uneven else ""
-        out.append(f"few independent groups: {fewest.groups}{worth} ({WANTED_GROUPS} or more are wanted)")
+    if fewest is not None:
+        out += doubting.few_groups(fewest.groups, fewest.worth)
     if n < 50:
         out.append(f"few questions: {n} were scored in the arm with the fewest (50 or more are wanted)")
-    if facts.synthetic_share > 0.5:
-        out.append(f"{100 * facts.synthetic_share:.0f} % of the test questions are synthetic, which favours retrieval")
+    out += doubting.synthetic(facts.synthetic, facts.questions)
     if facts.unanswerable == 0:
         out.append(
             "no unanswerable question is in the test set: whether an arm declines what nobody can know was not measured"
@@ -398,8 +401,8 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         out.append(
             f"one training run of {_listed(tuned)}: the scores are of {these}, and another seed may give other weights"
         )
-    if tuned and not facts.confirms and not any(arm.shots for arm in arms):
-        out.append("no few-shot prompt arm was measured: tuning's gain may be overstated")
+    if not facts.confirms:
+        out += doubting.no_prompt_arm(arms)
     if tuned and facts.dev_examples < 30:
         examples = counted(facts.dev_examples, "example")
         out.append(f"few dev examples: checkpoints were chosen on {examples} (30 or more are wanted)")
