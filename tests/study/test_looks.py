@@ -227,12 +227,11 @@ def test_on_another_machine_a_latency_limit_is_decided_anew(
     assert run(project, two)["study"] == free["study"], "without a limit the machine changes no verdict"
 
 
-def test_the_number_of_a_study_without_a_record_is_not_given_again(tmp_path: Path) -> None:
-    assert archive.next_name(tmp_path, "Soil") == "0001-soil"
-    looks.write(tmp_path, look("0004-soil", "ab", kind="final"))
-    looks.write(tmp_path, look("9b2f", "ab", kind="retraining"))
-    (tmp_path / "0002-soil").mkdir()
-    assert archive.next_name(tmp_path, "Soil") == "0005-soil"
+def test_the_number_of_a_study_without_a_record_is_not_given_again(project: Project, two: dict[str, Any]) -> None:
+    assert archive.next_name(project.records, "Soil") == "0001-soil"
+    looks.write(project.records, look("9999-soil", "ab", kind="retraining"))
+    looks.write(project.records, look("0004-soil", "ab", kind="final"))
+    assert run(project, two)["study"].startswith("0005-")
 
 
 def test_studies_of_one_name_are_each_told_of_in_the_questions_that_changed_sides(

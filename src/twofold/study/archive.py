@@ -13,13 +13,13 @@ from pathlib import Path
 from twofold.errors import StudyError
 from twofold.identity import canonical_json, plain
 from twofold.store.catalogue import shows
-from twofold.study import looks, report
+from twofold.study import report
 from twofold.study.record import FORMAT, AnswerRow, StudyRecord
 
 
-def next_name(records: Path, project: str) -> str:
-    """The next study's directory name, for example ``0002-agxqa``; no number in the ledger of looks is given again."""
-    names = {path.name for path in records.glob("[0-9]*")} | looks.names(looks.read(records))
+def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str:
+    """The next study's directory name, for example ``0002-agxqa``; `used`: names whose directory may be gone."""
+    names = [*(path.name for path in records.glob("[0-9]*")), *used]
     taken = [int(name.split("-")[0]) for name in names if name.split("-")[0].isdigit()]
     slug = re.sub(r"[^a-z0-9]+", "-", project.casefold()).strip("-") or "study"
     return f"{max(taken, default=0) + 1:04d}-{slug[:40]}"

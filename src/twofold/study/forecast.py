@@ -85,8 +85,8 @@ def plan(
     rows = looks.read(records)
     kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in asked.arms))
     earlier = looks.earlier(rows, looks.asked_digests(asked.test), kinds=kinds)
-    level = config.study.level if final else looks.level_of(earlier + 1, config.study.level)
-    seen = planning.seen_by(asked.test, config, arms=len(asked.arms), level=level, earlier=spread)
+    level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
+    seen = planning.seen_by(splits, config, arms=len(asked.arms), level=level, final=final, earlier=spread)
     return {
         "steps": steps,
         "minutes": sum(step["seconds"] for step in steps) / 60,

@@ -203,11 +203,6 @@ def kinds_against(*, promoted: bool) -> tuple[Kind, ...]:
     return ("study", "final", "retraining") if promoted else ("study", "final")
 
 
-def names(rows: Sequence[Look]) -> set[str]:
-    """Directories of the studies that looked, also of those that have no record (deleted, or killed before it)."""
-    return {row.name for row in rows if row.kind != "retraining"}
-
-
 def mixtures(rows: Sequence[Look], splits: Splits) -> list[str]:
     """Questions that changed sides between an earlier study and this split, a sentence for each study and direction.
 

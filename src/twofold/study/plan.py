@@ -463,13 +463,14 @@ def prospect_text(seen: Prospect) -> str:
 
 
 def seen_by(
-    asked: Sequence[Example],
+    splits: Splits,
     config: Config,
     *,
     arms: int,
     level: float,
+    final: bool = False,
     earlier: tuple[Any, float] | None = None,
 ) -> Prospect:
-    """What a study of these questions, decided at `level`, could show; see `power.prospect`."""
-    section = config.study.model_copy(update={"level": level})
-    return prospect(group_sizes(asked), arms=arms, section=section, earlier=earlier)
+    """What the study could show, decided at the level of its look; see `power.prospect`."""
+    sizes = group_sizes(splits.reserve if final else splits.test)
+    return prospect(sizes, arms=arms, section=config.study.model_copy(update={"level": level}), earlier=earlier)

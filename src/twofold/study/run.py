@@ -89,7 +89,8 @@ def study(
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
     rows = looks.read(records)
-    look = _look(builder, own, asked, splits.dev, rows=rows, name=next_name(records, config.project.name))
+    name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind != "retraining"])
+    look = _look(builder, own, asked, splits.dev, rows=rows, name=name)
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
     with _pinned(builder, arms):
@@ -167,7 +168,7 @@ def study(
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
     for name, reasons in constraint_questions(arms, section, facts=facts, estimates=estimates).items():
         record["arms"][name]["in_question"] = reasons
-    seen = planning.seen_by(test, config, arms=len(arms), level=level)
+    seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
         *planning.warnings(splits, arms, asked=test, seen=seen, looks=look.look - 1, final=final),
         *looks.mixtures(rows, splits),
