@@ -68,8 +68,6 @@ def arm_record(
                     numbers(item.scores[name]),
                     groups,
                     level=section.level,
-                    resamples=section.resamples,
-                    seed=section.seed,
                     failed=len(failed),
                 )
             )
@@ -184,9 +182,7 @@ def retrieval_record(builder: Builder, own: dict[str, Measured], test: Sequence[
     section = builder.config.study
     recall = None
     if not np.all(np.isnan(values)):
-        recall = plain(
-            stats.estimate(values, groups_of(test), level=section.level, resamples=section.resamples, seed=section.seed)
-        )
+        recall = plain(stats.estimate(values, groups_of(test), level=section.level))
     return {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
 
 

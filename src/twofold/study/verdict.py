@@ -108,7 +108,7 @@ def decide(
         if _differ(counted, columns)
         else evidence
     )
-    effects, comparisons = _effects(evidence, counted, places, section, facts)
+    effects, comparisons = _effects(evidence, counted, places, section)
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
@@ -206,14 +206,12 @@ def _weigh(
     estimates = {}
     for name in names:
         failed = round(facts.failed_share.get(name, 0.0) * len(columns[name]))
-        estimates[name] = stats.estimate(
-            columns[name], groups, level=section.level, failed=failed, bounded=facts.bounded
-        )
+        estimates[name] = stats.estimate(columns[name], groups, level=section.level, failed=failed)
     joint: dict[str, stats.Interval] = {}
     alone: dict[str, stats.Interval] = {}
     if len(names) > 1:
         matrix = np.stack([counted[name] for name in names], axis=1)
-        settings: Any = {"resamples": section.resamples, "seed": section.seed, "bounded": facts.bounded}
+        settings: Any = {"resamples": section.resamples, "seed": section.seed}
         joint = stats.contrasts(matrix, groups, stats.pairs(names), level=section.level, **settings)
         alone = stats.contrasts(matrix, groups, stats.pairs(names), level=level, joint=False, **settings)
     right = rights({name: columns[name] for name in names})
@@ -230,7 +228,7 @@ def _cells(arms: Sequence[Arm]) -> dict[str, str]:
 
 
 def _effects(
-    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
+    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection
 ) -> tuple[list[Effect], list[Effect]]:
     """The effects over the 2 × 2 table, each with an interval of its own, and the pairs with simultaneous ones."""
 
@@ -249,7 +247,6 @@ def _effects(
         resamples=section.resamples,
         seed=section.seed,
         joint=False,
-        bounded=facts.bounded,
     )
     return listed(intervals, "wild cluster bootstrap-t"), comparisons
 
