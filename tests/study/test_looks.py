@@ -164,6 +164,8 @@ def test_every_setting_of_a_study_counts_unless_it_only_changes_what_is_shown() 
     longer = limited.model_copy(update={"latency_sample": 90})
     ids = {looks.identity_of(one, {}, metric="m", examples=()) for one in (section, limited, longer)}
     assert len(ids) == 3, "with a limit, what is timed decides"
+    shorter = limited.model_copy(update={"latency_sample": 30})
+    assert looks.identity_of(shorter, {}, metric="m", examples=()) in ids, "as many are timed all the same"
     for name, value in {"min_cited": 0.4, "max_failed": 0.5, "must_cite": True, "margin": 0.1, "level": 0.9}.items():
         assert looks.identity_of(section.model_copy(update={name: value}), {}, metric="m", examples=()) != (
             looks.identity_of(section, {}, metric="m", examples=())

@@ -27,15 +27,15 @@ from twofold.config import StudySection
 from twofold.dataset import Splits
 from twofold.errors import StudyError
 from twofold.identity import digest
+from twofold.stats import least_for_upper_end
 from twofold.study.record import counted
 from twofold.types import Example
 
 FILE = "looks.jsonl"
 """The ledger's name in the directory of records."""
-_SHOWN = {"diagnostics", "metrics", "shots", "interaction_margin", "ablation"}
-"""Keys of [study] that only change what is shown beside the verdict (shots are in the key of their system)."""
-_TIMING = {"latency_sample"}
-"""Keys of [study] that only change what is shown, unless latency has a limit."""
+_SHOWN = {"diagnostics", "metrics", "shots", "interaction_margin", "ablation", "latency_sample"}
+"""Keys of [study] that only change what is shown beside the verdict (shots are in the key of their system). Where
+latency has a limit, the questions that are timed decide, too."""
 Kind = Literal["study", "final", "retraining"]
 
 
@@ -114,11 +114,13 @@ def identity_of(
     """
     rows = sorted((question(one), sorted(one.references), one.answerable, one.group) for one in examples)
     groups = {group: number for number, group in enumerate(dict.fromkeys(row[-1] for row in rows))}
-    timed = bool(section.max_latency_p95)
+    timed, settings = bool(section.max_latency_p95), section.model_dump(mode="json", exclude=_SHOWN)
+    if timed:
+        settings["latency_sample"] = max(section.latency_sample, least_for_upper_end(0.95, level=section.level))
     return digest(
         "look",
         {
-            "settings": section.model_dump(mode="json", exclude=_SHOWN if timed else _SHOWN | _TIMING),
+            "settings": settings,
             "systems": systems,
             "metric": metric,
             "asked": [(*row[:-1], groups[row[-1]]) for row in rows],
