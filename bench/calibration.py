@@ -17,8 +17,7 @@ F1); about three questions a group, or every question alone; `sparse`, mean scor
   simultaneous ones, and one arm's mean (95 %);
 - power .1, .2: ft+rag is better than every other arm by this much, and is chosen.
 
-Half as many studies are simulated for each column but false crown. `--look 1` decides and plans at the level of a first
-look at fresh questions (97 %), as `twofold study` does; without it everything is at 95 %, which is harder to keep.
+Half as many studies are simulated for each column but false crown.
 """
 
 from __future__ import annotations
@@ -34,7 +33,6 @@ import numpy as np
 
 from twofold import stats
 from twofold.config import StudySection
-from twofold.study.looks import level_of
 from twofold.study.power import pair_variances, prospect
 from twofold.study.verdict import VerdictFacts, decide
 from twofold.types import Arm, Verdict
@@ -47,7 +45,7 @@ ARMS = (
     Arm(name="ft+rag", retrieval=True, tuning="open-book"),
 )
 UNEQUAL = (0.1, 0.15, 0.35, 0.25, 0.5)
-MARGIN, LEVEL = StudySection().margin, StudySection().level
+MARGIN = StudySection().margin
 
 
 @dataclass(frozen=True)
@@ -101,10 +99,8 @@ def normal_below(x: np.ndarray) -> np.ndarray:
     return (1 + erf) / 2
 
 
-def verdict_on(
-    scores: np.ndarray, groups: np.ndarray, *, resamples: int, seed: int = 0, level: float = LEVEL
-) -> Verdict:
-    """The verdict of a simulated study, decided at `level`."""
+def verdict_on(scores: np.ndarray, groups: np.ndarray, *, resamples: int, seed: int = 0) -> Verdict:
+    """The verdict of a simulated study."""
     return decide(
         arms=ARMS,
         scores={arm.name: scores[:, column] for column, arm in enumerate(ARMS)},
@@ -113,16 +109,15 @@ def verdict_on(
         section=StudySection(resamples=resamples, seed=seed),
         objections={},
         facts=VerdictFacts(),
-        alpha=1 - level,
     )[0]
 
 
-def crowned(world: World, *, simulations: int, resamples: int, seed: int = 0, level: float = LEVEL) -> dict[str, float]:
+def crowned(world: World, *, simulations: int, resamples: int, seed: int = 0) -> dict[str, float]:
     """Share of simulated studies that choose each arm (``""``: none)."""
     rng = np.random.default_rng(seed)
     found: dict[str, float] = {}
     for number in range(simulations):
-        verdict = verdict_on(*simulate(world, rng), resamples=resamples, seed=number, level=level)
+        verdict = verdict_on(*simulate(world, rng), resamples=resamples, seed=number)
         found[verdict.arm] = found.get(verdict.arm, 0.0) + 1 / simulations
     return found
 
@@ -159,14 +154,14 @@ def coverage(world: World, *, simulations: int, resamples: int, seed: int = 0) -
     return pair / simulations / len(family), every / simulations, mean / simulations / len(means)
 
 
-def promised(world: World, *, level: float = LEVEL) -> float:
+def promised(world: World) -> float:
     """The gain that a plan for such questions calls visible in 8 of 10 studies; infinite where there is none."""
     groups = simulate(world, np.random.default_rng(0))[1]
-    least = prospect(np.bincount(groups).tolist(), arms=len(ARMS), section=StudySection(level=level)).least
+    least = prospect(np.bincount(groups).tolist(), arms=len(ARMS), section=StudySection()).least
     return math.inf if least is None else least
 
 
-def after_one(world: World, low: float, *, simulations: int, resamples: int, level: float = LEVEL) -> float:
+def after_one(world: World, low: float, *, simulations: int, resamples: int) -> float:
     """Share of studies that choose ft+rag where it gains what the plan said after one earlier study (gain .1)."""
     rng, names, chosen, plans = np.random.default_rng(7), [arm.name for arm in ARMS], 0, 0
     for number in range(simulations):
@@ -174,12 +169,12 @@ def after_one(world: World, low: float, *, simulations: int, resamples: int, lev
         found = stats.contrasts(scores, groups, stats.pairs(names), joint=False, resamples=200)
         earlier = (pair_variances(found, names), next(iter(found.values())).worth)
         sizes = np.bincount(groups).tolist()
-        least = prospect(sizes, arms=len(ARMS), section=StudySection(level=level), earlier=earlier).least
+        least = prospect(sizes, arms=len(ARMS), section=StudySection(), earlier=earlier).least
         if least is None or low + least > 0.78:
             continue
         plans += 1
         scores, groups = simulate(replace(world, means=(*[low] * 4, low + least)), rng)
-        chosen += verdict_on(scores, groups, resamples=resamples, seed=number, level=level).arm == "ft+rag"
+        chosen += verdict_on(scores, groups, resamples=resamples, seed=number).arm == "ft+rag"
     return chosen / plans if plans else math.nan
 
 
@@ -198,7 +193,7 @@ SHAPES = {
 }
 
 
-def cells(shape: str, *, simulations: int, resamples: int, level: float) -> list[str]:
+def cells(shape: str, *, simulations: int, resamples: int) -> list[str]:
     """One line of the table."""
     world, sparse = SHAPES[shape], "sparse" in shape
     half = {"simulations": simulations // 2, "resamples": resamples}
@@ -207,25 +202,23 @@ def cells(shape: str, *, simulations: int, resamples: int, level: float) -> list
         nulls = [(0.05,) * 5, (0.01, 0.01, 0.05, 0.01, 0.05), (0.01, 0.01, 0.05, 0.05, 0.05)]
 
     def shares(means: Sequence[float], **changes: float) -> dict[str, float]:
-        return crowned(replace(world, means=tuple(means), **changes), **half, level=level)
+        return crowned(replace(world, means=tuple(means), **changes), **half)
 
     low = 0.05 if sparse else 0.3
     false = [
-        no_better(
-            crowned(replace(world, means=means), simulations=simulations, resamples=resamples, level=level), means
-        )
+        no_better(crowned(replace(world, means=means), simulations=simulations, resamples=resamples), means)
         for means in nulls
     ]
     ties = [
         worse(shares([*[low] * 4, low + gain], alike=1.0, icc=0.0), [*[low] * 4, low + gain]) for gain in (0.03, 0.05)
     ]
     ladder = (0.02, 0.03, 0.1, 0.05, 0.2) if sparse else UNEQUAL
-    gain = promised(world, level=level)
+    gain = promised(world)
     holds = f"{shares([*[low] * 4, low + gain]).get('ft+rag', 0.0):.2f}" if gain <= 0.45 else "–"
     covers = coverage(replace(world, means=(0.01, 0.02, 0.05, 0.03, 0.1) if sparse else UNEQUAL), **half)
     powers = [shares([*[low] * 4, low + more]).get("ft+rag", 0.0) for more in (0.1, 0.2)]
     numbers = [max(false), max(ties), worse(shares(ladder), ladder)]
-    plan = ["none" if math.isinf(gain) else f"{gain:.2f}", holds, f"{after_one(world, low, **half, level=level):.2f}"]
+    plan = ["none" if math.isinf(gain) else f"{gain:.2f}", holds, f"{after_one(world, low, **half):.2f}"]
     return [*(f"{x:.3f}" for x in numbers), *plan, *(f"{x:.3f}" for x in covers), *(f"{x:.2f}" for x in powers)]
 
 
@@ -235,19 +228,15 @@ def main() -> None:
     parser.add_argument("--simulations", type=int, default=400)
     parser.add_argument("--resamples", type=int, default=400)
     parser.add_argument("--shapes", nargs="+", default=list(SHAPES), choices=list(SHAPES))
-    parser.add_argument("--look", type=int, default=0, metavar="K", help="decide at the level of the K-th look")
     given = parser.parse_args()
-    level = level_of(given.look, LEVEL) if given.look else LEVEL
     error = 1.96 * math.sqrt(0.05 * 0.95 / given.simulations)
-    decided = f"decided at {100 * level:g} %; .05 is ±{error:.3f} here"
-    print(f"{given.simulations} studies a truth, {given.resamples} resamples, {decided}\n")
+    print(f"{given.simulations} studies a truth, {given.resamples} resamples; .05 is ±{error:.3f} here\n")
     heads = ["shape", "false crown", "false tie", "worse crown", "plan says", "holds", "after one"]
     heads += ["pairs", "joint", "mean", "power .1", "power .2"]
     print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")
     for shape in given.shapes:
         start = time.perf_counter()
-        row = cells(shape, simulations=given.simulations, resamples=given.resamples, level=level)
-        print(f"| {shape} | {' | '.join(row)} |")
+        print(f"| {shape} | {' | '.join(cells(shape, simulations=given.simulations, resamples=given.resamples))} |")
         print(f"{shape}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
         sys.stdout.flush()
 

@@ -14,7 +14,7 @@ import pytest
 from twofold import machine, stats
 from twofold.config import StudySection
 from twofold.project import Project
-from twofold.study import latency, report
+from twofold.study import latency
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Failure
 
@@ -109,19 +109,6 @@ def test_an_arm_that_had_no_time_left_is_not_timed_again(
         with Project.open(project.directory, timed | {"study": timed["study"] | {"latency_sample": sample}}) as held:
             assert held.study()["arms"]["base"]["latency"]["n"] == latency.LEAST
     assert seen == []
-
-
-def test_arms_that_were_not_asked_in_turns_are_not_said_to_have_been(
-    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(latency, "_batches", lambda timed: [[item] for item in timed])
-    with Project.open(project.directory, timed) as held:
-        record = held.study()
-        page = (held.records / record["study"] / "report.html").read_text(encoding="utf-8")
-    assert not record["arms"]["rag"]["latency"]["in_turns"]
-    for told in (page, report.render_summary(record)):
-        assert "in turns over the arms" not in told
-        assert "one model after the other" in told
 
 
 def test_a_time_out_is_not_fast(project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

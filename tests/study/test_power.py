@@ -14,11 +14,9 @@ import pytest
 from twofold import stats
 from twofold.config import StudySection
 from twofold.project import Project
-from twofold.study import archive, looks
+from twofold.study import archive
 from twofold.study.plan import prospect_text
 from twofold.study.power import Prospect, Simulation, pair_variances, prospect
-from twofold.study.verdict import VerdictFacts, decide
-from twofold.types import Arm, Verdict
 
 SECTION = StudySection(resamples=300)
 
@@ -68,34 +66,7 @@ def test_the_simulated_chance_is_that_of_real_intervals():
     assert hits / 200 == pytest.approx(wanted, abs=0.13)
 
 
-def test_that_many_more_examples_show_such_a_gain_at_the_next_look():
-    """The follow-up is decided at the next look's level, and arms that differ in mean differ on more questions."""
-    rng, hits, studies = np.random.default_rng(11), 0, 0
-    arms = (Arm(name="base"), Arm(name="prompt", shots=4), Arm(name="rag", retrieval=True))
-
-    def study(n: int, gain: float, look: int) -> Verdict:
-        values = (rng.uniform(size=(n, 3)) < [0.3, 0.3, 0.3 + gain]).astype(float)
-        return decide(
-            arms=arms,
-            scores={arm.name: values[:, column] for column, arm in enumerate(arms)},
-            groups=np.arange(n),
-            metric="token_f1",
-            section=StudySection(resamples=300, margin=0.06),
-            objections={},
-            facts=VerdictFacts(next_level=looks.level_of(look + 1, 0.95)),
-            alpha=1 - looks.level_of(look, 0.95),
-        )[0]
-
-    for _ in range(25):
-        first = study(150, 0.0, 1)
-        for _ in range(4 if first.more_examples else 0):
-            hits += study(150 + (first.more_examples or 0), 0.12, 2).arm == "rag"
-            studies += 1
-    assert studies > 50
-    assert 0.66 <= hits / studies <= 0.94
-
-
-def test_a_later_look_needs_more_examples_and_sees_less(project: Project) -> None:
+def test_a_plan_counts_with_the_level_of_the_look_that_will_decide(project: Project) -> None:
     chances, levels = [], []
     settings = project.config.model_dump()
     project.close()

@@ -72,9 +72,6 @@ class VerdictFacts:
     """Study whose choice is confirmed or not; only two of its arms are measured then."""
     test_share: float = 1.0
     """Test questions as a share of all examples: what is collected is divided over all splits."""
-    next_level: float | None = None
-    """Level of the intervals at the next look at these questions, which decides what further examples show; None: that
-    of this look."""
 
     def seconds(self, arm: str) -> tuple[float, float] | None:
         """Ends of the interval of an arm's 95th percentile of seconds; None where it was not measured."""

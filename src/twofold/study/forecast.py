@@ -113,10 +113,7 @@ def plan(
 
 
 def _earlier(records: Path, arms: Sequence[str], metric: str) -> tuple[Any, float] | None:
-    """Variances of the pairs in the newest study with these arms and this metric, and the groups that it is worth.
-
-    As in the verdict, a failed answer counts 0.
-    """
+    """Variances of the pairs in the newest study with these arms and this metric, and the groups that it is worth."""
     for path in sorted(records.glob("*/study.json"), reverse=True):
         try:
             record = read_record(path.parent)
@@ -126,6 +123,7 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> tuple[Any, floa
             if not rows:
                 continue  # all its answers were taken out, for a document was forgotten
             made = [[row["arms"][name] for name in arms] for row in rows]
+            # A failed answer counts 0, as in the verdict.
             scores = [[0.0 if one["failure"] else one["scores"].get(metric) for one in some] for some in made]
             found = stats.contrasts(
                 np.array(scores, dtype=float),

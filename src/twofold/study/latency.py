@@ -129,8 +129,7 @@ def time_arms(
                     "items": len(clock.spent),
                     "cached": 0,
                     "seconds": clock.opening + sum(clock.spent.values()),
-                    "detail": "the model loaded, then questions singly"
-                    + (", in turns over the arms" if len(batches) == 1 else ""),
+                    "detail": "the model loaded, then questions singly, in turns over the arms",
                 }
             )
 

@@ -142,7 +142,7 @@ def prospect(
     Args:
         sizes: Questions of each independent group of the test split.
         arms: Number of arms.
-        section: Margin, and the level at which that study will be decided (`looks.level_of`).
+        section: Level and margin.
         earlier: Variances of the pairs in an earlier study with these arms, and the groups that it was worth; None:
             `SPREAD` and `ALIKE` are assumed.
     """
@@ -151,7 +151,8 @@ def prospect(
         return Prospect(chances=tuple((gain, 0.0) for gain in GAINS), least=None, measured=earlier is not None)
     n = x.sum()
     if earlier is None:
-        variances = np.full((arms, arms), _variance(SPREAD**2, n=n, worth=worth))
+        variance = SPREAD**2 / n * (1 + ((x**2).sum() / n - 1) * ALIKE)
+        variances = np.full((arms, arms), variance)
         np.fill_diagonal(variances, 0)
     else:
         variances = earlier[0] * earlier[1] / worth
@@ -163,10 +164,7 @@ def prospect(
 def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts: VerdictFacts) -> Further | None:
     """What further examples would show; None unless the verdict is undecided between arms and there is a margin.
 
-    From the standard errors alone: the differences that happened to be seen tell nothing about what would be seen. A
-    study with the further examples is the next look at these questions, and is decided at its level. There, an arm that
-    gains g on average differs on more questions than here: g · (1 − g) is added to the variance of its differences,
-    that of a gain which is 1 on a share g of the questions, the most that there can be.
+    From the standard errors alone: the differences that happened to be seen tell nothing about what would be seen.
     """
     if choice.outcome != "undecided" or not choice.open or not section.margin:
         return None
@@ -177,28 +175,19 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     if worth <= 1:
         return None
     variances = pair_variances(evidence.alone, names)
-    rule: Any = {"worth": worth, "level": facts.next_level or evidence.level, "margin": section.margin}
+    simulation = Simulation(variances, worth=worth, level=evidence.level, margin=section.margin)
     gain = 2 * section.margin
     later = [place for place in range(len(names)) if place]
     hardest = max(later, key=lambda place: variances[place, :place].max())
-    gaining, others = variances.copy(), [place for place in range(len(names)) if place != hardest]
-    gaining[hardest, others] += _variance(gain * (1 - gain), n=n, worth=worth)
-    gaining[others, hardest] = gaining[hardest, others]
-    means = [gain if place == hardest else 0.0 for place in range(len(names))]
-    to_see = Simulation(gaining, **rule).ratio(hardest, means)
-    to_bound = Simulation(variances, **rule).ratio(0, [0.0] * len(names))
+    to_see = simulation.ratio(hardest, [gain if place == hardest else 0.0 for place in range(len(names))])
+    to_bound = simulation.ratio(0, [0.0] * len(names))
     if to_bound is not None:  # the exact bound of what no group shows
-        to_bound = max(to_bound, math.log((1 - rule["level"]) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
+        to_bound = max(to_bound, math.log((1 - evidence.level) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
     return Further(
         gain=gain,
         to_see=_needed(to_see, n=n, worth=worth, share=facts.test_share),
         to_bound=_needed(to_bound, n=n, worth=worth, share=facts.test_share),
     )
-
-
-def _variance(each: float, *, n: float, worth: float) -> float:
-    """Variance of a mean over `n` questions in groups worth `worth`, where one question's variance is `each`."""
-    return each / n * (1 + (n / worth - 1) * ALIKE)
 
 
 def _needed(ratio: float | None, *, n: int, worth: float, share: float) -> Needed | None:

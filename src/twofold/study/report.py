@@ -260,17 +260,9 @@ def _seconds_table(record: StudyRecord, first: int) -> list[str]:
     least = stats.least_for_upper_end(0.95, level=record["level"])
     return [
         *_aligned(table, first),
-        f"p50, p95: one question at a time{_in_turns(record)}; × base: median ratio to the arm base; retrieval, "
+        "p50, p95: one question at a time, in turns over the arms; × base: median ratio to the arm base; retrieval, "
         f"generation: medians of the batched run; –: too few answers for an end (an upper end of p95 needs {least})",
     ]
-
-
-def _in_turns(record: StudyRecord) -> str:
-    """How the timed arms took turns, where the record says it."""
-    told = {arm["latency"].get("in_turns") for arm in record["arms"].values() if arm["latency"]}
-    if told == {True}:
-        return ", in turns over the arms"
-    return ", one model after the other, for this machine has no room for all of them" if False in told else ""
 
 
 def _short(value: float | None) -> str:
@@ -417,8 +409,7 @@ def _latency(record: StudyRecord) -> Json:
     sample = max((arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]), default=0)
     paces = {name: arm["latency"] for name, arm in record["arms"].items()}
     ratios = [f"{name} {_quantile(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
-    plot = _pair(*drawn) if points else ""
-    return {"plot": plot, "without": without, "n": sample, "how": _in_turns(record), "ratios": ratios}
+    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios}
 
 
 def _curves(record: StudyRecord) -> list[Json]:

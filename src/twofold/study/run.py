@@ -355,5 +355,4 @@ def _facts(
         final=policy["final"],
         test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
         confirms=stated.study if stated else "",
-        next_level=looks.level_of(look.look + 1, builder.config.study.level),
     )

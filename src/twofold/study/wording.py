@@ -117,11 +117,6 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
     return f"Too close to call: {_counts(best[0], right, asked)}{_runner_up(best, right)}."
 
 
-def _best(evidence: Evidence, names: Sequence[str]) -> str:
-    """The best of the others: by score, in the first line as in the sentence."""
-    return max(names, key=lambda name: evidence.estimates[name].mean)
-
-
 def _runner_up(best: Sequence[str], right: Mapping[str, Right]) -> str:
     return f"; {best[1]} {_of(right[best[1]], right[best[0]])}" if len(best) > 1 else ""
 
@@ -132,6 +127,11 @@ def _counts(name: str, right: Mapping[str, Right], asked: Asked) -> str:
     if not mine.graded:
         return f"{name} answers {done} right"
     return f"{name} answers {done} at least half right ({asked.title} {number_text(RIGHT, 1)} or more)"
+
+
+def _best(evidence: Evidence, names: Sequence[str]) -> str:
+    """The best of the others: by score, in the first line as in the sentence."""
+    return max(names, key=lambda name: evidence.estimates[name].mean)
 
 
 def _of(right: Right, beside: Right) -> str:
