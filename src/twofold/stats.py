@@ -90,21 +90,29 @@ def estimate(
     groups: npt.ArrayLike | None = None,
     *,
     level: float = 0.95,
+    resamples: int = 5000,
+    seed: int = 0,
     failed: int = 0,
+    bounded: bool = True,
 ) -> Estimate:
-    """The mean of scores in [0, 1] with a cluster-robust interval, the modified Wilson interval (see the module).
+    """The mean of `values` with a cluster-robust interval.
 
-    When all values are equal the effective sample size is the number of groups that these are worth: the interval never
-    has zero width.
+    Scores in [0, 1] get the modified Wilson interval (see the module); other values (seconds, tokens) mean ± the
+    larger of Student's t and the wild cluster bootstrap-t. When all values are equal the effective sample size is the
+    number of groups that these are worth: the interval never has zero width.
 
     Args:
         values: Shape (questions,); NaN is left out.
         groups: Integer group of each question, same shape; None: every question stands alone.
         level: Coverage wanted.
+        resamples: Bootstrap draws (without bounds only).
+        seed: Of the bootstrap.
         failed: Failed answers, carried into the record and into no mean.
+        bounded: The values are scores in [0, 1]; False for seconds, tokens and other quantities without bounds.
 
     Raises:
-        StudyError: there is no value at all (no estimate exists, and 0 would be a lie), or a value lies outside 0 to 1.
+        StudyError: there is no value at all (no estimate exists, and 0 would be a lie), or a bounded value lies outside
+            0 to 1.
     """
     x, g = _clean(values, groups)
     n = len(x)
@@ -113,16 +121,23 @@ def estimate(
     number = int(g.max()) + 1
     mean = float(x.mean())
     sums, counts = np.bincount(g, x, number).astype(float), np.bincount(g, minlength=number).astype(float)
-    _refuse_outside(x)
+    if bounded:
+        _refuse_outside(x)
     if number == 1:
-        return Estimate(mean=mean, low=0.0, high=1.0, n=n, failed=failed)
+        low, high = (0.0, 1.0) if bounded else (-math.inf, math.inf)
+        return Estimate(mean=mean, low=low, high=high, n=n, failed=failed)
     se = _se(sums - mean * counts, n)
-    low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), kish(counts), level)
-    # Where few groups score anything, or miss anything, the standard error is no guide: exact bounds.
-    if (sums > _TINY).sum() < SPARSE_GROUPS:
-        high = max(high, _share_above(sums, counts, kish(counts), (1 - level) / 2))
-    if (counts - sums > _TINY).sum() < SPARSE_GROUPS:
-        low = min(low, 1 - _share_above(counts - sums, counts, kish(counts), (1 - level) / 2))
+    if bounded:
+        low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), kish(counts), level)
+        # Where few groups score anything, or miss anything, the standard error is no guide: exact bounds.
+        if (sums > _TINY).sum() < SPARSE_GROUPS:
+            high = max(high, _share_above(sums, counts, kish(counts), (1 - level) / 2))
+        if (counts - sums > _TINY).sum() < SPARSE_GROUPS:
+            low = min(low, 1 - _share_above(counts - sums, counts, kish(counts), (1 - level) / 2))
+    else:
+        settings: Any = {"level": level, "resamples": resamples, "seed": seed, "bounded": False}
+        interval = contrasts(x[:, None], g, {"": np.ones(1)}, **settings)[""]
+        low, high = interval.low, interval.high
     return Estimate(mean=mean, low=min(low, mean), high=max(high, mean), n=n, failed=failed)
 
 

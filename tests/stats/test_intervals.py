@@ -168,7 +168,7 @@ def test_factorial_effects_are_the_textbook_ones():
 
 def test_values_that_are_no_scores_get_a_t_interval():
     seconds = np.random.default_rng(0).gamma(4, 0.5, 300)
-    found = stats.contrasts(seconds[:, None], None, {"": [1]}, bounded=False)[""]
+    found = stats.estimate(seconds, bounded=False)
     wanted = reference.t.interval(0.95, 299, seconds.mean(), seconds.std(ddof=1) / math.sqrt(300))
     assert (found.low, found.high) == pytest.approx(wanted, abs=0.02)
 
@@ -238,7 +238,7 @@ def test_scores_outside_their_range_are_refused_and_never_guessed_to_have_none()
     with pytest.raises(StudyError, match=r"-0\.1 lies"):
         stats.estimate([-0.1, 0.3])
     fast = np.random.default_rng(0).uniform(0.2, 0.4, 30)
-    found = stats.contrasts(fast[:, None], None, {"": [1]}, bounded=False)[""]
+    found = stats.estimate(fast, bounded=False)
     wanted = reference.t.interval(0.95, 29, fast.mean(), fast.std(ddof=1) / math.sqrt(30))
     assert (found.low, found.high) == pytest.approx(wanted, abs=0.01)
     sparse = stats.contrasts(np.stack([fast, fast], axis=1), None, {"b - a": [-1, 1]}, bounded=False)["b - a"]

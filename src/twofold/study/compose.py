@@ -68,6 +68,8 @@ def arm_record(
                     numbers(item.scores[name]),
                     groups,
                     level=section.level,
+                    resamples=section.resamples,
+                    seed=section.seed,
                     failed=len(failed),
                 )
             )
@@ -182,7 +184,9 @@ def retrieval_record(builder: Builder, own: dict[str, Measured], test: Sequence[
     section = builder.config.study
     recall = None
     if not np.all(np.isnan(values)):
-        recall = plain(stats.estimate(values, groups_of(test), level=section.level))
+        recall = plain(
+            stats.estimate(values, groups_of(test), level=section.level, resamples=section.resamples, seed=section.seed)
+        )
     return {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
 
 

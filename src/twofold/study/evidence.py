@@ -70,6 +70,8 @@ class VerdictFacts:
     """Was the sealed reserve split opened for this study?"""
     confirms: str = ""
     """Study whose choice is confirmed or not; only two of its arms are measured then."""
+    bounded: bool = True
+    """Do the scores lie in [0, 1]?"""
     test_share: float = 1.0
     """Test questions as a share of all examples: what is collected is divided over all splits."""
 

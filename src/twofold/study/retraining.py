@@ -278,6 +278,7 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[
     section, groups = builder.config.study, groups_of(test)
     (mine, lost), (theirs, theirs_lost) = scores
     drawn: Json = {"resamples": section.resamples, "seed": section.seed}
+    settings: Json = {"level": section.level, **drawn}
     counted = failures_as_wrong({"candidate": mine, "champion": theirs})
     both = np.column_stack([*counted.values()])
     apart = stats.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, level=level, **drawn)["difference"]
@@ -285,8 +286,8 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[
         "metric": section.metric.name,
         "difference": plain(apart.estimate(lost + theirs_lost)),
         "scores": {
-            "candidate": plain(stats.estimate(mine, groups, failed=lost, level=section.level)),
-            "champion": plain(stats.estimate(theirs, groups, failed=theirs_lost, level=section.level)),
+            "candidate": plain(stats.estimate(mine, groups, failed=lost, **settings)),
+            "champion": plain(stats.estimate(theirs, groups, failed=theirs_lost, **settings)),
         },
     }
 

@@ -108,7 +108,7 @@ def decide(
         if _differ(counted, columns)
         else evidence
     )
-    effects, comparisons = _effects(evidence, counted, places, section)
+    effects, comparisons = _effects(evidence, counted, places, section, facts)
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
@@ -206,12 +206,14 @@ def _weigh(
     estimates = {}
     for name in names:
         failed = round(facts.failed_share.get(name, 0.0) * len(columns[name]))
-        estimates[name] = stats.estimate(columns[name], groups, level=section.level, failed=failed)
+        estimates[name] = stats.estimate(
+            columns[name], groups, level=section.level, failed=failed, bounded=facts.bounded
+        )
     joint: dict[str, stats.Interval] = {}
     alone: dict[str, stats.Interval] = {}
     if len(names) > 1:
         matrix = np.stack([counted[name] for name in names], axis=1)
-        settings: Any = {"resamples": section.resamples, "seed": section.seed}
+        settings: Any = {"resamples": section.resamples, "seed": section.seed, "bounded": facts.bounded}
         joint = stats.contrasts(matrix, groups, stats.pairs(names), level=section.level, **settings)
         alone = stats.contrasts(matrix, groups, stats.pairs(names), level=level, joint=False, **settings)
     right = rights({name: columns[name] for name in names})
@@ -228,7 +230,7 @@ def _cells(arms: Sequence[Arm]) -> dict[str, str]:
 
 
 def _effects(
-    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection
+    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
 ) -> tuple[list[Effect], list[Effect]]:
     """The effects over the 2 × 2 table, each with an interval of its own, and the pairs with simultaneous ones."""
 
@@ -247,6 +249,7 @@ def _effects(
         resamples=section.resamples,
         seed=section.seed,
         joint=False,
+        bounded=facts.bounded,
     )
     return listed(intervals, "wild cluster bootstrap-t"), comparisons
 
