@@ -175,8 +175,8 @@ def test_that_many_more_examples_do_show_such_a_gain():
     for _ in range(100):
         chosen += verdict(values=drawn(150 + first.more_examples, 0.12), arms=arms, margin=0.06).arm == "ft+rag"
         bounded += verdict(values=drawn(150 + bound, 0.0), arms=arms, margin=0.06).arm == "base"
-    assert 0.68 <= chosen / 100 <= 0.97
-    assert 0.68 <= bounded / 100 <= 0.97
+    assert 0.55 <= chosen / 100 <= 0.97
+    assert 0.55 <= bounded / 100 <= 0.97
 
 
 def test_a_middle_arm_is_not_chosen_while_a_more_complex_one_is_open():
