@@ -492,16 +492,6 @@ def test_when_nobody_is_right_it_says_so_first():
     )
 
 
-def test_the_first_line_and_the_sentence_name_the_same_best_of_the_others():
-    """Which arm comes second depends on whether right answers or scores are counted."""
-    values = np.zeros((40, 3))
-    values[:, 2], values[:12, 0], values[:10, 1] = 0.9, 0.5, 1.0
-    found = verdict(values=values, arms=ARMS[:3])
-    assert found.arm == "rag"
-    assert found.headline.endswith("the best of the others (prompt) 10.")
-    assert "for prompt, the best of the others" in found.sentence
-
-
 def test_no_number_of_examples_is_told_where_none_are_needed():
     """A gain of .38 would be shown by these 40 questions; ft gains 0 ± .2, which does not exclude one of .19."""
     values = np.array([[row < 16, 8 <= row < 24] for row in range(40)], dtype=float)

@@ -93,7 +93,7 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
                 return f"{mine}."
             rival = next(name for name in best if name != choice.arm)
             return f"{mine}; no other arm is acceptable ({rival}: {_of(right[rival], right[choice.arm])})."
-        rival = _best(evidence, others)
+        rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
         return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}."
     if choice.unshown:
@@ -127,11 +127,6 @@ def _counts(name: str, right: Mapping[str, Right], asked: Asked) -> str:
     if not mine.graded:
         return f"{name} answers {done} right"
     return f"{name} answers {done} at least half right ({asked.title} {number_text(RIGHT, 1)} or more)"
-
-
-def _best(evidence: Evidence, names: Sequence[str]) -> str:
-    """The best of the others: by score, in the first line as in the sentence."""
-    return max(names, key=lambda name: evidence.estimates[name].mean)
 
 
 def _of(right: Right, beside: Right) -> str:
@@ -186,7 +181,7 @@ def sentence(
         others = [name for name in acceptable if name != choice.arm]
         if not others:
             return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)}."
-        rival = _best(evidence, others)
+        rival = max(others, key=lambda name: means[name].mean)
         best = ", the best of the others" if len(others) > 1 else ""
         start = f"{start} against {text(means[rival])} for {rival}{best}"
         return f"{start}; {_shown(evidence, choice.arm, acceptable)} ({coverage(evidence)}, for this choice)."
