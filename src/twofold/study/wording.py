@@ -110,7 +110,9 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
             return f"{mine}; no other arm is acceptable ({rival}: {_of(right[rival], right[choice.arm])})."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
-        return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}."
+        by_score = _best_score(evidence, others)
+        more = f", the best by its score ({by_score}) {right[by_score].count}" if by_score != rival else ""
+        return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}{more}."
     if choice.unshown:
         start = (
             f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
@@ -142,6 +144,11 @@ def _blank(evidence: Evidence, choice: Choice) -> bool:
     """Is the arm to stay with no advice? None of its answers is right, or the intervals exclude next to nothing."""
     most = max((evidence.difference(name, choice.keep).high for name, _ in choice.open), default=0.0)
     return evidence.right[choice.keep].none or most >= VAGUE
+
+
+def _best_score(evidence: Evidence, names: Sequence[str]) -> str:
+    """The first of the arms with the highest score, failed answers as wrong."""
+    return max(names, key=lambda name: with_failures(evidence.estimates[name]).mean)
 
 
 def _runner_up(best: Sequence[str], right: Mapping[str, Right]) -> str:
@@ -214,7 +221,7 @@ def sentence(
             return f"{start} ({coverage(evidence)}); no other arm was measured, so nothing is compared."
         if not others:
             return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)} ({coverage(evidence)} each)."
-        rival = max(others, key=lambda name: with_failures(means[name]).mean)
+        rival = _best_score(evidence, others)
         best = ", the best of the others" if len(others) > 1 else ""
         start = f"{start} against {scored(means[rival])} for {rival}{best}"
         shown = _shown(evidence, choice.arm, acceptable, asked.section.margin)
@@ -293,7 +300,7 @@ def _price(evidence: Evidence, arm: str) -> str:
     others = [name for name in evidence.estimates if name != arm]
     if not others:
         return ""
-    rival = max(others, key=lambda name: with_failures(evidence.estimates[name]).mean)
+    rival = _best_score(evidence, others)
     gap = evidence.difference(arm, rival)
     shown = "shown worse than" if gap.high < 0 else "shown better than" if gap.low > 0 else "not shown to differ from"
     return (
