@@ -285,7 +285,7 @@ class StudySection(Section):
     """Reported beside it, each a name or ``{ name, options }``."""
     shots: int = Field(default=4, ge=1)
     """Few-shot examples of the `prompt` arm."""
-    margin: float = Field(default=0.02, ge=0)
+    margin: float = Field(default=0.02, ge=0, lt=1)
     """Differences smaller than this do not matter to you: ties go to the simpler arm."""
     interaction_margin: float = Field(default=0.05, ge=0)
     """Shaded in the report: an interaction within ± this is small. It decides nothing."""

@@ -241,8 +241,8 @@ def judge(base: Scores, tuned: Scores, *, again: Scores, threshold: float, level
     Returns:
         ``{"passed", "failed", "because", "general": line, "refusal": line, "skills", "items", "wordings", "suite"}``;
         a line has ``base``, ``tuned``, ``drop`` (paired; records of `types.Estimate`), ``floor``, ``order`` (drop of
-        the base model asked again), ``limit``, ``passed`` and ``failed``. Neither passed nor failed: open. ``because``
-        says of every line that did not pass why.
+        the base model asked again), ``limit``, ``sees`` (the drop from which on it would have failed), ``passed`` and
+        ``failed``. Neither passed nor failed: open. ``because`` says of every line that did not pass why.
     """
     items = suite()
     lines: Json = {}
@@ -293,13 +293,14 @@ def _line(base: Scores, tuned: Scores, again: Scores, threshold: float, *, level
     order = float(np.nanmean(base[:, 0] - again))
     least = max(floor(base, level=level, seed=seed), abs(order))
     limit = max(threshold, least)
+    sees = limit + drop.mean - drop.low
     why, found = "", f"a drop of {drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}]"
     if share > FAILED:
         why = f"{failed} of {base.size} answers failed: nothing can be said"
     elif drop.low > limit:
         why = f"{found}, allowed are {limit:.3f}"
     elif drop.high > limit:
-        why = f"{found} may exceed the {limit:.3f} allowed"
+        why = f"{found} may exceed the {limit:.3f} allowed; a drop of {sees:.3f} would have been failed"
     return {
         "base": plain(stats.estimate(before, level=level, failed=failed)),
         "tuned": plain(stats.estimate(after, level=level, failed=failed)),
@@ -307,6 +308,7 @@ def _line(base: Scores, tuned: Scores, again: Scores, threshold: float, *, level
         "floor": least,
         "order": order,
         "limit": limit,
+        "sees": sees,
         "passed": not why,
         "failed": share > FAILED or drop.low > limit,
         "because": why,

@@ -20,9 +20,6 @@ Origin = Literal["human", "log", "synthetic"]
 Outcome = Literal["choose", "undecided", "none acceptable"]
 
 
-# ---------------------------------------------------------------- documents
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """A page, sheet, slide or message part of a document: where a citation opens."""
@@ -559,9 +556,11 @@ class Effect:
     estimate: Estimate
     """Difference in the study's metric."""
     p: float | None = None
-    """p-value of the exact paired test beside it (McNemar or sign-flip permutation)."""
+    """p-value of the test of that interval."""
     test: str = ""
     """Name of that test."""
+    decides: Estimate | None = None
+    """Of a pair: the same difference with the interval of its own that the verdict is decided by."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -243,3 +243,15 @@ def test_labels_are_listed_while_a_prompt_has_room_for_them() -> None:
         made = starting_config("l", [], about([(f"message {n} {one}", one) for n in range(3) for one in labels]))
         assert ("topic-044; " in made or "topic-044." in made) is listed
         assert (f"There are {count} labels" in made) is not listed
+
+
+@pytest.mark.parametrize(("count", "quick", "share"), [(399, False, 0.0), (400, False, 0.1), (900, True, 0.0)])
+def test_a_reserve_is_set_aside_where_there_are_enough_examples(count: int, quick: bool, share: float) -> None:
+    asked = [
+        Example(id=str(n), messages=(Message(role="user", content=f"q{n}"),), references=("a",)) for n in range(count)
+    ]
+    text = starting_config("c", [], asked, quick=quick)
+    section = Config.model_validate(tomllib.loads(text)).examples
+    assert section.reserve == share
+    assert section.train + section.dev + section.test + section.reserve == pytest.approx(1)
+    assert ("--final" in text) is bool(share), "no advice to open what is not there"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -224,3 +225,14 @@ def test_a_paraphrase_with_the_same_answer_is_told_and_stays() -> None:
     assert not paraphrases(train, test, (near, near[:1]), known=Leaks(span=(("p", "t"),)))
     far = np.array([[0.0, 1.0]], dtype=np.float32)
     assert not paraphrases(train, test, (near, far), known=Leaks())
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "leaks_"), [(100, 200, True), (120, 210, True), (160, 260, False), (90, 900, False)]
+)
+def test_marked_places_that_nearly_coincide_are_one_place(start: int, end: int, leaks_: bool) -> None:
+    test = [replace(ask("t", "What does the pump need?", "a filter"), spans=(Span(document="d", start=100, end=200),))]
+    train = [replace(ask("p", "Why is it so loud?", "worn seal"), spans=(Span(document="d", start=start, end=end),))]
+    other = [replace(train[0], spans=(Span(document="e", start=start, end=end),))]
+    assert bool(leaks(train, test).span) is leaks_
+    assert not leaks(other, test).span

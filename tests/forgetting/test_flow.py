@@ -21,6 +21,7 @@ from twofold import plugins
 from twofold.errors import ConfigError
 from twofold.project import Project
 from twofold.study.tuned_arms import methods_lines, tuned_lines
+from twofold.testing.echo_generator import EchoGenerator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -144,6 +145,48 @@ def test_a_study_objects_to_an_arm_whose_gate_failed_and_tells_the_methods(folde
     assert "methods of ft" in told
     with Project.open(folder, settings(methods=["one", "two"], merge_back=[], gate="report")) as project:
         assert project.study()["arms"]["ft"]["acceptable"]
+
+
+def test_an_open_gate_is_a_reason_for_doubt_and_says_what_it_could_have_seen(folder: Path) -> None:
+    first = tuned(folder, merge_back=[], gate="report")["gate"]
+    middle = max(first[group]["drop"]["mean"] for group in ("general", "refusal"))
+    with Project.open(folder, settings(merge_back=[], max_forgetting=middle)) as project:
+        record = project.study()
+    arm = record["arms"]["ft"]
+    gate = arm["training"]["gate"]
+    assert (gate["passed"], gate["failed"]) == (False, False)
+    assert arm["acceptable"], "not shown to forget too much"
+    (doubt,) = [one for one in record["verdict"]["provisional"] if "the forgetting gate of ft is open" in one]
+    lines = [gate[group] for group in ("general", "refusal") if not gate[group]["passed"]]
+    for line in lines:
+        assert line["sees"] == pytest.approx(line["limit"] + line["drop"]["mean"] - line["drop"]["low"])
+        assert f"a drop of {line['sees']:.3f} would have been failed" in doubt
+
+
+def test_a_choice_of_the_arm_that_had_more_trials_says_what_would_undo_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = {
+        row["question"]: row["answers"][0]
+        for row in map(json.loads, (folder / "data" / "examples.jsonl").read_text(encoding="utf-8").splitlines())
+    }
+
+    def knowing(self: EchoGenerator, prompt: Any) -> str:
+        asked = prompt.messages[-1].content
+        return next((answer for question, answer in known.items() if question in asked), "?") if self._adapter else "?"
+
+    monkeypatch.setattr(EchoGenerator, "_text", knowing)
+    with Project.open(folder, settings(merge_back=[], gate="report")) as project:
+        record = project.study()
+    assert (record["verdict"]["outcome"], record["verdict"]["arm"]) == ("choose", "ft")
+    (pair,) = record["comparisons"]
+    trials = record["arms"]["ft"]["training"]["trials"]
+    (said,) = [one for one in record["verdict"]["because"] if "variants tried on the dev set" in one]
+    assert said.startswith(
+        f"ft had {trials} variants tried on the dev set, base 0: the verdict stands unless more work "
+    )
+    gap = f"{pair['decides']['low']:.3f}".lstrip("0")
+    assert f"more work on base's prompt gains more than {gap}, the lower end of the gap" in said
 
 
 def test_two_models_put_together_are_one_more_model_measured_alike(folder: Path, trainer: Path) -> None:

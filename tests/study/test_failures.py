@@ -13,6 +13,8 @@ import pytest
 
 from twofold.project import Project
 from twofold.study import archive
+from twofold.testing.echo_generator import EchoGenerator
+from twofold.types import Completion, Failure
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -119,6 +121,36 @@ def test_what_fails_once_is_asked_again_within_the_study(
         record = flaky.study()
     assert failures(record) == 0
     assert sum(times == 2 for times in endpoint.seen.values()) > 5, "a third was refused once"
+
+
+def test_a_question_that_no_arm_can_answer_is_in_the_count_and_in_the_differences(
+    project: Project, fast: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = EchoGenerator._complete
+
+    def failing(self: EchoGenerator, prompt: Any) -> Completion:
+        asked = prompt.messages[-1].content.rsplit("Question", 1)[-1]
+        if zlib.crc32(asked.encode()) % 3 == 0:
+            return Completion(text="", failure=Failure(code="generation.too-long", message="too long"))
+        return whole(self, prompt)
+
+    monkeypatch.setattr(EchoGenerator, "_complete", failing)
+    settings = fast()
+    settings["study"] |= {"arms": ["base", "rag"], "diagnostics": [], "latency_sample": 0, "max_failed": 0.9}
+    with Project.open(project.directory, settings) as held:
+        record = held.study()
+        test = len(held.splits.test)
+        rows = archive.read_answers(held.records / record["study"])
+    both = sum(all(arm["failure"] for arm in row["arms"].values()) for row in rows)
+    assert both > 5
+    (pair,) = record["comparisons"]
+    assert pair["estimate"]["n"] == test
+    for name, arm in record["arms"].items():
+        scores = [row["arms"][name]["scores"][record["metric"]] for row in rows]
+        assert arm["right"] == [sum(score is not None and score >= 0.5 for score in scores), test]
+    shown = [sum(row["arms"][name]["scores"][record["metric"]] or 0.0 for row in rows) for name in ("rag", "base")]
+    assert pair["estimate"]["mean"] == pytest.approx((shown[0] - shown[1]) / test)
+    assert f" of {test} questions " in record["verdict"]["headline"]
 
 
 def test_an_arm_that_fails_too_often_is_not_acceptable(

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from twofold import machine, stats
+import stand_in_trainer
+from twofold import machine, plugins, stats
 from twofold.config import StudySection
 from twofold.project import Project
 from twofold.study import latency
+from twofold.study.report import render_summary
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Failure
 
@@ -59,6 +61,39 @@ def test_arms_are_asked_in_turns_after_all_have_answered(
     assert record["arms"]["oracle"]["latency"] is None, "nobody can use an oracle, however fast"
     page = (held.records / record["study"] / "report.html").read_text(encoding="utf-8")
     assert f"question by question: rag {rag['ratio']['value']:.2f} [".replace("rag 0.", "rag .") in page
+
+
+def test_models_that_do_not_fit_into_memory_together_are_timed_one_after_the_other(
+    folder: Path, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    Project.create(tmp_path / "plain", folder, forgetting=False).close()
+    monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
+    monkeypatch.setattr(plugins, "find", plugins.find)
+    stand_in_trainer.install()
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 2**20)
+    tuning = {"trainer": {"name": "one", "options": {}}, "gate": "off", "cloze": 0}
+    settings = timed | {"tuning": tuning}
+    settings["study"] |= {"arms": ["base", "rag", "ft"], "diagnostics": []}
+    kinds: list[str] = []
+    whole = EchoGenerator.generate
+
+    def noted(self: Any, prompts: Any, **more: Any) -> Any:
+        if len(prompts) == 1:
+            kinds.append("tuned" if self._adapter else "base")
+        return whole(self, prompts, **more)
+
+    with Project.open(tmp_path / "plain", settings | {"generation": timed["generation"] | {"batch": 500}}) as held:
+        monkeypatch.setattr(EchoGenerator, "generate", noted)
+        record = held.study()
+        page = (held.records / record["study"] / "report.html").read_text(encoding="utf-8")
+    last = kinds[-(3 * 9 + 3) :]
+    assert last == ["base"] * (2 * 9 + 2) + ["tuned"] * (9 + 1), "one model after the other, each with its warming up"
+    told = "in turns over the arms of one model, models one after the other"
+    for arm in record["arms"].values():
+        assert arm["latency"]["n"] == 9
+        assert not arm["latency"]["in_turns"]
+    assert told in page
+    assert told in render_summary(record)
 
 
 def test_seconds_are_kept_for_this_machine_only(

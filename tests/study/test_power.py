@@ -16,7 +16,7 @@ from twofold.config import StudySection
 from twofold.project import Project
 from twofold.study import archive
 from twofold.study.plan import prospect_text
-from twofold.study.power import Prospect, Simulation, pair_variances, prospect
+from twofold.study.power import Prospect, Simulation, Spreads, prospect, spreads_of
 
 SECTION = StudySection(resamples=300)
 
@@ -46,19 +46,22 @@ def test_chances_rise_with_the_gain_and_are_told_in_tenths():
     seen = prospect([1] * 150, arms=3, section=SECTION)
     (_, low), (_, high) = seen.chances
     assert 0 < low < high <= 1
-    told = Prospect(chances=((0.1, 0.31), (0.2, 0.94)), least=0.17, measured=True)
+    assert all(least < best for (_, least), best in zip(seen.chances, seen.best, strict=True))
+    told = Prospect(chances=((0.1, 0.31), (0.2, 0.94)), best=(0.52, 0.97), least=0.17, measured=True)
     assert prospect_text(told) == (
-        "a gain of .10 is crowned in 3 of 10 such studies, a gain of .20 in 9 of 10 "
+        "a gain of .10 is crowned in 3 to 5 of 10 such studies, a gain of .20 in 9 to 10 of 10 "
         "(by the spreads of an earlier study)"
     )
-    assert "(assuming that two arms disagree on 25 % of the questions)" in prospect_text(replace(told, measured=False))
+    assumed = "(assuming that two arms disagree on 15 to 40 % of the questions)"
+    assert assumed in prospect_text(replace(told, measured=False))
 
 
 def test_the_simulated_chance_is_that_of_real_intervals():
     rng = np.random.default_rng(0)
     names, hits = ["a", "b", "c"], 0
     variances = np.full((3, 3), 2 * 0.2**2 / 80) * (1 - np.eye(3))
-    wanted = Simulation(variances, worth=80, level=0.95, margin=0.02).chosen(2, [0, 0, 0.09])
+    spreads = Spreads(variances=variances, covered=np.full((3, 3), 0.1), n=80, worth=80)
+    wanted = Simulation(spreads, level=0.95, margin=0.02).chosen(2, [0, 0, 0.09])
     for seed in range(200):
         values = np.clip(rng.normal([0.4, 0.4, 0.49], 0.2, (80, 3)), 0, 1)
         found = stats.contrasts(values, None, stats.pairs(names), joint=False, resamples=300, seed=seed)
@@ -83,7 +86,7 @@ def test_a_plan_counts_with_the_level_of_the_look_that_will_decide(project: Proj
 
 def test_arms_that_never_differed_are_not_taken_to_be_equal_for_ever():
     found = stats.contrasts(np.zeros((20, 2)), None, stats.pairs(["a", "b"]), joint=False)
-    assert pair_variances(found, ["a", "b"])[1, 0] > 0.001
+    assert spreads_of(found, ["a", "b"]).variances[1, 0] > 0.001
 
 
 def test_planning_takes_less_than_two_seconds():
@@ -97,7 +100,7 @@ def test_a_plan_after_a_study_uses_its_spreads_and_says_so(project: Project) -> 
         first = project.plan()
         record = project.study()
         plan = project.plan()
-    assert "assuming that two arms disagree on 25 % of the questions" in first["shows"]
+    assert "assuming that two arms disagree on 15 to 40 % of the questions" in first["shows"]
     assert "by the spreads of an earlier study" in plan["shows"]
     assert [gain for gain, _ in plan["chances"]] == [0.1, 0.2]
     assert plan["chances"] != first["chances"]

@@ -48,6 +48,8 @@ ROW_LENGTHS = (1024, 2048, 4096, 8192)
 """Longest training row: the first of these that the rows are likely to fit into."""
 LEAST_ROOM = 48
 """Tokens that a short answer may take at least: a model that was not tuned answers in a sentence."""
+RESERVED_FROM = 400
+"""From so many examples on a tenth is set aside for `--final`; with fewer, each is needed for the verdict itself."""
 FEW_GROUPS = 30
 """With fewer source documents than this, a split by document leaves too few groups."""
 
@@ -231,6 +233,14 @@ def _examples(seen: Facts, paths: Paths, *, quick: bool) -> list[str]:
         lines += [
             f"# Of {seen.count} examples, drawn by seed; 0 for all: slower, narrower intervals.",
             f"limit = {most}",
+        ]
+    if min(seen.count, most) >= RESERVED_FROM:
+        lines += [
+            "# A tenth stays sealed until `twofold study --final`, which confirms the verdict on it, once.",
+            "train = 0.45",
+            "dev = 0.1",
+            "test = 0.35",
+            "reserve = 0.1",
         ]
     return lines
 

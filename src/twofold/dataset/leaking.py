@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any
 
 from twofold.dataset.near import NEAR, NearTexts, grams
 from twofold.errors import LeakFound
@@ -18,7 +17,10 @@ from twofold.identity import canonical_json
 from twofold.reading import (
     excerpt,
 )
-from twofold.types import Example
+from twofold.types import Example, Span
+
+SAME_PLACE = 0.5
+"""Two marked places that share this much of what either covers are the same place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,7 @@ class Leaks:
     near: tuple[tuple[str, str], ...] = ()
     """Character 5-grams with a Jaccard similarity of at least .8, not the same, and an answer that is alike."""
     span: tuple[tuple[str, str], ...] = ()
-    """The same marked place, or the same answer from the same document."""
+    """Nearly the same marked place (`SAME_PLACE`), or the same answer from the same document."""
     history: tuple[tuple[str, str], ...] = ()
     """The test question was asked, and answered, earlier in the training example's dialogue."""
 
@@ -67,13 +69,18 @@ def leaks(train: Sequence[Example], test: Sequence[Example], *, near: bool = Tru
         if match:
             exact[e.id] = match.id
     rest = [e for e in train if e.id not in exact]
-    spans: dict[Any, str] = {}
+    told: dict[tuple[str, str], str] = {}
+    places: defaultdict[str, list[tuple[Span, str]]] = defaultdict(list)
     for e in test:
-        for mark in _marks(e):
-            spans.setdefault(mark, e.id)
+        for mark in _told(e):
+            told.setdefault(mark, e.id)
+        for place in e.spans:
+            places[place.document].append((place, e.id))
     span = {}
     for e in train:
-        found = next((spans[mark] for mark in _marks(e) if mark in spans), None)
+        found = next((told[mark] for mark in _told(e) if mark in told), None)
+        near_places = (name for mine in e.spans for other, name in places[mine.document] if _same_place(mine, other))
+        found = found or next(near_places, None)
         if found:
             span[e.id] = found
     history: dict[str, str] = {}
@@ -268,11 +275,17 @@ def _gives_away(train: Example, test: Example) -> bool:
     return bool(set(answers_of(train)) & set(answers_of(test)))
 
 
-def _marks(example: Example) -> list[Any]:
-    marks: list[Any] = [(s.document, s.start, s.end) for s in example.spans]
-    if not example.choices and example.answerable:
-        marks += [(source, answer) for source in example.sources for answer in answers_of(example)]
-    return marks
+def _told(example: Example) -> list[tuple[str, str]]:
+    """Which answer it takes from which document."""
+    if example.choices or not example.answerable:
+        return []
+    return [(source, answer) for source in example.sources for answer in answers_of(example)]
+
+
+def _same_place(one: Span, other: Span) -> bool:
+    """Do two places of one document share `SAME_PLACE` or more of what either covers?"""
+    shared = min(one.end, other.end) - max(one.start, other.start)
+    return shared >= SAME_PLACE * (max(one.end, other.end) - min(one.start, other.start))
 
 
 def agree(one: Example, two: Example) -> bool:

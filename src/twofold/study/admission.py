@@ -76,7 +76,9 @@ def admitted(
     specs.decider(config.study)
     test, stated = splits.test, None
     if final:
-        rows = [row for row in looks.read(records) if row.kind != "final" or _finished(records, row)]
+        rows = [
+            row for row in looks.ledger(records, builder.catalogue) if row.kind != "final" or _finished(records, row)
+        ]
         test = unseen(splits.reserve, rows)
         stated = hypothesis(latest(records), config)
         arms, diagnostics = tuple(map(config.arm, (stated.rival, stated.arm))), ()

@@ -10,6 +10,7 @@ import numpy as np
 
 from twofold import stats
 from twofold.build import Builder
+from twofold.config import StudySection
 from twofold.identity import plain
 from twofold.plugins import Metric
 from twofold.study.diagnose import diagnose
@@ -38,10 +39,23 @@ def arm_record(
     test: Sequence[Example],
     metrics: dict[str, tuple[Metric, str]],
     decided: Estimate | None,
+    section: StudySection,
+    counts: Any,
     beside: Measured | None = None,
 ) -> ArmRecord:
-    """One arm's part of the record: estimates, latency (also `beside` another arm), tokens, failures, training."""
-    section, groups = builder.config.study, groups_of(test)
+    """One arm's part of the record: estimates, latency, tokens, failures, training.
+
+    Args:
+        builder: Of the project.
+        item: What was measured of the arm.
+        test: The questions.
+        metrics: Name → metric and its key.
+        decided: The estimate in the deciding metric, where the verdict has it.
+        section: [study], with the level of this look.
+        counts: Which questions count for the verdict (`verdict.applies`).
+        beside: The arm whose seconds its own are compared with.
+    """
+    groups = groups_of(test)
     failed = [a.failure for a in item.answers if a.failure is not None]
     estimates: dict[str, Any] = {}
     for name, (metric, _) in metrics.items():
@@ -73,7 +87,7 @@ def arm_record(
                     failed=len(failed),
                 )
             )
-    right = rights({"": numbers(item.scores[section.metric.name])})[""]
+    right = rights({"": numbers(item.scores[section.metric.name])[counts]})[""]
     kinds = Counter((f.code, f.message[:200]) for f in failed)
     measures = item.measures
     spent = float(measures.get("seconds", 0.0))
@@ -115,9 +129,9 @@ def arm_record(
         "description": item.description,
         "metrics": estimates,
         "latency": latency_record(
-            builder.catalogue, item.system, beside=beside.system if beside else "", level=section.level
+            builder.catalogue, item.system, beside=beside.system if beside else "", level=builder.config.study.level
         ),
-        "timing": timing(item.answers, level=section.level),
+        "timing": timing(item.answers, level=builder.config.study.level),
         "right": [right.count, right.of],
         "cut": [cut_answers(item.answers), len(item.answers) - len(failed)],
         "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
@@ -174,14 +188,15 @@ def _gold_found(example: Example, answer: Answer) -> bool | None:
     return any(hit.chunk.span.document in example.sources for hit in answer.hits)
 
 
-def retrieval_record(builder: Builder, own: dict[str, Measured], test: Sequence[Example]) -> Json:
+def retrieval_record(
+    builder: Builder, own: dict[str, Measured], test: Sequence[Example], *, section: StudySection
+) -> Json:
     """Recall of a gold document among the hits, and the index state the answers came from."""
     item = next((m for m in own.values() if m.arm.retrieval and not m.arm.oracle), None)
     if item is None:
         return {}
     found = [_gold_found(e, a) if a.failure is None else None for e, a in zip(test, item.answers, strict=True)]
     values = numbers([None if f is None else float(f) for f in found])
-    section = builder.config.study
     recall = None
     if not np.all(np.isnan(values)):
         recall = plain(

@@ -1,13 +1,15 @@
 """Which arms meet the constraints of `[study]`: shown to break one, shown to meet all, or in question. Pure.
 
 The burden lies on the arm: a measured constraint (citations, least score, latency) is met when the whole interval meets
-it and broken when the whole interval breaks it. In between the arm is in question.
+it and broken when the whole interval breaks it. In between the arm is in question. Failed answers count 0 in the score
+that `min_score` reads.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from twofold.config import StudySection
 from twofold.study.evidence import Choice, Evidence, VerdictFacts
@@ -27,12 +29,13 @@ def constraint_objections(
         value, cited = estimates.get(arm.name), facts.citing.get(arm.name)
         if section.must_cite and not reasons and cited is not None and cited.high < section.min_cited:
             reasons.append(_cites(cited, f"fewer than the {plain_number(section.min_cited)} required"))
-        if section.min_score and value is not None and value.high < section.min_score:
+        whole = with_failures(value) if value is not None else None
+        if section.min_score and whole is not None and whole.high < section.min_score:
             least = plain_number(section.min_score)
-            reasons.append(f"its score {_text(value)} lies below the least score allowed, {least}")
+            reasons.append(f"its score {_whole(whole)} lies below the least score allowed, {least}")
         share = facts.failed_share.get(arm.name, 0.0)
         if value is not None and share > section.max_failed:
-            told = share_text(value.failed, round(value.failed / share))
+            told = share_text(value.failed, value.n + value.failed)
             most = f"{100 * section.max_failed:g} %"
             reasons.append(f"{told} of its answers failed, and [study].max_failed allows {most}")
     return found
@@ -51,9 +54,10 @@ def constraint_questions(
                 reasons.append("whether its answers name their source was not measured")
             elif cited.low < section.min_cited <= cited.high:
                 reasons.append(_cites(cited, f"not shown to be {plain_number(section.min_cited)} or more"))
-        if section.min_score and value is not None and value.low < section.min_score <= value.high:
+        whole = with_failures(value) if value is not None else None
+        if section.min_score and whole is not None and whole.low < section.min_score <= whole.high:
             least = plain_number(section.min_score)
-            reasons.append(f"its score {_text(value)} is not shown to reach the least score allowed, {least}")
+            reasons.append(f"its score {_whole(whole)} is not shown to reach the least score allowed, {least}")
         ends, limit = facts.seconds(arm.name), section.max_latency_p95
         if limit and ends is None:
             reasons.append("its latency was not measured")
@@ -151,6 +155,16 @@ def _p95(arm: str, facts: VerdictFacts) -> str:
         return f"{value} s"
     low, high = ("–" if math.isinf(end) else number_text(end, 2) for end in ends)
     return f"{value} [{low}, {high}] s"
+
+
+def with_failures(value: Estimate) -> Estimate:
+    """A score with its failed answers counted 0: mean and interval times the share of the questions answered."""
+    share = value.n / (value.n + value.failed)
+    return replace(value, mean=value.mean * share, low=value.low * share, high=value.high * share)
+
+
+def _whole(value: Estimate) -> str:
+    return _text(value) + (f" with {counted(value.failed, 'failed answer')} as wrong" if value.failed else "")
 
 
 def _text(value: Estimate) -> str:

@@ -23,7 +23,9 @@ class VerdictFacts:
     looks: int = 1
     """The how-manieth look this is at its most looked-at question (`study.looks`)."""
     level: float = 0.95
-    """Level of the intervals that decide at this look."""
+    """Level of the intervals at this look."""
+    next_level: float = 0.0
+    """Level of the look after this one, which a study with more examples would be; 0: as this one."""
     synthetic: int = 0
     """Questions written by a model."""
     questions: int = 0
@@ -34,6 +36,8 @@ class VerdictFacts:
     """Arm → seconds, one question at a time."""
     latency_ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     """Arm → ends of the interval of `latency_p95`; an arm left out is known exactly."""
+    latency_wanted: int = 72
+    """Answers that an upper end of the interval of `latency_p95` needs."""
     latency_answers: Mapping[str, int] = field(default_factory=dict)
     """Arm → answers that `latency_p95` stands on."""
     citing: Mapping[str, Estimate] = field(default_factory=dict)
@@ -108,10 +112,11 @@ RIGHT = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Right:
-    """How many of an arm's scored answers are right, that is, score at least `RIGHT` in the deciding metric."""
+    """How many of the questions that count an arm answered right, that is, with at least `RIGHT` in the metric."""
 
     count: int
     of: int
+    """Questions that count; one that the arm failed is not right."""
     graded: bool
     """Has any arm a score strictly between 0 and 1? Then "right" means at least half right."""
 
@@ -122,13 +127,13 @@ class Right:
 
 
 def rights(scores: Mapping[str, Any]) -> dict[str, Right]:
-    """Count the right answers of arms from their scores, shape (questions,), NaN where there is none."""
+    """Count the right answers of arms from their scores, shape (questions,), NaN where the answer failed."""
     known = {name: [value for value in column if math.isfinite(value)] for name, column in scores.items()}
     graded = any(value not in (0.0, 1.0) for column in known.values() for value in column)
     return {
         name: Right(
             count=sum(1 for value in column if value >= RIGHT),
-            of=len(column),
+            of=len(scores[name]),
             graded=graded,
         )
         for name, column in known.items()
@@ -148,7 +153,7 @@ class Evidence:
     alone: Mapping[str, Interval]
     """The same pairs, each with an interval of its own at `level`: these decide."""
     level: float
-    """Coverage of each interval of `alone`: 1 − the probability of a false choice that the study may spend."""
+    """Coverage of every interval here: 1 − the probability of a false choice that the study may spend."""
     right: Mapping[str, Right] = field(default_factory=dict)
     """How many answers of every arm are right."""
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from twofold.config import StudySection
 from twofold.stats import Interval
+from twofold.study.constrained import with_failures
 from twofold.study.evidence import Evidence, VerdictFacts
 from twofold.study.record import counted, number_text, plain_number
 from twofold.types import Arm, Estimate, Flip, Outcome
@@ -84,7 +85,8 @@ def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterato
 
 
 def _least_score(section: StudySection, estimates: Mapping[str, Estimate]) -> Iterator[Case]:
-    for end in sorted({end for value in estimates.values() for end in (value.low, value.high)}):
+    scores = [with_failures(value) for value in estimates.values()]
+    for end in sorted({end for value in scores for end in (value.low, value.high)}):
         least = math.floor(end * 1000 + 1) / 1000
         if section.min_score < least <= 1:
             yield f"if a score of at least {number_text(least)} were required", _with(section, min_score=least), NONE

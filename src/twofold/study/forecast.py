@@ -29,7 +29,7 @@ from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound
 from twofold.study.archive import read_answers, read_record
 from twofold.study.confirming import reserve_warnings
-from twofold.study.power import pair_variances
+from twofold.study.power import Spreads, spreads_of
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
 from twofold.types import Arm, Chunk, DevItem, Document, Example, Hit, Json, Prompt, Span
@@ -82,7 +82,7 @@ def plan(
     )
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     spread = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
-    rows = looks.read(records)
+    rows = looks.ledger(records, builder.catalogue)
     kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in asked.arms))
     earlier = looks.earlier(rows, looks.asked_digests(asked.test), kinds=kinds)
     level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
@@ -96,6 +96,7 @@ def plan(
         "level": level,
         "detectable": seen.least,
         "chances": [list(chance) for chance in seen.chances],
+        "chances_at_best": [[gain, share] for (gain, _), share in zip(seen.chances, seen.best, strict=True)],
         "shows": planning.prospect_text(seen),
         "warnings": [
             *planning.no_chance(work),
@@ -112,8 +113,8 @@ def plan(
     }
 
 
-def _earlier(records: Path, arms: Sequence[str], metric: str) -> tuple[Any, float] | None:
-    """Variances of the pairs in the newest study with these arms and this metric, and the groups that it is worth."""
+def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
+    """How much the pairs vary in the newest study with these arms and this metric."""
     for path in sorted(records.glob("*/study.json"), reverse=True):
         try:
             record = read_record(path.parent)
@@ -135,7 +136,7 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> tuple[Any, floa
         except (StudyError, KeyError):
             continue  # a damaged record, or arms that have no question in common, tell nothing
         if found:
-            return pair_variances(found, arms), min(one.worth for one in found.values())
+            return spreads_of(found, arms)
     return None
 
 

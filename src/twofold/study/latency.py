@@ -129,7 +129,8 @@ def time_arms(
                     "items": len(clock.spent),
                     "cached": 0,
                     "seconds": clock.opening + sum(clock.spent.values()),
-                    "detail": "the model loaded, then questions singly, in turns over the arms",
+                    "detail": "the model loaded, then questions singly, in turns over the arms"
+                    + ("" if len(batches) == 1 else " of one model"),
                 }
             )
 

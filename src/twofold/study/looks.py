@@ -6,8 +6,9 @@ most α (a union bound; Σ 1/k² = π²/6), whatever is tried, as long as what i
 answers. A person who has read the answers needs fresh questions.
 
 A question is known by the words of its conversation, so that neither another example id, a corrected reference, an
-added example, another seed nor another limit makes it new. The ledger lies beside the records of the studies: deleting
-`.twofold/` forgets no look.
+added example, another seed nor another limit makes it new. The ledger lies beside the records of the studies, and
+`.twofold/` knows every study too: what is deleted in one place is restored from the other, and a look that only a
+record still shows is read off its answers (`ledger`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,8 @@ from twofold.dataset import Splits
 from twofold.errors import StudyError
 from twofold.identity import digest
 from twofold.stats import least_for_upper_end
+from twofold.store.catalogue import Catalogue
+from twofold.study.archive import read_answers, read_record
 from twofold.study.record import counted
 from twofold.types import Example
 
@@ -67,8 +70,12 @@ class Look:
 
 def question(example: Example) -> str:
     """Digest of an example's conversation: its words and numbers, whatever the case, blanks and punctuation."""
-    turns = [(turn.role, _words(turn.content)) for turn in example.messages if turn.role != "system"]
-    return digest("question", turns).partition(":")[2][:16]
+    return _conversation((turn.role, turn.content) for turn in example.messages)
+
+
+def _conversation(turns: Iterable[tuple[str, str]]) -> str:
+    told = [(role, _words(content)) for role, content in turns if role != "system"]
+    return digest("question", told).partition(":")[2][:16]
 
 
 def _words(text: str) -> str:
@@ -142,8 +149,7 @@ def read(records: Path) -> list[Look]:
     rows = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            row: dict[str, Any] = json.loads(line)
-            rows.append(Look(**{**row, "asked": tuple(row["asked"]), "dev": tuple(row["dev"])}))
+            rows.append(_of_json(json.loads(line)))
         except (ValueError, TypeError, KeyError) as error:
             raise StudyError(
                 f"the ledger of looks is damaged: {error}",
@@ -154,9 +160,54 @@ def read(records: Path) -> list[Look]:
     return rows
 
 
-def write(records: Path, look: Look) -> None:
-    """Add a line, durably; the same look (`same`) is written once, its line replaced."""
+def ledger(records: Path, catalogue: Catalogue) -> list[Look]:
+    """All looks: those of the ledger, and before them those that only the catalogue or a record still knows.
+
+    Raises:
+        StudyError: the ledger or a record is damaged.
+    """
     rows = read(records)
+    known, lost = {row.name for row in rows}, list[Look]()
+    found = [_of_json(study["look"]) for study in catalogue.studies() if "look" in study]
+    told = known.union(one.name for one in found)
+    paths = sorted(records.glob("[0-9]*/study.json"))
+    found += [_of_record(path.parent) for path in paths if path.parent.name not in told]
+    for one in found:
+        # A look taken again has the name of its latest record alone.
+        if one.name not in known and not any(same(row, one) or same(one, row) for row in (*rows, *lost)):
+            lost.append(one)
+    return [*lost, *rows]
+
+
+def _of_json(row: Mapping[str, Any]) -> Look:
+    return Look(**{**row, "asked": tuple(row["asked"]), "dev": tuple(row["dev"])})
+
+
+def _of_record(directory: Path) -> Look:
+    """The look of a finished study whose line is lost: what it asked stands in its answers."""
+    record = read_record(directory)
+    answers = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
+    asked = {_conversation((turn["role"], turn["content"]) for turn in row["messages"]) for row in answers}
+    return Look(
+        kind="final" if record["policy"]["final"] else "study",
+        name=directory.name,
+        at=record["created"],
+        **{"identity": "", "answers": "", "failed": 0, **record.get("look", {})},
+        look=record["verdict"]["looks"],
+        asked=tuple(sorted(asked)),
+        outcome=record.get("confirmation", {}).get("outcome", ""),
+    )
+
+
+def write(records: Path, look: Look, *, known: Sequence[Look] | None = None) -> None:
+    """Add a line, durably; the same look (`same`) is written once, its line replaced.
+
+    Args:
+        records: Where the ledger is.
+        look: The line.
+        known: What `ledger` told; None: what the file says.
+    """
+    rows = read(records) if known is None else list(known)
     place = next((n for n, row in enumerate(rows) if same(row, look)), len(rows))
     rows[place : place + 1] = [look]
     records.mkdir(parents=True, exist_ok=True)

@@ -9,13 +9,13 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from twofold import pace, stats
 from twofold.config import Config
 from twofold.dataset import Splits
 from twofold.study import doubting
-from twofold.study.power import SPREAD, Prospect, prospect
+from twofold.study.power import DISAGREE, Prospect, Spreads, prospect
 from twofold.study.record import BillItem, PolicyRecord, counted, number_text
 from twofold.training.schedule import (
     CHANCE,
@@ -451,15 +451,25 @@ def warnings(
 
 
 def prospect_text(seen: Prospect) -> str:
-    """``a gain of .10 is crowned in 3 of 10 such studies, a gain of .20 in 9 of 10``, with what that stands on."""
-    if not any(round(10 * share) for _, share in seen.chances):
+    """``a gain of .10 is crowned in 1 to 3 of 10 such studies, a gain of .20 in 5 to 9``, with what that stands on."""
+    if not any(round(10 * share) for share in seen.best):
         return f"no gain up to {number_text(max(gain for gain, _ in seen.chances), 2)} can be shown with so few"
-    (gain, share), *others = seen.chances
-    start = f"a gain of {number_text(gain, 2)} is crowned in {10 * share:.0f} of 10 such studies"
-    rest = "".join(f", a gain of {number_text(more, 2)} in {10 * part:.0f} of 10" for more, part in others)
-    assumed = f"assuming that two arms disagree on {100 * SPREAD**2:.0f} % of the questions"
+    told = [
+        f"a gain of {number_text(gain, 2)} {{}}in {_tenths(share, best)} of 10{{}}"
+        for (gain, share), best in zip(seen.chances, seen.best, strict=True)
+    ]
+    start, *rest = (
+        text.format(*(("is crowned ", " such studies") if place == 0 else ("", ""))) for place, text in enumerate(told)
+    )
+    low, high = DISAGREE
+    assumed = f"assuming that two arms disagree on {100 * low:.0f} to {100 * high:.0f} % of the questions"
     basis = "by the spreads of an earlier study" if seen.measured else assumed
-    return f"{start}{rest} ({basis})"
+    return f"{', '.join([start, *rest])} ({basis})"
+
+
+def _tenths(low: float, high: float) -> str:
+    first, last = f"{10 * low:.0f}", f"{10 * high:.0f}"
+    return first if first == last else f"{first} to {last}"
 
 
 def seen_by(
@@ -469,8 +479,8 @@ def seen_by(
     arms: int,
     level: float,
     final: bool = False,
-    earlier: tuple[Any, float] | None = None,
+    earlier: Spreads | None = None,
 ) -> Prospect:
     """What the study could show, decided at the level of its look; see `power.prospect`."""
     sizes = group_sizes(splits.reserve if final else splits.test)
-    return prospect(sizes, arms=arms, section=config.study.model_copy(update={"level": level}), earlier=earlier)
+    return prospect(sizes, arms=arms, section=config.study, level=level, earlier=earlier)

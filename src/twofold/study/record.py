@@ -7,6 +7,7 @@ once. Fields are added, never renamed; `format` rises when a reader of the old s
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 from twofold.types import Json
@@ -31,6 +32,7 @@ class EffectRecord(TypedDict):
     estimate: EstimateRecord
     p: float | None
     test: str
+    decides: NotRequired[EstimateRecord | None]
 
 
 class VerdictRecord(TypedDict):
@@ -67,7 +69,8 @@ class LatencyRecord(TypedDict):
     failed: NotRequired[int]
     """Of `n`, answers that failed: they count at their limit."""
     in_turns: NotRequired[bool]
-    """Were all arms asked in turns? False where this machine has no room for all models together."""
+    """Were all arms asked in turns? False where this machine has no room for all models together: those of one model
+    were then asked in turns, and seconds of arms with other models stand beside each other less surely."""
     ratio: NotRequired[QuantileRecord]
     """Median of the seconds over the arm base's, question by question."""
 
@@ -199,9 +202,12 @@ class StudyRecord(TypedDict):
     policy: PolicyRecord
     metric: str
     level: float
-    """Of the intervals of scores."""
+    """Of every interval but those of seconds, which have the level of [study], whatever the look."""
     decided_at: NotRequired[float]
-    """Level of the intervals of differences, which decide: the more looks at the same questions, the higher."""
+    """Level of the intervals of differences, which decide: the more looks at the same questions, the higher. Records
+    of before have it beside another `level`, that of the scores."""
+    look: NotRequired[Json]
+    """What makes the look the same as another: ``identity`` (arms, settings, questions), ``answers``, ``failed``."""
     margin: float
     verdict: VerdictRecord
     effects: list[EffectRecord]
@@ -299,6 +305,7 @@ def estimate_text(value: EstimateRecord | Any, digits: int = 3) -> str:
 
 def number_text(value: float, digits: int = 3) -> str:
     """``.412``, ``-.05`` or ``1.500``: the only way a score or a difference is printed; never a negative zero."""
+    value = round(value, 10)  # so that the order in which scores were added up does not turn a half
     text = f"{round(value, digits) + 0.0:.{digits}f}"
     return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
 
@@ -324,6 +331,14 @@ def asked_text(policy: PolicyRecord) -> str:
     """``129 test questions in 56 independent groups``; of a study on the sealed reserve, the reserve questions."""
     what, number = ("reserve", policy["reserve"]) if policy["final"] else ("test", policy["test"])
     return f"{counted(number, f'{what} question')} in {counted(policy['groups'], 'independent group')}"
+
+
+def turns_text(arms: Mapping[str, Any]) -> str:
+    """In what order the arms were timed: in turns over all of them, or only over those of one model."""
+    timed = [arm["latency"] for arm in arms.values() if arm["latency"]]
+    if all(one.get("in_turns", True) for one in timed):
+        return "in turns over the arms"
+    return "in turns over the arms of one model, models one after the other (no room for all in memory)"
 
 
 def share_text(count: int, total: int) -> str:

@@ -33,9 +33,10 @@ from twofold.study.record import (
     plain_number,
     share_text,
     true_minus,
+    turns_text,
 )
 from twofold.study.tuned_arms import methods_lines, tuned_lines
-from twofold.study.wording import metric_title
+from twofold.study.wording import metric_title, percent
 from twofold.types import Json
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
     """
     environment = _environment()
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
-    found = explore(record, answers)
+    found, level = explore(record, answers), percent(record["level"])
     return environment.get_template("report.html.jinja").render(
         r=record,
         style=Markup(style),
@@ -71,22 +72,30 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         metric=metric_title(record["metric"]),
         metrics=_metric_names(record),
         asked_text=asked_text(record["policy"]),
-        level=f"{100 * record['level']:g} %",
-        decided=f"{100 * record.get('decided_at', record['level']):g} %",
+        level=level,
+        decided=percent(_decided_at(record)),
+        together=percent(_own_level(record)),
         cells=CELLS,
         four_cells=all(name in record["arms"] for row in CELLS for name in row),
         efforts=effort_table(record["arms"]),
-        least_p95=stats.least_for_upper_end(0.95, level=record["level"]),
+        least_p95=stats.least_for_upper_end(0.95, level=_own_level(record)),
         winner=record["verdict"]["arm"],
         arms_plot=_both(
             _arm_rows(record),
             brief=_arm_rows(record, brief=True),
-            title=f"Every arm: {metric_title(record['metric'])} with its interval",
+            title=f"Every arm: {metric_title(record['metric'])} with its {level} interval",
         ),
         effects_plot=_both(
-            _effect_rows(record, record["effects"]), title="Effects with intervals", zero=True, wide=charts.HALF
+            _effect_rows(record, record["effects"]),
+            title=f"Effects with {level} intervals",
+            zero=True,
+            wide=charts.HALF,
         ),
-        pairs_plot=_both(_effect_rows(record, record["comparisons"]), title="Paired differences", zero=True),
+        pairs_plot=_both(
+            _effect_rows(record, record["comparisons"]),
+            title=f"Paired differences, simultaneous {level} intervals",
+            zero=True,
+        ),
         latency=_latency(record),
         curves=_curves(record),
         causes=_causes(record, answers),
@@ -117,14 +126,18 @@ def render_summary(record: StudyRecord) -> str:
         lines += [*_aligned(table, first), ""]
     legend = ["* chosen"] if verdict["arm"] else []
     legend += ["! not acceptable"] if any(not arm["acceptable"] for arm in arms.values()) else []
-    legend += [f"{100 * record['level']:g} % intervals", f"right: {metric_title(record['metric'])} of .5 or more"]
+    legend += [
+        f"{percent(record['level'])} intervals",
+        f"right: {metric_title(record['metric'])} of .5 or more",
+    ]
     legend += ["cut: ended at the token limit"]
     lines += ["; ".join(legend), "", *_seconds_table(record, first), ""]
     if record["effects"]:
-        table = [["effect", "estimate", "p"]]
+        table = [[f"effect, {percent(record['level'])} interval", "estimate", "p"]]
         table += [["  " + e["name"], estimate_text(e["estimate"]), _p_value(e["p"])] for e in record["effects"]]
         lines += [*_aligned(table, first), ""]
-    for title, items in (("because", verdict["because"]), ("provisional", verdict["provisional"])):
+    because = f"because ({percent(_decided_at(record))} intervals)"
+    for title, items in ((because, verdict["because"]), ("provisional", verdict["provisional"])):
         if items:
             lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
     efforts = effort_table(arms)
@@ -149,7 +162,7 @@ def render_summary(record: StudyRecord) -> str:
 def verdict_picture(record: StudyRecord) -> str:
     """A standalone SVG: the verdict's first line over the arms' intervals in the deciding metric."""
     caption = (
-        f"{metric_title(record['metric'])}, {100 * record['level']:g} % intervals · {asked_text(record['policy'])} · "
+        f"{metric_title(record['metric'])}, {percent(record['level'])} intervals · {asked_text(record['policy'])} · "
         f"{record['project']}"
     )
     sentence = true_minus(record["verdict"].get("headline") or _sentence(record))
@@ -214,6 +227,15 @@ def _sentence(record: StudyRecord) -> str:
     return whole[len(policy) :].lstrip(". ") if policy and whole.startswith(policy) else whole
 
 
+def _decided_at(record: StudyRecord) -> float:
+    return record.get("decided_at", record["level"])
+
+
+def _own_level(record: StudyRecord) -> float:
+    """The level of [study]: of all looks together, and of the intervals of seconds."""
+    return float(record["config"].get("study", {}).get("level", record["level"]))
+
+
 def _estimate_html(value: EstimateRecord) -> Markup:
     mean, interval = true_minus(estimate_text(value)).split(" ", 1)
     return Markup('<span class="est"><b>{}</b> <span class="ci">{}</span></span>').format(mean, interval)
@@ -257,10 +279,11 @@ def _seconds_table(record: StudyRecord, first: int) -> list[str]:
         cells = [_quantile(pace, "p50"), _quantile(pace, "p95"), _quantile(pace.get("ratio") if pace else None)]
         cells.append(str(pace["n"]) if pace else "–")
         table.append([f"  {name}", *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
-    least = stats.least_for_upper_end(0.95, level=record["level"])
+    least = stats.least_for_upper_end(0.95, level=_own_level(record))
     return [
         *_aligned(table, first),
-        "p50, p95: one question at a time, in turns over the arms; × base: median ratio to the arm base; retrieval, "
+        f"{percent(_own_level(record))} intervals; p50, p95: one question at a time, {turns_text(record['arms'])}; "
+        "× base: median ratio to the arm base; retrieval, "
         f"generation: medians of the batched run; –: too few answers for an end (an upper end of p95 needs {least})",
     ]
 
@@ -409,7 +432,8 @@ def _latency(record: StudyRecord) -> Json:
     sample = max((arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]), default=0)
     paces = {name: arm["latency"] for name, arm in record["arms"].items()}
     ratios = [f"{name} {_quantile(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
-    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios}
+    turns = turns_text(record["arms"])
+    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios, "turns": turns}
 
 
 def _curves(record: StudyRecord) -> list[Json]:
@@ -479,6 +503,13 @@ def _share_ends(row: Json) -> str:
     return f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %"
 
 
+def _score(answer: Any, metric: str) -> float | None:
+    """An answer's score, 0 where it failed; None where the metric has none, or the arm was not asked."""
+    if answer is None:
+        return None
+    return 0.0 if answer["failure"] else answer["scores"].get(metric)
+
+
 def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
     """What perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
     out = []
@@ -488,7 +519,7 @@ def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json
         values: list[Any] = []
         groups: list[str] = []
         for row in answers:
-            pair = [row["arms"].get(name, {}).get("scores", {}).get(record["metric"]) for name in (usual, oracle)]  # type: ignore[call-overload]
+            pair = [_score(row["arms"].get(name), record["metric"]) for name in (usual, oracle)]
             if None not in pair:
                 values.append(pair)
                 groups.append(row["group"])

@@ -16,7 +16,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -34,8 +33,11 @@ from twofold.study import looks
 from twofold.study.compose import groups_of, numbers
 from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.measure import answer_missing
-from twofold.study.verdict import failures_as_wrong
+from twofold.study.verdict import applies, failures_as_wrong
 from twofold.types import Arm, Example, Json
+
+_Scored = tuple[Sequence[float | None], Sequence[bool]]
+"""Scores of questions, and which answers failed."""
 
 
 def fair(splits: Splits, learned: Mapping[str, Collection[str]]) -> tuple[Splits, Json]:
@@ -218,7 +220,7 @@ def retrain(
     kept = gate is None or outcome(gate) != "failed"
     notes += _gated(gate)
     notes += _worn(look, level)
-    looks.write(records, look)
+    looks.write(records, look, known=looks.ledger(records, builder.catalogue))
     measured["outcome"] = "promoted" if better and kept else "kept"
     because = _because(measured, better=better, gate=gate)
     whole = {**told, **measured, "because": because}
@@ -247,10 +249,8 @@ def _outdated(builder: Builder, champion: Json | None) -> str:
     return "it was trained on other base weights" if weights not in (None, builder.base().get("weights")) else ""
 
 
-def _scores(
-    builder: Builder, system: System, test: Sequence[Example], *, progress: Progress, label: str
-) -> tuple[Any, int]:
-    """The metric of every test question, NaN where the answer failed; and how many failed. Answers are kept."""
+def _scores(builder: Builder, system: System, test: Sequence[Example], *, progress: Progress, label: str) -> _Scored:
+    """The metric of every test question, None where there is none; and whether its answer failed. Answers are kept."""
     catalogue, digests = builder.catalogue, [example_digest(e) for e in test]
     try:
         catalogue.put_system(system.key, system.description)
@@ -270,18 +270,24 @@ def _scores(
     metric = plugins.make("metrics", part.name, part.options)
     answers = [made[d] for d in digests]
     values = [None if a.failure else metric.score(e, a) for e, a in zip(test, answers, strict=True)]
-    return numbers(values), sum(1 for a in answers if a.failure)
+    return values, [a.failure is not None for a in answers]
 
 
-def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[tuple[Any, int]], *, level: float) -> Json:
-    """Both scores at the level of [study], their difference at `level`."""
-    section, groups = builder.config.study, groups_of(test)
-    (mine, lost), (theirs, theirs_lost) = scores
-    drawn: Json = {"resamples": section.resamples, "seed": section.seed}
-    settings: Json = {"level": section.level, **drawn}
+def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[_Scored], *, level: float) -> Json:
+    """Both scores and their difference, at `level`. A failed answer counts 0 in the difference, and is in no score."""
+    section = builder.config.study
+    names = ("candidate", "champion")
+    counts = applies(
+        {name: values for name, (values, _) in zip(names, scores, strict=True)},
+        {name: failed for name, (_, failed) in zip(names, scores, strict=True)},
+    )
+    groups = groups_of(test)[counts]
+    mine, theirs = (numbers(values)[counts] for values, _ in scores)
+    lost, theirs_lost = (int(np.isnan(column).sum()) for column in (mine, theirs))
+    settings: Json = {"level": level, "resamples": section.resamples, "seed": section.seed}
     counted = failures_as_wrong({"candidate": mine, "champion": theirs})
     both = np.column_stack([*counted.values()])
-    apart = stats.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, level=level, **drawn)["difference"]
+    apart = stats.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, **settings)["difference"]
     return {
         "metric": section.metric.name,
         "difference": plain(apart.estimate(lost + theirs_lost)),
@@ -308,7 +314,7 @@ def _look(builder: Builder, test: Sequence[Example], records: Path, *, candidate
         asked=asked,
     )
     kinds: tuple[looks.Kind, ...] = ("retraining",)
-    return replace(look, look=looks.number(looks.read(records), look, kinds=kinds))
+    return replace(look, look=looks.number(looks.ledger(records, builder.catalogue), look, kinds=kinds))
 
 
 WORN = 4

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from twofold import __version__, machine, specs
+from twofold import __version__, machine, specs, stats
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.forgetting import outcome
@@ -40,7 +41,7 @@ from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import LEARNED, labelled, learned_train, rules_of
 from twofold.study.self_test import self_test
-from twofold.study.verdict import VerdictFacts, constraint_objections, constraint_questions, decide
+from twofold.study.verdict import VerdictFacts, applies, constraint_objections, constraint_questions, decide
 from twofold.types import Arm, Example, Json
 
 
@@ -88,26 +89,27 @@ def study(
     for row in builder.catalogue.studies():
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
-    rows = looks.read(records)
+    rows = looks.ledger(records, builder.catalogue)
     name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind != "retraining"])
     look = _look(builder, own, asked, splits.dev, rows=rows, name=name)
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
+    section = section.model_copy(update={"level": level})
     with _pinned(builder, arms):
         latency.time_arms(builder, measured, splits, test=test, bill=bill, progress=progress)
     policy = planning.policy(splits, config, asked=test if final else ())
-    facts = _facts(builder, own, arms, test, splits=splits, look=look, rows=rows, policy=policy, stated=stated)
-    facts = replace(facts, level=level)
-    deciding = _deciding(builder, own, arms)
+    facts = _facts(
+        builder, own, arms, test, splits=splits, look=look, level=level, rows=rows, policy=policy, stated=stated
+    )
+    deciding, counts = _deciding(builder, own, arms)
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
-        scores={name: numbers(scores) for name, scores in deciding.items()},
-        groups=groups_of(test),
+        scores={name: numbers(scores)[counts] for name, scores in deciding.items()},
+        groups=groups_of(test)[counts],
         metric=config.study.metric.name,
         section=section,
         objections={},
         facts=facts,
-        alpha=1 - level,
     )
     if stated:
         verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
@@ -131,21 +133,29 @@ def study(
         "twofold": __version__,
         "policy": policy,
         "metric": config.study.metric.name,
-        "level": config.study.level,
+        "level": level,
         "decided_at": level,
+        "look": {"identity": look.identity, "answers": look.answers, "failed": look.failed},
         "margin": config.study.margin,
         "verdict": plain(verdict),
         "effects": [plain(e) for e in effects],
         "comparisons": [plain(e) for e in comparisons],
         "arms": {
             name: arm_record(
-                builder, item, test=test, metrics=metrics, decided=estimates.get(name), beside=own.get("base")
+                builder,
+                item,
+                test=test,
+                metrics=metrics,
+                decided=estimates.get(name),
+                section=section,
+                counts=counts,
+                beside=own.get("base"),
             )
             for name, item in own.items()
         },
-        "retrieval": retrieval_record(builder, own, test),
-        "diagnosis": summary(answered, level=config.study.level),
-        "contrasts": contrasts(answered, config.study.metric.name, level=config.study.level),
+        "retrieval": retrieval_record(builder, own, test, section=section),
+        "diagnosis": summary(answered, level=level),
+        "contrasts": contrasts(answered, config.study.metric.name, level=level),
         "self_test": tests,
         "leaks": leaks,
         "warnings": [],
@@ -181,9 +191,12 @@ def study(
             record["warnings"] += [judged["off"]] if judged["off"] else []
         if config.study.ablation:
             record["warnings"] += _ablated(builder, splits, record, progress=progress)
-    looks.write(records, look)  # before the record: a look whose record was not finished has been taken all the same
+    looks.write(
+        records, look, known=rows
+    )  # before the record: a look whose record was not finished has been taken all the same
     write_record(records / record["study"], record, answered)
-    builder.catalogue.put_study(record["study"], {"study": record["study"], "identity": name_of}, test_digest)
+    study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
+    builder.catalogue.put_study(record["study"], study_row, test_digest)
     return record
 
 
@@ -211,13 +224,15 @@ def _measured(
     return found
 
 
-def _deciding(builder: Builder, own: Mapping[str, Measured], arms: Sequence[Arm]) -> dict[str, list[float | None]]:
-    """The scores that decide, of every arm on the same questions."""
+def _deciding(
+    builder: Builder, own: Mapping[str, Measured], arms: Sequence[Arm]
+) -> tuple[dict[str, list[float | None]], Any]:
+    """The scores that decide, of every arm on the same questions, and which of these count (`verdict.applies`)."""
     name = builder.config.study.metric.name
     deciding = {arm.name: own[arm.name].scores[name] for arm in arms}
     lost = {arm.name: [answer.failure is not None for answer in own[arm.name].answers] for arm in arms}
     specs.require_same_questions(name, deciding, lost)
-    return deciding
+    return deciding, applies(deciding, lost)
 
 
 def _ablated(builder: Builder, splits: Splits, record: StudyRecord, *, progress: Progress) -> list[str]:
@@ -308,11 +323,12 @@ def _facts(
     *,
     splits: Splits,
     look: looks.Look,
+    level: float,
     rows: Sequence[looks.Look],
     policy: PolicyRecord,
     stated: confirming.Hypothesis | None,
 ) -> VerdictFacts:
-    level, reserve = builder.config.study.level, looks.asked_digests(splits.reserve)
+    timing_level, reserve = builder.config.study.level, looks.asked_digests(splits.reserve)
     opened = next((row.name for row in rows if row.kind == "final"), "")
     timed = {arm.name: latency.kept(builder.catalogue, own[arm.name].system) for arm in arms}
     shares = {arm.name: cited_share(own[arm.name].answers, test, level=level) for arm in arms if arm.retrieval}
@@ -331,11 +347,14 @@ def _facts(
     return VerdictFacts(
         policy=policy["sentence"],
         looks=look.look,
+        level=level,
+        next_level=looks.level_of(look.look + 1, timing_level),
         synthetic=sum(1 for e in test if e.origin == "synthetic"),
         questions=len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: latency.p95(value) for name, value in timed.items() if value},
-        latency_ends={name: latency.ends(value, level=level) for name, value in timed.items() if value},
+        latency_ends={name: latency.ends(value, level=timing_level) for name, value in timed.items() if value},
+        latency_wanted=stats.least_for_upper_end(0.95, level=timing_level),
         latency_answers={name: len(value["seconds"]) for name, value in timed.items() if value},
         citing=citing,
         uncited=uncited,

@@ -22,6 +22,8 @@ def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
         line = gate[group]
         says = {"passed": "passes", "open": "is open in", "failed": "FAILS"}[outcome(line)]
         on = f"{counted(line['drop']['n'], 'item')}, allowed {number_text(line['limit'])}"
+        if "sees" in line:
+            on += f"; a drop of {number_text(line['sees'])} would have failed it"
         lines.append(f"{says} the forgetting gate: drop of {what} {estimate_text(line['drop'])} ({on})")
     if merged:
         lines.append(

@@ -24,13 +24,14 @@ Berger 1982), and the arms that could be chosen falsely exclude one another (Gut
 2019). So at most alpha of all studies choose an arm that is no better than a simpler one (`bench/calibration.py`).
 Simultaneous intervals, the main effects and the interaction are shown beside the verdict and decide nothing.
 
-A failed answer counts 0 in every difference (a user gets no answer either), and is in no arm's mean. Where leaving
-failures out would decide otherwise, the sentence says so.
+A failed answer counts 0 in every difference, in every count of right answers and in `min_score` (a user gets no answer
+either), and is in no arm's mean. Where leaving failures out would decide otherwise, the sentence says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -74,8 +75,8 @@ def decide(
 
     Args:
         arms: The candidates (no diagnostic arms), in the order of the study.
-        scores: Arm name → scores in [0, 1], shape (questions,), NaN where there is none. A question with a score of
-            another arm is one that this arm failed.
+        scores: Arm name → scores in [0, 1], shape (questions,), NaN where the answer failed. Questions that the metric
+            does not score are left out (`applies`).
         groups: Integer group of each question, shape (questions,).
         metric: Name of the metric that decides.
         section: Margins, level, resamples, seed and constraints.
@@ -83,7 +84,7 @@ def decide(
             them and are worked out here in any case.
         facts: Everything else.
         alpha: Probability of a false choice that this study may spend, in (0, 1); None: 1 − `section.level`. A later
-            look at the same questions passes less.
+            look at the same questions passes less. All intervals have the coverage 1 − alpha.
 
     Returns:
         The verdict; the effects (``retrieval``, ``tuning``, ``interaction``; empty unless all four cells have
@@ -97,17 +98,14 @@ def decide(
     spent = 1 - section.level if alpha is None else alpha
     if not 0 < spent < 1:
         raise StudyError(f"alpha {spent:g} does not lie between 0 and 1", cure="Pass a probability such as 0.05.")
+    section = section.model_copy(update={"level": 1 - spent})
     ordered = tuple(sorted(arms, key=lambda arm: arm.complexity))
     columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
     alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
     places = np.asarray(groups)
     counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive})
-    evidence = _weigh(alive, columns, places, section, facts, level=1 - spent, counted=counted)
-    answered = (
-        _weigh(alive, columns, places, section, facts, level=1 - spent, counted=columns)
-        if _differ(counted, columns)
-        else evidence
-    )
+    evidence = _weigh(alive, columns, places, section, facts, counted=counted)
+    answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns) else evidence
     effects, comparisons = _effects(evidence, counted, places, section, facts)
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
@@ -138,7 +136,7 @@ def decide(
         return choice.outcome, choice.arm
 
     choice = settled(section)
-    other = settled(section, evidence=answered)
+    other = settled(section, evidence=answered) if answered else choice
     unmet = constraint_questions(ordered, section, facts=facts, estimates=evidence.estimates)
     free = [arm for arm in ordered if not against[arm.name]]
     work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials)
@@ -175,14 +173,35 @@ def decide(
 # ---------------------------------------------------------------- the evidence
 
 
+def applies(scores: Mapping[str, Sequence[float | None]], failed: Mapping[str, Sequence[bool]]) -> Any:
+    """Which questions the metric scores, shape (questions,).
+
+    Not those that some arm answered without getting a score. A question that every arm failed counts: as wrong.
+    """
+    left_out = [
+        [score is None and not lost for score, lost in zip(column, failed[arm], strict=True)]
+        for arm, column in scores.items()
+    ]
+    return ~np.any(left_out, axis=0)
+
+
 def failures_as_wrong(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The scores with 0 where an arm has none and another arm has one: there this arm failed."""
-    asked = np.any([np.isfinite(column) for column in columns.values()], axis=0) if columns else None
-    return {name: np.where(np.isnan(column) & asked, 0.0, column) for name, column in columns.items()}
+    """The scores with 0 where there is none, because the answer failed."""
+    return {name: np.where(np.isnan(column), 0.0, column) for name, column in columns.items()}
 
 
 def _differ(counted: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
     return any(not np.array_equal(column, columns[name], equal_nan=True) for name, column in counted.items())
+
+
+def _if_answered(
+    arms: tuple[Arm, ...], columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
+) -> Evidence | None:
+    """The evidence of the questions that both arms of a pair answered; None where two arms have no such question."""
+    try:
+        return _weigh(arms, columns, groups, section, facts, counted=columns)
+    except StudyError:
+        return None
 
 
 def _without_any(free: Sequence[str], open_: Sequence[str]) -> list[list[str]]:
@@ -198,14 +217,13 @@ def _weigh(
     section: StudySection,
     facts: VerdictFacts,
     *,
-    level: float,
     counted: Mapping[str, Any],
 ) -> Evidence:
     """Means of the scores there are (`columns`), differences of those that count (`counted`)."""
     names = [arm.name for arm in arms]
     estimates = {}
     for name in names:
-        failed = round(facts.failed_share.get(name, 0.0) * len(columns[name]))
+        failed = int(np.isnan(columns[name]).sum())
         estimates[name] = stats.estimate(
             columns[name], groups, level=section.level, failed=failed, bounded=facts.bounded
         )
@@ -213,11 +231,12 @@ def _weigh(
     alone: dict[str, stats.Interval] = {}
     if len(names) > 1:
         matrix = np.stack([counted[name] for name in names], axis=1)
-        settings: Any = {"resamples": section.resamples, "seed": section.seed, "bounded": facts.bounded}
-        joint = stats.contrasts(matrix, groups, stats.pairs(names), level=section.level, **settings)
-        alone = stats.contrasts(matrix, groups, stats.pairs(names), level=level, joint=False, **settings)
+        settings: Any = {key: getattr(section, key) for key in ("level", "resamples", "seed")}
+        settings["bounded"] = facts.bounded
+        joint = stats.contrasts(matrix, groups, stats.pairs(names), **settings)
+        alone = stats.contrasts(matrix, groups, stats.pairs(names), joint=False, **settings)
     right = rights({name: columns[name] for name in names})
-    return Evidence(arms=arms, estimates=estimates, joint=joint, alone=alone, level=level, right=right)
+    return Evidence(arms=arms, estimates=estimates, joint=joint, alone=alone, level=section.level, right=right)
 
 
 def _cells(arms: Sequence[Arm]) -> dict[str, str]:
@@ -237,7 +256,10 @@ def _effects(
     def listed(intervals: Mapping[str, stats.Interval], test: str) -> list[Effect]:
         return [Effect(name=name, estimate=one.estimate(), p=one.p, test=test) for name, one in intervals.items()]
 
-    comparisons = listed(evidence.joint, "wild cluster bootstrap-t, adjusted for all pairs")
+    comparisons = [
+        replace(effect, decides=evidence.alone[effect.name].estimate())
+        for effect in listed(evidence.joint, "wild cluster bootstrap-t, adjusted for all pairs")
+    ]
     cells, names = _cells(evidence.arms), [arm.name for arm in evidence.arms]
     if not cells:
         return [], comparisons

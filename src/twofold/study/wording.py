@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from twofold.config import StudySection
-from twofold.stats import Interval, least_for_upper_end
+from twofold.stats import Interval
 from twofold.study import doubting
+from twofold.study.constrained import with_failures
 from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.evidence import RIGHT, Choice, Evidence, Right, VerdictFacts, is_small
 from twofold.study.power import Further, Needed
@@ -53,13 +54,26 @@ def metric_title(metric: str) -> str:
 
 def coverage(evidence: Evidence) -> str:
     """Coverage of the intervals that decide: ``95 %``."""
-    return f"{100 * evidence.level:.4g} %"
+    return percent(evidence.level)
+
+
+def percent(level: float) -> str:
+    """A level as it is told everywhere: ``97 %``, ``99.938 %``."""
+    return f"{100 * level:g} %"
 
 
 def text(value: Estimate | Interval) -> str:
     """``.412 [.351, .470]``."""
     record: Any = {key: getattr(value, key) for key in ("mean", "low", "high")}
     return estimate_text(record)
+
+
+def scored(value: Estimate) -> str:
+    """An arm's score; where answers failed, also the score that counts these as wrong, from which the rule decides."""
+    if not value.failed:
+        return text(value)
+    done = f"of the {counted(value.n, 'question')} it answered"
+    return f"{text(value)} {done} ({number_text(with_failures(value).mean)} with {value.failed} failed as wrong)"
 
 
 # ---------------------------------------------------------------- the first line: counts of right answers
@@ -81,7 +95,9 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
         return f"No arm {so_far}answered a single question right ({most})."
     if choice.outcome == "none acceptable":
         why = "None of the arms is acceptable."
-        if choice.route == "nobody right":
+        if choice.leader:
+            why = f"No arm is acceptable: it would be {choice.leader}, which answers no question right."
+        elif choice.route == "nobody right":
             why = "No acceptable arm answered a single question right."
         return f"{why} {_counts(best[0], right, asked)}{_runner_up(best, right)}."
     free = [name for name in best if not against[name]]
@@ -90,12 +106,14 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
         mine = _counts(choice.arm, right, asked)
         if not others:
             if len(best) == 1:
-                return f"{mine}."
+                return f"{mine}; no other arm was measured."
             rival = next(name for name in best if name != choice.arm)
             return f"{mine}; no other arm is acceptable ({rival}: {_of(right[rival], right[choice.arm])})."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
-        return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}."
+        by_score = _best_score(evidence, others)
+        more = f", the best by its score ({by_score}) {right[by_score].count}" if by_score != rival else ""
+        return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}{more}."
     if choice.unshown:
         start = (
             f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
@@ -113,8 +131,25 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
         simpler = _simpler(evidence, choice.keep, against)
         if simpler:
             return f"At least {choice.keep}: {mine}. Whether {_gain(rivals, choice.keep, gain)} is open."
+        if _blank(evidence, choice):
+            return f"No arm can be recommended. {mine}; no arm was shown better than {choice.keep}."
         return f"No arm was shown better; keep {choice.keep}. {mine}."
     return f"Too close to call: {_counts(best[0], right, asked)}{_runner_up(best, right)}."
+
+
+VAGUE = 0.5
+"""Where keeping an arm may lose this much or more, nothing is shown, and the arm is not advised."""
+
+
+def _blank(evidence: Evidence, choice: Choice) -> bool:
+    """Is the arm to stay with no advice? None of its answers is right, or the intervals exclude next to nothing."""
+    most = max((evidence.difference(name, choice.keep).high for name, _ in choice.open), default=0.0)
+    return evidence.right[choice.keep].none or most >= VAGUE
+
+
+def _best_score(evidence: Evidence, names: Sequence[str]) -> str:
+    """The first of the arms with the highest score, failed answers as wrong."""
+    return max(names, key=lambda name: with_failures(evidence.estimates[name]).mean)
 
 
 def _runner_up(best: Sequence[str], right: Mapping[str, Right]) -> str:
@@ -169,27 +204,34 @@ def sentence(
     if choice.outcome == "none acceptable":
         reasons = [f"{name}: {', '.join(found)}" for name, found in against.items() if found]
         if choice.leader:
-            open_ = f"{choice.leader} answered no question right, and no other arm is shown to gain enough to matter"
-            reasons = [open_, *reasons]
+            score = f"{asked.title} {scored(means[choice.leader])}"
+            reasons = [f"{choice.leader} would be chosen by its {score}, but it answered no question right", *reasons]
         elif choice.route == "nobody right":
             zero = [name for name in means if evidence.right[name].none and not against[name]]
-            reasons = [f"{asked.title} is {text(means[zero[0]])} for {_listed(zero)}", *reasons]
+            alike: dict[str, list[str]] = {}
+            for name in zero:
+                alike.setdefault(scored(means[name]), []).append(name)
+            told = [f"{asked.title} is {score} for {_listed(names)}" for score, names in alike.items()]
+            reasons = [*told, *reasons]
         return f"No arm is acceptable ({'; '.join(reasons)})."
     acceptable = [arm.name for arm in evidence.arms if not against[arm.name]]
     if choice.outcome == "choose":
-        start = f"Choose {choice.arm}: {asked.title} {text(means[choice.arm])}"
+        start = f"Choose {choice.arm}: {asked.title} {scored(means[choice.arm])}"
         others = [name for name in acceptable if name != choice.arm]
+        if not others and len(against) == 1:
+            return f"{start} ({coverage(evidence)}); no other arm was measured, so nothing is compared."
         if not others:
-            return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)}."
-        rival = max(others, key=lambda name: means[name].mean)
+            return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)} ({coverage(evidence)} each)."
+        rival = _best_score(evidence, others)
         best = ", the best of the others" if len(others) > 1 else ""
-        start = f"{start} against {text(means[rival])} for {rival}{best}"
-        return f"{start}; {_shown(evidence, choice.arm, acceptable)} ({coverage(evidence)}, for this choice)."
+        start = f"{start} against {scored(means[rival])} for {rival}{best}"
+        shown = _shown(evidence, choice.arm, acceptable, asked.section.margin)
+        return f"{start}; {shown} ({coverage(evidence)}, for this choice)."
     ahead = _open_words(evidence, choice, against)
     return f"Undecided: {ahead} {_further(more, asked.section.margin)}".strip()
 
 
-def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str]) -> str:
+def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str], margin: float) -> str:
     """What is shown of the arm that is chosen, for this choice."""
     place, parts = acceptable.index(arm), []
     if place:
@@ -205,6 +247,7 @@ def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str]) -> str:
         most = max(evidence.difference(other, arm).high for other in later)
         whom = "a more complex arm" if len(later) > 1 else later[0]
         parts.append(f"{whom} gains at most {number_text(max(0.0, most))}")
+        parts += [f"differences up to {plain_number(margin)} do not matter"] if margin else []
     return "; ".join(parts)
 
 
@@ -217,12 +260,16 @@ def _open_words(evidence: Evidence, choice: Choice, against: Mapping[str, Sequen
         if simpler:
             shown = f"at least {choice.keep} (shown better than {_listed(simpler)})"
             return f"{shown}; whether {_gain(rivals, choice.keep, most)} is open ({cover})."
+        if _blank(evidence, choice):
+            useless = ", which answers no question right" if evidence.right[choice.keep].none else ""
+            may = f"{_listed(rivals)} may be better by up to {number_text(most)}"
+            return f"no arm was shown better than {choice.keep}{useless}; {may} ({cover})."
         lost = f"at most {number_text(max(0.0, most))} is lost by that ({cover})"
         return f"no arm was shown better; keep {choice.keep}; {lost}."
     means, gaps = evidence.estimates, [f"{a} - {b} {text(evidence.difference(a, b))}" for a, b in choice.open[:3]]
     rest = f" and {len(choice.open) - 3} more" if len(choice.open) > 3 else ""
     return (
-        f"{choice.leader} scores {text(means[choice.leader])}, but the "
+        f"{choice.leader} scores {scored(means[choice.leader])}, but the "
         f"{'differences' if len(choice.open) > 1 else 'difference'} {' and '.join(gaps)}{rest} "
         f"({cover} each) may be chance."
     )
@@ -254,11 +301,12 @@ def _price(evidence: Evidence, arm: str) -> str:
     others = [name for name in evidence.estimates if name != arm]
     if not others:
         return ""
-    rival = max(others, key=lambda name: evidence.estimates[name].mean)
+    rival = _best_score(evidence, others)
     gap = evidence.difference(arm, rival)
     shown = "shown worse than" if gap.high < 0 else "shown better than" if gap.low > 0 else "not shown to differ from"
     return (
-        f", {shown} {rival}, which may not be chosen and has {text(evidence.estimates[rival])} (difference {text(gap)})"
+        f", {shown} {rival}, which may not be chosen and has {scored(evidence.estimates[rival])} "
+        f"(difference {text(gap)})"
     )
 
 
@@ -299,6 +347,9 @@ def _because_pair(evidence: Evidence, arm: str, other: str, section: StudySectio
     gap = f"{arm} - {other} {text(mine)}"
     if mine.low > 0:
         return f"{gap}: {arm} is shown better."
+    if mine.high < 0 and is_small(mine.turned(), section.margin):
+        least = plain_number(section.margin)
+        return f"{gap}: {arm} is shown worse, by at most the {least} that do not matter here."
     if mine.high < 0:
         return f"{gap}: {arm} is shown worse."
     alike = f"; they score alike on all {counted(mine.n, 'question')}" if mine.degenerate else ""
@@ -319,7 +370,7 @@ def doubts(evidence: Evidence, facts: VerdictFacts, *, choice: Choice, arms: Seq
     """Every reason to hold the verdict provisional."""
     return [
         *_doubts_questions(evidence, facts),
-        *_doubts_answers(evidence, facts, arms, asked),
+        *_doubts_answers(evidence, facts, arms, asked, choice=choice),
         *_doubts_training(facts, arms, choice),
         *_doubts_reserve(facts),
     ]
@@ -341,18 +392,33 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
     if facts.looks > 1:
         out.append(
             f"these questions were looked at {facts.looks} times, now included: look {facts.looks} decides at "
-            f"{100 * facts.level:g} %, which pays for the earlier ones; settings chosen after reading the answers need "
+            f"{percent(facts.level)}, which pays for the earlier ones; settings chosen after reading the answers need "
             "fresh questions"
         )
     return out
 
 
-def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], asked: Asked) -> list[str]:
+USEFUL = 0.05
+"""An arm that answers a smaller share of the questions right is of little use, however it compares."""
+
+
+def _of_little_use(evidence: Evidence, choice: Choice) -> list[str]:
+    mine = evidence.right.get(choice.arm or choice.keep)
+    if mine is None or mine.none or mine.count >= USEFUL * mine.of:
+        return []
+    name, done = choice.arm or choice.keep, f"{mine.count} of {counted(mine.of, 'question')}"
+    return [f"{name} answers {done} right: of little use, however it compares with the other arms"]
+
+
+def _doubts_answers(
+    evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], asked: Asked, *, choice: Choice
+) -> list[str]:
     out = [
-        f"{name} scores {text(value)}: near the ceiling differences between good arms cannot be seen"
+        f"{name} scores {scored(value)}: near the ceiling differences between good arms cannot be seen"
         for name, value in evidence.estimates.items()
         if value.mean >= CEILING
     ]
+    out += _of_little_use(evidence, choice)
     shares = {arm.name: facts.failed_share.get(arm.name, 0.0) for arm in arms}
     out += [
         f"{100 * share:.0f} % of {name}'s answers failed: they count 0 in every difference and are in no mean"
@@ -366,7 +432,7 @@ def _doubts_answers(evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm]
         if share > 0.05
     ]
     if asked.section.max_latency_p95:
-        least = least_for_upper_end(0.95, level=asked.section.level)
+        least = facts.latency_wanted
         few = min(facts.latency_answers.values(), default=least)
         if few < least:
             out.append(

@@ -1,0 +1,163 @@
+"""Failed answers, empty evidence and weak arms: what is counted, and what is not said."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+from twofold.config import StudySection
+from twofold.study.verdict import VerdictFacts, applies, decide
+from twofold.types import Arm, Verdict
+
+BASE, RAG, FT = Arm(name="base"), Arm(name="rag", retrieval=True), Arm(name="ft", tuning="closed-book")
+LOST = float("nan")
+
+
+def marks(right: int, of: int, failed: int = 0) -> Any:
+    """Scores: so many right, the rest wrong, then so many failed."""
+    return np.array([1.0] * right + [0.0] * (of - right) + [LOST] * failed)
+
+
+def verdict(columns: dict[Arm, Any], *, groups: Any = None, **section: Any) -> Verdict:
+    count = len(next(iter(columns.values())))
+    lost = {arm.name: float(np.isnan(column).mean()) for arm, column in columns.items()}
+    return decide(
+        arms=tuple(columns),
+        scores={arm.name: column for arm, column in columns.items()},
+        groups=np.arange(count) if groups is None else groups,
+        metric="exact_match",
+        section=StudySection(resamples=600, **section),
+        objections={},
+        facts=VerdictFacts(failed_share=lost),
+    )[0]
+
+
+def test_a_question_that_every_arm_failed_counts_as_wrong_for_all() -> None:
+    both = {BASE: marks(10, 40, 40), RAG: marks(36, 40, 40)}
+    found = verdict(both, max_failed=0.6)
+    assert found.headline == "rag answers 36 of 80 questions right; base 10."
+    gap = re.search(r"better than base by (\.\d+)", found.sentence)
+    assert gap is not None
+    assert float(gap[1]) == pytest.approx(26 / 80, abs=1e-3)
+    assert "exact match .900 [" in found.sentence
+    assert "of the 40 questions it answered (.450 with 40 failed as wrong)" in found.sentence
+    assert "of the 40 questions it answered (.125 with 40 failed as wrong) for base" in found.sentence
+
+
+def test_a_question_counts_unless_an_arm_answered_it_and_the_metric_gave_no_score() -> None:
+    scores = {"base": [1.0, None, None, None], "rag": [0.0, 1.0, None, None]}
+    failed = {"base": [False, True, True, False], "rag": [False, False, True, False]}
+    assert applies(scores, failed).tolist() == [True, True, True, False]
+
+
+def test_the_least_score_is_asked_of_all_questions_and_not_of_those_an_arm_managed() -> None:
+    columns = {BASE: marks(40, 80), RAG: marks(36, 40, 40)}
+    found = verdict(columns, max_failed=0.6, min_score=0.65)
+    assert found.outcome == "none acceptable"
+    assert "its score .450 [.381, .481] with 40 failed answers as wrong lies below" in found.sentence
+    for flip in verdict(columns, max_failed=0.6).flips:
+        assert flip.arm != "rag", "rag answers fewer questions right than base"
+
+
+def test_an_arm_without_a_right_answer_is_never_advised() -> None:
+    for right in (1, 3, 5):
+        found = verdict({BASE: marks(0, 20), RAG: marks(right, 20)})
+        assert found.outcome == "undecided"
+        assert found.headline.startswith("No arm can be recommended. base answers 0 of 20 questions right; rag ")
+        assert "keep base" not in found.headline + found.sentence
+        assert "no arm was shown better than base, which answers no question right; rag may be better by up to" in (
+            found.sentence
+        )
+    found = verdict({BASE: marks(1, 20), RAG: marks(0, 20)})
+    assert found.headline == "No arm was shown better; keep base. base answers 1 of 20 questions right; rag 0."
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_so_few_groups_that_nothing_is_excluded_advise_nothing(groups: int) -> None:
+    chance = np.random.default_rng(2)
+    columns = {BASE: chance.permutation(marks(4, 40)), RAG: chance.permutation(marks(38, 40))}
+    found = verdict(columns, groups=np.arange(40) % groups)
+    assert found.outcome == "undecided"
+    assert found.headline.startswith("No arm can be recommended. base answers 4 of 40 questions right; rag 38;")
+    assert "rag may be better by up to 1.000 (95 %)" in found.sentence
+
+
+def test_an_arm_that_would_be_chosen_without_a_right_answer_is_named() -> None:
+    found = verdict({BASE: marks(0, 400), RAG: marks(1, 400)})
+    assert (found.outcome, found.arm) == ("none acceptable", "")
+    assert found.headline.startswith("No arm is acceptable: it would be base, which answers no question right. rag ")
+    graded = {BASE: np.r_[np.ones(30), np.zeros(70)], FT: 0.45 + 0.04 * np.random.default_rng(0).uniform(size=100)}
+    found = verdict(graded)
+    assert found.headline.startswith("No arm is acceptable: it would be ft, which answers no question right. base ")
+    assert "ft would be chosen by its exact match .4" in found.sentence
+
+
+def test_a_choice_says_what_margin_it_stands_on() -> None:
+    chance = np.random.default_rng(5)
+    columns = {arm: (chance.uniform(size=300) < share).astype(float) for arm, share in ((BASE, 0.4), (RAG, 0.55))}
+    found = verdict(columns, margin=0.35)
+    assert found.arm == "base"
+    assert "; differences up to .35 do not matter (95 %, for this choice)." in found.sentence
+    assert any("base is shown worse, by at most the .35 that do not matter here" in reason for reason in found.because)
+
+
+def test_one_arm_alone_is_called_so_and_an_arm_of_little_use_is_doubted() -> None:
+    found = verdict({RAG: marks(1, 60)})
+    assert found.headline == "rag answers 1 of 60 questions right; no other arm was measured."
+    assert "no other arm was measured, so nothing is compared" in found.sentence
+    assert any("rag answers 1 of 60 questions right: of little use" in doubt for doubt in found.provisional)
+
+
+def test_every_interval_of_a_later_look_has_the_level_of_that_look() -> None:
+    columns = {BASE: marks(20, 80), RAG: marks(60, 80)}
+    settings: dict[str, Any] = {
+        "arms": (BASE, RAG),
+        "scores": {arm.name: column for arm, column in columns.items()},
+        "groups": np.arange(80),
+        "metric": "exact_match",
+        "section": StudySection(resamples=600),
+        "objections": {},
+        "facts": VerdictFacts(),
+    }
+    _, _, first, usual = decide(**settings)
+    _, _, later, strict = decide(**settings, alpha=0.005)
+    for name in ("base", "rag"):
+        assert strict[name].low < usual[name].low < usual[name].high < strict[name].high
+    assert later[0].estimate.low < first[0].estimate.low
+    assert later[0].decides is not None
+    assert later[0].decides.low == pytest.approx(later[0].estimate.low), "of one pair, both intervals are the same"
+
+
+def test_examples_to_collect_pay_for_the_next_look() -> None:
+    chance = np.random.default_rng(7)
+    columns = {arm: (chance.uniform(size=200) < 0.5).astype(float) for arm in (BASE, RAG)}
+    settings: dict[str, Any] = {
+        "arms": (BASE, RAG),
+        "scores": {arm.name: column for arm, column in columns.items()},
+        "groups": np.arange(200),
+        "metric": "exact_match",
+        "section": StudySection(resamples=600),
+        "objections": {},
+    }
+    same, later = (decide(**settings, facts=VerdictFacts(next_level=level))[0] for level in (0.0, 0.9925))
+    assert same.more_examples is not None
+    assert later.more_examples is not None
+    assert later.more_examples > 1.2 * same.more_examples
+
+
+def test_where_all_is_right_no_gain_is_said_to_have_been_visible_that_was_not() -> None:
+    found = verdict({BASE: marks(60, 60), RAG: marks(60, 60)})
+    assert found.outcome == "undecided"
+    assert "would have been shown" not in found.sentence, "three of sixty questions show nothing"
+
+
+def test_where_counts_and_scores_name_another_second_arm_the_first_line_names_both() -> None:
+    prompt = Arm(name="prompt", shots=4)
+    columns = {BASE: np.r_[np.full(40, 0.5), np.zeros(60)], prompt: np.full(100, 0.45), RAG: np.full(100, 0.9)}
+    found = verdict({BASE: columns[BASE], prompt: columns[prompt], RAG: columns[RAG]})
+    assert found.arm == "rag"
+    assert found.headline.endswith("; the best of the others (base) 40, the best by its score (prompt) 0.")
+    assert "against .450 [" in found.sentence
