@@ -11,16 +11,22 @@ import pytest
 
 from data_sets import DATA, DEMO, NO_DATA
 from skip_limit import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
-from twofold import pace
+from twofold import plugins
 from twofold.store import models
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_paces(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What tests measure of this machine stays out of the user's cache, and what that holds out of the tests."""
-    place = tmp_path_factory.mktemp("paces") / "paces.json"
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache in which tests, and the processes that they start, find the user's models but not the user's paces.
+
+    What they measure of this machine stays out of the user's cache, and what that holds out of the tests.
+    """
+    users, place = plugins.cache_root(), tmp_path_factory.mktemp("cache")
+    for kind in ("models", "openvino", "merged", "parity", "machine"):
+        (users / kind).mkdir(parents=True, exist_ok=True)
+        (place / kind).symlink_to((users / kind).resolve(), target_is_directory=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pace, "FILE", str(place))
+        patch.setenv("TWOFOLD_CACHE", str(place))
         yield place
 
 

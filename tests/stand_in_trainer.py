@@ -12,6 +12,7 @@ import numpy as np
 from twofold import plugins
 from twofold.jobs import TrainerJob
 from twofold.store.weights import write_safetensors
+from twofold.training import schedule
 
 
 def write_adapter(directory: Path, value: float, *, kind: str = "LORA") -> None:
@@ -33,8 +34,14 @@ def report(job: TrainerJob, steps: int, **more: Any) -> dict[str, Any]:
     }
 
 
+def effort_without_a_step() -> dict[str, Any]:
+    """The effort of a training whose time limit left no step."""
+    limits: Any = {"limit": 0.05, "needed": 90.0, "seconds": 3.0}
+    return schedule.effort(planned=6, losses=[], epochs=0.0, stopped="minutes", dev=[], **limits)
+
+
 class StandIn:
-    """Writes the option `mark` as its weights."""
+    """Writes the option `mark` as its weights; `idle`, it tells that a limit left it no step."""
 
     version: ClassVar[int] = 1
 
@@ -44,6 +51,7 @@ class StandIn:
         minutes: float = 0.0
         max_length: int = 0
         epochs: float = 1.0
+        idle: bool = False
 
     def __init__(self, options: Any) -> None:
         self.options = options
@@ -55,6 +63,8 @@ class StandIn:
         with Path(os.environ["TRAINED"]).open("a", encoding="utf-8") as log:
             log.write(self.options.mark + "\n")
         write_adapter(directory, float(ord(self.options.mark)), kind="LORA" if self.options.scalable else "IA3")
+        if self.options.idle:
+            return report(job, 0, effort=effort_without_a_step())
         return report(job, 3, followed=len(job.general) + len(job.facts))
 
 

@@ -328,8 +328,7 @@ class Builder:
         best = finishing.best_of(made, enforce=self.config.tuning.gate == "enforce") if len(made) > 1 else made[0]
         report = {**best, "trials": sum(one["trials"] for one in made)}
         if len(made) > 1:
-            report["cached"] = all(one["cached"] for one in made)
-            report["methods"] = [finishing.method_row(one, carried=one is best) for one in made]
+            report |= finishing.compared(made, best)
         return self.load_adapter(best["key"]), report
 
     def _made(self, arm: Arm, splits: Splits, method: Part, *, lineage: Json, progress: Progress) -> Json:

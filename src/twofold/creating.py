@@ -7,9 +7,10 @@ what fails half way leaves nothing behind.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ _RECORDS = ("documents.jsonl", "documents.jsonl.gz")
 """Documents as records: where such a file lies, the folder's other files are not read as documents."""
 _BESIDE = ("license", "license.*", "licence", "licence.*", "source", "source.*")
 """Files that tell where records come from: copied with them, not read."""
+_LEFT = "data.left-out"
+_TABLES = re.compile(r"\.(?:(?:jsonl|json|csv)(?:\.gz)?|parquet)$")
+"""Endings of files that may hold examples."""
 _PLACE = "data/documents"
 """Where plain files are copied to."""
 
@@ -185,7 +189,7 @@ def _look(source: Path, directory: Path) -> _Folder:
 
 
 def _left(file: str, message: str, cure: str) -> Problem:
-    return Problem(severity="warning", code="data.left-out", message=message, cure=cure, file=file)
+    return Problem(severity="warning", code=_LEFT, message=message, cure=cure, file=file)
 
 
 def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Document], list[Example], list[Problem]]:
@@ -200,6 +204,8 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
         section = DocumentsSection(paths=found.documents)
         documents, problems = load_documents(section, source, strict=False, progress=progress)
     examples: list[Example] = []
+    if not found.examples and not found.records:
+        problems = [*_asking(source, found.documents), *problems]
     if found.examples:
         examples, more = dataset.load_examples(found.examples, source, strict=False)
         problems += more
@@ -214,13 +220,31 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
     if not documents and not examples:
         first = next(iter((*problems, *found.left)), None)
         where = f" (first problem: {first.file}: {first.message})" if first else ""
+        rename = f"{first.cure} Or put" if first and first.code == _LEFT else "Put"
         raise TooFewExamples(
             f"there is neither a document nor an example in the folder{where}",
             file=source,
-            cure="Put documents (Markdown, text, HTML, PDF, …) into it, or an examples.jsonl, or both.",
+            cure=f"{rename} documents (Markdown, text, HTML, PDF, …) into it, or an examples.jsonl, or both.",
         )
     problems += [p for p in dataset.check(documents, examples) if p.code == "data.unknown-document"]
     return documents, examples, [p for p in problems if p.code != TooFewExamples.code]
+
+
+def _asking(source: Path, names: Sequence[str]) -> list[Problem]:
+    """A warning for every file in the folder itself that holds questions with answers under another name."""
+    made = []
+    for name in names:
+        kind = _TABLES.search(name.lower())
+        if kind is None or "/" in name or not dataset.load_examples((name,), source, strict=False)[0]:
+            continue
+        made.append(
+            _left(
+                name,
+                "its records are questions with answers, but only files whose names begin with examples are read so",
+                f"Rename it examples{kind[0]} and run init again, to study on these questions.",
+            )
+        )
+    return made
 
 
 def _copied(place: Path, source: Path, found: _Folder) -> Paths:

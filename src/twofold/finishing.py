@@ -30,7 +30,7 @@ from twofold.types import Adapter, Answer, Arm, Example, Json
 
 _OWN = ("key", "made", "bytes", "files")
 """What a manifest says of its own files."""
-_RULE = 2
+_RULE = 3
 """Raised when the same measurements would be judged otherwise: the adapter is then finished anew, not trained."""
 DEV = 200
 """Dev examples answered for each candidate, at most."""
@@ -87,16 +87,19 @@ class Finishing:
     def finish(self, key: str, trained: str, lineage: Json) -> None:
         """Make the artifact `key` of the trained weights; its manifest is theirs, and what was measured here.
 
-        The manifest gets ``gate`` (see `forgetting.judge`; None when it is off), ``merge_back`` (``coefficient``,
-        ``because``, ``reached`` and the measured ``front``), ``dev`` (``score``, ``n``, ``latency``), ``trained`` and
-        ``lineage``.
+        The manifest gets ``gate`` (see `forgetting.judge`; None when it is off or no step was done), ``merge_back``
+        (``coefficient``, ``because``, ``reached`` and the measured ``front``), ``dev`` (``score``, ``n``,
+        ``latency``), ``trained`` and ``lineage``.
         """
         manifest = self.artifacts.manifest(trained)
-        told = self._swept(trained, manifest["template"], self.artifacts.working(key))
+        effort = manifest["report"].get("effort") or {}
+        told = self._swept(
+            trained, manifest["template"], self.artifacts.working(key), unchanged=effort.get("steps") == 0
+        )
         kept = {name: value for name, value in manifest.items() if name not in _OWN}
         self.artifacts.finish(key, {**kept, **told, "kind": "adapter", "trained": trained, "lineage": lineage})
 
-    def _swept(self, trained: str, template: str, work: Path) -> Json:
+    def _swept(self, trained: str, template: str, work: Path, *, unchanged: bool) -> Json:
         source = _found(self.artifacts, trained)
 
         def share(coefficient: float, target: Path) -> Adapter:
@@ -106,10 +109,13 @@ class Finishing:
             return Adapter(key=f"{trained}*{coefficient:g}", weights=weights, path=str(target), template=template)
 
         section = self.section
-        if section.gate == "off":
+        if section.gate == "off" or unchanged:
             whole = share(1.0, work)
-            merged = {"coefficient": 1.0, "because": "the forgetting gate is off", "reached": False, "front": []}
-            return {"gate": None, "merge_back": merged, "dev": _told(self._dev(whole))}
+            why = (
+                "no training step was done: the base model is unchanged" if unchanged else "the forgetting gate is off"
+            )
+            merged = {"coefficient": 1.0, "because": why, "reached": False, "front": []}
+            return {"gate": None, "merge_back": merged, "dev": _told(self._dev(None if unchanged else whole))}
         reason = why_not_scalable(source) if section.merge_back else "it is off"
         base = self._dev(None)
         limits = Limits(keep=section.merge_keep, drop=section.merge_drop)
@@ -307,6 +313,24 @@ def report(manifest: Json) -> Json:
     }
 
 
+def compared(rows: Sequence[Json], best: Json) -> Json:
+    """What is told of an arm that several methods tuned: ``cached``, ``methods`` (a row each) and ``effort``.
+
+    A method that a cap cut might have been the best one: the arm then counts as not given its chance, and ``effort`` is
+    that method's, with its name as ``method``.
+
+    Args:
+        rows: Reports of all methods.
+        best: The one that is carried on.
+    """
+    cut = next((row for row in (best, *rows) if row.get("effort") and not row["effort"]["chance"]), None)
+    return {
+        "cached": all(row["cached"] for row in rows),
+        "methods": [method_row(row, carried=row is best) for row in rows],
+        "effort": {**cut["effort"], "method": cut["method"]} if cut else best.get("effort"),
+    }
+
+
 def method_row(told: Json, *, carried: bool) -> Json:
     """One line of the comparison of methods, from an adapter's report."""
     gate, dev = told["gate"], told["dev_score"]
@@ -322,6 +346,7 @@ def method_row(told: Json, *, carried: bool) -> Json:
         "gate": forgetting.outcome(gate) if gate else None,
         "coefficient": told["merge_back"]["coefficient"],
         "trials": told["trials"],
+        "effort": told.get("effort"),
         **{name: told.get(name) for name in ("seconds", "tokens_per_second", "peak_mib", "bytes", "trainable")},
     }
 

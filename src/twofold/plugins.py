@@ -536,7 +536,7 @@ def explain(error: ValidationError, model: type[BaseModel], where: str = "") -> 
         if fault["type"] == "extra_forbidden":
             known = _fields_at(model, fault["loc"][:-1])
             near = get_close_matches(str(fault["loc"][-1]), known, 1, 0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known)}"
+            hint = f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(known) or 'none'}"
             faults.append(f"unknown key {key!r}{hint}")
         else:
             faults.append(f"{key}: {fault['msg'][:1].lower()}{fault['msg'][1:]} (got {fault['input']!r})")

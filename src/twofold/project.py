@@ -428,9 +428,14 @@ class Project:
         return made, "synthetic", [*why, SYNTHETIC_WARNING]
 
     def tune_embedder(self, *, plan: bool = False, progress: Progress = quiet) -> Json:
-        """Tune the embedder on the train split's questions and sources; with `plan`, only say what it would take."""
+        """Tune the embedder on the train split's questions and sources; with `plan`, only say what it would take.
+
+        Raises:
+            UnknownDocument, BadRecord: an example is wrong about the documents; see `admission.require_sound`.
+        """
         with self.writing():
             self._refresh(progress)
+            require_sound(self.builder, (*self.splits.train, *self.splits.dev))
             if plan:
                 return retrieval_tuning.plan(self.builder, self.splits)
             return {
@@ -518,6 +523,9 @@ class Project:
         Returns:
             ``due`` and ``triggers``; and where it was done what `study.retraining.retrain` tells, else ``outcome``
             ``due`` or ``not due``.
+
+        Raises:
+            UnknownDocument, BadRecord: an example is wrong about the documents; see `admission.require_sound`.
         """
         if not self.config.arm(arm).tuning:
             raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
@@ -532,6 +540,8 @@ class Project:
             chosen = fresh.arm(known["arm"]) if known else fresh.arm(arm)
             if chosen.retrieval:
                 sources.refresh(builder, self.directory, progress=progress)
+            asked = (*splits.train, *splits.dev, *splits.test)
+            require_sound(builder, asked, None if chosen.retrieval else ())
             return {**told, **models.retrain(splits, champion, arm=chosen, who=who, progress=progress)}
 
     def cancel_tuning(self, *, arm: str = "ft+rag") -> list[Json]:

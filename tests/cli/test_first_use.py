@@ -120,6 +120,31 @@ def test_without_questions_what_needs_some_says_how_to_get_them(call: Call, hand
     assert main(["study", "--plan", "-C", str(project)]) == 0
 
 
+@pytest.mark.parametrize("documents", [False, True])
+def test_questions_in_a_file_of_another_name_are_seen(call: Call, tmp_path: Path, *, documents: bool) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "quiz.csv").write_text("question,answer\nHow tall is the mast?,12 m\nWho paints it?,Ines\n")
+    (folder / "parts.csv").write_text("text,shelf\nA shackle,3\nA cleat,4\n")
+    if documents:
+        (folder / "boat.md").write_text("# Boat\n\nThe mast is 12 m tall.\n", encoding="utf-8")
+    code, told, _ = call("init", tmp_path / "p", "--from", folder)
+    assert code == 0
+    [seen] = told["problems"]
+    assert seen["file"] == "quiz.csv"
+    assert "questions with answers" in seen["message"]
+    assert seen["cure"].startswith("Rename it examples.csv")
+
+
+def test_a_folder_whose_only_records_are_questions_says_what_to_rename(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "faq.jsonl").write_text('{"question": "How tall is the mast?", "answer": "12 m"}\n', encoding="utf-8")
+    code, told, _ = call("init", tmp_path / "p", "--from", folder)
+    assert code == 2
+    assert told["error"]["cure"].startswith("Rename it examples.jsonl")
+
+
 def test_examples_alone_make_a_project(call: Call, tmp_path: Path) -> None:
     folder = tmp_path / "f"
     folder.mkdir()

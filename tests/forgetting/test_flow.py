@@ -114,6 +114,18 @@ def test_the_gate_can_be_off(folder: Path) -> None:
     assert tuned_lines(done) == []
 
 
+def test_what_forgot_nothing_because_no_step_was_done_is_not_gated(folder: Path) -> None:
+    with Project.open(folder, settings(trainer={"name": "one", "options": {"idle": True}})) as project:
+        record = project.study()
+        adapter = project.builder.artifacts.manifest(record["arms"]["ft"]["training"]["key"])
+    assert adapter["gate"] is None
+    assert adapter["merge_back"]["because"] == "no training step was done: the base model is unchanged"
+    assert adapter["dev"]["score"]["n"] > 0
+    assert record["verdict"]["outcome"] == "undecided"
+    assert "ft was stopped by its time limit after 0 of 6 steps" in record["verdict"]["sentence"]
+    assert not [step for step in record["bill"] if step["step"].startswith("forgetting of")]
+
+
 def test_methods_are_compared_on_dev_and_the_best_is_carried(folder: Path, trainer: Path) -> None:
     methods = ["one", {"name": "two", "options": {"mark": "b"}}]
     done = tuned(folder, methods=methods, merge_back=[], gate="report")
@@ -123,6 +135,19 @@ def test_methods_are_compared_on_dev_and_the_best_is_carried(folder: Path, train
     assert done["trials"] == 4
     assert len(methods_lines("ft", done["methods"])) == 3
     assert done["followed"] > 100, "general rows and known facts"
+
+
+def test_a_method_that_a_cap_cut_leaves_its_arm_without_its_chance(folder: Path) -> None:
+    methods = ["one", {"name": "two", "options": {"idle": True}}]
+    with Project.open(folder, settings(methods=methods, merge_back=[], gate="report")) as project:
+        record = project.study()
+        page = (project.records / record["study"] / "report.html").read_text(encoding="utf-8")
+    training = record["arms"]["ft"]["training"]
+    assert [row["carried"] for row in training["methods"]] == [True, False]
+    assert record["verdict"]["outcome"] == "undecided"
+    assert "ft (method two) was stopped by its time limit after 0 of 6 steps" in record["verdict"]["sentence"]
+    assert "0 of 6, unfinished" in methods_lines("ft", training["methods"])[2]
+    assert '0 of 6, <b class="warn">unfinished</b>' in page
 
 
 def test_a_study_objects_to_an_arm_whose_gate_failed_and_tells_the_methods(folder: Path) -> None:

@@ -52,12 +52,22 @@ def test_answers_cost_what_the_kept_paces_say() -> None:
     work = Work(documents=0, chunks=0, answering=[BASE], tuning=[], paces=PACES)
     found = seconds(work)
     assert found["latency of base"] == pytest.approx(5.0 + 12 * (40 + 20 * 20) * 0.01)
-    assert found["answer base"] == pytest.approx(100 * (40 + 3 * 20) * 0.001)
+    assert found["answer base"] == pytest.approx(5.0 + 100 * (40 + 3 * 20) * 0.001)
     half = replace(work, answering=[replace(BASE, cached=50, single=0)])
-    assert seconds(half)["answer base"] == pytest.approx(found["answer base"] / 2)
+    assert seconds(half)["answer base"] == pytest.approx(5.0 + 50 * (40 + 3 * 20) * 0.001)
     done = replace(work, answering=[replace(BASE, cached=100, single=0)])
     assert seconds(done)["answer base"] == 0
     assert "latency of base" not in seconds(done)
+
+
+def test_an_arm_loads_for_its_answers_and_untuned_arms_once_together_for_their_latency() -> None:
+    prompt = replace(BASE, arm=Arm(name="prompt", shots=3))
+    found = seconds(replace(tuned(), answering=[BASE, prompt, FT]))
+    alone = 12 * (40 + 20 * 20) * 0.01
+    assert found["answer ft"] == pytest.approx(20 + 100 * (40 + 3 * 20) * 0.001), "merged and checked"
+    assert [found[f"latency of {name}"] for name in ("base", "prompt", "ft")] == pytest.approx(
+        [5 + alone, alone, 5 + alone]
+    )
 
 
 def test_tuning_counts_start_steps_evaluations_dev_answers_and_the_gate() -> None:
@@ -67,7 +77,7 @@ def test_tuning_counts_start_steps_evaluations_dev_answers_and_the_gate() -> Non
     assert found["dev latency of ft"] == pytest.approx(7 + alone + 5 + alone)
     assert found["dev scores of ft"] == pytest.approx(2 * batched)
     assert found["forgetting of ft"] == pytest.approx((786 + 900) * 0.1)
-    assert found["latency of ft"] == pytest.approx(20 + 12 * 440 * 0.01)
+    assert found["latency of ft"] == pytest.approx(5 + 12 * 440 * 0.01)
     off = seconds(tuned())
     assert "forgetting of ft" not in off
     assert off["dev latency of ft"] == pytest.approx(7 + alone)

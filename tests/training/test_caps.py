@@ -97,6 +97,16 @@ def test_a_cap_holds_though_one_step_takes_longer_than_it(
         assert report["euros"] <= 0.04 * 1.1 + 0.002
 
 
+def test_a_training_whose_start_takes_all_of_its_cap_tells_the_seconds_of_its_start(
+    job: TrainerJob, tmp_path: Path
+) -> None:
+    few = job.model_copy(update={"dev": job.dev[:1]})
+    _, report = trained(few, tmp_path / "none", processes=1, seconds=0.02, minutes=0.001)
+    assert report["steps"] == report["effort"]["steps"] == 0
+    assert report["seconds"] >= report["setup_seconds"] > 0
+    assert report["effort"]["minutes_needed"] > 0
+
+
 def test_a_cap_that_leaves_time_cuts_nothing_of_two_processes(job: TrainerJob, tmp_path: Path) -> None:
     began = time.monotonic()
     _, report = trained(

@@ -12,7 +12,7 @@ from twofold.corpus.files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS, skipped
 from twofold.errors import BadRecord, TooFewExamples, UnreadableFile
 from twofold.plugins import Progress
-from twofold.reading import Findings, as_problem, expand, raise_first, renamed, shown, stem_of
+from twofold.reading import Findings, as_problem, counted, expand, raise_first, renamed, shown, stem_of
 from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ def load_documents(
         raise_first(problems)
     lost = sum(1 for problem in problems if problem.severity == "warning")
     if lost:
-        log.warning("%d files or parts of files could not be read; `twofold check` lists them", lost)
+        log.warning("%s in reading the documents; `twofold check` lists all", counted(lost, "problem"))
     return documents, problems
 
 

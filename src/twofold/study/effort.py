@@ -1,8 +1,8 @@
 """How far a tuned arm was trained: whether it was given its chance, in words, and what to do about it. Pure.
 
 `effort` is the mapping of that name in a training report (``training.json``): steps done of planned, why training
-stopped, whether the loss fell. The effort of a model without one (a fine-tuning job elsewhere, an older artifact) is
-unknown.
+stopped, whether the loss fell; and ``method`` where several methods tuned an arm and this one is unfinished. The effort
+of a model without one (a fine-tuning job elsewhere, an older artifact) is unknown.
 """
 
 from __future__ import annotations
@@ -31,7 +31,12 @@ def unfinished(effort: Effort | None) -> bool:
 
 
 def shortfall(arm: str, effort: Effort) -> str:
-    """What kept an unfinished arm from its chance, as a clause whose subject is the arm."""
+    """What kept an unfinished arm from its chance, as a clause whose subject is the arm.
+
+    Where several methods tuned it, `effort` names the one that was not given its chance.
+    """
+    if effort.get("method"):
+        arm = f"{arm} (method {effort['method']})"
     done = f"{effort['steps']} of {counted(effort['planned'], 'step')}"
     if _cut(effort):
         needed = effort.get("minutes_needed")

@@ -206,18 +206,20 @@ def bill(work: Work) -> list[BillItem]:
         seconds = load + work.chunks * work.seconds("chunk")
         add("embed documents", work.documents, 0, seconds, f"about {work.chunks:.0f} chunks")
     tunings = {item.dev.arm.name: item for item in work.tuning}
+    sharing = next((item.arm.name for item in work.answering if item.single and not item.arm.tuning), "")
     for item in work.answering:
         name = item.arm.name
         if name in tunings:
             for step in _tuning(tunings[name], work):
                 add(*step)
-        single = item.single if item.todo or item.single else 0
-        opened, alone = _opening(item, work), single * _alone(item, work)
-        if single or item.todo:
-            told = f"the model is loaded, {counted(single, 'question')} one at a time"
-            add(f"latency of {name}", single, 0, opened + alone, told + _unknown(item, work))
         told = f"{item.prompt_tokens:.0f} + {item.completion_tokens:.0f} tokens a question" + _unknown(item, work)
-        add(f"answer {name}", item.questions, item.cached, item.todo * _batched(item, work), told)
+        opened = _opening(item, work) if item.todo else 0.0
+        add(f"answer {name}", item.questions, item.cached, opened + item.todo * _batched(item, work), told)
+        if item.single:
+            opens = (name == sharing or item.arm.tuning) and not item.concurrency  # untuned arms share one model
+            seconds = item.single * _alone(item, work) + (work.seconds("load") if opens else 0.0)
+            told = f"{'the model is loaded, ' if opens else ''}{counted(item.single, 'question')} one at a time"
+            add(f"latency of {name}", item.single, 0, seconds, told + _unknown(item, work))
     add("score and decide", work.examples, 0, _SETTLED + _DECIDE * work.examples, "metrics, intervals, verdict, report")
     return steps
 

@@ -337,7 +337,7 @@ def _facts(
     if builder.config.template.cite == "none":
         uncited = 'the prompt asks for no citation ([prompt].cite = "none")'
     elif builder.schema:
-        uncited = "an answer in JSON carries no citation ([generation].json_schema)"
+        uncited = "an answer in JSON carries no citation ([generation].schema)"
     training = {arm.name: own[arm.name].training or {} for arm in arms}
     enforced = builder.config.tuning.gate == "enforce"
     gates = {name: report["gate"] for name, report in training.items() if report.get("gate")}

@@ -51,7 +51,7 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     metric = methods[0]["metric"]
     score = f"dev {metric_title(metric)}"
-    table = [[f"methods of {arm}", score, "ability lost", "gate", "share", "p50 s", "minutes", "MB", "trials"]]
+    table = [[f"methods of {arm}", score, "ability lost", "gate", "share", "p50 s", "steps", "minutes", "MB", "trials"]]
     for one in methods:
         pace, drop = (one["latency"] or {}).get("p50"), one["drop"]
         table.append(
@@ -62,6 +62,7 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
                 (one["gate"] or "-").replace("failed", "FAILED"),
                 f"{one['coefficient']:g}",
                 "-" if pace is None else f"{pace:.2f}",
+                _steps(one.get("effort")),
                 "-" if one["seconds"] is None else f"{one['seconds'] / 60:.1f}",
                 f"{one['bytes'] / 1e6:.1f}",
                 str(one["trials"]),
@@ -69,3 +70,9 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
         )
     sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
     return ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
+
+
+def _steps(effort: Mapping[str, Any] | None) -> str:
+    if not effort:
+        return "-"
+    return f"{effort['steps']} of {effort['planned']}" + ("" if effort["chance"] else ", unfinished")

@@ -72,6 +72,7 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
     log = curves.Log(directory, step=run.state.step, on=crew.first)
     tick, run.setup_cpu = time.perf_counter(), time.process_time()
     stopped = _loop(run, log)
+    run.state.seconds = run.spent()
     used = time.process_time() - run.setup_cpu
     run.cpu_share = used / (time.perf_counter() - tick) / torch.get_num_threads()
     last = run.masters.whole(run.masters.live) if crew.spreads else None
