@@ -294,7 +294,8 @@ class StudySection(Section):
     ablation: bool = False
     """Measure what each retrieval stage brings, on train and dev, and record it."""
     latency_sample: int = Field(default=40, ge=0)
-    """Test questions answered one at a time for latency, 72 where `max_latency_p95` is set; 0 to skip."""
+    """Questions answered one at a time for latency: test questions, at an endpoint others where there are enough. 0
+    skips it; where `max_latency_p95` is set, at least 72 are asked (at `level` .95), also with 0."""
     seed: int = 0
     must_cite: bool = False
     """Constraint: answers must name their source."""

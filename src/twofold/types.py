@@ -568,7 +568,7 @@ class Flip:
     """What would change the verdict, computed from the study's own numbers."""
 
     condition: str
-    """Plain words, for example ``if p95 latency must be under 0.40 s``."""
+    """Plain words, for example ``if p95 latency may be at most 0.40 s``."""
     outcome: Outcome
     """What the verdict would be then."""
     arm: str = ""

@@ -34,6 +34,7 @@ def test_what_training_takes_and_what_follows_it_is_said_before() -> None:
 
 def test_nothing_is_said_of_a_model_that_is_there() -> None:
     assert ahead({**PLAN, "steps": [{**step, "cached": step["items"]} for step in STEPS]}) == []
+    assert ahead({**PLAN, "steps": []}) == [], "[tuning].use names a model: there is nothing to train"
 
 
 def test_a_model_that_a_limit_cut_short_is_warned_about_with_the_minutes_it_needs() -> None:

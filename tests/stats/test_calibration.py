@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import math
 import sys
 from pathlib import Path
 
 import pytest
+
+from twofold.config import StudySection
+from twofold.study import looks
 
 PATH = Path(__file__).resolve().parents[2] / "bench" / "calibration.py"
 _spec = importlib.util.spec_from_file_location("calibration", PATH)
@@ -17,6 +21,8 @@ calibration = importlib.util.module_from_spec(_spec)
 sys.modules["calibration"] = calibration
 _spec.loader.exec_module(calibration)
 
+FIRST = looks.level_of(1, 0.95)
+"""Level at which a first study is decided."""
 SETTINGS = [(20, "binary"), (50, "f1"), (200, "binary")]
 SIMULATIONS = {20: 400, 50: 400, 200: 200}
 
@@ -38,6 +44,23 @@ def test_no_effect_crowns_no_complex_arm(groups, kind):
     false = sum(share for arm, share in found.items() if arm not in ("", "base"))
     assert false <= at_most(0.05, n)
     assert found[""] > 0.5, "under no effect most studies must end undecided"
+
+
+@pytest.fixture
+def first_look(monkeypatch):
+    """Simulated studies are decided, and planned, at the level of a first look."""
+    monkeypatch.setattr(calibration, "StudySection", functools.partial(StudySection, level=FIRST))
+
+
+def test_no_effect_crowns_no_complex_arm_at_a_first_look(first_look):
+    world = calibration.World(groups=50, means=(0.3,) * 5, kind="f1")
+    found = calibration.crowned(world, simulations=300, resamples=400)
+    assert sum(share for arm, share in found.items() if arm not in ("", "base")) <= at_most(1 - FIRST, 300)
+
+
+def test_the_plan_of_a_first_look_keeps_its_word(first_look):
+    world = calibration.World(groups=120, per_group=1, icc=0, kind="f1")
+    assert 0.6 <= calibration.after_one(world, 0.3, simulations=60, resamples=300) <= 0.97
 
 
 def test_a_step_that_adds_nothing_is_not_taken():

@@ -45,7 +45,7 @@ def planned(tmp_path: Path, folder: Path) -> Callable[..., dict[str, Any]]:
 
 def requests_of(plan: dict[str, Any], arm: str) -> int:
     steps = {step["step"]: step["items"] for step in plan["steps"]}
-    return steps[f"answer {arm}"] + steps[f"latency of {arm}"] + 1
+    return steps[f"answer {arm}"] + steps[f"latency of {arm}"] + 2
 
 
 def test_rewriters_are_priced_with_the_generators_prices(planned: Callable[..., dict[str, Any]]) -> None:
@@ -67,7 +67,7 @@ def test_stages_after_one_that_writes_several_queries_ask_for_each_of_them(
     plan = planned({"rewriters": stages})
     number = requests_of(plan, "rag")
     asked = number + (1 + 4) * number + requests_of(plan, "base")
-    assert plan["unpriced"] == [f"plus at most {asked:,} calls to acme-large, not priced"]
+    assert plan["unpriced"] == [f"plus at most {asked:,} calls to acme-large, repeats of failed ones aside, not priced"]
     assert plan["costs"] == []
 
 
@@ -75,7 +75,9 @@ def test_the_planner_of_the_agent_is_priced_up_to_its_caps(planned: Callable[...
     agent = {"name": "agentic", "options": {"planner": "model", "max_calls": 4, "max_tokens": 8000}}
     number = requests_of(plan := planned({"retriever": agent}), "rag")
     answers = number + requests_of(plan, "base")
-    assert plan["unpriced"] == [f"plus at most {4 * number + answers:,} calls to acme-large, not priced"]
+    assert plan["unpriced"] == [
+        f"plus at most {4 * number + answers:,} calls to acme-large, repeats of failed ones aside, not priced"
+    ]
     agent["options"] |= {"price_per_million_prompt": 1.0, "max_cost": 0.005, "price_per_call": {"model": 0.0001}}  # type: ignore[operator]
     (row,) = planned({"retriever": agent})["costs"]
     assert row["amount"] == pytest.approx(number * 0.005), "the cap of one question counts where it is lower"
@@ -116,7 +118,9 @@ def test_a_metric_that_lets_a_model_judge_is_counted(
     )
     plan = planned({}, study={"metrics": ["judge"]}, **PRICES)
     scored = next(step["items"] for step in plan["steps"] if step["step"] == "score and decide")
-    assert plan["unpriced"] == [f"plus at most {scored} calls to metric judge, not priced"]
+    assert plan["unpriced"] == [
+        f"plus at most {scored} calls to metric judge, repeats of failed ones aside, not priced"
+    ]
 
 
 def test_each_candidate_and_the_base_answer_dev_for_money() -> None:
@@ -151,7 +155,7 @@ def test_each_candidate_and_the_base_answer_dev_for_money() -> None:
 def test_calls_without_a_price_are_added_up_by_who_is_asked() -> None:
     some = [calls.Calls(step="a", who="acme", number=2), calls.Calls(step="b", who="acme", number=1)]
     some += [calls.Calls(step="a", who="judge", number=0), calls.Calls(step="a", who="paid", number=9, amount=1.0)]
-    assert calls.unpriced(some) == ["plus at most 3 calls to acme, not priced"]
+    assert calls.unpriced(some) == ["plus at most 3 calls to acme, repeats of failed ones aside, not priced"]
 
 
 def test_a_plan_asks_no_model_of_retrieval_even_when_everything_is_indexed(tmp_path: Path, folder: Path) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from twofold.cli.main import main
+from twofold.cli.study import show_plan
 from twofold.errors import StudyError
 from twofold.project import Project
 from twofold.study import archive, looks
-from twofold.study.confirming import Hypothesis, confirmed, restated
+from twofold.study.confirming import Hypothesis, confirmed, hypothesis, restated
 from twofold.types import Effect, Estimate, Verdict
 
 SEALED = {"train": 0.3, "dev": 0.1, "test": 0.35, "reserve": 0.25}
@@ -31,13 +32,20 @@ def study(project: Project, settings: dict[str, Any], *, final: bool = False, **
         return opened.study(final=final)
 
 
-def test_the_chosen_arm_is_confirmed_against_the_best_simpler_one(project: Project, settings: dict[str, Any]) -> None:
+def test_the_chosen_arm_is_confirmed_against_the_best_simpler_one(
+    project: Project, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
     first = study(project, settings)
     assert (first["verdict"]["outcome"], first["verdict"]["arm"]) == ("choose", "rag")
     assert "not yet confirmed on the sealed reserve split (twofold study --final)" in first["verdict"]["provisional"]
     with Project.open(project.directory, settings) as opened:
         plan = opened.plan(final=True)
+        show_plan(plan, error=False)
         sealed = {example.id for example in opened.splits.reserve}
+    printed = " ".join(capsys.readouterr().out.split())
+    assert f"asked here: {len(sealed)} reserve questions in {plan['policy']['groups']} independent groups" in printed
+    assert "test question" not in " ".join([printed.split(", dev ")[1], *plan["warnings"]])
+    assert plan["level"] == 0.95
     record = study(project, settings, final=True)
     simpler = max(("base", "prompt"), key=lambda arm: first["arms"][arm]["metrics"]["token_f1"]["mean"])
     assert plan["arms"] == [simpler, "rag"], "no other arm is asked, so none can be chosen"
@@ -77,6 +85,10 @@ def test_a_second_opening_is_refused_whatever_is_deleted(project: Project, setti
         study(project, settings, final=True, seed=5)
 
 
+def dying(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_opening_that_was_killed_is_run_to_its_end(
     project: Project, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,17 +96,34 @@ def test_an_opening_that_was_killed_is_run_to_its_end(
 
     study(project, settings)
 
-    def dying(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         patch.setattr(run, "write_record", dying)
         with pytest.raises(KeyboardInterrupt):
             study(project, settings, final=True)
     assert [row.kind for row in looks.read(project.records)] == ["study", "final"]
+    other = study(project, settings, metrics=["rouge_l"])
+    opening = next(row for row in looks.read(project.records) if row.kind == "final")
+    assert other["study"] > opening.name, "the killed opening keeps its number"
     record = study(project, settings, final=True)
     assert record["confirmation"]["confirmed"]
-    assert len(looks.read(project.records)) == 2
+    assert [row.kind for row in looks.read(project.records)] == ["study", "final"]
+
+
+def test_an_ordinary_record_under_the_name_of_a_killed_opening_does_not_end_it(
+    project: Project, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of another study, or one that an earlier version wrote."""
+    from twofold.study import run
+
+    first = study(project, settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "write_record", dying)
+        with pytest.raises(KeyboardInterrupt):
+            study(project, settings, final=True)
+    opening = looks.read(project.records)[-1]
+    assert opening.kind == "final"
+    shutil.copytree(project.records / first["study"], project.records / opening.name)
+    assert study(project, settings, final=True)["confirmation"]["confirmed"]
 
 
 def test_only_a_verdict_on_the_same_systems_by_the_same_rule_can_be_confirmed(
@@ -138,6 +167,19 @@ def test_a_plan_says_how_to_set_a_reserve_aside_while_there_is_time(project: Pro
         assert any("set [examples].reserve" in warning for warning in opened.plan()["warnings"])
         opened.study()
         assert not any("set [examples].reserve" in warning for warning in opened.plan()["warnings"])
+
+
+def test_an_arm_that_may_not_be_chosen_is_no_rival(project: Project, settings: dict[str, Any]) -> None:
+    first = study(project, settings, must_cite=True, min_cited=0.05)
+    assert first["verdict"]["arm"] == "rag"
+    assert [name for name, arm in first["arms"].items() if not arm["acceptable"]] == ["base", "prompt"]
+    with pytest.raises(StudyError, match="chose rag by its constraints, as the only acceptable arm"):
+        study(project, settings, final=True, must_cite=True, min_cited=0.05)
+    with Project.open(project.directory, settings) as opened:
+        config = opened.config
+    first["arms"]["prompt"]["acceptable"] = True
+    first["arms"]["base"]["metrics"]["token_f1"]["mean"] = 0.9
+    assert hypothesis(first, config).words == "rag is better than prompt", "base scores more, and is ruled out"
 
 
 # ---------------------------------------------------------------- the one interval

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from twofold.metrics.overlap import TokenF1
 from twofold.project import Project
 from twofold.study import archive
 from twofold.testing.conformance_metric import check_metric
-from twofold.types import Answer, Example, Message
+from twofold.testing.echo_generator import EchoGenerator
+from twofold.types import Answer, Example, Failure, Message
 
 MESSAGES = ("the pump is loud", "the seed is late", "the well is dry", "the field is wet", "the press is jammed")
 
@@ -100,3 +102,25 @@ def test_a_metric_that_does_not_say_so_is_found_by_its_scores(
     asked = Example(id="q", messages=(Message(role="user", content="how deep?"),), references=("12 m",))
     with pytest.raises(AssertionError, match="set `conditional`"):
         check_metric(plugins.make("metrics", "token_f1", {}), [asked])
+
+
+def test_a_pooled_metric_of_an_arm_that_answered_nothing_has_no_value_and_stops_no_study(
+    project: Project, fast: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.close()
+    whole = EchoGenerator.generate
+
+    def too_long(self: Any, prompts: Any, **more: Any) -> Any:
+        lost = Failure(code="generation.too-long", message="the prompt is too long")
+        return [
+            replace(made, text="", failure=lost) if "[1] " in prompt.messages[-1].content else made
+            for prompt, made in zip(prompts, whole(self, prompts, **more), strict=True)
+        ]
+
+    monkeypatch.setattr(EchoGenerator, "generate", too_long)
+    said = fast()
+    said["study"] |= {"arms": ["base", "rag"], "diagnostics": [], "metrics": ["abstention_f1"]}
+    with Project.open(project.directory, said) as opened:
+        arms = opened.study()["arms"]
+    assert "abstention_f1" in arms["base"]["metrics"]
+    assert arms["rag"]["metrics"] == {}

@@ -164,3 +164,13 @@ def test_an_arm_that_fails_too_often_is_not_acceptable(
         assert any(f"{count} of {record['policy']['test']} (" in reason for reason in arm["objections"]), name
         assert not arm["acceptable"]
     assert record["verdict"]["outcome"] == "none acceptable"
+
+
+def test_a_plan_counts_every_call_but_the_repeats_of_failed_ones(
+    project: Project, endpoint: Endpoint, asking: dict[str, Any]
+) -> None:
+    asking["study"]["latency_sample"] = 3
+    with Project.open(project.directory, asking) as opened:
+        (told,) = opened.plan()["unpriced"]
+        opened.study()
+    assert told == f"plus at most {sum(endpoint.seen.values())} calls to fake, repeats of failed ones aside, not priced"

@@ -114,6 +114,38 @@ def test_seconds_are_kept_for_this_machine_only(
     assert moved["arms"]["base"]["latency"]["n"] == 9
 
 
+def test_arms_are_timed_again_where_more_questions_are_wanted_and_only_then(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def study(**changed: Any) -> tuple[Any, Any]:
+        with Project.open(project.directory, timed | {"study": timed["study"] | changed}) as held:
+            plan = {step["step"]: step["items"] for step in held.plan()["steps"]}
+            return plan.get("latency of rag", 0), held.study()
+
+    assert study()[1]["arms"]["rag"]["latency"]["n"] == 9
+    ahead, limited = study(max_latency_p95=50.0)
+    count = limited["policy"]["test"]
+    assert 9 < count < 72
+    assert ahead == count
+    assert {limited["arms"][name]["latency"]["n"] for name in ("base", "rag")} == {count}
+    seen = asked(monkeypatch)
+    assert study(latency_sample=12)[0] == 0, "more were timed before"
+    assert study(latency_sample=12, max_latency_p95=50.0)[1]["arms"]["rag"]["latency"]["n"] == count
+    assert seen == []
+
+
+def test_an_arm_that_had_no_time_left_is_not_timed_again(
+    project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latency, "SECONDS", 0.0)
+    monkeypatch.setattr(latency, "SHARE", 0.0)
+    for sample in (9, 12):
+        seen = asked(monkeypatch)
+        with Project.open(project.directory, timed | {"study": timed["study"] | {"latency_sample": sample}}) as held:
+            assert held.study()["arms"]["base"]["latency"]["n"] == latency.LEAST
+    assert seen == []
+
+
 def test_a_time_out_is_not_fast(project: Project, timed: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     """An arm that gives up on a third of the questions is as slow there as it was on its slowest."""
     whole = EchoGenerator.generate

@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 
+from stand_in_trainer import StandIn
+from twofold import machine, plugins
 from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.project import Project
-from twofold.study import looks
+from twofold.study import archive, looks
+from twofold.study import run as study_run
 from twofold.study.looks import Look, level_of
 from twofold.types import Example, Message
 
@@ -157,10 +160,95 @@ def test_every_setting_of_a_study_counts_unless_it_only_changes_what_is_shown() 
         assert looks.identity_of(section.model_copy(update={name: value}), {}, metric="m", examples=()) == (
             looks.identity_of(section, {}, metric="m", examples=())
         )
+    limited = section.model_copy(update={"max_latency_p95": 2.0})
+    longer = limited.model_copy(update={"latency_sample": 90})
+    ids = {looks.identity_of(one, {}, metric="m", examples=()) for one in (section, limited, longer)}
+    assert len(ids) == 3, "with a limit, what is timed decides"
+    shorter = limited.model_copy(update={"latency_sample": 30})
+    assert looks.identity_of(shorter, {}, metric="m", examples=()) in ids, "as many are timed all the same"
     for name, value in {"min_cited": 0.4, "max_failed": 0.5, "must_cite": True, "margin": 0.1, "level": 0.9}.items():
         assert looks.identity_of(section.model_copy(update={name: value}), {}, metric="m", examples=()) != (
             looks.identity_of(section, {}, metric="m", examples=())
         )
+
+
+class Stand(StandIn):
+    """Takes the option that a new project sets."""
+
+    class Options(StandIn.Options):
+        replay: float = 0.0
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, two: dict[str, Any]) -> dict[str, Any]:
+    """Settings of a study whose second arm is tuned by a trainer that takes no time."""
+    find = plugins.find
+    monkeypatch.setattr(
+        plugins, "find", lambda kind, name: Stand if (kind, name) == ("trainers", "stand") else find(kind, name)
+    )
+    monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
+    two["study"]["arms"] = ["base", "ft"]
+    return {**two, "tuning": {"trainer": {"name": "stand"}, "gate": "report", "merge_back": []}}
+
+
+def test_enforcing_the_forgetting_gate_is_another_look_where_an_arm_is_tuned(
+    project: Project, trained: dict[str, Any]
+) -> None:
+    assert run(project, trained)["verdict"]["looks"] == 1
+    assert run(project, trained, tuning={"gate": "enforce"})["verdict"]["looks"] == 2
+    untuned = {"arms": ["base", "rag"]}
+    assert run(project, trained, study=untuned)["verdict"]["looks"] == 3
+    assert run(project, trained, study=untuned, tuning={"gate": "enforce"})["verdict"]["looks"] == 3
+
+
+@pytest.mark.parametrize("gate", ["report", "enforce"])
+def test_a_forgetting_gate_that_failed_is_told_whether_it_rules_the_arm_out_or_not(
+    project: Project, trained: dict[str, Any], monkeypatch: pytest.MonkeyPatch, gate: str
+) -> None:
+    monkeypatch.setattr(study_run, "outcome", lambda _: "failed")
+    record = run(project, trained, tuning={"gate": gate})
+    doubts = [doubt for doubt in record["verdict"]["provisional"] if "forgetting gate" in doubt]
+    if gate == "enforce":
+        assert any("forget too much" in reason for reason in record["arms"]["ft"]["objections"])
+        assert doubts == []
+    else:
+        assert record["arms"]["ft"]["acceptable"]
+        assert len(doubts) == 1
+        assert doubts[0].startswith("ft failed the forgetting gate, which is only reported ([tuning].gate): ")
+
+
+def test_on_another_machine_a_latency_limit_is_decided_anew(
+    project: Project, two: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed = {"latency_sample": 5, "max_latency_p95": 50.0}
+    here, free = run(project, two, study=timed), run(project, two)
+    monkeypatch.setattr(machine, "fingerprint", lambda *_: "machine:another")
+    there = run(project, two, study=timed)
+    assert there["study"] != here["study"]
+    assert there["verdict"]["looks"] > here["verdict"]["looks"]
+    assert run(project, two)["study"] == free["study"], "without a limit the machine changes no verdict"
+
+
+def test_the_number_of_a_study_without_a_record_is_not_given_again(project: Project, two: dict[str, Any]) -> None:
+    assert archive.next_name(project.records, "Soil") == "0001-soil"
+    looks.write(project.records, look("9999-soil", "ab", kind="retraining"))
+    looks.write(project.records, look("0004-soil", "ab", kind="final"))
+    assert run(project, two)["study"].startswith("0005-")
+
+
+def test_studies_of_one_name_are_each_told_of_in_the_questions_that_changed_sides(
+    project: Project, two: dict[str, Any]
+) -> None:
+    run(project, two, examples={"limit": 60})
+    with Project.open(project.directory, two) as whole:
+        (row,) = looks.read(whole.records)
+        learning = [*looks.asked_digests(whole.splits.train), *looks.asked_digests(whole.splits.dev)]
+        crossed = [one for one in row.asked if one in learning]
+        assert len(crossed) > 1
+        rows = [replace(row, asked=(crossed[0],)), replace(row, asked=tuple(crossed[1:]))]
+        found = looks.mixtures(rows, whole.splits)
+    assert found[0].startswith("1 example of train or dev was a test question of study")
+    assert any(f"{len(crossed) - 1} example" in one for one in found[1:])
 
 
 def test_a_later_look_needs_more(project: Project, two: dict[str, Any]) -> None:

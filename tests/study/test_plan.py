@@ -152,8 +152,8 @@ def test_tokens_and_hours_that_have_a_price_are_lines() -> None:
     priced = replace(BASE, prices=(1.0, 10.0), concurrency=8)
     (row,) = planning.costs(Work(documents=0, chunks=0, answering=[priced], tuning=[], paces={}))
     assert row["step"] == "answer base"
-    assert row["amount"] == pytest.approx((100 + 12 + 1) * (40 * 1 + 20 * 10) / 1e6)
-    assert "113 requests" in row["detail"]
+    assert row["amount"] == pytest.approx((100 + 12 + 2) * (40 * 1 + 20 * 10) / 1e6)
+    assert "114 requests" in row["detail"]
     (hours,) = planning.costs(tuned(replace(LORA, euros_an_hour=3.6)))
     assert hours["amount"] == pytest.approx(370 / 1000)
     assert planning.costs(tuned()) == []

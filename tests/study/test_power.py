@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import time
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from twofold import stats
 from twofold.config import StudySection
 from twofold.project import Project
+from twofold.study import archive
 from twofold.study.plan import prospect_text
 from twofold.study.power import Prospect, Simulation, Spreads, prospect, spreads_of
 
@@ -65,6 +69,21 @@ def test_the_simulated_chance_is_that_of_real_intervals():
     assert hits / 200 == pytest.approx(wanted, abs=0.13)
 
 
+def test_a_plan_counts_with_the_level_of_the_look_that_will_decide(project: Project) -> None:
+    chances, levels = [], []
+    settings = project.config.model_dump()
+    project.close()
+    for margin in (0.02, 0.03, 0.04):
+        study = {**settings["study"], "margin": margin, "diagnostics": ()}
+        with Project.open(project.directory, {**settings, "study": study}) as opened:
+            plan, record = opened.plan(), opened.study()
+        assert plan["level"] == record["decided_at"], "a plan counts with the level at which it will be decided"
+        levels.append(plan["level"])
+        chances.append(plan["chances"])
+    assert levels == [0.97, 0.9925, 0.9967]
+    assert chances[2][1][1] < chances[1][1][1], "the same spreads at a stricter level"
+
+
 def test_arms_that_never_differed_are_not_taken_to_be_equal_for_ever():
     found = stats.contrasts(np.zeros((20, 2)), None, stats.pairs(["a", "b"]), joint=False)
     assert spreads_of(found, ["a", "b"]).variances[1, 0] > 0.001
@@ -86,3 +105,33 @@ def test_a_plan_after_a_study_uses_its_spreads_and_says_so(project: Project) -> 
     assert [gain for gain, _ in plan["chances"]] == [0.1, 0.2]
     assert plan["chances"] != first["chances"]
     assert record["policy"]["groups_worth"] < record["policy"]["groups"]
+
+
+def test_an_earlier_study_without_answers_tells_no_spread(project: Project) -> None:
+    """Its answers are taken out where a document that all of them show is forgotten."""
+    with project:
+        first = project.plan()
+        record = project.study()
+        kept = project.records / record["study"] / "answers.jsonl.gz"
+        kept.write_bytes(gzip.compress(b""))
+        assert "assuming that two arms disagree" in project.plan()["shows"]
+        assert first["chances"] != []
+
+
+def test_failed_answers_of_an_earlier_study_count_as_wrong_in_a_plan_too(
+    project: Project,
+) -> None:
+    with project:
+        record = project.study()
+        directory = project.records / record["study"]
+        rows = archive.read_answers(directory)
+
+        def chances(**changed: Any) -> Any:
+            for row in rows[::2]:
+                row["arms"]["rag"] |= changed  # type: ignore[typeddict-item]
+            text = "".join(json.dumps(row) + "\n" for row in rows)
+            (directory / "answers.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+            return project.plan()["chances"]
+
+        wrong = chances(failure=None, scores={"token_f1": 0.0, "answer_f1": 0.0})
+        assert chances(failure={"code": "x", "message": "y"}, scores={"token_f1": None, "answer_f1": None}) == wrong

@@ -38,9 +38,9 @@ def test_an_arm_that_fails_on_what_it_cannot_do_gains_nothing_by_it():
     assert because in found.because
     allowed = verdict(values=values, arms=(BASE, RAG), facts=facts, max_failed=1)
     assert allowed.arm != "rag"
-    assert allowed.sentence.endswith("Counting failed answers as wrong is undecided, leaving them out chooses rag."), (
-        allowed.sentence
-    )
+    assert allowed.sentence.endswith(
+        "Counting failed answers as wrong, the verdict is undecided; leaving them out, choose rag."
+    ), allowed.sentence
 
 
 def test_a_choice_that_failures_do_not_touch_says_nothing_of_them():
@@ -141,8 +141,18 @@ def test_a_latency_limit_within_the_interval_is_open():
 
 def test_latency_flips_stand_at_the_ends_of_the_interval():
     flips = {f.condition: f.outcome for f in verdict(MEANS, facts=timed(both=(0.65, 1.4))).flips}
-    assert flips["if p95 latency must be under 1.4 s"] == "undecided"
-    assert flips["if p95 latency must be under .65 s"] == "choose"
+    assert flips["if p95 latency may be at most 1.39 s"] == "undecided"
+    assert flips["if p95 latency may be at most .649 s"] == "choose"
+
+
+@pytest.mark.parametrize("ends", [(11.96, 12.36), (0.9996, 1.0004), (0.123456, 4321.9), (99.95, 100.0)])
+def test_the_limit_that_a_latency_flip_tells_is_the_limit_that_was_run(ends):
+    facts = timed(both=ends)
+    told = [one for one in verdict(MEANS, facts=facts).flips if "latency may be" in one.condition]
+    assert told
+    for flip in told:
+        found = verdict(MEANS, facts=facts, max_latency_p95=float(flip.condition.split()[-2]))
+        assert (found.outcome, found.arm) == (flip.outcome, flip.arm), flip.condition
 
 
 # ---------------------------------------------------------------- effort

@@ -152,3 +152,12 @@ def test_where_all_is_right_no_gain_is_said_to_have_been_visible_that_was_not() 
     found = verdict({BASE: marks(60, 60), RAG: marks(60, 60)})
     assert found.outcome == "undecided"
     assert "would have been shown" not in found.sentence, "three of sixty questions show nothing"
+
+
+def test_where_counts_and_scores_name_another_second_arm_the_first_line_names_both() -> None:
+    prompt = Arm(name="prompt", shots=4)
+    columns = {BASE: np.r_[np.full(40, 0.5), np.zeros(60)], prompt: np.full(100, 0.45), RAG: np.full(100, 0.9)}
+    found = verdict({BASE: columns[BASE], prompt: columns[prompt], RAG: columns[RAG]})
+    assert found.arm == "rag"
+    assert found.headline.endswith("; the best of the others (base) 40, the best by its score (prompt) 0.")
+    assert "against .450 [" in found.sentence

@@ -76,15 +76,14 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
     """Print the plan like a bill: on stdout, or on stderr when it only precedes a question."""
     from rich.table import Table
 
-    from twofold.study.record import counted
+    from twofold.study.record import asked_text
 
     screen = console()
     if error:
         screen.file = sys.stderr
     policy = plan["policy"]
     screen.print(f"{policy['sentence']}")
-    asked, groups = counted(policy["test"], "question"), counted(policy["groups"], "group")
-    screen.print(f"train {policy['train']}, dev {policy['dev']}, test {asked} in {groups}")
+    screen.print(f"train {policy['train']}, dev {policy['dev']}, asked here: {asked_text(plan['policy'])}")
     table = Table("step", "what", box=None, pad_edge=False, header_style="bold")
     for name in ("items", "cached", "time"):
         table.add_column(name, justify="right")

@@ -110,9 +110,9 @@ def tune(
 
 
 def ahead(plan: dict[str, Any]) -> list[str]:
-    """What tuning will take, before it starts; nothing where the adapter is there."""
-    training = next(step for step in plan["steps"] if step["step"].startswith("tune "))
-    if training["cached"] == training["items"]:
+    """What tuning will take, before it starts; nothing where the adapter is there, or [tuning].use names a model."""
+    training = next((step for step in plan["steps"] if step["step"].startswith("tune ")), None)
+    if training is None or training["cached"] == training["items"]:
         return []
     rest = ", ".join(f"{step['step']} {duration(step['seconds'])}" for step in plan["steps"] if step is not training)
     return [

@@ -14,7 +14,7 @@ from twofold.identity import digest
 from twofold.plugins import Metric
 from twofold.reading import counted
 from twofold.study import looks
-from twofold.study.archive import latest
+from twofold.study.archive import latest, read_record
 from twofold.study.confirming import Hypothesis, hypothesis, unseen
 from twofold.types import Arm, Document, Example, Problem
 
@@ -175,7 +175,8 @@ def _require_kept_out(builder: Builder) -> None:
 
 def _finished(records: Path, row: looks.Look) -> bool:
     """Is this opening of the reserve over? One that was killed, or had failed answers, may be run to its end."""
-    return not row.failed and (records / row.name / "study.json").is_file()
+    directory = records / row.name
+    return not row.failed and (directory / "study.json").is_file() and read_record(directory)["policy"]["final"]
 
 
 def is_endpoint(kind: plugins.Kind, name: str) -> bool:

@@ -98,7 +98,7 @@ def by_generator(config: Config, step: str, who: str, *, number: int, tokens: tu
     if not is_endpoint("generators", part.name) or not number:
         return []
     sides = ("prompt", "completion")
-    amount = number * sum(price * count for price, count in zip(_prices(config), tokens, strict=True)) / 1e6
+    amount = number * sum(price * count for price, count in zip(prices(config), tokens, strict=True)) / 1e6
     spent = [f"{number * count:.0f} {side}" for side, count in zip(sides, tokens, strict=True)]
     detail = f"{who}: at most {counted(number, 'call')}, {' and '.join(spent)} tokens"
     return [Calls(step=step, who=_model(config), number=number, amount=amount, detail=detail)]
@@ -115,7 +115,10 @@ def unpriced(calls: Sequence[Calls]) -> list[str]:
     for one in calls:
         if not one.amount and one.number:
             numbers[one.who] = numbers.get(one.who, 0) + one.number
-    return [f"plus at most {counted(number, 'call')} to {who}, not priced" for who, number in numbers.items()]
+    return [
+        f"plus at most {counted(number, 'call')} to {who}, repeats of failed ones aside, not priced"
+        for who, number in numbers.items()
+    ]
 
 
 def _model(config: Config) -> str:
@@ -123,7 +126,7 @@ def _model(config: Config) -> str:
     return str(part.options.get("model") or part.name)
 
 
-def _prices(config: Config) -> tuple[float, float]:
+def prices(config: Config) -> tuple[float, float]:
     """Of a million tokens that the configured generator reads, and writes."""
     part = config.generation.generator
     told: Any = plugins.options("generators", part.name, part.options)
@@ -136,8 +139,8 @@ def _by_agent(config: Config, part: Part, step: str, *, number: int) -> Iterator
     told: Any = plugins.options("retrievers", part.name, part.options)
     per_call: Mapping[str, float] = told.price_per_call
     plans = told.planner == "model" and is_endpoint("generators", config.generation.generator.name)
-    prices = (told.price_per_million_prompt, told.price_per_million_completion)
-    dearest = max(prices if any(prices) else _prices(config))
+    own = (told.price_per_million_prompt, told.price_per_million_completion)
+    dearest = max(own if any(own) else prices(config))
     read = told.max_tokens * dearest / 1e6 if plans else 0.0
     each = min(told.max_cost, read + told.max_calls * max(per_call.values(), default=0.0))
     if each:

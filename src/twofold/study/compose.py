@@ -64,6 +64,8 @@ def arm_record(
         elif getattr(metric, "pooled", False):
             items = [(e, a) for e, a in zip(test, item.answers, strict=True) if a.failure is None]
             kept = np.array([a.failure is None for a in item.answers])
+            if not items:
+                continue  # every answer failed: there is no value, and 0 would be a lie
             estimates[name] = plain(
                 stats.pooled(
                     cast(Any, metric).pool,

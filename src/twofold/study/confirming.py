@@ -1,9 +1,10 @@
 """Confirming a verdict on the sealed reserve: one hypothesis, stated before, tested once. Pure.
 
-The hypothesis comes from the latest study: the arm that it chose is better than the best of the simpler arms (best by
-its scores in that study). Where the chosen arm is the simplest, the hypothesis is that the best of the others gains at
-most the margin. Only these two arms answer the reserve, by the metric and the margin of that study, and one interval
-decides. No other arm can be chosen, and no other metric can be tried.
+The hypothesis comes from the latest study: the arm that it chose is better than the best of the simpler acceptable arms
+(best by its scores in that study). Where the chosen arm is the simplest of these, the hypothesis is that the best of
+the others gains at most the margin. Arms that a constraint of that study rules out are no rivals. Only these two arms
+answer the reserve, by the metric and the margin of that study, and one interval decides. No other arm can be chosen,
+and no other metric can be tried.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Hypothesis:
     arm: str
     """The arm that it chose."""
     rival: str
-    """The best of the simpler arms; of all others where the chosen arm is the simplest."""
+    """The best of the simpler acceptable arms; of all acceptable others where the chosen arm is the simplest."""
     simplest: bool
     """Is the chosen arm the simplest? Then the rival is to gain at most the margin."""
     margin: float
@@ -63,7 +64,8 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
         config: In force now.
 
     Raises:
-        StudyError: there is no verdict to confirm, or the study's metric, margin or level is another than today's.
+        StudyError: there is no verdict to confirm, no other arm was acceptable, or the study's metric, margin or level
+            is another than today's.
     """
     if latest is None:
         raise StudyError(
@@ -83,10 +85,18 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
             cure=f"Set {', '.join(other)} as in that study, or run `twofold study` with today's, then `--final`.",
         )
     chosen = verdict["arm"]
-    names = [arm for arm, row in latest["arms"].items() if not row["diagnostic"] and latest["metric"] in row["metrics"]]
-    order = sorted(names, key=lambda arm: config.arm(arm).complexity)
+    scored = {
+        arm: row for arm, row in latest["arms"].items() if not row["diagnostic"] and latest["metric"] in row["metrics"]
+    }
+    acceptable = [arm for arm, row in scored.items() if row["acceptable"] or arm == chosen]
+    order = sorted(acceptable, key=lambda arm: config.arm(arm).complexity)
     simpler = order[: order.index(chosen)]
     others = simpler or order[1:]
+    if not others and len(scored) > 1:
+        raise StudyError(
+            f"there is nothing to confirm: study {name} chose {chosen} by its constraints, as the only acceptable arm",
+            cure="Leave the reserve sealed, or relax the constraints of [study] and run `twofold study` again.",
+        )
     if not others:
         raise StudyError(
             f"there is nothing to confirm: study {name} measured {chosen} alone",

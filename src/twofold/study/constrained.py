@@ -106,7 +106,7 @@ def otherwise(choice: Choice, other: Choice) -> str:
     """A sentence where leaving failed answers out would decide otherwise than counting them as wrong; else empty."""
     if (choice.outcome, choice.arm) == (other.outcome, other.arm):
         return ""
-    return f" Counting failed answers as wrong {_does(choice)}, leaving them out {_does(other)}."
+    return f" Counting failed answers as wrong, the verdict is {_said(choice)}; leaving them out, {_said(other)}."
 
 
 def work_left(
@@ -139,8 +139,8 @@ def work_left(
     return told, behind[arm]
 
 
-def _does(choice: Choice) -> str:
-    return f"chooses {choice.arm}" if choice.arm else f"is {choice.outcome}"
+def _said(choice: Choice) -> str:
+    return f"choose {choice.arm}" if choice.arm else choice.outcome
 
 
 def _cites(value: Estimate, verdict: str) -> str:

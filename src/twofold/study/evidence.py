@@ -26,8 +26,10 @@ class VerdictFacts:
     """Level of the intervals at this look."""
     next_level: float = 0.0
     """Level of the look after this one, which a study with more examples would be; 0: as this one."""
-    synthetic_share: float = 0.0
-    """Share of test questions written by a model."""
+    synthetic: int = 0
+    """Questions written by a model."""
+    questions: int = 0
+    """All questions asked."""
     failed_share: Mapping[str, float] = field(default_factory=dict)
     """Arm → share of its answers that failed."""
     latency_p95: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +53,7 @@ class VerdictFacts:
     reserve: int = 0
     """Questions set aside in the reserve split."""
     reserve_seen: int = 0
-    """How many of them were test questions of an earlier study."""
+    """How many of them earlier studies asked, or chose settings on."""
     reserve_opened: str = ""
     """Study that opened the reserve before; empty when it is sealed."""
     training_minutes: Mapping[str, float] = field(default_factory=dict)
@@ -62,6 +64,8 @@ class VerdictFacts:
     """Examples in the dev split."""
     forgetting: Mapping[str, str] = field(default_factory=dict)
     """Tuned arm → why its weights failed the forgetting gate; other arms are left out."""
+    forgetting_reported: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → why its weights failed the forgetting gate, where that is only reported and rules no arm out."""
     forgetting_open: Mapping[str, str] = field(default_factory=dict)
     """Tuned arm → why the forgetting gate is open: neither shown to pass nor to fail."""
     remote: frozenset[str] = frozenset()

@@ -65,14 +65,16 @@ def _with(section: StudySection, **changes: object) -> StudySection:
 def _latency(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
     known = [facts.seconds(arm) for arm in facts.latency_p95]
     ends = {end for pair in known if pair for end in pair if math.isfinite(end)}
-    for limit in sorted(ends, reverse=True):
-        if limit > 0 and (not section.max_latency_p95 or limit <= section.max_latency_p95):
-            below = math.nextafter(limit, 0)
-            yield (
-                f"if p95 latency must be under {plain_number(float(f'{limit:.3g}'))} s",
-                _with(section, max_latency_p95=below),
-                NONE,
-            )
+    limits = {_just_under(end) for end in ends if end > 0}
+    for limit in sorted(limits, reverse=True):
+        if not section.max_latency_p95 or limit < section.max_latency_p95:
+            yield f"if p95 latency may be at most {plain_number(limit)} s", _with(section, max_latency_p95=limit), NONE
+
+
+def _just_under(end: float) -> float:
+    """The largest number of three significant digits below `end`: the limit that is told is the limit that was run."""
+    unit = 10.0 ** (math.floor(math.log10(end)) - 2)
+    return float(f"{(math.ceil(end / unit - 1e-9) - 1) * unit:.3g}")
 
 
 def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterator[Case]:

@@ -83,7 +83,8 @@ def plan(
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     spread = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
     rows = looks.ledger(records, builder.catalogue)
-    earlier = looks.earlier(rows, looks.asked_digests(asked.test))
+    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in asked.arms))
+    earlier = looks.earlier(rows, looks.asked_digests(asked.test), kinds=kinds)
     level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
     seen = planning.seen_by(splits, config, arms=len(asked.arms), level=level, final=final, earlier=spread)
     return {
@@ -92,13 +93,14 @@ def plan(
         "costs": costs,
         "cost": sum(row["amount"] for row in costs),
         "unpriced": calls.unpriced(work.calls),
+        "level": level,
         "detectable": seen.least,
         "chances": [list(chance) for chance in seen.chances],
         "chances_at_best": [[gain, share] for (gain, _), share in zip(seen.chances, seen.best, strict=True)],
         "shows": planning.prospect_text(seen),
         "warnings": [
             *planning.no_chance(work),
-            *planning.warnings(splits, arms, seen=seen, looks=earlier),
+            *planning.warnings(splits, arms, asked=asked.test, seen=seen, looks=earlier, final=final),
             *looks.mixtures(rows, splits),
             *reserve_warnings(splits, rows),
             *notes,
@@ -119,10 +121,14 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
             if record["metric"] != metric or not set(arms) <= set(record["arms"]):
                 continue
             rows = read_answers(path.parent)
-            scores = [[row["arms"][name]["scores"].get(metric) for name in arms] for row in rows]
+            if not rows:
+                continue  # all its answers were taken out, for a document was forgotten
+            made = [[row["arms"][name] for name in arms] for row in rows]
+            # A failed answer counts 0, as in the verdict.
+            scores = [[0.0 if one["failure"] else one["scores"].get(metric) for one in some] for some in made]
             found = stats.contrasts(
                 np.array(scores, dtype=float),
-                [row["group"] or row["id"] for row in rows],
+                [row["group"] for row in rows],
                 stats.pairs(arms),
                 joint=False,
                 resamples=200,
@@ -378,8 +384,7 @@ class _Forecast:
         key = self._system_key(arm)
         digests = {example_digest(example) for example in questions}
         cached = len(digests & set(self.builder.catalogue.answers(key))) if key else 0
-        timed = arm.oracle or (key is not None and latency.kept(self.builder.catalogue, key) is not None)
-        prices = [getattr(self._options(), f"price_per_million_{side}", 0.0) for side in ("prompt", "completion")]
+        timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
         return planning.Answering(
             arm=arm,
             prompt_tokens=statistics.fmean(read) if read else 0.0,
@@ -387,9 +392,14 @@ class _Forecast:
             questions=len(questions),
             cached=cached,
             single=0 if timed else latency.questions(self.config.study, len(questions)),
-            prices=(prices[0], prices[1]),
+            prices=calls.prices(self.config),
             concurrency=int(getattr(self._options(), "concurrency", 1)) if self.remote else 0,
         )
+
+    def _timed(self, key: str, count: int) -> bool:
+        catalogue = self.builder.catalogue
+        spent = float((catalogue.measure(key, "answering") or {}).get("seconds", 0.0))
+        return latency.enough(latency.kept(catalogue, key), self.config.study, count, answering=spent)
 
     def _options(self) -> Any:
         part = self.config.generation.generator

@@ -51,6 +51,22 @@ def allowed(section: StudySection, answering: float) -> float:
     return max(SECONDS, SHARE * answering, questions(section, 10**6) * section.max_latency_p95)
 
 
+def enough(timed: Json | None, section: StudySection, count: int, *, answering: float) -> bool:
+    """Was an arm timed on as many of `count` test questions as are wanted, or for as long as it may be?
+
+    Args:
+        timed: What `kept` found.
+        section: [study].
+        count: Test questions.
+        answering: Seconds that its answers took.
+    """
+    wanted = questions(section, count)
+    if not wanted or timed is None:
+        return not wanted
+    seconds = timed["seconds"].values()
+    return len(seconds) >= wanted or (len(seconds) >= LEAST and sum(seconds) >= allowed(section, answering))
+
+
 def kept(catalogue: Catalogue, system: str) -> Json | None:
     """What was timed on this machine: ``seconds`` (question digest → seconds), ``failed``, ``in_turns``; or None."""
     return catalogue.measure(system, _name())
@@ -69,7 +85,7 @@ def time_arms(
     bill: list[BillItem],
     progress: Progress,
 ) -> None:
-    """Time all arms but an oracle's, in turns, unless each of them was timed on this machine already.
+    """Time all arms but an oracle's, in turns, unless each was timed on this machine already, on `enough` questions.
 
     Args:
         builder: Of the project.
@@ -82,7 +98,10 @@ def time_arms(
     section, catalogue = builder.config.study, builder.catalogue
     timed = [item for item in measured if not item.arm.oracle]
     wanted = questions(section, len(test))
-    if not wanted or all(kept(catalogue, item.system) for item in timed):
+    if all(
+        enough(kept(catalogue, item.system), section, len(test), answering=float(item.measures.get("seconds", 0.0)))
+        for item in timed
+    ):
         return
     chance = random.Random(section.seed)
     sample = chance.sample(_pool(timed, splits, test, wanted), wanted)

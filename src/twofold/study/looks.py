@@ -28,6 +28,7 @@ from twofold.config import StudySection
 from twofold.dataset import Splits
 from twofold.errors import StudyError
 from twofold.identity import digest
+from twofold.stats import least_for_upper_end
 from twofold.store.catalogue import Catalogue
 from twofold.study.archive import read_answers, read_record
 from twofold.study.record import counted
@@ -36,7 +37,8 @@ from twofold.types import Example
 FILE = "looks.jsonl"
 """The ledger's name in the directory of records."""
 _SHOWN = {"diagnostics", "metrics", "shots", "interaction_margin", "ablation", "latency_sample"}
-"""Keys of [study] that only change what is shown beside the verdict (shots are in the key of their system)."""
+"""Keys of [study] that only change what is shown beside the verdict (shots are in the key of their system). Where
+latency has a limit, the questions that are timed decide, too."""
 Kind = Literal["study", "final", "retraining"]
 
 
@@ -98,7 +100,15 @@ def level_of(look: int, level: float) -> float:
     return round(1 - math.floor(share / unit + 1e-9) * unit, 12)
 
 
-def identity_of(section: StudySection, systems: Mapping[str, str], *, metric: str, examples: Sequence[Example]) -> str:
+def identity_of(
+    section: StudySection,
+    systems: Mapping[str, str],
+    *,
+    metric: str,
+    examples: Sequence[Example],
+    gated: bool = False,
+    machine: str = "",
+) -> str:
     """Digest of everything that can change the verdict of a study, but for its answers.
 
     Args:
@@ -106,16 +116,23 @@ def identity_of(section: StudySection, systems: Mapping[str, str], *, metric: st
         systems: Arm → system key.
         metric: Key of the deciding metric.
         examples: Those asked: their questions, references and groups count, their ids do not.
+        gated: Does the forgetting gate decide, that is, is it enforced and an arm tuned?
+        machine: Fingerprint of this machine; counts where latency has a limit.
     """
     rows = sorted((question(one), sorted(one.references), one.answerable, one.group) for one in examples)
     groups = {group: number for number, group in enumerate(dict.fromkeys(row[-1] for row in rows))}
+    timed, settings = bool(section.max_latency_p95), section.model_dump(mode="json", exclude=_SHOWN)
+    if timed:
+        settings["latency_sample"] = max(section.latency_sample, least_for_upper_end(0.95, level=section.level))
     return digest(
         "look",
         {
-            "settings": section.model_dump(mode="json", exclude=_SHOWN),
+            "settings": settings,
             "systems": systems,
             "metric": metric,
             "asked": [(*row[:-1], groups[row[-1]]) for row in rows],
+            "gated": gated,
+            "machine": machine if timed else "",
         },
     )
 
@@ -234,9 +251,9 @@ def seen(rows: Sequence[Look]) -> set[str]:
     return {one for row in rows for one in (*row.asked, *row.dev)}
 
 
-def tested(rows: Sequence[Look]) -> set[str]:
-    """Digests of all questions that were asked."""
-    return {one for row in rows for one in row.asked}
+def kinds_against(*, promoted: bool) -> tuple[Kind, ...]:
+    """Looks that count against a study; comparisons of retraining do where an arm is a model that these `promoted`."""
+    return ("study", "final", "retraining") if promoted else ("study", "final")
 
 
 def mixtures(rows: Sequence[Look], splits: Splits) -> list[str]:
@@ -247,7 +264,9 @@ def mixtures(rows: Sequence[Look], splits: Splits) -> list[str]:
     learning = {*asked_digests(splits.train), *asked_digests(splits.dev)}
     testing = {*asked_digests(splits.test), *asked_digests(splits.reserve)}
     sentences = []
-    for row in {row.name: row for row in rows if row.kind != "retraining"}.values():
+    for row in rows:
+        if row.kind == "retraining":
+            continue
         tested = len(learning.intersection(row.asked))
         chosen = len(testing.intersection(row.dev))
         if tested:

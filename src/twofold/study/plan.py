@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from twofold import pace, stats
 from twofold.config import Config
 from twofold.dataset import Splits
-from twofold.study.evidence import WANTED_GROUPS
+from twofold.study import doubting
 from twofold.study.power import DISAGREE, Prospect, Spreads, prospect
 from twofold.study.record import BillItem, PolicyRecord, counted, number_text
 from twofold.training.schedule import (
@@ -93,8 +93,8 @@ class Answering:
 
     @property
     def requests(self) -> int:
-        """All requests: those, the latency sample, and one before it that loads the model."""
-        return self.todo + (self.single + 1 if self.todo or self.single else 0)
+        """All requests: those, the latency sample, and before each of the two one that is not measured."""
+        return self.todo + (self.todo > 0) + self.single + (self.single > 0)
 
     @property
     def cost(self) -> float:
@@ -416,31 +416,39 @@ def policy(splits: Splits, config: Config, *, asked: Sequence[Example] = ()) -> 
 
 def group_sizes(examples: Sequence[Example]) -> list[int]:
     """Questions of each independent group."""
-    return list(Counter(example.group or example.id for example in examples).values())
+    return list(Counter(example.group for example in examples).values())
 
 
-def warnings(splits: Splits, arms: Sequence[Arm], *, seen: Prospect, looks: int) -> list[str]:
-    """Doubts that can be told before anything is spent."""
-    found = list(splits.warnings)
-    test = splits.test
-    if splits.groups < WANTED_GROUPS:
-        found.append(f"only {counted(splits.groups, 'independent group')} in the test split: intervals will be wide")
+def warnings(
+    splits: Splits, arms: Sequence[Arm], *, asked: Sequence[Example], seen: Prospect, looks: int, final: bool = False
+) -> list[str]:
+    """Doubts that can be told before anything is spent.
+
+    Args:
+        splits: The examples.
+        arms: Those that answer, diagnostic ones too.
+        asked: The questions: the test split, or the sealed ones where the reserve is opened.
+        seen: What the study could show.
+        looks: Earlier looks at these questions.
+        final: Is the reserve opened?
+    """
+    sizes = group_sizes(asked)
+    found = [*splits.warnings, *doubting.few_groups(len(sizes), stats.kish(sizes))]
     if seen.least is None or seen.least > 0.15:
-        found.append(f"with {counted(len(test), 'test question')} {prospect_text(seen)}: add questions to see less")
-    synthetic = sum(1 for e in test if e.origin == "synthetic")
-    if synthetic * 2 > len(test):
-        found.append(f"{synthetic} of {len(test)} test questions are synthetic, which favours retrieval")
+        what = "sealed question" if final else "test question"
+        found.append(f"with {counted(len(asked), what)} {prospect_text(seen)}: add questions to see less")
+    found += doubting.synthetic(sum(1 for e in asked if e.origin == "synthetic"), len(asked))
     if any(arm.tuning for arm in arms) and len(splits.train) < 100:
         found.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
-    if any(arm.tuning for arm in arms) and not any(arm.shots for arm in arms):
-        found.append("no prompt arm: without it tuning's gain may be overstated")
-    if looks:
+    if not final:
+        found += doubting.no_prompt_arm(arms)
+    if looks and not final:
         found.append(
             f"these test questions have been looked at {counted(looks, 'time')} before: the next look is decided at a "
             "stricter level, and to whoever has read the answers it proves little; add new questions"
         )
-    if any(arm.retrieval for arm in arms) and not any(e.sources for e in test):
-        found.append("no test example names its sources: retrieval cannot be diagnosed")
+    if any(arm.retrieval for arm in arms) and not any(e.sources for e in asked):
+        found.append("no question asked names its sources: retrieval cannot be diagnosed")
     return found
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from twofold import __version__, specs, stats
+from twofold import __version__, machine, specs, stats
 from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.forgetting import outcome
@@ -83,6 +83,7 @@ def study(
             "test": test_digest,
             "final": final,
             "answers": {name: said(item.answers) for name, item in own.items()},
+            **({"machine": machine.fingerprint()} if config.study.max_latency_p95 else {}),
         },
     )
     for row in builder.catalogue.studies():
@@ -177,12 +178,11 @@ def study(
         record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
     for name, reasons in constraint_questions(arms, section, facts=facts, estimates=estimates).items():
         record["arms"][name]["in_question"] = reasons
-    record["warnings"] = planning.warnings(
-        splits,
-        arms,
-        seen=planning.seen_by(splits, config, arms=len(arms), level=level, final=final),
-        looks=look.look - 1,
-    ) + looks.mixtures(rows, splits)
+    seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
+    record["warnings"] = [
+        *planning.warnings(splits, arms, asked=test, seen=seen, looks=look.look - 1, final=final),
+        *looks.mixtures(rows, splits),
+    ]
     if record["retrieval"]:
         builder.index.tag(record["study"])
         judged = abstention(builder, splits, test)
@@ -295,7 +295,14 @@ def _look(
         kind="final" if asked.hypothesis else "study",
         name=name,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
-        identity=looks.identity_of(section, systems, metric=metric, examples=asked.test),
+        identity=looks.identity_of(
+            section,
+            systems,
+            metric=metric,
+            examples=asked.test,
+            gated=builder.config.tuning.gate == "enforce" and any(arm.tuning for arm in asked.arms),
+            machine=machine.fingerprint() if section.max_latency_p95 else "",
+        ),
         answers=digest("answers", texts),
         failed=sum(1 for item in decided.values() for answer in item.answers if answer.failure is not None),
         look=0,
@@ -304,9 +311,7 @@ def _look(
     )
     if asked.hypothesis:
         confirming.require_sealed(rows, look)
-    kinds: tuple[looks.Kind, ...] = ("study", "final")
-    if any(builder.chosen(arm) for arm in asked.arms):  # a model that comparisons on such questions have promoted
-        kinds = (*kinds, "retraining")
+    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in asked.arms))
     return replace(look, look=looks.number(rows, look, kinds=kinds))
 
 
@@ -334,17 +339,18 @@ def _facts(
     elif builder.schema:
         uncited = "an answer in JSON carries no citation ([generation].schema)"
     training = {arm.name: own[arm.name].training or {} for arm in arms}
-    gates = {name: report.get("gate") for name, report in training.items() if builder.config.tuning.gate == "enforce"}
-    fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if gate and outcome(gate) == "failed"}
-    told = {name: report.get("gate") for name, report in training.items()}
-    unsure = {n: "; ".join(gate["because"]) for n, gate in told.items() if gate and outcome(gate) == "open"}
+    enforced = builder.config.tuning.gate == "enforce"
+    gates = {name: report["gate"] for name, report in training.items() if report.get("gate")}
+    fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "failed"}
+    unsure = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "open"}
     failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
     return VerdictFacts(
         policy=policy["sentence"],
         looks=look.look,
         level=level,
         next_level=looks.level_of(look.look + 1, timing_level),
-        synthetic_share=sum(1 for e in test if e.origin == "synthetic") / len(test),
+        synthetic=sum(1 for e in test if e.origin == "synthetic"),
+        questions=len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: latency.p95(value) for name, value in timed.items() if value},
         latency_ends={name: latency.ends(value, level=timing_level) for name, value in timed.items() if value},
@@ -356,11 +362,12 @@ def _facts(
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
         reserve=len(reserve),
-        reserve_seen=0 if policy["final"] else len(looks.tested(rows).intersection(reserve)),
+        reserve_seen=0 if policy["final"] else len(looks.seen(rows).intersection(reserve)),
         reserve_opened="" if policy["final"] else opened,
         training_minutes={a.name: float(training[a.name].get("seconds", 0.0)) / 60 for a in arms if a.tuning},
         dev_trials={name: report.get("trials", len(report.get("dev", ()))) for name, report in training.items()},
-        forgetting=fallen,
+        forgetting=fallen if enforced else {},
+        forgetting_reported={} if enforced else fallen,
         forgetting_open=unsure,
         dev_examples=len(splits.dev),
         remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),

@@ -8,9 +8,10 @@ from typing import Any
 
 from twofold.config import StudySection
 from twofold.stats import Interval
+from twofold.study import doubting
 from twofold.study.constrained import with_failures
 from twofold.study.effort import cure, shortfall, unfinished
-from twofold.study.evidence import RIGHT, WANTED_GROUPS, Choice, Evidence, Right, VerdictFacts, is_small
+from twofold.study.evidence import RIGHT, Choice, Evidence, Right, VerdictFacts, is_small
 from twofold.study.power import Further, Needed
 from twofold.study.record import counted, estimate_text, number_text, plain_number
 from twofold.types import Arm, Estimate
@@ -110,7 +111,9 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
             return f"{mine}; no other arm is acceptable ({rival}: {_of(right[rival], right[choice.arm])})."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
-        return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}."
+        by_score = _best_score(evidence, others)
+        more = f", the best by its score ({by_score}) {right[by_score].count}" if by_score != rival else ""
+        return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}{more}."
     if choice.unshown:
         start = (
             f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
@@ -142,6 +145,11 @@ def _blank(evidence: Evidence, choice: Choice) -> bool:
     """Is the arm to stay with no advice? None of its answers is right, or the intervals exclude next to nothing."""
     most = max((evidence.difference(name, choice.keep).high for name, _ in choice.open), default=0.0)
     return evidence.right[choice.keep].none or most >= VAGUE
+
+
+def _best_score(evidence: Evidence, names: Sequence[str]) -> str:
+    """The first of the arms with the highest score, failed answers as wrong."""
+    return max(names, key=lambda name: with_failures(evidence.estimates[name]).mean)
 
 
 def _runner_up(best: Sequence[str], right: Mapping[str, Right]) -> str:
@@ -214,7 +222,7 @@ def sentence(
             return f"{start} ({coverage(evidence)}); no other arm was measured, so nothing is compared."
         if not others:
             return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)} ({coverage(evidence)} each)."
-        rival = max(others, key=lambda name: with_failures(means[name]).mean)
+        rival = _best_score(evidence, others)
         best = ", the best of the others" if len(others) > 1 else ""
         start = f"{start} against {scored(means[rival])} for {rival}{best}"
         shown = _shown(evidence, choice.arm, acceptable, asked.section.margin)
@@ -293,7 +301,7 @@ def _price(evidence: Evidence, arm: str) -> str:
     others = [name for name in evidence.estimates if name != arm]
     if not others:
         return ""
-    rival = max(others, key=lambda name: with_failures(evidence.estimates[name]).mean)
+    rival = _best_score(evidence, others)
     gap = evidence.difference(arm, rival)
     shown = "shown worse than" if gap.high < 0 else "shown better than" if gap.low > 0 else "not shown to differ from"
     return (
@@ -372,14 +380,11 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
     out = []
     fewest = min(evidence.alone.values(), key=lambda one: one.worth, default=None)
     n = min((value.n for value in evidence.estimates.values()), default=0)
-    if fewest is not None and fewest.worth < WANTED_GROUPS - 1e-9:
-        uneven = fewest.worth < 0.95 * fewest.groups
-        worth = f", worth {fewest.worth:.1f} of equal size" if uneven else ""
-        out.append(f"few independent groups: {fewest.groups}{worth} ({WANTED_GROUPS} or more are wanted)")
+    if fewest is not None:
+        out += doubting.few_groups(fewest.groups, fewest.worth)
     if n < 50:
         out.append(f"few questions: {n} were scored in the arm with the fewest (50 or more are wanted)")
-    if facts.synthetic_share > 0.5:
-        out.append(f"{100 * facts.synthetic_share:.0f} % of the test questions are synthetic, which favours retrieval")
+    out += doubting.synthetic(facts.synthetic, facts.questions)
     if facts.unanswerable == 0:
         out.append(
             "no unanswerable question is in the test set: whether an arm declines what nobody can know was not measured"
@@ -432,14 +437,18 @@ def _doubts_answers(
         if few < least:
             out.append(
                 f"latency is a constraint, and p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
-                f"{least} its upper end rests on log-normal seconds (raise [study].latency_sample, or add questions)"
+                f"{least} its upper end rests on log-normal seconds: add test questions"
             )
     return out
 
 
 def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -> list[str]:
     tuned = [arm.name for arm in arms if arm.tuning]
-    out = [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
+    out = [
+        f"{name} failed the forgetting gate, which is only reported ([tuning].gate): {why}"
+        for name, why in facts.forgetting_reported.items()
+    ]
+    out += [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
     for name in tuned:
         effort = facts.effort.get(name)
         if effort is None:
@@ -453,8 +462,8 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         out.append(
             f"one training run of {_listed(tuned)}: the scores are of {these}, and another seed may give other weights"
         )
-    if tuned and not facts.confirms and not any(arm.shots for arm in arms):
-        out.append("no few-shot prompt arm was measured: tuning's gain may be overstated")
+    if not facts.confirms:
+        out += doubting.no_prompt_arm(arms)
     if tuned and facts.dev_examples < 30:
         examples = counted(facts.dev_examples, "example")
         out.append(f"few dev examples: checkpoints were chosen on {examples} (30 or more are wanted)")
@@ -466,7 +475,7 @@ def _doubts_reserve(facts: VerdictFacts) -> list[str]:
         return [f"not confirmed: study {facts.reserve_opened} opened the reserve, and it confirms once"]
     if facts.reserve_seen:
         share = f"{facts.reserve_seen} of {counted(facts.reserve, 'reserve question')}"
-        return [f"the reserve is not sealed: {share} were test questions of an earlier study"]
+        return [f"the reserve is not sealed: earlier studies used {share}"]
     if facts.final:
         return []
     if facts.reserve:
