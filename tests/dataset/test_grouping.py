@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 from twofold.config import ExamplesSection
 from twofold.dataset import leaks, paraphrases, prepared, same_documents, split
 from twofold.dataset.leaking import Leaks
+from twofold.prompts import Template
+from twofold.rows import preferred_rows
 from twofold.types import Document, Example, Message, Role, Span
 
 
@@ -224,3 +228,33 @@ def test_a_paraphrase_with_the_same_answer_is_told_and_stays() -> None:
     assert not paraphrases(train, test, (near, near[:1]), known=Leaks(span=(("p", "t"),)))
     far = np.array([[0.0, 1.0]], dtype=np.float32)
     assert not paraphrases(train, test, (near, far), known=Leaks())
+
+
+def test_a_preference_that_gives_a_test_question_away_or_is_of_its_group_is_no_training_row(tmp_path: Path) -> None:
+    asked = "Which paint goes on the doors and the window frames of the old barn?"
+    examples = [
+        ask("t", asked, "red", group="ann", split="test"),
+        ask("e", "Who keeps the key of the mill?", "Bo", group="bo", split="dev"),
+        ask("l", "How deep is the well?", "12 m", group="cy", split="train"),
+    ]
+    splits = split(examples, ExamplesSection(split_by="given"))
+    before = [{"role": "user", "content": asked}, {"role": "assistant", "content": "red"}]
+    rows: list[tuple[bool, dict[str, Any]]] = [
+        (False, {"question": asked.upper()}),
+        (False, {"question": asked.replace("old barn", "barn"), "chosen": "Red."}),
+        (False, {"messages": [*before, {"role": "user", "content": "And the roof?"}]}),
+        (False, {"question": "Where does the path by the river end?", "group": "ann"}),
+        (False, {"question": "Where does the path by the lake end?", "sources": ["sealed"]}),
+        (False, {"question": "Where does the path by the sea end?", "hits": [{"document": "sealed", "text": "x"}]}),
+        (True, {"question": asked.replace("old barn", "barn"), "chosen": "green"}),
+        (True, {"question": "Where does the path by the wood end?", "group": "dee"}),
+    ]
+    (tmp_path / "preferences.jsonl").write_text(
+        "".join(
+            json.dumps({"id": str(n), "chosen": "a", "rejected": "z", **row}) + "\n" for n, (_, row) in enumerate(rows)
+        )
+    )
+    made = preferred_rows(tmp_path / "preferences.jsonl", splits, Template(), without={"sealed"})
+    assert [pair.example for pair in made] == [str(n) for n, (stays, _) in enumerate(rows) if stays]
+    loose = preferred_rows(tmp_path / "preferences.jsonl", splits, Template(), without={"sealed"}, near=False)
+    assert [pair.example for pair in loose] == ["1", "6", "7"]
