@@ -13,6 +13,7 @@ import pytest
 
 from twofold.config import ExamplesSection
 from twofold.dataset import leaks, paraphrases, prepared, same_documents, split
+from twofold.dataset.examples import load_examples
 from twofold.dataset.leaking import Leaks
 from twofold.prompts import Template
 from twofold.rows import preferred_rows
@@ -258,3 +259,26 @@ def test_a_preference_that_gives_a_test_question_away_or_is_of_its_group_is_no_t
     assert [pair.example for pair in made] == [str(n) for n, (stays, _) in enumerate(rows) if stays]
     loose = preferred_rows(tmp_path / "preferences.jsonl", splits, Template(), without={"sealed"}, near=False)
     assert [pair.example for pair in loose] == ["1", "6", "7"]
+
+
+def test_a_customer_whose_number_is_written_in_several_ways_is_one_group(tmp_path: Path) -> None:
+    written: list[Any] = [7, "7", " 7 ", 7.0]
+    rows = [
+        {"id": f"{c}-{k}", "question": f"what of {c} and {k}", "answers": [f"{c}{k}"], "group": way if c == 7 else c}
+        for c in range(30)
+        for k, way in enumerate(written)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    examples, _ = load_examples(["a.jsonl"], tmp_path)
+    made = split(examples, ExamplesSection(split_by="question"))
+    found = {e.split for part in (made.train, made.dev, made.test) for e in part if e.id.startswith("7-")}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "same"), [("1,000", "1000", True), ("1,000 m", "1000 m", True), ("1,5", "15", False)]
+)
+def test_a_near_copy_whose_number_is_written_with_a_separator_leaks(mine: str, theirs: str, same: bool) -> None:
+    asked = "How many bolts hold the cover of the large engine in place"
+    found = leaks([ask("l", f"{asked} today?", mine)], [ask("t", f"{asked}?", theirs)])
+    assert found.near == ((("l", "t"),) if same else ())

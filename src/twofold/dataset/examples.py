@@ -273,7 +273,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         grades=grades,
         answerable=flagged != "false",
         choices=choices,
-        group=text_of("group"),
+        group=_group(value.get("group"), text_of("group")),
         origin=origin,  # type: ignore[arg-type]
         maker=text_of("maker"),
         parent=text_of("parent"),
@@ -282,6 +282,11 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         file=file,
         line=record.line,
     )
+
+
+def _group(given: Any, text: str) -> str:
+    """A group's name: 7 and 7.0, which a missing value elsewhere in the column makes of it, are one group."""
+    return str(int(given)) if isinstance(given, float) and given.is_integer() else text
 
 
 def _without(value: Json) -> str:
