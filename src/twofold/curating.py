@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twofold.build import quiet
 from twofold.dataset import importing
-from twofold.dataset.examples import MAX_MIB, Row, read_rows
+from twofold.dataset.examples import MAX_MIB, Row, read_rows, require_kind
 from twofold.dataset.findings import inspect
 from twofold.dataset.findings_clean import clean, portrait
 from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError, UnreadableFile
@@ -51,13 +51,16 @@ def import_file(
     """
     if "".join(into.suffixes[-1:]).lower() != ".jsonl":
         raise ConfigError(f"{into} is no .jsonl file", cure="Import into a .jsonl file.")
+    require_kind(source.name)
     data = read_bytes(source, limit=MAX_MIB * MIB, name=source.name)
-    new, bad, shapes = importing.converted(
+    new, bad, shapes, idle = importing.converted(
         records_of(data, name=source.name), source.name, source=digest_bytes("file", data), columns=columns
     )
     if bad and not lenient:
         more = f" (and {len(bad) - 1} more; --lenient leaves them out)" if len(bad) > 1 else ""
         raise type(bad[0])(bad[0].message + more, cure=bad[0].cure, file=str(source), line=bad[0].line)
+    if not new and not bad:
+        raise TooFewExamples("it has no record", file=source, cure="Import a file that holds records.")
     if not new:
         raise TooFewExamples("it has no usable record", file=source, cure="Look at its first lines and use --map.")
     held = _held(into) if into.exists() else []
@@ -71,6 +74,7 @@ def import_file(
         "already": len(new) - came,
         "total": len(out),
         "shapes": shapes,
+        "idle": idle,
         "left_out": left,
     }
 

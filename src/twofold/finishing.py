@@ -6,6 +6,7 @@ killed run had measured is not measured again.
 
 from __future__ import annotations
 
+import json
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ from twofold.plugins import Progress
 from twofold.store.adapters import combined, scaled, why_not_scalable
 from twofold.store.artifacts import Artifacts, file_digests
 from twofold.store.catalogue import Catalogue
-from twofold.store.registry import weights_of
+from twofold.store.registry import LEARNED, weights_of
 from twofold.types import Adapter, Answer, Arm, Example, Json
 
 _OWN = ("key", "made", "bytes", "files")
@@ -262,7 +263,9 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
     key = digest("trained", {"combined": weights})
     if artifacts.find(key) is None:
         manifests = [artifacts.manifest(record["key"]) for record, _ in parts]
-        combined([(_found(artifacts, record["key"]), weight) for record, weight in parts], artifacts.working(key))
+        found, work = [_found(artifacts, record["key"]) for record, _ in parts], artifacts.working(key)
+        combined([(path, weight) for path, (_, weight) in zip(found, parts, strict=True)], work)
+        _learned(found, work)
         kept = {name: manifests[0].get(name) for name in ("arm", "tuning", "template", "model", "base", "seed")}
         trainer = {"name": "combined", "version": 1, "options": {"weights": weights}}
         report = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
@@ -274,6 +277,15 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
         }  # fmt: skip
         artifacts.finish(key, {**kept, **more})
     return key, {"combined": weights}
+
+
+def _learned(parts: Sequence[Path], work: Path) -> None:
+    """Leave what all parts learned from; nothing where one of them does not say."""
+    files = [path / LEARNED for path in parts]
+    if all(file.is_file() for file in files):
+        each = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        whole = {side: sorted({one for told in each for one in told[side]}) for side in ("train", "dev")}
+        (work / LEARNED).write_text(json.dumps(whole), encoding="utf-8")
 
 
 def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:

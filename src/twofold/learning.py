@@ -70,7 +70,8 @@ class Learning:
         config, train = self.config, self.splits.train
         if preference:
             file = self.root / "preferences.jsonl"
-            return (preferred_rows(file, self.splits, config.template, without=self.filter.without),)
+            near = config.examples.near == "drop"
+            return (preferred_rows(file, self.splits, config.template, without=self.filter.without, near=near),)
         if arm.tuning != "open-book":
             return (closed_rows(train, config.template),)
         k = config.retrieval.k

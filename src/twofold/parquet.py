@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from datetime import date, datetime
@@ -14,7 +15,7 @@ _DAY = 86_400_000_000_000
 
 
 def rows_of(data: bytes) -> Iterator[Json]:
-    """The rows of a Parquet file, NaN as null, integers that missing values made floats as integers.
+    """The rows of a Parquet file, NaN as null, integers that missing values made floats as integers, labels by name.
 
     Args:
         data: The file's bytes.
@@ -28,14 +29,32 @@ def rows_of(data: bytes) -> Iterator[Json]:
 
     try:
         file = parquet.ParquetFile(pyarrow.BufferReader(data))
-        whole = _whole_columns(file)
+        whole, names_of = _whole_columns(file), _classes(file)
         for batch in file.iter_batches(batch_size=1000):
             names = batch.schema.names
             single = {name for name, kind in zip(names, batch.schema.types, strict=True) if _innermost(kind) == "float"}
             for row in batch.to_pylist():
-                yield {key: _plain(item, whole=key in whole, single=key in single) for key, item in row.items()}
+                made = {key: _plain(item, whole=key in whole, single=key in single) for key, item in row.items()}
+                yield made | {key: _named(made[key], labels) for key, labels in names_of.items() if key in made}
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from error
+
+
+def _classes(file: Any) -> dict[str, list[str]]:
+    """Column → the names of its numbers, where Hugging Face's metadata holds them (``ClassLabel``)."""
+    try:
+        told = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        features = told["info"]["features"]
+        return {key: list(one["names"]) for key, one in features.items() if one.get("_type") == "ClassLabel"}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _named(value: Any, labels: list[str]) -> Any:
+    """A number's name; -1, which stands for a missing label, is null."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return value
+    return labels[value] if 0 <= value < len(labels) else None
 
 
 def _innermost(kind: Any) -> Any:
@@ -79,6 +98,8 @@ def _plain(value: Any, *, whole: bool, single: bool) -> Any:
         return value
     if isinstance(value, float):
         return _number(value, whole=whole, single=single)
+    if isinstance(value, list) and value and all(isinstance(item, tuple) for item in value):
+        value = dict(value)  # a map
     if isinstance(value, dict):
         return {str(key): _plain(item, whole=whole, single=single) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

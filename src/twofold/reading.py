@@ -147,6 +147,8 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
     Raises:
         UnreadableFile: naming the first bad byte.
     """
+    if data.startswith(b"\x1f\x8b"):
+        raise UnreadableFile("it is gzip under another name", file=name, cure="Name it .gz.")
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
     body = memoryview(data)[len(mark) :]
     try:
@@ -160,14 +162,14 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
             f"byte {at} (0x{data[at]:02x}) is not {encoding.upper()}: {error.reason}",
             file=name,
             line=line,
-            cure="Save the file as UTF-8, or name its encoding in [documents.encodings] in twofold.toml.",
+            cure="Save the file as UTF-8; the encoding of a document may be named in [documents.encodings] instead.",
         ) from error
     if "\0" in text:
         at = text.index("\0")
         raise UnreadableFile(
             f"it has a NUL at character {at}: this is not a text file",
             file=name,
-            cure="Take the file out of [documents].paths, or save it as text.",
+            cure="Save it as text in UTF-8, or take the file out.",
         )
     return text
 
@@ -232,34 +234,56 @@ def jsonl_records(text: str, *, name: str) -> Iterator[Record]:
         if row.strip():
             number += 1
             value = _object(row, name, line)
-            if number == 1 and isinstance(value, BadRecord) and (found := _whole_json(text)):
-                message = f"this is {found}, not JSON Lines (one object a line)"
-                value = BadRecord(message, file=name, line=line, cure="Name the file .json.")
+            if number == 1 and isinstance(value, BadRecord) and (found := _whole_json(text, row)):
+                message = f"this is {found[0]}, not JSON Lines (one object a line)"
+                value = BadRecord(message, file=name, line=line, cure=found[1])
                 start = len(text)
             yield Record(line=line, number=number, value=value)
 
 
-def _whole_json(text: str) -> str:
-    """What a text is as one JSON value: a list of objects, or an object; empty for anything else."""
+_LINES = "Write each object on one line in a .jsonl file, or a list of all objects in a .json file."
+
+
+def _whole_json(text: str, row: str) -> tuple[str, str] | None:
+    """What a text begins with whose first line is no record: a list of objects, or an object over several lines.
+
+    Returns:
+        What it is, and the cure.
+    """
+    whole = text.strip()
     try:
-        value = parsed(text)
+        value, end = json.JSONDecoder().raw_decode(whole)
     except (ValueError, RecursionError):
-        return ""
+        return None
+    cure = "Name the file .json." if end == len(whole) else _LINES
     if isinstance(value, list):
-        return "a JSON list" if value and all(isinstance(item, dict) for item in value) else ""
-    return "one JSON object over several lines" if isinstance(value, dict) else ""
+        return ("a JSON list", cure) if value and all(isinstance(item, dict) for item in value) else None
+    long = isinstance(value, dict) and end > len(row.strip())
+    return ("one JSON object over several lines", cure) if long else None
 
 
 def _object(row: str, name: str, line: int) -> Json | BadRecord:
     try:
         value = parsed(row)
     except json.JSONDecodeError as error:
-        return BadRecord(
-            f"not valid JSON: {error.msg} at column {error.colno} of: {excerpt(row)}", file=name, line=line
-        )
+        message = f"not valid JSON: {error.msg} at column {error.colno} of: {excerpt(row)}"
+        return BadRecord(message, file=name, line=line, cure=_json_cure(error))
     except (ValueError, RecursionError) as error:
         return BadRecord(f"not usable JSON: {excerpt(str(error))}", file=name, line=line)
     return checked(value, name, line)
+
+
+def _json_cure(error: json.JSONDecodeError) -> str | None:
+    """What to do about a slip that many writers of JSON make; None for any other."""
+    rest = error.doc[error.pos :].lstrip()
+    if rest[:1] == "'" or rest[:4] == "None" or rest[:5] in ("True,", "True}", "False"):
+        return "This is Python, not JSON: write the file by json.dumps."
+    if error.msg == "Extra data" and rest[:1] == "{":
+        return "Write each object on a line of its own."
+    after = error.msg.startswith(("Expecting", "Illegal")) and rest[:1] in ("", "]", "}")
+    if rest[:1] == "," if error.msg == "Extra data" else after and error.doc[: error.pos].rstrip()[-1:] == ",":
+        return "Take out the comma that nothing follows."
+    return "Take the comment out: JSON has none." if rest[:2] in ("//", "/*") else None
 
 
 class _Written(float):
@@ -334,10 +358,13 @@ def json_records(text: str, *, name: str) -> Iterator[Record]:
     try:
         value = parsed(text)
     except json.JSONDecodeError as error:
-        message, cure = f"not valid JSON: {error.msg} at column {error.colno}", None
+        shown = excerpt(text[max(0, error.pos - 20) : error.pos + 20])
+        message, cure = f"not valid JSON: {error.msg} at column {error.colno}, near: {shown}", _json_cure(error)
         if error.msg == "Extra data" and text[error.pos] == "{":
             message = "a second object begins here: this is JSON Lines (one object a line), not JSON"
             cure = "Name the file .jsonl."
+            if "\n" in text[: error.pos].strip():
+                message, cure = "a second object begins here; a JSON file holds one value", _LINES
         bad = BadRecord(message, file=name, line=error.lineno, cure=cure)
         yield Record(line=error.lineno, number=1, value=bad)
         return

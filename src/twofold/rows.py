@@ -17,7 +17,7 @@ from twofold import prompts
 from twofold.answering import as_hits, question
 from twofold.config import TuningSection
 from twofold.dataset import Splits, cloze, mining
-from twofold.dataset.leaking import bare
+from twofold.dataset.leaking import bare, leaks
 from twofold.errors import TooFewExamples
 from twofold.prompts import Template
 from twofold.types import Chunk, Example, Hit, Pair, Span
@@ -47,17 +47,18 @@ def few_shots(train: Sequence[Example], count: int, *, seed: int) -> tuple[Examp
 
 
 def preferred_rows(
-    path: Path, splits: Splits, template: Template, *, without: Container[str] = frozenset()
+    path: Path, splits: Splits, template: Template, *, without: Container[str] = frozenset(), near: bool = True
 ) -> tuple[Pair, ...]:
     """One row a preference of the file, with the passages that both of its answers were given with.
 
-    What an example outside train asks is left out.
+    What an example outside train asks, or gives away (see `leaks`), and what is of its group, is left out.
 
     Args:
         path: The file.
         splits: Train, and what must not be learned from.
         template: The wording.
         without: Documents that must not be seen: an answer given with one of them is left out.
+        near: Leave out near copies of questions outside train too.
 
     Raises:
         TooFewExamples: there is no such file.
@@ -69,7 +70,14 @@ def preferred_rows(
             file=path,
             cure="Run `twofold examples mine`, or write lines with question, chosen and rejected.",
         )
-    asked = {bare(example.question) for example in (*splits.dev, *splits.test, *splits.reserve)}
+    found = mining.preferences(path.read_text(encoding="utf-8"), name=path.name)
+    kept_from = (*splits.dev, *splits.test, *splits.reserve)
+    asked, groups = {bare(example.question) for example in kept_from}, {example.group for example in kept_from}
+    as_examples = [
+        Example(id=str(n), messages=one.messages, references=(one.chosen,), sources=one.sources)
+        for n, one in enumerate(found)
+    ]
+    leaking = {int(name) for name, _ in leaks(as_examples, kept_from, near=near).pairs}
     return tuple(
         Pair(
             messages=prompts.render(one.messages, template=template, hits=one.hits or None).messages,
@@ -77,10 +85,11 @@ def preferred_rows(
             rejected=one.rejected,
             example=one.id,
         )
-        for one in mining.preferences(path.read_text(encoding="utf-8"), name=path.name)
-        if bare(one.messages[-1].content) not in asked
-        and not any(hit.chunk.span.document in without for hit in one.hits)
-        and not any(source in without for source in one.sources)
+        for n, one in enumerate(found)
+        if n not in leaking
+        and bare(one.messages[-1].content) not in asked
+        and one.group not in groups
+        and not any(document in without for document in (*one.sources, *(hit.chunk.span.document for hit in one.hits)))
     )
 
 

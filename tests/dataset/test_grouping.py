@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import defaultdict
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,10 @@ import pytest
 
 from twofold.config import ExamplesSection
 from twofold.dataset import leaks, paraphrases, prepared, same_documents, split
+from twofold.dataset.examples import load_examples
 from twofold.dataset.leaking import Leaks
+from twofold.prompts import Template
+from twofold.rows import preferred_rows
 from twofold.types import Document, Example, Message, Role, Span
 
 
@@ -236,3 +241,56 @@ def test_marked_places_that_nearly_coincide_are_one_place(start: int, end: int, 
     other = [replace(train[0], spans=(Span(document="e", start=start, end=end),))]
     assert bool(leaks(train, test).span) is leaks_
     assert not leaks(other, test).span
+
+
+def test_a_preference_that_gives_a_test_question_away_or_is_of_its_group_is_no_training_row(tmp_path: Path) -> None:
+    asked = "Which paint goes on the doors and the window frames of the old barn?"
+    examples = [
+        ask("t", asked, "red", group="ann", split="test"),
+        ask("e", "Who keeps the key of the mill?", "Bo", group="bo", split="dev"),
+        ask("l", "How deep is the well?", "12 m", group="cy", split="train"),
+    ]
+    splits = split(examples, ExamplesSection(split_by="given"))
+    before = [{"role": "user", "content": asked}, {"role": "assistant", "content": "red"}]
+    rows: list[tuple[bool, dict[str, Any]]] = [
+        (False, {"question": asked.upper()}),
+        (False, {"question": asked.replace("old barn", "barn"), "chosen": "Red."}),
+        (False, {"messages": [*before, {"role": "user", "content": "And the roof?"}]}),
+        (False, {"question": "Where does the path by the river end?", "group": "ann"}),
+        (False, {"question": "Where does the path by the lake end?", "sources": ["sealed"]}),
+        (False, {"question": "Where does the path by the sea end?", "hits": [{"document": "sealed", "text": "x"}]}),
+        (True, {"question": asked.replace("old barn", "barn"), "chosen": "green"}),
+        (True, {"question": "Where does the path by the wood end?", "group": "dee"}),
+    ]
+    (tmp_path / "preferences.jsonl").write_text(
+        "".join(
+            json.dumps({"id": str(n), "chosen": "a", "rejected": "z", **row}) + "\n" for n, (_, row) in enumerate(rows)
+        )
+    )
+    made = preferred_rows(tmp_path / "preferences.jsonl", splits, Template(), without={"sealed"})
+    assert [pair.example for pair in made] == [str(n) for n, (stays, _) in enumerate(rows) if stays]
+    loose = preferred_rows(tmp_path / "preferences.jsonl", splits, Template(), without={"sealed"}, near=False)
+    assert [pair.example for pair in loose] == ["1", "6", "7"]
+
+
+def test_a_customer_whose_number_is_written_in_several_ways_is_one_group(tmp_path: Path) -> None:
+    written: list[Any] = [7, "7", " 7 ", 7.0]
+    rows = [
+        {"id": f"{c}-{k}", "question": f"what of {c} and {k}", "answers": [f"{c}{k}"], "group": way if c == 7 else c}
+        for c in range(30)
+        for k, way in enumerate(written)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    examples, _ = load_examples(["a.jsonl"], tmp_path)
+    made = split(examples, ExamplesSection(split_by="question"))
+    found = {e.split for part in (made.train, made.dev, made.test) for e in part if e.id.startswith("7-")}
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "same"), [("1,000", "1000", True), ("1,000 m", "1000 m", True), ("1,5", "15", False)]
+)
+def test_a_near_copy_whose_number_is_written_with_a_separator_leaks(mine: str, theirs: str, same: bool) -> None:
+    asked = "How many bolts hold the cover of the large engine in place"
+    found = leaks([ask("l", f"{asked} today?", mine)], [ask("t", f"{asked}?", theirs)])
+    assert found.near == ((("l", "t"),) if same else ())

@@ -13,7 +13,7 @@ import pytest
 from twofold.cli.main import main
 from twofold.curating import import_file
 from twofold.dataset import load_examples
-from twofold.errors import BadRecord, ConfigError
+from twofold.errors import BadRecord, ConfigError, DataError
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "messages": (
@@ -69,6 +69,32 @@ CONVERSATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "Alpaca with a system column": ("alpaca", {"system": "Be short.", "instruction": "How deep?", "output": "12 m"}),
     "OpenOrca": ("question-answer", {"system_prompt": "Be short.", "question": "How deep?", "response": "12 m"}),
+    "OpenAI preference": (
+        "preference",
+        {
+            "input": {"messages": [SYSTEM, ASKED], "tools": []},
+            "preferred_output": [SAID],
+            "non_preferred_output": [{**SAID, "content": "deep"}],
+        },
+    ),
+    "Cohere": (
+        "messages",
+        {
+            "messages": [
+                {"role": "System", "content": "Be short."},
+                {"role": "User", "content": "How deep?"},
+                {"role": "Chatbot", "content": "12 m"},
+            ]
+        },
+    ),
+    "OpenAI with a weight for each answer": (
+        "messages",
+        {"messages": [SYSTEM, ASKED, {**SAID, "weight": 1, "tool_calls": None, "refusal": None}]},
+    ),
+    "reasoning before the answer": (
+        "messages",
+        {"messages": [SYSTEM, ASKED, {**SAID, "content": "<think>\nA well. 11? 12.\n</think>\n\n12 m"}]},
+    ),
     "columns of other shapes that are null": (
         "question-answer",
         {"messages": None, "prompt": None, "system_prompt": "Be short.", "question": "How deep?", "answer": "12 m"},
@@ -121,6 +147,11 @@ VALUES: dict[str, tuple[str, tuple[str, ...]]] = {
     "text that is a list of numbers": ('{"question": "q", "answers": "[1, 2]"}', ("[1, 2]",)),
     "the word nan": ('{"question": "q", "answers": "nan"}', ("nan",)),
     "an object as input": ('{"input": {"x": 1}, "output": "q"}', ("q",)),
+    "reasoning": ('{"question": "q", "answer": "<think>a? b!</think> a"}', ("a",)),
+    "an answer that is nothing but such a mark": (
+        '{"question": "q", "answer": "<think>a</think>"}',
+        ("<think>a</think>",),
+    ),
     "both fields": ('{"question": "q", "answer": "a", "answers": ["b"]}', ("b", "a")),
 }
 
@@ -181,7 +212,12 @@ REFUSED: list[tuple[Any, str]] = [
     ({"prompt": [ASKED], "completion": [{**SAID, "content": ""}]}, "message 2 (assistant) is empty"),
     ({"prompt": "q", "completion": "x", "label": False}, '"label" is false'),
     ({"instruction": "q", "output": "x", "kto_tag": False}, '"kto_tag" is false'),
-    ({"chosen": "Human: q Assistant: a", "rejected": "x"}, "the question must be text, not null"),
+    ({"prompt": "q", "completion": "x", "label": 0}, '"label" is 0'),
+    ({"chosen": "Human: q Assistant: a", "rejected": "x"}, '"chosen" stands alone'),
+    ({"messages": [ASKED, SAID, ASKED, {**SAID, "weight": 0}]}, 'message 4 (assistant) has "weight" 0'),
+    ({"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "x", "weight": 0}]}, '"weight" 0'),
+    ({"messages": [ASKED, {**SAID, "content": "", "function_call": {"name": "depth"}}]}, "a call of a tool"),
+    ('{"question": "q", "answer": "\\udc00"}', "surrogate"),
     ({"messages": [ASKED, SAID, SYSTEM]}, "message 3 is a system message"),
     ({"messages": [SAID, ASKED, SAID]}, "no user has spoken"),
     ({"messages": [ASKED, ASKED, SAID]}, "both the user's"),
@@ -224,6 +260,77 @@ def test_a_file_under_the_other_ending_is_one_error_that_names_the_right_one(tmp
         assert "more" not in caught.value.message
         _, problems = load_examples([name], tmp_path, strict=False)
         assert told in problems[0].message
+
+
+SLIPS: dict[str, tuple[str, str, str]] = {
+    "a comma after the object": ("a.jsonl", '{"question": "a?", "answer": "x"},\n', "comma"),
+    "a comma before the end": ("a.json", '[{"question": "a?", "answer": "x"},\n]', "comma"),
+    "two objects on a line": ("a.jsonl", '{"question": "a?", "answer": "x"} {"question": "b?"}\n', "a line of its own"),
+    "Python's quotes": ("a.jsonl", "{'question': 'a?', 'answer': 'x'}\n", "Python"),
+    "Python's None": ("a.jsonl", '{"answer": "x", "question": None}\n', "Python"),
+    "a comment": ("a.json", '[\n// mine\n{"question": "a?", "answer": "x"}]', "comment"),
+    "objects of several lines": (
+        "a.json",
+        '{\n"question": "a?"\n}\n{\n"question": "b?"\n}\n',
+        "on one line in a .jsonl",
+    ),
+    "the same as lines": ("a.jsonl", '{\n"question": "a?"\n}\n{\n"question": "b?"\n}\n', "on one line in a .jsonl"),
+    "gzip by another name": ("a.jsonl", "\x1f\x8b\x08", "Name it .gz."),
+    "a table of another program": ("a.xlsx", "PK\x03\x04", "one of these kinds"),
+    "no suffix": ("a", "a?", "one of these kinds"),
+    "nothing": ("a.csv", "question,answer\n", "holds records"),
+}
+
+
+@pytest.mark.parametrize("name", SLIPS)
+def test_a_file_that_is_not_what_its_name_says_is_refused_with_a_cure_for_that(tmp_path: Path, name: str) -> None:
+    file, text, cure = SLIPS[name]
+    (tmp_path / file).write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError) as caught:
+        import_file(tmp_path / file, tmp_path / "examples.jsonl")
+    assert cure in caught.value.cure
+    assert not (tmp_path / "examples.jsonl").exists()
+
+
+def test_one_number_out_of_range_in_a_file_of_one_line_is_told_as_that(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"question": "a?", "answer": 2e500}\n', encoding="utf-8")
+    with pytest.raises(BadRecord, match="an infinite number") as caught:
+        import_file(tmp_path / "a.jsonl", tmp_path / "examples.jsonl")
+    assert caught.value.line == 1
+
+
+def test_columns_that_no_shape_reads_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"question": "is it so", "passage": "It is so.", "answer": True, "title": "So"}
+    given, into = write(tmp_path / "given.jsonl", row), tmp_path / "e.jsonl"
+    assert main(["examples", "import", str(given), "--into", str(into)]) == 0
+    assert "not read: the columns passage, title" in capsys.readouterr().err
+    into.unlink()
+    done = import_file(given, into, columns={"context": "passage"})
+    assert (done["idle"], json.loads(into.read_text())["question"]) == (["title"], "is it so\n\nIt is so.")
+
+
+def test_a_label_of_a_hugging_face_data_set_is_its_name(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    told = {
+        "info": {"features": {"text": {"_type": "Value"}, "label": {"_type": "ClassLabel", "names": ["no", "yes"]}}}
+    }
+    table = pyarrow.table({"text": ["a", "b", "c", "d"], "label": [1, 0, -1, None]})
+    parquet.write_table(table.replace_schema_metadata({"huggingface": json.dumps(told)}), tmp_path / "a.parquet")
+    done = import_file(tmp_path / "a.parquet", tmp_path / "e.jsonl", lenient=True)
+    made = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    assert [row["answers"] for row in made] == [["yes"], ["no"]]
+    assert [one["line"] for one in done["left_out"]] == [3, 4]
+
+
+def test_a_map_of_a_parquet_file_is_an_object(tmp_path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    kind = pyarrow.map_(pyarrow.string(), pyarrow.int64())
+    table = pyarrow.table({"input": ["a"], "output": pyarrow.array([[("x", 1), ("y", None)]], kind)})
+    parquet.write_table(table, tmp_path / "a.parquet")
+    import_file(tmp_path / "a.parquet", tmp_path / "e.jsonl")
+    assert json.loads((tmp_path / "e.jsonl").read_text())["answers"] == ['{"x":1,"y":null}']
 
 
 def test_an_id_used_twice_names_both_lines_and_loses_no_row(tmp_path: Path) -> None:

@@ -132,6 +132,27 @@ def test_a_last_model_may_read_everything_under_a_key_that_no_study_takes(demo: 
             admitted(project.builder, project.splits, project.records)
 
 
+def test_a_model_tuned_under_another_split_is_no_arm_of_a_study_whose_questions_it_learned(demo: Project) -> None:
+    with demo as project:
+        first = project.tune(arm="ft+rag")
+        splits = project.splits
+    other = {"trainer": {"name": "one", "options": {"mark": "b"}}}
+    with Project.open(demo.directory, {**FAST, "tuning": {**FAST["tuning"], **other}}) as project:
+        second = project.tune(arm="ft+rag")
+        combined = project.tune(arm="ft+rag", combine={first["id"]: 0.5, second["id"]: 0.5})
+    for name in (first["id"], combined["id"]):
+        used = {**FAST, "tuning": {**FAST["tuning"], "use": name}}
+        with Project.open(demo.directory, used) as project:
+            assert admitted(project.builder, project.splits, project.records).test == splits.test
+        again = {**used, "examples": {"seed": 11}}
+        refused = pytest.raises(
+            StudyError, match=r"learned from \d+ of the \d+ test questions and has read \d+ documents"
+        )
+        with Project.open(demo.directory, again) as project, refused as caught:
+            admitted(project.builder, project.splits, project.records)
+        assert "[tuning].use" in caught.value.cure
+
+
 def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with demo as project:
         project.sync()

@@ -101,6 +101,8 @@ def test_the_way_a_tokenizer_splits_text_has_the_name_that_llama_cpp_gives_it(
         gguf_file.write_gguf(model, tmp_path / "m.gguf")
         fields = gguf.GGUFReader(tmp_path / "m.gguf").fields
         assert fields["tokenizer.ggml.pre"].contents() == name
+        own = (model / "chat_template.jinja").read_text()
+        assert fields["tokenizer.chat_template"].contents() == own, "as llama.cpp's converter writes it"
 
 
 def test_a_peft_export_opens_with_peft_alone_and_has_the_same_logits(

@@ -324,9 +324,14 @@ def test_a_call_of_a_tool_needs_no_text(endpoint: Endpoint) -> None:
 
 def test_a_stream_that_ends_early_is_no_answer(endpoint: Endpoint) -> None:
     whole = events("one two three")
-    for reply in (whole[: whole.index('{"choices": [{"delta": {}')], "", json.dumps({"choices": []})):
+    early = r"without finish_reason or \[DONE\]"
+    for reply, told in (
+        (whole[: whole.index('{"choices": [{"delta": {}')], early),
+        ("", early),
+        (json.dumps({"choices": []}), "does not stream: not a chat completion"),
+    ):
         endpoint.answer = lambda *_, reply=reply: (200, {}, reply)
-        with pytest.raises(GenerationError, match=r"without finish_reason or \[DONE\]"):
+        with pytest.raises(GenerationError, match=told):
             list(client(endpoint).stream(prompt("a")))
     endpoint.answer = lambda *_: (200, {}, 'data: {"choices":[{"delta":{"content":"one"}}]}\n\ndata: [DONE]\n\n')
     *_, last = client(endpoint).stream(prompt("a"))

@@ -76,6 +76,8 @@ def import_(
     lines = [f"{counted(done['imported'], 'example')} imported into {into} ({shapes}){already}"]
     for one in done["left_out"]:
         run.note(f"left out: {one['file']}:{one['line']}: {one['message']}")
+    if done["idle"]:
+        run.note(f"not read: the columns {', '.join(done['idle'])} (--map FIELD=COLUMN reads one, such as context)")
     run.result(done, "\n".join(lines))
     if (run.directory / FILE).is_file():
         with run.project() as project:

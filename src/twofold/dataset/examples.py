@@ -48,6 +48,7 @@ _SPLITS: Mapping[str, SplitName] = {
     "test": "test",
     "reserve": "reserve",
 }
+_KINDS = (*JSONL, *JSON, *CSV, *PARQUET)
 _IMPORT = "Run `twofold examples import FILE --into data/examples.jsonl`."
 _FORM = "Each record needs a question (or messages, or input) and answers (or output)."
 
@@ -73,8 +74,7 @@ def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
         paths: Files, folders or patterns relative to `root`; kinds as in `load_examples`.
         root: The project.
     """
-    known = (*JSONL, *JSON, *CSV, *PARQUET)
-    files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in known)
+    files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in _KINDS)
     for error in missing:
         yield Row(file=error.file or "", line=0, value={}, found=as_problem(error))
     made: dict[str, str] = {}
@@ -82,14 +82,11 @@ def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
         try:
             if found.refused:
                 raise found.refused
-            if suffix_of(found.name) not in known:
-                fault = UnreadableFile(
-                    "examples are read from .jsonl, .json, .csv and .parquet files",
-                    file=found.name,
-                    cure="Convert the file.",
-                )
+            try:
+                require_kind(found.name)
+            except UnreadableFile as fault:
                 if found.named:
-                    raise fault
+                    raise
                 problem = replace(as_problem(fault), severity="warning", code="data.no-reader")
                 yield Row(file=found.name, line=0, value={}, found=problem)
                 continue
@@ -98,6 +95,21 @@ def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
                 yield _row(record, found.name, made)
         except DataError as error:
             yield Row(file=found.name, line=0, value={}, found=as_problem(error))
+
+
+def require_kind(name: str) -> None:
+    """Refuse a file whose name is of no kind that examples are read from.
+
+    Raises:
+        UnreadableFile: it is none.
+    """
+    if suffix_of(name) not in _KINDS:
+        raise UnreadableFile(
+            f"examples are read from {', '.join(_KINDS[:-1])} and {_KINDS[-1]} files (.gz too), not from "
+            f"{suffix_of(name) or 'a file without a suffix'}",
+            file=name,
+            cure="Write its records to a file of one of these kinds.",
+        )
 
 
 def row_of(value: Json, file: str, line: int) -> Row:
@@ -262,7 +274,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         grades=grades,
         answerable=flagged != "false",
         choices=choices,
-        group=text_of("group"),
+        group=_group(value.get("group"), text_of("group")),
         origin=origin,  # type: ignore[arg-type]
         maker=text_of("maker"),
         parent=text_of("parent"),
@@ -271,6 +283,11 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         file=file,
         line=record.line,
     )
+
+
+def _group(given: Any, text: str) -> str:
+    """A group's name: 7 and 7.0, which a missing value elsewhere in the column makes of it, are one group."""
+    return str(int(given)) if isinstance(given, float) and given.is_integer() else text
 
 
 def _without(value: Json) -> str:

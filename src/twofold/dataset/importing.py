@@ -22,6 +22,12 @@ _OURS = (
     "id", "doc_ids", "sources", "spans", "grades", "answerable", "choices", "group", "origin", "maker", "parent", "at",
     "date", "split",
 )  # fmt: skip
+_READ = {
+    *_QUESTIONS, *_ANSWERS, *_COMPLETIONS, *_OURS, "messages", "conversations", "conversation", "instruction",
+    "context", "system", "system_prompt", "history", "prompt", "chosen", "rejected", "preferred_output",
+    "non_preferred_output", "kto_tag", "is_impossible",
+}  # fmt: skip
+"""Columns that some shape reads, or leaves out knowingly."""
 TARGETS = ("question", "answers", "messages", "context", *_OURS)
 """Fields that a column may be mapped to."""
 _Wrong = Callable[..., BadRecord]
@@ -30,7 +36,7 @@ _Wrong = Callable[..., BadRecord]
 def shape_of(fields: Iterable[str]) -> Shape | None:
     """The shape that field names tell, None for none that is known."""
     names = set(fields)
-    if "chosen" in names:
+    if names & {"chosen", "preferred_output"}:
         return "preference"
     if "conversations" in names or "conversation" in names:
         return "sharegpt"
@@ -47,8 +53,8 @@ def shape_of(fields: Iterable[str]) -> Shape | None:
 
 def converted(
     records: Iterable[Record], file: str, *, source: str, columns: Mapping[str, str] | None = None
-) -> tuple[list[Json], list[BadRecord], dict[str, int]]:
-    """The records of a file as the project's own, what could not be used, and how many have which shape.
+) -> tuple[list[Json], list[BadRecord], dict[str, int], list[str]]:
+    """The records of a file as the project's own, what could not be used, how many have which shape, and idle columns.
 
     Args:
         records: As read.
@@ -91,7 +97,7 @@ def converted(
         raise ConfigError(
             f"{file} has no column {missing[0]!r}", cure=f"Its columns: {excerpt(', '.join(sorted(seen)), 200)}."
         )
-    return out, bad, shapes
+    return out, bad, shapes, sorted(seen - _READ - set(mapping.values()))
 
 
 def _one(record: Record, file: str, mapping: Mapping[str, str], source: str) -> tuple[Shape, Json]:
@@ -104,9 +110,9 @@ def _one(record: Record, file: str, mapping: Mapping[str, str], source: str) -> 
     value = {key: item for key, item in given.items() if item is not None}
     shape = _shape(value, given, mapping, wrong)
     unwanted = "kto_tag" if "kto_tag" in value else "label" if shape == "prompt-completion" else ""
-    if str(value.get(unwanted, "")).strip().lower() == "false":
+    if str(value.get(unwanted, "")).strip().lower() in ("false", "0", "0.0"):
         raise wrong(
-            f'"{unwanted}" is false: its answer is one that is not wanted',
+            f'"{unwanted}" is {spelled(value[unwanted])}: its answer is one that is not wanted',
             "Take such records out, or leave them out with --lenient.",
         )
     made = _MAKERS[shape](value, wrong)
@@ -230,7 +236,14 @@ def _prompt(value: Json, wrong: _Wrong) -> Json:
 
 
 def _preference(value: Json, wrong: _Wrong) -> Json:
-    """The chosen answer; where nothing is asked beside it, `chosen` is the whole conversation."""
+    """The chosen answer; where nothing is asked beside it, `chosen` is the whole conversation.
+
+    OpenAI's names for it are ``preferred_output`` and, within ``input``, ``messages``.
+    """
+    if "preferred_output" in value:
+        asked = value.get("input")
+        talk = asked.get("messages") if isinstance(asked, dict) else asked
+        return _continued({**value, "prompt": talk}, "preferred_output", wrong)
     talk = _first(value, ("prompt", "messages", "conversations", "conversation"))
     if talk is None and is_conversation(value.get("chosen")):
         return _answered(turns_of(value["chosen"], wrong, field="chosen"), wrong)
@@ -240,6 +253,11 @@ def _preference(value: Json, wrong: _Wrong) -> Json:
         talk = _with_context(value["instruction"], shown, wrong)
     elif talk is None:
         talk = _first(value, ("question", "input"))
+    if talk is None:
+        raise wrong(
+            '"chosen" stands alone, and is no list of messages: what was asked cannot be told from the answer',
+            'Put the question into a column "prompt", or write "chosen" as a list of messages.',
+        )
     return _continued({**value, "prompt": talk}, "chosen", wrong)
 
 
@@ -312,7 +330,7 @@ def _answered(turns: Sequence[Message], wrong: _Wrong) -> Json:
             "the conversation does not end with a question and its answer",
             "Take out what follows the last answer, or take the record out.",
         )
-    return {"messages": _plain(turns[:-1]), "answers": [turns[-1].content.strip()]}
+    return {"messages": _plain(turns[:-1]), "answers": answers_of(turns[-1].content, "answer")}
 
 
 def _asked(turns: Sequence[Message], wrong: _Wrong) -> Sequence[Message]:

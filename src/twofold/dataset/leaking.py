@@ -190,13 +190,15 @@ def _token() -> re.Pattern[str]:
 
 _DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
+_THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 
 
 def alike(one: str, two: str) -> bool:
     """Do two answers, as `bare` makes them, say the same or nearly so, or one what the other says and more?
 
-    Answers with different numbers do not.
+    Answers with different numbers do not; ``1,000`` is 1000.
     """
+    one, two = (_THOUSANDS.sub(lambda found: found.group().replace(",", ""), text) for text in (one, two))
     if one == two:
         return True
     mine, theirs = (sorted(_NUMBER.findall(text)) for text in (one, two))

@@ -7,6 +7,7 @@ from typing import Any
 
 from twofold.identity import canonical_json
 from twofold.reading import parsed, spelled
+from twofold.wrapping import answer_text
 
 REFERENCES = ("answers", "outputs", "output", "answer", "reference")
 """Fields of the project's own files that hold answers."""
@@ -20,7 +21,8 @@ def answers_of(value: Any, field: str) -> list[str]:
     """The texts of the answers in a field, missing and empty ones left out.
 
     Strings stay, numbers are spelled as the file has them, true and false as JSON has them, objects and inner lists
-    are JSON text. SQuAD's ``{"text": [...], "answer_start": [...]}`` is its texts.
+    are JSON text. SQuAD's ``{"text": [...], "answer_start": [...]}`` is its texts. Reasoning before an answer
+    (``<think>…</think>``) is no part of it.
 
     Args:
         value: As read.
@@ -39,7 +41,8 @@ def answers_of(value: Any, field: str) -> list[str]:
         elif isinstance(item, (dict, list)):
             made.append(canonical_json(item))
         elif item is not None:
-            made.append(spelled(item))
+            text = spelled(item)
+            made.append(answer_text(text) or text)
     return [text for text in made if text]
 
 

@@ -19,9 +19,11 @@ _ROLES: Mapping[str, Role] = {
     "gpt": "assistant",
     "chatgpt": "assistant",
     "bot": "assistant",
+    "chatbot": "assistant",
     "model": "assistant",
 }
 _TOOLS = ("tool", "function", "ipython", "observation", "function_call", "tool_call", "function_response")
+_NOTHING = ("0", "0.0", "False", "false")
 _CURE = "Correct that message, or take the record out."
 
 
@@ -29,7 +31,7 @@ def turns_of(value: Any, wrong: Callable[..., BadRecord], *, field: str = "messa
     """The messages of a list of ``role`` and ``content``, or of ShareGPT's ``from`` and ``value``.
 
     At most one system message, the first; then user and assistant in turns, the user first. A system message without
-    text is left out.
+    text is left out. A last message of the assistant's with OpenAI's ``weight`` 0 is one that is not to be learned.
 
     Args:
         value: The list, or its JSON text from a table's cell.
@@ -58,6 +60,11 @@ def turns_of(value: Any, wrong: Callable[..., BadRecord], *, field: str = "messa
         if role == "assistant" and before != "user":
             raise wrong(f"message {number} is the assistant's, but no user has spoken before it", _CURE)
         made.append(Message(role=role, content=content))
+    if made and made[-1].role == "assistant" and str(turns[-1].get("weight")).strip() in _NOTHING:
+        raise wrong(
+            f'message {len(turns)} (assistant) has "weight" 0: it is an answer that is not to be learned',
+            "Take out the turns after the last answer with weight 1, or take the record out.",
+        )
     return tuple(made)
 
 
@@ -73,7 +80,7 @@ def _is_turn(turn: Any) -> bool:
 
 def _role(turn: Any, number: int, wrong: Callable[..., BadRecord]) -> Role:
     given = (turn.get("role") or turn.get("from")) if isinstance(turn, dict) else None
-    if isinstance(given, str) and (given.strip().lower() in _TOOLS or turn.get("tool_calls")):
+    if isinstance(given, str) and (given.strip().lower() in _TOOLS or _calls(turn)):
         raise wrong(
             f"message {number} ({given}) is a call of a tool or its result, which examples do not hold",
             "Take the record out.",
@@ -86,6 +93,10 @@ def _role(turn: Any, number: int, wrong: Callable[..., BadRecord]) -> Role:
             _CURE,
         )
     return role
+
+
+def _calls(turn: Any) -> bool:
+    return bool(turn.get("tool_calls") or turn.get("function_call"))
 
 
 def _content(turn: Any, which: str, wrong: Callable[..., BadRecord]) -> str:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from twofold.errors import ModelError
 from twofold.store.weights import Weights, as_f16
+from twofold.tuned import chat_template_of
 from twofold.types import Json
 
 ARCHITECTURES = {"LlamaForCausalLM": "llama", "Qwen2ForCausalLM": "qwen2", "Qwen3ForCausalLM": "qwen3"}
@@ -64,13 +65,14 @@ def why_not_elsewhere(model: Path) -> str:
     return reason
 
 
-def write_gguf(model: Path, target: Path, *, chat_template: str = "") -> None:
+def write_gguf(model: Path, target: Path, *, chat_template: str | None = None) -> None:
     """Write `model` as f16 GGUF (norms and biases stay f32).
 
     Args:
         model: Directory with ``config.json``, ``tokenizer.json`` and safetensors.
         target: File to make.
-        chat_template: Put into the file for other programs; OpenVINO gets token ids and needs none.
+        chat_template: Put into the file for other programs; None for the model's own. OpenVINO gets token ids and needs
+            none.
 
     Raises:
         ModelError: the architecture or tokenizer cannot be written, or a weight is beyond f16.
@@ -85,6 +87,9 @@ def write_gguf(model: Path, target: Path, *, chat_template: str = "") -> None:
     writer = gguf.GGUFWriter(str(target), architecture)
     _describe(writer, config)
     _add_tokenizer(writer, gguf, model, config)
+    if chat_template is None:
+        settings = model / "tokenizer_config.json"
+        chat_template = chat_template_of(model, _json(settings) if settings.is_file() else {})
     if chat_template:
         writer.add_chat_template(chat_template)
     weights = Weights(model)

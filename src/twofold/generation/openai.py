@@ -4,16 +4,16 @@ One bad prompt is a `Failure`; what concerns all prompts (a wrong key, model or 
 Text is an answer only if it came whole and as content: an empty one, one that a filter or an error ended, a stream that
 breaks off and reasoning fields are none.
 Retries: exponential backoff with full jitter on 408, 409, 429, 5xx, timeouts and broken connections, honouring
-``Retry-After`` (RFC 9110 section 10.2.3).
+``Retry-After`` (RFC 9110 section 10.2.3); who asks for a wait beyond `endpoints.LONGEST_WAIT` is not asked again.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import random
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +27,8 @@ from pydantic import Field
 
 from twofold.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.errors import GenerationError
+from twofold.generation.events import Letters, events
+from twofold.generation.refusals import refuses
 from twofold.identity import digest
 from twofold.plugins import Options, Progress
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
@@ -152,6 +154,7 @@ class OpenAIGenerator:
         """
         body = {**self._body(prompt), "stream": True}
         begun, text, finish, usage, reasoned = time.monotonic(), "", "", Usage(), False
+        letters = Letters()
         try:
             with self._client.stream("POST", "/chat/completions", json=body) as response:
                 if response.status_code != 200:
@@ -161,11 +164,16 @@ class OpenAIGenerator:
                         yield from self.stream(prompt)
                         return
                     raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
-                for line in response.iter_lines():
-                    event = _event(line)
+                pieces = response.iter_bytes()
+                first = next((piece for piece in pieces if piece.strip()), b"")
+                if first.lstrip().startswith(b"{"):
+                    whole = httpx.Response(200, content=first + b"".join(pieces))
+                    yield from self._unstreamed(self._read(whole, time.monotonic() - begun))
+                    return
+                for event in events(itertools.chain([first], pieces)):
                     choice = (event.get("choices") or [{}])[0]
                     delta = choice.get("delta") or {}
-                    piece, reasoned = _text(delta.get("content")), reasoned or _reasons(delta)
+                    piece, reasoned = letters.take(_text(delta.get("content"))), reasoned or _reasons(delta)
                     finish = choice.get("finish_reason") or finish or ("stop" if event.get("done") else "")
                     usage = _usage(event) if event.get("usage") else usage
                     text += piece
@@ -180,7 +188,18 @@ class OpenAIGenerator:
                 f"the stream ended after {len(text)} characters without finish_reason or [DONE]: no whole answer",
                 cure="Ask again; if it stays so, look at the endpoint's log and at proxies before it.",
             )
+        if rest := letters.take("", last=True):
+            text += rest
+            yield rest
         yield _completion(text, finish, reasoned=reasoned, usage=usage, seconds=time.monotonic() - begun)
+
+    def _unstreamed(self, made: Completion) -> Iterator[str | Completion]:
+        """The pieces of an answer that came whole, though a stream was asked for."""
+        if made.failure is not None and made.failure.code == "generation.malformed":
+            raise GenerationError(f"the endpoint does not stream: {made.failure.message}")
+        if made.text:
+            yield made.text
+        yield made
 
     def converse(self, messages: Sequence[Json], tools: Sequence[Json], *, max_tokens: int, seconds: float) -> Turn:
         """One turn of a conversation with tools (OpenAI's function calling); what fails is in the completion.
@@ -235,7 +254,7 @@ class OpenAIGenerator:
             wait: float | None = None
             sent = body()
             try:
-                response = self._client.post("/chat/completions", json=sent, timeout=timeout)
+                response = self._post(sent, timeout)
             except httpx.TimeoutException:
                 failure = Failure(code="generation.timeout", message=f"no answer within {timeout:g} s")
             except httpx.HTTPError as error:
@@ -257,12 +276,27 @@ class OpenAIGenerator:
                     if response.status_code not in AGAIN:
                         break
                     wait = retry_after(response)
+                    if wait is not None and wait > LONGEST_WAIT:
+                        message = f"{failure.message} (it asks to wait {wait:.0f} s)"
+                        failure = Failure(code=code, message=message)
+                        break
             attempt += 1
-            pause = self._wait(attempt) if wait is None else min(wait, LONGEST_WAIT)
+            pause = self._wait(attempt) if wait is None else wait
             if attempt > self.options.retries or time.monotonic() - begun + pause >= seconds:
                 break
             time.sleep(pause)
         return Completion(text="", seconds=time.monotonic() - begun, failure=failure)
+
+    def _post(self, sent: Json, timeout: float) -> httpx.Response:
+        """The response with its whole body; `timeout` is for all of it, however slowly it drips."""
+        by, parts = time.monotonic() + timeout, []
+        with self._client.stream("POST", "/chat/completions", json=sent, timeout=timeout) as response:
+            for part in response.iter_bytes():
+                parts.append(part)
+                if time.monotonic() > by:
+                    raise httpx.ReadTimeout("the answer drips", request=response.request)
+        headers = {name: value for name, value in response.headers.items() if name not in _OF_BODY}
+        return httpx.Response(response.status_code, headers=headers, content=b"".join(parts), request=response.request)
 
     def _wait(self, attempt: int) -> float:
         with self._lock:
@@ -291,12 +325,18 @@ class OpenAIGenerator:
         """Did the endpoint refuse a field of ours that the request can do without? The next body goes without it."""
         if response.status_code not in (400, 422):
             return False
+        try:
+            body = response.json()
+        except ValueError:
+            return False
         with self._lock:
-            if self.options.max_tokens_field == "auto" and _refuses(response, "max_tokens", sent):
+            if self._dropped & sent.keys() or (self._other_limit and "max_tokens" in sent):
+                return True  # another request has learned it meanwhile
+            if self.options.max_tokens_field == "auto" and refuses(body, "max_tokens", sent):
                 self._other_limit = True
                 return True
             for field in ("temperature", "stop"):
-                if field not in self.options.extra and _refuses(response, field, sent):
+                if field not in self.options.extra and refuses(body, field, sent):
                     self._dropped.add(field)
                     return True
         return False
@@ -309,6 +349,12 @@ class OpenAIGenerator:
             403: f"The key in {o.api_key_env} may not use the model {o.model!r}.",
             404: f"Check model = {o.model!r} and base_url = {o.base_url!r} in [generation.generator.options].",
         }
+        if response.has_redirect_location:
+            place = response.headers["location"].removesuffix("/chat/completions")
+            raise GenerationError(
+                f"{o.base_url} redirects to {place} ({status})",
+                cure="Set base_url in [generation.generator.options] to the address that answers.",
+            )
         if status in cures:
             raise GenerationError(f"the endpoint answered {status}: {reason(response)}", cure=cures[status])
 
@@ -317,7 +363,7 @@ class OpenAIGenerator:
             body = response.json()
             choice = body["choices"][0]
             message = choice["message"]
-            text = _text(message.get("content"))
+            text = Letters().take(_text(message.get("content")), last=True)
         except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
             message = f"not a chat completion ({type(error).__name__}): {response.text[:120]!r}"
             return Completion(text="", seconds=seconds, failure=Failure(code="generation.malformed", message=message))
@@ -333,6 +379,8 @@ class OpenAIGenerator:
         return _completion(text, finish, reasoned=_reasons(message), usage=usage, seconds=seconds)
 
 
+_OF_BODY = ("content-encoding", "content-length", "transfer-encoding")
+"""Headers of the body as it was sent."""
 _CUT = ("length", "max_tokens", "model_length")
 _BROKEN = ("error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource")
 
@@ -358,49 +406,6 @@ def _completion(text: str, finish: str, *, reasoned: bool, usage: Usage, seconds
 
 def _reasons(message: Json) -> bool:
     return any(message.get(key) for key in ("reasoning_content", "reasoning", "reasoning_details"))
-
-
-_SIZE = re.compile(
-    r"context|too (?:large|long|many|high|low)|maximum|exceed|between|range|at (?:least|most)|(?:less|greater) than"
-)
-"""An error about a value's size does not refuse the field."""
-
-
-def _refuses(response: httpx.Response, field: str, sent: Json) -> bool:
-    """Does an error say that this field, which was sent, is not taken?
-
-    Evidence is the error's own `param` (or, of FastAPI, `loc`), or words that say so of the field's name. Words are no
-    evidence where the name stands in the messages that were sent: the endpoint may quote them.
-    """
-    if field not in sent:
-        return False
-    try:
-        body = response.json()
-    except ValueError:
-        return False
-    error = body.get("error", body) if isinstance(body, dict) else body
-    error = error if isinstance(error, dict) else {"message": error}
-    for one in _details(error):
-        if field in (one.get("loc") or ()) and "extra" in str(one.get("type")):
-            return True
-    message, code = str(error.get("message") or ""), str(error.get("code") or "")
-    if str(error.get("param") or "") == field:
-        return "unsupported" in code or not _SIZE.search(f"{code} {message}".lower())
-    if error.get("param") or re.search(rf"\b{field}\b", json.dumps(sent["messages"]), re.IGNORECASE):
-        return False
-    name = rf"['\"`]?\b{field}\b['\"`]?"
-    gap = r"[^.'\"`]{0,40}"
-    before = rf"\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|extra)\b{gap}{name}|not support{gap}{name}"
-    refused = r"(?:not (?:supported|allowed|permitted|accepted)|unsupported|not support|deprecated)"
-    after = rf"{name}{gap}\b{refused}"
-    return bool(re.search(f"{before}|{after}", message, re.IGNORECASE))
-
-
-def _details(error: Json) -> list[Json]:
-    """FastAPI's list of faults, which some endpoints put into `message`."""
-    inside = error.get("message")
-    found = error.get("detail") or (inside.get("detail") if isinstance(inside, dict) else None)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
 def _tuned(options: OpenAIOptions, adapter: Adapter) -> OpenAIOptions:
@@ -445,24 +450,9 @@ def _text(content: Any) -> str:
 
 def _usage(body: Json) -> Usage:
     """Tokens as a response or the last event of a stream counts them; 0 where it does not."""
-    counts = body.get("usage") or {}
+    counts = body.get("usage")
+    told = {key: value for key, value in counts.items() if isinstance(value, int)} if isinstance(counts, dict) else {}
     return Usage(
-        prompt_tokens=int(counts.get("prompt_tokens") or 0),
-        completion_tokens=int(counts.get("completion_tokens") or 0),
+        prompt_tokens=told.get("prompt_tokens", 0),
+        completion_tokens=told.get("completion_tokens", 0),
     )
-
-
-def _event(line: str) -> Json:
-    """The object in one line of a stream; comments and keep-alives are empty."""
-    if not line.startswith("data:"):
-        return {}
-    data = line[5:].strip()
-    if not data or data == "[DONE]":
-        return {"done": True} if data else {}
-    try:
-        event: Json = json.loads(data)
-    except ValueError as error:
-        raise GenerationError(f"the endpoint streamed something that is not JSON: {data[:80]!r}") from error
-    if event.get("error"):
-        raise GenerationError(f"the endpoint failed while answering: {event['error']}")
-    return event

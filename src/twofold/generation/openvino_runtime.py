@@ -70,7 +70,7 @@ def graph(model: Path, weights: str) -> Path:
         import openvino_genai
 
         file = work / "model.gguf"
-        write_gguf(model, file)
+        write_gguf(model, file, chat_template="")
         scheduler = openvino_genai.SchedulerConfig()
         scheduler.cache_size = 1
         properties = {"enable_save_ov_model": True, "INFERENCE_PRECISION_HINT": "f32"}

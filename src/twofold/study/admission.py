@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twofold import dataset, plugins, specs
 from twofold.build import Builder
-from twofold.dataset import Splits
+from twofold.dataset import Splits, example_digest
 from twofold.errors import BadRecord, StudyError, TooFewExamples, UnknownDocument
 from twofold.identity import digest
 from twofold.plugins import Metric
@@ -54,8 +54,8 @@ def admitted(
 
     Raises:
         StudyError: no arm, one named twice, a diagnostic without retrieval, an arm that needs weights which an
-            endpoint keeps, or a model that learned from all documents; or the reserve is to be opened and must not be
-            (see `confirming`).
+            endpoint keeps, or a model that learned from test questions or their documents; or the reserve is to be
+            opened and must not be (see `confirming`).
         TooFewExamples: an arm is to be tuned or shows examples, and the train or dev split is empty.
         UnknownDocument: examples name documents that do not exist, and an arm retrieves.
         BadRecord: an example has another fault that makes its scores wrong: a span outside its document, an answer that
@@ -85,7 +85,7 @@ def admitted(
     if not test:
         raise TooFewExamples("the test split is empty: there is no question to measure with")
     _require_shots(splits, arms)
-    _require_kept_out(builder)
+    _require_kept_out(builder, splits, test)
     _require_tunable(builder, splits, (*arms, *diagnostics))
     examples = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
     retrieves = any(arm.retrieval for arm in (*arms, *diagnostics))
@@ -162,14 +162,28 @@ def _require_shots(splits: Splits, arms: Sequence[Arm]) -> None:
             raise splits.lack("train", f"the arm {arm.name} shows {arm.shots} examples, which it takes from those")
 
 
-def _require_kept_out(builder: Builder) -> None:
-    """Refuse a model that has read the documents of the test."""
-    named = builder.config.tuning.use
-    if named and (builder.registry.find(named).get("seen") or {}).get("everything"):
+def _require_kept_out(builder: Builder, splits: Splits, test: Sequence[Example]) -> None:
+    """Refuse a model that learned from questions of the test, or has read documents that only they are about."""
+    named, registry = builder.config.tuning.use, builder.registry
+    if not named:
+        return
+    model = registry.find(named)
+    if (model.get("seen") or {}).get("everything"):
         raise StudyError(
             f"the model {named!r} learned from all documents, those of the test questions too: a study of it would say "
             "nothing about new documents",
             cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
+        )
+    known = {one for part in (registry.learned(model) or {}).values() for one in part}
+    asked = sum(example_digest(example) in known for example in test)
+    read = len(splits.hidden & set(builder.artifacts.manifest(model["key"]).get("documents", ())))
+    told = [f"learned from {asked} of the {len(test)} test questions"] if asked else []
+    told += [f"has read {counted(read, 'document')} that only test questions are about"] if read else []
+    if told:
+        raise StudyError(
+            f"the model {named!r} {' and '.join(told)}: it was tuned under another split of the examples",
+            cure="Remove [tuning].use, so that the arm is tuned anew, or restore the examples and [examples] it was "
+            "tuned with.",
         )
 
 

@@ -15,7 +15,7 @@ from twofold.tuned import chat_template_of
 from twofold.types import Message, Pair
 
 LEAST_OF_LAST = 32
-"""Tokens of the last message that stay before turns are taken away."""
+"""Tokens of the last message that stay before turns are taken away; in a short row a quarter of its room."""
 
 
 class Encoder:
@@ -69,7 +69,7 @@ class Encoder:
         A completion that leaves less than half the room to a long prompt loses its end (and the end-of-turn token). A
         prompt that is still too long keeps its turns and its instruction: the last message loses its beginning, and if
         that is not enough the oldest turns before it go. Only where an instruction alone leaves less than a quarter of
-        the row to the completion, the prompt loses its beginning. Whatever is cut is said by the row.
+        the row to the completion, the instruction loses its end. Whatever is cut is said by the row.
 
         Raises:
             NothingToLearn: the completion is empty.
@@ -85,6 +85,8 @@ class Encoder:
         fitting = head if len(head) <= room else self._shortened(pair.messages, room)
         if len(fitting) > room and max_length - len(fitting) >= max_length // 4:
             tail = tail[: max_length - len(fitting)]
+        elif len(fitting) > room:
+            fitting = self._shortened(pair.messages, room, instruction=True)
         fitting = fitting[len(tail) - max_length :]
         return Row(
             ids=(*fitting, *tail),
@@ -94,21 +96,42 @@ class Encoder:
             answer_cut=len(tail) < whole,
         )
 
-    def _shortened(self, messages: Sequence[Message], room: int) -> list[int]:
-        """The prompt within `room` tokens, or as short as whole turns and the end of the last message make it."""
-        turns = list(messages)
-        last = turns[-1]
-        starts = [start for start, _ in self.tokenizer.encode(last.content, add_special_tokens=False).offsets]
-        most = max(0, len(starts) - LEAST_OF_LAST)
+    def shortened(self, messages: Sequence[Message], room: int) -> list[int]:
+        """The prompt within `room` tokens, cut as a training row's is."""
+        head = self._shortened(messages, room)
+        return head if len(head) <= room else self._shortened(messages, room, instruction=True)[-room:]
+
+    def _shortened(self, messages: Sequence[Message], room: int, *, instruction: bool = False) -> list[int]:
+        """The prompt within `room` tokens, or as short as can be.
+
+        The last message loses its beginning, then the oldest turns go; with `instruction` the system message then
+        loses its end, and the last message what it still has but its end.
+        """
+        turns = [replace(turn, content=hostile.defused(turn.content, self.controls)) for turn in messages]
+        first, whole = (1 if turns[0].role == "system" else 0), turns[-1]
         while True:
-            head, drop = self.prompt(turns), 0
-            while len(head) > room and drop < most:
-                drop = min(most, drop + len(head) - room)
-                head = self.prompt([*turns[:-1], replace(last, content=last.content[starts[drop] :])])
-            first = 1 if turns[0].role == "system" else 0
+            turns[-1] = whole
+            head = self._cut(turns, -1, room, least=min(LEAST_OF_LAST, room // 4))
             if len(head) <= room or len(turns) - first < 3:
-                return head
+                break
             del turns[first : first + 2]
+        if instruction and first and len(head) > room:
+            head = self._cut(turns, 0, room, least=0)
+        if instruction and len(head) > room:
+            head = self._cut(turns, -1, room, least=1)
+        return head
+
+    def _cut(self, turns: list[Message], place: int, room: int, *, least: int) -> list[int]:
+        """The prompt, with the last message cut at its beginning or the first at its end; `turns` has it then."""
+        text = turns[place].content
+        offsets = self.tokenizer.encode(text, add_special_tokens=False).offsets
+        head, drop, most = self.prompt(turns), 0, max(0, len(offsets) - least)
+        while len(head) > room and drop < most:
+            drop = min(most, drop + len(head) - room)
+            kept = text[offsets[drop][0] :] if place else text[: offsets[-drop][0]]
+            turns[place] = replace(turns[place], content=kept)
+            head = self.prompt(turns)
+        return head
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text without special tokens."""

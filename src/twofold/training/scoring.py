@@ -122,7 +122,7 @@ def read_once(network: Any, part: Sequence[Pack]) -> None:
 
 def generate(network: Any, encoder: Encoder, items: Sequence[DevItem], *, options: FitOptions) -> list[str]:
     """Greedy completions of a batch of prompts, left-padded, with the unmerged adapter."""
-    given = [encoder.prompt(item.prompt.messages)[-options.max_length :] for item in items]
+    given = [encoder.shortened(item.prompt.messages, options.max_length) for item in items]
     front, longest = tuned.virtual(plain_of(network)), max(len(ids) for ids in given)
     batch = torch.full((len(items), front + longest), encoder.end, dtype=torch.long)
     mask = torch.zeros_like(batch)

@@ -1,0 +1,57 @@
+"""Server-sent events of a chat completion, and letters that come in halves. Pure."""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterable, Iterator
+
+from twofold.errors import GenerationError
+from twofold.types import Json
+
+
+def events(pieces: Iterable[bytes]) -> Iterator[Json]:
+    """The objects of a stream; ``[DONE]`` is ``{"done": True}``, comments and keep-alives are left out.
+
+    Lines end at line feeds only: other separators of Unicode may stand within an answer.
+
+    Raises:
+        GenerationError: the endpoint streamed an error, or something that is no event.
+    """
+    name = ""
+    for line in _lines(pieces):
+        if line.startswith("event:"):
+            name = line[6:].strip()
+        elif line.startswith("data:") and (data := line[5:].strip()):
+            yield {"done": True} if data == "[DONE]" else _event(data, name)
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[str]:
+    pending = b""
+    for piece in pieces:
+        *lines, pending = (pending + piece).split(b"\n")
+        yield from (line.decode("utf-8", "replace").rstrip("\r") for line in lines)
+    yield pending.decode("utf-8", "replace")
+
+
+def _event(data: str, name: str) -> Json:
+    try:
+        event = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise GenerationError(f"the endpoint streamed something that is not JSON: {data[:80]!r}") from error
+    if not isinstance(event, dict):
+        raise GenerationError(f"the endpoint streamed something that is no event: {data[:80]!r}")
+    if event.get("error") or event.get("object") == "error" or name == "error":
+        raise GenerationError(f"the endpoint failed while answering: {event.get('error') or event}")
+    return event
+
+
+class Letters:
+    """Text in pieces whose surrogate pairs may be torn: halves are joined, and one that stays alone is U+FFFD."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-16-le")("replace")
+
+    def take(self, piece: str, *, last: bool = False) -> str:
+        """What of the text so far can be told; `last`: nothing follows."""
+        return self._decoder.decode(piece.encode("utf-16-le", "surrogatepass"), last)

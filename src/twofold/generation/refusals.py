@@ -1,0 +1,68 @@
+"""Did an endpoint refuse a field of the request, or is its error about something else? Pure.
+
+Evidence is what the error says of itself (`param`, or FastAPI's `loc`), or words that refuse the field by its name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from twofold.types import Json
+
+_SIZE = re.compile(
+    r"context|too (?:large|long|many|high|low)|maximum|exceed|between|range|at (?:least|most)|above|below|"
+    r"(?:less|greater|lower|higher|more) than"
+)
+"""An error about a value's size does not refuse the field."""
+_GAP = r"[^.;('\"`]{0,40}"
+"""What may stand between a refusal and the field's name: one clause, and no name of another field."""
+_BEFORE = (
+    rf"(?:\b(?:unsupported|unknown|unrecogni[sz]ed|unexpected|unpermitted|extra)\b|(?:\bnot|n['’]t) support){_GAP}"
+)
+_AFTER = (
+    rf"{_GAP}\b(?:not (?:supported|allowed|permitted|accepted)|unsupported|unexpected|unrecogni[sz]ed|deprecated|"
+    r"not support|(?:does|do|is|are)n['’]t (?:support|allowed|permitted|accepted))"
+)
+_ONE_VALUE = rf"{_GAP}\bonly (?:1(?:\.0)? is|the default|be (?:set to )?1\b)"
+"""A field that takes its default only can be left out."""
+
+
+def refuses(body: Any, field: str, sent: Json) -> bool:
+    """Does an error's body say that a field, which was sent, is not taken?
+
+    Words are no evidence where the field's name stands in the messages that were sent: the endpoint may quote them.
+
+    Args:
+        body: Of the response, as JSON.
+        field: ``temperature``, ``max_tokens`` or ``stop``.
+        sent: The request's body.
+    """
+    if field not in sent:
+        return False
+    body = body[0] if isinstance(body, list) and len(body) == 1 else body
+    error = body.get("error", body) if isinstance(body, dict) else body
+    error = error if isinstance(error, dict) else {"message": error}
+    for one in _details(error):
+        if field in (one.get("loc") or ()) and "extra" in str(one.get("type")):
+            return True
+    message, code = str(error.get("message") or ""), str(error.get("code") or "")
+    param = str(error.get("param") or "").rpartition(".")[2]
+    if param == field:
+        return "unsupported" in code or not _SIZE.search(f"{code} {message}".lower())
+    if param or re.search(rf"\b{field}\b", json.dumps(sent["messages"]), re.IGNORECASE):
+        return False
+    if re.search(rf"extra_forbidden['\"],\s*['\"]loc['\"]:\s*[\[(][^\])]*['\"]{field}['\"]", message):
+        return True
+    name = rf"['\"`]?\b{field}\b['\"`]?"
+    words = [rf"{_BEFORE}{name}", rf"{name}{_AFTER}", *([rf"{name}{_ONE_VALUE}"] if field == "temperature" else [])]
+    found = re.finditer("|".join(words), message.replace("(s)", "s"), re.IGNORECASE)
+    return any(not _SIZE.search(one.group().lower()) for one in found)
+
+
+def _details(error: Json) -> list[Json]:
+    """FastAPI's list of faults, which some endpoints put into `message`."""
+    inside = error.get("message")
+    found = error.get("detail") or (inside.get("detail") if isinstance(inside, dict) else None)
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
