@@ -49,6 +49,7 @@ class Project:
     def __init__(self, directory: Path, settings: Config) -> None:
         self.directory = directory
         self.config = settings
+        self._split: tuple[dict[str, str], tuple[Splits, Json]] | None = None
 
     # ------------------------------------------------------------ opening
 
@@ -122,12 +123,15 @@ class Project:
         """All usable examples."""
         return dataset.load_examples(self.config.examples.paths, self.directory)[0]
 
-    @cached_property
+    @property
     def _prepared(self) -> tuple[Splits, Json]:
-        """Splits without leaks, and what was dropped for them; see `dataset.prepared`."""
+        """Splits without leaks, and what was dropped for them: made again whenever a sync has changed the documents."""
         synced = self.catalogue if (self.derived / CATALOGUE).is_file() else None
-        known = sources.same_documents(synced, lambda: self.documents)
-        return dataset.prepared(self.examples, self.config.examples, documents=known)
+        content = sources.contents(synced)
+        if self._split is None or self._split[0] != content:
+            same = sources.same_documents(synced, lambda: self.documents)
+            self._split = (content, dataset.prepared(self.examples, self.config.examples, documents=same))
+        return self._split[1]
 
     @property
     def splits(self) -> Splits:
@@ -324,6 +328,7 @@ class Project:
             with nullcontext() if ready else self.writing():
                 if searches:
                     self._refresh(progress)
+                    splits = splits if splits is _NO_SPLITS else self.splits  # of the documents as they are now
                 system = ready or self.builder.system(chosen, splits, use=model, progress=progress)[0]
         except ProjectLocked as busy:
             system, behind = asking.system_beside(self.builder, chosen, splits, use=model, searches=searches, busy=busy)
@@ -532,6 +537,7 @@ class Project:
             chosen = fresh.arm(known["arm"]) if known else fresh.arm(arm)
             if chosen.retrieval:
                 sources.refresh(builder, self.directory, progress=progress)
+                splits = self.splits  # of the documents as they are now
             return {**told, **models.retrain(splits, champion, arm=chosen, who=who, progress=progress)}
 
     def cancel_tuning(self, *, arm: str = "ft+rag") -> list[Json]:
@@ -560,6 +566,7 @@ class Project:
         return arm.retrieval and self.config.retrieval.risk > 0
 
     def _refresh(self, progress: Progress) -> bool:
+        self.__dict__.pop("documents", None)  # what was read before the sync
         return sources.refresh(self.builder, self.directory, progress=progress)
 
 

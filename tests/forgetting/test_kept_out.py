@@ -206,3 +206,42 @@ def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: 
     with Project.open(tmp_path / "project", kept) as project:
         assert len(project.splits.train) == 30
         assert admitted(project.builder, project.splits, project.records)
+
+
+@pytest.fixture
+def looked_at_then_copied(demo: Project) -> Project:
+    """The bundled set, synced; then copies of every document of the test appear under other ids."""
+    with demo as project:
+        project.sync()
+        hidden = project.splits.hidden
+    file = next(demo.directory.rglob("documents.jsonl"))
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    copies = [{**row, "id": f"copy of {row['id']}"} for row in rows if row["id"] in hidden]
+    assert len(copies) > 50
+    file.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *copies)), encoding="utf-8")
+    return Project.open(demo.directory, FAST)
+
+
+@pytest.mark.parametrize("command", ["tune", "study", "retrain", "ask"])
+def test_documents_that_come_after_a_plan_are_kept_out_of_training_as_well(
+    looked_at_then_copied: Project, command: str
+) -> None:
+    with looked_at_then_copied as project:
+        assert project.tuning_plan(arm="ft+rag")["steps"], "what the command line shows before it trains"
+        before = len(project.splits.hidden)
+        if command == "tune":
+            project.tune(arm="ft+rag")
+        elif command == "study":
+            project.study()
+        elif command == "retrain":
+            project.retrain(arm="ft+rag")
+        else:
+            project.ask("What is asked of the tuned model?", arm="ft+rag")
+        made = [
+            row for path in project.derived.rglob("manifest.json") if "seen" in (row := json.loads(path.read_text()))
+        ]
+        assert made
+        for manifest in made:
+            assert manifest["documents"]
+            assert not [name for name in manifest["documents"] if name.startswith("copy of ")]
+            assert manifest["seen"]["kept_out"] == len(project.splits.hidden) > before
