@@ -198,7 +198,7 @@ def test_what_was_dropped_is_in_the_sentence_with_the_numbers_that_are_left() ->
     whole = split([*odd, *rest], section)
     gone = len(whole.train) - len(made.train)
     assert gone > 20
-    assert f"{len(made.train)} train ({gone} dropped as copies of test or dev questions)" in made.sentence
+    assert f"{len(made.train)} train ({gone} dropped: they give test or dev questions away)" in made.sentence
     assert "document" not in made.sentence
     assert counts["dropped"] == gone + len(whole.dev) - len(made.dev)
     kept, told = prepared([*odd, *rest], ExamplesSection(split_by="question", near="keep"), documents={})

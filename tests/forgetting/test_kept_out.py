@@ -196,12 +196,12 @@ def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: 
     shutil.rmtree(source)
     arms = {"study": {**FAST["study"], "arms": ["base", "prompt"]}}
     with Project.open(tmp_path / "project", {**FAST, **arms}) as project:
-        with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all 30 of it were dropped as copies") as one:
+        with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all 30 of it were dropped") as one:
             admitted(project.builder, project.splits, project.records)
         assert '[examples].near = "keep"' in one.value.cure
         with pytest.raises(TooFewExamples, match="tuning needs examples in the train split, and all 30"):
             project.builder.training_job(project.config.arm("ft"), project.splits)
-        assert "0 train (30 dropped as copies of test or dev questions)" in project.splits.sentence
+        assert "0 train (30 dropped: they give test or dev questions away)" in project.splits.sentence
     kept = {**FAST, **arms, "examples": {"near": "keep"}}
     with Project.open(tmp_path / "project", kept) as project:
         assert len(project.splits.train) == 30
