@@ -6,6 +6,7 @@ killed run had measured is not measured again.
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ from twofold.types import Adapter, Answer, Arm, Example, Json
 
 _OWN = ("key", "made", "bytes", "files")
 """What a manifest says of its own files."""
-_RULE = 2
+_RULE = 3
 """Raised when the same measurements would be judged otherwise: the adapter is then finished anew, not trained."""
 DEV = 200
 """Dev examples answered for each candidate, at most."""
@@ -120,7 +121,12 @@ class Finishing:
                 break
             front.append(self._measured(coefficient, share(coefficient, work / f"share-{coefficient:g}"), base))
         points = [_point(row, front[0], groups) for row in front]
-        best, because = choose(points, base=zero, limits=limits)
+        scores = {row["coefficient"]: row["dev"]["scores"] for row in front}
+
+        def apart(one: Point, other: Point) -> float:
+            return _paired(scores[one.coefficient], scores[other.coefficient], groups)
+
+        best, because = choose(points, base=zero, limits=limits, apart=apart)
         if reason and not reaches(best, base=zero, full=full, limits=limits):
             because = f"nothing was merged back: {reason}"
         share(best.coefficient, work)
@@ -274,7 +280,7 @@ def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
     """The method to carry on: the best on dev of those that the gate does not fail (where it counts), else of all.
 
     Dev scores within one standard error of the best (of the paired difference) count as equal: of these the method with
-    the fewest trained parameters is carried on.
+    the fewest trained parameters is carried on; one that does not say how many has the most.
 
     Args:
         rows: Reports of finished adapters (see `report`); among equals the first.
@@ -289,7 +295,7 @@ def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
         se = _paired(dev["scores"], top["scores"], top["groups"])
         if dev["score"]["mean"] >= top["score"]["mean"] - se:
             reached.append(row)
-    return min(reached, key=lambda row: row.get("trainable") or 0)
+    return min(reached, key=lambda row: math.inf if row.get("trainable") is None else row["trainable"])
 
 
 def report(manifest: Json) -> Json:

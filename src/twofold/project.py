@@ -244,11 +244,15 @@ class Project:
         settings: Json = {"final": final, "measure": measure, "progress": progress}
         return forecast.plan(reader, splits, read, records=self.records, leaks=leaks, **settings)
 
-    def tuning_plan(self, *, arm: str = "ft+rag", measure: bool = False, progress: Progress = quiet) -> Json:
+    def tuning_plan(
+        self, *, arm: str = "ft+rag", all_documents: bool = False, measure: bool = False, progress: Progress = quiet
+    ) -> Json:
         """What `tune` would take, as `plan` tells it: ``steps``, ``minutes``, ``warnings``, ``rates``."""
-        chosen = self.config.arm(arm)
+        chosen, builder = self.config.arm(arm), self._reader
+        if all_documents:
+            builder = Builder(self.derived, self.config, catalogue=builder.catalogue, everything=True)
         read = self.documents if chosen.retrieval else []
-        return forecast.tuning_plan(self._reader, self.splits, read, arm=chosen, measure=measure, progress=progress)
+        return forecast.tuning_plan(builder, self.splits, read, arm=chosen, measure=measure, progress=progress)
 
     def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""

@@ -30,8 +30,8 @@ from twofold.wrapping import Unwrapped, answer_text, without_datamarks, without_
 if TYPE_CHECKING:
     import jinja2
 
-RENDERER_VERSION = 2
-"""Raised when the same template would render to other text."""
+RENDERER_VERSION = 3
+"""Raised when the same template would render to other text, or the same text be read as another answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -128,6 +128,17 @@ def test_a_last_model_may_read_everything_under_a_key_that_no_study_takes(demo: 
             admitted(project.builder, project.splits, project.records)
 
 
+def test_the_plan_of_a_last_model_is_for_the_model_that_reads_everything(demo: Project) -> None:
+    def to_train(**given: bool) -> float:
+        [step] = [step for step in project.tuning_plan(arm="ft+rag", **given)["steps"] if step["step"] == "tune ft+rag"]
+        return float(step["items"] - step["cached"])
+
+    with demo as project:
+        project.tune(arm="ft+rag")
+        assert to_train() == 0
+        assert to_train(all_documents=True) > 0
+
+
 def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with demo as project:
         project.sync()
