@@ -36,6 +36,8 @@ _ITEMS = 10
 _SHAPES = {"plain": (24, 0, 0), "shots": (12, 3, 0), "passages": (16, 0, 4)}
 """Prompt shape → prompts of the batch, sentences that all share, sentences of each."""
 _SINGLE = 4
+_COMPUTES = 0.1
+"""Least share of the clock's time that work computes for on a busy machine; below it, it waits for something else."""
 _TEXT = (
     "Plot {n} was irrigated every {n} days. Sandy soil holds little water, so that a crop on it shows stress sooner "
     "than one on loam or clay; the extension office advises to check the top {n} cm by hand, to water in the early "
@@ -153,11 +155,15 @@ def embedding(embedder: Embedder, *, progress: Progress = _silent) -> Json:
 
 
 def _timed(work: Callable[[], T], *, busy: bool, cores: int = 0) -> tuple[T, float]:
-    """The result of `work` and its seconds; on a busy machine those that so many cores (0: all) would take if free."""
+    """The result of `work` and its seconds; on a busy machine those that so many cores (0: all) would take if free.
+
+    Work that hardly computes here waits for something else, such as a server: the clock's seconds are its own.
+    """
     began, used = time.perf_counter(), time.process_time()
     made = work()
     seconds, used = time.perf_counter() - began, time.process_time() - used
-    return made, min(seconds, used / (cores or machine.cores())) if busy else seconds
+    computes = used >= _COMPUTES * seconds
+    return made, min(seconds, used / (cores or machine.cores())) if busy and computes else seconds
 
 
 def _generated(

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from twofold.config import ExamplesSection
-from twofold.dataset import leaks, paraphrases, prepared, same_documents, split
+from twofold.dataset import leaks, paraphrases, prepared, same_documents, split, twins
 from twofold.dataset.leaking import Leaks
+from twofold.dataset.near import NEAR
 from twofold.types import Document, Example, Message, Role, Span
 
 
@@ -119,9 +120,12 @@ def test_copies_of_a_document_stand_on_one_side_with_its_questions() -> None:
 
 def test_sheets_of_one_template_with_other_figures_are_not_the_same_document() -> None:
     text = "The pump of type {a} lifts {b} litres a minute to {c} metres and weighs {d} kilograms when it is filled. "
+    text += " ".join(paper("", topic).text for topic in TOPICS[:5])
     sheets = [
         Document(id=f"s{n}", text=text.format(a=n * 7 + 1, b=n * 31 + 5, c=n * 11 + 2, d=n * 13 + 9)) for n in range(30)
     ]
+    alike = [twins._similarity(twins._sketch(sheets[0].text), twins._sketch(sheet.text)) for sheet in sheets[1:]]
+    assert min(alike) >= NEAR, "only the figures tell them apart"
     assert set(same_documents(sheets)) == set(same_documents(sheets).values())
 
 
@@ -213,6 +217,17 @@ def test_train_holds_no_copy_of_a_dev_question() -> None:
     made, counts = prepared(examples, ExamplesSection(split_by="question", test=0.02, dev=0.2), documents={})
     assert counts["dev"] or not made.train
     assert leaks(made.train, made.dev).exact == leaks(made.train, made.dev).near == ()
+
+
+def test_train_and_dev_may_ask_of_one_place_but_not_the_same_question() -> None:
+    asked = [ask(f"t{n}", f"{TOPICS[n % 30]} {n * 7919}", f"span {n}", split="test") for n in range(12)]
+    dev = ask("d", "how deep is the well at the gate", "nine metres", sources=("well",), split="dev")
+    place = ask("place", "down to what depth did they dig by the road", "nine metres", sources=("well",), split="train")
+    copy = ask("copy", "How deep is the well at the gate?", "nine metres", sources=("well",), split="train")
+    made, counts = prepared([*asked, dev, place, copy], ExamplesSection(split_by="given"), documents={})
+    assert [e.id for e in made.train] == ["place"]
+    assert [e.id for e in made.dev] == ["d"]
+    assert counts["dev"] == counts["dropped"] == 1
 
 
 def test_a_paraphrase_with_the_same_answer_is_told_and_stays() -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import stand_in_trainer
 import twofold
 from twofold import plugins
 from twofold.config import laid_over
-from twofold.errors import StudyError, TooFewExamples
+from twofold.errors import AccessDenied, StudyError, TooFewExamples
 from twofold.project import Project
+from twofold.prompts import Template
+from twofold.rows import preferred_rows
 from twofold.store.model_card import card
 from twofold.study.admission import admitted
 from twofold.study.retrieval_tuning import embedder_job
@@ -137,6 +140,51 @@ def test_the_plan_of_a_last_model_is_for_the_model_that_reads_everything(demo: P
         project.tune(arm="ft+rag")
         assert to_train() == 0
         assert to_train(all_documents=True) > 0
+
+
+class Blind:
+    """A retriever that does not look at what a search must leave out."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def retrieve(self, queries: Sequence[Query], k: int) -> Any:
+        return self.inner.retrieve([replace(one, filter=Filter()) for one in queries], k)
+
+
+def test_a_retriever_that_finds_what_must_be_left_out_stops_training(demo: Project) -> None:
+    with demo as project:
+        project.sync()
+        learning = project.builder.learning(project.splits)
+        assert learning.found(project.splits.train, 20)
+        blind = replace(learning, retriever=lambda: Blind(learning.retriever()))
+        with pytest.raises(AccessDenied, match="Blind returned a passage"):
+            blind.found(project.splits.train, 20)
+
+
+def test_an_answer_given_with_a_document_of_the_test_is_no_preference_to_learn_from(
+    demo: Project, tmp_path: Path
+) -> None:
+    with demo as project:
+        splits = project.splits
+        hidden, free = min(splits.hidden), next(d for e in splits.train for d in e.sources)
+    given = [
+        {"id": "seen", "sources": [free]},
+        {"id": "named", "sources": [hidden]},
+        {"id": "shown", "sources": [free], "hits": [{"document": hidden, "start": 0, "end": 9, "text": "a passage"}]},
+        {"id": "bare"},
+    ]
+    file = tmp_path / "preferences.jsonl"
+    answers = {"chosen": "forty days", "rejected": "a year"}
+    file.write_text(
+        "".join(json.dumps({"question": f"What of {row['id']}?", **answers, **row}) + "\n" for row in given)
+    )
+
+    def learned(without: frozenset[str]) -> list[str]:
+        return [row.example for row in preferred_rows(file, splits, Template(), without=without)]
+
+    assert learned(frozenset()) == ["seen", "named", "shown", "bare"]
+    assert learned(splits.hidden) == ["seen", "bare"]
 
 
 def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
