@@ -70,7 +70,7 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
     try:
         busy = machine.crowded()
         told["loading_seconds"] = _generated(generator, [_prompt("plain", 1000)], busy=busy, cores=1)[1]
-        pace.keep(subject, {"load": told["loading_seconds"]}, brief=True, busy=busy)
+        pace.keep(subject, {"load": told["loading_seconds"]}, kind="busy" if busy else "brief")
         progress(stage, 1, total)
         for done, (name, (count, _, _)) in enumerate(_SHAPES.items(), 2):
             busy = busy or machine.crowded()
@@ -87,7 +87,7 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
                 alone, spent = [*alone, *one], spent + seconds
             found |= pace.of_answers(_ARMS[name], alone, spent, max_tokens=_NEW, single=True)
             found = {kind: value for kind, value in found.items() if not kind.startswith("written")}
-            pace.keep(subject, found, brief=True, busy=busy)
+            pace.keep(subject, found, kind="busy" if busy else "brief")
             progress(stage, done, total)
     finally:
         generator.close()
@@ -130,7 +130,7 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
     if singly:
         seen, cores = pace.paces(reckoning.subject(model, trainer.options)), machine.cores()
         shared: dict[str, float] = {kind: seen[kind] / cores for kind in ("token", "evaluation") if kind in seen}
-        pace.keep(reckoning.subject(model, usual), {**seen, **shared}, brief=True, busy=True)
+        pace.keep(reckoning.subject(model, usual), {**seen, **shared}, kind="busy")
         report["tokens_per_second"] *= cores
     progress(stage, 1, 1)
     return {
@@ -149,7 +149,7 @@ def embedding(embedder: Embedder, *, progress: Progress = _silent) -> Json:
     _, loading = _timed(lambda: embedder.embed(texts[:2]), busy=busy, cores=1)
     _, spent = _timed(lambda: embedder.embed(texts), busy=busy)
     measured = {"load": loading, "chunk": spent / len(texts)}
-    pace.keep(pace.embedding(embedder.fingerprint), measured, brief=True, busy=busy)
+    pace.keep(pace.embedding(embedder.fingerprint), measured, kind="busy" if busy else "brief")
     progress(stage, 1, 1)
     return {"chunks_per_second": len(texts) / spent, "chunks": len(texts), "seconds": spent}
 

@@ -129,6 +129,21 @@ def test_sheets_of_one_template_with_other_figures_are_not_the_same_document() -
     assert set(same_documents(sheets)) == set(same_documents(sheets).values())
 
 
+def test_texts_with_other_numbers_are_told_apart_without_comparing_their_sketches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = " ".join(paper("", topic).text for topic in TOPICS[:5])
+    compared: list[int] = []
+    real = twins._similarity
+    monkeypatch.setattr(twins, "_similarity", lambda one, two: compared.append(1) or real(one, two))
+    sheets = [Document(id=f"s{n}", text=f"{text} Sheet {n * 7 + 1}, of {n * 31 + 5} litres.") for n in range(30)]
+    assert len(set(same_documents(sheets).values())) == 30
+    assert not compared
+    copies = [Document(id=f"c{n}", text=f"{text} Sheet 7, of 36 litres.") for n in range(30)]
+    assert set(same_documents(copies).values()) == {"c0"}
+    assert 0 < len(compared) < 30, "a copy is compared once, not with every other copy"
+
+
 # ---------------------------------------------------------------- dialogues
 
 OPEN = "My pump does not start in the morning since the frost came"
