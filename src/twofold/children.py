@@ -14,8 +14,10 @@ watches the parent, and ends the program and all that it has started.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -79,8 +81,12 @@ def run_program(
         environment: Its environment variables; this process's own by default.
 
     Raises:
+        FileNotFoundError: there is no such program.
         subprocess.TimeoutExpired: it took longer, and was ended.
     """
+    path = None if environment is None else environment.get("PATH", os.defpath)
+    if shutil.which(command[0], path=path) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         with running(_PROGRAM, command, stdout=out, stderr=err, environment=environment) as child:
             status = child.wait(timeout)
@@ -146,13 +152,17 @@ def _program(command: Sequence[str]) -> int:
     parent = os.getppid()
     if sys.platform != "win32":
         os.setsid()  # one group for the program and what it starts, which is ended as a whole
-    program = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    program: subprocess.Popen[bytes] | None = None
 
     def end() -> None:
-        program.kill() if sys.platform == "win32" else os.killpg(0, signal.SIGKILL)
+        if sys.platform != "win32":
+            os.killpg(0, signal.SIGKILL)
+        elif program is not None:
+            program.kill()
         os._exit(1)
 
-    signal.signal(signal.SIGTERM, lambda *_: end())
+    signal.signal(signal.SIGTERM, lambda *_: end())  # before the program starts: from its first moment it can be ended
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     _when_gone(parent, end)
     return program.wait()
 

@@ -7,6 +7,7 @@ killed run had measured is not measured again.
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -127,7 +128,12 @@ class Finishing:
                 break
             front.append(self._measured(coefficient, share(coefficient, work / f"share-{coefficient:g}"), base))
         points = [_point(row, front[0], groups) for row in front]
-        best, because = choose(points, base=zero, limits=limits)
+        scores = {row["coefficient"]: row["dev"]["scores"] for row in front}
+
+        def apart(one: Point, other: Point) -> float:
+            return _paired(scores[one.coefficient], scores[other.coefficient], groups)
+
+        best, because = choose(points, base=zero, limits=limits, apart=apart)
         if reason and not reaches(best, base=zero, full=full, limits=limits):
             because = f"nothing was merged back: {reason}"
         share(best.coefficient, work)
@@ -292,7 +298,7 @@ def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
     """The method to carry on: the best on dev of those that the gate does not fail (where it counts), else of all.
 
     Dev scores within one standard error of the best (of the paired difference) count as equal: of these the method with
-    the fewest trained parameters is carried on.
+    the fewest trained parameters is carried on; one that does not say how many has the most.
 
     Args:
         rows: Reports of finished adapters (see `report`); among equals the first.
@@ -307,7 +313,7 @@ def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
         se = _paired(dev["scores"], top["scores"], top["groups"])
         if dev["score"]["mean"] >= top["score"]["mean"] - se:
             reached.append(row)
-    return min(reached, key=lambda row: row.get("trainable") or 0)
+    return min(reached, key=lambda row: math.inf if row.get("trainable") is None else row["trainable"])
 
 
 def report(manifest: Json) -> Json:

@@ -279,12 +279,6 @@ def outcome(judged: Json) -> Outcome:
     return "failed" if judged.get("failed", True) else "open"
 
 
-def general_drop(base: Scores, tuned: Scores) -> stats.Interval:
-    """Drop of the ``general`` group, paired by item, with its 95 % interval."""
-    rows = np.array([item.group == "general" for item in suite()])
-    return _drop(_of_items(base[rows]), _of_items(tuned[rows]), level=0.95, seed=0)
-
-
 def _line(base: Scores, tuned: Scores, again: Scores, threshold: float, *, level: float, seed: int) -> Json:
     failed = max(int(np.isnan(one).sum()) for one in (base, tuned))
     share = failed / base.size

@@ -62,7 +62,8 @@ class ForgettingGate:
     def _answered(self, adapter: Adapter | None, asked: Sequence[tuple[Item, Example]], run: str) -> Scores:
         generator = self.generator(adapter)
         try:
-            key = digest("general", {"generator": generator.key, "suite": forgetting.suite_digest(), "run": run})
+            asks: Json = {"suite": forgetting.suite_digest(), "template": BARE.digest, "run": run}
+            key = digest("general", {"generator": generator.key, **asks})
             self.catalogue.put_system(key, {"arm": "general", "generator": generator.description})
             held = self.catalogue.answers(key)
             done = len(held)

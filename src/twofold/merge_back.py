@@ -11,7 +11,7 @@ difference) counts as equal, and among equals the smaller change is kept (the on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -30,6 +30,10 @@ class Point:
     """What the forgetting gate says."""
     se: float = 0.0
     """Standard error of the paired difference of its dev score to that of all of the change."""
+
+
+Apart = Callable[[Point, Point], float]
+"""Two points → the standard error of the paired difference of their dev scores."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ def reaches(point: Point, *, base: float, full: float, limits: Limits) -> bool:
     return point.drop <= limits.drop and point.dev >= min(least, full - point.se)
 
 
-def choose(points: Sequence[Point], *, base: float, limits: Limits) -> tuple[Point, str]:
+def choose(points: Sequence[Point], *, base: float, limits: Limits, apart: Apart) -> tuple[Point, str]:
     """The point to keep, and why.
 
     One that reaches both limits; else the best on dev of those that pass the gate; else of those that it leaves open;
@@ -62,25 +66,31 @@ def choose(points: Sequence[Point], *, base: float, limits: Limits) -> tuple[Poi
         points: At least that of coefficient 1.
         base: Dev score of the base model in the same arm.
         limits: What to reach.
+        apart: Standard error of the paired difference of two points' dev scores.
     """
     full = next(point for point in points if point.coefficient == 1)
     reached = [point for point in points if reaches(point, base=base, full=full.dev, limits=limits)]
     if reached:
-        best = smallest(reached)
+        best = smallest(reached, apart)
         return best, _tells(best, base, full)
     wanted = f"no share keeps {limits.keep:.0%} of the dev gain and loses at most {limits.drop:g}"
     for outcome, those in (("passed", "that pass the gate"), ("open", "whose gate is open")):
         found = [point for point in points if point.gate == outcome]
         if found:
-            best = smallest(found)
+            best = smallest(found, apart)
             return best, f"{wanted}; of those {those} the best on dev: {_tells(best, base, full)}"
     return full, "no share passes the gate: the weights stay as they were tuned"
 
 
-def smallest(points: Sequence[Point]) -> Point:
-    """The smallest coefficient whose dev score is within one standard error of the best of these."""
+def smallest(points: Sequence[Point], apart: Apart) -> Point:
+    """The smallest coefficient whose dev score is within one standard error of the best of these.
+
+    Args:
+        points: To choose from.
+        apart: Standard error of the paired difference of two points' dev scores.
+    """
     best = max(points, key=lambda p: (p.dev, -p.coefficient))
-    return min((p for p in points if p.dev >= best.dev - max(p.se, best.se)), key=lambda p: p.coefficient)
+    return min((p for p in points if p.dev >= best.dev - apart(p, best)), key=lambda p: p.coefficient)
 
 
 def _tells(point: Point, base: float, full: Point) -> str:

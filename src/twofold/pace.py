@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from twofold import machine
 from twofold.identity import digest
@@ -32,7 +33,9 @@ ALONE = 20.0
 _FORMAT = 1
 _SUBJECTS = 200
 """Subjects of one machine that are kept: those measured last."""
-_BRIEF, _BUSY = "brief: ", "busy: "
+Kind = Literal["busy", "brief", "real"]
+"""What was measured: seconds of work beside others, seconds of work, or real work; the last counts most."""
+_MARKS: Mapping[Kind, str] = {"busy": "busy: ", "brief": "brief: ", "real": ""}
 _LEAST_ANSWERS = 4
 """Fewer answers than this are too noisy to keep a pace of."""
 _log = logging.getLogger(__name__)
@@ -58,20 +61,20 @@ def of_busy(subject: str) -> set[str]:
 
 def _layers(subject: str) -> tuple[dict[str, list[float]], ...]:
     subjects = _read(cache_root() / FILE).get(machine.fingerprint(), {})
-    return tuple(subjects.get(kept + subject, {}) for kept in (_BUSY, _BRIEF, ""))
+    return tuple(subjects.get(kept + subject, {}) for kept in _MARKS.values())
 
 
-def keep(subject: str, measured: Mapping[str, float], *, brief: bool = False, busy: bool = False) -> None:
+def keep(subject: str, measured: Mapping[str, float], *, kind: Kind = "real") -> None:
     """Add measurements of `subject` on this machine; safe while other processes do the same.
 
     Args:
         subject: What worked: a model with its runtime, a trainer with its options.
         measured: Kind of work → seconds a unit.
-        brief: They are of seconds of work, and count until real work was measured.
-        busy: They are brief, and others used this machine: they count until it was measured alone.
+        kind: Of what work: ``real``; ``brief``, of seconds, which counts until real work was measured; ``busy``, brief
+            and beside others that used this machine, which counts until it was measured alone.
     """
-    subject = (_BUSY if busy else _BRIEF if brief else "") + subject
-    fresh = {kind: value for kind, value in measured.items() if 0 < value < float("inf")}
+    subject = _MARKS[kind] + subject
+    fresh = {name: value for name, value in measured.items() if 0 < value < float("inf")}
     if not fresh:
         return
     path = cache_root() / FILE
@@ -81,8 +84,8 @@ def keep(subject: str, measured: Mapping[str, float], *, brief: bool = False, bu
             machines = _read(path)
             subjects = machines.setdefault(machine.fingerprint(), {})
             kinds = subjects.pop(subject, {})
-            for kind, value in fresh.items():
-                kinds[kind] = [*kinds.get(kind, []), value][-RECENT:]
+            for name, value in fresh.items():
+                kinds[name] = [*kinds.get(name, []), value][-RECENT:]
             subjects[subject] = kinds
             for oldest in [*subjects][:-_SUBJECTS]:
                 del subjects[oldest]

@@ -10,8 +10,8 @@ from typing import Any
 
 from twofold.types import Json
 
-_DAY = 86_400_000_000_000
-"""Nanoseconds."""
+_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+"""Of each unit of time that Arrow has."""
 
 
 def rows_of(data: bytes) -> Iterator[Json]:
@@ -66,6 +66,13 @@ def _innermost(kind: Any) -> Any:
     return kind
 
 
+def _is_local(kind: Any) -> bool:
+    """Is it a time without a zone? Midnight in UTC is another hour, and maybe another day, in a zone."""
+    from pyarrow import types
+
+    return bool(types.is_timestamp(kind)) and kind.tz is None
+
+
 def _whole_columns(file: Any) -> set[str]:
     """Columns whose numbers are all integers, or whose times are all midnight.
 
@@ -76,15 +83,15 @@ def _whole_columns(file: Any) -> set[str]:
     from pyarrow import types
 
     kinds = {field.name: _innermost(field.type) for field in file.schema_arrow}
-    whole = {name for name, kind in kinds.items() if types.is_floating(kind) or types.is_timestamp(kind)}
+    whole = {name for name, kind in kinds.items() if types.is_floating(kind) or _is_local(kind)}
     for batch in file.iter_batches(batch_size=10_000, columns=sorted(whole)) if whole else ():
         for name in whole & set(batch.schema.names):
             column = batch.column(name)
             while types.is_list(column.type) or types.is_large_list(column.type):
                 column = column.flatten()
             if types.is_timestamp(column.type):
-                times = column.cast(pyarrow.timestamp("ns")).cast(pyarrow.int64()).to_pylist()
-                fits = all(item is None or item % _DAY == 0 for item in times)
+                times = column.cast(pyarrow.int64()).to_pylist()
+                fits = all(item is None or item % _DAY[column.type.unit] == 0 for item in times)
             else:
                 fits = all(item is None or math.isnan(item) or item.is_integer() for item in column.to_pylist())
             if not fits:

@@ -50,6 +50,7 @@ class Project:
     def __init__(self, directory: Path, settings: Config) -> None:
         self.directory = directory
         self.config = settings
+        self._split: tuple[dict[str, str], tuple[Splits, Json]] | None = None
 
     # ------------------------------------------------------------ opening
 
@@ -123,12 +124,15 @@ class Project:
         """All usable examples."""
         return dataset.load_examples(self.config.examples.paths, self.directory)[0]
 
-    @cached_property
+    @property
     def _prepared(self) -> tuple[Splits, Json]:
-        """Splits without leaks, and what was dropped for them; see `dataset.prepared`."""
+        """Splits without leaks, and what was dropped for them: made again whenever a sync has changed the documents."""
         synced = self.catalogue if (self.derived / CATALOGUE).is_file() else None
-        known = sources.same_documents(synced, lambda: self.documents)
-        return dataset.prepared(self.examples, self.config.examples, documents=known)
+        content = sources.contents(synced)
+        if self._split is None or self._split[0] != content:
+            same = sources.same_documents(synced, lambda: self.documents)
+            self._split = (content, dataset.prepared(self.examples, self.config.examples, documents=same))
+        return self._split[1]
 
     @property
     def splits(self) -> Splits:
@@ -241,11 +245,15 @@ class Project:
         settings: Json = {"final": final, "measure": measure, "progress": progress}
         return forecast.plan(reader, splits, read, records=self.records, leaks=leaks, **settings)
 
-    def tuning_plan(self, *, arm: str = "ft+rag", measure: bool = False, progress: Progress = quiet) -> Json:
+    def tuning_plan(
+        self, *, arm: str = "ft+rag", all_documents: bool = False, measure: bool = False, progress: Progress = quiet
+    ) -> Json:
         """What `tune` would take, as `plan` tells it: ``steps``, ``minutes``, ``warnings``, ``rates``."""
-        chosen = self.config.arm(arm)
+        chosen, builder = self.config.arm(arm), self._reader
+        if all_documents:
+            builder = Builder(self.derived, self.config, catalogue=builder.catalogue, everything=True)
         read = self.documents if chosen.retrieval else []
-        return forecast.tuning_plan(self._reader, self.splits, read, arm=chosen, measure=measure, progress=progress)
+        return forecast.tuning_plan(builder, self.splits, read, arm=chosen, measure=measure, progress=progress)
 
     def study(self, *, final: bool = False, progress: Progress = quiet) -> StudyRecord:
         """Run the study, or finish one that was stopped; returns the record, which is also written to ``studies/``."""
@@ -325,6 +333,7 @@ class Project:
             with nullcontext() if ready else self.writing():
                 if searches:
                     self._refresh(progress)
+                    splits = splits if splits is _NO_SPLITS else self.splits  # of the documents as they are now
                 system = ready or self.builder.system(chosen, splits, use=model, progress=progress)[0]
         except ProjectLocked as busy:
             system, behind = asking.system_beside(self.builder, chosen, splits, use=model, searches=searches, busy=busy)
@@ -541,6 +550,7 @@ class Project:
             chosen = fresh.arm(known["arm"]) if known else fresh.arm(arm)
             if chosen.retrieval:
                 sources.refresh(builder, self.directory, progress=progress)
+                splits = self.splits  # of the documents as they are now
             asked = (*splits.train, *splits.dev, *splits.test)
             require_sound(builder, asked, None if chosen.retrieval else ())
             return {**told, **models.retrain(splits, champion, arm=chosen, who=who, progress=progress)}
@@ -571,6 +581,7 @@ class Project:
         return arm.retrieval and self.config.retrieval.risk > 0
 
     def _refresh(self, progress: Progress) -> bool:
+        self.__dict__.pop("documents", None)  # what was read before the sync
         return sources.refresh(self.builder, self.directory, progress=progress)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     import jinja2
 
 RENDERER_VERSION = 3
-"""Raised when the same template would render to other text."""
+"""Raised when the same template would render to other text, or the same text be read as another answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

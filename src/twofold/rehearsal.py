@@ -36,6 +36,8 @@ _ITEMS = 10
 _SHAPES = {"plain": (24, 0, 0), "shots": (12, 3, 0), "passages": (16, 0, 4)}
 """Prompt shape → prompts of the batch, sentences that all share, sentences of each."""
 _SINGLE = 4
+_COMPUTES = 0.1
+"""Least share of the clock's time that work computes for on a busy machine; below it, it waits for something else."""
 _TEXT = (
     "Plot {n} was irrigated every {n} days. Sandy soil holds little water, so that a crop on it shows stress sooner "
     "than one on loam or clay; the extension office advises to check the top {n} cm by hand, to water in the early "
@@ -68,7 +70,7 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
     try:
         busy = machine.crowded()
         told["loading_seconds"] = _generated(generator, [_prompt("plain", 1000)], busy=busy, cores=1)[1]
-        pace.keep(subject, {"load": told["loading_seconds"]}, brief=True, busy=busy)
+        pace.keep(subject, {"load": told["loading_seconds"]}, kind="busy" if busy else "brief")
         progress(stage, 1, total)
         for done, (name, (count, _, _)) in enumerate(_SHAPES.items(), 2):
             busy = busy or machine.crowded()
@@ -85,7 +87,7 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
                 alone, spent = [*alone, *one], spent + seconds
             found |= pace.of_answers(_ARMS[name], alone, spent, max_tokens=_NEW, single=True)
             found = {kind: value for kind, value in found.items() if not kind.startswith("written")}
-            pace.keep(subject, found, brief=True, busy=busy)
+            pace.keep(subject, found, kind="busy" if busy else "brief")
             progress(stage, done, total)
     finally:
         generator.close()
@@ -128,7 +130,7 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
     if singly:
         seen, cores = pace.paces(reckoning.subject(model, trainer.options)), machine.cores()
         shared: dict[str, float] = {kind: seen[kind] / cores for kind in ("token", "evaluation") if kind in seen}
-        pace.keep(reckoning.subject(model, usual), {**seen, **shared}, brief=True, busy=True)
+        pace.keep(reckoning.subject(model, usual), {**seen, **shared}, kind="busy")
         report["tokens_per_second"] *= cores
     progress(stage, 1, 1)
     return {
@@ -147,17 +149,21 @@ def embedding(embedder: Embedder, *, progress: Progress = _silent) -> Json:
     _, loading = _timed(lambda: embedder.embed(texts[:2]), busy=busy, cores=1)
     _, spent = _timed(lambda: embedder.embed(texts), busy=busy)
     measured = {"load": loading, "chunk": spent / len(texts)}
-    pace.keep(pace.embedding(embedder.fingerprint), measured, brief=True, busy=busy)
+    pace.keep(pace.embedding(embedder.fingerprint), measured, kind="busy" if busy else "brief")
     progress(stage, 1, 1)
     return {"chunks_per_second": len(texts) / spent, "chunks": len(texts), "seconds": spent}
 
 
 def _timed(work: Callable[[], T], *, busy: bool, cores: int = 0) -> tuple[T, float]:
-    """The result of `work` and its seconds; on a busy machine those that so many cores (0: all) would take if free."""
+    """The result of `work` and its seconds; on a busy machine those that so many cores (0: all) would take if free.
+
+    Work that hardly computes here waits for something else, such as a server: the clock's seconds are its own.
+    """
     began, used = time.perf_counter(), time.process_time()
     made = work()
     seconds, used = time.perf_counter() - began, time.process_time() - used
-    return made, min(seconds, used / (cores or machine.cores())) if busy else seconds
+    computes = used >= _COMPUTES * seconds
+    return made, min(seconds, used / (cores or machine.cores())) if busy and computes else seconds
 
 
 def _generated(

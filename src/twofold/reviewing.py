@@ -9,7 +9,7 @@ from pathlib import Path
 from twofold import access, dataset, schemas
 from twofold.config import Config
 from twofold.corpus.loading import load_documents
-from twofold.dataset import Leaks, Splits
+from twofold.dataset import Leaks, Splits, preparing
 from twofold.errors import LeakFound, TooFewExamples, TwofoldError
 from twofold.metrics import changes
 from twofold.plugins import Embedder
@@ -47,37 +47,45 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         splits = dataset.split(examples, config.examples, documents=dataset.same_documents(documents))
     except (TooFewExamples, LeakFound) as error:
         return [*problems, as_problem(error)]
-    if any(config.arm(name).tuning for name in config.study.arms):
-        problems += [
-            as_problem(TooFewExamples(f"the {name} split is empty, and tuning needs it"))
-            for name, part in (("train", splits.train), ("dev", splits.dev))
-            if not part
-        ]
-    return [*problems, *_leaks(config, splits, examples, embedder)]
+    return [*problems, *_splits(config, splits, examples, embedder)]
 
 
-def _leaks(
+def _splits(
     config: Config, splits: Splits, examples: Sequence[Example], embedder: Callable[[], Embedder] | None
 ) -> list[Problem]:
-    section = config.examples
-    learned, asked = (*splits.train, *splits.dev), (*splits.test, *splits.reserve)
-    leaks = dataset.leaks(learned, asked, near=section.near == "drop")
-    problems = []
-    if leaks.pairs:
-        error = dataset.leak_error(leaks.pairs[0], leaks, examples)
-        problems.append(as_problem(error, "error" if section.on_leak == "error" else "warning"))
-    return problems + ([] if embedder is None else _paraphrases(learned, asked, leaks, embedder))
+    """Leaks between the splits, and splits that tuning needs and that are empty once the leaks are dropped."""
+    section, problems = config.examples, []
+    found, inner = preparing.standing(splits, near=section.near == "drop")
+    for leaks, where in ((found, preparing.TEST), (inner, preparing.DEV)):
+        if leaks.pairs:
+            error = dataset.leak_error(leaks.pairs[0], leaks, examples, where=where)
+            problems.append(as_problem(error, "error" if section.on_leak == "error" else "warning"))
+    left, _ = preparing.cleared(splits, found, inner)
+    if any(config.arm(name).tuning for name in config.study.arms):
+        needed = (("train", left.train), ("dev", left.dev))
+        problems += [as_problem(left.lack(name, "tuning needs examples")) for name, part in needed if not part]
+    return [*problems, *_paraphrases(config, splits, found, embedder)]
 
 
 def _paraphrases(
-    learned: Sequence[Example], asked: Sequence[Example], known: Leaks, embedder: Callable[[], Embedder]
+    config: Config, splits: Splits, known: Leaks, embedder: Callable[[], Embedder] | None
 ) -> list[Problem]:
-    """Training questions that mean what a test question asks."""
-    if not learned or not asked or len(learned) + len(asked) > _EMBEDDED:
+    """Training questions that mean what a test question asks, or why that was not looked for."""
+    learned, asked = (*splits.train, *splits.dev), (*splits.test, *splits.reserve)
+    if not learned or not asked:
         return []
+    if len(learned) + len(asked) > _EMBEDDED:
+        why = f"{len(learned) + len(asked)} questions are more than the {_EMBEDDED} that are compared"
+        return [
+            preparing.not_compared(why, 'Give rewordings of a question one "group", so that they stand on one side.')
+        ]
+    if embedder is None:
+        makes = "Run `twofold sync`, then `twofold check` again."
+        cure = makes if config.documents.paths or config.sources else "Add documents, or look for rewordings yourself."
+        return [preparing.not_compared("there is no index yet, whose embedder compares them", cure)]
     try:
         vectors = [embedder().embed([e.question for e in part]) for part in (learned, asked)]
-    except TwofoldError:
-        return []
+    except TwofoldError as error:
+        return [preparing.not_compared(f"the embedder failed: {error.message}", error.cure)]
     found = dataset.paraphrases(learned, asked, (vectors[0], vectors[1]), known=known)
     return [dataset.paraphrase_problem(found)] if found else []

@@ -107,6 +107,11 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
     return not report["failed"]
 
 
+def contents(catalogue: Catalogue | None) -> dict[str, str]:
+    """Document id → digest of its content, as of the last sync; empty before the first."""
+    return {name: one.content or one.digest for name, one in catalogue.known_documents().items()} if catalogue else {}
+
+
 def same_documents(
     catalogue: Catalogue | None, read: Callable[[], Sequence[Document]], *, keep: bool = False
 ) -> dict[str, str]:
@@ -117,7 +122,7 @@ def same_documents(
         read: Reads them.
         keep: Note what was found, for the next time: by whoever holds the writer's lock.
     """
-    known = {name: one.content or one.digest for name, one in catalogue.known_documents().items()} if catalogue else {}
+    known = contents(catalogue)
     if catalogue is None or not known:
         return twins.same_documents(read())
     key = digest("same documents", {"documents": known, "version": twins.VERSION})

@@ -128,9 +128,8 @@ class Teaching:
 
 
 def _replay_key(generator: Generator) -> str:
-    return digest(
-        "replay", {"generator": generator.key, "tokens": _TOKENS, "prompts": list(forgetting.replay_prompts())}
-    )
+    asks: Json = {"tokens": _TOKENS, "template": prompts.BARE.digest, "prompts": list(forgetting.replay_prompts())}
+    return digest("replay", {"generator": generator.key, **asks})
 
 
 def _unfit(answer: Answer) -> str:

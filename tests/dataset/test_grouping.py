@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from twofold.config import ExamplesSection
-from twofold.dataset import leaks, paraphrases, prepared, same_documents, split
+from twofold.dataset import leaks, paraphrases, prepared, same_documents, split, twins
 from twofold.dataset.examples import load_examples
 from twofold.dataset.leaking import Leaks
+from twofold.dataset.near import NEAR
 from twofold.prompts import Template
 from twofold.rows import preferred_rows
 from twofold.types import Document, Example, Message, Role, Span
@@ -125,10 +126,28 @@ def test_copies_of_a_document_stand_on_one_side_with_its_questions() -> None:
 
 def test_sheets_of_one_template_with_other_figures_are_not_the_same_document() -> None:
     text = "The pump of type {a} lifts {b} litres a minute to {c} metres and weighs {d} kilograms when it is filled. "
+    text += " ".join(paper("", topic).text for topic in TOPICS[:5])
     sheets = [
         Document(id=f"s{n}", text=text.format(a=n * 7 + 1, b=n * 31 + 5, c=n * 11 + 2, d=n * 13 + 9)) for n in range(30)
     ]
+    alike = [twins._similarity(twins._sketch(sheets[0].text), twins._sketch(sheet.text)) for sheet in sheets[1:]]
+    assert min(alike) >= NEAR, "only the figures tell them apart"
     assert set(same_documents(sheets)) == set(same_documents(sheets).values())
+
+
+def test_texts_with_other_numbers_are_told_apart_without_comparing_their_sketches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = " ".join(paper("", topic).text for topic in TOPICS[:5])
+    compared: list[int] = []
+    real = twins._similarity
+    monkeypatch.setattr(twins, "_similarity", lambda one, two: compared.append(1) or real(one, two))
+    sheets = [Document(id=f"s{n}", text=f"{text} Sheet {n * 7 + 1}, of {n * 31 + 5} litres.") for n in range(30)]
+    assert len(set(same_documents(sheets).values())) == 30
+    assert not compared
+    copies = [Document(id=f"c{n}", text=f"{text} Sheet 7, of 36 litres.") for n in range(30)]
+    assert set(same_documents(copies).values()) == {"c0"}
+    assert 0 < len(compared) < 30, "a copy is compared once, not with every other copy"
 
 
 # ---------------------------------------------------------------- dialogues
@@ -204,7 +223,7 @@ def test_what_was_dropped_is_in_the_sentence_with_the_numbers_that_are_left() ->
     whole = split([*odd, *rest], section)
     gone = len(whole.train) - len(made.train)
     assert gone > 20
-    assert f"{len(made.train)} train ({gone} dropped as copies of test or dev questions)" in made.sentence
+    assert f"{len(made.train)} train ({gone} dropped: they give test or dev questions away)" in made.sentence
     assert "document" not in made.sentence
     assert counts["dropped"] == gone + len(whole.dev) - len(made.dev)
     kept, told = prepared([*odd, *rest], ExamplesSection(split_by="question", near="keep"), documents={})
@@ -219,6 +238,17 @@ def test_train_holds_no_copy_of_a_dev_question() -> None:
     made, counts = prepared(examples, ExamplesSection(split_by="question", test=0.02, dev=0.2), documents={})
     assert counts["dev"] or not made.train
     assert leaks(made.train, made.dev).exact == leaks(made.train, made.dev).near == ()
+
+
+def test_train_and_dev_may_ask_of_one_place_but_not_the_same_question() -> None:
+    asked = [ask(f"t{n}", f"{TOPICS[n % 30]} {n * 7919}", f"span {n}", split="test") for n in range(12)]
+    dev = ask("d", "how deep is the well at the gate", "nine metres", sources=("well",), split="dev")
+    place = ask("place", "down to what depth did they dig by the road", "nine metres", sources=("well",), split="train")
+    copy = ask("copy", "How deep is the well at the gate?", "nine metres", sources=("well",), split="train")
+    made, counts = prepared([*asked, dev, place, copy], ExamplesSection(split_by="given"), documents={})
+    assert [e.id for e in made.train] == ["place"]
+    assert [e.id for e in made.dev] == ["d"]
+    assert counts["dev"] == counts["dropped"] == 1
 
 
 def test_a_paraphrase_with_the_same_answer_is_told_and_stays() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +15,7 @@ from twofold.cli.main import main
 from twofold.curating import import_file
 from twofold.dataset import load_examples
 from twofold.errors import BadRecord, ConfigError, DataError
+from twofold.parquet import rows_of
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
     "messages": (
@@ -409,6 +411,26 @@ def test_a_shape_is_found_and_its_origin_kept(tmp_path: Path, name: str) -> None
     assert kept["from"]["sha256"].startswith("file:")
     (example,), problems = load_examples(["examples.jsonl"], tmp_path)
     assert (example.question, example.references, problems) == ("How deep?", ("12 m",), [])
+
+
+def test_parquet_reads_far_dates_and_leaves_times_with_a_zone_as_they_are() -> None:
+    pyarrow = pytest.importorskip("pyarrow", reason="Parquet needs pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    noon, far = datetime(2025, 1, 31), datetime(9999, 12, 31)
+    columns = {
+        "far": pyarrow.array([noon, far], pyarrow.timestamp("us")),
+        "coarse": pyarrow.array([noon, far], pyarrow.timestamp("ms")),
+        "zoned": pyarrow.array([noon, noon], pyarrow.timestamp("us", tz="America/New_York")),
+    }
+    expected = {
+        "far": ["2025-01-31", "9999-12-31"],
+        "coarse": ["2025-01-31", "9999-12-31"],
+        "zoned": ["2025-01-30 19:00:00-05:00"] * 2,
+    }
+    data = io.BytesIO()
+    parquet.write_table(pyarrow.table(columns), data)
+    rows = list(rows_of(data.getvalue()))
+    assert {name: [row[name] for row in rows] for name in columns} == expected
 
 
 def test_csv_and_parquet_with_mapped_columns(tmp_path: Path) -> None:

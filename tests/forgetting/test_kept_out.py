@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ import stand_in_trainer
 import twofold
 from twofold import plugins
 from twofold.config import laid_over
-from twofold.errors import StudyError, TooFewExamples
+from twofold.errors import AccessDenied, StudyError, TooFewExamples
 from twofold.project import Project
+from twofold.prompts import Template
+from twofold.rows import preferred_rows
 from twofold.store.model_card import card
 from twofold.study.admission import admitted
 from twofold.study.retrieval_tuning import embedder_job
@@ -153,6 +156,62 @@ def test_a_model_tuned_under_another_split_is_no_arm_of_a_study_whose_questions_
         assert "[tuning].use" in caught.value.cure
 
 
+def test_the_plan_of_a_last_model_is_for_the_model_that_reads_everything(demo: Project) -> None:
+    def to_train(**given: bool) -> float:
+        [step] = [step for step in project.tuning_plan(arm="ft+rag", **given)["steps"] if step["step"] == "tune ft+rag"]
+        return float(step["items"] - step["cached"])
+
+    with demo as project:
+        project.tune(arm="ft+rag")
+        assert to_train() == 0
+        assert to_train(all_documents=True) > 0
+
+
+class Blind:
+    """A retriever that does not look at what a search must leave out."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def retrieve(self, queries: Sequence[Query], k: int) -> Any:
+        return self.inner.retrieve([replace(one, filter=Filter()) for one in queries], k)
+
+
+def test_a_retriever_that_finds_what_must_be_left_out_stops_training(demo: Project) -> None:
+    with demo as project:
+        project.sync()
+        learning = project.builder.learning(project.splits)
+        assert learning.found(project.splits.train, 20)
+        blind = replace(learning, retriever=lambda: Blind(learning.retriever()))
+        with pytest.raises(AccessDenied, match="Blind returned a passage"):
+            blind.found(project.splits.train, 20)
+
+
+def test_an_answer_given_with_a_document_of_the_test_is_no_preference_to_learn_from(
+    demo: Project, tmp_path: Path
+) -> None:
+    with demo as project:
+        splits = project.splits
+        hidden, free = min(splits.hidden), next(d for e in splits.train for d in e.sources)
+    given = [
+        {"id": "seen", "sources": [free]},
+        {"id": "named", "sources": [hidden]},
+        {"id": "shown", "sources": [free], "hits": [{"document": hidden, "start": 0, "end": 9, "text": "a passage"}]},
+        {"id": "bare"},
+    ]
+    file = tmp_path / "preferences.jsonl"
+    answers = {"chosen": "forty days", "rejected": "a year"}
+    file.write_text(
+        "".join(json.dumps({"question": f"What of {row['id']}?", **answers, **row}) + "\n" for row in given)
+    )
+
+    def learned(without: frozenset[str]) -> list[str]:
+        return [row.example for row in preferred_rows(file, splits, Template(), without=without)]
+
+    assert learned(frozenset()) == ["seen", "named", "shown", "bare"]
+    assert learned(splits.hidden) == ["seen", "bare"]
+
+
 def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with demo as project:
         project.sync()
@@ -221,13 +280,52 @@ def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: 
     shutil.rmtree(source)
     arms = {"study": {**FAST["study"], "arms": ["base", "prompt"]}}
     with Project.open(tmp_path / "project", {**FAST, **arms}) as project:
-        with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all 30 of it were dropped as copies") as one:
+        with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all 30 of it were dropped") as one:
             admitted(project.builder, project.splits, project.records)
         assert '[examples].near = "keep"' in one.value.cure
         with pytest.raises(TooFewExamples, match="tuning needs examples in the train split, and all 30"):
             project.builder.training_job(project.config.arm("ft"), project.splits)
-        assert "0 train (30 dropped as copies of test or dev questions)" in project.splits.sentence
+        assert "0 train (30 dropped: they give test or dev questions away)" in project.splits.sentence
     kept = {**FAST, **arms, "examples": {"near": "keep"}}
     with Project.open(tmp_path / "project", kept) as project:
         assert len(project.splits.train) == 30
         assert admitted(project.builder, project.splits, project.records)
+
+
+@pytest.fixture
+def looked_at_then_copied(demo: Project) -> Project:
+    """The bundled set, synced; then copies of every document of the test appear under other ids."""
+    with demo as project:
+        project.sync()
+        hidden = project.splits.hidden
+    file = next(demo.directory.rglob("documents.jsonl"))
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    copies = [{**row, "id": f"copy of {row['id']}"} for row in rows if row["id"] in hidden]
+    assert len(copies) > 50
+    file.write_text("".join(json.dumps(row) + "\n" for row in (*rows, *copies)), encoding="utf-8")
+    return Project.open(demo.directory, FAST)
+
+
+@pytest.mark.parametrize("command", ["tune", "study", "retrain", "ask"])
+def test_documents_that_come_after_a_plan_are_kept_out_of_training_as_well(
+    looked_at_then_copied: Project, command: str
+) -> None:
+    with looked_at_then_copied as project:
+        assert project.tuning_plan(arm="ft+rag")["steps"], "what the command line shows before it trains"
+        before = len(project.splits.hidden)
+        if command == "tune":
+            project.tune(arm="ft+rag")
+        elif command == "study":
+            project.study()
+        elif command == "retrain":
+            project.retrain(arm="ft+rag")
+        else:
+            project.ask("What is asked of the tuned model?", arm="ft+rag")
+        made = [
+            row for path in project.derived.rglob("manifest.json") if "seen" in (row := json.loads(path.read_text()))
+        ]
+        assert made
+        for manifest in made:
+            assert manifest["documents"]
+            assert not [name for name in manifest["documents"] if name.startswith("copy of ")]
+            assert manifest["seen"]["kept_out"] == len(project.splits.hidden) > before

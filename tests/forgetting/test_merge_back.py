@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from twofold.errors import StoreError
+from twofold.finishing import best_of
 from twofold.forgetting import Outcome
-from twofold.merge_back import Limits, Point, choose, reaches
+from twofold.merge_back import Limits, Point, choose, reaches, smallest
 from twofold.store.adapters import combined, scaled, why_not_scalable
 
 LIMITS = Limits(keep=0.98, drop=0.005)
@@ -22,40 +24,45 @@ def point(coefficient: float, dev: float, drop: float, *, gate: Outcome = "passe
     return Point(coefficient=coefficient, dev=dev, drop=drop, gate=gate, se=se)
 
 
+def chosen(points: list[Point], *, base: float) -> tuple[Point, str]:
+    """The choice, where a difference of two points is as uncertain as the more uncertain of both."""
+    return choose(points, base=base, limits=LIMITS, apart=lambda one, two: max(one.se, two.se))
+
+
 def test_a_share_that_reaches_both_limits_is_kept() -> None:
     points = [point(1, 0.50, 0.2, gate="failed"), point(0.8, 0.497, 0.004), point(0.6, 0.45, 0.0)]
-    best, because = choose(points, base=0.1, limits=LIMITS)
+    best, because = chosen(points, base=0.1)
     assert best.coefficient == 0.8
     assert "99%" in because
 
 
 def test_without_such_a_share_the_best_that_passes_the_gate() -> None:
     points = [point(1, 0.50, 0.2, gate="failed"), point(0.8, 0.47, 0.1, gate="failed"), point(0.6, 0.44, 0.02)]
-    best, because = choose(points, base=0.1, limits=LIMITS)
+    best, because = chosen(points, base=0.1)
     assert best.coefficient == 0.6
     assert because.startswith("no share keeps 98%")
 
 
 def test_where_nothing_passes_the_weights_stay() -> None:
     points = [point(1, 0.5, 0.3, gate="failed"), point(0.5, 0.4, 0.2, gate="failed")]
-    best, because = choose(points, base=0.1, limits=LIMITS)
+    best, because = chosen(points, base=0.1)
     assert best.coefficient == 1
     assert "no share passes" in because
 
 
 def test_within_one_standard_error_of_the_best_the_smaller_change_is_kept() -> None:
     points = [point(1, 0.50, 0.2, gate="failed"), point(0.8, 0.47, 0.02, se=0.03), point(0.6, 0.45, 0.01, se=0.03)]
-    assert choose(points, base=0.1, limits=LIMITS)[0].coefficient == 0.6
+    assert chosen(points, base=0.1)[0].coefficient == 0.6
     apart = [*points[:2], point(0.6, 0.43, 0.01, se=0.03)]
-    assert choose(apart, base=0.1, limits=LIMITS)[0].coefficient == 0.8
+    assert chosen(apart, base=0.1)[0].coefficient == 0.8
     near = [point(1, 0.50, 0.2, gate="failed"), point(0.8, 0.48, 0.004, se=0.03)]
-    assert choose(near, base=0.1, limits=LIMITS)[1].startswith("the share 0.8"), "as good as all of the change"
+    assert chosen(near, base=0.1)[1].startswith("the share 0.8"), "as good as all of the change"
 
 
 def test_an_open_gate_comes_after_one_that_passes_and_before_one_that_fails() -> None:
     points = [point(1, 0.5, 0.3, gate="failed"), point(0.8, 0.49, 0.05, gate="open"), point(0.2, 0.2, 0.01)]
-    assert choose(points, base=0.1, limits=LIMITS)[0].coefficient == 0.2
-    best, because = choose(points[:2], base=0.1, limits=LIMITS)
+    assert chosen(points, base=0.1)[0].coefficient == 0.2
+    best, because = chosen(points[:2], base=0.1)
     assert best.coefficient == 0.8
     assert "whose gate is open" in because
 
@@ -71,17 +78,56 @@ measured = some.builds(
 
 
 @given(some.lists(measured, max_size=5), some.floats(0, 1), some.floats(0, 1), some.floats(-0.1, 0.5))
-def test_no_measured_share_is_better_by_the_rule(points: list[Point], base: float, full: float, drop: float) -> None:
+def test_a_share_that_the_gate_judges_worse_is_never_kept_unless_it_reaches_both_limits(
+    points: list[Point], base: float, full: float, drop: float
+) -> None:
     whole = [point(1, full, drop, gate="passed" if drop < 0.03 else "failed"), *points]
-    best, _ = choose(whole, base=base, limits=LIMITS)
-    reached = [p for p in whole if reaches(p, base=base, full=full, limits=LIMITS)]
-    passing, open_ = ([p for p in whole if p.gate == gate] for gate in ("passed", "open"))
-    allowed = reached or passing or open_ or [whole[0]]
-    assert best in allowed
-    top = max(allowed, key=lambda p: (p.dev, -p.coefficient))
-    alike = [p for p in allowed if p.dev >= top.dev - max(p.se, top.se)]
-    assert best in alike
-    assert all(best.coefficient <= other.coefficient for other in alike)
+    best, _ = chosen(whole, base=base)
+    reaching = [p for p in whole if reaches(p, base=base, full=full, limits=LIMITS)]
+    rank = ("passed", "open", "failed")
+    assert best in reaching if reaching else rank.index(best.gate) == min(rank.index(p.gate) for p in whole)
+
+
+@given(some.lists(measured, min_size=1, max_size=5), some.floats(0, 0.5), some.floats(0, 0.5))
+def test_more_uncertainty_never_keeps_more_of_the_change(points: list[Point], one: float, two: float) -> None:
+    low, high = sorted((one, two))
+    less, more = smallest(points, lambda *_: low), smallest(points, lambda *_: high)
+    assert more.coefficient <= less.coefficient
+    assert smallest(points, lambda *_: 0.0).dev == max(p.dev for p in points)
+    assert smallest(points, lambda *_: 1.0).coefficient == min(p.coefficient for p in points)
+
+
+def test_shares_are_compared_with_the_best_of_them_and_not_with_the_whole_change() -> None:
+    points = [point(1, 0.60, 0.1), point(0.5, 0.62, 0.01, se=0.10), point(0.25, 0.53, 0.0, se=0.10)]
+    apart = {frozenset((0.5, 0.25)): 0.01, frozenset((1, 0.5)): 0.10}
+
+    def between(one: Point, two: Point) -> float:
+        return apart.get(frozenset((one.coefficient, two.coefficient)), 0.0)
+
+    assert smallest(points, between).coefficient == 0.5, "0.25 is surely worse than 0.5, however unlike both are to 1"
+    assert smallest([point(1, 0.62, 0.1), point(0.5, 0.60, 0.1)], between).coefficient == 0.5
+
+
+# ---------------------------------------------------------------- methods
+
+
+def method(name: str, right: int, trainable: int | None, *, of: int = 40) -> dict[str, Any]:
+    """A method's report whose first answers are right."""
+    scores = [1.0] * right + [0.0] * (of - right)
+    dev = {"score": {"mean": right / of}, "scores": scores, "groups": list(range(of))}
+    return {"name": name, "gate": None, "dev_score": dev, **({} if trainable is None else {"trainable": trainable})}
+
+
+def test_of_methods_within_one_standard_error_the_one_with_fewest_trained_parameters_is_carried() -> None:
+    large, small, bad = method("large", 30, 9000), method("small", 29, 10), method("bad", 10, 1)
+    assert best_of([large, small, bad], enforce=False)["name"] == "small"
+    assert best_of([large, bad], enforce=False)["name"] == "large"
+    assert best_of([small, method("far better", 36, 9000)], enforce=False)["name"] == "far better"
+
+
+def test_a_method_that_does_not_say_how_much_it_trains_is_not_taken_for_the_smallest() -> None:
+    assert best_of([method("large", 30, 9000), method("unknown", 29, None)], enforce=False)["name"] == "large"
+    assert best_of([method("large", 20, 9000), method("unknown", 30, None)], enforce=False)["name"] == "unknown"
 
 
 # ---------------------------------------------------------------- the files

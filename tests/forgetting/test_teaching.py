@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import stand_in_trainer
-from twofold import forgetting, plugins
+from twofold import forgetting, plugins, prompts
 from twofold.errors import ConfigError, GenerationError, TooFewExamples
 from twofold.identity import plain
 from twofold.jobs import TrainerJob
@@ -133,6 +133,22 @@ def test_general_prompts_are_replayed_with_the_base_models_answers(folder: Path,
     assert tuned(folder, echo={"mode": "echo"})[0]["key"] != done["key"]
     with pytest.raises(GenerationError, match="replay"):
         tuned(folder, echo={"fail_every": 1}, trainer=options)
+
+
+def test_answers_of_the_gate_and_to_replay_are_asked_again_when_answers_are_read_otherwise(
+    folder: Path, jobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def keys(what: str) -> set[str]:
+        with Project.open(folder) as project:
+            return {key for key, row in project.catalogue.systems().items() if row["arm"] == what}
+
+    given: dict[str, Any] = {"gate": "report", "trainer": {"name": "one", "options": {"replay": 0.5}}}
+    tuned(folder, echo={"mode": "echo"}, **given)
+    before = {what: keys(what) for what in ("general", "replay")}
+    monkeypatch.setattr(prompts, "RENDERER_VERSION", prompts.RENDERER_VERSION + 1)
+    tuned(folder, echo={"mode": "echo"}, **given)
+    for what, known in before.items():
+        assert len(keys(what)) == 2 * len(known) > 0, what
 
 
 def test_no_prompt_to_replay_is_asked_by_the_gate() -> None:

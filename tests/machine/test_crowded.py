@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -26,6 +28,19 @@ def test_others_that_compute_on_all_cores_are_noticed(monkeypatch: pytest.Monkey
             one.wait()
 
 
+@pytest.mark.parametrize(("share", "crowded"), [(1.0, False), (0.5, True)])
+def test_a_thread_that_gets_all_of_its_time_is_alone(
+    monkeypatch: pytest.MonkeyPatch, share: float, *, crowded: bool
+) -> None:
+    now = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(now) / 100, thread_time=lambda: 0.0)
+    clock.thread_time = lambda: share * clock.perf_counter()
+    monkeypatch.setattr(machine, "uses_cuda", lambda: False)
+    monkeypatch.setattr(machine, "cores", lambda: 1)
+    monkeypatch.setattr(machine, "time", clock)
+    assert machine.crowded() is crowded
+
+
 def test_a_busy_machine_is_measured_by_the_processors_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "cores", lambda: 2)
 
@@ -37,6 +52,12 @@ def test_a_busy_machine_is_measured_by_the_processors_time(monkeypatch: pytest.M
         time.sleep(0.5)
         return "made"
 
+    def waits() -> None:
+        """Waits for a server."""
+        time.sleep(0.5)
+
+    _, waited = rehearsal._timed(waits, busy=True)
+    assert waited >= 0.5, "what waits for a server takes as long when the machine is free"
     made, clock = rehearsal._timed(work, busy=False)
     assert (made, clock >= 0.7) == ("made", True)
     _, shared = rehearsal._timed(work, busy=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from programs import PARENT, PROMISED, Start, alive, until
+
+from twofold import children as processes
 
 Children = Callable[[int], list[int]]
 
@@ -175,3 +178,44 @@ def test_git_that_waits_for_a_server_ends_with_its_parent_and_with_its_limit(
         _, err = parent.communicate(timeout=60)
     if not number:
         assert "git clone took more than 2 s" in err
+
+
+AT_ONCE = """
+import os, signal, subprocess, sys
+from pathlib import Path
+from twofold import children
+
+real = subprocess.Popen
+
+
+def popen(command, **more):
+    program = real(command, **more)
+    Path(sys.argv[1]).write_text(str(program.pid))
+    os.kill(os.getpid(), signal.SIGTERM)
+    return program
+
+
+subprocess.Popen = popen
+children._program(["sleep", "60"])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM to act on")
+def test_a_program_is_ended_by_a_signal_that_comes_the_moment_it_has_started(tmp_path: Path) -> None:
+    noted = tmp_path / "pid"
+    between = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, str(noted)], stdin=subprocess.PIPE, timeout=60, check=False
+    )
+    program = int(noted.read_text())
+    try:
+        assert between.returncode == -signal.SIGKILL
+        assert until(lambda: not alive(program), seconds=PROMISED) < PROMISED
+    finally:
+        if alive(program):
+            os.kill(program, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("environment", [None, {"PATH": "/nowhere"}])
+def test_a_program_that_is_not_installed_is_named_before_anything_starts(environment: dict[str, str] | None) -> None:
+    with pytest.raises(FileNotFoundError, match="no-such-program"):
+        processes.run_program(["no-such-program", "--version"], timeout=20, environment=environment)

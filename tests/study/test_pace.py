@@ -35,11 +35,11 @@ def test_a_pace_is_the_median_of_the_newest_measurements(file: Path) -> None:
 
 
 def test_what_was_measured_beside_other_work_counts_until_it_is_measured_alone(file: Path) -> None:
-    pace.keep("a model", {"load": 30.0, "general": 2.0}, brief=True, busy=True)
+    pace.keep("a model", {"load": 30.0, "general": 2.0}, kind="busy")
     assert pace.paces("a model") == {"load": 30.0, "general": 2.0}
     assert pace.of_busy("a model") == {"load", "general"}
-    pace.keep("a model", {"load": 3.0}, brief=True)
-    pace.keep("a model", {"load": 40.0}, brief=True, busy=True)
+    pace.keep("a model", {"load": 3.0}, kind="brief")
+    pace.keep("a model", {"load": 40.0}, kind="busy")
     assert pace.paces("a model") == {"load": 3.0, "general": 2.0}
     assert pace.of_busy("a model") == {"general"}
     pace.keep("a model", {"general": 1.0})
@@ -47,7 +47,7 @@ def test_what_was_measured_beside_other_work_counts_until_it_is_measured_alone(f
 
 
 def test_real_work_counts_before_a_brief_measurement(file: Path) -> None:
-    pace.keep("a model", {"load": 9.0, "general": 0.5}, brief=True)
+    pace.keep("a model", {"load": 9.0, "general": 0.5}, kind="brief")
     assert pace.paces("a model") == {"load": 9.0, "general": 0.5}
     pace.keep("a model", {"load": 2.0})
     assert pace.paces("a model") == {"load": 2.0, "general": 0.5}

@@ -94,7 +94,9 @@ def tune(
     weights = _weights(combine or [])
     with run.project(**laid) as project, run.progress() as progress:
         if not weights:
-            for line in ahead(project.tuning_plan(arm=arm, measure=True, progress=progress)):
+            for line in ahead(
+                project.tuning_plan(arm=arm, all_documents=all_documents, measure=True, progress=progress)
+            ):
                 run.note(line)
         done = project.tune(arm=arm, combine=weights, all_documents=all_documents, progress=progress)
         enforced = project.config.tuning.gate == "enforce"

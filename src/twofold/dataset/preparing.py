@@ -16,6 +16,8 @@ from twofold.types import Example, Json, Problem
 PARAPHRASE = 0.9
 """Cosine of two questions' vectors from which they are told to ask the same, where they want one answer."""
 _PIECE = 512
+TEST, DEV = "test", "dev split"
+"""Where a leak stands, as `leak_error` names it."""
 
 
 def prepared(
@@ -38,15 +40,29 @@ def prepared(
         TooFewExamples: a split is empty.
     """
     splits = split(examples, section, documents=documents)
-    near = section.near == "drop"
-    found = leaks((*splits.train, *splits.dev), (*splits.test, *splits.reserve), near=near)
-    train, dev = drop_leaks(splits.train, found), drop_leaks(splits.dev, found)
-    inner = replace(leaks(train, dev, near=near), span=())
+    found, inner = standing(splits, near=section.near == "drop")
     if section.on_leak == "error":
-        for kind, where in ((found, "test"), (inner, "dev split")):
+        for kind, where in ((found, TEST), (inner, DEV)):
             if kind.pairs:
                 raise leak_error(kind.pairs[0], kind, examples, where=where)
-    train = drop_leaks(train, inner)
+    return cleared(splits, found, inner)
+
+
+def standing(splits: Splits, *, near: bool) -> tuple[Leaks, Leaks]:
+    """Leaks of train and dev into test and reserve, and of what is then left of train into what is left of dev.
+
+    Args:
+        splits: As divided.
+        near: Look for near copies too.
+    """
+    found = leaks((*splits.train, *splits.dev), (*splits.test, *splits.reserve), near=near)
+    train, dev = drop_leaks(splits.train, found), drop_leaks(splits.dev, found)
+    return found, replace(leaks(train, dev, near=near), span=())
+
+
+def cleared(splits: Splits, found: Leaks, inner: Leaks) -> tuple[Splits, Json]:
+    """The splits without the leaks that `standing` found, and how many of each kind; see `prepared`."""
+    train, dev = drop_leaks(drop_leaks(splits.train, found), inner), drop_leaks(splits.dev, found)
     dropped = {"train": len(splits.train) - len(train), "dev": len(splits.dev) - len(dev)}
     counts = {**found.counts, "dev": len({name for name, _ in inner.pairs}), "dropped": sum(dropped.values())}
     return replace(splits, train=train, dev=dev, dropped=dropped), counts
@@ -95,3 +111,9 @@ def paraphrase_problem(found: Sequence[tuple[Example, Example]]) -> Problem:
         line=one.line,
         example=one.id,
     )
+
+
+def not_compared(why: str, cure: str) -> Problem:
+    """The warning of `check` that questions were not compared by their meaning."""
+    message = f"training questions were not compared with test questions by their meaning: {why}"
+    return Problem(severity="warning", code="data.not-compared", message=message, cure=cure)

@@ -65,7 +65,7 @@ class Splits:
             gone = self.dropped.get(name, 0)
             if part or gone:
                 of = "test questions" if name == "dev" else "test or dev questions"
-                counts.append(f"{len(part)} {name}" + (f" ({gone} dropped as copies of {of})" if gone else ""))
+                counts.append(f"{len(part)} {name}" + (f" ({gone} dropped: they give {of} away)" if gone else ""))
         told = f"Split {self.policy} ({', '.join(counts)}; {counted(self.groups, 'independent group')} in test)."
         hidden = self.hidden
         learns = bool(self.train or self.dev)
@@ -75,8 +75,9 @@ class Splits:
         asked = (*self.test, *self.reserve)
         unnamed = sum(1 for e in asked if e.answerable and not documents_of(e))
         if unnamed and learns and (hidden or self.documents):
+            these = "test and reserve questions" if self.reserve else "test questions"
             told += (
-                f" {unnamed} of {len(asked)} test questions name no document: tuning may have read the documents that "
+                f" {unnamed} of {len(asked)} {these} name no document: tuning may have read the documents that "
                 "answer them."
             )
         return told
@@ -92,8 +93,9 @@ class Splits:
         if not gone:
             return TooFewExamples(f"{need} in the {name} split, and there is none")
         return TooFewExamples(
-            f"{need} in the {name} split, and all {gone} of it were dropped as copies of test questions",
-            cure='Set [examples].near = "keep" if inputs only look alike; else add examples, or leave the arm out.',
+            f"{need} in the {name} split, and all {gone} of it were dropped: they give test questions away",
+            cure='Add examples, or leave the arm out. [examples].near = "keep" brings back those that only look alike, '
+            "not the same question, dialogue, or answer from the same place.",
         )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from twofold import forgetting
 from twofold.store.registry import short
 from twofold.types import Json
 
@@ -107,8 +108,8 @@ def _measured(record: Json) -> str:
 def _gate(gate: Json | None, merged: Json) -> str:
     if gate is None:
         return "Not gated: what tuning made the model forget was not measured."
-    outcome = "passed" if gate["passed"] else "FAILED" if gate.get("failed", True) else "is open"
-    lines = [f"The forgetting gate {outcome}."]
+    said = {"passed": "passed", "failed": "FAILED", "open": "is open"}[forgetting.outcome(gate)]
+    lines = [f"The forgetting gate {said}."]
     because = gate.get("because")
     if because:
         lines.append("; ".join([because] if isinstance(because, str) else because) + ".")

@@ -115,7 +115,7 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
         least = {"evaluation": report["cpu_share"]}
         least |= dict.fromkeys(("setup", "start"), report["setup_cpu"] / measured.get("setup", math.inf))
         measured = {kind: value * min(1.0, least.get(kind, 1.0)) for kind, value in measured.items()}
-    pace.keep(subject(job.model, options), measured, brief=brief, busy=busy)
+    pace.keep(subject(job.model, options), measured, kind="busy" if busy else "brief" if brief else "real")
 
 
 def subject(model: str, options: FitOptions) -> str:
