@@ -17,7 +17,7 @@ from typing import ClassVar
 
 from twofold import plugins
 from twofold.metrics.formal import canonical, found_json, language, parse, pieces
-from twofold.metrics.spellings import unlisted
+from twofold.metrics.spellings import CURRENCY, UNSPACED, unlisted
 from twofold.metrics.structured import field_f1
 from twofold.metrics.text import squad_tokens, words
 from twofold.metrics.values import NEGATIONS, all_tokens, contained, tokens, versioned
@@ -37,7 +37,6 @@ _OR = re.compile(r"\bor\b|\?")
 _ALL = (("everything",), ("anything",), ("all",), ("everyone",), ("anyone",))
 _MOST_LISTED = 3
 """Other short items in one list with the reference from which an answer is a list of candidates; 2 with an "or"."""
-_NUMERALS = frozenset("〇零一二三四五六七八九十百千万億亿")
 
 
 class _Overlap(ABC):
@@ -155,8 +154,9 @@ def _says(text: str, reference: str) -> bool:
     before, after = mine[:place], mine[place + len(theirs) :]
     if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
         return False
-    limited = before[-1:] == ("than",) and set(before[-4:]) & {"no", "not"}  # no more than, not later than
-    if NEGATIONS & set(before[-2:]) and not limited and "only" not in before[-2:]:
+    limited = before[-1:] in (("than",), ("exceed",)) and set(before[-4:]) & {"no", "not", "cannot", "may"}
+    negated = NEGATIONS & set(before[-2:]) or "".join(before[-4:]).endswith("ไม่")
+    if negated and not limited and "only" not in before[-2:]:
         return False
     return not (_is_refuted(after) or _is_one_of_many(text, theirs, before, after))
 
@@ -209,16 +209,23 @@ def _is_value(token: str) -> bool:
 
 
 def _values_stand_alike(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
-    """Does every number and operator stand before the same token in both, where there are several?"""
+    """Of the same tokens in another order: does that change nothing?
+
+    It does where words are not apart (``上海``), or where one of several numbers, or an operator, stands before another
+    token.
+    """
+    if any(UNSPACED.match(token) for token in mine):
+        return mine == theirs
     places = [
         Counter(
             (token, follower)
             for token, follower in zip(found, (*found[1:], ""), strict=True)
-            if _is_value(token) or token in _NUMERALS
+            if _is_value(token) and not re.fullmatch(CURRENCY, token)
         )
         for found in (mine, theirs)
     ]
-    return places[0].total() < 2 or places[0] == places[1]
+    several = places[0].total() > 1 or any(not token[-1].isalnum() for token, _ in places[0])
+    return not several or places[0] == places[1]
 
 
 class SquadExact(_Overlap):

@@ -50,6 +50,8 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     (r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])", r"\2"),
     (r"\\boxed\{([^{}]*)\}", r" \1 "),
     (r"(?<![\w$])\$([^$\s]+)\$(?![\d$])", r" \1 "),
+    # The prime of a derivative, which is no quotation mark.
+    (r"(?<![\w'])([A-Za-z])'(?!\w)", r"\1′"),
     # A name that begins with its point; the dollar that needs no name, and those that do.
     (r"(?<![\w.])\.(?=NET\b)", "dot"),
     (r"\bUS(?=\$)", ""),

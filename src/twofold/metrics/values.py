@@ -73,7 +73,10 @@ _OPEN = "\1"
 """Ends a token that the next one belongs to: the range ``2-3`` is one token."""
 CASED_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)|M|Mg|[nmkMGTµμ]M|[MGT]i?b")
 """Units that are others when written in the other case: ``mW`` and ``MW``, ``Mg`` and ``mg``, ``Gb`` and ``GB``."""
-_SCALES = {"thousand": "e3", "million": "e6", "billion": "e9", "trillion": "e12"}
+_SCALES = {
+    "thousand": "e3", "million": "e6", "millions": "e6", "mio": "e6", "millionen": "e6", "billion": "e9",
+    "billions": "e9", "mrd": "e9", "milliarden": "e9", "trillion": "e12",
+}  # fmt: skip
 _SHORT_SCALES = {"k": "e3", "K": "e3", "m": "e6", "M": "e6", "mn": "e6", "bn": "e9", "B": "e9"}
 """Read so after a sum of money: ``$5M``."""
 _CODES = frozenset(("usd", "eur", "gbp", "jpy", "inr"))
@@ -93,7 +96,7 @@ _NEGATING = (
 )
 NEGATIONS = frozenset(_NEGATING.split(" "))
 """Words before an answer that make it another: negations, exceptions, and what is more or less than it."""
-_AFTER = frozenset(("%", "/", "*", "^", "**", ":", "-"))
+_AFTER = frozenset(("万", "萬", "亿", "億", "千", "百", "%", "/", "*", "^", "**", ":", "-"))
 _SINGLE_LETTERS = frozenset("bcdefghjklmnopqrstuvwxyza")
 _UNARY = frozenset(("!", "¬", "~", "-", "±", "&", "*"))
 _BEFORE = frozenset(("/", "*", "^", "**", ":", "-", "<", ">", "<=", ">=", "!=", "~", "±"))
