@@ -73,7 +73,7 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # Squares, cubes and shares of a unit.
     (r"(?<=[\d/])(\s?[kcdm]?m)([23])\b", r"\1^\2"),
     (r"(?<=\d )([a-zµμ]{1,3}) (ha|m|s|h|d|kg|g|[lL])\^?-1\b", r"\1/\2"),
-    (r"(?:°|\b[Dd]egrees?)\s?([CF])(?:elsius|ahrenheit)?\b", r"°\1"),
+    (r"(?:°|\b[Dd]egrees?)\s?([CFcf])(?:elsius|ahrenheit)?\b", r"°\1"),
     (r"\bv(?=\d+(?:\.\d+){2})", ""),
     (r"(?<=\d) ?pct\b\.?", "%"),
 )
