@@ -32,8 +32,8 @@ from twofold.store.registry import LEARNED, Registry, weights_of
 from twofold.sufficiency import Calibration
 from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json
 
-_VERSION = 2
-"""Raised when rows, embedded texts or systems are made differently from the same parts."""
+_VERSION = 3
+"""Raised when systems are made differently from the same parts, or read the same completion as another answer."""
 
 
 def quiet(_stage: str, _done: int, _total: int) -> None:

@@ -1,9 +1,10 @@
 """Does an answer decline? In the template's own words, or in one of the stated phrases. Pure.
 
 A prompt asks for one sentence of abstention; a model that was not tuned on it declines in its own words. `PHRASES` is
-the whole list that is recognised, in English, German, French, Spanish and Chinese. A phrase is looked for at the
-beginning of the answer's first sentence, after an apology or a reference to the passages. An answer that goes on with
-a "but" or "however", or for more than three sentences, has more to say and is no abstention.
+the whole list that is recognised, in English, German, French, Spanish, Italian, Portuguese, Dutch, Russian, Arabic,
+Chinese, Japanese and Korean. A phrase is looked for at the beginning of the answer's first sentence, after an apology
+or a reference to the passages. An answer that goes on with a "but" or "however", or for more than three sentences, has
+more to say and is no abstention, whatever it begins with.
 """
 
 from __future__ import annotations
@@ -20,6 +21,14 @@ _FACTS = (
     r"(?:(?:any|enough|sufficient|specific|explicit|direct|relevant|further|such|the|this|that|an?|clear|exact) )*"
     r"(?:information|details?|mention|answers?|data about|data on|reference to)\b"
 )
+_ABOUT = (
+    r"(?: (?:about|on|regarding|concerning|in|from|of|to|that|which|as|available|provided|given|here|for|whether)\b|\Z)"
+)
+_ASKED = (
+    r"(?: (?:it|this|that|the|any|an?|your|how|what|who|when|where|which|whether|if|from|based|in|with|more|such|"
+    r"specific|information)\b|\Z)"
+)
+"""What follows "I cannot find" of something asked for."""
 _SAY = (
     r"(?:say|tell|mention|state|specify|indicate|discuss|address|answer|describe|explain|detail|cover|reveal|disclose|"
     r"clarify|refer to)"
@@ -38,20 +47,27 @@ PHRASES: tuple[str, ...] = (
     rf"(?:none|neither) of {_SOURCE} {_SAY}(?:s|es)?\b",
     rf"(?:none|neither) of {_SOURCE} {_HOLD}s? {_FACTS}",
     rf"no (?!information)(?:{_SOURCE}) {_SAY}s?\b",
-    rf"there (?:is|are|was|were) (?:no|not any|not enough|insufficient) (?!information (?:loss|technology)){_FACTS}",
+    rf"there(?:'s| is| are| was| were)(?: not|n't)? (?:no|any|enough|insufficient) {_FACTS}{_ABOUT}",
+    rf"(?:insufficient|not enough) (?:information|data|context|evidence){_ABOUT}",
+    rf"{_SOURCE} (?:lacks? {_FACTS}|(?:is|are) silent\b)",
+    rf"nothing in {_SOURCE} {_SAY}s?\b",
+    rf"the answer (?:is|was)(?: not|n't) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
+    rf"(?:it|that) is(?: not|n't) possible to (?:tell|say|know|answer|determine){_ASKED}",
     r"no (?:such |specific |relevant )?information (?:is |was |about |on |regarding )",
     rf"(?:it|that|this|the answer|the exact [\w ]+?) (?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_SAID} "
     rf"(?:in|by|from) {_SOURCE}",
-    rf"(?:[\w' -]{{1,80}} )?(?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_SAID} "
+    rf"(?:(?:(?!(?:is|are|was|were|which|has|have)\b)[\w'-]+ ){{1,15}})?"
+    rf"(?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_SAID} "
     rf"(?:anywhere )?(?:in|by|from) {_SOURCE}\Z",
     rf"not {_SAID} (?:in|by|from) {_SOURCE}\Z",
+    r"not (?:mentioned|stated|specified)\Z",
     r"(?:it|this|that|the answer) (?:is|was)(?: not|n't)(?: \w+ly)? (?:mentioned|stated|specified|provided|given)\Z",
     r"(?:i|we) (?:do not|don't|did not|didn't) (?:actually |really )?know(?: the answer(?: to .*)?| that| this)?\Z",
     rf"(?:i|we) (?:do not|don't) (?:actually |really )?have {_FACTS}",
     r"(?:i|we) (?:cannot|can't|can not|could not|couldn't|am unable to|am not able to|are unable to) "
-    r"(?:\w+ly )?(?:(?:find|answer|determine|provide|locate)\b|(?:tell|say)\Z)",
+    rf"(?:\w+ly )?(?:find|answer|determine|provide|locate|tell|say){_ASKED}",
     r"(?:the|this|that|your) (?:question|answer) (?:cannot|can't|can not|could not) be (?:answered|determined|found)",
-    rf"(?:it|this|that) (?:cannot|can't|can not|could not) be (?:answered|determined|found|inferred) "
+    rf"(?:(?:it|this|that) )?(?:cannot|can't|can not|could not) be (?:answered|determined|found|inferred) "
     rf"(?:from|in|by) {_SOURCE}",
     r"(?:die|der|das|den|dieser?|dieses|diesen|kein|keine|keines der|keiner der) "
     r"(?:[\wäöüß]+ )?(?:passagen?|dokumente?n?|texte?n?|textstellen?|abschnitte?n?|quellen?|kontext|unterlagen) "
@@ -64,9 +80,26 @@ PHRASES: tuple[str, ...] = (
     r"(?:le|la|les|ce|cet|ces|aucun) (?:passages?|documents?|textes?|extraits?|sources?) "
     r"(?:ne |n')(?:\w+ )+?(?:pas|rien|aucune?)\b",
     r"(?:je|nous) ne (?:sais|savons) pas\b",
-    r"(?:el|la|los|las|este|estos|ningún) (?:pasajes?|documentos?|textos?|fragmentos?|fuentes?) no "
+    r"(?:el|la|los|las|este|estos|ningún) (?:pasajes?|documentos?|textos?|fragmentos?|fuentes?) no (?:lo )?"
     r"(?:dicen?|mencionan?|contienen?|indican?|especifican?|proporcionan?)\b",
     r"no (?:lo sé|se menciona|se indica|se especifica)\b",
+    r"(?:i|il|lo|le|la|questi|nessun) (?:document[io]|test[io]|passaggi|passaggio|bran[io]|font[ei]) non (?:lo )?"
+    r"(?:dic|menzion|conten|specific|indic|riport|fornisc)\w+",
+    r"non (?:lo so|è menzionato|è specificato|è indicato|viene menzionato)\b",
+    r"(?:os?|as?|estes|estas) (?:documentos?|textos?|trechos?|passagens|passagem|fontes?) não (?:o )?"
+    r"(?:diz|menciona|contêm|contém|informa|especifica|indica|fornece)\w*",
+    r"(?:eu )?não sei\b",
+    r"(?:de|het|deze|dit) (?:documenten|document|teksten|tekst|passages?|bronnen|bron) "
+    r"(?:zegg?en|zegt|vermeld|noem|bevat|geven|geeft)\w*\b.*\b(?:niet|niets|geen)\b",
+    r"ik weet (?:het )?niet\b",
+    r"в (?:\w+ )?(?:документ|текст|отрывк|источник)\w*\b.*\bне (?:говорится|указ|упомина|сказано|содерж)",
+    r"(?:я )?не знаю\b",
+    r"(?:المستندات|الوثائق|النصوص|النص|المقاطع|المقطع|المستند) لا (?:تذكر|يذكر|تقول|يقول|تحتوي|يحتوي|توضح|يوضح)",
+    r"لا (?:أعرف|أعلم)\Z",
+    r"(?:資料|文書|文章|文中|本文|テキスト|提供された)\w*(?:ありません|いません)",
+    r"(?:わかりません|分かりません)",
+    r"(?:문서|본문|지문|자료|텍스트)\w* .*(?:없습니다|않습니다|않았습니다)",
+    r"(?:모르겠습니다|알 수 없습니다)",
     r"(?:根据)?(?:文中|原文|文章|文档|文件|资料|段落|上文|材料|提供的\w{0,6})(?:中|里)?(?:并?没有|并?未|无)(?:明确)?"
     r"(?:提到|提及|说明|提供|给出|包含|相关)",
     r"(?:我)?(?:不知道|无法(?:回答|确定))",
@@ -74,6 +107,7 @@ PHRASES: tuple[str, ...] = (
 """What an answer may begin with to decline, as regular expressions over words without case and marks."""
 _DECLINES = re.compile(rf"(?:{'|'.join(PHRASES)})")
 _PREFACE = re.compile(
+    r"answer |"
     r"(?:(?:i'm|i am|we're|we are) (?:very )?(?:sorry|afraid)|sorry|unfortunately|apologies|i apologi[sz]e|leider|"
     rf"(?:based on|according to|from|in|within|given) {_SOURCE})(?: but)?(?: that)? "
 )
@@ -99,10 +133,13 @@ def declines(text: str, abstention: str) -> bool:
     if not wanted:
         return False
     first, *rest = [_bare(sentence) for sentence in _SENTENCE.split(text.strip())] or [""]
-    if first == wanted or (len(wanted.split()) >= 3 and f"{_bare(text)} ".startswith(f"{wanted} ")):
-        return True
-    while preface := _PREFACE.match(first):
+    begins = first == wanted or (len(wanted.split()) >= 3 and f"{_bare(text)} ".startswith(f"{wanted} "))
+    after = _bare(text)[len(wanted) :] if begins else ""
+    while not begins and (preface := _PREFACE.match(first)):
         first = first[preface.end() :]
+        begins = first == wanted
+    if begins:
+        return not _GOES_ON.search(after)
     return bool(_DECLINES.match(first)) and len(rest) < _LONGEST and not any(map(_GOES_ON.search, (first, *rest)))
 
 

@@ -9,14 +9,20 @@ So ``[12, 15]``, ``arr[0]``, ``{"lines": [1, 2]}``, ``the interval is [1, 2]`` a
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 
 _REASONING = r"(?:think|thinking|thought|reasoning|reflection)"
-_OPENED = re.compile(rf"\s*<({_REASONING})>", re.IGNORECASE)
-_CLOSED = re.compile(rf"</{_REASONING}>", re.IGNORECASE)
-_MAY_OPEN = re.compile(r"\s*(?:<\w*)?", re.IGNORECASE)
+_OPENED = re.compile(
+    rf"[\s\u200b\ufeff]*(?:(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|begin_of_thought\|>)"
+)
+_CLOSED = re.compile(rf"(?i:</(?:\w+:)?{_REASONING}>)|◁/think▷|\[/THINK\]|<\|end_of_thought\|>")
+_FINAL = r"<\|channel\|>final<\|message\|>"
+_CHANNELS = re.compile(rf"\s*(?:{_FINAL}|<\|channel\|>.*?(?:{_FINAL}|\Z))", re.DOTALL)
+"""Reasoning in the form of gpt-oss, where a server hands on the model's raw text."""
+_MAY_OPEN = re.compile(r"[\s\u200b\ufeff]*(?:[<◁][|:\w]*|\[T?H?I?N?K?)?")
 _NUMBERS = r"\[\d{1,2}(?:\s*,\s*\d{1,2})*\]"
-_AT_START = re.compile(rf"\s*({_NUMBERS})(?:[:.](?=\s))?\s*")
+_AT_START = re.compile(rf"\s*({_NUMBERS})(?!:\s*https?:)(?!\s*(?:[=!<>]=|[=+*/<>|&%^])\s)(?:[:.](?=\s))?\s*")
 _AT_END = re.compile(rf"\s*({_NUMBERS})\s*,?\s*\Z")
 _CHAIN = re.compile(rf"(?:\s*{_NUMBERS})+\Z")
 _STOP = re.compile(r"[.!?。]\s*\Z")
@@ -26,7 +32,10 @@ _WAITING = re.compile(r"\s*(?:\[[\d,\s\[\]]*)?\S*\s*\Z")
 """The end of a text that may still turn out to be a marker: its last word, and brackets before it."""
 _GOES_ON = re.compile(r"[,;.)\]}=+*/<>|^&%]|-\s|(?:is|are|was|were|and|or|equals|denotes)\b")
 """What follows a bracket that is a value and no marker."""
-_TAKE_VALUES = "a an the is are was were be been of in at to from than and or as by for with within between into equals"
+_TAKE_VALUES = (
+    "a an the is are was were be been of in at to from than and or as by for with within between into equals "
+    "return yield position"
+)
 _TAKES = frozenset(_TAKE_VALUES.split(" "))
 """Words after which a bracket is a value and no marker."""
 _HAVE_NUMBERS = (
@@ -45,9 +54,9 @@ def answer_text(completion: str) -> str:
 
     A block that is not closed has no answer after it. A closing tag alone ends reasoning that the prompt opened.
     """
-    text = completion
+    text = _CHANNELS.sub("", completion, count=1) if "<|channel|>" in completion else completion
     while found := _OPENED.match(text):
-        end = re.compile(rf"</{found.group(1)}>", re.IGNORECASE).search(text, found.end())
+        end = _CLOSED.search(text, found.end())
         text = text[end.end() :] if end else ""
     closed = _CLOSED.search(text)
     if closed and not re.search(rf"<{_REASONING}>", text[: closed.start()], re.IGNORECASE):
@@ -88,6 +97,8 @@ def without_datamarks(text: str, mark: str, passages: Sequence[str]) -> str:
     def plain(match: re.Match[str]) -> str:
         joined = match.group().strip("\"'“”‘’.,;:!?()[]")
         words = joined.replace(mark, " ").strip()
+        if joined.startswith(mark):
+            return match.group()
         quoted = any(words.casefold() in passage for passage in flat)
         spoken = all(len(re.sub(r"[\W\d_]", "", word)) > 1 for word in joined.split(mark) if word)
         return match.group().replace(mark, " ") if quoted or spoken else match.group()
@@ -146,7 +157,12 @@ def _leading(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
         named = _named(found.group(1))
         rest = text[found.end() :]
         sure = not strict and not numbers and len(named) == 1 and found.group().endswith((" ", "\n", "\t"))
-        if not rest or not _are_passages(named, shown, strict=strict) or (not sure and _GOES_ON.match(rest)):
+        if (
+            not rest
+            or (strict and _CHAIN.fullmatch(rest))
+            or not _are_passages(named, shown, strict=strict)
+            or (not sure and _GOES_ON.match(rest))
+        ):
             break
         numbers += named
         text = rest
@@ -175,7 +191,12 @@ def _ends_before(before: str, marker: str, *, sure: bool) -> bool:
     if not words or not (apart or stem[-1:] in tuple(".!?。”") or ord(stem[-1:] or "a") > 0x2E80):
         return False
     last = words[-1].casefold()
-    if last in _TAKES or last[-1] in _BINDS or (last in _NUMBERED and not sure):
+    if (
+        last in _TAKES
+        or last[-1] in _BINDS
+        or unicodedata.category(last[-1]) == "Sm"
+        or (last in _NUMBERED and not sure)
+    ):
         return False
     return before.count('"') % 2 == 0 and before.count("“") == before.count("”")
 

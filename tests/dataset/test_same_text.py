@@ -84,6 +84,10 @@ DIFFERENT = [
     ("SELECT x WHERE y = '1'", "SELECT x WHERE y = 1"),
     ('{"a": "1"}', '{"a": 1}', '{"a": null}', '{"a": "null"}'),
     ("5 %", "5 ‰", "5"),
+    ("Who leads the WHO in Rome?", "Who leads the who in Rome?"),
+    ("7 Mg of grain", "7 mg of grain"),
+    ("what does \\W match", "what does \\w match"),
+    ("is 9' enough", 'is 9" enough'),
 ]
 SAME = [
     ("When, in spring, is the maize watered?", "when in spring is the maize watered"),
@@ -94,6 +98,8 @@ SAME = [
     ("１２ ｍ", "12 m"),
     ('{"a": [1, 2], "b": 3}', '{ "b":3,"a":[1,2] }', '{"a": [1.0, 2], "b": 3}'),
     ("水井多深？", "水井多深"),
+    ("HOW DEEP IS THE WELL", "How deep is the well"),
+    ('{"a": 1}\u200b', '{"a":1}'),
 ]
 
 

@@ -45,6 +45,12 @@ VALUES = [
     "[40, 60]",
     "7 in [2, 3)",
     "2^3 ^ 1",
+    "y ∈ [1, 3]",
+    "return [2]",
+    "position [3]",
+    "[1] + [3]",
+    "[1]: https://example.org",
+    "[^2]",
 ]
 
 
@@ -109,6 +115,13 @@ def test_a_mark_between_words_becomes_a_blank_only_where_passages_were_marked() 
         ("<THINKING>x</THINKING>late April", "late April"),
         ("Passage [2] says 40.\n</think>\n\nlate April", "late April"),
         ("<think>it never ends [1]", ""),
+        ("<think>x</thinking>late April", "late April"),
+        ("[THINK]x [1][/THINK]late April", "late April"),
+        ("◁think▷x◁/think▷late April", "late April"),
+        ("<seed:think>x</seed:think>late April", "late April"),
+        ("\u200b<think>x</think>late April", "late April"),
+        ("<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>final<|message|>late April", "late April"),
+        ("<|channel|>analysis<|message|>it never ends", ""),
         ("Use the <think> tag, closed by </think>.", "Use the <think> tag, closed by </think>."),
     ],
 )
@@ -151,6 +164,21 @@ DECLINES = [
     "Les passages ne mentionnent pas le prix.",
     "Los documentos no mencionan el precio.",
     "文档中没有提到价格。",
+    "There isn't any information on the price in the texts.",
+    "Nothing in the passages mentions a price.",
+    "The answer is not in the documents.",
+    "It isn't possible to tell from the passages.",
+    "Insufficient information.",
+    "Answer: The documents do not say.",
+    "We cannot tell from the text.",
+    "Los documentos no lo dicen.",
+    "I documenti non indicano il prezzo.",
+    "Os textos não mencionam o preço.",
+    "De teksten vermelden de prijs niet.",
+    "В документах цена не указана, об этом не говорится.",
+    "النص لا يذكر السعر",
+    "文書には記載がありません。",
+    "문서에 언급되어 있지 않습니다.",
 ]
 
 
@@ -174,6 +202,11 @@ def test_declining_in_other_words_is_an_abstention(text: str) -> None:
         "We don't know for sure what it will cost next year",
         "I can't say for sure, some found it large and others small.",
         "The documents do so.",
+        "The documents do not say, but it is 40 l.",
+        "There is no information tax here.",
+        "I cannot find fault.",
+        "I can't answer calls after six.",
+        "The answer is 40, which is not mentioned in passage 2.",
     ],
 )
 def test_an_answer_that_says_something_is_no_abstention(text: str) -> None:

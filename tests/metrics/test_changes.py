@@ -26,7 +26,8 @@ SAMPLES = [
 WHOLE = ["agvaluate", "banking77", "bipia", "chunking_eval", "clapnq", "clinc150", "covidqa", "dstc11", "e2e_nlg",
          "lifecycle", "medquad", "poisonedrag", "pubmedqa", "qmsum", "seedbench", "xquad"]  # fmt: skip
 MADE = [
-    "3.14", "-5 °C", "7 + 8", "a < b", "x = 2 * y", "12500 kg", "café", "cafe\u0301", "between -3 and 4.5", "1/2",
+    "3.14", "-5 °C", "0.5 ° C", "7 + 8", "a < b", "x = 2 * y", "12500 kg", "café", "cafe\u0301", "between -3 and 4.5",
+    "1/2",
     "192.168.4.11", "v2.10",
     "C++", "$5.00", "18 %", "2-3 days", "8 August 2023", "vitamin A", "SELECT a FROM t WHERE n < 48 ;",
     "print(rows[0] + 12)", "if n > 3:\n    go(1)\nstop(2)", "पानी 12", "الماء 7", "מים 3", "水深 12 米",

@@ -376,6 +376,8 @@ def test_another_value_operator_or_query_is_another_answer(text, reference):
         ("```python\nprint( rows[0] )\n```", "print(rows[0])"),
         ('{"rows":[3,12], "n":1.0}', '{"n": 1, "rows": [3, 12]}'),
         ('It is ```json {"n": 1}```.', '{"n": 1}'),
+        ("\\boxed{47}", "47"),
+        ("Use this query:\nSELECT p FROM t WHERE q < 7;", "SELECT p FROM t WHERE q < 7"),
     ],
 )
 def test_the_same_answer_written_otherwise_is_the_same(text, reference):
@@ -443,3 +445,170 @@ def test_a_long_array_is_scored_in_reasonable_time():
         score("field_f1", json.dumps({"n": [[n] for n in range(2000)]}), json.dumps({"n": [[-n] for n in range(2000)]}))
         < 0.01
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("– 9 °C", "9 °C"),
+        ("\u20139", "9"),
+        ("-y", "y"),
+        ("-∞", "∞"),
+        ("2·71", "271"),
+        ("0,25", "25"),
+        ("6.02*10^23", "6.02*10^22"),
+        ("7 Mg", "7 mg"),
+        ("3 nM", "3 nm"),
+        ("6 MB", "6 Mb"),
+        ("9′", "9″"),
+        ("7 million", "7"),
+        ("C$7", "$7"),
+        ("[2, 7)", "[2, 7]"),
+        ("(2, 7]", "[2, 7]"),
+        ("]2, 7[", "(2, 7)"),
+        ("Deno 2.10", "Deno 2.1"),
+        ("release 7.20", "release 7.2"),
+        ("2.4.6-rc", "2.4.6"),
+        ("Cl-", "Cl"),
+        (".NET", "net"),
+        ("D*", "D"),
+        ("&q", "q"),
+        ("!q", "q"),
+        ("n := 7", "n = 7"),
+        ("p // q", "p / q"),
+        ("ls -a", "ls a"),
+        ("\\s+", "\\S+"),
+        ("[a-f]", "[A-F]"),
+        ("-\\sqrt{7}", "\\sqrt{7}"),
+        ("p > q > r", "r > q > p"),
+        ("4 rams and 9 ewes", "9 rams and 4 ewes"),
+        ("四十七", "七十四"),
+        ("蜂蜜", "蜜蜂"),
+        ("p - q", "q - p"),
+        ("p → q", "q → p"),
+        ("g'(t)", "g(t)"),
+        ("7 Mio", "7"),
+        ("7万", "7"),
+        ("swap(p, q)", "swap(q, p)"),
+        ("SELECT p, q FROM t", "SELECT q, p FROM t"),
+        ('{"k": 7, "k": 8}', '{"k": 8}'),
+    ],
+)
+def test_a_sign_a_unit_an_interval_a_version_or_an_order_makes_another_answer(text, reference):
+    for one, two in ((text, reference), (reference, text)):
+        for name in ("exact_match", "token_f1", "answer_f1"):
+            assert score(name, one, two) < 1, (name, one, two)
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("7 USD", "$7"),
+        ("7 euros", "€7.00"),
+        ("EUR 7", "7 €"),
+        ("$7 million", "$7M"),
+        ("7.5 billion", "7,500,000,000"),
+        ("7 to 9 weeks", "7-9 weeks"),
+        ("7 – 9 weeks", "7–9 weeks"),
+        ("3 / 7", "3/7"),
+        ("2.5 × 10^4", "25000"),
+        ("2.5×10⁴", "2.5e4"),
+        ("10^-2", "0.01"),
+        ("2,5 kg", "2.5 kg"),
+        ("0,25", "0.25"),
+        ("1.234,5 €", "€1,234.50"),
+        ("7 kilometres", "7 km"),
+        ("7 hours", "7 h"),
+        ("30 degrees", "30°"),
+        ("30 degrees Celsius", "30 °C"),
+        ("8 m2", "8 m²"),
+        ("8 kg ha-1", "8 kg/ha"),
+        ("8 kg ha⁻¹", "8 kg/ha"),
+        ("Mg²⁺", "Mg2+"),
+        ("٨٪", "8%"),
+        ("minus 7", "-7"),
+        ("9 April", "April 9"),
+        ("2019/04/09", "9-Apr-2019"),
+        ("v2.4.6", "2.4.6"),
+        ("deno 2.10", "Deno 2.10"),
+        ("$x^7$", "x^7"),
+        ("[Lyon](https://example.org/lyon)", "Lyon"),
+        ("- hoe\n- rake", "hoe, rake"),
+        ("1. hoe\n2. rake", "hoe, rake"),
+        ("A and D", "A, D"),
+        ("seven rams", "7 rams"),
+        ("\u200fמים", "מים"),
+        ("STRASSE", "Straße"),
+        ('{"k": "cafe\u0301"}', '{"k": "caf\u00e9"}'),
+    ],
+)
+def test_a_unit_a_range_a_power_or_markup_written_otherwise_is_the_same(text, reference):
+    for name in ("exact_match", "token_f1", "answer_f1"):
+        assert score(name, text, reference) == 1, name
+        assert score(name, reference, text) == 1, name
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("Oslo or Bergen", "Oslo"),
+        ("Oslo, Bergen, Hamar, Bodø", "Oslo"),
+        ("It may be Oslo, Bergen or Hamar", "Oslo"),
+        ("- Oslo\n- Bergen\n- Hamar\n- Bodø", "Hamar"),
+        ("Bergen rather than Oslo", "Oslo"),
+        ("anything but Oslo", "Oslo"),
+        ("Oslo isn't right", "Oslo"),
+        ("C'est pas Oslo", "Oslo"),
+        ("Это не Осло", "Осло"),
+        ("不是奥斯陆", "奥斯陆"),
+        ("ไม่ออสโล", "ออสโล"),
+        ("東京ではない", "東京"),
+        ("6, 7, 8", "7"),
+        ("6 7 8", "7"),
+        ("7 or more", "7"),
+        ("more than 7 days", "7 days"),
+        ("twice 7", "7"),
+        ("7 is too low, it is 9", "7"),
+        ("yes, but no", "yes"),
+        ("yes and no", "yes"),
+        ("There is no such rule", "no"),
+    ],
+)
+def test_naming_the_candidates_or_denying_one_is_not_saying_it(text, reference):
+    assert score("answer_f1", text, reference) < 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("Yes, it is open on Sundays.", "yes"),
+        ("The answer is no.", "no"),
+        ("It takes no more than 7 days.", "7 days"),
+        ("It may not exceed 7 days.", "7 days"),
+        ("It fell from 9 to 7 within a year.", "7"),
+        ("In the north, near the sea, lies Oslo, the capital.", "Oslo"),
+        ("Deno 2.10 brought it.", "2.10"),
+        ("The half-open interval [2, 7) does.", "[2, 7)"),
+        ("Not Bergen but Oslo.", "Oslo"),
+        ("On 9 April, a Tuesday, it began.", "April 9"),
+    ],
+)
+def test_a_sentence_with_other_values_or_names_in_it_still_says_its_answer(text, reference):
+    assert score("answer_f1", text, reference) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "reference", "choices", "right"),
+    [
+        ("不是正常", "正常", ("正常", "异常"), 0),
+        ("答案是C", "C", ("A", "B", "C"), 1),
+        ("The answer is c.", "C", ("A", "B", "C"), 1),
+        ("Yes. There is no doubt.", "yes", ("yes", "no"), 1),
+        ("yes, but no", "yes", ("yes", "no"), 0),
+        ("7 Mg", "7 mg", (), 0),
+        ("Deno 2.1", "Deno 2.10", (), 0),
+        ("🙂", "🙁", ("🙂", "🙁"), 0),
+    ],
+)
+def test_accuracy_reads_choices_in_sentences_of_other_languages(text, reference, choices, right):
+    assert score("accuracy", text, reference, choices=choices) == right

@@ -127,13 +127,15 @@ _QUOTES = frozenset("\"'`«»‹›「」『』《》〈〉¿¡。、،؛؟।�
 
 
 def bare(text: str) -> str:
-    """`text` for comparing: two texts are the same when what this makes of them is equal.
+    r"""`text` for comparing: two texts are the same when what this makes of them is equal.
 
     Blanks, case, the way a character is encoded (NFC or NFD, full width), quotation marks, and what only ends or parts
     sentences make no difference. Digits, signs, operators, marks on letters, currency and brackets do: ``C``, ``C++``
-    and ``C#`` differ, ``2 + 2`` and ``2 − 2``, ``3.14`` and ``314``, ``पिता`` and ``पोता``; so does case within a word
-    (``mW``, ``MW``). JSON is compared as the value that it is.
+    and ``C#`` differ, ``2 + 2`` and ``2 − 2``, ``3.14`` and ``314``, ``पिता`` and ``पोता``. So does case where it tells
+    things apart: within a word (``mW``, ``MW``), in capitals of two or three letters (``US``, ``IT``), in a unit after
+    its number (``5 Mg``) and in a command (``\D``). JSON is compared as the value that it is.
     """
+    text = _INVISIBLE.sub("", text)
     value = _value(text.strip()) if text.lstrip()[:1] in ("{", "[") else None
     return wording(text) if value is None else value
 
@@ -142,7 +144,12 @@ def wording(text: str) -> str:
     """`bare`, but JSON is compared as the words that it is written in."""
     text = _unified(text)
     plain = _PAUSE.sub(" ", _END.sub("", text))
-    tokens = [_folded(token) for token in _token().findall(plain) if token not in _QUOTES]
+    shouted = text == text.upper()
+    found, tokens = [("", 0), *((m.group(), m.start()) for m in _token().finditer(plain))], []
+    for (before, _), (token, at) in pairwise(found):
+        if token not in _QUOTES or (token in "'\"" and plain[:at].count(token) % 2 == 0 and plain.count(token) % 2):
+            unit = before[-1:].isdigit() and len(token) <= 2 and not shouted
+            tokens.append(token if unit or before == "\\" else _folded(token, shouted=shouted))
     return " ".join(tokens) or " ".join(text.lower().split())
 
 
@@ -166,10 +173,11 @@ def _value(text: str) -> str | None:
         return None
 
 
-def _folded(token: str) -> str:
-    """Lower case, unless a capital stands after a small letter: that is a unit, a formula or an identifier."""
+def _folded(token: str, *, shouted: bool) -> str:
+    """Lower case, unless a capital stands after a small letter, or two or three do alone: a unit, a formula, a name."""
     within = any(a.islower() and b.isupper() for a, b in pairwise(token))
-    return token if within else token.lower()
+    short = 1 < len(token) <= 3 and token.isupper() and not shouted
+    return token if within or short else token.lower()
 
 
 @lru_cache(maxsize=1)

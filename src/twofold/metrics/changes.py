@@ -17,6 +17,7 @@ from typing import Any
 from twofold import plugins
 from twofold.dataset.findings_labels import labels
 from twofold.metrics.formal import language, parse
+from twofold.metrics.values import CASED_UNIT
 from twofold.plugins import Metric
 from twofold.types import Answer, Example, Json, Problem
 
@@ -30,6 +31,7 @@ SHOWN = 5
 _NUMBER = re.compile(r"(?<![\w.,:/-])\d+(?:\.\d+)?(?![\w.,:/%-])")
 _SWAPPED = {"<": ">", ">": "<", "=": "!=", "*": "/", "+": "-"}
 _OPERATOR = re.compile(r"(?<=[\w)] )[<>=*+](?= [\w(])")
+_CASED = re.compile(rf"\d\s?(?:{CASED_UNIT.pattern})(?![a-zA-Z])")
 _MARKS = (
     ("a", "z", "\u0301"),
     ("\u0905", "\u0939", "\u093f"),
@@ -254,5 +256,5 @@ _RIGHT: dict[str, Callable[[str], str | None]] = {
     "full-width digits": lambda text: (
         None if language(text) else re.sub(r"\d", lambda digit: chr(ord(digit.group()) + 0xFEE0), text)
     ),
-    "lower case": lambda text: None if language(text) in ("json", "code", "sql") else text.lower(),
+    "lower case": lambda text: None if language(text) or _CASED.search(text) else text.lower(),
 }

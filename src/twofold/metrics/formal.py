@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from functools import lru_cache
 from typing import Any, Literal
 
-from twofold.metrics.values import number, unfenced
+from twofold.metrics.spellings import unfenced
+from twofold.metrics.values import number
 
 Language = Literal["", "json", "sql", "code"]
 """What a reference is written in; empty: prose."""
@@ -25,6 +27,7 @@ _SQL = re.compile(
     r"DELETE\s+FROM\b|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX)\b)",
     re.IGNORECASE,
 )
+_AFTER_PROSE = re.compile(r"(?:^|:)\s*(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
 _STATEMENT = re.compile(
     r"^\s*(?:def \w+\(|class \w+|import [\w.]+\s*$|from [\w.]+ import |return\b.*[;(\[=+*]|function\b.*[({]|"
     r"(?:const|let|var|int|double|float|char|bool|auto|val) \w+\s*=|#include|"
@@ -32,6 +35,8 @@ _STATEMENT = re.compile(
     r"(?:if|for|while|else|elif|try|except|with)\b.*[:{]\s*$|print\(|@\w+\s*$)",
     re.MULTILINE,
 )
+_MARKED = re.compile(r"\\[A-Za-z]|[_^]\{|\[\^|\[\w-\w")
+"""Commands of LaTeX and classes of a regular expression: there case and every sign count."""
 _FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
 _CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\))[^()]*(?:\([^()]*\)[^()]*)*\)|[A-Za-z_]\w*\[[^\]\s]+\]")
 _PROSE = re.compile(r"[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
@@ -57,7 +62,8 @@ _LONGEST = 20_000
 def parse(text: str) -> Any:
     """The JSON object or array that `text` is, a code fence apart; None when it is none.
 
-    A bare number or string is plain text; ``NaN`` and ``Infinity`` are no JSON (RFC 8259).
+    A bare number or string is plain text; ``NaN`` and ``Infinity`` are no JSON (RFC 8259), and neither is an object
+    with two values under one key: programs differ in which they read.
     """
     return _loaded(unfenced(text).strip())
 
@@ -85,16 +91,22 @@ def language(reference: str) -> Language:
         return "sql"
     if _SENTENCE.search(re.sub(r"#.*|//.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)):
         return ""
-    if _STATEMENT.search(text) or (_CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text))):
+    if (
+        _STATEMENT.search(text)
+        or _MARKED.search(text)
+        or (_CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text)))
+    ):
         return "code"
     return "code" if "```" in reference and _FORMULA.search(text) else ""
 
 
 @lru_cache(maxsize=65536)
 def pieces(text: str, kind: Language) -> tuple[str, ...]:
-    """The tokens of SQL or code in `text`: of its one code fence, where there is prose around it."""
+    """The tokens of SQL or code in `text`: of its one code fence, or its one query, where there is prose around it."""
     fenced = _FENCED.findall(text)
     body = next(one or other for one, other in fenced) if len(fenced) == 1 else unfenced(text)
+    if kind == "sql" and not _SQL.match(body) and (found := _AFTER_PROSE.search(body)):
+        body = re.split(r";\s|\n\s*\n", body[found.end() :])[0]
     return _sql(body) if kind == "sql" else _code(body)
 
 
@@ -105,9 +117,11 @@ def canonical(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {unicodedata.normalize("NFC", key): _plain(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
@@ -155,7 +169,7 @@ def _value(token: str) -> str:
 
 def _loaded(text: str) -> Any:
     try:
-        value = json.loads(text, parse_constant=_refused, parse_float=_finite)
+        value = json.loads(text, parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, (dict, list)) else None
@@ -163,6 +177,13 @@ def _loaded(text: str) -> Any:
 
 def _refused(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out = dict(pairs)
+    if len(out) < len(pairs) and any(canonical(out[key]) != canonical(value) for key, value in pairs):
+        raise ValueError("two values under one key")
+    return out
 
 
 def _finite(text: str) -> float:
@@ -176,7 +197,7 @@ def _within(text: str) -> list[Any]:
     """The outermost objects in a text; where there is none, its arrays."""
     for opening in ("{", "["):
         values, at = [], text.find(opening)
-        decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite)
+        decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
         while 0 <= at < _LONGEST:
             try:
                 value, at = decoder.raw_decode(text, at)

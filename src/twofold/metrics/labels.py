@@ -9,11 +9,12 @@ from typing import ClassVar
 
 from twofold import plugins
 from twofold.metrics.text import find, label, strict_label
+from twofold.metrics.values import NEGATIONS
 from twofold.types import Answer, Example
 
 ABSTAINED = "\0abstain"
 """The label of an abstention; no text has it."""
-_NOT = frozenset(("not", "no", "never", "neither", "nor", "isnt", "wasnt", "rather", "except", "than"))
+_NOT = NEGATIONS | {"rather"}
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|neither|nor|rather than|instead of|except|rule out|exclude)|n't)\W+"
     r"(?:be |the |option |choice |answer )*\W?$",
@@ -63,6 +64,8 @@ def _states(choice: str, text: str) -> bool:
     if len(name) == 1 and name.isalpha():
         return _states_letter(name, text)
     here, wanted = tuple(label(text).split()), tuple(label(choice).split())
+    if wanted == ("no",) and not re.search(r"\A\W*no\b|\bno\b(?!\s+\w)", text, re.IGNORECASE):
+        return False  # "there is no doubt" says nothing of yes or no
     size = len(wanted)
     starts = [at for at in range(len(here) - size + 1) if size and here[at : at + size] == wanted]
     return any(
@@ -74,7 +77,7 @@ def _states(choice: str, text: str) -> bool:
 def _states_letter(letter: str, text: str) -> bool:
     plain = text.replace("’", "'")
     after = r"is|was|seems|because|since|as|not|and not|but not|rather|instead|over"
-    alone = rf"(?<![\w'-]){letter}(?=\s*(?:$|[^\w\s'+#-])|\s+(?:{after})\b)"
+    alone = rf"(?<![a-zA-Z\d_'-]){letter}(?=\s*(?:$|[^\w\s'+#-])|\s+(?:{after})\b)"
     places = [match.end() for match in re.finditer(alone, plain)]
     return bool(_named(letter, text)) or any(_is_meant(plain, end) for end in places)
 
@@ -84,7 +87,10 @@ def _named(letter: str, text: str) -> bool:
     plain = text.replace("’", "'")
     named = rf"\b(?:answer|option|choice|letter|label)(?:\s+is)?\s*:?\s*[\"'(*\[]*{letter}(?!\w)"
     found = [match.end() for match in re.finditer(named, plain, re.IGNORECASE)]
-    return any(plain[end - 1] == letter and _is_meant(plain, end) for end in found)
+    return any(
+        (plain[end - 1] == letter or re.match(r"\s*(?:$|[).,;:\n])", plain[end:])) and _is_meant(plain, end)
+        for end in found
+    )
 
 
 def _is_meant(text: str, end: int) -> bool:
@@ -105,7 +111,7 @@ def _wanted(example: Example) -> tuple[str, ...]:
 class Accuracy:
     """1 when the answer's label is a reference's label."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:

@@ -10,46 +10,39 @@ scores 0, whatever words it shares with the reference.
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from typing import ClassVar
 
 from twofold import plugins
 from twofold.metrics.formal import canonical, found_json, language, parse, pieces
+from twofold.metrics.spellings import CURRENCY, UNSPACED, unlisted
 from twofold.metrics.structured import field_f1
 from twofold.metrics.text import squad_tokens, words
-from twofold.metrics.values import all_tokens, contained, tokens
+from twofold.metrics.values import NEGATIONS, all_tokens, contained, tokens, versioned
 from twofold.types import Answer, Example
 
 AROUND = 30
 """Tokens that may stand around a reference in an answer that `AnswerF1` still takes as a sentence: two or three."""
-_NEGATIONS = frozenset(
-    (
-        "not",
-        "no",
-        "never",
-        "neither",
-        "nor",
-        "isnt",
-        "wasnt",
-        "arent",
-        "werent",
-        "dont",
-        "doesnt",
-        "didnt",
-        "without",
-        "nicht",
-        "kein",
-        "keine",
-    )
-)
-_REFUTED = frozenset(("wrong", "incorrect", "false"))
+_NEGATED_AFTER = ("नहीं", "değil", "nicht", "ではな", "じゃな", "でな", "아니")
+"""Negations that stand after what they negate."""
+_REFUTED = frozenset(("wrong", "incorrect", "false", "too", *NEGATIONS))
+_CONFIRMED = frozenset(("right", "correct", "true"))
+_ALTERNATIVES = frozenset(("or", "oder", "ou", "o", "или", "أو", "या", "或"))
+_YES = {"yes": "no", "ja": "nein", "oui": "non", "true": "false"}
+_POLAR = {**_YES, **{no: yes for yes, no in _YES.items()}}
+_LISTED = re.compile(r"[,;/|?\n]+|\bor\b|\band\b")
+_OR = re.compile(r"\bor\b|\?")
+_ALL = (("everything",), ("anything",), ("all",), ("everyone",), ("anyone",))
+_MOST_LISTED = 3
+"""Other short items in one list with the reference from which an answer is a list of candidates; 2 with an "or"."""
 
 
 class _Overlap(ABC):
     """What the metrics of this module share: references, abstention, and best of."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -82,13 +75,16 @@ def units(text: str, reference: str) -> tuple[str, ...]:
     if kind == "json":
         value = parse(text) if text == reference else found_json(text)
         return () if value is None else (canonical(value),)
-    return pieces(text, kind) if kind else tokens(text)
+    return pieces(text, kind) if kind else tokens(text, versions=versioned(reference))
 
 
 def same(text: str, reference: str) -> bool:
     """Is the answer the reference, but for how it is written?"""
     mine, theirs = units(text, reference), units(reference, reference)
-    return mine == theirs or (not language(reference) and all_tokens(text) == all_tokens(reference))
+    if mine == theirs or language(reference):
+        return mine == theirs
+    versions = versioned(reference)
+    return all_tokens(text, versions=versions) == all_tokens(reference, versions=versions)
 
 
 class ExactMatch(_Overlap):
@@ -100,14 +96,23 @@ class ExactMatch(_Overlap):
 
 
 class TokenF1(_Overlap):
-    """Harmonic mean of token precision and recall; of JSON, `field_f1`. Characters are tokens in Chinese and kin."""
+    """Harmonic mean of token precision and recall; of JSON, `field_f1`. Characters are tokens in Chinese and kin.
+
+    The order of words does not matter, but that of numbers, operators and code does: where all tokens are the same and
+    these stand elsewhere, the score is that of the longest common subsequence (``3 cats, 2 dogs``, ``a > b > c``).
+    """
 
     def compare(self, text: str, reference: str) -> float:
         """F1 of the two token bags."""
         if language(reference) == "json":
             value = found_json(text)
             return 0.0 if value is None else field_f1(value, parse(reference))
-        return 1.0 if same(text, reference) else _bag_f1(units(text, reference), units(reference, reference))
+        if same(text, reference):
+            return 1.0
+        mine, theirs = units(text, reference), units(reference, reference)
+        f1 = _bag_f1(mine, theirs)
+        ordered = f1 < 1 or (not language(reference) and _values_stand_alike(mine, theirs))
+        return f1 if ordered else 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))
 
 
 class Contains(_Overlap):
@@ -122,13 +127,13 @@ class AnswerF1(TokenF1):
     """1 when the answer says a reference within a sentence or two, else token F1; 0 with a wrong value.
 
     So a model that answers in sentences scores as one that answers in words. A reference after a negation is not
-    said, and an answer with more than 30 tokens beside the reference (`AROUND`) is no answer that says it but a text
-    that holds it: then token F1 counts. Where a third or more of the reference is numbers and operators, an answer
-    that lacks one of them is wrong, whatever else it shares. Only prose is looked into: JSON, SQL and code score as
-    in `token_f1`.
+    said, nor one beside an "or" or in a list of candidates, nor ``no`` amid a sentence. An answer with more than 30
+    tokens beside the reference (`AROUND`) is no answer that says it but a text that holds it: then token F1 counts.
+    Where a third or more of the reference is numbers and operators, an answer that lacks one of them is wrong, whatever
+    else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def compare(self, text: str, reference: str) -> float:
         """1 for a reference that is said; else F1 of the two token bags."""
@@ -140,25 +145,87 @@ class AnswerF1(TokenF1):
 def _says(text: str, reference: str) -> bool:
     if language(reference):
         return False
-    mine, theirs = tokens(text), tokens(reference)
+    mine, theirs = units(text, reference), units(reference, reference)
     if len(mine) > len(theirs) + AROUND:
         return False
     place = contained(theirs, mine)
     if place < 0:
         return False
-    after = mine[place + len(theirs) : place + len(theirs) + 3]
-    return not _NEGATIONS & set(mine[max(0, place - 2) : place]) and not (
-        after[:1] in (("is",), ("was",)) and (_REFUTED | _NEGATIONS) & set(after)
-    )
+    before, after = mine[:place], mine[place + len(theirs) :]
+    if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
+        return False
+    limited = before[-1:] in (("than",), ("exceed",)) and set(before[-4:]) & {"no", "not", "cannot", "may"}
+    negated = NEGATIONS & set(before[-2:]) or "".join(before[-4:]).endswith("ไม่")
+    if negated and not limited and "only" not in before[-2:]:
+        return False
+    return not (_is_refuted(after) or _is_one_of_many(text, theirs, before, after))
+
+
+def _is_polar_answer(word: str, before: tuple[str, ...], after: tuple[str, ...]) -> bool:
+    """Is ``yes`` or ``no`` the answer: at its beginning or end, and not taken back?"""
+    return not (before and after and before != ("answer", "is")) and _POLAR[word] not in after[:2]
+
+
+def _is_refuted(after: tuple[str, ...]) -> bool:
+    if after[:1] in (("is",), ("was",)):
+        return bool(_REFUTED & set(after[1:3]))
+    if after[:1] in (("isnt",), ("wasnt",)):
+        return bool((_REFUTED | _CONFIRMED) & set(after[1:4]))
+    return "".join(after[:4]).startswith(_NEGATED_AFTER)
+
+
+def _is_one_of_many(text: str, theirs: tuple[str, ...], before: tuple[str, ...], after: tuple[str, ...]) -> bool:
+    """Does the reference stand beside an "or", in a run of numbers, or in a list of candidates?"""
+    if _ALTERNATIVES & {*before[-1:], *after[:1]} or (before[-1:] == ("but",) and before[-2:-1] in _ALL):
+        return True
+    runs = (before[-2:], (*before[-1:], *after[:1]), after[:2])
+    if _is_value(theirs[-1]) and any(len(run) == 2 and all(map(_is_value, run)) for run in runs):
+        return True
+    items = [all_tokens(item) for item in _LISTED.split(unlisted(text))]
+    place = next((at for at, item in enumerate(items) if item[-len(theirs) :] == theirs), None)
+    if place is None:
+        return False
+    short = [0 < len(item) <= len(theirs) + 1 for item in items]
+    first, last = place, place
+    while first and short[first - 1]:
+        first -= 1
+    while last + 1 < len(items) and short[last + 1]:
+        last += 1
+    return last - first >= _MOST_LISTED - bool(_OR.search(text))
 
 
 def _misses_values(text: str, reference: str) -> bool:
     """Is the reference for a third or more numbers and operators, and lacks the answer one of them?"""
     if language(reference):
         return False
-    theirs = tokens(reference)
-    wanted = {token for token in theirs if any(map(str.isdigit, token)) or not any(map(str.isalnum, token))}
-    return 3 * len(wanted) >= len(theirs) > 0 and not wanted <= set(tokens(text))
+    theirs = units(reference, reference)
+    wanted = {token for token in theirs if _is_value(token)}
+    return 3 * len(wanted) >= len(theirs) > 0 and not wanted <= set(units(text, reference))
+
+
+def _is_value(token: str) -> bool:
+    """A number or an operator."""
+    return any(map(str.isdigit, token)) or not any(map(str.isalnum, token))
+
+
+def _values_stand_alike(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Of the same tokens in another order: does that change nothing?
+
+    It does where words are not apart (``上海``), or where one of several numbers, or an operator, stands before another
+    token.
+    """
+    if any(UNSPACED.match(token) for token in mine):
+        return mine == theirs
+    places = [
+        Counter(
+            (token, follower)
+            for token, follower in zip(found, (*found[1:], ""), strict=True)
+            if _is_value(token) and not re.fullmatch(CURRENCY, token)
+        )
+        for found in (mine, theirs)
+    ]
+    several = places[0].total() > 1 or any(not token[-1].isalnum() for token, _ in places[0])
+    return not several or places[0] == places[1]
 
 
 class SquadExact(_Overlap):

@@ -36,7 +36,7 @@ class JsonValid:
     with the same top-level keys and a value of the same JSON type under each, or an array.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reference_free: ClassVar[bool] = True
     """Another example's gold answer is valid too: shuffling proves nothing."""
 
@@ -99,7 +99,7 @@ class FieldF1:
     answer without JSON scores 0.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -198,7 +198,7 @@ class SectionF1:
     six words, the first a letter). Case, punctuation and order do not matter.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:

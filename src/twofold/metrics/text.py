@@ -7,7 +7,8 @@ import string
 import unicodedata
 from functools import lru_cache
 
-from twofold.metrics.values import UNSPACED, scanned, written
+from twofold.metrics.spellings import UNSPACED, written
+from twofold.metrics.values import all_tokens, scanned
 
 _PUNCTUATION = frozenset(string.punctuation)
 _LINKED = re.compile(r"(?<=\w)_+|_+(?=\w)|(?<=[^\W\d])-(?=[^\W_])|(?<=[\w])[–—](?=[^\W_])")
@@ -36,13 +37,13 @@ def strict_label(text: str) -> str:
     Signs, operators, numbers and combining marks do (``C``, ``C++`` and ``C#`` are three labels), and articles do
     (``A`` is a choice).
     """
-    return " ".join(scanned(_LINKED.sub(" ", written(text)))) or " ".join(text.split())
+    return " ".join(scanned(_LINKED.sub(" ", written(text)), versions=True)) or " ".join(text.split())
 
 
 @lru_cache(maxsize=65536)
 def label(text: str) -> str:
-    """A label without its case; see `strict_label`."""
-    return strict_label(text).casefold()
+    """A label without its case, that of units apart; see `strict_label`."""
+    return " ".join(all_tokens(_LINKED.sub(" ", written(text)), versions=True)) or " ".join(text.casefold().split())
 
 
 def find(needle: tuple[str, ...], hay: tuple[str, ...]) -> bool:

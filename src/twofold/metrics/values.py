@@ -16,15 +16,12 @@ is not punctuation here:
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
 
+from twofold.metrics.spellings import CURRENCY, NUMBER, SIGNED, UNITS, spelled
+
 ARTICLES = frozenset(("a", "an", "the"))
-UNSPACED = re.compile(
-    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\U00020000-\U0003134f])"
-)
-_LETTERS = re.compile(r"\s*[a-zA-Z](?:\s*[,;/]\s*[a-zA-Z])+[\s.]*")
+_LETTERS = re.compile(r"\s*[a-zA-Z](?:(?:\s*[,;/&]\s*|,?\s+and\s+)[a-zA-Z])+[\s.]*")
 _MONTHS = (
     "january",
     "february",
@@ -42,33 +39,29 @@ _MONTHS = (
 _MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if name != "may" else name for name in _MONTHS).replace(
     "sep(?:tember)?", "sept?(?:ember)?"
 )
-_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
-_WRITTEN = {"−": "-", "﹣": "-", "⁄": "/", "∕": "/", "×": "*", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "٫": ".",
-            "٬": ",", "‐": "-", "‑": "-", "\u200b": "", "\ufeff": "", "\u00ad": ""}  # fmt: skip
-"""What is written otherwise and means the same."""
-_LETTER = r"[^\s\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f\d–—]"
+_LETTER = r"[^\s\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f\d–—·]"
 _SIGN = r"(?:(?<![^\s(\[{<>=*/+,:^|$€£¥])[-+])?"
-_CURRENCY = r"[$€£¥₹₽₩₺₴₦₫₪฿]"
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])|\d+(?:_\d{3})+|\d+)"
-_NUMBER = rf"(?:{_DIGITS}(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][-+]?\d{{1,4}}(?![^\W_]))?"
+_END = rf"[-+]?\s?(?:{NUMBER}|∞|π|[a-z])"
 _TOKEN = re.compile(
     rf"""
-    (?P<address>https?://[^\s<>"]*[^\s<>".,;:!?)\]]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
-    |(?<!\d)(?P<year>\d{{4}})-(?P<month>0\d|1[0-2])-(?P<day>[0-3]\d)(?!\d)
-    |\b(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?\.?\s(?:of\s)?(?P<month2>{_MONTH})\.?,?\s(?P<year2>\d{{4}})\b
-    |\b(?P<month3>{_MONTH})\.?\s(?P<day3>\d{{1,2}})(?:st|nd|rd|th)?,?\s(?P<year3>\d{{4}})\b
+    (?P<interval>[\[\]]\s?{_END}\s?[,;]\s?{_END}\s?[\])(\[]|\(\s?{_END}\s?[,;]\s?{_END}\s?[\]\[])
+    |(?P<address>https?://[^\s<>"]*[^\s<>".,;:!?)\]]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
+    |(?<!\d)(?P<year>\d{{4}})(?P<apart>[-/.])(?P<month>0\d|1[0-2])(?P=apart)(?P<day>[0-3]\d)(?!\d)
+    |\b(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?\.?[\s-](?:of\s)?(?P<month2>{_MONTH})\b\.?(?:,?[\s-](?P<year2>\d{{4}})\b)?
+    |\b(?P<month3>{_MONTH})\.?\s(?P<day3>\d{{1,2}})(?:st|nd|rd|th)?\b(?![.:]\d)(?:,?\s(?P<year3>\d{{4}})\b)?
     |(?<![\d.])(?P<day4>[0-3]?\d)\.(?P<month4>0?\d|1[0-2])\.(?P<year4>(?:19|20)\d\d)(?![\d.])
-    |(?P<dotted>\d+(?:\.\d+){{2,}})
+    |(?P<dotted>\d+(?:\.\d+){{2,}}(?:-[a-z][\w.]*)?)
     |\b(?P<percent>per\s?cent)\b
     |(?P<ordinal>\d+(?:st|nd|rd|th|s)\b)
-    |(?P<minus>{_SIGN})(?P<currency>{_CURRENCY})\s?(?P<amount>{_NUMBER})
-    |(?P<number>{_SIGN}{_NUMBER})
-    |(?P<word>{_LETTER}(?:[-.'"`()\[\]{{}}?!/_&\\:]*(?:{_LETTER}|\d))*)(?P<tail>(?:\+\+|[+\#])(?![^\W_]))?
-    |(?P<operator><=|>=|!=|<>|==|->|=>|<-|&&|\|\||\+\+|\+/-|[<>=+^|~%$€£¥±])
+    |(?P<minus>{_SIGN})(?P<currency>{CURRENCY})\s?(?P<minus2>-?)(?P<amount>{NUMBER})
+    |(?P<number>{_SIGN}{NUMBER})
+    |(?P<unary>(?<![^\s(\[{{<>=*/+,:^|])(?:[-!~&*](?=[a-z](?![\w'])|\\|\()|-(?=\s?∞)))
+    |(?P<word>{_LETTER}(?:[-.'"`()\[\]{{}}?!/_&\\:]*(?:{_LETTER}|\d))*)(?P<tail>(?:\+\+|[+\#])(?![^\W_])|(?<=\b[a-z])\*+(?!\s?[\w(\[]))?
+    |(?P<operator><=|>=|!=|<>|==|->|=>|<-|&&|\|\||\+\+|\+/-|[<>=+^|~%±]|{CURRENCY})
     |(?<=[\d)])(?P<between>[-–—/:])(?=[\d(.])
     |(?<=\w)(?P<slash>/)(?=\w)
     |(?<=[\w)\]])(?P<times>\*\*|\*)(?=[\w(\[])
-    |(?<=[\w)\]])\s(?P<spaced>\*\*|[*/&:])\s(?=[\w(\[])
+    |(?<=[\w)\]])\s(?P<spaced>\*\*|//|:=|[*/&:])\s(?=[\w(\[])
     |(?<=\b\w|[\d)])\s(?P<less>[-–—])\s(?=\d|\w\b|\()
     |(?P<symbol>\S)
     """,
@@ -78,25 +71,46 @@ _SINGLE = re.compile(r"([a-zA-Z])-(\d|[a-zA-Z])")
 """A difference such as ``n-1``; ``B-12`` is a name."""
 _OPEN = "\1"
 """Ends a token that the next one belongs to: the range ``2-3`` is one token."""
-_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)")
-"""Units that a capital makes a billion times larger."""
-_FENCE = re.compile(r"\s*```[^\n`]*\n(.*?)\n?\s*```\s*", re.DOTALL)
-_INLINE = re.compile(r"\s*(?:```(?:[a-zA-Z]+[ \t])?\s*([^`]*?)\s*```|`([^`]*)`)\s*")
-_AFTER = frozenset(("%", "/", "*", "^", "**", ":", "-"))
+CASED_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)|M|Mg|[nmkMGTµμ]M|[MGT]i?b")
+"""Units that are others when written in the other case: ``mW`` and ``MW``, ``Mg`` and ``mg``, ``Gb`` and ``GB``."""
+_SCALES = {
+    "thousand": "e3", "million": "e6", "millions": "e6", "mio": "e6", "millionen": "e6", "billion": "e9",
+    "billions": "e9", "mrd": "e9", "milliarden": "e9", "trillion": "e12",
+}  # fmt: skip
+_SHORT_SCALES = {"k": "e3", "K": "e3", "m": "e6", "M": "e6", "mn": "e6", "bn": "e9", "B": "e9"}
+"""Read so after a sum of money: ``$5M``."""
+_CODES = frozenset(("usd", "eur", "gbp", "jpy", "inr"))
+_COUNTED = {
+    "zero": "0", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8",
+    "nine": "9", "ten": "10", "eleven": "11", "twelve": "12",
+}  # fmt: skip
+"""Numbers that prose writes out; "one" is a pronoun too."""
+_VERSION = re.compile(
+    rf"\b(?:[vV](?:er|ersion)?\.?\s?|[rR]elease\s|[A-Z][a-z]+[A-Za-z]*\s)\d+\.\d+(?![\d.]|\s?{SIGNED})"
+)
+"""A version, of which ``3.10`` is no ``3.1``: after its name, or that of a thing."""
+_NEGATING = (
+    "not no never neither nor isnt wasnt arent werent dont doesnt didnt cannot cant without nicht kein keine keinen ne "
+    "pas jamais non sin ni não nem niet geen inte ikke nie не нет ни ليس ليست لا لم değil नहीं 不 非 没 未 無 无 않 "
+    "except excluding instead than twice half double"
+)
+NEGATIONS = frozenset(_NEGATING.split(" "))
+"""Words before an answer that make it another: negations, exceptions, and what is more or less than it."""
+_AFTER = frozenset(("万", "萬", "亿", "億", "千", "百", "%", "/", "*", "^", "**", ":", "-"))
 _SINGLE_LETTERS = frozenset("bcdefghjklmnopqrstuvwxyza")
+_UNARY = frozenset(("!", "¬", "~", "-", "±", "&", "*"))
 _BEFORE = frozenset(("/", "*", "^", "**", ":", "-", "<", ">", "<=", ">=", "!=", "~", "±"))
 
 
-def unfenced(text: str) -> str:
-    """The text without the code fence or the back ticks around all of it."""
-    found = _FENCE.fullmatch(text) or _INLINE.fullmatch(text)
-    return next(group for group in found.groups() if group is not None) if found else text
-
-
 @lru_cache(maxsize=65536)
-def tokens(text: str) -> tuple[str, ...]:
-    """Tokens of an answer in prose, in order, without articles."""
-    cased = scanned(text)
+def tokens(text: str, *, versions: bool = False) -> tuple[str, ...]:
+    """Tokens of an answer in prose, in order, without articles.
+
+    Args:
+        text: The answer.
+        versions: Read ``3.10`` as a version, which is not 3.1 (see `versioned`).
+    """
+    cased = scanned(text, versions=versions)
     out = [_lowered(cased, place) for place in range(len(cased))]
     if all(len(token) == 1 and token.isalpha() for token in out):
         return tuple(out)
@@ -104,51 +118,54 @@ def tokens(text: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=65536)
-def all_tokens(text: str) -> tuple[str, ...]:
+def all_tokens(text: str, *, versions: bool = False) -> tuple[str, ...]:
     """Tokens of an answer in prose, articles among them."""
-    cased = scanned(text)
+    cased = scanned(text, versions=versions)
     return tuple(_lowered(cased, place) for place in range(len(cased)))
 
 
 @lru_cache(maxsize=65536)
-def scanned(text: str) -> tuple[str, ...]:
+def scanned(text: str, *, versions: bool = False) -> tuple[str, ...]:
     """Tokens of an answer in prose as they are written: case and articles are kept."""
-    plain = " ".join(written(unfenced(text)).split())
+    plain = spelled(text)
     if _LETTERS.fullmatch(plain):
-        return tuple(re.findall("[a-zA-Z]", plain))
+        return tuple(re.findall(r"\b[a-zA-Z]\b", plain))
     out: list[str] = []
     for match in _TOKEN.finditer(plain):
-        for token in _read(match, plain):
+        for token in _read(match, plain, versions=versions):
             follows = out and (out[-1].endswith(_OPEN) or (token[0] in "%\0" and out[-1][-1].isdigit()))
             if follows:
                 out[-1] = out[-1].removesuffix(_OPEN) + token.removeprefix("\0")
             else:
-                out.append(token.removeprefix("\0"))
+                _add(out, token.removeprefix("\0"))
     out = [token.removesuffix(_OPEN) for token in out]
     return tuple(out) or tuple(plain.split())
 
 
-def written(text: str) -> str:
-    """The text with characters that mean the same written the same: compatibility forms, minus signs, other digits."""
-    text = re.sub("(?<=\\d)[\u00a0\u202f\u2009'’](?=\\d{3}(?!\\d))", ",", text)
-    text = re.sub("(?<=\\d)(?=[¼½¾⅐-⅞])", " ", text)
-    text = re.sub("[⁰¹²³⁴-⁹⁺⁻]+", lambda run: f"^{run.group().translate(_SUPERSCRIPTS)}", text)
-    out: list[str] = []
-    for character in unicodedata.normalize("NFKC", text):
-        if character.isascii():
-            out.append(character)
-        elif character in _WRITTEN:
-            out.append(_WRITTEN[character])
-        elif character.isdecimal():
-            out.append(str(unicodedata.decimal(character)))
-        elif character in "–—" or unicodedata.category(character)[0] != "P":
-            sort = unicodedata.category(character)[0]
-            out.append(
-                f" {character} "
-                if sort == "S" and character != "°" and not re.match(_CURRENCY, character)
-                else character
-            )
-    return UNSPACED.sub(r" \1 ", "".join(out))
+def _add(out: list[str], token: str) -> None:
+    """Append a token, read in the light of the number before it: a scale, a unit, a currency."""
+    money = out and re.fullmatch(CURRENCY, out[-1])
+    place = next((at for at in (-1, -2)[: 2 if money else 1] if len(out) >= -at and _is_number(out[at])), 0)
+    scale = _SCALES.get(token.lower()) or (_SHORT_SCALES.get(token) if money else None)
+    if place and scale:
+        out[place] = number(out[place] + scale)
+        return
+    lower = token.lower()
+    if place == -1:
+        token = UNITS.get(lower, token)
+    if _is_number(token) and out and out[-1].lower() in _CODES and (len(out) < 2 or not _is_number(out[-2])):
+        out[-1:] = [token, UNITS[out[-1].lower()]]
+        return
+    out.append(token)
+
+
+def _is_number(token: str) -> bool:
+    return re.fullmatch(r"-?\d+(?:\.\d+)?", token) is not None
+
+
+def versioned(text: str) -> bool:
+    """Does the text name a version? Then numbers that end with a zero are compared as they are written."""
+    return _VERSION.search(text) is not None
 
 
 def contained(needle: tuple[str, ...], hay: tuple[str, ...]) -> int:
@@ -162,8 +179,8 @@ def contained(needle: tuple[str, ...], hay: tuple[str, ...]) -> int:
             continue
         before = hay[start - 1] if start else ""
         after = hay[start + size] if start + size < len(hay) else ""
-        longer = after in _AFTER if needle[-1][-1].isdigit() else after in _SINGLE_LETTERS
-        if not longer and not (needle[0][-1].isdigit() and before in _BEFORE):
+        longer = after in _AFTER if needle[-1][-1].isdigit() else after in _SINGLE_LETTERS or after == "^"
+        if not longer and before not in _UNARY and not (needle[0][-1].isdigit() and before in _BEFORE):
             return start
     return -1
 
@@ -189,19 +206,24 @@ def number(text: str) -> str:
     return value if value == "0" else sign + value
 
 
-def _read(match: re.Match[str], text: str) -> list[str]:
+def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
     """The tokens of one match of `_TOKEN`; none for punctuation."""
     kind = match.lastgroup or ""
     got = match.groupdict()
+    if kind == "interval":
+        inner = re.sub(r"[;]", ",", re.sub(r"\s", "", match.group()))
+        return [re.sub(NUMBER, lambda found: number(found.group()), inner)]
     if kind.startswith("year") or kind.startswith("month") or kind.startswith("day"):
-        end = next(one for one in ("", "2", "3", "4") if got[f"year{one}"])
+        end = next(one for one in ("", "2", "3", "4") if got[f"day{one}"])
         month = got[f"month{end}"]
         name = _MONTHS[int(month) - 1] if month.isdigit() and int(month) else _month(month)
-        return [got[f"year{end}"], name, number(got[f"day{end}"].lstrip("0") or "0")]
+        return [*filter(None, [got[f"year{end}"]]), name, number(got[f"day{end}"].lstrip("0") or "0")]
     if kind == "amount":
-        return [number(got["minus"] + got["amount"]) + got["currency"]]
+        return [number((got["minus"] or got["minus2"]) + got["amount"]), got["currency"]]
     if kind == "number":
         around = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
+        if versions and re.fullmatch(r"\d+\.\d*[1-9]0+", match.group()):
+            return [match.group()]
         bare = match.group().lstrip("0") if match.group().isdigit() and set(around) & set(":/") else match.group()
         return [number(bare or "0")]
     if kind in ("word", "tail"):
@@ -209,12 +231,10 @@ def _read(match: re.Match[str], text: str) -> list[str]:
     if kind == "percent":
         return ["%"]
     if kind == "symbol":
-        known = not match.group().isascii() and match.group() not in "–—"
+        known = not match.group().isascii() and match.group() not in "–—·"
         return [match.group()] if known else []
     if kind == "between":
         return [f"\0{'-' if match.group() in '–—' else match.group()}{_OPEN}"]
-    if kind == "operator" and re.fullmatch(_CURRENCY, match.group()):
-        return [f"\0{match.group()}"]
     token = (match.group() if kind not in ("spaced", "less") else got[kind]).strip()
     return ["-" if token in "–—" else {"<>": "!=", "+/-": "±"}.get(token, token)]
 
@@ -223,12 +243,14 @@ def _word(word: str, tail: str, text: str, end: int) -> list[str]:
     difference = _SINGLE.fullmatch(word)
     if difference:
         return [difference.group(1), "-", difference.group(2)]
-    grade = len(word) == 1 and not tail and re.match(r"-(?![\w-])", text[end:])
+    charge = r"-(?![\w-])" if len(word) == 1 else r"-(?!\s*[\w-])"
+    grade = len(word) <= 4 and word.isascii() and not tail and re.match(charge, text[end:])
     bare = re.sub(r"(?<=\d)[-.:/](?=\d)|[/\\&_]|::", lambda mark: f"\0{mark.group()}\0", word)
     kept = [
         part if place % 2 else re.sub(r"[-.'\"`()\[\]{}?!:]", "", part) for place, part in enumerate(bare.split("\0"))
     ]
-    return ["".join(kept).strip("_/&\\") + (tail or ("-" if grade else ""))]
+    name = "".join(kept).strip("_/&\\")
+    return [_COUNTED.get(name.lower(), name) + (tail or ("-" if grade else ""))]
 
 
 def _month(name: str) -> str:
@@ -238,7 +260,7 @@ def _month(name: str) -> str:
 def _lowered(cased: tuple[str, ...], place: int) -> str:
     token = cased[place]
     after_number = place > 0 and cased[place - 1][-1].isdigit()
-    return token if after_number and _UNIT.fullmatch(token) else token.lower()
+    return token if after_number and CASED_UNIT.fullmatch(token) else token.casefold()
 
 
 def _is_article(cased: tuple[str, ...], place: int) -> bool:

@@ -1,0 +1,124 @@
+"""Ways of writing that mean the same, made one before a text is read token by token. Pure.
+
+Each rule stands beside its reason: what it makes equal, or what would be taken for something else without it.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+
+UNSPACED = re.compile(
+    "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\U00020000-\U0003134f])"
+)
+CURRENCY = r"[$€£¥₹₽₩₺₴₦₫₪฿]"
+DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])|\d+(?:_\d{3})+|\d+)"
+NUMBER = rf"(?:{DIGITS}(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][-+]?\d{{1,4}}(?![^\W_]))?"
+UNITS = {
+    **{name: sign for sign, names in {
+        "km": "kilometer kilometers kilometre kilometres", "m": "meter meters metre metres",
+        "cm": "centimeter centimeters centimetre centimetres", "mm": "millimeter millimeters millimetre millimetres",
+        "kg": "kilogram kilograms kilogramme kilogrammes kilo kilos", "g": "gram grams gramme grammes",
+        "mg": "milligram milligrams", "l": "liter liters litre litres",
+        "ml": "milliliter milliliters millilitre millilitres", "ha": "hectare hectares", "t": "tonne tonnes",
+        "lb": "lbs pound pounds", "ft": "foot feet", "h": "hour hours hr hrs",
+        "min": "minute minutes mins", "s": "second seconds sec secs", "°": "degree degrees",
+        "$": "dollar dollars usd", "€": "euro euros eur", "¥": "yen jpy", "£": "gbp", "₹": "rupee rupees inr",
+    }.items() for name in names.split(" ")}
+}  # fmt: skip
+"""What is written out after a number, and its sign."""
+SIGNED = rf"(?:%|°|{CURRENCY}|(?:[kcm]?m|[km]?g|t|ml|l|ha|h|s|min|million|billion|{'|'.join(UNITS)})\b)"
+"""What a number followed by is the number of: a unit, a currency, a scale."""
+
+_WRITTEN = {"−": "-", "﹣": "-", "⁄": "/", "∕": "/", "×": "*", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "٫": ".",
+            "٬": ",", "٪": "%", "‐": "-", "‑": "-"}  # fmt: skip
+"""What is written otherwise and means the same."""
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+_SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
+_FENCE = re.compile(r"\s*```[^\n`]*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_INLINE = re.compile(r"\s*(?:```(?:[a-zA-Z]+[ \t])?\s*([^`]*?)\s*```|`([^`]*)`)\s*")
+_FORMULA = re.compile(
+    r"\s*(?:\$\$([^$]+)\$\$|\$([^$\s](?:[^$]*[^$\s])?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])\.?\s*", re.DOTALL
+)
+_ITEM = re.compile(r"^[ \t]*(?:[-*•+–]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
+
+_RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
+    # Mark-up says nothing: links, emphasis, a formula's fences, the box around a result.
+    (r"\[([^\[\]]+)\]\(https?://[^)\s]+\)|<(https?://[^>\s]+)>", r"\1\2"),
+    (r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])", r"\2"),
+    (r"\\boxed\{([^{}]*)\}", r" \1 "),
+    (r"(?<![\w$])\$([^$\s]+)\$(?![\d$])", r" \1 "),
+    # The prime of a derivative, which is no quotation mark.
+    (r"(?<![\w'])([A-Za-z])'(?!\w)", r"\1′"),
+    # A name that begins with its point; the dollar that needs no name, and those that do.
+    (r"(?<![\w.])\.(?=NET\b)", "dot"),
+    (r"\bUS(?=\$)", ""),
+    (r"\b(A|C|S|R|AU|CA|NZ|HK)\$(?=\s?\d)", r"\1dollar "),
+    # A dash that stands for minus, and one that stands between two numbers, which is no minus.
+    (r"(?<![\w)\]%])–(?=[\d.])|\A[-–—] (?=\d)", "-"),
+    (r"(?<![\d)]\s)\b(?:minus|negative)\s(?=[\d.])", "-"),
+    (r"(?<=\d)\s?[–—]\s?(?=\d)|(?<=\d)\s-\s(?=\d)", "-"),
+    (rf"(?<![Ff]rom )(?<![\w.,:/^-])({NUMBER}) to (?={NUMBER}(?![\w:]))", r"\1-"),
+    (r"(?<=\d) / (?=\d)", "/"),
+    # Powers of ten, and the point that multiplies.
+    (r"(?<=\d)·(?=\d)", "*"),
+    (r"(?<=\d)\s?[*x]\s?10\s?\^\s?\{?([-+]?\d{1,3})\}?(?![\w.])", r"e\1"),
+    (r"(?<![\w.*/^])10\^\{?([-+]?\d{1,3})\}?(?![\w.])", r"1e\1"),
+    # The decimal comma, where it can be no list.
+    (r"(?<![\d.,(\[{])(\d{1,3}(?:\.\d{3})+),(\d{1,2})(?![\d,])", lambda m: f"{m[1].replace('.', '')}.{m[2]}"),
+    (r"(?<![\d.,(\[{])(0),(\d+)(?![\d,])", r"\1.\2"),
+    (rf"(?<![\d.,(\[{{])(\d+),(\d{{1,2}})(?=\s?{SIGNED})", r"\1.\2"),
+    # Squares, cubes and shares of a unit.
+    (r"(?<=[\d/])(\s?[kcdm]?m)([23])\b", r"\1^\2"),
+    (r"(?<=\d )([a-zµμ]{1,3}) (ha|m|s|h|d|kg|g|[lL])\^?-1\b", r"\1/\2"),
+    (r"(?:°|\b[Dd]egrees?)\s?([CFcf])(?:elsius|ahrenheit)?\b", r"°\1"),
+    (r"\bv(?=\d+(?:\.\d+){2})", ""),
+    (r"(?<=\d) ?pct\b\.?", "%"),
+)
+_COMPILED = tuple((re.compile(pattern, re.I if "NET" in pattern else 0), change) for pattern, change in _RULES)
+
+
+def unfenced(text: str) -> str:
+    """The text without the code fence, the back ticks or the signs of a formula around all of it."""
+    for pattern in (_FENCE, _INLINE, _FORMULA):
+        found = pattern.fullmatch(text)
+        if found:
+            return next(group for group in found.groups() if group is not None)
+    return text
+
+
+def unlisted(text: str) -> str:
+    """The text without the marks of a list's items, where it has several."""
+    return _ITEM.sub("", text) if len(_ITEM.findall(text)) > 1 else text
+
+
+def written(text: str) -> str:
+    """The text with characters that mean the same written the same: compatibility forms, minus signs, other digits."""
+    text = re.sub("(?<=\\d)[\u00a0\u202f\u2009'’](?=\\d{3}(?!\\d))", ",", _INVISIBLE.sub("", text))
+    text = re.sub("(?<=\\d)(?=[¼½¾⅐-⅞])", " ", text)
+    text = re.sub("(?<=[A-Za-z₀-₉])[⁰¹²³⁴-⁹]*[⁺⁻](?![⁰¹²³⁴-⁹])", lambda m: m.group().translate(_SUPERSCRIPTS), text)
+    text = re.sub("[⁰¹²³⁴-⁹⁺⁻]+", lambda run: f"^{run.group().translate(_SUPERSCRIPTS)}", text)
+    out: list[str] = []
+    for character in unicodedata.normalize("NFKC", text.replace("′", " \1 ").replace("″", " \2 ")):
+        if character in "\1\2":
+            out.append("′″"[ord(character) - 1])
+        elif character.isascii():
+            out.append(character)
+        elif character in _WRITTEN:
+            out.append(_WRITTEN[character])
+        elif character.isdecimal():
+            out.append(str(unicodedata.decimal(character)))
+        elif character in "–—·" or unicodedata.category(character)[0] != "P":
+            symbol = unicodedata.category(character)[0] == "S" and character != "°"
+            out.append(f" {character} " if symbol and not re.match(CURRENCY, character) else character)
+    return UNSPACED.sub(r" \1 ", "".join(out))
+
+
+def spelled(text: str) -> str:
+    """`written`, on one line, with the ways of writing numbers, units and marks that mean the same made one."""
+    text = " ".join(written(unlisted(unfenced(text))).split())
+    for pattern, change in _COMPILED:
+        text = pattern.sub(change, text)
+    return text
