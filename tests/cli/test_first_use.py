@@ -361,3 +361,18 @@ def test_wrong_use_is_answered_with_what_to_type(call: Call, handbook: Path, tmp
     call("sync", *where)
     _, told, _ = call("index", "restore", "99", *where)
     assert "`twofold index log --all`" in told["error"]["cure"]
+
+
+@pytest.mark.parametrize("words", [["--what", "embedder"], ["--from", "champion", "--arm", "ft"]])
+def test_tuning_of_any_kind_refuses_examples_with_faults(
+    call: Call, handbook: Path, tmp_path: Path, words: list[str]
+) -> None:
+    """An answer that is none of its choices would be learned as right."""
+    words_of = [" ".join(f"{chr(97 + n % 26)}{n}{letter}" for letter in "qrstuv") for n in range(40)]
+    shared = {"answer": "b", "choices": ["a", "c"], "doc_ids": ["README.md"]}
+    ask_about(handbook, *({"question": f"{text}?", **shared} for text in words_of))
+    call("init", tmp_path / "p", "--from", handbook)
+    fast(tmp_path / "p")
+    code, told, _ = call("tune", *words, "-C", tmp_path / "p", "--set", "examples.split_by=question")
+    assert code == 2
+    assert "choices" in told["error"]["message"]
