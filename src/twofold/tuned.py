@@ -75,7 +75,7 @@ def open_model(directory: Path, *, dtype: Dtype, nf4: bool = False) -> Any:
 
     kind = torch.bfloat16 if dtype == "bf16" else torch.float32
     try:
-        network = AutoModelForCausalLM.from_pretrained(str(directory), dtype=kind)
+        network = AutoModelForCausalLM.from_pretrained(str(directory), dtype=kind, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(
             f"transformers cannot open it: {str(error).splitlines()[0]}",

@@ -1,19 +1,30 @@
-"""Bounded HTTP: a response is read up to a number of bytes and seconds, however the server behaves."""
+"""Bounded HTTP: a response is read up to a number of bytes and seconds, however the server behaves.
+
+A server may send its reader on to another address. It is followed to public ones only, unless the host is the one that
+was asked for: what lies behind the firewall of whoever syncs is nobody else's to name.
+"""
 
 from __future__ import annotations
 
+import ipaddress
+import queue
+import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 
-from twofold.errors import SourceEndless, SourceError, SourceUnreachable
+from twofold.errors import FileTooLarge, SourceEndless, SourceError, SourceUnreachable, UnreadableFile
+from twofold.reading import unpacked
 
 AGENT = "twofold"
 """Name given to servers, and looked for in robots.txt."""
 REDIRECTS = 5
 _BUSY = frozenset([408, 425, 429, 500, 502, 503, 504])
+_PORTS = {"http": 80, "https": 443}
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,23 +41,61 @@ class Response:
     """Content, decompressed."""
 
 
+def public_address(host: str, port: int) -> str:
+    """An address of a host, all of whose addresses are public.
+
+    Args:
+        host: A name or an address.
+        port: Where to connect.
+
+    Raises:
+        SourceUnreachable: the name cannot be found.
+        SourceError: one of its addresses is private, of this machine, or of many machines.
+    """
+    try:
+        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    except (OSError, ValueError) as error:
+        raise SourceUnreachable(f"the host {host} cannot be found: {error}") from error
+    if not all(_public(ipaddress.ip_address(address.partition("%")[0])) for address in found):
+        raise SourceError(f"{host} is a private address", cure="Name the host itself if it is meant.")
+    return found[0]
+
+
+def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Also looks at the IPv4 address that an IPv6 one may hold (mapped, 6to4, Teredo, NAT64)."""
+    if isinstance(address, ipaddress.IPv6Address):
+        held = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        if address in _NAT64:
+            held.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if not all(_public(inner) for inner in held if inner is not None):
+            return False
+        if address.ipv4_mapped is not None:
+            return True
+    return address.is_global and not address.is_multicast
+
+
 class Fetcher:
     """GET requests under limits.
 
     Args:
         seconds: Most time one response may take as a whole.
         limit: Most bytes of one response, decompressed.
-        headers: Sent with every request to the host of the first address asked for.
+        headers: Sent with every request to the scheme, host and port of the first address asked for.
+        hosts: Other hosts that a redirect may lead to, private or not.
     """
 
-    def __init__(self, *, seconds: float, limit: int, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, seconds: float, limit: int, headers: Mapping[str, str] | None = None, hosts: Collection[str] = ()
+    ) -> None:
         import httpx
 
         self._httpx = httpx
         self._seconds = seconds
         self._limit = limit
         self._headers = dict(headers or {})
-        self._client = httpx.Client(timeout=seconds, headers={"user-agent": AGENT}, follow_redirects=False)
+        self._hosts = frozenset(hosts)
+        asked = {"user-agent": AGENT, "accept-encoding": "identity, gzip;q=0.5"}
+        self._client = httpx.Client(timeout=seconds, headers=asked, follow_redirects=False)
 
     def close(self) -> None:
         """Close the connections."""
@@ -63,15 +112,18 @@ class Fetcher:
         Raises:
             SourceUnreachable: no connection, no answer in time, or the server is in trouble (429, 5xx).
             SourceEndless: more bytes or seconds than allowed.
-            SourceError: not an address, or redirects without end.
+            SourceError: not an address, redirects without end or to a private address, or content packed in a way that
+                is not read.
         """
-        here, host = url, urlsplit(url).netloc
+        here, first = url, urlsplit(url)
         deadline = time.monotonic() + self._seconds
         for _ in range(REDIRECTS + 1):
-            if urlsplit(here).scheme not in ("http", "https") or not urlsplit(here).netloc:
+            parts = urlsplit(here)
+            if parts.scheme not in ("http", "https") or not parts.netloc:
                 raise SourceError(f"{here[:200]} is not an http or https address", cure="Correct the address.")
-            own = self._headers if urlsplit(here).netloc == host else {}
-            found = self._once(here, {**own, **(headers or {})}, deadline)
+            own = self._headers if (parts.scheme, parts.netloc) == (first.scheme, first.netloc) else {}
+            elsewhere = parts.hostname not in {first.hostname, *self._hosts}
+            found = self._in_time(here, {**own, **(headers or {})}, deadline, pinned=elsewhere)
             onward = found.headers.get("location", "")
             if found.status not in (301, 302, 303, 307, 308) or not onward:
                 if found.status in _BUSY:
@@ -82,11 +134,31 @@ class Fetcher:
                 allowed(here)
         raise SourceError(f"{url} redirects more than {REDIRECTS} times", cure="Name the final address.")
 
-    def _once(self, url: str, headers: Mapping[str, str], deadline: float) -> Response:
+    def _in_time(self, url: str, headers: Mapping[str, str], deadline: float, *, pinned: bool) -> Response:
+        """One request, given up at the deadline: a server that sends headers without end lets no other limit hold."""
+        done: queue.SimpleQueue[Response | BaseException] = queue.SimpleQueue()
+
+        def work() -> None:
+            try:
+                done.put(self._once(url, headers, deadline, pinned=pinned))
+            except BaseException as error:  # raised again below
+                done.put(error)
+
+        threading.Thread(target=work, daemon=True, name="twofold-fetch").start()
+        try:
+            found = done.get(timeout=max(0.0, deadline - time.monotonic()) + 1.0)
+        except queue.Empty:
+            raise SourceUnreachable(f"{url} does not answer within {self._seconds:g} s") from None
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    def _once(self, url: str, headers: Mapping[str, str], deadline: float, *, pinned: bool) -> Response:
         body = bytearray()
         try:
-            with self._client.stream("GET", url, headers=dict(headers)) as answer:
-                for piece in answer.iter_bytes():
+            address, more, extensions = _pinned(urlsplit(url)) if pinned else (url, {}, {})
+            with self._client.stream("GET", address, headers={**headers, **more}, extensions=extensions) as answer:
+                for piece in answer.iter_raw():
                     body += piece
                     if len(body) > self._limit:
                         raise SourceEndless(f"{url} has more than {self._limit} bytes")
@@ -96,7 +168,7 @@ class Fetcher:
                     url=url,
                     status=answer.status_code,
                     headers={name.lower(): value for name, value in answer.headers.items()},
-                    body=bytes(body),
+                    body=self._unpacked(bytes(body), answer.headers.get("content-encoding", ""), url),
                 )
         except self._httpx.InvalidURL as error:
             raise SourceError(f"{url[:200]} is not an address: {error}", cure="Correct the address.") from error
@@ -104,3 +176,26 @@ class Fetcher:
             raise SourceUnreachable(f"{url} does not answer within {self._seconds:g} s") from error
         except self._httpx.HTTPError as error:
             raise SourceUnreachable(f"{url} cannot be reached: {error or type(error).__name__}") from error
+
+    def _unpacked(self, body: bytes, encoding: str, url: str) -> bytes:
+        """The content, unpacked once at most and never past the limit."""
+        encoding = encoding.strip().lower()
+        if encoding in ("", "identity") or not body:
+            return body
+        if encoding not in ("gzip", "x-gzip"):
+            raise SourceError(f"{url} is packed as {encoding[:40]!r}, which was not asked for")
+        try:
+            return unpacked(body, limit=self._limit, name=f"{url}.gz")
+        except FileTooLarge as error:
+            raise SourceEndless(f"{url} has more than {self._limit} bytes") from error
+        except UnreadableFile as error:
+            raise SourceUnreachable(f"{url} cannot be unpacked: {error.message}") from error
+
+
+def _pinned(parts: SplitResult) -> tuple[str, dict[str, str], dict[str, str]]:
+    """The request for an address that was looked at: a name could stand for another one a moment later."""
+    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
+    address = public_address(host, port)
+    place = f"[{address}]" if ":" in address else address
+    where = parts._replace(netloc=f"{place}:{port}").geturl()
+    return where, {"host": parts.netloc.rpartition("@")[2]}, {"sni_hostname": host}

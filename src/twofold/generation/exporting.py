@@ -206,7 +206,9 @@ def _child(job: Json) -> Json:
     prompts: list[list[int]] = job["prompts"]
 
     def load(path: str, **more: Any) -> Any:
-        return transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, **more).eval()
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.float32, **more, trust_remote_code=False
+        ).eval()
 
     base, adapter = Path(job["base"]), Path(job["adapter"])
 

@@ -119,7 +119,9 @@ def _child(job: Json) -> Json:
     transformers.utils.logging.disable_progress_bar()
 
     def load(path: str) -> Any:
-        return transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.float32, trust_remote_code=False
+        ).eval()
 
     def last(model: object) -> list[object]:
         with torch.inference_mode():

@@ -159,8 +159,10 @@ class CrossEncoder:
                 cure=install("train"),
             ) from error
         try:
-            tokenizer = AutoTokenizer.from_pretrained(str(self._path), local_files_only=True)
-            model = AutoModelForSequenceClassification.from_pretrained(str(self._path), local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(str(self._path), local_files_only=True, trust_remote_code=False)
+            model = AutoModelForSequenceClassification.from_pretrained(
+                str(self._path), local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
             raise ModelError(f"transformers cannot load this model: {error}", file=self._path) from error
         if model.config.num_labels != 1:

@@ -7,19 +7,17 @@ that check and again for the connection: a hostile name server of an allowed hos
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
-import socket
 from collections.abc import Mapping
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
 from pydantic import Field, model_validator
 
-from twofold.corpus.fetching import Fetcher
+from twofold.corpus.fetching import Fetcher, public_address
 from twofold.corpus.sources_records import MISSING, at
-from twofold.errors import SourceError, SourceUnreachable
+from twofold.errors import SourceError
 from twofold.retrieval.tools_live import LiveOptions, LiveTool, declared, environment
 
 
@@ -73,7 +71,8 @@ class HttpTool(LiveTool):
         if options.token_env:
             headers["authorization"] = f"Bearer {environment(options.token_env)}"
         self._check(url)
-        fetcher = Fetcher(seconds=seconds, limit=options.max_bytes, headers=headers)
+        known = options.hosts if options.private else ()
+        fetcher = Fetcher(seconds=seconds, limit=options.max_bytes, headers=headers, hosts=known)
         try:
             found = fetcher.get(url, allowed=self._check)
         finally:
@@ -118,13 +117,7 @@ class HttpTool(LiveTool):
             raise SourceError("the endpoint redirects from https to http", cure="Correct `url`.")
         if self.options.private:
             return
-        try:
-            found = {entry[4][0] for entry in socket.getaddrinfo(host, parts.port or 443, type=socket.SOCK_STREAM)}
-        except (OSError, ValueError) as error:
-            raise SourceUnreachable(f"the host {host} cannot be found: {error}") from error
-        for address in found:
-            if not ipaddress.ip_address(str(address).partition("%")[0]).is_global:
-                raise SourceError(f"{host} is a private address", cure="Set `private = true` if that is meant.")
+        public_address(host, parts.port or 443)
 
 
 def _encoded(value: object) -> str:

@@ -118,7 +118,9 @@ class TorchEmbedder:
             ) from error
         kind = torch.bfloat16 if self._options.precision == "bf16" else torch.float32
         try:
-            model = AutoModel.from_pretrained(str(self._path), dtype=kind, local_files_only=True)
+            model = AutoModel.from_pretrained(
+                str(self._path), dtype=kind, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
             raise ModelError(f"transformers cannot load this model: {error}", file=self._path) from error
         return model.eval().to(self._options.device)

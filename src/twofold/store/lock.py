@@ -50,8 +50,12 @@ class ProjectLock:
         except OSError as error:
             os.close(file)
             raise StoreError(f"the lock cannot be taken: {error.strerror}", file=self.path) from error
-        os.ftruncate(file, 0)
-        os.write(file, f"{os.getpid()} {_command()}\n".encode("utf-8", "replace"))
+        try:
+            os.ftruncate(file, 0)
+            os.write(file, f"{os.getpid()} {_command()}\n".encode("utf-8", "replace"))
+        except OSError as error:  # a full disk must not leave this process locked out by itself
+            os.close(file)
+            raise StoreError(f"the lock cannot be written: {error.strerror}", file=self.path) from error
         self._file = file
         return self
 
@@ -67,5 +71,6 @@ class ProjectLock:
 
 
 def _command() -> str:
-    words = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:]]
-    return " ".join(" ".join(words).split())[:200]
+    """Program and subcommand: arguments hold questions, names and secrets, and another user reads this."""
+    words = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]]
+    return " ".join(word for word in words if not word.startswith("-"))[:80]

@@ -87,7 +87,9 @@ def score(job: DifficultyJob, options: DifficultyOptions, directory: Path, *, pr
     source = models.locate(job.model)
     encoder = Encoder(source)
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
-    network = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, attn_implementation="sdpa").eval()
+    network = AutoModelForCausalLM.from_pretrained(
+        source, dtype=dtype, attn_implementation="sdpa", trust_remote_code=False
+    ).eval()
     network.to(methods.device())
     with (directory / SCORES).open("a", encoding="utf-8") as out:
         for at in range(done, len(job.rows), _PIECE):

@@ -58,7 +58,9 @@ class _Encoder:
         self.tokens.no_truncation()
         self.tokens.encode_special_tokens = True
         try:
-            self.network: Any = AutoModel.from_pretrained(str(source), dtype=torch.float32, local_files_only=True)
+            self.network: Any = AutoModel.from_pretrained(
+                str(source), dtype=torch.float32, local_files_only=True, trust_remote_code=False
+            )
         except (OSError, ValueError) as error:
             raise ModelError(f"transformers cannot load this model: {error}", file=source) from error
         self.network.eval()
