@@ -49,6 +49,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from twofold.masking import masked_text
+
 
 def install(extras: str) -> str:
     """What to type for optional dependencies: there is no package index to take them from, only the clone."""
@@ -59,7 +61,7 @@ class TwofoldError(Exception):
     """Parent of all errors raised on purpose.
 
     Args:
-        message: What is wrong, one sentence, without the place.
+        message: What is wrong, one sentence, without the place; logins in addresses are taken out (`masking`).
         cure: What to do about it; the class's own cure when omitted.
         file: The file at fault, if any.
         line: Its 1-based line, if any.
@@ -70,7 +72,7 @@ class TwofoldError(Exception):
     exit_code: ClassVar[int] = 3
 
     def __init__(self, message: str, *, cure: str | None = None, file: object = None, line: int | None = None) -> None:
-        self.message = message
+        self.message = masked_text(message)
         self.file = None if file is None else str(file)
         self.line = line
         if cure is not None:

@@ -10,6 +10,7 @@ import typer
 
 from twofold.cli.session import Run, console
 from twofold.identity import plain
+from twofold.masking import masked
 
 
 def config(
@@ -27,7 +28,7 @@ def config(
         stages = stages_of(load(run.directory, run.overrides))
         run.result({"stages": stages, "mermaid": mermaid(stages)}, diagram(stages))
         return
-    rows = [(key, plain(value), origin) for key, value, origin in origins(run.directory, run.overrides)]
+    rows = [(key, masked(plain(value), key), origin) for key, value, origin in origins(run.directory, run.overrides)]
     if run.json:
         run.result({key: {"value": value, "origin": origin} for key, value, origin in rows})
         return

@@ -19,6 +19,7 @@ from twofold.build import Builder, quiet
 from twofold.dataset import Splits, example_digest
 from twofold.forgetting import outcome
 from twofold.identity import digest, plain
+from twofold.masking import masked
 from twofold.plugins import Progress
 from twofold.study import confirming, latency, looks
 from twofold.study import plan as planning
@@ -169,7 +170,7 @@ def study(
             ]
         ),
         "environment": environment(),
-        "config": plain(config),
+        "config": masked(plain(config)),
     }
     if stated:
         record["confirmation"] = confirming.row_of(stated, comparisons)

@@ -1,0 +1,55 @@
+"""Secrets out of what is shown or kept: settings, records, error messages.
+
+A secret belongs into an environment variable, and settings name the variable. Where one stands in ``twofold.toml`` all
+the same, no page, record or message repeats it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+HIDDEN = "***"
+_NAMED = re.compile(
+    r"passw|secret|credential|authori[sz]ation|cookie|private[_-]?key|api[_-]?key|access[_-]?key|"
+    r"(?<![a-z])token(?![a-z])|(?<![a-z])auth(?![a-z])",
+    re.IGNORECASE,
+)
+_VARIABLE = re.compile(r"_env$|^env:", re.IGNORECASE)
+"""The name of an environment variable is no secret."""
+_OPEN_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
+_LOGIN = re.compile(r"(?<=://)[^\s/?#@]*@")
+_QUERY = re.compile(r"(?<=[?&])(?P<name>[\w-]*(?:passw\w*|secret|token|key|signature|sig)=)[^&\s#\"']+", re.IGNORECASE)
+
+
+def masked_text(text: str) -> str:
+    """A text without what logs in to an address: ``user:password@`` before the host, keys and tokens in its query."""
+    if "://" not in text:
+        return text
+    return _QUERY.sub(rf"\g<name>{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
+
+
+def masked(value: Any, name: str = "") -> Any:
+    """Settings, as JSON, without secrets: told by the name of a key, by being a header or a password, or by an address.
+
+    Args:
+        value: A JSON value.
+        name: The key that it stands under, with dots between parents and children.
+    """
+    last = name.rpartition(".")[2]
+    if isinstance(value, Mapping):
+        if last == "passwords":
+            return {key: _secret(one) for key, one in value.items()}
+        if last == "headers":
+            return {key: one if key.lower() in _OPEN_HEADERS else _secret(one) for key, one in value.items()}
+        return {key: masked(one, f"{name}.{key}") for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [masked(one, name) for one in value]
+    if isinstance(value, str):
+        return _secret(value) if _NAMED.search(last) and not _VARIABLE.search(last) else masked_text(value)
+    return value
+
+
+def _secret(value: Any) -> Any:
+    return value if not value or (isinstance(value, str) and _VARIABLE.search(value)) else HIDDEN
