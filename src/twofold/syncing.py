@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any
 
 from twofold import pace
+from twofold.corpus.bounds import bounded
 from twofold.errors import LeftOut, SourceUnreachable, TwofoldError, UnreadableFile
 from twofold.identity import canonical_json, digest, digest_bytes, digest_file
 from twofold.plugins import Chunker, Embedder, Index, Item, Progress, Source
@@ -312,7 +313,7 @@ class Sync:
         """Read, cut and batch the documents of one item."""
         found, problems = (loaded.documents, ()) if not loaded.name else self._read(loaded)
         for made in found:
-            document = feed.document(made, item, loaded)
+            document, _ = bounded(feed.document(made, item, loaded))  # a file's are already, with a problem named
             if not document.text.strip():
                 continue
             if document.id in self._forgotten:

@@ -17,6 +17,7 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from twofold import plugins
+from twofold.corpus.bounds import TITLE
 from twofold.corpus.text import ATX, heading_text
 from twofold.identity import digest
 from twofold.plugins import Embed, TokenOffsets
@@ -144,7 +145,7 @@ def headings_of(text: str) -> list[tuple[int, int, int, str]]:
     if "#" not in text and "\n==" not in text and "\n--" not in text:
         return []
     fences = [match.span() for match in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
-    found = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))) for m in ATX.finditer(text)]
+    found = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))[:TITLE]) for m in ATX.finditer(text)]
     for m in _SETEXT.finditer(text):
         before = text[max(0, m.start() - 2) : m.start()]
         if before in ("", "\n", "\n\n") and not m.group(1).startswith(("#", "-", "|", ">", "*")):

@@ -15,6 +15,7 @@ from typing import Any
 
 from twofold import plugins
 from twofold.config import DocumentsSection
+from twofold.corpus.bounds import bounded
 from twofold.corpus.contained import Worker
 from twofold.errors import BadRecord, ConfigError, DataError, MissingExtra, ScannedFile, UnreadableFile
 from twofold.identity import digest
@@ -123,7 +124,14 @@ class FileReader:
                         )
                     )
                 else:
-                    documents[item.id] = item
+                    try:
+                        kept, cut = bounded(item)
+                    except BadRecord as error:
+                        findings.error(BadRecord(error.message, file=loaded.name, line=line or None, cure=error.cure))
+                        continue
+                    if cut:
+                        findings.add(_cut(cut, loaded.name, line))
+                    documents[item.id] = kept
                     lines[item.id] = line
                     for problem in _partly(item, loaded.name):
                         findings.add(problem)
@@ -208,6 +216,17 @@ def _partly(document: Document, file: str) -> Iterator[Problem]:
             cure="Take these parts out and put them beside the file, readable.",
             file=file,
         )
+
+
+def _cut(what: str, file: str, line: int) -> Problem:
+    return Problem(
+        severity="warning",
+        code="data.shortened",
+        message=what,
+        cure="Put long text into the document itself: what stands beside it is kept with each of its passages.",
+        file=file,
+        line=line or None,
+    )
 
 
 def _empty(document: Document, file: str, line: int) -> Problem:
