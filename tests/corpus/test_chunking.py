@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
@@ -80,8 +81,8 @@ def test_spans_cover_and_limit_hold_for_any_text(text: str, limit: int, overlap:
 
 @given(text=markdown, limit=st.integers(8, 30))
 @settings(max_examples=200, deadline=None)
-def test_no_cut_goes_through_a_token(text: str, limit: int) -> None:
-    tokens = words(text)
+def test_no_cut_goes_through_a_token_that_can_be_a_word(text: str, limit: int) -> None:
+    tokens = [(a, b) for a, b in words(text) if b - a <= 32]
     for chunk in HeadingChunker(HeadingChunker.Options(max_tokens=limit), offsets=words).split(
         Document(id="d", text=text)
     ):
@@ -167,3 +168,18 @@ def test_real_documents(name: str) -> None:
     assert plugins.find("chunkers", "whole") is WholeChunker
     for document in documents[:12]:
         check(document.text, chunker, words(document.text), 150)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0123456789abcdef" * 2000, "พนักงานลาพักร้อนได้ปีละสิบห้าวัน " * 200, "ပျော်ရွှင်ပါစေ" * 500, "word " * 900],
+    ids=["hex", "Thai", "Burmese", "words"],
+)
+def test_a_run_that_the_embedder_takes_for_one_token_is_cut_by_its_characters(text: str) -> None:
+    def unknown(part: str) -> list[tuple[int, int]]:
+        return [match.span() for match in re.finditer(r"\S+", part)]
+
+    chunks = HeadingChunker(HeadingChunker.Options(max_tokens=100), offsets=unknown).split(Document(id="d", text=text))
+    assert "".join(chunk.text for chunk in chunks).replace(" ", "") == text.replace(" ", "")
+    assert max(len(chunk.text) for chunk in chunks) <= 100 * 6
+    assert not [c for c in chunks if unicodedata.category(c.text[0]) in ("Mn", "Mc")]

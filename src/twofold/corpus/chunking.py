@@ -9,8 +9,9 @@ between two tokens. Tokens are those of the embedder, found once for the whole d
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise
 from typing import ClassVar
 
@@ -26,6 +27,10 @@ from twofold.types import Chunk, Document, Span
 PIECE = 200_000
 """Characters tokenised at a time in a huge document."""
 
+_LONGEST, _PER_TOKEN = 32, 4
+"""Characters of a token that cannot be a word (the longest in English sets has 17), and of a usual one."""
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+"""Thai, Lao, Burmese, Khmer: what stands between two blanks is a sentence."""
 _SETEXT = re.compile(r"^(?=\S)([^\n]{1,200})\n(=+|-{3,})[ \t]*$", re.MULTILINE)
 _FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _PARAGRAPH = re.compile(r"\n[ \t\r\f\v]*\n\s*")
@@ -115,12 +120,30 @@ def chunk_of(document: Document, start: int, end: int, *, headings: tuple[str, .
     )
 
 
+def _evened(offsets: Iterable[tuple[int, int]], text: str) -> Iterator[tuple[int, int]]:
+    """Tokens, one that the embedder does not know counted by its characters.
+
+    Thai, Lao, Khmer, Burmese and long runs of hexadecimal digits are one unknown token each, however long: a limit in
+    tokens would be none. No piece begins with a combining mark.
+    """
+    for begin, end in offsets:
+        start = begin
+        longest = _PER_TOKEN if _UNSPACED.match(text, start) else _LONGEST
+        while end - start > longest:
+            cut = start + _PER_TOKEN
+            while cut < end and unicodedata.category(text[cut]) in ("Mn", "Mc"):
+                cut += 1
+            yield start, cut
+            start = cut
+        yield start, end
+
+
 def tokens_of(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
     """Starts and ends of all tokens that cover something, ends never falling."""
     found: list[tuple[int, int]] = []
     for start, end in _pieces(text):
         part = text if end - start == len(text) else text[start:end]
-        found += [(a + start, b + start) for a, b in offsets(part) if b > a]
+        found += [(a + start, b + start) for a, b in _evened(offsets(part), part) if b > a]
     starts = [a for a, _ in found]
     if any(a > b for a, b in pairwise(starts)):
         found.sort()

@@ -225,7 +225,7 @@ def _cut(what: str, file: str, line: int) -> Problem:
         message=what,
         cure="Put long text into the document itself: what stands beside it is kept with each of its passages.",
         file=file,
-        line=line or None,
+        line=line,
     )
 
 
