@@ -41,7 +41,7 @@ _PACED = 50
 """Chunks embedded at once from which a pace is kept."""
 _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
-_SKIPPED = ("data.no-reader", LeftOut.code)
+_SKIPPED = ("data.no-reader", "data.empty-document", LeftOut.code)
 _DUPLICATE = "data.duplicate"
 
 Read = Callable[[Loaded], tuple[Sequence[Document], Sequence[Problem]]]

@@ -107,7 +107,12 @@ def test_the_json_record_is_whole() -> None:
 
 @pytest.mark.parametrize(
     ("words", "said"),
-    [([""], "the question is empty"), ([" \n"], "the question is empty"), (["how", "long?"], 'ask "how long?"')],
+    [
+        ([""], "the question is empty"),
+        ([" \n"], "the question is empty"),
+        (["caf\udce9?"], "is not UTF-8"),
+        (["how", "long?"], 'ask "how long?"'),
+    ],
 )
 def test_an_empty_or_unquoted_question_is_wrong_use(
     words: list[str], said: str, capsys: pytest.CaptureFixture[str]

@@ -290,3 +290,12 @@ def test_a_watched_folder_is_followed(make: Callable[..., Path]) -> None:
         thread.join(60)
     assert not thread.is_alive()
     assert held(directory).keys() == {"data/documents/b.txt"}
+
+
+def test_an_empty_file_is_nothing_to_mend(make: Callable[..., Path]) -> None:
+    directory = make()
+    (directory / "data" / "documents" / "__init__.py").write_text("")
+    (directory / "data" / "documents" / "a.md").write_text("Water.")
+    for _ in range(2):
+        report = sync(directory)
+        assert (report["failed"], by_file(report)["data/documents/__init__.py"]) == (0, "skipped")

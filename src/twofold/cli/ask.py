@@ -92,6 +92,8 @@ def _question(words: list[str]) -> str:
         raise typer.BadParameter(f'the question is not in quotes: write twofold ask "{whole}"')
     if not words[0].strip():
         raise typer.BadParameter("the question is empty")
+    if any("\ud800" <= letter <= "\udfff" for letter in words[0]):
+        raise typer.BadParameter("the question is not UTF-8: set the terminal, or the file it comes from, to UTF-8")
     return words[0]
 
 
