@@ -32,6 +32,7 @@ from twofold.study.compose import (
     groups_of,
     numbers,
     retrieval_record,
+    right_from,
 )
 from twofold.study.diagnose import contrasts, summary
 from twofold.study.measure import Measured, measure, require_answers, said, score
@@ -99,7 +100,17 @@ def study(
         latency.time_arms(builder, measured, splits, test=test, bill=bill, progress=progress)
     policy = planning.policy(splits, config, asked=test if final else ())
     facts = _facts(
-        builder, own, arms, test, splits=splits, look=look, level=level, rows=rows, policy=policy, stated=stated
+        builder,
+        own,
+        arms,
+        test,
+        splits=splits,
+        look=look,
+        level=level,
+        rows=rows,
+        policy=policy,
+        stated=stated,
+        right=right_from(metrics[config.study.metric.name][0]),
     )
     deciding, counts = _deciding(builder, own, arms)
     verdict, effects, comparisons, estimates = decide(
@@ -114,7 +125,7 @@ def study(
     if stated:
         verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
     with Meter() as finishing:
-        answered = answer_rows(builder, own, test)
+        answered = answer_rows(builder, own, test, right=facts.right)
     bill.append(
         {
             "step": "score, decide, diagnose",
@@ -133,6 +144,7 @@ def study(
         "twofold": __version__,
         "policy": policy,
         "metric": config.study.metric.name,
+        "right_from": facts.right,
         "level": level,
         "decided_at": level,
         "look": {"identity": look.identity, "answers": look.answers, "failed": look.failed},
@@ -155,7 +167,7 @@ def study(
         },
         "retrieval": retrieval_record(builder, own, test, section=section),
         "diagnosis": summary(answered, level=level),
-        "contrasts": contrasts(answered, config.study.metric.name, level=level),
+        "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
         "self_test": tests,
         "leaks": leaks,
         "warnings": [],
@@ -327,6 +339,7 @@ def _facts(
     rows: Sequence[looks.Look],
     policy: PolicyRecord,
     stated: confirming.Hypothesis | None,
+    right: float | None,
 ) -> VerdictFacts:
     timing_level, reserve = builder.config.study.level, looks.asked_digests(splits.reserve)
     opened = next((row.name for row in rows if row.kind == "final"), "")
@@ -374,4 +387,5 @@ def _facts(
         final=policy["final"],
         test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
         confirms=stated.study if stated else "",
+        right=right,
     )
