@@ -28,6 +28,7 @@ from twofold.errors import (
 from twofold.paths import expand
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue
+from twofold.store.forgotten import present
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, forecast, retrieval_tuning, run
 from twofold.study.admission import require_sound
@@ -113,11 +114,11 @@ class Project:
 
     @cached_property
     def documents(self) -> list[Document]:
-        """All documents, read strictly; empty when the project has none."""
+        """All documents that were not forgotten, read strictly; empty when the project has none."""
         if not self.config.documents.paths:
             return []
         section = self.config.documents
-        return load_documents(section, self.directory)[0]
+        return present(load_documents(section, self.directory)[0], self.directory)
 
     @cached_property
     def examples(self) -> list[Example]:
