@@ -117,7 +117,7 @@ def test_tuning_an_arm_that_has_no_weights_to_train_is_refused_with_what_can_be_
     assert main(["tune", "-C", str(directory), "--arm", "base"]) == 2
     assert "the arm 'base' has nothing to train" in (err := capsys.readouterr().err)
     assert "ft or ft+rag" in err
-    assert main(["tune", "-C", str(directory), "--arm", "ft"]) == 2
+    assert main(["tune", "-C", str(directory), "--arm", "ft"]) == 3
     assert "the trainer 'lora' needs weights for ft, and 'm' is a model at an endpoint" in capsys.readouterr().err
     assert main(["tune", "-C", str(directory), "--arm", "ft", "--minutes", "0"]) == 2
     assert "--minutes" in capsys.readouterr().err

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from twofold.config import StudySection
+from twofold.config import Config, PromptSection, StudySection
+from twofold.study.doubting import labels_left_out, unseen_labels
 from twofold.study.verdict import VerdictFacts, applies, decide
-from twofold.types import Arm, Verdict
+from twofold.types import Arm, Example, Message, Verdict
 
 BASE, RAG, FT = Arm(name="base"), Arm(name="rag", retrieval=True), Arm(name="ft", tuning="closed-book")
 LOST = float("nan")
@@ -212,3 +214,31 @@ def test_every_arm_that_is_refused_is_named_with_the_score_it_has_itself() -> No
     found = verdict(low)
     assert found.outcome == "none acceptable"
     assert re.search(r"is \.00\d \[[^\]]+\] for base; exact match is \.100 \[[^\]]+\] for rag", found.sentence)
+
+
+def test_arms_whose_prompt_names_no_label_are_not_compared_with_tuned_weights_without_a_doubt() -> None:
+    labels = [f"topic-{number}" for number in range(40)]
+    examples = [
+        Example(id=str(n), messages=(Message(role="user", content=f"Message {n}"),), references=(labels[n % 40],))
+        for n in range(120)
+    ]
+    blind = Config(study=StudySection(metric="accuracy"))
+    listed = Config(study=StudySection(metric="accuracy"), prompt=PromptSection(closed="One of: " + ", ".join(labels)))
+    offered = [replace(example, choices=tuple(labels)) for example in examples]
+    assert labels_left_out(blind, examples) == 40
+    assert labels_left_out(listed, examples) == labels_left_out(blind, offered) == 0
+    assert labels_left_out(Config(study=StudySection(metric="answer_f1")), examples) == 0
+    prompt = Arm(name="prompt", shots=4)
+    (doubt,) = unseen_labels(40, (BASE, prompt, RAG, FT))
+    assert doubt.startswith("the prompt of base, rag names none of the 40 labels, which only tuned weights learn")
+    assert unseen_labels(40, (BASE, RAG)) == unseen_labels(0, (BASE, FT)) == []
+    told = decide(
+        arms=(BASE, FT),
+        scores={"base": marks(10, 40), "ft": marks(38, 40)},
+        groups=np.arange(40),
+        metric="accuracy",
+        section=StudySection(resamples=300),
+        objections={},
+        facts=VerdictFacts(labels=40),
+    )[0]
+    assert any("names none of the 40 labels" in one for one in told.provisional)

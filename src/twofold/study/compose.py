@@ -128,7 +128,7 @@ def arm_record(
             "effort",
         )
         training |= {key: item.training[key] for key in further if key in item.training}
-    return {
+    record: ArmRecord = {
         "key": item.system,
         "description": item.description,
         "metrics": estimates,
@@ -136,7 +136,6 @@ def arm_record(
             builder.catalogue, item.system, beside=beside.system if beside else "", level=builder.config.study.level
         ),
         "timing": timing(item.answers, level=builder.config.study.level),
-        **({} if least is None else {"right": [right.count, right.of]}),
         "cut": [cut_answers(item.answers), len(item.answers) - len(failed)],
         "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
         "completion_tokens": float(measures.get("completion_tokens", 0.0)),
@@ -149,6 +148,9 @@ def arm_record(
         "objections": [],
         "diagnostic": item.diagnostic,
     }
+    if least is not None:
+        record["right"] = [right.count, right.of]
+    return record
 
 
 def right_from(metric: Metric) -> float | None:

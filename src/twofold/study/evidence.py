@@ -29,6 +29,8 @@ class VerdictFacts:
     """Level of the intervals at this look."""
     next_level: float = 0.0
     """Level of the look after this one, which a study with more examples would be; 0: as this one."""
+    labels: int = 0
+    """Labels of the data, where the prompt names hardly any of them and no question its choices; 0: else."""
     synthetic: int = 0
     """Questions written by a model."""
     questions: int = 0

@@ -20,7 +20,7 @@ from twofold.dataset import Splits, example_digest
 from twofold.forgetting import outcome
 from twofold.identity import digest, plain
 from twofold.plugins import Progress
-from twofold.study import confirming, latency, looks
+from twofold.study import confirming, doubting, latency, looks
 from twofold.study import plan as planning
 from twofold.study.admission import Admitted, admitted
 from twofold.study.archive import next_name, read_record, write_record
@@ -362,6 +362,7 @@ def _facts(
         looks=look.look,
         level=level,
         next_level=looks.level_of(look.look + 1, timing_level),
+        labels=doubting.labels_left_out(builder.config, (*splits.train, *splits.dev, *test)),
         synthetic=sum(1 for e in test if e.origin == "synthetic"),
         questions=len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},

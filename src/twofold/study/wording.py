@@ -489,6 +489,7 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         )
     if not facts.confirms:
         out += doubting.no_prompt_arm(arms)
+        out += doubting.unseen_labels(facts.labels, arms)
     if tuned and facts.dev_examples < 30:
         examples = counted(facts.dev_examples, "example")
         out.append(f"few dev examples: checkpoints were chosen on {examples} (30 or more are wanted)")
