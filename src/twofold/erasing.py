@@ -9,11 +9,11 @@ from pathlib import Path
 
 from twofold.build import Builder
 from twofold.errors import StoreError, StudyError
-from twofold.store.forgotten import Forgotten
+from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.study import archive
 from twofold.types import Json
 
-RECEIPTS, RECORDS = "receipts", "studies"
+RECORDS = "studies"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

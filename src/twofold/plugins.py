@@ -450,6 +450,7 @@ class Metric(Protocol):
 
     Two class variables, False when left out, keep a metric from deciding a study: `pooled`, for a statistic of all
     items by its method ``pool(items)``, no mean of scores; `conditional`, where the answer decides whether it scores.
+    A third, `right`, is the score from which an answer counts as right, 0.5 when left out; None where no score says so.
     """
 
     version: ClassVar[int]

@@ -28,9 +28,10 @@ from twofold.errors import (
 from twofold.paths import expand
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue
+from twofold.store.forgotten import present
 from twofold.store.lock import ProjectLock
 from twofold.study import archive, forecast, retrieval_tuning, run
-from twofold.study.admission import require_sound
+from twofold.study.admission import require_sound, require_trainable
 from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
@@ -113,11 +114,11 @@ class Project:
 
     @cached_property
     def documents(self) -> list[Document]:
-        """All documents, read strictly; empty when the project has none."""
+        """All documents that were not forgotten, read strictly; empty when the project has none."""
         if not self.config.documents.paths:
             return []
         section = self.config.documents
-        return load_documents(section, self.directory)[0]
+        return present(load_documents(section, self.directory)[0], self.directory)
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -363,9 +364,8 @@ class Project:
             progress: Shows training and measuring.
         """
         chosen = self.config.arm(arm)
-        if not chosen.tuning:
-            raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
         builder = Builder(self.derived, self.config, catalogue=self.catalogue, everything=all_documents)
+        require_trainable(builder, self.splits, chosen)
         with self.writing():
             if chosen.retrieval:
                 self._refresh(progress)
@@ -538,11 +538,11 @@ class Project:
             UnknownDocument, BadRecord: an example is wrong about the documents; see `admission.require_sound`.
         """
         if not self.config.arm(arm).tuning:
-            raise ConfigError(f"the arm {arm!r} is not tuned", cure="Name ft or ft+rag.")
+            raise ConfigError(f"the arm {arm!r} has nothing to train", cure="Name an arm that is tuned: ft or ft+rag.")
         fresh = config.laid_over(self.config, {"tuning": {"use": ""}})
         builder = Builder(self.derived, fresh, catalogue=self.catalogue)
         models, splits = TunedModels(builder=builder, records=self.records), self.splits
-        with self.writing():
+        with nullcontext() if plan else self.writing():
             known, triggers = models.due(splits, champion)
             told: Json = {"due": any(row["due"] for row in triggers), "triggers": triggers}
             if plan or (if_due and not told["due"]):

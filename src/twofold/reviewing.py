@@ -14,6 +14,7 @@ from twofold.errors import LeakFound, TooFewExamples, TwofoldError
 from twofold.metrics import changes
 from twofold.plugins import Embedder
 from twofold.reading import as_problem
+from twofold.store.forgotten import present
 from twofold.types import Document, Example, Problem
 
 _EMBEDDED = 5000
@@ -32,7 +33,7 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
     documents: list[Document] = []
     if config.documents.paths:
         documents, found = load_documents(config.documents, root, strict=False)
-        problems += found
+        documents, problems = present(documents, root), [*problems, *found]
     examples, found = dataset.load_examples(config.examples.paths, root, strict=False)
     if documents and not examples and len(found) == 1:  # retrieval needs no questions
         found = [replace(found[0], severity="warning")]

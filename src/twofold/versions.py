@@ -14,10 +14,11 @@ from pathlib import Path
 
 from twofold.build import Builder
 from twofold.dataset.checking import nearest
-from twofold.erasing import RECEIPTS, Eraser
+from twofold.erasing import Eraser
 from twofold.errors import DataError, IndexMismatch, StoreError
 from twofold.identity import digest
 from twofold.sources import RESTORED
+from twofold.store.forgotten import RECEIPTS
 from twofold.types import Json
 
 

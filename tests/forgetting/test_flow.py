@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 import stand_in_trainer
 from twofold import plugins
+from twofold.cli.main import main
 from twofold.errors import ConfigError
 from twofold.project import Project
 from twofold.study.tuned_arms import methods_lines, tuned_lines
@@ -104,6 +106,18 @@ def test_a_method_without_differences_is_not_merged_back_and_says_so(folder: Pat
     done = tuned(folder, trainer={"name": "one", "options": options})
     assert len(done["merge_back"]["front"]) == 1
     assert "IA3" in done["merge_back"]["because"]
+
+
+def test_tune_prints_the_id_by_which_the_commands_on_models_know_what_was_tuned(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = ["tuning.trainer.name=one", "tuning.gate=off", "generation.generator.name=echo"]
+    laid = [word for value in [*values, "retrieval.embedder.name=hashing"] for word in ("--set", value)]
+    assert main(["tune", "-C", str(folder), "--arm", "ft", "--quiet", *laid]) == 0
+    found = re.search(r"^tuned model (\S+): /", capsys.readouterr().out, re.M)
+    assert found is not None
+    assert main(["models", "show", found[1], "-C", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["id"] == found[1]
 
 
 def test_the_gate_can_be_off(folder: Path) -> None:

@@ -120,7 +120,8 @@ def compose(
 ) -> tuple[StudyRecord, list[AnswerRow]]:
     """The record and rows of given answers, scored and decided as a study does."""
     efforts = efforts or {}
-    config = Config(study=StudySection(metric=metric, resamples=500, **settings))
+    beside = ("exact_match" if metric == "token_f1" else "token_f1",)
+    config = Config(study=StudySection(metric=metric, metrics=beside, resamples=500, **settings))
     groups = np.unique([e.group or e.id for e in examples], return_inverse=True)[1]
     scored = {"token_f1": TokenF1(TokenF1.Options()), "exact_match": ExactMatch(ExactMatch.Options())}
     scores = {

@@ -135,10 +135,10 @@ def test_the_verdict_comes_first_with_policy_badge_doubts_and_looks(made) -> Non
     record, _, html = made("choose")
     verdict = soup(html).select_one("#verdict")
     texts = [words(node) for node in verdict.find_all(["p", "h1"], recursive=False)]
-    assert texts[0] == record["policy"]["sentence"]
-    assert texts[1] == "Choose: ft+rag"
-    assert texts[2] == record["verdict"]["headline"]
-    assert texts[3].startswith("Choose ft+rag: token F1 .")
+    assert texts[0] == "Choose: ft+rag"
+    assert texts[1] == record["verdict"]["headline"]
+    assert texts[2].startswith("Choose ft+rag: token F1 .")
+    assert texts[3] == record["policy"]["sentence"]
     assert typeset(record["verdict"]["sentence"]).endswith(
         verdict.select_one(".numbers").get_text().replace("\u00a0", " ")
     )

@@ -17,7 +17,8 @@ CASES = ["choose", "undecided", "none", "two arms", "one arm", "labels", "worldw
 def test_summary_holds_verdict_arms_effects_doubts_and_bill(case, made) -> None:
     record = made(case)[0]
     text = render_summary(record)
-    assert text.startswith(record["policy"]["sentence"])
+    assert text.startswith(record["verdict"]["headline"])
+    assert text.index(record["policy"]["sentence"]) < text.index("\n  arm ")
     for arm in record["arms"].values():
         for value in arm["metrics"].values():
             assert true_minus(estimate_text(value)) in text
@@ -82,3 +83,28 @@ def test_an_arm_in_question_is_named_with_its_reason(made) -> None:
     arms = {name: arm | {"in_question": []} for name, arm in record["arms"].items()}
     arms["ft"] = arms["ft"] | {"in_question": ["its latency was not measured"], "objections": []}
     assert "<b>ft</b> is in question: its latency was not measured." in render(record | {"arms": arms}, answers)
+
+
+def test_where_no_score_says_that_an_answer_is_right_summary_and_page_count_none_and_mark_each_with_its_score(made):
+    record, answers = made("choose")[:2]
+    free = record | {
+        "right_from": None,
+        "arms": {name: {k: v for k, v in arm.items() if k != "right"} for name, arm in record["arms"].items()},
+    }
+    page, text = render(free, answers), render_summary(free)
+    assert not re.search(r"^ *arm.*\bright\b|right: ", text, re.M)
+    assert "does not say which answers are right" in page
+    assert not re.search(r"\d+ of \d+ right|\u2713", page)
+    assert "\u2713" in render(record, answers)
+    assert re.search(r'class="mark scored"><bdi>rag</bdi> (1|\.\d+)<', page)
+
+
+def test_a_metric_that_the_settings_name_and_no_arm_has_a_value_of_is_shown_as_a_dash(made) -> None:
+    record, answers = made("choose")[:2]
+    config = record["config"] | {"study": record["config"]["study"] | {"metrics": ["abstention_f1"]}}
+    asked = record | {"config": config}
+    lines = render_summary(asked).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("  arm "))
+    place = lines[start].index("abstention F1")
+    assert {line[place:].split()[0] for line in lines[start + 1 : start + 7]} == {"-"}
+    assert '<th scope="col">abstention F1</th>' in render(asked, answers)

@@ -119,8 +119,8 @@ def test_a_pooled_metric_of_an_arm_that_answered_nothing_has_no_value_and_stops_
 
     monkeypatch.setattr(EchoGenerator, "generate", too_long)
     said = fast()
-    said["study"] |= {"arms": ["base", "rag"], "diagnostics": [], "metrics": ["abstention_f1"]}
+    said["study"] |= {"arms": ["base", "rag"], "diagnostics": [], "metrics": ["macro_f1"]}
     with Project.open(project.directory, said) as opened:
         arms = opened.study()["arms"]
-    assert "abstention_f1" in arms["base"]["metrics"]
+    assert "macro_f1" in arms["base"]["metrics"]
     assert arms["rag"]["metrics"] == {}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tuning_endpoint import Endpoint, served
+from twofold.cli.main import main
 from twofold.errors import GenerationError
 from twofold.project import Project
 
@@ -107,3 +108,17 @@ def test_cut_and_empty_answers_are_counted_and_said(directory: Path, endpoint: E
     says(endpoint, lambda _body: chat(None, "length", reasoning_content="I think that it is"))
     with pytest.raises(GenerationError, match=r"base 34 of 34.*reasoning used up the token limit.*generation\.empty"):
         studied(directory, "other")
+
+
+def test_tuning_an_arm_that_has_no_weights_to_train_is_refused_with_what_can_be_trained(
+    directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bodies = says(endpoint, lambda _: (200, {}))
+    assert main(["tune", "-C", str(directory), "--arm", "base"]) == 2
+    assert "the arm 'base' has nothing to train" in (err := capsys.readouterr().err)
+    assert "ft or ft+rag" in err
+    assert main(["tune", "-C", str(directory), "--arm", "ft"]) == 3
+    assert "the trainer 'lora' needs weights for ft, and 'm' is a model at an endpoint" in capsys.readouterr().err
+    assert main(["tune", "-C", str(directory), "--arm", "ft", "--minutes", "0"]) == 2
+    assert "--minutes" in capsys.readouterr().err
+    assert not bodies

@@ -240,3 +240,23 @@ def test_answers_repaired_after_a_failure_lead_to_a_new_record(
     assert not repaired["arms"]["base"]["failures"]
     assert repaired["study"] != broken["study"]
     assert repaired["arms"]["base"]["metrics"]["token_f1"]["n"] > broken["arms"]["base"]["metrics"]["token_f1"]["n"]
+
+
+def test_a_study_by_shared_words_counts_no_right_answers_and_gives_no_f1_of_declining_where_nothing_was_to_be_declined(
+    tmp_path: Path, folder: Path, fast: Callable[..., dict[str, Any]]
+) -> None:
+    Project.create(tmp_path / "project", folder).close()
+    settings = fast()
+    settings["study"] |= {"arms": ["base", "rag"], "metric": "rouge_l", "metrics": ["abstention_f1", "token_f1"]}
+    with Project.open(tmp_path / "project", settings) as project:
+        record = project.study()
+    assert record["right_from"] is None
+    assert not any("right" in arm for arm in record["arms"].values())
+    assert "ROUGE-L does not tell whether answers are good enough" in record["verdict"]["headline"]
+    asked = archive.read_answers(tmp_path / "project" / "studies" / record["study"])
+    assert all(row["answerable"] for row in asked)
+    assert not any("abstention_f1" in arm["metrics"] for arm in record["arms"].values())
+    assert any("no unanswerable question is in the test set" in one for one in record["verdict"]["provisional"])
+    causes = [answer["cause"] for row in asked for answer in row["arms"].values() if answer["scores"]["rouge_l"]]
+    assert causes
+    assert not any(causes)

@@ -16,7 +16,7 @@ from sync_project import by_file, found, held, sync
 
 from twofold.cli.main import main
 from twofold.config import laid_over
-from twofold.errors import DataError, IndexMismatch, StoreError
+from twofold.errors import DataError, IndexMismatch, StoreError, UnknownDocument
 from twofold.project import Project
 from twofold.study.retrieval_bench import opened
 
@@ -62,6 +62,30 @@ def test_a_forgotten_document_leaves_no_byte(make: Callable[..., Path], capsys: 
     assert held(directory).keys() == {"data/documents/a.txt"}
     with Project.open(directory) as project, pytest.raises(DataError, match="no document"):
         project.versions.forget("data/documents/secrets.txt")
+
+
+def test_examples_that_name_a_forgotten_document_are_errors_of_check_and_stop_a_plan(make: Callable[..., Path]) -> None:
+    directory = make()
+    data = directory / "data"
+    rows = []
+    for number in range(12):
+        (data / "documents" / f"{number}.txt").write_text(f"Pump {number} moves {number * 7} litres a day.")
+        asked = {"question": f"What does pump {number} move?", "answers": [f"{number * 7} litres"]}
+        rows.append(asked | {"id": f"q{number}", "doc_ids": [f"data/documents/{number}.txt"]})
+    (data / "examples.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    sync(directory)
+    arms = {"study": {"arms": ["base", "rag"]}, "examples": {"paths": ["data/examples.jsonl"]}}
+    with Project.open(directory, arms) as project:
+        assert "data.unknown-document" not in {problem.code for problem in project.check()}
+        project.plan()
+        with project.writing():
+            project.versions.forget("data/documents/3.txt")
+    with Project.open(directory, arms) as project:
+        (problem,) = [one for one in project.check() if one.code == "data.unknown-document"]
+        assert problem.severity == "error"
+        assert "1 example names a document that is not there: 'data/documents/3.txt'" in problem.message
+        with pytest.raises(UnknownDocument, match=r"3\.txt"):
+            project.plan()
 
 
 TOOL = """

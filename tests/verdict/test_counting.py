@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from twofold.config import StudySection
+from twofold.config import Config, PromptSection, StudySection
+from twofold.study.doubting import labels_left_out, unseen_labels
 from twofold.study.verdict import VerdictFacts, applies, decide
-from twofold.types import Arm, Verdict
+from twofold.types import Arm, Example, Message, Verdict
 
 BASE, RAG, FT = Arm(name="base"), Arm(name="rag", retrieval=True), Arm(name="ft", tuning="closed-book")
 LOST = float("nan")
@@ -161,3 +163,82 @@ def test_where_counts_and_scores_name_another_second_arm_the_first_line_names_bo
     assert found.arm == "rag"
     assert found.headline.endswith("; the best of the others (base) 40, the best by its score (prompt) 0.")
     assert "against .450 [" in found.sentence
+
+
+def graded(*means: float, of: int = 60) -> dict[Arm, Any]:
+    """Scores of long answers, spread a little around each mean."""
+    wave = np.sin(np.arange(of)) / 20
+    return dict(zip((BASE, RAG, FT), (mean + wave for mean in means), strict=False))
+
+
+def overlapping(columns: dict[Arm, Any], **section: Any) -> Verdict:
+    """The verdict by ROUGE-L, which has no score from which an answer is right."""
+    count = len(next(iter(columns.values())))
+    return decide(
+        arms=tuple(columns),
+        scores={arm.name: column for arm, column in columns.items()},
+        groups=np.arange(count),
+        metric="rouge_l",
+        section=StudySection(resamples=600, **section),
+        objections={},
+        facts=VerdictFacts(right=None),
+    )[0]
+
+
+def test_by_a_metric_of_shared_words_low_scores_of_good_long_answers_are_no_reason_to_refuse_all_arms() -> None:
+    found = overlapping(graded(0.12, 0.3))
+    assert (found.outcome, found.arm) == ("choose", "rag")
+    start = (
+        r"rag scores ROUGE-L \.3\d\d \[\.\d+, \.\d+\]; base \.12\d \[\.\d+, \.\d+\]\. ROUGE-L does not tell whether "
+    )
+    assert re.match(
+        start + r"answers are good enough: set \[study\]\.min_score, or decide by .* LLM judge\.$", found.headline
+    )
+    assert not any("of little use" in one for one in found.provisional)
+    assert not re.search(r"\d of \d+ questions", found.headline)
+
+
+def test_where_a_least_score_is_set_it_says_what_is_good_enough_and_the_first_line_does_not_ask_for_one() -> None:
+    assert "good enough" not in overlapping(graded(0.12, 0.3), min_score=0.2).headline
+    assert overlapping(graded(0.12, 0.3), min_score=0.5).outcome == "none acceptable"
+
+
+def test_answers_that_share_no_word_with_any_reference_are_not_acceptable_by_any_metric() -> None:
+    found = overlapping({BASE: np.zeros(40), RAG: np.zeros(40)})
+    assert found.outcome == "none acceptable"
+    assert found.headline.startswith("Every arm scores 0 on every question (40 questions).")
+
+
+def test_every_arm_that_is_refused_is_named_with_the_score_it_has_itself() -> None:
+    low = {BASE: np.r_[0.2, 0.1, np.zeros(38)], RAG: np.r_[np.full(10, 0.4), np.zeros(30)]}
+    found = verdict(low)
+    assert found.outcome == "none acceptable"
+    assert re.search(r"is \.00\d \[[^\]]+\] for base; exact match is \.100 \[[^\]]+\] for rag", found.sentence)
+
+
+def test_arms_whose_prompt_names_no_label_are_not_compared_with_tuned_weights_without_a_doubt() -> None:
+    labels = [f"topic-{number}" for number in range(40)]
+    examples = [
+        Example(id=str(n), messages=(Message(role="user", content=f"Message {n}"),), references=(labels[n % 40],))
+        for n in range(120)
+    ]
+    blind = Config(study=StudySection(metric="accuracy"))
+    listed = Config(study=StudySection(metric="accuracy"), prompt=PromptSection(closed="One of: " + ", ".join(labels)))
+    offered = [replace(example, choices=tuple(labels)) for example in examples]
+    assert labels_left_out(blind, examples) == 40
+    assert labels_left_out(listed, examples) == labels_left_out(blind, offered) == 0
+    assert labels_left_out(Config(study=StudySection(metric="answer_f1")), examples) == 0
+    prompt = Arm(name="prompt", shots=4)
+    (doubt,) = unseen_labels(40, (BASE, prompt, RAG, FT))
+    assert doubt.startswith("the prompt of base, rag names none of the 40 labels, which only tuned weights learn")
+    assert unseen_labels(40, (BASE, RAG)) == unseen_labels(0, (BASE, FT)) == []
+    told = decide(
+        arms=(BASE, FT),
+        scores={"base": marks(10, 40), "ft": marks(38, 40)},
+        groups=np.arange(40),
+        metric="accuracy",
+        section=StudySection(resamples=300),
+        objections={},
+        facts=VerdictFacts(labels=40),
+    )[0]
+    assert any("names none of the 40 labels" in one for one in told.provisional)

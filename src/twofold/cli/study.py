@@ -32,7 +32,7 @@ def study(
         typer.Option(
             "--minutes",
             metavar="MINUTES",
-            min=0,
+            min=0.01,
             help="A cap on the training of each adapter; what follows (dev answers, forgetting gate) is outside it.",
         ),
     ] = None,

@@ -28,7 +28,7 @@ def tune(
         typer.Option(
             "--minutes",
             metavar="MINUTES",
-            min=0,
+            min=0.01,
             help="A cap on the training itself; what follows (dev answers, forgetting gate) is outside it.",
         ),
     ] = None,
@@ -102,7 +102,8 @@ def tune(
         enforced = project.config.tuning.gate == "enforce"
     how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
     lines = [f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}"]
-    lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ())), done["path"]]
+    lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ()))]
+    lines.append(f"tuned model {done['id']}: {done['path']}")
     run.result(plain(done), "\n".join(lines))
     run.note(short_of(arm, done.get("effort")))
     if all_documents:

@@ -102,6 +102,8 @@ class TokenF1(_Overlap):
     these stand elsewhere, the score is that of the longest common subsequence (``3 cats, 2 dogs``, ``a > b > c``).
     """
 
+    right: ClassVar[float | None] = None
+
     def compare(self, text: str, reference: str) -> float:
         """F1 of the two token bags."""
         if language(reference) == "json":
@@ -134,6 +136,7 @@ class AnswerF1(TokenF1):
     """
 
     version: ClassVar[int] = 2
+    right: ClassVar[float | None] = 0.5
 
     def compare(self, text: str, reference: str) -> float:
         """1 for a reference that is said; else F1 of the two token bags."""
@@ -256,6 +259,7 @@ class RougeL(_Overlap):
     """F-measure of the longest common subsequence (Lin 2004), without stemming, as the `rouge-score` package."""
 
     version: ClassVar[int] = 1
+    right: ClassVar[float | None] = None
 
     def compare(self, text: str, reference: str) -> float:
         """LCS F1 of the two word sequences."""

@@ -199,6 +199,7 @@ class SectionF1:
     """
 
     version: ClassVar[int] = 3
+    right: ClassVar[float | None] = None
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:

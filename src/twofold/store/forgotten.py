@@ -14,8 +14,19 @@ from pathlib import Path
 from typing import TypedDict
 
 from twofold.errors import StoreError
+from twofold.types import Document
 
-FILE = "forgotten.json"
+RECEIPTS, FILE = "receipts", "forgotten.json"
+
+
+def present(documents: Iterable[Document], root: Path) -> list[Document]:
+    """The documents of a project that were not forgotten, whatever its folders still hold.
+
+    Raises:
+        StoreError: the list is damaged.
+    """
+    gone = Forgotten(root / RECEIPTS).entries()
+    return [document for document in documents if document.id not in gone]
 
 
 class Entry(TypedDict):

@@ -9,7 +9,7 @@ from pathlib import Path
 from twofold import dataset, plugins, specs
 from twofold.build import Builder
 from twofold.dataset import Splits, example_digest
-from twofold.errors import BadRecord, StudyError, TooFewExamples, UnknownDocument
+from twofold.errors import BadRecord, ConfigError, StudyError, TooFewExamples, UnknownDocument
 from twofold.identity import digest
 from twofold.plugins import Metric
 from twofold.reading import counted
@@ -135,6 +135,19 @@ def _refusal(wrong: Sequence[Problem]) -> UnknownDocument | BadRecord:
     return kind(first.message, cure=first.cure + more, file=first.file, line=first.line)
 
 
+def require_trainable(builder: Builder, splits: Splits, arm: Arm) -> None:
+    """Refuse to train weights for an arm that has none, or for which there is nothing to train with.
+
+    Raises:
+        ConfigError: the arm is not tuned.
+        StudyError: the trainer needs weights, and the model is at an endpoint.
+        TooFewExamples: the train or dev split is empty.
+    """
+    if not arm.tuning:
+        raise ConfigError(f"the arm {arm.name!r} has nothing to train", cure="Name an arm that is tuned: ft or ft+rag.")
+    _require_tunable(builder, splits, (arm,))
+
+
 def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) -> None:
     """Refuse arms that are to be tuned and cannot be."""
     tuned = [arm for arm in arms if arm.tuning and not builder.chosen(arm)]
@@ -148,7 +161,8 @@ def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) ->
         model = str(part.options.get("model", part.name))
         raise StudyError(
             f"the trainer {local[0]!r} needs weights for {names}, and {model!r} is a model at an endpoint",
-            cure=f'Run the other arms with --arms {others}, or tune at the endpoint: [tuning.trainer] name = "openai".',
+            cure=f"Measure the other arms by `twofold study --arms {others}`, or tune at the endpoint: "
+            '[tuning.trainer] name = "openai".',
         )
     for name, examples in (("train", splits.train), ("dev", splits.dev)):
         if not examples:

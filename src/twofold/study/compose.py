@@ -12,9 +12,10 @@ from twofold import stats
 from twofold.build import Builder
 from twofold.config import StudySection
 from twofold.identity import plain
+from twofold.metrics.abstention import AbstentionF1
 from twofold.plugins import Metric
 from twofold.study.diagnose import diagnose
-from twofold.study.evidence import rights
+from twofold.study.evidence import RIGHT, rights
 from twofold.study.latency import latency_record
 from twofold.study.measure import Measured
 from twofold.study.record import AnswerRow, ArmAnswer, ArmRecord, QuantileRecord
@@ -61,6 +62,8 @@ def arm_record(
     for name, (metric, _) in metrics.items():
         if name == section.metric.name and decided is not None:
             estimates[name] = plain(decided)
+        elif isinstance(metric, AbstentionF1) and all(example.answerable for example in test):
+            continue  # nothing was to be declined, and 1 would be a lie
         elif getattr(metric, "pooled", False):
             items = [(e, a) for e, a in zip(test, item.answers, strict=True) if a.failure is None]
             kept = np.array([a.failure is None for a in item.answers])
@@ -87,7 +90,8 @@ def arm_record(
                     failed=len(failed),
                 )
             )
-    right = rights({"": numbers(item.scores[section.metric.name])[counts]})[""]
+    least = right_from(metrics[section.metric.name][0])
+    right = rights({"": numbers(item.scores[section.metric.name])[counts]}, least)[""]
     kinds = Counter((f.code, f.message[:200]) for f in failed)
     measures = item.measures
     spent = float(measures.get("seconds", 0.0))
@@ -124,7 +128,7 @@ def arm_record(
             "effort",
         )
         training |= {key: item.training[key] for key in further if key in item.training}
-    return {
+    record: ArmRecord = {
         "key": item.system,
         "description": item.description,
         "metrics": estimates,
@@ -132,7 +136,6 @@ def arm_record(
             builder.catalogue, item.system, beside=beside.system if beside else "", level=builder.config.study.level
         ),
         "timing": timing(item.answers, level=builder.config.study.level),
-        "right": [right.count, right.of],
         "cut": [cut_answers(item.answers), len(item.answers) - len(failed)],
         "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
         "completion_tokens": float(measures.get("completion_tokens", 0.0)),
@@ -145,6 +148,14 @@ def arm_record(
         "objections": [],
         "diagnostic": item.diagnostic,
     }
+    if least is not None:
+        record["right"] = [right.count, right.of]
+    return record
+
+
+def right_from(metric: Metric) -> float | None:
+    """Score from which an answer counts as right by this metric; None where it has none."""
+    return getattr(metric, "right", RIGHT)
 
 
 def cited_share(answers: Sequence[Answer], test: Sequence[Example], *, level: float) -> Estimate | None:
@@ -205,8 +216,10 @@ def retrieval_record(
     return {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
 
 
-def answer_rows(builder: Builder, own: dict[str, Measured], test: Sequence[Example]) -> list[AnswerRow]:
-    """The lines of ``answers.jsonl.gz``, each wrong answer with its cause."""
+def answer_rows(
+    builder: Builder, own: dict[str, Measured], test: Sequence[Example], *, right: float | None
+) -> list[AnswerRow]:
+    """The lines of ``answers.jsonl.gz``, each wrong answer (of less than `right`) with its cause."""
     metric = builder.config.study.metric.name
     rows: list[AnswerRow] = []
     for position, example in enumerate(test):
@@ -219,6 +232,7 @@ def answer_rows(builder: Builder, own: dict[str, Measured], test: Sequence[Examp
                 item.scores[metric][position],
                 retrieval=item.arm.retrieval,
                 gold_in_hits=_gold_found(example, answer),
+                right=right,
             )
             arms[name] = _arm_answer(item, example, position, cause)
         rows.append(

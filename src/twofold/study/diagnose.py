@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from twofold import stats
 from twofold.identity import plain
 from twofold.metrics.formal import found_json, parse
-from twofold.study.evidence import RIGHT
+from twofold.study.evidence import RIGHT, is_wrong
 from twofold.study.record import AnswerRow
 from twofold.types import Answer, Example, Json
 
@@ -63,8 +63,9 @@ def diagnose(
     *,
     retrieval: bool | None = None,
     gold_in_hits: bool | None = None,
+    right: float | None = RIGHT,
 ) -> str:
-    """The cause of a wrong answer, or an empty string when it is right (score at least `RIGHT`) or has no score.
+    """The cause of a wrong answer, or an empty string when it is not (`is_wrong`) or has no score.
 
     Causes are tried from the outside in: failed, cut short, should have abstained, right words in a wrong form, the
     passage was not found, abstained all the same, partly right, quoted elsewhere, in no passage.
@@ -75,10 +76,11 @@ def diagnose(
         score: Score of the study's metric; None when it does not apply.
         retrieval: Does the arm see passages? None: judged by the answer's hits.
         gold_in_hits: Is a document that holds the answer among the hits? None: unknown.
+        right: Score from which an answer is right; None: no score says so, and only 0 is wrong.
     """
     if answer.failure is not None:
         return "failure"
-    if score is None or score >= RIGHT:
+    if score is None or not is_wrong(score, right):
         return ""
     if answer.cut:
         return "cut"
@@ -138,17 +140,22 @@ ORACLES = (("oracle", "rag"), ("ft+oracle", "ft+rag"))
 """Arms that are shown the passages known to be right, and the arms that have to find them."""
 
 
-def contrasts(rows: Sequence[AnswerRow], metric: str, *, level: float = 0.95) -> list[Json]:
+def contrasts(
+    rows: Sequence[AnswerRow], metric: str, *, level: float = 0.95, right: float | None = RIGHT
+) -> list[Json]:
     """Where wrong answers come from, by what another arm does with the same question.
 
     No guess from the text of an answer: wrong with the passages found and right with the right ones given is
     retrieval's share; wrong with both is reading's, the model's or the reference's; wrong untuned and right tuned,
-    both with the right passages, is what tuning changes of it. Right is a score of at least `RIGHT`; questions
+    both with the right passages, is what tuning changes of it. Right is a score of at least `right`; questions
     without a score in either arm are left out.
 
     Returns:
-        ``{"arm", "beside", "share", "label", "estimate"}`` for each pair of arms that was measured.
+        ``{"arm", "beside", "share", "label", "estimate"}`` for each pair of arms that was measured; nothing where
+        `right` is None.
     """
+    if right is None:
+        return []
     asked = [
         (
             usual,
@@ -171,7 +178,7 @@ def contrasts(rows: Sequence[AnswerRow], metric: str, *, level: float = 0.95) ->
         known = [row for row in rows if all(_score(row, name, metric) is not None for name in (arm, beside))]
         if not known:
             continue
-        wrong = [(_wrong(row, arm, metric), _wrong(row, beside, metric)) for row in known]
+        wrong = [[is_wrong(_score(row, name, metric) or 0.0, right) for name in (arm, beside)] for row in known]
         values = [float(first and second == both) for first, second in wrong]
         found = stats.estimate(values, [row["group"] for row in known], level=level)
         out.append({"arm": arm, "beside": beside, "share": share, "label": label, "estimate": plain(found)})
@@ -180,10 +187,6 @@ def contrasts(rows: Sequence[AnswerRow], metric: str, *, level: float = 0.95) ->
 
 def _score(row: AnswerRow, arm: str, metric: str) -> float | None:
     return row["arms"][arm]["scores"].get(metric) if arm in row["arms"] else None
-
-
-def _wrong(row: AnswerRow, arm: str, metric: str) -> bool:
-    return (_score(row, arm, metric) or 0.0) < RIGHT
 
 
 _STOP = "a an the of in on at to and or is are was were be by for with it its this that as from"

@@ -12,6 +12,9 @@ from twofold.types import Arm, Estimate, Outcome
 
 WANTED_GROUPS = 20
 """Groups that are worth fewer of equal size than this are a reason for doubt."""
+RIGHT = 0.5
+"""A score from here on counts as right, unless the metric has no such score (`plugins.Metric`). Of a metric that is 0
+or 1 that is 1; of a graded metric it is half."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,8 @@ class VerdictFacts:
     """Level of the intervals at this look."""
     next_level: float = 0.0
     """Level of the look after this one, which a study with more examples would be; 0: as this one."""
+    labels: int = 0
+    """Labels of the data, where the prompt names hardly any of them and no question its choices; 0: else."""
     synthetic: int = 0
     """Questions written by a model."""
     questions: int = 0
@@ -76,6 +81,8 @@ class VerdictFacts:
     """Study whose choice is confirmed or not; only two of its arms are measured then."""
     bounded: bool = True
     """Do the scores lie in [0, 1]?"""
+    right: float | None = RIGHT
+    """Score from which an answer counts as right; None: the deciding metric has none."""
     test_share: float = 1.0
     """Test questions as a share of all examples: what is collected is divided over all splits."""
 
@@ -106,19 +113,27 @@ class Choice:
     """When undecided for their sake: arms that are neither shown to meet a constraint nor shown to break it."""
 
 
-RIGHT = 0.5
-"""A score from here on counts as right. Of a metric that is 0 or 1 that is 1; of a graded metric it is half."""
+def is_wrong(score: float, least: float | None) -> bool:
+    """Is a score below the least that counts as right? Where the metric has none, only 0 is surely wrong."""
+    return score <= 0 if least is None else score < least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Right:
-    """How many of the questions that count an arm answered right, that is, with at least `RIGHT` in the metric."""
+    """How many of the questions that count an arm answered right: no answer `is_wrong`."""
 
     count: int
     of: int
     """Questions that count; one that the arm failed is not right."""
     graded: bool
     """Has any arm a score strictly between 0 and 1? Then "right" means at least half right."""
+    least: float | None = RIGHT
+    """Score from which an answer is right; None: no score tells, and `count` is of those that score above 0."""
+
+    @property
+    def nothing(self) -> str:
+        """What an arm does of which no answer is right."""
+        return "scores 0 on every question" if self.least is None else "answers no question right"
 
     @property
     def none(self) -> bool:
@@ -126,15 +141,16 @@ class Right:
         return self.count == 0
 
 
-def rights(scores: Mapping[str, Any]) -> dict[str, Right]:
+def rights(scores: Mapping[str, Any], least: float | None = RIGHT) -> dict[str, Right]:
     """Count the right answers of arms from their scores, shape (questions,), NaN where the answer failed."""
     known = {name: [value for value in column if math.isfinite(value)] for name, column in scores.items()}
     graded = any(value not in (0.0, 1.0) for column in known.values() for value in column)
     return {
         name: Right(
-            count=sum(1 for value in column if value >= RIGHT),
+            count=sum(1 for value in column if not is_wrong(value, least)),
             of=len(scores[name]),
             graded=graded,
+            least=least,
         )
         for name, column in known.items()
     }

@@ -13,7 +13,7 @@ from typing import Any
 
 from twofold import hostile
 from twofold.study.diagnose import CAUSES
-from twofold.study.evidence import RIGHT
+from twofold.study.evidence import RIGHT, is_wrong
 from twofold.study.record import AnswerRow, ArmAnswer, StudyRecord
 from twofold.types import Json
 
@@ -32,14 +32,19 @@ def disagreement(row: AnswerRow, metric: str, arms: Sequence[str]) -> float:
     return max(spread, 0.5) if failed and known else spread
 
 
-def state(answer: ArmAnswer, metric: str) -> str:
-    """``right``, ``wrong``, ``failed``, or ``unscored`` where the metric does not apply."""
+def state(answer: ArmAnswer, metric: str, *, right: float | None = RIGHT) -> str:
+    """``right``, ``wrong``, ``failed``, or ``unscored`` where the metric does not apply.
+
+    Where no score says that an answer is right (`right` is None), one above 0 is ``scored``.
+    """
     if answer["failure"]:
         return "failed"
     score = answer["scores"].get(metric)
     if score is None:
         return "unscored"
-    return "right" if score >= RIGHT else "wrong"
+    if is_wrong(score, right):
+        return "wrong"
+    return "scored" if right is None else "right"
 
 
 def segments(length: int, quotes: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, list[str]]]:
@@ -187,7 +192,7 @@ def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json],
     return {
         "name": name,
         "diagnostic": record["arms"][name]["diagnostic"],
-        "state": state(answer, record["metric"]),
+        "state": state(answer, record["metric"], right=record.get("right_from", RIGHT)),
         "text": answer["text"],
         "raw": answer["raw"] if answer["raw"].strip() != answer["text"].strip() else "",
         "abstained": answer["abstained"],

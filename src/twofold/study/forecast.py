@@ -26,7 +26,7 @@ from twofold.jobs import TrainerJob
 from twofold.plugins import Progress
 from twofold.study import calls, latency, looks
 from twofold.study import plan as planning
-from twofold.study.admission import admitted, is_endpoint, require_sound
+from twofold.study.admission import admitted, is_endpoint, require_sound, require_trainable
 from twofold.study.archive import read_answers, read_record
 from twofold.study.confirming import reserve_warnings
 from twofold.study.power import Spreads, spreads_of
@@ -149,7 +149,12 @@ def tuning_plan(
     measure: bool = False,
     progress: Progress = quiet,
 ) -> Json:
-    """What tuning one arm takes: ``steps`` as in a study's plan, ``minutes``, ``warnings`` and ``rates``."""
+    """What tuning one arm takes: ``steps`` as in a study's plan, ``minutes``, ``warnings`` and ``rates``.
+
+    Raises:
+        ConfigError, StudyError, TooFewExamples: it cannot be trained; see `admission.require_trainable`.
+    """
+    require_trainable(builder, splits, arm)
     doubts = require_sound(builder, (*splits.train, *splits.dev), documents if arm.retrieval else ())
     work, notes, told = forecast(builder, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress)
     names = {f"{what} {arm.name}" for what in ("tune", *planning.BESIDE.values())}

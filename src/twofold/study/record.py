@@ -136,7 +136,7 @@ class ArmRecord(TypedDict):
     timing: NotRequired[dict[str, QuantileRecord]]
     """``retrieval`` and ``generation`` → median seconds an answer of the batched run (shares of its batch)."""
     right: NotRequired[list[int]]
-    """Answers with at least half of the deciding metric's full score, and answers scored."""
+    """Answers with at least `StudyRecord.right_from`, and answers scored; left out where that is None."""
     cut: NotRequired[list[int]]
     """Answers that ended at the token limit, and answers made."""
     prompt_tokens: float
@@ -201,6 +201,8 @@ class StudyRecord(TypedDict):
     """Version of Twofold."""
     policy: PolicyRecord
     metric: str
+    right_from: NotRequired[float | None]
+    """Score in `metric` from which an answer counts as right; None: the metric has none. Older records: 0.5."""
     level: float
     """Of every interval but those of seconds, which have the level of [study], whatever the look."""
     decided_at: NotRequired[float]

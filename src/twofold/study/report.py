@@ -20,6 +20,7 @@ from twofold import stats
 from twofold.study import charts
 from twofold.study.diagnose import CAUSES, ORACLES
 from twofold.study.effort import effort_table
+from twofold.study.evidence import RIGHT
 from twofold.study.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
 from twofold.study.record import (
     AnswerRow,
@@ -70,6 +71,7 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
         headline=record["verdict"].get("headline", ""),
         sentence=_sentence(record),
         metric=metric_title(record["metric"]),
+        right_from=record.get("right_from", RIGHT),
         metrics=_metric_names(record),
         asked_text=asked_text(record["policy"]),
         level=level,
@@ -107,35 +109,35 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
 
 def render_summary(record: StudyRecord) -> str:
     """The verdict, the arms' figures, effects, doubts and cost as plain text for a terminal."""
-    verdict, lines = record["verdict"], [record["policy"]["sentence"].strip(), ""]
-    lines += [line for text in (verdict.get("headline", ""), _sentence(record)) if text for line in (text, "")]
+    verdict, least = record["verdict"], record.get("right_from", RIGHT)
+    first = (verdict.get("headline", ""), _sentence(record), record["policy"]["sentence"].strip())
+    lines = [line for text in first if text for line in (text, "")]
     names = _metric_names(record)
     arms = record["arms"]
-    first = max(len(name) for name in [*arms, "arm"]) + 2
+    width = max(len(name) for name in [*arms, "arm"]) + 2
     for start in range(0, max(1, len(names)), 3):
         block = names[start : start + 3]
         table = [["arm", *(metric_title(name) + (" (decides)" if name == record["metric"] else "") for name in block)]]
-        table[0] += ["right", "n", "failed", "cut"] if start == 0 else []
+        table[0] += [*(["right"] if least is not None else []), "n", "failed", "cut"] if start == 0 else []
         for name, arm in arms.items():
             mark = "*" if name == verdict["arm"] else "!" if not arm["acceptable"] else " "
             cells = [estimate_text(arm["metrics"][m]) if m in arm["metrics"] else "-" for m in block]
             if start == 0:
                 own = arm["metrics"].get(record["metric"])
-                cells += [_share(arm, "right"), str(own["n"]) if own else "-", str(_failed(arm)), _share(arm, "cut")]
+                cells += [_share(arm, "right")] if least is not None else []
+                cells += [str(own["n"]) if own else "-", str(_failed(arm)), _share(arm, "cut")]
             table.append([f"{mark} {name}", *cells])
-        lines += [*_aligned(table, first), ""]
+        lines += [*_aligned(table, width), ""]
     legend = ["* chosen"] if verdict["arm"] else []
     legend += ["! not acceptable"] if any(not arm["acceptable"] for arm in arms.values()) else []
-    legend += [
-        f"{percent(record['level'])} intervals",
-        f"right: {metric_title(record['metric'])} of .5 or more",
-    ]
+    legend += [f"{percent(record['level'])} intervals"]
+    legend += [f"right: {metric_title(record['metric'])} of {plain_number(least)} or more"] if least is not None else []
     legend += ["cut: ended at the token limit"]
-    lines += ["; ".join(legend), "", *_seconds_table(record, first), ""]
+    lines += ["; ".join(legend), "", *_seconds_table(record, width), ""]
     if record["effects"]:
         table = [[f"effect, {percent(record['level'])} interval", "estimate", "p"]]
         table += [["  " + e["name"], estimate_text(e["estimate"]), _p_value(e["p"])] for e in record["effects"]]
-        lines += [*_aligned(table, first), ""]
+        lines += [*_aligned(table, width), ""]
     because = f"because ({percent(_decided_at(record))} intervals)"
     for title, items in ((because, verdict["because"]), ("provisional", verdict["provisional"])):
         if items:
@@ -143,7 +145,7 @@ def render_summary(record: StudyRecord) -> str:
     efforts = effort_table(arms)
     if efforts:
         indented = [efforts[0], *(["  " + row[0], *row[1:]] for row in efforts[1:])]
-        lines += ["effort of the tuned arms:", *_aligned(indented, first), ""]
+        lines += ["effort of the tuned arms:", *_aligned(indented, width), ""]
     tuned = [(name, line) for name, arm in arms.items() for line in tuned_lines(arm["training"])]
     if tuned:
         lines += ["tuned weights:", *(f"  {name}: {line}" for name, line in tuned), ""]
@@ -216,9 +218,11 @@ def _digest(text: str) -> str:
 
 
 def _metric_names(record: StudyRecord) -> list[str]:
-    """The deciding metric first, then the others in order of appearance."""
+    """The deciding metric first, then those that the settings name (they may have no value), then any others."""
     seen = [name for arm in record["arms"].values() for name in arm["metrics"]]
-    return [name for name in dict.fromkeys([record["metric"], *seen]) if name in seen]
+    parts = record["config"].get("study", {}).get("metrics", ())
+    asked = [part if isinstance(part, str) else part["name"] for part in parts]
+    return list(dict.fromkeys([record["metric"], *asked, *seen]))
 
 
 def _sentence(record: StudyRecord) -> str:
@@ -459,24 +463,25 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
     order = [c for c in names if any(d["cause"] == c for d in record["diagnosis"])]
     order += sorted({str(d["cause"]) for d in record["diagnosis"]} - set(names))
     colours = {cause: f"s{index % 9 + 1}" for index, cause in enumerate(order)}
-    bars = []
+    least, bars = record.get("right_from", RIGHT), []
+    fine = "right" if least is not None else "scored"
     for name in record["arms"]:
         mine = [row["arms"][name] for row in answers if name in row["arms"]]
         counts = {d["cause"]: int(d["count"]) for d in record["diagnosis"] if d["arm"] == name}
         unscored = sum(1 for a in mine if not a["failure"] and a["scores"].get(record["metric"]) is None)
         right = max(0, len(mine) - sum(counts.values()) - unscored)
         parts = (
-            ("right", right, "s0"),
+            (fine, right, "s0"),
             *((cause, counts.get(cause, 0), colours[cause]) for cause in order),
             ("not scored", unscored, "sx"),
         )
         bars.append(charts.Bar(label=name, parts=parts))
-    legend = [("right", "s0", "scored at least one half")]
+    legend = [(fine, "s0", f"a score of {plain_number(least)} or more" if least is not None else "a score above 0")]
     legend += [(cause, colours[cause], CAUSES.get(cause, ("", ""))[0]) for cause in order]
     if any(part[1] for bar in bars for part in bar.parts if part[2] == "sx"):
         legend.append(("not scored", "sx", "the metric does not apply"))
     drawn = [
-        charts.stacked_bars(bars, title="Right answers and causes of wrong ones, per arm", width=w)
+        charts.stacked_bars(bars, title=f"{fine.capitalize()} answers and causes of wrong ones, per arm", width=w)
         for w in (charts.WIDE, charts.NARROW)
     ]
     totals = {bar.label: sum(count for _, count, _ in bar.parts) for bar in bars}

@@ -21,7 +21,7 @@ from twofold.forgetting import outcome
 from twofold.identity import digest, plain
 from twofold.masking import masked
 from twofold.plugins import Progress
-from twofold.study import confirming, latency, looks
+from twofold.study import confirming, doubting, latency, looks
 from twofold.study import plan as planning
 from twofold.study.admission import Admitted, admitted
 from twofold.study.archive import next_name, read_record, write_record
@@ -33,6 +33,7 @@ from twofold.study.compose import (
     groups_of,
     numbers,
     retrieval_record,
+    right_from,
 )
 from twofold.study.diagnose import contrasts, summary
 from twofold.study.measure import Measured, measure, require_answers, said, score
@@ -100,7 +101,17 @@ def study(
         latency.time_arms(builder, measured, splits, test=test, bill=bill, progress=progress)
     policy = planning.policy(splits, config, asked=test if final else ())
     facts = _facts(
-        builder, own, arms, test, splits=splits, look=look, level=level, rows=rows, policy=policy, stated=stated
+        builder,
+        own,
+        arms,
+        test,
+        splits=splits,
+        look=look,
+        level=level,
+        rows=rows,
+        policy=policy,
+        stated=stated,
+        right=right_from(metrics[config.study.metric.name][0]),
     )
     deciding, counts = _deciding(builder, own, arms)
     verdict, effects, comparisons, estimates = decide(
@@ -115,7 +126,7 @@ def study(
     if stated:
         verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
     with Meter() as finishing:
-        answered = answer_rows(builder, own, test)
+        answered = answer_rows(builder, own, test, right=facts.right)
     bill.append(
         {
             "step": "score, decide, diagnose",
@@ -134,6 +145,7 @@ def study(
         "twofold": __version__,
         "policy": policy,
         "metric": config.study.metric.name,
+        "right_from": facts.right,
         "level": level,
         "decided_at": level,
         "look": {"identity": look.identity, "answers": look.answers, "failed": look.failed},
@@ -156,7 +168,7 @@ def study(
         },
         "retrieval": retrieval_record(builder, own, test, section=section),
         "diagnosis": summary(answered, level=level),
-        "contrasts": contrasts(answered, config.study.metric.name, level=level),
+        "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
         "self_test": tests,
         "leaks": leaks,
         "warnings": [],
@@ -328,6 +340,7 @@ def _facts(
     rows: Sequence[looks.Look],
     policy: PolicyRecord,
     stated: confirming.Hypothesis | None,
+    right: float | None,
 ) -> VerdictFacts:
     timing_level, reserve = builder.config.study.level, looks.asked_digests(splits.reserve)
     opened = next((row.name for row in rows if row.kind == "final"), "")
@@ -350,6 +363,7 @@ def _facts(
         looks=look.look,
         level=level,
         next_level=looks.level_of(look.look + 1, timing_level),
+        labels=doubting.labels_left_out(builder.config, (*splits.train, *splits.dev, *test)),
         synthetic=sum(1 for e in test if e.origin == "synthetic"),
         questions=len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},
@@ -375,4 +389,5 @@ def _facts(
         final=policy["final"],
         test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
         confirms=stated.study if stated else "",
+        right=right,
     )

@@ -235,7 +235,7 @@ def _weigh(
         settings["bounded"] = facts.bounded
         joint = stats.contrasts(matrix, groups, stats.pairs(names), **settings)
         alone = stats.contrasts(matrix, groups, stats.pairs(names), joint=False, **settings)
-    right = rights({name: columns[name] for name in names})
+    right = rights({name: columns[name] for name in names}, facts.right)
     return Evidence(arms=arms, estimates=estimates, joint=joint, alone=alone, level=section.level, right=right)
 
 

@@ -11,7 +11,7 @@ from twofold.stats import Interval
 from twofold.study import doubting
 from twofold.study.constrained import with_failures
 from twofold.study.effort import cure, shortfall, unfinished
-from twofold.study.evidence import RIGHT, Choice, Evidence, Right, VerdictFacts, is_small
+from twofold.study.evidence import Choice, Evidence, VerdictFacts, is_small
 from twofold.study.power import Further, Needed
 from twofold.study.record import counted, estimate_text, number_text, plain_number
 from twofold.types import Arm, Estimate
@@ -82,59 +82,75 @@ def scored(value: Estimate) -> str:
 def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mapping[str, Sequence[str]]) -> str:
     """The verdict in plain words, with counts of right answers instead of scores.
 
-    "Right" means `evidence.RIGHT` or more in the deciding metric: exactly right where the metric is 0 or 1, at least
-    half right where it is graded, and the line says which.
+    "Right" means `Right.least` or more in the deciding metric: exactly right where the metric is 0 or 1, at least
+    half right where it is graded, and the line says which. Of a metric by which no score is right the line has the
+    scores, and says that nothing tells whether they are good enough, unless [study].min_score does.
     """
     if not evidence.arms:
         return "No arm has a scored answer."
+    first = _headline(evidence, choice, asked, against)
+    if all(one.least is not None for one in evidence.right.values()) or asked.section.min_score:
+        return first
+    return (
+        f"{first} {asked.title} does not tell whether answers are good enough: set [study].min_score, or decide by "
+        "a metric that does, such as an LLM judge."
+    )
+
+
+def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping[str, Sequence[str]]) -> str:
     right = evidence.right
-    best = sorted(right, key=lambda name: (-right[name].count, -evidence.estimates[name].mean))
+    scores = {name: with_failures(value).mean for name, value in evidence.estimates.items()}
+    best = sorted(right, key=lambda name: (-right[name].count if right[name].least is not None else 0, -scores[name]))
     if all(one.none for one in right.values()):
         so_far = "so far " if choice.waiting else ""
         most = counted(max(one.of for one in right.values()), "question")
+        if right[best[0]].least is None:
+            return f"Every arm {so_far}scores 0 on every question ({most})."
         return f"No arm {so_far}answered a single question right ({most})."
     if choice.outcome == "none acceptable":
         why = "None of the arms is acceptable."
         if choice.leader:
-            why = f"No arm is acceptable: it would be {choice.leader}, which answers no question right."
+            why = f"No arm is acceptable: it would be {choice.leader}, which {right[choice.leader].nothing}."
         elif choice.route == "nobody right":
             why = "No acceptable arm answered a single question right."
-        return f"{why} {_counts(best[0], right, asked)}{_runner_up(best, right)}."
+            if right[best[0]].least is None:
+                why = "Every acceptable arm scores 0 on every question."
+        return f"{why} {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
     free = [name for name in best if not against[name]]
     if choice.outcome == "choose":
         others = [name for name in free if name != choice.arm]
-        mine = _counts(choice.arm, right, asked)
+        mine = _counts(choice.arm, evidence, asked)
         if not others:
             if len(best) == 1:
                 return f"{mine}; no other arm was measured."
             rival = next(name for name in best if name != choice.arm)
-            return f"{mine}; no other arm is acceptable ({rival}: {_of(right[rival], right[choice.arm])})."
+            return f"{mine}; no other arm is acceptable ({rival}: {_of(rival, choice.arm, evidence)})."
         rival = others[0]
         rest = f"the best of the others ({rival})" if len(others) > 1 else rival
         by_score = _best_score(evidence, others)
         more = f", the best by its score ({by_score}) {right[by_score].count}" if by_score != rival else ""
-        return f"{mine}; {rest} {_of(right[rival], right[choice.arm])}{more}."
+        return f"{mine}; {rest} {_of(rival, choice.arm, evidence)}{more}."
     if choice.unshown:
         start = (
             f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
         )
-        return f"{start} {_counts(best[0], right, asked)}{_runner_up(best, right)}."
+        return f"{start} {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
     if choice.waiting:
         start = (
             f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
         )
-        return f"{start} So far {_counts(best[0], right, asked)}{_runner_up(best, right)}."
+        return f"{start} So far {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
     if choice.keep:
         rivals = [name for name in best if name in dict(choice.open)]
         gain = max(evidence.difference(name, choice.keep).high for name in rivals)
-        mine = f"{_counts(choice.keep, right, asked)}; {rivals[0]} {_of(right[rivals[0]], right[choice.keep])}"
+        mine = f"{_counts(choice.keep, evidence, asked)}; {rivals[0]} {_of(rivals[0], choice.keep, evidence)}"
         simpler = _simpler(evidence, choice.keep, against)
         if simpler:
             return f"At least {choice.keep}: {mine}. Whether {_gain(rivals, choice.keep, gain)} is open."
         if _blank(evidence, choice):
             return f"No arm can be recommended. {mine}; no arm was shown better than {choice.keep}."
         return f"No arm was shown better; keep {choice.keep}. {mine}."
-    return f"Too close to call: {_counts(best[0], right, asked)}{_runner_up(best, right)}."
+    return f"Too close to call: {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
 
 
 VAGUE = 0.5
@@ -152,21 +168,26 @@ def _best_score(evidence: Evidence, names: Sequence[str]) -> str:
     return max(names, key=lambda name: with_failures(evidence.estimates[name]).mean)
 
 
-def _runner_up(best: Sequence[str], right: Mapping[str, Right]) -> str:
-    return f"; {best[1]} {_of(right[best[1]], right[best[0]])}" if len(best) > 1 else ""
+def _runner_up(best: Sequence[str], evidence: Evidence) -> str:
+    return f"; {best[1]} {_of(best[1], best[0], evidence)}" if len(best) > 1 else ""
 
 
-def _counts(name: str, right: Mapping[str, Right], asked: Asked) -> str:
-    mine = right[name]
+def _counts(name: str, evidence: Evidence, asked: Asked) -> str:
+    mine = evidence.right[name]
+    if mine.least is None:
+        return f"{name} scores {asked.title} {scored(evidence.estimates[name])}"
     done = f"{mine.count} of {counted(mine.of, 'question')}"
     if not mine.graded:
         return f"{name} answers {done} right"
-    return f"{name} answers {done} at least half right ({asked.title} {number_text(RIGHT, 1)} or more)"
+    return f"{name} answers {done} at least half right ({asked.title} {plain_number(mine.least)} or more)"
 
 
-def _of(right: Right, beside: Right) -> str:
-    """A count, with its total where that is another than the total beside it."""
-    return str(right.count) if right.of == beside.of else f"{right.count} of {right.of}"
+def _of(name: str, beside: str, evidence: Evidence) -> str:
+    """A count, with its total where that is another than the total beside it; the score where no score is right."""
+    mine = evidence.right[name]
+    if mine.least is None:
+        return scored(evidence.estimates[name])
+    return str(mine.count) if mine.of == evidence.right[beside].of else f"{mine.count} of {mine.of}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -205,7 +226,10 @@ def sentence(
         reasons = [f"{name}: {', '.join(found)}" for name, found in against.items() if found]
         if choice.leader:
             score = f"{asked.title} {scored(means[choice.leader])}"
-            reasons = [f"{choice.leader} would be chosen by its {score}, but it answered no question right", *reasons]
+            reasons = [
+                f"{choice.leader} would be chosen by its {score}, but it {evidence.right[choice.leader].nothing}",
+                *reasons,
+            ]
         elif choice.route == "nobody right":
             zero = [name for name in means if evidence.right[name].none and not against[name]]
             alike: dict[str, list[str]] = {}
@@ -261,7 +285,8 @@ def _open_words(evidence: Evidence, choice: Choice, against: Mapping[str, Sequen
             shown = f"at least {choice.keep} (shown better than {_listed(simpler)})"
             return f"{shown}; whether {_gain(rivals, choice.keep, most)} is open ({cover})."
         if _blank(evidence, choice):
-            useless = ", which answers no question right" if evidence.right[choice.keep].none else ""
+            mine = evidence.right[choice.keep]
+            useless = f", which {mine.nothing}" if mine.none else ""
             may = f"{_listed(rivals)} may be better by up to {number_text(most)}"
             return f"no arm was shown better than {choice.keep}{useless}; {may} ({cover})."
         lost = f"at most {number_text(max(0.0, most))} is lost by that ({cover})"
@@ -404,7 +429,7 @@ USEFUL = 0.05
 
 def _of_little_use(evidence: Evidence, choice: Choice) -> list[str]:
     mine = evidence.right.get(choice.arm or choice.keep)
-    if mine is None or mine.none or mine.count >= USEFUL * mine.of:
+    if mine is None or mine.least is None or mine.none or mine.count >= USEFUL * mine.of:
         return []
     name, done = choice.arm or choice.keep, f"{mine.count} of {counted(mine.of, 'question')}"
     return [f"{name} answers {done} right: of little use, however it compares with the other arms"]
@@ -464,6 +489,7 @@ def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -
         )
     if not facts.confirms:
         out += doubting.no_prompt_arm(arms)
+        out += doubting.unseen_labels(facts.labels, arms)
     if tuned and facts.dev_examples < 30:
         examples = counted(facts.dev_examples, "example")
         out.append(f"few dev examples: checkpoints were chosen on {examples} (30 or more are wanted)")
