@@ -32,5 +32,6 @@ def test_pieces_join_to_the_cut_text(text: str, stop: list[str], width: int) -> 
 
 
 def test_cut_takes_the_first_of_several() -> None:
+    assert cut(" aa", ["a", " aa"]) == (" ", True), "generation ends there"
     assert cut("one two three", ["three", "two"]) == ("one ", True)
     assert cut("one", ["x", ""]) == ("one", False)

@@ -73,7 +73,7 @@ def _start_lowered(text: str) -> str:
 
 def lost(original: str, other: str) -> str:
     """What a rewording must not lose and has lost, in words: a number, a name, a negation; empty when nothing."""
-    if bare(original) == bare(other):
+    if bare(original).casefold() == bare(other).casefold():
         return "the same words"
     flat = other.casefold()
     gone = [one for one in entities(original) if one.casefold() not in flat]

@@ -124,9 +124,9 @@ class Tokens:
 
 
 def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
-    """The text before the first stop string, and whether one was there."""
-    places = [place for place in (text.find(mark) for mark in stop if mark) if place >= 0]
-    return (text[: min(places)], True) if places else (text, False)
+    """The text before the stop string that was whole first, as it is generated, and whether one was there."""
+    places = [(place + len(mark), place) for mark in stop if mark and (place := text.find(mark)) >= 0]
+    return (text[: min(places)[1]], True) if places else (text, False)
 
 
 def pieces(tokens: Tokens, stop: Sequence[str], new: Iterator[Sequence[int]]) -> Iterator[str]:

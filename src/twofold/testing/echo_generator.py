@@ -19,7 +19,7 @@ from twofold.identity import digest
 from twofold.plugins import Options, Progress
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
-_PASSAGE = re.compile(r"^\[(\d+)\] (.*)$", re.MULTILINE)
+_PASSAGE = re.compile(r"^\[(\d+)\] (.*?)(?=\n\[\d+\] |\n</passages|\n\n|\Z)", re.MULTILINE | re.DOTALL)
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 _WORD = re.compile(r"\w+")
 _STOP = frozenset(_WORD.findall("a an and are at be by do does for from how in is it of on the to was what when which"))
@@ -131,7 +131,7 @@ class EchoGenerator:
 
     def _text(self, prompt: Prompt) -> str:
         options, last = self.options, prompt.messages[-1].content
-        passages = [(int(number), text) for number, text in _PASSAGE.findall(last)]
+        passages = [(int(number), " ".join(text.split())) for number, text in _PASSAGE.findall(last)]
         question = _PASSAGE.sub("", last).strip().removeprefix("Question: ")
         if options.mode == "fixed":
             return options.fixed
