@@ -53,7 +53,14 @@ PHRASES: tuple[str, ...] = (
     rf"nothing in {_SOURCE} {_SAY}s?\b",
     rf"the answer (?:is|was)(?: not|n't) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
     rf"(?:it|that) is(?: not|n't) possible to (?:tell|say|know|answer|determine){_ASKED}",
-    r"no (?:such |specific |relevant )?information (?:is |was |about |on |regarding )",
+    rf"no (?:such |specific |relevant )?information (?:(?:is|was) (?:\w+ly )?{_SAID}\b|(?:about|on|regarding) )",
+    rf"(?:i|we) have no {_FACTS}",
+    r"(?:i'm|i am|we're|we are) not (?:entirely |really )?(?:sure|certain)"
+    r"(?: (?:if|whether|how|what|who|when|where|why|which|about)(?: [\w']+){0,8})?\Z",
+    rf"(?:the|this|these|our|your) (?:handbooks?|manuals?|guides?|polic(?:y|ies)|pages?|reports?|files?) {_NOT} "
+    r"(?:say|tell|mention|state|specify)\b",
+    rf"the answer (?:is|was) (?:not|n't|nowhere) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
+    rf"nothing in {_SOURCE} (?:\w+ly )?(?:{_SAY}s?|tells|says)\b",
     rf"(?:it|that|this|the answer|the exact [\w ]+?) (?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_SAID} "
     rf"(?:in|by|from) {_SOURCE}",
     rf"(?:(?:(?!(?:is|are|was|were|which|has|have)\b)[\w'-]+ ){{1,15}})?"
@@ -62,10 +69,11 @@ PHRASES: tuple[str, ...] = (
     rf"not {_SAID} (?:in|by|from) {_SOURCE}\Z",
     r"not (?:mentioned|stated|specified)\Z",
     r"(?:it|this|that|the answer) (?:is|was)(?: not|n't)(?: \w+ly)? (?:mentioned|stated|specified|provided|given)\Z",
-    r"(?:i|we) (?:do not|don't|did not|didn't) (?:actually |really )?know(?: the answer(?: to .*)?| that| this)?\Z",
+    r"(?:i|we) (?:do not|don't|did not|didn't) (?:actually |really )?know"
+    r"(?: the answer(?: to .*)?| that| this| (?:if|whether|how|what|who|when|where|why|which)\b.*)?\Z",
     rf"(?:i|we) (?:do not|don't) (?:actually |really )?have {_FACTS}",
     r"(?:i|we) (?:cannot|can't|can not|could not|couldn't|am unable to|am not able to|are unable to) "
-    rf"(?:\w+ly )?(?:find|answer|determine|provide|locate|tell|say){_ASKED}",
+    rf"(?:\w+ly )?(?:(?:find|locate|provide) (?:{_FACTS}|.*\b{_SOURCE}\Z|\Z)|(?:answer|determine|tell|say){_ASKED})",
     r"(?:the|this|that|your) (?:question|answer) (?:cannot|can't|can not|could not) be (?:answered|determined|found)",
     rf"(?:(?:it|this|that) )?(?:cannot|can't|can not|could not) be (?:answered|determined|found|inferred) "
     rf"(?:from|in|by) {_SOURCE}",

@@ -22,7 +22,9 @@ _CHANNELS = re.compile(rf"\s*(?:{_FINAL}|<\|channel\|>.*?(?:{_FINAL}|\Z))", re.D
 """Reasoning in the form of gpt-oss, where a server hands on the model's raw text."""
 _MAY_OPEN = re.compile(r"[\s\u200b\ufeff]*(?:[<◁][|:\w]*|\[T?H?I?N?K?)?")
 _NUMBERS = r"\[\d{1,2}(?:\s*,\s*\d{1,2})*\]"
-_AT_START = re.compile(rf"\s*({_NUMBERS})(?!:\s*https?:)(?!\s*(?:[=!<>]=|[=+*/<>|&%^])\s)(?:[:.](?=\s))?\s*")
+_AT_START = re.compile(
+    rf"\s*({_NUMBERS})(?!:\s*https?:)(?!\s*(?:[=!<>]=|[=+*/<>|&%^∪∩×÷±∈∉→⇒⊂⊆∖≤≥≠≈])\s)(?:[:.](?=\s))?\s*"
+)
 _AT_END = re.compile(rf"\s*({_NUMBERS})\s*,?\s*\Z")
 _CHAIN = re.compile(rf"(?:\s*{_NUMBERS})+\Z")
 _STOP = re.compile(r"[.!?。]\s*\Z")
@@ -44,6 +46,10 @@ _HAVE_NUMBERS = (
 )
 _NUMBERED = frozenset(_HAVE_NUMBERS.split(" "))
 """Words that a number of their own may follow."""
+_GIVE_LISTS = frozenset(
+    ("ci", "gives", "give", "output", "outputs", "prints", "result", "results", "sorted", "becomes")
+)
+"""Words after which several numbers in brackets are a value."""
 _BINDS = frozenset("=:,(<+-*/&|[{")
 _FORMAL = re.compile(r"[{}=;|\\]|</|\w\(|\w\[|^\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\b")
 _DATAMARKED = re.compile(r"\S+\^\S+")
@@ -178,9 +184,19 @@ def _trailing(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
         sure = not strict and not numbers and len(named) == 1
         if not _ends_before(before, found.group(), sure=sure) or not _are_passages(named, shown, strict=strict):
             break
+        if len(named) > 1 and not _may_cite_several(before, strict=strict):
+            break
         numbers = named + numbers
         left = before
     return (left.rstrip() + end, numbers) if numbers else (text, [])
+
+
+def _may_cite_several(before: str, *, strict: bool) -> bool:
+    """May ``[1, 2]`` after this text cite? A list or an interval stands there as well ("sort gives [1, 2]")."""
+    if _STOP.search(before):
+        return True
+    words = before.split()
+    return not strict and not words[-1][-1].isdigit() and words[-1].casefold().strip(":") not in _GIVE_LISTS
 
 
 def _ends_before(before: str, marker: str, *, sure: bool) -> bool:

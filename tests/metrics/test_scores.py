@@ -406,7 +406,10 @@ def test_the_same_answer_written_otherwise_is_the_same(text, reference):
 )
 def test_an_answer_in_a_sentence_is_right_and_a_long_text_or_a_denial_is_not(text, reference, wanted):
     found = score("answer_f1", text, reference)
-    assert found == (score("token_f1", text, reference) if wanted is None else wanted)
+    if wanted is None:
+        assert found <= score("token_f1", text, reference)
+    else:
+        assert found == wanted
     assert found == 1 or found < 0.9
 
 

@@ -15,6 +15,12 @@ from twofold.types import Answer, Example
 ABSTAINED = "\0abstain"
 """The label of an abstention; no text has it."""
 _NOT = NEGATIONS | {"rather"}
+_TWO_LETTERS = re.compile(
+    r"\W*(?:(?:it is|it's|the answer is|the answers are|answer:|either|both) )*\W?([A-Z])\W*(?:or|and|/|&|,)\W*([A-Z])"
+    r"\b(?!')",
+    re.IGNORECASE,
+)
+"""An answer that begins with two letters has chosen none."""
 _NEGATED = re.compile(
     r"(?:\b(?:not|never|neither|nor|rather than|instead of|except|rule out|exclude)|n't)\W+"
     r"(?:be |the |option |choice |answer )*\W?$",
@@ -36,6 +42,8 @@ def predicted(example: Example, answer: Answer) -> str:
     whole = _known(answer.text, (*example.references, *example.choices))
     if whole or not example.choices:
         return whole or strict_label(answer.text)
+    if (pair := _TWO_LETTERS.match(answer.text)) and len({*pair.groups()} & {c.strip() for c in example.choices}) > 1:
+        return strict_label(answer.text)
     found = {choice for choice in example.choices if _states(choice, answer.text)}
     named = {choice for choice in found if len(choice.strip()) == 1 and _named(choice.strip(), answer.text)}
     found = named if len(named) == 1 else found

@@ -11,8 +11,10 @@ scores 0, whatever words it shares with the reference.
 from __future__ import annotations
 
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
+from itertools import pairwise
 from typing import ClassVar
 
 from twofold import plugins
@@ -27,6 +29,18 @@ AROUND = 30
 """Tokens that may stand around a reference in an answer that `AnswerF1` still takes as a sentence: two or three."""
 _NEGATED_AFTER = ("नहीं", "değil", "nicht", "ではな", "じゃな", "でな", "아니")
 """Negations that stand after what they negate."""
+_DENYING = (
+    "no not never cannot cant dont doesnt didnt isnt arent wasnt werent wont wouldnt couldnt shouldnt neither nor none "
+    "nothing nobody without"
+)
+_DENIALS = frozenset(_DENYING.split(" "))
+_BELIEFS = frozenset(("think", "believe", "sure", "certain", "suppose", "say"))
+_POSSESSIVE = re.compile(r"(?<=\w)['’]s\b(?!\s*(?:not|no)\b)")
+_REMARK = re.compile(r"(?<=\S)\s+(?:\([^()]*\)|\[[^\[\]]*\])")
+_FEW = 4
+"""Tokens of a reference that can be one candidate of several; a longer one has lists and an "or" of its own."""
+_NOT_RIGHT = 0.49
+"""The most that an answer gets which shares words with the reference and means another thing."""
 _REFUTED = frozenset(("wrong", "incorrect", "false", "too", *NEGATIONS))
 _CONFIRMED = frozenset(("right", "correct", "true"))
 _ALTERNATIVES = frozenset(("or", "oder", "ou", "o", "или", "أو", "या", "或"))
@@ -139,10 +153,50 @@ class AnswerF1(TokenF1):
     right: ClassVar[float | None] = 0.5
 
     def compare(self, text: str, reference: str) -> float:
-        """1 for a reference that is said; else F1 of the two token bags."""
+        """1 for a reference that is said; else F1 of the two token bags, below `right` where the meaning is another.
+
+        What a reference has in brackets after its answer ("9.8% [3.2%-25%]") may be left out, not be another.
+        """
+        text, reference = (_POSSESSIVE.sub("", unicodedata.normalize("NFC", one)) for one in (text, reference))
+        left = "" if _REMARK.search(text) or language(reference) else _REMARK.sub("", reference).strip()
+        return max(self._compare(text, one) for one in {reference, left or reference})
+
+    def _compare(self, text: str, reference: str) -> float:
         if _says(text, reference):
             return 1.0
-        return 0.0 if _misses_values(text, reference) else super().compare(text, reference)
+        if _misses_values(text, reference):
+            return 0.0
+        shared = super().compare(text, reference)
+        return min(shared, _NOT_RIGHT) if 0.5 <= shared < 1 and _means_another(text, reference) else shared
+
+
+def _means_another(text: str, reference: str) -> bool:
+    """Does an answer that shares many words deny, leave open, or put another unit to what the reference says?"""
+    if language(reference):
+        return False
+    mine, theirs = units(text, reference), units(reference, reference)
+    if _POLAR.get(theirs[0] if theirs else "") == (mine[0] if mine else None):
+        return True
+    if bool(_DENIALS & set(mine)) != bool(_DENIALS & set(theirs)):
+        return True
+    place = contained(theirs, mine)
+    if place >= 0:
+        before, after = mine[:place], mine[place + len(theirs) :]
+        return _is_doubted(before) or (len(theirs) <= _FEW and _is_one_of_many(text, theirs, before, after))
+    return any(_unit_is_another(mine, value, unit) for value, unit in pairwise(theirs) if _is_value(value))
+
+
+def _unit_is_another(mine: tuple[str, ...], value: str, unit: str) -> bool:
+    followers = {after for before, after in pairwise(mine) if before == value and after.isalpha()}
+    return unit.isalpha() and unit not in mine and bool(followers)
+
+
+def _is_doubted(before: tuple[str, ...]) -> bool:
+    """Is what follows called unlikely, as in "I don't think it is"?"""
+    return any(
+        one in _DENIALS and two in _BELIEFS and three != "so"
+        for one, two, three in zip(before, before[1:], (*before[2:], ""), strict=False)
+    )
 
 
 def _says(text: str, reference: str) -> bool:
@@ -159,7 +213,7 @@ def _says(text: str, reference: str) -> bool:
         return False
     limited = before[-1:] in (("than",), ("exceed",)) and set(before[-4:]) & {"no", "not", "cannot", "may"}
     negated = NEGATIONS & set(before[-2:]) or "".join(before[-4:]).endswith("ไม่")
-    if negated and not limited and "only" not in before[-2:]:
+    if (negated and not limited and "only" not in before[-2:]) or _is_doubted(before):
         return False
     return not (_is_refuted(after) or _is_one_of_many(text, theirs, before, after))
 
@@ -179,7 +233,10 @@ def _is_refuted(after: tuple[str, ...]) -> bool:
 
 def _is_one_of_many(text: str, theirs: tuple[str, ...], before: tuple[str, ...], after: tuple[str, ...]) -> bool:
     """Does the reference stand beside an "or", in a run of numbers, or in a list of candidates?"""
-    if _ALTERNATIVES & {*before[-1:], *after[:1]} or (before[-1:] == ("but",) and before[-2:-1] in _ALL):
+    joined = {*before[-1:], *after[:1]}
+    if len(theirs) == 1 and all(len(one) == 1 and one.isalpha() for one in (*theirs, *joined)) and joined:
+        return True  # letters of choices, "and" apart
+    if _ALTERNATIVES & joined or (before[-1:] == ("but",) and before[-2:-1] in _ALL):
         return True
     runs = (before[-2:], (*before[-1:], *after[:1]), after[:2])
     if _is_value(theirs[-1]) and any(len(run) == 2 and all(map(_is_value, run)) for run in runs):
