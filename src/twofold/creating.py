@@ -232,11 +232,17 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
 
 
 def _asking(source: Path, names: Sequence[str]) -> list[Problem]:
-    """A warning for every file in the folder itself that holds questions with answers under another name."""
+    """A warning for every file in the folder itself that holds questions under another name, or without answers."""
     made = []
     for name in names:
         kind = _TABLES.search(name.lower())
-        if kind is None or "/" in name or not dataset.load_examples((name,), source, strict=False)[0]:
+        if kind is None or "/" in name:
+            continue
+        asked, problems = dataset.load_examples((name,), source, strict=False)
+        if not asked and {p.code for p in problems} == {"data.empty-answer", TooFewExamples.code}:
+            cure = f"Give each record answers, name the file examples{kind[0]} and run init again, to study on them."
+            made.append(_left(name, "its records look like examples: they ask questions, and have no answers", cure))
+        if not asked:
             continue
         made.append(
             _left(

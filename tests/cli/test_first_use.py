@@ -361,3 +361,29 @@ def test_wrong_use_is_answered_with_what_to_type(call: Call, handbook: Path, tmp
     call("sync", *where)
     _, told, _ = call("index", "restore", "99", *where)
     assert "`twofold index log --all`" in told["error"]["cure"]
+
+
+def test_init_groups_faults_by_file_and_kind_so_that_every_unreadable_file_is_named(
+    call: Call, handbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(json.dumps({"id": f"r{n}", "body": "no text"}) + "\n" for n in range(70))
+    (handbook / "rows.jsonl").write_text(rows, encoding="utf-8")
+    (handbook / "broken.docx").write_bytes(b"not a zip")
+    assert main(["init", str(tmp_path / "p"), "--from", str(handbook)]) == 0
+    shown = [one for one in capsys.readouterr().out.splitlines() if one.startswith("  ")]
+    assert len([one for one in shown if "rows.jsonl" in one]) == 1
+    assert any("rows.jsonl" in one and "[70 like this there]" in one for one in shown)
+    assert any("broken.docx" in one for one in shown)
+    assert any("logo.bin" in one for one in shown)
+    _, checked, _ = call("check", "-C", tmp_path / "p")
+    assert checked["errors"] >= 70, "a line that stands for twenty counts twenty"
+
+
+def test_a_file_of_questions_without_answers_is_told_from_documents(call: Call, handbook: Path, tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"question": f"Which room is number {n}?"}) + "\n" for n in range(5))
+    (handbook / "faq.jsonl").write_text(rows, encoding="utf-8")
+    _, told, _ = call("init", tmp_path / "p", "--from", handbook)
+    [problem] = [one for one in told["problems"] if "look like examples" in one["message"]]
+    assert problem["file"] == "faq.jsonl"
+    assert "name the file examples.jsonl" in problem["cure"]
+    assert "answers" in problem["message"]

@@ -435,6 +435,15 @@ def _of_little_use(evidence: Evidence, choice: Choice) -> list[str]:
     return [f"{name} answers {done} right: of little use, however it compares with the other arms"]
 
 
+_CUT = {
+    "cut": ": raise [generation].max_tokens",
+    "repetition": ", most of them in repetition of themselves, which no limit mends: use a larger model, or tune",
+    "rambling": ", most of them far longer than the references and not in the wanted form: say the form in [prompt], "
+    "show examples, or tune",
+}
+"""`diagnose.cut_cause` → what is said of an arm most of whose cut answers have it."""
+
+
 def _doubts_answers(
     evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], asked: Asked, *, choice: Choice
 ) -> list[str]:
@@ -452,7 +461,7 @@ def _doubts_answers(
     ]
     cut = {arm.name: facts.cut_share.get(arm.name, 0.0) for arm in arms}
     out += [
-        f"{100 * share:.0f} % of {name}'s answers were cut at the token limit: raise [generation].max_tokens"
+        f"{100 * share:.0f} % of {name}'s answers were cut at the token limit{_CUT[facts.cut_causes.get(name, 'cut')]}"
         for name, share in cut.items()
         if share > 0.05
     ]
