@@ -103,7 +103,8 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
         return True
     report = sync(builder, root, progress=progress)
     if report["failed"]:
-        log.warning("%d files or sources could not be read: run `twofold sync`", report["failed"])
+        what = "file or source" if report["failed"] == 1 else "files or sources"
+        log.warning("%d %s could not be read: run `twofold sync`", report["failed"], what)
     return not report["failed"]
 
 

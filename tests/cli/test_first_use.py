@@ -334,11 +334,13 @@ def test_import_into_a_project_says_when_the_file_is_not_read(call: Call, handbo
     ask_about(handbook, {"question": "Q?", "answer": "a"})
     call("init", tmp_path / "p", "--from", handbook)
     (tmp_path / "new.csv").write_text("question,answer\nHow deep?,40 metres\n", encoding="utf-8")
-    _, done, err = call("examples", "import", tmp_path / "new.csv", "--into", "data/more.jsonl", "-C", tmp_path / "p")
+    _, done, err = call(
+        "examples", "import", tmp_path / "new.csv", "--into", tmp_path / "p/data/more.jsonl", "-C", tmp_path / "p"
+    )
     assert (tmp_path / "p" / "data" / "more.jsonl").is_file()
     assert "is not among [examples].paths" in err
     _, done, err = call(
-        "examples", "import", tmp_path / "new.csv", "--into", "data/examples.jsonl", "-C", tmp_path / "p"
+        "examples", "import", tmp_path / "new.csv", "--into", tmp_path / "p/data/examples.jsonl", "-C", tmp_path / "p"
     )
     assert (done["imported"], done["total"]) == (1, 2)
     assert "note:" not in err
@@ -373,10 +375,12 @@ def test_init_groups_faults_by_file_and_kind_so_that_every_unreadable_file_is_na
     shown = [one for one in capsys.readouterr().out.splitlines() if one.startswith("  ")]
     assert len([one for one in shown if "rows.jsonl" in one]) == 1
     assert any("rows.jsonl" in one and "[70 like this there]" in one for one in shown)
-    assert any("broken.docx" in one for one in shown)
+    [broken] = [one for one in shown if "broken.docx" in one]
+    assert "warning" in broken, "as check calls it"
     assert any("logo.bin" in one for one in shown)
     _, checked, _ = call("check", "-C", tmp_path / "p")
     assert checked["errors"] >= 70, "a line that stands for twenty counts twenty"
+    assert {p["severity"] for p in checked["problems"] if "broken.docx" in p["file"]} == {"warning"}
 
 
 def test_a_file_of_questions_without_answers_is_told_from_documents(call: Call, handbook: Path, tmp_path: Path) -> None:
@@ -387,3 +391,36 @@ def test_a_file_of_questions_without_answers_is_told_from_documents(call: Call, 
     assert problem["file"] == "faq.jsonl"
     assert "name the file examples.jsonl" in problem["cure"]
     assert "answers" in problem["message"]
+
+
+def test_check_finds_an_option_that_no_plugin_has(call: Call, handbook: Path, tmp_path: Path) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    wrong = "generation.generator.options.price_per_million_input=2"
+    code, told, _ = call("check", "-C", tmp_path / "p", "--set", wrong)
+    assert code == 1
+    assert any("price_per_million_input" in one["message"] and one["severity"] == "error" for one in told["problems"])
+
+
+def test_a_settings_file_that_is_not_toml_or_not_utf8_is_not_cured_by_a_key(
+    call: Call, handbook: Path, tmp_path: Path
+) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    path = tmp_path / "p" / "twofold.toml"
+    for text, word in ((b"[study\n", "line"), (b'[project]\nname = "\xff"\n', "UTF-8")):
+        path.write_bytes(text)
+        code, told, _ = call("check", "-C", tmp_path / "p")
+        assert code in (2, 3)
+        assert word in told["error"]["cure"]
+        assert "key" not in told["error"]["cure"]
+
+
+def test_command_line_paths_of_examples_start_from_the_current_directory(
+    call: Call, handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    (tmp_path / "new.csv").write_text("question,answer\nHow deep?,40 metres\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    call("examples", "import", "new.csv", "--into", "asked.jsonl", "-C", "p")
+    assert (tmp_path / "asked.jsonl").is_file()
+    code, told, _ = call("examples", "check", "asked.jsonl", "-C", "p")
+    assert (code, told["examples"]) == (0, 1)

@@ -182,11 +182,12 @@ def _repeats(examples: Iterable[Example], note: Any) -> None:
         same[conversation(e)].append(e)
     for group in same.values():
         first = group[0]
+        alike: defaultdict[tuple[str, str, str], list[Example]] = defaultdict(list)
         for e in group[1:]:
             one, two = ({bare(r) for r in x.references} for x in (first, e))
             apart = bool(first.sources and e.sources and not set(first.sources) & set(e.sources))
             where = f"{first.file}:{first.line}" if first.file else first.id
-            shown = excerpt(e.question, 40)
+            shown = excerpt(first.question, 40)
             if one & two or (not one and not two):
                 message, code = f"the same question twice, first at {where}: {shown!r}", "data.repeated-question"
                 cure = "Remove one, or keep both in one group."
@@ -199,4 +200,7 @@ def _repeats(examples: Iterable[Example], note: Any) -> None:
             else:
                 message = f"the same question with another answer, first at {where}: {shown!r}"
                 code, cure = "data.contradiction", "List all right answers in one example."
-            note("warning", code, message, cure, e)
+            alike[code, message, cure].append(e)
+        for (code, message, cure), others in alike.items():
+            more = f" (and {counted(len(others) - 1, 'more example')})" if len(others) > 1 else ""
+            note("warning", code, message + more, cure, others[0])
