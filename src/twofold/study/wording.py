@@ -308,17 +308,21 @@ def _further(more: Further | None, margin: float) -> str:
     if more.to_see is not None and not more.to_see.likely:
         see = f"A gain of {gain} would have been shown in 8 of 10 such studies"
     elif more.to_see is not None:
-        see = f"To show a gain of {gain} in 8 of 10 studies, collect about {_needed(more.to_see)}"
+        see = f"To show a gain of {gain} in 8 of 10 studies, collect {_needed(more.to_see)}"
     else:
         see = f"No practical number of examples would show a gain of {gain}"
     if more.to_bound is None or not more.to_bound.likely:
         return f"{see}."
-    return f"{see}; to show that no arm gains more than {least}, about {_needed(more.to_bound)}."
+    if more.to_see is not None and more.to_see.vague:
+        return f"{see}."
+    return f"{see}; to show that no arm gains more than {least}, {_needed(more.to_bound)}."
 
 
 def _needed(number: Needed) -> str:
+    if number.vague:
+        return "many more examples than can be told from so few"
     high = "no upper end" if number.high is None else f"{number.high:,}"
-    return f"{counted(number.likely, 'more example')} [{number.low:,}, {high}]"
+    return f"about {counted(number.likely, 'more example')} [{number.low:,}, {high}]"
 
 
 def _price(evidence: Evidence, arm: str) -> str:
