@@ -424,3 +424,18 @@ def test_command_line_paths_of_examples_start_from_the_current_directory(
     assert (tmp_path / "asked.jsonl").is_file()
     code, told, _ = call("examples", "check", "asked.jsonl", "-C", "p")
     assert (code, told["examples"]) == (0, 1)
+
+
+def test_ask_says_when_the_documents_are_gone_and_the_last_index_answers(
+    call: Call, handbook: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    project, where = fast(tmp_path / "p"), ["-C", tmp_path / "p"]
+    asked = ("ask", *where, "--arm", "rag", "What is the licence fee for 2031?")
+    call(*asked)
+    assert "cannot be read" not in caplog.text
+    (project / "data").rename(project / "elsewhere")
+    code, answer, _ = call(*asked)
+    assert (code, bool(answer["hits"])) == (0, True)
+    assert "the source 'documents' cannot be read (" in caplog.text
+    assert "what the last sync took from it is used" in caplog.text
