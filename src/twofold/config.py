@@ -432,9 +432,11 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"not valid TOML: {error}", file=path) from error
+        raise ConfigError(
+            f"not valid TOML: {error}", file=path, cure="Correct the line named, or take the file back from a copy."
+        ) from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"not UTF-8: {error}", file=path) from error
+        raise ConfigError(f"not UTF-8: {error}", file=path, cure="Save the file as UTF-8.") from error
     try:
         return Config.model_validate(merged(values, overrides or {}))
     except ValidationError as error:
@@ -494,11 +496,8 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
 
     Options of plugins are shown with the plugin's own defaults.
     """
-    from twofold import plugins
-
     config = load(directory, overrides)
     given = tomllib.loads((directory / FILE).read_text(encoding="utf-8"))
-    rows: list[tuple[str, Any, str]] = []
 
     def origin(path: tuple[str, ...]) -> str:
         for name, tree in (("override", overrides or {}), (FILE, given)):
@@ -512,6 +511,20 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
         if path[0] == "retrieval" and path[1] in PRESETS["naive"] and config.retrieval.preset != "naive":
             return f"preset {config.retrieval.preset}"
         return "default"
+
+    return [(".".join(path), value, origin(path)) for path, value in every_value(config)]
+
+
+def every_value(config: Config) -> list[tuple[tuple[str, ...], Any]]:
+    """Every value of a configuration by its path, options of plugins with the plugin's own defaults.
+
+    Raises:
+        ConfigError: a plugin has no such option, or not with that value.
+        UnknownName: there is no such plugin.
+    """
+    from twofold import plugins
+
+    rows: list[tuple[tuple[str, ...], Any]] = []
 
     def walk(path: tuple[str, ...], value: Any) -> None:
         if isinstance(value, SourceSection):
@@ -529,7 +542,7 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
                 walk((*path, key), source)
         elif isinstance(value, MetricPart):
             plugins.options("metrics", value.name, value.options, where=".".join(path))
-            rows.append((".".join(path), value.model_dump(mode="json"), origin(path)))
+            rows.append((path, value.model_dump(mode="json")))
         elif isinstance(value, Part):
             walk((*path, "name"), value.name)
             kind: Any = {"retrieval.index": "indexes", "tuning.embedder": "trainers"}.get(
@@ -542,12 +555,12 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
             where = ".".join(path)
             stage_kind: plugins.Kind = "rewriters" if path[-1] == "rewriters" else "rerankers"
             named = [(p.name, plugins.options(stage_kind, p.name, p.options, where=where).model_dump()) for p in value]
-            rows.append((where, [{"name": name, "options": chosen} for name, chosen in named], origin(path)))
+            rows.append((path, [{"name": name, "options": chosen} for name, chosen in named]))
         elif isinstance(value, BaseModel):
             for key, field in type(value).model_fields.items():
                 walk((*path, field.alias or key), getattr(value, key))
         else:
-            rows.append((".".join(path), value, origin(path)))
+            rows.append((path, value))
 
     walk((), config)
     return rows

@@ -12,7 +12,7 @@ import shlex
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from twofold import config, dataset
@@ -20,7 +20,7 @@ from twofold.advice.start import Paths, starting_config
 from twofold.build import quiet
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
-from twofold.corpus.loading import load_documents
+from twofold.corpus.loading import ERRORS, load_documents
 from twofold.corpus.sources_folder import NOT_DOCUMENTS, skipped
 from twofold.errors import ConfigError, DataError, ScannedFile, TooFewExamples
 from twofold.paths import expand
@@ -203,7 +203,8 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
     problems: list[Problem] = []
     if found.documents:
         section = DocumentsSection(paths=found.documents)
-        documents, problems = load_documents(section, source, strict=False, progress=progress)
+        documents, met = load_documents(section, source, strict=False, progress=progress)
+        problems = [p if found.records or p.code in ERRORS else replace(p, severity="warning") for p in met]
     examples: list[Example] = []
     if not found.examples and not found.records:
         problems = [*_asking(source, found.documents), *problems]
@@ -232,11 +233,17 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
 
 
 def _asking(source: Path, names: Sequence[str]) -> list[Problem]:
-    """A warning for every file in the folder itself that holds questions with answers under another name."""
+    """A warning for every file in the folder itself that holds questions under another name, or without answers."""
     made = []
     for name in names:
         kind = _TABLES.search(name.lower())
-        if kind is None or "/" in name or not dataset.load_examples((name,), source, strict=False)[0]:
+        if kind is None or "/" in name:
+            continue
+        asked, problems = dataset.load_examples((name,), source, strict=False)
+        if not asked and {p.code for p in problems} == {"data.empty-answer", TooFewExamples.code}:
+            cure = f"Give each record answers, name the file examples{kind[0]} and run init again, to study on them."
+            made.append(_left(name, "its records look like examples: they ask questions, and have no answers", cure))
+        if not asked:
             continue
         made.append(
             _left(

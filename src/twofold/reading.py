@@ -470,6 +470,29 @@ class Findings:
         return self._listed + rest
 
 
+def times(problem: Problem) -> int:
+    """How many problems a line stands for: one, or those that `Findings` only counted."""
+    rest = re.fullmatch(r"and (\d+) more like this", problem.message)
+    return int(rest[1]) if rest else 1
+
+
+def grouped(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
+    """The first problem of every file and code with the number of them there, those of most different codes first."""
+    first: dict[tuple[str, str], Problem] = {}
+    count: dict[tuple[str, str], int] = {}
+    for problem in problems:
+        where = (problem.file, problem.code)
+        count[where] = count.get(where, 0) + times(problem)
+        first.setdefault(where, problem)
+    rank: dict[str, int] = {}
+    ranked = []
+    for (_, code), problem in first.items():
+        ranked.append((rank.get(code, 0), problem))
+        rank[code] = rank.get(code, 0) + 1
+    ranked.sort(key=lambda one: one[0])
+    return [(problem, count[problem.file, problem.code]) for _, problem in ranked]
+
+
 def as_problem(error: TwofoldError, severity: Literal["error", "warning"] = "error") -> Problem:
     """An exception as an error in a list."""
     return Problem(

@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from twofold import access, dataset, schemas
-from twofold.config import Config
+from twofold.config import Config, every_value
 from twofold.corpus.loading import load_documents
 from twofold.dataset import Leaks, Splits, preparing
-from twofold.errors import LeakFound, TooFewExamples, TwofoldError
+from twofold.errors import ConfigError, LeakFound, TooFewExamples, TwofoldError, UnknownName
 from twofold.metrics import changes
 from twofold.plugins import Embedder
 from twofold.reading import as_problem
@@ -30,6 +30,10 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         embedder: Makes the embedder, where it is at hand: paraphrases of test questions are told by it.
     """
     problems: list[Problem] = []
+    try:
+        every_value(config)
+    except (ConfigError, UnknownName) as error:
+        problems.append(as_problem(error))
     documents: list[Document] = []
     if config.documents.paths:
         documents, found = load_documents(config.documents, root, strict=False)

@@ -102,8 +102,13 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
         log.warning("index version %s was restored: nothing is synced until `twofold sync`", restored)
         return True
     report = sync(builder, root, progress=progress)
-    if report["failed"]:
-        log.warning("%d files or sources could not be read: run `twofold sync`", report["failed"])
+    for outage in report["sources"]:
+        what = f"the source {outage['source']!r} cannot be read ({outage['failure']['message']})"
+        log.warning("%s: what the last sync took from it is used; `twofold sync` tells more", what)
+    if report["failed"] > len(report["sources"]):
+        count = report["failed"] - len(report["sources"])
+        what = "file" if count == 1 else "files"
+        log.warning("%d %s could not be read: run `twofold sync`", count, what)
     return not report["failed"]
 
 

@@ -334,11 +334,13 @@ def test_import_into_a_project_says_when_the_file_is_not_read(call: Call, handbo
     ask_about(handbook, {"question": "Q?", "answer": "a"})
     call("init", tmp_path / "p", "--from", handbook)
     (tmp_path / "new.csv").write_text("question,answer\nHow deep?,40 metres\n", encoding="utf-8")
-    _, done, err = call("examples", "import", tmp_path / "new.csv", "--into", "data/more.jsonl", "-C", tmp_path / "p")
+    _, done, err = call(
+        "examples", "import", tmp_path / "new.csv", "--into", tmp_path / "p/data/more.jsonl", "-C", tmp_path / "p"
+    )
     assert (tmp_path / "p" / "data" / "more.jsonl").is_file()
     assert "is not among [examples].paths" in err
     _, done, err = call(
-        "examples", "import", tmp_path / "new.csv", "--into", "data/examples.jsonl", "-C", tmp_path / "p"
+        "examples", "import", tmp_path / "new.csv", "--into", tmp_path / "p/data/examples.jsonl", "-C", tmp_path / "p"
     )
     assert (done["imported"], done["total"]) == (1, 2)
     assert "note:" not in err
@@ -376,3 +378,79 @@ def test_tuning_of_any_kind_refuses_examples_with_faults(
     code, told, _ = call("tune", *words, "-C", tmp_path / "p", "--set", "examples.split_by=question")
     assert code == 2
     assert "choices" in told["error"]["message"]
+
+
+def test_init_groups_faults_by_file_and_kind_so_that_every_unreadable_file_is_named(
+    call: Call, handbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(json.dumps({"id": f"r{n}", "body": "no text"}) + "\n" for n in range(70))
+    (handbook / "rows.jsonl").write_text(rows, encoding="utf-8")
+    (handbook / "broken.docx").write_bytes(b"not a zip")
+    assert main(["init", str(tmp_path / "p"), "--from", str(handbook)]) == 0
+    shown = [one for one in capsys.readouterr().out.splitlines() if one.startswith("  ")]
+    assert len([one for one in shown if "rows.jsonl" in one]) == 1
+    assert any("rows.jsonl" in one and "[70 like this there]" in one for one in shown)
+    [broken] = [one for one in shown if "broken.docx" in one]
+    assert "warning" in broken, "as check calls it"
+    assert any("logo.bin" in one for one in shown)
+    _, checked, _ = call("check", "-C", tmp_path / "p")
+    assert checked["errors"] >= 70, "a line that stands for twenty counts twenty"
+    assert {p["severity"] for p in checked["problems"] if "broken.docx" in p["file"]} == {"warning"}
+
+
+def test_a_file_of_questions_without_answers_is_told_from_documents(call: Call, handbook: Path, tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"question": f"Which room is number {n}?"}) + "\n" for n in range(5))
+    (handbook / "faq.jsonl").write_text(rows, encoding="utf-8")
+    _, told, _ = call("init", tmp_path / "p", "--from", handbook)
+    [problem] = [one for one in told["problems"] if "look like examples" in one["message"]]
+    assert problem["file"] == "faq.jsonl"
+    assert "name the file examples.jsonl" in problem["cure"]
+    assert "answers" in problem["message"]
+
+
+def test_check_finds_an_option_that_no_plugin_has(call: Call, handbook: Path, tmp_path: Path) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    wrong = "generation.generator.options.price_per_million_input=2"
+    code, told, _ = call("check", "-C", tmp_path / "p", "--set", wrong)
+    assert code == 1
+    assert any("price_per_million_input" in one["message"] and one["severity"] == "error" for one in told["problems"])
+
+
+def test_a_settings_file_that_is_not_toml_or_not_utf8_is_not_cured_by_a_key(
+    call: Call, handbook: Path, tmp_path: Path
+) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    path = tmp_path / "p" / "twofold.toml"
+    for text, word in ((b"[study\n", "line"), (b'[project]\nname = "\xff"\n', "UTF-8")):
+        path.write_bytes(text)
+        code, told, _ = call("check", "-C", tmp_path / "p")
+        assert code in (2, 3)
+        assert word in told["error"]["cure"]
+        assert "key" not in told["error"]["cure"]
+
+
+def test_command_line_paths_of_examples_start_from_the_current_directory(
+    call: Call, handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    (tmp_path / "new.csv").write_text("question,answer\nHow deep?,40 metres\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    call("examples", "import", "new.csv", "--into", "asked.jsonl", "-C", "p")
+    assert (tmp_path / "asked.jsonl").is_file()
+    code, told, _ = call("examples", "check", "asked.jsonl", "-C", "p")
+    assert (code, told["examples"]) == (0, 1)
+
+
+def test_ask_says_when_the_documents_are_gone_and_the_last_index_answers(
+    call: Call, handbook: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    call("init", tmp_path / "p", "--from", handbook)
+    project, where = fast(tmp_path / "p"), ["-C", tmp_path / "p"]
+    asked = ("ask", *where, "--arm", "rag", "What is the licence fee for 2031?")
+    call(*asked)
+    assert "cannot be read" not in caplog.text
+    (project / "data").rename(project / "elsewhere")
+    code, answer, _ = call(*asked)
+    assert (code, bool(answer["hits"])) == (0, True)
+    assert "the source 'documents' cannot be read (" in caplog.text
+    assert "what the last sync took from it is used" in caplog.text

@@ -291,5 +291,9 @@ def test_check_finds_what_does_not_fit() -> None:
         (11, "warning", "data.long-answer"),
         (1, "warning", "data.few-examples"),
     }
+    asked = [ask(str(n), "Summary?", f"a{n}", sources=(f"d{n}",)) for n in range(1, 31)]
+    asked_of = [Document(id=f"d{n}", text="x") for n in range(1, 31)]
+    (many,) = [p for p in check(asked_of, asked) if p.code == "data.ambiguous-question"]
+    assert many.message.endswith("first at e.jsonl:1: 'Summary?' (and 28 more examples)"), "one line for one finding"
     assert [p.code for p in check([], [examples[0]])] == ["data.no-documents", "data.few-examples"]
     assert check([], []) == []

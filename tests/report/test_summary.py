@@ -108,3 +108,11 @@ def test_a_metric_that_the_settings_name_and_no_arm_has_a_value_of_is_shown_as_a
     place = lines[start].index("abstention F1")
     assert {line[place:].split()[0] for line in lines[start + 1 : start + 7]} == {"-"}
     assert '<th scope="col">abstention F1</th>' in render(asked, answers)
+
+
+def test_where_arms_were_timed_on_different_numbers_of_answers_the_summary_says_why(made) -> None:
+    record = made("choose")[0]
+    why = "a slow arm is timed on fewer, for 20 seconds or a tenth of its answering time"
+    assert why not in render_summary(record)
+    slow = record["arms"]["rag"] | {"latency": record["arms"]["rag"]["latency"] | {"n": 5}}
+    assert why in render_summary(record | {"arms": record["arms"] | {"rag": slow}})

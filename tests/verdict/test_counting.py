@@ -242,3 +242,11 @@ def test_arms_whose_prompt_names_no_label_are_not_compared_with_tuned_weights_wi
         facts=VerdictFacts(labels=40),
     )[0]
     assert any("names none of the 40 labels" in one for one in told.provisional)
+
+
+def test_no_number_of_examples_is_told_from_a_handful_of_questions() -> None:
+    found = verdict({BASE: marks(7, 15), RAG: np.roll(marks(8, 15), 4)})
+    assert found.outcome == "undecided"
+    assert found.more_examples is None
+    assert "collect many more examples than can be told from so few." in found.sentence
+    assert not re.search(r"\d more examples", found.sentence)

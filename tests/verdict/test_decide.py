@@ -285,7 +285,15 @@ def test_failures_are_in_no_mean_and_count_0_in_differences():
         ({"final": False, "reserve": 30, "reserve_opened": "0004-shop"}, "study 0004-shop opened the reserve"),
         ({"reserve": 30, "reserve_seen": 4}, "earlier studies used 4 of 30 reserve questions"),
         ({"unanswerable": 0}, "no unanswerable question"),
-        ({"cut_share": {"rag": 0.06}}, "6 % of rag's answers were cut at the token limit"),
+        ({"cut_share": {"rag": 0.06}}, "6 % of rag's answers were cut at the token limit: raise"),
+        (
+            {"cut_share": {"rag": 0.5}, "cut_causes": {"rag": "repetition"}},
+            "50 % of rag's answers were cut at the token limit, most of them in repetition of themselves",
+        ),
+        (
+            {"cut_share": {"rag": 0.5}, "cut_causes": {"rag": "rambling"}},
+            "far longer than the references and not in the wanted form: say the form in [prompt]",
+        ),
         ({"effort": {"ft": DONE}}, "how far ft+rag was trained is unknown"),
         ({"effort": {"ft": DONE | {"rising": True}, "ft+rag": DONE}}, "ft's dev score still rose"),
     ],

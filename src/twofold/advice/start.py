@@ -20,6 +20,8 @@ from twofold.dataset.checking import tokens_about
 from twofold.prompts import Template
 from twofold.types import Document, Example
 
+FEW = 400
+"""Tokens of a few sentences: where 95 % of the references are no longer, these are asked for."""
 Form = Literal["structured", "query", "choice", "labels", "short", "long", "text"]
 """What the references look like: JSON, SQL, one of given choices, one of a set of labels, a few words, sentences, or a
 text made from an input that is not a question."""
@@ -297,7 +299,9 @@ def _wording(seen: Facts) -> tuple[str, str]:
         "choice": "Answer the question with one of the choices and nothing else.",
         "labels": f"Answer with the label of the message and nothing else.{listed}",
         "short": "Answer the question in as few words as possible.",
-        "long": "Answer the question in a few sentences.",
+        "long": "Answer the question in a few sentences."
+        if seen.answer_tokens <= FEW
+        else "Answer the question in full.",
         "text": "Write the text that belongs to the input. Answer with that text and nothing else.",
     }[seen.form]
     unknown = " If no passage tells, say: {abstention}"

@@ -7,7 +7,7 @@ import dataclasses
 import typer
 
 from twofold.cli.session import Run
-from twofold.reading import counted
+from twofold.reading import counted, times
 from twofold.types import Problem
 
 
@@ -15,15 +15,16 @@ def check(run: Run) -> None:
     """Say everything that is wrong with documents, examples and splits, with file and line. Exit code 1: errors."""
     with run.project() as project:
         problems = project.check()
-    errors = sum(1 for problem in problems if problem.severity == "error")
+    errors = sum(times(problem) for problem in problems if problem.severity == "error")
+    warnings = sum(map(times, problems)) - errors
     value = {
         "errors": errors,
-        "warnings": len(problems) - errors,
+        "warnings": warnings,
         "problems": [dataclasses.asdict(problem) for problem in problems],
     }
     run.result(
         value,
-        "\n".join([*map(line, problems), f"{counted(errors, 'error')}, {counted(len(problems) - errors, 'warning')}"]),
+        "\n".join([*map(line, problems), f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"]),
     )
     if errors:
         raise typer.Exit(1)

@@ -24,7 +24,8 @@ def doctor(
 ) -> None:
     """Examine this machine: instructions, memory, extras, models, measured speed, what each part uses, what to do.
 
-    Measuring takes about a minute; inside a project the time of its study is told too.
+    Measuring takes about a minute on an idle machine and minutes on a busy one (what is measured is shown, and --quick
+    measures nothing); inside a project the time of its study is told too.
     """
     from twofold.doctor import examine
 

@@ -41,9 +41,7 @@ def import_(
     run: Run,
     *,
     source: Annotated[Path, typer.Argument(metavar="FILE", help=".jsonl, .json, .csv (.gz too) or .parquet.")],
-    into: Annotated[
-        Path, typer.Option("--into", metavar="FILE", help=".jsonl, relative to the project; made if absent.")
-    ],
+    into: Annotated[Path, typer.Option("--into", metavar="FILE", help="A .jsonl file; made if absent.")],
     columns: Annotated[
         list[str] | None,
         typer.Option("--map", metavar="FIELD=COLUMN", help="Which column is which field. Repeatable."),
@@ -69,7 +67,6 @@ def import_(
         if not mark or not column:
             raise ConfigError(f"--map {one!r} is not FIELD=COLUMN", cure="For example: --map question=Utterance")
         mapping[field.strip()] = column.strip()
-    into = run.directory / into
     done = import_file(source, into, columns=mapping, replace=replace, lenient=lenient)
     shapes = ", ".join(f"{count} {shape}" for shape, count in done["shapes"].items())
     already = f", {done['already']} there already" if done["already"] else ""

@@ -11,14 +11,14 @@ import typer
 
 from twofold.cli.check import line
 from twofold.cli.session import Run
-from twofold.reading import counted
+from twofold.reading import counted, grouped
 
 if TYPE_CHECKING:
     from twofold.config import Config
     from twofold.creating import Created
 
 _LISTED = 20
-"""Problems shown; ``--json`` and `twofold check` list all."""
+"""Files with a kind of problem shown, one line each; ``--json`` and `twofold check` list all."""
 _ASKED = 200
 """A longer question is not offered to be asked."""
 
@@ -67,15 +67,18 @@ def init(
 
 
 def _told(target: Path, source: Path, made: Created, settings: Config, *, link: bool) -> list[str]:
-    found = ", ".join(
+    read = ", ".join(
         counted(number, what)
         for number, what in ((made.files, "file"), (made.documents, "document"), (made.questions, "question"))
     )
     where = f"read where they are, in {source}" if link else f"copied to {target / 'data'}; edit them there"
-    lines = [f"made {target}: {found} ({where})"]
-    lines += [f"  {line(problem)}" for problem in made.problems[:_LISTED]]
-    if len(made.problems) > _LISTED:
-        lines.append(f"  and {len(made.problems) - _LISTED} more: `twofold check -C {shlex.quote(str(target))}`")
+    lines = [f"made {target}: {read} ({where})"]
+    found = grouped(made.problems)
+    alike = [(problem, f" [{count} like this there]" if count > 1 else "") for problem, count in found]
+    lines += [f"  {line(problem)}{more}" for problem, more in alike[:_LISTED]]
+    if len(found) > _LISTED:
+        rest = sum(count for _, count in found[_LISTED:])
+        lines.append(f"  and {rest} more: `twofold check -C {shlex.quote(str(target))}`")
     lines += [
         f"arms {', '.join(settings.study.arms)}; decided by {settings.study.metric}; the reasons, and all settings: "
         f"{target / 'twofold.toml'}",

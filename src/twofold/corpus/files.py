@@ -204,7 +204,9 @@ def _partly(document: Document, file: str) -> Iterator[Problem]:
         yield Problem(
             severity="warning",
             code=ScannedFile.code,
-            message=f"pages {pages} are pictures without text and are not read",
+            message=f"page {pages} is a picture without text and is not read"
+            if str(pages).isdigit()
+            else f"pages {pages} are pictures without text and are not read",
             cure=ScannedFile.cure,
             file=file,
         )

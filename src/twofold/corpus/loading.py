@@ -18,7 +18,7 @@ from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
 
-_ERRORS = (BadRecord.code, UnreadableFile.code)
+ERRORS = (BadRecord.code, UnreadableFile.code)
 """Faults of texts and records, which stay errors in a file met in a folder: to mend them is a matter of an editor."""
 
 
@@ -54,7 +54,7 @@ def load_documents(
     if strict:
         raise_first(problems)
     lost = sum(1 for problem in problems if problem.severity == "warning")
-    if lost:
+    if lost and strict:  # else the caller tells them
         log.warning("%s in reading the documents; `twofold check` lists all", counted(lost, "problem"))
     return documents, problems
 
@@ -102,7 +102,7 @@ def read_documents(
                 continue
             documents, problems = reader.read(Loaded(name=found.name, path=str(found.path)))
             for problem in problems:
-                keep = found.named or problem.code in _ERRORS
+                keep = found.named or problem.code in ERRORS
                 findings.take([problem if keep else replace(problem, severity="warning")])
             stem = stem_of(found, root, section.ids_from)
             for document in (renamed(made, found.name, stem) for made in documents):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from twofold import stats
@@ -19,6 +20,14 @@ CAUSES: dict[str, tuple[str, str]] = {
     "cut": (
         "the answer was cut at the token limit before it was right",
         "Raise [generation].max_tokens.",
+    ),
+    "repetition": (
+        "the answer repeats itself until the token limit",
+        "Use a larger or an instruction-tuned model, or tune: no limit is long enough for it.",
+    ),
+    "rambling": (
+        "cut at the token limit and far longer than the reference: not in the wanted form",
+        "Say the form in [prompt], add few-shot examples (the arm prompt) or tune; a higher limit mends nothing.",
     ),
     "retrieval-miss": (
         "the right document was not among the passages",
@@ -67,8 +76,8 @@ def diagnose(
 ) -> str:
     """The cause of a wrong answer, or an empty string when it is not (`is_wrong`) or has no score.
 
-    Causes are tried from the outside in: failed, cut short, should have abstained, right words in a wrong form, the
-    passage was not found, abstained all the same, partly right, quoted elsewhere, in no passage.
+    Causes are tried from the outside in: failed, cut short (`cut_cause`), should have abstained, right words in a
+    wrong form, the passage was not found, abstained all the same, partly right, quoted elsewhere, in no passage.
 
     Args:
         example: What was asked.
@@ -83,7 +92,7 @@ def diagnose(
     if score is None or not is_wrong(score, right):
         return ""
     if answer.cut:
-        return "cut"
+        return cut_cause(example, answer)
     if not example.answerable:
         return "missed-abstention"
     open_book = bool(answer.hits) if retrieval is None else retrieval
@@ -101,6 +110,23 @@ def diagnose(
         return "no-knowledge"
     shown = any(_within(mine, _words(hit.chunk.text)) for hit in answer.hits)
     return "wrong-span" if shown else "not-in-passage"
+
+
+def cut_cause(example: Example, answer: Answer) -> str:
+    """Why an answer ended at the token limit: ``repetition``, ``rambling`` (far longer than asked), or just ``cut``."""
+    if _repeats(answer.text):
+        return "repetition"
+    longest = max((len(_words(reference)) for reference in example.references), default=0)
+    return "rambling" if longest and len(_words(answer.text)) > 4 * longest else "cut"
+
+
+def _repeats(text: str) -> bool:
+    """Do the same four words, or characters where there are no spaces, stand in it again and again?"""
+    pieces: Sequence[str] = text.split()
+    if 10 * len(pieces) < len(text):
+        pieces = text
+    runs = Counter(tuple(pieces[place : place + 4]) for place in range(len(pieces) - 3))
+    return 5 * sum(count for count in runs.values() if count >= 4) > 3 * runs.total()
 
 
 def summary(rows: Sequence[AnswerRow], *, level: float = 0.95) -> list[Json]:

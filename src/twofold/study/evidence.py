@@ -51,6 +51,8 @@ class VerdictFacts:
     """Why no answer can cite, whatever the arm; empty where the prompt asks for citations."""
     cut_share: Mapping[str, float] = field(default_factory=dict)
     """Arm → share of its answers that ended at the token limit."""
+    cut_causes: Mapping[str, str] = field(default_factory=dict)
+    """Arm → the cause of most of these (`diagnose.cut_cause`)."""
     effort: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Tuned arm → how far it was trained (`study.effort`); one that is left out has an unknown effort."""
     unanswerable: int | None = None

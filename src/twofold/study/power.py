@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from twofold import stats
 from twofold.config import StudySection
-from twofold.study.evidence import Choice, Evidence, VerdictFacts
+from twofold.study.evidence import WANTED_GROUPS, Choice, Evidence, VerdictFacts
 
 Array = npt.NDArray[np.float64]
 
@@ -34,6 +34,8 @@ two questions of one group, where no earlier study tells."""
 _DRAWS = 1000
 _BOUNDLESS = 999.0
 """A variance that may be off by this factor has no upper end."""
+_FAR = 10
+"""A study of few groups that must grow by more than this factor is too far from the one at hand for a number."""
 _MOST = 10**6
 """More examples than this are no plan: none is told."""
 
@@ -46,6 +48,8 @@ class Needed:
     low: int
     high: int | None
     """None: no upper end with so few groups."""
+    vague: bool = False
+    """Is it over `_FAR` times what there is, from fewer than `WANTED_GROUPS`? So few tell no number: none is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,4 +284,5 @@ def _needed(ratio: float | None, *, n: int, worth: float, share: float) -> Neede
         likely=examples(ratio),
         low=examples(ratio * low),
         high=examples(ratio * high) if high < _BOUNDLESS else None,
+        vague=worth < WANTED_GROUPS and ratio - 1 > _FAR,
     )

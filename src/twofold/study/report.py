@@ -284,8 +284,11 @@ def _seconds_table(record: StudyRecord, first: int) -> list[str]:
         cells.append(str(pace["n"]) if pace else "–")
         table.append([f"  {name}", *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
     least = stats.least_for_upper_end(0.95, level=_own_level(record))
+    timed = {arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]}
+    why = "answers: a slow arm is timed on fewer, for 20 seconds or a tenth of its answering time"
     return [
         *_aligned(table, first),
+        *([why] if len(timed) > 1 else []),
         f"{percent(_own_level(record))} intervals; p50, p95: one question at a time, {turns_text(record['arms'])}; "
         "× base: median ratio to the arm base; retrieval, "
         f"generation: medians of the batched run; –: too few answers for an end (an upper end of p95 needs {least})",

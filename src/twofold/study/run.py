@@ -8,6 +8,7 @@ metric therefore makes only scores again.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -35,7 +36,7 @@ from twofold.study.compose import (
     retrieval_record,
     right_from,
 )
-from twofold.study.diagnose import contrasts, summary
+from twofold.study.diagnose import contrasts, cut_cause, summary
 from twofold.study.measure import Measured, measure, require_answers, said, score
 from twofold.study.meter import Meter, environment
 from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
@@ -44,7 +45,7 @@ from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import LEARNED, labelled, learned_train, rules_of
 from twofold.study.self_test import self_test
 from twofold.study.verdict import VerdictFacts, applies, constraint_objections, constraint_questions, decide
-from twofold.types import Arm, Example, Json
+from twofold.types import Answer, Arm, Example, Json
 
 
 def study(
@@ -248,6 +249,12 @@ def _deciding(
     return deciding, applies(deciding, lost)
 
 
+def _cut_causes(test: Sequence[Example], answers: Sequence[Answer]) -> list[tuple[str, int]]:
+    """Causes of the answers that ended at the token limit, the most frequent first."""
+    cut = [(e, a) for e, a in zip(test, answers, strict=True) if a.cut and a.failure is None]
+    return Counter(cut_cause(example, answer) for example, answer in cut).most_common()
+
+
 def _ablated(builder: Builder, splits: Splits, record: StudyRecord, *, progress: Progress) -> list[str]:
     """Measure the stages of retrieval for the record; returns what to beware of."""
     learned = learned_train([builder.config])
@@ -374,6 +381,7 @@ def _facts(
         citing=citing,
         uncited=uncited,
         cut_share={n: cut_answers(own[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
+        cut_causes={n: causes[0][0] for n in failed if (causes := _cut_causes(test, own[n].answers))},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
         reserve=len(reserve),

@@ -163,7 +163,7 @@ def decide(
             *wording.doubts(evidence, facts, choice=choice, arms=ordered, asked=asked),
             *([work] if slight else []),
         ),
-        more_examples=(more.to_see.likely or None) if more and more.to_see else None,
+        more_examples=(more.to_see.likely or None) if more and more.to_see and not more.to_see.vague else None,
         flips=tuple(flips(outcome_if, evidence, arms=ordered, section=section, facts=facts)),
         looks=facts.looks,
     )

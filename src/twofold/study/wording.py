@@ -308,17 +308,21 @@ def _further(more: Further | None, margin: float) -> str:
     if more.to_see is not None and not more.to_see.likely:
         see = f"A gain of {gain} would have been shown in 8 of 10 such studies"
     elif more.to_see is not None:
-        see = f"To show a gain of {gain} in 8 of 10 studies, collect about {_needed(more.to_see)}"
+        see = f"To show a gain of {gain} in 8 of 10 studies, collect {_needed(more.to_see)}"
     else:
         see = f"No practical number of examples would show a gain of {gain}"
     if more.to_bound is None or not more.to_bound.likely:
         return f"{see}."
-    return f"{see}; to show that no arm gains more than {least}, about {_needed(more.to_bound)}."
+    if more.to_see is not None and more.to_see.vague:
+        return f"{see}."
+    return f"{see}; to show that no arm gains more than {least}, {_needed(more.to_bound)}."
 
 
 def _needed(number: Needed) -> str:
+    if number.vague:
+        return "many more examples than can be told from so few"
     high = "no upper end" if number.high is None else f"{number.high:,}"
-    return f"{counted(number.likely, 'more example')} [{number.low:,}, {high}]"
+    return f"about {counted(number.likely, 'more example')} [{number.low:,}, {high}]"
 
 
 def _price(evidence: Evidence, arm: str) -> str:
@@ -435,6 +439,15 @@ def _of_little_use(evidence: Evidence, choice: Choice) -> list[str]:
     return [f"{name} answers {done} right: of little use, however it compares with the other arms"]
 
 
+_CUT = {
+    "cut": ": raise [generation].max_tokens",
+    "repetition": ", most of them in repetition of themselves, which no limit mends: use a larger model, or tune",
+    "rambling": ", most of them far longer than the references and not in the wanted form: say the form in [prompt], "
+    "show examples, or tune",
+}
+"""`diagnose.cut_cause` → what is said of an arm most of whose cut answers have it."""
+
+
 def _doubts_answers(
     evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], asked: Asked, *, choice: Choice
 ) -> list[str]:
@@ -452,7 +465,7 @@ def _doubts_answers(
     ]
     cut = {arm.name: facts.cut_share.get(arm.name, 0.0) for arm in arms}
     out += [
-        f"{100 * share:.0f} % of {name}'s answers were cut at the token limit: raise [generation].max_tokens"
+        f"{100 * share:.0f} % of {name}'s answers were cut at the token limit{_CUT[facts.cut_causes.get(name, 'cut')]}"
         for name, share in cut.items()
         if share > 0.05
     ]
