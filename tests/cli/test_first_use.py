@@ -387,7 +387,9 @@ def test_init_groups_faults_by_file_and_kind_so_that_every_unreadable_file_is_na
     (handbook / "rows.jsonl").write_text(rows, encoding="utf-8")
     (handbook / "broken.docx").write_bytes(b"not a zip")
     assert main(["init", str(tmp_path / "p"), "--from", str(handbook)]) == 0
-    shown = [one for one in capsys.readouterr().out.splitlines() if one.startswith("  ")]
+    lines = capsys.readouterr().out.splitlines()
+    assert "--link" in lines[0]
+    shown = [one for one in lines if one.startswith("  ")]
     assert len([one for one in shown if "rows.jsonl" in one]) == 1
     assert any("rows.jsonl" in one and "[70 like this there]" in one for one in shown)
     [broken] = [one for one in shown if "broken.docx" in one]

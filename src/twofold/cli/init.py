@@ -71,7 +71,11 @@ def _told(target: Path, source: Path, made: Created, settings: Config, *, link: 
         counted(number, what)
         for number, what in ((made.files, "file"), (made.documents, "document"), (made.questions, "question"))
     )
-    where = f"read where they are, in {source}" if link else f"copied to {target / 'data'}; edit them there"
+    where = (
+        f"read where they are, in {source}"
+        if link
+        else f"copied to {target / 'data'}; edit them there, or init with --link to read them where they are"
+    )
     lines = [f"made {target}: {read} ({where})"]
     found = grouped(made.problems)
     alike = [(problem, f" [{count} like this there]" if count > 1 else "") for problem, count in found]
