@@ -25,8 +25,8 @@ _ABOUT = (
     r"(?: (?:about|on|regarding|concerning|in|from|of|to|that|which|as|available|provided|given|here|for|whether)\b|\Z)"
 )
 _ASKED = (
-    r"(?: (?:it|this|that|the|any|an?|your|how|what|who|when|where|which|whether|if|from|based|in|with|more|such|"
-    r"specific|information)\b|\Z)"
+    r"(?: (?:it|this|that|the|any|an? answer|your|how|what|who|when|where|which|whether|if|from|based|in|with|more|"
+    r"such|specific|information)\b|\Z)"
 )
 """What follows "I cannot find" of something asked for."""
 _SAY = (
@@ -53,7 +53,8 @@ PHRASES: tuple[str, ...] = (
     rf"nothing in {_SOURCE} {_SAY}s?\b",
     rf"the answer (?:is|was)(?: not|n't) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
     rf"(?:it|that) is(?: not|n't) possible to (?:tell|say|know|answer|determine){_ASKED}",
-    r"no (?:such |specific |relevant )?information (?:is |was |about |on |regarding )",
+    r"no (?:such |specific |relevant )?information "
+    r"(?:(?:is |was )(?:available|provided|given|found|in)\b|about |on |regarding )",
     rf"(?:it|that|this|the answer|the exact [\w ]+?) (?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_SAID} "
     rf"(?:in|by|from) {_SOURCE}",
     rf"(?:(?:(?!(?:is|are|was|were|which|has|have)\b)[\w'-]+ ){{1,15}})?"
