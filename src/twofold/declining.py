@@ -25,8 +25,8 @@ _ABOUT = (
     r"(?: (?:about|on|regarding|concerning|in|from|of|to|that|which|as|available|provided|given|here|for|whether)\b|\Z)"
 )
 _ASKED = (
-    r"(?: (?:it|this|that|the|any|an?|your|how|what|who|when|where|which|whether|if|from|based|in|with|more|such|"
-    r"specific|information)\b|\Z)"
+    r"(?: (?:it|this|that|the|any|an? answer|your|how|what|who|when|where|which|whether|if|from|based|in|with|more|"
+    r"such|specific|information)\b|\Z)"
 )
 """What follows "I cannot find" of something asked for."""
 _SAY = (

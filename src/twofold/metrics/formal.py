@@ -42,7 +42,6 @@ _CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\))[^()]*(?:\([^()]*\)[^()]*
 _PROSE = re.compile(r"[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
 _SENTENCE = re.compile(r"(?:[^\W\d_]{2,}[,.;]?\s+){7}")
 _KEYWORDS = re.compile(r"\b(?:and|or|not|in|if|else|for|lambda|return|await|new|const|let|var|int|float|bool)\b")
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _PIECE = re.compile(
     r"""
     (?P<string>'(?:[^'\\\n]|''|\\.)*'|"(?:[^"\\\n]|""|\\.)*")
@@ -54,6 +53,8 @@ _PIECE = re.compile(
     """,
     re.VERBOSE,
 )
+_SQL_PIECE = re.compile(rf"(?P<comment>--[^\n]*|/\*[\s\S]*?\*/)|{_PIECE.pattern}", re.VERBOSE)
+"""As `_PIECE`, and comments, which begin outside strings only: ``'a--b'`` has none."""
 _LONGEST = 20_000
 """Characters of prose before and after JSON that are looked through."""
 
@@ -126,16 +127,19 @@ def _plain(value: Any) -> Any:
 
 
 def _sql(text: str) -> tuple[str, ...]:
-    text = _COMMENT.sub(" ", text).strip().rstrip("; \n\t")
     out: list[str] = []
-    for match in _PIECE.finditer(text):
+    for match in _SQL_PIECE.finditer(text):
         token = match.group()
+        if match.lastgroup == "comment":
+            continue
         if match.lastgroup == "string":
             out.append(f"'{token[1:-1]}'")
         elif match.lastgroup == "number":
             out.append(_value(token))
         else:
             out.append({"<>": "!=", "==": "="}.get(token, token.strip("`").lower()))
+    while out and out[-1] == ";":
+        out.pop()
     return tuple(out)
 
 

@@ -43,6 +43,9 @@ _NOT_RIGHT = 0.49
 """The most that an answer gets which shares words with the reference and means another thing."""
 _REFUTED = frozenset(("wrong", "incorrect", "false", "too", *NEGATIONS))
 _CONFIRMED = frozenset(("right", "correct", "true"))
+_DENIALS = NEGATIONS - {"except", "excluding", "instead", "than", "twice", "half", "double"}
+"""What turns a statement into its opposite."""
+_THOUGHT = frozenset(("think", "believe", "sure", "certain"))
 _ALTERNATIVES = frozenset(("or", "oder", "ou", "o", "или", "أو", "या", "或"))
 _YES = {"yes": "no", "ja": "nein", "oui": "non", "true": "false"}
 _POLAR = {**_YES, **{no: yes for yes, no in _YES.items()}}
@@ -145,6 +148,7 @@ class AnswerF1(TokenF1):
     So a model that answers in sentences scores as one that answers in words. A reference after a negation is not
     said, nor one beside an "or" or in a list of candidates, nor ``no`` amid a sentence. An answer with more than 30
     tokens beside the reference (`AROUND`) is no answer that says it but a text that holds it: then token F1 counts.
+    An answer that denies what the reference states, or states what it denies, gets half its token F1: below 0.5.
     Where a third or more of the reference is numbers and operators, an answer that lacks one of them is wrong, whatever
     else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`.
     """
@@ -210,6 +214,9 @@ def _says(text: str, reference: str) -> bool:
         return False
     before, after = mine[:place], mine[place + len(theirs) :]
     if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
+        return False
+    doubted = before[-1 - before[::-1].index("but") :] if "but" in before else before
+    if any(word in _DENIALS and after in _THOUGHT for word, after in pairwise(doubted)):
         return False
     limited = before[-1:] in (("than",), ("exceed",)) and set(before[-4:]) & {"no", "not", "cannot", "may"}
     negated = NEGATIONS & set(before[-2:]) or "".join(before[-4:]).endswith("ไม่")

@@ -90,7 +90,8 @@ _VERSION = re.compile(
 )
 """A version, of which ``3.10`` is no ``3.1``: after its name, or that of a thing."""
 _NEGATING = (
-    "not no never neither nor isnt wasnt arent werent dont doesnt didnt cannot cant without nicht kein keine keinen ne "
+    "not no never neither nor isnt wasnt arent werent dont doesnt didnt cannot cant wont wouldnt shouldnt couldnt "
+    "mustnt hasnt havent hadnt without nicht kein keine keinen ne "
     "pas jamais non sin ni não nem niet geen inte ikke nie не нет ни ليس ليست لا لم değil नहीं 不 非 没 未 無 无 않 "
     "except excluding instead than twice half double"
 )
