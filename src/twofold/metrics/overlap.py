@@ -29,11 +29,6 @@ AROUND = 30
 """Tokens that may stand around a reference in an answer that `AnswerF1` still takes as a sentence: two or three."""
 _NEGATED_AFTER = ("नहीं", "değil", "nicht", "ではな", "じゃな", "でな", "아니")
 """Negations that stand after what they negate."""
-_DENYING = (
-    "no not never cannot cant dont doesnt didnt isnt arent wasnt werent wont wouldnt couldnt shouldnt neither nor none "
-    "nothing nobody without"
-)
-_DENIALS = frozenset(_DENYING.split(" "))
 _BELIEFS = frozenset(("think", "believe", "sure", "certain", "suppose", "say"))
 _POSSESSIVE = re.compile(r"(?<=\w)['’]s\b(?!\s*(?:not|no)\b)")
 _REMARK = re.compile(r"(?<=\S)\s+(?:\([^()]*\)|\[[^\[\]]*\])")
@@ -43,9 +38,10 @@ _NOT_RIGHT = 0.49
 """The most that an answer gets which shares words with the reference and means another thing."""
 _REFUTED = frozenset(("wrong", "incorrect", "false", "too", *NEGATIONS))
 _CONFIRMED = frozenset(("right", "correct", "true"))
-_DENIALS = NEGATIONS - {"except", "excluding", "instead", "than", "twice", "half", "double"}
+_DENIALS = (NEGATIONS | {"nobody", "none", "nothing"}) - {
+    "except", "excluding", "instead", "than", "twice", "half", "double",
+}  # fmt: skip
 """What turns a statement into its opposite."""
-_THOUGHT = frozenset(("think", "believe", "sure", "certain"))
 _ALTERNATIVES = frozenset(("or", "oder", "ou", "o", "или", "أو", "या", "或"))
 _YES = {"yes": "no", "ja": "nein", "oui": "non", "true": "false"}
 _POLAR = {**_YES, **{no: yes for yes, no in _YES.items()}}
@@ -148,7 +144,8 @@ class AnswerF1(TokenF1):
     So a model that answers in sentences scores as one that answers in words. A reference after a negation is not
     said, nor one beside an "or" or in a list of candidates, nor ``no`` amid a sentence. An answer with more than 30
     tokens beside the reference (`AROUND`) is no answer that says it but a text that holds it: then token F1 counts.
-    An answer that denies what the reference states, or states what it denies, gets half its token F1: below 0.5.
+    An answer that means another thing (it denies what the reference states, calls it unlikely, names it beside others,
+    or puts another unit to its number) gets less than 0.5, whatever words it shares.
     Where a third or more of the reference is numbers and operators, an answer that lacks one of them is wrong, whatever
     else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`.
     """
@@ -197,9 +194,10 @@ def _unit_is_another(mine: tuple[str, ...], value: str, unit: str) -> bool:
 
 def _is_doubted(before: tuple[str, ...]) -> bool:
     """Is what follows called unlikely, as in "I don't think it is"?"""
+    since = before[-1 - before[::-1].index("but") :] if "but" in before else before
     return any(
         one in _DENIALS and two in _BELIEFS and three != "so"
-        for one, two, three in zip(before, before[1:], (*before[2:], ""), strict=False)
+        for one, two, three in zip(since, since[1:], (*since[2:], ""), strict=False)
     )
 
 
@@ -214,9 +212,6 @@ def _says(text: str, reference: str) -> bool:
         return False
     before, after = mine[:place], mine[place + len(theirs) :]
     if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
-        return False
-    doubted = before[-1 - before[::-1].index("but") :] if "but" in before else before
-    if any(word in _DENIALS and after in _THOUGHT for word, after in pairwise(doubted)):
         return False
     limited = before[-1:] in (("than",), ("exceed",)) and set(before[-4:]) & {"no", "not", "cannot", "may"}
     negated = NEGATIONS & set(before[-2:]) or "".join(before[-4:]).endswith("ไม่")
