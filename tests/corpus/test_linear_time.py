@@ -82,8 +82,8 @@ def test_time_grows_with_the_text(work: str, text: str) -> None:
     def of(size: int) -> str:
         return before + unit * (size // len(unit)) + after
 
-    size = 4_000
-    while (first := _seconds(WORK[work], of(size))) < 0.05 and size < 256_000:
+    size = 8_000
+    while (first := _seconds(WORK[work], of(size))) < 0.03 and size < 256_000:
         size *= 4
         assert first < 1
     ratios = []
