@@ -11,6 +11,7 @@ After any sequence of edits the index is the one that a rebuild would make.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -39,6 +40,8 @@ UNNAMED = "documents"
 _PIECE = 200
 _PACED = 50
 """Chunks embedded at once from which a pace is kept."""
+log = logging.getLogger(__name__)
+
 _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
 _SKIPPED = ("data.no-reader", "data.empty-document", LeftOut.code)
@@ -313,7 +316,9 @@ class Sync:
         """Read, cut and batch the documents of one item."""
         found, problems = (loaded.documents, ()) if not loaded.name else self._read(loaded)
         for made in found:
-            document, _ = bounded(feed.document(made, item, loaded))  # a file's are already, with a problem named
+            document, cut = bounded(feed.document(made, item, loaded))  # a file's are already, with a problem named
+            if cut:
+                log.warning("%s: %s", document.id, cut)
             if not document.text.strip():
                 continue
             if document.id in self._forgotten:

@@ -23,17 +23,24 @@ def marks(right: int, of: int, failed: int = 0) -> Any:
     return np.array([1.0] * right + [0.0] * (of - right) + [LOST] * failed)
 
 
-def verdict(columns: dict[Arm, Any], *, groups: Any = None, **section: Any) -> Verdict:
+def verdict(
+    columns: dict[Arm, Any],
+    *,
+    groups: Any = None,
+    metric: str = "exact_match",
+    right: float | None = 0.5,
+    **section: Any,
+) -> Verdict:
     count = len(next(iter(columns.values())))
     lost = {arm.name: float(np.isnan(column).mean()) for arm, column in columns.items()}
     return decide(
         arms=tuple(columns),
         scores={arm.name: column for arm, column in columns.items()},
         groups=np.arange(count) if groups is None else groups,
-        metric="exact_match",
+        metric=metric,
         section=StudySection(resamples=600, **section),
         objections={},
-        facts=VerdictFacts(failed_share=lost),
+        facts=VerdictFacts(failed_share=lost, right=right),
     )[0]
 
 
@@ -173,16 +180,7 @@ def graded(*means: float, of: int = 60) -> dict[Arm, Any]:
 
 def overlapping(columns: dict[Arm, Any], **section: Any) -> Verdict:
     """The verdict by ROUGE-L, which has no score from which an answer is right."""
-    count = len(next(iter(columns.values())))
-    return decide(
-        arms=tuple(columns),
-        scores={arm.name: column for arm, column in columns.items()},
-        groups=np.arange(count),
-        metric="rouge_l",
-        section=StudySection(resamples=600, **section),
-        objections={},
-        facts=VerdictFacts(right=None),
-    )[0]
+    return verdict(columns, metric="rouge_l", right=None, **section)
 
 
 def test_by_a_metric_of_shared_words_low_scores_of_good_long_answers_are_no_reason_to_refuse_all_arms() -> None:

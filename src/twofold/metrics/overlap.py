@@ -20,7 +20,7 @@ from typing import ClassVar
 from twofold import plugins
 from twofold.metrics.formal import canonical, found_json, language, parse, pieces
 from twofold.metrics.spellings import CURRENCY, UNSPACED, unlisted
-from twofold.metrics.structured import field_f1
+from twofold.metrics.structured import bag_f1, field_f1
 from twofold.metrics.text import squad_tokens, words
 from twofold.metrics.values import NEGATIONS, all_tokens, contained, tokens, versioned
 from twofold.types import Answer, Example
@@ -125,7 +125,7 @@ class TokenF1(_Overlap):
         if same(text, reference):
             return 1.0
         mine, theirs = units(text, reference), units(reference, reference)
-        f1 = _bag_f1(mine, theirs)
+        f1 = bag_f1(Counter(mine), Counter(theirs))
         ordered = f1 < 1 or (not language(reference) and _values_stand_alike(mine, theirs))
         return f1 if ordered else 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))
 
@@ -311,7 +311,7 @@ class SquadF1(SquadExact):
 
     def compare(self, text: str, reference: str) -> float:
         """F1 of the two token bags."""
-        return _bag_f1(squad_tokens(text), squad_tokens(reference))
+        return bag_f1(Counter(squad_tokens(text)), Counter(squad_tokens(reference)))
 
 
 class RougeL(_Overlap):
@@ -326,12 +326,6 @@ class RougeL(_Overlap):
         if not mine or not theirs:
             return float(same(text, reference))
         return 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))
-
-
-def _bag_f1(mine: tuple[str, ...], theirs: tuple[str, ...]) -> float:
-    if not mine or not theirs:
-        return float(mine == theirs)
-    return 2 * sum((Counter(mine) & Counter(theirs)).values()) / (len(mine) + len(theirs))
 
 
 def common_subsequence(first: tuple[str, ...], second: tuple[str, ...]) -> int:

@@ -211,15 +211,17 @@ class SectionF1:
         if not example.answerable or not references:
             return None
         mine = headings(answer.text)
-        return max(_bag_f1(mine, reference) for reference in references)
+        return max(bag_f1(mine, reference) for reference in references)
 
     def wants(self, example: Example) -> str:
         """The reference's headings."""
         return repr([sorted(headings(text)) for text in example.references[:1]])
 
 
-def _bag_f1(mine: Counter[str], theirs: Counter[str]) -> float:
-    return 2 * (mine & theirs).total() / (mine.total() + theirs.total())
+def bag_f1(mine: Counter[str], theirs: Counter[str]) -> float:
+    """F1 of two bags; of which one is empty, 1 when both are."""
+    both = mine.total() + theirs.total()
+    return 2 * (mine & theirs).total() / both if both else 1.0
 
 
 def headings(text: str) -> Counter[str]:
