@@ -17,7 +17,7 @@ from typing import Any
 from twofold import plugins
 from twofold.dataset.findings_labels import labels
 from twofold.metrics.formal import language, parse
-from twofold.metrics.values import CASED_UNIT
+from twofold.metrics.notation import CASED_UNIT, cased
 from twofold.plugins import Metric
 from twofold.types import Answer, Example, Json, Problem
 
@@ -256,5 +256,5 @@ _RIGHT: dict[str, Callable[[str], str | None]] = {
     "full-width digits": lambda text: (
         None if language(text) else re.sub(r"\d", lambda digit: chr(ord(digit.group()) + 0xFEE0), text)
     ),
-    "lower case": lambda text: None if language(text) or _CASED.search(text) else text.lower(),
+    "lower case": lambda text: None if language(text) or _CASED.search(text) or cased(text) else text.lower(),
 }

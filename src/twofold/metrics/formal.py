@@ -29,7 +29,8 @@ _SQL = re.compile(
 )
 _AFTER_PROSE = re.compile(r"(?:^|:)\s*(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
 _STATEMENT = re.compile(
-    r"^\s*(?:def \w+\(|class \w+|import [\w.]+\s*$|from [\w.]+ import |return\b.*[;(\[=+*]|function\b.*[({]|"
+    r"^\s*(?:def \w+\(|class \w+(?:\([^()\n]*\))?\s*[:{<]|class \w+ (?:extends|implements)\b|"
+    r"import (?:\w+\.[\w.]+|\w+ as \w+|\w+;)\s*$|from [\w.]+ import |return\b.*[;(\[=+*]|function\b.*[({]|"
     r"(?:const|let|var|int|double|float|char|bool|auto|val) \w+\s*=|#include|"
     r"(?:public|private|protected) [\w<>]+ \w+\s*[({=;]|(?:package|using) [\w.:]+;|"
     r"(?:if|for|while|else|elif|try|except|with)\b.*[:{]\s*$|print\(|@\w+\s*$)",
@@ -38,7 +39,7 @@ _STATEMENT = re.compile(
 _MARKED = re.compile(r"\\[A-Za-z]|[_^]\{|\[\^|\[\w-\w")
 """Commands of LaTeX and classes of a regular expression: there case and every sign count."""
 _FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
-_CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\))[^()]*(?:\([^()]*\)[^()]*)*\)|[A-Za-z_]\w*\[[^\]\s]+\]")
+_CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\)|aq\))[^()]*(?:\([^()]*\)[^()]*)*\)|[A-Za-z_]\w*\[[^\]\s]+\]")
 _PROSE = re.compile(r"[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
 _SENTENCE = re.compile(r"(?:[^\W\d_]{2,}[,.;]?\s+){7}")
 _KEYWORDS = re.compile(r"\b(?:and|or|not|in|if|else|for|lambda|return|await|new|const|let|var|int|float|bool)\b")

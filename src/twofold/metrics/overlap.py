@@ -19,6 +19,7 @@ from typing import ClassVar
 
 from twofold import plugins
 from twofold.metrics.formal import canonical, found_json, language, parse, pieces
+from twofold.metrics.notation import alternative, unlike
 from twofold.metrics.spellings import CURRENCY, UNSPACED, unlisted
 from twofold.metrics.structured import bag_f1, field_f1
 from twofold.metrics.text import squad_tokens, words
@@ -48,6 +49,9 @@ _POLAR = {**_YES, **{no: yes for yes, no in _YES.items()}}
 _LISTED = re.compile(r"[,;/|?\n]+|\bor\b|\band\b")
 _OR = re.compile(r"\bor\b|\?")
 _ALL = (("everything",), ("anything",), ("all",), ("everyone",), ("anyone",))
+_CORRECTION = re.compile(r"(?<=\w)[,.;:]?\s?[,;—–-]\s?(?:no|sorry|wait|no wait|correction|I mean)[,:;]\s", re.IGNORECASE)
+_HEDGED = re.compile(r"(?<=\w)[,;]\s?(?:and\s|or\s)?(?:maybe|perhaps|possibly)\s[\w$€£-]+[.!?]?\s*$", re.IGNORECASE)
+"""A second candidate at the end: ``5, maybe 6``."""
 _MOST_LISTED = 3
 """Other short items in one list with the reference from which an answer is a list of candidates; 2 with an "or"."""
 
@@ -55,7 +59,7 @@ _MOST_LISTED = 3
 class _Overlap(ABC):
     """What the metrics of this module share: references, abstention, and best of."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -93,11 +97,22 @@ def units(text: str, reference: str) -> tuple[str, ...]:
 
 def same(text: str, reference: str) -> bool:
     """Is the answer the reference, but for how it is written?"""
-    mine, theirs = units(text, reference), units(reference, reference)
-    if mine == theirs or language(reference):
-        return mine == theirs
+    if language(reference):
+        return units(text, reference) == units(reference, reference)
+    if unlike(text, reference):
+        return False
     versions = versioned(reference)
-    return all_tokens(text, versions=versions) == all_tokens(reference, versions=versions)
+    return any(
+        tokens(one, versions=versions) == tokens(two, versions=versions)
+        or all_tokens(one, versions=versions) == all_tokens(two, versions=versions)
+        for one, two in _written(text, reference)
+    )
+
+
+def _written(text: str, reference: str) -> list[tuple[str, str]]:
+    """Both texts as they are, and in the forms in which what may mean the same is written one way."""
+    other = alternative(text), alternative(reference)
+    return [(text, reference)] + [other] * (other != (text, reference))
 
 
 class ExactMatch(_Overlap):
@@ -126,6 +141,8 @@ class TokenF1(_Overlap):
             return 1.0
         mine, theirs = units(text, reference), units(reference, reference)
         f1 = bag_f1(Counter(mine), Counter(theirs))
+        if f1 and not language(reference):
+            f1 = max(0.0, f1 - 2 * unlike(text, reference) / (len(mine) + len(theirs)))
         ordered = f1 < 1 or (not language(reference) and _values_stand_alike(mine, theirs))
         return f1 if ordered else 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))
 
@@ -135,7 +152,10 @@ class Contains(_Overlap):
 
     def compare(self, text: str, reference: str) -> float:
         """1 or 0."""
-        return float(same(text, reference) or contained(units(reference, reference), units(text, reference)) >= 0)
+        if same(text, reference):
+            return 1.0
+        held = contained(units(reference, reference), units(text, reference)) >= 0
+        return float(held and (bool(language(reference)) or not unlike(text, reference)))
 
 
 class AnswerF1(TokenF1):
@@ -150,7 +170,7 @@ class AnswerF1(TokenF1):
     else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     right: ClassVar[float | None] = 0.5
 
     def compare(self, text: str, reference: str) -> float:
@@ -163,7 +183,8 @@ class AnswerF1(TokenF1):
         return max(self._compare(text, one) for one in {reference, left or reference})
 
     def _compare(self, text: str, reference: str) -> float:
-        if _says(text, reference):
+        text = text if language(reference) else _corrected(text)
+        if not language(reference) and any(_says(*two) for two in _written(text, reference)):
             return 1.0
         if _misses_values(text, reference):
             return 0.0
@@ -176,6 +197,8 @@ def _means_another(text: str, reference: str) -> bool:
     if language(reference):
         return False
     mine, theirs = units(text, reference), units(reference, reference)
+    if unlike(text, reference) or (Counter(mine) == Counter(theirs) and not _values_stand_alike(mine, theirs)):
+        return True
     if _POLAR.get(theirs[0] if theirs else "") == (mine[0] if mine else None):
         return True
     if bool(_DENIALS & set(mine)) != bool(_DENIALS & set(theirs)):
@@ -201,14 +224,19 @@ def _is_doubted(before: tuple[str, ...]) -> bool:
     )
 
 
+def _corrected(text: str) -> str:
+    """What is left of an answer that takes itself back: ``It is 42, no, 43`` says 43."""
+    return _CORRECTION.split(text)[-1]
+
+
 def _says(text: str, reference: str) -> bool:
-    if language(reference):
+    if unlike(text, reference):
         return False
     mine, theirs = units(text, reference), units(reference, reference)
     if len(mine) > len(theirs) + AROUND:
         return False
     place = contained(theirs, mine)
-    if place < 0:
+    if place < 0 or _HEDGED.search(text):
         return False
     before, after = mine[:place], mine[place + len(theirs) :]
     if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
@@ -261,6 +289,8 @@ def _misses_values(text: str, reference: str) -> bool:
     if language(reference):
         return False
     theirs = units(reference, reference)
+    if 3 * unlike(text, reference) >= len(theirs) > 0:
+        return True
     wanted = {token for token in theirs if _is_value(token)}
     return 3 * len(wanted) >= len(theirs) > 0 and not wanted <= set(units(text, reference))
 

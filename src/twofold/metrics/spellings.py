@@ -24,7 +24,7 @@ UNITS = {
         "mg": "milligram milligrams", "l": "liter liters litre litres",
         "ml": "milliliter milliliters millilitre millilitres", "ha": "hectare hectares", "t": "tonne tonnes",
         "lb": "lbs pound pounds", "ft": "foot feet", "h": "hour hours hr hrs",
-        "min": "minute minutes mins", "s": "second seconds sec secs", "°": "degree degrees",
+        "min": "minute minutes mins", "s": "second seconds sec secs", "°": "degree degrees deg degs",
         "$": "dollar dollars usd", "€": "euro euros eur", "¥": "yen jpy", "£": "gbp", "₹": "rupee rupees inr",
     }.items() for name in names.split(" ")}
 }  # fmt: skip
@@ -33,7 +33,7 @@ SIGNED = rf"(?:%|°|{CURRENCY}|(?:[kcm]?m|[km]?g|t|ml|l|ha|h|s|min|million|billi
 """What a number followed by is the number of: a unit, a currency, a scale."""
 
 _WRITTEN = {"−": "-", "﹣": "-", "⁄": "/", "∕": "/", "×": "*", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "٫": ".",
-            "٬": ",", "٪": "%", "‐": "-", "‑": "-"}  # fmt: skip
+            "٬": ",", "٪": "%", "‐": "-", "‑": "-", "→": "->", "⇒": "=>", "←": "<-"}  # fmt: skip
 """What is written otherwise and means the same."""
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")

@@ -18,6 +18,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from twofold.metrics.notation import CASED_UNIT
 from twofold.metrics.spellings import CURRENCY, NUMBER, SIGNED, UNITS, spelled
 
 ARTICLES = frozenset(("a", "an", "the"))
@@ -48,6 +49,7 @@ _TOKEN = re.compile(
     |(?P<address>https?://[^\s<>"]*[^\s<>".,;:!?)\]]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
     |(?<!\d)(?P<year>\d{{4}})(?P<apart>[-/.])(?P<month>0\d|1[0-2])(?P=apart)(?P<day>[0-3]\d)(?!\d)
     |\b(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?\.?[\s-](?:of\s)?(?P<month2>{_MONTH})\b\.?(?:,?[\s-](?P<year2>\d{{4}})\b)?
+    |\b(?P<month5>{_MONTH})\.?,?\s(?:of\s)?(?P<year5>(?:1\d|20)\d\d)\b(?![.:]\d)
     |\b(?P<month3>{_MONTH})\.?\s(?P<day3>\d{{1,2}})(?:st|nd|rd|th)?\b(?![.:]\d)(?:,?\s(?P<year3>\d{{4}})\b)?
     |(?<![\d.])(?P<day4>[0-3]?\d)\.(?P<month4>0?\d|1[0-2])\.(?P<year4>(?:19|20)\d\d)(?![\d.])
     |(?P<dotted>\d+(?:\.\d+){{2,}}(?:-[a-z][\w.]*)?)
@@ -71,8 +73,6 @@ _SINGLE = re.compile(r"([a-zA-Z])-(\d|[a-zA-Z])")
 """A difference such as ``n-1``; ``B-12`` is a name."""
 _OPEN = "\1"
 """Ends a token that the next one belongs to: the range ``2-3`` is one token."""
-CASED_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)|M|Mg|[nmkMGTµμ]M|[MGT]i?b")
-"""Units that are others when written in the other case: ``mW`` and ``MW``, ``Mg`` and ``mg``, ``Gb`` and ``GB``."""
 _SCALES = {
     "thousand": "e3", "million": "e6", "millions": "e6", "mio": "e6", "millionen": "e6", "billion": "e9",
     "billions": "e9", "mrd": "e9", "milliarden": "e9", "trillion": "e12",
@@ -97,9 +97,11 @@ _NEGATING = (
 )
 NEGATIONS = frozenset(_NEGATING.split(" "))
 """Words before an answer that make it another: negations, exceptions, and what is more or less than it."""
+_LENGTHS = frozenset(("km", "m", "mile", "miles", "ft", "knots"))
+_ERAS = frozenset(("bc", "bce"))
 _AFTER = frozenset(("万", "萬", "亿", "億", "千", "百", "%", "/", "*", "^", "**", ":", "-"))
 _SINGLE_LETTERS = frozenset("bcdefghjklmnopqrstuvwxyza")
-_UNARY = frozenset(("!", "¬", "~", "-", "±", "&", "*"))
+_UNARY = frozenset(("!", "¬", "~", "-", "±", "&", "*", "√", "∛"))
 _BEFORE = frozenset(("/", "*", "^", "**", ":", "-", "<", ">", "<=", ">=", "!=", "~", "±"))
 
 
@@ -172,7 +174,8 @@ def versioned(text: str) -> bool:
 def contained(needle: tuple[str, ...], hay: tuple[str, ...]) -> int:
     """Where `needle` stands in `hay` as consecutive tokens; -1 where it does not.
 
-    A part of a longer number or name is not it: ``3 days`` in ``2-3 days``, ``hepatitis`` in ``hepatitis B``.
+    A part of a longer number or name is not it: ``3 days`` in ``2-3 days``, ``hepatitis`` in ``hepatitis B``, ``team``
+    in ``the A team``, ``5 km`` in ``5 km per hour``, ``44`` in ``44 BC``, ``5`` in ``between 5 and 10``.
     """
     size = len(needle)
     for start in range(len(hay) - size + 1) if size else ():
@@ -180,10 +183,25 @@ def contained(needle: tuple[str, ...], hay: tuple[str, ...]) -> int:
             continue
         before = hay[start - 1] if start else ""
         after = hay[start + size] if start + size < len(hay) else ""
-        longer = after in _AFTER if needle[-1][-1].isdigit() else after in _SINGLE_LETTERS or after == "^"
+        if needle[-1][-1].isdigit():
+            longer = after in _AFTER or after in _ERAS or _is_end_of_range(hay, start, start + size)
+        else:
+            longer = after in _SINGLE_LETTERS or after == "^" or (needle[-1] in _LENGTHS and after in ("per", "/"))
+            longer = longer or (before == "a" and needle[0] != "a") or _is_end_of_range(hay, start, start + size)
         if not longer and before not in _UNARY and not (needle[0][-1].isdigit() and before in _BEFORE):
             return start
     return -1
+
+
+def _is_end_of_range(hay: tuple[str, ...], start: int, stop: int) -> bool:
+    """Do the tokens stand after "between" or "from" with another end, or are they that end?"""
+    if not hay[start][0].isdigit():
+        return False
+    opened = hay[max(0, start - 1) : start]
+    if opened in (("between",), ("from",)) and hay[stop : stop + 1] in (("and",), ("to",)):
+        return hay[stop + 1 : stop + 2] != () and hay[stop + 1][0].isdigit()
+    earlier = [at for at in range(max(0, start - 4), start) if hay[at] in ("between", "from")]
+    return bool(earlier) and opened in (("and",), ("to",)) and hay[earlier[-1] + 1][0].isdigit()
 
 
 def number(text: str) -> str:
@@ -214,6 +232,8 @@ def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
     if kind == "interval":
         inner = re.sub(r"[;]", ",", re.sub(r"\s", "", match.group()))
         return [re.sub(NUMBER, lambda found: number(found.group()), inner)]
+    if got["month5"]:
+        return [got["year5"], _month(got["month5"])]
     if kind.startswith("year") or kind.startswith("month") or kind.startswith("day"):
         end = next(one for one in ("", "2", "3", "4") if got[f"day{one}"])
         month = got[f"month{end}"]

@@ -1,0 +1,197 @@
+"""What is written in a notation, where a sign or the case of a letter makes another thing: flags, paths, hosts, units.
+
+Words are compared without case and punctuation (`values`). ``ls -R`` and ``ls -r``, ``./a`` and ``/a``, ``a.b`` and
+``ab``, ``CO`` and ``Co`` have the same letters and are not the same. `unlike` counts such pairs in two texts. A token
+is looked at only where the other text has one of the same letters and digits, so ordinary prose is never touched. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from functools import lru_cache
+
+CASED_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)|M|Mg|[nmkMGTµμ]M|[MGT]i?b")
+"""Units that are others when written in the other case: ``mW`` and ``MW``, ``Mg`` and ``mg``, ``Gb`` and ``GB``."""
+_CASED_SYMBOLS = frozenset(
+    ("co", "cs", "hf", "sn", "os", "po", "sc", "si", "ho", "nb", "np", "pb", "ph", "mw", "mv", "ma", "mhz", "mpa",
+     "mj", "mg", "gb", "kb", "mb", "tb", "mn")
+)  # fmt: skip
+"""Symbols in lower case of which two spellings with a capital are two things: carbon monoxide and cobalt."""
+_QUOTED = re.compile(r"(?<![^\s(\[{])([\"'`“‘«])([^\"'`“”‘’«»]*)([\"'`”’»])(?![^\s)\]}.,;:!?])")
+_CHUNK = re.compile(r"\S+")
+_FLAG = re.compile(r"--?[A-Za-z][\w-]*(?:=\S+)?")
+_PATH = re.compile(r"(?:~|\.{1,2})?/[\w.~][^\s]*|[A-Za-z]:\\\S*|\\\\\S+|[\w.-]+(?:/[\w.-]+)+\.\w+|[\w.-]+(?:/[\w.-]+){2,}")
+_SIGIL = re.compile(r"(?:[@#$&~!%]|\*{1,2})[A-Za-z_]\w*|_+[A-Za-z]\w*(?<!_)|__[a-z]\w*__")
+_DOTTED = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+")
+_ABBREVIATED = re.compile(r"(?:[A-Z]\.)+[A-Z]|[A-Za-z]{1,2}\.[A-Z][a-z]?|(?i:e\.g|i\.e|[ap]\.m|[bc]\.[ce]|a\.k\.a)")
+_LONGEST = 300
+"""Characters of a token that is still looked at."""
+_FEET = re.compile(r"\d+(?:\.\d+)?(?:'|\"|'')")
+_BRACKETS = {"[": "]", "{": "}", "<": ">", "(": ")"}
+
+
+def cased(text: str) -> bool:
+    """Does the text hold a token in which the case of a letter matters?"""
+    return any(_keeps_case(chunk) or chunk.casefold() in _CASED_SYMBOLS for chunk in _chunks(text))
+
+
+def unlike(text: str, reference: str) -> int:
+    """Tokens of the reference that the text writes as another thing of the same letters and digits.
+
+    Args:
+        text: An answer.
+        reference: What it is compared with.
+    """
+    mine, count = _by_letters(text), 0
+    for letters, forms in _by_letters(reference).items():
+        others = mine.get(letters, ())
+        count += sum(bool(others) and all(_differ(form, other) for other in others) for form in forms)
+    return max(count, _bracketed_otherwise(text.strip(), reference.strip()))
+
+
+@lru_cache(maxsize=16384)
+def _by_letters(text: str) -> dict[str, tuple[str, ...]]:
+    out: defaultdict[str, list[str]] = defaultdict(list)
+    for chunk in _chunks(text):
+        letters = "".join(filter(str.isalnum, chunk)).casefold()
+        if letters and chunk not in out[letters]:
+            out[letters].append(chunk)
+    return {letters: tuple(forms) for letters, forms in out.items()}
+
+
+def _chunks(text: str) -> list[str]:
+    """The runs without blanks, without what quotes them and the punctuation of the sentence."""
+    plain = _QUOTED.sub(r"\2", text)
+    return [_bare(match.group()) for match in _CHUNK.finditer(plain)]
+
+
+def _bare(chunk: str) -> str:
+    chunk = chunk.rstrip(".,;:!?…").lstrip("“‘«`\"")
+    if not _FEET.fullmatch(chunk):
+        chunk = chunk.rstrip("\"'`”’»")
+    for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
+        if chunk.startswith(opening) and closing not in chunk:
+            chunk = chunk[1:]
+        elif chunk.endswith(closing) and opening not in chunk:
+            chunk = chunk[:-1]
+    chunk = chunk[1:-1] if chunk[:1] == "(" and chunk[-1:] == ")" else chunk
+    return chunk.rstrip(".,;:!?")
+
+
+def _kind(chunk: str) -> str:
+    """The notation of a token; empty for a word."""
+    if len(chunk) > _LONGEST or not chunk.isascii():
+        return ""
+    if _FEET.fullmatch(chunk):
+        return "feet"
+    if _FLAG.fullmatch(chunk):
+        return "flag"
+    if _SIGIL.fullmatch(chunk):
+        return "name"
+    if _PATH.fullmatch(chunk) and "//" not in chunk:
+        return "path"
+    dotted = _DOTTED.fullmatch(chunk) and not _ABBREVIATED.fullmatch(chunk) and not re.search(r"\d\.\d", chunk)
+    return "host" if dotted else ""
+
+
+def _keeps_case(chunk: str) -> bool:
+    return _kind(chunk) in ("flag", "path") or bool(re.fullmatch(r"\$[A-Za-z_]\w*", chunk))
+
+
+def _differ(one: str, other: str) -> bool:
+    kinds = _kind(one), _kind(other)
+    if not any(kinds):
+        short = one.casefold() == other.casefold() and one.casefold() in _CASED_SYMBOLS
+        return short and one != other and one != one.lower() and other != other.lower()
+    if "path" in kinds:
+        one, other = (text.rstrip("/") for text in (one, other))
+    if not (_keeps_case(one) or _keeps_case(other)):
+        one, other = one.casefold(), other.casefold()
+    return one != other
+
+
+def _bracketed_otherwise(text: str, reference: str) -> bool:
+    """Do both stand in brackets, of another kind each: a set is no list?"""
+    kinds = [
+        one[0] if len(one) > 2 and _BRACKETS.get(one[0]) == one[-1] and one[0] not in one[1:] else ""
+        for one in (text, reference)
+    ]
+    return all(kinds) and kinds[0] != kinds[1] and (kinds.count("(") == 0 or "," in reference)
+
+
+# ------------------------------------------------------------- the same thing, written otherwise
+
+_SMALL = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+).split(" ")
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split(" ")
+_COUNT = {**{word: n for n, word in enumerate(_SMALL)}, **{word: 10 * n for n, word in enumerate(_TENS, 2)}}
+_LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_COUNTING = rf"(?:{'|'.join((*_COUNT, *_LARGE))})"
+_WRITTEN_OUT = re.compile(rf"\b(?:a\s(?=hundred|thousand|million)|){_COUNTING}(?:(?:[\s-]|\sand\s){_COUNTING})*\b", re.I)
+_ORDINALS = {
+    word: f"{n}{'st' if n == 1 else 'nd' if n == 2 else 'rd' if n == 3 else 'th'}"
+    for n, word in enumerate(
+        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(" "), 1
+    )
+}
+_ORDINAL = re.compile(rf"(?<!\d )(?<!\d)\b(?:{'|'.join(_ORDINALS)})\b", re.I)
+_CLOCK = re.compile(r"(?<![\d:.])(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?\s?m\b\.?", re.I)
+_CLOCK_24 = re.compile(r"(?<![\d:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?!\s?[ap]\.?m)", re.I)
+_DATE = re.compile(r"(?<![\d/.-])(\d{1,2})([/-])(\d{1,2})\2((?:19|20)\d\d)(?![\d/-])")
+_THOUSANDS = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d)?)[kK](?![\w])")
+
+
+@lru_cache(maxsize=16384)
+def alternative(text: str) -> str:
+    """The text with what is written in one of two ways written in one: what may mean the same, not what must.
+
+    Numbers written out (``one hundred`` is 100), ordinals (``second``, 2nd), times of day (``2:30 pm`` is 14:30), days
+    whose order is plain (``15/03/2024``), ``5k``. Two texts are the same where these forms are; what a word counts as
+    alone is not changed by it, for a second is no 2nd everywhere.
+    """
+    text = _CLOCK.sub(_time, text)
+    text = _CLOCK_24.sub(lambda found: f"{int(found[1])}:{found[2]}", text)
+    text = _DATE.sub(_day, text)
+    text = _THOUSANDS.sub(lambda found: f"{round(float(found[1]) * 1000)}", text)
+    text = _ORDINAL.sub(lambda found: _ORDINALS[found.group().lower()], text)
+    return _WRITTEN_OUT.sub(_counted, text)
+
+
+def _time(found: re.Match[str]) -> str:
+    hour = int(found[1]) % 12 + 12 * (found[3].lower() == "p")
+    return f"{hour}:{found[2] or '00'}"
+
+
+def _day(found: re.Match[str]) -> str:
+    first, second = int(found[1]), int(found[3])
+    if first <= 12 < second <= 31:
+        first, second = second, first
+    plain = 12 < first <= 31 and 1 <= second <= 12 or (first == second and 1 <= first <= 12)
+    return f"{found[4]}-{second:02}-{first:02}" if plain else found.group()
+
+
+def _counted(found: re.Match[str]) -> str:
+    """A number from its words; the words where they are none (``nineteen eighty``), or one that is a pronoun too."""
+    words = [word for word in re.split(r"[\s-]+", found.group().lower()) if word not in ("and", "a")]
+    if words in (["one"], *([large] for large in _LARGE)) and not found.group()[:2].lower() == "a ":
+        return found.group()
+    total = part = 0
+    last = 10**12
+    for word in words:
+        if word in _COUNT:
+            value = _COUNT[word]
+            if last <= value or (part % 100 and not (part % 10 == 0 and value < 10 and part % 100 >= 20)):
+                return found.group()
+            part, last = part + value, value if value >= 20 else 0
+        elif word == "hundred":
+            if part > 99:
+                return found.group()
+            part, last = max(part, 1) * 100, 100
+        else:
+            if total and total < _LARGE[word]:
+                return found.group()
+            total, part, last = total + max(part, 1) * _LARGE[word], 0, 10**12
+    return str(total + part)

@@ -1,0 +1,131 @@
+"""In a notation a sign or the case of a letter makes another thing, and some things are written in two ways."""
+
+from __future__ import annotations
+
+import pytest
+
+from twofold import plugins
+from twofold.metrics.notation import alternative
+from twofold.metrics.overlap import AnswerF1, Contains, ExactMatch, TokenF1
+
+ANSWER, EXACT, TOKEN, CONTAINS = (one(plugins.Options()) for one in (AnswerF1, ExactMatch, TokenF1, Contains))
+
+OTHERS = [
+    ("ls -R", "ls -r"),
+    ("--force", "force"),
+    ("-v", "v"),
+    ("grep -v x", "grep -V x"),
+    ("tar -xzf a.tgz", "tar xzf a.tgz"),
+    ("./run", "/run"),
+    ("~/notes", "/notes"),
+    ("/usr/Bin", "/usr/bin"),
+    ("../lib", "./lib"),
+    ("C:\\Temp", "c:\\temp\\"),
+    ("a.b", "ab"),
+    ("setup.py", "setuppy"),
+    ("www.ab.com", "www.a.b.com"),
+    ("my-host.org", "myhost.org"),
+    ("*args", "args"),
+    ("**kwargs", "*kwargs"),
+    ("@user", "user"),
+    ("#define", "define"),
+    ("$HOME", "HOME"),
+    ("$Path", "$PATH"),
+    ("_count", "count"),
+    ("__init__", "init"),
+    ("MW", "mW"),
+    ("CO", "Co"),
+    ("pH", "PH"),
+    ("5'", '5"'),
+    ("[a]", "{a}"),
+    ("[red, blue]", "{red, blue}"),
+    ("(a, b)", "[a, b]"),
+]
+SAME = [
+    ("ls -R", "Use `ls -R`."),
+    ("--force", "It is '--force'."),
+    ("/usr/bin", "The folder is /usr/bin."),
+    ("/usr/bin", "/usr/bin/"),
+    ("setup.py", "The file is called setup.py"),
+    ("README.md", "readme.md"),
+    ("Example.com", "example.com"),
+    ("the U.S.", "US"),
+    ("e.g. this", "eg this"),
+    ("PhD", "a Ph.D."),
+    ("nato", "NATO"),
+    ("No", "NO"),
+    ("5", 'He said "it is 5"'),
+    ("A", "(A)"),
+    ("Paris", "**Paris**"),
+    ("Paris", "_Paris_"),
+    ("email", "e-mail"),
+    ("Mar 2024", "March 2024"),
+    ("15/03/2024", "15 March 2024"),
+    ("2024-03-15", "03/15/2024"),
+    ("2:30 pm", "14:30"),
+    ("9 a.m.", "It opens at 09:00."),
+    ("one hundred", "100"),
+    ("a hundred and five", "105"),
+    ("twenty-five", "25 people"),
+    ("three thousand five hundred", "3,500"),
+    ("2nd", "the second"),
+    ("5k", "5000"),
+    ("90 deg", "90°"),
+    ("p -> q", "p → q"),
+]
+
+
+@pytest.mark.parametrize(("reference", "answer"), [*OTHERS, *((two, one) for one, two in OTHERS)])
+def test_another_thing_is_not_right(reference: str, answer: str) -> None:
+    assert EXACT.compare(answer, reference) == 0
+    assert CONTAINS.compare(answer, reference) == 0
+    assert TOKEN.compare(answer, reference) < 1
+    assert ANSWER.compare(answer, reference) < 0.5
+
+
+@pytest.mark.parametrize(("reference", "answer"), SAME)
+def test_the_same_thing_written_otherwise_is_right(reference: str, answer: str) -> None:
+    assert ANSWER.compare(answer, reference) == 1
+    assert ANSWER.compare(reference, reference) == EXACT.compare(reference, reference) == 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("5 km", "5 km per hour"),
+        ("5", "between 5 and 10"),
+        ("10", "between 5 and 10"),
+        ("5", "5, maybe 6"),
+        ("42", "It is 42, no, 43"),
+        ("Oslo", "Oslo, sorry, Bergen"),
+        ("44", "44 BC"),
+        ("2", "√2"),
+        ("a > b > c", "c > b > a"),
+        ("team", "the A team"),
+    ],
+)
+def test_more_than_the_reference_is_another(reference: str, answer: str) -> None:
+    assert ANSWER.compare(answer, reference) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("43", "It is 42, no, 43"),
+        ("Paris", "It is perhaps Paris."),
+        ("5 dollars", "5 dollars per month"),
+        ("5", "It is 5, no more."),
+        ("10", "There are 10 of them between the towns."),
+        ("a team", "It is a team"),
+        ("class war", "the class war"),
+    ],
+)
+def test_what_stands_around_it_makes_no_other(reference: str, answer: str) -> None:
+    assert ANSWER.compare(answer, reference) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["nineteen eighty-four", "one", "a hundredweight", "10 second", "03/04/2024", "hundreds", "one two three"]
+)
+def test_what_may_be_another_is_left_as_it_is(text: str) -> None:
+    assert alternative(text) == text
