@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_sets import DATA, DEMO, NO_DATA
-from skip_limit import pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
+from skip_limit import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
 from twofold import plugins
 from twofold.store import models
 
