@@ -49,6 +49,14 @@ PHRASES: tuple[str, ...] = (
     rf"no (?!information)(?:{_SOURCE}) {_SAY}s?\b",
     rf"there(?:'s| is| are| was| were)(?: not|n't)? (?:no|any|enough|insufficient) {_FACTS}{_ABOUT}",
     rf"(?:insufficient|not enough) (?:information|data|context|evidence){_ABOUT}",
+    rf"(?:there (?:is|was) )?(?:insufficient|not enough|too little) (?:information|data|context|evidence) (?:in|within|from) "
+    rf"{_SOURCE}\Z",
+    rf"there(?:'s| is| was) nothing (?:[\w']+ ){{0,8}}(?:in|among|within) {_SOURCE}\Z",
+    rf"nothing (?:is|was) (?:\w+ly )?(?:{_SAID}|said|written) (?:[\w']+ ){{0,8}}(?:in|by|from) {_SOURCE}\Z",
+    r"(?:(?:it|this|that|the question|this question) is )?(?:unanswerable|not answerable)"
+    rf"(?: (?:from|with|by|given|based on) {_SOURCE})?\Z",
+    rf"no (?:\w+ )?answers? (?:(?:can|could|may) be (?:\w+ly )?(?:given|found|determined|provided|derived)\b|"
+    rf"(?:(?:is|was) )?(?:given|found|available|possible|provided)(?: (?:in|from|by) {_SOURCE})?\Z|in {_SOURCE}\Z)",
     rf"{_SOURCE} (?:lacks? {_FACTS}|(?:is|are) silent\b)",
     rf"nothing in {_SOURCE} {_SAY}s?\b",
     rf"the answer (?:is|was)(?: not|n't) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
@@ -72,7 +80,8 @@ PHRASES: tuple[str, ...] = (
     r"(?:i|we) (?:do not|don't|did not|didn't) (?:actually |really )?know"
     r"(?: the answer(?: to .*)?| that| this| (?:if|whether|how|what|who|when|where|why|which)\b.*)?\Z",
     rf"(?:i|we) (?:do not|don't) (?:actually |really )?have {_FACTS}",
-    r"(?:i|we) (?:cannot|can't|can not|could not|couldn't|am unable to|am not able to|are unable to) "
+    r"(?:i|we) (?:cannot|can't|can not|could not|couldn't|(?:am|are|was|were|have been) (?:unable|not able) to|"
+    r"(?:wasn't|weren't|have not been|haven't been) able to) "
     rf"(?:\w+ly )?(?:(?:find|locate|provide) (?:{_FACTS}|.*\b{_SOURCE}\Z|\Z)|(?:answer|determine|tell|say){_ASKED})",
     r"(?:the|this|that|your) (?:question|answer) (?:cannot|can't|can not|could not) be (?:answered|determined|found)",
     rf"(?:(?:it|this|that) )?(?:cannot|can't|can not|could not) be (?:answered|determined|found|inferred) "
@@ -123,6 +132,12 @@ _GOES_ON = re.compile(
     r"\b(?:but|however|although|though|nevertheless|nonetheless|instead|still|yet|that being said|that said|"
     r"aber|jedoch|allerdings|mais|cependant|pero|sin embargo)\b|但是|但|不过|然而"
 )
+_TELLS = re.compile(
+    r"[:;]\s+(?P<after>\S+\s+\S.*)|\s[–—-]\s(?P<dashed>\S+\s\S.*)|,\s+(?:but\s+|and\s+)?(?P<clause>(?:they|it|he|she|we|there|this|that)\s+"
+    r"(?:says?|said|is|are|was|were|states?|mentions?|names?|costs?|has|have|can|must|should|may|will|gives?|applies)\b.*)",
+    re.IGNORECASE,
+)
+"""A second clause of a sentence that began by declining, and answers: ``do not say Paris, they say Rome``."""
 _LONGEST = 3
 """Sentences of an abstention in other words, at most."""
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n")
@@ -140,7 +155,8 @@ def declines(text: str, abstention: str) -> bool:
     wanted = _bare(abstention)
     if not wanted:
         return False
-    first, *rest = [_bare(sentence) for sentence in _SENTENCE.split(text.strip())] or [""]
+    sentences = _SENTENCE.split(text.strip())
+    first, *rest = [_bare(sentence) for sentence in sentences] or [""]
     begins = first == wanted or (len(wanted.split()) >= 3 and f"{_bare(text)} ".startswith(f"{wanted} "))
     after = _bare(text)[len(wanted) :] if begins else ""
     while not begins and (preface := _PREFACE.match(first)):
@@ -148,7 +164,16 @@ def declines(text: str, abstention: str) -> bool:
         begins = first == wanted
     if begins:
         return not _GOES_ON.search(after)
-    return bool(_DECLINES.match(first)) and len(rest) < _LONGEST and not any(map(_GOES_ON.search, (first, *rest)))
+    if not _DECLINES.match(first) or _tells(sentences[0]):
+        return False
+    return len(rest) < _LONGEST and not any(map(_GOES_ON.search, (first, *rest)))
+
+
+def _tells(sentence: str) -> bool:
+    """Has the sentence another clause, and does it tell something?"""
+    found = _TELLS.search(sentence)
+    clause = _bare(next(filter(None, found.groups()), "")) if found else ""
+    return bool(clause) and not _DECLINES.match(clause) and not _PREFACE.match(f"{clause} ")
 
 
 def _bare(text: str) -> str:

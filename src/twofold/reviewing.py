@@ -42,7 +42,9 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
     if documents and not examples and len(found) == 1:  # retrieval needs no questions
         found = [replace(found[0], severity="warning")]
     problems += found
-    problems += dataset.check(documents, examples, max_tokens=config.generation.max_tokens)
+    problems += dataset.check(
+        documents, examples, max_tokens=config.generation.max_tokens, abstention=config.prompt.abstention
+    )
     problems += access.problems(documents, config.access.rules, enabled=config.access.enabled)
     problems += schemas.problems(config.generation.json_schema, root)
     if not examples:

@@ -13,10 +13,13 @@ import unicodedata
 from collections.abc import Callable, Sequence
 
 _REASONING = r"(?:think|thinking|thought|reasoning|reflection)"
-_OPENED = re.compile(
-    rf"[\s\u200b\ufeff]*(?:(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|begin_of_thought\|>)"
-)
+_MARK_OPENED = re.compile(rf"(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|begin_of_thought\|>")
+_OPENED = re.compile(rf"[\s\u200b\ufeff]*(?:{_MARK_OPENED.pattern})")
 _CLOSED = re.compile(rf"(?i:</(?:\w+:)?{_REASONING}>)|◁/think▷|\[/THINK\]|<\|end_of_thought\|>")
+_ANSWER = re.compile(r"<(final_answer|answer)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+"""Where a model that reasons aloud puts its answer."""
+_SPOKEN_OF = re.compile(r"(?:[\"'`“‘(]|\b(?:the|a|an|this|that|closing|opening|with|by|use|write|add|and|or|tags?))\s*\Z", re.I)
+"""What stands before a tag that a sentence is about."""
 _FINAL = r"<\|channel\|>final<\|message\|>"
 _CHANNELS = re.compile(rf"\s*(?:{_FINAL}|<\|channel\|>.*?(?:{_FINAL}|\Z))", re.DOTALL)
 """Reasoning in the form of gpt-oss, where a server hands on the model's raw text."""
@@ -56,18 +59,41 @@ _DATAMARKED = re.compile(r"\S+\^\S+")
 
 
 def answer_text(completion: str) -> str:
-    """The completion without its reasoning: blocks such as ``<think>…</think>`` before the answer.
+    """The completion without its reasoning: blocks such as ``<think>…</think>`` before or after the answer.
 
-    A block that is not closed has no answer after it. A closing tag alone ends reasoning that the prompt opened.
+    A block that is not closed has no answer after it. A closing tag alone ends reasoning that the prompt opened. A tag
+    that a sentence speaks of ("the ``</think>`` tag") is text. Of ``<answer>…</answer>`` at the end it is the inside.
     """
     text = _CHANNELS.sub("", completion, count=1) if "<|channel|>" in completion else completion
     while found := _OPENED.match(text):
         end = _CLOSED.search(text, found.end())
         text = text[end.end() :] if end else ""
     closed = _CLOSED.search(text)
-    if closed and not re.search(rf"<{_REASONING}>", text[: closed.start()], re.IGNORECASE):
+    if closed and not _is_spoken_of(text, closed) and not _MARK_OPENED.search(text[: closed.start()]):
         text = text[closed.end() :]
-    return text.strip()
+    return _answered(_without_last(text.strip()))
+
+
+def _without_last(text: str) -> str:
+    """The text without a block of reasoning after it, closed at its very end or never."""
+    opened = _MARK_OPENED.search(text)
+    if not opened or not opened.start() or _is_spoken_of(text, opened):
+        return text
+    closed = _CLOSED.search(text, opened.end())
+    return text[: opened.start()].rstrip() if closed is None or not text[closed.end() :].strip() else text
+
+
+def _answered(text: str) -> str:
+    """What stands in the answer's own tag, where that is the only one and nothing follows it."""
+    found = list(_ANSWER.finditer(text))
+    if len(found) != 1 or text[found[0].end() :].strip(" .\n") or _is_spoken_of(text, found[0]):
+        return text
+    return found[0][2].strip()
+
+
+def _is_spoken_of(text: str, tag: re.Match[str]) -> bool:
+    before = text[max(0, tag.start() - 30) : tag.start()]
+    return "\n" not in before[-1:] and _SPOKEN_OF.search(before) is not None
 
 
 def without_markers(text: str, *, cite: str, shown: int) -> tuple[str, list[int]]:

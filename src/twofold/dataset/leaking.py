@@ -30,7 +30,8 @@ class Leaks:
     exact: tuple[tuple[str, str], ...] = ()
     """The same question and conversation (`bare`)."""
     near: tuple[tuple[str, str], ...] = ()
-    """Character 5-grams with a Jaccard similarity of at least .8, not the same, and an answer that is alike."""
+    """Character 5-grams with a Jaccard similarity of at least .8, or one question whole within the other ("Answer
+    briefly: …"); not the same, and an answer that is alike."""
     span: tuple[tuple[str, str], ...] = ()
     """Nearly the same marked place (`SAME_PLACE`), or the same answer from the same document."""
     history: tuple[tuple[str, str], ...] = ()
@@ -314,4 +315,35 @@ def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
         match = next((test[o].id for o in texts.near(number) if agree(example, test[o])), None)
         if match is not None:
             found[example.id] = match
+    return {**_wrapped(train, test), **found}
+
+
+_SHINGLE = 4
+"""Words of a question from which it can be found within another text; shorter ones stand there by chance."""
+
+
+def _wrapped(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
+    """Train id → the first test id of which the one question stands whole within the other, and an answer is alike.
+
+    Not where most answers are shared by many, as labels are: there one within the other is two ways of asking.
+    """
+    answers = [answer for e in train for answer in answers_of(e)[:1]]
+    if 2 * len(set(answers)) <= len(answers):
+        return {}
+    found: dict[str, str] = {}
+    for inner, outer in ((test, train), (train, test)):
+        starts: defaultdict[tuple[str, ...], list[tuple[str, Example]]] = defaultdict(list)
+        for e in inner:
+            question = bare(e.question)
+            first = tuple(question.split()[:_SHINGLE])
+            if len(first) == _SHINGLE and not e.choices:
+                starts[first].append((question, e))
+        for e in outer:
+            text = conversation(e)
+            tokens = text.split()
+            for shingle in dict.fromkeys(zip(*(tokens[at:] for at in range(_SHINGLE)), strict=False)):
+                for question, other in starts.get(shingle, ()):
+                    one, two = (e, other) if outer is train else (other, e)
+                    if f" {question} " in f" {' '.join(tokens)} " and question != text and agree(one, two):
+                        found.setdefault(one.id, two.id)
     return found

@@ -55,6 +55,8 @@ _PIECE = re.compile(
 )
 _SQL_PIECE = re.compile(rf"(?P<comment>--[^\n]*|/\*[\s\S]*?\*/)|{_PIECE.pattern}", re.VERBOSE)
 """As `_PIECE`, and comments, which begin outside strings only: ``'a--b'`` has none."""
+_ANNOUNCED = re.compile(r"\b(?:result|answer|output|response|final)\b[^\w\n]{0,8}(?:is[^\w\n]{0,4})?\n?\s?\Z", re.I)
+"""What stands before the JSON that is the answer, where a schema or an example stands before it."""
 _LONGEST = 20_000
 """Characters of prose before and after JSON that are looked through."""
 
@@ -73,7 +75,8 @@ def parse(text: str) -> Any:
 def found_json(text: str) -> Any:
     """The JSON object or array in an answer: all of it, in a code fence anywhere, or after or before prose.
 
-    None when there is none, and when there are two that differ: nobody can tell which is the answer.
+    None when there is none, and when there are two that differ and not one of them alone is announced as the answer
+    ("Result: …"): nobody can tell which it is.
     """
     whole = parse(text)
     if whole is not None:
@@ -198,19 +201,20 @@ def _finite(text: str) -> float:
 
 
 def _within(text: str) -> list[Any]:
-    """The outermost objects in a text; where there is none, its arrays."""
+    """The outermost objects in a text, or those that are announced as the answer; where there is none, its arrays."""
     for opening in ("{", "["):
-        values, at = [], text.find(opening)
+        values, announced, at = [], [], text.find(opening)
         decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
         while 0 <= at < _LONGEST:
             try:
+                before = text[max(0, at - 40) : at]
                 value, at = decoder.raw_decode(text, at)
-                values.append(value)
+                (announced if _ANNOUNCED.search(before) else values).append(value)
             except (ValueError, RecursionError):
                 at += 1
             at = text.find(opening, at)
-        if values:
-            return values
+        if announced or values:
+            return announced or values
     return []
 
 

@@ -12,6 +12,11 @@ from twofold.metrics.text import find, label, strict_label
 from twofold.metrics.values import NEGATIONS
 from twofold.types import Answer, Example
 
+_CLAUSE = re.compile(r"[,;:.!?\n]+\s|\s[–—-]\s")
+_REFUTED = re.compile(
+    r"\W*(?:(?:is|was|would be|seems|looks|must be|has to be)(?: not|n't|nt)?\s+(?:wrong|incorrect|false|not|out|"
+    r"excluded|ruled out)\b|(?:isn't|isnt|is not|cannot be|can not be|can be (?:excluded|ruled out)|does not fit)\b)"
+)
 ABSTAINED = "\0abstain"
 """The label of an abstention; no text has it."""
 _NOT = NEGATIONS | {"rather"}
@@ -21,11 +26,33 @@ _TWO_LETTERS = re.compile(
     re.IGNORECASE,
 )
 """An answer that begins with two letters has chosen none."""
+_DENYING = (
+    r"anything but|everything but|all but|anything other than|other than|apart from|far from|hardly|barely|scarcely|"
+    r"no longer|unlike|rather than|instead of|not at all|not so much"
+)
+"""Words before a label that deny it."""
 _NEGATED = re.compile(
-    r"(?:\b(?:not|never|neither|nor|rather than|instead of|except|rule out|exclude)|n't)\W+"
-    r"(?:be |the |option |choice |answer )*\W?$",
+    rf"(?:\b(?:not|cannot|never|neither|nor|except|rule out|exclude|{_DENYING})|n't)\W+"
+    r"(?:be |the |option |choice |answer |really |exactly )*\W?$",
     re.I,
 )
+_DENIED = re.compile(rf"\b(?:{_DENYING})(?: (?:the|a|an|very|really|exactly))?\Z")
+_IDLE = re.compile(
+    r"\b(?:no (?:problem|doubt|question|worries)|(?:there is|there's|i have) no (?:doubt|question)(?: about it)?|"
+    r"without (?:a |any )?doubt|beyond doubt)\b(?! (?:that|about))",
+    re.IGNORECASE,
+)
+"""Phrases with a "no" that denies nothing."""
+_CONTRACTED = re.compile(r"(?<=\w)n['’]t\b")
+_ASKED_AND_DENIED = re.compile(r"\?\s*(?:no|nope|not)\b", re.IGNORECASE)
+_OF = re.compile(r"(?<![\w./])(\d{1,3})\s?(?:/|out of|of)\s?(\d{1,3})(?![\w/])")
+_COMPARED = (
+    (re.compile(r"\b(?:at least|no less than|not less than)\s(?=[$€£]?\d)", re.I), ">="),
+    (re.compile(r"\b(?:at most|up to|no more than|not more than)\s(?=[$€£]?\d)", re.I), "<="),
+    (re.compile(r"\b(?:more than|over|above|greater than|higher than)\s(?=[$€£]?\d)", re.I), ">"),
+    (re.compile(r"\b(?:less than|under|below|fewer than|lower than)\s(?=[$€£]?\d)", re.I), "<"),
+)
+"""Comparisons in words, read as signs where a label has one: ``more than 50K`` for ``>50K``."""
 
 
 def predicted(example: Example, answer: Answer) -> str:
@@ -35,20 +62,41 @@ def predicted(example: Example, answer: Answer) -> str:
     but for case where only one label is. Else, for an example with choices, the only choice that the answer states: as
     whole words, not within a longer choice that is stated, and not negated (``not B, D``). A single letter must be a
     capital that stands for a choice: before a mark or the end (``B) two``), before "is" (``B is correct``), or after
-    "answer is", "option" and the like. Else the answer's own text.
+    "answer is", "option" and the like. A number may have its scale (``4/5``), and a comparison may be in words where
+    the label has its sign (``more than 50K``). Else the answer's own text.
     """
     if answer.abstained:
         return ABSTAINED
-    whole = _known(answer.text, (*example.references, *example.choices))
+    labels = (*example.references, *example.choices)
+    whole = _known(answer.text, labels)
+    if whole:
+        return whole
+    text = _reread(answer.text, labels)
+    whole = _known(text, labels) if text != answer.text else ""
     if whole or not example.choices:
         return whole or strict_label(answer.text)
-    if (pair := _TWO_LETTERS.match(answer.text)) and len({*pair.groups()} & {c.strip() for c in example.choices}) > 1:
+    if (pair := _TWO_LETTERS.match(text)) and len({*pair.groups()} & {c.strip() for c in example.choices}) > 1:
         return strict_label(answer.text)
-    found = {choice for choice in example.choices if _states(choice, answer.text)}
-    named = {choice for choice in found if len(choice.strip()) == 1 and _named(choice.strip(), answer.text)}
+    found = {choice for choice in example.choices if _states(choice, text)}
+    named = {choice for choice in found if len(choice.strip()) == 1 and _named(choice.strip(), text)}
     found = named if len(named) == 1 else found
     longest = [one for one in found if not any(one != other and _within(one, other) for other in found)]
     return strict_label(longest[0]) if len(longest) == 1 else strict_label(answer.text)
+
+
+def _reread(text: str, labels: Sequence[str]) -> str:
+    """The answer in the labels' way of writing: without idle phrases, scales and contractions, comparisons as signs."""
+    text = _CONTRACTED.sub(" not", re.sub(r"\bcan['’]t\b", "cannot", text))
+    if not any(_IDLE.search(one) for one in labels):
+        text = _IDLE.sub("", text)
+    numbers = {one.strip() for one in labels if one.strip().isdigit()}
+    if numbers and not any(_OF.search(one) for one in labels):
+        top = str(max(map(int, numbers)))
+        text = _OF.sub(lambda found: found[1] if found[1] in numbers and found[2] == top else found[0], text)
+    if any(re.match(r"\s*[<>≤≥]", one) for one in labels):
+        for pattern, sign in _COMPARED:
+            text = pattern.sub(sign, text)
+    return text.strip()
 
 
 def _known(text: str, labels: Sequence[str]) -> str:
@@ -71,13 +119,25 @@ def _states(choice: str, text: str) -> bool:
     name = choice.strip()
     if len(name) == 1 and name.isalpha():
         return _states_letter(name, text)
-    here, wanted = tuple(label(text).split()), tuple(label(choice).split())
+    wanted = tuple(label(choice).split())
     if wanted == ("no",) and not re.search(r"\A\W*no\b|\bno\b(?!\s+\w)", text, re.IGNORECASE):
         return False  # "there is no doubt" says nothing of yes or no
+    if re.search(rf"{re.escape(name)}\s*{_ASKED_AND_DENIED.pattern}", text, re.IGNORECASE):
+        return False
+    clauses = [text] if re.search(r"[,;:.]", name) else _CLAUSE.split(text)
+    return any(_stated_in(tuple(label(clause).split()), wanted) for clause in clauses)
+
+
+def _stated_in(here: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Do the words hold those of a label, not denied in the words before and after?"""
     size = len(wanted)
     starts = [at for at in range(len(here) - size + 1) if size and here[at : at + size] == wanted]
     return any(
-        not (set(here[max(0, at - 2) : at]) & _NOT - set(wanted) or _refuted(" ".join(here[at + size : at + size + 3])))
+        not (
+            set(here[max(0, at - 2) : at]) & _NOT - set(wanted)
+            or _DENIED.search(" ".join(here[max(0, at - 4) : at]))
+            or _refuted(" ".join(here[at + size : at + size + 4]))
+        )
         for at in starts
     )
 
@@ -107,9 +167,7 @@ def _is_meant(text: str, end: int) -> bool:
 
 
 def _refuted(rest: str) -> bool:
-    return bool(
-        re.match(r"\W*(?:is|was)(?: not|n't|nt)?\s+(?:wrong|incorrect|false|not)\b|\W*(?:isn't|isnt|is not)\b", rest)
-    )
+    return bool(_REFUTED.match(rest) or _ASKED_AND_DENIED.match(rest.lstrip(" )\"'”’")))
 
 
 def _wanted(example: Example) -> tuple[str, ...]:
@@ -119,7 +177,7 @@ def _wanted(example: Example) -> tuple[str, ...]:
 class Accuracy:
     """1 when the answer's label is a reference's label."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
