@@ -134,13 +134,13 @@ PHRASES: tuple[str, ...] = (
 """What an answer may begin with to decline, as regular expressions over words without case and marks."""
 _HERE = rf"(?: (?:in|from|by|about|on) (?:it|this|that|{_SOURCE}))?"
 SHORT: tuple[str, ...] = (
-    r"un(?:known|clear|answerable)",
+    r"unanswerable",
     rf"no (?:(?:such|relevant|specific|further) )?(?:answers?|information|info|data|details?|mention)"
     rf"(?: (?:(?:is|was) )?(?:available|found|given|provided|possible|stated))?{_HERE}",
     rf"not (?:mentioned|stated|specified|disclosed|found|answerable){_HERE}",
     rf"not in {_SOURCE}",
     rf"(?:(?:it|this|that|the answer) )?(?:cannot|can't|can not|could not) be (?:answered|determined|inferred|found){_HERE}",
-    r"nicht (?:beantwortbar|zu beantworten|angegeben|erwähnt|genannt|bekannt)",
+    r"nicht (?:beantwortbar|zu beantworten|angegeben|erwähnt|genannt)",
     r"(?:keine (?:angaben?|antwort|informationen?|auskunft)|(?:unzureichende|nicht genügend|zu wenige?) informationen?)"
     r"(?: (?:vorhanden|verfügbar|möglich|gefunden|dazu|hierzu|darüber))?",
     r"(?:das|dies|die frage) (?:lässt sich|kann) (?:\w+ ){0,4}nicht (?:beantworten|beantwortet werden|sagen)",
@@ -165,17 +165,17 @@ SHORT: tuple[str, ...] = (
     r"(?: suficientes?)?|não há (?:informação )?suficiente informação|não (?:mencionado|especificado|informado))",
     r"não (?:é possível|posso|consigo|consegui) (?:responder|determinar|encontrar)\b.*",
     r"(?:onvoldoende informatie|geen (?:antwoord|informatie|gegevens)(?: (?:beschikbaar|gevonden|mogelijk))?|"
-    r"niet (?:te beantwoorden|vermeld|bekend|genoemd|gevonden))",
+    r"niet (?:te beantwoorden|vermeld|genoemd|gevonden))",
     r"(?:недостаточно (?:информации|данных)|нет (?:ответа|данных|информации)(?: .*)?|не (?:указано|упоминается)|"
     r"невозможно (?:ответить|определить)(?: .*)?)",
-    r"(?:معلومات غير كافية|لا توجد (?:معلومات|إجابة)(?: كافية)?|غير (?:مذكور|معروف|محدد)|لا يمكن (?:الإجابة|تحديد)(?: .*)?)",
+    r"(?:معلومات غير كافية|لا توجد (?:معلومات|إجابة)(?: كافية)?|غير (?:مذكور|محدد)|لا يمكن (?:الإجابة|تحديد)(?: .*)?)",
     r"(?:信息|資訊|資料)不足|(?:没有|沒有|无)(?:足够的?|相关的?)?(?:信息|資訊|答案)|(?:文中)?(?:未|没有)提及|无法(?:确定|得知|判断)",
     r"(?:情報|データ)が?(?:不足(?:しています|です)?|足りません|ありません)|(?:お)?(?:回答|答え)(?:でき|られ)(?:ません|ない)|"
-    r"(?:記載|記述|言及)(?:が|は)?(?:ありません|ない|なし)|不明(?:です)?",
+    r"(?:記載|記述|言及)(?:が|は)?(?:ありません|ない|なし)",
     r"(?:정보|자료)(?:가|는)? ?(?:부족합니다|부족함|없습니다|없음)|(?:답|대답|답변)(?:을|를)? ?(?:할|알) 수 ?(?:없습니다|없음|없어요)|"
     r"(?:언급|명시)(?:되지|되어 있지) 않(?:았습니다|습니다|음)",
 )
-"""What an answer may consist of to decline: as a beginning these words would say too little ("Unknown Pleasures")."""
+"""What an answer may consist of to decline: as a beginning these words would say too little ("Not found is status 404")."""
 _DECLINES = re.compile(rf"(?:{'|'.join(PHRASES)})")
 _SHORT = re.compile(rf"(?:{'|'.join(SHORT)})\Z")
 _NOT_APPLICABLE = re.compile(r"\W*n\s?/\s?a\W*\Z", re.IGNORECASE)
@@ -253,7 +253,7 @@ def _tells(sentences: Sequence[str]) -> bool:
         return True
     found = _TELLS.search(first)
     clause = _bare(next(filter(None, found.groups()), "")) if found else ""
-    return bool(clause) and not any(p.match(f"{clause} ") for p in (_DECLINES, _PREFACE, _TELLS_NOTHING))
+    return bool(clause) and not (_DECLINES.match(clause) or _SHORT.match(clause) or _TELLS_NOTHING.match(clause))
 
 
 def _bare(text: str) -> str:
