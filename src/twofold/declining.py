@@ -51,8 +51,8 @@ PHRASES: tuple[str, ...] = (
     rf"no (?!information)(?:{_SOURCE}) {_SAY}s?\b",
     rf"there(?:'s| is| are| was| were)(?: not|n't)? (?:no|any|enough|insufficient) {_FACTS}{_ABOUT}",
     rf"(?:insufficient|not enough) (?:information|info|data|context|evidence){_ABOUT}",
-    rf"(?:there (?:is|was) )?(?:insufficient|not enough|too little) (?:information|data|context|evidence) (?:in|within|from) "
-    rf"{_SOURCE}\Z",
+    rf"(?:there (?:is|was) )?(?:insufficient|not enough|too little) (?:information|data|context|evidence) "
+    rf"(?:in|within|from) {_SOURCE}\Z",
     rf"there(?:'s| is| was) nothing (?:[\w']+ ){{0,8}}(?:in|among|within) {_SOURCE}"
     r"(?: (?:about|on|regarding) (?:it|this|that))?\Z",
     rf"{_SOURCE} (?:says?|tells?(?: us)?|states?|mentions?) nothing\b",
@@ -139,7 +139,8 @@ SHORT: tuple[str, ...] = (
     rf"(?: (?:(?:is|was) )?(?:available|found|given|provided|possible|stated))?{_HERE}",
     rf"not (?:mentioned|stated|specified|disclosed|found|answerable){_HERE}",
     rf"not in {_SOURCE}",
-    rf"(?:(?:it|this|that|the answer) )?(?:cannot|can't|can not|could not) be (?:answered|determined|inferred|found){_HERE}",
+    r"(?:(?:it|this|that|the answer) )?(?:cannot|can't|can not|could not) be (?:answered|determined|inferred|found)"
+    rf"{_HERE}",
     r"nicht (?:beantwortbar|zu beantworten|angegeben|erwähnt|genannt)",
     r"(?:keine (?:angaben?|antwort|informationen?|auskunft)|(?:unzureichende|nicht genügend|zu wenige?) informationen?)"
     r"(?: (?:vorhanden|verfügbar|möglich|gefunden|dazu|hierzu|darüber))?",
@@ -172,10 +173,11 @@ SHORT: tuple[str, ...] = (
     r"(?:信息|資訊|資料)不足|(?:没有|沒有|无)(?:足够的?|相关的?)?(?:信息|資訊|答案)|(?:文中)?(?:未|没有)提及|无法(?:确定|得知|判断)",
     r"(?:情報|データ)が?(?:不足(?:しています|です)?|足りません|ありません)|(?:お)?(?:回答|答え)(?:でき|られ)(?:ません|ない)|"
     r"(?:記載|記述|言及)(?:が|は)?(?:ありません|ない|なし)",
-    r"(?:정보|자료)(?:가|는)? ?(?:부족합니다|부족함|없습니다|없음)|(?:답|대답|답변)(?:을|를)? ?(?:할|알) 수 ?(?:없습니다|없음|없어요)|"
+    r"(?:정보|자료)(?:가|는)? ?(?:부족합니다|부족함|없습니다|없음)|"
+    r"(?:답|대답|답변)(?:을|를)? ?(?:할|알) 수 ?(?:없습니다|없음|없어요)|"
     r"(?:언급|명시)(?:되지|되어 있지) 않(?:았습니다|습니다|음)",
 )
-"""What an answer may consist of to decline: as a beginning these words would say too little ("Not found is status 404")."""
+"""What an answer may consist of to decline: as a beginning these words say too little ("Not found is status 404")."""
 _DECLINES = re.compile(rf"(?:{'|'.join(PHRASES)})")
 _SHORT = re.compile(rf"(?:{'|'.join(SHORT)})\Z")
 _NOT_APPLICABLE = re.compile(r"\W*n\s?/\s?a\W*\Z", re.IGNORECASE)
@@ -205,8 +207,9 @@ _VALUE = re.compile(rf"{_NOT} {_SAY} (?:[A-Z0-9$€£]\S*[ ]?){{1,3}}[.!]?\Z")
 _OTHER_VALUE = re.compile(rf"(?:They|It|He|She)\s+{_SPEAKS}\s+(?!only\b|just\b|about\b|nothing\b)\S")
 _TELLS_NOTHING = re.compile(
     r"(?:so )?(?:(?:they|it|this|that|there)(?: is| are| was| were|'s|'re) (?:(?:all|only|just|mostly|rather) )?"
-    r"(?:about|concerned|no(?:t)? (?:way|information|mention|answer|possible|clear|known)|nothing|unclear|unknown|uncertain|"
-    r"impossible|insufficient|unanswerable)\b|(?:they|it) (?:says?|states?|mentions?|names?|gives?) (?:only|just|nothing)\b)"
+    r"(?:about|concerned|no(?:t)? (?:way|information|mention|answer|possible|clear|known)|nothing|unclear|unknown|"
+    r"uncertain|impossible|insufficient|unanswerable)\b|(?:they|it) (?:says?|states?|mentions?|names?|gives?) "
+    r"(?:only|just|nothing)\b)"
 )
 """A second clause that tells why there is no answer."""
 _LONGEST = 3

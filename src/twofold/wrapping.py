@@ -73,8 +73,8 @@ def answer_text(completion: str) -> str:
     """The completion without its reasoning: blocks such as ``<think>…</think>`` before, after or within the answer.
 
     A block that is not closed has no answer after it. A closing tag alone ends reasoning that the prompt opened. A tag
-    that a sentence speaks of ("the ``</think>`` tag"), or in a code fence, is text. Of ``<answer>…</answer>`` at the end
-    it is the inside.
+    that a sentence speaks of ("the ``</think>`` tag"), or in a code fence, is text. Of ``<answer>…</answer>`` at the
+    end it is the inside.
     """
     text = _CHANNELS.sub("", completion, count=1) if "<|channel|>" in completion else completion
     at = 0

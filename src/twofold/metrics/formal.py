@@ -55,8 +55,18 @@ _PIECE = re.compile(
 )
 _SQL_PIECE = re.compile(rf"(?P<comment>--[^\n]*|/\*[\s\S]*?\*/)|{_PIECE.pattern}", re.VERBOSE)
 """As `_PIECE`, and comments, which begin outside strings only: ``'a--b'`` has none."""
-_ANNOUNCED = re.compile(r"\b(?:result|answer|output|response|final)\b[^\w\n]{0,8}(?:is[^\w\n]{0,4})?\n?\s?\Z", re.I)
+_ANNOUNCED = re.compile(
+    r"\b(?:result|answer|output|response|final|correction|corrected|fixed)\b[^\w\n]{0,8}(?:is[^\w\n]{0,4})?\s{0,3}"
+    r"(?:```\w{0,10}\s?)?\Z",
+    re.IGNORECASE,
+)
 """What stands before the JSON that is the answer, where a schema or an example stands before it."""
+_OTHER = re.compile(
+    r"\b(?:schema|example|template|format|input|given|not|draft|instead of|rather than)\b[^\w\n]{0,8}"
+    r"(?:is[^\w\n]{0,4})?\s{0,3}(?:```\w{0,10}\s?)?\Z",
+    re.IGNORECASE,
+)
+"""What stands before JSON that is not the answer, where other JSON stands beside it."""
 _LONGEST = 20_000
 """Characters of prose before and after JSON that are looked through."""
 
@@ -75,14 +85,19 @@ def parse(text: str) -> Any:
 def found_json(text: str) -> Any:
     """The JSON object or array in an answer: all of it, in a code fence anywhere, or after or before prose.
 
-    None when there is none, and when there are two that differ and not one of them alone is announced as the answer
-    ("Result: …"): nobody can tell which it is.
+    None when there is none, and when there are two that differ, unless one alone is announced as the answer
+    ("Result: …"), or all others are said to be something else ("Schema: …") or are JSON schemas: nobody can tell which
+    it is.
     """
     whole = parse(text)
     if whole is not None:
         return whole
-    fenced = [_loaded((one or other).strip()) for one, other in _FENCED.findall(text)]
-    return _only([value for value in fenced if value is not None] or _within(text))
+    fenced = [
+        (value, text[max(0, match.start() - 40) : match.start()])
+        for match in _FENCED.finditer(text)
+        if (value := _loaded((match[1] or match[2]).strip())) is not None
+    ]
+    return _only(_meant(fenced) or _within(text))
 
 
 @lru_cache(maxsize=16384)
@@ -201,21 +216,32 @@ def _finite(text: str) -> float:
 
 
 def _within(text: str) -> list[Any]:
-    """The outermost objects in a text, or those that are announced as the answer; where there is none, its arrays."""
+    """The outermost objects in a text that may be the answer; where there is none, its arrays."""
     for opening in ("{", "["):
-        values, announced, at = [], [], text.find(opening)
+        values, at = [], text.find(opening)
         decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
         while 0 <= at < _LONGEST:
             try:
                 before = text[max(0, at - 40) : at]
                 value, at = decoder.raw_decode(text, at)
-                (announced if _ANNOUNCED.search(before) else values).append(value)
+                values.append((value, before))
             except (ValueError, RecursionError):
                 at += 1
             at = text.find(opening, at)
-        if announced or values:
-            return announced or values
+        if values:
+            return _meant(values)
     return []
+
+
+def _meant(values: list[tuple[Any, str]]) -> list[Any]:
+    """Those of the values, each with what stands before it, that are called the answer, or else are called nothing."""
+    announced = [value for value, before in values if _ANNOUNCED.search(before)]
+    own = [value for value, before in values if not _OTHER.search(before) and not _is_schema(value)]
+    return announced or own or [value for value, _ in values]
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict) and "type" in value and bool({"properties", "items", "$schema"} & value.keys())
 
 
 def _only(values: list[Any]) -> Any:

@@ -36,7 +36,7 @@ class JsonValid:
     with the same top-level keys and a value of the same JSON type under each, or an array.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reference_free: ClassVar[bool] = True
     """Another example's gold answer is valid too: shuffling proves nothing."""
 
@@ -137,8 +137,8 @@ def _matched(mine: Sequence[Any], theirs: Sequence[Any]) -> int:
     """Agreeing leaves of two arrays, items matched: equal ones first, then greedily those that agree in most."""
     if _is_numbers(mine) and _is_numbers(theirs):
         names: dict[Any, str] = {}  # 1 and 1.0 are one value
-        ours, wanted = (tuple(names.setdefault(item, str(len(names))) for item in items) for items in (mine, theirs))
-        return common_subsequence(ours, wanted)
+        numbers, wanted = (tuple(names.setdefault(item, str(len(names))) for item in items) for items in (mine, theirs))
+        return common_subsequence(numbers, wanted)
     ours, others = Counter(map(_form, mine)), Counter(map(_form, theirs))
     equal = ours & others
     left, right = _without(mine, equal), _without(theirs, equal)
@@ -175,7 +175,10 @@ def _without(items: Sequence[Any], taken: Counter[Any]) -> list[Any]:
 
 
 def _form(value: Any) -> Any:
-    """A value by what counts of it, hashable: types, keys, strings without case and extra blanks, items as a bag, numbers in order."""
+    """A value by what counts of it, hashable.
+
+    Types, keys, strings without case and extra blanks, items as a bag, and numbers in their order.
+    """
     if isinstance(value, dict) and value:
         return "object", frozenset((key, _form(item)) for key, item in value.items())
     if isinstance(value, list) and value:
