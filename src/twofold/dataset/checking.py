@@ -28,7 +28,9 @@ def tokens_about(text: str, *, dense: bool = False) -> float:
     return plain / (3.0 if dense else 4.0) + (len(text) - plain) * 1.5
 
 
-def check(documents: Sequence[Document], examples: Sequence[Example], *, max_tokens: int = 0, abstention: str = "") -> list[Problem]:
+def check(
+    documents: Sequence[Document], examples: Sequence[Example], *, max_tokens: int = 0, abstention: str = ""
+) -> list[Problem]:
     """What is wrong between examples and documents, and among the examples. Errors stop a study, warnings do not.
 
     Args:

@@ -122,8 +122,11 @@ _WIDTHS = ("<wide>", "<narrow>", "<noBreak>", "<compat>", "<initial>", "<medial>
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _LIKE = str.maketrans({**dict.fromkeys("‐‑‒–—―−﹣－", "-"), "’": "'", "ʼ": "'", "‘": "'", "“": '"', "”": '"', "„": '"'})
 _STOPS = ".!?…,;:。、،؛؟।॥"
-_END = re.compile(rf"[\s{_STOPS}]+$")
-_PAUSE = re.compile(rf"(?<=[^\s\d])[{_STOPS}]+(?=[\s\"'»›」』)\]]|$)|(?<=\d)[.?…,;:。、،؛؟।॥]+(?=[\s\"'»›」』)\]]|$)")
+_PAUSE = re.compile(
+    rf"(?:(?:(?<=[^\s\d{_STOPS}])|(?<=[\s\d][{_STOPS}])|(?<=\A[{_STOPS}]))[{_STOPS}]+|(?<=\d)[.?…,;:。、،؛؟।॥]+)"
+    r"(?=[\s\"'»›」』)\]]|$)"
+)
+"""A run of stops is looked at from its first two places only: so the time stays linear."""
 _QUOTES = frozenset("\"'`«»‹›「」『』《》〈〉¿¡。、،؛؟।॥…,")
 
 
@@ -144,11 +147,21 @@ def bare(text: str) -> str:
 def wording(text: str) -> str:
     """`bare`, but JSON is compared as the words that it is written in."""
     text = _unified(text)
-    plain = _PAUSE.sub(" ", _END.sub("", text))
+    end = len(text)
+    while end and (text[end - 1].isspace() or text[end - 1] in _STOPS):
+        end -= 1
+    plain = _PAUSE.sub(" ", text[:end])
+    odd = {quote for quote in "'\"" if plain.count(quote) % 2}
+    closed = {"'": True, '"': True}
+    counted = 0
     shouted = text == text.upper()
     found, tokens = [("", 0), *((m.group(), m.start()) for m in _token().finditer(plain))], []
     for (before, _), (token, at) in pairwise(found):
-        if token not in _QUOTES or (token in "'\"" and plain[:at].count(token) % 2 == 0 and plain.count(token) % 2):
+        if odd:
+            for quote in odd:
+                closed[quote] ^= plain.count(quote, counted, at) % 2 == 1
+            counted = at
+        if token not in _QUOTES or (token in odd and closed[token]):
             unit = before[-1:].isdigit() and len(token) <= 2 and not shouted
             tokens.append(token if unit or before == "\\" else _folded(token, shouted=shouted))
     return " ".join(tokens) or " ".join(text.lower().split())

@@ -27,7 +27,7 @@ _SQL = re.compile(
     r"DELETE\s+FROM\b|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX)\b)",
     re.IGNORECASE,
 )
-_AFTER_PROSE = re.compile(r"(?:^|:)\s*(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
+_AFTER_PROSE = re.compile(r"(?:^|:)[ \t]*(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
 _STATEMENT = re.compile(
     r"^\s*(?:def \w+\(|class \w+|import [\w.]+\s*$|from [\w.]+ import |return\b.*[;(\[=+*]|function\b.*[({]|"
     r"(?:const|let|var|int|double|float|char|bool|auto|val) \w+\s*=|#include|"
@@ -39,8 +39,8 @@ _MARKED = re.compile(r"\\[A-Za-z]|[_^]\{|\[\^|\[\w-\w")
 """Commands of LaTeX and classes of a regular expression: there case and every sign count."""
 _FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
 _CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\))[^()]*(?:\([^()]*\)[^()]*)*\)|[A-Za-z_]\w*\[[^\]\s]+\]")
-_PROSE = re.compile(r"[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
-_SENTENCE = re.compile(r"(?:[^\W\d_]{2,}[,.;]?\s+){7}")
+_PROSE = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
+_SENTENCE = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]{2,}[,.;]?\s+){7}")
 _KEYWORDS = re.compile(r"\b(?:and|or|not|in|if|else|for|lambda|return|await|new|const|let|var|int|float|bool)\b")
 _PIECE = re.compile(
     r"""
@@ -69,6 +69,8 @@ _OTHER = re.compile(
 """What stands before JSON that is not the answer, where other JSON stands beside it."""
 _LONGEST = 20_000
 """Characters of prose before and after JSON that are looked through."""
+_TRIES = 256
+"""Openings that begin no JSON, at most."""
 
 
 @lru_cache(maxsize=16384)
@@ -95,7 +97,7 @@ def found_json(text: str) -> Any:
     fenced = [
         (value, text[max(0, match.start() - 40) : match.start()])
         for match in _FENCED.finditer(text)
-        if (value := _loaded((match[1] or match[2]).strip())) is not None
+        if (value := _loaded((match[1] or match[2] or "").strip())) is not None
     ]
     return _only(_meant(fenced) or _within(text))
 
@@ -218,15 +220,16 @@ def _finite(text: str) -> float:
 def _within(text: str) -> list[Any]:
     """The outermost objects in a text that may be the answer; where there is none, its arrays."""
     for opening in ("{", "["):
-        values, at = [], text.find(opening)
+        values, at, failed = [], text.find(opening), 0
         decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
-        while 0 <= at < _LONGEST:
+        while 0 <= at < _LONGEST and failed < _TRIES:
             try:
                 before = text[max(0, at - 40) : at]
                 value, at = decoder.raw_decode(text, at)
                 values.append((value, before))
             except (ValueError, RecursionError):
                 at += 1
+                failed += 1
             at = text.find(opening, at)
         if values:
             return _meant(values)
