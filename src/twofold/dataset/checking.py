@@ -106,6 +106,10 @@ def _too_long(examples: Sequence[Example], max_tokens: int, note: Any) -> None:
         )
 
 
+_SHOWN = 8
+"""Lines that a finding names."""
+
+
 def _declining(examples: Sequence[Example], abstention: str, note: Any) -> None:
     """Answers that decline: an answer in these words is read as an abstention, and scores 0 where one is wanted."""
     found = [
@@ -114,11 +118,14 @@ def _declining(examples: Sequence[Example], abstention: str, note: Any) -> None:
     if found:
         reference, example = found[0]
         count = len({e.id for _, e in found})
+        lines = list(dict.fromkeys(e.line for _, e in found if e.line and e.file == example.file))
+        where = f" (lines {', '.join(map(str, lines[:_SHOWN]))}{' and more' if len(lines) > _SHOWN else ''})"
         note(
             "warning",
             "data.declining-answer",
             f"{counted(count, 'example')} {'has' if count == 1 else 'have'} an answer that declines, such as "
-            f"{excerpt(reference, 60)!r}: whoever answers so is taken to abstain, and gets 0 there",
+            f"{excerpt(reference, 60)!r}{where if len(lines) > 1 else ''}: whoever answers so is taken to abstain, "
+            "and gets 0 there",
             'Write `"answerable": false` where the documents do not tell; else say the answer in other words, or set '
             'abstention = "" in [prompt].',
             example,
