@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -345,18 +345,24 @@ def _wrapped(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str
         return {}
     found: dict[str, str] = {}
     for inner, outer in ((test, train), (train, test)):
-        starts: defaultdict[tuple[str, ...], list[tuple[str, Example]]] = defaultdict(list)
-        for e in inner:
-            question = bare(e.question)
-            first = tuple(question.split()[:_SHINGLE])
-            if len(first) == _SHINGLE and not e.choices:
-                starts[first].append((question, e))
+        asked = [(question, e) for e in inner if not e.choices and (question := bare(e.question))]
+        often = Counter(shingle for question, _ in asked for shingle in _shingles(question))
+        rarest: defaultdict[tuple[str, ...], list[tuple[str, Example]]] = defaultdict(list)
+        for question, e in asked:
+            if own := _shingles(question):
+                rarest[min(own, key=often.__getitem__)].append((question, e))
         for e in outer:
             text = conversation(e)
-            tokens = text.split()
-            for shingle in dict.fromkeys(zip(*(tokens[at:] for at in range(_SHINGLE)), strict=False)):
-                for question, other in starts.get(shingle, ()):
+            padded = f" {' '.join(text.split())} "
+            for shingle in _shingles(text):
+                for question, other in rarest.get(shingle, ()):
                     one, two = (e, other) if outer is train else (other, e)
-                    if f" {question} " in f" {' '.join(tokens)} " and question != text and agree(one, two):
+                    if f" {question} " in padded and question != text and agree(one, two):
                         found.setdefault(one.id, two.id)
     return found
+
+
+def _shingles(text: str) -> dict[tuple[str, ...], None]:
+    """The runs of `_SHINGLE` words, each once, in order."""
+    tokens = text.split()
+    return dict.fromkeys(zip(*(tokens[at:] for at in range(_SHINGLE)), strict=False))

@@ -39,6 +39,7 @@ _MARKED = re.compile(r"\\[A-Za-z]|[_^]\{|\[\^|\[\w-\w")
 """Commands of LaTeX and classes of a regular expression: there case and every sign count."""
 _FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
 _CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\))[^()]*(?:\([^()]*\)[^()]*)*\)|[A-Za-z_]\w*\[[^\]\s]+\]")
+_OPENING = re.compile(r"\w[(\[]")
 _PROSE = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
 _SENTENCE = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]{2,}[,.;]?\s+){7}")
 _KEYWORDS = re.compile(r"\b(?:and|or|not|in|if|else|for|lambda|return|await|new|const|let|var|int|float|bool)\b")
@@ -107,7 +108,7 @@ def language(reference: str) -> Language:
     """What a reference is written in."""
     if parse(reference) is not None:
         return "json"
-    text = unfenced(reference).strip()
+    text = re.sub(r"\n\s*\n", "\n", unfenced(reference).strip())
     if _SQL.match(text) and (re.match(r"[A-Z]{4}", text) or re.search(r"[=<>*;()]", text)):
         return "sql"
     if _SENTENCE.search(re.sub(r"#.*|//.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)):
@@ -115,7 +116,7 @@ def language(reference: str) -> Language:
     if (
         _STATEMENT.search(text)
         or _MARKED.search(text)
-        or (_CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text)))
+        or (_OPENING.search(text) and _CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text)))
     ):
         return "code"
     return "code" if "```" in reference and _FORMULA.search(text) else ""
