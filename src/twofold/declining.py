@@ -1,15 +1,17 @@
 """Does an answer decline? In the template's own words, or in one of the stated phrases. Pure.
 
-A prompt asks for one sentence of abstention; a model that was not tuned on it declines in its own words. `PHRASES` is
-the whole list that is recognised, in English, German, French, Spanish, Italian, Portuguese, Dutch, Russian, Arabic,
-Chinese, Japanese and Korean. A phrase is looked for at the beginning of the answer's first sentence, after an apology
-or a reference to the passages. An answer that goes on with a "but" or "however", or for more than three sentences, has
-more to say and is no abstention, whatever it begins with.
+A prompt asks for one sentence of abstention; a model that was not tuned on it declines in its own words. `PHRASES`
+and `SHORT` are the whole lists that are recognised, in English, German, French, Spanish, Italian, Portuguese, Dutch,
+Russian, Arabic, Chinese, Japanese and Korean. A phrase is looked for at the beginning of the answer's first sentence,
+after an apology or a reference to the passages; a short one must be all that is said. An answer that goes on with a
+"but" or "however", in another clause that tells something ("do not say Paris, they say Rome"), or for more than three
+sentences, has more to say and is no abstention, whatever it begins with.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 _SOURCE = (
     r"(?:(?:the|these|those|this|any of the|any|either|none of the|your|my) )?"
@@ -48,7 +50,23 @@ PHRASES: tuple[str, ...] = (
     rf"(?:none|neither) of {_SOURCE} {_HOLD}s? {_FACTS}",
     rf"no (?!information)(?:{_SOURCE}) {_SAY}s?\b",
     rf"there(?:'s| is| are| was| were)(?: not|n't)? (?:no|any|enough|insufficient) {_FACTS}{_ABOUT}",
-    rf"(?:insufficient|not enough) (?:information|data|context|evidence){_ABOUT}",
+    rf"(?:insufficient|not enough) (?:information|info|data|context|evidence){_ABOUT}",
+    rf"(?:there (?:is|was) )?(?:insufficient|not enough|too little) (?:information|data|context|evidence) "
+    rf"(?:in|within|from) {_SOURCE}\Z",
+    rf"there(?:'s| is| was) nothing (?:[\w']+ ){{0,8}}(?:in|among|within) {_SOURCE}"
+    r"(?: (?:about|on|regarding) (?:it|this|that))?\Z",
+    rf"{_SOURCE} (?:says?|tells?(?: us)?|states?|mentions?) nothing\b",
+    rf"(?:i|we) (?:do not|don't|did not|didn't) (?:see|find) (?:{_FACTS}|.*\b{_SOURCE}\Z)",
+    r"(?:(?:i|we) (?:cannot|can't|can not|could not|couldn't)|(?:i'm|i am|we're|we are) (?:unable|not able) to) "
+    r"(?:find|locate|see) (?:it|this|that|anything)(?: (?:about|on|regarding) (?:it|this|that))?\Z",
+    rf"(?:i'm|we're) (?:unable|not able) to (?:answer|determine|tell|say){_ASKED}",
+    r"(?:this|that|the|such) (?:information|detail|answer) (?:is|was)(?:n't| not) "
+    r"(?:available|given|provided|included|mentioned|stated|specified|found)\Z",
+    rf"nothing (?:is|was) (?:\w+ly )?(?:{_SAID}|said|written) (?:[\w']+ ){{0,8}}(?:in|by|from) {_SOURCE}\Z",
+    r"(?:(?:it|this|that|the question|this question) is )?(?:unanswerable|not answerable)"
+    rf"(?: (?:from|with|by|given|based on) {_SOURCE})?\Z",
+    rf"no (?:\w+ )?answers? (?:(?:can|could|may) be (?:\w+ly )?(?:given|found|determined|provided|derived)\b|"
+    rf"(?:(?:is|was) )?(?:given|found|available|possible|provided)(?: (?:in|from|by) {_SOURCE})?\Z|in {_SOURCE}\Z)",
     rf"{_SOURCE} (?:lacks? {_FACTS}|(?:is|are) silent\b)",
     rf"nothing in {_SOURCE} {_SAY}s?\b",
     rf"the answer (?:is|was)(?: not|n't) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
@@ -72,7 +90,8 @@ PHRASES: tuple[str, ...] = (
     r"(?:i|we) (?:do not|don't|did not|didn't) (?:actually |really )?know"
     r"(?: the answer(?: to .*)?| that| this| (?:if|whether|how|what|who|when|where|why|which)\b.*)?\Z",
     rf"(?:i|we) (?:do not|don't) (?:actually |really )?have {_FACTS}",
-    r"(?:i|we) (?:cannot|can't|can not|could not|couldn't|am unable to|am not able to|are unable to) "
+    r"(?:i|we) (?:cannot|can't|can not|could not|couldn't|(?:am|are|was|were|have been) (?:unable|not able) to|"
+    r"(?:wasn't|weren't|have not been|haven't been) able to) "
     rf"(?:\w+ly )?(?:(?:find|locate|provide) (?:{_FACTS}|.*\b{_SOURCE}\Z|\Z)|(?:answer|determine|tell|say){_ASKED})",
     r"(?:the|this|that|your) (?:question|answer) (?:cannot|can't|can not|could not) be (?:answered|determined|found)",
     rf"(?:(?:it|this|that) )?(?:cannot|can't|can not|could not) be (?:answered|determined|found|inferred) "
@@ -113,7 +132,55 @@ PHRASES: tuple[str, ...] = (
     r"(?:我)?(?:不知道|无法(?:回答|确定))",
 )
 """What an answer may begin with to decline, as regular expressions over words without case and marks."""
+_HERE = rf"(?: (?:in|from|by|about|on) (?:it|this|that|{_SOURCE}))?"
+SHORT: tuple[str, ...] = (
+    r"unanswerable",
+    rf"no (?:(?:such|relevant|specific|further) )?(?:answers?|information|info|data|details?|mention)"
+    rf"(?: (?:(?:is|was) )?(?:available|found|given|provided|possible|stated))?{_HERE}",
+    rf"not (?:mentioned|stated|specified|disclosed|found|answerable){_HERE}",
+    rf"not in {_SOURCE}",
+    r"(?:(?:it|this|that|the answer) )?(?:cannot|can't|can not|could not) be (?:answered|determined|inferred|found)"
+    rf"{_HERE}",
+    r"nicht (?:beantwortbar|zu beantworten|angegeben|erwähnt|genannt)",
+    r"(?:keine (?:angaben?|antwort|informationen?|auskunft)|(?:unzureichende|nicht genügend|zu wenige?) informationen?)"
+    r"(?: (?:vorhanden|verfügbar|möglich|gefunden|dazu|hierzu|darüber))?",
+    r"(?:das|dies|die frage) (?:lässt sich|kann) (?:\w+ ){0,4}nicht (?:beantworten|beantwortet werden|sagen)",
+    r"(?:dazu|darüber|hierzu) (?:sagen|steht|stehen|enthalten|nennen) (?:\w+ ){0,4}nichts",
+    r"(?:in den|im) (?:dokumenten?|texte?n?|passagen|quellen|unterlagen) (?:steht|stehen|findet sich) "
+    r"(?:\w+ ){0,3}(?:nichts|keine (?:angaben?|informationen?))",
+    r"(?:ich|wir) (?:konnte|konnten|kann|können|habe|haben) (?:\w+ ){0,6}nicht (?:finden|gefunden|beantworten)",
+    r"(?:sans réponse|réponse impossible|aucune (?:réponse|information|donnée)(?: (?:disponible|trouvée|pertinente))?|"
+    r"informations? insuffisantes?|pas assez d'informations?|non (?:mentionné|précisé|spécifié|indiqué)e?)",
+    r"(?:je|nous) n'(?:ai|avons) (?:pas|rien) (?:pu )?(?:le |la )?trouvée?r?\b.*",
+    r"(?:on|je|nous) ne (?:peut|peux|pouvons) pas (?:y |le )?(?:répondre|savoir|dire|déterminer)\b.*",
+    r"(?:le|la|les|ces?) (?:passages?|documents?|textes?|extraits?|sources?) n'en (?:parlent?|disent?) (?:pas|rien)",
+    r"(?:sin respuesta|(?:no hay )?(?:suficiente )?información insuficiente|no hay (?:suficiente )?"
+    r"(?:información|respuesta|datos)(?: (?:suficiente|disponible))?|no (?:mencionado|especificado|indicado))",
+    r"no (?:pude|puedo|he podido|se puede) (?:\w+ ){0,2}(?:encontrar\w*|responder\w*|determinar\w*|saber\w*)"
+    r"(?: .*\b(?:textos?|documentos?|pasajes?|fuentes?))?",
+    r"no se (?:encuentra|encontró|dice|sabe)(?: .*\b(?:textos?|documentos?|pasajes?|fuentes?))?",
+    r"(?:informazion[ie] insufficient[ie]|senza risposta|nessuna (?:risposta|informazione)(?: disponibile)?|"
+    r"non ci sono (?:abbastanza )?informazioni|non (?:specificato|menzionato|indicato))",
+    r"non (?:è possibile|posso|si può) (?:rispondere|determinar\w+|trovar\w+|saperlo)\b.*",
+    r"(?:sem resposta|informação insuficiente|informações insuficientes|não há (?:informação|informações|resposta)"
+    r"(?: suficientes?)?|não há (?:informação )?suficiente informação|não (?:mencionado|especificado|informado))",
+    r"não (?:é possível|posso|consigo|consegui) (?:responder|determinar|encontrar)\b.*",
+    r"(?:onvoldoende informatie|geen (?:antwoord|informatie|gegevens)(?: (?:beschikbaar|gevonden|mogelijk))?|"
+    r"niet (?:te beantwoorden|vermeld|genoemd|gevonden))",
+    r"(?:недостаточно (?:информации|данных)|нет (?:ответа|данных|информации)(?: .*)?|не (?:указано|упоминается)|"
+    r"невозможно (?:ответить|определить)(?: .*)?)",
+    r"(?:معلومات غير كافية|لا توجد (?:معلومات|إجابة)(?: كافية)?|غير (?:مذكور|محدد)|لا يمكن (?:الإجابة|تحديد)(?: .*)?)",
+    r"(?:信息|資訊|資料)不足|(?:没有|沒有|无)(?:足够的?|相关的?)?(?:信息|資訊|答案)|(?:文中)?(?:未|没有)提及|无法(?:确定|得知|判断)",
+    r"(?:情報|データ)が?(?:不足(?:しています|です)?|足りません|ありません)|(?:お)?(?:回答|答え)(?:でき|られ)(?:ません|ない)|"
+    r"(?:記載|記述|言及)(?:が|は)?(?:ありません|ない|なし)",
+    r"(?:정보|자료)(?:가|는)? ?(?:부족합니다|부족함|없습니다|없음)|"
+    r"(?:답|대답|답변)(?:을|를)? ?(?:할|알) 수 ?(?:없습니다|없음|없어요)|"
+    r"(?:언급|명시)(?:되지|되어 있지) 않(?:았습니다|습니다|음)",
+)
+"""What an answer may consist of to decline: as a beginning these words say too little ("Not found is status 404")."""
 _DECLINES = re.compile(rf"(?:{'|'.join(PHRASES)})")
+_SHORT = re.compile(rf"(?:{'|'.join(SHORT)})\Z")
+_NOT_APPLICABLE = re.compile(r"\W*n\s?/\s?a\W*\Z", re.IGNORECASE)
 _PREFACE = re.compile(
     r"answer |"
     r"(?:(?:i'm|i am|we're|we are) (?:very )?(?:sorry|afraid)|sorry|unfortunately|apologies|i apologi[sz]e|leider|"
@@ -121,10 +188,34 @@ _PREFACE = re.compile(
 )
 _GOES_ON = re.compile(
     r"\b(?:but|however|although|though|nevertheless|nonetheless|instead|still|yet|that being said|that said|"
-    r"aber|jedoch|allerdings|mais|cependant|pero|sin embargo)\b|但是|但|不过|然而"
+    r"aber|jedoch|allerdings|sondern|mais|cependant|pero|sino|sin embargo|porém|mas sim|però|bensì|maar|однако|но)\b|"
+    r"但是|但|不过|然而|而是"
 )
+_SPEAKS = (
+    r"(?:says?|said|states?|stated|mentions?|mentioned|names?|named|gives?|dit|disent|sagt|sagen|nennt|nennen|dice|"
+    r"dicen|dicono|diz|dizem|zegt|zeggen|говор\w+)"
+)
+_TELLS = re.compile(
+    r"(?:[:;]\s+|\s[–—-]\s)(?P<after>\S+\s+\S.*)|,\s+(?:(?:but|and|so)\s+)?(?P<clause>(?:"
+    r"(?:they|it|he|she|we|there|this|that)\s+(?:is|are|was|were|costs?|has|have|can|must|should|may|will|applies)\b|"
+    rf"(?:they|it|he|she|we|ils?|elles?|er|es|sie|él|ellos|lui|eles?|ze|они?)\s+{_SPEAKS}\b).*)",
+    re.IGNORECASE,
+)
+"""A second clause of a sentence that began by declining."""
+_VALUE = re.compile(rf"{_NOT} {_SAY} (?:[A-Z0-9$€£]\S*[ ]?){{1,3}}[.!]?\Z")
+"""The end of a sentence that denies one value: ``do not mention Paris``."""
+_OTHER_VALUE = re.compile(rf"(?:They|It|He|She)\s+{_SPEAKS}\s+(?!only\b|just\b|about\b|nothing\b)\S")
+_TELLS_NOTHING = re.compile(
+    r"(?:so )?(?:(?:they|it|this|that|there)(?: is| are| was| were|'s|'re) (?:(?:all|only|just|mostly|rather) )?"
+    r"(?:about|concerned|no(?:t)? (?:way|information|mention|answer|possible|clear|known)|nothing|unclear|unknown|"
+    r"uncertain|impossible|insufficient|unanswerable)\b|(?:they|it) (?:says?|states?|mentions?|names?|gives?) "
+    r"(?:only|just|nothing)\b)"
+)
+"""A second clause that tells why there is no answer."""
 _LONGEST = 3
 """Sentences of an abstention in other words, at most."""
+_WIDEST = 500
+"""Characters of its first sentence, at most."""
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n")
 
 
@@ -140,15 +231,32 @@ def declines(text: str, abstention: str) -> bool:
     wanted = _bare(abstention)
     if not wanted:
         return False
-    first, *rest = [_bare(sentence) for sentence in _SENTENCE.split(text.strip())] or [""]
+    sentences = _SENTENCE.split(text.strip())
+    first, *rest = [_bare(sentence) for sentence in sentences] or [""]
     begins = first == wanted or (len(wanted.split()) >= 3 and f"{_bare(text)} ".startswith(f"{wanted} "))
     after = _bare(text)[len(wanted) :] if begins else ""
-    while not begins and (preface := _PREFACE.match(first)):
+    while not begins and len(first) <= _WIDEST + len(wanted) and (preface := _PREFACE.match(first)):
         first = first[preface.end() :]
         begins = first == wanted
     if begins:
         return not _GOES_ON.search(after)
-    return bool(_DECLINES.match(first)) and len(rest) < _LONGEST and not any(map(_GOES_ON.search, (first, *rest)))
+    if len(first) > _WIDEST:
+        return False
+    if len(sentences) == 1 and (_SHORT.match(first) or _NOT_APPLICABLE.match(text)):
+        return True
+    if not _DECLINES.match(first) or _tells(sentences):
+        return False
+    return len(rest) < _LONGEST and not any(map(_GOES_ON.search, (first, *rest)))
+
+
+def _tells(sentences: Sequence[str]) -> bool:
+    """Has an answer that began by declining another clause, or sentence, and does that tell something?"""
+    first, *rest = sentences
+    if rest and _VALUE.search(first.replace("’", "'")) and _OTHER_VALUE.match(rest[0]):
+        return True
+    found = _TELLS.search(first)
+    clause = _bare(next(filter(None, found.groups()), "")) if found else ""
+    return bool(clause) and not (_DECLINES.match(clause) or _SHORT.match(clause) or _TELLS_NOTHING.match(clause))
 
 
 def _bare(text: str) -> str:

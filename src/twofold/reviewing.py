@@ -42,7 +42,9 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
     if documents and not examples and len(found) == 1:  # retrieval needs no questions
         found = [replace(found[0], severity="warning")]
     problems += found
-    problems += dataset.check(documents, examples, max_tokens=config.generation.max_tokens)
+    problems += dataset.check(
+        documents, examples, max_tokens=config.generation.max_tokens, abstention=config.prompt.abstention
+    )
     problems += access.problems(documents, config.access.rules, enabled=config.access.enabled)
     problems += schemas.problems(config.generation.json_schema, root)
     if not examples:
@@ -55,6 +57,12 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
     return [*problems, *_splits(config, splits, examples, embedder)]
 
 
+_DROPPED = (
+    'Nothing need be done: they are left out of training. Give them one "group" to keep all of them on one side, or '
+    'set [examples].near = "keep" where only their wording is alike.'
+)
+
+
 def _splits(
     config: Config, splits: Splits, examples: Sequence[Example], embedder: Callable[[], Embedder] | None
 ) -> list[Problem]:
@@ -64,7 +72,8 @@ def _splits(
     for leaks, where in ((found, preparing.TEST), (inner, preparing.DEV)):
         if leaks.pairs:
             error = dataset.leak_error(leaks.pairs[0], leaks, examples, where=where)
-            problems.append(as_problem(error, "error" if section.on_leak == "error" else "warning"))
+            told = as_problem(error, "error" if section.on_leak == "error" else "warning")
+            problems.append(told if section.on_leak == "error" else replace(told, cure=_DROPPED))
     left, _ = preparing.cleared(splits, found, inner)
     if any(config.arm(name).tuning for name in config.study.arms):
         needed = (("train", left.train), ("dev", left.dev))

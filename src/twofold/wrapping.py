@@ -12,11 +12,21 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-_REASONING = r"(?:think|thinking|thought|reasoning|reflection)"
-_OPENED = re.compile(
-    rf"[\s\u200b\ufeff]*(?:(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|begin_of_thought\|>)"
-)
+_REASONING = r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
+_MARK_OPENED = re.compile(rf"(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|begin_of_thought\|>")
+_OPENED = re.compile(rf"[\s\u200b\ufeff]*(?:{_MARK_OPENED.pattern})")
 _CLOSED = re.compile(rf"(?i:</(?:\w+:)?{_REASONING}>)|◁/think▷|\[/THINK\]|<\|end_of_thought\|>")
+_ANSWER = re.compile(r"<(final_answer|answer|final|response)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
+"""Where a model that reasons aloud puts its answer."""
+_ANSWER_CLOSED = re.compile(r"\s*</(?:final_answer|answer|final|response)>[.\s]*\Z", re.IGNORECASE)
+_SPOKEN_OF = re.compile(
+    r"(?:[\"'`“‘(]|\b(?:the|a|an|this|that|closing|opening|with|by|use|write|writes|add|and|or|tags?|called|named))\s*\Z",
+    re.IGNORECASE,
+)
+"""What stands before a tag that a sentence is about."""
+_IN_SENTENCE = re.compile(r"(?:[ \t]+[a-z]|[.,;:!?)\s]*\Z)")
+"""What stands after such a tag, where words of the same sentence stand before it."""
+_FEW_WORDS = 12
 _FINAL = r"<\|channel\|>final<\|message\|>"
 _CHANNELS = re.compile(rf"\s*(?:{_FINAL}|<\|channel\|>.*?(?:{_FINAL}|\Z))", re.DOTALL)
 """Reasoning in the form of gpt-oss, where a server hands on the model's raw text."""
@@ -28,6 +38,10 @@ _AT_START = re.compile(
 _AT_END = re.compile(rf"\s*({_NUMBERS})\s*,?\s*\Z")
 _CHAIN = re.compile(rf"(?:\s*{_NUMBERS})+\Z")
 _STOP = re.compile(r"[.!?。]\s*\Z")
+_TAG_COMES = re.compile(r"(?:[<◁]/?[|:\w]{0,20}|\[/?[A-Z]{0,6})\Z")
+"""The end of a text that may still turn out to be a tag."""
+_REACH = 300
+"""Characters from either end in which markers are looked for."""
 _UNDECIDED = re.compile(rf"(?:\s*{_NUMBERS}[:.]?)*\s*(?:\[[\d,\s]*\]?)?\S*\s*")
 """The beginning of an answer that may still turn out to be markers, or a value in brackets."""
 _WAITING = re.compile(r"\s*(?:\[[\d,\s\[\]]*)?\S*\s*\Z")
@@ -52,22 +66,67 @@ _GIVE_LISTS = frozenset(
 """Words after which several numbers in brackets are a value."""
 _BINDS = frozenset("=:,(<+-*/&|[{")
 _FORMAL = re.compile(r"[{}=;|\\]|</|\w\(|\w\[|^\s*(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\b")
-_DATAMARKED = re.compile(r"\S+\^\S+")
+_WORD = re.compile(r"\S+")
 
 
 def answer_text(completion: str) -> str:
-    """The completion without its reasoning: blocks such as ``<think>…</think>`` before the answer.
+    """The completion without its reasoning: blocks such as ``<think>…</think>`` before, after or within the answer.
 
-    A block that is not closed has no answer after it. A closing tag alone ends reasoning that the prompt opened.
+    A block that is not closed has no answer after it. A closing tag alone ends reasoning that the prompt opened. A tag
+    that a sentence speaks of ("the ``</think>`` tag"), or in a code fence, is text. Of ``<answer>…</answer>`` at the
+    end it is the inside.
     """
     text = _CHANNELS.sub("", completion, count=1) if "<|channel|>" in completion else completion
-    while found := _OPENED.match(text):
+    at = 0
+    while found := _OPENED.match(text, at):
         end = _CLOSED.search(text, found.end())
-        text = text[end.end() :] if end else ""
+        at = end.end() if end else len(text)
+    text = text[at:]
     closed = _CLOSED.search(text)
-    if closed and not re.search(rf"<{_REASONING}>", text[: closed.start()], re.IGNORECASE):
+    if closed and not _ends_in_sentence(text, closed) and not _MARK_OPENED.search(text[: closed.start()]):
         text = text[closed.end() :]
-    return text.strip()
+    return _answered(_without_blocks(text.strip()))
+
+
+def _without_blocks(text: str) -> str:
+    """The text without blocks of reasoning within and after it; one that is never closed is the last."""
+    kept, at = [], 0
+    for opened in _MARK_OPENED.finditer(text):
+        if opened.start() < at or _is_spoken_of(text, opened) or _is_fenced(text, opened):
+            continue
+        closed = _CLOSED.search(text, opened.end())
+        kept.append(text[at : opened.start()])
+        at = closed.end() if closed else len(text)
+    return "".join((*kept, text[at:])).strip() if kept else text
+
+
+def _answered(text: str) -> str:
+    """What stands in the answer's own tag, where that is the only one and nothing follows it."""
+    found = list(_ANSWER.finditer(text))
+    if not found:
+        return _ANSWER_CLOSED.sub("", text) if text[-40:].find("</") > 0 else text
+    if len(found) != 1 or text[found[0].end() :].strip(" .\n") or _is_spoken_of(text, found[0]):
+        return text
+    return found[0][2].strip()
+
+
+def _is_spoken_of(text: str, tag: re.Match[str]) -> bool:
+    before = text[max(0, tag.start() - 30) : tag.start()]
+    return "\n" not in before[-1:] and _SPOKEN_OF.search(before) is not None
+
+
+def _ends_in_sentence(text: str, tag: re.Match[str]) -> bool:
+    """Is a lone closing tag a word of its sentence: ``The model writes </think> when it is done``?"""
+    before = text[: tag.start()]
+    if _is_spoken_of(text, tag):
+        return True
+    if not before[-1:].isspace() or "\n" in before.strip(" \t") or _STOP.search(before[-30:]):
+        return False
+    return _IN_SENTENCE.match(text, tag.end()) is not None and len(before.split(None, _FEW_WORDS)) <= _FEW_WORDS
+
+
+def _is_fenced(text: str, tag: re.Match[str]) -> bool:
+    return text.count("```", 0, tag.start()) % 2 == 1
 
 
 def without_markers(text: str, *, cite: str, shown: int) -> tuple[str, list[int]]:
@@ -101,6 +160,8 @@ def without_datamarks(text: str, mark: str, passages: Sequence[str]) -> str:
     flat = [f" {' '.join(passage.split())} ".casefold() for passage in passages]
 
     def plain(match: re.Match[str]) -> str:
+        if mark not in match.group()[1:-1]:
+            return match.group()
         joined = match.group().strip("\"'“”‘’.,;:!?()[]")
         words = joined.replace(mark, " ").strip()
         if joined.startswith(mark):
@@ -109,7 +170,7 @@ def without_datamarks(text: str, mark: str, passages: Sequence[str]) -> str:
         spoken = all(len(re.sub(r"[\W\d_]", "", word)) > 1 for word in joined.split(mark) if word)
         return match.group().replace(mark, " ") if quoted or spoken else match.group()
 
-    return _DATAMARKED.sub(plain, text)
+    return _WORD.sub(plain, text)
 
 
 class Unwrapped:
@@ -132,17 +193,19 @@ class Unwrapped:
         opened = _OPENED.match(self._come)
         if (opened and not _CLOSED.search(self._come)) or _MAY_OPEN.fullmatch(self._come):
             return ""
-        text = _whole(answer_text(self._come), self._come)
+        come = self._come[:-_REACH] + _TAG_COMES.sub("", self._come[-_REACH:])
+        text = _whole(answer_text(come), come)
         if self._cite == "none":
             return self._more(text.rstrip())
-        if _UNDECIDED.fullmatch(text):
+        if len(text) <= _REACH and _UNDECIDED.fullmatch(text):
             return ""
         text = _leading(text, self._shown, strict=False)[0] if self._cite == "first" else text
-        return self._more(_WAITING.sub("", text))
+        return self._more(text[:-_REACH] + _WAITING.sub("", text[-_REACH:]))
 
     def rest(self) -> str:
-        """What still waits at the end."""
-        return self._more(self._read(self._come))
+        """What still waits at the end; on a new line, all of it, where what was shown turned out not to begin it."""
+        text = self._read(self._come)
+        return self._more(text) if text.startswith(self._out) else f"\n{text}"
 
     def _more(self, text: str) -> str:
         if not text.startswith(self._out):
@@ -159,36 +222,41 @@ def _whole(text: str, completion: str) -> str:
 
 def _leading(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
     numbers: list[int] = []
-    while found := _AT_START.match(text):
+    begin = 0
+    while begin < _REACH and (found := _AT_START.match(text, begin)):
         named = _named(found.group(1))
-        rest = text[found.end() :]
+        end = found.end()
         sure = not strict and not numbers and len(named) == 1 and found.group().endswith((" ", "\n", "\t"))
         if (
-            not rest
-            or (strict and _CHAIN.fullmatch(rest))
+            end == len(text)
+            or (strict and len(text) <= end + _REACH and _CHAIN.fullmatch(text, end))
             or not _are_passages(named, shown, strict=strict)
-            or (not sure and _GOES_ON.match(rest))
+            or (not sure and _GOES_ON.match(text, end))
         ):
             break
         numbers += named
-        text = rest
-    return text, numbers
+        begin = end
+    return text[begin:], numbers
 
 
 def _trailing(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
-    stop = _STOP.search(text)
-    left, end = (text[: stop.start()], stop.group().strip()) if stop else (text, "")
+    first, last = text[:-_REACH], text[-_REACH:]
+    stop = _STOP.search(last)
+    left, end = (last[: stop.start()], stop.group().strip()) if stop else (last, "")
     numbers: list[int] = []
     while found := _AT_END.search(left):
         named, before = _named(found.group(1)), left[: found.start()]
         sure = not strict and not numbers and len(named) == 1
+        quoted = text[: len(first) + len(before)] if '"' in text or "“" in text else ""
         if not _ends_before(before, found.group(), sure=sure) or not _are_passages(named, shown, strict=strict):
+            break
+        if quoted.count('"') % 2 or quoted.count("“") != quoted.count("”"):
             break
         if len(named) > 1 and not _may_cite_several(before, strict=strict):
             break
         numbers = named + numbers
         left = before
-    return (left.rstrip() + end, numbers) if numbers else (text, [])
+    return (first + left.rstrip() + end, numbers) if numbers else (text, [])
 
 
 def _may_cite_several(before: str, *, strict: bool) -> bool:
@@ -207,14 +275,12 @@ def _ends_before(before: str, marker: str, *, sure: bool) -> bool:
     if not words or not (apart or stem[-1:] in tuple(".!?。”") or ord(stem[-1:] or "a") > 0x2E80):
         return False
     last = words[-1].casefold()
-    if (
+    return not (
         last in _TAKES
         or last[-1] in _BINDS
         or unicodedata.category(last[-1]) == "Sm"
         or (last in _NUMBERED and not sure)
-    ):
-        return False
-    return before.count('"') % 2 == 0 and before.count("“") == before.count("”")
+    )
 
 
 def _named(marker: str) -> list[int]:

@@ -324,3 +324,24 @@ def test_a_near_copy_whose_number_is_written_with_a_separator_leaks(mine: str, t
     asked = "How many bolts hold the cover of the large engine in place"
     found = leaks([ask("l", f"{asked} today?", mine)], [ask("t", f"{asked}?", theirs)])
     assert found.near == ((("l", "t"),) if same else ())
+
+
+def test_a_question_within_another_prompt_leaks_where_the_answer_is_shared() -> None:
+    test = [ask(f"t{n}", f"how deep is the well at farm {n}", f"{n + 3} m") for n in range(4)]
+    wrapped = [
+        ask(f"w{n}", f"Answer in one line, as a helper of farmers: how deep is the well at farm {n}", f"{n + 3} m")
+        for n in range(2)
+    ]
+    other = ask("o", "Answer in one line, as a helper of farmers: how deep is the well at farm 2", "nobody knows")
+    found = leaks([*wrapped, other], test)
+    assert found.near == (("w0", "t0"), ("w1", "t1"))
+    assert leaks(test, wrapped).near == (("t0", "w0"), ("t1", "w1"))
+    labels = [replace(one, references=("deep",)) for one in (*wrapped, *wrapped, other)]
+    assert not leaks(labels, [replace(one, references=("deep",)) for one in test]).near
+
+
+def test_a_group_is_one_however_its_name_is_spelled() -> None:
+    examples = [ask(f"c{c}-{k}", group=f"{'CUSTOMER' if k else 'customer '} {c}") for c in range(30) for k in range(3)]
+    made = split(examples, ExamplesSection(split_by="question"))
+    owner = {e.id: e.id.split("-")[0] for e in examples}
+    assert {owner[e.id] for e in made.test}.isdisjoint(owner[e.id] for e in (*made.train, *made.dev))

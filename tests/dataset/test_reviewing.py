@@ -58,8 +58,22 @@ def test_a_dev_question_that_stands_in_train_is_an_error_for_check_as_for_the_st
         assert told.severity == "error"
         assert "dev split" in told.message
     dropping = laid_over(project.config, {"examples": {"on_leak": "drop"}})
-    told_now = reviewing.review(dropping, project.directory, None)
-    assert [problem.severity for problem in told_now if problem.code == "data.leak"] == ["warning"]
+    [told_now] = [one for one in reviewing.review(dropping, project.directory, None) if one.code == "data.leak"]
+    assert told_now.severity == "warning"
+    assert "on_leak" not in told_now.cure, "it is so already"
+    assert "left out of training" in told_now.cure
+
+
+def test_answers_that_decline_are_told_with_their_lines(tmp_path: Path) -> None:
+    made = rows()
+    for number, words in ((3, "Not mentioned in the text."), (7, "The passages do not say."), (9, "Unanswerable")):
+        made[number]["answer"] = words
+    with opened(tmp_path, made) as project:
+        [told] = [problem for problem in project.check() if problem.code == "data.declining-answer"]
+    assert (told.severity, told.line) == ("warning", 4)
+    assert "3 examples" in told.message
+    assert "lines 4, 8, 10" in told.message
+    assert '"answerable": false' in told.cure
 
 
 def test_a_split_that_tuning_needs_and_that_leaks_empty_is_an_error_of_check(tmp_path: Path) -> None:

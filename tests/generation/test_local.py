@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold import plugins
+from twofold import machine, plugins
 from twofold.errors import GenerationError, ModelError, ModelNotPulled, WrongWeights
 from twofold.generation import merging
 from twofold.generation.local import LocalGenerator, LocalOptions
@@ -123,6 +123,7 @@ def test_key_changes_with_everything_that_changes_answers(tiny: Path, own_cache:
     one, two = (
         Adapter(key=f"adapter:{name}", weights=name, path=str(tmp_path), template="") for name in ("one", "two")
     )
+    has_bf16 = machine.resolve("auto", "openvino") == "bf16"  # without it all that is asked for is computed in f32
     made = [
         local(model=model, runtime="openvino"),
         local(model=model, runtime="transformers"),
@@ -131,7 +132,7 @@ def test_key_changes_with_everything_that_changes_answers(tiny: Path, own_cache:
         local(one, model=model, runtime="openvino"),
         local(two, model=model, runtime="openvino"),
     ]
-    assert len({generator.key for generator in made}) == len(made)
+    assert len({generator.key for generator in made}) == len(made) - (not has_bf16)
     again = replace(one, weights="another run of the same job")
     assert local(again, model=model, runtime="openvino").key != local(one, model=model, runtime="openvino").key
     assert merging.merged_key("w", again) != merging.merged_key("w", one)

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from twofold.metrics.formal import parse
+
 MOST_VALUES = 20
 """A key with more different values has no listed ones."""
 SEEN_EACH = 3
@@ -27,7 +29,7 @@ def shape(references: Sequence[str], fits: Callable[[str], bool]) -> str:
     Returns:
         The clause; empty when there is no object, or when even the names of the keys are too long.
     """
-    values = [value for value in map(_parsed, references) if value is not None]
+    values = [value for value in map(parse, references) if value is not None]
     objects = [value for value in values if isinstance(value, dict)]
     lists = [item for value in values if isinstance(value, list) for item in value if isinstance(item, dict)]
     found = objects if len(objects) * 2 > len(values) else lists
@@ -38,13 +40,6 @@ def shape(references: Sequence[str], fits: Callable[[str], bool]) -> str:
         if fits(clause):
             return clause
     return ""
-
-
-def _parsed(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
 
 
 def _keys(objects: Sequence[dict[str, Any]], *, depth: int, listing: bool) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from twofold import hostile
 from twofold.dataset import findings_labels
 from twofold.dataset.leaking import bare, conversation
+from twofold.declining import declines
 from twofold.reading import (
     Findings,
     counted,
@@ -27,13 +28,16 @@ def tokens_about(text: str, *, dense: bool = False) -> float:
     return plain / (3.0 if dense else 4.0) + (len(text) - plain) * 1.5
 
 
-def check(documents: Sequence[Document], examples: Sequence[Example], *, max_tokens: int = 0) -> list[Problem]:
+def check(
+    documents: Sequence[Document], examples: Sequence[Example], *, max_tokens: int = 0, abstention: str = ""
+) -> list[Problem]:
     """What is wrong between examples and documents, and among the examples. Errors stop a study, warnings do not.
 
     Args:
         documents: The project's.
         examples: The project's.
         max_tokens: Limit of an answer, which references are held against; 0 for none.
+        abstention: The sentence that a prompt asks for where the documents do not tell; empty: none.
     """
     findings = Findings()
     texts = {d.id: d.text for d in documents}
@@ -69,6 +73,7 @@ def check(documents: Sequence[Document], examples: Sequence[Example], *, max_tok
             next(e for e in examples if e.sources),
         )
     _too_long(examples, max_tokens, note)
+    _declining(examples, abstention, note)
     for problem in findings_labels.spelled_alike(examples):
         findings.add(problem)
     _repeats(examples, note)
@@ -97,6 +102,32 @@ def _too_long(examples: Sequence[Example], max_tokens: int, note: Any) -> None:
             f"{len(over)} of {counted(len(needed), 'reference answer')} are longer than [generation].max_tokens = "
             f"{max_tokens}, the longest with about {most:.0f} tokens ({example.id!r}): such answers are cut",
             f"Set max_tokens to {-(-int(most * 1.3) // 10) * 10} or more, or shorten the answers.",
+            example,
+        )
+
+
+_SHOWN = 8
+"""Lines that a finding names."""
+
+
+def _declining(examples: Sequence[Example], abstention: str, note: Any) -> None:
+    """Answers that decline: an answer in these words is read as an abstention, and scores 0 where one is wanted."""
+    found = [
+        (r, e) for e in examples if e.answerable for r in e.references if r not in e.choices and declines(r, abstention)
+    ]
+    if found:
+        reference, example = found[0]
+        count = len({e.id for _, e in found})
+        lines = list(dict.fromkeys(e.line for _, e in found if e.line and e.file == example.file))
+        where = f" (lines {', '.join(map(str, lines[:_SHOWN]))}{' and more' if len(lines) > _SHOWN else ''})"
+        note(
+            "warning",
+            "data.declining-answer",
+            f"{counted(count, 'example')} {'has' if count == 1 else 'have'} an answer that declines, such as "
+            f"{excerpt(reference, 60)!r}{where if len(lines) > 1 else ''}: whoever answers so is taken to abstain, "
+            "and gets 0 there",
+            'Write `"answerable": false` where the documents do not tell; else say the answer in other words, or set '
+            'abstention = "" in [prompt].',
             example,
         )
 

@@ -71,7 +71,7 @@ def grouped(
 
 
 def _fixed_nodes(example: Example) -> list[str]:
-    return [f"group {example.group}"] if example.group else []
+    return [f"group {' '.join(example.group.casefold().split())}"] if example.group else []
 
 
 def _named(example: Example, same: Mapping[str, str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +30,8 @@ class Leaks:
     exact: tuple[tuple[str, str], ...] = ()
     """The same question and conversation (`bare`)."""
     near: tuple[tuple[str, str], ...] = ()
-    """Character 5-grams with a Jaccard similarity of at least .8, not the same, and an answer that is alike."""
+    """Character 5-grams with a Jaccard similarity of at least .8, or one question whole within the other ("Answer
+    briefly: …"); not the same, and an answer that is alike."""
     span: tuple[tuple[str, str], ...] = ()
     """Nearly the same marked place (`SAME_PLACE`), or the same answer from the same document."""
     history: tuple[tuple[str, str], ...] = ()
@@ -121,8 +122,11 @@ _WIDTHS = ("<wide>", "<narrow>", "<noBreak>", "<compat>", "<initial>", "<medial>
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _LIKE = str.maketrans({**dict.fromkeys("‐‑‒–—―−﹣－", "-"), "’": "'", "ʼ": "'", "‘": "'", "“": '"', "”": '"', "„": '"'})
 _STOPS = ".!?…,;:。、،؛؟।॥"
-_END = re.compile(rf"[\s{_STOPS}]+$")
-_PAUSE = re.compile(rf"(?<=[^\s\d])[{_STOPS}]+(?=[\s\"'»›」』)\]]|$)|(?<=\d)[.?…,;:。、،؛؟।॥]+(?=[\s\"'»›」』)\]]|$)")
+_PAUSE = re.compile(
+    rf"(?:(?:(?<=[^\s\d{_STOPS}])|(?<=[\s\d][{_STOPS}])|(?<=\A[{_STOPS}]))[{_STOPS}]+|(?<=\d)[.?…,;:。、،؛؟।॥]+)"
+    r"(?=[\s\"'»›」』)\]]|$)"
+)
+"""A run of stops is looked at from its first two places only: so the time stays linear."""
 _QUOTES = frozenset("\"'`«»‹›「」『』《》〈〉¿¡。、،؛؟।॥…,")
 
 
@@ -143,11 +147,21 @@ def bare(text: str) -> str:
 def wording(text: str) -> str:
     """`bare`, but JSON is compared as the words that it is written in."""
     text = _unified(text)
-    plain = _PAUSE.sub(" ", _END.sub("", text))
+    end = len(text)
+    while end and (text[end - 1].isspace() or text[end - 1] in _STOPS):
+        end -= 1
+    plain = _PAUSE.sub(" ", text[:end])
+    odd = {quote for quote in "'\"" if plain.count(quote) % 2}
+    closed = {"'": True, '"': True}
+    counted = 0
     shouted = text == text.upper()
     found, tokens = [("", 0), *((m.group(), m.start()) for m in _token().finditer(plain))], []
     for (before, _), (token, at) in pairwise(found):
-        if token not in _QUOTES or (token in "'\"" and plain[:at].count(token) % 2 == 0 and plain.count(token) % 2):
+        if odd:
+            for quote in odd:
+                closed[quote] ^= plain.count(quote, counted, at) % 2 == 1
+            counted = at
+        if token not in _QUOTES or (token in odd and closed[token]):
             unit = before[-1:].isdigit() and len(token) <= 2 and not shouted
             tokens.append(token if unit or before == "\\" else _folded(token, shouted=shouted))
     return " ".join(tokens) or " ".join(text.lower().split())
@@ -314,4 +328,41 @@ def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
         match = next((test[o].id for o in texts.near(number) if agree(example, test[o])), None)
         if match is not None:
             found[example.id] = match
+    return {**_wrapped(train, test), **found}
+
+
+_SHINGLE = 4
+"""Words of a question from which it can be found within another text; shorter ones stand there by chance."""
+
+
+def _wrapped(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
+    """Train id → the first test id of which the one question stands whole within the other, and an answer is alike.
+
+    Not where most answers are shared by many, as labels are: there one within the other is two ways of asking.
+    """
+    answers = [answer for e in train for answer in answers_of(e)[:1]]
+    if 2 * len(set(answers)) <= len(answers):
+        return {}
+    found: dict[str, str] = {}
+    for inner, outer in ((test, train), (train, test)):
+        asked = [(question, e) for e in inner if not e.choices and (question := bare(e.question))]
+        often = Counter(shingle for question, _ in asked for shingle in _shingles(question))
+        rarest: defaultdict[tuple[str, ...], list[tuple[str, Example]]] = defaultdict(list)
+        for question, e in asked:
+            if own := _shingles(question):
+                rarest[min(own, key=often.__getitem__)].append((question, e))
+        for e in outer:
+            text = conversation(e)
+            padded = f" {' '.join(text.split())} "
+            for shingle in _shingles(text):
+                for question, other in rarest.get(shingle, ()):
+                    one, two = (e, other) if outer is train else (other, e)
+                    if f" {question} " in padded and question != text and agree(one, two):
+                        found.setdefault(one.id, two.id)
     return found
+
+
+def _shingles(text: str) -> dict[tuple[str, ...], None]:
+    """The runs of `_SHINGLE` words, each once, in order."""
+    tokens = text.split()
+    return dict.fromkeys(zip(*(tokens[at:] for at in range(_SHINGLE)), strict=False))

@@ -27,7 +27,7 @@ _SQL = re.compile(
     r"DELETE\s+FROM\b|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX)\b)",
     re.IGNORECASE,
 )
-_AFTER_PROSE = re.compile(r"(?:^|:)\s*(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
+_AFTER_PROSE = re.compile(r"(?:^|:)[ \t]*(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
 _STATEMENT = re.compile(
     r"^\s*(?:def \w+\(|class \w+(?:\([^()\n]*\))?\s*[:{<]|class \w+ (?:extends|implements)\b|"
     r"import (?:\w+\.[\w.]+|\w+ as \w+|\w+;)\s*$|from [\w.]+ import |return\b.*[;(\[=+*]|function\b.*[({]|"
@@ -40,8 +40,9 @@ _MARKED = re.compile(r"\\[A-Za-z]|[_^]\{|\[\^|\[\w-\w")
 """Commands of LaTeX and classes of a regular expression: there case and every sign count."""
 _FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
 _CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\)|aq\))[^()]*(?:\([^()]*\)[^()]*)*\)|[A-Za-z_]\w*\[[^\]\s]+\]")
-_PROSE = re.compile(r"[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
-_SENTENCE = re.compile(r"(?:[^\W\d_]{2,}[,.;]?\s+){7}")
+_OPENING = re.compile(r"\w[(\[]")
+_PROSE = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
+_SENTENCE = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]{2,}[,.;]?\s+){7}")
 _KEYWORDS = re.compile(r"\b(?:and|or|not|in|if|else|for|lambda|return|await|new|const|let|var|int|float|bool)\b")
 _PIECE = re.compile(
     r"""
@@ -56,8 +57,22 @@ _PIECE = re.compile(
 )
 _SQL_PIECE = re.compile(rf"(?P<comment>--[^\n]*|/\*[\s\S]*?\*/)|{_PIECE.pattern}", re.VERBOSE)
 """As `_PIECE`, and comments, which begin outside strings only: ``'a--b'`` has none."""
+_ANNOUNCED = re.compile(
+    r"\b(?:result|answer|output|response|final|correction|corrected|fixed)\b[^\w\n]{0,8}(?:is[^\w\n]{0,4})?\s{0,3}"
+    r"(?:```\w{0,10}\s?)?\Z",
+    re.IGNORECASE,
+)
+"""What stands before the JSON that is the answer, where a schema or an example stands before it."""
+_OTHER = re.compile(
+    r"\b(?:schema|example|template|format|input|given|not|draft|instead of|rather than)\b[^\w\n]{0,8}"
+    r"(?:is[^\w\n]{0,4})?\s{0,3}(?:```\w{0,10}\s?)?\Z",
+    re.IGNORECASE,
+)
+"""What stands before JSON that is not the answer, where other JSON stands beside it."""
 _LONGEST = 20_000
 """Characters of prose before and after JSON that are looked through."""
+_TRIES = 256
+"""Openings that begin no JSON, at most."""
 
 
 @lru_cache(maxsize=16384)
@@ -74,13 +89,19 @@ def parse(text: str) -> Any:
 def found_json(text: str) -> Any:
     """The JSON object or array in an answer: all of it, in a code fence anywhere, or after or before prose.
 
-    None when there is none, and when there are two that differ: nobody can tell which is the answer.
+    None when there is none, and when there are two that differ, unless one alone is announced as the answer
+    ("Result: …"), or all others are said to be something else ("Schema: …") or are JSON schemas: nobody can tell which
+    it is.
     """
     whole = parse(text)
     if whole is not None:
         return whole
-    fenced = [_loaded((one or other).strip()) for one, other in _FENCED.findall(text)]
-    return _only([value for value in fenced if value is not None] or _within(text))
+    fenced = [
+        (value, text[max(0, match.start() - 40) : match.start()])
+        for match in _FENCED.finditer(text)
+        if (value := _loaded((match[1] or match[2] or "").strip())) is not None
+    ]
+    return _only(_meant(fenced) or _within(text))
 
 
 @lru_cache(maxsize=16384)
@@ -88,7 +109,7 @@ def language(reference: str) -> Language:
     """What a reference is written in."""
     if parse(reference) is not None:
         return "json"
-    text = unfenced(reference).strip()
+    text = re.sub(r"\n\s*\n", "\n", unfenced(reference).strip())
     if _SQL.match(text) and (re.match(r"[A-Z]{4}", text) or re.search(r"[=<>*;()]", text)):
         return "sql"
     if _SENTENCE.search(re.sub(r"#.*|//.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)):
@@ -96,7 +117,7 @@ def language(reference: str) -> Language:
     if (
         _STATEMENT.search(text)
         or _MARKED.search(text)
-        or (_CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text)))
+        or (_OPENING.search(text) and _CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text)))
     ):
         return "code"
     return "code" if "```" in reference and _FORMULA.search(text) else ""
@@ -199,20 +220,33 @@ def _finite(text: str) -> float:
 
 
 def _within(text: str) -> list[Any]:
-    """The outermost objects in a text; where there is none, its arrays."""
+    """The outermost objects in a text that may be the answer; where there is none, its arrays."""
     for opening in ("{", "["):
-        values, at = [], text.find(opening)
+        values, at, failed = [], text.find(opening), 0
         decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
-        while 0 <= at < _LONGEST:
+        while 0 <= at < _LONGEST and failed < _TRIES:
             try:
+                before = text[max(0, at - 40) : at]
                 value, at = decoder.raw_decode(text, at)
-                values.append(value)
+                values.append((value, before))
             except (ValueError, RecursionError):
                 at += 1
+                failed += 1
             at = text.find(opening, at)
         if values:
-            return values
+            return _meant(values)
     return []
+
+
+def _meant(values: list[tuple[Any, str]]) -> list[Any]:
+    """Those of the values, each with what stands before it, that are called the answer, or else are called nothing."""
+    announced = [value for value, before in values if _ANNOUNCED.search(before)]
+    own = [value for value, before in values if not _OTHER.search(before) and not _is_schema(value)]
+    return announced or own or [value for value, _ in values]
+
+
+def _is_schema(value: Any) -> bool:
+    return isinstance(value, dict) and "type" in value and bool({"properties", "items", "$schema"} & value.keys())
 
 
 def _only(values: list[Any]) -> Any:

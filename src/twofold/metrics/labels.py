@@ -12,20 +12,60 @@ from twofold.metrics.text import find, label, strict_label
 from twofold.metrics.values import NEGATIONS
 from twofold.types import Answer, Example
 
+_CLAUSE = re.compile(r"[,;:.!?]\s|\n|\s[–—-]\s")
+_REFUTED = re.compile(
+    r"\W{0,3}(?:(?:and|or)\s+\w{1,30}\s+)?(?:(?:is|was|are|were|would be|seems|looks|must be|has to be)"
+    r"(?: both| not|n't|nt)?\s+(?:wrong|incorrect|false|not|out|excluded|ruled out)\b|(?:isn't|isnt|is not|cannot be|"
+    r"can not be|can be (?:excluded|ruled out)|does not fit|not at all)\b)"
+)
 ABSTAINED = "\0abstain"
 """The label of an abstention; no text has it."""
 _NOT = NEGATIONS | {"rather"}
 _TWO_LETTERS = re.compile(
-    r"\W*(?:(?:it is|it's|the answer is|the answers are|answer:|either|both) )*\W?([A-Z])\W*(?:or|and|/|&|,)\W*([A-Z])"
-    r"\b(?!')",
+    r"\W{0,5}(?:(?:it is|it's|the answer is|the answers are|answer:|either|both) )*\W?([A-Z])\W{0,3}(?:or|and|/|&|,)"
+    r"\W{0,3}([A-Z])\b(?!')(?!\W+(?:are|were)\s+(?:both\s+)?(?:wrong|incorrect|false|not|out|excluded)\b)",
     re.IGNORECASE,
 )
 """An answer that begins with two letters has chosen none."""
-_NEGATED = re.compile(
-    r"(?:\b(?:not|never|neither|nor|rather than|instead of|except|rule out|exclude)|n't)\W+"
-    r"(?:be |the |option |choice |answer )*\W?$",
-    re.I,
+_DENYING = (
+    r"anything but|everything but|all but|anything other than|other than|apart from|far from|hardly|barely|scarcely|"
+    r"no longer|unlike|rather than|instead of|not at all|not so much|the opposite of|nowhere near|by no means|"
+    r"in no way|less than|everything except|(?:not|never|neither)(?: \w+){1,2} (?:or|nor)|"
+    r"(?:not|never|cannot|doubt|doubts)(?: that)?(?: (?:choose|pick|select|say|call|consider|think|believe|describe|"
+    r"recommend|go with|it|this|that|they|is|be|as)){1,5}"
 )
+"""Words before a label that deny it."""
+_BEFORE = r"(?: (?:the|a|an|very|really|exactly|option|choice|answer|be))*"
+_NEGATED = re.compile(
+    rf"(?:\b(?:not|cannot|never|neither|nor|except|rule out|exclude|{_DENYING})|n't)\W{{0,3}}{_BEFORE}\W{{0,2}}$", re.I
+)
+_DENIED = re.compile(rf"\b(?:{_DENYING}){_BEFORE}\Z")
+_NEAR = 80
+"""Characters before and after a label that can deny it."""
+_IDLE = re.compile(
+    r"\b(?:no (?:problem|doubt|question|worries|wonder|surprise|hesitation)|"
+    r"(?:there is|there's|i have) no (?:doubt|question)(?: about it)?|"
+    r"without (?:a |any )?doubt|beyond doubt)\b(?! (?:that|about))",
+    re.IGNORECASE,
+)
+"""Phrases with a "no" that denies nothing."""
+_NOT_ONLY = re.compile(r"\bnot (?:only|just|merely|simply)\s", re.IGNORECASE)
+_CONTRACTED = re.compile(r"(?<=\w)n['’]t\b")
+_ASKED_AND_DENIED = re.compile(r"\?\s*(?:no|nope|not)\b", re.IGNORECASE)
+_OF = re.compile(r"(?<![\w./])(\d{1,3})\s?(?:/|out of|of)\s?(\d{1,3})(?![\w/])")
+_COMPARISON = re.compile(
+    r"(?P<no>\b(?:not|no)\s)?(?:(?P<sign>[<>]=?|[≤≥])|\b(?P<words>"
+    r"(?:more|greater|less|fewer|higher|lower) than(?: or equal to)?|over|above|exceed(?:s|ing)?|in excess of|"
+    r"under|below|at least|at most|up to))?\s?[$€£]?\s?"
+    r"(?<![\d.,])(?P<number>\d{1,3}(?:,\d{3}){1,4}|\d{1,12}(?:\.\d{1,6})?)(?!\d)\s?(?P<unit>k|thousand|m|million|%)?(?!\w)"
+    r"(?P<after>\s(?:or|and)\s(?P<what>less|fewer|under|below|lower|more|over|above|higher|greater)\b)?",
+    re.IGNORECASE,
+)
+_UP = frozenset(("more", "greater", "higher", "over", "above", "exceed", "exceeds", "exceeding", "in"))
+_OPPOSITE = {">": "<=", "<": ">=", ">=": "<", "<=": ">"}
+_UNITS = {"k": 1e3, "thousand": 1e3, "m": 1e6, "million": 1e6}
+_NOT_LABEL = re.compile(r"\s*(?:not|non|no)[\s_-]+(?P<other>\S.*)", re.IGNORECASE | re.DOTALL)
+"""A label that denies another: ``not spam``."""
 
 
 def predicted(example: Example, answer: Answer) -> str:
@@ -35,20 +75,88 @@ def predicted(example: Example, answer: Answer) -> str:
     but for case where only one label is. Else, for an example with choices, the only choice that the answer states: as
     whole words, not within a longer choice that is stated, and not negated (``not B, D``). A single letter must be a
     capital that stands for a choice: before a mark or the end (``B) two``), before "is" (``B is correct``), or after
-    "answer is", "option" and the like. Else the answer's own text.
+    "answer is", "option" and the like, or at the very beginning. A number may have its scale (``4/5``), a comparison
+    may be in words where the label has its sign (``more than 50K`` for ``>50K``), and what is denied is the label that
+    denies it (``It isn't spam`` for ``not spam``). Else the answer's own text.
     """
     if answer.abstained:
         return ABSTAINED
-    whole = _known(answer.text, (*example.references, *example.choices))
+    labels = (*example.references, *example.choices)
+    whole = _known(answer.text, labels)
+    if whole:
+        return whole
+    text = _reread(answer.text, labels)
+    whole = _known(text, labels) if text != answer.text else ""
+    whole = whole or _compared(text, labels)
     if whole or not example.choices:
         return whole or strict_label(answer.text)
-    if (pair := _TWO_LETTERS.match(answer.text)) and len({*pair.groups()} & {c.strip() for c in example.choices}) > 1:
+    if (pair := _TWO_LETTERS.match(text)) and len({*pair.groups()} & {c.strip() for c in example.choices}) > 1:
         return strict_label(answer.text)
-    found = {choice for choice in example.choices if _states(choice, answer.text)}
-    named = {choice for choice in found if len(choice.strip()) == 1 and _named(choice.strip(), answer.text)}
-    found = named if len(named) == 1 else found
+    found = {choice for choice in example.choices if _states(choice, text)}
+    letters = {choice for choice in found if len(choice.strip()) == 1 and choice.strip().isalpha()}
+    named = {choice for choice in letters if _named(choice.strip(), text)}
+    named = named or {choice for choice in letters if _begins(choice.strip(), text, letters)}
+    found = named if len(named) == 1 else found or _denied(text, example.choices)
     longest = [one for one in found if not any(one != other and _within(one, other) for other in found)]
     return strict_label(longest[0]) if len(longest) == 1 else strict_label(answer.text)
+
+
+def _begins(letter: str, text: str, others: set[str]) -> bool:
+    """Does the answer begin with the letter as its choice, and is it no list of all the choices?"""
+    if not re.match(rf"\W{{0,3}}{letter}(?:[).:]|\s+(?:because|since|as)\b)", text):
+        return False
+    return not any(re.search(rf"(?<!\w){other.strip()}[).:]", text) for other in others if other.strip() != letter)
+
+
+def _denied(text: str, choices: Sequence[str]) -> set[str]:
+    """The choices such as ``not spam`` of which the text denies the other, ``spam``."""
+    found = set()
+    for choice in choices:
+        denies = _NOT_LABEL.fullmatch(choice)
+        other = next((c for c in choices if denies and label(c) == label(denies["other"])), None)
+        wanted = tuple(label(other).split()) if other else ()
+        if wanted and any(find(wanted, tuple(label(part).split())) for part in _CLAUSE.split(text)):
+            found.add(choice)
+    return found
+
+
+def _compared(text: str, labels: Sequence[str]) -> str:
+    """The label that is the comparison which the text makes, in words or signs; empty where no label is one."""
+    ranges = [(one, found) for one in labels if re.match(r"\s*[<>≤≥]", one) and len(found := _ranges(one)) == 1]
+    said = _ranges(text) if ranges else set()
+    same = {strict_label(one) for one, found in ranges if found == said}
+    return same.pop() if len(same) == 1 else ""
+
+
+def _ranges(text: str) -> set[tuple[str, float]]:
+    found = set()
+    for match in _COMPARISON.finditer(text):
+        sign, words = match["sign"], (match["words"] or "").casefold()
+        if sign:
+            sign = {"≤": "<=", "≥": ">="}.get(sign, sign)
+        elif words in ("at least", "at most", "up to"):
+            sign = ">=" if words == "at least" else "<="
+        elif words:
+            sign = (">" if words.split()[0] in _UP else "<") + "=" * words.endswith("equal to")
+        elif match["what"]:
+            sign = ">=" if match["what"].casefold() in _UP else "<="
+        if sign:
+            sign = _OPPOSITE[sign] if match["no"] else sign
+            size = float(match["number"].replace(",", "")) * _UNITS.get((match["unit"] or "").casefold(), 1.0)
+            found.add((sign, size))
+    return found
+
+
+def _reread(text: str, labels: Sequence[str]) -> str:
+    """The answer in the labels' way of writing: without idle phrases, scales and contractions."""
+    text = _NOT_ONLY.sub("", _CONTRACTED.sub(" not", re.sub(r"\bcan['’]t\b", "cannot", text)))
+    if not any(_IDLE.search(one) for one in labels):
+        text = _IDLE.sub("", text)
+    numbers = {one.strip() for one in labels if one.strip().isdigit()}
+    if numbers and not any(_OF.search(one) for one in labels):
+        top = str(max(map(int, numbers)))
+        text = _OF.sub(lambda found: found[1] if found[1] in numbers and found[2] == top else found[0], text)
+    return text.strip()
 
 
 def _known(text: str, labels: Sequence[str]) -> str:
@@ -71,13 +179,25 @@ def _states(choice: str, text: str) -> bool:
     name = choice.strip()
     if len(name) == 1 and name.isalpha():
         return _states_letter(name, text)
-    here, wanted = tuple(label(text).split()), tuple(label(choice).split())
+    wanted = tuple(label(choice).split())
     if wanted == ("no",) and not re.search(r"\A\W*no\b|\bno\b(?!\s+\w)", text, re.IGNORECASE):
         return False  # "there is no doubt" says nothing of yes or no
+    if re.search(rf"{re.escape(name)}\s*{_ASKED_AND_DENIED.pattern}", text, re.IGNORECASE):
+        return False
+    clauses = [text] if re.search(r"[,;:.]", name) else _CLAUSE.split(text)
+    return any(_stated_in(tuple(label(clause).split()), wanted) for clause in clauses)
+
+
+def _stated_in(here: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+    """Do the words hold those of a label, not denied in the words before and after?"""
     size = len(wanted)
     starts = [at for at in range(len(here) - size + 1) if size and here[at : at + size] == wanted]
     return any(
-        not (set(here[max(0, at - 2) : at]) & _NOT - set(wanted) or _refuted(" ".join(here[at + size : at + size + 3])))
+        not (
+            set(here[max(0, at - 2) : at]) & _NOT - set(wanted)
+            or _DENIED.search(" ".join(here[max(0, at - 8) : at]))
+            or _refuted(" ".join(here[at + size : at + size + 4]))
+        )
         for at in starts
     )
 
@@ -93,23 +213,19 @@ def _states_letter(letter: str, text: str) -> bool:
 def _named(letter: str, text: str) -> bool:
     """Does the text call the letter its answer, as in ``the answer is B``?"""
     plain = text.replace("’", "'")
-    named = rf"\b(?:answer|option|choice|letter|label)(?:\s+is)?\s*:?\s*[\"'(*\[]*{letter}(?!\w)"
+    named = rf"\b(?:answer|option|choice|letter|label)(?:\s+is)?\s*(?::\s*)?[\"'(*\[]{{0,4}}{letter}(?!\w)"
+    ends = re.compile(r"\s*(?:\Z|[).,;:\n])")
     found = [match.end() for match in re.finditer(named, plain, re.IGNORECASE)]
-    return any(
-        (plain[end - 1] == letter or re.match(r"\s*(?:$|[).,;:\n])", plain[end:])) and _is_meant(plain, end)
-        for end in found
-    )
+    return any((plain[end - 1] == letter or ends.match(plain, end)) and _is_meant(plain, end) for end in found)
 
 
 def _is_meant(text: str, end: int) -> bool:
     """Is the letter that ends here neither negated nor called wrong?"""
-    return not _NEGATED.search(text[: end - 1]) and not _refuted(text[end:])
+    return not _NEGATED.search(text[max(0, end - 1 - _NEAR) : end - 1]) and not _refuted(text[end : end + _NEAR])
 
 
 def _refuted(rest: str) -> bool:
-    return bool(
-        re.match(r"\W*(?:is|was)(?: not|n't|nt)?\s+(?:wrong|incorrect|false|not)\b|\W*(?:isn't|isnt|is not)\b", rest)
-    )
+    return bool(_REFUTED.match(rest) or _ASKED_AND_DENIED.match(rest.lstrip(" )\"'”’")))
 
 
 def _wanted(example: Example) -> tuple[str, ...]:
@@ -119,7 +235,7 @@ def _wanted(example: Example) -> tuple[str, ...]:
 class Accuracy:
     """1 when the answer's label is a reference's label."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:

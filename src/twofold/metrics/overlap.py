@@ -22,7 +22,7 @@ from twofold.metrics.formal import canonical, found_json, language, parse, piece
 from twofold.metrics.notation import alternative, unlike
 from twofold.metrics.spellings import CURRENCY, UNSPACED, unlisted
 from twofold.metrics.structured import bag_f1, field_f1
-from twofold.metrics.text import squad_tokens, words
+from twofold.metrics.text import common_subsequence, squad_tokens, words
 from twofold.metrics.values import NEGATIONS, all_tokens, contained, tokens, versioned
 from twofold.types import Answer, Example
 
@@ -356,16 +356,3 @@ class RougeL(_Overlap):
         if not mine or not theirs:
             return float(same(text, reference))
         return 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))
-
-
-def common_subsequence(first: tuple[str, ...], second: tuple[str, ...]) -> int:
-    """Length of the longest common subsequence, bit-parallel (Hyyrö 2004): one step a word, on integers as bit sets."""
-    places: dict[str, int] = {}
-    for index, word in enumerate(first):
-        places[word] = places.get(word, 0) | 1 << index
-    full = (1 << len(first)) - 1
-    open_places = full
-    for word in second:
-        match = open_places & places.get(word, 0)
-        open_places = ((open_places + match) | (open_places - match)) & full
-    return len(first) - open_places.bit_count()

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, Field, field_validator
 
 from twofold import plugins
 from twofold.metrics.formal import found_json, parse
-from twofold.metrics.text import label
+from twofold.metrics.text import common_subsequence, label
 from twofold.types import Answer, Example, Json
 
 _HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+(?P<hashed>\S[^\n]*)|(?P<named>[^\W\d][^\n:.!?;]{0,48}):(?=\s|$))", re.M)
@@ -36,7 +36,7 @@ class JsonValid:
     with the same top-level keys and a value of the same JSON type under each, or an array.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reference_free: ClassVar[bool] = True
     """Another example's gold answer is valid too: shuffling proves nothing."""
 
@@ -95,11 +95,12 @@ class FieldF1:
     """F1 of the fields of two JSON values: a field is its path and its value (strings without case and extra blanks).
 
     The items of an array are matched with those of the other so that most fields agree: their order does not matter,
-    and the fields of one item stay together. Types count: null, ``"null"``, ``[]`` and ``"[]"`` are four values. An
+    and the fields of one item stay together. Numbers have an order (a point, a range): of two arrays of numbers the
+    longest common subsequence agrees. Types count: null, ``"null"``, ``[]`` and ``"[]"`` are four values. An
     answer without JSON scores 0.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -134,6 +135,10 @@ def _agreeing(mine: Any, theirs: Any) -> int:
 
 def _matched(mine: Sequence[Any], theirs: Sequence[Any]) -> int:
     """Agreeing leaves of two arrays, items matched: equal ones first, then greedily those that agree in most."""
+    if _is_numbers(mine) and _is_numbers(theirs):
+        names: dict[Any, str] = {}  # 1 and 1.0 are one value
+        numbers, wanted = (tuple(names.setdefault(item, str(len(names))) for item in items) for items in (mine, theirs))
+        return common_subsequence(numbers, wanted)
     ours, others = Counter(map(_form, mine)), Counter(map(_form, theirs))
     equal = ours & others
     left, right = _without(mine, equal), _without(theirs, equal)
@@ -154,6 +159,10 @@ def _matched(mine: Sequence[Any], theirs: Sequence[Any]) -> int:
     return total
 
 
+def _is_numbers(items: Sequence[Any]) -> bool:
+    return all(isinstance(item, (int, float)) and not isinstance(item, bool) for item in items)
+
+
 def _without(items: Sequence[Any], taken: Counter[Any]) -> list[Any]:
     rest, out = Counter(taken), []
     for item in items:
@@ -166,11 +175,15 @@ def _without(items: Sequence[Any], taken: Counter[Any]) -> list[Any]:
 
 
 def _form(value: Any) -> Any:
-    """A value by what counts of it, hashable: types, keys, strings without case and extra blanks, items as a bag."""
+    """A value by what counts of it, hashable.
+
+    Types, keys, strings without case and extra blanks, items as a bag, and numbers in their order.
+    """
     if isinstance(value, dict) and value:
         return "object", frozenset((key, _form(item)) for key, item in value.items())
     if isinstance(value, list) and value:
-        return "array", frozenset(Counter(map(_form, value)).items())
+        forms = tuple(map(_form, value))
+        return ("numbers", forms) if _is_numbers(value) else ("array", frozenset(Counter(forms).items()))
     if isinstance(value, str):
         return "string", " ".join(unicodedata.normalize("NFC", value).casefold().split())
     if isinstance(value, bool) or value is None:
@@ -188,6 +201,8 @@ def _leaves_of_form(form: Any) -> int:
     kind, inner = form
     if kind == "object":
         return sum(_leaves_of_form(item) for _, item in inner)
+    if kind == "numbers":
+        return len(inner)
     return sum(_leaves_of_form(item) * count for item, count in inner) if kind == "array" else 1
 
 

@@ -81,8 +81,6 @@ class VerdictFacts:
     """Was the sealed reserve split opened for this study?"""
     confirms: str = ""
     """Study whose choice is confirmed or not; only two of its arms are measured then."""
-    bounded: bool = True
-    """Do the scores lie in [0, 1]?"""
     right: float | None = RIGHT
     """Score from which an answer counts as right; None: the deciding metric has none."""
     test_share: float = 1.0

@@ -106,7 +106,7 @@ def decide(
     counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive})
     evidence = _weigh(alive, columns, places, section, facts, counted=counted)
     answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns) else evidence
-    effects, comparisons = _effects(evidence, counted, places, section, facts)
+    effects, comparisons = _effects(evidence, counted, places, section)
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
@@ -224,15 +224,12 @@ def _weigh(
     estimates = {}
     for name in names:
         failed = int(np.isnan(columns[name]).sum())
-        estimates[name] = stats.estimate(
-            columns[name], groups, level=section.level, failed=failed, bounded=facts.bounded
-        )
+        estimates[name] = stats.estimate(columns[name], groups, level=section.level, failed=failed)
     joint: dict[str, stats.Interval] = {}
     alone: dict[str, stats.Interval] = {}
     if len(names) > 1:
         matrix = np.stack([counted[name] for name in names], axis=1)
         settings: Any = {key: getattr(section, key) for key in ("level", "resamples", "seed")}
-        settings["bounded"] = facts.bounded
         joint = stats.contrasts(matrix, groups, stats.pairs(names), **settings)
         alone = stats.contrasts(matrix, groups, stats.pairs(names), joint=False, **settings)
     right = rights({name: columns[name] for name in names}, facts.right)
@@ -249,7 +246,7 @@ def _cells(arms: Sequence[Arm]) -> dict[str, str]:
 
 
 def _effects(
-    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
+    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection
 ) -> tuple[list[Effect], list[Effect]]:
     """The effects over the 2 × 2 table, each with an interval of its own, and the pairs with simultaneous ones."""
 
@@ -271,7 +268,6 @@ def _effects(
         resamples=section.resamples,
         seed=section.seed,
         joint=False,
-        bounded=facts.bounded,
     )
     return listed(intervals, "wild cluster bootstrap-t"), comparisons
 

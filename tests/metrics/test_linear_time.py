@@ -1,0 +1,100 @@
+"""Answers of one pattern repeated: twice the text takes about twice the time in all that reads an answer.
+
+A model that repeats itself up to its token limit writes such answers. Compared is one run with another of the same
+process, as processor time; a quadratic pattern takes four times as long.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from twofold import plugins, support
+from twofold.dataset.leaking import bare
+from twofold.declining import declines
+from twofold.metrics.formal import found_json, language, pieces
+from twofold.metrics.labels import predicted
+from twofold.metrics.overlap import AnswerF1
+from twofold.metrics.structured import headings
+from twofold.types import Answer, Example, Message
+from twofold.wrapping import answer_text, without_datamarks, without_markers
+
+ANSWER = AnswerF1(plugins.Options())
+ASKED = Example(
+    id="e",
+    messages=(Message(role="user", content="Which?"),),
+    references=("positive",),
+    choices=("positive", "negative", "no", "B"),
+)
+WORK: dict[str, Callable[[str], object]] = {
+    "answer_f1": lambda text: ANSWER.compare(text, "5 km of the A road"),
+    "answer_text": answer_text,
+    "bare": bare,
+    "datamarks": lambda text: without_datamarks(text, "^", ["some words"]),
+    "declines": lambda text: declines(text, "The passages do not say."),
+    "found_json": found_json,
+    "headings": headings,
+    "label": lambda text: predicted(ASKED, Answer(text=text)),
+    "language": language,
+    "markers": lambda text: without_markers(text, cite="last", shown=5),
+    "sql": lambda text: pieces(text, "sql"),
+    "support": support.checkable,
+}
+TEXTS = {
+    "words": ("", "word ", ""),
+    "blanks": ("a", " ", "b"),
+    "lines": ("a", "\n", "b"),
+    "dots": ("", "a.", "b"),
+    "digits": ("", "7", "x"),
+    "numbers": ("", "7 ", ""),
+    "thousands": ("", "1,234,", ""),
+    "brackets": ("", "[1] ", "x"),
+    "open brackets": ("", "[", ""),
+    "objects": ("", '{"a": 1} ', ""),
+    "open objects": ("", '{"a": ', ""),
+    "tags": ("a", "<think>", ""),
+    "closing tags": ("a", "</think>", ""),
+    "answers": ("a", "<answer>", ""),
+    "quotes": ("", '"a ', ""),
+    "back ticks": ("", "`", "x"),
+    "hyphens": ("", "a-", ""),
+    "slashes": ("/", "a/", ""),
+    "commas": ("", "a, ", ""),
+    "denials": ("", "not ", "positive"),
+    "counts": ("", "one hundred ", ""),
+    "passages": ("", "the passages ", ""),
+    "dollars": ("", "$", "x"),
+    "stars": ("", "*", "x"),
+    "underscores": ("", "_a", ""),
+    "headings": ("", "# a\n", ""),
+}
+
+
+def _seconds(work: Callable[[str], object], text: str) -> float:
+    began = time.process_time()
+    work(text)
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("work", WORK)
+def test_time_grows_with_the_text(work: str, text: str) -> None:
+    before, unit, after = TEXTS[text]
+
+    def of(size: int, turn: int = 0) -> str:
+        # what was read before is kept, and takes no time: each turn reads another text
+        return before + unit * (size // len(unit)) + after + "!" * turn
+
+    size = 2_000
+    while (first := _seconds(WORK[work], of(size))) < 0.03 and size < 64_000:
+        size *= 4
+        assert first < 1
+    ratios = []
+    for turn in range(1, 4):
+        ratios.append(_seconds(WORK[work], of(2 * size, turn)) / max(first, 0.01))
+        if ratios[-1] < 3:
+            return
+        first = _seconds(WORK[work], of(size, turn))
+    pytest.fail(f"{size} and {2 * size} characters: {', '.join(f'{ratio:.1f}' for ratio in ratios)} times as long")
