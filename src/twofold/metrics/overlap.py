@@ -182,7 +182,8 @@ class AnswerF1(TokenF1):
         What a reference has in brackets after its answer ("9.8% [3.2%-25%]") may be left out, not be another.
         """
         text, reference = (_POSSESSIVE.sub("", unicodedata.normalize("NFC", one)) for one in (text, reference))
-        left = "" if _REMARK.search(text) or language(reference) else _REMARK.sub("", reference).strip()
+        kept = bool(_REMARK.search(text) or language(reference) or unlike(text, reference))
+        left = "" if kept else _REMARK.sub("", reference).strip()
         return max(self._compare(text, one) for one in {reference, left or reference})
 
     def _compare(self, text: str, reference: str) -> float:
