@@ -21,32 +21,39 @@ from twofold.metrics.values import number
 Language = Literal["", "json", "sql", "code"]
 """What a reference is written in; empty: prose."""
 
-_FENCED = re.compile(r"```[^\n`]*\n(.*?)```|```(?:[a-zA-Z]+[ \t]+)?([^`]+?)```", re.DOTALL)
+_FENCED = re.compile(r"```[^\n`]*\n(.*?)```|```(?:[a-zA-Z]++[ \t]++)?+([^`]+)```", re.DOTALL)
 _SQL = re.compile(
     r"\s*(?:SELECT\b(?!\s+(?:one|all|any|the|your)\b)|WITH\s+\w+\s+AS\s*\(|INSERT\s+INTO\b|UPDATE\s+\S+\s+SET\b|"
     r"DELETE\s+FROM\b|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX)\b)",
     re.IGNORECASE,
 )
-_AFTER_PROSE = re.compile(r"(?:^|:)[ \t]*(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
+_AFTER_PROSE = re.compile(r"(?:^[ \t]*|:\s*)(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
 _STATEMENT = re.compile(
-    r"^\s*(?:def \w+\(|class \w+(?:\([^()\n]*\))?\s*[:{<]|class \w+ (?:extends|implements)\b|"
-    r"import (?:\w+\.[\w.]+|\w+ as \w+|\w+;)\s*$|from [\w.]+ import |return\b.*[;(\[=+*]|function\b.*[({]|"
-    r"(?:const|let|var|int|double|float|char|bool|auto|val) \w+\s*=|#include|"
-    r"(?:public|private|protected) [\w<>]+ \w+\s*[({=;]|(?:package|using) [\w.:]+;|"
-    r"(?:if|for|while|else|elif|try|except|with)\b.*[:{]\s*$|print\(|@\w+\s*$)",
+    r"^[ \t]*(?:(?:async )?def \w+\(|class \w+(?:\([^()\n]*\))?[ \t]*[:{<]|class \w+ (?:extends|implements)\b|"
+    r"import (?:\w+\.[\w.]+|\w+ as \w+|\w+;)[ \t]*$|from [\w.]+ import |return\b[ \t]*(?:[\w.]*[(\[]\S|.*;[ \t]*$|"
+    r"[\w.]+ ?(?:[-+*/%]|[=<>!]=|[<>])(?=[^-+*/%]))|function[ \t]*\w*\([^()\n]*\)|"
+    r"(?:const|let|var|int|double|float|char|bool|auto|val) \w+\s*=|#include|#define \w+|"
+    r"(?:public|private|protected) (?:static )?[\w<>]+ \w+(?:\(|\s*[={]|;[ \t]*$)|(?:package|using) [\w.:]+;[ \t]*$|"
+    r"(?:else|try|finally)[ \t]*[:{][ \t]*$|(?:if|elif|while|for|except|with)\b.*[:{][ \t]*\n[ \t]+\S|"
+    r"(?:if|while|for)[ \t]*\(.*[){;][ \t]*$|(?:if|elif|while)\b.*[=<>].*:[ \t]*(?:$|\w)|"
+    r"print\(|@[\w.]+(?:\([^()\n]*\))?[ \t]*\n[ \t]*(?:@|def|class|async|public|private)\b)",
     re.MULTILINE,
 )
+"""Statements by their shape: "class war", "return to sender (1962)" and "for example:" are prose."""
 _MARKED = re.compile(r"\\[A-Za-z]|[_^]\{|\[\^|\[\w-\w")
 """Commands of LaTeX and classes of a regular expression: there case and every sign count."""
 _FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
-_CALLS = re.compile(r"[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\)|aq\))[^()]*(?:\([^()]*\)[^()]*)*\)|[A-Za-z_]\w*\[[^\]\s]+\]")
+_CALLS = re.compile(
+    r"(?<!\w)(?<!\w\.)[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\)|aq\))[^()]*(?:\([^()]*\)[^()]*)*\)"
+    r"|(?<!\w)[A-Za-z_]\w*\[[^\[\]\s]+\]"
+)
+_PROSE = re.compile(r"[^\W\d_]{2}[,.]?\s+[^\W\d_]{2}|[^\x00-\x7f]|://")
 _OPENING = re.compile(r"\w[(\[]")
-_PROSE = re.compile(r"(?<![^\W\d_])[^\W\d_]{2,}[,.]?\s+[^\W\d_]{2,}|[^\x00-\x7f]|://")
 _SENTENCE = re.compile(r"(?<![^\W\d_])(?:[^\W\d_]{2,}[,.;]?\s+){7}")
 _KEYWORDS = re.compile(r"\b(?:and|or|not|in|if|else|for|lambda|return|await|new|const|let|var|int|float|bool)\b")
 _PIECE = re.compile(
     r"""
-    (?P<string>'(?:[^'\\\n]|''|\\.)*'|"(?:[^"\\\n]|""|\\.)*")
+    (?P<string>'(?:[^'\\\n]|''|\\.){0,2000}'|"(?:[^"\\\n]|""|\\.){0,2000}")
     |(?P<quoted>`[^`\n]*`)
     |(?P<number>(?<![\w.])(?:0[xXbBoO][0-9a-fA-F_]+|\d[\d_]*(?:\.\d+)?(?:[eE][-+]?\d{1,4})?|\.\d+)(?![\w]))
     |(?P<name>[^\W\d]\w*)
@@ -55,7 +62,7 @@ _PIECE = re.compile(
     """,
     re.VERBOSE,
 )
-_SQL_PIECE = re.compile(rf"(?P<comment>--[^\n]*|/\*[\s\S]*?\*/)|{_PIECE.pattern}", re.VERBOSE)
+_SQL_PIECE = re.compile(rf"(?P<comment>--[^\n]*|/\*[\s\S]*?(?:\*/|\Z))|{_PIECE.pattern}", re.VERBOSE)
 """As `_PIECE`, and comments, which begin outside strings only: ``'a--b'`` has none."""
 _ANNOUNCED = re.compile(
     r"\b(?:result|answer|output|response|final|correction|corrected|fixed)\b[^\w\n]{0,8}(?:is[^\w\n]{0,4})?\s{0,3}"

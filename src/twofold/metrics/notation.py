@@ -11,23 +11,34 @@ import re
 from collections import defaultdict
 from functools import lru_cache
 
-CASED_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)|M|Mg|[nmkMGTµμ]M|[MGT]i?b")
+from twofold.metrics.spellings import NUMBER, UNITS
+
+CASED_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)|M|Mg|[nmkMGTµμ]M|[MGT]i?b|Mm|K|T|G")
 """Units that are others when written in the other case: ``mW`` and ``MW``, ``Mg`` and ``mg``, ``Gb`` and ``GB``."""
 _CASED_SYMBOLS = frozenset(
-    ("co", "cs", "hf", "sn", "os", "po", "sc", "si", "ho", "nb", "np", "pb", "ph", "mw", "mv", "ma", "mhz", "mpa",
-     "mj", "mg", "gb", "kb", "mb", "tb", "mn")
-)  # fmt: skip
+    ("co", "cs", "hf", "sn", "os", "po", "sc", "si", "ho", "nb", "np", "pb", "ph", "mn", "cn", "bi", "ni")
+)
 """Symbols in lower case of which two spellings with a capital are two things: carbon monoxide and cobalt."""
+_PREFIXED = frozenset(("mw", "mwh", "mv", "ma", "mhz", "mpa", "mj", "mbar", "mev"))
+"""Units of which the case of the first letter counts, and that of no other: mHz, MHz and Mhz are two."""
+_BITS = frozenset(("gb", "kb", "mb", "tb", "gib", "mib"))
+"""Units of which the case of the last letter counts: bits and bytes."""
+_MOLECULE = re.compile(r"(?=\D*\d)(?:[A-Z][a-z]?\d*){2,}")
 _QUOTED = re.compile(r"(?<![^\s(\[{])([\"'`“‘«])([^\"'`“”‘’«»]*)([\"'`”’»])(?![^\s)\]}.,;:!?])")
 _CHUNK = re.compile(r"\S+")
-_FLAG = re.compile(r"--?[A-Za-z][\w-]*(?:=\S+)?")
-_PATH = re.compile(r"(?:~|\.{1,2})?/[\w.~][^\s]*|[A-Za-z]:\\\S*|\\\\\S+|[\w.-]+(?:/[\w.-]+)+\.\w+|[\w.-]+(?:/[\w.-]+){2,}")
-_SIGIL = re.compile(r"(?:[@#$&~!%]|\*{1,2})[A-Za-z_]\w*|_+[A-Za-z]\w*(?<!_)|__[a-z]\w*__")
-_DOTTED = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+")
+_FLAG = re.compile(r"(?:--?|\+)[A-Za-z][\w-]*(?:=\S+)?")
+_PATH = re.compile(
+    r"(?:~|\.{1,2})?/[\w.~][^\s]*|[A-Za-z]:\\\S*|\\\\\S+|[\w.-]+(?:/[\w.-]+)+\.\w+|[\w.-]+(?:/[\w.-]+){2,}"
+)
+_SIGIL = re.compile(r"(?:[@#$&~!%]|\*{1,2})[A-Za-z_]\w*|_+[A-Za-z]\w*(?<!_)|__[a-z]\w*__|[A-Za-z]\w*_|::?[a-z_]\w*"
+                    r"|\*{1,2}\.\w+|\.[a-z][\w-]*|[A-Za-z]\w*(?:\[\])+")  # fmt: skip
+_DOTTED = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+(?::\d+)?(?:\(\))?|[A-Za-z]\w*(?::\w+)+")
 _ABBREVIATED = re.compile(r"(?:[A-Z]\.)+[A-Z]|[A-Za-z]{1,2}\.[A-Z][a-z]?|(?i:e\.g|i\.e|[ap]\.m|[bc]\.[ce]|a\.k\.a)")
 _LONGEST = 300
 """Characters of a token that is still looked at."""
 _FEET = re.compile(r"\d+(?:\.\d+)?(?:'|\"|'')")
+_BRACKETED = re.compile(r"([\[{<(])([^\[\]{}<>()\n]*)([\]}>)])")
+_TERMS = re.compile(r"(?:\d+(?:\.\d+)?|[A-Za-z])*(?:[-+*/^=]+(?:\d+(?:\.\d+)?|[A-Za-z])*)+")
 _BRACKETS = {"[": "]", "{": "}", "<": ">", "(": ")"}
 
 
@@ -47,7 +58,7 @@ def unlike(text: str, reference: str) -> int:
     for letters, forms in _by_letters(reference).items():
         others = mine.get(letters, ())
         count += sum(bool(others) and all(_differ(form, other) for other in others) for form in forms)
-    return max(count, _bracketed_otherwise(text.strip(), reference.strip()))
+    return max(count, _bracketed_otherwise(text, reference))
 
 
 @lru_cache(maxsize=16384)
@@ -67,7 +78,7 @@ def _chunks(text: str) -> list[str]:
 
 
 def _bare(chunk: str) -> str:
-    chunk = chunk.rstrip(".,;:!?…").lstrip("“‘«`\"")
+    chunk = chunk.rstrip(".,;:!?…").lstrip('“‘«`"')
     if not _FEET.fullmatch(chunk):
         chunk = chunk.rstrip("\"'`”’»")
     for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
@@ -102,8 +113,7 @@ def _keeps_case(chunk: str) -> bool:
 def _differ(one: str, other: str) -> bool:
     kinds = _kind(one), _kind(other)
     if not any(kinds):
-        short = one.casefold() == other.casefold() and one.casefold() in _CASED_SYMBOLS
-        return short and one != other and one != one.lower() and other != other.lower()
+        return _is_other_symbol(one, other)
     if "path" in kinds:
         one, other = (text.rstrip("/") for text in (one, other))
     if not (_keeps_case(one) or _keeps_case(other)):
@@ -111,36 +121,81 @@ def _differ(one: str, other: str) -> bool:
     return one != other
 
 
+def _is_other_symbol(one: str, other: str) -> bool:
+    """Are two words with a capital each two symbols? One in lower case may be either."""
+    folded = one.casefold()
+    if folded != other.casefold() or one == other or one == one.lower() or other == other.lower():
+        return False
+    if folded in _PREFIXED:
+        return one[0] != other[0]
+    if folded in _BITS:
+        return one[-1] != other[-1]
+    return folded in _CASED_SYMBOLS or bool(_MOLECULE.fullmatch(one) and _MOLECULE.fullmatch(other))
+
+
 def _bracketed_otherwise(text: str, reference: str) -> bool:
-    """Do both stand in brackets, of another kind each: a set is no list?"""
-    kinds = [
-        one[0] if len(one) > 2 and _BRACKETS.get(one[0]) == one[-1] and one[0] not in one[1:] else ""
-        for one in (text, reference)
-    ]
-    return all(kinds) and kinds[0] != kinds[1] and (kinds.count("(") == 0 or "," in reference)
+    """Does the text put in other brackets what the reference puts in brackets: a set is no list?"""
+    mine, theirs = _groups(text), _groups(reference)
+    return any(mine[inner].isdisjoint(kinds) for inner, kinds in theirs.items() if inner in mine) or (
+        "(" in reference
+        and "(" in text
+        and _nesting(text) != _nesting(reference)
+        and _formula(text) == _formula(reference)
+    )
+
+
+@lru_cache(maxsize=16384)
+def _groups(text: str) -> dict[str, set[str]]:
+    """What stands in brackets, by its letters and digits, with the kinds of these brackets."""
+    out: defaultdict[str, set[str]] = defaultdict(set)
+    for found in _BRACKETED.finditer(text):
+        if _BRACKETS[found[1]] == found[3] and (inner := "".join(filter(str.isalnum, found[2])).casefold()):
+            out[inner].add(found[1])
+    return dict(out)
+
+
+def _formula(text: str) -> str:
+    """A formula without blanks and brackets; empty for anything else."""
+    plain = re.sub(r"[\s()]", "", text.strip(" ."))
+    return plain if len(plain) <= _LONGEST and _TERMS.fullmatch(plain) else ""
+
+
+def _nesting(text: str) -> str:
+    """A formula without blanks, and without the brackets around all of it."""
+    plain = re.sub(r"\s", "", text.strip(" .")) if _formula(text) else ""
+    inner = plain[1:-1]
+    return inner if plain[:1] == "(" and plain[-1:] == ")" and "(" not in inner else plain
 
 
 # ------------------------------------------------------------- the same thing, written otherwise
 
-_SMALL = (
+_SMALL_WORDS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
     "eighteen nineteen"
-).split(" ")
-_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split(" ")
+)
+_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_SMALL, _TENS = _SMALL_WORDS.split(" "), _TENS_WORDS.split(" ")
 _COUNT = {**{word: n for n, word in enumerate(_SMALL)}, **{word: 10 * n for n, word in enumerate(_TENS, 2)}}
 _LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
 _COUNTING = rf"(?:{'|'.join((*_COUNT, *_LARGE))})"
-_WRITTEN_OUT = re.compile(rf"\b(?:a\s(?=hundred|thousand|million)|){_COUNTING}(?:(?:[\s-]|\sand\s){_COUNTING})*\b", re.I)
+_WRITTEN_OUT = re.compile(
+    rf"\b(?:a\s(?=hundred|thousand|million)|){_COUNTING}(?:(?:[\s-]|\sand\s){_COUNTING})*\b", re.I
+)
+_FIRST_WORDS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
+    "sixteenth seventeenth eighteenth nineteenth"
+)
 _ORDINALS = {
-    word: f"{n}{'st' if n == 1 else 'nd' if n == 2 else 'rd' if n == 3 else 'th'}"
-    for n, word in enumerate(
-        "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth".split(" "), 1
-    )
+    **{word: n for n, word in enumerate(_FIRST_WORDS.split(" "), 1)},
+    **{f"{word[:-1]}ieth": 10 * n for n, word in enumerate(_TENS, 2)},
 }
-_ORDINAL = re.compile(rf"(?<!\d )(?<!\d)\b(?:{'|'.join(_ORDINALS)})\b", re.I)
+_ORDINAL = re.compile(rf"(?<!\d )(?<!\d)\b(?:({'|'.join(_TENS)})[\s-])?({'|'.join(_ORDINALS)})\b", re.I)
 _CLOCK = re.compile(r"(?<![\d:.])(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?\s?m\b\.?", re.I)
 _CLOCK_24 = re.compile(r"(?<![\d:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?!\s?[ap]\.?m)", re.I)
 _DATE = re.compile(r"(?<![\d/.-])(\d{1,2})([/-])(\d{1,2})\2((?:19|20)\d\d)(?![\d/-])")
+_GROUPED = re.compile(r"(?<![\w.,])(?<!\d )[1-9]\d{0,2}(?: \d{3}){1,4}(?![\w]| \d|[.,]\d)")
+_BETWEEN = re.compile(rf"\bbetween ({NUMBER}) and (?={NUMBER})", re.I)
+_RATE = re.compile(r"(?<=\d|\s)([A-Za-z]{1,12}) per ([a-z]{1,12})\b")
 _THOUSANDS = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d)?)[kK](?![\w])")
 
 
@@ -149,15 +204,28 @@ def alternative(text: str) -> str:
     """The text with what is written in one of two ways written in one: what may mean the same, not what must.
 
     Numbers written out (``one hundred`` is 100), ordinals (``second``, 2nd), times of day (``2:30 pm`` is 14:30), days
-    whose order is plain (``15/03/2024``), ``5k``. Two texts are the same where these forms are; what a word counts as
+    whose order is plain (``15/03/2024``), ``5k``, ``3 000``, rates (``5 km per hour``), ranges ("between 5 and 10").
+    Two texts are the same where these forms are; what a word counts as
     alone is not changed by it, for a second is no 2nd everywhere.
     """
     text = _CLOCK.sub(_time, text)
     text = _CLOCK_24.sub(lambda found: f"{int(found[1])}:{found[2]}", text)
     text = _DATE.sub(_day, text)
     text = _THOUSANDS.sub(lambda found: f"{round(float(found[1]) * 1000)}", text)
-    text = _ORDINAL.sub(lambda found: _ORDINALS[found.group().lower()], text)
+    text = _GROUPED.sub(lambda found: found.group().replace(" ", ""), text)
+    text = _BETWEEN.sub(r"\1-", text)
+    text = _RATE.sub(lambda found: "/".join(UNITS.get(one.lower(), one) for one in found.groups()), text)
+    text = _ORDINAL.sub(_ordinal, text)
     return _WRITTEN_OUT.sub(_counted, text)
+
+
+def _ordinal(found: re.Match[str]) -> str:
+    tens, word = found.groups()
+    value = _ORDINALS[word.lower()] + (_COUNT[tens.lower()] if tens else 0)
+    if tens and _ORDINALS[word.lower()] > 9:
+        return found.group()
+    ending = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    return f"{value}{ending}"
 
 
 def _time(found: re.Match[str]) -> str:
@@ -169,14 +237,14 @@ def _day(found: re.Match[str]) -> str:
     first, second = int(found[1]), int(found[3])
     if first <= 12 < second <= 31:
         first, second = second, first
-    plain = 12 < first <= 31 and 1 <= second <= 12 or (first == second and 1 <= first <= 12)
+    plain = (12 < first <= 31 and 1 <= second <= 12) or (first == second and 1 <= first <= 12)
     return f"{found[4]}-{second:02}-{first:02}" if plain else found.group()
 
 
 def _counted(found: re.Match[str]) -> str:
     """A number from its words; the words where they are none (``nineteen eighty``), or one that is a pronoun too."""
     words = [word for word in re.split(r"[\s-]+", found.group().lower()) if word not in ("and", "a")]
-    if words in (["one"], *([large] for large in _LARGE)) and not found.group()[:2].lower() == "a ":
+    if words in (["one"], *([large] for large in _LARGE)) and found.group()[:2].lower() != "a ":
         return found.group()
     total = part = 0
     last = 10**12

@@ -22,7 +22,7 @@ from twofold.metrics.formal import canonical, found_json, language, parse, piece
 from twofold.metrics.notation import alternative, unlike
 from twofold.metrics.spellings import CURRENCY, UNSPACED, unlisted
 from twofold.metrics.structured import bag_f1, field_f1
-from twofold.metrics.text import common_subsequence, squad_tokens, words
+from twofold.metrics.text import common_subsequence, find, squad_tokens, words
 from twofold.metrics.values import NEGATIONS, all_tokens, contained, tokens, versioned
 from twofold.types import Answer, Example
 
@@ -31,7 +31,7 @@ AROUND = 30
 _NEGATED_AFTER = ("नहीं", "değil", "nicht", "ではな", "じゃな", "でな", "아니")
 """Negations that stand after what they negate."""
 _BELIEFS = frozenset(("think", "believe", "sure", "certain", "suppose", "say"))
-_POSSESSIVE = re.compile(r"(?<=\w)['’]s\b(?!\s*(?:not|no)\b)")
+_POSSESSIVE = re.compile(r"(?<=\w)(?<!\d0)['’]s\b(?!\s*(?:not|no)\b)")
 _REMARK = re.compile(r"(?<=\S)\s+(?:\([^()]*\)|\[[^\[\]]*\])")
 _FEW = 4
 """Tokens of a reference that can be one candidate of several; a longer one has lists and an "or" of its own."""
@@ -49,9 +49,12 @@ _POLAR = {**_YES, **{no: yes for yes, no in _YES.items()}}
 _LISTED = re.compile(r"[,;/|?\n]+|\bor\b|\band\b")
 _OR = re.compile(r"\bor\b|\?")
 _ALL = (("everything",), ("anything",), ("all",), ("everyone",), ("anyone",))
-_CORRECTION = re.compile(r"(?<=\w)[,.;:]?\s?[,;—–-]\s?(?:no|sorry|wait|no wait|correction|I mean)[,:;]\s", re.IGNORECASE)
-_HEDGED = re.compile(r"(?<=\w)[,;]\s?(?:and\s|or\s)?(?:maybe|perhaps|possibly)\s[\w$€£-]+[.!?]?\s*$", re.IGNORECASE)
-"""A second candidate at the end: ``5, maybe 6``."""
+_CORRECTION = re.compile(
+    r"(?<=\w)(?:\s?[,;—–-]\s?(?:no|no,? wait|I mean)|\s?[,;.—–-]\s?(?:sorry|wait|correction))[,:;]\s", re.IGNORECASE
+)
+_HEDGES = frozenset(("maybe", "perhaps", "possibly"))
+_LETTERED = re.compile(r"(?:\A|(?<=[a-z] ))([A-HJ-Z])[ -]([^\W\d_]{1,40})")
+"""A letter that begins a name of two words, as in "the A team"."""
 _MOST_LISTED = 3
 """Other short items in one list with the reference from which an answer is a list of candidates; 2 with an "or"."""
 
@@ -179,7 +182,8 @@ class AnswerF1(TokenF1):
         What a reference has in brackets after its answer ("9.8% [3.2%-25%]") may be left out, not be another.
         """
         text, reference = (_POSSESSIVE.sub("", unicodedata.normalize("NFC", one)) for one in (text, reference))
-        left = "" if _REMARK.search(text) or language(reference) else _REMARK.sub("", reference).strip()
+        kept = bool(_REMARK.search(text) or language(reference) or unlike(text, reference))
+        left = "" if kept else _REMARK.sub("", reference).strip()
         return max(self._compare(text, one) for one in {reference, left or reference})
 
     def _compare(self, text: str, reference: str) -> float:
@@ -204,6 +208,8 @@ def _means_another(text: str, reference: str) -> bool:
     if bool(_DENIALS & set(mine)) != bool(_DENIALS & set(theirs)):
         return True
     place = contained(theirs, mine)
+    if _is_lettered(text, theirs) or (place < 0 and find(theirs, mine)):
+        return True  # a part of a longer name or value
     if place >= 0:
         before, after = mine[:place], mine[place + len(theirs) :]
         return _is_doubted(before) or (len(theirs) <= _FEW and _is_one_of_many(text, theirs, before, after))
@@ -211,7 +217,7 @@ def _means_another(text: str, reference: str) -> bool:
 
 
 def _unit_is_another(mine: tuple[str, ...], value: str, unit: str) -> bool:
-    followers = {after for before, after in pairwise(mine) if before == value and after.isalpha()}
+    followers = {after for before, after in pairwise(mine) if before == value and after[0].isalpha()}
     return unit.isalpha() and unit not in mine and bool(followers)
 
 
@@ -236,7 +242,7 @@ def _says(text: str, reference: str) -> bool:
     if len(mine) > len(theirs) + AROUND:
         return False
     place = contained(theirs, mine)
-    if place < 0 or _HEDGED.search(text):
+    if place < 0 or _is_lettered(text, theirs):
         return False
     before, after = mine[:place], mine[place + len(theirs) :]
     if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
@@ -268,6 +274,8 @@ def _is_one_of_many(text: str, theirs: tuple[str, ...], before: tuple[str, ...],
         return True  # letters of choices, "and" apart
     if _ALTERNATIVES & joined or (before[-1:] == ("but",) and before[-2:-1] in _ALL):
         return True
+    if _is_hedged(text, theirs, before, after):
+        return True
     runs = (before[-2:], (*before[-1:], *after[:1]), after[:2])
     if _is_value(theirs[-1]) and any(len(run) == 2 and all(map(_is_value, run)) for run in runs):
         return True
@@ -282,6 +290,25 @@ def _is_one_of_many(text: str, theirs: tuple[str, ...], before: tuple[str, ...],
     while last + 1 < len(items) and short[last + 1]:
         last += 1
     return last - first >= _MOST_LISTED - bool(_OR.search(text))
+
+
+def _is_hedged(text: str, theirs: tuple[str, ...], before: tuple[str, ...], after: tuple[str, ...]) -> bool:
+    """Is the reference one of two that are named, as in ``5, maybe 6``?"""
+    if _HEDGES.isdisjoint((*before[-1:], *after[:1])):
+        return False
+    if _is_value(theirs[-1]):
+        return any(map(_is_value, (*before[-2:-1], *after[1:2])))
+    second = after[:1] and after[0] in _HEDGES and len(after) <= len(theirs) + 1
+    first = before[-1:] and before[-1] in _HEDGES and len(before) <= len(theirs) + 1
+    return bool(second or (first and re.search(r"[,;]\s?(?:maybe|perhaps|possibly)\b", text, re.IGNORECASE)))
+
+
+def _is_lettered(text: str, theirs: tuple[str, ...]) -> bool:
+    """Is the reference the second word of a name that begins with a letter (at the start: no choice's letter)?"""
+    return any(
+        found[2].islower() and found[2] == theirs[0] and (found.start() or found[1] not in "ABCDE")
+        for found in _LETTERED.finditer(text)
+    )
 
 
 def _misses_values(text: str, reference: str) -> bool:
@@ -310,13 +337,13 @@ def _values_stand_alike(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
         return mine == theirs
     places = [
         Counter(
-            (token, follower)
-            for token, follower in zip(found, (*found[1:], ""), strict=True)
+            (token, follower, "" if token[-1].isalnum() else before)
+            for before, token, follower in zip(("", *found[:-1]), found, (*found[1:], ""), strict=True)
             if _is_value(token) and not re.fullmatch(CURRENCY, token)
         )
         for found in (mine, theirs)
     ]
-    several = places[0].total() > 1 or any(not token[-1].isalnum() for token, _ in places[0])
+    several = places[0].total() > 1 or any(not token[-1].isalnum() for token, _, _ in places[0])
     return not several or places[0] == places[1]
 
 

@@ -14,7 +14,8 @@ UNSPACED = re.compile(
     "\uf900-\ufaff\U00020000-\U0003134f])"
 )
 CURRENCY = r"[$€£¥₹₽₩₺₴₦₫₪฿]"
-DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?![\d,])|\d{1,2}(?:,\d{2})+,\d{3}(?![\d,])|\d+(?:_\d{3})+|\d+)"
+DIGITS = r"(?:\d{1,3}(?:,\d{3}){1,12}(?![\d,])|\d{1,2}(?:,\d{2}){1,12},\d{3}(?![\d,])|\d+(?:_\d{3}){1,12}|\d+)"
+"""A list of numbers, which is longer than any number, must not be tried as one from each of its places."""
 NUMBER = rf"(?:{DIGITS}(?:\.\d+)?|(?<![\w.])\.\d+)(?:[eE][-+]?\d{{1,4}}(?![^\W_]))?"
 UNITS = {
     **{name: sign for sign, names in {
@@ -33,25 +34,25 @@ SIGNED = rf"(?:%|°|{CURRENCY}|(?:[kcm]?m|[km]?g|t|ml|l|ha|h|s|min|million|billi
 """What a number followed by is the number of: a unit, a currency, a scale."""
 
 _WRITTEN = {"−": "-", "﹣": "-", "⁄": "/", "∕": "/", "×": "*", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "٫": ".",
-            "٬": ",", "٪": "%", "‐": "-", "‑": "-", "→": "->", "⇒": "=>", "←": "<-"}  # fmt: skip
+            "٬": ",", "٪": "%", "‐": "-", "‑": "-", "→": "->", "⇒": "=>", "←": "<-", "↔": "<->"}  # fmt: skip
 """What is written otherwise and means the same."""
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
-_FENCE = re.compile(r"\s*```[^\n`]*\n(.*?)\n?\s*```\s*", re.DOTALL)
-_INLINE = re.compile(r"\s*(?:```(?:[a-zA-Z]+[ \t])?\s*([^`]*?)\s*```|`([^`]*)`)\s*")
-_FORMULA = re.compile(
-    r"\s*(?:\$\$([^$]+)\$\$|\$([^$\s](?:[^$]*[^$\s])?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])\.?\s*", re.DOTALL
-)
+_FORMULA = re.compile(r"(?:\$\$([^$]+)\$\$|\$([^$\s](?:[^$]*[^$\s])?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\])\.?", re.DOTALL)
 _ITEM = re.compile(r"^[ \t]*(?:[-*•+–]|\d{1,2}[.)])[ \t]+", re.MULTILINE)
 
 _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # Mark-up says nothing: links, emphasis, a formula's fences, the box around a result.
-    (r"\[([^\[\]]+)\]\(https?://[^)\s]+\)|<(https?://[^>\s]+)>", r"\1\2"),
+    (r"\[([^\[\]]+)\]\(https?://[^)\s]{1,500}\)|<(https?://[^<>\s]+)>", r"\1\2"),
     (r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])", r"\2"),
     (r"\\boxed\{([^{}]*)\}", r" \1 "),
     (r"(?<![\w$])\$([^$\s]+)\$(?![\d$])", r" \1 "),
     # The prime of a derivative, which is no quotation mark.
     (r"(?<![\w'])([A-Za-z])'(?!\w)", r"\1′"),
+    # A colon of a sentence that lacks its blank.
+    (r"(?<=[a-z]):(?=[A-Z][a-z])", ": "),
+    # Decades, of which the apostrophe is no possessive.
+    (r"(?<=\d0)['’]s\b", "s"),
     # A name that begins with its point; the dollar that needs no name, and those that do.
     (r"(?<![\w.])\.(?=NET\b)", "dot"),
     (r"\bUS(?=\$)", ""),
@@ -73,7 +74,7 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # Squares, cubes and shares of a unit.
     (r"(?<=[\d/])(\s?[kcdm]?m)([23])\b", r"\1^\2"),
     (r"(?<=\d )([a-zµμ]{1,3}) (ha|m|s|h|d|kg|g|[lL])\^?-1\b", r"\1/\2"),
-    (r"(?:°|\b[Dd]egrees?)\s?([CFcf])(?:elsius|ahrenheit)?\b", r"°\1"),
+    (r"(?:°|\b[Dd]eg(?:rees?)?\.?)\s?([CFcf])(?:elsius|ahrenheit)?\b", r"°\1"),
     (r"\bv(?=\d+(?:\.\d+){2})", ""),
     (r"(?<=\d) ?pct\b\.?", "%"),
 )
@@ -82,11 +83,17 @@ _COMPILED = tuple((re.compile(pattern, re.I if "NET" in pattern else 0), change)
 
 def unfenced(text: str) -> str:
     """The text without the code fence, the back ticks or the signs of a formula around all of it."""
-    for pattern in (_FENCE, _INLINE, _FORMULA):
-        found = pattern.fullmatch(text)
-        if found:
-            return next(group for group in found.groups() if group is not None)
-    return text
+    bare = text.strip()
+    if len(bare) > 5 and bare.startswith("```") and bare.endswith("```"):
+        name, line, body = bare[3:-3].partition("\n")
+        if line and "`" not in name:
+            return body.rstrip()
+        if "`" not in bare[3:-3]:
+            return re.sub(r"\A[a-zA-Z]+[ \t]", "", bare[3:-3]).strip()
+    elif len(bare) > 1 and bare[0] == bare[-1] == "`" and "`" not in bare[1:-1]:
+        return bare[1:-1]
+    found = _FORMULA.fullmatch(bare)
+    return next(group for group in found.groups() if group is not None) if found else text
 
 
 def unlisted(text: str) -> str:

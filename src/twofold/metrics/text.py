@@ -49,7 +49,9 @@ def label(text: str) -> str:
 def find(needle: tuple[str, ...], hay: tuple[str, ...]) -> bool:
     """Does `needle` stand in `hay` as consecutive tokens?"""
     size = len(needle)
-    return bool(needle) and any(hay[start : start + size] == needle for start in range(len(hay) - size + 1))
+    return bool(needle) and any(
+        hay[start] == needle[0] and hay[start : start + size] == needle for start in range(len(hay) - size + 1)
+    )
 
 
 def common_subsequence(first: tuple[str, ...], second: tuple[str, ...]) -> int:

@@ -46,7 +46,7 @@ _END = rf"[-+]?\s?(?:{NUMBER}|∞|π|[a-z])"
 _TOKEN = re.compile(
     rf"""
     (?P<interval>[\[\]]\s?{_END}\s?[,;]\s?{_END}\s?[\])(\[]|\(\s?{_END}\s?[,;]\s?{_END}\s?[\]\[])
-    |(?P<address>https?://[^\s<>"]*[^\s<>".,;:!?)\]]|[\w.+-]+@[\w-]+(?:\.[\w-]+)+)
+    |(?P<address>https?://[^\s<>"]*[^\s<>".,;:!?)\]]|[\w.+-]{1, 64}@[\w-]{1, 63}(?:\.[\w-]{1, 63}){1, 9})
     |(?<!\d)(?P<year>\d{{4}})(?P<apart>[-/.])(?P<month>0\d|1[0-2])(?P=apart)(?P<day>[0-3]\d)(?!\d)
     |\b(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?\.?[\s-](?:of\s)?(?P<month2>{_MONTH})\b\.?(?:,?[\s-](?P<year2>\d{{4}})\b)?
     |\b(?P<month5>{_MONTH})\.?,?\s(?:of\s)?(?P<year5>(?:1\d|20)\d\d)\b(?![.:]\d)
@@ -69,13 +69,15 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_LONGEST = 200
+"""Characters from which a run of numbers and signs is several tokens."""
 _SINGLE = re.compile(r"([a-zA-Z])-(\d|[a-zA-Z])")
 """A difference such as ``n-1``; ``B-12`` is a name."""
 _OPEN = "\1"
 """Ends a token that the next one belongs to: the range ``2-3`` is one token."""
 _SCALES = {
-    "thousand": "e3", "million": "e6", "millions": "e6", "mio": "e6", "millionen": "e6", "billion": "e9",
-    "billions": "e9", "mrd": "e9", "milliarden": "e9", "trillion": "e12",
+    "hundred": "e2", "thousand": "e3", "million": "e6", "millions": "e6", "mio": "e6", "millionen": "e6",
+    "billion": "e9", "billions": "e9", "mrd": "e9", "milliarden": "e9", "trillion": "e12",
 }  # fmt: skip
 _SHORT_SCALES = {"k": "e3", "K": "e3", "m": "e6", "M": "e6", "mn": "e6", "bn": "e9", "B": "e9"}
 """Read so after a sum of money: ``$5M``."""
@@ -86,7 +88,7 @@ _COUNTED = {
 }  # fmt: skip
 """Numbers that prose writes out; "one" is a pronoun too."""
 _VERSION = re.compile(
-    rf"\b(?:[vV](?:er|ersion)?\.?\s?|[rR]elease\s|[A-Z][a-z]+[A-Za-z]*\s)\d+\.\d+(?![\d.]|\s?{SIGNED})"
+    rf"\b(?:[vV](?:er|ersion)?\.?\s?|[rR]elease\s|[A-Z][a-z][A-Za-z]*\s)\d+\.\d+(?![\d.]|\s?{SIGNED})"
 )
 """A version, of which ``3.10`` is no ``3.1``: after its name, or that of a thing."""
 _NEGATING = (
@@ -97,9 +99,41 @@ _NEGATING = (
 )
 NEGATIONS = frozenset(_NEGATING.split(" "))
 """Words before an answer that make it another: negations, exceptions, and what is more or less than it."""
-_LENGTHS = frozenset(("km", "m", "mile", "miles", "ft", "knots"))
-_ERAS = frozenset(("bc", "bce"))
-_AFTER = frozenset(("万", "萬", "亿", "億", "千", "百", "%", "/", "*", "^", "**", ":", "-"))
+_LENGTHS = frozenset(("km", "m", "cm", "mm", "mile", "miles", "ft"))
+"""What per something is a speed, whatever it is per; five dollars a month are five dollars."""
+_MASSES = frozenset(("kg", "g", "mg", "t", "l", "ml", "lb"))
+_OFTEN = frozenset(
+    ("h", "hour", "day", "week", "month", "year", "person", "people", "head", "patient", "dose", "time", "night")
+)
+_AFTER = frozenset(
+    (
+        "°",
+        "′",
+        "″",
+        "√",
+        "+",
+        "bc",
+        "bce",
+        "dozen",
+        "squared",
+        "cubed",
+        "mod",
+        "choose",
+        "万",
+        "萬",
+        "亿",
+        "億",
+        "千",
+        "百",
+        "%",
+        "/",
+        "*",
+        "^",
+        "**",
+        ":",
+        "-",
+    )
+)
 _SINGLE_LETTERS = frozenset("bcdefghjklmnopqrstuvwxyza")
 _UNARY = frozenset(("!", "¬", "~", "-", "±", "&", "*", "√", "∛"))
 _BEFORE = frozenset(("/", "*", "^", "**", ":", "-", "<", ">", "<=", ">=", "!=", "~", "±"))
@@ -136,7 +170,11 @@ def scanned(text: str, *, versions: bool = False) -> tuple[str, ...]:
     out: list[str] = []
     for match in _TOKEN.finditer(plain):
         for token in _read(match, plain, versions=versions):
-            follows = out and (out[-1].endswith(_OPEN) or (token[0] in "%\0" and out[-1][-1].isdigit()))
+            follows = (
+                out
+                and len(out[-1]) < _LONGEST
+                and (out[-1].endswith(_OPEN) or (token[0] in "%\0" and out[-1][-1].isdigit()))
+            )
             if follows:
                 out[-1] = out[-1].removesuffix(_OPEN) + token.removeprefix("\0")
             else:
@@ -174,34 +212,41 @@ def versioned(text: str) -> bool:
 def contained(needle: tuple[str, ...], hay: tuple[str, ...]) -> int:
     """Where `needle` stands in `hay` as consecutive tokens; -1 where it does not.
 
-    A part of a longer number or name is not it: ``3 days`` in ``2-3 days``, ``hepatitis`` in ``hepatitis B``, ``team``
-    in ``the A team``, ``5 km`` in ``5 km per hour``, ``44`` in ``44 BC``, ``5`` in ``between 5 and 10``.
+    A part of a longer number or name is not it: ``3 days`` in ``2-3 days``, ``hepatitis`` in ``hepatitis B``, ``5 km``
+    in ``5 km per hour``, ``44`` in ``44 BC``, ``5`` in ``between 5 and 10``.
     """
     size = len(needle)
     for start in range(len(hay) - size + 1) if size else ():
-        if hay[start : start + size] != needle:
+        if hay[start] != needle[0] or hay[start : start + size] != needle:
             continue
         before = hay[start - 1] if start else ""
         after = hay[start + size] if start + size < len(hay) else ""
         if needle[-1][-1].isdigit():
-            longer = after in _AFTER or after in _ERAS or _is_end_of_range(hay, start, start + size)
+            longer = after in _AFTER
         else:
-            longer = after in _SINGLE_LETTERS or after == "^" or (needle[-1] in _LENGTHS and after in ("per", "/"))
-            longer = longer or (before == "a" and needle[0] != "a") or _is_end_of_range(hay, start, start + size)
+            longer = after in _SINGLE_LETTERS or after == "^" or _is_rate(needle, hay[start + size : start + size + 2])
+        longer = longer or _is_end_of_range(hay, start, start + size)
         if not longer and before not in _UNARY and not (needle[0][-1].isdigit() and before in _BEFORE):
             return start
     return -1
 
 
 def _is_end_of_range(hay: tuple[str, ...], start: int, stop: int) -> bool:
-    """Do the tokens stand after "between" or "from" with another end, or are they that end?"""
+    """Do the tokens stand after "between" with another end, or are they that end? "From 9 to 7" may tell a fall."""
     if not hay[start][0].isdigit():
         return False
     opened = hay[max(0, start - 1) : start]
-    if opened in (("between",), ("from",)) and hay[stop : stop + 1] in (("and",), ("to",)):
+    if opened == ("between",) and hay[stop : stop + 1] == ("and",):
         return hay[stop + 1 : stop + 2] != () and hay[stop + 1][0].isdigit()
-    earlier = [at for at in range(max(0, start - 4), start) if hay[at] in ("between", "from")]
-    return bool(earlier) and opened in (("and",), ("to",)) and hay[earlier[-1] + 1][0].isdigit()
+    earlier = [at for at in range(max(0, start - 4), start) if hay[at] == "between"]
+    return bool(earlier) and opened == ("and",) and hay[earlier[-1] + 1][0].isdigit()
+
+
+def _is_rate(needle: tuple[str, ...], rest: tuple[str, ...]) -> bool:
+    """Does what follows make a quantity one per something else, as ``5 km`` per hour and ``5 g`` per litre?"""
+    if rest[:1] not in (("per",), ("/",)) or len(needle) < 2 or not needle[-2][-1].isdigit():
+        return False
+    return needle[-1] in _LENGTHS or (needle[-1] in _MASSES and not set(rest[1:]) & _OFTEN)
 
 
 def number(text: str) -> str:
@@ -257,6 +302,8 @@ def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
     if kind == "between":
         return [f"\0{'-' if match.group() in '–—' else match.group()}{_OPEN}"]
     token = (match.group() if kind not in ("spaced", "less") else got[kind]).strip()
+    if kind == "address":
+        return [token.rstrip("/")]
     return ["-" if token in "–—" else {"<>": "!=", "+/-": "±"}.get(token, token)]
 
 

@@ -1,0 +1,74 @@
+"""Every pattern by which answers are compared takes time in proportion to the text: a model may repeat a sign for ever.
+
+Each pattern is run alone on one text and on texts twice and four times as long. A quadratic one takes four times as
+long at each step.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+
+import pytest
+
+from twofold.metrics import changes, formal, notation, overlap, spellings, text, values
+
+MODULES = (changes, formal, notation, overlap, spellings, text, values)
+UNITS = (
+    "a", "\n", "\n ", ".", "-", "_", "1", "1,", "1.", "1,000", "10,", "1-", "(", "[", "a(", "a(b", "[a](", "[a](http://",
+    "()", '"', '"a', "'\\", "```\n", "```a ", "$a", "\\(", "*a", "a.", "a-", "a+", "a_", "@a", "a@b.", "/a", "a/", "<a",
+    "<http://", "or ", "one ", "hundred ", "twenty-", "5 km ", "5-", "½", "²", "a²", "水", "é", "A ", "A, ", "if a:\n",
+    "/* ", "--", "e3", "5e", ", maybe a", ", no, ", "a:", "a.b", "5'", "[1, ", "1_000", "1 000", "between 5 and ", "US",
+)  # fmt: skip
+START = 4_000
+_ANCHORED = {"_LETTERS", "_FORMULA", "_ABBREVIATED"}
+"""Patterns that are asked for the whole text only, with no search from each of its places."""
+
+
+def _patterns() -> Iterator[tuple[str, re.Pattern[str]]]:
+    for module in MODULES:
+        for name, value in vars(module).items():
+            if isinstance(value, re.Pattern):
+                yield f"{module.__name__.rpartition('.')[2]}.{name}", value
+    for number, (pattern, _) in enumerate(spellings._COMPILED):
+        yield f"spellings.{number}", pattern
+
+
+PATTERNS = dict(_patterns())
+
+
+def _seconds(pattern: re.Pattern[str], subject: str, *, whole: bool) -> float:
+    began = time.process_time()
+    if whole:
+        pattern.fullmatch(subject)
+    else:
+        for _ in pattern.finditer(subject):
+            pass
+    return time.process_time() - began
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_the_time_of_a_pattern_grows_with_the_text(name: str) -> None:
+    pattern, whole = PATTERNS[name], name.rpartition(".")[2] in _ANCHORED
+    for unit in UNITS:
+        for before, after in (("", ""), ("a", "!x")):
+
+            def of(times: int, unit: str = unit, before: str = before, after: str = after) -> str:
+                return before + unit * (times * START // len(unit)) + after
+
+            if _seconds(pattern, of(1), whole=whole) < 0.01:
+                continue
+            taken = [min(_seconds(pattern, of(times), whole=whole) for _ in range(2)) for times in (1, 2, 4)]
+            steps = [later / earlier for earlier, later in pairwise(taken)]
+            assert min(steps) < 3, (name, unit, after, taken)
+
+
+def test_a_quadratic_pattern_is_seen() -> None:
+    PATTERNS["planted"] = re.compile(r"[a-z]+@")
+    try:
+        with pytest.raises(AssertionError, match="planted"):
+            test_the_time_of_a_pattern_grows_with_the_text("planted")
+    finally:
+        del PATTERNS["planted"]
