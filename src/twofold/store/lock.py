@@ -36,7 +36,7 @@ class ProjectLock:
         if self._file is not None:
             raise StoreError("this lock is taken already", file=self.path, cure="Use one lock object for each writer.")
         try:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StoreError(f"the lock cannot be opened: {error.strerror}", file=self.path) from error
         try:
