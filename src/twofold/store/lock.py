@@ -72,5 +72,7 @@ class ProjectLock:
 
 def _command() -> str:
     """Program and subcommand: arguments hold questions, names and secrets, and another user reads this."""
-    words = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]]
+    program = os.path.basename(sys.argv[0] or "python")
+    own = program in ("twofold", "__main__.py")  # of another program the first argument may be anything
+    words = [program, *(sys.argv[1:2] if own else ())]
     return " ".join(word for word in words if not word.startswith("-"))[:80]
