@@ -37,10 +37,19 @@ def current(index: Index, known: Known, section: AccessSection) -> Index:
         known: Has the documents' own readers.
         section: ``[access]``, with the rules for documents that name none.
     """
-    return cast(Index, CurrentReaders(index, partial(_now, known, section.rules))) if section.enabled else index
+    return cast(Index, CurrentReaders(index, partial(readers_now, known, section.rules))) if section.enabled else index
 
 
-def _now(known: Known, rules: Sequence[access.Rule], documents: Sequence[str]) -> dict[str, tuple[str, ...] | None]:
+def readers_now(
+    known: Known, rules: Sequence[access.Rule], documents: Sequence[str]
+) -> dict[str, tuple[str, ...] | None]:
+    """Who may read each of the documents today; one that is not known is left out.
+
+    Args:
+        known: Has the documents' own readers.
+        rules: For those that name none.
+        documents: Their ids.
+    """
     return {
         name: access.ruled(Document(id=name, text="", source=source, readers=own), rules).readers
         for name, (source, own) in known.readers_of(documents).items()

@@ -75,7 +75,7 @@ def test_a_damaged_index_is_told_with_the_cure_that_works(
         told = capfd.readouterr().err
         assert code != 70, told
         assert ".rs:" not in told
-        assert "/root/" not in told.replace(str(project), "")
+        assert ".cargo" not in told
         if code:
             assert "--rebuild" in told
     assert main(["sync", "--rebuild", *at]) == 0

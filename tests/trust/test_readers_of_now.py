@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +191,34 @@ def test_collections_that_are_closed_to_the_asker_are_not_named(tmp_path: Path) 
         assert ("layoffs2027" in json.dumps(model.offered)) is names
         assert names or "layoffs2027" not in trace
         assert "animals" in json.dumps(model.offered)
+
+
+def test_a_study_keeps_no_question_about_what_its_principal_may_not_read(tmp_path: Path) -> None:
+    documents = [
+        {
+            "id": f"d{n}",
+            "text": f"The gate of town {n} is {n}0 feet high.",
+            "readers": ["group:board" if n % 2 else "staff"],
+        }
+        for n in range(60)
+    ]
+    write(tmp_path, *documents, more='[study]\narms = ["base", "rag"]\n[tuning]\ngate = "off"\n')
+    examples = [
+        {
+            "id": f"e{n}",
+            "question": f"How high is gate {n}, {('staff', 'BOARD')[n % 2]}?",
+            "answers": [f"{n}0 feet"],
+            "sources": [f"d{n}"],
+        }
+        for n in range(60)
+    ]
+    (tmp_path / "data/examples.jsonl").write_text("\n".join(map(json.dumps, examples)), encoding="utf-8")
+    with Project.open(tmp_path) as project:
+        record = project.study()
+    folder = tmp_path / "studies" / record["study"]
+    kept = gzip.decompress((folder / "answers.jsonl.gz").read_bytes()).decode() + (folder / "report.html").read_text()
+    assert "staff" in kept
+    assert "BOARD" not in kept
+    assert any("may not read" in warning for warning in record["warnings"])
+    assert stat.S_IMODE(folder.parent.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}

@@ -45,7 +45,7 @@ class ProjectLock:
             held = os.read(file, 4096).decode("utf-8", "replace").strip()
             os.close(file)
             pid, _, command = held.partition(" ")
-            holder = f"process {pid} ({command})" if command else "another process"
+            holder = (f"process {pid}" if pid else "another process") + (f" ({command})" if command else "")
             raise ProjectLocked(f"{holder} is writing to this project", file=self.path) from error
         except OSError as error:
             os.close(file)
