@@ -93,14 +93,18 @@ def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) ->
 def renew(builder: Builder) -> bool:
     """Have the next sync read and embed everything again, in the index that is there, which answers meanwhile.
 
-    One that is damaged, or was made by another embedder, answers nobody: it is removed.
+    One that is damaged, or was made by another embedder, answers nobody: it is removed. One in a database is emptied,
+    for a rebuild is also how its settings are changed.
 
     Returns:
         Was the index kept?
     """
     try:
         builder.index.contents()
+        kept = not hasattr(plugins.find("indexes", builder.config.retrieval.index.name), "discard")
     except (IndexMismatch, IndexDamaged):
+        kept = False
+    if not kept:
         builder.clear_index()
         return False
     builder.catalogue.renew_sync()

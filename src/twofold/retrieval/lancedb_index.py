@@ -181,7 +181,7 @@ class LanceIndex:
                 return [[] for _ in texts]
         fetch = fetch_size(k) if leg == "hybrid" else k
         queries = [] if leg == "dense" else [terms(text, self._options.language) for text in texts]
-        places = None if leg == "lexical" else self._checked(vectors, len(texts))
+        places: Any = None if leg == "lexical" else self._checked(vectors, len(texts))
         with self._reading():
             if leg == "lexical":
                 return view.lexical(queries, k, filter)
