@@ -525,7 +525,7 @@ class Builder:
 
     def shots(self, arm: Arm, splits: Splits) -> tuple[Example, ...]:
         """Few-shot examples of an arm, from train."""
-        return few_shots(splits.train, arm.shots, seed=self.config.study.seed)
+        return few_shots(splits.train, arm.shots, seed=self.config.study.seed) if arm.shots else ()
 
     def _system(
         self,
