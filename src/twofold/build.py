@@ -24,6 +24,7 @@ from twofold.identity import digest, plain
 from twofold.jobs import TrainerJob
 from twofold.learning import Learning
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
+from twofold.readers import current
 from twofold.rows import few_shots
 from twofold.schemas import require_support, schema_text
 from twofold.store.artifacts import Artifacts
@@ -97,7 +98,7 @@ class Builder:
             fingerprint=self.embedder.fingerprint,
             dimension=self.embedder.dimension,
         )
-        return made
+        return current(made, self.catalogue, self.config.access)
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -524,7 +525,7 @@ class Builder:
 
     def shots(self, arm: Arm, splits: Splits) -> tuple[Example, ...]:
         """Few-shot examples of an arm, from train."""
-        return few_shots(splits.train, arm.shots, seed=self.config.study.seed)
+        return few_shots(splits.train, arm.shots, seed=self.config.study.seed) if arm.shots else ()
 
     def _system(
         self,

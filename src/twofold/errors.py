@@ -34,6 +34,7 @@ Hierarchy (codes in brackets)::
     │   ├── TemplateMismatch [training.template]    an adapter was trained with another prompt template
     │   └── WrongWeights [training.weights]         an adapter was trained on other base weights
     ├── StoreError [store]
+    │   ├── IndexDamaged [store.index]              the index's files cannot be read
     │   ├── ProjectLocked [store.locked]            another process is writing
     │   ├── ProjectMissing [store.no-project]       no twofold.toml here
     │   ├── DatabaseUnreachable [store.unreachable] nothing answers at the database's address
@@ -309,6 +310,13 @@ class StoreError(TwofoldError):
 
     code = "store"
     cure = "Check free disk space and permissions; `.twofold/` can be deleted and is rebuilt."
+
+
+class IndexDamaged(StoreError):
+    """The index's files are damaged or missing, or went away while they were read."""
+
+    code = "store.index"
+    cure = "Run `twofold sync --rebuild`: it builds the index again from the sources."
 
 
 class ProjectLocked(StoreError):

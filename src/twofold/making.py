@@ -53,6 +53,7 @@ _ANSWER = Template(
     question="Question: {question}",
     cite="none",
 )
+_NO_PASSAGE = "Add documents, and sync; under access control see [access].study_groups."
 _REWORD = (
     "Write the message below in other words. Keep its meaning, all names and all numbers. "
     "Write the new message only.\n\n"
@@ -182,10 +183,12 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
         GenerationError: the generator as a whole cannot work.
     """
     builder.require_principal()
-    chunks = builder.index.chunks_of(sorted(builder.index.documents()))
+    readable = builder.filter.allows
+    chunks = [chunk for chunk in builder.index.chunks_of(sorted(builder.index.documents())) if readable(chunk)]
     drawn = making.worth_asking(chunks, seed=recipe.seed)
     if not drawn:
-        raise TooFewExamples("no document has a passage of running text to ask about", cure="Add documents, and sync.")
+        may = " that the study's principal may read" if builder.filter.principal else ""
+        raise TooFewExamples(f"no document{may} has a passage of running text to ask about", cure=_NO_PASSAGE)
     wanted = recipe.count - round(recipe.count * recipe.unanswerable)
     writer = Writer(builder)
     try:
@@ -215,7 +218,8 @@ class _Vectors:
 
 def _vectors(builder: Builder) -> _Vectors:
     chunks, matrix = builder.index.vectors_of(sorted(builder.index.documents()))
-    return _Vectors(chunks=chunks, matrix=matrix)
+    rows = [row for row, chunk in enumerate(chunks) if builder.filter.allows(chunk)]
+    return _Vectors(chunks=[chunks[row] for row in rows], matrix=matrix[rows])
 
 
 class _Maker:

@@ -69,6 +69,11 @@ def expand(
     return list(walk.found.values()), missing
 
 
+def leads_out(path: Path, paths: Sequence[str], root: Path) -> LeftOut | None:
+    """Why a file that was met may not be read now, if so; since the folder was walked it may have become a link."""
+    return _Walk(paths, root, lambda _: False).refused(path)
+
+
 class _Walk:
     """Collects the files of folders; each folder once, whatever links lead to it."""
 
@@ -91,7 +96,7 @@ class _Walk:
         elif path.is_dir():
             self.folder(path)
         elif not path.name.startswith("."):
-            self.add(path, named=False, refused=self._refused(path))
+            self.add(path, named=False, refused=self.refused(path))
 
     def folder(self, folder: Path) -> None:
         for here, folders, files in os.walk(folder):
@@ -107,7 +112,7 @@ class _Walk:
                 key = os.path.join(at, name)
                 if not name.startswith(".") and key not in self.found and not self._skip(name):
                     told = legible(name if beneath == "." else f"{beneath}/{name}")
-                    refused = self._refused(place / name) if os.path.islink(key) else None
+                    refused = self.refused(place / name) if os.path.islink(key) else None
                     self.found[key] = Found(path=place / name, name=told, named=False, refused=refused)
 
     def linked_folders(self) -> None:
@@ -115,7 +120,7 @@ class _Walk:
         while self._links:
             link = self._links.pop(0)
             aim = os.path.realpath(link)
-            refused = self._refused(link)
+            refused = self.refused(link)
             if refused is None and _within(os.path.realpath(link.parent), aim):
                 refused = LeftOut("it is a link to a folder that it lies in", file=shown(link, self._root))
             elif refused is None and aim in self._walked:
@@ -125,7 +130,8 @@ class _Walk:
             else:
                 self.add(link, named=False, refused=refused)
 
-    def _refused(self, path: Path) -> LeftOut | None:
+    def refused(self, path: Path) -> LeftOut | None:
+        """Why it must not be read, if so."""
         aim = os.path.realpath(path)
         if not os.path.exists(aim):
             return LeftOut(

@@ -21,6 +21,7 @@ from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.erasing import RECORDS, Eraser
 from twofold.errors import (
     ConfigError,
+    IndexDamaged,
     ProjectLocked,
     StudyError,
     TooFewExamples,
@@ -97,7 +98,7 @@ class Project:
     @cached_property
     def catalogue(self) -> Catalogue:
         """The project's catalogue."""
-        self.derived.mkdir(parents=True, exist_ok=True)
+        self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
         return Catalogue(self.derived / CATALOGUE)
 
     @cached_property
@@ -157,7 +158,7 @@ class Project:
 
         Args:
             source: Only this one, by its name in ``[sources]``; ``documents`` for ``[documents].paths``.
-            rebuild: Forget the index and embed everything.
+            rebuild: Read and embed everything again; the index that is there goes on answering meanwhile.
             progress: Shown item by item.
 
         Returns:
@@ -170,10 +171,15 @@ class Project:
         """
         with self.writing():
             sources.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
-            if rebuild:
-                self.builder.clear_index()
+            renewed = rebuild and sources.renew(self.builder)
             self.catalogue.put_note(sources.RESTORED, "")
-            return sources.sync(self.builder, self.directory, only=source, progress=progress)
+            try:
+                return sources.sync(self.builder, self.directory, only=source, progress=progress)
+            except IndexDamaged:
+                if not renewed:
+                    raise
+                self.builder.clear_index()
+                return sources.sync(self.builder, self.directory, only=source, progress=progress)
 
     def watch(self, *, stop: Event | None = None, progress: Progress = quiet) -> Iterator[Json]:
         """Sync once, and again whenever a local file of a source changes; yields the first report and those of changes.
@@ -228,7 +234,7 @@ class Project:
         Raises:
             ProjectLocked: another process holds it.
         """
-        self.derived.mkdir(parents=True, exist_ok=True)
+        self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
         return ProjectLock(self.derived / "lock")
 
     def plan(self, *, final: bool = False, measure: bool = False, progress: Progress = quiet) -> Json:

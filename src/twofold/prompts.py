@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -110,7 +110,8 @@ def render(
     messages = [Message(role=m.role, content=hostile.shown(m.content)) for m in messages]
     for shot in shots:
         turns += [Message(role=m.role, content=hostile.shown(m.content)) for m in shot.messages if m.role != "system"]
-        turns.append(Message(role="assistant", content=shot.references[0] if shot.references else template.abstention))
+        told = hostile.shown(shot.references[0]) if shot.references else template.abstention
+        turns.append(Message(role="assistant", content=told))
     turns += messages[:-1]
     last = messages[-1].content
     if hits is not None:
@@ -129,6 +130,7 @@ _NOTES = {
 }
 _MARK = "^"
 _NUMBERED = re.compile(r"\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+_QUOTED = Template()
 
 
 def passage_text(chunk: Chunk, template: Template) -> Plain:
@@ -149,6 +151,19 @@ def passage_text(chunk: Chunk, template: Template) -> Plain:
                 kept.append(("…", within.start))
         return Plain("".join(letter for letter, _ in kept), (*(at for _, at in kept), origin[-1]))
     return Plain(text, made.origin)
+
+
+def quoted(chunk: Chunk, number: int, *, most: int) -> str:
+    """A passage on one line for a model that is not the one that answers: made plain, sentences to it withheld.
+
+    Args:
+        chunk: The passage.
+        number: What it is called.
+        most: Most characters of its text.
+    """
+    text = " ".join(passage_text(replace(chunk, text=chunk.text[: 2 * most]), _QUOTED).text.split())
+    title = " ".join(passage_text(replace(chunk, text=chunk.title), _QUOTED).text.split())
+    return f"[{number}] {title}: {text[:most]}"
 
 
 def _passage(template: Template, number: int, chunk: Chunk) -> str:

@@ -17,7 +17,7 @@ from twofold.corpus.files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
 from twofold.dataset import twins
 from twofold.erasing import Eraser
-from twofold.errors import ConfigError, MissingExtra, UnknownName, install
+from twofold.errors import ConfigError, IndexDamaged, IndexMismatch, MissingExtra, UnknownName, install
 from twofold.identity import digest
 from twofold.plugins import Progress
 from twofold.reading import MIB
@@ -88,6 +88,27 @@ def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) ->
             forgotten=frozenset(eraser.forgotten.entries()),
         )
         return made.run(ready, only=bool(only), progress=progress)
+
+
+def renew(builder: Builder) -> bool:
+    """Have the next sync read and embed everything again, in the index that is there, which answers meanwhile.
+
+    One that is damaged, or was made by another embedder, answers nobody: it is removed. One in a database is emptied,
+    for a rebuild is also how its settings are changed.
+
+    Returns:
+        Was the index kept?
+    """
+    try:
+        builder.index.contents()
+        kept = not hasattr(plugins.find("indexes", builder.config.retrieval.index.name), "discard")
+    except (IndexMismatch, IndexDamaged):
+        kept = False
+    if not kept:
+        builder.clear_index()
+        return False
+    builder.catalogue.renew_sync()
+    return True
 
 
 def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:

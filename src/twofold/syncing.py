@@ -38,6 +38,8 @@ _VERSION = 2
 UNNAMED = "documents"
 """What the source of ``[documents].paths`` is called."""
 _PIECE = 200
+_PROOF = 2
+"""A source that had so many items and has none at all is taken for one that is down."""
 _PACED = 50
 """Chunks embedded at once from which a pace is kept."""
 log = logging.getLogger(__name__)
@@ -198,6 +200,8 @@ class Sync:
                 self._catalogue.put_note(_TRUSTED, "")
                 self._index.delete([*gone, *orphans])
             self._catalogue.record_sync([], [], gone=gone, gone_items=self._gone_items)
+        if not only:
+            self._catalogue.drop_renewed()
         report = self._report(gone, orphans)
         pruned = self._prune()
         state = self._index.state()
@@ -244,6 +248,12 @@ class Sync:
                 seen.add(item.id)
                 self._item(feed, item, known.get(item.id))
                 progress(stage, len(seen), max(feed.source.total, len(seen)) if feed.source.total else 0)
+            if not seen and len(known) >= _PROOF:
+                raise SourceUnreachable(
+                    f"it gives nothing and gave {len(known)} items before: a share that is not mounted looks so",
+                    cure="Bring its items back; or, if it is empty indeed, take the source out of twofold.toml or run "
+                    "`twofold sync --rebuild`. Nothing was deleted.",
+                )
         except MemoryError:
             raise
         except Exception as error:

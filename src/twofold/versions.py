@@ -167,12 +167,13 @@ class Versions:
         receipts = self.eraser.root / RECEIPTS
         path = receipts / name
         try:
-            receipts.mkdir(parents=True, exist_ok=True)
+            receipts.mkdir(mode=0o700, parents=True, exist_ok=True)
             draft = path.with_name(f".{name}.partial")
             with draft.open("w", encoding="utf-8") as stream:
                 json.dump(receipt, stream, indent=1, ensure_ascii=False)
                 stream.flush()
                 os.fsync(stream.fileno())
+            draft.chmod(0o600)
             draft.replace(path)
         except OSError as error:
             raise StoreError(

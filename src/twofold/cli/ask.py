@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import textwrap
-import unicodedata
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,7 @@ import typer
 
 from twofold import hostile
 from twofold.cli.session import Run
+from twofold.cli.terminal import say
 from twofold.identity import plain
 from twofold.types import Answer, Citation
 
@@ -57,7 +57,7 @@ def ask(
         def write(piece: str) -> None:
             shown.close()  # the live progress display would break the line that is being written
             pieces.append(piece)
-            typer.echo(printable(piece), nl=False)
+            say(piece, nl=False)
 
         answer, made_by = project.ask(
             asked,
@@ -71,9 +71,9 @@ def ask(
         )
     if made_by["behind"]:
         run.note(f"note: {made_by['behind']}")
-    run.result(record(answer, made_by), printable(text(answer, made_by, streamed="".join(pieces))))
+    run.result(record(answer, made_by), text(answer, made_by, streamed="".join(pieces)))
     if answer.failure is not None:
-        typer.echo(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)
+        say(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)
         typer.echo("help: Check the [generation] section; --verbose shows what the engine said.", err=True)
         raise typer.Exit(FAILED)
     for step in answer.trace:
@@ -95,11 +95,6 @@ def _question(words: list[str]) -> str:
     if any("\ud800" <= letter <= "\udfff" for letter in words[0]):
         raise typer.BadParameter("the question is not UTF-8: set the terminal, or the file it comes from, to UTF-8")
     return words[0]
-
-
-def printable(text: str) -> str:
-    """The text without control characters, by which a document or a model could drive the reader's terminal."""
-    return "".join(c for c in text if c in "\n\t" or unicodedata.category(c) != "Cc")
 
 
 def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold.cli.session import Run, command, console, parse_settings
+from twofold.cli.session import Run, command, parse_settings
+from twofold.cli.terminal import console
 from twofold.errors import ConfigError
 
 app = typer.Typer(

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold.cli.session import Run, console
+from twofold.cli.session import Run
+from twofold.cli.terminal import console
 from twofold.identity import plain
 from twofold.masking import masked
 

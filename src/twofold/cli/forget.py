@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from twofold.cli.session import Run
+from twofold.cli.terminal import say
 from twofold.reading import counted
 
 
@@ -64,7 +65,7 @@ def _agreed(document: str) -> None:
         typer.echo("error: nothing was removed: this is not a terminal, so nobody can agree to it", err=True)
         typer.echo("help: Add --yes to remove the document for good.", err=True)
         raise typer.Exit(2)
-    typer.echo(
+    say(
         f"Remove {document!r}, every answer that shows or cites it, and all older versions of the index, for good? "
         "[y/N] ",
         err=True,

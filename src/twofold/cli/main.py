@@ -7,9 +7,9 @@ SIGTERM.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
-import json
 import sys
 import traceback
 from collections.abc import Sequence
@@ -39,7 +39,8 @@ from twofold.cli import (
 )
 from twofold.cli.session import command
 from twofold.cli.stopping import INTERRUPTED, stoppable
-from twofold.errors import TwofoldError
+from twofold.cli.terminal import say, say_json
+from twofold.errors import StoreError, TwofoldError
 
 INTERNAL = 70
 """Exit code of an unexpected exception (EX_SOFTWARE of sysexits.h)."""
@@ -112,10 +113,10 @@ def _run(given: list[str], *, as_json: bool, verbose: bool) -> int:
         code = app(args=given, prog_name="twofold", standalone_mode=False)
     except TwofoldError as error:
         if verbose:
-            traceback.print_exc()
+            say(traceback.format_exc(), err=True)
         return report(error, as_json=as_json)
     except usage.NoArgsIsHelpError as error:
-        typer.echo(error.format_message(), err=True)
+        say(error.format_message(), err=True)
         return 2
     except usage.ClickException as error:
         context = getattr(error, "ctx", None)
@@ -127,9 +128,13 @@ def _run(given: list[str], *, as_json: bool, verbose: bool) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # the machine's: a full disk, a missing right, a descriptor too many
+        if verbose:
+            say(traceback.format_exc(), err=True)
+        return report(_refused(error), as_json=as_json)
     except Exception as error:
         if verbose:
-            traceback.print_exc()
+            say(traceback.format_exc(), err=True)
         fault = TwofoldError(
             f"an internal fault ({type(error).__name__}: {error})",
             cure="A fault of Twofold: run again with --verbose and report the traceback with `twofold --version`.",
@@ -138,10 +143,20 @@ def _run(given: list[str], *, as_json: bool, verbose: bool) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _refused(error: OSError) -> StoreError:
+    """What the system refused, and what helps."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return StoreError(
+        f"the system refuses: {error.strerror or error or type(error).__name__}",
+        file=error.filename,
+        cure="Free disk space and run the command again; what was finished is kept." if full else None,
+    )
+
+
 def report(error: TwofoldError, *, as_json: bool, code: str = "", exit_code: int | None = None) -> int:
     """Print an error for people on stderr, and as JSON on stdout where that was asked for; returns the exit code."""
-    typer.echo(f"error: {error}", err=True)
-    typer.echo(f"help: {error.cure}", err=True)
+    say(f"error: {error}", err=True)
+    say(f"help: {error.cure}", err=True)
     if as_json:
         body = {
             "code": code or error.code,
@@ -150,7 +165,7 @@ def report(error: TwofoldError, *, as_json: bool, code: str = "", exit_code: int
             "file": error.file,
             "line": error.line,
         }
-        typer.echo(json.dumps({"error": body}, ensure_ascii=False, indent=2))
+        say_json({"error": body})
     return error.exit_code if exit_code is None else exit_code
 
 

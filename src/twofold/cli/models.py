@@ -9,6 +9,7 @@ import typer
 
 from twofold.cli.gc import gc
 from twofold.cli.session import Run, command
+from twofold.cli.terminal import one_line
 from twofold.identity import plain
 
 if TYPE_CHECKING:
@@ -169,9 +170,9 @@ def _moved(move: Json) -> str:
     from twofold.store.registry import short
 
     before = f" (was {short(move['before'])})" if move["before"] else ""
-    why = f": {move['why']}" if move["why"] else ""
+    why = f": {one_line(move['why'])}" if move["why"] else ""
     verb = "rolled back to" if move["action"] == "rollback" else "is now"
-    return f"{move['alias']} {verb} {short(move['after'])}{before}, by {move['who']}{why}"
+    return f"{move['alias']} {verb} {short(move['after'])}{before}, by {one_line(move['who'])}{why}"
 
 
 command(app, "list", without=("settings",))(list_models)

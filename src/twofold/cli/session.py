@@ -9,8 +9,6 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-import logging
-import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,11 +18,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from twofold.cli.terminal import plain_logs, say, say_json
 from twofold.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from twofold.plugins import Progress
     from twofold.project import Project
 
@@ -75,14 +72,14 @@ class Run:
     def result(self, value: Any, text: str = "") -> None:
         """The command's result on stdout: `value` as JSON, or `text` for people."""
         if self.json:
-            typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+            say_json(value)
         elif text:
-            typer.echo(text)
+            say(text)
 
     def note(self, text: str) -> None:
         """A remark for people, on stderr."""
         if text and not self.quiet:
-            typer.echo(text, err=True)
+            say(text, err=True)
 
 
 def unread(project: Project, path: Path) -> str:
@@ -90,14 +87,6 @@ def unread(project: Project, path: Path) -> str:
     if project.reads_examples(path):
         return ""
     return f"note: {path} is not among [examples].paths of {project.directory / 'twofold.toml'}: add it there to use it"
-
-
-def console() -> Console:
-    """A rich console on stdout, as wide as the terminal (elsewhere so wide that no line is broken)."""
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 400
-    return Console(file=sys.stdout, width=width, highlight=False, markup=False, emoji=False)
 
 
 def command(app: typer.Typer, name: str, *, without: Sequence[str] = ()) -> Callable[[_Function], _Function]:
@@ -152,9 +141,7 @@ def _options(
         ),
     ] = None,
 ) -> Run:
-    if verbose:
-        logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-        logging.getLogger("twofold").setLevel(logging.DEBUG)
+    plain_logs(verbose)
     return Run(directory=project, json=json, verbose=verbose, quiet=quiet, overrides=parse_settings(settings or []))
 
 

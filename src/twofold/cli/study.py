@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from twofold.cli.progress import duration
-from twofold.cli.session import Run, console
+from twofold.cli.session import Run
 from twofold.cli.show import automation, outcome
+from twofold.cli.terminal import console
 from twofold.identity import plain
 
 DIAGNOSTIC = ("oracle", "ft+oracle")

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from twofold import plugins
 from twofold.errors import LeftOut, SourceUnreachable, UnreadableFile
-from twofold.paths import Found, expand, stem_of
+from twofold.paths import Found, expand, leads_out, stem_of
 from twofold.plugins import Item
 from twofold.reading import MIB
 from twofold.types import Loaded
@@ -96,6 +96,8 @@ class FolderSource:
 
         def load() -> Loaded:
             check_named(found, self._options.exclude)
+            if not found.named and (swapped := leads_out(found.path, self._options.paths, self._root)):
+                raise swapped
             check_file(found, self._limit)
             return Loaded(name=found.name, path=str(found.path))
 

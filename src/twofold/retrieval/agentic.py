@@ -89,7 +89,9 @@ class AgenticRetriever:
             question=question,
             tools={name: tool for name, tool in self._parts.tools.items() if tool.allows(query.filter)},
             collections={
-                name: about for name, about in self._parts.collections.items() if not allowed or name in allowed
+                name: about
+                for name, about in self._parts.collections.items()
+                if (not allowed or name in allowed) and self._opens(name, query)
             },
             evidence=Evidence(question),
             ledger=Ledger(
@@ -99,6 +101,14 @@ class AgenticRetriever:
                 price_completion=o.price_per_million_completion / 1e6,
             ),
         )
+
+    def _opens(self, collection: str, query: Query) -> bool:
+        """Does it hold anything that this principal may read? If not, neither trace nor planner shall name it."""
+        if query.filter.principal is None:
+            return True
+        which = replace(query.filter, collections=(collection,))
+        vectors = self._parts.embedder.embed([query.text or query.asked])
+        return bool(self._parts.index.search([""], vectors, 1, leg="dense", filter=which)[0])
 
     def _first(self, states: Sequence[State], k: int) -> None:
         """The plain search of all questions at once."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, Protocol
 
+from twofold import hostile, prompts
 from twofold.errors import GenerationError, SourceEndless
 from twofold.plugins import Tool
 from twofold.retrieval.agentic_caps import Ledger
@@ -167,8 +168,8 @@ class Model:
         self._wrong = 0
         self._messages: list[Json] = [
             {"role": "system", "content": _ROLE},
-            *({"role": m.role, "content": m.content} for m in state.query.history if m.role != "system"),
-            {"role": "user", "content": state.query.asked or state.query.text},
+            *({"role": m.role, "content": hostile.shown(m.content)} for m in state.query.history if m.role != "system"),
+            {"role": "user", "content": hostile.shown(state.query.asked or state.query.text)},
         ]
         self._tools = _functions(state)
 
@@ -197,8 +198,9 @@ class Model:
         """Tell the model what its call brought, shortened."""
         if self._answered is None:
             return
-        shown = [f"[{n}] {chunk.title}: {chunk.text[:_SHOWN]}" for n, chunk in enumerate(found, 1)]
-        self._reply(self._answered, "\n".join([*shown, note] if note else shown) or "Nothing was found.")
+        shown = [prompts.quoted(chunk, number, most=_SHOWN) for number, chunk in enumerate(found, 1)]
+        told = [*shown, shown_note] if (shown_note := hostile.shown(note)) else shown
+        self._reply(self._answered, "\n".join(told) or "Nothing was found.")
         self._answered = None
 
     def _ask(self, state: State) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 from pydantic import Field
 
 from twofold import plugins
-from twofold.errors import IndexMismatch, StoreError
+from twofold.errors import IndexDamaged, IndexMismatch, StoreError
 from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_held import Held
 from twofold.retrieval.lance_rows import any_of, in_pieces, rows, schema
@@ -38,6 +39,8 @@ _META = "index.json"
 _FORMAT = 3
 _VIEWS = 3
 _NEVER = timedelta(days=365_000)
+_PLACE = re.compile(r",? ?(?<![^\s,])[^\s,]{1,200}\.rs:\d+(?::\d+)?")
+"""A place in the library's sources, as its build knew it."""
 
 
 class LanceIndex:
@@ -77,11 +80,12 @@ class LanceIndex:
         self._lock = RLock()
         self._views: OrderedDict[int, LanceView] = OrderedDict()
         self._check()
-        self._database = lancedb.connect(str(directory), read_consistency_interval=timedelta(0))
-        if _TABLE in self._database.table_names():
-            self._table = self._database.open_table(_TABLE)
-        else:
-            self._table = self._database.create_table(_TABLE, schema=schema(dimension), exist_ok=True)
+        with self._reading():
+            self._database = lancedb.connect(str(directory), read_consistency_interval=timedelta(0))
+            if _TABLE in self._database.table_names():
+                self._table = self._database.open_table(_TABLE)
+            else:
+                self._table = self._database.create_table(_TABLE, schema=schema(dimension), exist_ok=True)
 
     def _check(self) -> None:
         path = self._directory / _META
@@ -94,8 +98,10 @@ class LanceIndex:
         if path.is_file():
             try:
                 held = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise IndexMismatch(f"the index's description is damaged: {error}", file=path) from error
+            except (OSError, ValueError, RecursionError) as error:
+                raise IndexDamaged(f"the index's description is damaged: {error}", file=path) from error
+            if not isinstance(held, dict):
+                raise IndexDamaged("the index's description is damaged: it is no object", file=path)
             for key, value in wanted.items():
                 if held.get(key) != value:
                     raise IndexMismatch(
@@ -104,28 +110,34 @@ class LanceIndex:
             return
         if (self._directory / f"{_TABLE}.lance").exists():
             raise IndexMismatch("the index does not say which embedder made it", file=path)
-        self._directory.mkdir(parents=True, exist_ok=True)
+        with self._writing():
+            self._directory.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{_META}.{os.getpid()}")
-        draft.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
-        os.replace(draft, path)
+        with self._writing():
+            draft.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+            os.replace(draft, path)
 
     # ------------------------------------------------------------ reading
 
     def state(self) -> IndexState:
         """What it holds now."""
-        return self._view(None).state(self._fingerprint)
+        with self._reading():
+            return self._view(None).state(self._fingerprint)
 
     def documents(self) -> dict[str, int]:
         """Document id → number of its chunks."""
-        return self._view(None).documents()
+        with self._reading():
+            return self._view(None).documents()
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in the order given and then by place."""
-        return self._view(None).chunks_of(documents)
+        with self._reading():
+            return self._view(None).chunks_of(documents)
 
     def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
         """All chunks of these documents, and their vectors, shape (chunks, dimension)."""
-        return self._view(None).vectors_of(documents)
+        with self._reading():
+            return self._view(None).vectors_of(documents)
 
     def contents(self, version: int | None = None) -> dict[str, str]:
         """Document id → digest of its chunks, at that version.
@@ -133,7 +145,8 @@ class LanceIndex:
         Raises:
             IndexMismatch: the version is gone.
         """
-        return self._view(version).contents()
+        with self._reading():
+            return self._view(version).contents()
 
     def search(
         self,
@@ -162,17 +175,19 @@ class LanceIndex:
             raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
         if not len(texts) or k < 1:
             return [[] for _ in texts]
-        view = self._view(version)
-        if not view.count:
-            return [[] for _ in texts]
+        with self._reading():
+            view = self._view(version)
+            if not view.count:
+                return [[] for _ in texts]
         fetch = fetch_size(k) if leg == "hybrid" else k
         queries = [] if leg == "dense" else [terms(text, self._options.language) for text in texts]
-        if leg == "lexical":
-            return view.lexical(queries, k, filter)
-        places = self._checked(vectors, len(texts))
-        if leg == "dense":
-            return view.dense(places, k, filter)
-        near, found = view.dense(places, fetch, filter), view.lexical(queries, fetch, filter)
+        places: Any = None if leg == "lexical" else self._checked(vectors, len(texts))
+        with self._reading():
+            if leg == "lexical":
+                return view.lexical(queries, k, filter)
+            if leg == "dense":
+                return view.dense(places, k, filter)
+            near, found = view.dense(places, fetch, filter), view.lexical(queries, fetch, filter)
         return [blend(d, w, k) for d, w in zip(near, found, strict=True)]
 
     def _checked(self, vectors: Any, count: int) -> Any:
@@ -189,6 +204,8 @@ class LanceIndex:
                 try:
                     handle.checkout(wanted)
                 except (ValueError, RuntimeError, OSError) as error:
+                    if version is None:
+                        raise IndexDamaged(f"the index cannot be read: {_told(error)}", file=self._directory) from error
                     raise IndexMismatch(
                         f"version {wanted} of the index is gone (the newest is {self._table.version})",
                         file=self._directory,
@@ -268,7 +285,7 @@ class LanceIndex:
 
     def tag(self, name: str, version: int | None = None) -> None:
         """Name a version (the newest when None) so that `prune` keeps it; a name in use moves."""
-        with self._lock:
+        with self._lock, self._writing():
             wanted = int(self._table.version) if version is None else version
             self._view(wanted)
             tags = self._table.tags
@@ -276,18 +293,18 @@ class LanceIndex:
 
     def untag(self, name: str) -> None:
         """Take a name away; no error when there is none."""
-        with self._lock:
+        with self._lock, self._writing():
             if name in self._table.tags.list():
                 self._table.tags.delete(name)
 
     def tags(self) -> dict[str, int]:
         """Name → version."""
-        with self._lock:
+        with self._lock, self._reading():
             return {name: int(entry["version"]) for name, entry in self._table.tags.list().items()}
 
     def log(self) -> list[IndexVersion]:
         """Versions that can still be read, oldest first."""
-        with self._lock:
+        with self._lock, self._reading():
             names: dict[int, list[str]] = {}
             for name, number in sorted(self.tags().items()):
                 names.setdefault(number, []).append(name)
@@ -363,4 +380,16 @@ class LanceIndex:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:
-            raise StoreError(f"the index was not changed: {error}", file=self._directory) from error
+            raise StoreError(f"the index was not changed: {_told(error)}", file=self._directory) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, LookupError) as error:
+            raise IndexDamaged(f"the index cannot be read: {_told(error)}", file=self._directory) from error
+
+
+def _told(error: Exception) -> str:
+    """What the library says, without the places in its own sources."""
+    return _PLACE.sub("", str(error).splitlines()[0] if str(error) else type(error).__name__)[:300]

@@ -7,10 +7,11 @@ given is one transaction, so a kill at any moment loses only the batch that was 
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import threading
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -85,6 +86,8 @@ class Catalogue:
         if path is not None and not readonly and not path.parent.is_dir():
             raise StoreError("the catalogue's directory does not exist", file=path.parent)
         with self._guard():
+            if path is not None and not readonly:
+                _make_private(path)
             mode = "ro" if readonly else "rwc"
             self._db = sqlite3.connect(
                 ":memory:" if path is None else f"file:{quote(str(path.absolute()))}?mode={mode}",
@@ -215,11 +218,23 @@ class Catalogue:
             found.update(self._read(f"SELECT id, record FROM documents WHERE id IN ({marks})", part))
         return [document_from_json(self._json(found[name])) for name in ids if name in found]
 
+    def readers_of(self, ids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...] | None]]:
+        """Document id → its source, and its own readers (None: it names none); unknown ids are left out."""
+        found: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+        for start in range(0, len(ids), _BATCH):
+            part = list(ids[start : start + _BATCH])
+            sql = "SELECT id, json_extract(record, '$.source'), json_extract(record, '$.readers') FROM documents "
+            for name, source, readers in self._read(f"{sql}WHERE id IN ({','.join('?' * len(part))})", part):
+                found[name] = (source or "", None if readers is None else tuple(self._json(readers)))
+        return found
+
     # ------------------------------------------------------------ sources
 
     def known_documents(self) -> dict[str, KnownDocument]:
         """Document id → what is known of it beside its text."""
-        rows = self._read("SELECT id, digest, source, item, content, sealed FROM documents ORDER BY id")
+        rows = self._read(
+            "SELECT id, digest, source, item, content, sealed FROM documents WHERE digest != '' ORDER BY id"
+        )
         return {
             name: KnownDocument(digest=made, source=source, item=item, content=content, sealed=own)
             for name, made, source, item, content, own in rows
@@ -287,6 +302,18 @@ class Catalogue:
         with self._lock, self._guard(), self._transaction():
             for table in ("documents", "items", "notes", "changes"):
                 self._db.execute(f"DELETE FROM {table}")
+
+    def renew_sync(self) -> None:
+        """Have the next sync take every document for a new one, and embed it; texts and readers stay till then."""
+        with self._lock, self._guard(), self._transaction():
+            self._db.execute("UPDATE documents SET digest = '', content = '', sealed = ''")
+            self._db.execute("DELETE FROM items")
+            self._db.execute("DELETE FROM notes")
+            self._db.execute("INSERT INTO notes VALUES ('vectors', 'none')")  # those of before are not taken over
+
+    def drop_renewed(self) -> None:
+        """Delete what `renew_sync` left and no sync has read again."""
+        self._write("DELETE FROM documents WHERE digest = ''", [()])
 
     def note(self, name: str) -> str:
         """A note's value; empty when there is none."""
@@ -494,6 +521,15 @@ def shows(value: Any, document: str, chunks: Collection[str] = ()) -> bool:
         elif isinstance(item, str) and item in chunks:
             return True
     return False
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, if there is none, readable by its owner only: it holds everybody's texts, whoever may read them.
+
+    SQLite gives its other files the same mode.
+    """
+    with suppress(OSError):  # sqlite says it better
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _statements(script: str) -> Iterator[str]:

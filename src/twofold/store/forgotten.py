@@ -99,11 +99,12 @@ class Forgotten:
     def _write(self, entries: dict[str, Entry]) -> None:
         draft = self._path.with_name(f".{FILE}.partial")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with draft.open("w", encoding="utf-8") as stream:
                 json.dump(entries, stream, indent=1, ensure_ascii=False)
                 stream.flush()
                 os.fsync(stream.fileno())
+            draft.chmod(0o600)
             draft.replace(self._path)
         except OSError as error:
             raise StoreError(

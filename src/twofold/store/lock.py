@@ -36,7 +36,7 @@ class ProjectLock:
         if self._file is not None:
             raise StoreError("this lock is taken already", file=self.path, cure="Use one lock object for each writer.")
         try:
-            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StoreError(f"the lock cannot be opened: {error.strerror}", file=self.path) from error
         try:
@@ -45,7 +45,7 @@ class ProjectLock:
             held = os.read(file, 4096).decode("utf-8", "replace").strip()
             os.close(file)
             pid, _, command = held.partition(" ")
-            holder = f"process {pid} ({command})" if command else "another process"
+            holder = (f"process {pid}" if pid else "another process") + (f" ({command})" if command else "")
             raise ProjectLocked(f"{holder} is writing to this project", file=self.path) from error
         except OSError as error:
             os.close(file)
@@ -72,5 +72,7 @@ class ProjectLock:
 
 def _command() -> str:
     """Program and subcommand: arguments hold questions, names and secrets, and another user reads this."""
-    words = [os.path.basename(sys.argv[0] or "python"), *sys.argv[1:2]]
+    program = os.path.basename(sys.argv[0] or "python")
+    own = program in ("twofold", "__main__.py")  # of another program the first argument may be anything
+    words = [program, *(sys.argv[1:2] if own else ())]
     return " ".join(word for word in words if not word.startswith("-"))[:80]

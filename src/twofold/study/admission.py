@@ -12,6 +12,7 @@ from twofold.dataset import Splits, example_digest
 from twofold.errors import BadRecord, ConfigError, StudyError, TooFewExamples, UnknownDocument
 from twofold.identity import digest
 from twofold.plugins import Metric
+from twofold.readers import readers_now
 from twofold.reading import counted
 from twofold.study import looks
 from twofold.study.archive import latest, read_record
@@ -31,6 +32,8 @@ class Admitted:
     """The questions: those of the test split, or of the reserve."""
     notes: tuple[str, ...]
     """What may be refused after the next sync and cannot be told before it."""
+    closed: tuple[str, ...] = ()
+    """A warning where questions are left out, for the study's principal may not read what they were made from."""
     hypothesis: Hypothesis | None = None
     """What an opening of the reserve tests; None for an ordinary study."""
 
@@ -82,15 +85,37 @@ def admitted(
         test = unseen(splits.reserve, rows)
         stated = hypothesis(latest(records), config)
         arms, diagnostics = tuple(map(config.arm, (stated.rival, stated.arm))), ()
+    every, test = len(test), _open(builder, test)
     if not test:
-        raise TooFewExamples("the test split is empty: there is no question to measure with")
+        closed = "; those there are were made from documents that the study's principal may not read" if every else ""
+        raise TooFewExamples(f"the test split is empty: there is no question to measure with{closed}")
+    left_out = f"{counted(every - len(test), 'question')} left out: made from what the study's principal may not read"
     _require_shots(splits, arms)
     _require_kept_out(builder, splits, test)
     _require_tunable(builder, splits, (*arms, *diagnostics))
     examples = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
     retrieves = any(arm.retrieval for arm in (*arms, *diagnostics))
     notes = require_sound(builder, examples, documents if retrieves else ())
-    return Admitted(arms=arms, diagnostics=diagnostics, metrics=metrics, test=test, notes=notes, hypothesis=stated)
+    return Admitted(
+        arms=arms,
+        diagnostics=diagnostics,
+        metrics=metrics,
+        test=test,
+        notes=notes,
+        closed=(left_out,) if every > len(test) else (),
+        hypothesis=stated,
+    )
+
+
+def _open(builder: Builder, test: Sequence[Example]) -> tuple[Example, ...]:
+    """The questions that a record of this study may show: not those made from documents closed to its principal."""
+    who = builder.filter.principal
+    if who is None:
+        return tuple(test)
+    named = sorted({source for example in test for source in example.sources})
+    readers = readers_now(builder.catalogue, builder.config.access.rules, named)
+    shut = {name for name, own in readers.items() if not set(own or ()) & set(who)}
+    return tuple(example for example in test if not shut & set(example.sources))
 
 
 def require_sound(

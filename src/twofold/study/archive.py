@@ -30,7 +30,8 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
     """Write ``study.json``, ``answers.jsonl.gz`` and ``report.html`` into `directory`, all or nothing."""
     partial = directory.with_name(f".{directory.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial.mkdir(mode=0o700)
     with (partial / "answers.jsonl.gz").open("wb") as stream, gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as pack:
         for row in rows:
             pack.write((canonical_json(row) + "\n").encode())
@@ -39,6 +40,7 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
     for path in partial.iterdir():
         with path.open("r+b") as written:
             os.fsync(written.fileno())
+        path.chmod(0o600)
     partial.rename(directory)
 
 
@@ -66,6 +68,7 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
             stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
+        draft.chmod(0o600)
         draft.replace(directory / name)
     return len(rows) - len(kept)
 

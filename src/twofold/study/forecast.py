@@ -100,6 +100,7 @@ def plan(
         "shows": planning.prospect_text(seen),
         "warnings": [
             *planning.no_chance(work),
+            *asked.closed,
             *planning.warnings(splits, arms, asked=asked.test, seen=seen, looks=earlier, final=final),
             *looks.mixtures(rows, splits),
             *reserve_warnings(splits, rows),

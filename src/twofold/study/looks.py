@@ -210,13 +210,14 @@ def write(records: Path, look: Look, *, known: Sequence[Look] | None = None) -> 
     rows = read(records) if known is None else list(known)
     place = next((n for n, row in enumerate(rows) if same(row, look)), len(rows))
     rows[place : place + 1] = [look]
-    records.mkdir(parents=True, exist_ok=True)
+    records.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = records / f".{FILE}.partial"
     with draft.open("w", encoding="utf-8") as stream:
         for row in rows:
             stream.write(json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")) + "\n")
         stream.flush()
         os.fsync(stream.fileno())
+    draft.chmod(0o600)
     draft.replace(records / FILE)
 
 

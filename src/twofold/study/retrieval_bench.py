@@ -114,7 +114,7 @@ def _aside(base: Builder, recipe: str) -> Path:
 
 def _fill(base: Builder, builder: Builder, *, progress: Progress) -> None:
     """Cut and embed the project's documents; what an interrupted run has left is kept."""
-    builder.directory.mkdir(parents=True, exist_ok=True)
+    builder.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     known, held = base.index.documents(), builder.index.documents()
     missing = [document for document in base.catalogue.get_documents(list(known)) if document.id not in held]
     batch: list[Chunk] = []

@@ -194,6 +194,7 @@ def study(
         record["arms"][name]["in_question"] = reasons
     seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
+        *asked.closed,
         *planning.warnings(splits, arms, asked=test, seen=seen, looks=look.look - 1, final=final),
         *looks.mixtures(rows, splits),
     ]
