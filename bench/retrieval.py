@@ -28,8 +28,8 @@ import numpy as np
 
 from twofold.errors import TwofoldError
 from twofold.identity import digest
+from twofold.retrieval.analysis import terms
 from twofold.retrieval.lancedb_index import LanceIndex
-from twofold.retrieval.lexical import terms
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Chunk, Span
 

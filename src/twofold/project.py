@@ -37,6 +37,7 @@ from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import LEARNED, chosen, compare, labelled, learned_train, opened, rules_of
+from twofold.study.retrieval_blend import blend
 from twofold.tuned_models import TunedModels
 from twofold.types import Answer, Arm, Document, Example, Json, Message, Problem
 from twofold.versions import Versions
@@ -390,6 +391,7 @@ class Project:
         variants: Mapping[str, Json],
         *,
         ablation: bool = False,
+        weigh: bool = False,
         synthetic: int = 0,
         split: str = "open",
         unit: Any = "document",
@@ -400,14 +402,15 @@ class Project:
         Args:
             variants: Name → values laid over the configuration.
             ablation: Measure each stage's part as well.
+            weigh: Say which weight of the word leg to take as well; never from test questions.
             synthetic: Ask so many questions made from the documents; without any labelled question, 200.
             split: Whose labelled questions to ask; ``open`` is train and dev together.
             unit: ``document`` or ``passage``.
             progress: Shows syncing and retrieving.
 
         Returns:
-            What `study.retrieval_bench.compare` tells, ``split``, ``ablation`` (or None), ``warnings``, and where
-            [retrieval].risk is set ``abstention`` on test or train questions (`retrieval_abstention.abstention`).
+            What `study.retrieval_bench.compare` tells, ``split``, ``ablation`` and ``blend`` (or None), ``warnings``,
+            and with [retrieval].risk ``abstention`` on test or train questions (`retrieval_abstention.abstention`).
         """
         configs = {"project": self.config}
         for name, values in variants.items():
@@ -423,6 +426,8 @@ class Project:
                 warnings = [*warnings, f"{LEARNED}: {told} is {'asked alone' if told == 'dev' else 'no fair test'}"]
             found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
             found["ablation"] = ablate(self.builder, asked, rules, progress=progress) if ablation else None
+            fair = split in ("open", "train", "dev")
+            found["blend"] = blend(self.builder, asked, rules, progress=progress) if weigh and fair else None
             if told != "synthetic" and self.config.retrieval.risk:
                 fresh = self.splits.test if split == "test" else self.splits.train
                 found["abstention"] = abstention(self.builder, self.splits, fresh)

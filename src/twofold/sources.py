@@ -123,6 +123,8 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
         log.warning("index version %s was restored: nothing is synced until `twofold sync`", restored)
         return True
     report = sync(builder, root, progress=progress)
+    for warning in report["warnings"]:
+        log.warning("%s", warning)
     for outage in report["sources"]:
         what = f"the source {outage['source']!r} cannot be read ({outage['failure']['message']})"
         log.warning("%s: what the last sync took from it is used; `twofold sync` tells more", what)

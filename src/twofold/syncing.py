@@ -45,6 +45,10 @@ _PACED = 50
 log = logging.getLogger(__name__)
 
 _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
+_LOST = 0.1
+"""Share of the letters without a token from which a sync warns."""
+_LETTERED = 500
+"""Chunks of a batch whose letters are looked at, spread evenly."""
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
 _SKIPPED = ("data.no-reader", "data.empty-document", LeftOut.code)
 _DUPLICATE = "data.duplicate"
@@ -160,6 +164,7 @@ class Sync:
         self._gone_items: dict[tuple[str, str], KnownItem] = {}
         self._made: dict[int, str] = {}
         self._embedded = self._repaired = self._cut_chunks = 0
+        self._letters: list[tuple[int, int, str]] = []
 
     def run(self, feeds: Sequence[Feed], *, only: bool = False, progress: Progress) -> Json:
         """Read the feeds and bring the index to what they hold now.
@@ -173,7 +178,7 @@ class Sync:
             Counts of documents (``added``, ``changed``, ``moved``, ``deleted``, ``unchanged``, ``repaired``: put back
             because the index did not hold what it should), ``failed`` files and sources, ``chunks`` made and how many
             of them were ``embedded``, ``pages``; ``files``: source, file, status, documents, chunks, pages, seconds,
-            failure of each; ``sources``: those that were down; ``pruned`` versions; the ``index``.
+            failure of each; ``sources``: those that were down; ``warnings``; ``pruned`` versions; the ``index``.
 
         Raises:
             StoreError: the disk refuses; what was committed stays, and a rerun goes on from there.
@@ -429,6 +434,7 @@ class Sync:
             began = time.perf_counter()
             chunks = [chunk for cut in full for chunk in cut.chunks or ()]
             self._index.upsert(chunks, self._embed(full, chunks))
+            self._look_at(chunks)
             seconds = (time.perf_counter() - began) / len(chunks)
             if len(chunks) >= _PACED:
                 pace.keep(pace.embedding(self._embedder.fingerprint), {"chunk": seconds})
@@ -438,6 +444,25 @@ class Sync:
         if empty:
             self._index.delete(empty)
         self._catalogue.record_sync([(cut.document, cut.known) for cut in batch.cuts], batch.items)
+
+    def _look_at(self, chunks: Sequence[Chunk]) -> None:
+        """Count the letters that the embedder has no token for, where it can tell."""
+        unknown = getattr(self._embedder, "unknown", None)
+        if unknown is not None:
+            for chunk in chunks[:: -(-len(chunks) // _LETTERED)]:
+                letters = sum(sign.isalnum() for sign in chunk.text)
+                self._letters.append((unknown(chunk.text), letters, chunk.span.document))
+
+    def _warnings(self) -> list[str]:
+        lost, letters = sum(one for one, _, _ in self._letters), sum(one for _, one, _ in self._letters)
+        if not letters or lost < _LOST * letters:
+            return []
+        worst = max(self._letters, key=lambda row: (row[0], row[2]))[2]
+        return [
+            f"the embedder does not know the letters of {100 * lost / letters:.0f} % of the text read now (such as "
+            f"{worst}): its vectors do not tell such passages apart, and they are found by words alone. Set "
+            "[retrieval.embedder] to a model of these languages, or [retrieval.retriever] name to lexical"
+        ]
 
     def _embed(self, cuts: Sequence[_Cut], chunks: Sequence[Chunk]) -> Any:
         """Vectors of `chunks`, those of equal texts that the index holds taken from there.
@@ -515,6 +540,7 @@ class Sync:
             "pages": sum(entry["pages"] for entry in self._files),
             "files": self._files,
             "sources": self._outages,
+            "warnings": self._warnings(),
         }
 
 

@@ -21,6 +21,7 @@ from twofold.corpus.text import MarkdownReader, clean
 from twofold.dataset.findings_private import masked
 from twofold.reading import csv_records
 from twofold.retrieval.agentic_judge import names, salient
+from twofold.retrieval.analysis import terms
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Document
 
@@ -41,6 +42,7 @@ WORK: dict[str, Callable[[str], object]] = {
     "parents": lambda text: _PARENTS.split(Document(id="d", text=text)),
     "plain": hostile.plain,
     "salient": salient,
+    "terms": terms,
     "sentences": lambda text: _SENTENCES.split(Document(id="d", text=text)),
 }
 TEXTS = {
@@ -61,6 +63,8 @@ TEXTS = {
     "quotation marks": (".", '"', "x"),
     "capitals": ("", "A ", "."),
     "tables": ("", "|a|b|\n|-|-|\n", ""),
+    "joined words": ("é", "a_b.c'd@e/", ""),
+    "marks": ("", "न्", "."),
     "links": ("", "[a](", ""),
 }
 

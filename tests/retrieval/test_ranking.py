@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from twofold.plugins import Parts, Retriever
+from twofold.retrieval.analysis import terms
 from twofold.retrieval.fusion import blend, distinct, fuse
 from twofold.retrieval.legs import DenseRetriever, HybridRetriever, LegOptions, LexicalRetriever
-from twofold.retrieval.lexical import K1, B, Bm25, terms
+from twofold.retrieval.lexical import K1, B, Bm25
 from twofold.retrieval.stemming import stem
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder
@@ -50,8 +51,8 @@ def test_stems_are_porters() -> None:
 def test_terms() -> None:
     assert terms("What are the Sprinklers' irrigating systems?") == ["sprinkler", "irrig", "system"]
     assert terms("Naïve CAFÉ ﬁnance") == terms("naive cafe finance")
-    assert terms("日本語の文") == ["日本", "本語", "語の", "の文"]
-    assert terms("Ünïque 3.5 kg/ha", "none") == ["unique", "3", "5", "kg", "ha"]
+    assert terms("日本語の文") == ["日", "日本", "本", "本語", "語", "語の", "の文", "文"]
+    assert terms("Ünïque 3.5 kg/ha", "none") == ["unique", "3", "5", "3.5", "kg", "ha"]
     assert terms("the running", "none") == ["the", "running"]
     assert terms("?! … the of \u0000") == []
 
@@ -60,8 +61,8 @@ def test_terms() -> None:
 def test_terms_hold_no_white_space_and_do_not_depend_on_case(text: str) -> None:
     found = terms(text)
     assert all(term and not term.isspace() and len(term.split()) == 1 for term in found)
-    if text.isascii():
-        assert terms(text.upper()) == found
+    if text.isascii() and text == text.lower():
+        assert set(found) <= set(terms(text.upper())), "capitals add names (WHO), and take nothing"
 
 
 @given(

@@ -31,6 +31,10 @@ def retrieval(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Switch each stage of the pipeline off and say which earn their place.")
     ] = False,
+    weigh: Annotated[
+        bool,
+        typer.Option("--weigh", help="Try weights of the word leg on train and dev questions and say which to take."),
+    ] = False,
     synthetic: Annotated[
         int | None,
         typer.Option("--synthetic", metavar="N", min=1, help="Ask N questions made from the documents themselves."),
@@ -49,10 +53,21 @@ def retrieval(
             f"--split {split} --unit {unit} is not possible",
             cure=f"Splits: {', '.join(SPLITS)}. Units: {', '.join(UNITS)}.",
         )
+    if weigh and split not in ("open", "train", "dev"):
+        raise ConfigError(
+            f"--weigh cannot use the split {split}: what is chosen on it could not be measured on it",
+            cure="Leave --split out, or name train or dev.",
+        )
     variants = dict(parse_variant(text) for text in variant or [])
     with run.project() as project, run.progress() as progress:
         found = project.bench(
-            variants, ablation=ablation, synthetic=synthetic or 0, split=split, unit=unit, progress=progress
+            variants,
+            ablation=ablation,
+            weigh=weigh,
+            synthetic=synthetic or 0,
+            split=split,
+            unit=unit,
+            progress=progress,
         )
     for warning in found["warnings"]:
         run.note(f"warning: {warning}")
@@ -126,6 +141,8 @@ def show_bench(found: dict[str, Any]) -> None:
         screen.print(table)
     if found.get("ablation"):
         show_ablation(found["ablation"], screen, Table)
+    if found.get("blend"):
+        show_blend(found["blend"], screen, Table)
     if found.get("abstention"):
         show_abstention(found["abstention"], screen)
 
@@ -146,6 +163,21 @@ def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
             row["advice"],
         )
     screen.print(table)
+
+
+def show_blend(found: dict[str, Any], screen: Any, table_class: Any) -> None:
+    """Print what each weight of the word leg is worth, and which to take."""
+    from twofold.study.record import true_minus
+
+    table = _table(table_class, "words' weight", found["metric"], "gain", "standard error")
+    for row in found["weights"]:
+        gain, error = f"{row['gain']:+.3f}", f"{row['error']:.3f}"
+        table.add_row(f"{row['weight']:g}", f"{row['mean']:.3f}", true_minus(gain), error)
+    screen.print(table)
+    if found["advised"] == found["now"]:
+        screen.print(f"the weight {found['now']:g} stays: no other is surely better")
+    else:
+        screen.print(f"take it: [retrieval.retriever] options = {{lexical = {found['advised']:g}}}", markup=False)
 
 
 def show_abstention(found: dict[str, Any], screen: Any) -> None:

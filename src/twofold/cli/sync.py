@@ -49,6 +49,7 @@ def _told(done: dict[str, Any]) -> str:
         f"{counts}{more}; {counted(done['chunks'], 'chunk')} ({done['embedded']} embedded) in "
         f"{duration(done['seconds'])}; index version {done['index']['version']}"
     ]
+    lines += [f"warning: {warning}" for warning in done["warnings"]]
     bad = [(e["source"], e["failure"]) for e in done["sources"]]
     bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]
     for name, failure in bad[:_LISTED]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from twofold.retrieval.lexical import terms
+from twofold.retrieval.analysis import terms
 from twofold.types import Chunk
 
 _ASKING = frozenset(

@@ -17,7 +17,7 @@ from twofold.errors import GenerationError, SourceEndless
 from twofold.plugins import Tool
 from twofold.retrieval.agentic_caps import Ledger
 from twofold.retrieval.agentic_judge import Evidence, parts, salient
-from twofold.retrieval.lexical import terms
+from twofold.retrieval.analysis import terms
 from twofold.retrieval.tools_live import within
 from twofold.types import Chunk, Completion, Failure, Hit, Json, Query, ToolCall, Turn, Usage
 

@@ -43,7 +43,7 @@ _FLAG = {"facets": "f", "readers": "r"}
 class ChromaIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(DatabaseOptions):
         """Options of the index ``chroma``."""

@@ -24,10 +24,10 @@ from pydantic import Field, SecretStr, field_validator
 
 from twofold import plugins
 from twofold.errors import ConfigError, IndexMismatch
+from twofold.retrieval.analysis import ANALYSIS, Language, query_terms, terms
 from twofold.retrieval.database_rows import NEVER, Row, Rows, ranked
 from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_rows import searched_text
-from twofold.retrieval.lexical import Language, terms
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 
 _FORMAT = 1
@@ -105,6 +105,7 @@ class DatabaseIndex(ABC):
             "fingerprint": fingerprint,
             "dimension": dimension,
             "language": options.language,
+            "analysis": ANALYSIS,
         }
         held = self._rows.note(_HEAD)
         if held is None:
@@ -235,7 +236,7 @@ class DatabaseIndex(ABC):
                 near = [ranked(found, fetch, "dense") for found in rows.near(places, fetch, at, which=filter)]
             if leg == "dense":
                 return near
-            queries = [terms(text, self._options.language) for text in texts]
+            queries = [query_terms(text, self._options.language) for text in texts]
             asked = [number for number, query in enumerate(queries) if query]
             found = rows.matching([queries[number] for number in asked], fetch, at, which=filter) if asked else []
         words: list[list[Hit]] = [[] for _ in texts]

@@ -15,10 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.retrieval.analysis import Language, terms
 from twofold.retrieval.database_rows import NEVER, Row, Scored
 from twofold.retrieval.held_pieces import LEAST, best, settled
 from twofold.retrieval.lance_rows import searched_text
-from twofold.retrieval.lexical import Bm25, Language, Words, terms
+from twofold.retrieval.lexical import Bm25, Words
 from twofold.types import Filter
 
 _VIEWS = 3

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.retrieval.lexical import Language, terms
+from twofold.retrieval.analysis import Language, terms
 from twofold.types import Chunk, Filter, Span
 
 CHUNK_COLUMNS = [

@@ -26,11 +26,11 @@ from pydantic import Field
 
 from twofold import plugins
 from twofold.errors import IndexDamaged, IndexMismatch, StoreError
+from twofold.retrieval.analysis import ANALYSIS, Language, query_terms
 from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_held import Held
 from twofold.retrieval.lance_rows import any_of, in_pieces, rows, schema
 from twofold.retrieval.lance_view import FTS_INDEX, VECTOR_INDEX, LanceView
-from twofold.retrieval.lexical import Language, terms
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json
 
 _LOG = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class LanceIndex:
         IndexMismatch: the directory holds vectors of another embedder, dimension or analysis.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(plugins.Options):
         """Options of the index ``lancedb``."""
@@ -94,6 +94,7 @@ class LanceIndex:
             "fingerprint": self._fingerprint,
             "dimension": self._dimension,
             "language": self._options.language,
+            "analysis": ANALYSIS,
         }
         if path.is_file():
             try:
@@ -180,7 +181,7 @@ class LanceIndex:
             if not view.count:
                 return [[] for _ in texts]
         fetch = fetch_size(k) if leg == "hybrid" else k
-        queries = [] if leg == "dense" else [terms(text, self._options.language) for text in texts]
+        queries = [] if leg == "dense" else [query_terms(text, self._options.language) for text in texts]
         places: Any = None if leg == "lexical" else self._checked(vectors, len(texts))
         with self._reading():
             if leg == "lexical":

@@ -1,66 +1,19 @@
-"""Words for matching, and exact BM25 over them. Pure (numpy only).
-
-The same analysis serves chunks and queries, small indexes in memory and large ones on disk: Unicode folded
-(NFKC, case, accents), split into words, English stop words dropped and words stemmed when the language is English, and
-runs of Chinese, Japanese or Thai script cut into overlapping pairs of characters.
-"""
+"""Exact BM25 over terms (`analysis`). Pure (numpy only)."""
 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from twofold.retrieval.stemming import stem
-
-Language = Literal["english", "none"]
 
 K1 = 1.2
 """Saturation of term frequency (Lucene's and Lance's value)."""
 B = 0.75
 """Weight of passage length (likewise)."""
-
-_SPACELESS = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-_PIECE = re.compile(rf"[{_SPACELESS}]+|[^\W_{_SPACELESS}]+(?:['’][^\W_{_SPACELESS}]+)*")
-_SPACELESS_RUN = re.compile(f"[{_SPACELESS}]")
-_APOSTROPHE = re.compile("['’]")
-_STOP = frozenset(
-    re.findall(
-        r"\w+",
-        """a an and are as at be been but by can could did do does for from had has have he her his how i if in into is
-        it its me my no not of on or our s she should so such t than that the their them then there these they this to
-        us was we were what when where which who whom whose why will with would you your""",
-    )
-)
-_LONGEST = 64
-
-
-def terms(text: str, language: Language = "english") -> list[str]:
-    """The terms of a text, in order, repeats kept. A term holds no white space; there may be none."""
-    if text.isascii():
-        folded = text.lower()
-    else:
-        folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-        folded = unicodedata.normalize("NFC", "".join(mark for mark in folded if not unicodedata.combining(mark)))
-    return [term for piece in _PIECE.findall(folded) for term in _terms_of(piece, language)]
-
-
-@lru_cache(maxsize=1 << 17)
-def _terms_of(piece: str, language: Language) -> tuple[str, ...]:
-    """Terms of a run of letters and digits: none for a stop word, several for a script without spaces."""
-    if _SPACELESS_RUN.match(piece):
-        return tuple(piece[i : i + 2] for i in range(max(1, len(piece) - 1)))
-    if language == "none":
-        return (piece[:_LONGEST],)
-    word = _APOSTROPHE.split(piece, maxsplit=1)[0]
-    return () if word in _STOP else (stem(word)[:_LONGEST],)
 
 
 class Words:

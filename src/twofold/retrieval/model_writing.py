@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from twofold.errors import ConfigError
 from twofold.plugins import Parts
-from twofold.retrieval.lexical import terms
+from twofold.retrieval.analysis import terms
 from twofold.types import Message, Prompt, Usage
 
 _BULLET = re.compile(

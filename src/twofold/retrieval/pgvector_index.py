@@ -76,7 +76,7 @@ SELECT c.chunk, b.score FROM best b JOIN {p}_chunks c ON c.number = b.row
 class PgvectorIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(DatabaseOptions):
         """Options of the index ``pgvector``."""

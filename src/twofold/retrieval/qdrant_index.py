@@ -50,7 +50,7 @@ _OPENING = RLock()
 class QdrantIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(DatabaseOptions):
         """Options of the index ``qdrant``."""

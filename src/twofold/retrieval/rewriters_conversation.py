@@ -10,7 +10,7 @@ from pydantic import Field
 
 from twofold import plugins
 from twofold.plugins import Parts
-from twofold.retrieval.lexical import terms
+from twofold.retrieval.analysis import terms
 from twofold.retrieval.model_writing import written
 from twofold.types import Query, Rewritten
 

@@ -49,6 +49,13 @@ class SentenceTokens:
             tokenizer.encode_special_tokens = True
         self._cut.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
+        self._unknown = {self._whole.token_to_id(name) for name in ("[UNK]", "<unk>")} - {None}
+
+    def unknown(self, text: str) -> int:
+        """Letters and digits of the text that have no token of their own: the model sees no difference among them."""
+        encoding = self._whole.encode(text, add_special_tokens=False)
+        lost = [span for number, span in zip(encoding.ids, encoding.offsets, strict=True) if number in self._unknown]
+        return sum(sign.isalnum() for start, end in lost for sign in text[start:end])
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Character range of every token; no special tokens, never cut."""

@@ -80,6 +80,10 @@ class TorchEmbedder:
         """Character range of every token; no special tokens, never cut."""
         return self._tokens.offsets(text)
 
+    def unknown(self, text: str) -> int:
+        """Letters and digits of the text that the model cannot tell apart (see `SentenceTokens.unknown`)."""
+        return self._tokens.unknown(text)
+
     def embed(self, texts: Sequence[str], *, progress: Progress | None = None) -> NDArray[np.float32]:
         """float32 vectors of length 1, shape (len(texts), dimension). Safe to call from several threads."""
         with self._lock:

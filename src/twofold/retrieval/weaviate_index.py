@@ -44,7 +44,7 @@ _MARK = "="
 class WeaviateIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(DatabaseOptions):
         """Options of the index ``weaviate``."""

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from twofold import plugins
 from twofold.errors import IndexMismatch
+from twofold.retrieval.analysis import Language, query_terms, terms
 from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_rows import searched_text
-from twofold.retrieval.lexical import K1, B, Language, terms
+from twofold.retrieval.lexical import K1, B
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 
 _Held = dict[str, tuple[Chunk, NDArray[np.float32]]]
@@ -48,7 +49,7 @@ class MemoryIndex:
         IndexMismatch: the directory was opened with another embedder.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Options of the index ``memory``."""
@@ -209,7 +210,7 @@ class MemoryIndex:
         counts = {n: Counter(terms(searched_text(c), self._options.language)) for n, (c, _) in held.items()}
         mean = sum(count.total() for count in counts.values()) / max(1, len(counts))
         scores: dict[str, float] = dict.fromkeys(sorted(held), 0.0)
-        for term in terms(text, self._options.language):
+        for term in query_terms(text, self._options.language):
             having = [name for name, count in counts.items() if term in count]
             idf = math.log1p((len(counts) - len(having) + 0.5) / (len(having) + 0.5))
             for name in having:

@@ -1,0 +1,148 @@
+"""What the word leg makes of identifiers and of words that are written in several ways, and what it finds by them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from twofold.plugins import Parts
+from twofold.retrieval.analysis import query_terms, terms
+from twofold.retrieval.legs import HybridRetriever, LegOptions, LexicalRetriever
+from twofold.retrieval.stemming import stem
+from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
+from twofold.testing.hashing_embedder import HashingEmbedder
+from twofold.testing.memory_index import MemoryIndex
+from twofold.types import Query
+
+EMBEDDER = HashingEmbedder(HashingEmbedder.Options(dimension=DIMENSION))
+
+HOSTS = [f"172.{a}.{b}.{c}" for a in (16, 20) for b in (2, 4, 16) for c in (2, 4, 16, 20)]
+RELEASES = [f"v{a}.{b}.{c}" for a in (1, 2, 3) for b in (1, 2, 3) for c in (1, 2, 3, 12)]
+DAYS = [f"20{year}-{month:02}-{day:02}" for year in (11, 12) for month in (3, 11, 12) for day in (3, 11, 12)]
+PARTS = [f"{a}-{b}/{c}" for a in ("KX", "XK") for b in (4810, 1048) for c in (1, 2, 10, 48)]
+FILES = [f"{a}_{b}.{c}" for a in ("plan", "costs") for b in ("v1", "v2", "v12") for c in ("csv", "pdf")]
+
+TEXTS = [
+    *(f"Host {name} runs a service of the depot." for name in HOSTS),
+    *(f"Release {name} mended some faults of the printer." for name in RELEASES),
+    *(f"On {name} the council met and approved its minutes." for name in DAYS),
+    *(f"Part {name} is a bracket of brass." for name in PARTS),
+    *(f"The table stands in {name} on the shared drive." for name in FILES),
+]
+ASKED = [
+    *((f"Which service is on {name}?", name) for name in HOSTS[::2]),
+    *((f"What did {name.removeprefix('v')} mend?", name) for name in RELEASES[::3]),
+    *((f"What was approved on {name}?", name) for name in DAYS[::3]),
+    *((f"What is part {name} made of?", name) for name in PARTS[::2]),
+    *((f"Where is {name}?", name) for name in FILES[::2]),
+    # the same written in another way
+    ("Is 172.20.16.4:443 reachable?", "172.20.16.4"),
+    ("KX48102", "KX-4810/2"),
+    ("XK 1048/10", "XK-1048/10"),
+    ("the meeting of 12 November 2011", "2011-11-12"),
+    ("minutes of March 11, 2012", "2012-03-11"),
+    ("minutes of 2012/12/03", "2012-12-03"),
+]
+"""44 questions, each with the identifier that its passage names."""
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> MemoryIndex:
+    made = MemoryIndex(MemoryIndex.Options(), directory=tmp_path, fingerprint=FINGERPRINT, dimension=DIMENSION)
+    put(made, [chunk(f"d{number}", text) for number, text in enumerate(TEXTS)])
+    return made
+
+
+@pytest.mark.parametrize("leg", ["lexical", "hybrid"])
+def test_the_exact_identifier_comes_first(index: MemoryIndex, leg: str) -> None:
+    parts = Parts(embedder=EMBEDDER, index=index)
+    retriever = (
+        LexicalRetriever(LegOptions(), parts=parts)
+        if leg == "lexical"
+        else HybridRetriever(HybridRetriever.Options(), parts=parts)
+    )
+    found = retriever.retrieve([Query(text=text, asked=text) for text, _ in ASKED], 3)
+    missed = [
+        (text, one.hits[0].chunk.text if one.hits else "")
+        for (text, name), one in zip(ASKED, found, strict=True)
+        if not one.hits or f" {name} " not in one.hits[0].chunk.text
+    ]
+    assert len(ASKED) >= 40
+    assert len(missed) <= len(ASKED) // 10, missed
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "shared"),
+    [
+        ("10.1.5.3", "10.1.5.3:8080", "10.1.5.3"),
+        ("v2.3.1", "2.3.1", "2.3.1"),
+        ("AB-1234/5", "AB1234/5", "ab1234.5"),
+        ("ZX-4819-RAG", "zx4819rag", "zx4819rag"),
+        ("2024-03-05", "5 March 2024", "2024.03.05"),
+        ("2024-03-05", "Mar. 5, 2024", "2024.03.05"),
+        ("2024-03-05", "05.03.2024", "2024.03.05"),
+        ("2024/3/5", "2024-03-05T10:30:00Z", "2024.03.05"),
+        ("1,234,567", "1234567", "1234567"),
+        ("3,5", "3.5", "3.5"),
+        ("COVID-19", "Covid19", "covid19"),
+        ("AT&T", "ATT", "att"),
+        ("U.S.", "US", "us"),
+        ("snake_case", "snakecase", "snakecase"),
+        ("a.meier@example.com", "<a.meier@example.com>", "ameierexamplecom"),
+    ],
+)
+def test_two_ways_of_writing_share_a_whole(one: str, other: str, shared: str) -> None:
+    for language in ("english", "none"):
+        found = set(terms(one, language)) & set(terms(other, language))  # type: ignore[arg-type]
+        assert {shared, stem(shared)} & found or (language == "none" and shared == "us")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("10.1.5.3", "10.15.3"),
+        ("2.3.1", "23.1"),
+        ("10.1.5.3", "10.1.3.5"),
+        ("2.3.1", "2.3.1-rc1"),
+        ("ZX-1-A", "ZX-1-AB"),
+    ],
+)
+def test_other_identifiers_share_no_whole(one: str, other: str) -> None:
+    assert terms(one)[-1] not in terms(other)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("l'ascenseur", ["ascenseur"]),
+        ("aujourd’hui l’hôtel", ["hotel"]),
+        ("dell'università", ["universita"]),
+        ("O'Brien's", ["obrien", "brien"]),
+        ("the firm's", ["firm"]),
+        ("п'ять", ["пять"]),
+        ("Kran\u00adken\u00adkasse", ["krankenkasse"]),
+        ("HTTPServer getUserById", ["http", "server", "user", "get", "httpserver", "getuserbyid"]),
+        ("हिन्दी भाषा", ["हिन्दी", "भाषा"]),
+        ("தமிழ் மொழி", ["தமிழ்", "மொழி"]),
+        ("猫が好き", ["猫", "猫が", "好き"]),
+        ("C++ and C#", ["c++", "c#"]),
+        ("ຄົນລາວ", ["ລາ", "າວ"]),
+        ("မြန်မာစာ", ["စာ"]),
+    ],
+)
+def test_words_are_met(text: str, wanted: list[str]) -> None:
+    assert set(wanted) <= set(terms(text, "none"))
+
+
+def test_stop_words_in_capitals_are_names_unless_the_line_shouts() -> None:
+    assert terms("who is it") == []
+    assert "who" in terms("WHO")
+    assert "it" in terms("Ask the IT desk")
+    assert terms("WHO ARE YOU AND WHAT IS THIS") == []
+
+
+def test_one_chinese_sign_is_asked_for_alone_and_pairs_otherwise() -> None:
+    assert query_terms("茶？") == ["茶"]
+    assert query_terms("绿茶") == ["绿茶"]
+    assert set(query_terms("茶？")) < set(terms("我喜欢绿茶"))
