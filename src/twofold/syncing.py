@@ -36,6 +36,8 @@ BATCH_DOCUMENTS = 5000
 """Documents committed at a time, where most have no new chunk."""
 _VERSION = 2
 """Raised when the text that is embedded for a chunk, or what is recorded, changes."""
+_ROWS = 2
+"""Raised when what an index holds beside the vector changes (its facets): rows are written again, vectors kept."""
 UNNAMED = "documents"
 """What the source of ``[documents].paths`` is called."""
 _PIECE = 200
@@ -149,7 +151,7 @@ class Sync:
         self._chunker = chunker
         self._read = read
         self._forgotten = forgotten
-        self._recipe = digest("recipe", [recipe, embedder.fingerprint, _VERSION])
+        self._recipe = digest("recipe", [recipe, embedder.fingerprint, _VERSION, _ROWS])
         self._vectors = digest("vectors", [embedder.fingerprint, _VERSION])
         self._pending: Future[None] | None = None
         self._batch = _Batch()
