@@ -95,7 +95,8 @@ def table_of(text: str, *, tab: bool = False) -> Table:
     if below and all(len(r.cells) == len(cells) + 1 and r.cells[-1].strip() for r in below):
         cells = ["", *cells]  # R writes no name above the rows' names
     columns = _columns(cells)
-    title = " ".join(" ".join(_text(r.cells) for r in above).split())[:_TITLE]
+    words = " ".join(", ".join(cell.strip() for cell in r.cells if cell.strip()) for r in above).replace(":, ", ": ")
+    title = " ".join(words.split())[:_TITLE]
     rows = _rows(_chained(first[at + 1 :], reader), columns, header=first[at].cells)
     return Table(columns=columns, title=title, rows=rows)
 
@@ -128,12 +129,12 @@ def _delimiter(sample: Sequence[str], *, tab: bool) -> str:
     for mark in _SEPARATORS:
         if not any(mark in line for line in sample) or (mark == "," and _prose(sample, first)):
             continue
-        counts = [_width(r.cells) for r in _bounded(_records(sample, 0, mark)) if _text(r.cells) and not _comment(r)]
-        widths = Counter(count for count in counts if count > 1)
+        rows = [r for r in _bounded(_records(sample, 0, mark)) if _text(r.cells) and not _comment(r)]
+        widths = Counter(len(r.cells) for r in rows if len(r.cells) > 1 and not r.mended)
         if not widths:
             continue
         width, often = max(widths.items(), key=lambda item: (item[1], item[0]))
-        score = (round(often / len(counts), 2), width, first.count(mark))
+        score = (round(often / len(rows), 2), width, first.count(mark))
         if score > best:
             best, chosen = score, mark
     return chosen

@@ -141,7 +141,7 @@ def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecor
     key = f"{name}#{cells['id'].strip()}" if cells.get("id", "").strip() else ""
     own = {"id": key, "title": cells.get("title", ""), "text": lines(rest, all_of_them=True)}
     own |= {"readers": cells["readers"]} if "readers" in cells else {}
-    made = _document(Record(line=row.line, number=row.number, value=own), name, label=label)
+    made = _document(Record(line=row.line, number=row.number, value=own), name, label=label, below={})
     if isinstance(made, BadRecord):
         return made
     return replace(made, metadata=small if sum(map(len, small)) <= ALL else {})
@@ -214,7 +214,7 @@ def _document(record: Record, name: str, *, label: str, below: Json | None = Non
         source=own["source"] or name,
         metadata=rest,
         readers=readers,
-        places=() if own["source"] else (Place(start=0, label=label),),
+        places=() if own["source"] or (own["id"] and below is None) else (Place(start=0, label=label),),
     )
 
 
