@@ -245,7 +245,17 @@ class System:
             return []
         found = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
         access.checked([hit.chunk for one in found for hit in one.hits], filter, type(self.retriever).__name__)
-        return [self._judged(query(example, filter), one) for example, one in zip(examples, found, strict=True)]
+        judged = [self._judged(query(example, filter), one) for example, one in zip(examples, found, strict=True)]
+        return [self._unfound(example, one) for example, one in zip(examples, judged, strict=True)]
+
+    def _unfound(self, example: Example, found: Retrieval) -> Retrieval:
+        """Insufficient also where nothing was found at all: the model would answer from memory, as if it had read.
+
+        Not where the answer has a form that an abstention lacks (a choice, a schema), or where none is worded.
+        """
+        if found.hits or example.choices or self.schema or not self.template.abstention:
+            return found
+        return replace(found, insufficient=True, trace=(*found.trace, {"step": "nothing found", "abstains": True}))
 
     def _judged(self, asked: Query, found: Retrieval) -> Retrieval:
         """Insufficient also where the evidence says that the passages do not hold the answer."""

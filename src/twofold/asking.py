@@ -11,13 +11,13 @@ from typing import Any, get_args
 from twofold import access, prompts, support
 from twofold.answering import System
 from twofold.build import Builder
+from twofold.citing import whereabouts
 from twofold.config import Config
 from twofold.dataset import Splits
 from twofold.errors import BadRecord, ConfigError, GenerationError, ProjectLocked, UnreadableFile
 from twofold.identity import plain
-from twofold.store.catalogue import Catalogue
 from twofold.study import archive
-from twofold.types import Answer, Arm, Citation, Example, Filter, Json, Message, Role
+from twofold.types import Answer, Arm, Example, Filter, Json, Message, Role
 
 _FORM = 'Write a list of {"role": "user" or "assistant", "content": "…"}, or one such object on each line.'
 
@@ -156,12 +156,14 @@ def provenance(builder: Builder, system: System, example: Example, *, answer: An
 
     Returns:
         ``arm``, ``key``, ``measured`` (a study measured this very system), ``why`` the arm answers, ``study`` (the
-        latest), ``max_tokens``; ``places`` (a label for each hit, empty where unknown), ``attached`` (a citation that
-        Twofold found and the model did not make, or None) and ``unsupported`` (said where nothing supports the answer).
+        latest), ``max_tokens``; ``places`` and ``names`` (of each hit, see `citing.Whereabouts`), ``attached`` (a
+        citation that Twofold found and the model did not make, or None), ``unsupported`` (said where nothing supports
+        it).
     """
     follows = any(message.role == "user" for message in example.messages[:-1])
     template = replace(system.template, about=0.0) if follows else system.template
     attached = None if system.schema else prompts.attached(answer, template=template, question=example.question)
+    shown = whereabouts(builder.catalogue, answer, (attached,) if attached else ())
     system = system.as_sent()
     measured = system.key in builder.catalogue.systems()
     why, number = choice.why, choice.study.split("-")[0].lstrip("0")
@@ -176,37 +178,26 @@ def provenance(builder: Builder, system: System, example: Example, *, answer: An
         "why": why,
         "study": choice.study,
         "max_tokens": system.max_tokens,
-        "places": _places(builder.catalogue, answer, attached),
+        "places": [one.place for one in shown],
+        "names": [one.name for one in shown],
         "attached": plain(attached),
         "unsupported": "" if attached else _unsupported(builder.config, system, answer),
     }
 
 
 def _unsupported(config: Config, system: System, answer: Answer) -> str:
-    if answer.failure is not None or answer.abstained or answer.citations:
+    if answer.failure is not None or answer.citations:
         return ""
+    if answer.abstained:
+        return "no passage was found" if system.arm.retrieval and not answer.hits else ""
     none = "no passage of yours supports this answer"
     if not system.arm.retrieval:
         documents = config.documents.paths or config.sources
-        return f"{none}: the arm {system.arm.name} reads none" if documents else ""
+        return f"{none}: the arm {system.arm.name} reads none" if documents else "the model's own answer: no passage"
     if not answer.hits:
         return f"{none}: none was found"
     checked = system.template.cite != "none" and system.template.support and not system.schema
     return none if checked and support.checkable(answer.text) else "no passage is cited for this answer"
-
-
-def _places(catalogue: Catalogue, answer: Answer, attached: Citation | None) -> list[str]:
-    """For each passage shown the page, sheet or slide of the quoted words, or the one on which the passage starts."""
-    quoted = {c.number: c.quote for c in (*answer.citations, *([attached] if attached else [])) if c.quote}
-    documents = catalogue.get_documents(sorted({span.document for span in quoted.values()}))
-    pages = {document.id: document.places for document in documents}
-    labels = []
-    for number, hit in enumerate(answer.hits, 1):
-        label, quote = hit.chunk.place, quoted.get(number)
-        for place in pages.get(quote.document, ()) if quote else ():
-            label = place.label if quote and place.start <= quote.start else label
-        labels.append(label)
-    return labels
 
 
 def read_history(path: Path) -> tuple[Message, ...]:

@@ -551,7 +551,7 @@ class Builder:
         if self.config.access.enabled:
             parts["principal"] = list(self.filter.principal or ())
         if arm.retrieval:
-            parts["retrieval"] = {**self.retrieval_spec(), "oracle": arm.oracle}
+            parts["retrieval"] = {**self.retrieval_spec(), "oracle": arm.oracle, "nothing_found": "abstain"}
             if calibration is not None:
                 parts["retrieval"]["abstention"] = calibration.key
             if filter.without:

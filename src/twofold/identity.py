@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from datetime import date
 from pathlib import PurePath
 from typing import Any
 
@@ -41,6 +42,8 @@ def plain(value: Any) -> Any:
         return sorted((plain(item) for item in value), key=canonical_json)
     if isinstance(value, PurePath):
         return value.as_posix()
+    if isinstance(value, date):  # and `datetime`, which is one
+        return value.isoformat()
     if hasattr(value, "model_dump"):
         return plain(value.model_dump(mode="json"))
     raise TypeError(f"{type(value).__name__} has no canonical form")

@@ -6,18 +6,17 @@ limit, compressed or not: an archive that expands without end is refused in boun
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import math
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from twofold.delimited import table_of
 from twofold.errors import (
     BadRecord,
     DataError,
@@ -53,6 +52,15 @@ def renamed(document: Document, name: str, stem: str) -> Document:
     """A document of the file shown as `name`, with its id and source below `stem`; an id of its own stays."""
     made = stem + document.id.removeprefix(name) if document.id.startswith(name) else document.id
     return replace(document, id=made, source=stem if document.source in ("", name) else document.source)
+
+
+RECORDS = ("row ", "line ", "record ")
+"""How the labels of places begin that are a record of a file, and no page of it."""
+
+
+def below(file: str, name: str) -> str:
+    """The id of a record of `file` whose own id another document has."""
+    return f"{file}#{name}"
 
 
 def suffix_of(name: str) -> str:
@@ -387,40 +395,20 @@ def json_records(text: str, *, name: str) -> Iterator[Record]:
 
 
 def csv_records(text: str, *, name: str) -> Iterator[Record]:
-    """A CSV file with a header row; comma, semicolon, tab or bar, whichever the header has most of (RFC 4180)."""
-    header = text.lstrip("\n\r").split("\n", 1)[0]
-    delimiter = "\t" if suffix_of(name) == ".tsv" else max(",;\t|", key=header.count)
-    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    columns: list[str] = []
-    number, before = 0, 0
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            at = before + 1
-            yield Record(line=at, number=number + 1, value=BadRecord(f"not valid CSV: {error}", file=name, line=at))
-            return
-        at, before = before + 1, rows.line_num
-        if not any(cell.strip() for cell in row):
-            continue
-        if not columns:
-            columns = [cell.strip().lstrip("\ufeff") for cell in row]
-            twice = sorted(c for c, count in Counter(columns).items() if c and count > 1)
-            if twice:
-                message = f"the header names a column twice: {', '.join(twice)}"
-                yield Record(line=at, number=1, value=BadRecord(message, file=name, line=at))
-                return
-            continue
-        number += 1
-        if len(row) != len(columns):
-            message = f"{len(row)} cells under a header of {len(columns)}: {excerpt(delimiter.join(row))}"
-            yield Record(line=at, number=number, value=BadRecord(message, file=name, line=at))
-            continue
-        value: Json = {c: cell for c, cell in zip(columns, row, strict=True) if c}
-        yield Record(line=at, number=number, value=value)
+    """The rows of a CSV or TSV file (see `delimited.table_of`); one with more cells than the header has is a fault."""
+    table = table_of(text, tab=suffix_of(name) == ".tsv")
+    for row in table.rows:
+        fault = row.fault
+        if row.extra:
+            count, wanted = len(table.columns) + len(row.extra), len(table.columns)
+            fault = (
+                f"{count} cells under a header of {wanted}: {excerpt(', '.join((*row.values.values(), *row.extra)))}"
+            )
+        value: Json | BadRecord = BadRecord(fault, file=name, line=row.line, cure=ROW) if fault else dict(row.values)
+        yield Record(line=row.line, number=row.number, value=value)
+
+
+ROW = "Put cells that hold a separator or a quotation mark in quotation marks, the latter doubled."
 
 
 def kind(value: Any) -> str:

@@ -25,8 +25,9 @@ from twofold.corpus.bounds import bounded
 from twofold.errors import LeftOut, SourceUnreachable, TwofoldError, UnreadableFile
 from twofold.identity import canonical_json, digest, digest_bytes, digest_file
 from twofold.plugins import Chunker, Embedder, Index, Item, Progress, Source
-from twofold.reading import renamed
+from twofold.reading import RECORDS, below, counted, renamed, times
 from twofold.store.catalogue import Catalogue, KnownDocument, KnownItem
+from twofold.store.forgotten import is_gone
 from twofold.types import Chunk, Document, Json, Loaded, Problem, sealed
 
 BATCH_CHUNKS = 2000
@@ -35,6 +36,8 @@ BATCH_DOCUMENTS = 5000
 """Documents committed at a time, where most have no new chunk."""
 _VERSION = 2
 """Raised when the text that is embedded for a chunk, or what is recorded, changes."""
+_ROWS = 2
+"""Raised when what an index holds beside the vector changes (its facets): rows are written again, vectors kept."""
 UNNAMED = "documents"
 """What the source of ``[documents].paths`` is called."""
 _PIECE = 200
@@ -52,6 +55,8 @@ _LETTERED = 500
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
 _SKIPPED = ("data.no-reader", "data.empty-document", LeftOut.code)
 _DUPLICATE = "data.duplicate"
+_SHARED = "shared"
+"""Behind the recipe of an item with ids that are another's as well: it is read again, for the other may have gone."""
 
 Read = Callable[[Loaded], tuple[Sequence[Document], Sequence[Problem]]]
 """A file → its documents and everything that is wrong with it; raises nothing for a bad file."""
@@ -152,7 +157,7 @@ class Sync:
         self._chunker = chunker
         self._read = read
         self._forgotten = forgotten
-        self._recipe = digest("recipe", [recipe, embedder.fingerprint, _VERSION])
+        self._recipe = digest("recipe", [recipe, embedder.fingerprint, _VERSION, _ROWS])
         self._vectors = digest("vectors", [embedder.fingerprint, _VERSION])
         self._pending: Future[None] | None = None
         self._batch = _Batch()
@@ -284,7 +289,7 @@ class Sync:
             self._keep(usable, own, entry)
             return
         began = time.perf_counter()
-        content = ""
+        content, recipe = "", feed.recipe
         try:
             loaded = item.load()
             content = _content(loaded)
@@ -292,7 +297,8 @@ class Sync:
                 self._keep(usable, own, entry)
                 self._batch.items.append(replace(usable, state=item.state))
                 return
-            self._documents(feed, item, loaded, entry)
+            if self._documents(feed, item, loaded, entry):
+                recipe = f"{recipe}/{_SHARED}"
             if row is not None and row.content == content and entry["status"] == "changed":
                 entry["status"] = "unchanged"
         except MemoryError:
@@ -311,7 +317,7 @@ class Sync:
                 source=feed.name,
                 item=item.id,
                 state=item.state,
-                recipe=feed.recipe,
+                recipe=recipe,
                 content=content,
                 chunks=entry["chunks"],
                 pages=entry["pages"],
@@ -327,16 +333,21 @@ class Sync:
         status = ("skipped" if failure["code"] in _SKIPPED else "failed") if failure else "unchanged"
         entry.update(status=status, documents=len(own), chunks=row.chunks, pages=row.pages, failure=failure)
 
-    def _documents(self, feed: Feed, item: Item, loaded: Loaded, entry: Json) -> None:
-        """Read, cut and batch the documents of one item."""
+    def _documents(self, feed: Feed, item: Item, loaded: Loaded, entry: Json) -> bool:
+        """Read, cut and batch the documents of one item; True when one's own id was another's."""
         found, problems = (loaded.documents, ()) if not loaded.name else self._read(loaded)
+        shared: dict[str, int] = {}
         for made in found:
             document, cut = bounded(feed.document(made, item, loaded))  # a file's are already, with a problem named
             if cut:
                 log.warning("%s: %s", document.id, cut)
             if not document.text.strip():
                 continue
-            if document.id in self._forgotten:
+            if document.id in self._claimed and loaded.name and not made.id.startswith(loaded.name):
+                first = self._claimed[document.id]  # a record's own id: the file before it tells the two apart
+                shared[first] = shared.get(first, 0) + 1
+                document = feed.document(replace(made, id=below(loaded.name, made.id)), item, loaded)
+            if is_gone(document, self._forgotten):
                 entry["status"] = "forgotten"
                 continue
             if document.id in self._claimed:
@@ -348,16 +359,23 @@ class Sync:
                 continue
             self._claimed[document.id] = item.id
             entry["documents"] += 1
-            entry["pages"] += len(document.places)
+            entry["pages"] += sum(1 for place in document.places if not place.label.startswith(RECORDS))
             self._document(document, KnownDocument(digest="", source=feed.name, item=item.id), entry)
+        for first, count in shared.items():
+            log.warning(
+                "%s: %s of it in %s too, and called %s", item.id, counted(count, "id"), first, below(item.id, "…")
+            )
+        lost = sum(times(problem) for problem in problems if problem.severity == "error")
         for problem in sorted(problems, key=lambda p: p.severity):
             if problem.severity == "error" or not found:
-                where = f"line {problem.line}: " if problem.line else ""
+                where = f"{lost} faults, first at " if lost > 1 else ""
+                where += f"line {problem.line}: " if problem.line else ""
                 entry["failure"] = entry["failure"] or {
                     "code": problem.code, "message": where + problem.message, "cure": problem.cure,
                 }  # fmt: skip
         if entry["failure"]:
             entry["status"] = "skipped" if entry["failure"]["code"] in _SKIPPED else "failed"
+        return bool(shared)
 
     def _document(self, document: Document, known: KnownDocument, entry: Json | None) -> None:
         """Put a document into the batch, cut anew unless the index holds it as it is."""

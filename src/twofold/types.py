@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from twofold.facets import Value, allowed
 from twofold.identity import digest
 
 Json = dict[str, Any]
@@ -107,8 +108,8 @@ class Filter:
 
     collections: tuple[str, ...] = ()
     """Knowledge bases; empty for all."""
-    where: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Metadata field → allowed values; all fields must hold."""
+    where: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
+    """Metadata field → allowed values, see `facets`; all fields must hold."""
     without: frozenset[str] = frozenset()
     """Document ids of which nothing is seen: while something is learned, what only the test is about."""
     principal: tuple[str, ...] | None = None
@@ -120,7 +121,7 @@ class Filter:
         return (
             chunk.span.document not in self.without
             and (not self.collections or chunk.collection in self.collections)
-            and all(chunk.metadata.get(name) in values for name, values in self.where.items())
+            and allowed(chunk.metadata, self.where)
             and (self.principal is None or any(one in self.principal for one in chunk.readers or ()))
         )
 

@@ -107,7 +107,7 @@ def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:
     attached = made_by["attached"]
     if attached:
         made_by = {**made_by, "attached": {**attached, **_described(answer, _citation(attached), made_by)}}
-    return {**value, **{name: item for name, item in made_by.items() if name != "places"}}
+    return {**value, **{name: item for name, item in made_by.items() if name not in ("places", "names")}}
 
 
 def text(answer: Answer, made_by: dict[str, Any], *, streamed: str = "") -> str:
@@ -156,13 +156,20 @@ def _start(answer: Answer, number: int) -> str:
 
 
 def _title(answer: Answer, number: int, made_by: dict[str, Any]) -> str:
-    chunk, place = answer.hits[number - 1].chunk, made_by["places"][number - 1]
-    title = f"{chunk.title} ({chunk.span.document})" if chunk.title else chunk.span.document
-    return f"[{number}] {title}" + (f", {place}" if place else "")
+    place = made_by["places"][number - 1]
+    return f"[{number}] {_named(answer, number, made_by)}" + (f", {place}" if place else "")
+
+
+def _named(answer: Answer, number: int, made_by: dict[str, Any]) -> str:
+    """Title and name of the document a passage is of; of a record the name says its file."""
+    chunk, names = answer.hits[number - 1].chunk, made_by.get("names", ())
+    name = names[number - 1] if names else chunk.span.document
+    return f"{chunk.title} ({name})" if chunk.title else name
 
 
 def _described(answer: Answer, citation: Citation, made_by: dict[str, Any]) -> dict[str, Any]:
-    title, words, exact = evidence(answer, citation)
+    _, words, exact = evidence(answer, citation)
+    title = _named(answer, citation.number, made_by)
     return {"title": title, "text": words, "exact": exact, "place": made_by["places"][citation.number - 1]}
 
 

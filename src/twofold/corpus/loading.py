@@ -13,7 +13,7 @@ from twofold.corpus.sources_folder import NOT_DOCUMENTS, check_named
 from twofold.errors import BadRecord, LeftOut, TooFewExamples, UnreadableFile
 from twofold.paths import expand, stem_of
 from twofold.plugins import Progress
-from twofold.reading import Findings, as_problem, counted, raise_first, renamed
+from twofold.reading import Findings, as_problem, below, counted, raise_first, renamed
 from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,11 @@ def read_documents(
                 keep = found.named or problem.code in ERRORS
                 findings.take([problem if keep else replace(problem, severity="warning")])
             stem = stem_of(found, root, section.ids_from)
-            for document in (renamed(made, found.name, stem) for made in documents):
+            for made in documents:
+                document = renamed(made, found.name, stem)
+                if document.id in seen and not made.id.startswith(found.name):
+                    findings.add(_shared(document.id, seen[document.id], found.name, named=below(stem, document.id)))
+                    document = replace(document, id=below(stem, document.id))
                 if document.id in seen:
                     findings.error(
                         BadRecord(
@@ -119,3 +123,13 @@ def read_documents(
                     yield document
     if progress:
         progress("reading", len(files), len(files))
+
+
+def _shared(name: str, first: str, file: str, *, named: str) -> Problem:
+    return Problem(
+        severity="warning",
+        code="data.shared-id",
+        message=f"the id {name!r} is that of a document in {first}; here it is {named!r}",
+        cure="Give every document its own id, or refer to this one by the id with the file before it.",
+        file=file,
+    )

@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from pydantic import Field
 
 from twofold.corpus.fetching import Fetcher
-from twofold.corpus.sources_records import MISSING, RecordOptions, at, item_of
+from twofold.corpus.sources_records import MISSING, RecordOptions, at, items_of
 from twofold.errors import ConfigError, SourceEndless, SourceError, SourceUnreachable
 from twofold.plugins import Item
 
@@ -27,7 +27,7 @@ class HttpSource:
         limit: Largest response, in bytes.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(RecordOptions):
         """Options of the source ``http``."""
@@ -60,25 +60,27 @@ class HttpSource:
             SourceUnreachable: no answer.
             SourceEndless: too many bytes, seconds or pages.
         """
-        options, number = self._options, 0
+        options = self._options
         fetcher = Fetcher(seconds=options.timeout, limit=self._limit, headers=self._headers())
-        here, seen = options.url, set[str]()
         try:
-            while here:
-                if len(seen) >= options.max_pages or here in seen:
-                    what = "leads in a circle" if here in seen else f"has more than {options.max_pages} pages"
-                    raise SourceEndless(f"{options.url} {what}", cure="Correct `next`, or raise `max_pages`.")
-                seen.add(here)
-                answer = self._answer(fetcher, here)
-                for record in self._records(answer, here):
-                    number += 1
-                    yield item_of(record, options, number=number, where=options.url)
-                onward = at(answer, options.next) if options.next else None
-                here = urljoin(here, onward) if isinstance(onward, str) and onward else ""
-                if here and urlsplit(here).netloc != urlsplit(options.url).netloc:
-                    raise SourceError(f"{options.url} goes on at another host, {urlsplit(here).netloc}")
+            yield from items_of(self._pages(fetcher), options, where=options.url)
         finally:
             fetcher.close()
+
+    def _pages(self, fetcher: Fetcher) -> Iterator[Mapping[str, Any]]:
+        options = self._options
+        here, seen = options.url, set[str]()
+        while here:
+            if len(seen) >= options.max_pages or here in seen:
+                what = "leads in a circle" if here in seen else f"has more than {options.max_pages} pages"
+                raise SourceEndless(f"{options.url} {what}", cure="Correct `next`, or raise `max_pages`.")
+            seen.add(here)
+            answer = self._answer(fetcher, here)
+            yield from self._records(answer, here)
+            onward = at(answer, options.next) if options.next else None
+            here = urljoin(here, onward) if isinstance(onward, str) and onward else ""
+            if here and urlsplit(here).netloc != urlsplit(options.url).netloc:
+                raise SourceError(f"{options.url} goes on at another host, {urlsplit(here).netloc}")
 
     def watched(self) -> list[Path]:
         """None: a server cannot be watched."""

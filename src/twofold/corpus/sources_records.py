@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import Field
 
 from twofold import plugins
-from twofold.errors import BadRecord
+from twofold.corpus.bounds import ALL, VALUE
+from twofold.corpus.fields import lines, value_text, with_fields
+from twofold.errors import BadRecord, LeftOut
 from twofold.identity import digest
 from twofold.plugins import Item
 from twofold.reading import kind
@@ -34,9 +37,41 @@ class RecordOptions(plugins.Options):
     """Metadata name → field. Without it all other fields are metadata."""
 
 
-def item_of(record: Mapping[str, Any], options: RecordOptions, *, number: int, where: str) -> Item:
+def items_of(records: Iterable[Mapping[str, Any]], options: RecordOptions, *, where: str) -> Iterator[Item]:
+    """Records as items, all of different ids.
+
+    A join gives the rows of one order the order's id. The first keeps it; each further one gets a digest of its content
+    behind it, so that it is the same item whatever comes before it. One that says the same once more is left out, by
+    name.
+    """
+    first: dict[str, str] = {}
+    more: set[str] = set()
+    for number, record in enumerate(records, 1):
+        item = item_of(record, options, number=number, where=where)
+        content = digest("record", text_values(record)).rsplit(":", 1)[-1][:_SHORT]
+        if item.id not in first:
+            first[item.id] = content
+            yield item
+            continue
+        name = f"{item.id}#{content}"
+        if content == first[item.id] or name in more:
+            yield Item(id=f"#{number}", state="", load=partial(_repeated, number, item.id, where))
+        else:
+            more.add(name)
+            yield item_of(record, options, number=number, where=where, name=name)
+
+
+_SHORT = 12
+"""Hexadecimal digits of a digest that tell rows of one id apart."""
+
+
+def _repeated(number: int, name: str, where: str) -> Loaded:
+    raise LeftOut(f"record {number} of {where} says again what an earlier one with the id {name!r} does")
+
+
+def item_of(record: Mapping[str, Any], options: RecordOptions, *, number: int, where: str, name: str = "") -> Item:
     """A record as an item of its source; what is wrong with it is raised when it is loaded."""
-    name = text_of(at(record, options.id))
+    name = name or text_of(at(record, options.id))
     state = text_of(at(record, options.state)) if options.state else digest("record", text_values(record))
 
     def load() -> Loaded:
@@ -66,16 +101,20 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
             )
         return value
 
-    own = {options.id, options.title, options.link, options.text, options.state, options.readers_field} - {""}
-    rest = {key: value for key, value in text_values(record).items() if key not in own}
+    own = {options.link, options.text, options.state, options.readers_field} - {""}
+    rest = {str(key): value for key, value in record.items() if key not in own}
     if options.text:
         text = field(options.text, "text")
         if text is not None and not isinstance(text, (str, int, float)):
             raise BadRecord(f"field {options.text!r} of record {name!r} is {kind(text)}, not text")
-        metadata = rest
+        text = with_fields(text_of(text), {key: value for key, value in rest.items() if key != options.title})
     else:
-        text = "\n".join(f"{key}: {value}" for key, value in rest.items())
-        metadata = {}
+        text = lines(rest, all_of_them=True)
+    known = {options.id, options.title}
+    metadata = {key: value for key, value in text_values(rest).items() if key not in known}
+    if not options.text:  # long values are in the text, and nobody filters by them
+        metadata = {key: value for key, value in metadata.items() if len(value) <= VALUE}
+        metadata = metadata if sum(map(len, metadata)) <= ALL else {}
     if options.fields:
         metadata = {to: text_of(field(key, "fields")) for to, key in options.fields.items()}
     readers = None
@@ -85,7 +124,7 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
         readers = tuple(one for one in (text_of(each).strip() for each in names) if one) if given is not None else None
     return Document(
         id=name,
-        text=text_of(text),
+        text=text,
         title=text_of(field(options.title, "title")) if options.title else "",
         source=text_of(field(options.link, "link")) if options.link else where,
         metadata={key: value for key, value in metadata.items() if value},
@@ -119,18 +158,5 @@ def text_values(record: Mapping[str, Any]) -> dict[str, str]:
 
 
 def text_of(value: Any) -> str:
-    """A value as text: nothing for null, JSON for lists and objects, ISO for times."""
-    import json
-
-    if value is None or value is MISSING:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, (dict, list)):
-        return json.dumps(value, ensure_ascii=False, sort_keys=True)
-    if isinstance(value, (bytes, memoryview)):
-        return bytes(value).decode("utf-8", "replace")
-    as_iso: Callable[[], str] | None = getattr(value, "isoformat", None)
-    return as_iso() if as_iso else str(value)
+    """As `value_text`; a field that is missing is nothing."""
+    return "" if value is MISSING else value_text(value)

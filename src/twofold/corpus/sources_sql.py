@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from twofold.corpus.sources_records import RecordOptions, item_of
+from twofold.corpus.sources_records import RecordOptions, items_of
 from twofold.errors import ConfigError, SourceEndless, SourceQuery, SourceUnreachable
 from twofold.plugins import Item
 
@@ -34,7 +34,7 @@ class SqlSource:
         limit: Not used: a row is held in memory by the driver already.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(RecordOptions):
         """Options of the source ``sql``."""
@@ -112,14 +112,17 @@ class SqlSource:
                 f"the query gives no column {self._options.id!r}; it has {', '.join(columns)}",
                 cure="Name the column with the identity: `id` in the source's section.",
             )
-        for number, row in enumerate(found.mappings(), 1):
+        yield from items_of(self._read(found.mappings(), deadline), self._options, where=shown)
+
+    def _read(self, rows: Iterable[Mapping[str, Any]], deadline: float) -> Iterator[Mapping[str, Any]]:
+        for number, row in enumerate(rows, 1):
             if number > self._options.max_rows:
                 raise SourceEndless(
                     f"the query gives more than {self._options.max_rows} rows", cure="Raise `max_rows`."
                 )
             if time.monotonic() > deadline:
                 raise self._slow()
-            yield item_of(dict(row), self._options, number=number, where=shown)
+            yield dict(row)
 
     def _slow(self) -> SourceEndless:
         return SourceEndless(f"the query took more than {self._options.timeout:g} s", cure="Raise `timeout`.")

@@ -2,23 +2,42 @@
 
 Fields ``id``, ``title``, ``text`` and ``source`` are the document's own, and so is ``readers``: users and groups that
 may read it, as a list or as text with commas between; an empty list means nobody, no such field that it is not known.
-The others become metadata, as strings.
+The others become metadata, as strings, and stand below the text, so that they are found and read.
+
+A table (CSV without a column ``text``) has no text of its own: its rows are their cells, the id too. An ``id`` is a key
+of that table, and another table's 1 is another row: the document's id has the file before it.
 """
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 from twofold import plugins
+from twofold.corpus.bounds import ALL, VALUE
+from twofold.corpus.fields import lines, with_fields
 from twofold.corpus.text import decoded
+from twofold.delimited import Row, table_of
 from twofold.errors import BadRecord
 from twofold.identity import canonical_json
-from twofold.reading import CSV, JSON, JSONL, Record, csv_records, excerpt, json_records, jsonl_records, kind
-from twofold.types import Document, Json
+from twofold.reading import (
+    CSV,
+    JSON,
+    JSONL,
+    ROW,
+    Record,
+    excerpt,
+    json_records,
+    jsonl_records,
+    kind,
+    spelled,
+    suffix_of,
+)
+from twofold.types import Document, Json, Place, Problem
 
 _OWN = ("id", "title", "text", "source", "readers")
 _FORM = 'Give each record a "text" (and best an "id" and a "title").'
@@ -27,7 +46,7 @@ _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 class _RecordReader(ABC):
     """What the three readers share."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = ()
     trusted: ClassVar[bool] = True
 
@@ -50,20 +69,16 @@ class _RecordReader(ABC):
         for _, found in self.places(path, data):
             if isinstance(found, BadRecord):
                 raise found
-            yield found
+            if isinstance(found, Document):
+                yield found
 
-    def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord]]:
+    def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
         """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
         name = path.as_posix()
-        for record in self._split(decoded(data, name, self.options.encoding), name):
-            value = record.value
-            yield record.line, value if isinstance(value, BadRecord) else self._document(value, record, name)
+        yield from self._found(decoded(data, name, self.options.encoding), name)
 
     @abstractmethod
-    def _split(self, text: str, name: str) -> Iterator[Record]: ...
-
-    def _document(self, value: Json, record: Record, name: str) -> Document | BadRecord:
-        return _document(value, record, name)
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]: ...
 
 
 class JsonlReader(_RecordReader):
@@ -71,8 +86,9 @@ class JsonlReader(_RecordReader):
 
     suffixes: ClassVar[tuple[str, ...]] = JSONL
 
-    def _split(self, text: str, name: str) -> Iterator[Record]:
-        return jsonl_records(text, name=name)
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
+        for record in jsonl_records(text, name=name):
+            yield record.line, _document(record, name, label=f"line {record.line}")
 
 
 class JsonReader(_RecordReader):
@@ -80,26 +96,91 @@ class JsonReader(_RecordReader):
 
     suffixes: ClassVar[tuple[str, ...]] = JSON
 
-    def _split(self, text: str, name: str) -> Iterator[Record]:
-        return json_records(text, name=name)
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
+        for record in json_records(text, name=name):
+            yield record.line, _document(record, name, label=f"record {record.number}")
 
 
 class CsvReader(_RecordReader):
-    """A table with a header row. Without a ``text`` column the text of a row is its ``column: value`` lines."""
+    """A table with a header row; the text of a row is its ``column: value`` lines, below its ``text`` if it has one.
+
+    A row's place is its number below the header. Cells beyond the header's last column are kept, and named.
+    """
 
     suffixes: ClassVar[tuple[str, ...]] = CSV
 
-    def _split(self, text: str, name: str) -> Iterator[Record]:
-        return csv_records(text, name=name)
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        table = table_of(text, tab=suffix_of(name) == ".tsv")
+        given = set[str]()
+        for row in table.rows:
+            if row.fault:
+                yield row.line, BadRecord(row.fault, file=name, line=row.line, cure=ROW)
+                continue
+            cells: Json = dict(row.values)
+            for number, cell in enumerate(row.extra, len(table.columns) + 1):
+                cells[f"column {number}"] = cell
+            made = _row(cells, row, name, title=table.title)
+            if isinstance(made, Document) and made.id.startswith(name):
+                made = replace(made, id=_unused(made.id, given))
+                given.add(made.id)
+            yield row.line, made
+            if row.extra:
+                yield row.line, _too_many(row, len(table.columns), name)
 
-    def _document(self, value: Json, record: Record, name: str) -> Document | BadRecord:
-        if "text" not in value:
-            lines = "\n".join(f"{key}: {cell}" for key, cell in value.items() if cell.strip() and key not in _OWN)
-            value = {"text": lines, **value}
-        return _document(value, record, name)
+
+def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecord:
+    """The document of a table's row, or of a CSV file's record with a text."""
+    label = f"row {row.number}"
+    cells = {"title": title, **cells} if title and not cells.get("title") else cells
+    record = Record(line=row.line, number=row.number, value=cells)
+    if "text" in cells:
+        more = {key: cell for key, cell in cells.items() if key not in ("title", "text", "source", "readers")}
+        return _document(record, name, label=label, below=more)
+    rest = {key: cell for key, cell in cells.items() if key != "readers" and (key != "title" or key in row.values)}
+    small = {key: cell for key, cell in rest.items() if cell.strip() and len(cell) <= VALUE}
+    key = f"{name}#{cells['id'].strip()}" if cells.get("id", "").strip() else ""
+    own = {"id": key, "title": cells.get("title", ""), "text": lines(rest, all_of_them=True)}
+    own |= {"readers": cells["readers"]} if "readers" in cells else {}
+    made = _document(Record(line=row.line, number=row.number, value=own), name, label=label, below={})
+    if isinstance(made, BadRecord):
+        return made
+    return replace(made, metadata=small if sum(map(len, small)) <= ALL else {})
 
 
-def _document(value: Json, record: Record, name: str) -> Document | BadRecord:
+def _unused(name: str, given: set[str]) -> str:
+    """The id, or where an earlier row has it, that with a number."""
+    number, made = 1, name
+    while made in given:
+        number += 1
+        made = f"{name} ({number})"
+    return made
+
+
+def _too_many(row: Row, columns: int, name: str) -> Problem:
+    named = f"column {columns + 1}" + (f" to column {columns + len(row.extra)}" if len(row.extra) > 1 else "")
+    return Problem(
+        severity="warning",
+        code="data.partly-read",
+        message=f"{columns + len(row.extra)} cells under a header of {columns}; the rest is kept as {named}",
+        cure=ROW,
+        file=name,
+        line=row.line,
+    )
+
+
+def _document(record: Record, name: str, *, label: str, below: Json | None = None) -> Document | BadRecord:
+    """The document of a record.
+
+    Args:
+        record: What was read.
+        name: The file.
+        label: Its place there.
+        below: Fields that stand below its text; by default all that are not its own.
+    """
+    value = record.value
+    if isinstance(value, BadRecord):
+        return value
+
     def bad(message: str) -> BadRecord:
         where = message if record.line else f"record {record.number}: {message}"
         return BadRecord(where, file=name, line=record.line or None, cure=_FORM)
@@ -120,19 +201,20 @@ def _document(value: Json, record: Record, name: str) -> Document | BadRecord:
             return bad(f'"{key}" must be a string, not {kind(item)}')
         own[key] = "" if item is None else str(item)
     rest: dict[str, str] = {}
-    for key, item in value.items():
-        if key not in _OWN and item not in (None, ""):
-            try:
-                rest[key] = _string(item)
-            except RecursionError:
-                return bad(f"{excerpt(key)} is nested too deeply")
+    more = {key: item for key, item in value.items() if key not in _OWN and item not in (None, "")}
+    for key, item in more.items():
+        try:
+            rest[key] = _string(item)
+        except RecursionError:
+            return bad(f"{excerpt(key)} is nested too deeply")
     return Document(
         id=own["id"].strip() or f"{name}#{record.line or record.number}",
-        text=text,
+        text=with_fields(text, more if below is None else below),
         title=own["title"],
         source=own["source"] or name,
         metadata=rest,
         readers=readers,
+        places=() if own["source"] or (own["id"] and below is None) else (Place(start=0, label=label),),
     )
 
 
@@ -154,5 +236,4 @@ def _readers(value: Any) -> tuple[str, ...] | None:
 def _string(value: Any) -> str:
     if isinstance(value, str):
         return value
-    make: Callable[[Any], str] = canonical_json if isinstance(value, (dict, list, bool)) else str
-    return make(value)
+    return canonical_json(value) if isinstance(value, (dict, list)) else spelled(value)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold import facets as compared
 from twofold.types import Chunk, Filter, Hit, Json, Span
 
 NEVER = 2_000_000_000
@@ -166,8 +167,8 @@ def unpack(text: str) -> Chunk:
 
 
 def facets(chunk: Chunk) -> list[str]:
-    """The metadata as ``name=value``, for filters."""
-    return [f"{name}={value}" for name, value in chunk.metadata.items()]
+    """The metadata as filters compare it."""
+    return compared.facets(chunk.metadata)
 
 
 def wanted(which: Filter | None) -> list[tuple[str, list[str]]]:
@@ -178,7 +179,7 @@ def wanted(which: Filter | None) -> list[tuple[str, list[str]]]:
     if which is None or which.empty:
         return []
     out = [("collection", list(which.collections))] if which.collections else []
-    out += [("facets", [f"{name}={value}" for value in values]) for name, values in which.where.items()]
+    out += [("facets", compared.wanted(name, values)) for name, values in which.where.items()]
     return out + ([] if which.principal is None else [("readers", list(which.principal))])
 
 

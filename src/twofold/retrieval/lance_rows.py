@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.facets import facets, wanted
 from twofold.retrieval.analysis import Language, terms
 from twofold.types import Chunk, Filter, Span
 
@@ -33,7 +34,7 @@ def _metadata(chunk: Chunk) -> str:
 def schema(dimension: int) -> Any:
     """The table's Arrow schema.
 
-    `terms` holds the analysed words, separated by blanks; `facets` the metadata as ``name=value``, for filters; `seal`
+    `terms` holds the analysed words, separated by blanks; `facets` the metadata as filters compare it; `seal`
     is the chunk's own, so that two versions are compared without reading their texts.
     """
     import pyarrow as pa
@@ -68,7 +69,7 @@ def rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], language: Langua
         "collection": [c.collection for c in chunks],
         "readers": [None if c.readers is None else list(c.readers) for c in chunks],
         "metadata": [_metadata(c) for c in chunks],
-        "facets": [[f"{name}={value}" for name, value in c.metadata.items()] for c in chunks],
+        "facets": [facets(c.metadata) for c in chunks],
         "seal": [c.seal for c in chunks],
         "terms": [" ".join(terms(searched_text(c), language)) for c in chunks],
         "vector": pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1)), vectors.shape[1]),
@@ -116,7 +117,7 @@ def condition(which: Filter | None) -> str:
     if which.without:
         parts.append(f"NOT {any_of('document', sorted(which.without))}")
     for name, values in which.where.items():
-        parts.append(_has_any("facets", [f"{name}={value}" for value in values]))
+        parts.append(_has_any("facets", wanted(name, values)))
     if which.principal is not None:
         parts.append(_has_any("readers", which.principal))
     return " AND ".join(parts)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TypedDict
 
@@ -26,7 +26,18 @@ def present(documents: Iterable[Document], root: Path) -> list[Document]:
         StoreError: the list is damaged.
     """
     gone = Forgotten(root / RECEIPTS).entries()
-    return [document for document in documents if document.id not in gone]
+    return [document for document in documents if not is_gone(document, gone)]
+
+
+def is_gone(document: Document, gone: Container[str]) -> bool:
+    """Was it forgotten, under its name or under the one it had before?
+
+    A row of a table was once called by its ``id`` alone, as a document of that id still is; its name now has the file,
+    too. What was forgotten must not come back for having another name.
+    """
+    key = document.metadata.get("id", "")
+    before = f"{document.collection}:{key}" if document.collection else key
+    return document.id in gone or (bool(key) and document.id.endswith(f"#{key}") and before in gone)
 
 
 class Entry(TypedDict):

@@ -10,6 +10,7 @@ import numpy as np
 
 from twofold import stats
 from twofold.build import Builder
+from twofold.citing import whereabouts
 from twofold.config import StudySection
 from twofold.identity import plain
 from twofold.metrics.abstention import AbstentionF1
@@ -137,6 +138,7 @@ def arm_record(
         ),
         "timing": timing(item.answers, level=builder.config.study.level),
         "cut": [cut_answers(item.answers), len(item.answers) - len(failed)],
+        "uncited": uncited_answers(item.answers),
         "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
         "completion_tokens": float(measures.get("completion_tokens", 0.0)),
         "tokens_per_second": tokens * measures.get("n", 0) / spent if spent else 0.0,
@@ -179,6 +181,12 @@ def cited_share(answers: Sequence[Answer], test: Sequence[Example], *, level: fl
 def cut_answers(answers: Sequence[Answer]) -> int:
     """How many of the answers ended at the token limit."""
     return sum(1 for answer in answers if answer.cut and answer.failure is None)
+
+
+def uncited_answers(answers: Sequence[Answer]) -> list[int]:
+    """How many of the answers that say something cite no passage, and how many say something."""
+    said = [answer for answer in answers if answer.failure is None and not answer.abstained]
+    return [sum(1 for answer in said if not answer.citations), len(said)]
 
 
 def timing(answers: Sequence[Answer], *, level: float) -> dict[str, QuantileRecord]:
@@ -234,7 +242,8 @@ def answer_rows(
                 gold_in_hits=_gold_found(example, answer),
                 right=right,
             )
-            arms[name] = _arm_answer(item, example, position, cause)
+            places = [one.place for one in whereabouts(builder.catalogue, answer)]
+            arms[name] = _arm_answer(item, example, position, cause=cause, places=places)
         rows.append(
             {
                 "id": example.id,
@@ -250,7 +259,7 @@ def answer_rows(
     return rows
 
 
-def _arm_answer(item: Measured, example: Example, position: int, cause: str) -> ArmAnswer:
+def _arm_answer(item: Measured, example: Example, position: int, *, cause: str, places: Sequence[str]) -> ArmAnswer:
     answer = item.answers[position]
     return {
         "text": answer.text,
@@ -264,6 +273,7 @@ def _arm_answer(item: Measured, example: Example, position: int, cause: str) -> 
                 "start": c.span.start,
                 "end": c.span.end,
                 "quote": None if c.quote is None else (c.quote.start, c.quote.end),
+                "place": places[c.number - 1],
             }
             for c in answer.citations
         ],
@@ -278,6 +288,7 @@ def _arm_answer(item: Measured, example: Example, position: int, cause: str) -> 
                 "end": hit.chunk.span.end,
                 "text": hit.chunk.text,
                 "gold": hit.chunk.span.document in example.sources,
+                "place": places[number - 1],
             }
             for number, hit in enumerate(answer.hits, 1)
         ],

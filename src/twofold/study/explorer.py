@@ -86,7 +86,9 @@ def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
             key = (hit["document"], hit["start"], hit["end"], hit["text"])
             if key not in table:
                 table[key] = len(passages)
-                passages.append([hit["document"], hit["title"], hit["start"], hit["end"], hit["text"]])
+                passages.append(
+                    [hit["document"], hit["title"], hit["start"], hit["end"], hit["text"], hit.get("place", "")]
+                )
                 spent += len(hit["text"])
             entry["passage"] = table[key]
         if spent > BUDGET and questions:
@@ -186,6 +188,7 @@ def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json],
             "number": c["number"],
             "target": places.get((c["document"], c["start"], c["end"])),
             "quoted": c["quote"] is not None,
+            "place": c.get("place", ""),
         }
         for c in answer["citations"]
     ]
@@ -208,7 +211,7 @@ def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json],
 
 def _shown(passage: list[Any], marks: Sequence[tuple[int, int, list[str]]]) -> Json:
     """A passage with its text in pieces: (text, arms quoting it)."""
-    document, title, start, end, text = passage
+    document, title, start, end, text, place = passage
     pieces: list[tuple[str, list[str]]] = []
     at = 0
     for low, high, arms in marks:
@@ -216,4 +219,4 @@ def _shown(passage: list[Any], marks: Sequence[tuple[int, int, list[str]]]) -> J
         at = high
     pieces.append((text[at:], []))
     shown = [piece for piece in pieces if piece[0]]
-    return {"document": document, "title": title, "start": start, "end": end, "pieces": shown}
+    return {"document": document, "title": title, "start": start, "end": end, "place": place, "pieces": shown}

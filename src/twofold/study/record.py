@@ -139,6 +139,8 @@ class ArmRecord(TypedDict):
     """Answers with at least `StudyRecord.right_from`, and answers scored; left out where that is None."""
     cut: NotRequired[list[int]]
     """Answers that ended at the token limit, and answers made."""
+    uncited: NotRequired[list[int]]
+    """Answers that cite no passage, and answers made, failures and abstentions apart."""
     prompt_tokens: float
     """Mean per question."""
     completion_tokens: float
@@ -253,6 +255,8 @@ class HitRow(TypedDict):
     text: str
     gold: bool
     """Does it come from a document that holds the answer?"""
+    place: NotRequired[str]
+    """Where it stands in the document, as a citation of it says; empty where unknown."""
 
 
 class CitationRow(TypedDict):
@@ -263,6 +267,8 @@ class CitationRow(TypedDict):
     start: int
     end: int
     quote: tuple[int, int] | None
+    place: NotRequired[str]
+    """Page, row, sheet, slide or section of the quoted words; of the passage's beginning where none are."""
 
 
 class ArmAnswer(TypedDict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -285,7 +286,13 @@ def _check_filters(index: Index, *, seed: int) -> None:
             chunk(f"d{number}", f"water wind {'soil' if number % 3 else 'drip'} {number}"),
             collection=chance.choice(["", "law", "o'neil"]),
             readers=chance.choice([None, (), ("ann",), ("ann", "staff"), ("o'neil",)]),
-            metadata={"lang": chance.choice(values), "kind": chance.choice(["a", "b"])},
+            metadata={
+                "lang": chance.choice(values),
+                "kind": chance.choice(["a", "b"]),
+                "tags": chance.choice(['["red","it\'s"]', "[]", '["red"]']),
+                "size": chance.choice(["2", "2.0", "30", "x"]),
+                "day": chance.choice(["2031-04-02", "2031-04-02T09:00:00", "2031-04-03"]),
+            },
         )
         for number in range(40)
     ]
@@ -303,6 +310,9 @@ def _check_filters(index: Index, *, seed: int) -> None:
         *(Filter(where={"lang": (value,)}, principal=("ann", "staff")) for value in values),
         Filter(where={"missing": ("a",)}),
         Filter(where={"lang": ()}),
+        Filter(where={"tags": ("it's",)}),
+        Filter(where={"size": (2, 30)}),
+        Filter(where={"day": (date(2031, 4, 2),)}),
         Filter(without=frozenset(f"d{number}" for number in range(0, 40, 3))),
         Filter(without=frozenset({"d1", "nothing", "o'neil"}), collections=("law",)),
         Filter(without=frozenset(c.span.document for c in chunks)),

@@ -42,7 +42,7 @@
       (entry.flags || []).forEach(function (kind) { from.append(make("span", "tag bad", kind), " "); });
       if (entry.cited.length) from.append(make("span", "tag quiet", "cited by " + entry.cited.join(", ")), " ");
       var place = make("span", "soft");
-      place.append(make("bdi", "", passage[1]), " " + passage[0] + " " + passage[2] + "–" + passage[3]);
+      place.append(make("bdi", "", passage[1]), " " + passage[0] + (passage[5] ? ", " + passage[5] : "") + " " + passage[2] + "–" + passage[3]);
       from.append(place);
       node.append(from, body(passage[4], entry.marks));
       box.append(node);
