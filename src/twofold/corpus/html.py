@@ -241,6 +241,8 @@ class _Page:
             self.lists.append(_number(node.get("start"), 1) if tag == "ol" else None)
         elif tag == "li" and not self.cell:
             self._item(node)
+        elif tag == "li" and "".join(self.line[-4:]).strip():
+            self.line.append("; ")
         elif tag == "pre":
             self.raw += 1
             self.opened.append((len(self.out), self.gap))
@@ -263,8 +265,6 @@ class _Page:
             self.heading -= 1
         elif tag in _BLOCKS or tag in _HEADINGS:
             self._break("\n" if tag in _CLOSE or tag == "li" else "\n\n")
-            if self.cell and tag == "li":
-                self.line.append("; ")
         if tag in ("ol", "ul", "menu") and self.lists:
             self.lists.pop()
         elif tag == "pre":

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
 
 _DIVIDED = re.compile(r"(?<![^\W\d_])([^\W\d_]++)\ufffe(?:\r?\n)?([^\W\d_]+)")
+_NUMBER = re.compile(r"[+−-]?[0-9]+")
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _FIRST = frozenset(
     [
@@ -491,7 +492,7 @@ def divided(texts: Sequence[str]) -> list[str]:
 
 def scripts(page: PdfTextPage, text: str) -> str:
     """The page's text with raised and lowered digits as such: small ones that stand above or below what they follow."""
-    from pypdfium2.raw import FS_RECTF, FPDFText_GetLooseCharBox
+    from pypdfium2.raw import FS_RECTF, FPDFText_GetFontSize, FPDFText_GetLooseCharBox
 
     if len(text) != page.count_chars():
         return text  # signs beyond 16 bits: places and letters do not fit
@@ -503,10 +504,8 @@ def scripts(page: PdfTextPage, text: str) -> str:
 
     out: list[str] = []
     done = 0
-    for start, end in _runs(text):
-        base_at = start - 1
-        while base_at > 0 and text[base_at].isspace():
-            base_at -= 1
+    for start, end in _raised_runs(text, lambda place: FPDFText_GetFontSize(page, place)):
+        base_at = _before(text, start)
         if base_at < done:
             continue
         base, first = at(base_at), at(start)
@@ -531,12 +530,28 @@ def scripts(page: PdfTextPage, text: str) -> str:
     return settled("".join(out) + text[done:]) if out else text
 
 
-def _runs(text: str) -> Iterator[tuple[int, int]]:
-    """Places of digits that may be raised, each with the end of its number: the first, and those behind another."""
-    for found in re.finditer(r"[+−-]?[0-9]+", text):
+def _before(text: str, place: int) -> int:
+    """The last character before a place that is no white space; -1 for none."""
+    place -= 1
+    while place >= 0 and text[place].isspace():
+        place -= 1
+    return place
+
+
+def _raised_runs(text: str, size: Callable[[int], float]) -> Iterator[tuple[int, int]]:
+    """Places from which a number goes on in smaller letters than what it follows, each with the number's end."""
+    for found in _NUMBER.finditer(text):
         start, end = found.span()
-        for place in range(max(start, 1), end):
-            yield place, end
+        base = _before(text, start)
+        last = size(end - 1)
+        if base >= 0 and last < 0.95 * size(base):
+            while start < end and size(start) > 1.05 * last:
+                start += 1
+            yield start, end
+        elif end - start > 1 and last < 0.95 * size(start):
+            while size(start) > 1.05 * last:
+                start += 1
+            yield start, end
 
 
 def filled(pdf: PdfDocument, page: PdfPage) -> list[str]:

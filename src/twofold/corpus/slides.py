@@ -155,9 +155,9 @@ def _shape(package: Package, shape: Node, part: str, unread: dict[str, None]) ->
     if table is not None:
         yield _table(table)
     yield from drawn(package, shape, part)
-    if bare(shape.tag) in ("pic", "graphicFrame"):
-        if described := description(next(inside(shape, "cNvPr"), None)):
-            yield described
+    described = description(next(inside(shape, "cNvPr"), None))
+    if described and bare(shape.tag) in ("pic", "graphicFrame"):
+        yield described
     for one in inside(shape, "oleObj"):
         unread[f"an object put in ({attribute(one, 'progId') or 'unknown'})"] = None
 

@@ -1,7 +1,8 @@
 """Word files (Office Open XML) as text: what stands on the pages, in the order in which it is read.
 
 Kept are numbers of lists and headings, tabs and breaks, text boxes, notes, comments, headers, formulas, charts,
-diagrams and pictures' descriptions; tracked changes are read as accepted. What is hidden or is another file put in is named.
+diagrams and pictures' descriptions; tracked changes are read as accepted. What is hidden or is another file put in is
+named.
 """
 
 from __future__ import annotations
