@@ -212,6 +212,8 @@ class _Page:
                 elif node.name == "table" and not self.cell and not _laid_out(node):
                     self._table(node)
                 elif node.name not in _UNREAD and not (self.cell and node is not root and node.name in _PARTS):
+                    if node.name == "title" and node.find_parent("svg") is None:
+                        continue  # the page's own, written without <head>
                     self._enter(node)
                     stack.append((node, True))
                     stack += [(child, False) for child in reversed(node.contents)]
