@@ -30,56 +30,12 @@ _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.I
 )
 _UNREAD = frozenset(["script", "style", "template", "canvas", "iframe", "embed", "head", "nav", "rp", "datalist"])
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "dialog",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "header",
-        "hr",
-        "html",
-        "legend",
-        "li",
-        "main",
-        "menu",
-        "object",
-        "ol",
-        "optgroup",
-        "option",
-        "p",
-        "pre",
-        "section",
-        "select",
-        "summary",
-        "table",
-        "tbody",
-        "textarea",
-        "tfoot",
-        "thead",
-        "title",
-        "desc",
-        "text",
-        "tr",
-        "ul",
-        "video",
-        "audio",
-    ]
-)
+_BLOCKS_WORDS = """
+    address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure
+    footer form header hr html legend li main menu object ol optgroup option p pre section select summary table
+    tbody textarea tfoot thead title desc text tr ul video audio
+"""
+_BLOCKS = frozenset(_BLOCKS_WORDS.split())
 _CLOSE = frozenset(["tr", "dd", "dt", "tbody", "thead", "option", "optgroup", "title", "desc", "text"])
 """Blocks that no blank line parts from the next."""
 _APART = frozenset(["button", "label", "input", "img", "math", "svg", "output", "meter", "progress", "rt", "area"])

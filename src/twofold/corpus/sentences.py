@@ -194,75 +194,12 @@ _OFTEN_LAST = frozenset(
     ]
 )
 """May end a sentence: an end only before a capital letter."""
-_STARTS = frozenset(
-    [
-        "the",
-        "this",
-        "that",
-        "these",
-        "those",
-        "it",
-        "its",
-        "he",
-        "she",
-        "they",
-        "we",
-        "you",
-        "i",
-        "there",
-        "in",
-        "on",
-        "at",
-        "if",
-        "when",
-        "while",
-        "after",
-        "before",
-        "as",
-        "a",
-        "an",
-        "and",
-        "but",
-        "so",
-        "for",
-        "from",
-        "all",
-        "no",
-        "most",
-        "some",
-        "such",
-        "each",
-        "both",
-        "der",
-        "die",
-        "das",
-        "ein",
-        "eine",
-        "es",
-        "er",
-        "sie",
-        "wir",
-        "in",
-        "im",
-        "am",
-        "bei",
-        "wenn",
-        "le",
-        "la",
-        "les",
-        "il",
-        "elle",
-        "nous",
-        "el",
-        "los",
-        "las",
-        "un",
-        "una",
-        "se",
-        "en",
-        "si",
-    ]
-)
+_STARTS_WORDS = """
+    the this that these those it its he she they we you i there in on at if when while after before as a an and
+    but so for from all no most some such each both der die das ein eine es er sie wir in im am bei wenn le la
+    les il elle nous el los las un una se en si
+"""
+_STARTS = frozenset(_STARTS_WORDS.split())
 """Words that begin a sentence more often than they go on after a dotted abbreviation."""
 _MONTH = re.compile(
     r"(?:jan|feb|mär|mar|apr|mai|may|jun|jul|aug|sep|okt|oct|nov|dez|dec|janv|févr|avr|juin|juil|ene|gen|giu|lug|set)",
