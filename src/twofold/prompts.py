@@ -169,6 +169,9 @@ def quoted(chunk: Chunk, number: int, *, most: int) -> str:
 def _passage(template: Template, number: int, chunk: Chunk) -> str:
     lines = (" ".join(line.split()) for line in passage_text(chunk, template).text.splitlines())
     text = "\n".join(line for line in lines if line)  # a table's rows, a list's items
+    names = chunk.headings[-1] if chunk.headings and " | " in chunk.headings[-1] else ""
+    if names:  # what a table's columns are called stands in the piece that has its head
+        text = "\n".join((" ".join(_NUMBERED.sub(r"(\1)", hostile.shown(names)).split()), text))
     title = " ".join(_NUMBERED.sub(r"(\1)", hostile.shown(chunk.title)).split())
     if template.fence == "datamark":
         text, title = (_MARK.join(one.replace(_MARK, " ").split()) for one in (text, title))

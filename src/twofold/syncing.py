@@ -18,10 +18,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from twofold import pace
 from twofold.corpus.bounds import bounded
+from twofold.corpus.text import title_of
 from twofold.errors import LeftOut, SourceUnreachable, TwofoldError, UnreadableFile
 from twofold.identity import canonical_json, digest, digest_bytes, digest_file
 from twofold.plugins import Chunker, Embedder, Index, Item, Progress, Source
@@ -67,7 +69,7 @@ def embedded_text(chunk: Chunk) -> str:
 
     A title that is only the file's name is left out, so that a file that moves keeps its vectors.
     """
-    stem = chunk.span.document.rsplit("/", 1)[-1].rsplit(":", 1)[-1].split(".", 1)[0]
+    stem = title_of(Path(chunk.span.document.rsplit("/", 1)[-1].rsplit(":", 1)[-1]))
     title = "" if chunk.title == stem else chunk.title
     return "\n".join(part for part in (title, " > ".join(chunk.headings), chunk.text) if part)
 

@@ -17,7 +17,7 @@ from twofold.reading import MIB
 MOST_UNPACKED = 512 * MIB
 MOST_PARTS = 50_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError)
+BROKEN = (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError)
 """What zipfile and zlib raise on a damaged archive; NotImplementedError for a way of packing that they do not know."""
 _NO_DOCTYPE = (".docx", ".docm", ".dotx", ".pptx", ".pptm", ".ppsx", ".xlsx", ".xlsm")
 
@@ -60,9 +60,9 @@ def repacked(data: bytes, *, name: str) -> tuple[bytes, list[str]]:
                 try:
                     new.writestr(part.filename, old.read(part))
                     kept += 1
-                except _BROKEN:
+                except BROKEN:
                     lost.append(part.filename)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DamagedFile(f"the archive in it is broken: {error}", file=name) from error
     if not kept:
         raise DamagedFile("the archive in it is empty", file=name)
@@ -91,7 +91,7 @@ def _examine(data: bytes, name: str, suffix: str) -> None:
                         with archive.open(part) as stream:
                             if b"<!DOCTYPE" in stream.read(2048):
                                 raise DamagedFile(f"its part {part.filename!r} declares XML entities", file=name)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise DamagedFile(f"the archive in it is broken: {error}", file=name) from error
 
 

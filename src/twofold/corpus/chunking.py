@@ -2,8 +2,9 @@
 
 A document is cut at its headings; small sections are joined to what follows while they fit. A section over the limit
 is cut into pieces of about equal size, each ending at a paragraph, else a sentence, else a line, else a space, else
-between two tokens. Tokens are those of the embedder, found once for the whole document. ``chunk.text`` is always
-``document.text[start:end]``; only white space lies between chunks.
+between two tokens. A row of a table is not cut where it fits, and the table's head stands in the heading path of every
+piece that begins below it. Source code has no headings and no tables. Tokens are those of the embedder, found once for
+the whole document. ``chunk.text`` is always ``document.text[start:end]``; only white space lies between chunks.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from twofold import plugins
-from twofold.corpus.bounds import TITLE
-from twofold.corpus.text import ATX, heading_text
+from twofold.corpus.outline import headings_of, tables, within
+from twofold.corpus.sentences import ends
+from twofold.corpus.text import is_code
 from twofold.identity import digest
 from twofold.plugins import Embed, TokenOffsets
 from twofold.types import Chunk, Document, Span
@@ -31,17 +33,14 @@ _LONGEST, _PER_TOKEN = 32, 4
 """Characters of a token that cannot be a word (the longest in English sets has 17), and of a usual one."""
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 """Thai, Lao, Burmese, Khmer: what stands between two blanks is a sentence."""
-_SETEXT = re.compile(r"^(?=\S)([^\n]{1,200})\n(=+|-{3,})[ \t]*$", re.MULTILINE)
-_FENCE = re.compile(r"^ {0,3}(```+|~~~+)[^\n]*\n.*?(?:^ {0,3}\1[`~]*[ \t]*$|\Z)", re.MULTILINE | re.DOTALL)
 _PARAGRAPH = re.compile(r"\n[ \t\r\f\v]*\n\s*")
-_SENTENCE = re.compile(r"(?<![.!?…])[.!?…]++[\"')\]”’»]*+\s+|[。！？]+[”’」』）]*")
 _LINE = re.compile(r"\n\s*")
 
 
 class HeadingChunker:
     """Cuts at headings, then paragraphs, sentences, lines, spaces, tokens."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -65,7 +64,7 @@ class HeadingChunker:
 
     def split(self, document: Document) -> list[Chunk]:
         """Chunks in order; none for a document of white space."""
-        cut = Cut(document.text, tokens_of(document.text, self.offsets), self.options)
+        cut = Cut(document.text, tokens_of(document.text, self.offsets), self.options, code=is_code(document))
         return [
             chunk_of(document, start, end, headings=headings, ordinal=ordinal)
             for ordinal, (start, end, headings) in enumerate(cut.ranges())
@@ -75,7 +74,7 @@ class HeadingChunker:
 class WholeChunker:
     """The whole document as one chunk where it fits, else cut as `HeadingChunker` does."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(HeadingChunker.Options):
         """Sizes in tokens of the embedder."""
@@ -90,7 +89,7 @@ class WholeChunker:
     def split(self, document: Document) -> list[Chunk]:
         """Chunks in order; none for a document of white space."""
         text = document.text
-        cut = Cut(text, tokens_of(text, self.offsets), self.options)
+        cut = Cut(text, tokens_of(text, self.offsets), self.options, code=is_code(document))
         start, end = cut.trim(0, len(text))
         if start < end and cut.count(start, end) <= self.options.max_tokens:
             return [chunk_of(document, start, end)]
@@ -163,35 +162,41 @@ def _pieces(text: str) -> Iterator[tuple[int, int]]:
     yield start, len(text)
 
 
-def headings_of(text: str) -> list[tuple[int, int, int, str]]:
-    """``(start, end, level, title)`` of every Markdown heading (ATX and setext) outside fenced code, in order."""
-    if "#" not in text and "\n==" not in text and "\n--" not in text:
-        return []
-    fences = [match.span() for match in _FENCE.finditer(text)] if "```" in text or "~~~" in text else []
-    found = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))[:TITLE]) for m in ATX.finditer(text)]
-    for m in _SETEXT.finditer(text):
-        before = text[max(0, m.start() - 2) : m.start()]
-        if before in ("", "\n", "\n\n") and not m.group(1).startswith(("#", "-", "|", ">", "*")):
-            found.append((m.start(), m.end(), 1 if m.group(2)[0] == "=" else 2, m.group(1).strip()))
-    opens = [a for a, _ in fences]
-
-    def fenced(at: int) -> bool:
-        i = bisect_right(opens, at) - 1
-        return i >= 0 and at < fences[i][1]
-
-    return sorted(h for h in found if not fenced(h[0]))
-
-
 class Cut:
-    """One document being cut."""
+    """One document being cut.
 
-    def __init__(self, text: str, tokens: tuple[list[int], list[int]], options: HeadingChunker.Options) -> None:
+    Args:
+        text: The document's.
+        tokens: Starts and ends of its tokens.
+        options: The sizes.
+        code: It is source code: no headings, no tables.
+    """
+
+    def __init__(
+        self, text: str, tokens: tuple[list[int], list[int]], options: HeadingChunker.Options, *, code: bool = False
+    ) -> None:
         self.text = text
         self.starts, self.ends = tokens
         self.limit = options.max_tokens
         self.overlap = options.overlap
         self.least = min(options.min_tokens, options.max_tokens)
-        self.levels = [[m.end() for m in pattern.finditer(text)] for pattern in (_PARAGRAPH, _SENTENCE, _LINE)]
+        self.marks = [] if code else headings_of(text)
+        self.tables = [] if code else tables(text)
+        self.rows: list[int] = []
+        """Where rows of tables begin, the first below each head apart: there a table may be cut."""
+        for table in self.tables:
+            at = text.find("\n", table.body, table.end) + 1
+            while at:
+                self.rows.append(at)
+                at = text.find("\n", at, table.end) + 1
+        paragraphs = [m.end() for m in _PARAGRAPH.finditer(text)]
+        lines = [m.end() for m in _LINE.finditer(text)]
+        self.levels = [paragraphs, ends(text), lines]
+        self._inside = [(table.start + 1, table.end) for table in self.tables]
+        if self.tables:
+            self.levels[1:] = (
+                sorted({*(at for at in level if not within(self._inside, at)), *self.rows}) for level in self.levels[1:]
+            )
 
     def count(self, start: int, end: int) -> int:
         """Tokens that overlap ``[start, end)``."""
@@ -208,7 +213,7 @@ class Cut:
 
     def ranges(self) -> Iterator[tuple[int, int, tuple[str, ...]]]:
         """``(start, end, heading path)`` of every chunk."""
-        marks = headings_of(self.text)
+        marks = self.marks
         path: list[tuple[int, str]] = []
         seen = 0
         for a, b in self._sections(marks):
@@ -218,7 +223,13 @@ class Cut:
                     path = [*(p for p in path if p[0] < level), (level, title)]
                     seen += 1
                 own = marks[seen][2] if seen < len(marks) and marks[seen][0] <= start else 7
-                yield start, end, tuple(title for level, title in path if level < own)
+                yield start, end, (*(title for level, title in path if level < own), *self.columns(start))
+
+    def columns(self, at: int) -> tuple[str, ...]:
+        """The head of the table in whose rows a place lies; nothing elsewhere."""
+        number = bisect_right(self.tables, at, key=lambda table: table.body) - 1
+        table = self.tables[number] if number >= 0 else None
+        return (table.names,) if table and at < table.end and table.names else ()
 
     def sentences(self) -> list[tuple[int, int]]:
         """Trimmed ranges of all sentences; one over the limit in pieces."""
@@ -301,6 +312,9 @@ class Cut:
                 cut = self._nearest(level, lowest, furthest, wanted)
                 if cut:
                     return cut
+        row = self.rows[bisect_right(self.rows, furthest) - 1] if self.rows and self.rows[0] <= furthest else 0
+        if row > max(start, done) and within(self._inside, furthest):
+            return row  # what is left of the limit is less than the next row
         floor = max(self.starts[first + self.limit // 2], start, done)
         for at in range(furthest, floor, -1):
             spaced = self.text[at - 1].isspace() or (at < end and self.text[at].isspace())
@@ -338,6 +352,9 @@ class Cut:
         first = bisect_right(self.ends, done)
         at = self.starts[max(0, first - self.overlap)]
         at = max(at, before + 1)
+        if self.tables and within(self._inside, at):
+            number = bisect_left(self.rows, at)
+            return self.rows[number] if number < len(self.rows) and self.rows[number] <= done else done
         while at < done and not self.text[at - 1].isspace():
             at += 1
         return self.trim(at, done)[0] if at < done else done

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from twofold import plugins
 from twofold.corpus.chunking import Cut, HeadingChunker, chunk_of, tokens_of
+from twofold.corpus.text import is_code
 from twofold.errors import ConfigError
 from twofold.plugins import Embed, TokenOffsets
 from twofold.types import Chunk, Document
@@ -29,7 +30,7 @@ class SemanticChunker:
         ConfigError: there is no embedder.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -51,11 +52,11 @@ class SemanticChunker:
     def split(self, document: Document) -> list[Chunk]:
         """Chunks in order; none for a document of white space."""
         options = HeadingChunker.Options(max_tokens=self._options.max_tokens)
-        cut = Cut(document.text, tokens_of(document.text, self._offsets), options)
+        cut = Cut(document.text, tokens_of(document.text, self._offsets), options, code=is_code(document))
         sentences = cut.sentences()
         groups = self._groups(document.text, sentences)
         ranges = (one for group in groups for one in cut.packed(group))
-        return [chunk_of(document, a, b, ordinal=n) for n, (a, b) in enumerate(ranges)]
+        return [chunk_of(document, a, b, headings=cut.columns(a), ordinal=n) for n, (a, b) in enumerate(ranges)]
 
     def _groups(self, text: str, sentences: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
         """Sentences by subject."""

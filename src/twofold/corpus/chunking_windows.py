@@ -13,7 +13,8 @@ from typing import ClassVar
 from pydantic import Field, model_validator
 
 from twofold import plugins
-from twofold.corpus.chunking import Cut, HeadingChunker, chunk_of, headings_of, tokens_of
+from twofold.corpus.chunking import Cut, HeadingChunker, chunk_of, tokens_of
+from twofold.corpus.text import is_code
 from twofold.plugins import Embed, TokenOffsets
 from twofold.types import Chunk, Document
 
@@ -59,7 +60,7 @@ class _Windows(Cut):
 class SentenceChunker:
     """Whole sentences, as many as fit, headings or not."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -76,9 +77,9 @@ class SentenceChunker:
     def split(self, document: Document) -> list[Chunk]:
         """Chunks in order; none for a document of white space."""
         options = HeadingChunker.Options(max_tokens=self._options.max_tokens)
-        cut = Cut(document.text, tokens_of(document.text, self._offsets), options)
+        cut = Cut(document.text, tokens_of(document.text, self._offsets), options, code=is_code(document))
         ranges = cut.packed(cut.sentences(), self._options.sentences)
-        return [chunk_of(document, a, b, ordinal=n) for n, (a, b) in enumerate(ranges)]
+        return [chunk_of(document, a, b, headings=cut.columns(a), ordinal=n) for n, (a, b) in enumerate(ranges)]
 
 
 class ParentChunker:
@@ -88,7 +89,7 @@ class ParentChunker:
     metadata as ``parent_span`` (``start-end``, characters of the document).
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -111,13 +112,14 @@ class ParentChunker:
     def split(self, document: Document) -> list[Chunk]:
         """Children in order; none for a document of white space."""
         found = tokens_of(document.text, self._offsets)
-        parents = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.parent_tokens))
-        children = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.max_tokens))
+        code = is_code(document)
+        parents = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.parent_tokens), code=code)
+        children = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.max_tokens), code=code)
         made: list[Chunk] = []
-        paths = _Paths(headings_of(document.text))
+        paths = _Paths(parents.marks)
         for start, end, _ in parents.ranges():
             for a, b in children.cuts(start, end):
-                chunk = chunk_of(document, a, b, headings=paths.at(a), ordinal=len(made))
+                chunk = chunk_of(document, a, b, headings=(*paths.at(a), *children.columns(a)), ordinal=len(made))
                 made.append(replace(chunk, metadata={**chunk.metadata, "parent_span": f"{start}-{end}"}))
         return made
 

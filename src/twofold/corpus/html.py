@@ -1,4 +1,8 @@
-"""HTML pages as readable text: blocks stay apart, headings are marked as in Markdown so that the chunker sees them."""
+"""HTML pages as readable text: blocks stay apart, headings are marked as in Markdown so that the chunker sees them.
+
+A row of a table is a line, with what spans several rows in each of them. Lines that only look like headings (comments
+in ``<pre>``) are kept from being taken for such.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from twofold import plugins
+from twofold.corpus.formulas import mathml
+from twofold.corpus.marks import Grid, literal, lowered, raised, settled, struck
+from twofold.corpus.text import title_of
 from twofold.errors import UnreadableFile
 from twofold.reading import decode
 from twofold.types import Document
@@ -22,79 +29,39 @@ if TYPE_CHECKING:
 _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.I
 )
-_UNREAD = frozenset(
-    [
-        "script",
-        "style",
-        "noscript",
-        "template",
-        "svg",
-        "math",
-        "canvas",
-        "iframe",
-        "object",
-        "embed",
-        "head",
-        "nav",
-        "button",
-        "select",
-        "input",
-        "textarea",
-    ]
-)
-_BLOCKS = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "caption",
-        "center",
-        "dd",
-        "details",
-        "dialog",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "header",
-        "hr",
-        "html",
-        "legend",
-        "li",
-        "main",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-        "ul",
-    ]
-)
+_UNREAD = frozenset(["script", "style", "template", "canvas", "iframe", "embed", "head", "nav", "rp", "datalist"])
+_BLOCKS_WORDS = """
+    address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure
+    footer form header hr html legend li main menu object ol optgroup option p pre section select summary table
+    tbody textarea tfoot thead title desc text tr ul video audio
+"""
+_BLOCKS = frozenset(_BLOCKS_WORDS.split())
+_CLOSE = frozenset(["tr", "dd", "dt", "tbody", "thead", "option", "optgroup", "title", "desc", "text"])
+"""Blocks that no blank line parts from the next."""
+_APART = frozenset(["button", "label", "input", "img", "math", "svg", "output", "meter", "progress", "rt", "area"])
+"""Inline elements that a page shows at some distance from their neighbours."""
+_STRUCK = frozenset(["s", "strike", "del"])
+_SHOWN_INPUTS = frozenset(["", "text", "button", "submit", "reset", "email", "number", "tel", "url", "search", "date"])
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
-_MARKS = frozenset(["-", *(mark.strip() for mark in _HEADINGS.values())])
+_MARK = re.compile(r"(?:-|\d{1,9}\.|#{1,6})")
 _LATIN = frozenset(["iso-8859-1", "latin1", "latin-1", "us-ascii", "ascii", "windows-1252"])
 _SPACES = re.compile(r"[ \t\n\r\f\v\u00a0]+")
+_THROUGH = re.compile(r"line-through")
+_CODE = re.compile(r"^ {0,3}(?:#{1,6}[ \t]|```|~~~|=+[ \t]*$|-{3,}[ \t]*$)", re.MULTILINE)
+_PARTS = frozenset(["td", "th", "tr", "tbody", "thead", "tfoot", "caption"])
+"""Of a table. One whose end is not written stands inside the one before in the tree, and beside it on the page."""
+_LONG_CELL = 2_000
+"""Characters from which a cell is a part of a page that is laid out by a table."""
 
 
 class HtmlReader:
     """An HTML page; the title is its ``<title>``, else the first heading, else the file's stem.
 
-    Scripts, styles, navigation and form controls are left out. A page with exactly one ``<main>`` or ``<article>`` is
-    read from there.
+    Read is all that a reader can bring to the screen: panels that are hidden, buttons, choices, alternative texts and
+    formulas too. Left out are scripts, styles, pictures, frames and ``<nav>``.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
 
     class Options(plugins.Options):
@@ -112,7 +79,7 @@ class HtmlReader:
         from bs4 import BeautifulSoup
 
         name = path.as_posix()
-        markup, assumed = _markup(data, name)
+        markup, assumed = markup_of(data, name)
         try:
             soup = BeautifulSoup(markup, "html.parser")
             text = page_text(soup)
@@ -121,11 +88,11 @@ class HtmlReader:
         title = _flat(soup.title.get_text()) if soup.title else ""
         if not title and (heading := soup.find(["h1", "h2"])):
             title = _flat(heading.get_text())
-        title = title or path.name.split(".", 1)[0]
+        title = title or title_of(path)
         yield Document(id=name, text=text, title=title, source=name, metadata={"encoding": assumed} if assumed else {})
 
 
-def _markup(data: bytes, name: str) -> tuple[str, str]:
+def markup_of(data: bytes, name: str) -> tuple[str, str]:
     """The page as text, and the encoding that had to be assumed, if any.
 
     A page that declares nothing and is not UTF-8 is taken for windows-1252, and so is one that says it is Latin-1 or
@@ -147,23 +114,45 @@ def _markup(data: bytes, name: str) -> tuple[str, str]:
 
 def page_text(soup: BeautifulSoup) -> str:
     """The readable text of a parsed page."""
-    roots = soup.find_all("main") or soup.find_all("article")
-    root = roots[0] if len(roots) == 1 and len(roots[0].get_text(strip=True)) > 200 else soup.body or soup
-    return _Page().text(root)
+    return _Page().text(soup.body or soup)
 
 
 def _flat(text: str) -> str:
     return _SPACES.sub(" ", text).strip()
 
 
-class _Page:
-    """Walks the tree without recursion and gathers lines."""
+def _number(value: object, default: int) -> int:
+    try:
+        return int(str(value))
+    except ValueError:
+        return default
 
-    def __init__(self) -> None:
+
+def _laid_out(table: Tag) -> bool:
+    """Does the table place parts of a page rather than hold data?"""
+    if table.get("role") in ("presentation", "none") or table.find(["table", *_HEADINGS, "pre"]):
+        return True
+    cells = table.find_all(["td", "th"])
+    return len(cells) < 2 or any(len(cell.get_text()) > _LONG_CELL for cell in cells)
+
+
+class _Page:
+    """Walks the tree without recursion and gathers lines.
+
+    Args:
+        cell: This is one cell of a table: all in one line, without marks of headings and items.
+    """
+
+    def __init__(self, *, cell: bool = False) -> None:
+        self.cell = cell
         self.out: list[str] = []
         self.line: list[str] = []
         self.raw = 0
         self.gap = 0
+        self.heading = 0
+        self.struck = 0
+        self.opened: list[tuple[int, int]] = []
+        self.lists: list[int | None] = []
 
     def text(self, root: Tag) -> str:
         from bs4.element import NavigableString, PreformattedString, Tag
@@ -173,46 +162,175 @@ class _Page:
             node, leaving = stack.pop()
             if isinstance(node, Tag):
                 if leaving:
-                    self._leave(node.name)
-                elif node.name not in _UNREAD and not node.has_attr("hidden"):
-                    self._enter(node.name)
+                    self._leave(node)
+                elif node.name == "math":
+                    self.line += [" ", _formula(node), " "]
+                elif node.name == "table" and not self.cell and not _laid_out(node):
+                    self._table(node)
+                elif node.name not in _UNREAD and not (self.cell and node is not root and node.name in _PARTS):
+                    if node.name == "title" and node.find_parent("svg") is None:
+                        continue  # the page's own, written without <head>
+                    self._enter(node)
                     stack.append((node, True))
                     stack += [(child, False) for child in reversed(node.contents)]
             elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
-                self.line.append(str(node) if self.raw else _SPACES.sub(" ", str(node)))
+                self._say(str(node) if self.raw else _SPACES.sub(" ", str(node)))
         self._flush("")
         return "".join(self.out)
 
-    def _enter(self, tag: str) -> None:
-        if tag in _HEADINGS:
+    def _say(self, text: str) -> None:
+        text = text.replace("\u00ad", "")
+        self.line.append(struck(text) if self.struck and text.strip() else text)
+
+    def _enter(self, node: Tag) -> None:
+        tag = node.name
+        if tag in _HEADINGS and not self.cell and not self.heading:
             self._flush("\n\n")
             self.line.append(_HEADINGS[tag])
-        elif tag == "li":
-            self._flush("\n")
-            self.line.append("- ")
+            self.heading += 1
+        elif tag in ("td", "th") and not self.cell:
+            if (held := "".join(self.line).rstrip()) and not held.endswith("|"):
+                self.line.append(" | ")
         elif tag == "br":
-            self._flush("\n")
-        elif tag in _BLOCKS:
-            self._flush("\n" if tag in {"tr", "dd", "dt", "tbody", "thead"} else "\n\n")
-        if tag == "pre":
+            self._break("\n")
+        elif tag in _BLOCKS or tag in _HEADINGS:
+            self._break("\n" if tag in _CLOSE or tag == "li" else "\n\n")
+        if tag in ("ol", "ul", "menu"):
+            self.lists.append(_number(node.get("start"), 1) if tag == "ol" else None)
+        elif tag == "li" and not self.cell:
+            self._item(node)
+        elif tag == "li" and "".join(self.line[-4:]).strip():
+            self.line.append("; ")
+        elif tag == "pre":
             self.raw += 1
+            self.opened.append((len(self.out), self.gap))
+        elif tag in ("sup", "sub"):
+            self.opened.append((len(self.line), 0))
+        if self._is_struck(node):
+            self.struck += 1
+        if tag in _APART:
+            self.line.append(" ")
+            self._say(_shown(node))
 
-    def _leave(self, tag: str) -> None:
-        if tag in {"td", "th"}:
+    def _leave(self, node: Tag) -> None:
+        tag = node.name
+        if self._is_struck(node):
+            self.struck -= 1
+        if tag in {"td", "th"} and not self.cell:
             self.line.append(" | ")
-        elif tag in _HEADINGS:
+        elif tag in _HEADINGS and self.heading and not self.cell:
             self._flush("\n\n")
-        elif tag in _BLOCKS:
-            self._flush("\n" if tag in {"li", "tr", "dd", "dt", "tbody", "thead"} else "\n\n")
-        if tag == "pre":
+            self.heading -= 1
+        elif tag in _BLOCKS or tag in _HEADINGS:
+            self._break("\n" if tag in _CLOSE or tag == "li" else "\n\n")
+        if tag in ("ol", "ul", "menu") and self.lists:
+            self.lists.pop()
+        elif tag == "pre":
             self.raw -= 1
+            self._close_code(*self.opened.pop())
+        elif tag in ("sup", "sub") and self.opened:
+            at, _ = self.opened.pop()
+            inside = "".join(self.line[at:])
+            before = "".join(self.line[max(0, at - 3) : at])
+            self.line[at:] = [(raised if tag == "sup" else lowered)(inside, before)]
+        elif tag in _APART:
+            self.line.append(" ")
+
+    def _is_struck(self, node: Tag) -> bool:
+        return node.name in _STRUCK or bool(_THROUGH.search(str(node.get("style") or "")))
+
+    def _item(self, node: Tag) -> None:
+        number = self.lists[-1] if self.lists else None
+        if number is None:
+            self.line.append("- ")
+        else:
+            number = _number(node.get("value"), number)
+            self.lists[-1] = number + 1
+            self.line.append(f"{number}. ")
+
+    def _table(self, table: Tag) -> None:
+        self._flush("\n\n")
+        grid = Grid()
+        cells: list[tuple[str, int, int]] = []
+        for part in table.find_all(["caption", "tr", "td", "th"]):
+            if part.name == "caption":
+                self._line(_Page(cell=True).text(part))
+            elif part.name == "tr":
+                if cells:
+                    grid.add(cells)
+                cells = []
+            else:
+                columns, rows = _number(part.get("colspan"), 1), _number(part.get("rowspan"), 1)
+                cells.append((_Page(cell=True).text(part), columns, rows))
+        if cells:
+            grid.add(cells)
+        self._line(grid.text())
+
+    def _line(self, text: str) -> None:
+        """Finished text, as a block of its own."""
+        if text:
+            self.out.append("\n" * self.gap + text if self.out else text)
+            self.gap = 2
+
+    def _break(self, end: str) -> None:
+        if self.cell or self.heading:
+            self.line.append(" ")
+        elif not _MARK.fullmatch("".join(self.line[-2:]).strip()):
+            self._flush(end)
+
+    def _close_code(self, first: int, gap: int) -> None:
+        """Lines of code that Markdown would take for headings go between fences."""
+        self._flush("\n\n")
+        code = "".join(self.out[first:])
+        if not self.cell and _CODE.search(code):
+            fence = "~" * 3
+            while fence in code:
+                fence += "~"
+            lead = len(code) - len(code.lstrip("\n"))
+            self.out[first:] = [f"{code[:lead]}{fence}\n{code[lead:]}\n{fence}"]
+            self.gap = max(gap, self.gap)
 
     def _flush(self, end: str) -> None:
-        line = "".join(self.line)
+        line = settled("".join(self.line))
         self.line = []
-        line = line.strip("\n") if self.raw else _SPACES.sub(" ", line).strip().removesuffix("|").rstrip()
-        if line and line not in _MARKS:
+        if self.raw and not self.cell:
+            line = line.strip("\n")
+        else:
+            line = _SPACES.sub(" ", line).strip().removesuffix("|").removesuffix(";").rstrip()
+            line = line.replace(" ; ", "; ") if self.cell else line
+            line = line if self.heading or self.cell else literal(line)
+        if line and not _MARK.fullmatch(line):
             self.out.append("\n" * self.gap + line if self.out else line)
             self.gap = len(end)
         else:
             self.gap = max(self.gap, len(end))
+
+
+def _shown(node: Tag) -> str:
+    """What a browser shows of an element that is not text inside it."""
+    if node.name in ("img", "area"):
+        return " ".join(str(node.get("alt") or "").split())
+    if node.name == "input":
+        kind = str(node.get("type") or "").lower()
+        if kind == "image":
+            return str(node.get("alt") or "")
+        return str(node.get("value") or node.get("placeholder") or "") if kind in _SHOWN_INPUTS else ""
+    return str(node.get("label") or "") if node.name in ("optgroup", "option") else ""
+
+
+def _formula(math: Tag) -> str:
+    """MathML as a line; what its author wrote for those who cannot see it where it has no elements."""
+    from bs4.element import Tag
+
+    done: dict[int, str] = {}
+    stack: list[tuple[Tag, bool]] = [(math, False)]
+    while stack:
+        node, leaving = stack.pop()
+        inner = [child for child in node.children if isinstance(child, Tag)]
+        if not leaving:
+            stack.append((node, True))
+            stack += [(child, False) for child in inner]
+            continue
+        done[id(node)] = mathml(node.name, [done[id(child)] for child in inner], "" if inner else node.get_text())
+    made = _flat(done[id(math)])
+    return made or str(math.get("alttext") or "")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import email
 import email.policy
 from collections.abc import Iterator
-from email.message import EmailMessage, MIMEPart
+from email.message import EmailMessage
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
 from twofold import plugins
-from twofold.corpus.text import joined
+from twofold.corpus.mail_parts import calendar, header, parts_of
+from twofold.corpus.text import joined, title_of
 from twofold.errors import DamagedFile, TwofoldError, UnreadableFile
 from twofold.reading import decode, suffix_of
 from twofold.types import Document
@@ -24,7 +25,7 @@ _MOST_PARTS = 1000
 class MailReader:
     """A message with its attachments as one document, each attachment a place. The title is the subject."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".eml",)
 
     class Options(plugins.Options):
@@ -53,11 +54,11 @@ class MailReader:
         unread: list[str] = []
         self._take(message, parts, unread, place="")
         text, places = joined(parts)
-        subject = " ".join(_header(message, "Subject").split())
+        subject = " ".join(header(message, "Subject").split())
         yield Document(
             id=name,
             text=text,
-            title=subject or path.name.split(".", 1)[0],
+            title=subject or title_of(path),
             source=name,
             metadata={"unread": "; ".join(unread)} if unread else {},
             places=places,
@@ -66,29 +67,33 @@ class MailReader:
     def _take(
         self, message: EmailMessage, parts: list[tuple[str, str]], unread: list[str], *, place: str, depth: int = 0
     ) -> None:
-        """Append a message's parts, its attachments after it."""
-        lines = (f"{key}: {value}" for key in _HEADERS if (value := _header(message, key)))
-        body = message.get_body(preferencelist=("plain", "html")) or _first_text(message)
-        text = _text(body) if body is not None else ""
-        parts.append((place or "message", "\n".join(lines) + "\n\n" + text))
-        for number, part in enumerate(message.walk(), 1):
-            if number > _MOST_PARTS:
-                raise DamagedFile(f"it has more than {_MOST_PARTS} parts")
-            name = part.get_filename() or ""
-            if part.get_content_type() == "message/rfc822":
-                inner = part.get_payload()
-                if depth < _DEEPEST and isinstance(inner, list) and inner and isinstance(inner[0], EmailMessage):
-                    self._take(inner[0], parts, unread, place=f"{place or 'message'}, forwarded", depth=depth + 1)
-            elif name and part is not body and not part.is_multipart():
-                payload = part.get_payload(decode=True)
-                self._attach(name, payload if isinstance(payload, bytes) else b"", parts, unread)
+        """Append a message's parts, its attachments and what it forwards after it."""
+        if sum(1 for _, _ in zip(range(_MOST_PARTS + 1), message.walk(), strict=False)) > _MOST_PARTS:
+            raise DamagedFile(f"it has more than {_MOST_PARTS} parts")
+        found = parts_of(message)
+        lines = (f"{key}: {value}" for key in _HEADERS if (value := header(message, key)))
+        parts.append((place or "message", "\n".join(lines) + "\n\n" + "\n\n".join(found.texts)))
+        unread += found.unread
+        for name, data in found.files:
+            if isinstance(data, bytes):
+                self._attach(name, data, parts, unread)
+            elif depth < _DEEPEST:
+                self._take(data, parts, unread, place=f"{place or 'message'}, forwarded", depth=depth + 1)
+            else:
+                unread.append(f"what is forwarded more than {_DEEPEST} times")
 
     def _attach(self, name: str, data: bytes, parts: list[tuple[str, str]], unread: list[str]) -> None:
         label = f"attachment {name}"
+        if suffix_of(name) in (".ics", ".vcs"):
+            parts.append((label, calendar(data.decode("utf-8", "replace"))))
+            return
         try:
             reader = self._reader(name)
             for document in reader.read(Path(name), data):
                 places = document.places or ()
+                told = [str(document.metadata[key]) for key in ("unread",) if key in document.metadata]
+                told += [f"pages {document.metadata['scanned']}"] if "scanned" in document.metadata else []
+                unread += [f"{label}: {one}" for one in told]
                 ends = [*(one.start for one in places[1:]), len(document.text)]
                 if not places:
                     parts.append((label, document.text))
@@ -127,33 +132,3 @@ def _narrow(data: bytes, name: str) -> bytes:
     if b"\0" in data[:2]:
         return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "replace").encode()
     return data
-
-
-def _header(message: EmailMessage, key: str) -> str:
-    """A header as text; as it stands where it cannot be parsed."""
-    try:
-        return str(message.get(key) or "")
-    except (ValueError, TypeError, IndexError, AttributeError, LookupError):
-        raw = [value for found, value in message.raw_items() if found.lower() == key.lower()]
-        return str(raw[0]) if raw else ""
-
-
-def _first_text(message: EmailMessage) -> EmailMessage | None:
-    """The first part that is text and has no name, whatever its message says about it."""
-    parts = (part for part in message.walk() if part.get_content_type() in {"text/plain", "text/html"})
-    return next((part for part in parts if isinstance(part, EmailMessage) and not part.get_filename()), None)
-
-
-def _text(part: MIMEPart) -> str:
-    try:
-        text = str(part.get_content())
-    except (LookupError, ValueError, AttributeError):
-        payload = part.get_payload(decode=True)
-        text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else str(payload)
-    if part.get_content_type() == "text/html":
-        from bs4 import BeautifulSoup
-
-        from twofold.corpus.html import page_text
-
-        return page_text(BeautifulSoup(text, "html.parser"))
-    return text

@@ -1,4 +1,4 @@
-"""Word processing, spreadsheets, books and the like through kreuzberg: its document tree, written as plain text.
+"""Word processing, spreadsheets, books and the like: Word's and Excel's own formats here, the rest through kreuzberg.
 
 Headings are marked as in Markdown so that the chunker sees them; rows of tables are lines of cells with bars between;
 sheets are places. Formats without fixed pages (Word, EPUB) have none: their headings say where a passage stands.
@@ -9,14 +9,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
+from xml.etree import ElementTree
 
 from twofold import plugins
-from twofold.corpus.archives import prepared, repacked
-from twofold.corpus.text import joined
+from twofold.corpus.archives import BROKEN, prepared, repacked
+from twofold.corpus.outline import headings_of
+from twofold.corpus.packages import Package
+from twofold.corpus.sheets import Workbook
+from twofold.corpus.text import joined, title_of
+from twofold.corpus.word import Word
+from twofold.corpus.xml_text import xml_text
 from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, install
 from twofold.reading import excerpt, suffix_of
-from twofold.types import Document, Json
+from twofold.types import Document, Json, Place
 
+_WORDS = (".docx", ".docm", ".dotx")
+_BOOKS = (".xlsx", ".xlsm")
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIME = {
@@ -42,7 +50,7 @@ _MIME = {
 class OfficeReader:
     """A file of an office program or an e-book; the title is the one in its properties, else its first heading."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = tuple(_MIME)
 
     class Options(plugins.Options):
@@ -66,22 +74,53 @@ class OfficeReader:
         name = path.as_posix()
         suffix = _real_suffix(data, suffix_of(name))
         data = prepared(data, name=name, suffix=suffix, passwords=self.options.passwords)
-        result, lost = _extracted(data, suffix, name)
-        sheets = suffix in _SHEETS
-        text, places = joined(_parts(result.document or {}, sheets=sheets))
-        if not text:
-            text, places = joined([("", result.content)])
-        found: Json = dict(result.metadata or {})
-        title = " ".join(str(found.get("title") or found.get("subject") or "").split())
-        headings = (line.lstrip("# ") for line in text.splitlines()[:40] if line.startswith("#") and not sheets)
+        unread: list[str] = []
+        made = _own(data, suffix, unread)
+        if made is None:
+            made = _foreign(data, suffix, name, unread)
+        text, places, title = made
+        headings = (one[3] for one in headings_of(text) if suffix not in _SHEETS)
         yield Document(
             id=name,
             text=text,
-            title=title or next(headings, "")[:200] or path.name.split(".", 1)[0],
+            title=title or next(headings, "")[:200] or title_of(path),
             source=name,
-            metadata={"unread": f"damaged parts {', '.join(lost)}"} if lost else {},
+            metadata={"unread": "; ".join(unread)} if unread else {},
             places=places,
         )
+
+
+def _own(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
+    """Text, places and title of a format that is read here; None for another, or where its main part is damaged."""
+    if suffix == ".xml":
+        try:
+            text, places = joined([("", xml_text(data))])
+        except (ElementTree.ParseError, LookupError, ValueError):
+            return None
+        return text, places, ""
+    if suffix not in (*_WORDS, *_BOOKS) or not data.startswith(b"PK"):
+        return None
+    try:
+        package = Package(data)
+        made = Word(package) if suffix in _WORDS else Workbook(package)
+        parts = [("", made.text())] if isinstance(made, Word) else list(made.sheets())
+    except (*BROKEN, KeyError, IndexError):
+        return None
+    text, places = joined(parts)
+    unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
+    return (text, places, package.title()) if text or not package.lost else None
+
+
+def _foreign(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str]:
+    """Text, places and title as kreuzberg finds them."""
+    result, lost = _extracted(data, suffix, name)
+    if lost:
+        unread.append(f"damaged parts {', '.join(lost)}")
+    text, places = joined(_parts(result.document or {}, sheets=suffix in _SHEETS))
+    if not text:
+        text, places = joined([("", result.content)])
+    found: Json = dict(result.metadata or {})
+    return text, places, " ".join(str(found.get("title") or found.get("subject") or "").split())
 
 
 def _real_suffix(data: bytes, suffix: str) -> str:

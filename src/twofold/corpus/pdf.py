@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from twofold import plugins
-from twofold.corpus.text import joined
+from twofold.corpus.marks import literal
+from twofold.corpus.pdf_pages import crossed, divided, filled, scripts
+from twofold.corpus.text import joined, title_of
 from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, ScannedFile, install
 from twofold.types import Document
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage
 
-_HYPHEN = re.compile(r"(?<=[a-zà-öø-ÿ])\ufffe(?:\r?\n)?(?=[a-zà-öø-ÿ])")
 _WHITE = re.compile(r"\s+")
 _PROGRAM = re.compile(r"^Microsoft (?:Word|PowerPoint|Excel) - ")
 _NO_TITLE = re.compile(r"(?i)^(?:untitled.*|document\d*|slide \d+|.*\.(?:docx?|pptx?|xlsx?|tex|dvi|indd|qxd|pdf|fm))$")
@@ -30,7 +31,7 @@ _DPI = 150
 class PdfReader:
     """A PDF file; the title is the one in its properties, else the file's stem."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".pdf",)
 
     class Options(plugins.Options):
@@ -55,23 +56,39 @@ class PdfReader:
         """
         name = path.as_posix()
         pdf = self._opened(name, data)
-        parts: list[tuple[str, str]] = []
+        from pypdfium2.raw import FORMTYPE_XFA_FOREGROUND, FORMTYPE_XFA_FULL
+
+        if pdf.get_formtype():
+            pdf.init_forms()
+        texts: list[str] = []
         pictures: list[int] = []
+        more: list[list[str]] = []
         bookmarks = _bookmarks(pdf)
         for number in range(1, len(pdf) + 1):
             page = _page(pdf, number, name)
-            text = _HYPHEN.sub("", page.get_textpage().get_text_range()).replace("\ufffe", "-") if page else ""
-            if page and len(text.strip()) <= _LITTLE and _is_picture(page):
-                if self.options.ocr:
-                    from twofold.corpus.pictures import recognised
+            text = ""
+            if page:
+                letters = page.get_textpage()
+                text = crossed(page, letters, scripts(letters, letters.get_text_range()))
+                if len(text.strip()) <= _LITTLE and _is_picture(page):
+                    if self.options.ocr:
+                        from twofold.corpus.pictures import recognised
 
-                    text = recognised(page.render(scale=_DPI / 72).to_numpy())
-                else:
-                    pictures.append(number)
-            parts.append((f"page {number}", _headed(text, bookmarks.get(number, ()))))
+                        text = recognised(page.render(scale=_DPI / 72).to_numpy())
+                    else:
+                        pictures.append(number)
+            texts.append(text)
+            more.append(filled(pdf, page) if page else [])
             if page:
                 page.close()
+        parts = [
+            (f"page {number}", "\n\n".join([_headed(literal(text), bookmarks.get(number, ())), *said]))
+            for number, (text, said) in enumerate(zip(divided(texts), more, strict=True), 1)
+        ]
         text, places = joined(parts)
+        unread = [f"attachment {pdf.get_attachment(n).get_name()}" for n in range(pdf.count_attachments())]
+        if pdf.get_formtype() in (FORMTYPE_XFA_FULL, FORMTYPE_XFA_FOREGROUND):
+            unread.append("a form of the kind XFA")
         title = _PROGRAM.sub("", pdf.get_metadata_value("Title")).strip()
         pdf.close()
         if pictures and not text:
@@ -79,9 +96,12 @@ class PdfReader:
         yield Document(
             id=name,
             text=text,
-            title=path.stem if not title or _NO_TITLE.match(title) else title,
+            title=title_of(path) if not title or _NO_TITLE.match(title) else title,
             source=name,
-            metadata={"scanned": ranges(pictures)} if pictures else {},
+            metadata={
+                **({"scanned": ranges(pictures)} if pictures else {}),
+                **({"unread": "; ".join(unread)} if unread else {}),
+            },
             places=places,
         )
 

@@ -1,26 +1,32 @@
-"""PowerPoint: titles, text, tables, charts' titles and speaker's notes, slide by slide, through python-pptx."""
+"""PowerPoint (Office Open XML) as text, slide by slide: titles, text, tables, charts, diagrams, notes and comments."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from twofold import plugins
-from twofold.corpus.archives import prepared
-from twofold.corpus.text import joined
-from twofold.errors import DamagedFile, MissingExtra, install
+from twofold.corpus.archives import BROKEN, prepared
+from twofold.corpus.drawings import description, drawn, paragraphs
+from twofold.corpus.marks import Grid, literal
+from twofold.corpus.packages import Node, Package, attribute, bare, child, inside
+from twofold.corpus.text import joined, title_of
+from twofold.errors import DamagedFile
 from twofold.reading import excerpt
 from twofold.types import Document
 
 _DEEPEST = 20
+_TITLES = ("title", "ctrTitle")
 
 
 class SlideReader:
-    """A presentation; each slide is a place. The title is the one in its properties, else the first slide's."""
+    """A presentation; each slide is a place, a hidden one marked.
 
-    version: ClassVar[int] = 1
+    The title is the one in its properties, else the first slide's.
+    """
+
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".pptx", ".pptm", ".ppsx")
 
     class Options(plugins.Options):
@@ -33,75 +39,142 @@ class SlideReader:
         self.options = options
 
     def read(self, path: Path, data: bytes) -> Iterator[Document]:
-        """Yield the one document. Slides that cannot be read are listed in the metadata field ``unread``.
+        """Yield the one document. What cannot be read is listed in the metadata field ``unread``.
 
         Raises:
             DamagedFile: it is broken, or not of the kind that its ending says.
             EncryptedFile: it needs a password that is not among those given.
             FileTooLarge: it is an archive that unpacks to too much.
-            MissingExtra: the extra ``documents`` is not installed.
         """
-        try:
-            import pptx
-        except ModuleNotFoundError as error:
-            raise MissingExtra(
-                "presentations need the package python-pptx, which is not installed",
-                cure=install("documents"),
-            ) from error
         name = path.as_posix()
         data = prepared(data, name=name, suffix=".pptx", passwords=self.options.passwords)
         try:
-            show = pptx.Presentation(io.BytesIO(data))
-            slides = list(show.slides)
-            title = " ".join(str(show.core_properties.title or "").split())
-        except Exception as error:
-            # python-pptx lets through whatever zipfile, lxml and its own lookups raise on a broken package.
+            package = Package(data)
+        except BROKEN as error:
             raise DamagedFile(
                 f"it cannot be read as PPTX: {type(error).__name__}: {excerpt(str(error), 120)}", file=name
             ) from error
-        parts, broken = [], []
-        for number, slide in enumerate(slides, 1):
-            try:
-                parts.append((f"slide {number}", "\n\n".join(_slide(slide))))
-            except Exception:
+        main = (package.targets("", "officeDocument") or ["ppt/presentation.xml"])[0]
+        show = package.root(main)
+        if show is None or bare(show.tag) != "presentation":
+            raise DamagedFile("it cannot be read as PPTX: it has no presentation in it", file=name)
+        relations = package.relations(main)
+        parts: list[tuple[str, str]] = []
+        broken: list[str] = []
+        unread: dict[str, None] = {}
+        for number, one in enumerate(inside(show, "sldId"), 1):
+            part = relations.get(next((v for k, v in one.attrib.items() if k.endswith("}id")), ""), ("", ""))[1]
+            root = package.root(part) if part else None
+            if root is None:
                 broken.append(str(number))
+                continue
+            hidden = attribute(root, "show", "1") in ("0", "false")
+            text = "\n\n".join(_slide(package, root, part, unread))
+            parts.append((f"slide {number}{' (hidden)' if hidden else ''}", text))
         if broken and not parts:
             raise DamagedFile("none of its slides can be read", file=name)
         text, places = joined(parts)
         first = text.split("\n", 1)[0]
+        told = [*([f"slides {', '.join(broken)}"] if broken else []), *unread]
+        told += [f"damaged parts {', '.join(package.lost)}"] if package.lost and not broken else []
         yield Document(
             id=name,
             text=text,
-            title=title or (first[2:] if first.startswith("# ") else "") or path.name.split(".", 1)[0],
+            title=package.title() or (first[2:] if first.startswith("# ") else "") or title_of(path),
             source=name,
-            metadata={"unread": f"slides {', '.join(broken)}"} if broken else {},
+            metadata={"unread": "; ".join(told)} if told else {},
             places=places,
         )
 
 
-def _slide(slide: Any) -> Iterator[str]:
-    title = slide.shapes.title
-    if title is not None and title.text_frame.text.strip():
-        yield f"# {' '.join(title.text_frame.text.split())}"
-    for shape in slide.shapes:
-        if title is None or shape.shape_id != title.shape_id:
-            yield from _shape(shape, 0)
-    if slide.has_notes_slide and slide.notes_slide.notes_text_frame is not None:
-        notes = slide.notes_slide.notes_text_frame.text.strip()
-        if notes:
-            yield f"Notes: {notes}"
+def _slide(package: Package, root: Node, part: str, unread: dict[str, None]) -> Iterator[str]:
+    tree = next(inside(root, "spTree"), None)
+    if attribute(root, "show", "1") in ("0", "false"):
+        yield "(hidden slide)"
+    if tree is not None:
+        shapes = list(_shapes(tree, 0))
+        titles = [shape for shape in shapes if _placeholder(shape) in _TITLES]
+        for shape in titles[:1]:
+            if text := " ".join(_words(shape).split()):
+                yield f"# {text}"
+        for shape in shapes:
+            if shape is not (titles[0] if titles else None) and not _is_number(shape):
+                yield from _shape(package, shape, part, unread)
+    for notes in package.targets(part, "notesSlide"):
+        page = package.root(notes)
+        for shape in inside(page, "sp") if page is not None else ():
+            if _placeholder(shape) == "body" and (text := _words(shape).strip()):
+                yield f"Notes: {text}"
+    for comments in package.targets(part, "comments"):
+        page = package.root(comments)
+        for one in inside(page, "cm") if page is not None else ():
+            text = " ".join(t.text or "" for t in inside(one, "text", "t"))
+            if text.strip():
+                yield f"Comment: {' '.join(text.split())}"
 
 
-def _shape(shape: Any, depth: int) -> Iterator[str]:
-    if hasattr(shape, "shapes"):
-        if depth < _DEEPEST:
-            for inner in shape.shapes:
-                yield from _shape(inner, depth + 1)
-    elif getattr(shape, "has_table", False):
-        rows = ([" ".join(cell.text.split()) for cell in row.cells] for row in shape.table.rows)
-        yield "\n".join(" | ".join(row).rstrip(" |") for row in rows if any(row))
-    elif getattr(shape, "has_chart", False):
-        if shape.chart.has_title and shape.chart.chart_title.has_text_frame:
-            yield shape.chart.chart_title.text_frame.text
-    elif shape.has_text_frame and shape.text_frame.text.strip():
-        yield shape.text_frame.text
+def _shapes(tree: Node, depth: int) -> Iterator[Node]:
+    """Shapes in the order in which they are drawn, those of groups too."""
+    for one in tree:
+        name = bare(one.tag)
+        if name in ("sp", "pic", "graphicFrame", "cxnSp", "contentPart"):
+            yield one
+        elif name == "AlternateContent":
+            ways = [way for way in one if bare(way.tag) in ("Choice", "Fallback")]
+            said = next(
+                (way for way in ways if next(inside(way, "t", "chart", "relIds", "descr"), None) is not None), None
+            )
+            chosen = said if said is not None else ways[0] if ways else None
+            if chosen is not None:
+                yield from _shapes(chosen, depth)
+        elif name == "grpSp" and depth < _DEEPEST:
+            yield from _shapes(one, depth + 1)
+
+
+def _placeholder(shape: Node) -> str:
+    """What the shape holds the place of: ``title``, ``body``...; empty for a shape of its own."""
+    found = next(inside(shape, "ph"), None)
+    return attribute(found, "type", "obj") if found is not None else ""
+
+
+def _is_number(shape: Node) -> bool:
+    """Is it the slide's number, or the day on which it is shown?"""
+    kind = _placeholder(shape)
+    return kind == "sldNum" or (kind == "dt" and next(inside(shape, "fld"), None) is not None)
+
+
+def _words(shape: Node) -> str:
+    body = child(shape, "txBody")
+    return paragraphs(body) if body is not None else ""
+
+
+def _shape(package: Package, shape: Node, part: str, unread: dict[str, None]) -> Iterator[str]:
+    if text := _words(shape).strip():
+        yield literal(text)
+    table = next(inside(shape, "tbl"), None) if bare(shape.tag) == "graphicFrame" else None
+    if table is not None:
+        yield _table(table)
+    yield from drawn(package, shape, part)
+    described = description(next(inside(shape, "cNvPr"), None))
+    if described and bare(shape.tag) in ("pic", "graphicFrame"):
+        yield described
+    for one in inside(shape, "oleObj"):
+        unread[f"an object put in ({attribute(one, 'progId') or 'unknown'})"] = None
+
+
+def _table(table: Node) -> str:
+    grid = Grid()
+    for line in inside(table, "tr"):
+        cells = []
+        for cell in line:
+            if (
+                bare(cell.tag) != "tc"
+                or attribute(cell, "hMerge") in ("1", "true")
+                or attribute(cell, "vMerge") in ("1", "true")
+            ):
+                continue
+            spans = [attribute(cell, key, "1") for key in ("gridSpan", "rowSpan")]
+            columns, rows = (int(span) if span.isdigit() else 1 for span in spans)
+            cells.append((_words(cell), columns, rows))
+        grid.add(cells)
+    return grid.text()

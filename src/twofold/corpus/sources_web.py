@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import time
 import zlib
 from collections.abc import Iterator, Mapping
+from email.message import Message
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
@@ -19,6 +21,8 @@ from twofold.corpus.fetching import AGENT, Fetcher, Response
 from twofold.errors import SourceEndless, SourceError, SourceUnreachable
 from twofold.plugins import Item
 from twofold.types import Loaded
+
+log = logging.getLogger(__name__)
 
 _KINDS = {
     "text/html": ".html",
@@ -33,6 +37,8 @@ _KINDS = {
     "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
     "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
 }
+_WIDER = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252"}
+"""What pages hold that are said to be in these (WHATWG Encoding)."""
 _MOST_DELAY = 30.0
 _DEPTH = 3
 
@@ -58,7 +64,7 @@ class WebSource:
         urls: tuple[str, ...] = ()
         """Addresses of pages."""
         sitemap: str = ""
-        """Address of a sitemap, or of a sitemap index; pages of its own host are taken."""
+        """Address of a sitemap, or of a sitemap index; pages of its own host, with ``www.`` or without, are taken."""
         prefixes: tuple[str, ...] = ()
         """Only pages of the sitemap whose address begins with one of these."""
         max_pages: int = Field(default=5000, ge=1)
@@ -95,7 +101,13 @@ class WebSource:
         try:
             pages = dict.fromkeys(self._options.urls, "")
             if self._options.sitemap:
-                for url, changed in sorted(self._sitemap(self._options.sitemap, _DEPTH).items()):
+                mapped = self._sitemap(self._options.sitemap, _DEPTH)
+                if not mapped:
+                    raise SourceUnreachable(
+                        f"the sitemap {self._options.sitemap} names no page to take",
+                        cure="Correct `sitemap` or `prefixes`, or take the source out; nothing was deleted.",
+                    )
+                for url, changed in sorted(mapped.items()):
                     pages.setdefault(url, changed)
             self.total = len(pages)
             for url, changed in pages.items():
@@ -137,7 +149,7 @@ class WebSource:
             )
         kept = {"etag": found.headers.get("etag"), "modified": found.headers.get("last-modified")}
         state = {key: value for key, value in kept.items() if value}
-        return Loaded(name=_name(url, found), data=found.body), json.dumps(state) if state else ""
+        return Loaded(name=_name(url, found), data=_told(found)), json.dumps(state) if state else ""
 
     def _get(self, url: str, headers: Mapping[str, str]) -> Response:
         self._allow(url)
@@ -186,11 +198,17 @@ class WebSource:
             top = ElementTree.fromstring(body)
         except ElementTree.ParseError as error:
             raise SourceError(f"the sitemap {url} is not XML: {error}", cure="Correct `sitemap`.") from error
+        if top.tag.rsplit("}", 1)[-1] not in ("urlset", "sitemapindex"):
+            raise SourceUnreachable(f"what {url} answers is no sitemap, but {top.tag.rsplit('}', 1)[-1]!r}")
         pages: dict[str, str] = {}
+        foreign: set[str] = set()
         for entry in top:
             values = {child.tag.rsplit("}", 1)[-1]: (child.text or "").strip() for child in entry}
             place = values.get("loc", "")
-            if urlsplit(place).netloc != urlsplit(url).netloc:
+            if not place:
+                continue
+            if _bare(place) != _bare(url):
+                foreign.add(urlsplit(place).netloc)
                 continue
             if top.tag.endswith("sitemapindex"):
                 if depth > 1:
@@ -201,7 +219,42 @@ class WebSource:
                 raise SourceEndless(
                     f"the sitemap {url} names more than {self._options.max_pages} pages", cure="Raise `max_pages`."
                 )
+        if foreign and not pages:
+            raise SourceUnreachable(
+                f"the sitemap {url} names pages of other hosts only: {', '.join(sorted(foreign)[:3])}",
+                cure="Correct `sitemap` to the host whose pages it names; nothing was deleted.",
+            )
+        if foreign:
+            log.warning("%s names pages of other hosts, which are left out: %s", url, ", ".join(sorted(foreign)[:3]))
         return pages
+
+
+def _told(found: Response) -> bytes:
+    """The page's bytes; text in the encoding that the server names goes on as UTF-8 with a mark.
+
+    The header has precedence over what the page itself declares (HTML Living Standard, 13.2.3.1). Bytes that are not
+    in that encoding are left to the reader.
+    """
+    kind = Message()
+    kind["content-type"] = found.headers.get("content-type", "")
+    charset = str(kind.get_param("charset") or "").strip().lower()
+    known = _WIDER.get(charset, charset)
+    if not known or found.body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return found.body
+    if not (kind.get_content_maintype() == "text" or kind.get_content_subtype().endswith(("xml", "json"))):
+        return found.body
+    try:
+        return b"\xef\xbb\xbf" + found.body.decode(known).encode()
+    except (LookupError, ValueError):
+        return found.body
+
+
+def _bare(address: str) -> str:
+    """An address's host, ``www.`` and the port of its scheme apart: a site and its www are one."""
+    parts = urlsplit(address)
+    host = parts.netloc.lower().rpartition("@")[2]
+    host = host.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, " "))
+    return host.removeprefix("www.")
 
 
 def _name(url: str, found: Response) -> str:

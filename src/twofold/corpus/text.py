@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import ClassVar
 
 from twofold import plugins
+from twofold.corpus.front_matter import front_matter, readable
+from twofold.corpus.outline import headings_of
 from twofold.errors import UnreadableFile
-from twofold.reading import decode
+from twofold.reading import decode, suffix_of
 from twofold.types import Document, Place
 
-_FRONT = re.compile(r"\A---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_PAIR = re.compile(r"([A-Za-z][\w-]*):[ \t]+(\S.*)")
-ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]++(\S[^\n]*)$", re.MULTILINE)
-"""A heading of Markdown that begins with ``#``; see `heading_text` for its second group."""
+_PICTURE = re.compile(r"data:[\w/.+-]{1,60}(?:;[\w=-]{1,40}){0,3};base64,[A-Za-z0-9+/=_%\s-]{64,}+")
+_ENDING = 8
+"""Characters of the longest ending of a file's name that is read."""
 _NOT_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _BLANKS = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]++(?=\n)|\n{3,}")
@@ -24,6 +25,13 @@ _BLANKS = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]++(?=\n)|\n{3,}")
 def even_lines(text: str) -> str:
     """Line ends of Windows and old Macintosh as line feeds."""
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def title_of(path: Path) -> str:
+    """The title of a file that names none: its name without its ending (``v1.2.3 notes`` of ``v1.2.3 notes.txt``)."""
+    name = path.name.removesuffix(".gz") if path.name.endswith(".gz") else path.name
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and stem and len(ending) <= _ENDING and ending.isalnum() else name
 
 
 def decoded(data: bytes, name: str, encoding: str) -> str:
@@ -46,13 +54,6 @@ def clean(text: str) -> str:
     return _BLANKS.sub(lambda found: "\n\n" if found.group().startswith("\n") else "", text).strip()
 
 
-def heading_text(line: str) -> str:
-    """The text of a heading without its closing ``#``, which a blank parts from it (CommonMark 4.2): "C#" keeps its."""
-    whole = line.rstrip(" \t")
-    text = whole.rstrip("#")
-    return text.rstrip(" \t") if text.endswith((" ", "\t")) else whole
-
-
 def joined(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Place, ...]]:
     """Parts as ``(label, text)`` → one text with a blank line between them, and where each labelled part starts.
 
@@ -73,10 +74,18 @@ def joined(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Place, ...]]:
     return "\n\n".join(out), tuple(places)
 
 
+def without_pictures(text: str) -> tuple[str, str]:
+    """A text without the bytes of pictures in it (base64), a word in the place of each, and what to say of them."""
+    if ";base64," not in text:
+        return text, ""
+    made, count = _PICTURE.subn("(picture)", text)
+    return made, f"{count} picture{'' if count == 1 else 's'} inside the text" if count else ""
+
+
 class TextReader:
     """A text file as it is; the title is the file's stem."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".rst", ".org", ".log", ".adoc", ".tex")
     trusted: ClassVar[bool] = True
 
@@ -97,10 +106,13 @@ class TextReader:
         """
         name = path.as_posix()
         text = even_lines(decoded(data, name, self.options.encoding))
-        yield Document(id=name, text=text, title=self._title(path), source=name)
+        text, left = without_pictures(text)
+        yield Document(
+            id=name, text=text, title=self._title(path), source=name, metadata={"unread": left} if left else {}
+        )
 
     def _title(self, path: Path) -> str:
-        return path.name.split(".", 1)[0]
+        return title_of(path)
 
 
 class CodeReader(TextReader):
@@ -122,13 +134,20 @@ class CodeReader(TextReader):
         return path.name
 
 
-class MarkdownReader:
-    """A Markdown file: front matter (``key: value`` lines between ``---``) becomes metadata, the rest is the text.
+def is_code(document: Document) -> bool:
+    """Did `CodeReader` make this document? Lines that begin with ``#`` are comments in it."""
+    name = (document.source or document.id).rsplit("/", 1)[-1]
+    return document.title == name and suffix_of(name) in CodeReader.suffixes
 
-    The title is the front matter's ``title``, else the first heading, else the file's stem.
+
+class MarkdownReader:
+    """A Markdown file: front matter becomes metadata, its sentences the beginning of the text; the rest is the text.
+
+    The title is the front matter's ``title``, else the first heading outside code, else the file's stem. Pictures that
+    are written into the text (base64) are left out and named.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd")
     trusted: ClassVar[bool] = True
 
@@ -149,15 +168,11 @@ class MarkdownReader:
         """
         name = path.as_posix()
         text = even_lines(decoded(data, name, self.options.encoding))
-        metadata: dict[str, str] = {}
-        if front := _FRONT.match(text):
-            pairs = (_PAIR.fullmatch(line.rstrip()) for line in front.group(1).splitlines())
-            metadata = {pair.group(1): pair.group(2).strip("\"'") for pair in pairs if pair}
-            text = text[front.end() :]
-        heading = ATX.search(text)
-        title = (
-            metadata.pop("title", "")
-            or (heading_text(heading.group(2)) if heading else "")
-            or path.name.split(".", 1)[0]
-        )
+        metadata, start = front_matter(text)
+        text, left = without_pictures(text[start:])
+        title = metadata.pop("title", "") or next((one[3] for one in headings_of(text)), "") or title_of(path)
+        if said := readable(metadata):
+            text = f"{said}\n\n{text.lstrip()}"
+        if left:
+            metadata["unread"] = left
         yield Document(id=name, text=text, title=title, source=name, metadata=metadata)

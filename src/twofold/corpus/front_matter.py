@@ -1,0 +1,107 @@
+"""Front matter of Markdown: the lines of YAML (or TOML) at the top, as names and texts.
+
+Read are the forms that people write there: a value on its line, a list, a folded or literal block, a value that goes on
+in the next line. Anything else at the top of a file is text, as the rule that begins it may be one.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from typing import Any
+
+_KEY = re.compile(r"([^\s:#\-\"'\[\]{}&*!|>%@`][^\s:]*|\"[^\"\n]{1,80}\"|'[^'\n]{1,80}'):(?:[ \t]+(.*))?")
+_BLOCK = re.compile(r"[|>][+-]?\d?[+-]?(?:[ \t]+#.*)?")
+_COMMENT = re.compile(r"[ \t]+#.*")
+_LONGEST = 100_000
+"""Characters in which front matter must end."""
+_SENTENCE = 5
+"""Words from which a value is something to read, not a label."""
+
+
+def front_matter(text: str) -> tuple[dict[str, str], int]:
+    """Names and values at the top of a text, and where the text proper begins; 0 when there is no front matter."""
+    for mark, ends, read in (("---", ("---", "..."), _yaml), ("+++", ("+++",), _toml)):
+        first = text.find("\n")
+        if first < 0 or text[:first].rstrip() != mark:
+            continue
+        at = first + 1
+        while 0 < at < _LONGEST:
+            stop = text.find("\n", at)
+            line = text[at : stop if stop >= 0 else len(text)].rstrip()
+            if line in ends:
+                values = read(text[first + 1 : at])
+                return (values, stop + 1 if stop >= 0 else len(text)) if values is not None else ({}, 0)
+            at = stop + 1
+    return {}, 0
+
+
+def readable(values: Mapping[str, str]) -> str:
+    """The values that are sentences, a line each: they are read, not only filtered by."""
+    return "\n".join(f"{name}: {value}" for name, value in values.items() if len(value.split()) >= _SENTENCE)
+
+
+def _toml(block: str) -> dict[str, str] | None:
+    try:
+        return {name: _written(value) for name, value in tomllib.loads(block).items()}
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return None
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_written, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {_written(one)}" for name, one in value.items())
+    return str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
+
+
+def _yaml(block: str) -> dict[str, str] | None:
+    """The values; None when a line is none of YAML's, so that the block is text."""
+    made: dict[str, list[str]] = {}
+    listed: set[str] = set()
+    name, folded = "", ""
+    for line in block.split("\n"):
+        bare = line.strip()
+        if not bare:
+            if folded == "|" and name and made[name]:
+                made[name].append("")
+            continue
+        if bare.startswith("#") and not (folded and line[:1] in " \t"):
+            continue
+        if line[:1] in " \t" or (bare.startswith("- ") or bare == "-"):
+            if not name:
+                return None
+            item = not folded and bare[:1] == "-"
+            if item and made[name] and name not in listed:
+                continue  # below a value of its own: no YAML
+            if item:
+                listed.add(name)
+            made[name].append(_value(bare[1:].strip()) if item else bare)
+            continue
+        found = _KEY.fullmatch(line.rstrip())
+        if found is None:
+            return None
+        name = found.group(1).strip("\"'")
+        value = (found.group(2) or "").strip()
+        folded = value[:1] if _BLOCK.fullmatch(value) else ""
+        made[name] = [] if folded or not value or value.startswith("#") else [_value(value)]
+    return (
+        {
+            name: " ".join((", " if name in listed else " ").join(filter(None, parts)).split())
+            for name, parts in made.items()
+            if any(parts)
+        }
+        if made
+        else None
+    )
+
+
+def _value(text: str) -> str:
+    """A value without its quotes or the comment behind it."""
+    for quote in "\"'":
+        if text.startswith(quote):
+            end = text.rfind(quote)
+            return text[1:end] if end > 0 else text[1:]
+    return _COMMENT.sub("", text)

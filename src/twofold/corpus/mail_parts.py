@@ -1,0 +1,205 @@
+"""What one mail message says: its texts in order, its attachments, what it forwards, and what of it cannot be read."""
+
+from __future__ import annotations
+
+import mimetypes
+import re
+from dataclasses import dataclass, field
+from email.message import EmailMessage, MIMEPart
+from typing import Any
+
+from twofold.corpus.marks import literal
+from twofold.errors import UnreadableFile
+
+_WORDS = re.compile(r"\w+")
+_STUB = 30
+"""Words up to which a plain part that its HTML does not repeat is a remark about the mail, not a text of its own."""
+_SEALED = frozenset(["application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"])
+_SILENT = frozenset(
+    ["application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature", "text/x-amp-html"]
+)
+"""Parts that no reader of a mail is shown."""
+_WIDER = {
+    "ascii": "utf-8", "us-ascii": "utf-8", "iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252",
+    "iso-8859-9": "cp1254", "iso-8859-11": "cp874", "tis-620": "cp874", "gb2312": "gb18030", "gbk": "gb18030",
+    "shift_jis": "cp932", "shift-jis": "cp932", "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "utf8": "utf-8",
+}  # fmt: skip
+"""What programs write under these names (WHATWG Encoding)."""
+_SINGLE = frozenset(["utf-8", "cp1252", "cp1254", "cp874"])
+_EVENT = {
+    "SUMMARY": "Event", "DTSTART": "Start", "DTEND": "End", "DUE": "Due", "DURATION": "Duration", "LOCATION": "Place",
+    "RRULE": "Repeats", "ORGANIZER": "Organizer", "ATTENDEE": "Attendee", "STATUS": "Status", "DESCRIPTION": "Text",
+    "COMMENT": "Comment", "URL": "Address", "CONTACT": "Contact",
+}  # fmt: skip
+_STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?")
+
+
+@dataclass
+class Parts:
+    """One message, taken apart."""
+
+    texts: list[str] = field(default_factory=list)
+    files: list[tuple[str, bytes | EmailMessage]] = field(default_factory=list)
+    """Attachments by name, and messages forwarded."""
+    unread: list[str] = field(default_factory=list)
+
+
+def parts_of(message: MIMEPart) -> Parts:
+    """The parts of one message; those of messages inside it are theirs."""
+    kind = message.get_content_type()
+    if kind == "message/rfc822":
+        inner = message.get_payload()
+        if isinstance(inner, list) and inner and isinstance(inner[0], EmailMessage):
+            return Parts(files=[("", inner[0])])
+        return Parts(unread=["a forwarded message that is damaged"])
+    if kind == "message/delivery-status":
+        inner = message.get_payload()
+        blocks = inner if isinstance(inner, list) else []
+        return Parts(texts=["\n".join(f"{key}: {value}" for key, value in block.items()) for block in blocks])
+    if kind == "message/external-body":
+        return Parts(unread=["a part that is kept elsewhere (message/external-body)"])
+    if message.is_multipart():
+        inner = [parts_of(one) for one in message.iter_parts() if isinstance(one, MIMEPart)]
+        if kind == "multipart/encrypted":
+            return Parts(unread=["an encrypted message"])
+        if kind == "multipart/alternative":
+            return _best([one.get_content_type() for one in message.iter_parts()], inner)
+        made = Parts()
+        for one in inner:
+            made.texts += one.texts
+            made.files += one.files
+            made.unread += one.unread
+        return made
+    return _leaf(message, kind)
+
+
+def _leaf(part: MIMEPart, kind: str) -> Parts:
+    name = part.get_filename() or ""
+    if kind in _SEALED:
+        return Parts(unread=["an encrypted part"])
+    if kind in _SILENT:
+        return Parts()
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
+    if kind == "text/calendar":
+        return Parts(texts=[calendar(decoded(data, part.get_content_charset() or ""))])
+    attached = part.get_content_disposition() == "attachment"
+    if kind.startswith("multipart/"):
+        kind = "text/plain"  # its parts cannot be told apart
+    if kind.startswith("text/") and not name and not (attached and kind not in ("text/plain", "text/html")):
+        text = _text(part, data, kind)
+        return Parts(texts=[text] if text.strip() else [])
+    if not data.strip():
+        return Parts()
+    if not name:
+        name = f"unnamed{mimetypes.guess_extension(kind) or '.' + kind.rsplit('/', 1)[-1]}"
+    return Parts(files=[(name, data)])
+
+
+def _best(kinds: list[str], found: list[Parts]) -> Parts:
+    """Of several forms of one text the plain one, unless another says more; what is attached to any of them stays."""
+    made = Parts()
+    for one in found:
+        made.files += one.files
+        made.unread += one.unread
+    said = [(kind, "\n\n".join(one.texts)) for kind, one in zip(kinds, found, strict=False) if one.texts]
+    events = [text for kind, text in said if kind == "text/calendar"]
+    plain = next((text for kind, text in said if kind == "text/plain"), "")
+    rich = next((text for kind, text in reversed(said) if kind not in ("text/plain", "text/calendar")), "")
+    words, more = _words(plain), _words(rich)
+    if not plain.strip() or not rich.strip():
+        made.texts = [plain if plain.strip() else rich]
+    elif len(more - words) <= max(3, 0.2 * len(more)):
+        made.texts = [plain]
+    elif len(words - more) > max(_STUB, 0.2 * len(words)):
+        made.texts = [plain, rich]
+    else:
+        made.texts = [rich]
+    made.texts = [text for text in (*made.texts, *events) if text.strip()]
+    return made
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORDS.findall(text.casefold()))
+
+
+def _text(part: MIMEPart, data: bytes, kind: str) -> str:
+    declared = part.get_content_charset() or ""
+    if kind == "text/html":
+        from bs4 import BeautifulSoup
+
+        from twofold.corpus.html import markup_of, page_text
+
+        try:
+            text = decoded(data, declared) if declared else markup_of(data, "mail")[0]
+        except UnreadableFile:
+            text = decoded(data, declared)
+        return page_text(BeautifulSoup(text, "html.parser"))
+    text = decoded(data, declared)
+    if str(part.get_param("format") or "").lower() == "flowed":
+        text = _flowed(text, str(part.get_param("delsp") or "").lower() == "yes")
+    return literal(text)
+
+
+def _flowed(text: str, join: bool) -> str:
+    """Lines that end in a blank go on in the next (RFC 3676); the line before a signature does not."""
+    out: list[str] = []
+    for line in text.splitlines():
+        whole = line.endswith(" ") and line != "-- "
+        out.append((line[:-1] if join else line) if whole else line + "\n")
+    return "".join(out)
+
+
+def decoded(data: bytes, declared: str) -> str:
+    """Bytes in the encoding they are in: the declared one or what programs mean by it, else UTF-8, else windows-1252.
+
+    Bytes that are UTF-8 are read as such where an encoding of single bytes is declared: no text in one looks like it.
+    """
+    name = _WIDER.get(declared.lower(), declared.lower())
+    for encoding in dict.fromkeys((*(("utf-8",) if name in _SINGLE or not name else ()), name, "utf-8", "cp1252")):
+        try:
+            return data.decode(encoding)
+        except (LookupError, ValueError):
+            continue
+    return data.decode("utf-8", "replace")
+
+
+def header(message: EmailMessage, key: str) -> str:
+    """A header as text; as it stands where it cannot be parsed, bytes in it read as `decoded` does."""
+    raw: list[Any] = [value for found, value in message.raw_items() if found.lower() == key.lower()]
+    if raw and any("\ud800" <= letter <= "\udfff" for letter in str(raw[0])):
+        data = str(raw[0]).encode("utf-8", "surrogateescape")
+        return " ".join(decoded(data, "").split())
+    try:
+        return str(message.get(key) or "")
+    except (ValueError, TypeError, IndexError, AttributeError, LookupError):
+        return str(raw[0]) if raw else ""
+
+
+def calendar(text: str) -> str:
+    """Events and tasks of a calendar (RFC 5545), a property a line."""
+    lines: list[str] = []
+    unfolded = re.sub(r"\r?\n[ \t]", "", text).splitlines()
+    for line in unfolded:
+        head, colon, value = line.partition(":")
+        name, _, parameters = head.partition(";")
+        if name.upper() == "BEGIN" and value.upper() in ("VEVENT", "VTODO", "VJOURNAL") and lines:
+            lines.append("")
+        if not colon or name.upper() not in _EVENT:
+            continue
+        if '"' in parameters and parameters.count('"') % 2:  # a colon in a quoted parameter
+            rest, _, value = value.partition('":')
+            parameters += rest
+        value = value.replace("\\n", "\n").replace("\\N", "\n").replace("\\,", ",").replace("\\;", ";")
+        if name.upper() in ("ORGANIZER", "ATTENDEE"):
+            called = re.search(r"CN=\"?([^\";:]+)", parameters, re.IGNORECASE)
+            address = re.sub("(?i)^mailto:", "", value)
+            value = f"{called.group(1)} <{address}>" if called else address
+        elif stamp := _STAMP.fullmatch(value.strip()):
+            year, month, day, hour, minute, zulu = stamp.groups()
+            zone = re.search(r"TZID=([^;:]+)", parameters, re.IGNORECASE)
+            value = f"{year}-{month}-{day}" + (f" {hour}:{minute}" if hour else "")
+            value += " UTC" if zulu else f" ({zone.group(1)})" if zone else ""
+        if value.strip():
+            lines.append(f"{_EVENT[name.upper()]}: {value.strip()}")
+    return "\n".join(lines)

@@ -1,0 +1,121 @@
+"""What Markdown's lines mean to a chunker: headings, fenced code, and tables with the row that names their columns."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twofold.corpus.bounds import TITLE
+
+ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]++(\S[^\n]*)$", re.MULTILINE)
+"""A heading of Markdown that begins with ``#``; see `heading_text` for its second group."""
+_SETEXT = re.compile(r"^(?=\S)([^\n]{1,200})\n(=+|-{3,})[ \t]*$", re.MULTILINE)
+_EDGE = re.compile(
+    r"^ {0,3}(?:(`{3,}+|~{3,}+)([^\n]*)|<(pre|script|style|!--)(?=[\s>-])[^\n]*)$", re.MULTILINE | re.IGNORECASE
+)
+_RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*")
+_NAMES = 300
+"""Characters of a table's head that are kept with its rows."""
+
+
+def heading_text(line: str) -> str:
+    """The text of a heading without its closing ``#``, which a blank parts from it (CommonMark 4.2): "C#" keeps its."""
+    whole = line.rstrip(" \t")
+    text = whole.rstrip("#")
+    return text.rstrip(" \t") if text.endswith((" ", "\t")) else whole
+
+
+def fences(text: str) -> list[tuple[int, int]]:
+    """Ranges of fenced code, and of HTML's code and comments to where they are closed (CommonMark 4.5, 4.6)."""
+    if "```" not in text and "~~~" not in text and "<" not in text:
+        return []
+    found: list[tuple[int, int]] = []
+    opened, mark = -1, ""
+    done = 0
+    for line in _EDGE.finditer(text):
+        fence, rest, tag = line.groups()
+        if opened >= 0:
+            if fence and fence.startswith(mark) and not rest.strip():
+                found.append((opened, line.end()))
+                opened = -1
+        elif line.start() < done:
+            continue
+        elif fence and (fence[0] == "~" or "`" not in rest):
+            opened, mark = line.start(), fence
+        elif tag:
+            end = "-->" if tag == "!--" else f"</{tag.lower()}>"
+            at = text.find(end, line.start())
+            done = at + len(end) if at >= 0 else len(text)
+            found.append((line.start(), done))
+    if opened >= 0:
+        found.append((opened, len(text)))
+    return found
+
+
+def headings_of(text: str) -> list[tuple[int, int, int, str]]:
+    """``(start, end, level, title)`` of every Markdown heading (ATX and setext) outside code, in order."""
+    if "#" not in text and "\n==" not in text and "\n--" not in text:
+        return []
+    found = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))[:TITLE]) for m in ATX.finditer(text)]
+    for m in _SETEXT.finditer(text):
+        before = text[max(0, m.start() - 2) : m.start()]
+        if before in ("", "\n", "\n\n") and not m.group(1).startswith(("#", "-", "|", ">", "*")):
+            found.append((m.start(), m.end(), 1 if m.group(2)[0] == "=" else 2, m.group(1).strip()))
+    code = fences(text) if found else []
+    return sorted(h for h in found if not within(code, h[0]))
+
+
+def within(ranges: Sequence[tuple[int, int]], at: int) -> bool:
+    """Is a place in one of the ranges, which are sorted and apart?"""
+    number = bisect_right(ranges, at, key=lambda one: one[0]) - 1
+    return number >= 0 and at < ranges[number][1]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Lines of cells with bars between."""
+
+    start: int
+    body: int
+    """Where the first row below the head begins."""
+    end: int
+    names: str
+    """The head's cells with bars between: what the columns are called."""
+
+
+def tables(text: str) -> list[Table]:
+    """The tables of a text: three lines or more of two cells or more, one below the other, outside code."""
+    if text.count("|") < 3:
+        return []
+    made: list[Table] = []
+    code: list[tuple[int, int]] | None = None
+    held: list[tuple[int, int]] = []
+    start = 0
+    size = len(text)
+    while start <= size:
+        stop = text.find("\n", start)
+        stop = size if stop < 0 else stop
+        bar = text.find("|", start, stop)
+        if bar >= 0 and (text.find(" | ", start, stop) >= 0 or text.find("|", bar + 1, stop) >= 0):
+            held.append((start, stop))
+        else:
+            if len(held) > 2:
+                code = fences(text) if code is None else code
+                if not within(code, held[0][0]):
+                    made.append(_table(text, held))
+            held = []
+        start = stop + 1
+    if len(held) > 2 and not within(fences(text) if code is None else code, held[0][0]):
+        made.append(_table(text, held))
+    return made
+
+
+def _table(text: str, lines: Sequence[tuple[int, int]]) -> Table:
+    """A table whose head is its first row, and the rule below it where there is one."""
+    (start, stop), (after, end) = lines[0], lines[1]
+    ruled = end - after <= 4 * _NAMES and _RULE.fullmatch(text, after, end) is not None
+    cells = (" ".join(cell.split()) for cell in text[start : min(stop, start + 4 * _NAMES)].strip(" |\t").split("|"))
+    names = " | ".join(cells).strip(" |")
+    return Table(start, lines[2][0] if ruled else after, lines[-1][1], names if len(names) <= _NAMES else "")
