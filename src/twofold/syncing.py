@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
-_SKIPPED = ("data.no-reader", "data.empty-document", LeftOut.code)
+_SKIPPED = ("data.no-reader", "data.no-document", "data.empty-document", LeftOut.code)
 _DUPLICATE = "data.duplicate"
 
 Read = Callable[[Loaded], tuple[Sequence[Document], Sequence[Problem]]]
@@ -278,6 +278,8 @@ class Sync:
                 self._batch.items.append(replace(usable, state=item.state))
                 return
             self._documents(feed, item, loaded, entry)
+            if own and not entry["documents"] and entry["failure"] and entry["failure"]["code"] == "data.no-document":
+                entry["status"] = "failed"  # it held documents before: this is damage
             if row is not None and row.content == content and entry["status"] == "changed":
                 entry["status"] = "unchanged"
         except MemoryError:
