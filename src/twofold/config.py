@@ -73,6 +73,8 @@ class DocumentsSection(Section):
 
     paths: tuple[str, ...] = ("data/documents*",)
     """Files, folders or globs, relative to the project."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of file names that are no documents unless they are named; hidden files and ``examples*`` never are."""
     ids_from: str = ""
     """Folder below which the path of a plain file is its document's id, so that the id stays when the folder moves:
     with ``data/documents`` the file ``data/documents/hr/leave.md`` is ``hr/leave.md``. Empty: the project."""

@@ -6,11 +6,12 @@ what fails half way leaves nothing behind.
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,9 +23,12 @@ from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import ERRORS, load_documents
 from twofold.corpus.sources_folder import NOT_DOCUMENTS, skipped
-from twofold.errors import ConfigError, DataError, ScannedFile, TooFewExamples
+from twofold.dataset.examples import MAX_MIB, named_split
+from twofold.dataset.importing import shape_of
+from twofold.errors import BadRecord, ConfigError, DataError, ScannedFile, TooFewExamples
 from twofold.paths import expand
 from twofold.plugins import Progress
+from twofold.reading import CSV, MIB, counted, excerpt, read_bytes, records_of, suffix_of
 from twofold.types import Document, Example, Problem
 
 _RECORDS = ("documents.jsonl", "documents.jsonl.gz")
@@ -32,8 +36,10 @@ _RECORDS = ("documents.jsonl", "documents.jsonl.gz")
 _BESIDE = ("license", "license.*", "licence", "licence.*", "source", "source.*")
 """Files that tell where records come from: copied with them, not read."""
 _LEFT = "data.left-out"
-_TABLES = re.compile(r"\.(?:(?:jsonl|json|csv)(?:\.gz)?|parquet)$")
+_TABLES = re.compile(r"\.(?:(?:jsonl|ndjson|json|csv|tsv)(?:\.gz)?|parquet)$")
 """Endings of files that may hold examples."""
+_PEEKED = 100
+"""Records whose fields are named."""
 _PLACE = "data/documents"
 """Where plain files are copied to."""
 
@@ -52,6 +58,8 @@ class Created:
     """Examples in them."""
     first: str
     """A question of theirs; empty without examples."""
+    asked: tuple[str, ...]
+    """Files that the examples are read from, relative to the folder."""
     problems: tuple[Problem, ...]
     """Files and records that are not usable, each with its reason."""
 
@@ -66,6 +74,8 @@ class _Folder:
     """Are these files of records (or else plain files, whose ids are their paths)?"""
     examples: tuple[str, ...]
     """Files of examples."""
+    apart: tuple[str, ...]
+    """Files of questions that are not taken."""
     beside: tuple[str, ...]
     """Files copied along."""
     left: tuple[Problem, ...]
@@ -84,7 +94,9 @@ def create(
     """Make a project from a folder of documents, of examples, or of both.
 
     Documents are the records of ``documents.jsonl`` where there is one, else all files below the folder that a reader
-    knows; examples are the files ``examples*.jsonl`` (``.json``, ``.csv``, ``.parquet``) in the folder itself.
+    knows; examples are the files ``examples*.jsonl`` (``.json``, ``.csv``, ``.parquet``) in the folder itself, else
+    one file below it whose records are questions with answers (or several whose names say how they divide a set).
+    Other files of questions, and records that are neither, are left out and named.
 
     Args:
         directory: The project to make; must not hold a `twofold.toml` yet.
@@ -112,6 +124,7 @@ def create(
         documents=len(documents),
         questions=len(examples),
         first=examples[0].question if examples else "",
+        asked=found.examples,
         problems=(*found.left, *problems),
     )
 
@@ -134,7 +147,8 @@ def _check(directory: Path, source: Path, *, link: bool) -> None:
             "--from names a file, and a project is made from a folder",
             file=source,
             cure=f"Name the folder that holds it, such as --from {shlex.quote(str(source.parent))}; questions are read "
-            "from its examples.jsonl (.json, .csv, .parquet), documents from all other files.",
+            "from its examples.jsonl (.json, .csv, .parquet) or another file of questions with answers, documents from "
+            "all other files.",
         )
     if not source.is_dir():
         raise DataError("there is no such folder", file=source, cure="Name a folder with documents, examples or both.")
@@ -159,23 +173,32 @@ def _look(source: Path, directory: Path) -> _Folder:
     beside = tuple(name for name in here if records and skipped(name, _BESIDE))
     outside, project = [], directory.resolve()
     documents, left = list(records), []
+    asking: dict[str, int] = {}
     with FileReader(DocumentsSection()) as reader:
         for file in expand(["."], source)[0]:
             if file.name in {*examples, *records, *beside} or Path(os.path.realpath(file.path)).is_relative_to(project):
                 continue
-            if skipped(file.path.name, NOT_DOCUMENTS):
-                left.append(_left(file.name, "examples are read from the folder itself only", "Move the file there."))
-            elif records:
-                outside.append(file.name)
-            elif file.refused:
+            if file.refused:
                 why = file.refused.message.replace("the project", "the folder")
                 left.append(_left(file.name, why, "Copy what it leads to."))
-            elif not file.path.is_file():
+                continue
+            if not file.path.is_file():
                 left.append(
                     _left(file.name, "it is no regular file (a pipe or a device)", "Take it out of the folder.")
                 )
+                continue
+            table = _table(source, file.name, reader) if _TABLES.search(file.name.lower()) else _Table()
+            if table.questions:
+                asking[file.name] = table.questions
+            elif records:
+                outside.append(file.name)
+            elif table.problem is not None:
+                left.append(table.problem)
+            elif skipped(file.path.name, NOT_DOCUMENTS):
+                left.append(_left(file.name, "no question with an answer is in it", "Correct it, or take it out."))
             elif reader.knows(file.name) or isinstance(reader.unknown(file.name), ScannedFile):
                 documents.append(file.name)
+                left += [table.remark] if table.remark else []
             else:
                 unknown = reader.unknown(file.name)
                 left.append(_left(file.name, unknown.message, unknown.cure))
@@ -184,8 +207,104 @@ def _look(source: Path, directory: Path) -> _Folder:
         what = f"{len(outside)} other {'file is' if len(outside) == 1 else 'files are'} not read: {shown}"
         cure = f"Name them in [documents].paths, or take {records[0]} out of the folder to read plain files instead."
         left.append(_left(records[0], what, cure))
+    taken = examples or _chosen(asking)
     return _Folder(
-        documents=tuple(documents), records=bool(records), examples=examples, beside=beside, left=tuple(left)
+        documents=tuple(documents),
+        records=bool(records),
+        examples=taken,
+        apart=tuple(name for name in asking if name not in taken),
+        beside=beside,
+        left=(*(_not_taken(name, asking[name], taken) for name in asking if name not in taken), *left),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What the records of a file are."""
+
+    questions: int = 0
+    """Questions with answers; 0 where the file is not one of those."""
+    problem: Problem | None = None
+    """Why the records are neither questions nor documents."""
+    remark: Problem | None = None
+    """What else documents might be."""
+
+
+def _table(source: Path, name: str, reader: FileReader) -> _Table:
+    """Decide by what is inside: text makes documents, a question with an answer an example."""
+    try:
+        data = read_bytes(source / name, limit=MAX_MIB * MIB, name=name)
+        values = [record.value for record in records_of(data, name=name)]
+    except DataError as error:
+        return _Table(problem=None if reader.knows(name) else _left(name, error.message, error.cure))
+    found = [value for value in values if not isinstance(value, BadRecord)]
+    fields = dict.fromkeys(key for value in found[:_PEEKED] for key in value)
+    asked, problems = dataset.load_examples((name,), source, strict=False)
+    texts = any(isinstance(value.get("text"), str) for value in found) and reader.knows(name)
+    rows = texts or (bool(found) and suffix_of(name) in CSV)
+    if asked and not texts and len(asked) * 2 >= len(values):
+        return _Table(questions=len(asked))
+    ending = name[-len(_TABLES.search(name.lower())[0]) :]  # type: ignore[index]
+    again = f"name the file examples{ending} and run init again, to study on them."
+    silent = bool(problems) and {p.code for p in problems} == {"data.empty-answer", TooFewExamples.code}
+    shape = shape_of(fields)
+    if asked:
+        told = _left(name, "its records hold text, and questions with answers too; they are read as documents", again)
+        return _Table(remark=replace(told, cure=again[0].upper() + again[1:]))
+    if silent:
+        what = "its records look like examples: they ask questions, and have no answers"
+        told = _left(name, what, f"Give each record answers, {again}")
+        return _Table(remark=told) if rows else _Table(problem=told)
+    if shape is not None and found:
+        given, into = shlex.quote(str(source / name)), shlex.quote(str(source / "examples.jsonl"))
+        told = _left(
+            name,
+            f"its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))})"
+            + (", and are read as documents" if rows else ""),
+            f"Run `twofold examples import {given} --into {into}`, and init again, to study on them.",
+        )
+        return _Table(remark=told) if rows else _Table(problem=told)
+    if rows or not reader.knows(name):
+        return _Table()
+    why = next((value for value in values if isinstance(value, BadRecord)), None)
+    return _Table(
+        problem=_left(
+            name,
+            f"it is no document: {why.message}"
+            if why
+            else f'no record has a "text"; their fields are {excerpt(", ".join(fields)) or "none"}'
+            if found
+            else "it has no record",
+            'Give each record a "text" to have it read, or copy the file under a name that ends in .txt.',
+        )
+    )
+
+
+def _chosen(asking: Mapping[str, int]) -> tuple[str, ...]:
+    """The file with most questions, or those that divide one set by their names, such as train.jsonl and test.jsonl."""
+    parts: dict[tuple[str, str], list[str]] = {}
+    for name in asking:
+        whole = (str(Path(name).parent), suffix_of(name)) if named_split(name) else (name, "")
+        parts.setdefault(whole, []).append(name)
+    return tuple(max(parts.values(), key=lambda names: sum(asking[name] for name in names), default=()))
+
+
+def _not_taken(name: str, count: int, taken: Sequence[str]) -> Problem:
+    ending = name[-len(_TABLES.search(name.lower())[0]) :]  # type: ignore[index]
+    stem = Path(name[: -len(ending)]).name
+    these = ", ".join(taken[:3]) + (", …" if len(taken) > 3 else "")
+    return _left(
+        name,
+        f"its {counted(count, 'record')} with question and answer are not read: the questions are those of {these}",
+        f"To study on both, name {_both(taken, stem, ending)} in the folder itself; to study on this one alone, "
+        f"name it examples{ending} and take the other out. Then run init again.",
+    )
+
+
+def _both(taken: Sequence[str], stem: str, ending: str) -> str:
+    own = f"examples-{stem}{ending}"
+    return (
+        f"it {own}" if skipped(Path(taken[0]).name, NOT_DOCUMENTS) else f"them examples-{Path(taken[0]).name} and {own}"
     )
 
 
@@ -206,14 +325,13 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
         documents, met = load_documents(section, source, strict=False, progress=progress)
         problems = [p if found.records or p.code in ERRORS else replace(p, severity="warning") for p in met]
     examples: list[Example] = []
-    if not found.examples and not found.records:
-        problems = [*_asking(source, found.documents), *problems]
     if found.examples:
         examples, more = dataset.load_examples(found.examples, source, strict=False)
         problems += more
         if not examples:
-            first = next((p for p in more if p.severity == "error"), None)
-            where = f" (first problem: {first.file}:{first.line}: {first.message})" if first else ""
+            first = next((p for p in sorted(more, key=lambda p: p.severity) if p.file), None)
+            place = f"{first.file}:{first.line}" if first and first.line else first.file if first else ""
+            where = f" (first problem: {place}: {first.message})" if first else ""
             raise TooFewExamples(
                 f"no usable example{where}",
                 file=source / found.examples[0],
@@ -232,34 +350,11 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
     return documents, examples, [p for p in problems if p.code != TooFewExamples.code]
 
 
-def _asking(source: Path, names: Sequence[str]) -> list[Problem]:
-    """A warning for every file in the folder itself that holds questions under another name, or without answers."""
-    made = []
-    for name in names:
-        kind = _TABLES.search(name.lower())
-        if kind is None or "/" in name:
-            continue
-        asked, problems = dataset.load_examples((name,), source, strict=False)
-        if not asked and {p.code for p in problems} == {"data.empty-answer", TooFewExamples.code}:
-            cure = f"Give each record answers, name the file examples{kind[0]} and run init again, to study on them."
-            made.append(_left(name, "its records look like examples: they ask questions, and have no answers", cure))
-        if not asked:
-            continue
-        made.append(
-            _left(
-                name,
-                "its records are questions with answers, but only files whose names begin with examples are read so",
-                f"Rename it examples{kind[0]} and run init again, to study on these questions.",
-            )
-        )
-    return made
-
-
 def _copied(place: Path, source: Path, found: _Folder) -> Paths:
     """Copy the files below `place`; returns the paths to configure."""
     to = "data" if found.records else _PLACE
     pairs = [(name, f"{to}/{name}") for name in found.documents]
-    pairs += [(name, f"data/{name}") for name in (*found.examples, *found.beside)]
+    pairs += [(name, f"data/{Path(name).name}") for name in (*found.examples, *found.beside)]
     for name, copy in pairs:
         (place / copy).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, place / copy)
@@ -267,7 +362,7 @@ def _copied(place: Path, source: Path, found: _Folder) -> Paths:
     return Paths(
         documents=documents if found.documents else (),
         ids_from="" if found.records or not found.documents else _PLACE,
-        examples=tuple(f"data/{name}" for name in found.examples),
+        examples=tuple(f"data/{Path(name).name}" for name in found.examples),
     )
 
 
@@ -278,6 +373,13 @@ def _linked(directory: Path, source: Path, found: _Folder) -> Paths:
     return Paths(
         documents=documents if found.documents else (),
         ids_from="" if found.records or not found.documents else folder,
+        exclude=()
+        if found.records
+        else tuple(
+            glob.escape(Path(name).name)
+            for name in (*found.examples, *found.apart)
+            if not skipped(Path(name).name, NOT_DOCUMENTS)
+        ),
         examples=tuple(f"{folder}/{name}" for name in found.examples),
     )
 

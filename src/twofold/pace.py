@@ -7,6 +7,7 @@ cannot be read is started anew, and one that cannot be written changes nothing b
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -109,8 +110,17 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
             }
             for name, subjects in found["machines"].items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except OSError:
         return {}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        _damaged(path)
+        return {}
+
+
+@functools.cache
+def _damaged(path: Path) -> None:
+    """Say it once a process; the next measurement writes the file anew."""
+    _log.warning("%s cannot be read: what was measured here before is not used, and is measured anew", path)
 
 
 # ---------------------------------------------------------------- what is measured

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from twofold import plugins
 from twofold.build import Builder
 from twofold.config import SourceSection
 from twofold.corpus.files import FileReader
+from twofold.corpus.loading import holds_none, no_documents
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
 from twofold.dataset import twins
 from twofold.erasing import Eraser
@@ -50,7 +51,7 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
         )
     if config.documents.paths:
         given = config.documents
-        own = {"paths": list(given.paths), "exclude": list(NOT_DOCUMENTS), "ids_from": given.ids_from}
+        own = {"paths": list(given.paths), "exclude": [*NOT_DOCUMENTS, *given.exclude], "ids_from": given.ids_from}
         sections = {UNNAMED: SourceSection(kind="folder", options=own), **sections}
     if only and only not in sections:
         raise UnknownName(f"there is no source {only!r}", cure=f"Sources: {', '.join(sections) or 'none'}.")
@@ -84,7 +85,7 @@ def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) ->
             embedder=builder.embedder,
             chunker=builder.chunker,
             recipe=digest("chunks", builder.chunk_recipe),
-            read=partial(_read, reader),
+            read=partial(_read, reader, frozenset(builder.config.documents.paths)),
             forgotten=frozenset(eraser.forgotten.entries()),
         )
         return made.run(ready, only=bool(only), progress=progress)
@@ -189,10 +190,13 @@ def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bo
         yield bool(some)
 
 
-def _read(reader: FileReader, loaded: Loaded) -> tuple[Sequence[Document], Sequence[Problem]]:
-    """The documents of a file; one of a kind that nobody reads is no fault of it."""
+def _read(reader: FileReader, named: Container[str], loaded: Loaded) -> tuple[Sequence[Document], Sequence[Problem]]:
+    """The documents of a file; that nobody reads its kind, or that it was never one of documents, is no fault of it."""
     if reader.knows(loaded.name):
-        return reader.read(loaded)
+        documents, problems = reader.read(loaded)
+        if holds_none(loaded.name, documents, problems) and loaded.name not in named:
+            return [], [no_documents(problems)]
+        return documents, problems
     error = reader.unknown(loaded.name)
     return [], [
         Problem(

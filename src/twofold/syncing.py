@@ -55,7 +55,7 @@ _LOST = 0.1
 _LETTERED = 500
 """Chunks of a batch whose letters are looked at, spread evenly."""
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
-_SKIPPED = ("data.no-reader", "data.empty-document", LeftOut.code)
+_SKIPPED = ("data.no-reader", "data.no-document", "data.empty-document", LeftOut.code)
 _DUPLICATE = "data.duplicate"
 _SHARED = "shared"
 """Behind the recipe of an item with ids that are another's as well: it is read again, for the other may have gone."""
@@ -301,6 +301,8 @@ class Sync:
                 return
             if self._documents(feed, item, loaded, entry):
                 recipe = f"{recipe}/{_SHARED}"
+            if own and not entry["documents"] and entry["failure"] and entry["failure"]["code"] == "data.no-document":
+                entry["status"] = "failed"  # it held documents before: this is damage
             if row is not None and row.content == content and entry["status"] == "changed":
                 entry["status"] = "unchanged"
         except MemoryError:

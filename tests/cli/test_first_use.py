@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from twofold.cli.main import main
+from twofold.project import Project
 
 FAST = """
 [generation.generator]
@@ -120,29 +121,130 @@ def test_without_questions_what_needs_some_says_how_to_get_them(call: Call, hand
     assert main(["study", "--plan", "-C", str(project)]) == 0
 
 
+QUIZ = "question,answer\n" + "".join(f"Who paints mast {n}?,Ines {n}\n" for n in range(30))
+
+
+@pytest.mark.parametrize("link", [False, True])
 @pytest.mark.parametrize("documents", [False, True])
-def test_questions_in_a_file_of_another_name_are_seen(call: Call, tmp_path: Path, *, documents: bool) -> None:
+def test_a_file_of_questions_is_known_by_what_is_inside(
+    call: Call, tmp_path: Path, *, documents: bool, link: bool
+) -> None:
     folder = tmp_path / "f"
     folder.mkdir()
-    (folder / "quiz.csv").write_text("question,answer\nHow tall is the mast?,12 m\nWho paints it?,Ines\n")
-    (folder / "parts.csv").write_text("text,shelf\nA shackle,3\nA cleat,4\n")
+    (folder / "quiz.csv").write_text(QUIZ, encoding="utf-8")
     if documents:
+        (folder / "parts.csv").write_text("text,shelf\nA shackle,3\nA cleat,4\n", encoding="utf-8")
         (folder / "boat.md").write_text("# Boat\n\nThe mast is 12 m tall.\n", encoding="utf-8")
-    code, told, _ = call("init", tmp_path / "p", "--from", folder)
-    assert code == 0
-    [seen] = told["problems"]
-    assert seen["file"] == "quiz.csv"
-    assert "questions with answers" in seen["message"]
-    assert seen["cure"].startswith("Rename it examples.csv")
+    code, told, _ = call("init", tmp_path / "p", "--from", folder, *(["--link"] if link else []))
+    assert (code, told["questions"], told["examples"], told["problems"]) == (0, 30, ["quiz.csv"], [])
+    assert told["documents"] == (3 if documents else 0)
+    assert call("check", "-C", tmp_path / "p")[1]["errors"] == 0
+    if documents:
+        assert call("sync", "-C", fast(tmp_path / "p"))[0] == 0
+        assert sorted(ids(call, tmp_path / "p")) == ["boat.md", "parts.csv#2", "parts.csv#3"]
 
 
-def test_a_folder_whose_only_records_are_questions_says_what_to_rename(call: Call, tmp_path: Path) -> None:
+def as_lines(count: int, *, of: str = "mast") -> str:
+    return "".join(
+        json.dumps({"question": f"How tall is {of} {n}?", "answers": [f"{n} m"]}) + "\n" for n in range(count)
+    )
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_second_file_of_questions_is_left_out_and_stops_nothing(call: Call, tmp_path: Path, *, link: bool) -> None:
     folder = tmp_path / "f"
     folder.mkdir()
-    (folder / "faq.jsonl").write_text('{"question": "How tall is the mast?", "answer": "12 m"}\n', encoding="utf-8")
+    (folder / "boat.md").write_text("# Boat\n\nThe mast is 12 m tall.\n", encoding="utf-8")
+    (folder / "examples.jsonl").write_text(as_lines(30), encoding="utf-8")
+    (folder / "faq.jsonl").write_text(as_lines(60, of="hut"), encoding="utf-8")
+    _, told, _ = call("init", tmp_path / "p", "--from", folder, *(["--link"] if link else []))
+    assert (told["questions"], told["documents"], told["examples"]) == (30, 1, ["examples.jsonl"])
+    [left] = told["problems"]
+    assert left["file"] == "faq.jsonl"
+    assert "its 60 records with question and answer are not read" in left["message"]
+    assert "name it examples-faq.jsonl" in left["cure"]
+    project = fast(tmp_path / "p")
+    assert call("check", "-C", project)[0] == 0
+    assert call("sync", "-C", project)[0] == 0
+    assert call("study", "--plan", "-C", project)[0] == 0
+    (folder / "faq.jsonl").rename(folder / "examples-faq.jsonl")
+    assert call("init", tmp_path / "both", "--from", folder)[1]["questions"] == 90
+
+
+@pytest.mark.parametrize("count", [1, 30])
+def test_examples_whose_answers_are_all_missing_are_named_with_their_line(
+    call: Call, tmp_path: Path, count: int
+) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    (folder / "examples.jsonl").write_text('{"question": "How tall?", "answer": NaN}\n' * count, encoding="utf-8")
     code, told, _ = call("init", tmp_path / "p", "--from", folder)
     assert code == 2
-    assert told["error"]["cure"].startswith("Rename it examples.jsonl")
+    assert ":0:" not in told["error"]["message"]
+    assert "examples.jsonl:1: no answer" in told["error"]["message"]
+
+
+def test_of_two_files_of_questions_the_larger_is_taken(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "quiz.csv").write_text(QUIZ, encoding="utf-8")
+    (folder / "deep" / "faq.json").write_text(json.dumps([json.loads(row) for row in as_lines(39).splitlines()]))
+    _, told, _ = call("init", tmp_path / "p", "--from", folder)
+    assert (told["examples"], told["questions"]) == (["deep/faq.json"], 39)
+    [left] = told["problems"]
+    assert "name them examples-faq.json and examples-quiz.csv" in left["cure"]
+
+
+def test_files_named_train_and_test_are_divided_so(call: Call, tmp_path: Path) -> None:
+    folder = tmp_path / "f" / "data"
+    folder.mkdir(parents=True)
+    for name, start in (("train-00000-of-00002", 0), ("train-00001-of-00002", 20), ("test", 40)):
+        rows = "".join(as_lines(60).splitlines(keepends=True)[start : start + 20])
+        (folder / f"{name}.jsonl").write_text(rows, encoding="utf-8")
+    _, told, _ = call("init", tmp_path / "p", "--from", tmp_path / "f")
+    assert (told["questions"], len(told["examples"])) == (60, 3)
+    with Project.open(fast(tmp_path / "p")) as project:
+        assert project.config.examples.split_by == "given"
+        assert {e.file for e in project.splits.test} == {"data/test.jsonl"}
+        assert len(project.splits.test) == 20
+
+
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("package.json", '{"name": "boat", "version": "1"}'),
+        ("tsconfig.json", '{ // with a comment\n "strict": true, }'),
+        ("numbers.json", "[1, 2]"),
+        ("empty.json", ""),
+        ("log.jsonl", '{"at": 1, "level": "info"}\n' * 3),
+        ("chat.jsonl", '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'),
+    ],
+)
+def test_json_that_is_no_document_is_named_and_stops_nothing(
+    call: Call, handbook: Path, tmp_path: Path, name: str, text: str, *, link: bool
+) -> None:
+    (handbook / name).write_text(text, encoding="utf-8")
+    ask_about(handbook, *({"question": f"Say {n}?", "answer": str(n)} for n in range(40)))
+    code, told, _ = call("init", tmp_path / "p", "--from", handbook, *(["--link"] if link else []))
+    assert (code, told["documents"]) == (0, 5)
+    assert {p["file"] for p in told["problems"]} == {"logo.bin", name}
+    project = fast(tmp_path / "p")
+    if not link:
+        (project / "data" / "documents" / name).write_text(text, encoding="utf-8")  # put there later
+    assert call("check", "-C", project)[1]["errors"] == 0
+    code, synced, _ = call("sync", "-C", project)
+    assert (code, synced["failed"]) == (0, 0)
+    assert call("study", "--plan", "-C", project)[0] == 0
+
+
+def test_records_that_were_documents_and_are_none_now_fail_the_sync(call: Call, handbook: Path, tmp_path: Path) -> None:
+    (handbook / "rows.jsonl").write_text('{"id": "r", "text": "Water."}\n', encoding="utf-8")
+    call("init", tmp_path / "p", "--from", handbook)
+    project = fast(tmp_path / "p")
+    call("sync", "-C", project)
+    (project / "data" / "documents" / "rows.jsonl").write_text('{"id": "r", "body": "Water."}\n', encoding="utf-8")
+    assert call("sync", "-C", project)[0] == 1
 
 
 def test_examples_alone_make_a_project(call: Call, tmp_path: Path) -> None:
@@ -383,7 +485,7 @@ def test_tuning_of_any_kind_refuses_examples_with_faults(
 def test_init_groups_faults_by_file_and_kind_so_that_every_unreadable_file_is_named(
     call: Call, handbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    rows = "".join(json.dumps({"id": f"r{n}", "body": "no text"}) + "\n" for n in range(70))
+    rows = "".join(json.dumps({"id": f"r{n}", "body" if n else "text": "no text"}) + "\n" for n in range(71))
     (handbook / "rows.jsonl").write_text(rows, encoding="utf-8")
     (handbook / "broken.docx").write_bytes(b"not a zip")
     assert main(["init", str(tmp_path / "p"), "--from", str(handbook)]) == 0

@@ -218,3 +218,21 @@ def test_gold_answers_cite_and_abstain():
     nothing = Example(id="x", messages=(Message(role="user", content="q"),), references=(), answerable=False)
     assert gold_answer(nothing).abstained
     assert isinstance(gold_answer(nothing), Answer)
+
+
+def _of(answers: list[str]) -> list[Example]:
+    asked = enumerate(answers)
+    return [Example(id=str(n), messages=(Message(role="user", content=f"Q {n}?"),), references=(a,)) for n, a in asked]
+
+
+@pytest.mark.parametrize("unit", ["{} m", "{} km", "${}", "{}.5", "{} years old"])
+def test_quantities_that_recur_are_no_labels(unit: str) -> None:
+    assert suitable(_of([unit.format(n % 15) for n in range(30)]))[0] == "answer_f1"
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [["1", "2", "3", "4", "5"], ["1 star", "2 stars", "3 stars"], [f"level {n}" for n in range(9)], ["yes", "no"]],
+)
+def test_grades_and_names_with_numbers_are_labels(labels: list[str]) -> None:
+    assert suitable(_of([labels[n % len(labels)] for n in range(45)]))[0] == "accuracy"

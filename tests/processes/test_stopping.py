@@ -150,7 +150,11 @@ def test_a_command_that_trains_is_stopped_and_goes_on_when_it_is_run_again(
 
 
 @pytest.mark.parametrize("work", [NATIVE, WAITED_FOR], ids=["native", "thread"])
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["int", "term", "hup"],
+)
 def test_a_command_in_native_code_is_stopped(
     work: str, number: signal.Signals, code: int, place: Path, start: Start
 ) -> None:

@@ -56,10 +56,12 @@ def test_real_work_counts_before_a_brief_measurement(file: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"format": 1}', '{"format": 99, "machines": {}}', '{"format": 1, "machines": 3}']
 )
-def test_a_damaged_file_is_started_anew(file: Path, text: str) -> None:
+def test_a_damaged_file_is_started_anew(file: Path, text: str, caplog: pytest.LogCaptureFixture) -> None:
     file.write_text(text, encoding="utf-8")
     assert pace.paces("a model") == {}
     pace.keep("a model", {"load": 3.0})
+    said = [record.message for record in caplog.records if str(file) in record.message]
+    assert len(said) == ("99" not in text), "once, and not of a file of another format"
     assert pace.paces("a model") == {"load": 3.0}
 
 

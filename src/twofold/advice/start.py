@@ -64,6 +64,8 @@ class Paths:
     """Documents."""
     ids_from: str = ""
     """Folder that ids of plain files start below."""
+    exclude: tuple[str, ...] = ()
+    """File names that are no documents."""
     examples: tuple[str, ...] = ("data/examples*",)
     """Examples; empty while there are none."""
 
@@ -97,6 +99,8 @@ class Facts:
     """Examples whose right answer is to say so."""
     follow_ups: int
     """Examples in which something was said before the question."""
+    divided: bool
+    """Does every example say which split it belongs to, some of them train and others test or dev?"""
     count: int
     """Examples."""
 
@@ -118,8 +122,14 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
         source_documents=len({source for example in examples for source in example.sources}),
         unanswerable=sum(1 for example in examples if not example.answerable),
         follow_ups=sum(1 for example in examples if any(m.role == "assistant" for m in example.messages)),
+        divided=_divided(examples),
         count=len(examples),
     )
+
+
+def _divided(examples: Sequence[Example]) -> bool:
+    given = {example.split for example in examples}
+    return "train" in given and None not in given and bool(given & {"test", "dev"})
 
 
 def _quotable(documents: Sequence[Document], examples: Sequence[Example]) -> float:
@@ -206,6 +216,8 @@ def _documents(seen: Facts, paths: Paths) -> list[str]:
             "# A plain file's id is its path below this folder, such as hr/leave.md, wherever the folder lies.",
             f"ids_from = {_quoted(paths.ids_from)}",
         ]
+    if paths.exclude:
+        lines += ["# Files of questions, which are no documents.", f"exclude = {_listed(paths.exclude)}"]
     return lines
 
 
@@ -222,7 +234,12 @@ def _examples(seen: Facts, paths: Paths, *, quick: bool) -> list[str]:
             "test = 1",
         ]
     lines = ["[examples]", f"paths = {_listed(paths.examples)}"]
-    if seen.sourced * 2 > seen.count - seen.unanswerable and seen.source_documents >= FEW_GROUPS:
+    if seen.divided:
+        lines += [
+            "# The examples say themselves, or by the names of their files, what trains and what tests.",
+            'split_by = "given"',
+        ]
+    elif seen.sourced * 2 > seen.count - seen.unanswerable and seen.source_documents >= FEW_GROUPS:
         lines += [
             "# Test questions are about documents that no training example is about. If future questions will be",
             '# about the same documents as the training examples, "question" is the fairer claim.',
@@ -236,7 +253,7 @@ def _examples(seen: Facts, paths: Paths, *, quick: bool) -> list[str]:
             f"# Of {seen.count} examples, drawn by seed; 0 for all: slower, narrower intervals.",
             f"limit = {most}",
         ]
-    if min(seen.count, most) >= RESERVED_FROM:
+    if min(seen.count, most) >= RESERVED_FROM and not seen.divided:
         lines += [
             "# A tenth stays sealed until `twofold study --final`, which confirms the verdict on it, once.",
             "train = 0.45",

@@ -24,6 +24,7 @@ def demo(
 ) -> None:
     """Pull the embedded models, make a project of the bundled AgXQA set, check, sync, study, and show the verdict."""
     from twofold.config import FILE
+    from twofold.dataset.preparing import NOT_COMPARED
     from twofold.doctor import QUICK_ABOVE, demo_plan
     from twofold.project import Project
     from twofold.store import models
@@ -40,7 +41,8 @@ def demo(
     with Project.open(directory, run.overrides) as project:
         problems = project.check()
         for problem in problems:
-            run.note(checking.line(problem))
+            if problem.code != NOT_COMPARED:  # the study makes the index that it would need
+                run.note(checking.line(problem))
         if any(problem.severity == "error" for problem in problems):
             raise typer.Exit(1)
         with run.progress() as progress:

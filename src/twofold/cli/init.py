@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _LISTED = 20
 """Files with a kind of problem shown, one line each; ``--json`` and `twofold check` list all."""
+_FILES = 3
+"""Files of questions that are named."""
 _ASKED = 200
 """A longer question is not offered to be asked."""
 
@@ -43,7 +45,8 @@ def init(
     """Make a project from a folder; metrics and arms are chosen from what the examples hold.
 
     The files are copied into PROJECT/data (or stay where they are, with --link). Ids of plain files are their paths
-    below FOLDER. Files that cannot be read are listed, each with its reason.
+    below FOLDER. Questions are read from its examples files, else from the one file whose records are questions with
+    answers. Files that are not read are listed, each with its reason.
     """
     from twofold.config import load
     from twofold.creating import create
@@ -57,6 +60,7 @@ def init(
         "files": made.files,
         "documents": made.documents,
         "questions": made.questions,
+        "examples": list(made.asked),
         "problems": [dataclasses.asdict(problem) for problem in made.problems],
         "metric": study.metric.name,
         "metrics": [part.name for part in study.metrics],
@@ -77,6 +81,9 @@ def _told(target: Path, source: Path, made: Created, settings: Config, *, link: 
         else f"copied to {target / 'data'}; edit them there, or init with --link to read them where they are"
     )
     lines = [f"made {target}: {read} ({where})"]
+    if made.asked:
+        more = "" if len(made.asked) <= _FILES else ", …"
+        lines.append(f"  the questions are those of {', '.join(made.asked[:_FILES])}{more}")
     found = grouped(made.problems)
     alike = [(problem, f" [{count} like this there]" if count > 1 else "") for problem, count in found]
     lines += [f"  {line(problem)}{more}" for problem, more in alike[:_LISTED]]

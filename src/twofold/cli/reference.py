@@ -135,7 +135,7 @@ def error_codes() -> str:
     ]
     rows += [
         ("`usage`", "", "A command, option or argument is wrong.", "Run `twofold COMMAND --help`.", "2"),
-        ("`interrupted`", "", "Stopped by Ctrl-C or SIGTERM.", stopping.CURE, "130; 143 for SIGTERM"),
+        ("`interrupted`", "", "Stopped by Ctrl-C, SIGTERM or SIGHUP.", stopping.CURE, "130; 143; 129"),
         ("`internal`", "", "A fault of Twofold's own.", "Run again with --verbose and report the traceback.", "70"),
     ]
     lines += _table(("code", "class", "meaning", "help", "exit code"), rows)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end any command within three seconds, with one line on how to go on.
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP) end any command within three seconds, with one line on how to go on.
 
 A signal raises `KeyboardInterrupt` in the main thread: its ``with`` blocks end children and drop locks. Python raises
 it between two of its own instructions only, so a long call into native code (a model at work), or a thread that is
@@ -25,7 +25,7 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C."""
 CURE = "Run the same command again: it goes on where it was."
 _STOPPED = "stopped: run the same command again, it goes on where it was"
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if sys.platform != "win32" else []))
 _OVER = b"\0"
 _SHOW_CURSOR = "\x1b[?25h"
 
@@ -51,10 +51,11 @@ class Stop:
     def say(self) -> None:
         """Say how to go on, the first time."""
         if self._first():
-            sys.stderr.write(_STOPPED + "\n")
-            sys.stderr.flush()
-            sys.stdout.write(self._object())
-            sys.stdout.flush()
+            with contextlib.suppress(OSError, ValueError):  # a terminal that was closed takes no more
+                sys.stderr.write(_STOPPED + "\n")
+                sys.stderr.flush()
+                sys.stdout.write(self._object())
+                sys.stdout.flush()
 
     def end(self) -> None:
         """End the process now. The streams are passed by: the main thread may hold their locks."""
@@ -79,7 +80,9 @@ class Stop:
 
 @contextlib.contextmanager
 def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
-    """Let Ctrl-C and SIGTERM stop what is done in the block; off the main thread signals are nobody's here.
+    """Let Ctrl-C, SIGTERM and SIGHUP stop what is done in the block; off the main thread signals are nobody's here.
+
+    A signal that is ignored stays ignored: `nohup` goes on when its terminal closes.
 
     Args:
         as_json: See `Stop`.
@@ -101,7 +104,8 @@ def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(woken, stop, over), daemon=True, name="twofold-stop")
     watcher.start()
-    before = {number: signal.signal(number, interrupt) for number in _SIGNALS}
+    heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     earlier = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)
     try:
         yield stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +13,13 @@ from twofold.corpus.sources_folder import NOT_DOCUMENTS, check_named
 from twofold.errors import BadRecord, LeftOut, TooFewExamples, UnreadableFile
 from twofold.paths import expand, stem_of
 from twofold.plugins import Progress
-from twofold.reading import Findings, as_problem, below, counted, raise_first, renamed
+from twofold.reading import JSON, JSONL, Findings, as_problem, below, counted, raise_first, renamed, suffix_of
 from twofold.types import Document, Loaded, Problem
 
 log = logging.getLogger(__name__)
 
+NO_DOCUMENT = "data.no-document"
+"""Of a JSON file that was only met and holds no document."""
 ERRORS = (BadRecord.code, UnreadableFile.code)
 """Faults of texts and records, which stay errors in a file met in a folder: to mend them is a matter of an editor."""
 
@@ -84,7 +86,7 @@ def read_documents(
             if progress:
                 progress("reading", number, len(files))
             try:
-                check_named(found, NOT_DOCUMENTS)
+                check_named(found, (*NOT_DOCUMENTS, *section.exclude))
             except LeftOut as error:
                 findings.add(replace(as_problem(error), severity="warning"))
                 continue
@@ -101,6 +103,9 @@ def read_documents(
                 )
                 continue
             documents, problems = reader.read(Loaded(name=found.name, path=str(found.path)))
+            if not found.named and holds_none(found.name, documents, problems):
+                findings.add(no_documents(problems))
+                continue
             for problem in problems:
                 keep = found.named or problem.code in ERRORS
                 findings.take([problem if keep else replace(problem, severity="warning")])
@@ -132,4 +137,31 @@ def _shared(name: str, first: str, file: str, *, named: str) -> Problem:
         message=f"the id {name!r} is that of a document in {first}; here it is {named!r}",
         cure="Give every document its own id, or refer to this one by the id with the file before it.",
         file=file,
+    )
+
+
+def holds_none(name: str, documents: Sequence[Document], problems: Sequence[Problem]) -> bool:
+    """Is this a JSON file of which nothing at all can be read as a document?
+
+    Args:
+        name: Of the file.
+        documents: Read from it.
+        problems: Met in it.
+    """
+    return not documents and bool(problems) and suffix_of(name) in (*JSON, *JSONL)
+
+
+def no_documents(problems: Sequence[Problem]) -> Problem:
+    """The warning about a JSON file that was only met and holds no document at all, such as a program's settings.
+
+    Args:
+        problems: What its reader found, the first of them to be named.
+    """
+    first = problems[0]
+    return replace(
+        first,
+        severity="warning",
+        code=NO_DOCUMENT,
+        message=f"left out, it holds no document: {first.message}",
+        cure=f"{first.cure} Or take the file out, or name it in [documents].exclude.",
     )

@@ -279,10 +279,19 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         maker=text_of("maker"),
         parent=text_of("parent"),
         at=at,
-        split=_SPLITS.get(split),
+        split=_SPLITS.get(split) or named_split(file),
         file=file,
         line=record.line,
     )
+
+
+def named_split(file: str) -> SplitName | None:
+    """The split that a file's name says, as in ``train.jsonl`` or ``test-00000-of-00001.parquet``; None for any other.
+
+    Records that name a split themselves are where they say.
+    """
+    stem = Path(file).name.lower().partition(".")[0]
+    return _SPLITS.get(re.sub(r"-[0-9]+-of-[0-9]+$", "", stem))
 
 
 def _group(given: Any, text: str) -> str:

@@ -15,6 +15,8 @@ from twofold.types import Example, Json, Problem
 
 PARAPHRASE = 0.9
 """Cosine of two questions' vectors from which they are told to ask the same, where they want one answer."""
+NOT_COMPARED = "data.not-compared"
+"""Of the warning that questions were not compared by their meaning."""
 _PIECE = 512
 TEST, DEV = "test", "dev split"
 """Where a leak stands, as `leak_error` names it."""
@@ -116,4 +118,4 @@ def paraphrase_problem(found: Sequence[tuple[Example, Example]]) -> Problem:
 def not_compared(why: str, cure: str) -> Problem:
     """The warning of `check` that questions were not compared by their meaning."""
     message = f"training questions were not compared with test questions by their meaning: {why}"
-    return Problem(severity="warning", code="data.not-compared", message=message, cure=cure)
+    return Problem(severity="warning", code=NOT_COMPARED, message=message, cure=cure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from statistics import median
 
 from twofold.metrics.formal import language, parse
@@ -19,6 +19,9 @@ SHORT = 12
 """Median reference length, in tokens, up to which an answer counts as short."""
 LABEL = 6
 """A label has at most so many words."""
+RATED, GRADED = 11, 5
+"""Whole numbers are labels up to so many of them (0 to 10), numbers with a unit up to so many (1 star to 5 stars)."""
+_NUMBER = re.compile(r"[+\-−]?[$€£¥]?\s?[0-9](?:[0-9.,:/ ]*[0-9])?")
 _IDENTIFIER = re.compile(r"[^\W\d][\w./:+-]*")
 
 
@@ -27,7 +30,8 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
 
     - JSON objects or arrays as references (9 of 10): ``field_f1``.
     - A closed set of answers: ``accuracy``. That is, choices are given for most examples; or references are short and
-      most of them occur more than once (looser where they look like identifiers, such as ``card_arrival``).
+      most of them occur more than once (looser where they look like identifiers, such as ``card_arrival``), and they
+      are no quantities: heights, prices and years recur without being labels.
     - SQL or code (9 of 10): ``exact_match``, by tokens; a query that is nearly right is wrong.
     - Short references (median at most 12 tokens): ``answer_f1``. It does not take a full sentence for a worse answer
       than a few words, so that tuning does not win by being short.
@@ -45,6 +49,13 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
     return deciding, others
 
 
+def _quantities(labels: Collection[str]) -> bool:
+    """Are most of these a number, alone or before a unit, and too many to be grades?"""
+    after = [text[found.end() :].strip() for text in labels if (found := _NUMBER.match(text))]
+    most = GRADED if any(after) or any(not text.strip().isdecimal() for text in labels) else RATED
+    return len(labels) > most and 2 * len(after) > len(labels)
+
+
 def _by_references(answerable: Sequence[Example], firsts: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     n = len(firsts)
     if not n:
@@ -58,7 +69,9 @@ def _by_references(answerable: Sequence[Example], firsts: Sequence[str]) -> tupl
     repeated = sum(count for count in labels.values() if count > 1) / n
     identifiers = all(_IDENTIFIER.fullmatch(text.strip()) for text in firsts)
     closed = sum(bool(example.choices) for example in answerable) >= 0.6 * n
-    if closed or (brief and n >= 10 and len(labels) >= 2 and repeated >= (0.2 if identifiers else 0.6)):
+    if closed or (
+        not _quantities(labels) and brief and n >= 10 and len(labels) >= 2 and repeated >= (0.2 if identifiers else 0.6)
+    ):
         return "accuracy", ("macro_f1",)
     if median(len(tokens(text)) for text in firsts) <= SHORT:
         return SHORT_ANSWERS
