@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from twofold.corpus.chunking import headings_of
+from twofold.corpus.outline import headings_of
 from twofold.reading import RECORDS
 from twofold.store.catalogue import Catalogue
 from twofold.types import Answer, Chunk, Citation, Document

@@ -21,7 +21,6 @@ from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.erasing import RECORDS, Eraser
 from twofold.errors import (
     ConfigError,
-    IndexDamaged,
     ProjectLocked,
     StudyError,
     TooFewExamples,
@@ -172,15 +171,9 @@ class Project:
         """
         with self.writing():
             sources.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
-            renewed = rebuild and sources.renew(self.builder)
             self.catalogue.put_note(sources.RESTORED, "")
-            try:
-                return sources.sync(self.builder, self.directory, only=source, progress=progress)
-            except IndexDamaged:
-                if not renewed:
-                    raise
-                self.builder.clear_index()
-                return sources.sync(self.builder, self.directory, only=source, progress=progress)
+            made = sources.rebuild if rebuild else sources.sync
+            return made(self.builder, self.directory, only=source, progress=progress)
 
     def watch(self, *, stop: Event | None = None, progress: Progress = quiet) -> Iterator[Json]:
         """Sync once, and again whenever a local file of a source changes; yields the first report and those of changes.

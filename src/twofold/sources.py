@@ -91,25 +91,25 @@ def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) ->
         return made.run(ready, only=bool(only), progress=progress)
 
 
-def renew(builder: Builder) -> bool:
-    """Have the next sync read and embed everything again, in the index that is there, which answers meanwhile.
+def rebuild(builder: Builder, root: Path, *, only: str = "", progress: Progress) -> Json:
+    """`sync` that reads and embeds everything again, in the index that is there, which answers meanwhile.
 
-    One that is damaged, or was made by another embedder, answers nobody: it is removed. One in a database is emptied,
-    for a rebuild is also how its settings are changed.
-
-    Returns:
-        Was the index kept?
+    One that is damaged, or was made by another embedder, answers nobody: it is removed first. One in a database is
+    emptied, for a rebuild is also how its settings are changed.
     """
     try:
         builder.index.contents()
         kept = not hasattr(plugins.find("indexes", builder.config.retrieval.index.name), "discard")
     except (IndexMismatch, IndexDamaged):
         kept = False
-    if not kept:
-        builder.clear_index()
-        return False
-    builder.catalogue.renew_sync()
-    return True
+    if kept:
+        builder.catalogue.renew_sync()
+        try:
+            return sync(builder, root, only=only, progress=progress)
+        except IndexDamaged:
+            log.warning("the index is damaged: it is made anew")
+    builder.clear_index()
+    return sync(builder, root, only=only, progress=progress)
 
 
 def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:

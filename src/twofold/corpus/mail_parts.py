@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 from dataclasses import dataclass, field
-from email.message import EmailMessage, MIMEPart
+from email.message import EmailMessage, Message, MIMEPart
 from typing import Any
 
 from twofold.corpus.marks import literal
@@ -53,19 +53,20 @@ def parts_of(message: MIMEPart) -> Parts:
             return Parts(files=[("", inner[0])])
         return Parts(unread=["a forwarded message that is damaged"])
     if kind == "message/delivery-status":
-        inner = message.get_payload()
-        blocks = inner if isinstance(inner, list) else []
-        return Parts(texts=["\n".join(f"{key}: {value}" for key, value in block.items()) for block in blocks])
+        blocks = message.get_payload()
+        fields = [one for one in blocks if isinstance(one, Message)] if isinstance(blocks, list) else []
+        return Parts(texts=["\n".join(f"{key}: {value}" for key, value in block.items()) for block in fields])
     if kind == "message/external-body":
         return Parts(unread=["a part that is kept elsewhere (message/external-body)"])
     if message.is_multipart():
-        inner = [parts_of(one) for one in message.iter_parts() if isinstance(one, MIMEPart)]
+        parts = [one for one in message.iter_parts() if isinstance(one, MIMEPart)]
+        found = [parts_of(one) for one in parts]
         if kind == "multipart/encrypted":
             return Parts(unread=["an encrypted message"])
         if kind == "multipart/alternative":
-            return _best([one.get_content_type() for one in message.iter_parts()], inner)
+            return _best([one.get_content_type() for one in parts], found)
         made = Parts()
-        for one in inner:
+        for one in found:
             made.texts += one.texts
             made.files += one.files
             made.unread += one.unread

@@ -318,8 +318,9 @@ class Word:
         grid = Grid()
         above: dict[int, str] = {}
         for line, found in zip(lines, cells, strict=True):
-            skipped = next(inside(child(line, "trPr"), "gridBefore"), None) if child(line, "trPr") is not None else None
-            given = [("", int(attribute(skipped, "val", "1") or 1), 1)] if skipped is not None else []
+            settings = child(line, "trPr")
+            gap = next(inside(settings, "gridBefore"), None) if settings is not None else None
+            given = [("", int(attribute(gap, "val", "1") or 1), 1)] if gap is not None else []
             at = sum(columns for _, columns, _ in given)
             for cell in found:
                 format_ = child(cell, "tcPr")

@@ -31,7 +31,7 @@ def _blocks(root: Node) -> Iterator[tuple[int, str]]:
     stack: list[tuple[Node, int]] = [(root, 1)]
     while stack:
         node, level = stack.pop()
-        if not isinstance(node.tag, str):
+        if callable(node.tag):  # a comment or an instruction
             continue
         own = " ".join((node.text or "").split())
         parts = [one for one in node if isinstance(one.tag, str)]
