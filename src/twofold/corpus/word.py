@@ -310,9 +310,9 @@ class Word:
         lines = [one for one in _rows(node) if not _deleted(one)]
         cells = [[one for one in _cells(line) if not _deleted(one)] for line in lines]
         count = sum(map(len, cells))
-        if not self._inside and (count < 2 or any(_long(cell) for line in cells for cell in line)):
-            for line in cells:
-                for cell in line:
+        if not self._inside and (count < 2 or any(_long(cell) for row in cells for cell in row)):
+            for row in cells:
+                for cell in row:
                     yield from self._blocks(cell, part)
             return
         grid = Grid()
