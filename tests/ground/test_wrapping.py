@@ -242,7 +242,8 @@ def test_real_answers_are_read_as_they_are_and_decline_nothing(name: str) -> Non
     with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8") as lines:  # type: ignore[operator]
         rows = [json.loads(line) for line in lines]
     fields = [(*row.get("answers", ()), *row.get("outputs", ()), row.get("output", "")) for row in rows]
-    texts = {str(one) for field in fields for one in field}
+    texts = sorted({str(one) for field in fields for one in field})
+    texts = texts[:: 1 + sum(map(len, texts)) // 500_000]
     assert len(texts) > 20
     changed = [one for one in texts if one.strip() and read(f"[2] {one}").text != one.strip()]
     assert changed == []
