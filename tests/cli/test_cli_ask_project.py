@@ -268,7 +268,7 @@ def test_while_a_study_writes_ask_answers_from_the_last_index_and_writes_nothing
         before = files(made)
         out, err = said(capsys, made, "What does parking cost?")
         assert out.startswith("Parking costs 4 euros a day. [1]\n")
-        assert f"note: process {child.pid} (" in err
+        assert f"note: process {child.pid} is writing to this project" in err
         assert "answered from index version" in err
         assert "changes since then are not seen" in err
         assert files(made) == before

@@ -297,7 +297,7 @@ def made_files() -> dict[str, bytes]:
     ("name", "phrase", "place"),
     [
         ("made.docx", "pump number 29", ""),
-        ("made.eml", "hose", "attachment list.csv"),
+        ("made.eml", "hose", "attachment list.csv, row 1"),
         ("made.pdf", "in the yard", "page 1"),
         ("made.pptx", "Slide 2 about pumps", "slide 3"),
         ("made.rtf", "in the yard", ""),

@@ -23,8 +23,19 @@ UNITS = (
     "/* ", "--", "e3", "5e", ", maybe a", ", no, ", "a:", "a.b", "5'", "[1, ", "1_000", "1 000", "between 5 and ", "US",
 )  # fmt: skip
 START = 4_000
-_ANCHORED = {"_LETTERS", "_FORMULA", "_ABBREVIATED"}
-"""Patterns that are asked for the whole text only, with no search from each of its places."""
+_ANCHORED = {
+    "_LETTERS",
+    "_FORMULA",
+    "_ABBREVIATED",
+    "_DOTTED",
+    "_FEET",
+    "_MOLECULE",
+    "_PATH",
+    "_SIGIL",
+    "_SQL",
+    "_TERMS",
+}
+"""Patterns that are asked for the whole text or its beginning only, with no search from each of its places."""
 
 
 def _patterns() -> Iterator[tuple[str, re.Pattern[str]]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twofold.errors import IndexMismatch
+from twofold.errors import IndexDamaged, IndexMismatch
 from twofold.retrieval.lancedb_index import LanceIndex
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, check_index, chunk, find, put
 from twofold.testing.hashing_embedder import HashingEmbedder
@@ -185,7 +185,7 @@ def test_tags_keep_their_version_readable(tmp_path: Path) -> None:
 def test_a_damaged_or_missing_description_is_refused(tmp_path: Path) -> None:
     put(lance(tmp_path), [chunk("a", "water")])
     (tmp_path / "index.json").write_text("{")
-    with pytest.raises(IndexMismatch, match="damaged"):
+    with pytest.raises(IndexDamaged, match="damaged"):
         lance(tmp_path)
     (tmp_path / "index.json").unlink()
     with pytest.raises(IndexMismatch, match="does not say"):

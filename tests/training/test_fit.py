@@ -273,7 +273,7 @@ def test_too_little_time_shortens_the_plan_so_that_the_learning_rate_still_decay
     assert affordable(4, 100, each=2.0, left=40.0) == 4 + 20
     assert affordable(4, 10, each=2.0, left=40.0) == 10
     assert affordable(4, 100, each=2.0, left=-2.0) == 4
-    long = OPTIONS.model_copy(update={"epochs": 5000, "minutes": 0.05})
+    long = OPTIONS.model_copy(update={"epochs": 5000, "minutes": 0.15})
     report = fit(job, long, tmp_path, progress=quiet)
     assert report["stopped"] in {"minutes", "patience"}
     assert report["effort"]["planned"] > report["effort"]["steps"] > 4

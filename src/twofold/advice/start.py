@@ -17,6 +17,7 @@ from typing import Literal
 from twofold import support
 from twofold.advice.shape import shape
 from twofold.dataset.checking import tokens_about
+from twofold.dataset.examples import named_split
 from twofold.prompts import Template
 from twofold.types import Document, Example
 
@@ -100,7 +101,7 @@ class Facts:
     follow_ups: int
     """Examples in which something was said before the question."""
     divided: bool
-    """Does every example say which split it belongs to, some of them train and others test or dev?"""
+    """Do the names of the files divide the examples into train and test or dev?"""
     count: int
     """Examples."""
 
@@ -128,7 +129,7 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
 
 
 def _divided(examples: Sequence[Example]) -> bool:
-    given = {example.split for example in examples}
+    given = {named_split(example.file) for example in examples}
     return "train" in given and None not in given and bool(given & {"test", "dev"})
 
 
@@ -236,7 +237,7 @@ def _examples(seen: Facts, paths: Paths, *, quick: bool) -> list[str]:
     lines = ["[examples]", f"paths = {_listed(paths.examples)}"]
     if seen.divided:
         lines += [
-            "# The examples say themselves, or by the names of their files, what trains and what tests.",
+            "# The names of the files say what trains and what tests.",
             'split_by = "given"',
         ]
     elif seen.sourced * 2 > seen.count - seen.unanswerable and seen.source_documents >= FEW_GROUPS:

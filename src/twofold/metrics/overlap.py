@@ -31,7 +31,7 @@ AROUND = 30
 _NEGATED_AFTER = ("नहीं", "değil", "nicht", "ではな", "じゃな", "でな", "아니")
 """Negations that stand after what they negate."""
 _BELIEFS = frozenset(("think", "believe", "sure", "certain", "suppose", "say"))
-_POSSESSIVE = re.compile(r"(?<=\w)(?<!\d0)['’]s\b(?!\s*(?:not|no)\b)")
+_POSSESSIVE = re.compile(r"(?<=\w)(?<!\d[0０])['’]s\b(?!\s*(?:not|no)\b)")
 _REMARK = re.compile(r"(?<=\S)\s+(?:\([^()]*\)|\[[^\[\]]*\])")
 _FEW = 4
 """Tokens of a reference that can be one candidate of several; a longer one has lists and an "or" of its own."""
