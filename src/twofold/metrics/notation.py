@@ -38,7 +38,7 @@ _LONGEST = 300
 """Characters of a token that is still looked at."""
 _FEET = re.compile(r"\d+(?:\.\d+)?(?:'|\"|'')")
 _BRACKETED = re.compile(r"([\[{<(])([^\[\]{}<>()\n]*)([\]}>)])")
-_TERMS = re.compile(r"(?:\d+(?:\.\d+)?|[A-Za-z])*(?:[-+*/^=]+(?:\d+(?:\.\d+)?|[A-Za-z])*)+")
+_TERMS = re.compile(r"(?:\d(?:\.\d)?|[A-Za-z])*(?:[-+*/^=](?:\d(?:\.\d)?|[A-Za-z])*)+")
 _BRACKETS = {"[": "]", "{": "}", "<": ">", "(": ")"}
 
 
