@@ -117,7 +117,7 @@ def test_a_rebuild_that_is_stopped_is_finished_by_the_next_sync(make: Callable[.
     before = held(project)
     (project / "data/documents/0.md").unlink()
     with Project.open(project) as opened:
-        assert sources.renew(opened.builder)
+        opened.catalogue.renew_sync()  # as a rebuild begins
     assert found(project, "well") != []
     assert sync(project)["added"] == 2
     assert held(project) == {name: seal for name, seal in before.items() if name != "data/documents/0.md"}
