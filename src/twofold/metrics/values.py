@@ -46,7 +46,7 @@ _END = rf"[-+]?\s?(?:{NUMBER}|∞|π|[a-z])"
 _TOKEN = re.compile(
     rf"""
     (?P<interval>[\[\]]\s?{_END}\s?[,;]\s?{_END}\s?[\])(\[]|\(\s?{_END}\s?[,;]\s?{_END}\s?[\]\[])
-    |(?P<address>https?://[^\s<>"]*[^\s<>".,;:!?)\]]|[\w.+-]{1, 64}@[\w-]{1, 63}(?:\.[\w-]{1, 63}){1, 9})
+    |(?P<address>https?://[^\s<>"]*[^\s<>".,;:!?)\]]|[\w.+-]{{1,64}}@[\w-]{{1,63}}(?:\.[\w-]{{1,63}}){{1,9}})
     |(?<!\d)(?P<year>\d{{4}})(?P<apart>[-/.])(?P<month>0\d|1[0-2])(?P=apart)(?P<day>[0-3]\d)(?!\d)
     |\b(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?\.?[\s-](?:of\s)?(?P<month2>{_MONTH})\b\.?(?:,?[\s-](?P<year2>\d{{4}})\b)?
     |\b(?P<month5>{_MONTH})\.?,?\s(?:of\s)?(?P<year5>(?:1\d|20)\d\d)\b(?![.:]\d)
@@ -106,34 +106,10 @@ _OFTEN = frozenset(
     ("h", "hour", "day", "week", "month", "year", "person", "people", "head", "patient", "dose", "time", "night")
 )
 _AFTER = frozenset(
-    (
-        "°",
-        "′",
-        "″",
-        "√",
-        "+",
-        "bc",
-        "bce",
-        "dozen",
-        "squared",
-        "cubed",
-        "mod",
-        "choose",
-        "万",
-        "萬",
-        "亿",
-        "億",
-        "千",
-        "百",
-        "%",
-        "/",
-        "*",
-        "^",
-        "**",
-        ":",
-        "-",
-    )
-)
+    ("°", "′", "″", "√", "+", "bc", "bce", "dozen", "squared", "cubed", "mod", "choose", "万", "萬", "亿", "億", "千",
+     "百", "%", "/", "*", "^", "**", ":", "-")
+)  # fmt: skip
+"""What makes the number before it a part of another value."""
 _SINGLE_LETTERS = frozenset("bcdefghjklmnopqrstuvwxyza")
 _UNARY = frozenset(("!", "¬", "~", "-", "±", "&", "*", "√", "∛"))
 _BEFORE = frozenset(("/", "*", "^", "**", ":", "-", "<", ">", "<=", ">=", "!=", "~", "±"))
