@@ -126,7 +126,7 @@ def estimate(
     if number == 1:
         low, high = (0.0, 1.0) if bounded else (-math.inf, math.inf)
         return Estimate(mean=mean, low=low, high=high, n=n, failed=failed)
-    se = _se(sums - mean * counts, n)
+    se = standard_error(sums - mean * counts, n)
     if bounded:
         low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), kish(counts), level)
         # Where few groups score anything, or miss anything, the standard error is no guide: exact bounds.
@@ -584,6 +584,12 @@ def _clean(values: npt.ArrayLike, groups: npt.ArrayLike | None) -> tuple[Array, 
     return x[keep], np.unique(labels[keep], return_inverse=True)[1].astype(np.int64).reshape(-1)
 
 
-def _se(residuals: Array, n: int) -> float:
+def standard_error(residuals: Array, n: int) -> float:
+    """Cluster-robust standard error of a mean (Cameron & Miller 2015), with the factor G / (G − 1) for G groups.
+
+    Args:
+        residuals: Sum of the residuals of each group, shape (groups,), of two groups or more.
+        n: Values in all.
+    """
     count = len(residuals)
     return math.sqrt(count / (count - 1) * float((residuals**2).sum())) / n

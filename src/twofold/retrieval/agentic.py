@@ -83,16 +83,13 @@ class AgenticRetriever:
         allowed = query.filter.collections
         last = query.asked or query.text
         question = last if len(salient(last)) >= 2 or not query.text else query.text
+        named = [name for name in self._parts.collections if not allowed or name in allowed]
         o = self._options
         return State(
             query=query,
             question=question,
             tools={name: tool for name, tool in self._parts.tools.items() if tool.allows(query.filter)},
-            collections={
-                name: about
-                for name, about in self._parts.collections.items()
-                if (not allowed or name in allowed) and self._opens(name, query)
-            },
+            collections={name: self._parts.collections[name] for name in self._open(named, query)},
             evidence=Evidence(question),
             ledger=Ledger(
                 caps=Caps(calls=o.max_calls, tokens=o.max_tokens, seconds=o.max_seconds, cost=o.max_cost),
@@ -102,13 +99,17 @@ class AgenticRetriever:
             ),
         )
 
-    def _opens(self, collection: str, query: Query) -> bool:
-        """Does it hold anything that this principal may read? If not, neither trace nor planner shall name it."""
+    def _open(self, names: Sequence[str], query: Query) -> list[str]:
+        """The collections that hold anything this principal may read; neither trace nor planner shall name another."""
         if query.filter.principal is None:
-            return True
-        which = replace(query.filter, collections=(collection,))
+            return list(names)
         vectors = self._parts.embedder.embed([query.text or query.asked])
-        return bool(self._parts.index.search([""], vectors, 1, leg="dense", filter=which)[0])
+
+        def holds(name: str) -> bool:
+            which = replace(query.filter, collections=(name,))
+            return bool(self._parts.index.search([""], vectors, 1, leg="dense", filter=which)[0])
+
+        return [name for name in names if holds(name)]
 
     def _first(self, states: Sequence[State], k: int) -> None:
         """The plain search of all questions at once."""

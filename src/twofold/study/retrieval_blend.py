@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold import plugins
+from twofold import plugins, stats
 from twofold.build import Builder, quiet
 from twofold.config import laid_over
 from twofold.errors import ConfigError
@@ -92,8 +92,7 @@ def compared(
         return gains, np.full(matrix.shape[1], np.inf)
     sums = np.zeros((len(names), matrix.shape[1]))
     np.add.at(sums, numbered, differences - gains)
-    errors = np.sqrt((sums**2).sum(axis=0) * len(names) / (len(names) - 1)) / len(scores)
-    return gains, errors
+    return gains, np.array([stats.standard_error(column, len(scores)) for column in sums.T])
 
 
 def chosen(
