@@ -105,6 +105,7 @@ def _own(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place,
         made = Word(package) if suffix in _WORDS else Workbook(package)
         parts = [("", made.text())] if isinstance(made, Word) else list(made.sheets())
     except (*BROKEN, KeyError, IndexError):
+        unread.append("what a damaged main part holds beyond the words that could be saved")
         return None
     text, places = joined(parts)
     unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
