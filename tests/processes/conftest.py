@@ -24,7 +24,11 @@ def place(tmp_path: Path) -> Path:
 def start(place: Path) -> Iterator[Start]:
     """Start Python code in a session of its own, as from a terminal, with the folder's modules at hand."""
     begun: list[subprocess.Popen[str]] = []
-    ignored = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # `nohup` has it ignored, and programs inherit that
+    # `nohup` has SIGHUP ignored, a job in the background SIGINT: programs inherit that
+    inherited = {
+        number: signal.signal(number, handler)
+        for number, handler in ((signal.SIGHUP, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler))
+    }
     path = os.pathsep.join([str(place), *filter(None, [os.environ.get("PYTHONPATH")])])
 
     def run(code: str, *arguments: str) -> subprocess.Popen[str]:
@@ -41,7 +45,8 @@ def start(place: Path) -> Iterator[Start]:
         return program
 
     yield run
-    signal.signal(signal.SIGHUP, ignored)
+    for number, handler in inherited.items():
+        signal.signal(number, handler)
     for program in begun:
         program.kill()
         program.communicate()
