@@ -20,7 +20,7 @@ import pytest
 import typer
 from settings_text import laid, written
 
-from twofold.cli.main import app
+from twofold.cli.commands import app
 from twofold.cli.reference import main as reference
 from twofold.project import Project
 from twofold.store import models

@@ -77,6 +77,21 @@ def work():
         pool.submit(hashlib.pbkdf2_hmac, "sha256", b"", b"", 2**31 - 1).result()
 """
 
+LOADING = """
+import sys, time
+from pathlib import Path
+
+class Slow:
+    def find_spec(self, name, *rest):
+        if name == "twofold.cli.commands":
+            Path(sys.argv[1], "loading").touch()
+            time.sleep(60)
+
+sys.meta_path.insert(0, Slow())
+from twofold.cli.main import main
+sys.exit(main())
+"""
+
 ANSWERED = """
 import sys, time
 from pathlib import Path
@@ -117,6 +132,17 @@ def stopped(program: subprocess.Popen[str], number: signal.Signals) -> tuple[flo
     took = time.monotonic() - began
     out, err = program.communicate(timeout=60)
     return took, out, err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"])
+def test_a_program_that_still_loads_its_commands_is_stopped_with_its_line(
+    number: signal.Signals, code: int, place: Path, start: Start
+) -> None:
+    program = start(LOADING, str(place))
+    until((place / "loading").exists)
+    took, _, err = stopped(program, number)
+    assert took < 3
+    assert (program.returncode, err) == (code, "stopped: run the same command again, it goes on where it was\n")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["int", "term"])

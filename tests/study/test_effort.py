@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from stand_in_trainer import StandIn, report, write_adapter
 from twofold import plugins
-from twofold.cli.main import app
+from twofold.cli.commands import app
 from twofold.jobs import TrainerJob
 from twofold.project import Project
 from twofold.study import archive, looks

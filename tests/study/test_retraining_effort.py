@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from twofold import plugins
-from twofold.cli.main import app
+from twofold.cli.commands import app
 from twofold.jobs import TrainerJob
 from twofold.project import Project
 from twofold.store.weights import write_safetensors

@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def commands() -> str:
     """Every command with its arguments and options."""
-    from twofold.cli import main as assembled
+    from twofold.cli import commands as assembled
 
     found: Any = typer.main.get_command(assembled.app)
     lines = ["# Commands", "", *_paragraphs(inspect.getdoc(assembled) or ""), ""]

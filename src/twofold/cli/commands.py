@@ -1,0 +1,162 @@
+"""The commands assembled into one application, and errors turned into messages and exit codes (see `main`)."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import sys
+import traceback
+from typing import Annotated, Any
+
+import typer
+
+from twofold import __version__
+from twofold.cli import (
+    ask,
+    bench,
+    check,
+    config,
+    demo,
+    doctor,
+    examples,
+    forget,
+    gc,
+    index,
+    init,
+    models,
+    plugins,
+    show,
+    study,
+    sync,
+    tune,
+)
+from twofold.cli.session import command
+from twofold.cli.stopping import INTERRUPTED
+from twofold.cli.terminal import say, say_json
+from twofold.errors import StoreError, TwofoldError
+
+INTERNAL = 70
+"""Exit code of an unexpected exception (EX_SOFTWARE of sysexits.h)."""
+
+app = typer.Typer(
+    name="twofold",
+    help="Should your language model know more (retrieval), behave differently (fine-tuning), or both? "
+    "Measured on your own documents and examples.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+)
+command(app, "init", without=("project", "settings"))(init.init)
+command(app, "check")(check.check)
+app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
+app.add_typer(examples.app, name="examples")
+command(app, "sync")(sync.sync)
+app.add_typer(index.app, name="index")
+command(app, "forget")(forget.forget)
+command(app, "ask")(ask.ask)
+command(app, "tune")(tune.tune)
+command(app, "study")(study.study)
+command(app, "show")(show.show)
+command(app, "config")(config.config)
+command(app, "plugins", without=("project", "settings"))(plugins.plugins)
+command(app, "gc")(gc.gc)
+command(app, "demo", without=("project",))(demo.demo)
+command(app, "doctor")(doctor.doctor)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"twofold {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """Should your language model know more (retrieval), behave differently (fine-tuning), or both?"""
+
+
+def run(given: list[str], *, as_json: bool, verbose: bool) -> int:
+    """Run one command; returns its exit code, and prints what stopped it.
+
+    Args:
+        given: The arguments after the program's name.
+        as_json: Print an error as JSON too.
+        verbose: Show the traceback of an error.
+    """
+    usage: Any = importlib.import_module(typer.BadParameter.__module__)  # Typer ships its own copy of click, or uses it
+    try:
+        code = app(args=given, prog_name="twofold", standalone_mode=False)
+    except TwofoldError as error:
+        if verbose:
+            say(traceback.format_exc(), err=True)
+        return report(error, as_json=as_json)
+    except usage.NoArgsIsHelpError as error:
+        say(error.format_message(), err=True)
+        return 2
+    except usage.ClickException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context else "twofold"
+        wrong = TwofoldError(_sentence(error.format_message()), cure=_usage_cure(error.format_message(), where))
+        return report(wrong, as_json=as_json, code="usage", exit_code=2)
+    except typer.Abort:
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as error:  # the machine's: a full disk, a missing right, a descriptor too many
+        if verbose:
+            say(traceback.format_exc(), err=True)
+        return report(_refused(error), as_json=as_json)
+    except Exception as error:
+        if verbose:
+            say(traceback.format_exc(), err=True)
+        fault = TwofoldError(
+            f"an internal fault ({type(error).__name__}: {error})",
+            cure="A fault of Twofold: run again with --verbose and report the traceback with `twofold --version`.",
+        )
+        return report(fault, as_json=as_json, code="internal", exit_code=INTERNAL)
+    return code if isinstance(code, int) else 0
+
+
+def _refused(error: OSError) -> StoreError:
+    """What the system refused, and what helps."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return StoreError(
+        f"the system refuses: {error.strerror or error or type(error).__name__}",
+        file=error.filename,
+        cure="Free disk space and run the command again; what was finished is kept." if full else None,
+    )
+
+
+def report(error: TwofoldError, *, as_json: bool, code: str = "", exit_code: int | None = None) -> int:
+    """Print an error for people on stderr, and as JSON on stdout where that was asked for; returns the exit code."""
+    say(f"error: {error}", err=True)
+    say(f"help: {error.cure}", err=True)
+    if as_json:
+        body = {
+            "code": code or error.code,
+            "message": error.message,
+            "cure": error.cure,
+            "file": error.file,
+            "line": error.line,
+        }
+        say_json({"error": body})
+    return error.exit_code if exit_code is None else exit_code
+
+
+def _usage_cure(message: str, where: str) -> str:
+    quotes = (
+        'Put quotes around text with spaces, as in "how long is a shift?"; or run' if "extra arg" in message else "Run"
+    )
+    return f"{quotes} `{where} --help`."
+
+
+def _sentence(text: str) -> str:
+    text = text.strip().rstrip(".")
+    return text[:1].lower() + text[1:]
