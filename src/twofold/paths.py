@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from twofold import config
@@ -38,8 +39,9 @@ def expand(
 ) -> tuple[list[Found], list[DataError]]:
     """Files that `paths` (files, folders or patterns, relative to `root`) stand for, each once, sorted within a path.
 
-    Links are followed within the project and within the folders that `paths` name. Whoever can write into a folder of
-    documents can put a link there, so one that leads out is refused, unless it is named itself.
+    Links are followed within the project and within the folders that `paths` name, of a pattern the part before its
+    first wildcard. Whoever can write into a folder of documents can put a link there, so one that leads out is refused,
+    unless it is named itself.
 
     Args:
         paths: As written in the configuration.
@@ -62,9 +64,9 @@ def expand(
             for match in matches:
                 walk.met(match)
             if not matches:
-                missing.append(UnreadableFile(MISSING[0], file=entry))
+                missing.append(UnreadableFile(MISSING[0], file=entry, cure=_cure(entry, root)))
         else:
-            missing.append(UnreadableFile(MISSING[1], file=entry))
+            missing.append(UnreadableFile(MISSING[1], file=entry, cure=_cure(entry, root)))
     walk.linked_folders()
     return list(walk.found.values()), missing
 
@@ -81,7 +83,8 @@ class _Walk:
         self.found: dict[str, Found] = {}
         self._root, self._skip = root, skip
         self._inside = [os.path.realpath(root)]
-        self._inside += [os.path.realpath(root / entry) for entry in paths if (root / entry).is_dir()]
+        named = [root / fixed_part(entry) for entry in paths]
+        self._inside += [os.path.realpath(folder) for folder in named if folder.is_dir()]
         self._walked: set[str] = set()
         self._links: list[Path] = []
 
@@ -155,6 +158,27 @@ def _matches(pattern: str, root: Path) -> list[Path]:
     import glob
 
     return sorted(Path(match) for match in glob.glob(str(Path(glob.escape(str(root))) / pattern), recursive=True))
+
+
+def fixed_part(entry: str) -> str:
+    """The part of a path of the configuration before its first wildcard, up to a folder."""
+    parts = Path(entry).parts
+    plain = next((n for n, part in enumerate(parts) if any(mark in part for mark in "*?[")), len(parts))
+    return str(Path(*parts[:plain])) if plain else "."
+
+
+def looked_in(entry: str, root: Path) -> str:
+    """A sentence with the folder in which a path that stands for nothing was looked for, and the name nearest to it."""
+    steps = Path(os.path.abspath(root), *Path(entry).parts)
+    folder = next((parent for parent in steps.parents if parent.is_dir()), Path(steps.anchor))
+    wanted = steps.parts[len(folder.parts)]
+    names = sorted(legible(name) for name in os.listdir(folder)) if os.access(folder, os.R_OK) else []
+    near = get_close_matches(wanted, names, 1)
+    return f"Looked for {wanted!r} in {legible(str(folder))}{f': did you mean {near[0]!r}?' if near else '.'}"
+
+
+def _cure(entry: str, root: Path) -> str:
+    return f"{looked_in(entry, root)} Correct the path in {config.FILE}."
 
 
 def shown(path: Path, root: Path) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from sync_project import held, sync
 
+from twofold import paths
 from twofold.cli.main import main
 from twofold.project import Project
 
@@ -50,6 +51,33 @@ def test_a_link_that_is_named_is_read(make: Callable[..., Path], tmp_path: Path)
     (tmp_path / "out" / "inside.md").symlink_to(tmp_path / "out" / "b.md")
     sync(directory)
     assert held(directory).keys() == {"more/b.md", "more/inside.md"}
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_a_pattern_names_the_folder_before_its_first_wildcard(
+    make: Callable[..., Path], tmp_path: Path, absolute: bool
+) -> None:
+    out = tmp_path / "out"
+    (out / "deep").mkdir(parents=True)
+    (out / "deep" / "b.md").write_text("Wind.")
+    (tmp_path / "secret.md").write_text("The pay of the boss.")
+    (out / "deep" / "link.md").symlink_to(tmp_path / "secret.md")
+    directory = make(documents=f'"{out.as_posix() if absolute else "../out"}/*/*.md"')
+    report = sync(directory)
+    assert [Path(name).name for name in held(directory)] == ["b.md"]
+    assert ["leads out of the project" in reason for reason in _skipped(report).values()] == [True]
+
+
+@pytest.mark.parametrize(
+    ("path", "wanted", "near"), [("data/dokuments", "dokuments", "documents"), ("nowhere/*.md", "nowhere", "")]
+)
+def test_a_path_that_stands_for_nothing_says_where_it_was_looked_for(
+    directory: Path, path: str, wanted: str, near: str
+) -> None:
+    _, (missing,) = paths.expand([path], directory)
+    place = directory / "data" if near else directory
+    assert f"Looked for {wanted!r} in {place}" in missing.cure
+    assert (f"did you mean {near!r}?" in missing.cure) == bool(near)
 
 
 def test_linked_folders_within_the_project_are_read_once(directory: Path) -> None:

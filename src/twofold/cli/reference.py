@@ -65,9 +65,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def commands() -> str:
     """Every command with its arguments and options."""
     from twofold.cli import commands as assembled
+    from twofold.cli import main
 
     found: Any = typer.main.get_command(assembled.app)
-    lines = ["# Commands", "", *_paragraphs(inspect.getdoc(assembled) or ""), ""]
+    lines = ["# Commands", "", *_paragraphs(inspect.getdoc(main) or ""), ""]
     for path, command in _walk("twofold", found):
         arguments = " ".join(_metavar(p) for p in _arguments(command))
         lines += [f"## `{path}{' ' + arguments if arguments else ''}`", "", *_paragraphs(command.help or ""), ""]

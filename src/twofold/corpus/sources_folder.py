@@ -13,7 +13,7 @@ from typing import ClassVar
 
 from twofold import plugins
 from twofold.errors import LeftOut, SourceUnreachable, UnreadableFile
-from twofold.paths import Found, expand, leads_out, stem_of
+from twofold.paths import Found, expand, fixed_part, leads_out, looked_in, stem_of
 from twofold.plugins import Item
 from twofold.reading import MIB
 from twofold.types import Loaded
@@ -73,16 +73,17 @@ class FolderSource:
             else:
                 name = os.fsencode(one.path).decode("utf-8", "backslashreplace")  # the legible one need not be its own
                 yield Item(id=name, state="", load=partial(_refuse, one.name, stem, first[stem].name))
-        missing = [p for p in self._options.paths if not (self._root / _fixed(p)).exists()]
+        missing = [p for p in self._options.paths if not (self._root / fixed_part(p)).exists()]
         if missing:
             raise SourceUnreachable(
                 f"there is no such file or folder: {', '.join(missing)}",
-                cure="Correct `paths`, or mount the folder; nothing of it was deleted.",
+                cure=f"{looked_in(missing[0], self._root)} Correct `paths`, or mount the folder; nothing of it was "
+                "deleted.",
             )
 
     def watched(self) -> list[Path]:
         """The folders and files named; of a pattern, the part before its first wildcard."""
-        return [self._root / _fixed(entry) for entry in self._options.paths]
+        return [self._root / fixed_part(entry) for entry in self._options.paths]
 
     def _item(self, found: Found, stem: str) -> Item:
         try:
@@ -150,10 +151,3 @@ def skipped(name: str, patterns: tuple[str, ...]) -> bool:
 @lru_cache(maxsize=64)
 def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")
-
-
-def _fixed(entry: str) -> str:
-    """The part of a path before its first wildcard, up to a folder."""
-    parts = Path(entry).parts
-    kept = next((n for n, part in enumerate(parts) if any(mark in part for mark in "*?[")), len(parts))
-    return str(Path(*parts[:kept])) if kept else "."
