@@ -395,7 +395,10 @@ def json_records(text: str, *, name: str) -> Iterator[Record]:
 
 
 def csv_records(text: str, *, name: str) -> Iterator[Record]:
-    """The rows of a CSV or TSV file (see `delimited.table_of`); one with more cells than the header has is a fault."""
+    """The rows of a CSV or TSV file (see `delimited.table_of`); one with more cells than the header has is a fault.
+
+    A cell that holds what programs write for a missing value (`MISSING_CELLS`) is an empty one.
+    """
     table = table_of(text, tab=suffix_of(name) == ".tsv")
     for row in table.rows:
         fault = row.fault
@@ -404,10 +407,13 @@ def csv_records(text: str, *, name: str) -> Iterator[Record]:
             fault = (
                 f"{count} cells under a header of {wanted}: {excerpt(', '.join((*row.values.values(), *row.extra)))}"
             )
-        value: Json | BadRecord = BadRecord(fault, file=name, line=row.line, cure=ROW) if fault else dict(row.values)
+        cells = {column: "" if text in MISSING_CELLS else text for column, text in row.values.items()}
+        value: Json | BadRecord = BadRecord(fault, file=name, line=row.line, cure=ROW) if fault else cells
         yield Record(line=row.line, number=row.number, value=value)
 
 
+MISSING_CELLS = frozenset({"NaN", "nan", "<NA>", "NaT", "#N/A", "#N/A N/A"})
+"""As pandas, NumPy and spreadsheets write a missing value; ``NA``, ``None`` and ``null`` may be words, and stay."""
 ROW = "Put cells that hold a separator or a quotation mark in quotation marks, the latter doubled."
 
 

@@ -89,6 +89,25 @@ def test_csv_and_json(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("cell", ["NaN", "nan", "<NA>", "#N/A"])
+def test_what_programs_write_for_a_missing_cell_is_no_answer(tmp_path: Path, cell: str) -> None:
+    (tmp_path / "e.csv").write_text(f"id,question,answers,group\n1,q,{cell},{cell}\n2,r,3,{cell}\n")
+    made, problems = load_examples(["e.csv"], tmp_path)
+    assert [(e.id, e.references, e.group) for e in made] == [("2", ("3",), "")]
+    assert [(p.severity, p.file, p.line) for p in problems] == [("warning", "e.csv", 2)]
+
+
+@pytest.mark.parametrize("word", ["NA", "N/A", "null", "None"])
+def test_what_may_be_a_word_stays_an_answer_and_is_warned_of(tmp_path: Path, word: str) -> None:
+    (tmp_path / "e.csv").write_text(f"id,question,answers\n1,q,{word}\n2,r,three\n")
+    made, problems = load_examples(["e.csv"], tmp_path)
+    assert [e.references for e in made] == [(word,), ("three",)]
+    assert problems == []
+    found = [p for p in check([], made) if p.code == "data.placeholder"]
+    assert [(p.severity, p.file, p.line) for p in found] == [("warning", "e.csv", 2)]
+    assert repr(word) in found[0].message
+
+
 BAD = [
     ("{broken", "not valid JSON"),
     ({"answers": ["x"]}, "no question"),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from twofold import hostile
 from twofold.dataset import findings_labels
+from twofold.dataset.findings_text import placeholders
 from twofold.dataset.leaking import bare, conversation
 from twofold.declining import declines
 from twofold.reading import (
@@ -74,6 +75,7 @@ def check(
         )
     _too_long(examples, max_tokens, note)
     _declining(examples, abstention, note)
+    _placeholders(examples, note)
     for problem in findings_labels.spelled_alike(examples):
         findings.add(problem)
     _repeats(examples, note)
@@ -108,6 +110,25 @@ def _too_long(examples: Sequence[Example], max_tokens: int, note: Any) -> None:
 
 _SHOWN = 8
 """Lines that a finding names."""
+
+
+def _placeholders(examples: Sequence[Example], note: Any) -> None:
+    """Answers that say nothing, as a table's empty cells are often written: one warning a file."""
+    by_file: dict[str, list[Example]] = {}
+    for example in placeholders([e for e in examples if e.answerable]):
+        by_file.setdefault(example.file, []).append(example)
+    for empty in by_file.values():
+        lines = ", ".join(str(e.line) for e in empty[:_SHOWN]) + (", …" if len(empty) > _SHOWN else "")
+        count = len(empty)
+        note(
+            "warning",
+            "data.placeholder",
+            f"{counted(count, 'answer')} {'says' if count == 1 else 'say'} nothing, as "
+            f"{excerpt(empty[0].references[0])!r} (line{'' if count == 1 else 's'} {lines}): an arm is right where it "
+            "says the same",
+            "Write the answer, take the example out, or say that it is not answerable.",
+            empty[0],
+        )
 
 
 def _declining(examples: Sequence[Example], abstention: str, note: Any) -> None:

@@ -32,7 +32,7 @@ PARTS: Mapping[Part, str] = {
 }
 """What can be looked for, and left out."""
 _SEALED = {"reserve": 0, "test": 1, "dev": 2, "train": 3, None: 4}
-_REPEATS = ("data.repeated-question", "data.contradiction")
+_REPEATS = ("data.repeated-question", "data.contradiction", "data.placeholder")
 _SHINGLE = 8
 
 

@@ -125,10 +125,22 @@ def damage(examples: Sequence[Example]) -> list[Problem]:
 # ---------------------------------------------------------------- answers
 
 
+def placeholders(examples: Sequence[Example]) -> list[Example]:
+    """Those whose first answer says nothing (``N/A``, ``TODO``), unless it is one of few answers that all share."""
+    firsts = [e for e in examples if e.references]
+    shared = Counter(bare(e.references[0]) for e in firsts)
+    rare = 0.01 * len(firsts) + 2
+    return [
+        e
+        for e in firsts
+        if _PLACEHOLDER.fullmatch(e.references[0].strip()) and shared[bare(e.references[0])] < rare and not e.choices
+    ]
+
+
 def answers(examples: Sequence[Example]) -> list[Problem]:
     """Answers that say nothing, or that were cut off."""
     firsts = [e for e in examples if e.references]
-    closed = Counter(bare(e.references[0]) for e in firsts)
+    empty = {e.id for e in placeholders(firsts)}
     parsed = [_parses(e.references[0]) for e in firsts]
     structured = bool(firsts) and sum(parsed) >= MOST * len(firsts)
     long = [e for e in firsts if tokens(e.references[0]) >= 8]
@@ -137,7 +149,7 @@ def answers(examples: Sequence[Example]) -> list[Problem]:
     found: list[Problem] = []
     for example, whole in zip(firsts, parsed, strict=True):
         text = example.references[0].strip()
-        if _PLACEHOLDER.fullmatch(text) and closed[bare(text)] < 0.01 * len(firsts) + 2 and not example.choices:
+        if example.id in empty:
             message = f"the answer is a placeholder: {excerpt(text, 40)!r}"
             found.append(note(example, "data.placeholder", message, cure="Write the answer, or drop the example."))
             continue
