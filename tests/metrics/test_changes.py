@@ -153,6 +153,8 @@ def test_the_same_answer_in_two_forms_is_no_finding() -> None:
 
 @pytest.mark.parametrize("data", [*SAMPLES, *whole_sets(*WHOLE)])
 def test_real_answers_are_told_apart_by_what_decides(data: str) -> None:
-    subjects = examples(*references(data)[:2000])
+    shown = references(data)
+    most = 80_000 // (1 + sum(map(len, shown)) // len(shown))  # long answers differ in much: fewer of them show it
+    subjects = examples(*shown[: min(2000, most)])
     for name in ("answer_f1", "accuracy"):
         assert [one.message for one in changes.problems(metric(name), name, subjects)] == []
