@@ -4,7 +4,8 @@
 
 Five arms on the same questions. Shapes: 0/1 scores, and scores that are zero-inflated with a mass at 1 (`f1`, as token
 F1); about three questions a group, or every question alone; `sparse`, mean scores near .05; `giant`, one group with
-30 % of the questions. Columns:
+30 % of the questions; `jackpot`, every arm but the first scores a little more on nearly all questions, and
+nothing on one or two of them. Columns:
 
 - false crown: the verdict chooses an arm that is no better than a simpler one: the largest share of three truths (all
   arms equal; two tied on top; three tied on top). At most 5 %;
@@ -63,13 +64,15 @@ class World:
     means: tuple[float, ...] = (0.3,) * 5
     """True mean score of each arm."""
     kind: str = "binary"
-    """`binary` (0/1) or `f1` (zero-inflated, with a mass at 1, as token F1)."""
+    """`binary` (0/1), `f1` (zero-inflated, with a mass at 1, as token F1) or `jackpot` (see `steady`)."""
     alike: float = 0.5
     """Correlation of the latent scores of two arms on one question."""
     icc: float = 0.15
     """Correlation of the latent scores of two questions in one group (half of it shared by the arms)."""
     giant: float = 0.0
     """Share of the questions that the first group holds besides its own."""
+    lost: float = 1.5
+    """Of `jackpot`: questions of a study on which an arm scores 0, on average."""
 
 
 def simulate(world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -78,6 +81,8 @@ def simulate(world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     sizes[0] += round(world.giant / (1 - world.giant) * sizes.sum())
     groups = np.repeat(np.arange(world.groups), sizes)
     n, k = len(groups), len(world.means)
+    if world.kind == "jackpot":
+        return steady(world, n, rng), groups
 
     def shared(weight: float, common: np.ndarray, own: np.ndarray) -> np.ndarray:
         return np.sqrt(weight) * common + np.sqrt(1 - weight) * own
@@ -92,6 +97,17 @@ def simulate(world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
     share = means / 0.8
     depth = np.clip(1 - uniform / share, 0, 1)
     return np.where(uniform >= share, 0.0, np.minimum(1.0, depth / 0.4)), groups
+
+
+def steady(world: World, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Scores near the true mean with little noise, but 0 on `lost` questions of a study for every arm except the first.
+
+    A study that happens to meet none of these questions shows gains everywhere, and none of them is true.
+    """
+    lost = np.array([0.0, *[world.lost / n] * (len(world.means) - 1)])
+    level = np.array(world.means) / (1 - lost)
+    scores = level + rng.uniform(-0.02, 0.02, (n, len(lost)))
+    return np.clip(np.where(rng.uniform(size=scores.shape) < lost, 0.0, scores), 0, 1)
 
 
 def normal_below(x: np.ndarray) -> np.ndarray:
@@ -213,6 +229,8 @@ SHAPES = {
     "f1, 30 questions": World(groups=30, per_group=1, icc=0, kind="f1"),
     "binary sparse, 60 questions": World(groups=60, per_group=1, icc=0),
     "f1 sparse, 60 questions": World(groups=60, per_group=1, icc=0, kind="f1"),
+    "jackpot, 30 questions": World(groups=30, per_group=1, icc=0, kind="jackpot"),
+    "jackpot, 60 questions": World(groups=60, per_group=1, icc=0, kind="jackpot"),
 }
 
 

@@ -20,13 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from statistics import NormalDist
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from twofold.distributions import binomial_upper, t_below, t_quantile
 from twofold.errors import StudyError
 from twofold.types import Estimate
 
@@ -257,10 +256,12 @@ def contrasts(
     of the two quantiles of |t| (joint: of max |t|) and Student's t. Below `BOOTSTRAP_GROUPS` groups a joint one is at
     least Bonferroni's t.
 
-    Of bounded scores, an end that does not decide the sign has an exact bound under it where fewer than
-    `SPARSE_GROUPS` groups differ: no more than the upper Clopper-Pearson bound of the share of groups that show a gain
-    can be gained, and likewise lost. Where no group differs from the mean at all (the standard error is 0), what was
-    not seen may still be there in a share 1 − ((1 − level)/2)^(1/groups) of them. Joint bounds are Bonferroni's.
+    Of bounded scores, an end that decides the sign has a bound for what the sample may hide (`_doubted`): rare large
+    losses behind many small gains, of which the standard error knows nothing. The other end has an exact bound under
+    it where fewer than `SPARSE_GROUPS` groups differ: no more than the upper Clopper-Pearson bound of the share of
+    groups that show a gain can be gained, and likewise lost. Where no group differs from the mean at all (the standard
+    error is 0), what was not seen may still be there in a share 1 − ((1 − level)/2)^(1/groups) of them. Joint bounds
+    are Bonferroni's.
 
     Args:
         values: Scores, shape (questions, arms); NaN where there is none.
@@ -281,16 +282,19 @@ def contrasts(
     family = _family(matrix, _labels(groups, len(matrix)), weights)
     live = family.live
     critical, p = np.full(len(weights), math.inf), np.ones(len(weights))
+    drawn = np.full((1, len(weights)), math.nan)
     if live.any():
         critical[live], p[live] = _critical(family, level=level, resamples=resamples, seed=seed, joint=joint)
+        drawn = _resampled_t(family, resamples=resamples, seed=seed) if bounded else drawn
     members = len(weights) if joint else 1
     out = {}
     for column, name in enumerate(weights):
         mean, se = float(family.mean[column]), float(family.se[column]) if live[column] else 0.0
         low, high = -math.inf, math.inf
         if bounded:
+            ends = mean - float(critical[column]) * se, mean + float(critical[column]) * se, float(p[column])
             low, high, p[column] = _bounded_ends(
-                family, column, half=float(critical[column]) * se, p=float(p[column]), level=level, members=members
+                family, column, drawn[:, column], ends=ends, level=level, members=members
             )
         elif live[column]:
             low, high = _snapped(mean - critical[column] * se), _snapped(mean + critical[column] * se)
@@ -326,12 +330,14 @@ class _Family:
     """Is the difference 0 on every question?"""
     reach: Array
     """Least and greatest possible difference, shape (contrasts, 2)."""
+    seen: Array
+    """Least and greatest difference of a question, shape (contrasts, 2)."""
 
 
 def _family(matrix: Array, labels: Groups, weights: Mapping[str, npt.ArrayLike]) -> _Family:
     total = int(labels.max()) + 1 if len(labels) else 0
     sums, counts = np.zeros((total, len(weights))), np.zeros((total, len(weights)))
-    reach, alike = np.zeros((len(weights), 2)), np.zeros(len(weights), dtype=bool)
+    reach, seen, alike = np.zeros((len(weights), 2)), np.zeros((len(weights), 2)), np.zeros(len(weights), dtype=bool)
     for column, (name, given) in enumerate(weights.items()):
         weight = np.asarray(given, dtype=float)
         used = matrix[:, weight != 0]
@@ -344,6 +350,7 @@ def _family(matrix: Array, labels: Groups, weights: Mapping[str, npt.ArrayLike])
         sums[:, column] = np.bincount(labels[whole], difference, total)
         counts[:, column] = np.bincount(labels[whole], minlength=total)
         reach[column] = (weight[weight < 0].sum(), weight[weight > 0].sum())
+        seen[column] = (difference.min(), difference.max())
         alike[column] = bool((np.abs(difference) <= _TINY).all())
     n, present = counts.sum(axis=0), (counts > 0).sum(axis=0)
     mean = sums.sum(axis=0) / n
@@ -359,6 +366,7 @@ def _family(matrix: Array, labels: Groups, weights: Mapping[str, npt.ArrayLike])
         live=(present > 1) & (se > _TINY * np.maximum(1, np.abs(mean))),
         alike=alike,
         reach=reach,
+        seen=seen,
     )
 
 
@@ -380,7 +388,7 @@ def _critical(family: _Family, *, level: float, resamples: int, seed: int, joint
         if present.min() < BOOTSTRAP_GROUPS:
             members[:] = len(seen)
     least = [t_quantile(1 - (1 - level) / (2 * m), f) for m, f in zip(members, freedom, strict=True)]
-    student = [min(1.0, 2 * m * (1 - _t_below(t, f))) for t, f, m in zip(seen, freedom, members, strict=True)]
+    student = [min(1.0, 2 * m * (1 - t_below(t, f))) for t, f, m in zip(seen, freedom, members, strict=True)]
     quantiles = [np.broadcast_to(np.quantile(t, level, axis=0, method="higher"), seen.shape) for t in drawn]
     beyond = [(t >= seen - 1e-9).mean(axis=0) + 0 * seen for t in drawn]
     wide, chance = np.stack([np.array(least), *quantiles]), np.stack([np.array(student), *beyond])
@@ -388,14 +396,15 @@ def _critical(family: _Family, *, level: float, resamples: int, seed: int, joint
 
 
 def _bounded_ends(
-    family: _Family, column: int, *, half: float, p: float, level: float, members: int
+    family: _Family, column: int, drawn: Array, *, ends: tuple[float, float, float], level: float, members: int
 ) -> tuple[float, float, float]:
     """Ends of a contrast of scores in [0, 1], with exact bounds under them, and p."""
     mean, worth, (least, most) = float(family.mean[column]), float(family.worth[column]), family.reach[column].tolist()
     tail = (1 - level) / 2 / members
     sums, counts = family.sums[:, column], family.counts[:, column]
     if family.live[column]:
-        low, high = max(least, _snapped(mean - half)), min(most, _snapped(mean + half))
+        low, high, p = _doubted(family, column, drawn, ends=ends, level=level, members=members) if mean else ends
+        low, high = max(least, _snapped(low)), min(most, _snapped(high))
         if (np.abs(sums) > _TINY).sum() < SPARSE_GROUPS:
             low = min(low, least * _share_above(-sums, counts, worth, tail)) if low <= 0 else low
             high = max(high, most * _share_above(sums, counts, worth, tail)) if high >= 0 else high
@@ -441,6 +450,64 @@ def _all_t(data: Array, counts: Array, present: Any, *, resamples: int, seed: in
     return np.concatenate(out)
 
 
+def _doubted(
+    family: _Family, column: int, drawn: Array, *, ends: tuple[float, float, float], level: float, members: int
+) -> tuple[float, float, float]:
+    """Ends and p, no surer of the sign than what the sample may hide lets them be.
+
+    Many small gains and, rarely, a large loss: a sample that met the loss seldom or never has too high a mean and too
+    small a standard error at once, and Student's interval errs in up to a third of such samples. So the end that
+    decides the sign is at most
+
+    - the mean with a share of groups as large as may be unseen (1 − tail^(1/worth)) lost wholly, weighed by how much
+      worse than the worst loss seen that is: where whole losses were seen, nothing is hidden;
+    - the bootstrap-t end of groups drawn with replacement, which has the skewness of the sample (Hall 1988): where few
+      losses carry it, many draws have none of them. Where that has no end, the mean with all of that share lost.
+      Not below `BOOTSTRAP_GROUPS` groups.
+    """
+    low, high, p = ends
+    mean, se, worth = float(family.mean[column]), float(family.se[column]), float(family.worth[column])
+    sign = 1 if mean > 0 else -1
+    most, worst = (sign * float(side[column, 0 if sign > 0 else 1]) for side in (family.reach, family.seen))
+    gain, tail = abs(mean), (1 - level) / 2
+    spared = 1 - min(1.0, max(0.0, worst / most))
+    unseen = (1 - (tail / members) ** (1 / worth)) * (gain - most)
+
+    def chance(loss: float) -> float:
+        # That no group is seen of the share whose loss, so large each, would undo the gain.
+        return float(min(1.0, 2 * members * max(0.0, 1 - gain / max(loss, _TINY)) ** worth))
+
+    end, p = gain - unseen * spared, max(p, chance((gain - most) * spared))
+    if family.present[column] >= BOOTSTRAP_GROUPS:
+        t = sign * drawn
+        beyond = float((t >= gain / se - 1e-9).mean())
+        end = min(end, max(gain - float(np.quantile(t, 1 - tail, method="higher")) * se, gain - unseen))
+        p = max(p, min(2 * beyond, chance(gain - most)))
+    return (min(low, end), high, p) if sign > 0 else (low, max(high, -end), p)
+
+
+def _resampled_t(family: _Family, *, resamples: int, seed: int) -> Array:
+    """Student's t around the mean, of groups drawn with replacement; shape (resamples, contrasts)."""
+    rng, total = np.random.default_rng(seed), len(family.sums)
+    sums, counts, factor = family.sums, family.counts, family.present / np.maximum(family.present - 1, 1)
+    squares, cross, sizes = sums**2, sums * counts, counts**2
+    out = []
+    step = max(1, min(resamples, _CELLS // max(1, total)))
+    for start in range(0, resamples, step):
+        many = min(step, resamples - start)
+        places = rng.integers(0, total, (many, total)) + np.arange(many)[:, None] * total
+        times = np.bincount(places.reshape(-1), minlength=many * total).reshape(many, total).astype(float)
+        n = times @ counts
+        with np.errstate(divide="ignore", invalid="ignore"):
+            mean = times @ sums / n
+            variance = factor * np.maximum(times @ squares - 2 * mean * (times @ cross) + mean**2 * (times @ sizes), 0)
+            t = (mean - family.mean) * n / np.sqrt(variance)
+        # A draw in which every group agrees has variance 0: as far from the mean as any.
+        flat = ~(variance > _TINY * np.maximum(mean**2, _TINY) * n**2)
+        out.append(np.where(flat, np.where(mean == family.mean, 0.0, np.copysign(np.inf, mean - family.mean)), t))
+    return np.concatenate(out)
+
+
 def pairs(arms: Sequence[str]) -> dict[str, Array]:
     """Weights of all ``A - B`` with B before A in `arms` (order them from simple to complex)."""
     out = {}
@@ -471,84 +538,6 @@ def factorial(arms: Sequence[str], *, base: str, rag: str, ft: str, both: str) -
         "tuning": weight(b=-0.5, r=-0.5, f=0.5, fr=0.5),
         "interaction": weight(b=1, r=-1, f=-1, fr=1),
     }
-
-
-# ---------------------------------------------------------------- Student's t
-
-
-@lru_cache(maxsize=4096)
-def t_quantile(probability: float, freedom: float) -> float:
-    """Quantile of Student's t (accurate to 1e-9).
-
-    By bisection on its distribution function; of many degrees of freedom by Cornish and Fisher's expansion around the
-    normal quantile (Abramowitz & Stegun 26.7.5).
-    """
-    if probability < 0.5:
-        return -t_quantile(1 - probability, freedom)
-    if freedom <= 0:
-        return math.inf
-    if freedom > 500:
-        z = NormalDist().inv_cdf(probability)
-        terms = (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384
-        return z + sum(term / freedom**power for power, term in enumerate(terms, 1))
-    low, high = 0.0, 2.0
-    while _t_below(high, freedom) < probability:
-        high *= 2
-    while high - low > 1e-13 * high:
-        middle = (low + high) / 2
-        if middle in (low, high):
-            break
-        if _t_below(middle, freedom) < probability:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
-
-
-def binomial_below(count: float, n: float, share: float) -> float:
-    """Probability of at most `count` in `n` draws of that share; neither needs to be whole (Korn & Graubard 1998)."""
-    return 1.0 if count >= n else 1 - _incomplete_beta(count + 1, n - count, share)
-
-
-def binomial_upper(count: float, n: float, level: float) -> float:
-    """Upper end of the one-sided Clopper-Pearson interval of a share, by bisection (accurate to 1e-10)."""
-    if count >= n:
-        return 1.0
-    low, high = count / n, 1.0
-    while high - low > 1e-10:
-        middle = (low + high) / 2
-        low, high = (middle, high) if binomial_below(count, n, middle) > 1 - level else (low, middle)
-    return high
-
-
-def _t_below(t: float, freedom: float) -> float:
-    return 1 - 0.5 * _incomplete_beta(freedom / 2, 0.5, freedom / (freedom + t * t))
-
-
-def _incomplete_beta(a: float, b: float, x: float) -> float:
-    """Regularised incomplete beta function by Lentz's continued fraction (Press et al., Numerical Recipes, 6.4)."""
-    if x <= 0 or x >= 1:
-        return float(x >= 1)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(b, a, 1 - x)
-    c, d = 1.0, 1 / _away_from_zero(1 - (a + b) * x / (a + 1))
-    result = d
-    for m in range(1, 400):
-        for term in (
-            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
-            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
-        ):
-            d = 1 / _away_from_zero(1 + term * d)
-            c = _away_from_zero(1 + term / c)
-            result *= c * d
-        if abs(c * d - 1) < 1e-15:
-            break
-    return front * result / a
-
-
-def _away_from_zero(value: float) -> float:
-    return value if abs(value) > 1e-300 else 1e-300
 
 
 # ---------------------------------------------------------------- preparation

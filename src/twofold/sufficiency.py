@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from twofold import stats
+from twofold import distributions
 from twofold.errors import TooFewExamples
 from twofold.types import Example, Query, Retrieval
 
@@ -202,7 +202,7 @@ def tested(fit: tuple[Array, Array], held: tuple[Array, Array], groups: Groups, 
         answered = probabilities >= step
         wrong = (float((1 - labels[answered]).sum()) + 0.5) / (int(answered.sum()) + 1)
         size = float(answered.mean()) * _independent(groups)
-        hopes.append(stats.binomial_below(wrong * size, size, risk))
+        hopes.append(distributions.binomial_below(wrong * size, size, risk))
     begin = int(np.argmin(hopes))
     shown = _tested_at(float(steps[begin]), held, groups, risk=risk, level=level)
     for step in steps[begin + 1 :]:
@@ -218,7 +218,7 @@ def _tested_at(threshold: float, held: tuple[Array, Array], groups: Groups, *, r
     answered = probabilities >= threshold
     size = _independent(groups[answered])
     reached = float((1 - labels[answered]).mean()) if answered.any() else 0.0
-    bound = stats.binomial_upper(reached * size, size, level) if size else 1.0
+    bound = distributions.binomial_upper(reached * size, size, level) if size else 1.0
     return Tested(
         threshold=threshold,
         holds=bound <= risk,

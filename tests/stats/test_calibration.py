@@ -70,6 +70,20 @@ def test_a_step_that_adds_nothing_is_not_taken():
     assert sum(found.get(arm, 0.0) for arm in ("base", "prompt", "ft")) == 0
 
 
+@pytest.mark.parametrize("lost", [1.0, 2.0, 4.0])
+@pytest.mark.parametrize("groups", [20, 60])
+def test_rare_losses_behind_many_small_gains_crown_nothing(groups, lost):
+    means = (0.7,) * 5
+    world = calibration.World(groups=groups, per_group=1, kind="jackpot", means=means, lost=lost)
+    found = calibration.crowned(world, simulations=100, resamples=300)
+    assert calibration.no_better(found, means) <= at_most(0.05, 100)
+
+
+def test_a_steady_gain_on_enough_questions_is_found():
+    world = calibration.World(groups=150, per_group=1, kind="jackpot", means=(0.6, 0.6, 0.6, 0.6, 0.7), lost=0.0)
+    assert calibration.crowned(world, simulations=20, resamples=300).get("ft+rag", 0.0) > 0.99
+
+
 def test_a_real_difference_is_found():
     world = calibration.World(groups=100, means=(0.1, 0.1, 0.3, 0.2, 0.6), kind="f1")
     assert calibration.crowned(world, simulations=60, resamples=500).get("ft+rag", 0.0) >= 0.95

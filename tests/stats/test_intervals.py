@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold import stats
+from twofold import distributions, stats
 from twofold.errors import StudyError
 
 reference = pytest.importorskip("scipy.stats")
@@ -18,7 +18,7 @@ reference = pytest.importorskip("scipy.stats")
 @pytest.mark.parametrize("freedom", [1, 2, 5, 19, 200])
 @pytest.mark.parametrize("probability", [0.5, 0.8, 0.975, 0.9995, 0.01])
 def test_t_quantile_is_scipys(probability, freedom):
-    assert stats.t_quantile(probability, freedom) == pytest.approx(
+    assert distributions.t_quantile(probability, freedom) == pytest.approx(
         reference.t.ppf(probability, freedom), rel=1e-8, abs=1e-9
     )
 
@@ -248,9 +248,11 @@ def test_scores_outside_their_range_are_refused_and_never_guessed_to_have_none()
 def test_the_upper_bound_of_a_share_is_clopper_and_pearson_s() -> None:
     beta = pytest.importorskip("scipy.stats").beta
     for count, n in ((0, 14), (1, 14), (5, 36), (30, 200), (0.5, 9.3)):
-        assert stats.binomial_upper(count, n, 0.95) == pytest.approx(beta.ppf(0.95, count + 1, n - count), abs=1e-8)
-    assert stats.binomial_upper(7, 7, 0.95) == 1
-    assert stats.binomial_below(3, 3, 0.2) == 1
+        assert distributions.binomial_upper(count, n, 0.95) == pytest.approx(
+            beta.ppf(0.95, count + 1, n - count), abs=1e-8
+        )
+    assert distributions.binomial_upper(7, 7, 0.95) == 1
+    assert distributions.binomial_below(3, 3, 0.2) == 1
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95])
@@ -285,3 +287,33 @@ def test_a_quantiles_interval_keeps_its_coverage():
         _, low, high = stats.quantile_interval(rng.exponential(size=30), 0.5)
         hits += low <= math.log(2) <= high
     assert hits / 600 > 0.93
+
+
+def steady_gains(n: int, gain: float, lost: int = 0):
+    """A second arm that gains this on every question, give or take, but for some that it loses wholly."""
+    rng = np.random.default_rng(3)
+    first = rng.uniform(0.5, 0.7, n)
+    second = first + gain + rng.uniform(-0.02, 0.02, n)
+    second[:lost] = 0.0
+    return np.stack([first, second], axis=1)
+
+
+@pytest.mark.parametrize(
+    ("n", "gain", "lost", "shown"), [(30, 0.05, 0, False), (30, 0.2, 1, False), (30, 0.2, 0, True)]
+)
+def test_a_gain_that_unseen_losses_could_undo_is_not_shown(n, gain, lost, shown):
+    values = steady_gains(n, gain, lost)
+    for joint in (False, True):
+        found = stats.contrasts(values, None, {"b - a": [-1, 1]}, joint=joint)["b - a"]
+        turned = stats.contrasts(values[:, ::-1], None, {"b - a": [-1, 1]}, joint=joint)["b - a"]
+        assert (found.low > 0) == (found.p < 0.05) == shown
+        assert (turned.low, turned.high, turned.p) == pytest.approx((-found.high, -found.low, found.p), abs=1e-9)
+        assert -1 <= found.low <= found.mean <= found.high <= 1
+
+
+def test_where_whole_losses_were_seen_nothing_more_is_held_against_a_gain():
+    rng = np.random.default_rng(1)
+    values = (rng.uniform(size=(200, 2)) < [0.3, 0.5]).astype(float)
+    found = stats.contrasts(values, None, {"b - a": [-1, 1]})["b - a"]
+    assert found.low == pytest.approx(found.mean - found.critical * found.se, abs=0.01)
+    assert found.low > 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from twofold import stats
+from twofold import distributions, stats
 from twofold.config import StudySection
 from twofold.study.evidence import WANTED_GROUPS, Choice, Evidence, VerdictFacts
 
@@ -130,7 +130,7 @@ class Simulation:
         wobble = np.sqrt(np.maximum(1 - 2 / (9 * freedom) + self._normal * math.sqrt(2 / (9 * freedom)), 0.1) ** 3)
         true = np.abs(np.asarray(means, dtype=float) - means[arm])
         more = float(np.max(np.maximum(true * (1 - true) - spreads.covered[arm], 0))) / max(1, spreads.n)
-        critical = self._wider * stats.t_quantile(0.5 + self._level / 2, freedom)
+        critical = self._wider * distributions.t_quantile(0.5 + self._level / 2, freedom)
         half = critical * np.outer(wobble, np.sqrt((spreads.variances[arm] + more) / ratio))
         scores = np.asarray(means, dtype=float) + self._noise / math.sqrt(ratio)
         scores[:, arm] += self._own * math.sqrt(more / ratio)
@@ -184,7 +184,7 @@ def _wider(sizes: Sequence[int], level: float) -> float:
     draws = np.random.default_rng(0).normal(size=(len(groups), 9))
     weights = {str(column): np.eye(9)[column] for column in range(9)}
     found = stats.contrasts(draws, groups, weights, level=level, resamples=400, joint=False, bounded=False)
-    usual = stats.t_quantile(0.5 + level / 2, max(1.0, stats.kish(sizes) - 1))
+    usual = distributions.t_quantile(0.5 + level / 2, max(1.0, stats.kish(sizes) - 1))
     finite = [one.critical for one in found.values() if math.isfinite(one.critical)]
     return max(1.0, sum(finite) / len(finite) / usual) if finite else 1.0
 
@@ -251,7 +251,7 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     if worth <= 1:
         return None
     spreads = spreads_of(evidence.alone, names)
-    usual = [stats.t_quantile(0.5 + evidence.level / 2, max(1.0, one.worth - 1)) for one in intervals]
+    usual = [distributions.t_quantile(0.5 + evidence.level / 2, max(1.0, one.worth - 1)) for one in intervals]
     over = [one.critical / t for one, t in zip(intervals, usual, strict=True) if math.isfinite(one.critical)]
     wider = sum(over) / len(over) if over else 1.0
     simulation = Simulation(spreads, level=level, margin=section.margin, wider=wider)
@@ -260,6 +260,8 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     hardest = max(later, key=lambda place: spreads.variances[place, :place].max())
     to_see = simulation.ratio(hardest, [gain if place == hardest else 0.0 for place in range(len(names))])
     to_bound = simulation.ratio(0, [0.0] * len(names))
+    if to_see is not None and gain < 1:  # what may be lost unseen is less than the gain (`stats.contrasts`)
+        to_see = max(to_see, math.log((1 - level) / 2) / math.log(1 - gain) / worth)
     if to_bound is not None:  # the exact bound of what no group shows
         to_bound = max(to_bound, math.log((1 - level) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
     return Further(
