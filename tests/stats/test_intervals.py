@@ -299,7 +299,7 @@ def steady_gains(n: int, gain: float, lost: int = 0):
 
 
 @pytest.mark.parametrize(
-    ("n", "gain", "lost", "shown"), [(30, 0.05, 0, False), (30, 0.2, 1, False), (30, 0.2, 0, True)]
+    ("n", "gain", "lost", "shown"), [(30, 0.05, 0, False), (30, 0.1, 1, False), (30, 0.2, 0, True)]
 )
 def test_a_gain_that_unseen_losses_could_undo_is_not_shown(n, gain, lost, shown):
     values = steady_gains(n, gain, lost)
