@@ -35,7 +35,7 @@ from twofold.study.admission import require_sound, require_trainable
 from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
-from twofold.study.retrieval_bench import LEARNED, chosen, compare, labelled, learned_train, opened, rules_of
+from twofold.study.retrieval_bench import LEARNED, chosen, compare, labelled, learned_train, opened, paid, rules_of
 from twofold.study.retrieval_blend import blend
 from twofold.tuned_models import TunedModels
 from twofold.types import Answer, Arm, Document, Example, Json, Message, Problem
@@ -418,6 +418,7 @@ class Project:
             if learned and told in ("dev", "train"):
                 warnings = [*warnings, f"{LEARNED}: {told} is {'asked alone' if told == 'dev' else 'no fair test'}"]
             found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
+            warnings = [*warnings, *paid(self.builder, self.records, configs.values(), asked, split=told)]
             found["ablation"] = ablate(self.builder, asked, rules, progress=progress) if ablation else None
             fair = split in ("open", "train", "dev")
             found["blend"] = blend(self.builder, asked, rules, progress=progress) if weigh and fair else None

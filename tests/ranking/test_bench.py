@@ -11,8 +11,9 @@ import pytest
 from twofold.cli.bench import parse_variant
 from twofold.cli.main import main
 from twofold.config import Config, laid_over
-from twofold.errors import ConfigError, TooFewExamples
+from twofold.errors import ConfigError, StudyError
 from twofold.project import Project
+from twofold.study import looks
 from twofold.study.retrieval_ablation import ablate, stages
 from twofold.study.retrieval_bench import Rules, chosen, labelled, learned_train, opened
 from twofold.types import Json
@@ -110,9 +111,34 @@ def test_a_tuned_embedder_is_not_measured_on_the_questions_it_learned_from(
         assert any("tuned on the train split's questions" in warning for warning in told["warnings"])
 
 
-def test_a_split_without_sources_is_named(project: Project) -> None:
-    with project, pytest.raises(TooFewExamples, match="reserve"):
+def test_the_reserve_is_not_measured_on(project: Project) -> None:
+    with project, pytest.raises(StudyError, match="sealed"):
         project.bench({}, split="reserve")
+
+
+def test_pipelines_tried_on_test_questions_are_looks_all_but_one(project: Project) -> None:
+    with project:
+        asked = looks.asked_digests(labelled(project.splits.test))
+
+        def before() -> int:
+            return looks.earlier(looks.ledger(project.records, project.catalogue), asked)
+
+        project.bench({"deep": {"retrieval": {"k": 7}}})
+        assert before() == 0, "train and dev cost nothing"
+        first = project.bench({}, split="test")
+        assert before() == 0
+        assert "1 pipeline of retrieval was tried" in first["warnings"][-1]
+        assert "decides at 97 %" in first["warnings"][-1]
+        deep = {"deep": {"retrieval": {"k": 7}}}
+        project.bench(deep, split="test")
+        again = project.bench(deep, split="test")
+        assert before() == 1, "the same pipelines again are the same looks"
+        assert "2 pipelines of retrieval were tried" in again["warnings"][-1]
+        assert "decides at 99.25 %" in again["warnings"][-1]
+        project.bench({f"k{k}": {"retrieval": {"k": k}} for k in (8, 9)}, split="test")
+        assert before() == 3
+        (project.records / looks.FILE).unlink()
+        assert before() == 3, "the catalogue knows them too"
 
 
 def test_variants_are_read() -> None:

@@ -212,6 +212,9 @@ def test_the_first_then_a_better_then_a_worse(
     assert [told["test"]["looks"] for told in (first, second, third)] == [0, 1, 2]
     with Project.open(directory) as project:
         assert [row.kind for row in looks.read(project.records)] == ["retraining"] * 3
+        (project.records / looks.FILE).unlink()
+        restored = looks.ledger(project.records, project.catalogue)
+        assert [row.look for row in restored] == [1, 2, 3], "deleting the ledger renews no question"
 
     _aliases_and_audit(capsys, endpoint, here, [first["candidate"], second["candidate"], third["candidate"]])
 

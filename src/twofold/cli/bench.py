@@ -41,7 +41,7 @@ def retrieval(
     ] = None,
     split: Annotated[
         str,
-        typer.Option("--split", metavar="SPLIT", help="open (train and dev together), train, dev, test or reserve."),
+        typer.Option("--split", metavar="SPLIT", help="open (train and dev together), train, dev or test."),
     ] = "open",
     unit: Annotated[
         str, typer.Option("--unit", metavar="UNIT", help="What is ranked: document or passage.")
@@ -53,9 +53,10 @@ def retrieval(
             f"--split {split} --unit {unit} is not possible",
             cure=f"Splits: {', '.join(SPLITS)}. Units: {', '.join(UNITS)}.",
         )
-    if weigh and split not in ("open", "train", "dev"):
+    if (weigh or ablation) and split == "test":
+        flag = "--weigh" if weigh else "--ablation"
         raise ConfigError(
-            f"--weigh cannot use the split {split}: what is chosen on it could not be measured on it",
+            f"{flag} cannot use the split {split}: what is chosen on it could not be measured on it",
             cure="Leave --split out, or name train or dev.",
         )
     variants = dict(parse_variant(text) for text in variant or [])
@@ -77,7 +78,7 @@ def retrieval(
         show_bench(found)
 
 
-SPLITS = ("open", "train", "dev", "test", "reserve")
+SPLITS = ("open", "train", "dev", "test")
 UNITS = ("document", "passage")
 
 command(app, "retrieval")(retrieval)

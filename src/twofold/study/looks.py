@@ -3,7 +3,8 @@
 Whoever looks at the same test questions k times, with other metrics, margins, limits or arms, has k chances of a false
 verdict. So look k of a question is decided at the level 1 − α · 6 / (π² k²): over all looks the chances add up to at
 most α (a union bound; Σ 1/k² = π²/6), whatever is tried, as long as what is tried does not depend on reading the
-answers. A person who has read the answers needs fresh questions.
+answers. A person who has read the answers needs fresh questions. Pipelines of retrieval that were tried on test
+questions (`twofold bench retrieval --split test`) are looks too, all but one: the best of m is one of m.
 
 A question is known by the words of its conversation, so that neither another example id, a corrected reference, an
 added example, another seed nor another limit makes it new. The ledger lies beside the records of the studies, and
@@ -39,7 +40,7 @@ FILE = "looks.jsonl"
 _SHOWN = {"diagnostics", "metrics", "shots", "interaction_margin", "ablation", "latency_sample"}
 """Keys of [study] that only change what is shown beside the verdict (shots are in the key of their system). Where
 latency has a limit, the questions that are timed decide, too."""
-Kind = Literal["study", "final", "retraining"]
+Kind = Literal["study", "final", "retraining", "search"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +48,10 @@ class Look:
     """One line of the ledger."""
 
     kind: Kind
-    """What looked: a study, the opening of the reserve, or the comparison of a retrained model with the one in use."""
+    """What looked: a study, the opening of the reserve, the comparison of a retrained model with the one in use, or the
+    trial of a pipeline of retrieval."""
     name: str
-    """Directory of the study, or id of the candidate."""
+    """Directory of the study, id of the candidate, or digest of the pipeline."""
     at: str
     """ISO time."""
     identity: str
@@ -244,7 +246,45 @@ def earlier(rows: Sequence[Look], asked: Collection[str], *, kinds: Collection[K
     """The largest number of looks that any of these questions had."""
     wanted = set(asked)
     counts = Counter(one for row in rows if row.kind in kinds for one in row.asked if one in wanted)
+    if "study" in kinds:
+        tried = Counter(one for row in rows if row.kind == "search" for one in row.asked if one in wanted)
+        counts.update({one: many - 1 for one, many in tried.items()})  # of one pipeline nothing was chosen
     return max(counts.values(), default=0)
+
+
+def keep(records: Path, catalogue: Catalogue, look: Look) -> None:
+    """Write the line of a look that is no study: to the ledger and, in case that is deleted, to the catalogue."""
+    known = ledger(records, catalogue)
+    catalogue.put_study(f"{look.kind} {look.identity}", {"study": look.name, "look": asdict(look)}, "")
+    write(records, look, known=known)
+
+
+def search(
+    records: Path, catalogue: Catalogue, pipelines: Collection[str], asked: Sequence[Example], *, at: str, level: float
+) -> str:
+    """Note that pipelines of retrieval were tried on test questions, each once; returns what that costs, in words.
+
+    Args:
+        records: Where the ledger is.
+        catalogue: Remembers each trial too.
+        pipelines: Digest of each pipeline.
+        asked: The questions.
+        at: ISO time.
+        level: [study].level.
+    """
+    digests = asked_digests(asked)
+    for pipeline in pipelines:
+        identity = digest("search", {"pipeline": pipeline, "asked": digests})
+        name = f"search-{identity.partition(':')[2][:12]}"
+        look = Look(kind="search", name=name, at=at, identity=identity, answers="", failed=0, look=0, asked=digests)
+        keep(records, catalogue, look)
+    coming = 1 + earlier(ledger(records, catalogue), digests)
+    tried = sum(1 for row in read(records) if row.kind == "search" and set(row.asked) & set(digests))
+    were = "was" if tried == 1 else "were"
+    return (
+        f"{counted(tried, 'pipeline')} of retrieval {were} tried on test questions by now: all but one are looks, so "
+        f"the next study of them decides at {100 * level_of(coming, level):g} %"
+    )
 
 
 def seen(rows: Sequence[Look]) -> set[str]:
@@ -266,7 +306,7 @@ def mixtures(rows: Sequence[Look], splits: Splits) -> list[str]:
     testing = {*asked_digests(splits.test), *asked_digests(splits.reserve)}
     sentences = []
     for row in rows:
-        if row.kind == "retraining":
+        if row.kind in ("retraining", "search"):
             continue
         tested = len(learning.intersection(row.asked))
         chosen = len(testing.intersection(row.dev))

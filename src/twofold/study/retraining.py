@@ -220,7 +220,7 @@ def retrain(
     kept = gate is None or outcome(gate) != "failed"
     notes += _gated(gate)
     notes += _worn(look, level)
-    looks.write(records, look, known=looks.ledger(records, builder.catalogue))
+    looks.keep(records, builder.catalogue, look)
     measured["outcome"] = "promoted" if better and kept else "kept"
     because = _because(measured, better=better, gate=gate)
     whole = {**told, **measured, "because": because}

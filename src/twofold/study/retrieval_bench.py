@@ -21,9 +21,11 @@ from twofold.answering import query
 from twofold.build import Builder, quiet
 from twofold.config import Config
 from twofold.dataset import Splits, example_digest
-from twofold.errors import TooFewExamples
+from twofold.errors import StudyError, TooFewExamples
 from twofold.identity import digest, plain
 from twofold.plugins import Metric, Progress
+from twofold.store.registry import now
+from twofold.study import looks
 from twofold.study.admission import require_sound
 from twofold.study.compose import groups_of, numbers
 from twofold.study.self_test import self_test
@@ -143,6 +145,20 @@ def learned_train(configs: Iterable[Config]) -> bool:
     return any(model.startswith("artifact:") for model in models)
 
 
+def paid(
+    builder: Builder, records: Path, configs: Iterable[Config], asked: Sequence[Example], *, split: str
+) -> list[str]:
+    """What measuring these pipelines costs the next study, in words; they are noted in the ledger of looks.
+
+    Nothing but questions of the test split costs anything.
+    """
+    if split != "test":
+        return []
+    pipelines = [digest("pipeline", {"chunker": one.documents.chunker, "retrieval": one.retrieval}) for one in configs]
+    level = builder.config.study.level
+    return [looks.search(records, builder.catalogue, pipelines, asked, at=now(), level=level)]
+
+
 LEARNED = "an embedder was tuned on the train split's questions"
 """Why these are not asked to measure it."""
 
@@ -151,8 +167,14 @@ def chosen(splits: Splits, split: str) -> list[Example]:
     """Labelled questions of a split; ``open`` is train and dev together: everything but test and reserve.
 
     Raises:
+        StudyError: it is the reserve.
         TooFewExamples: none of them has sources.
     """
+    if split == "reserve":
+        raise StudyError(
+            "the reserve is sealed: `twofold study --final` opens it, once",
+            cure="Leave --split out; or name test, which counts as looks at the test questions.",
+        )
     pool = {"open": (*splits.train, *splits.dev)}.get(split) or getattr(splits, split)
     found = labelled(pool)
     if not found:

@@ -93,7 +93,7 @@ def study(
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
     rows = looks.ledger(records, builder.catalogue)
-    name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind != "retraining"])
+    name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind in ("study", "final")])
     look = _look(builder, own, asked, splits.dev, rows=rows, name=name)
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
