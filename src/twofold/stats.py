@@ -37,6 +37,8 @@ BOOTSTRAP_GROUPS = 10
 """Below this many groups a bootstrap has too few distinct draws; Bonferroni's t is then the least width."""
 SPARSE_GROUPS = 10
 """A difference that fewer groups than this show has no reliable standard error; the ends are at least exact bounds."""
+TOGETHER = 0.3
+"""Correlation of rare losses of two questions of one group, where none was seen to tell."""
 _CELLS = 1 << 22
 _TINY = 1e-12
 
@@ -459,8 +461,9 @@ def _doubted(
     small a standard error at once, and Student's interval errs in up to a third of such samples. So the end that
     decides the sign is at most
 
-    - the mean with a share of groups as large as may be unseen (1 − tail^(1/worth)) lost wholly, weighed by how much
-      worse than the worst loss seen that is: where whole losses were seen, nothing is hidden;
+    - the mean with a share of questions as large as may be unseen (1 − tail^(1/size)) lost wholly, weighed by how much
+      worse than the worst loss seen that is: where whole losses were seen, nothing is hidden. `size` is what the
+      questions are worth where two of a group are lost together with the correlation `TOGETHER`;
     - the bootstrap-t end of groups drawn with replacement, which has the skewness of the sample (Hall 1988): where few
       losses carry it, many draws have none of them. Where that has no end, the mean with all of that share lost.
       Not below `BOOTSTRAP_GROUPS` groups.
@@ -471,11 +474,13 @@ def _doubted(
     most, worst = (sign * float(side[column, 0 if sign > 0 else 1]) for side in (family.reach, family.seen))
     gain, tail = abs(mean), (1 - level) / 2
     spared = 1 - min(1.0, max(0.0, worst / most))
-    unseen = (1 - (tail / members) ** (1 / worth)) * (gain - most)
+    n = float(family.counts[:, column].sum())
+    size = n / (1 + (n / worth - 1) * TOGETHER)
+    unseen = (1 - (tail / members) ** (1 / size)) * (gain - most)
 
     def chance(loss: float) -> float:
-        # That no group is seen of the share whose loss, so large each, would undo the gain.
-        return float(min(1.0, 2 * members * max(0.0, 1 - gain / max(loss, _TINY)) ** worth))
+        # That no question is seen of the share whose loss, so large each, would undo the gain.
+        return float(min(1.0, 2 * members * max(0.0, 1 - gain / max(loss, _TINY)) ** size))
 
     end, p = gain - unseen * spared, max(p, chance((gain - most) * spared))
     if family.present[column] >= BOOTSTRAP_GROUPS:
