@@ -418,7 +418,7 @@ class Project:
             if learned and told in ("dev", "train"):
                 warnings = [*warnings, f"{LEARNED}: {told} is {'asked alone' if told == 'dev' else 'no fair test'}"]
             found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
-            warnings = [*warnings, *paid(self.builder, self.records, configs.values(), asked, split=told)]
+            warnings = [*warnings, *paid(self.builder, self.records, configs.values(), asked=asked, split=told)]
             found["ablation"] = ablate(self.builder, asked, rules, progress=progress) if ablation else None
             fair = split in ("open", "train", "dev")
             found["blend"] = blend(self.builder, asked, rules, progress=progress) if weigh and fair else None

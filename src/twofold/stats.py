@@ -135,6 +135,9 @@ def estimate(
             high = max(high, _share_above(sums, counts, kish(counts), (1 - level) / 2))
         if (counts - sums > _TINY).sum() < SPARSE_GROUPS:
             low = min(low, 1 - _share_above(counts - sums, counts, kish(counts), (1 - level) / 2))
+        # A share that may be unseen may score 0, or 1, where the least and greatest score seen are others.
+        hidden = _hidden(n, kish(counts), (1 - level) / 2)
+        low, high = min(low, mean - hidden * float(x.min())), max(high, mean + hidden * (1 - float(x.max())))
     else:
         settings: Any = {"level": level, "resamples": resamples, "seed": seed, "bounded": False}
         interval = contrasts(x[:, None], g, {"": np.ones(1)}, **settings)[""]
@@ -475,20 +478,27 @@ def _doubted(
     gain, tail = abs(mean), (1 - level) / 2
     spared = 1 - min(1.0, max(0.0, worst / most))
     n = float(family.counts[:, column].sum())
-    size = n / (1 + (n / worth - 1) * TOGETHER)
-    unseen = (1 - (tail / members) ** (1 / size)) * (gain - most)
+    size, unseen = worth_alone(n, worth), _hidden(n, worth, tail / members) * (gain - most)
 
-    def chance(loss: float) -> float:
-        # That no question is seen of the share whose loss, so large each, would undo the gain.
+    def chance(loss: float) -> float:  # of seeing none of the share whose loss, so large each, would undo the gain
         return float(min(1.0, 2 * members * max(0.0, 1 - gain / max(loss, _TINY)) ** size))
 
     end, p = gain - unseen * spared, max(p, chance((gain - most) * spared))
     if family.present[column] >= BOOTSTRAP_GROUPS:
         t = sign * drawn
-        beyond = float((t >= gain / se - 1e-9).mean())
         end = min(end, max(gain - float(np.quantile(t, 1 - tail, method="higher")) * se, gain - unseen))
-        p = max(p, min(2 * beyond, chance(gain - most)))
+        p = max(p, min(2 * float((t >= gain / se - 1e-9).mean()), chance(gain - most)))
     return (min(low, end), high, p) if sign > 0 else (low, max(high, -end), p)
+
+
+def worth_alone(n: float, worth: float) -> float:
+    """How many questions standing alone are worth `n` of which two of a group have `TOGETHER` in common (Kish 1965)."""
+    return n / (1 + (n / worth - 1) * TOGETHER)
+
+
+def _hidden(n: float, worth: float, tail: float) -> float:
+    """Share of the questions of which, with the probability `tail`, none is among `n`."""
+    return float(1 - tail ** (1 / worth_alone(n, worth)))
 
 
 def _resampled_t(family: _Family, *, resamples: int, seed: int) -> Array:

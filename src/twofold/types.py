@@ -1,8 +1,4 @@
-"""The frozen records that every part of Twofold speaks.
-
-Keyword-only, slotted, immutable. Everything that crosses a protocol is one of these; pydantic stays at the borders
-(configuration, plugin options, HTTP). `failure` is a record of its own: an error is never a number.
-"""
+"""The frozen records that every part speaks; pydantic stays at the borders. An error is never a number: `Failure`."""
 
 from __future__ import annotations
 
@@ -594,6 +590,8 @@ class Verdict:
     """Every reason for doubt; empty when there is none."""
     more_examples: int | None = None
     """When undecided: examples to collect so that a gain of 2 × margin is shown in 8 of 10 studies; None: no number."""
+    further: Json = field(default_factory=dict)
+    """When undecided between arms: what further examples would show (`study.power.Further`); else empty."""
     flips: tuple[Flip, ...] = ()
     """What would change the answer."""
     looks: int = 1

@@ -317,3 +317,13 @@ def test_where_whole_losses_were_seen_nothing_more_is_held_against_a_gain():
     found = stats.contrasts(values, None, {"b - a": [-1, 1]})["b - a"]
     assert found.low == pytest.approx(found.mean - found.critical * found.se, abs=0.01)
     assert found.low > 0
+
+
+def test_a_mean_of_steady_scores_allows_for_what_was_not_seen():
+    rng = np.random.default_rng(5)
+    steady = stats.estimate(rng.uniform(0.68, 0.72, 30))
+    assert steady.low < 0.63
+    assert steady.high > 0.72
+    assert stats.estimate(rng.uniform(0.68, 0.72, 3000)).low > 0.695
+    mixed = (rng.uniform(size=200) < 0.7).astype(float)
+    assert stats.estimate(mixed).low > 0.6, "where 0 and 1 were seen nothing is hidden"

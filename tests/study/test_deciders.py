@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from twofold import plugins
-from twofold.errors import ConfigError
+from twofold.errors import ConfigError, ScorerBroken
 from twofold.metrics.overlap import TokenF1
 from twofold.project import Project
 from twofold.study import archive
+from twofold.study import run as study_run
 from twofold.testing.conformance_metric import check_metric
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Answer, Example, Failure, Message
@@ -102,6 +103,26 @@ def test_a_metric_that_does_not_say_so_is_found_by_its_scores(
     asked = Example(id="q", messages=(Message(role="user", content="how deep?"),), references=("12 m",))
     with pytest.raises(AssertionError, match="set `conditional`"):
         check_metric(plugins.make("metrics", "token_f1", {}), [asked])
+
+
+@pytest.mark.parametrize("value", [float("nan"), -0.5, 1.5])
+def test_a_score_that_is_no_number_from_0_to_1_is_no_failed_answer(
+    project: Project, fast: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, value: float
+) -> None:
+    whole = TokenF1.score
+
+    def odd(self: Any, example: Example, answer: Answer) -> float | None:
+        return value if answer.hits else whole(self, example, answer)
+
+    monkeypatch.setattr(TokenF1, "score", odd)
+    monkeypatch.setattr(study_run, "self_test", lambda *_, **__: {"gold": 1.0, "shuffled": 0.0, "n": 1})
+    settings = fast()
+    settings["study"] |= {"metric": "token_f1"}
+    with (
+        Project.open(project.directory, settings) as held,
+        pytest.raises(ScorerBroken, match=f"token_f1 gives {value:g} for an answer to example"),
+    ):
+        held.study()
 
 
 def test_a_pooled_metric_of_an_arm_that_answered_nothing_has_no_value_and_stops_no_study(

@@ -188,6 +188,18 @@ def test_a_gap_that_a_little_work_could_close_is_a_doubt():
     assert told_gap(doubtful.because) == []
 
 
+def test_a_more_complex_arm_with_less_work_has_what_is_left_of_the_margin():
+    means = [0.1, 0.15, 0.3, 0.6, 0.6]
+    found, _, comparisons, _ = run(means, facts=VerdictFacts(dev_trials={"ft": 5, "ft+rag": 1}), margin=0.2)
+    gap = next(one.decides for one in comparisons if one.name == "ft+rag - ft")
+    assert found.arm == "ft"
+    said = re.search(
+        r"work on ft\+rag's training gains more than (\.\d+), what is left of the \.2", found.provisional[-1]
+    )
+    assert said is not None
+    assert float(said[1]) == pytest.approx(0.2 - gap.high, abs=0.001)
+
+
 def test_each_constraint_has_three_states():
     given = {"facts": VerdictFacts(citing={"rag": cites(0.3, 0.7)}), "estimates": {"rag": cites(0.4, 0.6)}}
 

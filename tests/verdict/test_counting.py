@@ -12,7 +12,7 @@ import pytest
 from twofold.config import Config, PromptSection, StudySection
 from twofold.study.doubting import labels_left_out, unseen_labels
 from twofold.study.verdict import VerdictFacts, applies, decide
-from twofold.types import Arm, Example, Message, Verdict
+from twofold.types import Arm, Estimate, Example, Message, Verdict
 
 BASE, RAG, FT = Arm(name="base"), Arm(name="rag", retrieval=True), Arm(name="ft", tuning="closed-book")
 LOST = float("nan")
@@ -248,3 +248,89 @@ def test_no_number_of_examples_is_told_from_a_handful_of_questions() -> None:
     assert found.more_examples is None
     assert "collect many more examples than can be told from so few." in found.sentence
     assert not re.search(r"\d more examples", found.sentence)
+
+
+def test_an_open_verdict_counts_the_arms_that_may_be_chosen() -> None:
+    rng = np.random.default_rng(4)
+    columns = {arm: (rng.uniform(size=60) < mean).astype(float) for arm, mean in ((BASE, 0.3), (RAG, 0.4), (FT, 0.9))}
+    found = verdict(columns, permissions=True)
+    assert found.outcome == "undecided"
+    assert "ft" not in found.headline, "tuned weights cannot keep permissions"
+    cited = {"rag": Estimate(mean=0.5, low=0.3, high=0.7, n=60, failed=0)}
+    both = {**columns, Arm(name="prompt+rag", retrieval=True, shots=4): columns[RAG]}
+    asked = decide(
+        arms=tuple(both),
+        scores={arm.name: column for arm, column in both.items()},
+        groups=np.arange(60),
+        metric="exact_match",
+        section=StudySection(resamples=300, must_cite=True),
+        objections={},
+        facts=VerdictFacts(citing={**cited, "prompt+rag": cited["rag"]}),
+    )[0]
+    assert asked.headline.startswith("Whether rag and prompt+rag are acceptable is not shown. ")
+    assert "ft" not in asked.headline
+
+
+def test_an_arm_that_failed_on_everything_was_measured_all_the_same() -> None:
+    found = verdict({BASE: marks(20, 40), RAG: marks(0, 0, 40)})
+    assert found.headline == "base answers 20 of 40 questions right; no other arm has a scored answer."
+
+
+def test_an_unfinished_arm_that_nothing_else_can_replace_is_still_counted() -> None:
+    columns = {BASE: marks(2, 60), FT: marks(4, 60)}
+    late = {"steps": 1, "planned": 6, "stopped": "minutes", "moved": True, "chance": False, "epochs": 0.1}
+    found = decide(
+        arms=tuple(columns),
+        scores={arm.name: column for arm, column in columns.items()},
+        groups=np.arange(60),
+        metric="exact_match",
+        section=StudySection(resamples=300, min_score=0.5),
+        objections={},
+        facts=VerdictFacts(effort={"ft": late}),
+    )[0]
+    assert found.outcome == "undecided"
+    assert "So far ft answers 4 of 60 questions right" in found.headline
+
+
+NUMBER = re.compile(r"(?<![\w.])-?(?:\d{1,3}(?:,\d{3})+|\d*\.\d+|\d+)(?![\w])")
+FOUR = (BASE, Arm(name="prompt", shots=4), RAG, FT)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_number_of_the_verdict_stands_in_the_record(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n, graded = int(rng.integers(12, 90)), seed % 2
+    columns: dict[Arm, Any] = {}
+    for arm in FOUR[: 2 + seed % 3]:
+        column = (rng.uniform(size=n) < rng.uniform(0.05, 0.95)).astype(float)
+        columns[arm] = np.where(rng.uniform(size=n) < 0.3, rng.uniform(size=n), column) if graded else column
+    lost = {}
+    if seed % 4 == 3:
+        columns[RAG] = np.where(rng.uniform(size=n) < 0.04, LOST, columns[RAG])
+        lost = {"rag": float(np.isnan(columns[RAG]).mean())}
+    section = StudySection(
+        resamples=300, margin=float(rng.choice([0.02, 0.1])), min_score=0.3 if seed % 5 == 0 else 0.0
+    )
+    found, _, comparisons, estimates = decide(
+        arms=tuple(columns),
+        scores={arm.name: column for arm, column in columns.items()},
+        groups=np.arange(n) // (1 + seed % 3),
+        metric="answer_f1",
+        section=section,
+        objections={},
+        facts=VerdictFacts(failed_share=lost, questions=n),
+    )
+    known = {0.5, 8.0, 10.0, 95.0, section.margin, section.min_score, section.max_failed, 100 * section.max_failed}
+    known |= {100 * share for share in lost.values()} | {20.0, 50.0, 0.0, n / (1 + seed % 3), *map(float, range(n + 1))}
+    of = [*estimates.values(), *(one.decides for one in comparisons if one.decides)]
+    for one in of:
+        whole = one.n / (one.n + one.failed)
+        known |= {one.mean, one.low, one.high, *(end * whole for end in (one.mean, one.low, one.high))}
+    told = found.further
+    for part in (told.get("to_see"), told.get("to_bound")):
+        known |= {float(part[key]) for key in ("likely", "low", "high") if part and part[key] is not None}
+    known |= {float(told["gain"])} if told else set()
+    text = " ".join([found.headline, found.sentence, *found.because, *found.provisional])
+    for number in NUMBER.findall(text.replace("answer F1", "").replace("%", " %")):
+        value = float(number.replace(",", ""))
+        assert any(abs(abs(value) - abs(one)) < 6e-4 or round(abs(one)) == value for one in known), (number, text)

@@ -110,33 +110,43 @@ def otherwise(choice: Choice, other: Choice) -> str:
 
 
 def work_left(
-    evidence: Evidence, choice: Choice, arms: Sequence[Arm], *, trials: Mapping[str, int]
+    evidence: Evidence, choice: Choice, arms: Sequence[Arm], *, trials: Mapping[str, int], margin: float
 ) -> tuple[str, float]:
     """What work on an arm that had less of it would have to gain to undo a choice, and that gain.
+
+    An arm that is shown worse has the lower end of its gap to make up. A more complex arm that is not has what is left
+    of the margin.
 
     Args:
         evidence: The intervals.
         choice: What was chosen.
-        arms: The acceptable arms.
+        arms: The acceptable arms, from simple to complex.
         trials: Arm → variants tried on the dev set; an arm left out had none.
+        margin: Differences up to this do not matter.
 
     Returns:
-        A sentence on the less-tried arm that comes nearest, and the lower end of its gap; an empty sentence where
-        nothing was chosen, or no arm that is shown worse had fewer trials.
+        A sentence on the less-tried arm that comes nearest, and that gain; an empty sentence where nothing was chosen,
+        or no arm had fewer trials.
     """
     mine = trials.get(choice.arm, 0)
-    gaps = {arm: evidence.difference(choice.arm, arm.name).low for arm in arms if trials.get(arm.name, 0) < mine}
-    behind = {arm: low for arm, low in gaps.items() if low > 0}
-    if not behind:
+    if not choice.arm:
         return "", 0.0
-    arm = min(behind, key=lambda one: behind[one])
-    what = "training" if arm.tuning else "prompt"
+    lows = {arm: evidence.difference(choice.arm, arm.name).low for arm in arms if trials.get(arm.name, 0) < mine}
+    if not lows:
+        return "", 0.0
+    gaps = {arm: low if low > 0 else max(0.0, margin + low) for arm, low in lows.items()}
+    arm = min(gaps, key=lambda one: gaps[one])
+    what, needed = "training" if arm.tuning else "prompt", number_text(gaps[arm])
+    end = (
+        "the lower end of the gap"
+        if lows[arm] > 0
+        else f"what is left of the {plain_number(margin)} that do not matter"
+    )
     told = (
         f"{choice.arm} had {counted(mine, 'variant')} tried on the dev set, {arm.name} {trials.get(arm.name, 0)}: the "
-        f"verdict stands unless more work on {arm.name}'s {what} gains more than {number_text(behind[arm])}, the lower "
-        "end of the gap"
+        f"verdict stands unless more work on {arm.name}'s {what} gains more than {needed}, {end}"
     )
-    return told, behind[arm]
+    return told, gaps[arm]
 
 
 def _said(choice: Choice) -> str:

@@ -260,7 +260,7 @@ def keep(records: Path, catalogue: Catalogue, look: Look) -> None:
 
 
 def search(
-    records: Path, catalogue: Catalogue, pipelines: Collection[str], asked: Sequence[Example], *, at: str, level: float
+    records: Path, catalogue: Catalogue, pipelines: Collection[str], *, asked: Sequence[Example], at: str, level: float
 ) -> str:
     """Note that pipelines of retrieval were tried on test questions, each once; returns what that costs, in words.
 

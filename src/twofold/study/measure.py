@@ -10,7 +10,7 @@ from twofold import pace
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.dataset import Splits, example_digest
-from twofold.errors import GenerationError
+from twofold.errors import GenerationError, ScorerBroken
 from twofold.identity import digest
 from twofold.plugins import Metric, Progress
 from twofold.study.effort import STOPPED
@@ -233,6 +233,9 @@ def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics:
     """Fill `item.scores`, computing only what is not in the store. A failed answer has no score.
 
     A pooled metric gets none: what it says of one question is not its value.
+
+    Raises:
+        ScorerBroken: a score is no number from 0 to 1.
     """
     digests = [example_digest(example) for example in test]
     for name, (metric, key) in metrics.items():
@@ -240,14 +243,31 @@ def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics:
             continue
         held = builder.catalogue.scores(item.system, key)
         fresh = [
-            (d, metric.score(example, answer))
+            (d, scored(metric, example, answer, name=name))
             for d, example, answer in zip(digests, test, item.answers, strict=True)
             if d not in held and answer.failure is None
         ]
         if fresh:
             builder.catalogue.put_scores(item.system, key, fresh)
-        scored = {**held, **dict(fresh)}
+        known = {**held, **dict(fresh)}
         item.scores[name] = [
-            None if answer.failure is not None else scored.get(d)
+            None if answer.failure is not None else known.get(d)
             for d, answer in zip(digests, item.answers, strict=True)
         ]
+
+
+def scored(metric: Metric, example: Example, answer: Answer, *, name: str) -> float | None:
+    """The score of one answer.
+
+    Raises:
+        ScorerBroken: it is no number from 0 to 1. One that is not a number would count as a failed answer.
+    """
+    value = metric.score(example, answer)
+    if value is not None and not -1e-12 <= value <= 1 + 1e-9:
+        raise ScorerBroken(
+            f"{name} gives {value:g} for an answer to example {example.id!r}, and scores lie from 0 to 1",
+            cure="Correct the metric: None where it does not apply, else a number from 0 to 1.",
+            file=example.file,
+            line=example.line,
+        )
+    return value

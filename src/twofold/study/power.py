@@ -261,8 +261,7 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     to_see = simulation.ratio(hardest, [gain if place == hardest else 0.0 for place in range(len(names))])
     to_bound = simulation.ratio(0, [0.0] * len(names))
     if to_see is not None and gain < 1:  # less than the gain may be lost unseen (`stats.contrasts`)
-        size = n / (1 + (n / worth - 1) * stats.TOGETHER)
-        to_see = max(to_see, math.log((1 - level) / 2) / math.log(1 - gain) / size)
+        to_see = max(to_see, math.log((1 - level) / 2) / math.log(1 - gain) / stats.worth_alone(n, worth))
     if to_bound is not None:  # the exact bound of what no group shows
         to_bound = max(to_bound, math.log((1 - level) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
     return Further(

@@ -45,6 +45,7 @@ class VerdictRecord(TypedDict):
     because: list[str]
     provisional: list[str]
     more_examples: int | None
+    further: NotRequired[Json]
     flips: list[Json]
     looks: int
 

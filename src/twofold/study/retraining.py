@@ -32,7 +32,7 @@ from twofold.store.registry import CANDIDATE, CHAMPION, now, short
 from twofold.study import looks
 from twofold.study.compose import groups_of, numbers
 from twofold.study.effort import cure, shortfall, unfinished
-from twofold.study.measure import answer_missing
+from twofold.study.measure import answer_missing, scored
 from twofold.study.verdict import applies, failures_as_wrong
 from twofold.types import Arm, Example, Json
 
@@ -269,7 +269,7 @@ def _scores(builder: Builder, system: System, test: Sequence[Example], *, progre
     part = builder.config.study.decides
     metric = plugins.make("metrics", part.name, part.options)
     answers = [made[d] for d in digests]
-    values = [None if a.failure else metric.score(e, a) for e, a in zip(test, answers, strict=True)]
+    values = [None if a.failure else scored(metric, e, a, name=part.name) for e, a in zip(test, answers, strict=True)]
     return values, [a.failure is not None for a in answers]
 
 

@@ -146,7 +146,7 @@ def learned_train(configs: Iterable[Config]) -> bool:
 
 
 def paid(
-    builder: Builder, records: Path, configs: Iterable[Config], asked: Sequence[Example], *, split: str
+    builder: Builder, records: Path, configs: Iterable[Config], *, asked: Sequence[Example], split: str
 ) -> list[str]:
     """What measuring these pipelines costs the next study, in words; they are noted in the ledger of looks.
 
@@ -156,7 +156,7 @@ def paid(
         return []
     pipelines = [digest("pipeline", {"chunker": one.documents.chunker, "retrieval": one.retrieval}) for one in configs]
     level = builder.config.study.level
-    return [looks.search(records, builder.catalogue, pipelines, asked, at=now(), level=level)]
+    return [looks.search(records, builder.catalogue, pipelines, asked=asked, at=now(), level=level)]
 
 
 LEARNED = "an embedder was tuned on the train split's questions"

@@ -40,6 +40,7 @@ import numpy as np
 from twofold import stats
 from twofold.config import StudySection
 from twofold.errors import StudyError
+from twofold.identity import plain
 from twofold.study import constrained, wording
 from twofold.study.constrained import constraint_objections, constraint_questions
 from twofold.study.constrained import lasting as _lasting
@@ -139,7 +140,7 @@ def decide(
     other = settled(section, evidence=answered) if answered else choice
     unmet = constraint_questions(ordered, section, facts=facts, estimates=evidence.estimates)
     free = [arm for arm in ordered if not against[arm.name]]
-    work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials)
+    work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials, margin=section.margin)
     slight = bool(work) and least <= section.margin
     more = None if choice.waiting or choice.unshown else further(evidence, choice, section=section, facts=facts)
     asked = wording.Asked(metric=metric, section=section)
@@ -164,6 +165,7 @@ def decide(
             *([work] if slight else []),
         ),
         more_examples=(more.to_see.likely or None) if more and more.to_see and not more.to_see.vague else None,
+        further=plain(more) if more else {},
         flips=tuple(flips(outcome_if, evidence, arms=ordered, section=section, facts=facts)),
         looks=facts.looks,
     )

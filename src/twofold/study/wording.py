@@ -117,12 +117,14 @@ def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping
                 why = "Every acceptable arm scores 0 on every question."
         return f"{why} {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
     free = [name for name in best if not against[name]]
+    running = [name for name in best if not against[name] or name in choice.waiting]
     if choice.outcome == "choose":
         others = [name for name in free if name != choice.arm]
         mine = _counts(choice.arm, evidence, asked)
         if not others:
             if len(best) == 1:
-                return f"{mine}; no other arm was measured."
+                other = "no other arm was measured" if len(against) == 1 else "no other arm has a scored answer"
+                return f"{mine}; {other}."
             rival = next(name for name in best if name != choice.arm)
             return f"{mine}; no other arm is acceptable ({rival}: {_of(rival, choice.arm, evidence)})."
         rival = others[0]
@@ -134,12 +136,12 @@ def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping
         start = (
             f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
         )
-        return f"{start} {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
+        return f"{start} {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
     if choice.waiting:
         start = (
             f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
         )
-        return f"{start} So far {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
+        return f"{start} So far {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
     if choice.keep:
         rivals = [name for name in best if name in dict(choice.open)]
         gain = max(evidence.difference(name, choice.keep).high for name in rivals)
@@ -150,7 +152,7 @@ def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping
         if _blank(evidence, choice):
             return f"No arm can be recommended. {mine}; no arm was shown better than {choice.keep}."
         return f"No arm was shown better; keep {choice.keep}. {mine}."
-    return f"Too close to call: {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
+    return f"Too close to call: {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
 
 
 VAGUE = 0.5
