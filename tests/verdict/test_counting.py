@@ -322,7 +322,7 @@ def test_every_number_of_the_verdict_stands_in_the_record(seed: int) -> None:
     known |= {
         round(kish(np.bincount(np.arange(n) // (1 + seed % 3))), 1),
         *(100 * share for share in lost.values()),
-    } | {20.0, 50.0, 0.0, n / (1 + seed % 3), *map(float, range(n + 1))}
+    } | {20.0, 30.0, 50.0, 0.0, n / (1 + seed % 3), *map(float, range(n + 1))}
     of = [*estimates.values(), *(one.decides for one in comparisons if one.decides)]
     for one in of:
         whole = one.n / (one.n + one.failed)
