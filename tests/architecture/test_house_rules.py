@@ -20,6 +20,7 @@ PURE = [
     "prompts.py",
     "wrapping.py",
     "declining.py",
+    "distributions.py",
     "stats.py",
     "dataset",
     "study/evidence.py",
