@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,8 +17,11 @@ from twofold.config import Config
 from twofold.dataset import Splits
 from twofold.errors import BadRecord, ConfigError, GenerationError, ProjectLocked, UnreadableFile
 from twofold.identity import plain
+from twofold.plugins import Progress
 from twofold.study import archive
 from twofold.types import Answer, Arm, Example, Filter, Json, Message, Role
+
+log = logging.getLogger(__name__)
 
 _FORM = 'Write a list of {"role": "user" or "assistant", "content": "…"}, or one such object on each line.'
 
@@ -95,6 +99,28 @@ def ready(builder: Builder, arm: Arm, splits: Splits, *, use: str) -> System | N
     """The arm made ready where that writes nothing; None where its adapter is to be trained first."""
     adapter = builder.known_adapter(arm, splits, use=use) if arm.tuning else None
     return None if arm.tuning and adapter is None else builder.equipped(arm, splits, adapter=adapter)
+
+
+def made(builder: Builder, arm: Arm, splits: Splits, *, use: str, progress: Progress) -> System:
+    """The arm made ready, its adapter trained now where the store has none; that takes minutes, and a warning says so.
+
+    Args:
+        builder: Of the project.
+        arm: Which.
+        splits: Of the examples.
+        use: A tuned model.
+        progress: Shows the training.
+    """
+    adapter = builder.known_adapter(arm, splits, use=use) if arm.tuning else None
+    if not arm.tuning or adapter is not None:
+        return builder.equipped(arm, splits, adapter=adapter)
+    log.warning(
+        "there is no adapter of the arm %s for the examples, documents and settings as they are now: one is trained "
+        "before the answer, which takes minutes (`twofold study --plan --arms %s` says how many); Ctrl-C stops it",
+        arm.name,
+        arm.name,
+    )
+    return builder.system(arm, splits, use=use, progress=progress)[0]
 
 
 def system_beside(
@@ -197,7 +223,9 @@ def _unsupported(config: Config, system: System, answer: Answer) -> str:
     if not answer.hits:
         return f"{none}: none was found"
     checked = system.template.cite != "none" and system.template.support and not system.schema
-    return none if checked and support.checkable(answer.text) else "no passage is cited for this answer"
+    if not checked or not support.checkable(answer.text):
+        return "no passage is cited for this answer"
+    return "no source: none of the passages read holds most words and all numbers of this answer; check it"
 
 
 def read_history(path: Path) -> tuple[Message, ...]:

@@ -23,12 +23,12 @@ from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import ERRORS, load_documents
 from twofold.corpus.sources_folder import NOT_DOCUMENTS, skipped
-from twofold.dataset.examples import MAX_MIB, named_split
-from twofold.dataset.importing import shape_of
+from twofold.dataset.examples import MAX_MIB, named_split, row_of
+from twofold.dataset.importing import converted, shape_of
 from twofold.errors import BadRecord, ConfigError, DataError, ScannedFile, TooFewExamples
 from twofold.paths import expand
 from twofold.plugins import Progress
-from twofold.reading import CSV, MIB, counted, excerpt, read_bytes, records_of, suffix_of
+from twofold.reading import CSV, MIB, Record, counted, excerpt, read_bytes, records_of, suffix_of
 from twofold.types import Document, Example, Problem
 
 _RECORDS = ("documents.jsonl", "documents.jsonl.gz")
@@ -75,7 +75,7 @@ class _Folder:
     examples: tuple[str, ...]
     """Files of examples."""
     apart: tuple[str, ...]
-    """Files of questions that are not taken."""
+    """Files of questions that are not taken, or whose records the examples hold already."""
     beside: tuple[str, ...]
     """Files copied along."""
     left: tuple[Problem, ...]
@@ -132,7 +132,9 @@ def create(
 def _check(directory: Path, source: Path, *, link: bool) -> None:
     if (directory / config.FILE).exists():
         raise ConfigError(
-            f"{directory} is a project already", cure="Choose another directory, or edit its twofold.toml."
+            f"{directory} is a project already",
+            cure="Choose another directory, or edit its twofold.toml. To make it anew, remove the directory first; its "
+            "studies go with it.",
         )
     place = next(one for one in (directory, *directory.resolve().parents) if one.exists())
     if not place.is_dir():
@@ -172,6 +174,7 @@ def _look(source: Path, directory: Path) -> _Folder:
     records = tuple(name for name in here if name.lower() in _RECORDS)
     beside = tuple(name for name in here if records and skipped(name, _BESIDE))
     outside, project = [], directory.resolve()
+    repeated: list[str] = []
     documents, left = list(records), []
     asking: dict[str, int] = {}
     with FileReader(DocumentsSection()) as reader:
@@ -187,13 +190,14 @@ def _look(source: Path, directory: Path) -> _Folder:
                     _left(file.name, "it is no regular file (a pipe or a device)", "Take it out of the folder.")
                 )
                 continue
-            table = _table(source, file.name, reader) if _TABLES.search(file.name.lower()) else _Table()
+            table = _table(source, file.name, reader, examples) if _TABLES.search(file.name.lower()) else _Table()
             if table.questions:
                 asking[file.name] = table.questions
             elif records:
                 outside.append(file.name)
             elif table.problem is not None:
                 left.append(table.problem)
+                repeated += [file.name] if table.repeats else []
             elif skipped(file.path.name, NOT_DOCUMENTS):
                 left.append(_left(file.name, "no question with an answer is in it", "Correct it, or take it out."))
             elif reader.knows(file.name) or isinstance(reader.unknown(file.name), ScannedFile):
@@ -212,7 +216,7 @@ def _look(source: Path, directory: Path) -> _Folder:
         documents=tuple(documents),
         records=bool(records),
         examples=taken,
-        apart=tuple(name for name in asking if name not in taken),
+        apart=(*(name for name in asking if name not in taken), *repeated),
         beside=beside,
         left=(*(_not_taken(name, asking[name], taken) for name in asking if name not in taken), *left),
     )
@@ -228,13 +232,19 @@ class _Table:
     """Why the records are neither questions nor documents."""
     remark: Problem | None = None
     """What else documents might be."""
+    repeats: bool = False
+    """The folder's examples hold these records already."""
 
 
-def _table(source: Path, name: str, reader: FileReader) -> _Table:
-    """Decide by what is inside: text makes documents, a question with an answer an example."""
+def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str]) -> _Table:
+    """Decide by what is inside: text makes documents, a question with an answer an example.
+
+    Records that the folder's files of `examples` hold already are no documents: every answer would stand in a passage.
+    """
     try:
         data = read_bytes(source / name, limit=MAX_MIB * MIB, name=name)
-        values = [record.value for record in records_of(data, name=name)]
+        records = list(records_of(data, name=name))
+        values = [record.value for record in records]
     except DataError as error:
         return _Table(problem=None if reader.knows(name) else _left(name, error.message, error.cure))
     found = [value for value in values if not isinstance(value, BadRecord)]
@@ -255,13 +265,22 @@ def _table(source: Path, name: str, reader: FileReader) -> _Table:
         what = "its records look like examples: they ask questions, and have no answers"
         told = _left(name, what, f"Give each record answers, {again}")
         return _Table(remark=told) if rows else _Table(problem=told)
+    if shape is not None and found and examples and _repeats(records, name, source, examples):
+        these = ", ".join(examples[:3]) + (", …" if len(examples) > 3 else "")
+        told = _left(
+            name,
+            f"it is not read as documents: its records are the questions and answers of {these}",
+            "Nothing need be done. Read as documents they would show every answer to the arms that retrieve.",
+        )
+        return _Table(problem=told, repeats=True)
     if shape is not None and found:
         given, into = shlex.quote(str(source / name)), shlex.quote(str(source / "examples.jsonl"))
         told = _left(
             name,
             f"its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))})"
             + (", and are read as documents" if rows else ""),
-            f"Run `twofold examples import {given} --into {into}`, and init again, to study on them.",
+            f"To study on them run `twofold examples import {given} --into {into}`, and init again (choose another "
+            "directory, or remove the project first).",
         )
         return _Table(remark=told) if rows else _Table(problem=told)
     if rows or not reader.knows(name):
@@ -278,6 +297,18 @@ def _table(source: Path, name: str, reader: FileReader) -> _Table:
             'Give each record a "text" to have it read, or copy the file under a name that ends in .txt.',
         )
     )
+
+
+def _repeats(records: Sequence[Record], name: str, source: Path, examples: Sequence[str]) -> bool:
+    """Does at least every second record ask what an example asks, with an answer of it?"""
+    answers: dict[str, set[str]] = {}
+    for example in dataset.load_examples(examples, source, strict=False)[0]:
+        answers.setdefault(example.question.strip(), set()).update(example.references)
+    same = 0
+    for number, value in enumerate(converted(records, name, source="")[0], 1):
+        row = row_of(value, name, number).found
+        same += isinstance(row, Example) and not answers.get(row.question.strip(), set()).isdisjoint(row.references)
+    return bool(same) and 2 * same >= len(records)
 
 
 def _chosen(asking: Mapping[str, int]) -> tuple[str, ...]:

@@ -118,8 +118,8 @@ class Project:
         """All documents that were not forgotten, read strictly; empty when the project has none."""
         if not self.config.documents.paths:
             return []
-        section = self.config.documents
-        return present(load_documents(section, self.directory)[0], self.directory)
+        section, asked = self.config.documents, self.config.examples.paths
+        return present(load_documents(section, self.directory, asked=asked)[0], self.directory)
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -335,7 +335,7 @@ class Project:
                 if searches:
                     self._refresh(progress)
                     splits = splits if splits is _NO_SPLITS else self.splits  # of the documents as they are now
-                system = ready or self.builder.system(chosen, splits, use=model, progress=progress)[0]
+                system = ready or asking.made(self.builder, chosen, splits, use=model, progress=progress)
         except ProjectLocked as busy:
             system, behind = asking.system_beside(self.builder, chosen, splits, use=model, searches=searches, busy=busy)
         example = answering.question(question, history)

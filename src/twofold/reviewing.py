@@ -36,7 +36,7 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         problems.append(as_problem(error))
     documents: list[Document] = []
     if config.documents.paths:
-        documents, found = load_documents(config.documents, root, strict=False)
+        documents, found = load_documents(config.documents, root, strict=False, asked=config.examples.paths)
         documents, problems = present(documents, root), [*problems, *found]
     examples, found = dataset.load_examples(config.examples.paths, root, strict=False)
     if documents and not examples and len(found) == 1:  # retrieval needs no questions

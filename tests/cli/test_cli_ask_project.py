@@ -111,7 +111,10 @@ def test_an_uncited_answer_gets_the_passage_that_holds_it_or_says_that_none_does
     assert told["citations"] == []
     assert (told["attached"]["number"], told["attached"]["text"]) == (1, "4 euros a day")
     out, _ = said(capsys, made, "What does parking cost?", *fixed("9 euros a day"))
-    assert out.startswith("9 euros a day\n(no passage of yours supports this answer)\n\nread, not cited:\n")
+    assert out.startswith(
+        "9 euros a day\n(no source: none of the passages read holds most words and all numbers of this answer; "
+        "check it)\n\nread, not cited:\n"
+    )
     out, _ = said(capsys, made, "Is parking free?", *fixed("yes"))
     assert out.startswith("yes\n(no passage is cited for this answer)\n")
 

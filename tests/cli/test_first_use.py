@@ -150,6 +150,44 @@ def as_lines(count: int, *, of: str = "mast") -> str:
     )
 
 
+LABELS = "text,label\n" + "".join(f"Ticket {n} of the {k} counter,{k}\n" for n in range(20) for k in ("red", "blue"))
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_whose_records_were_imported_as_examples_is_no_document(
+    call: Call, tmp_path: Path, *, link: bool
+) -> None:
+    """Else every test question would find its own answer."""
+    folder, flag = tmp_path / "desk", ["--link"] if link else []
+    folder.mkdir()
+    (folder / "tickets.csv").write_text(LABELS, encoding="utf-8")
+    (folder / "hours.csv").write_text("text,label\nThe red counter opens at nine,hours\n", encoding="utf-8")
+    code, told, _ = call("init", tmp_path / "before", "--from", folder, *flag)
+    assert (code, told["documents"], told["questions"]) == (0, 41, 0)
+    cure = next(p["cure"] for p in told["problems"] if p["file"] == "tickets.csv")
+    assert "twofold examples import" in cure
+    assert "choose another directory" in cure
+    assert call("examples", "import", folder / "tickets.csv", "--into", folder / "examples.jsonl")[0] == 0
+    code, told, _ = call("init", tmp_path / "p", "--from", folder, *flag)
+    assert (code, told["documents"], told["questions"]) == (0, 1, 40), "rows that are no examples stay documents"
+    [left] = [p for p in told["problems"] if p["file"] == "tickets.csv"]
+    assert "the questions and answers of examples.jsonl" in left["message"]
+    assert ids(call, tmp_path / "p") == ["hours.csv#2"]
+    assert call("sync", "-C", fast(tmp_path / "p"))[1]["added"] == 1
+
+
+def test_the_project_s_own_examples_among_linked_documents_are_no_problem(
+    call: Call, handbook: Path, tmp_path: Path
+) -> None:
+    ask_about(handbook, *({"question": f"Say {n}?", "answer": str(n)} for n in range(40)))
+    (handbook / "hr" / "examples.csv").write_text("question,answer\nWho?,Ines\n", encoding="utf-8")
+    (handbook / "logo.bin").unlink()
+    call("init", tmp_path / "p", "--from", handbook, "--link")
+    told = call("check", "-C", fast(tmp_path / "p"))[1]["problems"]
+    left = [p["file"] for p in told if p["code"] == "data.left-out"]
+    assert left == ["../handbook/hr/examples.csv"], "another file of that name is told"
+
+
 @pytest.mark.parametrize("link", [False, True])
 def test_a_second_file_of_questions_is_left_out_and_stops_nothing(call: Call, tmp_path: Path, *, link: bool) -> None:
     folder = tmp_path / "f"

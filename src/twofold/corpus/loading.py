@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,12 @@ ERRORS = (BadRecord.code, UnreadableFile.code)
 
 
 def load_documents(
-    section: DocumentsSection, root: Path, *, strict: bool = True, progress: Progress | None = None
+    section: DocumentsSection,
+    root: Path,
+    *,
+    strict: bool = True,
+    asked: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> tuple[list[Document], list[Problem]]:
     """Read all documents; see `read_documents`.
 
@@ -33,6 +39,7 @@ def load_documents(
         section: The paths and the limits.
         root: The project.
         strict: Raise the first error instead of returning it.
+        asked: Paths that the examples are read from; where they lie among the documents nothing is said of them.
         progress: Told of every file.
 
     Returns:
@@ -44,7 +51,7 @@ def load_documents(
         TooFewExamples: there is no document (only when `strict`).
     """
     findings = Findings()
-    documents = list(read_documents(section, root, findings=findings, progress=progress))
+    documents = list(read_documents(section, root, findings=findings, asked=asked, progress=progress))
     if not documents:
         findings.error(
             TooFewExamples(
@@ -62,7 +69,12 @@ def load_documents(
 
 
 def read_documents(
-    section: DocumentsSection, root: Path, *, findings: Findings, progress: Progress | None = None
+    section: DocumentsSection,
+    root: Path,
+    *,
+    findings: Findings,
+    asked: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> Iterator[Document]:
     """Read documents one file at a time, in bounded memory; each file goes to the reader of its ending.
 
@@ -75,11 +87,13 @@ def read_documents(
         section: The paths and the limits.
         root: The project.
         findings: Takes what is wrong.
+        asked: See `load_documents`.
         progress: Told of every file.
     """
     files, missing = expand(section.paths, root)
     for error in missing:
         findings.error(error)
+    questions = {os.path.abspath(found.path) for found in expand(asked, root)[0]}
     seen: dict[str, str] = {}
     with FileReader(section) as reader:
         for number, found in enumerate(files):
@@ -88,6 +102,8 @@ def read_documents(
             try:
                 check_named(found, (*NOT_DOCUMENTS, *section.exclude))
             except LeftOut as error:
+                if os.path.abspath(found.path) in questions:
+                    continue
                 findings.add(replace(as_problem(error), severity="warning"))
                 continue
             if not found.named and not reader.knows(found.name):
