@@ -18,6 +18,7 @@ from twofold.dataset import Splits
 from twofold.errors import BadRecord, ConfigError, GenerationError, ProjectLocked, UnreadableFile
 from twofold.identity import plain
 from twofold.plugins import Progress
+from twofold.reading import excerpt
 from twofold.study import archive
 from twofold.types import Answer, Arm, Example, Filter, Json, Message, Role
 
@@ -214,8 +215,10 @@ def provenance(builder: Builder, system: System, example: Example, *, answer: An
 def _unsupported(config: Config, system: System, answer: Answer) -> str:
     if answer.failure is not None or answer.citations:
         return ""
+    if answer.abstained and not system.arm.retrieval:
+        return f"it declined, in the words {excerpt(answer.raw)!r}; the arm {system.arm.name} reads no documents"
     if answer.abstained:
-        return "no passage was found" if system.arm.retrieval and not answer.hits else ""
+        return "" if answer.hits else "no passage was found"
     none = "no passage of yours supports this answer"
     if not system.arm.retrieval:
         documents = config.documents.paths or config.sources

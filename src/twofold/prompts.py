@@ -282,6 +282,15 @@ def read(
     )
 
 
+_ATTRIBUTION = re.compile(
+    r"\A\s*(?:according to|based on|as (?:stated|mentioned|described) in|from|in) (?:the |your |these |this )?"
+    r"(?:provided |given )?(?:documents?|passages?|context|sources?|texts?|information)\b[^,.:\n]{0,40}[,:]\s+"
+    r"(?:the answer (?:to (?:that|this|your question|the question) )?is )?",
+    re.IGNORECASE,
+)
+"""How an answer begins that names its source in general: these words stand in no passage and say nothing."""
+
+
 def attached(answer: Answer, *, template: Template, question: str = "") -> Citation | None:
     """The passage shown that holds an answer which cites none, by the rule that checks citations; None without one.
 
@@ -292,12 +301,13 @@ def attached(answer: Answer, *, template: Template, question: str = "") -> Citat
         template: The wording; with ``support = 0`` all of the answer's words must stand in the passage.
         question: What was asked.
     """
-    if answer.failure or answer.abstained or answer.citations or not support.checkable(answer.text):
+    told = _ATTRIBUTION.sub("", answer.text) or answer.text
+    if answer.failure or answer.abstained or answer.citations or not support.checkable(told):
         return None
     passages = [passage_text(hit.chunk, template) for hit in answer.hits]
     number = support.holder(
         [passage.text for passage in passages],
-        answer=answer.text,
+        answer=told,
         question=question,
         least=template.support or 1.0,
         topic=template.about,

@@ -80,6 +80,13 @@ def configured(name: str, documents: Sequence[Document], examples: Sequence[Exam
     return Config.model_validate(tomllib.loads(starting_config(name, documents, examples)))
 
 
+def test_without_documents_no_metric_of_citations_is_chosen() -> None:
+    _, examples = load(SAMPLES[0])
+    assert any(e.sources for e in examples)
+    config = configured(SAMPLES[0], [], examples)
+    assert not [name for name in config.study.metrics if str(name).startswith("citation")]
+
+
 @pytest.mark.parametrize(
     ("name", "quick"),
     [*itertools.product(SAMPLES, (False, True)), *whole_sets(*itertools.product(SETS, (False, True)))],

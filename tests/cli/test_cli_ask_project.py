@@ -73,6 +73,8 @@ def test_the_reason_follows_the_studies(made: Path, capsys: pytest.CaptureFixtur
         "4 euros\n(no passage of yours supports this answer: the arm base reads none)\n\n"
         "answered by base: it was named; no study has measured it\n"
     )
+    out, _ = said(capsys, made, question, "--arm", "base", *fixed("I don't know."))
+    assert """\n(it declined, in the words "I don't know."; the arm base reads no documents)\n""" in out
     with Project.open(made) as project:
         verdict = project.study()["verdict"]
     assert (verdict["outcome"], verdict["arm"]) == ("choose", "rag")

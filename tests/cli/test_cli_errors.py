@@ -189,7 +189,7 @@ PLAN = {
     "unpriced": ["plus at most 9 calls to metric strict, repeats of failed ones aside, not priced"],
     "detectable": 0.1234,
     "chances": [[0.1, 0.3], [0.2, 0.9]],
-    "shows": "a gain of .10 is crowned in 3 of 10 such studies",
+    "shows": "a gain of .10 is shown in 3 of 10 such studies",
     "warnings": ["only 3 [groups]"],
     "policy": {"sentence": "New documents.", "train": 4, "dev": 1, "test": 3, "groups": 3, "final": False},
     "arms": ["rag"],
@@ -206,7 +206,7 @@ def test_a_study_needs_leave(
     assert out == ""
     said = (
         "1 min 15 s",
-        "a gain of .10 is crowned in 3 of 10",
+        "a gain of .10 is shown in 3 of 10",
         "only 3 [groups]",
         "New documents.",
         "Add --yes",

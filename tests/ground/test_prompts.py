@@ -139,6 +139,9 @@ def test_a_stream_shows_words_before_it_ends() -> None:
     [
         ("12 lb per acre", (2, "12 lb per acre")),
         ("It is applied at 12 lb per acre.", (2, None)),
+        ("According to your documents, the answer to that is 12 lb per acre.", (2, None)),
+        ("Based on the provided passages: 12 lb per acre", (2, None)),
+        ("According to your documents, 13 lb per acre", None),
         ("13 lb per acre", None),
         ("[1] early in the season", None),
         ("yes", None),

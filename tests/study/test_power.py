@@ -49,7 +49,7 @@ def test_chances_rise_with_the_gain_and_are_told_in_tenths():
     assert all(least < best for (_, least), best in zip(seen.chances, seen.best, strict=True))
     told = Prospect(chances=((0.1, 0.31), (0.2, 0.94)), best=(0.52, 0.97), least=0.17, measured=True)
     assert prospect_text(told) == (
-        "a gain of .10 is crowned in 3 to 5 of 10 such studies, a gain of .20 in 9 to 10 of 10 "
+        "a gain of .10 is shown in 3 to 5 of 10 such studies, a gain of .20 in 9 to 10 of 10 "
         "(by the spreads of an earlier study)"
     )
     assumed = "(assuming that two arms disagree on 15 to 40 % of the questions)"

@@ -436,7 +436,8 @@ def warnings(
     found = [*splits.warnings, *doubting.few_groups(len(sizes), stats.kish(sizes))]
     if seen.least is None or seen.least > 0.15:
         what = "sealed question" if final else "test question"
-        found.append(f"with {counted(len(asked), what)} {prospect_text(seen)}: add questions to see less")
+        below = number_text(max(gain for gain, _ in seen.chances) if seen.least is None else seen.least, 2)
+        found.append(f"{counted(len(asked), what)} can seldom show a gain below {below}: add questions")
     found += doubting.synthetic(sum(1 for e in asked if e.origin == "synthetic"), len(asked))
     if any(arm.tuning for arm in arms) and len(splits.train) < 100:
         found.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
@@ -453,7 +454,7 @@ def warnings(
 
 
 def prospect_text(seen: Prospect) -> str:
-    """``a gain of .10 is crowned in 1 to 3 of 10 such studies, a gain of .20 in 5 to 9``, with what that stands on."""
+    """``a gain of .10 is shown in 1 to 3 of 10 such studies, a gain of .20 in 5 to 9``, with what that stands on."""
     if not any(round(10 * share) for share in seen.best):
         return f"no gain up to {number_text(max(gain for gain, _ in seen.chances), 2)} can be shown with so few"
     told = [
@@ -461,7 +462,7 @@ def prospect_text(seen: Prospect) -> str:
         for (gain, share), best in zip(seen.chances, seen.best, strict=True)
     ]
     start, *rest = (
-        text.format(*(("is crowned ", " such studies") if place == 0 else ("", ""))) for place, text in enumerate(told)
+        text.format(*(("is shown ", " such studies") if place == 0 else ("", ""))) for place, text in enumerate(told)
     )
     low, high = DISAGREE
     assumed = f"assuming that two arms disagree on {100 * low:.0f} to {100 * high:.0f} % of the questions"
