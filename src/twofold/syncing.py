@@ -483,7 +483,8 @@ class Sync:
         return [
             f"the embedder does not know the letters of {100 * lost / letters:.0f} % of the text read now (such as "
             f"{worst}): its vectors do not tell such passages apart, and they are found by words alone. Set "
-            "[retrieval.embedder] to a model of these languages, or [retrieval.retriever] name to lexical"
+            '[retrieval.embedder] name = "multilingual" (sixteen languages: docs/how-to/retrieval.md), or for others '
+            '[retrieval.retriever] name = "lexical"'
         ]
 
     def _embed(self, cuts: Sequence[_Cut], chunks: Sequence[Chunk]) -> Any:

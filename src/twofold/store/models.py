@@ -262,7 +262,7 @@ def _content_digest(path: Path, files: list[str]) -> str:
 
 
 def _model_files(path: Path) -> list[str]:
-    suffixes = (".safetensors", ".gguf", ".bin", ".json", ".jinja", ".model", ".txt")
+    suffixes = (".safetensors", ".gguf", ".bin", ".json", ".jinja", ".model", ".npz", ".txt")
     return sorted(
         p.relative_to(path).as_posix()
         for p in path.rglob("*")
