@@ -23,14 +23,18 @@ def bare(tag: str) -> str:
 def attribute(node: Node, name: str, default: str = "") -> str:
     """An attribute by its name, whatever its namespace."""
     for key, value in node.attrib.items():
-        if key == name or key.endswith("}" + name):
+        if bare(key) == name:
             return value
     return default
 
 
 def child(node: Node | None, name: str) -> Node | None:
     """The first element of that name directly inside; None where there is none."""
-    return None if node is None else next((one for one in node if bare(one.tag) == name), None)
+    if node is not None:  # no generator: this is asked some ten times for each paragraph
+        for one in node:
+            if bare(one.tag) == name:
+                return one
+    return None
 
 
 def inside(node: Node, *names: str) -> Iterator[Node]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twofold.corpus.marks import lowered, raised, settled
@@ -60,7 +61,7 @@ def divided(texts: Sequence[str]) -> list[str]:
         return list(texts)
     known: set[str] = set()
     for text in texts:
-        known.update(word.casefold() for word in _WORD.findall(_DIVIDED.sub(" ", text)))
+        known.update(map(str.casefold, _WORD.findall(_DIVIDED.sub(" ", text))))
 
     def joined(found: re.Match[str]) -> str:
         left, right = found.groups()
@@ -79,15 +80,15 @@ def scripts(page: PdfTextPage, text: str) -> str:
 
     if len(text) != page.count_chars():
         return text  # signs beyond 16 bits: places and letters do not fit
-    box = FS_RECTF()
+    box, raw = FS_RECTF(), page.raw
 
     def at(place: int) -> tuple[float, float, float, float]:
-        FPDFText_GetLooseCharBox(page, place, box)
+        FPDFText_GetLooseCharBox(raw, place, box)
         return box.left, box.right, box.bottom, box.top
 
     out: list[str] = []
     done = 0
-    for start, end in _raised_runs(text, lambda place: FPDFText_GetFontSize(page, place)):
+    for start, end in _raised_runs(text, partial(FPDFText_GetFontSize, raw)):
         base_at = _before(text, start)
         if base_at < done:
             continue
@@ -125,7 +126,9 @@ def _raised_runs(text: str, size: Callable[[int], float]) -> Iterator[tuple[int,
     """Places from which a number goes on in smaller letters than what it follows, each with the number's end."""
     for found in _NUMBER.finditer(text):
         start, end = found.span()
-        base = _before(text, start)
+        base = start - 1
+        if base >= 0 and text[base].isspace():
+            base = _before(text, base)
         last = size(end - 1)
         if base >= 0 and last < 0.95 * size(base):
             while start < end and size(start) > 1.05 * last:

@@ -16,6 +16,7 @@ from twofold.corpus.formulas import office
 from twofold.corpus.marks import Grid, literal, lowered, raised, settled, struck
 from twofold.corpus.numbering import Numbering, roman
 from twofold.corpus.packages import Node, Package, attribute, bare, child, inside
+from twofold.corpus.word_styles import StyleNodes
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
 _HEADING_ID = re.compile(r"heading ?([1-9])$", re.IGNORECASE)
@@ -83,7 +84,9 @@ class Word:
             raise KeyError(self.part)
         self.body = child(root, "body")
         self.unread: dict[str, None] = {}
-        self._styles = self._read_styles()
+        self._styles: dict[str, _Style] = {}
+        styles = next(iter(package.targets(self.part, "styles")), "")
+        self._described = StyleNodes(package.data(styles) if styles else None, lambda: package.root(styles))
         self._numbering = Numbering(self._of("numbering"))
         self._notes = {kind: self._by_id(kind) for kind in ("footnotes", "endnotes", "comments")}
         self._numbers: dict[tuple[str, str], str] = {}
@@ -116,11 +119,10 @@ class Word:
         root = self.package.root(part) if part else None
         return {attribute(one, "id"): (one, part) for one in root} if root is not None else {}
 
-    def _read_styles(self) -> dict[str, _Style]:
-        root = self._of("styles")
-        raw = {attribute(one, "styleId"): one for one in (inside(root, "style") if root is not None else ())}
-        made: dict[str, _Style] = {}
-        for name in raw:
+    def _styled(self, name: str) -> _Style | None:
+        """The style of that id, with all that it takes from those it is based on; None where the file has none."""
+        raw, made = self._described, self._styles
+        if name not in made:
             chain: list[str] = []
             at = name
             while at in raw and at not in chain and at not in made:
@@ -128,10 +130,11 @@ class Word:
                 based = child(raw[at], "basedOn")
                 at = attribute(based, "val") if based is not None else ""
             style = made.get(at, _Style())
+            made.update(dict.fromkeys(chain, style))  # what asks for itself while it is read gets this
             for key in reversed(chain):
                 style = self._style(raw[key], style)
                 made[key] = style
-        return made
+        return made.get(name)
 
     def _style(self, node: Node, base: _Style) -> _Style:
         title = child(node, "name")
@@ -152,7 +155,7 @@ class Word:
             return base
         look = base
         style = child(node, "rStyle")
-        if style is not None and (known := self._styles.get(attribute(style, "val"))):
+        if style is not None and (known := self._styled(attribute(style, "val"))):
             look = known.look
         for one in node:
             name = bare(one.tag)
@@ -184,7 +187,7 @@ class Word:
         format_ = child(node, "pPr")
         style = child(format_, "pStyle")
         named = attribute(style, "val") if style is not None else ""
-        known = self._styles.get(named) or _Style(int(_HEADING_ID.findall(named)[0]) if _HEADING_ID.match(named) else 0)
+        known = self._styled(named) or _Style(int(_HEADING_ID.findall(named)[0]) if _HEADING_ID.match(named) else 0)
         level = child(format_, "outlineLvl")
         heading = known.heading
         if level is not None and attribute(level, "val").isdigit():
