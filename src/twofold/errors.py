@@ -309,7 +309,7 @@ class StoreError(TwofoldError):
     """The project's derived data cannot be read or written."""
 
     code = "store"
-    cure = "Check free disk space and permissions; `.twofold/` can be deleted and is rebuilt."
+    cure = "Check free disk space and permissions; `twofold sync --rebuild` makes what is derived from documents anew."
 
 
 class IndexDamaged(StoreError):

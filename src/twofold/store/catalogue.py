@@ -116,7 +116,7 @@ class Catalogue:
             raise StoreError(
                 f"the catalogue has version {found}, this Twofold knows {len(MIGRATIONS)}",
                 file=self.path,
-                cure="Upgrade Twofold, or delete `.twofold/` to build it again.",
+                cure="Upgrade Twofold: a later version wrote it.",
             )
         if found < len(MIGRATIONS):
             if self.readonly:
