@@ -53,21 +53,6 @@ def test_a_link_that_is_named_is_read(make: Callable[..., Path], tmp_path: Path)
     assert held(directory).keys() == {"more/b.md", "more/inside.md"}
 
 
-@pytest.mark.parametrize("absolute", [False, True])
-def test_a_pattern_names_the_folder_before_its_first_wildcard(
-    make: Callable[..., Path], tmp_path: Path, absolute: bool
-) -> None:
-    out = tmp_path / "out"
-    (out / "deep").mkdir(parents=True)
-    (out / "deep" / "b.md").write_text("Wind.")
-    (tmp_path / "secret.md").write_text("The pay of the boss.")
-    (out / "deep" / "link.md").symlink_to(tmp_path / "secret.md")
-    directory = make(documents=f'"{out.as_posix() if absolute else "../out"}/*/*.md"')
-    report = sync(directory)
-    assert [Path(name).name for name in held(directory)] == ["b.md"]
-    assert ["leads out of the project" in reason for reason in _skipped(report).values()] == [True]
-
-
 @pytest.mark.parametrize(
     ("path", "wanted", "near"), [("data/dokuments", "dokuments", "documents"), ("nowhere/*.md", "nowhere", "")]
 )
