@@ -6,6 +6,7 @@ limit, compressed or not: an archive that expands without end is refused in boun
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import math
@@ -149,6 +150,25 @@ _MARKS = (
 )
 
 
+_NO_WRITING = frozenset(
+    ["idna", "mbcs", "oem", "palmos", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"]
+)
+
+
+def writes(encoding: str) -> bool:
+    """Is it one that texts are written in?
+
+    Python knows others by the same names, for hosts and for its own sources. A page, a mail or a server that names one
+    means harm: decoding one takes the square of the length, others hide what is written. No browser reads them
+    (WHATWG Encoding, 4.2).
+    """
+    try:
+        found = codecs.lookup(encoding) if encoding else None
+    except (LookupError, ValueError):  # unknown, or no name at all
+        return False
+    return found is not None and found._is_text_encoding and found.name.replace("_", "-") not in _NO_WRITING
+
+
 def decode(data: bytes, *, name: str, declared: str = "") -> str:
     """Bytes as text: UTF-8, or UTF-16 or UTF-32 with a byte-order mark, or the `declared` encoding.
 
@@ -159,10 +179,10 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
         raise UnreadableFile("it is gzip under another name", file=name, cure="Name it .gz.")
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
     body = memoryview(data)[len(mark) :]
+    if not writes(encoding):
+        raise UnreadableFile(f"it declares an unknown encoding, {encoding!r}", file=name)
     try:
         text = str(body, encoding)
-    except LookupError as error:
-        raise UnreadableFile(f"it declares an unknown encoding, {encoding!r}", file=name) from error
     except UnicodeDecodeError as error:
         at = error.start + len(mark)
         line = data.count(b"\n", 0, at) + 1

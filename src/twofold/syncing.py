@@ -24,7 +24,7 @@ from typing import Any
 from twofold import pace
 from twofold.corpus.bounds import bounded
 from twofold.corpus.text import title_of
-from twofold.errors import LeftOut, SourceUnreachable, TwofoldError, UnreadableFile
+from twofold.errors import LeftOut, SourceEndless, SourceUnreachable, TwofoldError, UnreadableFile
 from twofold.identity import canonical_json, digest, digest_bytes, digest_file
 from twofold.plugins import Chunker, Embedder, Index, Item, Progress, Source
 from twofold.reading import RECORDS, below, counted, renamed, times
@@ -44,7 +44,7 @@ UNNAMED = "documents"
 """What the source of ``[documents].paths`` is called."""
 _PIECE = 200
 _PROOF = 2
-"""A source that had so many items and has none at all is taken for one that is down."""
+"""A source that had so many items and has none at all, or refuses all of them, is taken for one that is down."""
 _PACED = 50
 """Chunks embedded at once from which a pace is kept."""
 log = logging.getLogger(__name__)
@@ -252,7 +252,7 @@ class Sync:
         known = self._catalogue.known_items(feed.name)
         states = {n: row.state for n, row in known.items() if row.recipe == feed.recipe and not _again(row)}
         seen: set[str] = set()
-        stage = f"sync {feed.name}".rstrip()
+        stage, began = f"sync {feed.name}".rstrip(), len(self._files)
         try:
             for item in feed.source.items(states):
                 if item.id in seen:
@@ -260,7 +260,8 @@ class Sync:
                 seen.add(item.id)
                 self._item(feed, item, known.get(item.id))
                 progress(stage, len(seen), max(feed.source.total, len(seen)) if feed.source.total else 0)
-            if not seen and len(known) >= _PROOF:
+            if len(known) >= _PROOF and self._gave_nothing(feed.name, self._files[began:]):
+                self._processed -= {(feed.name, item) for item in seen}
                 raise SourceUnreachable(
                     f"it gives nothing and gave {len(known)} items before: a share that is not mounted looks so",
                     cure="Bring its items back; or, if it is empty indeed, take the source out of twofold.toml or run "
@@ -276,6 +277,12 @@ class Sync:
             return False
         self._gone_items.update({(feed.name, name): row for name, row in known.items() if name not in seen})
         return True
+
+    def _gave_nothing(self, name: str, entries: Sequence[Json]) -> bool:
+        """Has a source lost everything it had: there is no item, or the source refuses each of them?"""
+        own = [one for one, row in self._known.items() if row.source == name]
+        refused = all((entry["failure"] or {}).get("code", "").startswith("source") for entry in entries)
+        return refused and bool(own or not entries) and self._claimed.keys().isdisjoint(own)
 
     def _item(self, feed: Feed, item: Item, row: KnownItem | None) -> None:
         own = self._of_item.get((feed.name, item.id), [])
@@ -307,7 +314,7 @@ class Sync:
                 entry["status"] = "unchanged"
         except MemoryError:
             raise
-        except SourceUnreachable as error:
+        except (SourceUnreachable, SourceEndless) as error:  # neither tells what it says now
             for name in own:
                 self._claimed.setdefault(name, item.id)
             entry.update(status="failed", documents=len(own), failure=_failure(error))

@@ -10,6 +10,7 @@ from typing import Any
 
 from twofold.corpus.marks import literal
 from twofold.errors import UnreadableFile
+from twofold.reading import writes
 
 _WORDS = re.compile(r"\w+")
 _STUB = 30
@@ -157,7 +158,8 @@ def decoded(data: bytes, declared: str) -> str:
     Bytes that are UTF-8 are read as such where an encoding of single bytes is declared: no text in one looks like it.
     """
     name = _WIDER.get(declared.lower(), declared.lower())
-    for encoding in dict.fromkeys((*(("utf-8",) if name in _SINGLE or not name else ()), name, "utf-8", "cp1252")):
+    named = (name,) if writes(name) else ()
+    for encoding in dict.fromkeys((*(("utf-8",) if name in _SINGLE or not name else ()), *named, "utf-8", "cp1252")):
         try:
             return data.decode(encoding)
         except (LookupError, ValueError):

@@ -7,7 +7,7 @@ import logging
 import re
 import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from email.message import Message
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -20,6 +20,7 @@ from twofold import plugins
 from twofold.corpus.fetching import AGENT, Fetcher, Response
 from twofold.errors import SourceEndless, SourceError, SourceUnreachable
 from twofold.plugins import Item
+from twofold.reading import writes
 from twofold.types import Loaded
 
 log = logging.getLogger(__name__)
@@ -41,13 +42,22 @@ _WIDER = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252", "us-a
 """What pages hold that are said to be in these (WHATWG Encoding)."""
 _MOST_DELAY = 30.0
 _DEPTH = 3
+_MOST_MAPS = 1000
+"""Sitemaps of one index that are read: more than a site of any size has."""
+_GONE = (404, 410)
+"""What says that a page is there no more (RFC 9110); every other status says so only of the moment."""
+_PROOF = 2
+"""Pages that a sitemap may drop unasked: beyond, and where it drops half or more of them, the pages are looked at."""
+_LOOKS = 5
+"""How many of them, spread evenly."""
 
 
 class WebSource:
     """One item a page. A page is asked for only if it changed: by its ETag or date, or by the sitemap's ``lastmod``.
 
-    A page that is gone (404, 410) or that robots.txt forbids is a failure and leaves the index; one that cannot be
-    reached now is a failure and stays.
+    A page that is gone (404, 410) or that robots.txt forbids is a failure and leaves the index. Every other failure (a
+    server in trouble, one that wants a login, a redirect that is not followed, an empty page) proves nothing: the page
+    stays. So do all pages where a sitemap suddenly drops half of them and they are still there.
 
     Args:
         options: See `Options`.
@@ -87,6 +97,7 @@ class WebSource:
         self._options = options
         self._limit = limit
         self._rules: dict[str, Any] = {}
+        self._maps: set[str] = set()
         self._last: dict[str, float] = {}
         self.total = 0
 
@@ -94,10 +105,11 @@ class WebSource:
         """All pages: the list first, then the sitemap's.
 
         Raises:
-            SourceError: the sitemap cannot be had or read.
+            SourceError: the sitemap cannot be had or read, or it drops pages that are there.
         """
         self._fetcher = Fetcher(seconds=self._options.timeout, limit=self._limit)
         self._rules.clear()
+        self._maps.clear()
         try:
             pages = dict.fromkeys(self._options.urls, "")
             if self._options.sitemap:
@@ -109,6 +121,7 @@ class WebSource:
                     )
                 for url, changed in sorted(mapped.items()):
                     pages.setdefault(url, changed)
+                self._prove(sorted(known.keys() - pages.keys()), len(known))
             self.total = len(pages)
             for url, changed in pages.items():
                 yield self._item(url, changed, known.get(url, ""))
@@ -143,17 +156,46 @@ class WebSource:
         found = self._get(url, headers)
         if found.status == 304 and headers:
             return Loaded(), ""
-        if found.status != 200:
+        if found.status in _GONE:
             raise SourceError(
                 f"{url} answers with status {found.status}", cure="Take the page out of `urls`, or correct its address."
             )
+        if found.status != 200 or not found.body.strip():
+            what = "with an empty page" if found.status == 200 else f"with status {found.status}"
+            raise SourceUnreachable(f"{url} answers {what}")
         kept = {"etag": found.headers.get("etag"), "modified": found.headers.get("last-modified")}
         state = {key: value for key, value in kept.items() if value}
         return Loaded(name=_name(url, found), data=_told(found)), json.dumps(state) if state else ""
 
     def _get(self, url: str, headers: Mapping[str, str]) -> Response:
         self._allow(url)
-        return self._fetcher.get(url, headers=headers, allowed=self._allow)
+        try:
+            return self._fetcher.get(url, headers=headers, allowed=self._allow)
+        except (SourceUnreachable, SourceEndless):
+            raise
+        except SourceError as error:  # where a page leads to says nothing of it: a login, the gate of a network
+            raise SourceUnreachable(error.message, cure=f"{error.cure} Nothing was deleted.") from error
+
+    def _prove(self, lost: Sequence[str], known: int) -> None:
+        """Look at pages that the sitemap names no more, where they are many.
+
+        Raises:
+            SourceUnreachable: one is there, or nobody can tell.
+        """
+        if len(lost) < _PROOF or 2 * len(lost) < known:
+            return
+        for url in lost[:: -(-len(lost) // _LOOKS)]:
+            try:
+                self._rules_of(url)
+            except SourceUnreachable:
+                raise
+            except SourceError:  # its robots.txt forbids it
+                continue
+            if self._get(url, {}).status not in _GONE:
+                raise SourceUnreachable(
+                    f"the sitemap names {len(lost)} pages less than the {known} before, and {url} is still there",
+                    cure="Mend the sitemap; or, if it is right, run `twofold sync --rebuild`. Nothing was deleted.",
+                )
 
     def _allow(self, url: str) -> None:
         """Ask the host's robots.txt, and wait as long as it wants.
@@ -188,6 +230,7 @@ class WebSource:
 
     def _sitemap(self, url: str, depth: int) -> dict[str, str]:
         """Address → ``lastmod`` (empty when not given), of a sitemap or of all sitemaps in an index."""
+        self._maps.add(url)
         found = self._get(url, {})
         if found.status != 200:
             raise SourceUnreachable(f"the sitemap {url} answers with status {found.status}")
@@ -211,8 +254,12 @@ class WebSource:
                 foreign.add(urlsplit(place).netloc)
                 continue
             if top.tag.endswith("sitemapindex"):
-                if depth > 1:
-                    pages.update(self._sitemap(place, depth - 1))
+                if place in self._maps:
+                    continue
+                if depth < 2 or len(self._maps) >= _MOST_MAPS:
+                    what = f"{_DEPTH} deep" if depth < 2 else f"of more than {_MOST_MAPS} sitemaps"
+                    raise SourceEndless(f"the sitemap {url} is an index {what}", cure="Name one of its sitemaps.")
+                pages.update(self._sitemap(place, depth - 1))
             elif not self._options.prefixes or place.startswith(self._options.prefixes):
                 pages[place] = values.get("lastmod", "")
             if len(pages) > self._options.max_pages:
@@ -239,7 +286,7 @@ def _told(found: Response) -> bytes:
     kind["content-type"] = found.headers.get("content-type", "")
     charset = str(kind.get_param("charset") or "").strip().lower()
     known = _WIDER.get(charset, charset)
-    if not known or found.body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+    if not writes(known) or found.body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         return found.body
     if not (kind.get_content_maintype() == "text" or kind.get_content_subtype().endswith(("xml", "json"))):
         return found.body
