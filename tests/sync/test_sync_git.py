@@ -163,3 +163,98 @@ def test_the_environment_of_a_git_hook_names_no_other_repository(
 def test_a_folder_within_a_repository_is_not_taken_for_it(make: Callable[..., Path], repository: Repository) -> None:
     report = sync(make(_section(repository.folder / "docs")))
     assert "is not a git repository" in report["sources"][0]["failure"]["message"]
+
+
+def _led(way: str, own: Repository, other: Repository) -> None:
+    """Make a repository lead to another one."""
+    git, aim = own.folder / ".git", other.folder / ".git"
+    if way == "file":
+        shutil.rmtree(git)
+        git.write_text(f"gitdir: {aim}\n")
+    elif way == "link":
+        shutil.rmtree(git)
+        git.symlink_to(aim)
+    elif way == "commondir":
+        (git / "commondir").write_text(f"{aim}\n")
+    elif way == "worktree of nobody":  # says that it is a work tree of the other, which does not know it
+        shutil.rmtree(git)
+        inner = own.folder / "inner"
+        inner.mkdir()
+        (inner / "HEAD").write_text("ref: refs/heads/trunk\n")
+        (inner / "commondir").write_text(f"{aim}\n")
+        (inner / "gitdir").write_text(f"{git}\n")
+        git.write_text(f"gitdir: {inner}\n")
+    elif way == "parts":
+        for part in ("objects", "refs"):
+            shutil.rmtree(git / part)
+            (git / part).symlink_to(aim / part)
+    else:
+        shutil.rmtree(git / "objects")
+        (git / "objects").symlink_to(aim / "objects")
+        (git / "refs" / "heads" / "trunk").unlink()
+        (git / "refs" / "heads" / "trunk").symlink_to(aim / "refs" / "heads" / "trunk")
+
+
+@pytest.mark.parametrize("way", ["file", "link", "commondir", "worktree of nobody", "parts", "ref"])
+def test_a_repository_that_leads_to_another_one_is_refused(make: Callable[..., Path], tmp_path: Path, way: str) -> None:
+    other = Repository(tmp_path / "other")
+    directory = make(_section("given"))
+    own = Repository(directory / "given")
+    assert sync(directory)["added"] == 2
+    (other.folder / "docs" / "secret.md").write_text("# secret\n\nOf the other.")
+    other.commit()
+    _led(way, own, other)
+    report = sync(directory)
+    assert "leads to another repository" in report["sources"][0]["failure"]["message"]
+    assert (report["added"], report["deleted"]) == (0, 0)
+    assert len(held(directory)) == 2
+
+
+def test_work_trees_and_submodules_that_their_repository_knows_are_read(
+    make: Callable[..., Path], tmp_path: Path, repository: Repository
+) -> None:
+    repository.git("worktree", "add", "-q", str(tmp_path / "tree"))
+    assert sync(make(_section(tmp_path / "tree")))["added"] == 2
+    outer = Repository(tmp_path / "outer")
+    outer.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(repository.folder), "docs/inner")
+    outer.commit()
+    assert sync(make(_section(outer.folder / "docs" / "inner"), name="second"))["added"] == 2
+    report = sync(make(_section(outer.folder), name="third"))
+    assert (report["added"], by_file(report)["docs/inner"]) == (2, "skipped")
+
+
+def test_links_in_a_repository_are_named_and_names_that_look_alike_are_told_apart(
+    make: Callable[..., Path], repository: Repository
+) -> None:
+    docs = repository.folder / "docs"
+    for number, name in enumerate((b"c\xff.md", b"c\xfe.md")):
+        Path(os.fsdecode(bytes(docs) + b"/" + name)).write_text(f"# {number}\n\nWater {number}.")
+    (docs / "to-a.md").symlink_to("a.md")
+    (docs / "out.md").symlink_to("/etc/hostname")
+    repository.commit()
+    report = sync(make(_section(repository.folder)))
+    assert (report["added"], report["failed"]) == (4, 0)
+    assert {name for name, status in by_file(report).items() if status == "skipped"} == {"docs/to-a.md", "docs/out.md"}
+
+
+@pytest.mark.parametrize("way", ["commondir", "config"])
+def test_a_mirror_that_came_with_a_project_leads_nowhere(
+    make: Callable[..., Path], tmp_path: Path, daemon: tuple[str, subprocess.Popen[bytes]], way: str
+) -> None:
+    directory = make(_section(daemon[0]))
+    sync(directory)
+    (mirror,) = directory.glob(".twofold/**/mirror-*.git")
+    proxy = tmp_path / "proxy.sh"
+    proxy.write_text(f"#!/bin/sh\ntouch {tmp_path}/executed\n")
+    proxy.chmod(0o755)
+    evil = tmp_path / "evil"
+    shutil.copytree(mirror, evil)
+    (evil / "config").write_text(f"[core]\n\tbare = true\n\tgitProxy = {proxy}\n")
+    if way == "commondir":
+        (mirror / "commondir").write_text(f"{evil}\n")
+    else:
+        (mirror / "config").unlink()
+        (mirror / "config").symlink_to(evil / "config")
+    assert sync(directory)["failed"] == 0
+    assert not (tmp_path / "executed").exists()
+    assert "gitProxy" in (evil / "config").read_text(), "nothing was written through the link"

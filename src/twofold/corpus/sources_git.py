@@ -17,15 +17,21 @@ from urllib.request import url2pathname
 from pydantic import Field
 
 from twofold import children, plugins
-from twofold.errors import SourceEndless, SourceError, SourceUnreachable
+from twofold.errors import LeftOut, SourceEndless, SourceError, SourceUnreachable
 from twofold.plugins import Item
 from twofold.types import Loaded
 
 _REMOTE = re.compile(r"^(https?|ssh|git)://|^[\w.-]+@[\w.-]+:")
 _LONG = ("clone", "fetch")
 """Commands that wait for a server and write nothing, so that the end of a pipe does not end them with this process."""
-_BLOB = re.compile(rb"^100\d{3} blob ([0-9a-f]{40,64}) +(\d+|BAD)\t(.*)$", re.DOTALL)
-"""A row of ``git ls-tree -l``; a file whose text the repository has lost has the size BAD."""
+_ENTRY = re.compile(rb"^(\d{6}) (?:blob|commit) ([0-9a-f]{40,64}) +(\d+|BAD|-)\t(.*)$", re.DOTALL)
+"""A row of ``git ls-tree -l``: mode, object, size and path. A file whose text the repository has lost has the size BAD,
+another repository has none."""
+_NO_FILE = {
+    "120000": ("it is a link, and links of a repository are not followed", "Name the file that it leads to."),
+    "160000": ("it is another repository (a submodule)", "Name that repository as a source of its own."),
+}
+"""Modes of what is no file, why it is not read, and what helps."""
 _OF_THE_CALLER = ("GIT_SSH", "GIT_SSL")
 """What of git's environment is passed on: how to reach a server. All else (GIT_DIR, as in a hook) could name another
 repository or a program."""
@@ -42,6 +48,8 @@ _NO_PROTOCOL = "none"
 call there; GIT_NO_LAZY_FETCH forbids it from git 2.45 on, the list of protocols before."""
 _SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "credential.helper=", "safe.directory=*")
 """The last: git refuses a repository of another user because its settings may name programs; none is run here."""
+_PARTS = ("HEAD", "config", "objects", "packed-refs", "refs")
+"""What of a repository says what it holds. As a link each would say what another one holds."""
 _MIRROR = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 
 
@@ -49,9 +57,10 @@ class GitSource:
     """One item a file, its state the blob's name: a commit costs the reading of what it changed.
 
     A local repository is read where it lies; a remote one is kept as a mirror in the project's derived data. Nothing in
-    a repository is executed: hooks, filters, submodules and symbolic links are left alone, and no git call reads the
-    settings of the user or the machine, or talks to a server that the repository names. A server is logged in to with
-    an ssh key, with ``~/.netrc`` or with the address's own user and password.
+    a repository is executed: hooks and filters are left alone, and no git call reads the settings of the user or the
+    machine, or talks to a server that the repository names. Submodules and symbolic links are named and not followed,
+    and a repository that leads to another one is refused, unless the other knows it as its work tree or submodule. A
+    server is logged in to with an ssh key, with ``~/.netrc`` or with the address's own user and password.
 
     Args:
         options: See `Options`.
@@ -107,16 +116,21 @@ class GitSource:
                 f"the files of {self._options.repository} cannot be listed: {self._said}",
                 cure="Run `git fsck` there and repair the repository; nothing of it was deleted here.",
             )
-        found = []
+        found: dict[str, Callable[[], Loaded]] = {}
+        states: dict[str, str] = {}
         for row in listed.split(b"\0"):
-            entry = _BLOB.match(row)
-            if entry is not None:
-                name = entry.group(3).decode("utf-8", "replace")
+            if entry := _ENTRY.match(row):
+                mode, blob = entry.group(1).decode(), entry.group(2).decode()
+                name = entry.group(4).decode("utf-8", "replace")
+                if name in found:  # two names that are not UTF-8 may be alike once they are legible
+                    name = entry.group(4).decode("utf-8", "backslashreplace")
                 if self._wanted(name):
-                    found.append((name, entry.group(1).decode(), int(entry.group(2).replace(b"BAD", b"0"))))
+                    size = int(entry.group(3)) if entry.group(3).isdigit() else 0
+                    found[name] = self._loader(place, name, mode=mode, blob=blob, size=size)
+                    states[name] = blob
         self.total = len(found)
-        for name, blob, size in sorted(found):
-            yield Item(id=name, state=blob, load=self._loader(place, name, blob, size))
+        for name in sorted(found):
+            yield Item(id=name, state=states[name], load=found[name])
 
     def watched(self) -> list[Path]:
         """The local repository's branches, none for a remote one."""
@@ -131,8 +145,11 @@ class GitSource:
         wanted, out = self._options.paths, self._options.exclude
         return (not wanted or any(fnmatch(name, p) for p in wanted)) and not any(fnmatch(name, p) for p in out)
 
-    def _loader(self, place: Path, name: str, blob: str, size: int) -> Callable[[], Loaded]:
+    def _loader(self, place: Path, name: str, *, mode: str, blob: str, size: int) -> Callable[[], Loaded]:
         def load() -> Loaded:
+            if mode in _NO_FILE:
+                why, cure = _NO_FILE[mode]
+                raise LeftOut(why, file=name, cure=cure)
             if size > self._limit:
                 raise SourceEndless(f"{name} has {size} bytes; the limit is {self._limit}")
             data = self._git(place, "cat-file", "blob", blob)
@@ -159,9 +176,10 @@ class GitSource:
                 raise SourceUnreachable(f"there is no repository at {given}")
             if self._git(place, "rev-parse", "--git-dir") is None:
                 raise SourceUnreachable(f"{given} is not a git repository: {self._said}")
+            self._check_own(place)
             return place
         mirror = self._scratch / f"mirror-{hashlib.sha256(given.encode()).hexdigest()[:16]}.git"
-        if not (mirror / "HEAD").is_file():
+        if not (mirror / "HEAD").is_file() or _leads_on(mirror):
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch.mkdir(parents=True)
             draft = self._scratch / "mirror.partial"
@@ -173,6 +191,38 @@ class GitSource:
         if self._git(mirror, *command, "--", given, "+refs/*:refs/*") is None:
             raise SourceUnreachable(f"{given} cannot be fetched: {self._said}")
         return mirror
+
+    def _check_own(self, place: Path) -> None:
+        """Refuse a folder whose ``.git`` leads to another repository, as a link in the documents would.
+
+        A work tree and a submodule lie elsewhere rightly: then the repository names them, too, and only who may write
+        there can have had it do so.
+
+        Raises:
+            SourceError: it leads out of the folder and of the project.
+        """
+        asked = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
+        told = (self._git(place, *asked) or b"").decode("utf-8", "surrogateescape").splitlines()
+        if len(told) != 2:
+            raise SourceUnreachable(f"{self._options.repository} does not say where it lies: {self._said}")
+        own, top = (Path(line).resolve() for line in told)
+        here = (place.resolve(), self._root.resolve())
+        for part in (top, *(entry.resolve() for entry in _said_by(top))):
+            if any(part.is_relative_to(one) for one in here) or (part != top and part.is_relative_to(top)):
+                continue
+            back = own / "gitdir" if own.is_relative_to(top / "worktrees") else None
+            if part == top and back is not None and back.is_file():
+                known = Path(back.read_text(encoding="utf-8", errors="surrogateescape").strip()).parent
+            elif part == top and own == top:
+                tree = self._git(place, "config", "--file", str(top / "config"), "--get", "core.worktree") or b"."
+                known = top / tree.decode("utf-8", "surrogateescape").strip()
+            else:
+                known = Path("/")
+            if known.resolve() != place.resolve():
+                raise SourceError(
+                    f"{self._options.repository} leads to another repository, {part}",
+                    cure="Name that one in `repository` if it is meant; nothing was deleted.",
+                )
 
     def _git(self, place: Path, *words: str) -> bytes | None:
         """What git writes; None when it fails (then `_said` tells why)."""
@@ -200,3 +250,19 @@ class GitSource:
             raise SourceUnreachable(message, cure="Raise `timeout` in the source's section.") from error
         self._said = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git says no more"])[-1]
         return done.stdout if done.returncode == 0 else None
+
+
+def _said_by(top: Path) -> Iterator[Path]:
+    """What says which commits a repository has: the parts of its folder, and every link among its refs."""
+    yield from (top / part for part in _PARTS)
+    for folder, folders, files in os.walk(top / "refs"):
+        for name in (*folders, *files):
+            if (found := Path(folder) / name).is_symlink():
+                yield found
+
+
+def _leads_on(mirror: Path) -> bool:
+    """Has someone made a mirror lead to another repository? One that came with a project is then made anew."""
+    told = (mirror / "commondir", mirror / "objects" / "info" / "alternates")
+    links = any(entry.is_symlink() for entry in (mirror, *_said_by(mirror)))
+    return links or any(entry.exists() for entry in told)
