@@ -15,10 +15,11 @@ from twofold.build import Builder
 from twofold.citing import whereabouts
 from twofold.config import Config
 from twofold.dataset import Splits
-from twofold.errors import BadRecord, ConfigError, GenerationError, ProjectLocked, UnreadableFile
+from twofold.errors import BadRecord, ConfigError, DiskFull, GenerationError, ProjectLocked, UnreadableFile
 from twofold.identity import plain
 from twofold.plugins import Progress
 from twofold.reading import excerpt
+from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.study import archive
 from twofold.types import Answer, Arm, Example, Filter, Json, Message, Role
 
@@ -125,9 +126,9 @@ def made(builder: Builder, arm: Arm, splits: Splits, *, use: str, progress: Prog
 
 
 def system_beside(
-    builder: Builder, arm: Arm, splits: Splits, *, use: str, searches: bool, busy: ProjectLocked
+    builder: Builder, arm: Arm, splits: Splits, *, use: str, searches: bool, busy: ProjectLocked | DiskFull, root: Path
 ) -> tuple[System, str]:
-    """The arm made ready while another process writes: nothing is synced, trained or written.
+    """The arm made ready while another process writes, or nothing can be written: nothing is synced or trained.
 
     Args:
         builder: Of the project.
@@ -135,22 +136,28 @@ def system_beside(
         splits: Of the examples.
         use: A tuned model.
         searches: The answer reads the index.
-        busy: Says which process writes.
+        busy: Says which process writes, or that the disk is full.
+        root: The project.
 
     Returns:
         The system, and a remark on what the answer does not see; empty where that is nothing.
 
     Raises:
-        ProjectLocked: there is no index yet, or the arm's adapter is not made.
+        ProjectLocked: there is no index yet, the arm's adapter is not made, or a document is being forgotten.
+        DiskFull: the same, where that is why.
     """
-    wait = "Wait for that command to finish"
+    wait, refusal = "Wait for that command to finish", type(busy)
+    if isinstance(busy, DiskFull):
+        wait = "Free disk space (`twofold gc` works on a full disk)"
+    if Forgotten(root / RECEIPTS).pending():
+        raise refusal(f"{busy.message}, and a document is still to be forgotten", file=busy.file, cure=f"{wait}.")
     if searches and not builder.catalogue.known_documents():
-        raise ProjectLocked(
+        raise refusal(
             f"{busy.message}, and no document is indexed yet", file=busy.file, cure=f"{wait}, or ask with --arm base."
         )
     adapter = builder.known_adapter(arm, splits, use=use) if arm.tuning else None
     if arm.tuning and adapter is None:
-        raise ProjectLocked(
+        raise refusal(
             f"{busy.message}, and the adapter of the arm {arm.name} is not trained yet",
             file=busy.file,
             cure=f"{wait}, or ask an arm without tuning, such as --arm {'rag' if arm.retrieval else 'base'}.",

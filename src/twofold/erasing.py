@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from twofold.build import Builder
-from twofold.errors import StoreError, StudyError
+from twofold.errors import DiskFull, StoreError, StudyError
 from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.study import archive
 from twofold.types import Json
@@ -39,7 +39,7 @@ class Eraser:
         for document, at in self.builder.catalogue.forgotten().items():
             self.forgotten.begin(document, at, ())
         self.builder.catalogue.clear_forgotten()
-        pending = [name for name, entry in self.forgotten.entries().items() if not entry["finished"]]
+        pending = self.forgotten.pending()
         for document in pending:
             self.erase(document)
         return pending
@@ -56,7 +56,12 @@ class Eraser:
             whose damaged record may still show it.
         """
         catalogue, index = self.builder.catalogue, self.builder.index
-        self.forgotten.begin(document, _now(), (chunk.id for chunk in index.chunks_of([document])))
+        own = [chunk.id for chunk in index.chunks_of([document])]
+        try:
+            self.forgotten.begin(document, _now(), own)
+        except DiskFull:  # what would be emptied in the end makes the room to begin
+            self._empty_caches()
+            self.forgotten.begin(document, _now(), own)
         entry = self.forgotten.entries()[document]
         chunks = frozenset(entry["chunks"])
         catalogue.put_note("index-version", "")

@@ -34,6 +34,7 @@ Hierarchy (codes in brackets)::
     │   ├── TemplateMismatch [training.template]    an adapter was trained with another prompt template
     │   └── WrongWeights [training.weights]         an adapter was trained on other base weights
     ├── StoreError [store]
+    │   ├── DiskFull [store.full]                   no space is left, or the quota is used up
     │   ├── IndexDamaged [store.index]              the index's files cannot be read
     │   ├── ProjectLocked [store.locked]            another process is writing
     │   ├── ProjectMissing [store.no-project]       no twofold.toml here
@@ -48,6 +49,7 @@ missing extra); 3 a model, index, training or store error; 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 from twofold.masking import masked_text
@@ -310,6 +312,37 @@ class StoreError(TwofoldError):
 
     code = "store"
     cure = "Check free disk space and permissions; `twofold sync --rebuild` makes what is derived from documents anew."
+
+
+class DiskFull(StoreError):
+    """The disk takes no more: reading goes on, and so does `twofold gc`."""
+
+    code = "store.full"
+    cure = (
+        "Free disk space and run the command again; what was finished is kept. `twofold gc` removes what nothing "
+        "needs, and works on a full disk."
+    )
+
+
+_FULL = frozenset([errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+_FULL_SQLITE = frozenset(["SQLITE_FULL", "SQLITE_IOERR_SHMOPEN", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_WRITE"])
+_FULL_TOLD = ("no space left on device", "disk quota exceeded", "file too large (os error", "database or disk is full")
+
+
+def refused(message: str, error: Exception, *, file: object = None) -> StoreError:
+    """What the system or a library refused to write as a `StoreError`, or as a `DiskFull` where that is the reason.
+
+    Args:
+        message: What was not done.
+        error: What was raised: an `OSError`, or of a library that hides it in its words.
+        file: Where.
+    """
+    full = (
+        getattr(error, "errno", None) in _FULL
+        or getattr(error, "sqlite_errorname", "") in _FULL_SQLITE
+        or any(words in str(error).lower() for words in _FULL_TOLD)
+    )
+    return (DiskFull if full else StoreError)(message, file=file)
 
 
 class IndexDamaged(StoreError):

@@ -21,6 +21,7 @@ from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.erasing import RECORDS, Eraser
 from twofold.errors import (
     ConfigError,
+    DiskFull,
     ProjectLocked,
     StudyError,
     TooFewExamples,
@@ -211,7 +212,7 @@ class Project:
         else:
             found = load_documents(self.config.documents, self.directory, strict=False, progress=progress)[0]
         rows: list[Json] = []
-        for document in found:
+        for document in present(found, self.directory):
             item = known.get(document.id)
             file, source = (item.item, item.source) if item else (document.source, document.collection)
             rows.append({"id": document.id, "title": document.title, "source": source or "documents", "file": file})
@@ -303,8 +304,8 @@ class Project:
     ) -> tuple[Answer, Json]:
         """Answer a live question with one arm through the same path as the study.
 
-        The writer's lock is taken only to sync or to train. While another process holds it, nothing is synced, trained
-        or written here: the index is read as it is.
+        The writer's lock is taken only to sync or to train. While another process holds it, or the disk is full,
+        nothing is synced, trained or written here: the index is read as it is.
 
         Args:
             question: What is asked.
@@ -336,8 +337,9 @@ class Project:
                     self._refresh(progress)
                     splits = splits if splits is _NO_SPLITS else self.splits  # of the documents as they are now
                 system = ready or asking.made(self.builder, chosen, splits, use=model, progress=progress)
-        except ProjectLocked as busy:
-            system, behind = asking.system_beside(self.builder, chosen, splits, use=model, searches=searches, busy=busy)
+        except (ProjectLocked, DiskFull) as busy:
+            beside: Json = {"use": model, "searches": searches, "busy": busy, "root": self.directory}
+            system, behind = asking.system_beside(self.builder, chosen, splits, **beside)
         example = answering.question(question, history)
         try:
             answer = asking.answered(system, example, filter=which, written=written)

@@ -15,7 +15,7 @@ from pathlib import Path
 from twofold.build import Builder
 from twofold.dataset.checking import nearest
 from twofold.erasing import Eraser
-from twofold.errors import DataError, IndexMismatch, StoreError
+from twofold.errors import DataError, IndexMismatch, refused
 from twofold.identity import digest
 from twofold.sources import RESTORED
 from twofold.store.forgotten import RECEIPTS
@@ -176,9 +176,8 @@ class Versions:
             draft.chmod(0o600)
             draft.replace(path)
         except OSError as error:
-            raise StoreError(
-                f"the document is forgotten, but the receipt cannot be written: {error.strerror or error}", file=path
-            ) from error
+            message = f"the document is forgotten, but the receipt cannot be written: {error.strerror or error}"
+            raise refused(message, error, file=path) from error
         return path
 
 

@@ -122,3 +122,17 @@ def test_one_writer(tmp_path: Path) -> None:
         pass
     with pytest.raises(StoreError), ProjectLock(tmp_path / "none" / "lock"):
         pass
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "{", '{"key": "adapter:other"}', "[" * 100_000])
+def test_a_damaged_manifest_and_a_foreign_folder_stop_nothing_else(tmp_path: Path, text: str) -> None:
+    store = Artifacts(tmp_path)
+    for key in ("adapter:good", "adapter:bad"):
+        (store.working(key) / "weights").write_text("w")
+        store.finish(key, {"kind": "adapter"})
+    (tmp_path / "adapter-bad" / "manifest.json").write_text(text)
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "lost+found" / "manifest.json").write_text("{}")
+    assert {made["key"]: made["finished"] for made in store.list()} == {"adapter:bad": False, "adapter:good": True}
+    assert store.remove("adapter:bad")
+    assert [made["key"] for made in store.list()] == ["adapter:good"]

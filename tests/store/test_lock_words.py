@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.errors import ProjectLocked, StoreError
+from twofold.errors import ProjectLocked
 from twofold.store.lock import ProjectLock
 
 
@@ -22,10 +22,14 @@ def test_the_holder_is_named_without_its_question(tmp_path: Path, monkeypatch: p
     assert not [word for word in ("ill", "ann", "SECRET") if word in told]
 
 
-def test_a_full_disk_leaves_no_lock_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_no_reason_not_to_hold_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as full:
         full.setattr(os, "write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        with pytest.raises(StoreError, match="No space left"), ProjectLock(tmp_path / "lock"):
+        with (
+            ProjectLock(tmp_path / "lock"),
+            pytest.raises(ProjectLocked, match="another process is writing"),
+            ProjectLock(tmp_path / "lock"),
+        ):
             pass
     with ProjectLock(tmp_path / "lock"):
         pass

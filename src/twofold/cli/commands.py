@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import importlib
 import sys
 import traceback
@@ -33,7 +32,7 @@ from twofold.cli import (
 from twofold.cli.session import command
 from twofold.cli.stopping import INTERRUPTED
 from twofold.cli.terminal import say, say_json
-from twofold.errors import StoreError, TwofoldError
+from twofold.errors import StoreError, TwofoldError, refused
 
 INTERNAL = 70
 """Exit code of an unexpected exception (EX_SOFTWARE of sysexits.h)."""
@@ -126,12 +125,7 @@ def run(given: list[str], *, as_json: bool, verbose: bool) -> int:
 
 def _refused(error: OSError) -> StoreError:
     """What the system refused, and what helps."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return StoreError(
-        f"the system refuses: {error.strerror or error or type(error).__name__}",
-        file=error.filename,
-        cure="Free disk space and run the command again; what was finished is kept." if full else None,
-    )
+    return refused(f"the system refuses: {error.strerror or error or type(error).__name__}", error, file=error.filename)
 
 
 def report(error: TwofoldError, *, as_json: bool, code: str = "", exit_code: int | None = None) -> int:

@@ -25,7 +25,7 @@ import numpy as np
 from pydantic import Field
 
 from twofold import plugins
-from twofold.errors import IndexDamaged, IndexMismatch, StoreError
+from twofold.errors import IndexDamaged, IndexMismatch, refused
 from twofold.retrieval.analysis import ANALYSIS, Language, query_terms
 from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_held import Held
@@ -381,7 +381,7 @@ class LanceIndex:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:
-            raise StoreError(f"the index was not changed: {_told(error)}", file=self._directory) from error
+            raise refused(f"the index was not changed: {_told(error)}", error, file=self._directory) from error
 
     @contextmanager
     def _reading(self) -> Iterator[None]:

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold.errors import ConfigError, StoreError
+from twofold.errors import ConfigError, StoreError, refused
 from twofold.types import Json
 
 MANIFEST = "manifest.json"
 _PARTIAL = ".partial"
+log = logging.getLogger(__name__)
+
 _KEY = re.compile(r"[A-Za-z0-9._-]+:[A-Za-z0-9_]+")
 _PIECE = 1 << 20
 
@@ -60,7 +63,7 @@ class Artifacts:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StoreError(f"the directory cannot be made: {error.strerror}", file=path) from error
+            raise refused(f"the directory cannot be made: {error.strerror}", error, file=path) from error
         return path
 
     def finish(self, key: str, manifest: Json) -> Path:
@@ -106,7 +109,7 @@ class Artifacts:
             partial.rename(path)
             _sync_folder(self.directory)
         except OSError as error:
-            raise StoreError(f"the artifact cannot be finished: {error.strerror or error}", file=partial) from error
+            raise refused(f"the artifact cannot be finished: {error.strerror or error}", error, file=partial) from error
         return path
 
     def manifest(self, key: str) -> Json:
@@ -120,8 +123,10 @@ class Artifacts:
             made: Json = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise StoreError(f"there is no artifact {key}", file=path.parent) from error
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"the manifest of {key} cannot be read: {error}", file=path) from error
+        if not isinstance(made, dict) or made.get("key") != key:
+            raise StoreError(f"the manifest of {key} is not its own", file=path)
         return made
 
     def verify(self, key: str) -> None:
@@ -143,7 +148,10 @@ class Artifacts:
             raise StoreError(f"the artifact {key} has a file that is not its own", file=path / extra[0], cure=cure)
 
     def list(self) -> list[Json]:
-        """Manifests of all artifacts by name; one left unfinished is ``{"key", "bytes", "finished": False}``."""
+        """Manifests of all artifacts by name; one left unfinished is ``{"key", "bytes", "finished": False}``.
+
+        So is one whose manifest is damaged. A folder that is named otherwise is left alone.
+        """
         found: list[Json] = []
         if not self.directory.is_dir():
             return found
@@ -151,10 +159,17 @@ class Artifacts:
             name = path.name.removesuffix(_PARTIAL)
             tag, _, rest = name.rpartition("-")
             key = f"{tag}:{rest}"
+            if not _KEY.fullmatch(key):
+                continue
+            unfinished = {"key": key, "bytes": _size(path), "finished": False}
             if path.name != name:
-                found.append({"key": key, "bytes": _size(path), "finished": False})
+                found.append(unfinished)
             elif (path / MANIFEST).is_file():
-                found.append({**self.manifest(key), "finished": True})
+                try:
+                    found.append({**self.manifest(key), "finished": True})
+                except StoreError as error:  # it must not stop what has nothing to do with it, such as `forget`
+                    log.warning("%s", error)
+                    found.append(unfinished)
         return found
 
     def remove(self, key: str) -> int:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import quote
 
-from twofold.errors import StoreError
+from twofold.errors import DiskFull, StoreError, refused
 from twofold.identity import canonical_json
 from twofold.store.codec import answer_from_json, document_from_json, to_json
 from twofold.store.migrations import MIGRATIONS
@@ -88,23 +88,38 @@ class Catalogue:
         with self._guard():
             if path is not None and not readonly:
                 _make_private(path)
-            mode = "ro" if readonly else "rwc"
-            self._db = sqlite3.connect(
-                ":memory:" if path is None else f"file:{quote(str(path.absolute()))}?mode={mode}",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-                timeout=_PATIENCE_MS / 1000,
-            )
+            self._db = self._connected()
         try:
             with self._guard():
                 self._open()
+        except DiskFull:
+            self._db.close()
+            with self._guard():
+                self._db = self._connected()
+                self._open(alone=True)
         except BaseException:
             self._db.close()
             raise
 
-    def _open(self) -> None:
+    def _connected(self) -> sqlite3.Connection:
+        mode = "ro" if self.readonly else "rwc"
+        return sqlite3.connect(
+            ":memory:" if self.path is None else f"file:{quote(str(self.path.absolute()))}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_PATIENCE_MS / 1000,
+        )
+
+    def _open(self, *, alone: bool = False) -> None:
+        """Make the connection ready; `alone` needs no file beside the catalogue, for a disk that is full.
+
+        SQLite keeps its index of the log in a file that all processes share, and in memory where no other may come in:
+        one then waits for the other.
+        """
         self._db.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+        if alone:
+            self._db.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._db.execute("PRAGMA foreign_keys = ON")
         if self.readonly:
             self._db.execute("PRAGMA query_only = ON")
@@ -170,7 +185,7 @@ class Catalogue:
                 message = "this is not a catalogue: the file is damaged"
             else:
                 message = f"the catalogue failed: {error}"
-            raise StoreError(message, file=self.path) from error
+            raise refused(message, error, file=self.path) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TypedDict
 
-from twofold.errors import StoreError
+from twofold.errors import StoreError, refused
 from twofold.types import Document
 
 RECEIPTS, FILE = "receipts", "forgotten.json"
@@ -81,6 +81,10 @@ class Forgotten:
                 cure="Restore the file from a copy, or delete it and forget the documents named by the receipts again.",
             ) from error
 
+    def pending(self) -> list[str]:
+        """Documents whose erasing is not finished: the index may still hold them, and nothing may be answered."""
+        return [name for name, entry in self.entries().items() if not entry["finished"]]
+
     def begin(self, document: str, at: str, chunks: Iterable[str]) -> None:
         """Leave a document out from now on, and have its erasing finished; chunk ids add up over attempts."""
         entries = self.entries()
@@ -118,6 +122,5 @@ class Forgotten:
             draft.chmod(0o600)
             draft.replace(self._path)
         except OSError as error:
-            raise StoreError(
-                f"the list of forgotten documents cannot be written: {error.strerror or error}", file=self._path
-            ) from error
+            message = f"the list of forgotten documents cannot be written: {error.strerror or error}"
+            raise refused(message, error, file=self._path) from error

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from pathlib import Path
 from types import TracebackType
 
 from twofold import locking
-from twofold.errors import ProjectLocked, StoreError
+from twofold.errors import ProjectLocked, StoreError, refused
+
+log = logging.getLogger(__name__)
 
 
 class ProjectLock:
@@ -31,14 +34,14 @@ class ProjectLock:
 
         Raises:
             ProjectLocked: naming process and command of the holder.
-            StoreError: the file cannot be written, or this very object holds the lock already.
+            StoreError: the file cannot be made, or this very object holds the lock already.
         """
         if self._file is not None:
             raise StoreError("this lock is taken already", file=self.path, cure="Use one lock object for each writer.")
         try:
             file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StoreError(f"the lock cannot be opened: {error.strerror}", file=self.path) from error
+            raise refused(f"the lock cannot be opened: {error.strerror}", error, file=self.path) from error
         try:
             locking.take(file, wait=False)
         except BlockingIOError as error:
@@ -53,9 +56,8 @@ class ProjectLock:
         try:
             os.ftruncate(file, 0)
             os.write(file, f"{os.getpid()} {_command()}\n".encode("utf-8", "replace"))
-        except OSError as error:  # a full disk must not leave this process locked out by itself
-            os.close(file)
-            raise StoreError(f"the lock cannot be written: {error.strerror}", file=self.path) from error
+        except OSError:  # a full disk: the lock is held all the same, and `gc` must be able to take it
+            log.warning("the lock of %s does not say who holds it: the disk is full", self.path.parent)
         self._file = file
         return self
 
