@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from twofold.errors import ConfigError, ProjectMissing
+from twofold.plain_values import oddity
 from twofold.plugins import Options, explain
 from twofold.prompts import Template
 from twofold.types import Arm, Json
@@ -78,7 +79,7 @@ class DocumentsSection(Section):
     ids_from: str = ""
     """Folder below which the path of a plain file is its document's id, so that the id stays when the folder moves:
     with ``data/documents`` the file ``data/documents/hr/leave.md`` is ``hr/leave.md``. Empty: the project."""
-    max_mib: float = 32.0
+    max_mib: float = Field(default=32.0, gt=0, le=1_048_576)
     """A file (after decompression) larger than this is refused, in MiB; so is one with more text than this."""
     max_seconds: float = Field(default=60.0, gt=0)
     """A file whose reading takes longer is given up."""
@@ -103,7 +104,8 @@ class _KindSection(Section):
             return values
         own = {key: value for key, value in values.items() if key in cls.model_fields}
         rest = {key: value for key, value in values.items() if key not in cls.model_fields}
-        return {**own, "options": {**own.get("options", {}), **rest}}
+        given = own.get("options", {})
+        return {**own, "options": {**given, **rest} if isinstance(given, dict) else given}
 
 
 class SourceSection(_KindSection):
@@ -439,6 +441,11 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"not UTF-8: {error}", file=path, cure="Save the file as UTF-8.") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise ConfigError(f"it cannot be read: {str(error)[:100]}", file=path) from error
+    for given, where in ((values, path), (overrides or {}, None)):
+        if odd := oddity(given):
+            raise ConfigError(odd, file=where)
     try:
         return Config.model_validate(merged(values, overrides or {}))
     except ValidationError as error:
@@ -464,6 +471,8 @@ def laid_over(config: Config, values: Json) -> Config:
     Raises:
         ConfigError: an unknown key or a bad value.
     """
+    if odd := oddity(values):
+        raise ConfigError(odd)
     try:
         return Config.model_validate(_laid(config, values))
     except ValidationError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from twofold import config
+from twofold.cli.main import main
 from twofold.errors import ConfigError, ProjectMissing
 
 
@@ -57,3 +58,50 @@ def test_a_wrong_override_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"override: unknown key 'retrieval\.kk'") as caught:
         config.load(tmp_path, {"retrieval": {"kk": 3}})
     assert caught.value.file is None
+
+
+ODD: dict[str, str] = {
+    "no number": "[documents]\nmax_seconds = nan",
+    "infinity": "[documents]\nmax_mib = 1e999",
+    "a date": "[study]\nseed = 2026-01-01",
+    "a time in a list": "[sources.x]\nkind = 'folder'\npaths = [07:32:00]",
+    "a date in a schema": "[generation]\nschema = {a = {b = [2026-01-01T00:00:00Z]}}",
+    "more than 64 bits": "[retrieval]\nk = 99999999999999999999",
+    "thousands of digits": f"[retrieval]\nk = {'9' * 5000}",
+    "a NUL": '[documents]\npaths = ["a\\u0000b"]',
+    "a NUL in a key": '[documents.passwords]\n"a\\u0000" = "b"',
+    "lists without end": f"a = {'[' * 5000}{']' * 5000}",
+    "tables without end": f"a = {'{a = ' * 3000}1{'}' * 3000}",
+    "a table too deep": f"[generation]\nschema = {'{a = ' * 80}1{'}' * 80}",
+    "a number as a text": "[retrieval]\nk = 'five'",
+    "a list for a table": "documents = [1]",
+    "tables for a table": "[[documents]]",
+    "a number for options": "[sources.x]\nkind = 'folder'\noptions = 3",
+    "a number below nothing": "[documents]\nmax_mib = -1",
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("command", ["config", "sync"])
+def test_what_no_setting_can_be_is_an_error_that_names_the_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], what: str, command: str
+) -> None:
+    (tmp_path / "twofold.toml").write_text(ODD[what], encoding="utf-8")
+    assert main([command, "-C", str(tmp_path), "-q"]) == 2
+    told = capsys.readouterr().err
+    assert "twofold.toml" in told
+    assert "internal fault" not in told
+
+
+@pytest.mark.parametrize("data", [b"[project]\nname = '\xff'", "[project]".encode("utf-16"), bytes(range(256))])
+def test_a_file_that_is_no_text_is_an_error(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "twofold.toml").write_bytes(data)
+    with pytest.raises(ConfigError, match=r"twofold\.toml"):
+        config.load(tmp_path)
+
+
+@pytest.mark.parametrize("value", ["1e999", "2026-01-01", "9" * 5000, "[" * 5000 + "]" * 5000, '"a\\u0000"'])
+def test_an_odd_override_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str], value: str) -> None:
+    (tmp_path / "twofold.toml").write_text("", encoding="utf-8")
+    assert main(["config", "-C", str(tmp_path), "--set", f"retrieval.k={value}"]) == 2
+    assert "internal fault" not in capsys.readouterr().err

@@ -188,7 +188,7 @@ _TABLE = (
 def _value(text: str, setting: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # of which one is that it is no TOML
         if not text or text[0] in "[{\"'" or "\n" in text:
             raise ConfigError(
                 f"--set {setting!r}: the value is not valid TOML ({error})",
