@@ -319,8 +319,8 @@ class DiskFull(StoreError):
 
     code = "store.full"
     cure = (
-        "Free disk space and run the command again; what was finished is kept. `twofold gc` removes what nothing "
-        "needs, and works on a full disk."
+        "Check free disk space, and run the command again: what was finished is kept. Free disk space with "
+        "`twofold gc`, which removes what nothing needs and works on a full disk."
     )
 
 

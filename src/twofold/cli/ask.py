@@ -12,7 +12,7 @@ import typer
 
 from twofold import hostile
 from twofold.cli.session import Run
-from twofold.cli.terminal import say
+from twofold.cli.terminal import one_line, say
 from twofold.identity import plain
 from twofold.types import Answer, Citation
 
@@ -157,7 +157,7 @@ def _start(answer: Answer, number: int) -> str:
 
 def _title(answer: Answer, number: int, made_by: dict[str, Any]) -> str:
     place = made_by["places"][number - 1]
-    return f"[{number}] {_named(answer, number, made_by)}" + (f", {place}" if place else "")
+    return f"[{number}] {one_line(_named(answer, number, made_by))}" + (f", {one_line(place)}" if place else "")
 
 
 def _named(answer: Answer, number: int, made_by: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 import typer
 
 from twofold.cli.session import Run
+from twofold.cli.terminal import one_line
 from twofold.reading import counted, times
 from twofold.types import Problem
 
@@ -33,4 +34,4 @@ def check(run: Run) -> None:
 def line(problem: Problem) -> str:
     """``file:line: severity: message (cure)``."""
     place = problem.file + (f":{problem.line}" if problem.line else "") if problem.file else "project"
-    return f"{place}: {problem.severity}: {problem.message} ({problem.cure})"
+    return one_line(f"{place}: {problem.severity}: {problem.message} ({problem.cure})")

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from twofold.cli.session import Run, command
+from twofold.cli.terminal import one_line
 from twofold.reading import counted
 
 app = typer.Typer(no_args_is_help=True, help="The documents and their ids; versions of the index, going back to one.")
@@ -28,7 +29,7 @@ def documents(
         rows, synced = project.listed_documents(progress=progress)
     rows = [row for row in rows if part.casefold() in f"{row['id']}\n{row['title']}".casefold()]
     width = min(60, max((len(row["id"]) for row in rows), default=0))
-    lines = [f"{row['id']:<{width}}  {row['title']}".rstrip() for row in rows]
+    lines = [f"{one_line(row['id']):<{width}}  {one_line(row['title'])}".rstrip() for row in rows]
     run.result({"documents": rows}, "\n".join([*lines, counted(len(rows), "document")]))
     if not synced:
         run.note("note: nothing is synced yet; these are the documents in [documents].paths")
@@ -62,7 +63,7 @@ def diff(
         done = project.versions.diff(before, after)
     lines = [f"version {done['before']} → {done['after']}"]
     for mark, what in (("+", "added"), ("~", "changed"), ("-", "deleted")):
-        lines += [f"{mark} {name}" for name in done[what][:_LISTED]]
+        lines += [f"{mark} {one_line(name)}" for name in done[what][:_LISTED]]
         if len(done[what]) > _LISTED:
             lines.append(f"{mark} and {len(done[what]) - _LISTED} more {what}")
     run.result(done, "\n".join(lines))

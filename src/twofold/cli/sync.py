@@ -9,6 +9,7 @@ import typer
 
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
+from twofold.cli.terminal import one_line
 from twofold.identity import plain
 from twofold.reading import counted
 
@@ -53,13 +54,14 @@ def _told(done: dict[str, Any]) -> str:
     bad = [(e["source"], e["failure"]) for e in done["sources"]]
     bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]
     for name, failure in bad[:_LISTED]:
-        lines += [f"failed: {name}: {failure['message']} [{failure['code']}]", f"  help: {failure['cure']}"]
+        told = one_line(f"failed: {name}: {failure['message']} [{failure['code']}]")
+        lines += [told, f"  help: {one_line(failure['cure'])}"]
     if len(bad) > _LISTED:
         lines.append(f"and {len(bad) - _LISTED} more failed: `twofold sync --json` lists all")
     whys = Counter((e["status"], _why(e)) for e in done["files"] if e["status"] in ("skipped", "forgotten"))
     for (status, why), count in sorted(whys.items()):
         first = next(e["file"] for e in done["files"] if (e["status"], _why(e)) == (status, why))
-        lines.append(f"{counted(count, 'file')} {status} ({first}{', …' if count > 1 else ''}): {why}")
+        lines.append(one_line(f"{counted(count, 'file')} {status} ({first}{', …' if count > 1 else ''}): {why}"))
     return "\n".join(lines)
 
 
