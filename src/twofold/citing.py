@@ -1,4 +1,4 @@
-"""Where an answer's evidence stands, for people: which document, and on which page, row, sheet, slide or section of it.
+"""Where an answer's evidence stands, for people: in which document, on which page, row, slide, section or line of it.
 
 The place is that of the quoted words: a passage may begin on another page. Where nothing is quoted it is the place at
 which the passage begins.
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from twofold.corpus.outline import headings_of
+from twofold.corpus.text import is_code
 from twofold.reading import RECORDS
 from twofold.store.catalogue import Catalogue
 from twofold.types import Answer, Chunk, Citation, Document
@@ -51,11 +52,15 @@ def _begins(chunk: Chunk) -> str:
 
 
 def _at(document: Document, character: int) -> str:
-    if document.places:
-        labels = [place.label for place in document.places if place.start <= character]
-        return labels[-1] if labels else ""
-    above = [title for start, _, _, title in headings_of(document.text) if start <= character]
-    return f"section {above[-1]}" if above and above[-1] != document.title else ""
+    before = [place for place in document.places if place.start <= character]
+    place = before[-1] if before else None
+    parts = [place.label if place is not None else ""]
+    if not parts[0] and not (document.places and document.places[0].label) and not is_code(document):
+        above = [title for start, _, _, title in headings_of(document.text) if start <= character]
+        parts = [f"section {above[-1]}" if above and above[-1] != document.title else ""]
+    if place is not None and place.lines:
+        parts.append(f"{place.lines} {place.first + document.text.count(chr(10), place.start, character)}")
+    return ", ".join(filter(None, parts))
 
 
 def _name(chunk: Chunk, document: Document | None) -> str:

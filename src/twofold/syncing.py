@@ -370,7 +370,8 @@ class Sync:
                 continue
             self._claimed[document.id] = item.id
             entry["documents"] += 1
-            entry["pages"] += sum(1 for place in document.places if not place.label.startswith(RECORDS))
+            labels = {place.label for place in document.places if not place.label.startswith(RECORDS)}
+            entry["pages"] += len(labels - {""})
             self._document(document, KnownDocument(digest="", source=feed.name, item=item.id), entry)
         for first, count in shared.items():
             log.warning(

@@ -24,7 +24,11 @@ class Place:
     start: int
     """First character of it in the document's text; it ends where the next one starts."""
     label: str
-    """For people, for example ``page 3``."""
+    """For people, for example ``page 3``; empty for a file that has none."""
+    lines: str = ""
+    """What each of its lines is in the file: ``line`` of a text file, ``row`` of a sheet; empty: nothing that counts."""
+    first: int = 1
+    """The number of its first line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,12 @@ def test_all_readers_come_through_the_entry_points() -> None:
 def test_markdown() -> None:
     document = one("a/b.md", "markdown", "---\ntitle: 'Water'\nlang: de\n- x\n---\n# Head\r\n\nText.\r\n")
     assert document == Document(
-        id="a/b.md", text="# Head\n\nText.\n", title="Water", source="a/b.md", metadata={"lang": "de"}
+        id="a/b.md",
+        text="# Head\n\nText.\n",
+        title="Water",
+        source="a/b.md",
+        metadata={"lang": "de"},
+        places=(Place(start=0, label="", lines="line", first=6),),
     )
     assert one("b.md", "markdown", "text\n\n## The *first* #\n").title == "The *first*"
     assert one("b.md", "markdown", "no heading --- at all").title == "b"

@@ -212,7 +212,7 @@ def as_json(line: int, item: Document | Problem) -> Json:
             "title": item.title,
             "source": item.source,
             "metadata": dict(item.metadata),
-            "places": [[place.start, place.label] for place in item.places],
+            "places": [[place.start, place.label, place.lines, place.first] for place in item.places],
         },
     }
 
@@ -221,5 +221,8 @@ def _item(entry: Any) -> tuple[int, Document | Problem]:
     if "problem" in entry:
         return int(entry["at"]), Problem(**entry["problem"])
     fields = dict(entry["document"])
-    places = tuple(Place(start=int(start), label=str(label)) for start, label in fields.pop("places"))
+    places = tuple(
+        Place(start=int(start), label=str(label), lines=str(lines), first=int(first))
+        for start, label, lines, first in fields.pop("places")
+    )
     return int(entry["at"]), Document(places=places, **fields)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+from itertools import islice
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 from twofold import plugins
 from twofold.corpus.formulas import mathml
 from twofold.corpus.marks import Grid, literal, lowered, raised, settled, struck
+from twofold.corpus.numbering import written
 from twofold.corpus.text import title_of
 from twofold.errors import UnreadableFile
 from twofold.reading import decode
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.I
 )
-_UNREAD = frozenset(["script", "style", "template", "canvas", "iframe", "embed", "head", "nav", "rp", "datalist"])
+_UNREAD = frozenset(["script", "style", "canvas", "iframe", "embed", "head", "nav", "rp", "datalist"])
 _BLOCKS_WORDS = """
     address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure
     footer form header hr html legend li main menu object ol optgroup option p pre section select summary table
@@ -41,12 +43,19 @@ _CLOSE = frozenset(["tr", "dd", "dt", "tbody", "thead", "option", "optgroup", "t
 _APART = frozenset(["button", "label", "input", "img", "math", "svg", "output", "meter", "progress", "rt", "area"])
 """Inline elements that a page shows at some distance from their neighbours."""
 _STRUCK = frozenset(["s", "strike", "del"])
+_CELLS = frozenset(["cell", "gridcell", "columnheader", "rowheader"])
+"""Roles that make an element of any name a cell of a row (WAI-ARIA 1.2)."""
+_LETTERED = {"a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_NAMED_FIELDS = frozenset(["input", "select", "textarea", "table", "svg", "iframe"])
+"""What an ``aria-label`` names besides what it shows."""
+_SPOKEN = 50
+"""Nodes within an element that are looked at to find whether it shows words beside its ``aria-label``."""
 _SHOWN_INPUTS = frozenset(["", "text", "button", "submit", "reset", "email", "number", "tel", "url", "search", "date"])
 _HEADINGS = {f"h{level}": "#" * level + " " for level in range(1, 7)}
-_MARK = re.compile(r"(?:-|\d{1,9}\.|#{1,6})")
 _LATIN = frozenset(["iso-8859-1", "latin1", "latin-1", "us-ascii", "ascii", "windows-1252"])
 _SPACES = re.compile(r"[ \t\n\r\f\v\u00a0]+")
 _THROUGH = re.compile(r"line-through")
+_CLASS = re.compile(r"[\w-]*\.([\w-]{1,80})")
 _CODE = re.compile(r"^ {0,3}(?:#{1,6}[ \t]|```|~~~|=+[ \t]*$|-{3,}[ \t]*$)", re.MULTILINE)
 _PARTS = frozenset(["td", "th", "tr", "tbody", "thead", "tfoot", "caption"])
 """Of a table. One whose end is not written stands inside the one before in the tree, and beside it on the page."""
@@ -57,11 +66,12 @@ _LONG_CELL = 2_000
 class HtmlReader:
     """An HTML page; the title is its ``<title>``, else the first heading, else the file's stem.
 
-    Read is all that a reader can bring to the screen: panels that are hidden, buttons, choices, alternative texts and
-    formulas too. Left out are scripts, styles, pictures, frames and ``<nav>``.
+    Read is all that a reader can bring to the screen: panels that are hidden, buttons, choices, alternative texts,
+    formulas and frames whose page stands in the file too. Left out are scripts, styles, pictures, other files' frames
+    and ``<nav>``.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
 
     class Options(plugins.Options):
@@ -114,7 +124,18 @@ def markup_of(data: bytes, name: str) -> tuple[str, str]:
 
 def page_text(soup: BeautifulSoup) -> str:
     """The readable text of a parsed page."""
-    return _Page().text(soup.body or soup)
+    return _Page(_crossed(soup)).text(soup.body or soup)
+
+
+def _crossed(soup: BeautifulSoup) -> frozenset[str]:
+    """Classes whose text the page's own style sheets strike out."""
+    found: set[str] = set()
+    for style in soup.find_all("style"):
+        for rule in style.get_text().split("}"):
+            selectors, _, look = rule.rpartition("{")
+            if "line-through" in look:
+                found.update(one.group(1) for part in selectors.split(",") if (one := _CLASS.fullmatch(part.strip())))
+    return frozenset(found)
 
 
 def _flat(text: str) -> str:
@@ -140,19 +161,22 @@ class _Page:
     """Walks the tree without recursion and gathers lines.
 
     Args:
+        crossed: Classes whose text is struck out.
         cell: This is one cell of a table: all in one line, without marks of headings and items.
     """
 
-    def __init__(self, *, cell: bool = False) -> None:
+    def __init__(self, crossed: frozenset[str], *, cell: bool = False) -> None:
+        self.crossed = crossed
         self.cell = cell
         self.out: list[str] = []
         self.line: list[str] = []
         self.raw = 0
         self.gap = 0
         self.heading = 0
+        self.mark = ""
         self.struck = 0
         self.opened: list[tuple[int, int]] = []
-        self.lists: list[int | None] = []
+        self.lists: list[tuple[int, int, str] | None] = []
 
     def text(self, root: Tag) -> str:
         from bs4.element import NavigableString, PreformattedString, Tag
@@ -167,25 +191,42 @@ class _Page:
                     self.line += [" ", _formula(node), " "]
                 elif node.name == "table" and not self.cell and not _laid_out(node):
                     self._table(node)
-                elif node.name not in _UNREAD and not (self.cell and node is not root and node.name in _PARTS):
+                elif not _unread(node) and not (self.cell and node is not root and node.name in _PARTS):
                     if node.name == "title" and node.find_parent("svg") is None:
                         continue  # the page's own, written without <head>
                     self._enter(node)
                     stack.append((node, True))
                     stack += [(child, False) for child in reversed(node.contents)]
+                elif node.name == "iframe" and (page := str(node.get("srcdoc") or "")):
+                    self._frame(page)
             elif isinstance(node, NavigableString) and not isinstance(node, PreformattedString):
                 self._say(str(node) if self.raw else _SPACES.sub(" ", str(node)))
         self._flush("")
         return "".join(self.out)
+
+    def _frame(self, markup: str) -> None:
+        """A page that stands in an attribute of this one; frames in it are left out."""
+        from bs4 import BeautifulSoup
+
+        inner = BeautifulSoup(markup, "html.parser")
+        for frame in inner.find_all("iframe"):
+            frame.decompose()
+        self._break("\n\n")
+        text = _Page(_crossed(inner), cell=self.cell).text(inner)
+        if self.cell:
+            self.line.append(text)
+        else:
+            self._line(text)
 
     def _say(self, text: str) -> None:
         text = text.replace("\u00ad", "")
         self.line.append(struck(text) if self.struck and text.strip() else text)
 
     def _enter(self, node: Tag) -> None:
-        tag = node.name
+        tag = _named(node)
         if tag in _HEADINGS and not self.cell and not self.heading:
             self._flush("\n\n")
+            self.mark = _HEADINGS[tag].strip()
             self.line.append(_HEADINGS[tag])
             self.heading += 1
         elif tag in ("td", "th") and not self.cell:
@@ -196,7 +237,7 @@ class _Page:
         elif tag in _BLOCKS or tag in _HEADINGS:
             self._break("\n" if tag in _CLOSE or tag == "li" else "\n\n")
         if tag in ("ol", "ul", "menu"):
-            self.lists.append(_number(node.get("start"), 1) if tag == "ol" else None)
+            self.lists.append(_numbered(node) if tag == "ol" else None)
         elif tag == "li" and not self.cell:
             self._item(node)
         elif tag == "li" and "".join(self.line[-4:]).strip():
@@ -211,9 +252,13 @@ class _Page:
         if tag in _APART:
             self.line.append(" ")
             self._say(_shown(node))
+        elif tag == "q":
+            self.line.append("“")
+        if said := _spoken(node):
+            self.line += [" ", said, " "]
 
     def _leave(self, node: Tag) -> None:
-        tag = node.name
+        tag = _named(node)
         if self._is_struck(node):
             self.struck -= 1
         if tag in {"td", "th"} and not self.cell:
@@ -235,18 +280,26 @@ class _Page:
             self.line[at:] = [(raised if tag == "sup" else lowered)(inside, before)]
         elif tag in _APART:
             self.line.append(" ")
+        elif tag == "q":
+            self.line.append("”")
+        elif tag == "a" and (address := _address(node)) and address not in "".join(self.line[-12:]):
+            self.line.append(f" ({address})")
 
     def _is_struck(self, node: Tag) -> bool:
-        return node.name in _STRUCK or bool(_THROUGH.search(str(node.get("style") or "")))
+        if node.name in _STRUCK or _THROUGH.search(str(node.get("style") or "")):
+            return True
+        return bool(self.crossed) and not self.crossed.isdisjoint(node.get_attribute_list("class"))
 
     def _item(self, node: Tag) -> None:
-        number = self.lists[-1] if self.lists else None
-        if number is None:
-            self.line.append("- ")
+        held = self.lists[-1] if self.lists else None
+        if held is None:
+            self.mark = "-"
         else:
+            number, step, form = held
             number = _number(node.get("value"), number)
-            self.lists[-1] = number + 1
-            self.line.append(f"{number}. ")
+            self.lists[-1] = (number + step, step, form)
+            self.mark = f"{written(number, form) if number > 0 else number}."
+        self.line.append(f"{self.mark} ")
 
     def _table(self, table: Tag) -> None:
         self._flush("\n\n")
@@ -254,14 +307,14 @@ class _Page:
         cells: list[tuple[str, int, int]] = []
         for part in table.find_all(["caption", "tr", "td", "th"]):
             if part.name == "caption":
-                self._line(_Page(cell=True).text(part))
+                self._line(_Page(self.crossed, cell=True).text(part))
             elif part.name == "tr":
                 if cells:
                     grid.add(cells)
                 cells = []
             else:
                 columns, rows = _number(part.get("colspan"), 1), _number(part.get("rowspan"), 1)
-                cells.append((_Page(cell=True).text(part), columns, rows))
+                cells.append((_Page(self.crossed, cell=True).text(part), columns, rows))
         if cells:
             grid.add(cells)
         self._line(grid.text())
@@ -275,7 +328,7 @@ class _Page:
     def _break(self, end: str) -> None:
         if self.cell or self.heading:
             self.line.append(" ")
-        elif not _MARK.fullmatch("".join(self.line[-2:]).strip()):
+        elif not self.mark or "".join(self.line[-2:]).strip() != self.mark:
             self._flush(end)
 
     def _close_code(self, first: int, gap: int) -> None:
@@ -296,14 +349,58 @@ class _Page:
         if self.raw and not self.cell:
             line = line.strip("\n")
         else:
-            line = _SPACES.sub(" ", line).strip().removesuffix("|").removesuffix(";").rstrip()
-            line = line.replace(" ; ", "; ") if self.cell else line
+            line = _SPACES.sub(" ", line).strip().removesuffix("|").rstrip()
+            line = line.removesuffix(";").rstrip().replace(" ; ", "; ") if self.cell else line
             line = line if self.heading or self.cell else literal(line)
-        if line and not _MARK.fullmatch(line):
+        if line and line != self.mark:
+            self.mark = ""
             self.out.append("\n" * self.gap + line if self.out else line)
             self.gap = len(end)
         else:
             self.gap = max(self.gap, len(end))
+
+
+def _named(node: Tag) -> str:
+    """The element's name, or that of the part of a table that its role makes it."""
+    role = node.get("role")
+    return "td" if role in _CELLS else "tr" if role == "row" else str(node.name)
+
+
+def _unread(node: Tag) -> bool:
+    """Is there nothing in it that a browser shows?"""
+    if node.name == "template":
+        return not node.get("shadowrootmode")
+    if node.name == "mjx-math" or "katex-html" in node.get_attribute_list("class"):  # a formula drawn beside its MathML
+        return node.parent is not None and node.parent.find("math") is not None
+    return node.name in _UNREAD
+
+
+def _numbered(node: Tag) -> tuple[int, int, str]:
+    """Of a list its first number, the step to the next, and how they are written."""
+    step = -1 if node.has_attr("reversed") else 1
+    first = 1
+    if step < 0:  # an item whose end is not written stands inside the one before
+        first = sum(1 for item in node.find_all("li") if item.find_parent(["ol", "ul", "menu"]) is node)
+    first = _number(node.get("start"), first)
+    return first, step, _LETTERED.get(str(node.get("type") or ""), "decimal")
+
+
+def _spoken(node: Tag) -> str:
+    """The ``aria-label`` of an element that shows no words: stars, signs, buttons with a picture."""
+    label = node.get("aria-label")
+    if not label or (node.name in _NAMED_FIELDS and node.get("role") != "img"):
+        return ""
+    inside = list(islice(node.descendants, _SPOKEN))
+    words = (str(one if one.name is None else one.get("alt") or "") for one in inside)  # type: ignore[attr-defined]
+    if len(inside) == _SPOKEN or any(text.strip() for text in words):
+        return ""
+    return " ".join(str(label).split())
+
+
+def _address(node: Tag) -> str:
+    """The mail address or telephone number that a link opens."""
+    scheme, _, rest = str(node.get("href") or "").partition(":")
+    return rest.partition("?")[0].strip() if scheme.lower() in ("mailto", "tel") else ""
 
 
 def _shown(node: Tag) -> str:
@@ -314,6 +411,8 @@ def _shown(node: Tag) -> str:
         kind = str(node.get("type") or "").lower()
         if kind == "image":
             return str(node.get("alt") or "")
+        if kind in ("checkbox", "radio"):
+            return "☒" if node.has_attr("checked") else "☐"
         return str(node.get("value") or node.get("placeholder") or "") if kind in _SHOWN_INPUTS else ""
     return str(node.get("label") or "") if node.name in ("optgroup", "option") else ""
 

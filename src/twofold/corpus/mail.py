@@ -90,7 +90,7 @@ class MailReader:
         try:
             reader = self._reader(name)
             for document in reader.read(Path(name), data):
-                places = document.places or ()
+                places = [place for place in document.places if not place.lines]
                 told = [str(document.metadata[key]) for key in ("unread",) if key in document.metadata]
                 told += [f"pages {document.metadata['scanned']}"] if "scanned" in document.metadata else []
                 unread += [f"{label}: {one}" for one in told]

@@ -138,6 +138,8 @@ def _number(value: float, section: list[tuple[str, str]]) -> str:
         if not grouped and len(head) < zeros:
             head = head.rjust(zeros, "0")
         made = ("" if not float(made.replace(",", "") or 0) else sign) + head + dot + tail
+    if not scientific and not rest and "," not in pattern and _is_divided(section):
+        return _between(made, section)
     out: list[str] = []
     said = False
     for at, (kind, text) in enumerate(section):
@@ -150,6 +152,28 @@ def _number(value: float, section: list[tuple[str, str]]) -> str:
             said = True
     text = " ".join("".join(out).split())
     return f"-{text[: -len(made)]}{made[1:]}" if made.startswith("-") and text.endswith(made) and text != made else text
+
+
+def _is_divided(section: list[tuple[str, str]]) -> bool:
+    """Does text stand between the places of digits, as in ``000-0000``?"""
+    places = [at for at, (kind, text) in enumerate(section) if kind == "digit" and text in "0#?"]
+    return any(kind == "text" for kind, _ in section[places[0] : places[-1]]) if places else False
+
+
+def _between(made: str, section: list[tuple[str, str]]) -> str:
+    """Digits on their places from the last one, the text between them kept: 1234567 as ``123-4567``."""
+    sign, left = ("-", made[1:]) if made.startswith("-") else ("", made)
+    first = next(at for at, (kind, text) in enumerate(section) if kind == "digit" and text in "0#?")
+    out: list[str] = []
+    for at in reversed(range(len(section))):
+        kind, text = section[at]
+        if kind == "digit" and text in "0#?":
+            cut = 0 if at == first else max(0, len(left) - 1)
+            out.append(left[cut:])
+            left = left[:cut]
+        elif kind in ("text", "digit"):
+            out.append(text)
+    return " ".join((sign + "".join(reversed(out))).split())
 
 
 def _fraction(value: float, section: list[tuple[str, str]]) -> str:

@@ -15,7 +15,7 @@ from twofold import plugins
 from twofold.corpus.archives import BROKEN, prepared, repacked
 from twofold.corpus.outline import headings_of
 from twofold.corpus.packages import Package
-from twofold.corpus.sheets import Workbook
+from twofold.corpus.sheets import Sheet, Workbook
 from twofold.corpus.text import joined, title_of
 from twofold.corpus.word import Word
 from twofold.corpus.xml_text import xml_text
@@ -50,7 +50,7 @@ _MIME = {
 class OfficeReader:
     """A file of an office program or an e-book; the title is the one in its properties, else its first heading."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = tuple(_MIME)
 
     class Options(plugins.Options):
@@ -103,13 +103,27 @@ def _own(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place,
     try:
         package = Package(data)
         made = Word(package) if suffix in _WORDS else Workbook(package)
-        parts = [("", made.text())] if isinstance(made, Word) else list(made.sheets())
+        sheets = list(made.sheets()) if isinstance(made, Workbook) else []
+        parts = [("", made.text())] if isinstance(made, Word) else [(one.label, one.text) for one in sheets]
     except (*BROKEN, KeyError, IndexError):
         unread.append("what a damaged main part holds beyond the words that could be saved")
         return None
     text, places = joined(parts)
+    if sheets:
+        places = _with_rows(places, sheets)
     unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
     return (text, places, package.title()) if text or not package.lost else None
+
+
+def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, ...]:
+    """The places of sheets, and within each those where its rows are counted from."""
+    made: list[Place] = []
+    for place, sheet in zip(places, sheets, strict=True):
+        made.append(place)
+        made += [
+            Place(start=place.start + at, label=place.label, lines="row", first=number) for at, number in sheet.rows
+        ]
+    return tuple(made)
 
 
 def _foreign(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str]:

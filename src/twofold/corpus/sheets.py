@@ -8,21 +8,38 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from xml.etree import ElementTree
 
 from twofold.corpus.drawings import description, drawn, paragraphs
 from twofold.corpus.marks import lowered, raised, row, settled, struck
 from twofold.corpus.number_formats import BUILT_IN, general, shown
 from twofold.corpus.packages import Node, Package, attribute, bare, child, inside
+from twofold.corpus.text import clean
 
 _CELL = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 _GENERAL = ("General", "@", "")
+_PRINTED = re.compile(r'&(?:"[^"]*"|K[0-9A-F]{6}|[0-9]{1,3}|[A-Za-z])')
+"""Codes of places, fonts and fields in what is printed above and below a sheet."""
+_PRINT = ("oddHeader", "oddFooter", "firstHeader", "firstFooter")
+_TRUE = ("1", "true")
+_MOST_RANGES = 8
 _FEW = 3
 """Rows of a group below which the empty lines between groups are spacing, not ends of tables."""
 
 Cells = dict[int, dict[int, str]]
 """Row → column → text, both from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A sheet as read."""
+
+    label: str
+    text: str
+    rows: tuple[tuple[int, int], ...]
+    """``(character, row)`` of lines from which on each line is a row, the next of the one before."""
 
 
 class Workbook:
@@ -51,20 +68,29 @@ class Workbook:
         self._strings = self._shared()
         self._formats, self._struck = self._styles()
         self._made: dict[tuple[str, str], str] = {}
+        self._hidden: tuple[list[int], list[tuple[int, int]]] = ([], [])
 
-    def sheets(self) -> Iterator[tuple[str, str]]:
-        """``(place, text)`` of each sheet in the workbook's order."""
+    def sheets(self) -> Iterator[Sheet]:
+        """Those with text, in the workbook's order."""
         relations = self.package.relations(self.part)
         for sheet in inside(self._root, "sheet"):
             name = attribute(sheet, "name")
             hidden = attribute(sheet, "state") in ("hidden", "veryHidden")
             part = relations.get(attribute(sheet, "id"), ("", ""))[1]
-            text = "\n\n".join(block for block in self._sheet(part) if block)
-            if text:
-                yield (
-                    f"sheet {name}{' (hidden)' if hidden else ''}",
-                    (f"## {name}{' (hidden sheet)' if hidden else ''}\n\n{text}"),
-                )
+            cells, printed = self._cells(part) if part else ({}, [])
+            lines, rows = _lines(cells)
+            more = [block for one in (*printed, *self._beside(part)) if (block := clean(one))]
+            if not lines and not more:
+                continue
+            above = clean(f"## {name}{' (hidden sheet)' if hidden else ''}")
+            if said := _unseen(cells, self._hidden):
+                above += f"\n\n{said}"
+            start = len(above) + 2
+            yield Sheet(
+                label=f"sheet {name}{' (hidden)' if hidden else ''}",
+                text="\n\n".join(filter(None, (above, lines, *more))),
+                rows=tuple((start + at, number) for at, number in rows),
+            )
 
     def _shared(self) -> list[str]:
         targets = self.package.targets(self.part, "sharedStrings")
@@ -87,13 +113,18 @@ class Workbook:
             crossed.append(font.isdigit() and int(font) < len(fonts) and fonts[int(font)])
         return formats, crossed
 
-    def _sheet(self, part: str) -> Iterator[str]:
+    def _cells(self, part: str) -> tuple[Cells, list[str]]:
+        """The cells of a sheet, and what is printed above and below them; hidden rows and columns are noted."""
         cells: Cells = {}
         merged: list[str] = []
-        data = self.package.data(part) if part else None
+        printed: dict[str, None] = {}
+        rows: list[int] = []
+        columns: list[tuple[int, int]] = []
+        self._hidden = (rows, columns)
+        data = self.package.data(part)
         if data is None:
             self.unread["a sheet that is missing"] = None
-            return
+            return cells, []
         try:
             for _, node in ElementTree.iterparse(io.BytesIO(data), ("end",)):
                 name = bare(node.tag)
@@ -102,13 +133,23 @@ class Workbook:
                     at = int(number) if number.isdigit() else max(cells, default=0) + 1
                     if found := self._row(node):
                         cells[at] = found
+                        if attribute(node, "hidden") in _TRUE:
+                            rows.append(at)
                     node.clear()
                 elif name == "mergeCell":
                     merged.append(attribute(node, "ref"))
+                elif name == "col" and attribute(node, "hidden") in _TRUE:
+                    first, last = attribute(node, "min"), attribute(node, "max")
+                    columns += [(int(first), int(last))] if first.isdigit() and last.isdigit() else []
+                elif name in _PRINT and node.text:
+                    printed[" ".join(_PRINTED.sub(" ", node.text).split())] = None
         except ElementTree.ParseError:
             self.unread[f"the rest of a damaged sheet after row {max(cells, default=0)}"] = None
         _spread(cells, merged)
-        yield _lines(cells)
+        return cells, list(printed)
+
+    def _beside(self, part: str) -> Iterator[str]:
+        """Comments, text boxes, charts and pictures' descriptions of a sheet."""
         yield from self._comments(part)
         for drawing in self.package.targets(part, "drawing"):
             root = self.package.root(drawing)
@@ -224,20 +265,69 @@ def _spread(cells: Cells, merged: list[str]) -> None:
                     cells[number].setdefault(column, text)
 
 
-def _lines(cells: Cells) -> str:
-    """One line a row, columns aligned from the first that is used; an empty row ends a table."""
-    if not cells:
-        return ""
-    left = min(min(found) for found in cells.values())
-    groups: list[list[str]] = []
-    before = -1
+def _lines(cells: Cells) -> tuple[str, list[tuple[int, int]]]:
+    """One line a row, columns aligned from the first that is used; an empty row ends a table.
+
+    Returns:
+        The text; and ``(character, row)`` of each line that is not the row after that of the line before.
+    """
+    groups: list[list[int]] = []
     for number in sorted(cells):
-        found = cells[number]
-        line = row(found.get(at, "") for at in range(left, max(found) + 1))
-        if number == before + 1 and groups:
-            groups[-1].append(line)
+        if groups and number == groups[-1][-1] + 1:
+            groups[-1].append(number)
         else:
-            groups.append([line])
-        before = number
-    spaced = sorted(map(len, groups))[len(groups) // 2] < _FEW
-    return ("\n" if spaced and len(groups) > 2 else "\n\n").join("\n".join(group) for group in groups)
+            groups.append([number])
+    spaced = bool(groups) and sorted(map(len, groups))[len(groups) // 2] < _FEW
+    gap = 1 if spaced and len(groups) > 2 else 2
+    columns = _used(cells, list(cells)) if spaced else []  # groups of one table
+    out: list[str] = []
+    rows: list[tuple[int, int]] = []
+    length = before = 0
+    for group in groups:
+        columns = columns if spaced else _used(cells, group)
+        first = True
+        for number in group:
+            line = row(cells[number].get(at, "") for at in columns)
+            line = line if line.isascii() and line.isprintable() else clean(line)
+            if not line:
+                continue
+            between = "\n" * (gap if first else 1) if out else ""
+            length += len(between)
+            if first or number != before + 1:
+                rows.append((length, number))
+            out += [between, line]
+            length += len(line)
+            first, before = False, number
+    return "".join(out), rows
+
+
+def _used(cells: Cells, numbers: Sequence[int]) -> list[int]:
+    return sorted({at for number in numbers for at in cells[number]})
+
+
+def _unseen(cells: Cells, hidden: tuple[list[int], list[tuple[int, int]]]) -> str:
+    """Which rows and columns a person does not see at first."""
+    rows, columns = hidden
+    last = max((max(found) for found in cells.values()), default=0)
+    ranges: list[list[int]] = []
+    for number in sorted(rows):
+        if ranges and ranges[-1][1] == number - 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    parts = [_range("row", str(first), str(end)) for first, end in ranges]
+    parts += [_range("column", _letters(first), _letters(min(end, last))) for first, end in columns if first <= last]
+    told = ", ".join(parts[:_MOST_RANGES]) + (" …" if len(parts) > _MOST_RANGES else "")
+    return f"(hidden: {told})" if told else ""
+
+
+def _range(what: str, first: str, last: str) -> str:
+    return f"{what} {first}" if first == last else f"{what}s {first} to {last}"
+
+
+def _letters(number: int) -> str:
+    text = ""
+    while number > 0:
+        number, at = divmod(number - 1, 26)
+        text = chr(65 + at) + text
+    return text

@@ -19,6 +19,9 @@ _ENDING = 8
 """Characters of the longest ending of a file's name that is read."""
 _NOT_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_COLOURS = re.compile(r"\x1b\[[0-9;?]{0,40}[A-Za-z]")
+"""What a terminal is told between the words of a log."""
+_CODING = re.compile(rb"#[^\n]{0,80}?coding[:=][ \t]*([-\w.]{1,40})")
 _BLANKS = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]++(?=\n)|\n{3,}")
 
 
@@ -85,8 +88,10 @@ def without_pictures(text: str) -> tuple[str, str]:
 class TextReader:
     """A text file as it is; the title is the file's stem."""
 
-    version: ClassVar[int] = 2
-    suffixes: ClassVar[tuple[str, ...]] = (".txt", ".text", ".rst", ".org", ".log", ".adoc", ".tex")
+    version: ClassVar[int] = 3
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(".txt", ".text", ".rst", ".org", ".log", ".adoc", ".tex", ".srt", ".vtt"),
+    )
     trusted: ClassVar[bool] = True
 
     class Options(plugins.Options):
@@ -105,20 +110,33 @@ class TextReader:
             UnreadableFile: it is not UTF-8 (or UTF-16 with a mark).
         """
         name = path.as_posix()
-        text = even_lines(decoded(data, name, self.options.encoding))
-        text, left = without_pictures(text)
+        text = even_lines(decoded(data, name, self.options.encoding or _declared(data, name)))
+        text, left = without_pictures(_COLOURS.sub("", text) if "\x1b[" in text else text)
         yield Document(
-            id=name, text=text, title=self._title(path), source=name, metadata={"unread": left} if left else {}
+            id=name,
+            text=text,
+            title=self._title(path),
+            source=name,
+            metadata={"unread": left} if left else {},
+            places=(Place(start=0, label="", lines="line"),),
         )
 
     def _title(self, path: Path) -> str:
         return title_of(path)
 
 
+def _declared(data: bytes, name: str) -> str:
+    """The encoding that a Python or Ruby file declares in its first two lines (PEP 263)."""
+    if suffix_of(name) not in (".py", ".pyi", ".rb"):
+        return ""
+    found = [one for line in data[:400].split(b"\n", 2)[:2] if (one := _CODING.match(line.lstrip()))]
+    return found[0].group(1).decode("ascii") if found else ""
+
+
 class CodeReader(TextReader):
     """A file of source code or configuration as it is; the title is the file's name."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (
         *(".py", ".pyi", ".pyx", ".ipy", ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".tcl", ".groovy"),
         *(".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".vue", ".svelte", ".css", ".scss", ".sass", ".less"),
@@ -147,7 +165,7 @@ class MarkdownReader:
     are written into the text (base64) are left out and named.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd")
     trusted: ClassVar[bool] = True
 
@@ -169,10 +187,15 @@ class MarkdownReader:
         name = path.as_posix()
         text = even_lines(decoded(data, name, self.options.encoding))
         metadata, start = front_matter(text)
+        first = text.count("\n", 0, start) + 1
         text, left = without_pictures(text[start:])
         title = metadata.pop("title", "") or next((one[3] for one in headings_of(text)), "") or title_of(path)
+        above = 0
         if said := readable(metadata):
-            text = f"{said}\n\n{text.lstrip()}"
+            body = text.lstrip()
+            first += text.count("\n", 0, len(text) - len(body))
+            text, above = f"{said}\n\n{body}", len(said) + 2
         if left:
             metadata["unread"] = left
-        yield Document(id=name, text=text, title=title, source=name, metadata=metadata)
+        place = Place(start=above, label="", lines="line", first=first)
+        yield Document(id=name, text=text, title=title, source=name, metadata=metadata, places=(place,))

@@ -24,6 +24,8 @@ _HEADING_ID = re.compile(r"heading ?([1-9])$", re.IGNORECASE)
 _PAGE = re.compile(r"(?:[\d\s/|.–-]|\b(?:page|of|seite|von|sur|de|p)\b)*", re.IGNORECASE)
 _OFF = ("0", "false", "none", "off")
 _GONE = frozenset(["del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "sdtPr", "tblPr", "trPr"])
+_CLOSED = frozenset(["body", "tc", "txbxContent", "hdr", "ftr", "footnote", "endnote", "comment"])
+"""What no paragraph goes on beyond."""
 _LONG_CELL = 2_000
 _SYMBOLS = dict(zip(range(0x61, 0x7B), "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", strict=True)) | dict(
     zip(
@@ -91,6 +93,7 @@ class Word:
         self._notes = {kind: self._by_id(kind) for kind in ("footnotes", "endnotes", "comments")}
         self._numbers: dict[tuple[str, str], str] = {}
         self._inside = 0
+        self._unended: _Line | None = None
 
     def text(self) -> str:
         """All of it; blank lines between blocks, none between items of a list."""
@@ -175,6 +178,7 @@ class Word:
             if name == "p":
                 yield from self._paragraph(one, part)
             elif name == "tbl":
+                yield from self._ended()
                 yield from self._table(one, part)
             elif name in ("altChunk", "subDoc"):
                 self.unread["a document put into this one"] = None
@@ -182,6 +186,15 @@ class Word:
                 yield from self._blocks(_chosen(one), part)
             elif name not in _GONE and name != "sectPr":
                 yield from self._blocks(one, part)
+        if bare(node.tag) in _CLOSED:
+            yield from self._ended()
+
+    def _ended(self) -> Iterator[tuple[str, str]]:
+        """What a paragraph holds that should go on in the next one, where there is none."""
+        line, self._unended = self._unended, None
+        if line is not None:
+            text = settled("".join(line.out)).strip()
+            yield from (("p", literal(one)) for one in (text, *line.after) if one)
 
     def _paragraph(self, node: Node, part: str) -> Iterator[tuple[str, str]]:
         format_ = child(node, "pPr")
@@ -192,8 +205,11 @@ class Word:
         heading = known.heading
         if level is not None and attribute(level, "val").isdigit():
             heading = int(attribute(level, "val")) + 1 if int(attribute(level, "val")) < 9 else 0
-        line = _Line()
+        line, self._unended = self._unended or _Line(), None
         self._runs(node, part, line, known.look)
+        if (mark := child(format_, "rPr")) is not None and _deleted_mark(mark):
+            self._unended = line  # its end is deleted: it goes on in the next one
+            return
         text = settled("".join(line.out)).strip()
         marked = bool(text) or bool(line.after)
         label = self._numbering.label(_number_of(format_) or known.numbers) if marked else ""
@@ -408,6 +424,10 @@ def _cells(line: Node) -> Iterator[Node]:
             yield one
         elif bare(one.tag) in ("sdt", "sdtContent", "customXml"):
             yield from _cells(one)
+
+
+def _deleted_mark(look: Node) -> bool:
+    return any(child(look, name) is not None for name in ("del", "moveFrom"))
 
 
 def _deleted(node: Node) -> bool:
