@@ -212,6 +212,7 @@ def as_json(line: int, item: Document | Problem) -> Json:
             "title": item.title,
             "source": item.source,
             "metadata": dict(item.metadata),
+            "readers": None if item.readers is None else list(item.readers),
             "places": [[place.start, place.label, place.lines, place.first] for place in item.places],
         },
     }
@@ -225,4 +226,5 @@ def _item(entry: Any) -> tuple[int, Document | Problem]:
         Place(start=int(start), label=str(label), lines=str(lines), first=int(first))
         for start, label, lines, first in fields.pop("places")
     )
-    return int(entry["at"]), Document(places=places, **fields)
+    readers = fields.pop("readers")
+    return int(entry["at"]), Document(places=places, readers=None if readers is None else tuple(readers), **fields)

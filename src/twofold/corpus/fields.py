@@ -51,6 +51,11 @@ def value_text(value: Any) -> str:
     return str(as_iso()) if as_iso else str(value)
 
 
+def is_vector(value: Any) -> bool:
+    """Is it a long list of numbers, which nobody reads?"""
+    return isinstance(value, list) and len(value) > _VECTOR and all(isinstance(one, (int, float)) for one in value)
+
+
 def _flat(above: str, fields: Mapping[str, Any], depth: int) -> Iterator[tuple[str, str]]:
     for key, value in fields.items():
         name = f"{above}{key}"

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twofold import plugins
-from twofold.corpus.mail_parts import calendar, header, parts_of
+from twofold.corpus.mail_parts import header, parts_of
 from twofold.corpus.text import joined, title_of
 from twofold.errors import DamagedFile, TwofoldError, UnreadableFile
 from twofold.reading import decode, suffix_of
 from twofold.types import Document
 
-_HEADERS = ("Subject", "From", "To", "Cc", "Date")
+_HEADERS = ("Subject", "From", "Reply-To", "To", "Cc", "Date")
 _DEEPEST = 3
 _MOST_PARTS = 1000
 
@@ -25,8 +25,8 @@ _MOST_PARTS = 1000
 class MailReader:
     """A message with its attachments as one document, each attachment a place. The title is the subject."""
 
-    version: ClassVar[int] = 2
-    suffixes: ClassVar[tuple[str, ...]] = (".eml",)
+    version: ClassVar[int] = 3
+    suffixes: ClassVar[tuple[str, ...]] = (".eml", ".mht", ".mhtml")
 
     class Options(plugins.Options):
         """What the readers of attachments are given."""
@@ -84,9 +84,6 @@ class MailReader:
 
     def _attach(self, name: str, data: bytes, parts: list[tuple[str, str]], unread: list[str]) -> None:
         label = f"attachment {name}"
-        if suffix_of(name) in (".ics", ".vcs"):
-            parts.append((label, calendar(data.decode("utf-8", "replace"))))
-            return
         try:
             reader = self._reader(name)
             for document in reader.read(Path(name), data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mimetypes
+import quopri
 import re
 from dataclasses import dataclass, field
 from email.message import EmailMessage, Message, MIMEPart
@@ -32,6 +33,12 @@ _EVENT = {
     "RRULE": "Repeats", "ORGANIZER": "Organizer", "ATTENDEE": "Attendee", "STATUS": "Status", "DESCRIPTION": "Text",
     "COMMENT": "Comment", "URL": "Address", "CONTACT": "Contact",
 }  # fmt: skip
+_CARD = {
+    "FN": "Name", "ORG": "Organisation", "TITLE": "Title", "ROLE": "Role", "TEL": "Telephone", "EMAIL": "Mail",
+    "ADR": "Address", "URL": "Page", "BDAY": "Born", "NOTE": "Note",
+}  # fmt: skip
+_ENCODED = re.compile(r"^begin(?:-base64)? [0-7]{3} ([^\n]{1,200})$", re.MULTILINE)
+"""Where a file begins that is written into the text (POSIX uuencode)."""
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?")
 
 
@@ -83,14 +90,15 @@ def _leaf(part: MIMEPart, kind: str) -> Parts:
         return Parts()
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
-    if kind == "text/calendar":
+    if kind == "text/calendar" and part.get_content_disposition() != "attachment":
         return Parts(texts=[calendar(decoded(data, part.get_content_charset() or ""))])
     attached = part.get_content_disposition() == "attachment"
     if kind.startswith("multipart/"):
         kind = "text/plain"  # its parts cannot be told apart
     if kind.startswith("text/") and not name and not (attached and kind not in ("text/plain", "text/html")):
         text = _text(part, data, kind)
-        return Parts(texts=[text] if text.strip() else [])
+        inside = [f"{one.strip()}, written into the text" for one in _ENCODED.findall(text)]
+        return Parts(texts=[text] if text.strip() else [], unread=inside)
     if not data.strip():
         return Parts()
     if not name:
@@ -205,4 +213,23 @@ def calendar(text: str) -> str:
             value += " UTC" if zulu else f" ({zone.group(1)})" if zone else ""
         if value.strip():
             lines.append(f"{_EVENT[name.upper()]}: {value.strip()}")
+    return "\n".join(lines)
+
+
+def card(text: str) -> str:
+    """The cards of an address book (RFC 6350), a property a line."""
+    lines: list[str] = []
+    for line in re.sub(r"\r?\n[ \t]", "", text).splitlines():
+        head, colon, value = line.partition(":")
+        name = head.partition(";")[0].rpartition(".")[2].upper()
+        if name == "BEGIN" and lines:
+            lines.append("")
+        if not colon or name not in _CARD:
+            continue
+        if "QUOTED-PRINTABLE" in head.upper():
+            value = decoded(quopri.decodestring(value.encode()), "")
+        value = value.replace("\\n", "\n").replace("\\,", ",").replace("\\;", ";")
+        value = ", ".join(one.strip() for one in value.split(";") if one.strip()) if name in ("ADR", "ORG") else value
+        if value.strip():
+            lines.append(f"{_CARD[name]}: {value.strip()}")
     return "\n".join(lines)

@@ -1,10 +1,10 @@
-"""Record-wise files: JSON Lines, JSON, CSV. One document a record.
+"""Record-wise files: JSON Lines, JSON, CSV, Parquet. One document a record.
 
 Fields ``id``, ``title``, ``text`` and ``source`` are the document's own, and so is ``readers``: users and groups that
 may read it, as a list or as text with commas between; an empty list means nobody, no such field that it is not known.
 The others become metadata, as strings, and stand below the text, so that they are found and read.
 
-A table (CSV without a column ``text``) has no text of its own: its rows are their cells, the id too. An ``id`` is a key
+A table (CSV or Parquet without a column ``text``) has no text of its own: its rows are their cells, the id too. An ``id`` is a key
 of that table, and another table's 1 is another row: the document's id has the file before it.
 """
 
@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 
 from twofold import plugins
 from twofold.corpus.bounds import ALL, VALUE
-from twofold.corpus.fields import lines, with_fields
+from twofold.corpus.fields import is_vector, lines, value_text, with_fields
 from twofold.corpus.text import decoded
 from twofold.delimited import Row, table_of
 from twofold.errors import BadRecord
@@ -28,12 +28,14 @@ from twofold.reading import (
     CSV,
     JSON,
     JSONL,
+    PARQUET,
     ROW,
     Record,
     excerpt,
     json_records,
     jsonl_records,
     kind,
+    records_of,
     spelled,
     suffix_of,
 )
@@ -126,6 +128,44 @@ class CsvReader(_RecordReader):
             yield row.line, made
             if row.extra:
                 yield row.line, _too_many(row, len(table.columns), name)
+
+
+class ParquetReader(_RecordReader):
+    """The rows of a Parquet file, as those of a CSV file; numbers, dates, lists and maps as text. Vectors are left out.
+
+    Read in the process where limits hold: the file is compressed, and no text.
+    """
+
+    version: ClassVar[int] = 1
+    suffixes: ClassVar[tuple[str, ...]] = PARQUET
+    trusted: ClassVar[bool] = False
+
+    class Options(plugins.Options):
+        """None."""
+
+    def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        """Yield ``(row, document or what is wrong)``.
+
+        Raises:
+            MissingExtra: pyarrow is not installed.
+            UnreadableFile: it is not Parquet.
+        """
+        name = path.as_posix()
+        given = set[str]()
+        for record in records_of(data, name=name):
+            value = record.value
+            if isinstance(value, BadRecord) or "text" in value:
+                yield record.line, _document(record, name, label=f"row {record.number}")
+                continue
+            cells = {key: value_text(item) for key, item in value.items() if not is_vector(item)}
+            made = _row(cells, Row(line=record.line, number=record.number, values=cells), name, title="")
+            if isinstance(made, Document) and made.id.startswith(name):
+                made = replace(made, id=_unused(made.id, given))
+                given.add(made.id)
+            yield record.line, made
+
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        raise NotImplementedError  # it is no text
 
 
 def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecord:
