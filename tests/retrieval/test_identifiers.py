@@ -146,3 +146,45 @@ def test_one_chinese_sign_is_asked_for_alone_and_pairs_otherwise() -> None:
     assert query_terms("茶？") == ["茶"]
     assert query_terms("绿茶") == ["绿茶"]
     assert set(query_terms("茶？")) < set(terms("我喜欢绿茶"))
+
+
+OTHERWISE = [
+    ("ISBN 9783161484100", "978-3-16-148410-0", "978-3-16-148401-0"),
+    ("001b.4411.3ac7", "00:1B:44:11:3A:C7", "00:1B:44:11:C7:3A"),
+    ("550E8400E29B41D4A716446655440000", "550e8400-e29b-41d4-a716-446655440000", "550e8400-41d4-e29b-a716-446655440000"),
+    ("+493012345678", "+49 30 123456-78", "+49 30 123465-78"),
+    ("DE89370400440532013000", "DE89 3704 0044 0532 0130 00", "DE98 3704 0044 0532 0130 00"),
+    ("AB1234", "AB 1234", "BA 12345"),
+    ("screw M8 x 40", "M8x40", "M8x14"),
+    ("screw M8x40", "M8 × 40", "M8 × 14"),
+    ("--dry-run", "--dry-run", "--run-dry"),
+    ("5. März 2032", "2032-03-05", "2032-05-03"),
+    ("le 1er août 2032", "2032-08-01", "2032-01-08"),
+    ("5 de marzo de 2032", "2032-03-05", "2032-05-03"),
+    ("Mueller", "Müller", "Miller"),
+    ("Jörg", "Joerg", "Jurg"),
+    ("D'Angelo", "D’Angelo", "L’Angelo"),
+    ("§ 12a Abs. 3", "§ 12a Abs. 3", "§ 12a Abs. 2"),
+    ("doi:10.1000/xyz123", "10.1000/xyz123", "10.1000/xyz132"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("question", "wanted", "other"), OTHERWISE)
+def test_an_identifier_written_in_another_way_comes_first(
+    tmp_path: Path, question: str, wanted: str, other: str
+) -> None:
+    made = MemoryIndex(MemoryIndex.Options(), directory=tmp_path, fingerprint=FINGERPRINT, dimension=DIMENSION)
+    put(made, [chunk("other", f"Of {other} this is the note."), chunk("wanted", f"Of {wanted} this is the note.")])
+    put(made, [chunk(f"d{number}", f"Of a thing {number + 30} this is a note.") for number in range(20)])
+    (found,) = LexicalRetriever(LegOptions(), parts=Parts(embedder=EMBEDDER, index=made)).retrieve(
+        [Query(text=question, asked=question)], 2
+    )
+    assert found.hits[0].chunk.span.document == "wanted"
+    assert len(found.hits) == 1 or found.hits[1].score < found.hits[0].score
+
+
+def test_other_spellings_are_sought_and_not_kept() -> None:
+    assert query_terms("Where is Mueller?") == ["mueller", "muller"]
+    assert terms("Mueller") == ["mueller"]
+    assert query_terms("blue value") == terms("blue value")
+    assert terms("10.1.5.3") == ["10", "1", "5", "3", "10.1.5.3"]

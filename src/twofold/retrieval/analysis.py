@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal
 
@@ -18,7 +19,7 @@ from twofold.retrieval.stemming import stem
 
 Language = Literal["english", "none"]
 
-ANALYSIS = 2
+ANALYSIS = 3
 """Raised when the same text gives other terms: an index of another analysis is made again."""
 
 _STOP = frozenset(
@@ -59,13 +60,41 @@ _EUROPEAN_DATE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _YEAR_FIRST = re.compile(r"([0-9]{4})[-./]([0-9]{1,2})[-./]([0-9]{1,2})")
 _VERSION = re.compile(r"v(?=[0-9]+\.[0-9])")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|[0-9]+")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH = rf"((?:{'|'.join(_MONTHS)})[a-z]{{0,6}})\.?"
+_MONTHS = {
+    name: number
+    for number, names in enumerate(
+        """january jan januar jänner janvier enero gennaio janeiro januari|february feb februar février febrero febbraio
+        fevereiro februari|march mar märz mrz mars marzo março maart|april apr avril abril aprile|may mai mayo maggio maio
+        mei|june jun juni juin junio giugno junho|july jul juli juillet julio luglio julho|august aug août agosto augustus
+        |september sep sept septembre septiembre settembre setembro|october oct oktober okt octobre octubre ottobre outubro
+        |november nov novembre noviembre novembro|december dec dezember dez décembre diciembre dicembre dezembro
+        december""".split("|"),
+        1,
+    )
+    for name in names.split()
+}
+"""Of English, German, French, Spanish, Italian, Portuguese and Dutch; short forms of the first two."""
+_MONTH = rf"({'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
 _NAMED_DATE = re.compile(
-    rf"\b(?:([0-9]{{1,2}})(?:st|nd|rd|th)?\.?[ ]{_MONTH},?[ ]([0-9]{{4}})"
+    rf"\b(?:([0-9]{{1,2}})(?:st|nd|rd|th|er|º)?\.?[ ](?:de[ ])?{_MONTH},?[ ](?:de[ ])?([0-9]{{4}})"
     rf"|{_MONTH}[ ]([0-9]{{1,2}})(?:st|nd|rd|th)?,[ ]([0-9]{{4}}))\b",
     re.IGNORECASE,
 )
+_SPACED = re.compile(
+    r"\b[A-Z]{2}[0-9]{2}(?: [0-9A-Z]{4}){2,7}(?: [0-9A-Z]{1,4})?\b"  # an account's number (IBAN, ISO 13616)
+    r"|\+[0-9][0-9 ()/.-]{6,24}[0-9]"  # a telephone's (ITU E.164)
+    r"|\b[A-Za-z]{0,2}[0-9]{1,5}(?: ?[x×] ?[0-9]{1,5}){1,3}\b"  # a size: M8 x 40
+)
+"""What is written in groups, or in one."""
+_FLAG = re.compile(r"(?<![\w-])--[A-Za-z][A-Za-z0-9]{0,40}(?:-[A-Za-z0-9]{1,40}){1,8}(?![\w-])")
+"""An option of a command: ``--dry-run`` is not ``--run-dry``."""
+_SIGNS = re.compile(r"[^0-9A-Za-z]+")
+_COMPACT = 10
+"""Characters from which an identifier of three parts is also one without its signs: ISBN, MAC, UUID."""
+_UMLAUT = {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "ae", "Ö": "oe", "Ü": "ue"}
+_HAS_UMLAUT = re.compile(r"\b[A-ZÄÖÜ][a-zäöüß]*[äöü][a-zäöüß]*|\b[ÄÖÜ][a-zäöüß]+")
+_SPELT_OUT = re.compile(r"\b(?:[A-Z][a-zß]{0,30}?(?:ae|oe|ue)[a-zß]{2,30}|(?:Ae|Oe|Ue)[a-zß]{3,30})\b")
+_SERIES = re.compile(r"\b([A-Za-z]{1,4})([0-9]{2,6})\b")
 _CAPITALS = re.compile(rf"\b(?:{'|'.join(sorted(word.upper() for word in _STOP if len(word) > 1))})\b")
 _ELIDED = frozenset(
     re.findall(r"\w+", "l d j m t s n c qu jusqu lorsqu puisqu quoiqu dell nell sull dall all gl un quest")
@@ -91,7 +120,7 @@ def terms(text: str, language: Language = "english") -> list[str]:
     found = [term for token in pattern.findall(text) for term in _terms_of(token, language)]
     if language == "english" and _CAPITALS.search(text):
         found += _acronyms(text)
-    return found + _named_dates(text)
+    return found + _named_dates(text) + _in_groups(text)
 
 
 def query_terms(text: str, language: Language = "english") -> list[str]:
@@ -102,7 +131,18 @@ def query_terms(text: str, language: Language = "english") -> list[str]:
     """
     found = terms(text, language)
     alone = set(_LONE_HAN.findall(unicodedata.normalize("NFKC", text))) if not text.isascii() else set()
-    return [term for term in found if term in alone or len(term) != 1 or not _HAN_SIGN.match(term)]
+    found = [term for term in found if term in alone or len(term) != 1 or not _HAN_SIGN.match(term)]
+    return found + [term for term in dict.fromkeys(_spellings(text, language)) if term not in found]
+
+
+def _spellings(text: str, language: Language) -> Iterator[str]:
+    """Other ways in which a passage may write a word of the question: Mueller and Müller, AB1234 and AB 1234."""
+    for word in _SPELT_OUT.findall(text):
+        yield from _word(re.sub("[Aa]e|[Oo]e|[Uu]e", lambda found: found.group()[0], word), language)
+    for word in _HAS_UMLAUT.findall(text) if not text.isascii() else ():
+        yield from _word("".join(_UMLAUT.get(sign, sign) for sign in word), language)
+    for letters, digits in _SERIES.findall(text):
+        yield from (*_word(letters, language), digits)
 
 
 def _acronyms(text: str) -> list[str]:
@@ -115,11 +155,23 @@ def _acronyms(text: str) -> list[str]:
     return found
 
 
+def _in_groups(text: str) -> list[str]:
+    """Numbers written in groups with blanks, as one; options of commands with their two strokes."""
+    found = []
+    for whole in _SPACED.findall(text):
+        made = _SIGNS.sub("", whole.replace("×", "x")).lower()
+        if " " in whole or "×" in whole or whole[0] == "+":
+            found.append(made[:_LONGEST])
+    if "--" in text:
+        found += [_SIGNS.sub("-", flag).lower()[:_LONGEST] for flag in _FLAG.findall(text)]
+    return found
+
+
 def _named_dates(text: str) -> list[str]:
     """``5 March 2024`` and ``March 5, 2024`` as the term of ``2024-03-05``."""
     found = []
     for day, month, year, other_month, other_day, other_year in _NAMED_DATE.findall(text):
-        number = _MONTHS.index((month or other_month)[:3].lower()) + 1
+        number = _MONTHS[(month or other_month).lower()]
         found.append(_date(year or other_year, str(number), day or other_day))
     return found
 
@@ -162,15 +214,18 @@ def _pairs(run: str) -> list[str]:
 
 def _words(part: str, language: Language) -> list[str]:
     """Terms of a word with its apostrophes."""
-    pieces = _APOSTROPHE.split(part)
+    pieces, name = _APOSTROPHE.split(part), ""
     if len(pieces) > 1:
         if _fold(pieces[-1]) in _TAILS:
             pieces.pop()
         while len(pieces) > 1 and _fold(pieces[0]) in _ELIDED:
-            pieces.pop(0)
+            article = pieces.pop(0)
+            if article[0].isupper() and pieces[0][:1].isupper() and not part.isupper():
+                name = _fold(article + pieces[0])[:_LONGEST]  # a name: D'Angelo
     found = [term for piece in pieces if len(piece) > 1 or len(pieces) == 1 for term in _word(piece, language)]
     if len(pieces) > 1:
         found.append(_fold("".join(pieces))[:_LONGEST])
+    found += [name] if name else []
     if not part.islower() and not part.isupper() and part.isascii():
         humps = _CAMEL.findall(part)
         if len(humps) > 1 and all(len(hump) > 1 for hump in humps) and "".join(humps) == part:
@@ -204,6 +259,9 @@ def _wholes(token: str) -> list[str]:
         whole = _SEPARATORS.sub("", _BETWEEN_DIGITS.sub(".", folded))
         if len(whole) <= _LONGEST:
             found.append(whole)
+        made = _SIGNS.sub("", folded)
+        if made != whole and _COMPACT <= len(made) <= _LONGEST and "," not in folded and len(_SIGNS.findall(folded)) > 1:
+            found.append(made)
     return list(dict.fromkeys(found))
 
 
