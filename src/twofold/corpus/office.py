@@ -1,4 +1,4 @@
-"""Word processing, spreadsheets, books and the like: Word's and Excel's own formats here, the rest through kreuzberg.
+"""Word processing, spreadsheets, books and the like: the common formats here, the rest through kreuzberg.
 
 Headings are marked as in Markdown so that the chunker sees them; rows of tables are lines of cells with bars between;
 sheets are places. Formats without fixed pages (Word, EPUB) have none: their headings say where a passage stands.
@@ -13,18 +13,22 @@ from xml.etree import ElementTree
 
 from twofold import plugins
 from twofold.corpus.archives import BROKEN, prepared, repacked
+from twofold.corpus.books import Book
+from twofold.corpus.open_text import OpenText
 from twofold.corpus.outline import headings_of
 from twofold.corpus.packages import Package
+from twofold.corpus.rich_text import settled_rtf
 from twofold.corpus.sheets import Sheet, Workbook
 from twofold.corpus.text import joined, title_of
 from twofold.corpus.word import Word
 from twofold.corpus.xml_text import xml_text
-from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, install
+from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, UnreadableFile, install
 from twofold.reading import excerpt, suffix_of
 from twofold.types import Document, Json, Place
 
 _WORDS = (".docx", ".docm", ".dotx")
 _BOOKS = (".xlsx", ".xlsm")
+_OPENED: dict[str, type[Book] | type[OpenText]] = {".epub": Book, ".odt": OpenText}
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIME = {
@@ -98,8 +102,10 @@ def _own(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place,
         except (ElementTree.ParseError, LookupError, ValueError):
             return None
         return text, places, ""
-    if suffix not in (*_WORDS, *_BOOKS) or not data.startswith(b"PK"):
+    if suffix not in (*_WORDS, *_BOOKS, *_OPENED) or not data.startswith(b"PK"):
         return None
+    if suffix in _OPENED:
+        return _opened(data, suffix, unread)
     try:
         package = Package(data)
         made = Word(package) if suffix in _WORDS else Workbook(package)
@@ -115,6 +121,18 @@ def _own(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place,
     return (text, places, package.title()) if text or not package.lost else None
 
 
+def _opened(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
+    """As `_own`, of the formats whose parts are named by the format itself."""
+    try:
+        package = Package(data)
+        made = _OPENED[suffix](package)
+        text, places = joined([("", made.text())])
+    except (*BROKEN, KeyError, IndexError, UnreadableFile):
+        return None
+    unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
+    return (text, places, made.title()) if text or not package.lost else None
+
+
 def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, ...]:
     """The places of sheets, and within each those where its rows are counted from."""
     made: list[Place] = []
@@ -128,6 +146,9 @@ def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, .
 
 def _foreign(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str]:
     """Text, places and title as kreuzberg finds them."""
+    if suffix == ".rtf":
+        data, told = settled_rtf(data)
+        unread += told
     result, lost = _extracted(data, suffix, name)
     if lost:
         unread.append(f"damaged parts {', '.join(lost)}")

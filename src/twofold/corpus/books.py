@@ -1,0 +1,74 @@
+"""E-books (EPUB 2 and 3) as text: the pages of the book in its own order, each read as a web page is."""
+
+from __future__ import annotations
+
+import posixpath
+from urllib.parse import unquote
+
+from twofold.corpus.html import markup_of, page_text
+from twofold.corpus.packages import Package, attribute, inside
+
+
+class Book:
+    """A book's text.
+
+    Args:
+        package: The file.
+
+    Attributes:
+        unread: What is not read, in words.
+
+    Raises:
+        KeyError: it does not say which pages it has.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self.package = package
+        self.unread: dict[str, None] = {}
+        container = package.root("META-INF/container.xml")
+        named = [attribute(one, "full-path") for one in inside(container, "rootfile")] if container is not None else []
+        self.part = next(iter(named), "") or next(
+            (name for name in package.names() if name.lower().endswith(".opf")), ""
+        )
+        root = package.root(self.part)
+        if root is None:
+            raise KeyError(self.part)
+        self._root = root
+
+    def title(self) -> str:
+        """The title among its properties."""
+        found = (" ".join((one.text or "").split()) for one in inside(self._root, "title"))
+        return next(filter(None, found), "")
+
+    def text(self) -> str:
+        """All pages, blank lines between them."""
+        from bs4 import BeautifulSoup
+
+        folder = posixpath.dirname(self.part)
+        items = {attribute(one, "id"): one for one in inside(self._root, "item")}
+        pages: list[str] = []
+        missing = 0
+        for one in inside(self._root, "itemref"):
+            item = items.get(attribute(one, "idref"))
+            if item is None or "html" not in attribute(item, "media-type", "html"):
+                continue
+            target = attribute(item, "href").partition("#")[0]
+            names = (posixpath.normpath(posixpath.join(folder, name)) for name in (unquote(target), target))
+            data = next((data for name in names if (data := self.package.data(name)) is not None), None)
+            if data is None:
+                missing += 1
+            else:
+                pages.append(page_text(BeautifulSoup(markup_of(data, target)[0], "html.parser")))
+        if missing:
+            self.unread[f"{missing} page{'' if missing == 1 else 's'} that the file names and does not have"] = None
+        if self.package.data("META-INF/encryption.xml") is not None and self._is_locked():
+            self.unread["pages that are encrypted"] = None
+        return "\n\n".join(page for page in pages if page.strip())
+
+    def _is_locked(self) -> bool:
+        root = self.package.root("META-INF/encryption.xml")
+        if root is None:
+            return False
+        parts = (attribute(one, "URI").lower() for one in inside(root, "CipherReference"))
+        return any(name.endswith(("html", "htm", "xml")) for name in parts)
+
