@@ -41,7 +41,7 @@ def whereabouts(catalogue: Catalogue, answer: Answer, attached: Sequence[Citatio
     found = []
     for number, hit in enumerate(answer.hits, 1):
         document, quote = documents.get(hit.chunk.span.document), quoted.get(number)
-        place = _begins(hit.chunk) if document is None or quote is None else _at(document, quote.start)
+        place = _begins(hit.chunk) if document is None or quote is None else place_at(document, quote.start)
         found.append(Whereabouts(name=_name(hit.chunk, document), place=place))
     return found
 
@@ -51,7 +51,8 @@ def _begins(chunk: Chunk) -> str:
     return f"section {section}" if section and section != chunk.title else chunk.place
 
 
-def _at(document: Document, character: int) -> str:
+def place_at(document: Document, character: int) -> str:
+    """Where a character of a document's text stands: ``page 3``, ``sheet Rates, row 7``, ``section Fees, line 12``."""
     before = [place for place in document.places if place.start <= character]
     place = before[-1] if before else None
     parts = [place.label if place is not None else ""]

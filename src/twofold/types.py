@@ -26,7 +26,7 @@ class Place:
     label: str
     """For people, for example ``page 3``; empty for a file that has none."""
     lines: str = ""
-    """What each of its lines is in the file: ``line`` of a text file, ``row`` of a sheet; empty: nothing that counts."""
+    """What each of its lines is in the file: ``line`` of a text, ``row`` of a sheet; empty: nothing that counts."""
     first: int = 1
     """The number of its first line."""
 

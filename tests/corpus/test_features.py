@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import io
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from features import FEATURES, PAGE, Feature, outcome
+from features import FEATURES, PAGE, Feature, cell, formats, outcome, sheet
 
+from twofold.citing import place_at
 from twofold.config import DocumentsSection
 from twofold.corpus.chunking import HeadingChunker, headings_of
 from twofold.corpus.files import FileReader
@@ -18,7 +21,7 @@ from twofold.corpus.number_formats import shown
 from twofold.corpus.sentences import ends
 from twofold.corpus.sources_web import _bare, _told
 from twofold.corpus.text import title_of
-from twofold.types import Chunk, Document
+from twofold.types import Chunk, Document, Loaded
 
 pytest.importorskip("kreuzberg")
 pytest.importorskip("pypdfium2")
@@ -30,6 +33,16 @@ NOT_READ = {
     ("md", "picture inside the text (base64)"): "said",
     ("eml", "attachment without a reader"): "said",
     ("pdf", "struck out by a drawn line"): "lost",
+    ("docx", "picture without a description"): "lost",
+    ("csv", "cp1252"): "said",
+    ("eml", "winmail.dat"): "said",
+    ("eml", "uuencode in the text"): "said",
+    ("eml", "zip attachment"): "said",
+    ("pptx", "embedded workbook"): "said",
+    ("odt", "hidden text"): "said",
+    ("rtf", "hidden text"): "said",
+    ("rtf", "text box"): "said",
+    ("rtf", "comment"): "said",
 }
 
 
@@ -100,8 +113,6 @@ def test_comments_in_code_are_no_headings() -> None:
     ],
 )
 def test_titles_keep_the_dots_of_a_name(name: str, title: str) -> None:
-    from pathlib import Path
-
     assert title_of(Path(name)) == title
 
 
@@ -120,7 +131,7 @@ def test_numbers_are_written_as_a_sheet_shows_them(value: float, code: str, text
 def test_a_page_in_the_encoding_of_its_header() -> None:
     body = "<title>Größe</title><p>Größe 5 µm".encode("cp1252")
     answer = SimpleNamespace(headers={"content-type": "text/html; charset=ISO-8859-1"}, body=body)
-    (page,) = HtmlReader(HtmlReader.Options()).read(__import__("pathlib").Path("a.html"), _told(answer))  # type: ignore[arg-type]
+    (page,) = HtmlReader(HtmlReader.Options()).read(Path("a.html"), _told(answer))  # type: ignore[arg-type]
     assert (page.title, page.text) == ("Größe", "Größe 5 µm")
     wrong = SimpleNamespace(headers={"content-type": "text/html; charset=klingon"}, body=body)
     assert _told(wrong) == body  # type: ignore[arg-type]
@@ -129,3 +140,73 @@ def test_a_page_in_the_encoding_of_its_header() -> None:
 def test_a_site_and_its_www_are_one() -> None:
     assert _bare("https://www.Example.org:443/a") == _bare("http://example.org/b")
     assert _bare("https://docs.example.org/") != _bare("https://example.org/")
+
+
+def test_a_quote_in_a_sheet_names_its_row_and_one_in_a_text_its_line(reader: FileReader) -> None:
+    rows = "".join(f"<row r='{n}'>{cell(f'A{n}', f'part {n}')}{cell(f'B{n}', 'x')}</row>" for n in (1, 2, 3, 7, 8, 9))
+    files = {
+        "prices.xlsx": sheet(rows, styles=formats()),
+        "tool.py": b"import os\n\n# Old\nprice = 9\n",
+        "guide.md": b"---\ntitle: Leave\nsummary: Everyone gets 27 days of leave.\n---\n\n# Fees\n\nStudents pay 3.\n",
+    }
+    found = {
+        (name, words): place_of(reader, name, data, words)
+        for name, data in files.items()
+        for words in ("part 2", "part 8", "price = 9", "Students pay")
+        if words.encode() in data or (name == "prices.xlsx" and words.startswith("part"))
+    }
+    assert found == {
+        ("prices.xlsx", "part 2"): "sheet Plan, row 2",
+        ("prices.xlsx", "part 8"): "sheet Plan, row 8",
+        ("tool.py", "price = 9"): "line 4",
+        ("guide.md", "Students pay"): "section Fees, line 8",
+    }
+
+
+def place_of(reader: FileReader, name: str, data: bytes, words: str) -> str:
+    (document,), _ = reader.read(Loaded(name=name, data=data))
+    return place_at(document, document.text.index(words))
+
+
+def test_rows_of_parquet_are_documents_and_keep_their_readers(reader: FileReader) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    def written(**columns: object) -> bytes:
+        made = io.BytesIO()
+        parquet.write_table(pyarrow.table(columns), made)
+        return made.getvalue()
+
+    table = written(id=["A-1", "A-2"], price=[12.5, None], tags=[["red", "new"], []], near=[[0.5] * 30] * 2)
+    documents, problems = reader.read(Loaded(name="parts.parquet", data=table))
+    assert not problems
+    assert [one.id for one in documents] == ["parts.parquet#A-1", "parts.parquet#A-2"]
+    assert documents[0].text == 'id: A-1\nprice: 12.5\ntags: ["red", "new"]'
+    assert [one.places[0].label for one in documents] == ["row 1", "row 2"]
+
+    texts = written(text=["Only Ada.", "All."], readers=[["ada"], None], lang=["en", "en"])
+    documents, _ = reader.read(Loaded(name="texts.parquet", data=texts))
+    assert [one.readers for one in documents] == [("ada",), None]
+    assert documents[0].text == "Only Ada.\n\nlang: en"
+
+    _, problems = reader.read(Loaded(name="bad.parquet", data=b"PAR1 nothing"))
+    assert [one.severity for one in problems] == ["error"]
+
+
+def test_words_of_a_page_are_kept_that_look_like_a_mark() -> None:
+    page = b"<p>5.</p><p>the fee;</p><ol type=A><li>Yes.<li>No.</ol>"
+    (document,) = HtmlReader(HtmlReader.Options()).read(Path("a.html"), page)
+    assert document.text == "5.\n\nthe fee;\n\nA. Yes.\nB. No."
+
+
+def test_a_mailbox_names_the_message_that_is_damaged(reader: FileReader) -> None:
+    box = b"From a@x Mon Jan  1 00:00:00 2031\nSubject: One\n\nFirst.\n\nFrom b@x Mon Jan  1 00:00:00 2031\n\n\n"
+    documents, problems = reader.read(Loaded(name="a.mbox", data=box))
+    assert [(one.id, one.title) for one in documents] == [("a.mbox#1", "One")]
+    assert [(one.line, one.message) for one in problems] == [(6, "message 2: it has no header of a mail message")]
+
+
+def test_words_of_rich_text_are_not_parted_by_groups(reader: FileReader) -> None:
+    text = rb"{\rtf1\ansi \pard {\b P}ump H{\sub 2}O a{\i b}c {\b 4} y\par}"
+    (document,), _ = reader.read(Loaded(name="a.rtf", data=text))
+    assert document.text == "Pump H2O abc 4 y"

@@ -71,4 +71,3 @@ class Book:
             return False
         parts = (attribute(one, "URI").lower() for one in inside(root, "CipherReference"))
         return any(name.endswith(("html", "htm", "xml")) for name in parts)
-

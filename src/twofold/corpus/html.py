@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import logging
 import re
-from itertools import islice
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -391,7 +391,7 @@ def _spoken(node: Tag) -> str:
     if not label or (node.name in _NAMED_FIELDS and node.get("role") != "img"):
         return ""
     inside = list(islice(node.descendants, _SPOKEN))
-    words = (str(one if one.name is None else one.get("alt") or "") for one in inside)  # type: ignore[attr-defined]
+    words = (str(one if one.name is None else one.get("alt") or "") for one in inside)
     if len(inside) == _SPOKEN or any(text.strip() for text in words):
         return ""
     return " ".join(str(label).split())

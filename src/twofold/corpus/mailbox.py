@@ -1,4 +1,4 @@
-"""Files of many messages, of events and of addresses: ``.mbox`` (RFC 4155), ``.ics`` (RFC 5545), ``.vcf`` (RFC 6350)."""
+"""Files of many messages (``.mbox``, RFC 4155), of events (``.ics``, RFC 5545), of addresses (``.vcf``, RFC 6350)."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from twofold.corpus.books import Book
 from twofold.corpus.open_text import OpenText
 from twofold.corpus.outline import headings_of
 from twofold.corpus.packages import Package
-from twofold.corpus.rich_text import settled_rtf
+from twofold.corpus.rich_text import joined_again, settled_rtf
 from twofold.corpus.sheets import Sheet, Workbook
 from twofold.corpus.text import joined, title_of
 from twofold.corpus.word import Word
@@ -28,7 +28,7 @@ from twofold.types import Document, Json, Place
 
 _WORDS = (".docx", ".docm", ".dotx")
 _BOOKS = (".xlsx", ".xlsm")
-_OPENED: dict[str, type[Book] | type[OpenText]] = {".epub": Book, ".odt": OpenText}
+_OPENED: dict[str, type[Book] | type[OpenText]] = {".epub": Book, ".odt": OpenText, ".ods": OpenText}
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
 _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIME = {
@@ -126,7 +126,9 @@ def _opened(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Pla
     try:
         package = Package(data)
         made = _OPENED[suffix](package)
-        text, places = joined([("", made.text())])
+        sheets = list(made.sheets()) if isinstance(made, OpenText) and suffix in _SHEETS else []
+        text, places = joined([(one.label, one.text) for one in sheets] if sheets else [("", made.text())])
+        places = _with_rows(places, sheets) if sheets else places
     except (*BROKEN, KeyError, IndexError, UnreadableFile):
         return None
     unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
@@ -155,6 +157,8 @@ def _foreign(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[st
     text, places = joined(_parts(result.document or {}, sheets=suffix in _SHEETS))
     if not text:
         text, places = joined([("", result.content)])
+    if suffix == ".rtf":
+        text = joined_again(text)
     found: Json = dict(result.metadata or {})
     return text, places, " ".join(str(found.get("title") or found.get("subject") or "").split())
 

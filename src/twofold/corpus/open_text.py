@@ -1,4 +1,4 @@
-"""Texts of OpenDocument (ODT, OASIS 1.3) as text: what stands on the pages, in the order in which it is read.
+"""OpenDocument (ODT and ODS, OASIS 1.3) as text: what stands on the pages, in the order in which it is read.
 
 Kept are numbers of lists and headings, notes, comments, text boxes, headers, and pictures' descriptions; tracked
 changes are read as accepted. What is hidden or is another file put in is named.
@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from twofold.corpus.marks import Grid, literal, lowered, raised, settled, struck
 from twofold.corpus.numbering import roman, written
 from twofold.corpus.packages import Node, Package, attribute, bare, child, inside
+from twofold.corpus.sheets import Cells, Sheet, lines_of
+from twofold.corpus.text import clean
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _MOST = 1000
@@ -55,7 +57,7 @@ class OpenText:
     def __init__(self, package: Package) -> None:
         self.package = package
         root = package.root("content.xml")
-        body = next(inside(root, "text"), None) if root is not None else None
+        body = next((one for one in child(root, "body") or () if bare(one.tag) in ("text", "spreadsheet")), None)
         if root is None or body is None:
             raise KeyError("content.xml")
         self.unread: dict[str, None] = {}
@@ -92,6 +94,44 @@ class OpenText:
                 out += ["\n" if kind == before == "item" else "\n\n", text]
                 before = kind
         return "".join(out)
+
+    def sheets(self) -> Iterator[Sheet]:
+        """Of a spreadsheet those with text, cells as they are shown."""
+        self._inside += 1
+        for table in self._body:
+            if bare(table.tag) != "table":
+                continue
+            text, rows = lines_of(self._cells(table))
+            name = attribute(table, "name")
+            above = clean(f"## {name}")
+            start = len(above) + 2
+            if text:
+                yield Sheet(f"sheet {name}", f"{above}\n\n{text}", tuple((start + at, number) for at, number in rows))
+
+    def _cells(self, table: Node) -> Cells:
+        cells: Cells = {}
+        over: list[tuple[int, range, str]] = []
+        number = 0
+        for line in _rows(table):
+            column, found = 0, dict[int, str]()
+            for cell in line:
+                times = max(1, _int(attribute(cell, "number-columns-repeated"), 1))
+                blocks = [text for _, text in self._blocks(cell)] if bare(cell.tag) == "table-cell" else []
+                text = " ".join(" ".join(blocks).split())
+                if text:
+                    found |= dict.fromkeys(range(column + 1, column + 1 + min(_MOST, times)), text)
+                    down = min(_MOST, _int(attribute(cell, "number-rows-spanned"), 1))
+                    over += [(column + 1, range(number + 2, number + 1 + down), text)] if down > 1 else []
+                column += times
+            repeated = max(1, _int(attribute(line, "number-rows-repeated"), 1))
+            if found:
+                cells |= {number + 1 + more: dict(found) for more in range(min(_MOST, repeated))}
+            number += repeated
+        for at, numbers, text in over:
+            for one in numbers:
+                if one in cells:
+                    cells[one].setdefault(at, text)
+        return cells
 
     def _learn(self, root: Node) -> None:
         for style in inside(root, "style"):

@@ -34,19 +34,18 @@ _FIRST_WORDS = """
 _FIRST = frozenset(_FIRST_WORDS.split())
 """Words that often begin a compound written with a hyphen."""
 _LAST_WORDS = """
-    able aged ahead area aware back backed based being board book born bound bred built by called capita case
-    caught central changing class cost cut date day deep dependent down driven due eared earned effective efficient
-    ended evident eyed faced
-    fact far fed fifth fifths fold footed for free friendly front full going grade grown handed hand haul heavy
-    held high hole hour house income in initiated intensive job keeping kind knit known law led legged length
-    less level life like line lived living long looking lying made maker making man mandated market minded
-    minute month needed negative neutral new off old on one only out over owned owner page pane part party pass past pay per
-    phase piece place plan point positive powered price prone proof purpose range ranging ray reaching ready related
-    resistant respect rich right round run running scale second sensitive served service set shaped share shot side sided
-    size sized skilled solving source speaking specific spoken spread stage standing star state step stop story
-    style sum sure surface tail tailed term test thinking third thirds tier time to tone tower trained turn two
-    type up used user value volume wage walled way week weight well wheel wide winded window winning wise word
-    work working worth wound written year
+    able aged ahead area aware back backed based being board book born bound bred built by called capita case caught
+    central changing class cost cut date day deep dependent down driven due eared earned effective efficient ended
+    evident eyed faced fact far fed fifth fifths fold footed for free friendly front full going grade grown handed
+    hand haul heavy held high hole hour house income in initiated intensive job keeping kind knit known law led
+    legged length less level life like line lived living long looking lying made maker making man mandated market
+    minded minute month needed negative neutral new off old on one only out over owned owner page pane part party
+    pass past pay per phase piece place plan point positive powered price prone proof purpose range ranging ray
+    reaching ready related resistant respect rich right round run running scale second sensitive served service set
+    shaped share shot side sided size sized skilled solving source speaking specific spoken spread stage standing
+    star state step stop story style sum sure surface tail tailed term test thinking third thirds tier time to tone
+    tower trained turn two type up used user value volume wage walled way week weight well wheel wide winded window
+    winning wise word work working worth wound written year
 """
 _LAST = frozenset(_LAST_WORDS.split())
 """Words that often end one."""

@@ -21,6 +21,10 @@ _ENDS = frozenset(["par", "cell", "row", "nestcell", "nestrow", "sect", "page"])
 _UNREAD = {"shptxt": "a text box", "annotation": "a comment"}
 
 
+JOINT = "\ue002"
+"""Behind a group that a letter follows directly: kreuzberg puts a blank there, within a word (``{\\b P}ump``)."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Look:
     super: bool = False
@@ -28,6 +32,7 @@ class _Look:
     deleted: bool = False
     hidden: bool = False
     aside: bool = False
+    label: bool = False
 
 
 def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
@@ -47,6 +52,8 @@ def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
         elif token == "}":
             if len(stack) > 1:
                 stack.pop()
+            if look.label and not stack[-1].label:
+                token = "} "
             if open_ and not stack[-1].struck:
                 out.append("~~")
                 open_ = False
@@ -73,10 +80,17 @@ def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
             if look.super and token[0] != "\\":
                 shown = "".join(one if one.isascii() else f"\\u{ord(one)}?" for one in raised(token, before))
             before = (before + shown)[-24:]
+            if out[-1] == "}" and token[0].isalnum():
+                out.append(f"\\u{ord(JOINT) - 65536}?")
             out.append(shown)
             continue
         out.append(token)
     return "".join(out).encode("latin-1"), list(unread)
+
+
+def joined_again(text: str) -> str:
+    """What was read of such a file, without the blanks that its reader put into words."""
+    return text.replace(f" {JOINT}", "").replace(JOINT, "")
 
 
 def _after(look: _Look, word: str, on: bool) -> _Look:
@@ -90,4 +104,6 @@ def _after(look: _Look, word: str, on: bool) -> _Look:
         return replace(look, deleted=on)
     if word == "v":
         return replace(look, hidden=on)
+    if word == "listtext":
+        return replace(look, label=True)
     return replace(look, aside=True) if word in _ASIDE else look

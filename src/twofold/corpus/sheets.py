@@ -78,7 +78,7 @@ class Workbook:
             hidden = attribute(sheet, "state") in ("hidden", "veryHidden")
             part = relations.get(attribute(sheet, "id"), ("", ""))[1]
             cells, printed = self._cells(part) if part else ({}, [])
-            lines, rows = _lines(cells)
+            lines, rows = lines_of(cells)
             more = [block for one in (*printed, *self._beside(part)) if (block := clean(one))]
             if not lines and not more:
                 continue
@@ -265,7 +265,7 @@ def _spread(cells: Cells, merged: list[str]) -> None:
                     cells[number].setdefault(column, text)
 
 
-def _lines(cells: Cells) -> tuple[str, list[tuple[int, int]]]:
+def lines_of(cells: Cells) -> tuple[str, list[tuple[int, int]]]:
     """One line a row, columns aligned from the first that is used; an empty row ends a table.
 
     Returns:

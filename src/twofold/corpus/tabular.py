@@ -4,8 +4,8 @@ Fields ``id``, ``title``, ``text`` and ``source`` are the document's own, and so
 may read it, as a list or as text with commas between; an empty list means nobody, no such field that it is not known.
 The others become metadata, as strings, and stand below the text, so that they are found and read.
 
-A table (CSV or Parquet without a column ``text``) has no text of its own: its rows are their cells, the id too. An ``id`` is a key
-of that table, and another table's 1 is another row: the document's id has the file before it.
+A table (CSV or Parquet without a column ``text``) has no text of its own: its rows are their cells, the id too. An
+``id`` is a key of that table, and another table's 1 is another row: the document's id has the file before it.
 """
 
 from __future__ import annotations

@@ -89,9 +89,7 @@ class TextReader:
     """A text file as it is; the title is the file's stem."""
 
     version: ClassVar[int] = 3
-    suffixes: ClassVar[tuple[str, ...]] = (
-        *(".txt", ".text", ".rst", ".org", ".log", ".adoc", ".tex", ".srt", ".vtt"),
-    )
+    suffixes: ClassVar[tuple[str, ...]] = (*(".txt", ".text", ".rst", ".org", ".log", ".adoc", ".tex", ".srt", ".vtt"),)
     trusted: ClassVar[bool] = True
 
     class Options(plugins.Options):

@@ -60,19 +60,21 @@ _EUROPEAN_DATE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _YEAR_FIRST = re.compile(r"([0-9]{4})[-./]([0-9]{1,2})[-./]([0-9]{1,2})")
 _VERSION = re.compile(r"v(?=[0-9]+\.[0-9])")
 _CAMEL = re.compile(r"[A-Z]+(?![a-z])|[A-Z][a-z]+|[a-z]+|[0-9]+")
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        """january jan januar jänner janvier enero gennaio janeiro januari|february feb februar février febrero febbraio
-        fevereiro februari|march mar märz mrz mars marzo março maart|april apr avril abril aprile|may mai mayo maggio maio
-        mei|june jun juni juin junio giugno junho|july jul juli juillet julio luglio julho|august aug août agosto augustus
-        |september sep sept septembre septiembre settembre setembro|october oct oktober okt octobre octubre ottobre outubro
-        |november nov novembre noviembre novembro|december dec dezember dez décembre diciembre dicembre dezembro
-        december""".split("|"),
-        1,
-    )
-    for name in names.split()
-}
+_MONTH_NAMES = (
+    "january jan januar jänner janvier enero gennaio janeiro januari",
+    "february feb februar février febrero febbraio fevereiro februari",
+    "march mar märz mrz mars marzo março maart",
+    "april apr avril abril aprile",
+    "may mai mayo maggio maio mei",
+    "june jun juni juin junio giugno junho",
+    "july jul juli juillet julio luglio julho",
+    "august aug août agosto augustus",
+    "september sep sept septembre septiembre settembre setembro",
+    "october oct oktober okt octobre octubre ottobre outubro",
+    "november nov novembre noviembre novembro",
+    "december dec dezember dez décembre diciembre dicembre dezembro",
+)
+_MONTHS = {name: number for number, names in enumerate(_MONTH_NAMES, 1) for name in names.split()}
 """Of English, German, French, Spanish, Italian, Portuguese and Dutch; short forms of the first two."""
 _MONTH = rf"({'|'.join(sorted(_MONTHS, key=len, reverse=True))})\.?"
 _NAMED_DATE = re.compile(
@@ -260,7 +262,12 @@ def _wholes(token: str) -> list[str]:
         if len(whole) <= _LONGEST:
             found.append(whole)
         made = _SIGNS.sub("", folded)
-        if made != whole and _COMPACT <= len(made) <= _LONGEST and "," not in folded and len(_SIGNS.findall(folded)) > 1:
+        if (
+            made != whole
+            and _COMPACT <= len(made) <= _LONGEST
+            and "," not in folded
+            and len(_SIGNS.findall(folded)) > 1
+        ):
             found.append(made)
     return list(dict.fromkeys(found))
 
