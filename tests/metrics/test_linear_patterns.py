@@ -6,6 +6,8 @@ long at each step.
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import re
 import time
 from collections.abc import Iterator
@@ -13,14 +15,18 @@ from itertools import pairwise
 
 import pytest
 
-from twofold.metrics import changes, formal, notation, overlap, spellings, text, values
+from twofold import metrics
+from twofold.metrics import formal, spellings
 
-MODULES = (changes, formal, notation, overlap, spellings, text, values)
+MODULES = tuple(
+    importlib.import_module(f"{metrics.__name__}.{found.name}") for found in pkgutil.iter_modules(metrics.__path__)
+)
 UNITS = (
     "a", "\n", "\n ", ".", "-", "_", "1", "1,", "1.", "1,000", "10,", "1-", "(", "[", "a(", "a(b", "[a](", "[a](http://",
     "()", '"', '"a', "'\\", "```\n", "```a ", "$a", "\\(", "*a", "a.", "a-", "a+", "a_", "@a", "a@b.", "/a", "a/", "<a",
     "<http://", "or ", "one ", "hundred ", "twenty-", "5 km ", "5-", "½", "²", "a²", "水", "é", "A ", "A, ", "if a:\n",
     "/* ", "--", "e3", "5e", ", maybe a", ", no, ", "a:", "a.b", "5'", "[1, ", "1_000", "1 000", "between 5 and ", "US",
+    "a(b() ", "f(x)", "f(x", "a[", "`a", "`a` ", "C:\\", "A. ", "::", "not ", "3/10 ", "a: ",
 )  # fmt: skip
 START = 4_000
 _ANCHORED = {
@@ -29,7 +35,9 @@ _ANCHORED = {
     "_ABBREVIATED",
     "_DOTTED",
     "_FEET",
+    "_IPV6",
     "_MOLECULE",
+    "_NOT_LABEL",
     "_PATH",
     "_SIGIL",
     "_SQL",
@@ -74,6 +82,11 @@ def test_the_time_of_a_pattern_grows_with_the_text(name: str) -> None:
             taken = [min(_seconds(pattern, of(times), whole=whole) for _ in range(2)) for times in (1, 2, 4)]
             steps = [later / earlier for earlier, later in pairwise(taken)]
             assert min(steps) < 3, (name, unit, after, taken)
+
+
+def test_the_calls_are_among_the_patterns() -> None:
+    assert PATTERNS["formal._CALLS"] is formal._CALLS
+    assert {name.partition(".")[0] for name in PATTERNS} >= {"labels", "structured", "style", "choosing", "changes"}
 
 
 def test_a_quadratic_pattern_is_seen() -> None:

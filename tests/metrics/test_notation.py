@@ -59,6 +59,19 @@ OTHERS = [
     ("CoF2", "COF2"),
     ("9 mm", "9 Mm"),
     ("a:b", "ab"),
+    ("foo.bar()", "foobar()"),
+    ("rows.sum(x)", "rows.max(x)"),
+    ("D:/logs", "D/logs"),
+    ("D:\\logs", "D\\logs"),
+    ("D:\\logs\\may", "D:\\logs\\june"),
+    ("::1", "1"),
+    ("fd00::7", "fd00:7"),
+    ("2nd", "a second"),
+    ("diabetes type II", "diabetes type I"),
+    ("World War II", "World War I"),
+    ("Louis XIV of France", "Louis XVI of France"),
+    ("blood group A+", "blood group A-"),
+    ("the peace of 1648 in Osnabrück", "the peace of 1684 in Osnabrück"),
 ]
 SAME = [
     ("ls -R", "Use `ls -R`."),
@@ -105,6 +118,12 @@ SAME = [
     ("J.R.R. Tolkien", "JRR Tolkien"),
     ("Mhz", "MHz"),
     ("Bergen", "Answer:Bergen"),
+    ("J.R.R. Tolkien", "J. R. R. Tolkien"),
+    ("rows.sum(x)", "Use `rows.sum(x)` for that."),
+    ("D:\\logs\\may", "They lie in D:\\logs\\may."),
+    ("World War II", "It was World War II, after World War I."),
+    ("FD00::7", "fd00::7"),
+    ("the third time", "3rd time"),
 ]
 
 

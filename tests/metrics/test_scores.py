@@ -378,6 +378,13 @@ def test_another_value_operator_or_query_is_another_answer(text, reference):
         ('It is ```json {"n": 1}```.', '{"n": 1}'),
         ("\\boxed{47}", "47"),
         ("Use this query:\nSELECT p FROM t WHERE q < 7;", "SELECT p FROM t WHERE q < 7"),
+        ("SELECT p FROM t WHERE q < 7.", "SELECT p FROM t WHERE q < 7"),
+        ("- SELECT p FROM t WHERE q < 7", "SELECT p FROM t WHERE q < 7"),
+        ("**SELECT p FROM t WHERE q < 7**", "SELECT p FROM t WHERE q < 7"),
+        ("(SELECT p FROM t WHERE q IN (7, 8))", "SELECT p FROM t WHERE q IN (7, 8)"),
+        ("The answer is SELECT p FROM t WHERE q < 7.", "SELECT p FROM t WHERE q < 7"),
+        ("Use `rows.sum(x)`.", "rows.sum(x)"),
+        ("rows.sum(x).", "rows.sum(x)"),
     ],
 )
 def test_the_same_answer_written_otherwise_is_the_same(text, reference):

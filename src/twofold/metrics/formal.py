@@ -27,7 +27,9 @@ _SQL = re.compile(
     r"DELETE\s+FROM\b|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX)\b)",
     re.IGNORECASE,
 )
-_AFTER_PROSE = re.compile(r"(?:^[ \t]*|:\s*)(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE)
+_AFTER_PROSE = re.compile(
+    r"(?:^[ \t]*|:\s*|\b(?:is|use|run|try)\s)(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE
+)
 _STATEMENT = re.compile(
     r"^[ \t]*(?:(?:async )?def \w+\(|class \w+(?:\([^()\n]*\))?[ \t]*[:{<]|class \w+ (?:extends|implements)\b|"
     r"import (?:\w+\.[\w.]+|\w+ as \w+|\w+;)[ \t]*$|from [\w.]+ import |return\b[ \t]*(?:[\w.]*[(\[]\S|.*;[ \t]*$|"
@@ -42,6 +44,9 @@ _STATEMENT = re.compile(
 """Statements by their shape: "class war", "return to sender (1962)" and "for example:" are prose."""
 _MARKED = re.compile(r"\\[A-Za-z]|[_^]\{|\[\^|\[\w-\w")
 """Commands of LaTeX and classes of a regular expression: there case and every sign count."""
+_DRIVE = re.compile(r"(?<![\w\\])[A-Z]:\\[\w.\\-]*(?![\w.\\{^-])")
+"""A path of Windows, whose back slashes are no commands."""
+_SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
 _CALLS = re.compile(
     r"(?<!\w)(?<!\w\.)[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\)|aq\))[^()]*(?:\([^()]*\)[^()]*)*\)"
@@ -123,7 +128,7 @@ def language(reference: str) -> Language:
         return ""
     if (
         _STATEMENT.search(text)
-        or _MARKED.search(text)
+        or _MARKED.search(_DRIVE.sub("", text))
         or (_OPENING.search(text) and _CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text)))
     ):
         return "code"
@@ -132,12 +137,34 @@ def language(reference: str) -> Language:
 
 @lru_cache(maxsize=65536)
 def pieces(text: str, kind: Language) -> tuple[str, ...]:
-    """The tokens of SQL or code in `text`: of its one code fence, or its one query, where there is prose around it."""
+    """The tokens of SQL or code in `text`: of its one code fence, or its one query, where there is prose around it.
+
+    One piece of code between back ticks in a sentence is the code too ("Use ``foo.bar()``."), and the sentence is not.
+    """
     fenced = _FENCED.findall(text)
-    body = next(one or other for one, other in fenced) if len(fenced) == 1 else unfenced(text)
+    body = next(one or other for one, other in fenced) if len(fenced) == 1 else _spanned(unfenced(text))
+    body = _unmarked(body, kind)
     if kind == "sql" and not _SQL.match(body) and (found := _AFTER_PROSE.search(body)):
         body = re.split(r";\s|\n\s*\n", body[found.end() :])[0]
     return _sql(body) if kind == "sql" else _code(body)
+
+
+def _unmarked(text: str, kind: Language) -> str:
+    """Without the bold type around it all; a query also without the mark of a list's item and brackets around it."""
+    bare = text.strip()
+    if len(bare) > 4 and bare[:2] == bare[-2:] == "**" and "**" not in bare[2:-2]:
+        return bare[2:-2]
+    if kind != "sql":
+        return text
+    bare = re.sub(r"\A[-*•][ \t]+", "", bare)
+    return bare[1:-1] if bare[:1] == "(" and bare[-1:] == ")" and _SQL.match(bare[1:]) else bare
+
+
+def _spanned(text: str) -> str:
+    spans, around = set(_SPAN.findall(text)), _SPAN.sub("", text)
+    if len(spans) != 1 or _FORMULA.search(around) or not re.search(r"[^\W\d_]{2}", around):
+        return text
+    return spans.pop() if not (_STATEMENT.search(around) or _SQL.match(around)) else text
 
 
 def canonical(value: Any) -> str:
@@ -167,7 +194,7 @@ def _sql(text: str) -> tuple[str, ...]:
             out.append(_value(token))
         else:
             out.append({"<>": "!=", "==": "="}.get(token, token.strip("`").lower()))
-    while out and out[-1] == ";":
+    while out and out[-1] in (";", "."):
         out.pop()
     return tuple(out)
 
@@ -191,7 +218,7 @@ def _code(text: str) -> tuple[str, ...]:
             if match.lastgroup == "string":
                 token = f"'{token[1:-1]}'"
             out.append(_value(token) if match.lastgroup == "number" else token)
-    while out and out[-1] in (";", "\tdedent"):
+    while out and out[-1] in (";", ".", "\tdedent"):
         out.pop()
     return tuple(out)
 

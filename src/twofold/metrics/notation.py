@@ -28,12 +28,13 @@ _QUOTED = re.compile(r"(?<![^\s(\[{])([\"'`“‘«])([^\"'`“”‘’«»]*)(
 _CHUNK = re.compile(r"\S+")
 _FLAG = re.compile(r"(?:--?|\+)[A-Za-z][\w-]*(?:=\S+)?")
 _PATH = re.compile(
-    r"(?:~|\.{1,2})?/[\w.~][^\s]*|[A-Za-z]:\\\S*|\\\\\S+|[\w.-]+(?:/[\w.-]+)+\.\w+|[\w.-]+(?:/[\w.-]+){2,}"
+    r"(?:~|\.{1,2})?/[\w.~][^\s]*|[A-Za-z]:[\\/]\S*|\\\\\S+|[\w.-]+(?:/[\w.-]+)+\.\w+|[\w.-]+(?:/[\w.-]+){2,}"
 )
 _SIGIL = re.compile(r"(?:[@#$&~!%]|\*{1,2})[A-Za-z_]\w*|_+[A-Za-z]\w*(?<!_)|__[a-z]\w*__|[A-Za-z]\w*_|::?[a-z_]\w*"
                     r"|\*{1,2}\.\w+|\.[a-z][\w-]*|[A-Za-z]\w*(?:\[\])+")  # fmt: skip
 _DOTTED = re.compile(r"\w[\w-]*(?:\.\w[\w-]*)+(?::\d+)?(?:\(\))?|[A-Za-z]\w*(?::\w+)+")
 _ABBREVIATED = re.compile(r"(?:[A-Z]\.)+[A-Z]|[A-Za-z]{1,2}\.[A-Z][a-z]?|(?i:e\.g|i\.e|[ap]\.m|[bc]\.[ce]|a\.k\.a)")
+_IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:/\d{1,3})?")
 _LONGEST = 300
 """Characters of a token that is still looked at."""
 _FEET = re.compile(r"\d+(?:\.\d+)?(?:'|\"|'')")
@@ -102,6 +103,8 @@ def _kind(chunk: str) -> str:
         return "name"
     if _PATH.fullmatch(chunk) and "//" not in chunk:
         return "path"
+    if "::" in chunk and _IPV6.fullmatch(chunk):
+        return "host"
     dotted = _DOTTED.fullmatch(chunk) and not _ABBREVIATED.fullmatch(chunk) and not re.search(r"\d\.\d", chunk)
     return "host" if dotted else ""
 
@@ -189,11 +192,15 @@ _ORDINALS = {
     **{word: n for n, word in enumerate(_FIRST_WORDS.split(" "), 1)},
     **{f"{word[:-1]}ieth": 10 * n for n, word in enumerate(_TENS, 2)},
 }
-_ORDINAL = re.compile(rf"(?<!\d )(?<!\d)\b(?:({'|'.join(_TENS)})[\s-])?({'|'.join(_ORDINALS)})\b", re.I)
+_ORDINAL = re.compile(
+    rf"(?<!\d )(?<!\d)(?<!\ba\s)(?<!\bone\s)(?<!\bper\s)\b(?:({'|'.join(_TENS)})[\s-])?({'|'.join(_ORDINALS)})\b", re.I
+)
+"""An ordinal in words; what follows "a", "one" or "per" is a unit of time or a share."""
 _CLOCK = re.compile(r"(?<![\d:.])(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?\s?m\b\.?", re.I)
 _CLOCK_24 = re.compile(r"(?<![\d:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?!\s?[ap]\.?m)", re.I)
 _DATE = re.compile(r"(?<![\d/.-])(\d{1,2})([/-])(\d{1,2})\2((?:19|20)\d\d)(?![\d/-])")
 _GROUPED = re.compile(r"(?<![\w.,])(?<!\d )[1-9]\d{0,2}(?: \d{3}){1,4}(?![\w]| \d|[.,]\d)")
+_INITIALS = re.compile(r"\b([A-Z])\.\s(?=[A-Z]\.)")
 _BETWEEN = re.compile(rf"\bbetween ({NUMBER}) and (?={NUMBER})", re.I)
 _RATE = re.compile(r"(?<=\d|\s)([A-Za-z]{1,12}) per ([a-z]{1,12})\b")
 _THOUSANDS = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d)?)[kK](?![\w])")
@@ -204,15 +211,16 @@ def alternative(text: str) -> str:
     """The text with what is written in one of two ways written in one: what may mean the same, not what must.
 
     Numbers written out (``one hundred`` is 100), ordinals (``second``, 2nd), times of day (``2:30 pm`` is 14:30), days
-    whose order is plain (``15/03/2024``), ``5k``, ``3 000``, rates (``5 km per hour``), ranges ("between 5 and 10").
-    Two texts are the same where these forms are; what a word counts as
-    alone is not changed by it, for a second is no 2nd everywhere.
+    whose order is plain (``15/03/2024``), ``5k``, ``3 000``, rates (``5 km per hour``), ranges ("between 5 and 10"),
+    initials (``J. R. R.``). Two texts are the same where these forms are; what a word counts as alone is not changed by
+    it, for a second is no 2nd everywhere.
     """
     text = _CLOCK.sub(_time, text)
     text = _CLOCK_24.sub(lambda found: f"{int(found[1])}:{found[2]}", text)
     text = _DATE.sub(_day, text)
     text = _THOUSANDS.sub(lambda found: f"{round(float(found[1]) * 1000)}", text)
     text = _GROUPED.sub(lambda found: found.group().replace(" ", ""), text)
+    text = _INITIALS.sub(r"\1.", text)
     text = _BETWEEN.sub(r"\1-", text)
     text = _RATE.sub(lambda found: "/".join(UNITS.get(one.lower(), one) for one in found.groups()), text)
     text = _ORDINAL.sub(_ordinal, text)

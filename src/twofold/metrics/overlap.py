@@ -35,6 +35,11 @@ _POSSESSIVE = re.compile(r"(?<=\w)(?<!\d[0０])['’]s\b(?!\s*(?:not|no)\b)")
 _REMARK = re.compile(r"(?<=\S)\s+(?:\([^()]*\)|\[[^\[\]]*\])")
 _FEW = 4
 """Tokens of a reference that can be one candidate of several; a longer one has lists and an "or" of its own."""
+_SHORT = 12
+"""Tokens of a reference in which one wrong number or designator makes another answer."""
+_DESIGNATOR = re.compile(r"\d[\d.]*|[ivx]{1,6}|(?:ab|[a-z0])[-+]?")
+"""What tells things of one name apart: a number, a Roman numeral, a letter, a blood group."""
+_GROUPING = frozenset("()[]{},;")
 _NOT_RIGHT = 0.49
 """The most that an answer gets which shares words with the reference and means another thing."""
 _REFUTED = frozenset(("wrong", "incorrect", "false", "too", *NEGATIONS))
@@ -62,7 +67,7 @@ _MOST_LISTED = 3
 class _Overlap(ABC):
     """What the metrics of this module share: references, abstention, and best of."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -144,7 +149,9 @@ class TokenF1(_Overlap):
             return 1.0
         mine, theirs = units(text, reference), units(reference, reference)
         f1 = bag_f1(Counter(mine), Counter(theirs))
-        if f1 and not language(reference):
+        if language(reference):  # brackets and commas that any two calls share are no part of an answer
+            f1 = min(f1, bag_f1(*(Counter(one for one in bag if one not in _GROUPING) for bag in (mine, theirs))))
+        elif f1:
             f1 = max(0.0, f1 - 2 * unlike(text, reference) / (len(mine) + len(theirs)))
         ordered = f1 < 1 or (not language(reference) and _values_stand_alike(mine, theirs))
         return f1 if ordered else 2 * common_subsequence(mine, theirs) / (len(mine) + len(theirs))
@@ -170,10 +177,11 @@ class AnswerF1(TokenF1):
     An answer that means another thing (it denies what the reference states, calls it unlikely, names it beside others,
     or puts another unit to its number) gets less than 0.5, whatever words it shares.
     Where a third or more of the reference is numbers and operators, an answer that lacks one of them is wrong, whatever
-    else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`.
+    else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`, but SQL and code that are not
+    the same get less than 0.5: a query that is nearly right is wrong.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 6
     right: ClassVar[float | None] = 0.5
 
     def compare(self, text: str, reference: str) -> float:
@@ -199,9 +207,13 @@ class AnswerF1(TokenF1):
 def _means_another(text: str, reference: str) -> bool:
     """Does an answer that shares many words deny, leave open, or put another unit to what the reference says?"""
     if language(reference):
-        return False
+        return language(reference) != "json"
     mine, theirs = units(text, reference), units(reference, reference)
-    if unlike(text, reference) or (Counter(mine) == Counter(theirs) and not _values_stand_alike(mine, theirs)):
+    if (
+        _names_another(mine, theirs)
+        or unlike(text, reference)
+        or (Counter(mine) == Counter(theirs) and not _values_stand_alike(mine, theirs))
+    ):
         return True
     if _POLAR.get(theirs[0] if theirs else "") == (mine[0] if mine else None):
         return True
@@ -214,6 +226,19 @@ def _means_another(text: str, reference: str) -> bool:
         before, after = mine[:place], mine[place + len(theirs) :]
         return _is_doubted(before) or (len(theirs) <= _FEW and _is_one_of_many(text, theirs, before, after))
     return any(_unit_is_another(mine, value, unit) for value, unit in pairwise(theirs) if _is_value(value))
+
+
+def _names_another(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Does the answer put another number or designator after the same word: ``type II`` for ``type I``?"""
+    if len(theirs) > _SHORT:
+        return False
+    told = set(pairwise(mine))
+    for word, own in pairwise(theirs):
+        if not word.isalpha() or not _DESIGNATOR.fullmatch(own) or own in mine:
+            continue
+        if any(one == word and two not in theirs and _DESIGNATOR.fullmatch(two) for one, two in told):
+            return True
+    return False
 
 
 def _unit_is_another(mine: tuple[str, ...], value: str, unit: str) -> bool:
