@@ -58,7 +58,10 @@ PHRASES: tuple[str, ...] = (
     rf"{_SOURCE} (?:says?|tells?(?: us)?|states?|mentions?) nothing\b",
     rf"(?:i|we) (?:do not|don't|did not|didn't) (?:see|find) (?:{_FACTS}|.*\b{_SOURCE}\Z)",
     r"(?:(?:i|we) (?:cannot|can't|can not|could not|couldn't)|(?:i'm|i am|we're|we are) (?:unable|not able) to) "
-    r"(?:find|locate|see) (?:it|this|that|anything)(?: (?:about|on|regarding) (?:it|this|that))?\Z",
+    r"(?:find|locate|see) (?:it|this|that|anything)"
+    rf"(?: (?:about|on|regarding) (?:it|this|that)| (?:in|from) {_SOURCE})?\Z",
+    rf"(?:it|this|that) (?:is|was)(?: not|n't)(?: \w+ly)? {_SAID} (?:in|by) (?:the|this|our|your) "
+    r"(?:handbooks?|manuals?|guides?)\Z",
     rf"(?:i'm|we're) (?:unable|not able) to (?:answer|determine|tell|say){_ASKED}",
     r"(?:this|that|the|such) (?:information|detail|answer) (?:is|was)(?:n't| not) "
     r"(?:available|given|provided|included|mentioned|stated|specified|found)\Z",

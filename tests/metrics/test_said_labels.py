@@ -91,6 +91,10 @@ def test_what_is_denied_is_not_chosen(text: str, choices: str | tuple[str, ...])
         ("not a spam message", ("spam", "not spam"), "not spam"),
         ("That's not really spam", ("spam", "not spam"), "not spam"),
         ("No wonder: yes", ("yes", "no"), "yes"),
+        ("I would take c)", LETTERS, "C"),
+        ("(d) fits best", LETTERS, "D"),
+        ("答えはAです", LETTERS, "A"),
+        ("정답은 C입니다", LETTERS, "C"),
     ],
 )
 def test_what_a_sentence_chooses(text: str, choices: str | tuple[str, ...], wanted: str) -> None:
@@ -136,6 +140,9 @@ def test_what_a_sentence_chooses(text: str, choices: str | tuple[str, ...], want
         "信息不足",
         "回答できません",
         "정보가 부족합니다",
+        "I am unable to find this in the given documents.",
+        "We could not locate it in the text.",
+        "That isn't mentioned in our manual.",
     ],
 )
 def test_it_declines(text: str) -> None:
@@ -149,6 +156,8 @@ def test_it_declines(text: str) -> None:
         "The passages do not mention a fee: it is free.",
         "The documents do not state a price – entry costs nothing.",
         "No answer key is needed.",
+        "Water damage is not covered by the policy.",
+        "I could not find it in the attic.",
         "The text does not say Monday. It says Tuesday.",
         "The text does not mention a limit, so there is none.",
         "Das Dokument nennt nicht Paris, sondern Rom.",

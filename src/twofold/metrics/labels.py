@@ -52,6 +52,8 @@ _IDLE = re.compile(
 _NOT_ONLY = re.compile(r"\bnot (?:only|just|merely|simply)\s", re.IGNORECASE)
 _CONTRACTED = re.compile(r"(?<=\w)n['’]t\b")
 _ASKED_AND_DENIED = re.compile(r"\?\s*(?:no|nope|not)\b", re.IGNORECASE)
+_UNSPACED = "[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]"
+"""Letters of Chinese, Japanese and Korean, which follow a choice's letter without a blank."""
 _OF = re.compile(r"(?<![\w./])(\d{1,3})\s?(?:/|out of|of)\s?(\d{1,3})(?![\w/])")
 _COMPARISON = re.compile(
     r"(?P<no>\b(?:not|no)\s)?(?:(?P<sign>[<>]=?|[≤≥])|\b(?P<words>"
@@ -205,7 +207,9 @@ def _stated_in(here: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
 def _states_letter(letter: str, text: str) -> bool:
     plain = text.replace("’", "'")
     after = r"is|was|seems|because|since|as|not|and not|but not|rather|instead|over"
-    alone = rf"(?<![a-zA-Z\d_'-]){letter}(?=\s*(?:$|[^\w\s'+#-])|\s+(?:{after})\b)"
+    alone = rf"(?<![a-zA-Z\d_'-]){letter}(?=\s*(?:$|[^\w\s'+#-])|\s+(?:{after})\b|{_UNSPACED})"
+    if letter.isupper():
+        alone += rf"|(?<!\w){letter.lower()}(?=\))"  # "I would go with b)"
     places = [match.end() for match in re.finditer(alone, plain)]
     return bool(_named(letter, text)) or any(_is_meant(plain, end) for end in places)
 
@@ -235,7 +239,7 @@ def _wanted(example: Example) -> tuple[str, ...]:
 class Accuracy:
     """1 when the answer's label is a reference's label."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
