@@ -50,10 +50,8 @@ _PACED = 50
 log = logging.getLogger(__name__)
 
 _TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
-_LOST = 0.1
-"""Share of the letters without a token from which a sync warns."""
-_LETTERED = 500
-"""Chunks of a batch whose letters are looked at, spread evenly."""
+_LOST, _LETTERED = 0.1, 500
+"""Share of letters not known from which a sync warns, and chunks of a batch that are looked at, spread evenly."""
 _CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
 _SKIPPED = ("data.no-reader", "data.no-document", "data.empty-document", LeftOut.code)
 _DUPLICATE = "data.duplicate"
@@ -476,7 +474,7 @@ class Sync:
         self._catalogue.record_sync([(cut.document, cut.known) for cut in batch.cuts], batch.items)
 
     def _look_at(self, chunks: Sequence[Chunk]) -> None:
-        """Count the letters that the embedder has no token for, where it can tell."""
+        """Count the letters that the embedder does not know, where it can tell."""
         unknown = getattr(self._embedder, "unknown", None)
         if unknown is not None:
             for chunk in chunks[:: -(-len(chunks) // _LETTERED)]:
@@ -489,10 +487,9 @@ class Sync:
             return []
         worst = max(self._letters, key=lambda row: (row[0], row[2]))[2]
         return [
-            f"the embedder does not know the letters of {100 * lost / letters:.0f} % of the text read now (such as "
-            f"{worst}): its vectors do not tell such passages apart, and they are found by words alone. Set "
-            '[retrieval.embedder] name = "multilingual" (sixteen languages: docs/how-to/retrieval.md), or for others '
-            '[retrieval.retriever] name = "lexical"'
+            f"the embedder does not know the words of {100 * lost / letters:.0f} % of the text read now (such as "
+            f"{worst}): its vectors do not tell such passages apart. Set [retrieval.embedder] name = "
+            '"multilingual" (sixteen languages: docs/how-to/retrieval.md), for others [retrieval.retriever] "lexical"'
         ]
 
     def _embed(self, cuts: Sequence[_Cut], chunks: Sequence[Chunk]) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from twofold import plugins
 from twofold.project import Project
 from twofold.retrieval.sentence_tokens import SentenceTokens
 from twofold.testing.hashing_embedder import HashingEmbedder
@@ -31,6 +32,30 @@ def test_unknown_letters_are_counted_and_signs_are_not(tokens: SentenceTokens) -
     assert tokens.unknown("drip irrigation") == 0
     assert tokens.unknown("drip … !") == 0
     assert tokens.unknown("drip пять") == 4
+
+
+RUSSIAN = "Капельное орошение экономит воду"
+SENTENCES = {
+    "Drip irrigation (pH 6.5) saves water: def f(x_1): return a[i] + b": 0,
+    "Tröpfchenbewässerung spart Wasser, säästää vettä, Tưới nhỏ giọt tiết kiệm nước": 0,
+    "α and β particles, Δx, the Ω of a 4 kΩ part": 0,
+    RUSSIAN: 29,
+    "Η στάγδην άρδευση εξοικονομεί νερό": 29,
+    "השקיה בטפטוף חוסכת מים": 16,
+    "The word орошение means irrigation": 8,
+}
+
+
+@pytest.mark.parametrize("text", SENTENCES)
+def test_words_that_the_english_embedder_has_letter_by_letter_are_not_known(text: str) -> None:
+    embedder = plugins.make("embedders", "minilm", {})
+    assert embedder.unknown(text) == SENTENCES[text]
+
+
+def test_the_multilingual_embedder_knows_the_words() -> None:
+    embedder = plugins.make("embedders", "multilingual", {})
+    assert embedder.unknown(RUSSIAN) == 0
+    assert embedder.unknown("滴灌可以节约用水") == 0
 
 
 @pytest.mark.parametrize(("text", "warned"), [(THAI, True), ("drip irrigation saves water", False)])

