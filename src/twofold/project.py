@@ -19,13 +19,7 @@ from twofold.dataset.mining import Mined
 from twofold.dataset.selecting import By
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.erasing import RECORDS, Eraser
-from twofold.errors import (
-    ConfigError,
-    DiskFull,
-    ProjectLocked,
-    StudyError,
-    TooFewExamples,
-)
+from twofold.errors import ConfigError, DiskFull, ProjectLocked, StudyError, TooFewExamples
 from twofold.paths import expand
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue

@@ -113,8 +113,7 @@ class Filter:
     without: frozenset[str] = frozenset()
     """Document ids of which nothing is seen: while something is learned, what only the test is about."""
     principal: tuple[str, ...] | None = None
-    """The asking user and all groups of theirs. None: access control is off. Otherwise a chunk is seen only when one
-    of them is among its readers; a chunk whose readers are unknown is seen by nobody."""
+    """The asking user and their groups; only a chunk that has one of them as reader is seen. None: no access control."""
 
     def allows(self, chunk: Chunk) -> bool:
         """What every index's own filter must agree with."""
@@ -202,9 +201,8 @@ class IndexState:
     version: int
     """The index's own version number (rises with every change)."""
     chunks: int
-    """Number of chunks."""
     documents: int
-    """Number of documents."""
+    """Numbers of both."""
     content: str
     """`sealed` of all chunks, independent of the order of edits: same content, same digest."""
     fingerprint: str
