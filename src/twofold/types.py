@@ -113,7 +113,7 @@ class Filter:
     without: frozenset[str] = frozenset()
     """Document ids of which nothing is seen: while something is learned, what only the test is about."""
     principal: tuple[str, ...] | None = None
-    """The asking user and their groups; only a chunk that has one of them as reader is seen. None: no access control."""
+    """The asking user and their groups; only a chunk with one of them as reader is seen. None: no access control."""
 
     def allows(self, chunk: Chunk) -> bool:
         """What every index's own filter must agree with."""
