@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +227,32 @@ def test_the_command_writes_what_was_kept_and_what_was_not(tmp_path: Path, sourc
     assert len(refused) == sum(told["discarded"].values())
     assert all(json.loads(line)["why"] for line in refused)
     assert main(["examples", "make", "--what", "poems", *fast]) == 2
+
+
+def test_making_killed_at_random_moments_and_run_again_makes_the_same_files(tmp_path: Path, source: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for where in (whole, killed):
+        assert main(["init", str(where), "--from", str(source), "-q"]) == 0
+    fast = ["retrieval.embedder.name=hashing", "generation.generator.name=echo"]
+    command = [sys.executable, "-m", "twofold", "examples", "make", "--count", "12", "-q"]
+    command += [part for setting in fast for part in ("--set", setting)]
+
+    def run(where: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen([*command, "-C", str(where)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    began = time.monotonic()
+    assert run(whole).wait() == 0
+    took, chance, ends = time.monotonic() - began, random.Random(5), []
+    for share in (0.3, 0.6, 0.8, 0.95):
+        program = run(killed)
+        time.sleep(took * min(1.0, share + 0.1 * chance.random()))
+        program.kill()
+        ends.append(program.wait())
+    assert -signal.SIGKILL in ends
+    assert run(killed).wait() == 0
+    made = {where: sorted(where.glob("data/*.jsonl")) for where in (whole, killed)}
+    assert made[whole]
+    assert [path.name for path in made[killed]] == [path.name for path in made[whole]]
+    for one, other in zip(made[whole], made[killed], strict=True):
+        rows = [json.loads(line) for line in other.read_text(encoding="utf-8").splitlines()]
+        assert rows == [json.loads(line) for line in one.read_text(encoding="utf-8").splitlines()]

@@ -26,9 +26,11 @@ from twofold.training.options import LoraOptions
 
 plain, folder = network.token_losses, Path(sys.argv[1])
 given = json.loads((folder / "given.json").read_text())
+later = time.monotonic() + given["slower_after"]
 
 def slow(model, packs):
-    time.sleep(given["seconds"] * sum(len(one.ids) for one in packs))
+    each = given["seconds"] * (10 if time.monotonic() > later else 1)
+    time.sleep(each * sum(len(one.ids) for one in packs))
     return plain(model, packs)
 
 for module in (fit, network, scoring):
@@ -48,11 +50,17 @@ if os.environ["RANK"] == "0":
 """Given the folder of the job: trains there as one of WORLD_SIZE processes, and notes when the loop ended."""
 
 
-def trained(job: TrainerJob, folder: Path, *, processes: int, seconds: float, **options: Any) -> tuple[float, Any]:
-    """Seconds until training ended, saving apart, and its report; each token read takes `seconds`."""
+def trained(
+    job: TrainerJob, folder: Path, *, processes: int, seconds: float, slower_after: float = 1e9, **options: Any
+) -> tuple[float, Any]:
+    """Seconds until training ended, saving apart, and its report.
+
+    Each token read takes `seconds`, and ten times as long `slower_after` seconds from the start.
+    """
     folder.mkdir()
     settings = {"epochs": 5000, "batch": 12, "dtype": "f32", "threads": processes, "share_prefixes": False, **options}
-    (folder / "given.json").write_text(json.dumps({"seconds": seconds, "options": settings}))
+    given = {"seconds": seconds, "slower_after": slower_after, "options": settings}
+    (folder / "given.json").write_text(json.dumps(given))
     (folder / "rows.json").write_text(job.model_dump_json())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -95,6 +103,14 @@ def test_a_cap_holds_though_one_step_takes_longer_than_it(
     assert effort["minutes_needed"] > 0.2
     if "euros" in options:
         assert report["euros"] <= 0.04 * 1.1 + 0.002
+
+
+def test_a_cap_holds_on_a_machine_that_becomes_slower(job: TrainerJob, tmp_path: Path) -> None:
+    few = job.model_copy(update={"dev": job.dev[:1]})
+    took, report = trained(few, tmp_path / "cut", processes=1, seconds=0.004, slower_after=9.0, minutes=0.25)
+    assert report["effort"]["stopped"] == "minutes"
+    assert report["effort"]["steps"] >= 1
+    assert took < 1.1 * 15 + 0.5
 
 
 def test_a_training_whose_start_takes_all_of_its_cap_tells_the_seconds_of_its_start(

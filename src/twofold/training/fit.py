@@ -263,15 +263,17 @@ def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> floa
     mine = run.crew.share(parts)
     for turn in range(math.ceil(len(parts) / run.crew.size)):
         part, weight = mine[turn] if turn < len(mine) else ([], 0.0)
-        needed = TRAINED * run.forward * sum(len(one.ids) for one in part)
-        if options.limit and run.crew.told(run.left() <= needed):
+        tokens = sum(len(one.ids) for one in part)
+        if options.limit and run.crew.told(run.left() <= max(TRAINED * run.forward, run.trained) * tokens):
             raise OutOfTime
         if not part:  # the others have one micro-batch more: this process only hears of the limit
             break
+        tick = time.perf_counter()
         loss = weight * objectives.loss_of_packs(token_losses(run.network, part), part, options)
         (loss / count).backward()
         masters.collect()
         spent += float(loss.detach())
+        run.trained = (time.perf_counter() - tick) / tokens
     spent = run.crew.summed(masters, spent, device=run.network.device)
     if math.isfinite(spent):
         masters.update(factor)

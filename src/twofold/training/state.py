@@ -16,7 +16,7 @@ from twofold.training.encoding import Encoder
 from twofold.training.network import Masters
 from twofold.training.options import FitOptions
 from twofold.training.packing import Pack, Row, pack
-from twofold.training.schedule import WRITTEN
+from twofold.training.schedule import TRAINED, WRITTEN
 from twofold.types import DevItem
 
 Group = tuple[Row, ...]
@@ -93,6 +93,8 @@ class Run:
     """When this process began, on the clock of ``time.perf_counter``."""
     forward: float = 0.0
     """Seconds to read a token, measured where there is a limit; 0 before."""
+    trained: float = 0.0
+    """Seconds to learn from a token in the last micro-batch: the machine may have become slower since `forward`."""
     references: list[list[float]] = field(default_factory=list)
     state: State = field(default_factory=State)
     setup_cpu: float = 0.0
@@ -110,7 +112,8 @@ class Run:
         """Seconds until the limit that are not needed for a last evaluation; infinite without a limit."""
         if not self.options.limit:
             return math.inf
-        return self.options.limit * 60 - self.spent() - self.state.items * self.item_tokens() * self.forward
+        pace = max(self.forward, self.trained / TRAINED)
+        return self.options.limit * 60 - self.spent() - self.state.items * self.item_tokens() * pace
 
     def planned_tokens(self) -> int:
         """Tokens that all steps of the plan read."""
