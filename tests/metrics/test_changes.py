@@ -52,6 +52,13 @@ def references(name: str) -> tuple[str, ...]:
 
 
 @functools.lru_cache
+def short(name: str) -> tuple[str, ...]:
+    """References that nine metrics score in some ms; where there are few, the shortest."""
+    shown = sorted(references(name), key=len)
+    return tuple(shown[: max(50, sum(len(one) <= 800 for one in shown))])
+
+
+@functools.lru_cache
 def metric(name: str) -> plugins.Metric:
     return plugins.make("metrics", name, {})
 
@@ -83,7 +90,7 @@ BLIND = {
 def test_a_changed_answer_scores_less_and_the_same_one_written_otherwise_as_much(
     data: str, draw: st.DataObject
 ) -> None:
-    reference = draw.draw(st.sampled_from(references(data)))
+    reference = draw.draw(st.sampled_from(short(data)))
     for name, blind in BLIND.items():
         if score(name, reference, reference) is None:
             continue

@@ -36,6 +36,7 @@ from twofold.types import (
 
 floats = st.floats(allow_nan=False, allow_infinity=False)
 st.register_type_strategy(float, floats)
+st.register_type_strategy(Verdict, st.builds(Verdict, further=st.dictionaries(st.text(), floats, max_size=2)))
 chunks = st.builds(Chunk, title=st.text(), headings=st.lists(st.text(), max_size=3).map(tuple))
 hits = st.builds(
     Hit, chunk=chunks, score=floats, rank=st.integers(1), legs=st.dictionaries(st.text(), st.integers(), max_size=2)
