@@ -46,10 +46,32 @@ _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 
 
 class _RecordReader(ABC):
-    """What the three readers share."""
+    """What all readers of records share."""
 
     version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield a document for each record.
+
+        Raises:
+            BadRecord: the first malformed record, naming file and line.
+            UnreadableFile: the bytes are not UTF-8 (or UTF-16 with a mark), or no Parquet.
+        """
+        for _, found in self.places(path, data):
+            if isinstance(found, BadRecord):
+                raise found
+            if isinstance(found, Document):
+                yield found
+
+    @abstractmethod
+    def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
+
+
+class _TextReader(_RecordReader):
+    """What the readers of records written as text share."""
+
     trusted: ClassVar[bool] = True
 
     class Options(plugins.Options):
@@ -58,21 +80,8 @@ class _RecordReader(ABC):
         encoding: str = ""
         """Of a file that is neither UTF-8 nor has a byte-order mark."""
 
-    def __init__(self, options: _RecordReader.Options) -> None:
+    def __init__(self, options: _TextReader.Options) -> None:
         self.options = options
-
-    def read(self, path: Path, data: bytes) -> Iterator[Document]:
-        """Yield a document for each record.
-
-        Raises:
-            BadRecord: the first malformed record, naming file and line.
-            UnreadableFile: the bytes are not UTF-8 (or UTF-16 with a mark).
-        """
-        for _, found in self.places(path, data):
-            if isinstance(found, BadRecord):
-                raise found
-            if isinstance(found, Document):
-                yield found
 
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
         """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
@@ -83,7 +92,7 @@ class _RecordReader(ABC):
     def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]: ...
 
 
-class JsonlReader(_RecordReader):
+class JsonlReader(_TextReader):
     """JSON Lines: one object a line."""
 
     suffixes: ClassVar[tuple[str, ...]] = JSONL
@@ -93,7 +102,7 @@ class JsonlReader(_RecordReader):
             yield record.line, _document(record, name, label=f"line {record.line}")
 
 
-class JsonReader(_RecordReader):
+class JsonReader(_TextReader):
     """A JSON list of objects, an object with such a list under ``documents``, or one object."""
 
     suffixes: ClassVar[tuple[str, ...]] = JSON
@@ -103,7 +112,7 @@ class JsonReader(_RecordReader):
             yield record.line, _document(record, name, label=f"record {record.number}")
 
 
-class CsvReader(_RecordReader):
+class CsvReader(_TextReader):
     """A table with a header row; the text of a row is its ``column: value`` lines, below its ``text`` if it has one.
 
     A row's place is its number below the header. Cells beyond the header's last column are kept, and named.
@@ -143,6 +152,9 @@ class ParquetReader(_RecordReader):
     class Options(plugins.Options):
         """None."""
 
+    def __init__(self, options: ParquetReader.Options) -> None:
+        self.options = options
+
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
         """Yield ``(row, document or what is wrong)``.
 
@@ -163,9 +175,6 @@ class ParquetReader(_RecordReader):
                 made = replace(made, id=_unused(made.id, given))
                 given.add(made.id)
             yield record.line, made
-
-    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
-        raise NotImplementedError  # it is no text
 
 
 def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecord:
