@@ -1,0 +1,85 @@
+"""A machine whose arithmetic is slow, on a clock that the test moves: caps are tested to the second, without waiting.
+
+Run as a command it trains the job of a folder as one of ``WORLD_SIZE`` processes, each with its own such clock.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from twofold.jobs import TrainerJob
+from twofold.training import fit, limits, network, scoring, state
+from twofold.training.options import LoraOptions
+from twofold.training.schedule import TRAINED
+
+SAVING = 0.01
+"""Seconds that each look at the clock takes here, so that it never stands still."""
+
+
+class SlowMachine:
+    """Counts seconds instead of waiting for them: each token read takes its time, learning from it three times that.
+
+    Args:
+        seconds: of one token read.
+        slower_after: seconds from the start until each token takes ten times as long.
+    """
+
+    def __init__(self, seconds: float, *, slower_after: float = 1e9) -> None:
+        self.seconds, self.slower_after, self.now = seconds, slower_after, 0.0
+        self._losses = network.token_losses
+
+    def perf_counter(self) -> float:
+        """Stands for ``time.perf_counter`` in the training loop."""
+        self.now += SAVING
+        return self.now
+
+    def token_losses(self, model: Any, packs: Any) -> Any:
+        """Stands for ``network.token_losses``."""
+        import torch
+
+        passes = TRAINED if torch.is_grad_enabled() else 1.0
+        slower = 10 if self.now > self.slower_after else 1
+        self.now += self.seconds * passes * slower * sum(len(one.ids) for one in packs)
+        return self._losses(model, packs)
+
+    def install(self, put: Any) -> None:
+        """Replace clock and arithmetic of the loop by ``put(owner, name, value)``."""
+        clock = SimpleNamespace(perf_counter=self.perf_counter, process_time=time.process_time)
+        for module in (fit, limits, state):
+            put(module, "time", clock)
+        for module in (fit, network, scoring):
+            put(module, "token_losses", self.token_losses)
+
+
+def train(job: TrainerJob, options: LoraOptions, folder: Path, machine: SlowMachine, put: Any) -> float:
+    """Train on `machine`; returns the seconds until the loop ended, saving apart."""
+    machine.install(put)
+    finish, ends = fit._finish, []
+
+    def finishing(*arguments: Any, **more: Any) -> Any:
+        ends.append(machine.now)
+        return finish(*arguments, **more)
+
+    put(fit, "_finish", finishing)
+    fit.fit(job, options, folder, progress=lambda *_: None)
+    return ends[0] if ends else machine.now
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    given = json.loads((place / "given.json").read_text())
+    took = train(
+        TrainerJob.model_validate_json((place / "rows.json").read_text()),
+        LoraOptions.model_validate(given["options"]),
+        place,
+        SlowMachine(given["seconds"]),
+        setattr,
+    )
+    if os.environ["RANK"] == "0":
+        (place / "took.json").write_text(json.dumps(took))
