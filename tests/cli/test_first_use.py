@@ -247,29 +247,30 @@ def test_files_named_train_and_test_are_divided_so(call: Call, tmp_path: Path) -
         assert len(project.splits.test) == 20
 
 
+NO_DOCUMENTS = {
+    "package.json": '{"name": "boat", "version": "1"}',
+    "tsconfig.json": '{ // with a comment\n "strict": true, }',
+    "numbers.json": "[1, 2]",
+    "empty.json": "",
+    "log.jsonl": '{"at": 1, "level": "info"}\n' * 3,
+    "chat.jsonl": '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n',
+}
+
+
 @pytest.mark.parametrize("link", [False, True])
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("package.json", '{"name": "boat", "version": "1"}'),
-        ("tsconfig.json", '{ // with a comment\n "strict": true, }'),
-        ("numbers.json", "[1, 2]"),
-        ("empty.json", ""),
-        ("log.jsonl", '{"at": 1, "level": "info"}\n' * 3),
-        ("chat.jsonl", '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}\n'),
-    ],
-)
 def test_json_that_is_no_document_is_named_and_stops_nothing(
-    call: Call, handbook: Path, tmp_path: Path, name: str, text: str, *, link: bool
+    call: Call, handbook: Path, tmp_path: Path, *, link: bool
 ) -> None:
-    (handbook / name).write_text(text, encoding="utf-8")
+    for name, text in NO_DOCUMENTS.items():
+        (handbook / name).write_text(text, encoding="utf-8")
     ask_about(handbook, *({"question": f"Say {n}?", "answer": str(n)} for n in range(40)))
     code, told, _ = call("init", tmp_path / "p", "--from", handbook, *(["--link"] if link else []))
     assert (code, told["documents"]) == (0, 5)
-    assert {p["file"] for p in told["problems"]} == {"logo.bin", name}
+    assert {p["file"] for p in told["problems"]} == {"logo.bin", *NO_DOCUMENTS}
     project = fast(tmp_path / "p")
     if not link:
-        (project / "data" / "documents" / name).write_text(text, encoding="utf-8")  # put there later
+        for name, text in NO_DOCUMENTS.items():
+            (project / "data" / "documents" / name).write_text(text, encoding="utf-8")  # put there later
     assert call("check", "-C", project)[1]["errors"] == 0
     code, synced, _ = call("sync", "-C", project)
     assert (code, synced["failed"]) == (0, 0)

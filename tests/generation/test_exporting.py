@@ -57,6 +57,7 @@ def test_every_form_loads_back_and_answers_alike(tiny: Path, adapter: Adapter, t
     assert (tmp_path / "out" / "safetensors" / "chat_template.jinja").read_text() == template
 
 
+@pytest.mark.slow
 def test_the_template_of_the_options_goes_with_the_export(
     tiny: Path, adapter: Adapter, tmp_path: Path, own_cache: Path
 ) -> None:

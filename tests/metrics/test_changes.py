@@ -86,7 +86,7 @@ BLIND = {
 
 @pytest.mark.parametrize("data", ["made", *SAMPLES, *whole_sets(*WHOLE)])
 @given(st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_a_changed_answer_scores_less_and_the_same_one_written_otherwise_as_much(
     data: str, draw: st.DataObject
 ) -> None:

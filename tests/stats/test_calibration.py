@@ -23,7 +23,8 @@ _spec.loader.exec_module(calibration)
 
 FIRST = looks.level_of(1, 0.95)
 """Level at which a first study is decided."""
-SETTINGS = [(20, "binary"), (50, "f1"), (200, "binary")]
+SLOW = pytest.mark.slow
+SETTINGS = [pytest.param(20, "binary", marks=SLOW), (50, "f1"), pytest.param(200, "binary", marks=SLOW)]
 SIMULATIONS = {20: 400, 50: 400, 200: 200}
 
 

@@ -73,7 +73,10 @@ def test_what_must_write_says_the_cure(project: Path, command: list[str]) -> Non
     assert len(held(project)) == 21, "nothing was lost"
 
 
-@pytest.mark.parametrize("room", [400, 2000, 20_000, 60_000])
+slow = pytest.mark.slow
+
+
+@pytest.mark.parametrize("room", [400, pytest.param(2000, marks=slow), 20_000, pytest.param(60_000, marks=slow)])
 def test_what_is_half_forgotten_is_not_answered_until_there_is_room(project: Path, room: int) -> None:
     done = _full(project, "forget", SECRET, "--yes", room=room)
     assert done.returncode in (0, 3), done.stderr

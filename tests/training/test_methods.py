@@ -160,7 +160,13 @@ def test_peft_alone_reads_our_virtual_tokens(tiny: Path, tmp_path: Path, method:
         assert torch.allclose(network(input_ids=fronted(network, ids)).logits[0, 5:], given[0, -20:], atol=1e-4)
 
 
-@pytest.mark.parametrize(("method", "more"), VARIED[2:], ids=NAMES[2:])
+RESUMED = [
+    pytest.param(*case, id=name, marks=[pytest.mark.slow] if "dora" in name else [])
+    for case, name in zip(VARIED[2:], NAMES[2:], strict=True)
+]
+
+
+@pytest.mark.parametrize(("method", "more"), RESUMED)
 def test_a_run_learns_and_an_interrupted_one_ends_the_same(
     job: TrainerJob, tmp_path: Path, method: str, more: dict[str, Any]
 ) -> None:
@@ -491,7 +497,8 @@ def test_an_adapter_of_another_model_is_refused(tiny: Path, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("method", "shards"),
     [
-        ("lora", (False, True)),
+        ("lora", (True,)),
+        pytest.param("lora", (False,), marks=pytest.mark.slow),
         *(pytest.param(m, (True,), marks=pytest.mark.slow) for m in ("full", "prompt", "prefix", "adapter", "ia3")),
     ],
 )
