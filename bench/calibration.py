@@ -15,7 +15,7 @@ nothing on one or two of them. Columns:
 - plan says: the gain that a first study's plan calls visible in at least 8 of 10 studies; holds: share of such studies
   that choose ft+rag; after one: the same where the plan of each study knows the spreads of one earlier study of its
   size; collect: a first study in which all arms are equal says how many examples show a gain of .1 (margin .05) in 8 of
-  10 studies; share of studies of that size, with that gain, that choose ft+rag;
+  10 studies; share of studies of that size, with that gain, that choose ft+rag. What is collected stands in new groups;
 - pairs, joint, mean: share of intervals that hold the truth, arms unequal: the difference of one pair, all ten
   simultaneous ones, and one arm's mean (95 %);
 - power .1, .2: ft+rag is better than every other arm by this much, and is chosen.
@@ -89,14 +89,18 @@ def simulate(world: World, rng: np.random.Generator) -> tuple[np.ndarray, np.nda
 
     by_group = shared(0.5, rng.normal(size=(world.groups, 1)), rng.normal(size=(world.groups, k)))[groups]
     by_question = shared(world.alike, rng.normal(size=(n, 1)), rng.normal(size=(n, k)))
-    uniform = normal_below(shared(world.icc, by_group, by_question))
-    means = np.array(world.means)
-    if world.kind == "binary":
-        return (uniform < means).astype(float), groups
+    return scored(world.kind, shared(world.icc, by_group, by_question), np.array(world.means)), groups
+
+
+def scored(kind: str, latent: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Scores of these means (at most .8 where `f1`) from normal latent ones, of which low ones are good answers."""
+    uniform = normal_below(latent)
+    if kind == "binary":
+        return (uniform < means).astype(float)
     # Of the answers with any overlap 60 % are right (1), the rest uniform in (0, 1): mean = share * (.6 + .4 / 2).
     share = means / 0.8
-    depth = np.clip(1 - uniform / share, 0, 1)
-    return np.where(uniform >= share, 0.0, np.minimum(1.0, depth / 0.4)), groups
+    depth: np.ndarray = np.clip(1 - uniform / share, 0, 1)
+    return np.where(uniform >= share, 0.0, np.minimum(1.0, depth / 0.4))
 
 
 def steady(world: World, n: int, rng: np.random.Generator) -> np.ndarray:
@@ -191,7 +195,7 @@ def after_one(world: World, low: float, *, simulations: int, resamples: int) -> 
         found = stats.contrasts(scores, groups, stats.pairs(names), joint=False, resamples=200)
         sizes = np.bincount(groups).tolist()
         least = prospect(sizes, arms=len(ARMS), section=StudySection(), earlier=spreads_of(found, names)).least
-        if least is None or low + least > 0.78:
+        if least is None or low + least > (0.97 if world.kind == "jackpot" else 0.78):
             continue
         plans += 1
         scores, groups = simulate(replace(world, means=(*[low] * 4, low + least)), rng)
@@ -204,14 +208,16 @@ def collected(world: World, low: float, *, simulations: int, resamples: int) -> 
     rng, chosen, told, margin = np.random.default_rng(11), 0, 0, 0.05
     for number in range(simulations):
         scores, groups = simulate(replace(world, means=(low,) * 5), rng)
-        more = verdict_on(scores, groups, resamples=resamples, seed=number, margin=margin).more_examples
-        if more is None:
+        needed = verdict_on(scores, groups, resamples=resamples, seed=number, margin=margin).further.get("to_see")
+        if not needed or needed["vague"]:
             continue
-        enough = math.ceil(world.groups * (1 + more / len(scores)))
+        # New groups, as the verdict says: the giant one keeps its size.
+        n, giant = len(scores) + needed["likely"], round(world.giant * len(scores))
+        enough = math.ceil((n - giant) / world.per_group)
         if enough > _MOST_GROUPS:
             continue
         told += 1
-        larger = replace(world, groups=enough, means=(*[low] * 4, low + 2 * margin))
+        larger = replace(world, groups=enough, giant=giant / n, means=(*[low] * 4, low + 2 * margin))
         found = verdict_on(*simulate(larger, rng), resamples=resamples, seed=number, margin=margin)
         chosen += found.arm == "ft+rag"
     return chosen / told if told else math.nan
@@ -234,18 +240,25 @@ SHAPES = {
 }
 
 
+def lowest(shape: str) -> float:
+    """Mean score of the arms without a gain."""
+    return 0.05 if "sparse" in shape else 0.6 if SHAPES[shape].kind == "jackpot" else 0.3
+
+
 def cells(shape: str, *, simulations: int, resamples: int) -> list[str]:
     """One line of the table."""
     world, sparse = SHAPES[shape], "sparse" in shape
     half = {"simulations": simulations // 2, "resamples": resamples}
-    nulls = [(0.3,) * 5, (0.1, 0.1, 0.5, 0.2, 0.5), (0.2, 0.2, 0.5, 0.5, 0.5)]
+    nulls: list[tuple[float, ...]] = [(0.3,) * 5, (0.1, 0.1, 0.5, 0.2, 0.5), (0.2, 0.2, 0.5, 0.5, 0.5)]
     if sparse:
         nulls = [(0.05,) * 5, (0.01, 0.01, 0.05, 0.01, 0.05), (0.01, 0.01, 0.05, 0.05, 0.05)]
+    if world.kind == "jackpot":  # scores hardly vary: below .5 no answer of an arm would be right, and none be chosen
+        nulls = [tuple(mean + 0.3 for mean in means) for means in nulls]
 
     def shares(means: Sequence[float], **changes: float) -> dict[str, float]:
         return crowned(replace(world, means=tuple(means), **changes), **half)
 
-    low = 0.05 if sparse else 0.3
+    low = lowest(shape)
     false = [
         no_better(crowned(replace(world, means=means), simulations=simulations, resamples=resamples), means)
         for means in nulls
@@ -253,7 +266,7 @@ def cells(shape: str, *, simulations: int, resamples: int) -> list[str]:
     ties = [
         worse(shares([*[low] * 4, low + gain], alike=1.0, icc=0.0), [*[low] * 4, low + gain]) for gain in (0.03, 0.05)
     ]
-    ladder = (0.02, 0.03, 0.1, 0.05, 0.2) if sparse else UNEQUAL
+    ladder = (0.02, 0.03, 0.1, 0.05, 0.2) if sparse else tuple(mean + low - 0.3 for mean in UNEQUAL)
     gain = promised(world)
     holds = f"{shares([*[low] * 4, low + gain]).get('ft+rag', 0.0):.2f}" if gain <= 0.45 else "–"
     covers = coverage(replace(world, means=(0.01, 0.02, 0.05, 0.03, 0.1) if sparse else UNEQUAL), **half)

@@ -7,7 +7,7 @@ difference uses the questions where every arm in it has a score.
 Groups of unequal size are worth fewer groups than there are: Kish's (Σn)² / Σn². Degrees of freedom are that number
 less one (Korn & Graubard 1999; Kish 1965), everywhere.
 
-- `estimate`: one mean. For scores in [0, 1] a Wilson interval with the effective sample size that the cluster-robust
+- `estimate`: one mean of scores in [0, 1]. A Wilson interval with the effective sample size that the cluster-robust
   standard error implies and Student's t (Korn & Graubard 1998; Dean & Pagano 2015): it keeps its coverage near 0 and
   1, where mean ± 2 standard errors does not.
 - `contrasts`: several paired differences, each with an interval of its own or all with simultaneous ones, by the
@@ -65,6 +65,8 @@ class Interval:
     """Half width / standard error, before exact bounds."""
     p: float
     """Smallest 1 − level at which the interval leaves 0 out."""
+    seen: tuple[float, float] = (-1.0, 1.0)
+    """Least and greatest difference of a question."""
     degenerate: bool = False
     """Do the arms score alike on every question?"""
 
@@ -74,7 +76,8 @@ class Interval:
 
     def turned(self) -> Interval:
         """The difference the other way round."""
-        return replace(self, mean=0.0 - self.mean, low=0.0 - self.high, high=0.0 - self.low)
+        seen = (0.0 - self.seen[1], 0.0 - self.seen[0])
+        return replace(self, mean=0.0 - self.mean, low=0.0 - self.high, high=0.0 - self.low, seen=seen)
 
 
 def kish(sizes: npt.ArrayLike) -> float:
@@ -91,29 +94,21 @@ def estimate(
     groups: npt.ArrayLike | None = None,
     *,
     level: float = 0.95,
-    resamples: int = 5000,
-    seed: int = 0,
     failed: int = 0,
-    bounded: bool = True,
 ) -> Estimate:
-    """The mean of `values` with a cluster-robust interval.
+    """The mean of scores with a cluster-robust interval: the modified Wilson interval (see the module).
 
-    Scores in [0, 1] get the modified Wilson interval (see the module); other values (seconds, tokens) mean ± the
-    larger of Student's t and the wild cluster bootstrap-t. When all values are equal the effective sample size is the
-    number of groups that these are worth: the interval never has zero width.
+    When all values are equal the effective sample size is the number of groups that these are worth: the interval
+    never has zero width.
 
     Args:
-        values: Shape (questions,); NaN is left out.
+        values: Scores in [0, 1], shape (questions,); NaN is left out.
         groups: Integer group of each question, same shape; None: every question stands alone.
         level: Coverage wanted.
-        resamples: Bootstrap draws (without bounds only).
-        seed: Of the bootstrap.
         failed: Failed answers, carried into the record and into no mean.
-        bounded: The values are scores in [0, 1]; False for seconds, tokens and other quantities without bounds.
 
     Raises:
-        StudyError: there is no value at all (no estimate exists, and 0 would be a lie), or a bounded value lies outside
-            0 to 1.
+        StudyError: there is no value at all (no estimate exists, and 0 would be a lie), or one lies outside 0 to 1.
     """
     x, g = _clean(values, groups)
     n = len(x)
@@ -122,26 +117,19 @@ def estimate(
     number = int(g.max()) + 1
     mean = float(x.mean())
     sums, counts = np.bincount(g, x, number).astype(float), np.bincount(g, minlength=number).astype(float)
-    if bounded:
-        _refuse_outside(x)
+    _refuse_outside(x)
     if number == 1:
-        low, high = (0.0, 1.0) if bounded else (-math.inf, math.inf)
-        return Estimate(mean=mean, low=low, high=high, n=n, failed=failed)
-    se = standard_error(sums - mean * counts, n)
-    if bounded:
-        low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), kish(counts), level)
-        # Where few groups score anything, or miss anything, the standard error is no guide: exact bounds.
-        if (sums > _TINY).sum() < SPARSE_GROUPS:
-            high = max(high, _share_above(sums, counts, kish(counts), (1 - level) / 2))
-        if (counts - sums > _TINY).sum() < SPARSE_GROUPS:
-            low = min(low, 1 - _share_above(counts - sums, counts, kish(counts), (1 - level) / 2))
-        # A share that may be unseen may score 0, or 1, where the least and greatest score seen are others.
-        hidden = _hidden(n, kish(counts), (1 - level) / 2)
-        low, high = min(low, mean - hidden * float(x.min())), max(high, mean + hidden * (1 - float(x.max())))
-    else:
-        settings: Any = {"level": level, "resamples": resamples, "seed": seed, "bounded": False}
-        interval = contrasts(x[:, None], g, {"": np.ones(1)}, **settings)[""]
-        low, high = interval.low, interval.high
+        return Estimate(mean=mean, low=0.0, high=1.0, n=n, failed=failed)
+    se, worth, tail = standard_error(sums - mean * counts, n), kish(counts), (1 - level) / 2
+    low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), worth, level)
+    # Where few groups score anything, or miss anything, the standard error is no guide: exact bounds.
+    if (sums > _TINY).sum() < SPARSE_GROUPS:
+        high = max(high, _share_above(sums, counts, worth, tail))
+    if (counts - sums > _TINY).sum() < SPARSE_GROUPS:
+        low = min(low, 1 - _share_above(counts - sums, counts, worth, tail))
+    # A share that may be unseen may score 0, or 1, where the least and greatest score seen are others.
+    hidden = hidden_share(n, worth, tail)
+    low, high = min(low, mean - hidden * float(x.min())), max(high, mean + hidden * (1 - float(x.max())))
     return Estimate(mean=mean, low=min(low, mean), high=max(high, mean), n=n, failed=failed)
 
 
@@ -313,6 +301,7 @@ def contrasts(
             worth=float(family.worth[column]),
             critical=float(critical[column]),
             p=float(p[column]),
+            seen=(float(family.seen[column, 0]), float(family.seen[column, 1])),
             degenerate=bool(family.alike[column]),
         )
     return out
@@ -478,7 +467,7 @@ def _doubted(
     gain, tail = abs(mean), (1 - level) / 2
     spared = 1 - min(1.0, max(0.0, worst / most))
     n = float(family.counts[:, column].sum())
-    size, unseen = worth_alone(n, worth), _hidden(n, worth, tail / members) * (gain - most)
+    size, unseen = _worth_alone(n, worth), hidden_share(n, worth, tail / members) * (gain - most)
 
     def chance(loss: float) -> float:  # of seeing none of the share whose loss, so large each, would undo the gain
         return float(min(1.0, 2 * members * max(0.0, 1 - gain / max(loss, _TINY)) ** size))
@@ -491,14 +480,20 @@ def _doubted(
     return (min(low, end), high, p) if sign > 0 else (low, max(high, -end), p)
 
 
-def worth_alone(n: float, worth: float) -> float:
+def _worth_alone(n: float, worth: float) -> float:
     """How many questions standing alone are worth `n` of which two of a group have `TOGETHER` in common (Kish 1965)."""
     return n / (1 + (n / worth - 1) * TOGETHER)
 
 
-def _hidden(n: float, worth: float, tail: float) -> float:
-    """Share of the questions of which, with the probability `tail`, none is among `n`."""
-    return float(1 - tail ** (1 / worth_alone(n, worth)))
+def hidden_share(n: float, worth: float, tail: float) -> float:
+    """Share of all questions of which, with the probability `tail`, none is among `n`.
+
+    Args:
+        n: Questions asked.
+        worth: Groups of equal size that they are worth.
+        tail: Probability.
+    """
+    return float(1 - tail ** (1 / _worth_alone(n, worth)))
 
 
 def _resampled_t(family: _Family, *, resamples: int, seed: int) -> Array:

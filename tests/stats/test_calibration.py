@@ -136,6 +136,11 @@ def test_the_plan_keeps_its_word_after_one_study_of_the_same_size():
     assert 0.6 <= calibration.after_one(world, 0.3, simulations=60, resamples=300) <= 0.97
 
 
+def test_the_plan_keeps_its_word_where_large_losses_are_rare():
+    world = calibration.World(groups=60, per_group=1, icc=0, kind="jackpot")
+    assert calibration.after_one(world, 0.6, simulations=60, resamples=300) >= 0.72
+
+
 @pytest.mark.parametrize("truth", [0.05, 0.95])
 @pytest.mark.parametrize("groups", [20, 50, 200])
 def test_means_near_the_ends_are_covered(groups, truth):

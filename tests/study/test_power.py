@@ -60,13 +60,29 @@ def test_the_simulated_chance_is_that_of_real_intervals():
     rng = np.random.default_rng(0)
     names, hits = ["a", "b", "c"], 0
     variances = np.full((3, 3), 2 * 0.2**2 / 80) * (1 - np.eye(3))
-    spreads = Spreads(variances=variances, covered=np.full((3, 3), 0.1), n=80, worth=80)
+    spreads = Spreads(variances=variances, covered=np.full((3, 3), 0.1), worst=np.ones((3, 3)), n=80, worth=80)
     wanted = Simulation(spreads, level=0.95, margin=0.02).chosen(2, [0, 0, 0.09])
     for seed in range(200):
         values = np.clip(rng.normal([0.4, 0.4, 0.49], 0.2, (80, 3)), 0, 1)
         found = stats.contrasts(values, None, stats.pairs(names), joint=False, resamples=300, seed=seed)
         hits += found["c - a"].low > 0 and found["c - b"].low > 0
     assert hits / 200 == pytest.approx(wanted, abs=0.13)
+
+
+def test_a_steady_gain_that_whole_losses_unseen_could_undo_is_not_promised():
+    rng, shown = np.random.default_rng(3), {}
+    for gain in (0.05, 0.09):
+        scores = np.array([0.6, 0.6 + gain]) + rng.uniform(-0.02, 0.02, (60, 2))
+        found = stats.contrasts(scores, None, stats.pairs(["a", "b"]), joint=False, resamples=300)
+        spreads = replace(spreads_of(found, ["a", "b"]), variances=np.full((2, 2), 1e-5) * (1 - np.eye(2)))
+        spreads = replace(spreads, covered=np.full((2, 2), 0.1))
+        assert spreads.worst[1, 0] == 0, "no question was lost"
+        shown[gain] = found["b - a"].low > 0
+        chance = Simulation(spreads, level=0.95, margin=0.02).chosen(1, [0, gain])
+        assert chance > 0.98 if shown[gain] else chance < 0.02
+        met = replace(spreads, worst=np.ones((2, 2)))
+        assert Simulation(met, level=0.95, margin=0.02).chosen(1, [0, gain]) > 0.98
+    assert shown == {0.05: False, 0.09: True}
 
 
 def test_a_plan_counts_with_the_level_of_the_look_that_will_decide(project: Project) -> None:

@@ -95,6 +95,32 @@ def test_so_few_groups_that_nothing_is_excluded_advise_nothing(groups: int) -> N
     assert "rag may be better by up to 1.000 (95 %)" in found.sentence
 
 
+def test_a_group_that_holds_most_questions_is_named_as_what_limits_the_study() -> None:
+    chance = np.random.default_rng(1)
+    columns = {BASE: chance.permutation(marks(30, 100)), RAG: chance.permutation(marks(45, 100))}
+    found = verdict(columns, groups=np.r_[np.zeros(30, dtype=int), np.arange(1, 71)])
+    few = "few independent groups: 71, worth 10.3 of equal size, for one holds 30 % of the questions: add questions of "
+    assert any(doubt.startswith(f"{few}other groups") for doubt in found.provisional)
+    assert found.sentence.endswith(
+        "Collect them from new groups: one group holds 30 % of the questions, and more of it shows hardly more."
+    )
+    even = verdict(columns)
+    assert "new groups" not in even.sentence
+    assert not any("few independent groups" in doubt for doubt in even.provisional)
+
+
+def test_arms_that_are_shown_worse_are_called_so() -> None:
+    chance = np.random.default_rng(5)
+    columns = {arm: (chance.uniform(size=1000) < share) * 1.0 for arm, share in ((BASE, 0.6), (RAG, 0.4), (FT, 0.3))}
+    found = verdict(columns)
+    assert "; every more complex arm is shown worse (95 %, for this choice)." in found.sentence
+    assert found.headline.startswith(f"base answers {int(columns[BASE].sum())} of 1,000 questions right")
+    two = verdict({arm: columns[arm] for arm in (BASE, RAG)})
+    assert "; rag is shown worse (95 %, for this choice)." in two.sentence
+    everyone = {arm: np.ones(1200) for arm in (BASE, RAG)}
+    assert verdict(everyone).headline == "base answers 1,200 of 1,200 questions right; rag 1,200."
+
+
 def test_an_arm_that_would_be_chosen_without_a_right_answer_is_named() -> None:
     found = verdict({BASE: marks(0, 400), RAG: marks(1, 400)})
     assert (found.outcome, found.arm) == ("none acceptable", "")

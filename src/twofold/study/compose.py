@@ -86,8 +86,6 @@ def arm_record(
                     numbers(item.scores[name]),
                     groups,
                     level=section.level,
-                    resamples=section.resamples,
-                    seed=section.seed,
                     failed=len(failed),
                 )
             )
@@ -218,9 +216,7 @@ def retrieval_record(
     values = numbers([None if f is None else float(f) for f in found])
     recall = None
     if not np.all(np.isnan(values)):
-        recall = plain(
-            stats.estimate(values, groups_of(test), level=section.level, resamples=section.resamples, seed=section.seed)
-        )
+        recall = plain(stats.estimate(values, groups_of(test), level=section.level))
     return {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
 
 

@@ -10,12 +10,23 @@ from twofold.study.evidence import WANTED_GROUPS
 from twofold.study.record import counted
 from twofold.types import Arm, Example
 
+GIANT = 0.2
+"""A group with this share of the questions or more limits what a study can show, for it counts as one."""
 
-def few_groups(groups: int, worth: float) -> list[str]:
-    """Are there too few independent groups, or groups so unequal that they are `worth` too few?"""
+
+def few_groups(groups: int, worth: float, largest: float) -> list[str]:
+    """Are there too few independent groups, or groups so unequal that they are `worth` too few?
+
+    Args:
+        groups: How many there are.
+        worth: How many of equal size these are worth (`stats.kish`).
+        largest: Share of the questions that the largest holds.
+    """
     if worth >= WANTED_GROUPS - 1e-9:
         return []
     uneven = f", worth {worth:.1f} of equal size" if worth < 0.95 * groups else ""
+    if uneven and largest >= GIANT:
+        uneven += f", for one holds {100 * largest:.0f} % of the questions: add questions of other groups"
     return [f"few independent groups: {groups}{uneven} ({WANTED_GROUPS} or more are wanted)"]
 
 

@@ -172,6 +172,8 @@ class Evidence:
     """Coverage of every interval here: 1 − the probability of a false choice that the study may spend."""
     right: Mapping[str, Right] = field(default_factory=dict)
     """How many answers of every arm are right."""
+    largest: float = 0.0
+    """Share of the questions that the largest group holds."""
 
     def difference(self, a: str, b: str) -> Interval:
         """A − b with the interval that decides, whichever way round it was computed."""

@@ -433,7 +433,8 @@ def warnings(
         final: Is the reserve opened?
     """
     sizes = group_sizes(asked)
-    found = [*splits.warnings, *doubting.few_groups(len(sizes), stats.kish(sizes))]
+    largest = max(sizes, default=0) / max(1, sum(sizes))
+    found = [*splits.warnings, *doubting.few_groups(len(sizes), stats.kish(sizes), largest)]
     if seen.least is None or seen.least > 0.15:
         what = "sealed question" if final else "test question"
         below = number_text(max(gain for gain, _ in seen.chances) if seen.least is None else seen.least, 2)

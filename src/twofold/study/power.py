@@ -2,8 +2,8 @@
 
 The mean scores of the arms are drawn from a normal distribution with the covariance that the paired differences
 imply, their standard errors from a χ² distribution with the degrees of freedom of the groups; the rule is applied to
-each draw. Where a gain is larger than what was seen, its differences vary more: a share g of questions gained has the
-variance g(1 − g).
+each draw, with its bound for whole losses that stay unseen. Where a gain is larger than what was seen, its differences
+vary more: a share g of questions gained has the variance g(1 − g).
 
 What is not known is a range, never a point: how often two arms disagree before any study, and how far the variances of
 an earlier study may be off (40 % interval, χ²). A promise ("seen in 8 of 10 studies") stands at the unfavourable end.
@@ -28,9 +28,9 @@ POWER = 0.8
 """A gain counts as seen where this share of studies would choose the arm that has it."""
 GAINS = (0.1, 0.2)
 """True gains whose chances a plan tells."""
-DISAGREE, ALIKE = (0.15, 0.4), 0.1
-"""Share of the questions on which two arms disagree, from the favourable to the unfavourable end, and correlation of
-two questions of one group, where no earlier study tells."""
+DISAGREE, WORST, ALIKE = (0.15, 0.4), (1.0, 0.0), 0.1
+"""Share of the questions on which two arms disagree and the worst loss seen on one, from the favourable to the
+unfavourable end, and correlation of two questions of one group, where no earlier study tells."""
 _DRAWS = 1000
 _BOUNDLESS = 999.0
 """A variance that may be off by this factor has no upper end."""
@@ -88,6 +88,9 @@ class Spreads:
     """Variance of each difference of two mean scores, shape (arms, arms)."""
     covered: Array
     """What the gains that were seen, m, have added to the variance of a question, m(1 − m), shape (arms, arms)."""
+    worst: Array
+    """Largest loss of the first arm against the second on one question, shape (arms, arms). Where no whole loss, 1, was
+    seen, the rule counts with some that stay unseen (`stats.contrasts`)."""
     n: int
     """Questions."""
     worth: float
@@ -96,6 +99,10 @@ class Spreads:
     def scaled(self, factor: float) -> Spreads:
         """With every variance multiplied."""
         return replace(self, variances=self.variances * factor)
+
+    def blind(self) -> Spreads:
+        """Where no large loss is met: one that was seen may not be seen again."""
+        return replace(self, worst=np.zeros_like(self.worst))
 
     def resized(self, n: int, worth: float) -> Spreads:
         """Of so many questions instead."""
@@ -132,10 +139,12 @@ class Simulation:
         more = float(np.max(np.maximum(true * (1 - true) - spreads.covered[arm], 0))) / max(1, spreads.n)
         critical = self._wider * distributions.t_quantile(0.5 + self._level / 2, freedom)
         half = critical * np.outer(wobble, np.sqrt((spreads.variances[arm] + more) / ratio))
+        hidden = stats.hidden_share(spreads.n * ratio, spreads.worth * ratio, (1 - self._level) / 2)
+        spared = hidden * (1 - spreads.worst[arm])
         scores = np.asarray(means, dtype=float) + self._noise / math.sqrt(ratio)
         scores[:, arm] += self._own * math.sqrt(more / ratio)
         gain = scores[:, [arm]] - scores  # shape (draws, arms)
-        above = (gain > half) & (gain + half > self._margin)
+        above = (gain > np.maximum(half, (gain + 1) * spared)) & (gain + half > self._margin)
         return float((above[:, :arm].all(axis=1) & (half - gain <= self._margin)[:, arm + 1 :].all(axis=1)).mean())
 
     def ratio(self, arm: int, means: Sequence[float]) -> float | None:
@@ -166,16 +175,20 @@ def spreads_of(intervals: Mapping[str, stats.Interval], arms: Sequence[str]) -> 
 
     Where two arms never differ, or hardly, as many groups may differ as half of all studies would not show.
     """
-    out, covered, pairs = np.zeros((len(arms), len(arms))), np.zeros((len(arms), len(arms))), []
+    out, covered, worst = (np.zeros((len(arms), len(arms))) for _ in range(3))
+    pairs = []
     for later, name in enumerate(arms):
         for earlier, other in enumerate(arms[:later]):
             one = intervals[f"{name} - {other}"]
             pairs.append(one)
             covered[later, earlier] = covered[earlier, later] = abs(one.mean) * (1 - abs(one.mean))
+            worst[later, earlier], worst[earlier, later] = (
+                min(1.0, max(0.0, end)) for end in (-one.seen[0], one.seen[1])
+            )
             unseen = 1 - 0.5 ** (1 / max(1.0, one.worth))
             out[later, earlier] = out[earlier, later] = max(one.se**2, unseen / max(1.0, one.worth))
     n, worth = max((one.n for one in pairs), default=0), min((one.worth for one in pairs), default=0.0)
-    return Spreads(variances=out, covered=covered, n=n, worth=worth)
+    return Spreads(variances=out, covered=covered, worst=worst, n=n, worth=worth)
 
 
 def _wider(sizes: Sequence[int], level: float) -> float:
@@ -212,11 +225,19 @@ def prospect(
         variances = np.full((arms, arms), variance)
         np.fill_diagonal(variances, 0)
         ends = [
-            Spreads(variances=share * variances, covered=np.full((arms, arms), share), n=n, worth=worth)
-            for share in DISAGREE
+            Spreads(
+                variances=share * variances,
+                covered=np.full((arms, arms), share),
+                worst=np.full((arms, arms), worst),
+                n=n,
+                worth=worth,
+            )
+            for share, worst in zip(DISAGREE, WORST, strict=True)
         ]
     else:
-        ends = [earlier.resized(n, worth).scaled(factor) for factor in _off(earlier.worth)]
+        low, high = _off(earlier.worth)
+        again = earlier.resized(n, worth)
+        ends = [again.scaled(low), again.scaled(high).blind()]
     wider = _wider(sizes, level)
     best, worst = (Simulation(one, level=level, margin=section.margin, wider=wider) for one in ends)
     means = [[*[0.0] * (arms - 1), gain] for gain in GAINS]
@@ -250,7 +271,7 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     worth, n = min(one.worth for one in intervals), max(one.n for one in intervals)
     if worth <= 1:
         return None
-    spreads = spreads_of(evidence.alone, names)
+    spreads = spreads_of(evidence.alone, names).blind()
     usual = [distributions.t_quantile(0.5 + evidence.level / 2, max(1.0, one.worth - 1)) for one in intervals]
     over = [one.critical / t for one, t in zip(intervals, usual, strict=True) if math.isfinite(one.critical)]
     wider = sum(over) / len(over) if over else 1.0
@@ -260,8 +281,6 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     hardest = max(later, key=lambda place: spreads.variances[place, :place].max())
     to_see = simulation.ratio(hardest, [gain if place == hardest else 0.0 for place in range(len(names))])
     to_bound = simulation.ratio(0, [0.0] * len(names))
-    if to_see is not None and gain < 1:  # less than the gain may be lost unseen (`stats.contrasts`)
-        to_see = max(to_see, math.log((1 - level) / 2) / math.log(1 - gain) / stats.worth_alone(n, worth))
     if to_bound is not None:  # the exact bound of what no group shows
         to_bound = max(to_bound, math.log((1 - level) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
     return Further(

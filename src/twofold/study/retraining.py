@@ -215,7 +215,7 @@ def retrain(
     measured = _compared(builder, splits.test, scores, level=level)
     test = {"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": look.look - 1}
     measured |= {"against": against, "outcome": "", "test": test, "level": level}
-    better = measured["difference"]["low"] > 0 and measured["difference"]["mean"] >= builder.config.study.margin
+    better = improves(measured["difference"], builder.config.study.margin)
     gate = candidate["gate"]
     kept = gate is None or outcome(gate) != "failed"
     notes += _gated(gate)
@@ -228,6 +228,11 @@ def retrain(
     if better and kept:
         registry.promote(name, alias=CHAMPION, who=who, why=because, expected=told["champion"])
     return whole
+
+
+def improves(difference: Json, margin: float) -> bool:
+    """Is a candidate shown to be better, and by what matters? From the record of the difference at its look's level."""
+    return bool(difference["low"] > 0 and difference["mean"] >= margin)
 
 
 def _gated(gate: Json | None) -> list[str]:
@@ -292,8 +297,8 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[_Score
         "metric": section.metric.name,
         "difference": plain(apart.estimate(lost + theirs_lost)),
         "scores": {
-            "candidate": plain(stats.estimate(mine, groups, failed=lost, **settings)),
-            "champion": plain(stats.estimate(theirs, groups, failed=theirs_lost, **settings)),
+            "candidate": plain(stats.estimate(mine, groups, level=level, failed=lost)),
+            "champion": plain(stats.estimate(theirs, groups, level=level, failed=theirs_lost)),
         },
     }
 

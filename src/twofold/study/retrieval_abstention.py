@@ -47,7 +47,7 @@ def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Jso
         rows = np.ones(len(test), dtype=bool) if of is None else np.array(of)
         if not rows.any():
             return None
-        found: Estimate = stats.estimate(chosen[rows], groups[rows], level=section.level, seed=section.seed)
+        found: Estimate = stats.estimate(chosen[rows], groups[rows], level=section.level)
         told: Json = plain(found)
         return told
 

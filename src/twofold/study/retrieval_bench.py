@@ -324,6 +324,4 @@ def differences(
 
 
 def _mean(scores: Sequence[float | None], examples: Sequence[Example], rules: Rules) -> Any:
-    return stats.estimate(
-        numbers(scores), groups_of(examples), level=rules.level, resamples=rules.resamples, seed=rules.seed
-    )
+    return stats.estimate(numbers(scores), groups_of(examples), level=rules.level)

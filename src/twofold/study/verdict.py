@@ -235,7 +235,10 @@ def _weigh(
         joint = stats.contrasts(matrix, groups, stats.pairs(names), **settings)
         alone = stats.contrasts(matrix, groups, stats.pairs(names), joint=False, **settings)
     right = rights({name: columns[name] for name in names}, facts.right)
-    return Evidence(arms=arms, estimates=estimates, joint=joint, alone=alone, level=section.level, right=right)
+    largest = float(np.unique(groups, return_counts=True)[1].max() / len(groups)) if len(groups) else 0.0
+    return Evidence(
+        arms=arms, estimates=estimates, joint=joint, alone=alone, level=section.level, right=right, largest=largest
+    )
 
 
 def _cells(arms: Sequence[Arm]) -> dict[str, str]:

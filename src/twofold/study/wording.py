@@ -178,7 +178,7 @@ def _counts(name: str, evidence: Evidence, asked: Asked) -> str:
     mine = evidence.right[name]
     if mine.least is None:
         return f"{name} scores {asked.title} {scored(evidence.estimates[name])}"
-    done = f"{mine.count} of {counted(mine.of, 'question')}"
+    done = f"{mine.count:,} of {counted(mine.of, 'question')}"
     if not mine.graded:
         return f"{name} answers {done} right"
     return f"{name} answers {done} at least half right ({asked.title} {plain_number(mine.least)} or more)"
@@ -189,7 +189,8 @@ def _of(name: str, beside: str, evidence: Evidence) -> str:
     mine = evidence.right[name]
     if mine.least is None:
         return scored(evidence.estimates[name])
-    return str(mine.count) if mine.of == evidence.right[beside].of else f"{mine.count} of {mine.of}"
+    same = mine.of == evidence.right[beside].of
+    return f"{mine.count:,}" if same else f"{mine.count:,} of {mine.of:,}"
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -254,7 +255,7 @@ def sentence(
         shown = _shown(evidence, choice.arm, acceptable, asked.section.margin)
         return f"{start}; {shown} ({coverage(evidence)}, for this choice)."
     ahead = _open_words(evidence, choice, against)
-    return f"Undecided: {ahead} {_further(more, asked.section.margin)}".strip()
+    return f"Undecided: {ahead} {_further(more, asked.section.margin)}{_elsewhere(more, evidence)}".strip()
 
 
 def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str], margin: float) -> str:
@@ -272,8 +273,11 @@ def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str], margin: floa
     if later:
         most = max(evidence.difference(other, arm).high for other in later)
         whom = "a more complex arm" if len(later) > 1 else later[0]
-        parts.append(f"{whom} gains at most {number_text(max(0.0, most))}")
-        parts += [f"differences up to {plain_number(margin)} do not matter"] if margin else []
+        if most < 0:
+            parts.append(f"{'every more complex arm' if len(later) > 1 else later[0]} is shown worse")
+        else:
+            parts.append(f"{whom} gains at most {number_text(most)}")
+            parts += [f"differences up to {plain_number(margin)} do not matter"] if margin else []
     return "; ".join(parts)
 
 
@@ -318,6 +322,14 @@ def _further(more: Further | None, margin: float) -> str:
     if more.to_see is not None and more.to_see.vague:
         return f"{see}."
     return f"{see}; to show that no arm gains more than {least}, {_needed(more.to_bound)}."
+
+
+def _elsewhere(more: Further | None, evidence: Evidence) -> str:
+    """Where further examples have to come from, when one group holds much of the questions."""
+    if more is None or evidence.largest < doubting.GIANT:
+        return ""
+    share = f"{100 * evidence.largest:.0f} % of the questions"
+    return f" Collect them from new groups: one group holds {share}, and more of it shows hardly more."
 
 
 def _needed(number: Needed) -> str:
@@ -412,7 +424,7 @@ def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
     fewest = min(evidence.alone.values(), key=lambda one: one.worth, default=None)
     n = min((value.n for value in evidence.estimates.values()), default=0)
     if fewest is not None:
-        out += doubting.few_groups(fewest.groups, fewest.worth)
+        out += doubting.few_groups(fewest.groups, fewest.worth, evidence.largest)
     if n < 50:
         out.append(f"few questions: {n} were scored in the arm with the fewest (50 or more are wanted)")
     out += doubting.synthetic(facts.synthetic, facts.questions)
