@@ -141,6 +141,11 @@ def test_the_plan_keeps_its_word_where_large_losses_are_rare():
     assert calibration.after_one(world, 0.6, simulations=60, resamples=300) >= 0.72
 
 
+def test_examples_to_collect_beside_a_giant_group_show_the_gain_and_are_not_too_many():
+    world = calibration.SHAPES["f1, 50 groups, giant"]
+    assert 0.6 <= calibration.collected(world, 0.3, simulations=50, resamples=300) <= 0.96
+
+
 @pytest.mark.parametrize("truth", [0.05, 0.95])
 @pytest.mark.parametrize("groups", [20, 50, 200])
 def test_means_near_the_ends_are_covered(groups, truth):

@@ -6,12 +6,9 @@ import re
 from collections.abc import Sequence
 
 from twofold.config import Config
-from twofold.study.evidence import WANTED_GROUPS
+from twofold.study.evidence import GIANT, WANTED_GROUPS
 from twofold.study.record import counted
 from twofold.types import Arm, Example
-
-GIANT = 0.2
-"""A group with this share of the questions or more limits what a study can show, for it counts as one."""
 
 
 def few_groups(groups: int, worth: float, largest: float) -> list[str]:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from twofold import distributions, stats
 from twofold.config import StudySection
-from twofold.study.evidence import WANTED_GROUPS, Choice, Evidence, VerdictFacts
+from twofold.study.evidence import GIANT, WANTED_GROUPS, Choice, Evidence, VerdictFacts
 
 Array = npt.NDArray[np.float64]
 
@@ -283,21 +283,27 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     to_bound = simulation.ratio(0, [0.0] * len(names))
     if to_bound is not None:  # the exact bound of what no group shows
         to_bound = max(to_bound, math.log((1 - level) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
-    return Further(
-        gain=gain,
-        to_see=_needed(to_see, n=n, worth=worth, share=facts.test_share),
-        to_bound=_needed(to_bound, n=n, worth=worth, share=facts.test_share),
-    )
+    giant = evidence.largest if evidence.largest >= GIANT else 0.0
+    sizes: dict[str, float] = {"n": n, "worth": worth, "giant": giant * n, "share": facts.test_share}
+    return Further(gain=gain, to_see=_needed(to_see, **sizes), to_bound=_needed(to_bound, **sizes))
 
 
-def _needed(ratio: float | None, *, n: int, worth: float, share: float) -> Needed | None:
-    """Examples to collect so that the test split is `ratio` times as large; the ends from the χ² of the variance."""
+def _needed(ratio: float | None, *, n: float, worth: float, giant: float, share: float) -> Needed | None:
+    """Examples to collect so that the test split is worth `ratio` times as much; the ends from the χ² of the variance.
+
+    Where a group holds `giant` of the `n` questions, what is collected stands in groups like the others, and the giant
+    one matters the less the more there are: the worth is (n + m)² / (giant² + squares · (1 + m / (n − giant))) with m
+    more questions, `squares` being Σn² of the other groups.
+    """
     if ratio is None:
         return None
     low, high = _off(worth, 1.96)
+    squares = max(n**2 / worth - giant**2, n - giant)
 
     def examples(times: float) -> int:
-        return max(0, math.ceil(n * (times - 1) / max(share, 1e-6)))
+        linear = 2 * n - times * worth * squares / max(1.0, n - giant)
+        more = (math.sqrt(max(0.0, linear**2 + 4 * n**2 * (times - 1))) - linear) / 2
+        return max(0, math.ceil(more / max(share, 1e-6) - 1e-9))
 
     if examples(ratio) > _MOST:
         return None
@@ -305,5 +311,5 @@ def _needed(ratio: float | None, *, n: int, worth: float, share: float) -> Neede
         likely=examples(ratio),
         low=examples(ratio * low),
         high=examples(ratio * high) if high < _BOUNDLESS else None,
-        vague=worth < WANTED_GROUPS and ratio - 1 > _FAR,
+        vague=worth < WANTED_GROUPS and examples(ratio) * share > _FAR * n,
     )

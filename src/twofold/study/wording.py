@@ -11,7 +11,7 @@ from twofold.stats import Interval
 from twofold.study import doubting
 from twofold.study.constrained import with_failures
 from twofold.study.effort import cure, shortfall, unfinished
-from twofold.study.evidence import Choice, Evidence, VerdictFacts, is_small
+from twofold.study.evidence import GIANT, Choice, Evidence, VerdictFacts, is_small
 from twofold.study.power import Further, Needed
 from twofold.study.record import counted, estimate_text, number_text, plain_number
 from twofold.types import Arm, Estimate
@@ -326,7 +326,7 @@ def _further(more: Further | None, margin: float) -> str:
 
 def _elsewhere(more: Further | None, evidence: Evidence) -> str:
     """Where further examples have to come from, when one group holds much of the questions."""
-    if more is None or evidence.largest < doubting.GIANT:
+    if more is None or evidence.largest < GIANT:
         return ""
     share = f"{100 * evidence.largest:.0f} % of the questions"
     return f" Collect them from new groups: one group holds {share}, and more of it shows hardly more."
