@@ -102,7 +102,7 @@ def test_a_group_that_holds_most_questions_is_named_as_what_limits_the_study() -
     few = "few independent groups: 71, worth 10.3 of equal size, for one holds 30 % of the questions: add questions of "
     assert any(doubt.startswith(f"{few}other groups") for doubt in found.provisional)
     assert found.sentence.endswith(
-        "Collect them from new groups: one group holds 30 % of the questions, and more of it shows hardly more."
+        "Only new groups help: one group holds 30 % of the questions, and more of it shows hardly more."
     )
     even = verdict(columns)
     assert "new groups" not in even.sentence

@@ -325,11 +325,11 @@ def _further(more: Further | None, margin: float) -> str:
 
 
 def _elsewhere(more: Further | None, evidence: Evidence) -> str:
-    """Where further examples have to come from, when one group holds much of the questions."""
+    """Where further examples have to come from, where one group holds much of the questions."""
     if more is None or evidence.largest < GIANT:
         return ""
     share = f"{100 * evidence.largest:.0f} % of the questions"
-    return f" Collect them from new groups: one group holds {share}, and more of it shows hardly more."
+    return f" Only new groups help: one group holds {share}, and more of it shows hardly more."
 
 
 def _needed(number: Needed) -> str:
