@@ -11,8 +11,6 @@ import re
 from collections import defaultdict
 from functools import lru_cache
 
-from twofold.metrics.spellings import NUMBER, UNITS
-
 CASED_UNIT = re.compile(r"[mM](?:Wh?|Hz|V|A|J|Pa|bar|eV|Bq|Sv|N)|M|Mg|[nmkMGTµμ]M|[MGT]i?b|Mm|K|T|G")
 """Units that are others when written in the other case: ``mW`` and ``MW``, ``Mg`` and ``mg``, ``Gb`` and ``GB``."""
 _CASED_SYMBOLS = frozenset(
@@ -37,6 +35,8 @@ _ABBREVIATED = re.compile(r"(?:[A-Z]\.)+[A-Z]|[A-Za-z]{1,2}\.[A-Z][a-z]?|(?i:e\.
 _IPV6 = re.compile(r"[0-9A-Fa-f]{0,4}(?::[0-9A-Fa-f]{0,4}){2,7}(?:/\d{1,3})?")
 _LONGEST = 300
 """Characters of a token that is still looked at."""
+_MORE_FLAGS = re.compile(r"\s{1,3}--?[A-Za-z]")
+_FACTORIAL = re.compile(r"(?<![\w!])(?:[a-zA-Z]|\d{1,4}|\([\w+-]{1,10}\))!(?![=\w])")
 _FEET = re.compile(r"\d+(?:\.\d+)?(?:'|\"|'')")
 _BRACKETED = re.compile(r"([\[{<(])([^\[\]{}<>()\n]*)([\]}>)])")
 _TERMS = re.compile(r"(?:\d(?:\.\d)?|[A-Za-z])*(?:[-+*/^=](?:\d(?:\.\d)?|[A-Za-z])*)+")
@@ -59,7 +59,20 @@ def unlike(text: str, reference: str) -> int:
     for letters, forms in _by_letters(reference).items():
         others = mine.get(letters, ())
         count += sum(bool(others) and all(_differ(form, other) for other in others) for form in forms)
-    return max(count, _bracketed_otherwise(text, reference))
+    return max(count, _bracketed_otherwise(text, reference), _goes_on(text, reference))
+
+
+def _goes_on(text: str, reference: str) -> bool:
+    """Is the reference a command of which the answer has more flags, or a factorial of which it lacks the sign?"""
+    if "!" not in text and _FACTORIAL.search(reference):
+        return True
+    plain, command = text.casefold(), reference.strip().casefold()
+    place = plain.find(command) if " -" in text and command else -1
+    while place >= 0 and _MORE_FLAGS.match(text, place + len(command)):
+        place = plain.find(command, place + len(command))
+        if place < 0:
+            return True
+    return False
 
 
 @lru_cache(maxsize=16384)
@@ -101,7 +114,7 @@ def _kind(chunk: str) -> str:
         return "flag"
     if _SIGIL.fullmatch(chunk):
         return "name"
-    if _PATH.fullmatch(chunk) and "//" not in chunk:
+    if _PATH.fullmatch(chunk) and "//" not in chunk and any(map(str.isalpha, chunk)):
         return "path"
     if "::" in chunk and _IPV6.fullmatch(chunk):
         return "host"
@@ -168,106 +181,3 @@ def _nesting(text: str) -> str:
     plain = re.sub(r"\s", "", text.strip(" .")) if _formula(text) else ""
     inner = plain[1:-1]
     return inner if plain[:1] == "(" and plain[-1:] == ")" and "(" not in inner else plain
-
-
-# ------------------------------------------------------------- the same thing, written otherwise
-
-_SMALL_WORDS = (
-    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen"
-)
-_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
-_SMALL, _TENS = _SMALL_WORDS.split(" "), _TENS_WORDS.split(" ")
-_COUNT = {**{word: n for n, word in enumerate(_SMALL)}, **{word: 10 * n for n, word in enumerate(_TENS, 2)}}
-_LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
-_COUNTING = rf"(?:{'|'.join((*_COUNT, *_LARGE))})"
-_WRITTEN_OUT = re.compile(
-    rf"\b(?:a\s(?=hundred|thousand|million)|){_COUNTING}(?:(?:[\s-]|\sand\s){_COUNTING})*\b", re.I
-)
-_FIRST_WORDS = (
-    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
-    "sixteenth seventeenth eighteenth nineteenth"
-)
-_ORDINALS = {
-    **{word: n for n, word in enumerate(_FIRST_WORDS.split(" "), 1)},
-    **{f"{word[:-1]}ieth": 10 * n for n, word in enumerate(_TENS, 2)},
-}
-_ORDINAL = re.compile(
-    rf"(?<!\d )(?<!\d)(?<!\ba\s)(?<!\bone\s)(?<!\bper\s)\b(?:({'|'.join(_TENS)})[\s-])?({'|'.join(_ORDINALS)})\b", re.I
-)
-"""An ordinal in words; what follows "a", "one" or "per" is a unit of time or a share."""
-_CLOCK = re.compile(r"(?<![\d:.])(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?\s?m\b\.?", re.I)
-_CLOCK_24 = re.compile(r"(?<![\d:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?!\s?[ap]\.?m)", re.I)
-_DATE = re.compile(r"(?<![\d/.-])(\d{1,2})([/-])(\d{1,2})\2((?:19|20)\d\d)(?![\d/-])")
-_GROUPED = re.compile(r"(?<![\w.,])(?<!\d )[1-9]\d{0,2}(?: \d{3}){1,4}(?![\w]| \d|[.,]\d)")
-_INITIALS = re.compile(r"\b([A-Z])\.\s(?=[A-Z]\.)")
-_BETWEEN = re.compile(rf"\bbetween ({NUMBER}) and (?={NUMBER})", re.I)
-_RATE = re.compile(r"(?<=\d|\s)([A-Za-z]{1,12}) per ([a-z]{1,12})\b")
-_THOUSANDS = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d)?)[kK](?![\w])")
-
-
-@lru_cache(maxsize=16384)
-def alternative(text: str) -> str:
-    """The text with what is written in one of two ways written in one: what may mean the same, not what must.
-
-    Numbers written out (``one hundred`` is 100), ordinals (``second``, 2nd), times of day (``2:30 pm`` is 14:30), days
-    whose order is plain (``15/03/2024``), ``5k``, ``3 000``, rates (``5 km per hour``), ranges ("between 5 and 10"),
-    initials (``J. R. R.``). Two texts are the same where these forms are; what a word counts as alone is not changed by
-    it, for a second is no 2nd everywhere.
-    """
-    text = _CLOCK.sub(_time, text)
-    text = _CLOCK_24.sub(lambda found: f"{int(found[1])}:{found[2]}", text)
-    text = _DATE.sub(_day, text)
-    text = _THOUSANDS.sub(lambda found: f"{round(float(found[1]) * 1000)}", text)
-    text = _GROUPED.sub(lambda found: found.group().replace(" ", ""), text)
-    text = _INITIALS.sub(r"\1.", text)
-    text = _BETWEEN.sub(r"\1-", text)
-    text = _RATE.sub(lambda found: "/".join(UNITS.get(one.lower(), one) for one in found.groups()), text)
-    text = _ORDINAL.sub(_ordinal, text)
-    return _WRITTEN_OUT.sub(_counted, text)
-
-
-def _ordinal(found: re.Match[str]) -> str:
-    tens, word = found.groups()
-    value = _ORDINALS[word.lower()] + (_COUNT[tens.lower()] if tens else 0)
-    if tens and _ORDINALS[word.lower()] > 9:
-        return found.group()
-    ending = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
-    return f"{value}{ending}"
-
-
-def _time(found: re.Match[str]) -> str:
-    hour = int(found[1]) % 12 + 12 * (found[3].lower() == "p")
-    return f"{hour}:{found[2] or '00'}"
-
-
-def _day(found: re.Match[str]) -> str:
-    first, second = int(found[1]), int(found[3])
-    if first <= 12 < second <= 31:
-        first, second = second, first
-    plain = (12 < first <= 31 and 1 <= second <= 12) or (first == second and 1 <= first <= 12)
-    return f"{found[4]}-{second:02}-{first:02}" if plain else found.group()
-
-
-def _counted(found: re.Match[str]) -> str:
-    """A number from its words; the words where they are none (``nineteen eighty``), or one that is a pronoun too."""
-    words = [word for word in re.split(r"[\s-]+", found.group().lower()) if word not in ("and", "a")]
-    if words in (["one"], *([large] for large in _LARGE)) and found.group()[:2].lower() != "a ":
-        return found.group()
-    total = part = 0
-    last = 10**12
-    for word in words:
-        if word in _COUNT:
-            value = _COUNT[word]
-            if last <= value or (part % 100 and not (part % 10 == 0 and value < 10 and part % 100 >= 20)):
-                return found.group()
-            part, last = part + value, value if value >= 20 else 0
-        elif word == "hundred":
-            if part > 99:
-                return found.group()
-            part, last = max(part, 1) * 100, 100
-        else:
-            if total and total < _LARGE[word]:
-                return found.group()
-            total, part, last = total + max(part, 1) * _LARGE[word], 0, 10**12
-    return str(total + part)

@@ -18,19 +18,19 @@ from itertools import pairwise
 from typing import ClassVar
 
 from twofold import plugins
+from twofold.metrics.contraries import contrary, exchanged, other_name
+from twofold.metrics.denials import DENIALS, denied, without_standing_no
+from twofold.metrics.equivalents import alternative
 from twofold.metrics.formal import canonical, found_json, language, parse, pieces
-from twofold.metrics.notation import alternative, unlike
+from twofold.metrics.notation import unlike
 from twofold.metrics.spellings import CURRENCY, UNSPACED, unlisted
 from twofold.metrics.structured import bag_f1, field_f1
 from twofold.metrics.text import common_subsequence, find, squad_tokens, words
-from twofold.metrics.values import NEGATIONS, all_tokens, contained, tokens, versioned
+from twofold.metrics.values import all_tokens, contained, tokens, versioned
 from twofold.types import Answer, Example
 
 AROUND = 30
 """Tokens that may stand around a reference in an answer that `AnswerF1` still takes as a sentence: two or three."""
-_NEGATED_AFTER = ("नहीं", "değil", "nicht", "ではな", "じゃな", "でな", "아니")
-"""Negations that stand after what they negate."""
-_BELIEFS = frozenset(("think", "believe", "sure", "certain", "suppose", "say"))
 _POSSESSIVE = re.compile(r"(?<=\w)(?<!\d[0０])['’]s\b(?!\s*(?:not|no)\b)")
 _REMARK = re.compile(r"(?<=\S)\s+(?:\([^()]*\)|\[[^\[\]]*\])")
 _FEW = 4
@@ -39,21 +39,16 @@ _SHORT = 12
 """Tokens of a reference in which one wrong number or designator makes another answer."""
 _DESIGNATOR = re.compile(r"\d[\d.]*|[ivx]{1,6}|(?:ab|[a-z0])[-+]?")
 """What tells things of one name apart: a number, a Roman numeral, a letter, a blood group."""
+_LEADS = frozenset(("is", "be", "are", "was", "use", "call", "run", "try", "write", "say", "with", "by"))
+"""Words of a sentence that code may follow as what the sentence is about."""
 _GROUPING = frozenset("()[]{},;")
 _NOT_RIGHT = 0.49
 """The most that an answer gets which shares words with the reference and means another thing."""
-_REFUTED = frozenset(("wrong", "incorrect", "false", "too", *NEGATIONS))
-_CONFIRMED = frozenset(("right", "correct", "true"))
-_DENIALS = (NEGATIONS | {"nobody", "none", "nothing"}) - {
-    "except", "excluding", "instead", "than", "twice", "half", "double",
-}  # fmt: skip
-"""What turns a statement into its opposite."""
 _ALTERNATIVES = frozenset(("or", "oder", "ou", "o", "или", "أو", "या", "或"))
 _YES = {"yes": "no", "ja": "nein", "oui": "non", "true": "false"}
 _POLAR = {**_YES, **{no: yes for yes, no in _YES.items()}}
 _LISTED = re.compile(r"[,;/|?\n]+|\bor\b|\band\b")
 _OR = re.compile(r"\bor\b|\?")
-_ALL = (("everything",), ("anything",), ("all",), ("everyone",), ("anyone",))
 _CORRECTION = re.compile(
     r"(?<=\w)(?:\s?[,;—–-]\s?(?:no|no,? wait|I mean)|\s?[,;.—–-]\s?(?:sorry|wait|correction))[,:;]\s", re.IGNORECASE
 )
@@ -67,7 +62,7 @@ _MOST_LISTED = 3
 class _Overlap(ABC):
     """What the metrics of this module share: references, abstention, and best of."""
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -158,14 +153,35 @@ class TokenF1(_Overlap):
 
 
 class Contains(_Overlap):
-    """1 when a reference stands in the answer as whole consecutive tokens (``10`` is not in ``105``)."""
+    """1 when a reference stands in the answer as whole consecutive tokens (``10`` is not in ``105``), not denied there.
+
+    It is denied after a negation ("It is not 42") and where it is called wrong ("42 is not right"); see `denials`.
+    """
 
     def compare(self, text: str, reference: str) -> float:
         """1 or 0."""
         if same(text, reference):
             return 1.0
-        held = contained(units(reference, reference), units(text, reference)) >= 0
-        return float(held and (bool(language(reference)) or not unlike(text, reference)))
+        if language(reference):
+            mine, theirs = units(text, reference), units(reference, reference)
+            place = contained(theirs, mine)
+            ended = language(reference) != "sql" or mine[place + len(theirs) :][:1] in ((), (";",))
+            return float(place >= 0 and ended)  # a query that goes on is another query
+        if unlike(text, reference):
+            return 0.0
+        texts = {text, without_standing_no(text)}
+        return float(any(_stands(*two) for one in texts for two in _written(one, reference)))
+
+
+def _stands(text: str, reference: str) -> bool:
+    """Does the reference stand somewhere in the text where it is not denied?"""
+    mine, theirs = units(text, reference), units(reference, reference)
+    place = contained(theirs, mine)
+    while place >= 0 and denied(
+        mine[max(0, place - AROUND) : place], mine[place + len(theirs) : place + len(theirs) + AROUND]
+    ):
+        place = contained(theirs, mine, begin=place + 1)
+    return place >= 0
 
 
 class AnswerF1(TokenF1):
@@ -174,14 +190,15 @@ class AnswerF1(TokenF1):
     So a model that answers in sentences scores as one that answers in words. A reference after a negation is not
     said, nor one beside an "or" or in a list of candidates, nor ``no`` amid a sentence. An answer with more than 30
     tokens beside the reference (`AROUND`) is no answer that says it but a text that holds it: then token F1 counts.
-    An answer that means another thing (it denies what the reference states, calls it unlikely, names it beside others,
-    or puts another unit to its number) gets less than 0.5, whatever words it shares.
+    An answer that means another thing (it denies what the reference states or calls it unlikely, says its contrary,
+    exchanges two of its things, names it beside others, or puts another unit to its number) gets less than 0.5,
+    whatever words it shares.
     Where a third or more of the reference is numbers and operators, an answer that lacks one of them is wrong, whatever
     else it shares. Only prose is looked into: JSON, SQL and code score as in `token_f1`, but SQL and code that are not
     the same get less than 0.5: a query that is nearly right is wrong.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 7
     right: ClassVar[float | None] = 0.5
 
     def compare(self, text: str, reference: str) -> float:
@@ -198,14 +215,24 @@ class AnswerF1(TokenF1):
         text = text if language(reference) else _corrected(text)
         if not language(reference) and any(_says(*two) for two in _written(text, reference)):
             return 1.0
+        if (
+            not language(reference)
+            and (rest := without_standing_no(text)) != text
+            and any(_says(*two) for two in _written(rest, reference))
+        ):
+            return 1.0
+        if language(reference) == "code" and _says_code(text, reference):
+            return 1.0
         if _misses_values(text, reference):
             return 0.0
         shared = super().compare(text, reference)
-        return min(shared, _NOT_RIGHT) if 0.5 <= shared < 1 and _means_another(text, reference) else shared
+        if shared <= _NOT_RIGHT or same(text, reference):
+            return shared
+        return _NOT_RIGHT if _means_another(text, reference) else shared
 
 
 def _means_another(text: str, reference: str) -> bool:
-    """Does an answer that shares many words deny, leave open, or put another unit to what the reference says?"""
+    """Does an answer that shares many words deny, reverse or leave open what the reference says, or name another?"""
     if language(reference):
         return language(reference) != "json"
     mine, theirs = units(text, reference), units(reference, reference)
@@ -213,18 +240,21 @@ def _means_another(text: str, reference: str) -> bool:
         _names_another(mine, theirs)
         or unlike(text, reference)
         or (Counter(mine) == Counter(theirs) and not _values_stand_alike(mine, theirs))
+        or contrary(mine, theirs)
+        or exchanged(mine, theirs)
+        or any(other_name(*two) for two in _written(text, reference))
     ):
         return True
     if _POLAR.get(theirs[0] if theirs else "") == (mine[0] if mine else None):
         return True
-    if bool(_DENIALS & set(mine)) != bool(_DENIALS & set(theirs)):
+    if bool(DENIALS & set(mine)) != bool(DENIALS & set(theirs)):
         return True
     place = contained(theirs, mine)
     if _is_lettered(text, theirs) or (place < 0 and find(theirs, mine)):
         return True  # a part of a longer name or value
     if place >= 0:
         before, after = mine[:place], mine[place + len(theirs) :]
-        return _is_doubted(before) or (len(theirs) <= _FEW and _is_one_of_many(text, theirs, before, after))
+        return denied(before, after) or (len(theirs) <= _FEW and _is_one_of_many(text, theirs, before, after))
     return any(_unit_is_another(mine, value, unit) for value, unit in pairwise(theirs) if _is_value(value))
 
 
@@ -242,17 +272,8 @@ def _names_another(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
 
 
 def _unit_is_another(mine: tuple[str, ...], value: str, unit: str) -> bool:
-    followers = {after for before, after in pairwise(mine) if before == value and after[0].isalpha()}
-    return unit.isalpha() and unit not in mine and bool(followers)
-
-
-def _is_doubted(before: tuple[str, ...]) -> bool:
-    """Is what follows called unlikely, as in "I don't think it is"?"""
-    since = before[-1 - before[::-1].index("but") :] if "but" in before else before
-    return any(
-        one in _DENIALS and two in _BELIEFS and three != "so"
-        for one, two, three in zip(since, since[1:], (*since[2:], ""), strict=False)
-    )
+    followers = {after for before, after in pairwise(mine) if before == value and after.strip("°")[:1].isalpha()}
+    return unit.strip("°").isalpha() and unit not in mine and bool(followers)
 
 
 def _corrected(text: str) -> str:
@@ -272,11 +293,19 @@ def _says(text: str, reference: str) -> bool:
     before, after = mine[:place], mine[place + len(theirs) :]
     if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
         return False
-    limited = before[-1:] in (("than",), ("exceed",)) and set(before[-4:]) & {"no", "not", "cannot", "may"}
-    negated = NEGATIONS & set(before[-2:]) or "".join(before[-4:]).endswith("ไม่")
-    if (negated and not limited and "only" not in before[-2:]) or _is_doubted(before):
+    return not (denied(before, after) or _is_one_of_many(text, theirs, before, after))
+
+
+def _says_code(text: str, reference: str) -> bool:
+    """Does a sentence hold the code as its answer: "The complexity is O(n log n)."? Other code does not."""
+    mine, theirs = units(text, reference), units(reference, reference)
+    place = contained(theirs, mine)
+    if place < 1 or len(mine) > len(theirs) + AROUND:
         return False
-    return not (_is_refuted(after) or _is_one_of_many(text, theirs, before, after))
+    before, after = mine[:place], mine[place + len(theirs) :]
+    led = before[-1] in _LEADS or (before[-1] == ":" and len(before) > 1)
+    around = (*(before[:-1] if before[-1] == ":" else before), *after)
+    return led and all(token.isalpha() or token in ",." for token in around) and not denied(before, after)
 
 
 def _is_polar_answer(word: str, before: tuple[str, ...], after: tuple[str, ...]) -> bool:
@@ -284,20 +313,12 @@ def _is_polar_answer(word: str, before: tuple[str, ...], after: tuple[str, ...])
     return not (before and after and before != ("answer", "is")) and _POLAR[word] not in after[:2]
 
 
-def _is_refuted(after: tuple[str, ...]) -> bool:
-    if after[:1] in (("is",), ("was",)):
-        return bool(_REFUTED & set(after[1:3]))
-    if after[:1] in (("isnt",), ("wasnt",)):
-        return bool((_REFUTED | _CONFIRMED) & set(after[1:4]))
-    return "".join(after[:4]).startswith(_NEGATED_AFTER)
-
-
 def _is_one_of_many(text: str, theirs: tuple[str, ...], before: tuple[str, ...], after: tuple[str, ...]) -> bool:
     """Does the reference stand beside an "or", in a run of numbers, or in a list of candidates?"""
     joined = {*before[-1:], *after[:1]}
     if len(theirs) == 1 and all(len(one) == 1 and one.isalpha() for one in (*theirs, *joined)) and joined:
         return True  # letters of choices, "and" apart
-    if _ALTERNATIVES & joined or (before[-1:] == ("but",) and before[-2:-1] in _ALL):
+    if _ALTERNATIVES & joined:
         return True
     if _is_hedged(text, theirs, before, after):
         return True

@@ -26,6 +26,10 @@ UNITS = {
         "ml": "milliliter milliliters millilitre millilitres", "ha": "hectare hectares", "t": "tonne tonnes",
         "lb": "lbs pound pounds", "ft": "foot feet", "h": "hour hours hr hrs",
         "min": "minute minutes mins", "s": "second seconds sec secs", "°": "degree degrees deg degs",
+        "μg": "mcg microgram micrograms microgramme microgrammes", "miles": "mi", "oz": "ounce ounces",
+        "years": "yrs", "Hz": "hertz", "Ω": "ohm ohms", "W": "watt watts", "V": "volt volts", "J": "joule joules",
+        "N": "newton newtons",
+        "KB": "kilobyte kilobytes", "MB": "megabyte megabytes", "GB": "gigabyte gigabytes", "TB": "terabyte terabytes",
         "$": "dollar dollars usd", "€": "euro euros eur", "¥": "yen jpy", "£": "gbp", "₹": "rupee rupees inr",
     }.items() for name in names.split(" ")}
 }  # fmt: skip
@@ -74,7 +78,7 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # Squares, cubes and shares of a unit.
     (r"(?<=[\d/])(\s?[kcdm]?m)([23])\b", r"\1^\2"),
     (r"(?<=\d )([a-zµμ]{1,3}) (ha|m|s|h|d|kg|g|[lL])\^?-1\b", r"\1/\2"),
-    (r"(?:°|\b[Dd]eg(?:rees?)?\.?)\s?([CFcf])(?:elsius|ahrenheit)?\b", r"°\1"),
+    (r"(?:°|\b[Dd]eg(?:rees?)?\.?)\s?([CFcf])(?:elsius|entigrade|ahrenheit)?\b", r"°\1"),
     (r"\bv(?=\d+(?:\.\d+){2})", ""),
     (r"(?<=\d) ?pct\b\.?", "%"),
 )

@@ -23,7 +23,7 @@ from twofold.metrics.spellings import CURRENCY, NUMBER, SIGNED, UNITS, spelled
 
 ARTICLES = frozenset(("a", "an", "the"))
 _LETTERS = re.compile(r"\s*[a-zA-Z](?:(?:\s*[,;/&]\s*|,?\s+and\s+)[a-zA-Z])+[\s.]*")
-_MONTHS = (
+MONTHS = (
     "january",
     "february",
     "march",
@@ -37,7 +37,7 @@ _MONTHS = (
     "november",
     "december",
 )
-_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if name != "may" else name for name in _MONTHS).replace(
+_MONTH = "|".join(f"{name[:3]}(?:{name[3:]})?" if name != "may" else name for name in MONTHS).replace(
     "sep(?:tember)?", "sept?(?:ember)?"
 )
 _LETTER = r"[^\s\x00-\x2f\x3a-\x40\x5b-\x60\x7b-\x7f\d–—·]"
@@ -185,14 +185,14 @@ def versioned(text: str) -> bool:
     return _VERSION.search(text) is not None
 
 
-def contained(needle: tuple[str, ...], hay: tuple[str, ...]) -> int:
-    """Where `needle` stands in `hay` as consecutive tokens; -1 where it does not.
+def contained(needle: tuple[str, ...], hay: tuple[str, ...], *, begin: int = 0) -> int:
+    """Where `needle` stands in `hay`, from `begin` on, as consecutive tokens; -1 where it does not.
 
     A part of a longer number or name is not it: ``3 days`` in ``2-3 days``, ``hepatitis`` in ``hepatitis B``, ``5 km``
     in ``5 km per hour``, ``44`` in ``44 BC``, ``5`` in ``between 5 and 10``.
     """
     size = len(needle)
-    for start in range(len(hay) - size + 1) if size else ():
+    for start in range(begin, len(hay) - size + 1) if size else ():
         if hay[start] != needle[0] or hay[start : start + size] != needle:
             continue
         before = hay[start - 1] if start else ""
@@ -258,7 +258,7 @@ def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
     if kind.startswith("year") or kind.startswith("month") or kind.startswith("day"):
         end = next(one for one in ("", "2", "3", "4") if got[f"day{one}"])
         month = got[f"month{end}"]
-        name = _MONTHS[int(month) - 1] if month.isdigit() and int(month) else _month(month)
+        name = MONTHS[int(month) - 1] if month.isdigit() and int(month) else _month(month)
         return [*filter(None, [got[f"year{end}"]]), name, number(got[f"day{end}"].lstrip("0") or "0")]
     if kind == "amount":
         return [number((got["minus"] or got["minus2"]) + got["amount"]), got["currency"]]
@@ -298,7 +298,7 @@ def _word(word: str, tail: str, text: str, end: int) -> list[str]:
 
 
 def _month(name: str) -> str:
-    return next(one for one in _MONTHS if one.startswith(name[:3].lower()))
+    return next(one for one in MONTHS if one.startswith(name[:3].lower()))
 
 
 def _lowered(cased: tuple[str, ...], place: int) -> str:

@@ -1,0 +1,293 @@
+"""What may be written in two ways, written in one: two texts that mean the same may have one such form. Pure.
+
+`alternative` adds equality and takes none away: texts are compared as they are first. So a rule may be bolder here than
+in `spellings`; all it needs is that no other answer to the same question has the form that it makes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from functools import lru_cache
+
+from twofold.metrics.spellings import NUMBER, UNITS
+
+_SMALL_WORDS = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
+    "eighteen nineteen"
+)
+_TENS_WORDS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_SMALL, _TENS = _SMALL_WORDS.split(" "), _TENS_WORDS.split(" ")
+_COUNT = {**{word: n for n, word in enumerate(_SMALL)}, **{word: 10 * n for n, word in enumerate(_TENS, 2)}}
+_LARGE = {"hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9}
+_COUNTING = rf"(?:{'|'.join((*_COUNT, *_LARGE))})"
+_WRITTEN_OUT = re.compile(
+    rf"\b(?:a\s(?=hundred|thousand|million)|){_COUNTING}(?:(?:[\s-]|\sand\s){_COUNTING})*\b", re.I
+)
+_FIRST_WORDS = (
+    "first second third fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth "
+    "sixteenth seventeenth eighteenth nineteenth"
+)
+_ORDINALS = {
+    **{word: n for n, word in enumerate(_FIRST_WORDS.split(" "), 1)},
+    **{f"{word[:-1]}ieth": 10 * n for n, word in enumerate(_TENS, 2)},
+}
+_ORDINAL = re.compile(
+    rf"(?<!\d )(?<!\d)(?<!\ba\s)(?<!\bone\s)(?<!\bper\s)\b(?:({'|'.join(_TENS)})[\s-])?({'|'.join(_ORDINALS)})\b", re.I
+)
+"""An ordinal in words; what follows "a", "one" or "per" is a unit of time or a share."""
+_CLOCK = re.compile(r"(?<![\d:.])(1[0-2]|0?[1-9])(?:[:.]([0-5]\d))?\s?([ap])\.?\s?m\b\.?", re.I)
+_CLOCK_24 = re.compile(r"(?<![\d:.])([01]?\d|2[0-3]):([0-5]\d)(?![\d:])(?!\s?[ap]\.?m)", re.I)
+_DATE = re.compile(r"(?<![\d/.-])(\d{1,2})([/-])(\d{1,2})\2((?:19|20)\d\d)(?![\d/-])")
+_GROUPED = re.compile(r"(?<![\w.,])(?<!\d )[1-9]\d{0,2}(?: \d{3}){1,4}(?![\w]| \d|[.,]\d)")
+_INITIALS = re.compile(r"\b([A-Z])\.\s(?=[A-Z]\.)")
+_BETWEEN = re.compile(rf"\bbetween ({NUMBER}) and (?={NUMBER})", re.I)
+_RATE = re.compile(r"(?<=\d|\s)([A-Za-z]{1,12}) per ([a-z]{1,12})\b")
+_THOUSANDS = re.compile(r"(?<![\w.,])(\d{1,3}(?:\.\d)?)[kK](?![\w])")
+
+
+_ALIKE_MONTHS = (
+    "januar jänner janvier enero gennaio janeiro januari",
+    "februar février fevrier febrero febbraio fevereiro februari",
+    "märz mars marzo março maart",
+    "avril abril aprile",
+    "mai mayo maggio maio mei",
+    "juni juin junio giugno junho",
+    "juli juillet julio luglio julho",
+    "août aout agosto augustus",
+    "septembre septiembre settembre setembro",
+    "oktober octobre octubre ottobre outubro",
+    "novembre noviembre novembro",
+    "dezember décembre decembre diciembre dicembre dezembro",
+)
+"""Names of the months in German, French, Spanish, Italian, Portuguese and Dutch where they are not the English ones."""
+_MONTH_NAMES = {name: number for number, names in enumerate(_ALIKE_MONTHS, 1) for name in names.split(" ")}
+_ENGLISH = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October",
+            "November", "December")  # fmt: skip
+_NAMED = "|".join(sorted(_MONTH_NAMES, key=len, reverse=True))
+_FOREIGN_DAY = re.compile(
+    rf"(?<!\d)(\d{{1,2}})(?:\.|er|º|°)?\s(?:de\s)?({_NAMED})\b(?:\s(?:de\s)?((?:1\d|20)\d\d)\b)?", re.I
+)
+_FOREIGN_MONTH = re.compile(rf"\b({_NAMED})\s(?:de\s)?((?:1\d|20)\d\d)\b", re.I)
+_SLASHED = re.compile(r"(?<![\d/])((?:1\d|20)\d\d)/(0?[1-9]|1[0-2])/(0?[1-9]|[12]\d|3[01])(?![\d/])")
+_COMPACT = re.compile(r"(?<![\w.,+-])((?:19|20)\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?![\w-]|[.,]\d)")
+_YEAR_MONTH = re.compile(r"(?<![\w/.-])((?:19|20)\d\d)-(0[1-9]|1[0-2])(?![\w/-]|\.\d)")
+_QUARTER = re.compile(
+    r"\b(?:Q([1-4])[\s/-]{0,2}|(first|second|third|fourth|1st|2nd|3rd|4th) quarter(?: of)?\s)((?:19|20)\d\d)\b"
+    r"|\b((?:19|20)\d\d)[\s/-]{0,2}Q([1-4])\b",
+    re.I,
+)
+_SHARES = {"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "eighth": 8, "tenth": 10}
+_SHARE = re.compile(
+    r"\b(a|one|two|three|four|five|seven|nine)[\s-](half|halves|third|quarter|fourth|fifth|eighth|tenth)s?\b", re.I
+)
+_VULGAR = {"½": "1/2", "¼": "1/4", "¾": "3/4", "⅛": "1/8", "⅜": "3/8", "⅝": "5/8", "⅞": "7/8", "⅕": "1/5", "⅖": "2/5",
+           "⅗": "3/5", "⅘": "4/5", "⅓": "1/3", "⅔": "2/3"}  # fmt: skip
+_VULGAR_FORM = re.compile(rf"(?<=\d)\s?([{''.join(_VULGAR)}])|([{''.join(_VULGAR)}])")
+_MIXED = re.compile(r"(?<![\w./:-])(?:(\d{1,4})(?: | and |-))?([1-9])/([2458])(?![\w/:-]|\.\d)")
+"""A fraction that a decimal number with up to three places is."""
+_PHONE = re.compile(
+    r"(?<![\w.+-])(?:\+\d{1,3}[ ./-]?(?:\(\d{1,5}\)[ ./-]?)?\d(?:[ ./-]?\d){5,12}|\(\d{2,5}\)[ -]?\d(?:[ -]?\d){3,9}"
+    r"|\d{3}[ .-]\d{3}[ .-]\d{4}|\d{3}-\d{4})(?![\w-]|[./]\d)"
+)
+_POINTS = re.compile(r"(?<![\w.,])[1-9]\d{0,2}(?:\.\d{3}){2,4}(?![\w]|[.,]\d)")
+_VERSION = re.compile(r"\b(?:(?:version|release)\s|v\.?\s?)(\d{1,5}(?:\.\d{1,5}){1,4})(?![\w]|\.\d)", re.I)
+_CODE = re.compile(r"\b([A-Z]{1,5})[ -](\d{1,6})\b(?![.,:/-]\d)")
+_HEIGHT = re.compile(r"\b(\d{1,3})\s?(?:ft\b|feet\b|foot\b|['′])\s?(\d{1,2})\s?(?:in\b|inch(?:es)?\b|[\"″]|'')")
+_SPEED = re.compile(r"(?<=\d)\s?(?:(kph|kmph|kmh)|mph)\b", re.I)
+_HOURLY = re.compile(r"/(?:hr|hour)\b", re.I)
+_DEGREES = re.compile(r"(?<=\d)\s?(?:([CF])\b(?![+#])|(?i:degrees?|°)\s?(?i:centigrade)\b)")
+_NUMERAL = re.compile(
+    r"\b((?i:war|type|grade|stage|class|phase|part|chapter|level|category|group|volume|book|act|scene|article|section|"
+    r"schedule|appendix|annex|title|tier|zone))\s(X{0,3}(?:IX|IV|V?I{1,3}|V)|X{1,3})\b"
+)
+_ROMAN = {"I": 1, "V": 5, "X": 10}
+_ONE = re.compile(
+    r"\A\W{0,3}one\W{0,3}\Z|\bone(?=\s(?:seconds?|minutes?|hours?|days?|weeks?|months?|years?|percent|per cent|"
+    r"dollar|euro|pound|met(?:er|re)|mile|kilo\w*|gram|lit(?:er|re)|degree|inch|foot|cent)\b)",
+    re.I,
+)
+_FROM_TO = re.compile(rf"\bfrom ({NUMBER}) to ({NUMBER})", re.I)
+_DAY_NAME = r"(mon|tue|wed|thu|fri|sat|sun)(?:s|nes|rs|urs|ur)?(?:day)?s?\b\.?"
+_DAY_RANGE = re.compile(rf"\b{_DAY_NAME}(?:\s?[-–—]\s?|\s(?:to|through|thru|till|until)\s){_DAY_NAME}", re.I)
+_TIME_RANGE = re.compile(
+    r"(?<![\d:])(?:from )?(\d{1,2}:\d\d)(?: (?:to|till|until) |\s?[-–—]\s?)(\d{1,2}:\d\d)(?![\d:])", re.I
+)
+_YEARS = re.compile(r"(?<![\d.,/-])((?:1\d|20))(\d\d)[-–/](\d\d)(?![\d/-]|[.,]\d)")
+_ERA = re.compile(r"\bAD (\d{1,4})\b|\b(B)?(CE)\b")
+_MILLIONS = re.compile(r"(?<![\d.,])(\d{1,6})(?:[.,](\d{1,3}))?\s?(?:(mio|mln|mn)|mrd|bn)\b\.?", re.I)
+_LASTING = re.compile(r"(?<![\w.,])(\d{1,4})-(second|minute|hour|day|week|month|year)s?\b", re.I)
+_NOON = re.compile(r"(?<!\d )\b(?:(noon)|midnight)\b", re.I)
+_RATIO = re.compile(r"(?<=\d) : (?=\d)")
+_POWER = re.compile(r"(?<=[\w)])\s?\*\*\s?(?=[\w(+-])")
+_SCHEME = re.compile(r"https?://(?=\w)", re.I)
+_AHEAD = r"(?=[-$€£¥]?\d)"
+_ABOUT = re.compile(
+    rf"(?<![\w~])(?:~|≈|(?:approximately|approx\.?|around|roughly|circa|ca?\.|ca|some)\s)\s?{_AHEAD}", re.I
+)
+_COMPARED: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(rf"\b(?:{words})\s{_AHEAD}", re.I), f"{sign} ")
+    for words, sign in (
+        ("at least|no less than|no fewer than|not less than|a minimum of", ">="),
+        ("at most|no more than|not more than|up to|a maximum of", "<="),
+        ("more than|greater than|higher than|larger than|over|above|exceeding|in excess of", ">"),
+        ("less than|fewer than|lower than|smaller than|under|below", "<"),
+    )
+)
+_OR_MORE = re.compile(
+    r"(?<![\w.,-])(\d[\d.,]{0,15}(?:\s?%|\s[a-z]{1,12})?)\s(?:or|and) "
+    r"(?:(more|above|over|higher|greater|older|upwards)|(?:less|fewer|below|under|lower|younger))\b",
+    re.I,
+)
+
+
+@lru_cache(maxsize=16384)
+def alternative(text: str) -> str:
+    """The text with what is written in one of two ways written in one: what may mean the same, not what must.
+
+    Numbers written out (``one hundred`` is 100), fractions (``one half``, ``1½``), ordinals (``second``, 2nd) and
+    numerals (``type II``); times of day (``2:30 pm`` is 14:30), days whose order is plain (``15/03/2024``,
+    ``20240315``, "15. März 2024"), months (``2024-03``) and quarters; ``5k``, ``3 000`` and ``3.000.000``; rates (``5 km per hour``,
+    ``50 mph``), heights (``5'10"``), ``20C``; ranges ("between 5 and 10", "from 5 to 10", "Mon-Fri", ``2019-20``),
+    bounds ("at least 5" is ``≥ 5``) and "about"; telephone numbers, versions, codes (``AB-12``) and initials (``J. R. R.``).
+
+    Two texts are the same where these forms are; what a word counts as alone is not changed by it, for a second is no
+    2nd everywhere.
+    """
+    for pattern, change in _RULES:
+        text = pattern.sub(change, text)
+    return text
+
+
+def _ordinal(found: re.Match[str]) -> str:
+    tens, word = found.groups()
+    value = _ORDINALS[word.lower()] + (_COUNT[tens.lower()] if tens else 0)
+    if tens and _ORDINALS[word.lower()] > 9:
+        return found.group()
+    ending = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
+    return f"{value}{ending}"
+
+
+def _time(found: re.Match[str]) -> str:
+    hour = int(found[1]) % 12 + 12 * (found[3].lower() == "p")
+    return f"{hour}:{found[2] or '00'}"
+
+
+def _day(found: re.Match[str]) -> str:
+    first, second = int(found[1]), int(found[3])
+    if first <= 12 < second <= 31:
+        first, second = second, first
+    plain = (12 < first <= 31 and 1 <= second <= 12) or (first == second and 1 <= first <= 12)
+    return f"{found[4]}-{second:02}-{first:02}" if plain else found.group()
+
+
+def _counted(found: re.Match[str]) -> str:
+    """A number from its words; the words where they are none (``nineteen eighty``), or one that is a pronoun too."""
+    words = [word for word in re.split(r"[\s-]+", found.group().lower()) if word not in ("and", "a")]
+    if words in (["one"], *([large] for large in _LARGE)) and found.group()[:2].lower() != "a ":
+        return found.group()
+    total = part = 0
+    last = 10**12
+    for word in words:
+        if word in _COUNT:
+            value = _COUNT[word]
+            if last <= value or (part % 100 and not (part % 10 == 0 and value < 10 and part % 100 >= 20)):
+                return found.group()
+            part, last = part + value, value if value >= 20 else 0
+        elif word == "hundred":
+            if part > 99:
+                return found.group()
+            part, last = max(part, 1) * 100, 100
+        else:
+            if total and total < _LARGE[word]:
+                return found.group()
+            total, part, last = total + max(part, 1) * _LARGE[word], 0, 10**12
+    return str(total + part)
+
+
+def _foreign_day(found: re.Match[str]) -> str:
+    return f"{found[1]} {_ENGLISH[_MONTH_NAMES[found[2].lower()] - 1]} {found[3] or ''}".strip()
+
+
+def _quarter(found: re.Match[str]) -> str:
+    word = (found[2] or "").lower()
+    number = found[1] or found[5] or str({"f": 1, "s": 2, "t": 3}[word[0]] if word.isalpha() else int(word[0]))
+    number = "4" if word == "fourth" else number
+    return f"Q{number} {found[3] or found[4]}"
+
+
+def _share(found: re.Match[str]) -> str:
+    count = found[1].lower()
+    return f"{_COUNT.get(count, 1)}/{_SHARES[found[2].lower()]}"
+
+
+def _mixed(found: re.Match[str]) -> str:
+    above, below = int(found[2]), int(found[3])
+    if above >= below or Fraction(above, below).denominator != below:
+        return found.group()
+    return str(float(int(found[1] or 0) + Fraction(above, below)))
+
+
+def _phone(found: re.Match[str]) -> str:
+    return "tel" + re.sub(r"\D", "", found.group().replace("(0)", ""))
+
+
+def _numeral(found: re.Match[str]) -> str:
+    digits = [_ROMAN[letter] for letter in found[2]]
+    value = sum(-one if one < after else one for one, after in zip(digits, (*digits[1:], 0), strict=True))
+    return f"{found[1]} {value}"
+
+
+def _risen(found: re.Match[str]) -> str:
+    low, high = (float(number.replace(",", "").replace("_", "")) for number in found.groups())
+    return f"{found[1]}-{found[2]}" if low < high else found.group()
+
+
+_Change = str | Callable[[re.Match[str]], str]
+_RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
+    (_PHONE, _phone),
+    (_CLOCK, _time),
+    (_CLOCK_24, lambda found: f"{int(found[1])}:{found[2]}"),
+    (_SLASHED, lambda found: f"{found[1]}-{int(found[2]):02}-{int(found[3]):02}"),
+    (_NOON, lambda found: "12:00" if found[1] else "0:00"),
+    (_TIME_RANGE, r"\1-\2"),
+    (_DAY_RANGE, lambda found: "-".join(one[:3].title() for one in found.groups())),
+    (_YEARS, lambda found: f"{found[1]}{found[2]}-{found[1]}{found[3]}" if found[2] < found[3] else found.group()),
+    (_ERA, lambda found: f"{found[1]} AD" if found[1] else "BC" if found[2] else "AD"),
+    (_SCHEME, ""),
+    (_RATIO, ":"),
+    (_POWER, "^"),
+    (_MILLIONS, lambda found: f"{found[1]}.{found[2] or 0} {'million' if found[3] else 'billion'}"),
+    (_LASTING, r"\1 \2s"),
+    (_COMPACT, r"\1-\2-\3"),
+    (_YEAR_MONTH, lambda found: f"{_ENGLISH[int(found[2]) - 1]} {found[1]}"),
+    (_DATE, _day),
+    (_FOREIGN_DAY, _foreign_day),
+    (_FOREIGN_MONTH, lambda found: f"{_ENGLISH[_MONTH_NAMES[found[1].lower()] - 1]} {found[2]}"),
+    (_QUARTER, _quarter),
+    (_THOUSANDS, lambda found: f"{round(float(found[1]) * 1000)}"),
+    (_GROUPED, lambda found: found.group().replace(" ", "")),
+    (_POINTS, lambda found: found.group().replace(".", "")),
+    (_INITIALS, r"\1."),
+    (_VERSION, lambda found: f"v{found[1]}" if re.search(r"\.\d+0\Z", found[1]) else found[1]),
+    (_CODE, r"\1\2"),
+    (_HEIGHT, r"\1 ft \2 inch"),
+    (_SPEED, lambda found: " km/h" if found[1] else " miles/h"),
+    (_DEGREES, lambda found: f"°{found[1] or 'C'}"),
+    (_RATE, lambda found: "/".join(UNITS.get(one.lower(), one) for one in found.groups())),
+    (_HOURLY, "/h"),
+    (_NUMERAL, _numeral),
+    (_SHARE, _share),
+    (_VULGAR_FORM, lambda found: f" {_VULGAR[found[1]]}" if found[1] else _VULGAR[found[2]]),
+    (_MIXED, _mixed),
+    (_ONE, "1"),
+    (_ORDINAL, _ordinal),
+    (_WRITTEN_OUT, _counted),
+    (_BETWEEN, r"\1-"),
+    (_FROM_TO, _risen),
+    (_OR_MORE, lambda found: f"{'>=' if found[2] else '<='} {found[1]}"),
+    *_COMPARED,
+    (_ABOUT, "about "),
+)
+"""In this order: a rule sees what those before it have made."""

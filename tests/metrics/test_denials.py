@@ -1,0 +1,73 @@
+"""A reference is not said, and not contained, where it is denied; a property told of it is no denial."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from twofold import plugins
+from twofold.metrics.overlap import AnswerF1, Contains
+
+ANSWER, CONTAINS = AnswerF1(plugins.Options()), Contains(plugins.Options())
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("57", "It is not 57."),
+        ("57", "It isn't 57"),
+        ("57", "57 is wrong"),
+        ("57", "57 is not right."),
+        ("57", "57 isn't the answer"),
+        ("57", "Never 57."),
+        ("57", "57 is too high"),
+        ("liable", "not liable"),
+        ("Bergen", "I don't think it is Bergen"),
+        ("Bergen", "Everything but Bergen"),
+        ("Bergen", "all towns except Bergen"),
+        ("Bergen", "Das ist nicht Bergen."),
+        ("Bergen", "Ce n'est pas Bergen"),
+    ],
+)
+def test_what_is_denied_is_not_said(reference: str, answer: str) -> None:
+    assert CONTAINS.compare(answer, reference) == 0
+    assert ANSWER.compare(answer, reference) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("57", "No, 57."),
+        ("57", "No. It is 57."),
+        ("57", "It is not 58 but 57."),
+        ("57", "Not only 57."),
+        ("57", "no more than 57"),
+        ("1962", "It did not open until 1962."),
+        ("1962", "not before 1962"),
+        ("helium", "Helium is not a metal."),
+        ("helium", "Helium isn't a metal."),
+        ("Mars", "Mars is never warm."),
+        ("Bob", "Nobody but Bob."),
+        ("Bob", "No one except Bob."),
+        ("not liable", "He is not liable."),
+        ("no. 5", "It is no. 5"),
+    ],
+)
+def test_what_is_not_denied_is_said(reference: str, answer: str) -> None:
+    assert CONTAINS.compare(answer, reference) == 1
+    assert ANSWER.compare(answer, reference) == 1
+
+
+def test_one_place_that_is_not_denied_is_enough_for_contains() -> None:
+    assert CONTAINS.compare("It is not 57 for adults. For children the limit in this town is 57.", "57") == 1
+
+
+def test_a_text_that_denies_for_ever_is_read_in_time_that_grows_with_it() -> None:
+    seconds = []
+    for times in (2_000, 8_000):
+        text = "it is not 57. " * times
+        began = time.process_time()
+        assert CONTAINS.compare(text, "57") == 0
+        seconds.append(time.process_time() - began)
+    assert seconds[1] < 10 * seconds[0] + 0.1

@@ -1,0 +1,129 @@
+"""What is written in another way is the same answer; what looks alike and means another is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from twofold import plugins
+from twofold.metrics.overlap import AnswerF1, Contains, ExactMatch
+
+ANSWER, EXACT, CONTAINS = (one(plugins.Options()) for one in (AnswerF1, ExactMatch, Contains))
+
+SAME = [
+    ("2031-07-04", "2031/07/04"),
+    ("2031-07-04", "20310704"),
+    ("2031-07", "July 2031"),
+    ("4 July 2031", "4. Juli 2031"),
+    ("4 July 2031", "4 juillet 2031"),
+    ("4 July 2031", "4 de julio de 2031"),
+    ("October 1911", "ottobre 1911"),
+    ("Q2 2031", "the second quarter of 2031"),
+    ("Q2 2031", "2031-Q2"),
+    ("8:00-16:30", "from 8 am to 4:30 pm"),
+    ("Tuesday to Thursday", "Tue-Thu"),
+    ("12:00", "noon"),
+    ("2018-19", "2018-2019"),
+    ("79 BC", "79 BCE"),
+    ("3/8", "three eighths"),
+    ("2.5", "2½"),
+    ("2.5", "2 1/2"),
+    ("1/2", "one half"),
+    ("6-9 weeks", "from 6 to 9 weeks"),
+    ("90 days", "90-day"),
+    ("1 hour", "one hour"),
+    ("1", "One."),
+    ("2.000.000", "2,000,000"),
+    ("3,5 Mio. €", "3.5 million euros"),
+    ("7 bn", "7 billion"),
+    ("about 70", "~70"),
+    ("about 70", "roughly 70"),
+    (">= 7", "at least 7"),
+    ("<= 7 kg", "up to 7 kg"),
+    ("> 7", "more than 7"),
+    (">= 7", "7 or more"),
+    ("65 mph", "65 miles per hour"),
+    ("65 km/h", "65 kph"),
+    ("40 °C", "40C"),
+    ("40 °C", "40 degrees centigrade"),
+    ("6 ft 2 in", "6'2\""),
+    ("250 µg", "250 mcg"),
+    ("40 Ω", "40 ohm"),
+    ("+44 20 7946 0958", "+44 (0)20 7946 0958"),
+    ("+44 20 7946 0958", "+442079460958"),
+    ("(555) 0142", "555-0142"),
+    ("v4.2", "4.2"),
+    ("GX-41", "GX 41"),
+    ("stage III", "stage 3"),
+    ("World War I", "World War 1"),
+    ("3:2", "3 : 2"),
+    ("2^8", "2**8"),
+    ("https://ab.org/x", "ab.org/x"),
+]
+
+
+@pytest.mark.parametrize(("reference", "answer"), [*SAME, *((two, one) for one, two in SAME)])
+def test_the_same_thing_written_in_another_way(reference: str, answer: str) -> None:
+    assert [metric.compare(answer, reference) for metric in (ANSWER, CONTAINS)] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("v4.20", "v4.2"),
+        ("release 4.2", "release 4.20"),
+        ("2031-07-04", "2031/04/07"),
+        ("2031-07", "June 2031"),
+        ("4 July 2031", "4. Juni 2031"),
+        ("Q2 2031", "third quarter of 2031"),
+        ("2018-19", "2018-2018"),
+        ("2/4", "1/2"),
+        ("9-6 weeks", "from 6 to 9 weeks"),
+        ("stage III", "stage 4"),
+        (">= 7", "more than 7"),
+        ("> 7", "less than 7"),
+        ("+44 20 7946 0958", "+44 20 7946 0959"),
+        ("GX-41", "GX 14"),
+        ("8:00-16:30", "from 8 am to 4:30 am"),
+        ("40 °C", "40 °F"),
+        ("5!", "5"),
+        ("git pull", "git pull --force"),
+    ],
+)
+def test_another_thing_that_looks_alike(reference: str, answer: str) -> None:
+    assert EXACT.compare(answer, reference) == 0
+    assert CONTAINS.compare(answer, reference) == 0
+    assert ANSWER.compare(answer, reference) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("before 1870", "after 1870"),
+        ("at least 7 days", "at most 7 days"),
+        ("the left bank", "the right bank"),
+        ("Ann hired Bob", "Bob hired Ann"),
+        ("The cat chased the dog", "The dog chased the cat"),
+        ("from Oslo to Rome", "from Rome to Oslo"),
+        ("Bank of Norway", "Bank of Japan"),
+        ("Lake Garda", "Lake Como"),
+        ("6 May", "6 June"),
+    ],
+)
+def test_shared_words_do_not_make_a_contrary_right(reference: str, answer: str) -> None:
+    assert ANSWER.compare(answer, reference) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("Ann and Bob", "Bob and Ann"),
+        ("Garda Lake", "Lake Garda"),
+        ("World Health Organisation", "World Health Organization"),
+        ("big red dog", "the red big dog"),
+        ("5! ways", "There are 5! ways."),
+        ("O(n log n)", "The complexity is O(n log n)."),
+        ("git pull", "Use git pull -- it fetches."),
+    ],
+)
+def test_another_order_or_spelling_of_the_same_is_right(reference: str, answer: str) -> None:
+    assert ANSWER.compare(answer, reference) >= 0.5
