@@ -258,3 +258,44 @@ def test_one_maker_cannot_write_training_and_test() -> None:
     with pytest.raises(LeakFound, match="alpha"):
         split(examples, ExamplesSection(split_by="question"))
     assert split(examples, ExamplesSection(split_by="question", train=0, dev=0)).test
+
+
+@given(n=st.integers(24, 120), unknowable=st.integers(1, 12), documents=st.integers(6, 30), seed=st.integers(0, 9))
+@settings(max_examples=80, deadline=None)
+def test_every_test_has_its_share_of_questions_that_nobody_can_answer(
+    n: int, unknowable: int, documents: int, seed: int
+) -> None:
+    examples = [
+        Example(
+            id=f"e{i}",
+            messages=(Message(role="user", content=f"question {i}"),),
+            references=() if i < unknowable else ("a",),
+            answerable=i >= unknowable,
+            sources=(f"d{i % documents}",),
+        )
+        for i in range(n)
+    ]
+    for by in ("question", "document"):
+        section = ExamplesSection(split_by=by, seed=seed)  # type: ignore[arg-type]
+        made = split(examples, section)
+        count = {name: sum(not e.answerable for e in part) for name, part in parts(made).items()}
+        assert count["test"] >= 1
+        assert abs(count["test"] - section.test * unknowable) <= max(2.0, 1 + n / documents)
+        held: dict[str, set[str]] = {}
+        for e in (e for part in parts(made).values() for e in part):
+            held.setdefault(e.group, set()).add(str(e.split))
+        assert all(len(sides) == 1 for sides in held.values())
+        assert not any("nobody can answer" in one for one in made.warnings)
+        assert abs(len(made.test) - section.test * n) <= max(3.0, 1.5 * n / documents)
+
+
+def test_a_test_without_questions_that_nobody_can_answer_is_told() -> None:
+    known = [ask(f"e{i}", at=f"2031-01-{i + 1:02}") for i in range(28)]
+    hard = [
+        Example(
+            id=f"u{i}", messages=(Message(role="user", content="?"),), references=(), answerable=False, at="2030-01-01"
+        )
+        for i in range(3)
+    ]
+    made = split([*known, *hard], ExamplesSection(split_by="time"))
+    assert [one for one in made.warnings if "nobody can answer, though 3 of 31 examples are" in one]

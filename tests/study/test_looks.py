@@ -251,6 +251,28 @@ def test_studies_of_one_name_are_each_told_of_in_the_questions_that_changed_side
     assert any(f"{len(crossed) - 1} example" in one for one in found[1:])
 
 
+def test_another_test_set_than_the_last_studys_is_told(project: Project, two: dict[str, Any]) -> None:
+    first = run(project, two)
+    again = run(project, two, study={"margin": 0.03})
+    fewer = run(project, two, examples={"limit": 60})
+    said = [[one for one in record["warnings"] if "the test set is not" in one] for record in (first, again, fewer)]
+    assert said[:2] == [[], []]
+    (sentence,) = said[2]
+    assert sentence.startswith(f"the test set is not that of study {again['study']} (")
+    assert " gone): figures of the two must not be compared" in sentence
+
+
+def test_changed_answers_of_the_same_questions_are_another_test_set() -> None:
+    asked = [example("a"), example("b")]
+    row = replace(look("s", ""), asked=tuple(looks.asked_digests(asked)))
+    assert looks.changed_test([row], asked, before={"s": "old"}, now="old") == []
+    assert looks.changed_test([row], asked, before={}, now="new") == []
+    (sentence,) = looks.changed_test([row], asked, before={"s": "old"}, now="new")
+    assert "(answers of its questions were changed)" in sentence
+    (sentence,) = looks.changed_test([row], [*asked[1:], example("c")], before={"s": "old"}, now="new")
+    assert "(1 question new, 1 gone)" in sentence
+
+
 def test_a_later_look_needs_more(project: Project, two: dict[str, Any]) -> None:
     first = run(project, two)
     second = run(project, two, study={"margin": 0.03})

@@ -103,9 +103,10 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
     """Divide examples by the section's policy; the same for any order of `examples`.
 
     Policies (`split_by`): ``question``, each example on its own; ``document``, examples that share a document stay
-    together; ``time``, the latest are the test; ``given``, the records' own split, their dev part (or their test part,
-    where there is one) being the test. Whatever the policy, the authors keep the last word on ``given`` only:
-    otherwise examples of one given `group`, or of one dialogue, stand on one side.
+    together (in both, every split has its share of the questions that nobody can answer); ``time``, the latest are the
+    test; ``given``, the records' own split, their dev part (or their test part, where there is one) being the test.
+    Whatever the policy, the authors keep the last word on ``given`` only: otherwise examples of one given `group`, or
+    of one dialogue, stand on one side.
 
     The `group` that every example gets is its unit for intervals: examples of one given group, dialogue or document of
     that side. Where a split by question or time leaves fewer than `FEW` such units, the documents are taken as given.
@@ -144,7 +145,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
     elif section.split_by == "time":
         chosen, words = _by_time(pool, groups, shares, section.seed)
     else:
-        sides = _assign(Counter(groups.values()), shares, section.seed)
+        sides = _assign(Counter(groups.values()), shares, section.seed, rare=_unanswerable(pool, groups))
         chosen = {e.id: (groups[e.id], sides[groups[e.id]]) for e in pool}
         words = "by document: questions on one document are on one side, so it holds for new documents"
         if section.split_by == "question":
@@ -168,6 +169,12 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
             else "Add examples, set the share of that split to 0, or choose another [examples].split_by.",
         )
     tested = len({e.group for e in parts["test"]})
+    unknowable = sum(not e.answerable for e in placed)
+    if unknowable and parts["test"] and all(e.answerable for e in parts["test"]):
+        warnings.append(
+            f"no test question is one that nobody can answer, though {unknowable} of {len(placed)} examples are: "
+            "whether an arm declines is not measured"
+        )
     return Splits(
         train=parts["train"],
         dev=parts["dev"],
@@ -273,18 +280,41 @@ def _clustered(
     return named, ""
 
 
-def _assign(sizes: Mapping[str, int], shares: Mapping[SplitName, float], seed: int) -> dict[str, SplitName]:
+def _unanswerable(examples: Sequence[Example], groups: Mapping[str, str]) -> Counter[str]:
+    """Group → how many of its examples nobody can answer."""
+    return Counter(groups[e.id] for e in examples if not e.answerable)
+
+
+def _assign(
+    sizes: Mapping[str, int], shares: Mapping[SplitName, float], seed: int, *, rare: Mapping[str, int]
+) -> dict[str, SplitName]:
     """Group → split: big groups first, then by chance, each to the split that lacks most.
 
-    A split that would stay empty gets the smallest group of the split with most groups.
+    Groups with rare examples come before all others, each to the split that lacks most of these (iterative
+    stratification, Sechidis et al. 2011) and has room for it; the first with room goes to the test. A split that would
+    stay empty gets the smallest group of the split with most groups.
+
+    Args:
+        sizes: Group → its examples.
+        shares: Split → share of all examples.
+        seed: Draws the order of groups.
+        rare: Group → examples of a kind that every split should have its share of.
     """
-    total = sum(sizes.values())
+    total, kind = sum(sizes.values()), sum(rare.values())
     lacking = {name: share * total for name, share in shares.items() if share > 0}
+    without = {name: share * kind for name, share in shares.items() if share > 0}
     big = max(2.0, 0.02 * total)
-    order = sorted(sizes, key=lambda g: (-sizes[g] if sizes[g] > big else 0, _chance(seed, g), g))
+    order = sorted(sizes, key=lambda g: (-rare.get(g, 0), -sizes[g] if sizes[g] > big else 0, _chance(seed, g), g))
     sides: dict[str, SplitName] = {}
+    tested = "test" not in lacking
     for group in order:
         side = max(lacking, key=lambda name: lacking[name])
+        if count := rare.get(group, 0):
+            room = [name for name in lacking if 2 * lacking[name] >= sizes[group]] or [side]
+            side = max(room, key=lambda name: (without[name], lacking[name]))
+            if not tested and "test" in room:
+                side, tested = "test", True
+            without[side] -= count
         sides[group] = side
         lacking[side] -= sizes[group]
     for name in lacking:
@@ -363,7 +393,8 @@ def _given(
     if "dev" not in sides.values() and shares["dev"] > 0:
         sizes = Counter(groups[e.id] for e in examples if sides[e.id] == "train")
         scale = shares["train"] + shares["dev"]
-        carved = _assign(sizes, {"train": shares["train"] / scale, "dev": shares["dev"] / scale}, seed)
+        rare = _unanswerable([e for e in examples if sides[e.id] == "train"], groups)
+        carved = _assign(sizes, {"train": shares["train"] / scale, "dev": shares["dev"] / scale}, seed, rare=rare)
         sides = {name: carved.get(groups[name], side) if side == "train" else side for name, side in sides.items()}
     words = "as the data's authors gave it" + ("" if whole else ": their dev part is the test, dev is cut from train")
     return {name: (groups[name], sides[name]) for name in groups}, words

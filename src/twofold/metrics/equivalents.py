@@ -148,9 +148,10 @@ def alternative(text: str) -> str:
 
     Numbers written out (``one hundred`` is 100), fractions (``one half``, ``1½``), ordinals (``second``, 2nd) and
     numerals (``type II``); times of day (``2:30 pm`` is 14:30), days whose order is plain (``15/03/2024``,
-    ``20240315``, "15. März 2024"), months (``2024-03``) and quarters; ``5k``, ``3 000`` and ``3.000.000``; rates (``5 km per hour``,
-    ``50 mph``), heights (``5'10"``), ``20C``; ranges ("between 5 and 10", "from 5 to 10", "Mon-Fri", ``2019-20``),
-    bounds ("at least 5" is ``≥ 5``) and "about"; telephone numbers, versions, codes (``AB-12``) and initials (``J. R. R.``).
+    ``20240315``, "15. März 2024"), months (``2024-03``) and quarters; ``5k``, ``3 000`` and ``3.000.000``; rates
+    (``5 km per hour``, ``50 mph``), heights (``5'10"``), ``20C``; ranges ("between 5 and 10", "from 5 to 10",
+    "Mon-Fri", ``2019-20``), bounds ("at least 5" is ``≥ 5``) and "about"; telephone numbers, versions, codes
+    (``AB-12``) and initials (``J. R. R.``).
 
     Two texts are the same where these forms are; what a word counts as alone is not changed by it, for a second is no
     2nd everywhere.

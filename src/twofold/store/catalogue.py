@@ -460,6 +460,10 @@ class Catalogue:
             [(name, test_digest, canonical_json(record))],
         )
 
+    def test_digests(self) -> dict[str, str]:
+        """Name of every finished study → digest of its test set, as `put_study` was given it."""
+        return dict(self._read("SELECT name, test_digest FROM studies"))
+
     def studies(self) -> list[Json]:
         """Records of the finished studies, oldest first."""
         return [self._json(text) for (text,) in self._read("SELECT record FROM studies ORDER BY number")]

@@ -323,3 +323,21 @@ def mixtures(rows: Sequence[Look], splits: Splits) -> list[str]:
                 "dev split flatter their arm here"
             )
     return sentences
+
+
+def changed_test(rows: Sequence[Look], test: Sequence[Example], *, before: Mapping[str, str], now: str) -> list[str]:
+    """A sentence where the test set is another than that of the last study; empty where it is the same, or the first.
+
+    Args:
+        rows: The ledger, oldest first.
+        test: The examples asked now.
+        before: Study → digest of its test set.
+        now: Digest of this test set.
+    """
+    last = next((row for row in reversed(rows) if row.kind == "study" and before.get(row.name)), None)
+    if last is None or before[last.name] == now:
+        return []
+    asked, were = set(asked_digests(test)), set(last.asked)
+    new, gone = len(asked - were), len(were - asked)
+    what = f"{counted(new, 'question')} new, {gone} gone" if new or gone else "answers of its questions were changed"
+    return [f"the test set is not that of study {last.name} ({what}): figures of the two must not be compared"]

@@ -197,6 +197,7 @@ def study(
         *asked.closed,
         *planning.warnings(splits, arms, asked=test, seen=seen, looks=look.look - 1, final=final),
         *looks.mixtures(rows, splits),
+        *([] if final else looks.changed_test(rows, test, before=builder.catalogue.test_digests(), now=test_digest)),
     ]
     if record["retrieval"]:
         builder.index.tag(record["study"])
