@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from twofold.dataset import importing
 from twofold.dataset.examples import MAX_MIB, Row, read_rows, require_kind
 from twofold.dataset.findings import inspect
 from twofold.dataset.findings_clean import clean, portrait
+from twofold.dataset.spelling import json_answers
 from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError, UnreadableFile
 from twofold.identity import digest_bytes
 from twofold.making import save
@@ -67,6 +69,7 @@ def import_file(
     out, came = importing.joined(held, new, str(into), over=replace)
     if came:
         save(out, into)
+    kinds = Counter(json_answers(value["answers"]) for value in new)
     left = [{"file": b.file, "line": b.line, "message": b.message, "cure": b.cure} for b in bad]
     return {
         "into": str(into),
@@ -75,6 +78,8 @@ def import_file(
         "total": len(out),
         "shapes": shapes,
         "idle": idle,
+        "lists": kinds["one list"],
+        "several": kinds["several"],
         "left_out": left,
     }
 

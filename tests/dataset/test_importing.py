@@ -14,6 +14,7 @@ import pytest
 from twofold.cli.main import main
 from twofold.curating import import_file
 from twofold.dataset import load_examples
+from twofold.dataset.checking import check
 from twofold.errors import BadRecord, ConfigError, DataError
 from twofold.parquet import rows_of
 
@@ -139,6 +140,10 @@ VALUES: dict[str, tuple[str, tuple[str, ...]]] = {
     "an object with SQuAD's text alone": ('{"question": "q", "answers": {"text": ["a"]}}', ('{"text":["a"]}',)),
     "SQuAD": ('{"question": "q", "answers": {"text": ["a", "b"], "answer_start": [1, 2]}}', ("a", "b")),
     "SQuAD as its script has it": ('{"question": "q", "answers": [{"text": "a", "answer_start": 1}]}', ("a",)),
+    "a list of objects is one answer": ('{"question": "q", "answer": [{"a": 1}, {"a": 2}]}', ('[{"a":1},{"a":2}]',)),
+    "a matrix is one answer": ('{"question": "q", "answer": [[1, 2], [3, 4]]}', ("[[1,2],[3,4]]",)),
+    "objects as several answers": ('{"question": "q", "answers": [{"a": 1}, {"a": 2}]}', ('{"a":1}', '{"a":2}')),
+    "words as several answers": ('{"question": "q", "answer": ["a", "b"]}', ("a", "b")),
     "a list within answers": ('{"question": "q", "answers": [["a", "b"]]}', ('["a","b"]',)),
     "true": ('{"question": "q", "answers": true}', ("true",)),
     "false and zero": ('{"question": "q", "answers": [false, 0]}', ("false", "0")),
@@ -481,3 +486,17 @@ def test_bad_input_names_file_line_and_cure(tmp_path: Path, capsys: pytest.Captu
     assert "words" in wrong.value.cure
     with pytest.raises(ConfigError, match="names no field"):
         import_file(given, tmp_path / "e.jsonl", columns={"frage": "words"})
+
+
+def test_json_answers_that_can_be_meant_otherwise_are_told(tmp_path: Path) -> None:
+    rows = [
+        {"question": "Which two?", "answer": [{"a": 1}, {"a": 2}]},
+        {"question": "One of which?", "answers": [{"a": 1}, {"a": 2}]},
+    ]
+    (tmp_path / "given.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n", encoding="utf-8")
+    done = import_file(tmp_path / "given.jsonl", tmp_path / "examples.jsonl")
+    assert (done["lists"], done["several"]) == (1, 1)
+    examples, _ = load_examples(["examples.jsonl"], tmp_path)
+    (found,) = [problem for problem in check([], examples) if problem.code == "data.json-answers"]
+    assert "1 example has several JSON answers, and each of them alone is right" in found.message
+    assert found.line == 2

@@ -122,3 +122,65 @@ def test_tuning_an_arm_that_has_no_weights_to_train_is_refused_with_what_can_be_
     assert main(["tune", "-C", str(directory), "--arm", "ft", "--minutes", "0"]) == 2
     assert "--minutes" in capsys.readouterr().err
     assert not bodies
+
+
+# ------------------------------------------------------------- models that answer in sentences
+
+WORDY = (
+    "The code of item {n} is code {n}.",
+    "According to the list, item {n} has code {n}.",
+    "It's **code {n}**.",
+    "That would be code {n}, as far as I can see.",
+)
+DECLINING = (
+    "The passage does not provide any information about the code of item {n}.",
+    "I'm sorry, but I do not have enough information to answer that.",
+    "I could not find the code of item {n} in the documents.",
+    "There is no mention of item {n} in the text.",
+    "Unfortunately, this is not mentioned in the provided context.",
+)
+UNKNOWN = 7
+"""Every so many-th item has no code."""
+WRONG = 3
+"""Every so many-th item is answered wrongly."""
+
+
+def sentences(directory: Path, endpoint: Endpoint, *, wordy: str) -> Any:
+    """The record of a study in which the arm `wordy` answers in sentences, and the other one in a word or two."""
+    rows = [
+        {"id": f"e{n}", "question": f"Which code has item {n}?"}
+        | ({"answers": [f"code {n}"]} if n % UNKNOWN else {"answers": [], "answerable": False})
+        for n in range(90)
+    ]
+    (directory / "data" / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def said(body: dict[str, Any]) -> tuple[int, Any]:
+        n = int(body["messages"][-1]["content"].split("item ")[1].rstrip("?"))
+        shots = any(message["role"] == "assistant" for message in body["messages"])
+        told = shots == (wordy == "prompt")
+        if n % UNKNOWN == 0:
+            return chat((DECLINING[n % len(DECLINING)] if told else "The documents do not say.").format(n=n))
+        item = n + 500 * (n % WRONG == 0)
+        return chat((WORDY[n % len(WORDY)] if told else "code {n}").format(n=item))
+
+    says(endpoint, said)
+    settings = {"study": {"metric": "answer_f1", "metrics": ["abstention_f1", "exact_match", "token_f1"]}}
+    with Project.open(directory, settings) as project:
+        return project.study()
+
+
+@pytest.mark.parametrize("wordy", ["base", "prompt"])
+def test_answers_in_sentences_score_as_answers_in_words(directory: Path, endpoint: Endpoint, wordy: str) -> None:
+    record = sentences(directory, endpoint, wordy=wordy)
+    terse = {"base": "prompt", "prompt": "base"}[wordy]
+    means = {name: {m: found["mean"] for m, found in arm["metrics"].items()} for name, arm in record["arms"].items()}
+    assert means[wordy]["answer_f1"] == pytest.approx(means[terse]["answer_f1"], abs=0.03)
+    assert 0.6 < means[wordy]["answer_f1"] < 0.8
+    assert means[wordy]["abstention_f1"] == means[terse]["abstention_f1"] == 1
+    assert means[wordy]["exact_match"] < means[terse]["exact_match"] - 0.3, "what a score of form would make of it"
+    verdict = record["verdict"]
+    assert verdict["arm"] in ("", "base"), "no arm wins by being short"
+    assert verdict["arm"] != "prompt"
+    assert verdict["headline"].startswith("No arm was shown better; keep base.")
+    for arm in record["arms"].values():
+        assert arm["acceptable"]

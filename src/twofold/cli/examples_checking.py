@@ -73,6 +73,16 @@ def import_(
     lines = [f"{counted(done['imported'], 'example')} imported into {into} ({shapes}){already}"]
     for one in done["left_out"]:
         run.note(f"left out: {one['file']}:{one['line']}: {one['message']}")
+    if done["lists"]:
+        run.note(
+            f"in {counted(done['lists'], 'record')} the answer is one JSON list of objects, right as a whole (several "
+            'answers, each right alone, go into "answers")'
+        )
+    if done["several"]:
+        run.note(
+            f"in {counted(done['several'], 'record')} there are several JSON answers, each right alone (one list "
+            'that is right as a whole goes into "output")'
+        )
     if done["idle"]:
         run.note(f"not read: the columns {', '.join(done['idle'])} (--map FIELD=COLUMN reads one, such as context)")
     run.result(done, "\n".join(lines))

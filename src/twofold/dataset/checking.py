@@ -11,6 +11,7 @@ from twofold import hostile
 from twofold.dataset import findings_labels
 from twofold.dataset.findings_text import placeholders
 from twofold.dataset.leaking import bare, conversation
+from twofold.dataset.spelling import json_answers
 from twofold.declining import declines
 from twofold.reading import (
     Findings,
@@ -72,6 +73,16 @@ def check(
             "examples name documents, but the project has none",
             "Set [documents].paths.",
             next(e for e in examples if e.sources),
+        )
+    several = [e for e in examples if json_answers(e.references) == "several"]
+    if several:
+        note(
+            "warning",
+            "data.json-answers",
+            f"{counted(len(several), 'example')} {'has' if len(several) == 1 else 'have'} several JSON answers, "
+            f"and each of them alone is right ({several[0].id!r}: {len(several[0].references)})",
+            'Leave alternatives as they are. One list that is right as a whole goes into "output".',
+            several[0],
         )
     _too_long(examples, max_tokens, note)
     _declining(examples, abstention, note)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from twofold.identity import canonical_json
 from twofold.reading import parsed, spelled
@@ -26,14 +26,15 @@ def answers_of(value: Any, field: str) -> list[str]:
 
     Args:
         value: As read.
-        field: Name of the field; in ``output`` a list is one answer, elsewhere it is several.
+        field: Name of the field; in ``output`` a list is one answer. So is a list with objects or lists in a field
+            named in the singular (``"answer": [{…}, {…}]``); any other list is several answers, each right alone.
     """
     if field in _SEVERAL and isinstance(value, str):
         opened = cell(value)
         value = opened if _is_squad(opened) or _is_texts(opened) else value
     if _is_squad(value):
         value = value["text"]
-    items = value if isinstance(value, list) and field not in _VALUE else [value]
+    items = value if isinstance(value, list) and not _is_one(value, field) else [value]
     made: list[str] = []
     for item in items:
         if _is_squad(item):
@@ -46,9 +47,29 @@ def answers_of(value: Any, field: str) -> list[str]:
     return [text for text in made if text]
 
 
+def json_answers(texts: Sequence[str]) -> Literal["", "one list", "several"]:
+    """What the answers of an example are, where that is easily meant otherwise.
+
+    One JSON array of objects, which is right as a whole, or several JSON values, each of which is right alone.
+    """
+    values = [cell(text) for text in texts]
+    if not values or not all(isinstance(value, (dict, list)) for value in values):
+        return ""
+    if len(values) > 1:
+        return "several"
+    return "one list" if isinstance(values[0], list) and any(isinstance(item, dict) for item in values[0]) else ""
+
+
 def is_declined(value: Any) -> bool:
     """Is this SQuAD's form of a question that its text does not answer: no text and no place?"""
     return _is_squad(value) and not answers_of(value, "answers")
+
+
+def _is_one(value: Sequence[Any], field: str) -> bool:
+    if field in _VALUE:
+        return True
+    inner = any(isinstance(item, (dict, list)) for item in value)
+    return inner and field not in _SEVERAL and not all(_is_squad(item) for item in value)
 
 
 def _is_texts(value: Any) -> bool:
