@@ -369,7 +369,7 @@ class Builder:
                 progress=progress,
             ),
             dev=self.readable(splits.dev),
-            metric=self.config.study.decides,
+            metric=specs.informed(self.config.study.decides, (*splits.train, *splits.dev, *splits.test)),
             section=self.config.tuning,
             spent=self.spent,
             progress=progress,

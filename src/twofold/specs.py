@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from twofold import plugins
-from twofold.config import Config, Part, StudySection
+from twofold.config import Config, MetricPart, Part, StudySection
 from twofold.errors import ConfigError
-from twofold.types import Json
+from twofold.types import Example, Json
 
 _INNER: dict[str, plugins.Kind] = {
     "search": "retrievers",
@@ -16,6 +16,8 @@ _INNER: dict[str, plugins.Kind] = {
     "rerankers": "rerankers",
 }
 """Options that name parts, and of which kind."""
+_LONGEST = 80
+"""Characters of a label, at most."""
 
 
 def of_part(kind: plugins.Kind, part: Part) -> Json:
@@ -36,6 +38,26 @@ def of_part(kind: plugins.Kind, part: Part) -> Json:
         "options": options.model_dump(mode="json"),
         **({"inner": inner} if inner else {}),
     }
+
+
+def informed(part: MetricPart, examples: Sequence[Example]) -> MetricPart:
+    """A metric of labels with all the labels that these examples have, where it names none and most have no choices.
+
+    So an answer in a sentence is read for the label that it states. The labels are options like others, and part of the
+    metric's key.
+
+    Args:
+        part: A metric.
+        examples: All of the study's, whatever their split.
+    """
+    if not getattr(plugins.find("metrics", part.name), "takes_labels", False) or part.options.get("labels"):
+        return part
+    known = [e for e in examples if e.answerable and e.references]
+    labels = sorted({e.references[0].strip() for e in known})
+    chosen = sum(bool(e.choices) for e in known)
+    if 2 * chosen > len(known) or 2 * len(labels) > len(known) or any(len(label) > _LONGEST for label in labels):
+        return part
+    return part.model_copy(update={"options": {**part.options, "labels": labels}})
 
 
 def decider(section: StudySection) -> Part:

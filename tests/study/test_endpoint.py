@@ -11,8 +11,11 @@ import pytest
 
 from tuning_endpoint import Endpoint, served
 from twofold.cli.main import main
+from twofold.config import MetricPart
 from twofold.errors import GenerationError
 from twofold.project import Project
+from twofold.specs import informed
+from twofold.types import Example, Message
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]
 
@@ -184,3 +187,49 @@ def test_answers_in_sentences_score_as_answers_in_words(directory: Path, endpoin
     assert verdict["headline"].startswith("No arm was shown better; keep base.")
     for arm in record["arms"].values():
         assert arm["acceptable"]
+
+
+LABELS = ("billing", "shipping", "returns", "card arrival")
+
+
+@pytest.mark.parametrize("wordy", ["base", "prompt"])
+def test_labels_in_sentences_score_as_labels_alone(directory: Path, endpoint: Endpoint, wordy: str) -> None:
+    rows = [{"id": f"e{n}", "question": f"Message of item {n}?", "answers": [LABELS[n % 4]]} for n in range(90)]
+    (directory / "data" / "examples.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    told = (
+        "This message is about {}.",
+        "I'd say **{}**, since a customer asks.",
+        "Label: {}",
+        "It is not a joke but {}.",
+    )
+
+    def said(body: dict[str, Any]) -> tuple[int, Any]:
+        n = int(body["messages"][-1]["content"].split("item ")[1].rstrip("?"))
+        shots = any(message["role"] == "assistant" for message in body["messages"])
+        label = LABELS[(n + (n % WRONG == 0)) % 4]
+        return chat(told[n // 4 % len(told)].format(label) if shots == (wordy == "prompt") else label)
+
+    says(endpoint, said)
+    settings = {"examples": {"near": "keep"}, "study": {"metric": "accuracy", "metrics": ["macro_f1"]}}
+    with Project.open(directory, settings) as project:
+        record = project.study()
+    found = {name: {m: one["mean"] for m, one in arm["metrics"].items()} for name, arm in record["arms"].items()}
+    assert found["base"] == found["prompt"]
+    assert 0.5 < found["base"]["accuracy"] < 0.8
+    assert record["verdict"]["arm"] != "prompt"
+
+
+def test_labels_are_filled_in_where_the_answers_are_a_closed_set() -> None:
+    def asked(*references: str, choices: tuple[str, ...] = ()) -> list[Example]:
+        turn = (Message(role="user", content="?"),)
+        return [
+            Example(id=str(n), messages=turn, references=(one,), choices=choices) for n, one in enumerate(references)
+        ]
+
+    part = MetricPart(name="accuracy")
+    assert informed(part, asked("a b", "c d", "a b", "c d")).options == {"labels": ["a b", "c d"]}
+    assert informed(part, asked("a", "b", "c", "a")) is part, "most differ: no closed set"
+    assert informed(part, asked("a", "b", "a", "b", choices=("a", "b"))) is part
+    assert informed(MetricPart(name="token_f1"), asked("a", "a")).options == {}
+    own = MetricPart(name="macro_f1", options={"labels": ["x"]})
+    assert informed(own, asked("a", "b", "a", "b")) is own

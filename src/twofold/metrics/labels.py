@@ -70,7 +70,7 @@ _NOT_LABEL = re.compile(r"\s*(?:not|non|no)[\s_-]+(?P<other>\S.*)", re.IGNORECAS
 """A label that denies another: ``not spam``."""
 
 
-def predicted(example: Example, answer: Answer) -> str:
+def predicted(example: Example, answer: Answer, labels: Sequence[str] = ()) -> str:
     """The label an answer stands for, in the form of `strict_label`.
 
     The whole answer, when it is a reference's or a choice's label: the same text, else the same label, else the same
@@ -80,25 +80,31 @@ def predicted(example: Example, answer: Answer) -> str:
     "answer is", "option" and the like, or at the very beginning. A number may have its scale (``4/5``), a comparison
     may be in words where the label has its sign (``more than 50K`` for ``>50K``), and what is denied is the label that
     denies it (``It isn't spam`` for ``not spam``). Else the answer's own text.
+
+    Args:
+        example: Whose references and choices are labels.
+        answer: The answer.
+        labels: All labels there are, in the place of choices where the example has none.
     """
     if answer.abstained:
         return ABSTAINED
-    labels = (*example.references, *example.choices)
+    choices = example.choices or labels
+    labels = (*example.references, *choices)
     whole = _known(answer.text, labels)
     if whole:
         return whole
     text = _reread(answer.text, labels)
     whole = _known(text, labels) if text != answer.text else ""
     whole = whole or _compared(text, labels)
-    if whole or not example.choices:
+    if whole or not choices:
         return whole or strict_label(answer.text)
-    if (pair := _TWO_LETTERS.match(text)) and len({*pair.groups()} & {c.strip() for c in example.choices}) > 1:
+    if (pair := _TWO_LETTERS.match(text)) and len({*pair.groups()} & {c.strip() for c in choices}) > 1:
         return strict_label(answer.text)
-    found = {choice for choice in example.choices if _states(choice, text)}
+    found = {choice for choice in choices if _states(choice, text)}
     letters = {choice for choice in found if len(choice.strip()) == 1 and choice.strip().isalpha()}
     named = {choice for choice in letters if _named(choice.strip(), text)}
     named = named or {choice for choice in letters if _begins(choice.strip(), text, letters)}
-    found = named if len(named) == 1 else found or _denied(text, example.choices)
+    found = named if len(named) == 1 else found or _denied(text, choices)
     longest = [one for one in found if not any(one != other and _within(one, other) for other in found)]
     return strict_label(longest[0]) if len(longest) == 1 else strict_label(answer.text)
 
@@ -237,18 +243,25 @@ def _wanted(example: Example) -> tuple[str, ...]:
 
 
 class Accuracy:
-    """1 when the answer's label is a reference's label."""
+    """1 when the answer's label is a reference's label, alone or as the only label that a sentence states."""
 
-    version: ClassVar[int] = 5
-    Options: ClassVar[type[plugins.Options]] = plugins.Options
+    version: ClassVar[int] = 6
+    takes_labels: ClassVar[bool] = True
 
-    def __init__(self, options: plugins.Options) -> None:
+    class Options(plugins.Options):
+        """Options of `accuracy` and `macro_f1`."""
+
+        labels: tuple[str, ...] = ()
+        """All labels there are, for examples without choices: which of them a sentence states is read so ("It is about
+        billing"). A study fills them in from its examples (see `specs.informed`)."""
+
+    def __init__(self, options: Options) -> None:
         self.options = options
 
     def score(self, example: Example, answer: Answer) -> float | None:
         """1 or 0; None when there is no reference."""
         wanted = _wanted(example)
-        return float(predicted(example, answer) in wanted) if wanted else None
+        return float(predicted(example, answer, self.options.labels) in wanted) if wanted else None
 
     def wants(self, example: Example) -> str:
         """The label wanted."""
@@ -275,7 +288,7 @@ class MacroF1(Accuracy):
             wanted = _wanted(example)
             if not wanted:
                 continue
-            said = predicted(example, answer)
+            said = predicted(example, answer, self.options.labels)
             said = said if said in names else alike.get(said.casefold(), said)
             truth = said if said in wanted else wanted[0]
             wanted_count[truth] += 1

@@ -72,8 +72,9 @@ def admitted(
     if any(not arm.retrieval for arm in diagnostics) or len({arm.name for arm in arms}) < len(arms) or not arms:
         raise StudyError("[study].arms must name at least one arm, each once", cure="Correct [study].arms.")
     metrics = {}
-    for part in config.study.scored:
-        plugins.options("metrics", part.name, part.options, where=f"study: options of {part.name}")
+    for given in config.study.scored:
+        plugins.options("metrics", given.name, given.options, where=f"study: options of {given.name}")
+        part = specs.informed(given, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
         metric = plugins.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
     specs.decider(config.study)

@@ -201,9 +201,9 @@ def retrain(
         notes.append(f"the champion cannot answer any more ({outdated}): compared with the arm without tuning")
     other = builder.load_adapter(champion["key"]) if champion and not outdated else None
     mine = builder.equipped(arm, splits, adapter=adapter)
-    scores = [_scores(builder, mine, splits.test, progress=progress, label="candidate")]
+    scores = [_scores(builder, mine, splits, progress=progress, label="candidate")]
     theirs = builder.equipped(arm if other else plain_arm, splits, adapter=other)
-    scores.append(_scores(builder, theirs, splits.test, progress=progress, label="champion"))
+    scores.append(_scores(builder, theirs, splits, progress=progress, label="champion"))
     against = (
         f"the champion {short(champion['id'])}"
         if champion and other
@@ -254,9 +254,10 @@ def _outdated(builder: Builder, champion: Json | None) -> str:
     return "it was trained on other base weights" if weights not in (None, builder.base().get("weights")) else ""
 
 
-def _scores(builder: Builder, system: System, test: Sequence[Example], *, progress: Progress, label: str) -> _Scored:
+def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progress, label: str) -> _Scored:
     """The metric of every test question, None where there is none; and whether its answer failed. Answers are kept."""
-    catalogue, digests = builder.catalogue, [example_digest(e) for e in test]
+    catalogue, test = builder.catalogue, splits.test
+    digests = [example_digest(e) for e in test]
     try:
         catalogue.put_system(system.key, system.description)
         held = catalogue.answers(system.key)
@@ -271,7 +272,7 @@ def _scores(builder: Builder, system: System, test: Sequence[Example], *, progre
     finally:
         system.close()
     made = catalogue.answers(system.key, include_failures=True)
-    part = builder.config.study.decides
+    part = specs.informed(builder.config.study.decides, (*splits.train, *splits.dev, *test))
     metric = plugins.make("metrics", part.name, part.options)
     answers = [made[d] for d in digests]
     values = [None if a.failure else scored(metric, e, a, name=part.name) for e, a in zip(test, answers, strict=True)]
