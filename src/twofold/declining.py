@@ -2,10 +2,11 @@
 
 A prompt asks for one sentence of abstention; a model that was not tuned on it declines in its own words. `PHRASES`
 and `SHORT` are the whole lists that are recognised, in English, German, French, Spanish, Italian, Portuguese, Dutch,
-Russian, Arabic, Chinese, Japanese and Korean. A phrase is looked for at the beginning of the answer's first sentence,
-after an apology or a reference to the passages; a short one must be all that is said. An answer that goes on with a
-"but" or "however", in another clause that tells something ("do not say Paris, they say Rome"), or for more than three
-sentences, has more to say and is no abstention, whatever it begins with.
+Russian, Arabic, Chinese, Japanese and Korean, and a few in Polish, Czech, Ukrainian, Swedish, Norwegian, Danish,
+Finnish, Turkish, Indonesian, Vietnamese and Hindi. A phrase is looked for at the beginning of the answer's first
+sentence, after an apology or a reference to the passages; a short one must be all that is said. An answer that goes on
+with a "but" or "however", in another clause that tells something ("do not say Paris, they say Rome"), or for more than
+three sentences, has more to say and is no abstention, whatever it begins with.
 """
 
 from __future__ import annotations
@@ -49,6 +50,8 @@ PHRASES: tuple[str, ...] = (
     rf"(?:none|neither) of {_SOURCE} {_SAY}(?:s|es)?\b",
     rf"(?:none|neither) of {_SOURCE} {_HOLD}s? {_FACTS}",
     rf"no (?!information)(?:{_SOURCE}) {_SAY}s?\b",
+    rf"neither (?:passage|document|text|source|excerpt|article) {_SAY}s?\b",
+    rf"(?:i'm|we're) (?:unable|not able) to (?:find|locate|provide) (?:{_FACTS}|.*\b{_SOURCE}\Z|\Z)",
     rf"there(?:'s| is| are| was| were)(?: not|n't)? (?:no|any|enough|insufficient) {_FACTS}{_ABOUT}",
     rf"(?:insufficient|not enough) (?:information|info|data|context|evidence){_ABOUT}",
     rf"(?:there (?:is|was) )?(?:insufficient|not enough|too little) (?:information|data|context|evidence) "
@@ -176,6 +179,33 @@ SHORT: tuple[str, ...] = (
     r"(?:信息|資訊|資料)不足|(?:没有|沒有|无)(?:足够的?|相关的?)?(?:信息|資訊|答案)|(?:文中)?(?:未|没有)提及|无法(?:确定|得知|判断)",
     r"(?:情報|データ)が?(?:不足(?:しています|です)?|足りません|ありません)|(?:お)?(?:回答|答え)(?:でき|られ)(?:ません|ない)|"
     r"(?:記載|記述|言及)(?:が|は)?(?:ありません|ない|なし)",
+    r"(?:i|we) have no idea(?: (?:about|of) (?:it|this|that))?",
+    r"(?:the |this |that )?information (?:(?:is|was) )?"
+    r"(?:not (?:available|given|provided|found|included)|unavailable|missing)",
+    rf"nothing (?:about|on|regarding) (?:it|this|that) (?:is|was) {_SAID}{_HERE}",
+    r"(?:it|this|that) (?:does not|doesn't) (?:say|tell|specify|mention it)",
+    r"aucune (?:information|donnée|réponse) (?:à ce sujet|là dessus|sur ce point)",
+    r"(?:dokumenty?|teksty?|fragmenty?|źródła|źródło) (?:tego |o tym )?nie "
+    r"(?:podają|podaje|mówią|mówi|wspominają|wspomina|zawierają|zawiera)(?: .*)?|nie wiem|"
+    r"brak (?:informacji|odpowiedzi|danych)(?: .*)?|nie (?:podano|wspomniano|określono)(?: .*)?",
+    r"(?:dokumenty?|texty?|pasáže) (?:to |o tom )?(?:neuvád|neřík|nezmiň|neobsah)\w+(?: .*)?|"
+    r"nevím|není uvedeno(?: .*)?",
+    r"[ув] (?:документ|текст|джерел)\w* (?:про це )?не (?:сказано|зазначено|вказано|згадано)(?: .*)?|"
+    r"не (?:зазначено|вказано)(?: .*)?|(?:я )?не знаю",
+    r"(?:dokumenten|dokumenterna|dokumentene|dokumenterne|texten|teksten|texterna|tekstene) "
+    r"(?:säger|nämner|anger|sier|nevner|oppgir|siger|nævner) (?:.* )?(?:inget|ingenting|inte|intet|ikke|ikkje)(?: .*)?|"
+    r"(?:det )?(?:står|framgår|nämns|anges|fremgår|nevnes|nævnes) (?:\w+ )?(?:inte|ikke|ikkje)(?: .*)?|"
+    r"(?:jag|jeg) vet (?:inte|ikke)|jeg ved (?:det )?ikke",
+    r"(?:asiakirjoissa|dokumenteissa|tekstissä|asiakirjat|dokumentit) ei(?:vät)? "
+    r"(?:mainita|kerrota|sanota|kerro|mainitse)"
+    r"(?: .*)?|en tiedä",
+    r"(?:belgelerde|belgede|metinde|metinlerde|kaynaklarda|bağlamda) (?:.* )?"
+    r"(?:belirtilmemiş(?:tir)?|belirtilmiyor|yer almıyor|bahsedilmiyor|bilgi (?:yok|bulunmuyor))|bilmiyorum",
+    r"(?:hal ini |itu )?tidak (?:disebutkan|dijelaskan|ditemukan|dinyatakan)(?: .*)?|"
+    r"(?:saya )?tidak tahu|(?:dokumen|teks)(?: \w+)? tidak (?:menyebutkan|menjelaskan|memuat)(?: .*)?",
+    r"(?:các )?(?:tài liệu|văn bản) không (?:đề cập|nói|cung cấp)(?: .*)?|không được đề cập(?: .*)?|(?:tôi )?không biết",
+    r"(?:दस्तावेज़ों|दस्तावेज़|दस्तावेजों|दस्तावेज|पाठ) "
+    r"में (?:.* )?(?:उल्लेख नहीं|नहीं (?:बताया|कहा|दिया|लिखा))(?: .*)?|(?:मुझे )?नहीं पता",
     r"(?:정보|자료)(?:가|는)? ?(?:부족합니다|부족함|없습니다|없음)|"
     r"(?:답|대답|답변)(?:을|를)? ?(?:할|알) 수 ?(?:없습니다|없음|없어요)|"
     r"(?:언급|명시)(?:되지|되어 있지) 않(?:았습니다|습니다|음)",
@@ -185,7 +215,7 @@ _DECLINES = re.compile(rf"(?:{'|'.join(PHRASES)})")
 _SHORT = re.compile(rf"(?:{'|'.join(SHORT)})\Z")
 _NOT_APPLICABLE = re.compile(r"\W*n\s?/\s?a\W*\Z", re.IGNORECASE)
 _PREFACE = re.compile(
-    r"answer |"
+    r"answer |as an ai(?: (?:language )?model| assistant)? |"
     r"(?:(?:i'm|i am|we're|we are) (?:very )?(?:sorry|afraid)|sorry|unfortunately|apologies|i apologi[sz]e|leider|"
     rf"(?:based on|according to|from|in|within|given) {_SOURCE})(?: but)?(?: that)? "
 )
@@ -219,7 +249,9 @@ _LONGEST = 3
 """Sentences of an abstention in other words, at most."""
 _WIDEST = 500
 """Characters of its first sentence, at most."""
-_SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n")
+_SENTENCE = re.compile(r"(?<=[.!?。！？।])\s+|(?<=[。！？])|\n")
+_MARKS = "\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+"""Marks that are parts of letters and syllables, beside letters and digits."""
 
 
 def declines(text: str, abstention: str) -> bool:
@@ -242,7 +274,7 @@ def declines(text: str, abstention: str) -> bool:
         first = first[preface.end() :]
         begins = first == wanted
     if begins:
-        return not _GOES_ON.search(after)
+        return not (_GOES_ON.search(after) or _tells(sentences))
     if len(first) > _WIDEST:
         return False
     if len(sentences) == 1 and (_SHORT.match(first) or _NOT_APPLICABLE.match(text)):
@@ -264,4 +296,4 @@ def _tells(sentences: Sequence[str]) -> bool:
 
 def _bare(text: str) -> str:
     """The words of a text in lower case, apostrophes kept."""
-    return " ".join(re.sub(r"[^\w\s']|_", " ", text.replace("’", "'")).casefold().split()).strip("' ")
+    return " ".join(re.sub(rf"[^\w\s'{_MARKS}]|_", " ", text.replace("’", "'")).casefold().split()).strip("' ")

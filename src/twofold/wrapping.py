@@ -12,10 +12,19 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-_REASONING = r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
-_MARK_OPENED = re.compile(rf"(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|begin_of_thought\|>")
+_REASONING = r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad|inner_monologue)"
+_MARK_OPENED = re.compile(
+    rf"(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|(?:begin_of_thought|think)\|>|<unused94>"
+)
 _OPENED = re.compile(rf"[\s\u200b\ufeff]*(?:{_MARK_OPENED.pattern})")
-_CLOSED = re.compile(rf"(?i:</(?:\w+:)?{_REASONING}>)|◁/think▷|\[/THINK\]|<\|end_of_thought\|>")
+_CLOSED = re.compile(
+    rf"(?i:</(?:\w+:)?{_REASONING}\s?>)|◁/think▷|\[/THINK\]|<\|(?:end_of_thought|/think)\|>|<unused95>"
+)
+_SOLUTION = re.compile(r"<\|begin_of_solution\|>(.*?)(?:<\|end_of_solution\|>|\Z)", re.DOTALL)
+_END = re.compile(
+    r"\s{0,9}(?:<\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<(?:end_of_turn|eos)>|</s>)\s{0,9}\Z", re.IGNORECASE
+)
+"""The token that ends a turn, where a server hands it on as text."""
 _ANSWER = re.compile(r"<(final_answer|answer|final|response)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)
 """Where a model that reasons aloud puts its answer."""
 _ANSWER_CLOSED = re.compile(r"\s*</(?:final_answer|answer|final|response)>[.\s]*\Z", re.IGNORECASE)
@@ -77,6 +86,10 @@ def answer_text(completion: str) -> str:
     end it is the inside.
     """
     text = _CHANNELS.sub("", completion, count=1) if "<|channel|>" in completion else completion
+    while (end := _END.search(text, max(0, len(text) - 60))) and not (end.group().strip() == "</s>" and "<s>" in text):
+        text = text[: end.start()]
+    if solution := _SOLUTION.search(text):
+        text = solution[1]
     at = 0
     while found := _OPENED.match(text, at):
         end = _CLOSED.search(text, found.end())

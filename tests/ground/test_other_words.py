@@ -1,0 +1,72 @@
+"""An abstention in other words and languages, and reasoning in other marks, are read as what they are."""
+
+from __future__ import annotations
+
+import pytest
+
+from twofold.declining import declines
+from twofold.wrapping import answer_text
+
+SENTENCE = "The documents do not say."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I have no idea.",
+        "Nothing about that is stated in the documents.",
+        "The information is unavailable.",
+        "It doesn't say.",
+        "Neither document mentions it.",
+        "As an AI, I cannot find this in the passages.",
+        "I'm unable to find any details in the given context.",
+        "Aucune information sur ce point.",
+        "Brak informacji na ten temat.",
+        "Nevím.",
+        "У документі про це не сказано.",
+        "Dokumenterna säger inget om det.",
+        "Det står ikke i teksten.",
+        "En tiedä.",
+        "Metinde bu konuda bilgi yok.",
+        "Tidak disebutkan dalam dokumen.",
+        "Tôi không biết.",
+        "पाठ में इसका उल्लेख नहीं है।",
+    ],
+)
+def test_it_declines(text: str) -> None:
+    assert declines(text, SENTENCE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The documents do not say Bergen; they say Oslo.",
+        "I have no idea box at home.",
+        "It doesn't say Oslo but Bergen.",
+        "Tidak, dia tinggal di Oslo.",
+        "Det står tre hus her.",
+        "पाठ में तीन नाम हैं।",
+        "Nothing about it is free.",
+    ],
+)
+def test_it_answers(text: str) -> None:
+    assert not declines(text, SENTENCE)
+
+
+@pytest.mark.parametrize(
+    ("completion", "answer"),
+    [
+        ("<|begin_of_thought|>hm<|end_of_thought|><|begin_of_solution|>Oslo<|end_of_solution|>", "Oslo"),
+        ("<think >hm</think >Oslo", "Oslo"),
+        ("<|think|>hm<|/think|>Oslo", "Oslo"),
+        ("<inner_monologue>hm</inner_monologue>Oslo", "Oslo"),
+        ("<unused94>thought\nhm<unused95>Oslo", "Oslo"),
+        ("<think>hm</think>Oslo<|im_end|>", "Oslo"),
+        ("Oslo</s>", "Oslo"),
+        ("Oslo<|eot_id|>\n<|eot_id|>", "Oslo"),
+        ("<s>Oslo</s>", "<s>Oslo</s>"),
+        ("<unused94>hm", ""),
+    ],
+)
+def test_what_is_the_answer_of_a_completion(completion: str, answer: str) -> None:
+    assert answer_text(completion) == answer
