@@ -203,7 +203,8 @@ SHORT: tuple[str, ...] = (
     r"(?:belirtilmemiş(?:tir)?|belirtilmiyor|yer almıyor|bahsedilmiyor|bilgi (?:yok|bulunmuyor))|bilmiyorum",
     r"(?:hal ini |itu )?tidak (?:disebutkan|dijelaskan|ditemukan|dinyatakan)(?: .*)?|"
     r"(?:saya )?tidak tahu|(?:dokumen|teks)(?: \w+)? tidak (?:menyebutkan|menjelaskan|memuat)(?: .*)?",
-    r"(?:các )?(?:tài liệu|văn bản) không (?:đề cập|nói|cung cấp)(?: .*)?|không được đề cập(?: .*)?|(?:tôi )?không biết",
+    r"(?:các )?(?:tài liệu|văn bản) không (?:đề cập|nói|cung cấp)(?: .*)?|"
+    r"không được đề cập(?: .*)?|(?:tôi )?không biết",
     r"(?:दस्तावेज़ों|दस्तावेज़|दस्तावेजों|दस्तावेज|पाठ) "
     r"में (?:.* )?(?:उल्लेख नहीं|नहीं (?:बताया|कहा|दिया|लिखा))(?: .*)?|(?:मुझे )?नहीं पता",
     r"(?:정보|자료)(?:가|는)? ?(?:부족합니다|부족함|없습니다|없음)|"
