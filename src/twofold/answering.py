@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from twofold import access, hostile, prompts
-from twofold.identity import digest
 from twofold.plugins import Generator, Progress, Retriever
 from twofold.prompts import Template
 from twofold.sufficiency import Calibration
@@ -102,8 +101,8 @@ class System:
     """All chunks of each example's sources: under access control, who may read them may see the example."""
     calibration: Calibration | None = None
     """When to abstain for want of evidence; None: never for that reason."""
-    writer: str = ""
-    """The generator's key that is in `key`."""
+    keyed: Callable[[str], str] | None = None
+    """This system's key with the generator's key; None: the system has the one key."""
 
     def answer(
         self, examples: Sequence[Example], *, filter: Filter | None = None, progress: Progress | None = None
@@ -218,12 +217,10 @@ class System:
 
         An endpoint that refuses `temperature` samples at its default: such answers are not those of temperature 0.
         """
-        writer = self.generator.key if self.writer else ""
-        if writer == self.writer:
+        key = self.keyed(self.generator.key) if self.keyed else self.key
+        if key == self.key:
             return self
-        description = {**self.description, "generator": self.generator.description}
-        key = digest("system", {"system": self.key, "generator": writer})
-        return replace(self, key=key, description=description, writer=writer)
+        return replace(self, key=key, description={**self.description, "generator": self.generator.description})
 
     def close(self) -> None:
         """Give the generator's memory back."""

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 from twofold import access, finishing, pace, plugins, specs, sufficiency, teaching
@@ -58,7 +58,6 @@ class Builder:
         self.everything = everything
         self.artifacts = Artifacts(directory / "artifacts")
         self.spent = pace.Spent()
-        self._asked: Generator | None = None
 
     # ------------------------------------------------------------ parts
 
@@ -113,7 +112,7 @@ class Builder:
         return Parts(
             embedder=self.embedder,
             index=self.index,
-            generator=self._plain_generator,
+            generator=lambda: self._plain_generator,
             collections=collections,
             texts=self.catalogue.get_documents,
             tools=self.tools,
@@ -160,22 +159,24 @@ class Builder:
         golds = self.gold(examples)
         return tuple(e for e, own in zip(examples, golds, strict=True) if access.readable(e, own, self.filter))
 
+    @cached_property
     def _plain_generator(self) -> Generator:
-        if self._asked is None:
-            self._asked = self.generator()
-        return self._asked
+        return self.generator()
 
-    def generator(self, adapter: Adapter | None = None, *, brief: bool = False) -> Generator:
+    def generator(self, adapter: Adapter | None = None, *, brief: bool = False, exact: bool = False) -> Generator:
         """The configured generator, with an adapter or without; the caller closes it.
 
         Args:
             adapter: To answer with.
             brief: It only measures a candidate: its copy is not compared with the unmerged adapter.
+            exact: It sends also what its endpoint refused before, on which no key of a tuned model may depend.
         """
         part = self.config.generation.generator
         skips = brief and "parity" in plugins.find("generators", part.name).Options.model_fields
         options = {**part.options, "parity": False} if skips else part.options
         made: Generator = plugins.make("generators", part.name, options, adapter=adapter)
+        if hasattr(made, "remember") and not exact:
+            made.remember(self.directory)
         return made
 
     @cached_property
@@ -278,7 +279,7 @@ class Builder:
         """What follows training, as it is part of an adapter's key."""
         after = finishing.spec(self.config.tuning, schema=self.schema)
         if after["gate"] != "off":
-            generator = self.generator(brief=True)
+            generator = self.generator(brief=True, exact=True)
             after["generator"] = generator.key
             generator.close()
         return after
@@ -292,12 +293,12 @@ class Builder:
         return digest("trained", made_of)
 
     def _teaching(self, method: Part, job: TrainerJob) -> teaching.Teaching:
-        seen = replace(self.filter, without=frozenset(job.without))
+        seen, writer = replace(self.filter, without=frozenset(job.without)), partial(self.generator, exact=True)
         options = plugins.options("trainers", method.name, method.options)
         return teaching.Teaching(
             catalogue=self.catalogue,
-            generator=self.generator,
-            retrieval=lambda: self._system(self.config.arm("rag"), generator=self.generator(), shots=(), filter=seen),
+            generator=writer,
+            retrieval=lambda: self._system(self.config.arm("rag"), generator=writer(), shots=(), filter=seen),
             distils=self.config.tuning.answers == "retrieval",
             replays=getattr(options, "replay", 0) > 0,
         )
@@ -481,12 +482,10 @@ class Builder:
         Weights come from train, the threshold from dev; see `sufficiency.calibrate`. Off where [retrieval].risk is 0,
         and where there are too few unanswerable questions. Without `writes` the store does not get it.
         """
-        risk = self.config.retrieval.risk
-        if not risk:
+        if not (risk := self.config.retrieval.risk):
             return None, ""
         key = self.calibration_key(splits)
-        path = self.artifacts.find(key)
-        if path is None:
+        if (path := self.artifacts.find(key)) is None:
             try:
                 made = self.learning(splits).calibrated()
             except TooFewExamples as error:
@@ -567,7 +566,7 @@ class Builder:
             template=self.config.template,
             max_tokens=self.config.generation.max_tokens,
             schema=schema,
-            writer=generator.key if generator else "",
+            keyed=lambda writer: digest("system", {**made_of, "generator": writer}),
             retriever=self.retriever if arm.retrieval else None,
             k=retrieval.k,
             gold=self.gold if arm.oracle else None,

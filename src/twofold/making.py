@@ -125,8 +125,9 @@ class Writer:
         said = self.generator.description
         return str(said.get("model") or said.get("name") or self.generator.key)
 
-    @cached_property
+    @property
     def _key(self) -> str:
+        """Of completions as they are sent now: an endpoint's first refusal changes it."""
         key = digest("system", {"writing": self.generator.key, "version": _VERSION})
         self.builder.catalogue.put_system(key, {"writes": "examples", "generator": self.generator.description})
         return key

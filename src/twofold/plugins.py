@@ -385,7 +385,10 @@ class Retriever(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Prompts → completions. Constructor: ``(options, *, adapter: Adapter | None = None)``."""
+    """Prompts → completions. Constructor: ``(options, *, adapter: Adapter | None = None)``.
+
+    One that learns what to send may have ``remember(directory: Path)``: it keeps it in the project's derived data.
+    """
 
     version: ClassVar[int]
 

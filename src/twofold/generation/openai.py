@@ -29,6 +29,7 @@ from twofold.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.errors import GenerationError
 from twofold.generation.events import Letters, events
 from twofold.generation.refusals import refuses
+from twofold.generation.refused_fields import CAN_DO_WITHOUT, FILE, OTHER_LIMIT, Refused, keep, known
 from twofold.identity import digest
 from twofold.plugins import Options, Progress
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
@@ -86,6 +87,7 @@ class OpenAIGenerator:
         self._lock = threading.Lock()
         self._dropped: set[str] = set()
         self._other_limit = False
+        self._kept: Path | None = None
         self._price = 0.0
         key = os.environ.get(options.api_key_env, "").strip()
         self._client = httpx.Client(
@@ -99,13 +101,14 @@ class OpenAIGenerator:
     def key(self) -> str:
         """Digest of endpoint, model and sampling as it is sent; the API key is not in it.
 
-        It changes when the endpoint refuses a field, which the first request tells.
+        It changes when the endpoint refuses a field, which the first request tells, or an earlier one (see `remember`).
         """
         o = self.options
         made_of: Json = {"url": o.base_url, "model": o.model, "temperature": o.temperature, "extra": o.extra}
         if self._dropped:
             made_of["not_sent"] = sorted(self._dropped)
-        return digest("generator", {**made_of, "limit": o.max_tokens_field, "version": self.version})
+        limit = OTHER_LIMIT if self._other_limit else o.max_tokens_field
+        return digest("generator", {**made_of, "limit": limit, "version": self.version})
 
     @property
     def description(self) -> Json:
@@ -114,6 +117,8 @@ class OpenAIGenerator:
         said: Json = {"name": "openai", "model": o.model, "base_url": o.base_url, "runtime": "http"}
         said["adapter"] = self._adapter
         said |= {"temperature": o.temperature, "extra": o.extra, "not_sent": sorted(self._dropped)}
+        if self._other_limit:
+            said["limit"] = OTHER_LIMIT
         if o.price_per_million_prompt or o.price_per_million_completion:
             said["price"] = round(self._price, 6)
         return said
@@ -232,6 +237,19 @@ class OpenAIGenerator:
         completion = self._attempts(body, read, seconds=seconds)
         return Turn(completion=completion, calls=() if completion.failure else tuple(calls))
 
+    def remember(self, directory: Path) -> None:
+        """Send no field that this endpoint refused before; what is refused from now on is kept, too.
+
+        Args:
+            directory: The project's derived data, which holds `refused_fields.FILE`.
+        """
+        o, path = self.options, directory / FILE
+        before = known(path, o.base_url, o.model)
+        with self._lock:
+            self._kept = path
+            self._dropped |= {name for name in before.fields if self._may_drop(name)}
+            self._other_limit |= bool(before.limit) and o.max_tokens_field == "auto"
+
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
@@ -304,9 +322,9 @@ class OpenAIGenerator:
 
     def _body(self, prompt: Prompt) -> Json:
         o = self.options
-        limit = o.max_tokens_field
+        limit: str = o.max_tokens_field
         if limit == "auto":
-            limit = "max_completion_tokens" if self._other_limit else "max_tokens"
+            limit = OTHER_LIMIT if self._other_limit else "max_tokens"
         body: Json = {
             "model": o.model,
             "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
@@ -334,12 +352,24 @@ class OpenAIGenerator:
                 return True  # another request has learned it meanwhile
             if self.options.max_tokens_field == "auto" and refuses(body, "max_tokens", sent):
                 self._other_limit = True
+                self._keep()
                 return True
-            for field in ("temperature", "stop"):
-                if field not in self.options.extra and refuses(body, field, sent):
+            for field in CAN_DO_WITHOUT:
+                if self._may_drop(field) and refuses(body, field, sent):
                     self._dropped.add(field)
+                    self._keep()
                     return True
         return False
+
+    def _may_drop(self, field: str) -> bool:
+        """Is it a field of our own? What stands in `extra` was asked for, and without a temperature none is sent."""
+        o = self.options
+        return field not in o.extra and (field != "temperature" or o.temperature is not None)
+
+    def _keep(self) -> None:
+        if self._kept is not None:
+            refused = Refused(fields=frozenset(self._dropped), limit=OTHER_LIMIT if self._other_limit else "")
+            keep(self._kept, self.options.base_url, self.options.model, refused)
 
     def _fatal(self, response: httpx.Response) -> None:
         """Raise for what is wrong with every prompt."""
