@@ -173,13 +173,17 @@ def _look(source: Path, directory: Path) -> _Folder:
     examples = tuple(name for name in here if skipped(name, NOT_DOCUMENTS))
     records = tuple(name for name in here if name.lower() in _RECORDS)
     beside = tuple(name for name in here if records and skipped(name, _BESIDE))
-    outside, project = [], directory.resolve()
+    outside: list[str] = []
+    project = directory.resolve()
+    inside = source.resolve() in project.parents
     repeated: list[str] = []
     documents, left = list(records), []
     asking: dict[str, int] = {}
     with FileReader(DocumentsSection()) as reader:
         for file in expand(["."], source)[0]:
-            if file.name in {*examples, *records, *beside} or Path(os.path.realpath(file.path)).is_relative_to(project):
+            if file.name in {*examples, *records, *beside}:
+                continue
+            if inside and Path(os.path.realpath(file.path)).is_relative_to(project):
                 continue
             if file.refused:
                 why = file.refused.message.replace("the project", "the folder")

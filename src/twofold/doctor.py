@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold import machine, plugins, rehearsal
 from twofold.config import Config, Part
-from twofold.errors import ProjectMissing, TwofoldError
+from twofold.errors import ProjectMissing, TwofoldError, install
 from twofold.plugins import Progress
 from twofold.store import models
 from twofold.types import Json
@@ -157,7 +157,7 @@ def _extras() -> list[Json]:
             continue
         row = rows.setdefault(
             extra[1],
-            {"extra": extra[1], "versions": {}, "missing": [], "install": f"pip install 'twofold[{extra[1]}]'"},
+            {"extra": extra[1], "versions": {}, "missing": [], "install": install(extra[1])},
         )
         try:
             row["versions"][name[0]] = importlib.metadata.version(name[0])
@@ -278,7 +278,7 @@ def advise(findings: Json, config: Config) -> list[str]:
         todo.append(f"Mend this project first: {place}{wrong['message']}. {wrong['cure']}")
     lacking = [row["extra"] for row in findings["extras"] if row["missing"] and row["extra"] in NEEDED]
     if lacking:
-        todo.append(f"Install what answering, embedding and tuning need: pip install 'twofold[{','.join(lacking)}]'")
+        todo.append(f"Install what answering, embedding and tuning need: {install(','.join(lacking))}")
     if any(not row["pulled"] for row in findings["models"]):
         todo.append("Pull the embedded models: twofold models pull")
     for row in findings["disk"]:

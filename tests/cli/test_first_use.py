@@ -375,6 +375,31 @@ def test_an_init_that_fails_leaves_nothing_behind(
     assert call("init", tmp_path / "p", "--from", handbook)[0] == 0
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_folder_below_the_project_is_read(
+    call: Call, handbook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, link: bool
+) -> None:
+    """`twofold init . --from docs`, typed where the folder lies."""
+    monkeypatch.chdir(tmp_path)
+    code, made, err = call("init", ".", "--from", handbook.name, *(["--link"] if link else []))
+    assert (code, made["documents"]) == (0, 5), err
+    assert ids(call, fast(tmp_path))[:2] == ["Licence fees 2031.md", "README.md"]
+    assert (tmp_path / "data").exists() is not link
+
+
+def test_a_project_is_made_in_the_folder_itself_or_below_it_without_reading_its_own_copies(
+    call: Call, handbook: Path
+) -> None:
+    code, made, err = call("init", handbook / "below", "--from", handbook)
+    assert (code, made["documents"]) == (0, 5), err
+    shutil.rmtree(handbook / "below")
+    code, made, err = call("init", handbook, "--from", handbook)
+    assert (code, made["documents"]) == (0, 5), err
+    found = ids(call, fast(handbook))
+    assert len(found) == 5
+    assert "hr/leave.md" in found
+
+
 def test_init_keeps_out_of_data_that_is_there_already(call: Call, handbook: Path, tmp_path: Path) -> None:
     (tmp_path / "p" / "data").mkdir(parents=True)
     (tmp_path / "p" / "data" / "mine.txt").write_text("mine")

@@ -41,7 +41,11 @@ def test_nothing_to_do_is_said(found: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("place", "value", "sentence"),
     [
-        ("extras", [{"extra": "train", "versions": {}, "missing": ["torch"]}], "pip install 'twofold[train]'"),
+        (
+            "extras",
+            [{"extra": "train", "versions": {}, "missing": ["torch"]}],
+            "pip install -e '.[train]' in the clone",
+        ),
         ("models", [{"pulled": False}], "twofold models pull"),
         ("disk", [{"name": "cache", "path": "/c", "free_bytes": 2**30}], "Free disk space"),
         ("uses", [{"part": "training", "dtype": "bf16", "fastest": "f32"}], 'Set the arithmetic of training to "auto"'),
@@ -70,7 +74,7 @@ def test_a_light_install_is_told_what_to_install_and_nothing_is_measured(
     assert not any(findings["speed"].values())
     assert findings["failed"] == []
     assert findings["todo"][:2] == [
-        "Install what answering, embedding and tuning need: pip install 'twofold[local,train]'",
+        "Install what answering, embedding and tuning need: pip install -e '.[local,train]' in the clone",
         "Pull the embedded models: twofold models pull",
     ]
     text = "\n".join(lines(findings))

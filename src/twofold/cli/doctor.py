@@ -83,7 +83,7 @@ def _speed(found: Json) -> Iterator[str]:
         found[name] for name in ("arithmetic", "training", "answering", "embedding")
     )
     if arithmetic:
-        yield _row("GFLOP/s of a core", ", ".join(f"{name} {value:.0f}" for name, value in arithmetic.items()))
+        yield _row("GFLOP/s of a core", ", ".join(f"{name} {value:.3g}" for name, value in arithmetic.items()))
     if training:
         rate, dtype = training["tokens_per_second"], training["dtype"]
         yield _row("training speed", f"{rate:.0f} tokens/s in {dtype} (embedded model, two steps of LoRA)")
