@@ -309,7 +309,7 @@ class Project:
             groups: Groups of theirs.
             history: The turns before the question.
             written: Gets the answer's words as they come.
-            progress: Shows syncing or training, should they be needed.
+            progress: Shows syncing or training, should they be needed, and answering until the first word.
 
         Raises:
             ProjectLocked: another process writes, and there is no index yet, or no adapter of the arm.
@@ -335,10 +335,13 @@ class Project:
             beside: Json = {"use": model, "searches": searches, "busy": busy, "root": self.directory}
             system, behind = asking.system_beside(self.builder, chosen, splits, **beside)
         example = answering.question(question, history)
+        progress("answer", 0, 1)
         try:
             answer = asking.answered(system, example, filter=which, written=written)
         finally:
             system.close()
+        if written is None:
+            progress("answer", 1, 1)
         made_by = asking.provenance(self.builder, system, example, answer=answer, choice=choice)
         return answer, {**made_by, "behind": behind}
 

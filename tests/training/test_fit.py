@@ -150,7 +150,7 @@ def test_an_interrupted_run_ends_with_the_very_same_weights(job: TrainerJob, tmp
         fit(job, OPTIONS, tmp_path / "cut", progress=stop_at_seven)
     resumed: list[int] = []
     fit(job, OPTIONS, tmp_path / "cut", progress=lambda s, d, t: resumed.append(d) if s == "train" else None)
-    assert resumed[0] == 7
+    assert resumed[:2] == [6, 7]
     whole, cut = trained_weights(tmp_path / "whole"), trained_weights(tmp_path / "cut")
     assert whole.keys() == cut.keys()
     assert all(torch.equal(whole[name], cut[name]) for name in whole)
@@ -217,7 +217,7 @@ def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
         trainer.train(job, cut, progress=watch)
     assert any((cut / name).is_file() for name in (checkpoints.NAME, checkpoints.EARLIER))
     report = trainer.train(job, cut, progress=lambda s, d, t: steps.append(d) if s == "train" else None)
-    assert steps[0] >= 5
+    assert steps[0] >= 4
     assert report["stopped"] in {"patience", "plan"}
     assert not (cut / checkpoints.NAME).exists()
     trainer.train(job, tmp_path / "whole", progress=quiet)

@@ -185,6 +185,7 @@ def _loop(run: Run, log: curves.Log) -> str:
         log.tell(step=0, **_other_things(run))
         state.evaluation_seconds += time.perf_counter() - tick
     state.setup_seconds = state.setup_seconds or run.spent() - state.evaluation_seconds
+    run.progress("train", state.step, state.planned)
     while state.step < state.planned and not limited:
         epoch, members = plan[state.step]
         bundles = bundles_of(run, epoch % len(run.variants), members)

@@ -55,10 +55,13 @@ def spawn(
         ) as child,
     ):
         assert child.stdout is not None
-        for line in child.stdout:
+        tell: Progress = progress or (lambda *_: None)
+        tell("start training", 0, 1)
+        for number, line in enumerate(child.stdout):
+            if number == 0:
+                tell("start training", 1, 1)
             event = json.loads(line)
-            if progress is not None:
-                progress(event["stage"], event["done"], event["total"])
+            tell(event["stage"], event["done"], event["total"])
         status = child.wait()
     if status != 0:
         raise _error(directory, log, status, memory=memory)
