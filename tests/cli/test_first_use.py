@@ -296,6 +296,20 @@ def test_examples_alone_make_a_project(call: Call, tmp_path: Path) -> None:
     assert call("check", "-C", tmp_path / "p")[1]["errors"] == 0
 
 
+def test_tuning_to_read_documents_is_refused_where_there_are_none(
+    call: Call, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    folder = tmp_path / "quiz"
+    folder.mkdir()
+    ask_about(folder, *({"question": f"What has code {n}?", "answers": [f"item {n}"]} for n in range(30)))
+    assert call("init", tmp_path / "p", "--from", folder)[0] == 0
+    capsys.readouterr()
+    assert main(["tune", "-C", str(tmp_path / "p")]) == 2
+    err = capsys.readouterr().err
+    assert "no documents that the arm 'ft+rag' could learn to read" in err
+    assert "--arm ft" in err
+
+
 def test_init_says_what_it_found_and_what_to_try_and_it_works(
     handbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

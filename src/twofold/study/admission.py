@@ -165,12 +165,18 @@ def require_trainable(builder: Builder, splits: Splits, arm: Arm) -> None:
     """Refuse to train weights for an arm that has none, or for which there is nothing to train with.
 
     Raises:
-        ConfigError: the arm is not tuned.
+        ConfigError: the arm is not tuned, or it reads documents and the project has none.
         StudyError: the trainer needs weights, and the model is at an endpoint.
         TooFewExamples: the train or dev split is empty.
     """
     if not arm.tuning:
         raise ConfigError(f"the arm {arm.name!r} has nothing to train", cure="Name an arm that is tuned: ft or ft+rag.")
+    config = builder.config
+    if arm.retrieval and not (config.documents.paths or config.sources or config.tools):
+        raise ConfigError(
+            f"the project has no documents that the arm {arm.name!r} could learn to read",
+            cure="Train the arm without retrieval, by --arm ft, or name documents in [documents].paths.",
+        )
     _require_tunable(builder, splits, (arm,))
 
 
