@@ -542,6 +542,7 @@ def test_wrong_use_is_answered_with_what_to_type(call: Call, handbook: Path, tmp
     fast(tmp_path / "p")
     call("sync", *where)
     _, told, _ = call("index", "restore", "99", *where)
+    assert "the index has no version 99" in told["error"]["message"]
     assert "`twofold index log --all`" in told["error"]["cure"]
 
 

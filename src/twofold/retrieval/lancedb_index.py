@@ -207,8 +207,11 @@ class LanceIndex:
                 except (ValueError, RuntimeError, OSError) as error:
                     if version is None:
                         raise IndexDamaged(f"the index cannot be read: {_told(error)}", file=self._directory) from error
+                    newest = int(self._table.version)
                     raise IndexMismatch(
-                        f"version {wanted} of the index is gone (the newest is {self._table.version})",
+                        f"version {wanted} of the index is gone (the newest is {newest})"
+                        if 0 < wanted < newest
+                        else f"the index has no version {wanted} (the newest is {newest})",
                         file=self._directory,
                         cure="`twofold index log --all` lists the versions that can be read.",
                     ) from error
