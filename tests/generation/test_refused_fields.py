@@ -200,7 +200,7 @@ def test_a_place_that_cannot_be_written_to_stops_nothing(
 def test_processes_that_learn_at_once_lose_nothing(tmp_path: Path) -> None:
     def learn(number: int) -> None:
         for field in ("temperature", "stop"):
-            keep(tmp_path / FILE, "http://u/v1", f"m{number}", Refused(fields=frozenset({field})))
+            keep(tmp_path / FILE, "http://u/v1", f"m{number}", refused=Refused(fields=frozenset({field})))
 
     threads = [threading.Thread(target=learn, args=(number,)) for number in range(8)]
     for thread in threads:
@@ -229,7 +229,8 @@ def test_what_is_tuned_at_the_endpoint_keeps_its_key_when_a_refusal_is_learned(
             return builder.adapter_key(builder.training_job(opened.config.arm("ft"), opened.splits))
 
     before = key()
-    keep(where / ".twofold" / FILE, picky.url, "m", Refused(fields=frozenset({"temperature"}), limit=OTHER_LIMIT))
+    refused = Refused(fields=frozenset({"temperature"}), limit=OTHER_LIMIT)
+    keep(where / ".twofold" / FILE, picky.url, "m", refused=refused)
     with Project.open(where) as opened:
         generator = opened.builder.generator()
         assert generator.description["not_sent"] == ["temperature"]

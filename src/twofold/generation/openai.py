@@ -369,7 +369,7 @@ class OpenAIGenerator:
     def _keep(self) -> None:
         if self._kept is not None:
             refused = Refused(fields=frozenset(self._dropped), limit=OTHER_LIMIT if self._other_limit else "")
-            keep(self._kept, self.options.base_url, self.options.model, refused)
+            keep(self._kept, self.options.base_url, self.options.model, refused=refused)
 
     def _fatal(self, response: httpx.Response) -> None:
         """Raise for what is wrong with every prompt."""

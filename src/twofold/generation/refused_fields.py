@@ -49,7 +49,7 @@ def known(path: Path, url: str, model: str) -> Refused:
     return Refused(fields=fields, limit=OTHER_LIMIT if found["limit"] == OTHER_LIMIT else "")
 
 
-def keep(path: Path, url: str, model: str, refused: Refused) -> None:
+def keep(path: Path, url: str, model: str, *, refused: Refused) -> None:
     """Add what was refused now; safe while other processes do the same.
 
     Args:
