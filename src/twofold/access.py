@@ -12,6 +12,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from twofold.conditions import Condition
 from twofold.errors import AccessDenied
 from twofold.types import Chunk, Document, Example, Filter, Problem
 
@@ -91,14 +92,15 @@ def granted(asked: Filter | None, default: Filter, *, enabled: bool, tuned: bool
 
     Args:
         asked: The request's own filter, if any.
-        default: The system's: the study's principal, where access control is on.
+        default: The system's: the study's principal, where access control is on, and [retrieval].where, which holds of
+            every request.
         enabled: Is access control on?
         tuned: Were the system's weights trained here?
 
     Raises:
         AccessDenied: access control is on and there is no principal, or not one who may ask tuned weights.
     """
-    which = default if asked is None else asked
+    which = default if asked is None else replace(asked, where=_both(default, asked))
     if not enabled:
         return which
     if which.principal is None:
@@ -110,6 +112,11 @@ def granted(asked: Filter | None, default: Filter, *, enabled: bool, tuned: bool
             "([access].study_groups).",
         )
     return which
+
+
+def _both(default: Filter, asked: Filter) -> tuple[Condition, ...]:
+    """A request adds conditions on metadata to the project's; it takes none away."""
+    return tuple(dict.fromkeys((*default.conditions, *asked.conditions)))
 
 
 def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
@@ -126,7 +133,7 @@ def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
     return (
         bool(example.sources)
         and found >= set(example.sources)
-        and all(replace(which, collections=(), where={}).allows(chunk) for chunk in sources)
+        and all(replace(which, collections=(), where=()).allows(chunk) for chunk in sources)
     )
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from twofold import access, prompts, support
+from twofold import access, filtering, prompts, support
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.citing import whereabouts
+from twofold.conditions import Condition
 from twofold.config import Config
 from twofold.dataset import Splits
 from twofold.errors import BadRecord, ConfigError, DiskFull, GenerationError, ProjectLocked, UnreadableFile
@@ -95,6 +96,53 @@ def request_filter(config: Config, user: str, groups: Sequence[str]) -> Filter |
             cure="Set [access].enabled = true in twofold.toml, or ask without --user and --group.",
         )
     return None
+
+
+def narrowed(builder: Builder, arm: Arm, which: Filter | None, *, where: Sequence[Condition]) -> Filter | None:
+    """The filter of a live request with the request's and the project's conditions; None for one that lets all pass.
+
+    Args:
+        builder: Of the project.
+        arm: What answers.
+        which: The asker's filter, if any.
+        where: The request's conditions on metadata.
+
+    Raises:
+        ConfigError: there are conditions, and the arm reads no documents.
+    """
+    if where and not arm.retrieval:
+        raise ConfigError(
+            f"the arm {arm.name} reads no documents, so there is nothing to filter ({where[0]})",
+            cure="Ask an arm that does: --arm rag.",
+        )
+    every = (*builder.filter.conditions, *where)
+    return replace(which or Filter(), where=every) if every and arm.retrieval else which
+
+
+def check_where(builder: Builder) -> None:
+    """Warn of what [retrieval].where passes over among the documents of a study or measurement.
+
+    Raises:
+        BadFilter: as `remarks`.
+    """
+    for remark in remarks(builder, builder.filter):
+        log.warning("[retrieval].where: %s", remark)
+
+
+def remarks(builder: Builder, which: Filter | None) -> list[str]:
+    """What a filter's conditions on metadata pass over among the documents that its principal may read.
+
+    Raises:
+        BadFilter: no document has a field, or none a value that a condition compares with.
+    """
+    if which is None or not which.conditions:
+        return []
+    rules, section = builder.config.access.rules, builder.config.access
+    documents = builder.catalogue.described()
+    if section.enabled:
+        names = set(which.principal or ())
+        documents = (one for one in documents if names.intersection(access.ruled(one, rules).readers or ()))
+    return filtering.told(which.conditions, (one.metadata for one in documents))
 
 
 def ready(builder: Builder, arm: Arm, splits: Splits, *, use: str) -> System | None:

@@ -137,11 +137,11 @@ class Builder:
 
     @cached_property
     def filter(self) -> Filter:
-        """What studies and tuning may see: everything, or under access control what the study's principal may read."""
-        section = self.config.access
+        """What studies and tuning may see: what [retrieval].where says, of what the study's principal may read."""
+        section, where = self.config.access, self.config.retrieval.where
         if not section.enabled or not (section.study_user or section.study_groups):
-            return Filter()
-        return Filter(principal=access.principal(section.study_user, section.study_groups))
+            return Filter(where=where)
+        return Filter(where=where, principal=access.principal(section.study_user, section.study_groups))
 
     def require_principal(self) -> None:
         """Refuse a study or tuning under access control as nobody.

@@ -13,11 +13,13 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
-from twofold.errors import ConfigError, ProjectMissing
+from twofold.conditions import conditions, written
+from twofold.errors import BadFilter, ConfigError, ProjectMissing
 from twofold.plain_values import oddity
 from twofold.plugins import Options, explain
 from twofold.prompts import Template
@@ -196,6 +198,18 @@ class RetrievalSection(Section):
     risk: float = Field(default=0.0, ge=0, lt=1)
     """Abstain where the search's evidence is thin, so that at most this share of the answered questions lacks its
     answer in the passages; the threshold is chosen on dev, which needs unanswerable questions. 0: off."""
+
+    where: tuple[str, ...] = ()
+    """Conditions on the metadata of documents that may be found, by every question and study: ``price < 30``, ``lang in
+    de, en``; see the how-to page on filters."""
+
+    @field_validator("where")
+    @classmethod
+    def _reads(cls, where: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            return tuple(written(conditions(where)))
+        except BadFilter as error:
+            raise ValueError(f"{error.message}. {error.cure}") from error
 
     @model_validator(mode="before")
     @classmethod

@@ -4,6 +4,7 @@ Hierarchy (codes in brackets)::
 
     TwofoldError [twofold]
     ├── ConfigError [config]
+    │   ├── BadFilter [config.filter]               a condition on metadata that cannot be read, or finds nothing ever
     │   └── UnknownName [config.unknown-name]       a plugin, model or arm that nobody defined
     ├── DataError [data]
     │   ├── BadRecord [data.bad-record]             a malformed line of a JSONL, CSV or JSON file
@@ -100,6 +101,13 @@ class ConfigError(TwofoldError):
     code = "config"
     cure = "Correct the key in twofold.toml; `twofold config` prints every value with its origin."
     exit_code = 2
+
+
+class BadFilter(ConfigError):
+    """A condition on metadata cannot be read, or names a field or compares a kind of value that no document has."""
+
+    code = "config.filter"
+    cure = "Write a field, a relation and a value, for example --where 'price < 30'."
 
 
 class UnknownName(ConfigError):

@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
@@ -42,6 +43,8 @@ def plain(value: Any) -> Any:
         return sorted((plain(item) for item in value), key=canonical_json)
     if isinstance(value, PurePath):
         return value.as_posix()
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value.adjusted() < 40 and value == int(value) else plain(float(value))
     if isinstance(value, date):  # and `datetime`, which is one
         return value.isoformat()
     if hasattr(value, "model_dump"):

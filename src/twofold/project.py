@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from copy import copy
 from functools import cached_property
 from pathlib import Path
 from threading import Event
@@ -12,6 +13,7 @@ from typing import Any
 
 from twofold import answering, asking, config, creating, dataset, making, mining, reviewing, selecting, sources
 from twofold.build import Builder, quiet
+from twofold.conditions import Condition, conditions
 from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.dataset import Splits
@@ -19,7 +21,7 @@ from twofold.dataset.mining import Mined
 from twofold.dataset.selecting import By
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.erasing import RECORDS, Eraser
-from twofold.errors import ConfigError, DiskFull, ProjectLocked, StudyError, TooFewExamples
+from twofold.errors import ConfigError, DiskFull, ProjectLocked, TooFewExamples
 from twofold.paths import expand
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue
@@ -48,6 +50,7 @@ class Project:
         self.directory = directory
         self.config = settings
         self._split: tuple[dict[str, str], tuple[Splits, Json]] | None = None
+        self._where: tuple[Condition, ...] = ()
 
     # ------------------------------------------------------------ opening
 
@@ -200,17 +203,8 @@ class Project:
 
         Before the first sync they are read from the files of ``[documents].paths``.
         """
-        known = self.catalogue.known_documents() if (self.derived / CATALOGUE).is_file() else {}
-        if known:
-            found = self.catalogue.get_documents()
-        else:
-            found = load_documents(self.config.documents, self.directory, strict=False, progress=progress)[0]
-        rows: list[Json] = []
-        for document in present(found, self.directory):
-            item = known.get(document.id)
-            file, source = (item.item, item.source) if item else (document.source, document.collection)
-            rows.append({"id": document.id, "title": document.title, "source": source or "documents", "file": file})
-        return rows, bool(known)
+        synced = self.catalogue if (self.derived / CATALOGUE).is_file() else None
+        return sources.listed(synced, self.config.documents, self.directory, progress=progress)
 
     @property
     def versions(self) -> Versions:
@@ -267,22 +261,24 @@ class Project:
         Raises:
             StudyError: there is none of that name.
         """
-        names = self.studies()
-        found = [
-            name for name in names if not study or name == study or name.split("-")[0].lstrip("0") == study.lstrip("0")
-        ]
-        if not found:
-            raise StudyError(
-                f"there is no study {study!r}" if study else "there is no study yet",
-                cure=f"Studies: {', '.join(names)}." if names else "Run `twofold study`.",
-            )
-        return archive.read_record(self.records / found[-1])
+        return archive.read_record(self.records / archive.named(self.studies(), study))
 
     def studies(self) -> list[str]:
         """Names of the finished studies, oldest first."""
         if not self.records.is_dir():
             return []
         return sorted(path.parent.name for path in self.records.glob("[0-9]*/study.json"))
+
+    def where(self, *where: str | Condition) -> Project:
+        """This project, asked of documents alone whose metadata meet these conditions, too: ``"price < 30"``.
+
+        Raises:
+            BadFilter: a condition cannot be read.
+        """
+        _ = self.builder  # shared, and closed with this one
+        narrowed = copy(self)
+        narrowed._where = (*self._where, *conditions(where))
+        return narrowed
 
     def ask(
         self,
@@ -314,21 +310,23 @@ class Project:
         Raises:
             ProjectLocked: another process writes, and there is no index yet, or no adapter of the arm.
             AccessDenied: access control is on and nobody is named, or not one who may ask this arm.
-            ConfigError: somebody is named and access control is off.
+            ConfigError: somebody is named and access control is off, or the arm reads no documents to filter.
+            BadFilter: a condition can find nothing.
 
         Returns:
             The answer, and where it comes from: see `asking.provenance`; ``behind`` is a remark on what it does not
-            see because another process writes, or empty.
+            see because another process writes, or empty; ``passed_over`` what conditions on metadata cannot compare.
         """
         choice = asking.chosen(self.builder, self.records, self.studies(), arm=arm, model=model)
         chosen, which = choice.arm, asking.request_filter(self.config, user, groups)
+        which = asking.narrowed(self.builder, chosen, which, where=self._where)
         searches, behind = chosen.retrieval or bool(chosen.shots and which), ""
         splits = self.splits if chosen.tuning or chosen.shots or self._judges(chosen) else _NO_SPLITS
         ready = None if searches else asking.ready(self.builder, chosen, splits, use=model)
         try:
             with nullcontext() if ready else self.writing():
                 if searches:
-                    self._refresh(progress)
+                    self._refresh(progress, checked=False)
                     splits = splits if splits is _NO_SPLITS else self.splits  # of the documents as they are now
                 system = ready or asking.made(self.builder, chosen, splits, use=model, progress=progress)
         except (ProjectLocked, DiskFull) as busy:
@@ -337,13 +335,14 @@ class Project:
         example = answering.question(question, history)
         progress("answer", 0, 1)
         try:
+            passed = asking.remarks(self.builder, which)
             answer = asking.answered(system, example, filter=which, written=written)
         finally:
             system.close()
         if written is None:
             progress("answer", 1, 1)
         made_by = asking.provenance(self.builder, system, example, answer=answer, choice=choice)
-        return answer, {**made_by, "behind": behind}
+        return answer, {**made_by, "behind": behind, "passed_over": passed}
 
     def tune(
         self,
@@ -584,9 +583,12 @@ class Project:
     def _judges(self, arm: Arm) -> bool:
         return arm.retrieval and self.config.retrieval.risk > 0
 
-    def _refresh(self, progress: Progress) -> bool:
+    def _refresh(self, progress: Progress, *, checked: bool = True) -> bool:
         self.__dict__.pop("documents", None)  # what was read before the sync
-        return sources.refresh(self.builder, self.directory, progress=progress)
+        synced = sources.refresh(self.builder, self.directory, progress=progress)
+        if checked:
+            asking.check_where(self.builder)
+        return synced
 
 
 CATALOGUE = "catalogue.sqlite"

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from twofold import access, dataset, schemas
+from twofold import access, dataset, filtering, schemas
+from twofold.conditions import conditions
 from twofold.config import Config, every_value
 from twofold.corpus.loading import load_documents
 from twofold.dataset import Leaks, Splits, preparing
@@ -46,6 +47,9 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         documents, examples, max_tokens=config.generation.max_tokens, abstention=config.prompt.abstention
     )
     problems += access.problems(documents, config.access.rules, enabled=config.access.enabled)
+    if config.retrieval.where and documents and not config.sources:  # those of sources are read by a sync only
+        found = filtering.problems(conditions(config.retrieval.where), [one.metadata for one in documents])
+        problems += found
     problems += schemas.problems(config.generation.json_schema, root)
     if not examples:
         return problems

@@ -12,9 +12,9 @@ from threading import Event
 
 from twofold import plugins
 from twofold.build import Builder
-from twofold.config import SourceSection
+from twofold.config import DocumentsSection, SourceSection
 from twofold.corpus.files import FileReader
-from twofold.corpus.loading import holds_none, no_documents
+from twofold.corpus.loading import holds_none, load_documents, no_documents
 from twofold.corpus.sources_folder import NOT_DOCUMENTS
 from twofold.dataset import twins
 from twofold.erasing import Eraser
@@ -23,6 +23,7 @@ from twofold.identity import digest
 from twofold.plugins import Progress
 from twofold.reading import MIB
 from twofold.store.catalogue import Catalogue
+from twofold.store.forgotten import present
 from twofold.syncing import UNNAMED, Feed, Sync
 from twofold.types import Document, Json, Loaded, Problem
 
@@ -203,3 +204,27 @@ def _read(reader: FileReader, named: Container[str], loaded: Loaded) -> tuple[Se
             severity="warning", code="data.no-reader", message=error.message, cure=error.cure, file=loaded.name
         )
     ]  # fmt: skip
+
+
+def listed(
+    synced: Catalogue | None, section: DocumentsSection, root: Path, *, progress: Progress
+) -> tuple[list[Json], bool]:
+    """The documents: ``id``, ``title``, ``source``, ``file``; and whether they are those of the last sync.
+
+    Args:
+        synced: Has those of the last sync; None before the first.
+        section: Says where they are read from before it.
+        root: The project.
+        progress: Shows the reading.
+    """
+    known = synced.known_documents() if synced else {}
+    if synced and known:
+        found = synced.get_documents()
+    else:
+        found = load_documents(section, root, strict=False, progress=progress)[0]
+    rows: list[Json] = []
+    for document in present(found, root):
+        item = known.get(document.id)
+        file, source = (item.item, item.source) if item else (document.source, document.collection)
+        rows.append({"id": document.id, "title": document.title, "source": source or "documents", "file": file})
+    return rows, bool(known)

@@ -124,6 +124,7 @@ def of_retrieval(config: Config, *, embedder: str, content: str) -> Json:
         "retriever": of_part("retrievers", retrieval.retriever),
         "rerankers": [of_part("rerankers", part) for part in retrieval.rerankers],
         **({"depth": retrieval.depth} if retrieval.rerankers else {}),
+        **({"where": list(retrieval.where)} if retrieval.where else {}),
         "budget": retrieval.budget,
         "pipeline": plugins.find("retrievers", "pipeline").version,
         **({"tools": _of_tools(config)} if config.tools else {}),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from twofold.facets import Value, allowed
+from twofold.conditions import Condition, Where, conditions
+from twofold.facets import allowed
 from twofold.identity import digest
 
 Json = dict[str, Any]
@@ -108,19 +109,28 @@ class Filter:
 
     collections: tuple[str, ...] = ()
     """Knowledge bases; empty for all."""
-    where: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
-    """Metadata field → allowed values, see `facets`; all fields must hold."""
+    where: Where = ()
+    """Conditions on the metadata that must all hold, as texts or records (`conditions`), kept as records; or field →
+    values of which it has one."""
     without: frozenset[str] = frozenset()
     """Document ids of which nothing is seen: while something is learned, what only the test is about."""
     principal: tuple[str, ...] | None = None
     """The asking user and their groups; only a chunk with one of them as reader is seen. None: no access control."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "where", conditions(self.where))
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """`where` as records."""
+        return cast(tuple[Condition, ...], self.where)
 
     def allows(self, chunk: Chunk) -> bool:
         """What every index's own filter must agree with."""
         return (
             chunk.span.document not in self.without
             and (not self.collections or chunk.collection in self.collections)
-            and allowed(chunk.metadata, self.where)
+            and allowed(chunk.metadata, self.conditions)
             and (self.principal is None or any(one in self.principal for one in chunk.readers or ()))
         )
 
@@ -223,9 +233,6 @@ class IndexVersion:
     """Names under which it is kept, for example studies."""
 
 
-# ---------------------------------------------------------------- sources
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
     """What a source gives for one of its items: a file for a reader, or documents as they are."""
@@ -238,9 +245,6 @@ class Loaded:
     """Its content, where it does not."""
     documents: tuple[Document, ...] = ()
     """Documents that need no reader, their ids unique within the source."""
-
-
-# ---------------------------------------------------------------- examples
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,9 +344,6 @@ class Problem:
     """What `twofold examples clean` does about it; ``look`` and none are left to a person."""
     other: str = ""
     """``file:line`` of what it repeats or contradicts, if anything."""
-
-
-# ---------------------------------------------------------------- answering
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -461,9 +462,6 @@ class Answer:
     """Set when there is no answer; then nothing else is meaningful."""
 
 
-# ---------------------------------------------------------------- tuning
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """One training row: a prompt exactly as a live request renders it, and the completion wanted."""
@@ -504,9 +502,6 @@ class Adapter:
     """Directory with `adapter_config.json`, `adapter_model.safetensors`, `training.json`."""
     template: str
     """Digest of the prompt template it was trained with."""
-
-
-# ---------------------------------------------------------------- arms and results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -190,9 +190,39 @@ def test_a_model_searches_calls_a_tool_and_finishes(make_parts: Any, server: Any
     assert "Estate Quillan" in server.bodies[-1]["messages"][3]["content"]
 
 
+def test_a_model_narrows_its_search_by_fields_that_it_was_shown_and_never_widens_the_request(
+    make_parts: Any, server: Any
+) -> None:
+    texts = [
+        Document(
+            id=f"r{year}", text=f"The yield of barley was {year % 7} tons.", metadata={"year": str(year), "site": "N"}
+        )
+        for year in range(2020, 2040)
+    ]
+    script = [
+        said(("search", json.dumps({"query": "yield of barley"}))),
+        said(("search", json.dumps({"query": "yield of barley", "where": ["year <"]}))),
+        said(("search", json.dumps({"query": "yield of barley", "where": ["year >= 2037", "site = N"]}))),
+        said(("finish", '{"sufficient": true}')),
+    ]
+    server.answer = lambda _p, _b, n: script[n - 1]
+    parts = make_parts(texts, generator=endpoint(server))
+    seen = Filter(where=["year < 2039"])
+    found = ask(parts, "What was the yield of barley since 2037?", 5, planner="model", filter=seen)
+    assert {"r2037", "r2038"} <= names(found)
+    assert "r2039" not in names(found)
+    searches = [step for step in found.trace if step["step"] == "agent search"]
+    assert [step.get("where") for step in searches] == [None, ["year >= 2037", 'site = "N"']]
+    assert searches[1]["hits"] == 2, "the request's condition holds beside the model's"
+    told = [message["content"] for message in server.bodies[-1]["messages"] if message["role"] == "tool"]
+    assert told[0].endswith("Fields: year, site")
+    assert told[1].startswith("Not possible: 'year <' names no value")
+
+
 @pytest.mark.parametrize(
     "reply",
     [
+        said(("search", '{"query": "barley", "where": [7]}')),
         said(text="I am a teapot."),
         said(("explode", "{}")),
         said(("search", "{not json")),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from running import Database
 
+from any_conditions import any_rows, check_filters
 from twofold import plugins
 from twofold.errors import ConfigError, DatabaseRefused, DatabaseUnreachable, IndexMismatch, StoreError
 from twofold.testing.conformance_index import DIMENSION, check_index, chunk, find, put
@@ -20,6 +21,10 @@ from twofold.types import Filter
 
 def test_conformance(database: Database, tmp_path: Path) -> None:
     check_index(database.make(), tmp_path, exact=database.exact)
+
+
+def test_any_condition_on_metadata_finds_what_is_worked_out_plainly(database: Database, called: str) -> None:
+    check_filters(database.index(called), any_rows(), examples=60)
 
 
 def test_names_share_a_database(database: Database, called: str) -> None:

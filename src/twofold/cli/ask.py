@@ -38,6 +38,15 @@ def ask(
             help='The conversation before the question: a JSON list, or JSON Lines, of {"role", "content"}.',
         ),
     ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--where",
+            metavar="CONDITION",
+            help="Only documents whose metadata are so: 'price < 30', 'day >= 2031-04-02', 'lang in de, en', 'tags "
+            "contains red', 'owner missing'. Repeatable; all must hold.",
+        ),
+    ] = None,
     user: Annotated[
         str, typer.Option("--user", metavar="NAME", help="Who asks; needed where [access] is enabled.")
     ] = "",
@@ -59,7 +68,7 @@ def ask(
             pieces.append(piece)
             say(piece, nl=False)
 
-        answer, made_by = project.ask(
+        answer, made_by = project.where(*(where or ())).ask(
             asked,
             arm=arm,
             model=model,
@@ -71,6 +80,8 @@ def ask(
         )
     if made_by["behind"]:
         run.note(f"note: {made_by['behind']}")
+    for remark in made_by["passed_over"]:
+        run.note(f"note: {remark}")
     run.result(record(answer, made_by), text(answer, made_by, streamed="".join(pieces)))
     if answer.failure is not None:
         say(f"error: no answer ({answer.failure.code}): {answer.failure.message}", err=True)

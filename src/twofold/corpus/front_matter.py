@@ -6,9 +6,10 @@ in the next line. Anything else at the top of a file is text, as the rule that b
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 _KEY = re.compile(r"([^\s:#\-\"'\[\]{}&*!|>%@`][^\s:]*|\"[^\"\n]{1,80}\"|'[^'\n]{1,80}'):(?:[ \t]+(.*))?")
@@ -39,7 +40,18 @@ def front_matter(text: str) -> tuple[dict[str, str], int]:
 
 def readable(values: Mapping[str, str]) -> str:
     """The values that are sentences, a line each: they are read, not only filtered by."""
-    return "\n".join(f"{name}: {value}" for name, value in values.items() if len(value.split()) >= _SENTENCE)
+    shown = {name: _joined(value) for name, value in values.items()}
+    return "\n".join(f"{name}: {value}" for name, value in shown.items() if len(value.split()) >= _SENTENCE)
+
+
+def _joined(value: str) -> str:
+    """The members of a list that was written here, with commas between."""
+    if not value.startswith('["'):
+        return value
+    try:
+        return ", ".join(json.loads(value))
+    except (ValueError, TypeError):
+        return value
 
 
 def _toml(block: str) -> dict[str, str] | None:
@@ -51,10 +63,32 @@ def _toml(block: str) -> dict[str, str] | None:
 
 def _written(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(_written, value))
+        return _list(_written(one) for one in value)
     if isinstance(value, dict):
         return ", ".join(f"{name}: {_written(one)}" for name, one in value.items())
     return str(value).lower() if isinstance(value, bool) else " ".join(str(value).split())
+
+
+def _list(members: Iterable[str]) -> str:
+    """A list as filters know its members: JSON."""
+    return json.dumps([" ".join(one.split()) for one in members if one.strip()], ensure_ascii=False)
+
+
+def _flow(text: str) -> str:
+    """A value on its line: where it is a list in brackets, that as JSON."""
+    if not (text.startswith("[") and text.endswith("]")) or text.startswith("[["):
+        return text
+    members, quote = [""], ""
+    for sign in text[1:-1]:
+        if quote:
+            quote = "" if sign == quote else quote
+        elif sign in "\"'" and not members[-1].strip():
+            quote = sign
+        elif sign == ",":
+            members.append("")
+            continue
+        members[-1] += sign
+    return text if quote else _list(_value(one.strip()) for one in members)
 
 
 def _yaml(block: str) -> dict[str, str] | None:
@@ -89,7 +123,7 @@ def _yaml(block: str) -> dict[str, str] | None:
         made[name] = [] if folded or not value or value.startswith("#") else [_value(value)]
     return (
         {
-            name: " ".join((", " if name in listed else " ").join(filter(None, parts)).split())
+            name: _list(parts) if name in listed else _flow(" ".join(" ".join(filter(None, parts)).split()))
             for name, parts in made.items()
             if any(parts)
         }

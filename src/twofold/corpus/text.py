@@ -163,7 +163,7 @@ class MarkdownReader:
     are written into the text (base64) are left out and named.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd")
     trusted: ClassVar[bool] = True
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from twofold import plugins
+from twofold.conditions import written
 from twofold.config import Part
 from twofold.errors import DataError
 from twofold.plugins import Parts, Retriever
@@ -35,7 +36,7 @@ class AgenticRetriever:
         parts: What the search needs; tools, collections and generator for the loop.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Options of the retriever ``agentic``."""
@@ -151,7 +152,10 @@ class AgenticRetriever:
         return self._ended(state, step, k, ruled=isinstance(planner, Rules))
 
     def _searched(self, state: State, step: Decision, k: int) -> list[Chunk]:
-        which = replace(state.query.filter, collections=step.collections) if step.collections else state.query.filter
+        which = state.query.filter
+        which = replace(
+            which, collections=step.collections or which.collections, where=(*which.conditions, *step.where)
+        )
         began = time.monotonic()
         one = self._search.retrieve([replace(state.query, text=step.text, filter=which)], k)[0]
         self._took(state, step, one, time.monotonic() - began)
@@ -175,6 +179,7 @@ class AgenticRetriever:
                 "step": "agent search",
                 "query": step.text,
                 "collections": list(step.collections),
+                **({"where": written(step.where)} if step.where else {}),
                 "why": step.why,
                 "hits": len(one.hits),
                 "judgement": {"useful": joined, "coverage": round(evidence.coverage, 3), "open": evidence.open},

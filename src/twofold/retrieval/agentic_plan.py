@@ -13,7 +13,8 @@ from functools import partial
 from typing import Any, Literal, Protocol
 
 from twofold import hostile, prompts
-from twofold.errors import GenerationError, SourceEndless
+from twofold.conditions import Condition, conditions, written
+from twofold.errors import BadFilter, GenerationError, SourceEndless
 from twofold.plugins import Tool
 from twofold.retrieval.agentic_caps import Ledger
 from twofold.retrieval.agentic_judge import Evidence, parts, salient
@@ -38,6 +39,8 @@ class Decision:
     """What to search for."""
     collections: tuple[str, ...] = ()
     """Where to search; empty for all that the request allows."""
+    where: tuple[Condition, ...] = ()
+    """Conditions on the metadata, beside the request's."""
     link: str = ""
     """A name that a passage must hold to belong to the chain."""
     part: bool = False
@@ -94,7 +97,7 @@ def mark(decision: Decision) -> tuple[str, ...]:
     """What makes two steps the same."""
     if decision.action == "tool":
         return ("tool", decision.tool, json.dumps(decision.arguments, sort_keys=True, default=str))
-    return ("search", " ".join(terms(decision.text)), *sorted(decision.collections))
+    return ("search", " ".join(terms(decision.text)), *sorted(decision.collections), *sorted(written(decision.where)))
 
 
 class Rules:
@@ -200,6 +203,7 @@ class Model:
             return
         shown = [prompts.quoted(chunk, number, most=_SHOWN) for number, chunk in enumerate(found, 1)]
         told = [*shown, shown_note] if (shown_note := hostile.shown(note)) else shown
+        told += _fields(found)
         self._reply(self._answered, "\n".join(told) or "Nothing was found.")
         self._answered = None
 
@@ -262,7 +266,12 @@ class Model:
                 return "search needs a query with words"
             if where and where not in state.collections:
                 return "there is no such collection"
-            step = Decision(action="search", text=text[:500], collections=(where,) if where else (), why="the model")
+            try:
+                kept = _conditions(given.get("where"))
+            except BadFilter as error:
+                return f"{error.message}. {error.cure}"
+            named = (where,) if where else ()
+            step = Decision(action="search", text=text[:500], collections=named, where=kept, why="the model")
         elif call.name in state.tools:
             step = Decision(action="tool", tool=call.name, arguments=given, why="the model")
         else:
@@ -289,8 +298,35 @@ _ROLE = (
 )
 
 
+_WHERE = (
+    "Conditions on fields of the documents, which must all hold, such as 'price < 30', 'day >= 2031-04-02', "
+    "'lang in de, en', 'tags contains red', 'owner missing'. What was found names its fields. Leave it out unless the "
+    "question asks for it."
+)
+_FIELDS = 30
+
+
+def _conditions(given: Any) -> tuple[Condition, ...]:
+    """The conditions a model wrote.
+
+    Raises:
+        BadFilter: they cannot be read.
+    """
+    texts = [given] if isinstance(given, str) else given or []
+    if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
+        raise BadFilter("where is no list of texts")
+    return conditions([one[:500] for one in texts[:10] if one.strip()])
+
+
+def _fields(found: Sequence[Chunk]) -> list[str]:
+    """The names of the fields of passages found: what a search may be narrowed by."""
+    names = list(dict.fromkeys(name for chunk in found for name in chunk.metadata))[:_FIELDS]
+    return [f"Fields: {hostile.shown(', '.join(name[:60] for name in names))}"] if names else []
+
+
 def _functions(state: State) -> list[Json]:
-    words: Json = {"query": {"type": "string"}}
+    words: Json = {"query": {"type": "string"}, "where": {"type": "array", "items": {"type": "string"}}}
+    words["where"]["description"] = _WHERE
     if state.collections:
         about = "; ".join(f"{name}: {text}" for name, text in state.collections.items())
         words["collection"] = {"type": "string", "enum": list(state.collections), "description": about}

@@ -26,6 +26,7 @@ from twofold.retrieval.database_rows import (
     Rows,
     Scored,
     VersionedRows,
+    barred,
     facets,
     pack,
     unpack,
@@ -43,7 +44,7 @@ _FLAG = {"facets": "f", "readers": "r"}
 class ChromaIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(DatabaseOptions):
         """Options of the index ``chroma``."""
@@ -193,6 +194,7 @@ class _ChromaRows(VersionedRows):
             else:
                 each = [{f"{_FLAG[field]}:{value}": {"$eq": True}} for value in values]
                 conditions.append(each[0] if len(each) == 1 else {"$or": each})
+        conditions += [{f"{_FLAG['facets']}:{value}": {"$ne": True}} for value in barred(which)]
         if hidden := unwanted(which):
             conditions.append({"document": {"$nin": hidden}})
         body = {

@@ -30,7 +30,7 @@ from twofold.retrieval.fusion import blend, fetch_size
 from twofold.retrieval.lance_rows import searched_text
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 
-_FORMAT = 1
+_FORMAT = 2
 _HEAD, _LOG, _TAGS, _START = "head", "log", "tags", "start"
 _KEPT = 250
 """Versions that stay readable without a tag, at most."""

@@ -174,18 +174,25 @@ def facets(chunk: Chunk) -> list[str]:
 def wanted(which: Filter | None) -> list[tuple[str, list[str]]]:
     """The filter as conditions that must all hold: a field (``collection``, ``facets``, ``readers``) has one of these.
 
-    A condition without values holds for nothing. What must not be found (`Filter.without`) is `unwanted`.
+    A condition without values holds for nothing. What must not be found is `unwanted` and `barred`.
     """
     if which is None or which.empty:
         return []
     out = [("collection", list(which.collections))] if which.collections else []
-    out += [("facets", compared.wanted(name, values)) for name, values in which.where.items()]
+    out += [("facets", some) for has, some in compared.clauses(which.conditions) if has]
     return out + ([] if which.principal is None else [("readers", list(which.principal))])
 
 
 def unwanted(which: Filter | None) -> list[str]:
     """Ids of the documents of which nothing may be found."""
     return [] if which is None else sorted(which.without)
+
+
+def barred(which: Filter | None) -> list[str]:
+    """Facets of which a row that may be found has none."""
+    if which is None:
+        return []
+    return list(dict.fromkeys(one for has, some in compared.clauses(which.conditions) if not has for one in some))
 
 
 def ranked(found: Sequence[Scored], k: int, leg: str) -> list[Hit]:

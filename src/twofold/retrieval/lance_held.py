@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold.conditions import written
 from twofold.identity import canonical_json
 from twofold.retrieval.held_pieces import LEAST, best, settled
 from twofold.retrieval.held_vectors import Vectors
@@ -198,7 +199,7 @@ class Held:
         """Rows of each piece that may be found; None for all."""
         if which is None or which.empty:
             return [None if whole else kept for whole, kept in zip(self._whole, self._living, strict=True)]
-        name = canonical_json(which)
+        name = canonical_json([replace(which, where=()), written(which.conditions)])  # "7" is not 7
         found = self._allowed.pop(name, None)
         if found is None:
             found = [p.allowed(which) & kept for (p, _), kept in zip(self._pieces, self._living, strict=True)]

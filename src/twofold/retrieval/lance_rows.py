@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.facets import facets, wanted
+from twofold.facets import clauses, facets
 from twofold.retrieval.analysis import Language, terms
 from twofold.types import Chunk, Filter, Span
 
@@ -116,8 +116,8 @@ def condition(which: Filter | None) -> str:
     parts = [any_of("collection", which.collections)] if which.collections else []
     if which.without:
         parts.append(f"NOT {any_of('document', sorted(which.without))}")
-    for name, values in which.where.items():
-        parts.append(_has_any("facets", wanted(name, values)))
+    for wanted, some in clauses(which.conditions):
+        parts.append(_has_any("facets", some) if wanted else f"NOT {_has_any('facets', some)}")
     if which.principal is not None:
         parts.append(_has_any("readers", which.principal))
     return " AND ".join(parts)

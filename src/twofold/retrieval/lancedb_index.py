@@ -36,7 +36,7 @@ from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json
 _LOG = logging.getLogger(__name__)
 _TABLE = "chunks"
 _META = "index.json"
-_FORMAT = 3
+_FORMAT = 4
 _VIEWS = 3
 _NEVER = timedelta(days=365_000)
 _PLACE = re.compile(r",? ?(?<![^\s,])[^\s,]{1,200}\.rs:\d+(?::\d+)?")
@@ -56,7 +56,7 @@ class LanceIndex:
         IndexMismatch: the directory holds vectors of another embedder, dimension or analysis.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     class Options(plugins.Options):
         """Options of the index ``lancedb``."""

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, StoreError
 from twofold.retrieval.database_index import DatabaseIndex, DatabaseOptions
-from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, facets, pack, unpack, unwanted, wanted
+from twofold.retrieval.database_rows import NEVER, Row, Rows, Scored, barred, facets, pack, unpack, unwanted, wanted
 from twofold.retrieval.lexical import K1, B
 from twofold.types import Filter, Json
 
@@ -76,7 +76,7 @@ SELECT c.chunk, b.score FROM best b JOIN {p}_chunks c ON c.number = b.row
 class PgvectorIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(DatabaseOptions):
         """Options of the index ``pgvector``."""
@@ -342,6 +342,9 @@ def _conditions(which: Filter | None) -> tuple[list[str], dict[str, list[str]]]:
     for number, (name, allowed) in enumerate(wanted(which)):
         values[f"f{number}"] = allowed
         parts.append(f"collection = ANY(%(f{number})s)" if name == "collection" else f"{name} && %(f{number})s::text[]")
+    if some := barred(which):
+        values["barred"] = some
+        parts.append("NOT facets && %(barred)s::text[]")
     if hidden := unwanted(which):
         values["without"] = hidden
         parts.append("document <> ALL(%(without)s)")

@@ -26,6 +26,7 @@ from twofold.retrieval.database_rows import (
     Rows,
     Scored,
     VersionedRows,
+    barred,
     facets,
     pack,
     unpack,
@@ -38,13 +39,13 @@ from twofold.types import Filter, Json
 _PUT, _PAGE = 100, 100
 _PAUSE = 0.05
 _MARK = "="
-"""Before every value that filters compare with, so that none is empty."""
+"""Before every value that filters compare with, and alone once, so that no value and no list of them is empty."""
 
 
 class PineconeIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(DatabaseOptions):
         """Options of the index ``pinecone``."""
@@ -211,8 +212,9 @@ class _PineconeRows(VersionedRows):
             if not values:
                 return [[] for _ in vectors]
             conditions.append({field: {"$in": [_MARK + value for value in values]}})
-        if hidden := unwanted(which):
-            conditions.append({"document": {"$nin": [_MARK + name for name in hidden]}})
+        for field, values in (("document", unwanted(which)), ("facets", barred(which))):
+            if values:
+                conditions.append({field: {"$nin": [_MARK + value for value in values]}})
         out = []
         for vector in vectors:
             answer = self._index.query(
@@ -254,7 +256,7 @@ def _metadata(row: Row) -> Json:
     return {
         "born": row.born, "died": row.died, "document": _MARK + chunk.span.document,
         "collection": _MARK + chunk.collection, "readers": [_MARK + reader for reader in chunk.readers or ()],
-        "facets": [_MARK + facet for facet in facets(chunk)], "chunk": pack(chunk),
+        "facets": [_MARK, *(_MARK + facet for facet in facets(chunk))], "chunk": pack(chunk),
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from twofold.retrieval.database_rows import (
     Rows,
     Scored,
     VersionedRows,
+    barred,
     facets,
     pack,
     unpack,
@@ -50,7 +51,7 @@ _OPENING = RLock()
 class QdrantIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(DatabaseOptions):
         """Options of the index ``qdrant``."""
@@ -252,9 +253,11 @@ class _QdrantRows(VersionedRows):
             if not values:
                 return [[] for _ in queries]
             conditions.append(m.FieldCondition(key=field, match=m.MatchAny(any=values)))
-        hidden = unwanted(seen[1])
-        never = m.FieldCondition(key="document", match=m.MatchAny(any=hidden)) if hidden else None
-        allowed = m.Filter(must=conditions, must_not=never)
+        never = {"document": unwanted(seen[1]), "facets": barred(seen[1])}
+        allowed = m.Filter(
+            must=conditions,
+            must_not=[m.FieldCondition(key=key, match=m.MatchAny(any=some)) for key, some in never.items() if some],
+        )
         requests = [
             m.QueryRequest(query=query, using=leg, limit=k, filter=allowed, params=params, with_payload=["chunk"])
             for query in queries

@@ -25,6 +25,7 @@ from twofold.retrieval.database_rows import (
     Rows,
     Scored,
     VersionedRows,
+    barred,
     facets,
     pack,
     unpack,
@@ -44,7 +45,7 @@ _MARK = "="
 class WeaviateIndex(DatabaseIndex):
     """See the module and `DatabaseIndex`."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(DatabaseOptions):
         """Options of the index ``weaviate``."""
@@ -314,8 +315,9 @@ def _where(version: int, which: Filter | None) -> Any:
         if not values:
             return None
         where &= Where.by_property(field).contains_any([_MARK + value for value in values])
-    if hidden := unwanted(which):
-        where &= Where.not_(Where.by_property("document").contains_any([_MARK + name for name in hidden]))
+    for field, values in (("document", unwanted(which)), ("facets", barred(which))):
+        if values:
+            where &= Where.not_(Where.by_property(field).contains_any([_MARK + value for value in values]))
     return where
 
 

@@ -233,6 +233,22 @@ class Catalogue:
             found.update(self._read(f"SELECT id, record FROM documents WHERE id IN ({marks})", part))
         return [document_from_json(self._json(found[name])) for name in ids if name in found]
 
+    def described(self) -> Iterator[Document]:
+        """All documents by id, without their texts: source, collection, readers and metadata."""
+        fields = ("source", "collection", "readers", "metadata")
+        columns = ", ".join(f"json_extract(record, '$.{name}')" for name in fields)
+        for name, source, collection, readers, metadata in self._read(
+            f"SELECT id, {columns} FROM documents ORDER BY id"
+        ):
+            yield Document(
+                id=name,
+                text="",
+                source=source or "",
+                collection=collection or "",
+                readers=None if readers is None else tuple(self._json(readers)),
+                metadata=self._json(metadata) if metadata else {},
+            )
+
     def readers_of(self, ids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...] | None]]:
         """Document id → its source, and its own readers (None: it names none); unknown ids are left out."""
         found: dict[str, tuple[str, tuple[str, ...] | None]] = {}

@@ -110,3 +110,19 @@ def read_answers(directory: Path) -> list[AnswerRow]:
             return [json.loads(line) for line in lines]
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise StudyError(f"cannot read the answers: {error}", file=path, cure="Run the study again.") from error
+
+
+def named(studies: Sequence[str], study: str = "") -> str:
+    """The latest study of that name or number; the latest of all without one.
+
+    Raises:
+        StudyError: there is none.
+    """
+    number = study.lstrip("0")
+    found = [name for name in studies if not study or name == study or name.split("-")[0].lstrip("0") == number]
+    if not found:
+        raise StudyError(
+            f"there is no study {study!r}" if study else "there is no study yet",
+            cure=f"Studies: {', '.join(studies)}." if studies else "Run `twofold study`.",
+        )
+    return found[-1]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -277,6 +276,14 @@ def _check_mismatch(make: Make, directory: Path) -> None:
     assert cure, "IndexMismatch must say what to do"
 
 
+_CONDITIONS = (
+    "size >= 2", "size < 2", "size <= -4.5", "size > -10", "size != 2", "size in 2, 30", "size = '2.0'", "kind > 3",
+    'tags = "it\'s"', 'tags contains red, "it\'s"', "tags exists", "lang != de", "lang not in de, 'x=y'",
+    "missing = a", "missing != a", "missing missing", "day exists", "day missing", "day = 2031-04-02",
+    "day <= 2031-04-02", "day < 2031-04-03", "day >= 2031-04-02T09:00Z", "day > 2031-04-03T04:29:59+00:00",
+)  # fmt: skip
+
+
 def _check_filters(index: Index, *, seed: int) -> None:
     """The top k under a filter are the top k of the chunks it allows, on every leg, hostile values included."""
     chance = random.Random(seed)
@@ -290,8 +297,10 @@ def _check_filters(index: Index, *, seed: int) -> None:
                 "lang": chance.choice(values),
                 "kind": chance.choice(["a", "b"]),
                 "tags": chance.choice(['["red","it\'s"]', "[]", '["red"]']),
-                "size": chance.choice(["2", "2.0", "30", "x"]),
-                "day": chance.choice(["2031-04-02", "2031-04-02T09:00:00", "2031-04-03"]),
+                "size": chance.choice(["2", "2.0", "30", "-4.5", "0", "x"]),
+                "day": chance.choice(
+                    ["2031-04-02", "2031-04-02T09:00:00", "2031-04-02T23:30:00-05:00", "2031-04-03", ""]
+                ),
             },
         )
         for number in range(40)
@@ -305,14 +314,13 @@ def _check_filters(index: Index, *, seed: int) -> None:
         Filter(principal=()),
         Filter(principal=("nobody",)),
         *(Filter(principal=(name,)) for name in ("ann", "staff", "o'neil")),
-        Filter(collections=("law",), where={"kind": ("a",)}),
+        Filter(collections=("law",), where=["kind = a"]),
         Filter(collections=("o'neil", "none")),
         *(Filter(where={"lang": (value,)}, principal=("ann", "staff")) for value in values),
-        Filter(where={"missing": ("a",)}),
         Filter(where={"lang": ()}),
-        Filter(where={"tags": ("it's",)}),
-        Filter(where={"size": (2, 30)}),
-        Filter(where={"day": (date(2031, 4, 2),)}),
+        *(Filter(where=[text]) for text in _CONDITIONS),
+        Filter(where=_CONDITIONS[:2], principal=("ann",)),
+        Filter(where=["size > 2", "size < 30", "tags missing"], collections=("law",)),
         Filter(without=frozenset(f"d{number}" for number in range(0, 40, 3))),
         Filter(without=frozenset({"d1", "nothing", "o'neil"}), collections=("law",)),
         Filter(without=frozenset(c.span.document for c in chunks)),

@@ -49,7 +49,7 @@ class MemoryIndex:
         IndexMismatch: the directory was opened with another embedder.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(plugins.Options):
         """Options of the index ``memory``."""

@@ -1,0 +1,313 @@
+"""Conditions on metadata, as people write them and as records. Pure.
+
+One condition is a field, a relation and its values: ``price < 30``, ``day >= 2031-04-02``, ``lang in de, en``, ``tags
+contains "red, dark"``, ``owner missing``. Several are joined by *and*. A value in quotes is a text. Without them, what
+reads as a number, as a day or time in ISO 8601, or as ``true`` or ``false`` is one; everything else is a text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Final, Literal, cast, get_args
+
+from twofold.errors import BadFilter
+
+Value = str | bool | int | float | Decimal | date
+"""What a condition may compare with; a `datetime` is a date, too."""
+Relation = Literal["=", "!=", "in", "not in", "<", "<=", ">", ">=", "contains", "exists", "missing"]
+"""How a field must stand to the values: ``in`` any of them, ``contains`` all of them as members, ``exists`` to none."""
+RELATIONS: Final[tuple[Relation, ...]] = get_args(Relation)
+ORDERED: Final = frozenset({"<", "<=", ">", ">="})
+"""Relations that compare numbers and times only."""
+
+_SIGNS = ("<=", ">=", "!=", "==", "=", "<", ">")
+_BARE = ("exists", "missing")
+_QUOTES = "\"'"
+_NUMBER = re.compile(r"[+\-−]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_GROUPED = re.compile(r"([+\-−]?)(\d{1,3}(?:,\d{3}){2,9}|\d{1,3}(?:,\d{3}){1,9}(?=\.\d))(\.\d{1,30})?", re.ASCII)
+_COMMA = re.compile(r"([+\-−]?)(\d{1,3}(?:\.\d{3}){1,9}|\d{1,30}),(\d{1,30})", re.ASCII)
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)(?:[Tt ](\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)\s?(?:([Zz])|([+\-−]\d\d)(?::?(\d\d))?)?)?",
+    re.ASCII,
+)
+_QUOTE = re.compile(r"(?<=[\s,<>=!])[\"']")
+_BETWEEN = re.compile(r"\s(not in|in|contains)(?:\s|$)", re.IGNORECASE)
+_RELATED = re.compile(r"\s(?:in|contains)\s*$", re.IGNORECASE)
+_PLAIN_FIELD = re.compile(r"[^\s\"'<>=!,](?:[^\"'<>=!\n]*[^\s\"'<>=!,])?")
+_FORM = (
+    "Write a field, a relation and a value: 'price < 30', 'day >= 2031-04-02', 'lang in de, en', 'tags contains "
+    "red', 'owner missing'. Relations: =, !=, in, not in, <, <=, >, >=, contains, exists, missing; a field with such a "
+    "sign in its name, and a text that reads as a number or date, stand in quotes."
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Condition:
+    """What one metadata field must be like.
+
+    Raises:
+        BadFilter: the values are not of the kind or number that the relation compares.
+    """
+
+    field: str
+    """Name of the field."""
+    relation: Relation
+    """How it must stand to the values."""
+    values: tuple[Value, ...] = ()
+    """What it is compared with: one value, any number for ``in``, ``not in`` and ``contains``, none for ``exists``."""
+
+    def __post_init__(self) -> None:
+        if self.relation not in RELATIONS:
+            raise BadFilter(f"{self.relation!r} is no relation", cure=_FORM)
+        object.__setattr__(self, "values", tuple(_exact(self, value) for value in self.values))
+        if self.relation in _BARE and self.values:
+            raise BadFilter(f"{self.relation!r} of the field {self.field!r} takes no value", cure=_FORM)
+        if self.relation in ("=", "!=", *ORDERED) and len(self.values) != 1:
+            raise BadFilter(f"{self.relation!r} of the field {self.field!r} takes one value", cure=_FORM)
+        if self.relation in ORDERED and isinstance(self.values[0], (str, bool)):
+            raise BadFilter(
+                f"{self.field} {self.relation} {_written(self.values[0])}: {self.relation} compares numbers, and days "
+                "and times in ISO 8601; this is neither",
+                cure=f"Write a number or a date without quotes, as in '{self.field} {self.relation} 30' or "
+                f"'{self.field} {self.relation} 2031-04-02'; texts are compared by =, in and contains.",
+            )
+
+    def __eq__(self, other: object) -> bool:
+        """Written the same: to Python, true is 1."""
+        return isinstance(other, Condition) and str(self) == str(other)
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    def __str__(self) -> str:
+        """The condition as it is written; read again, it is the same."""
+        plain = _PLAIN_FIELD.fullmatch(self.field) and not _worded(self.field)
+        named = self.field if plain else _quoted(self.field)
+        return " ".join(filter(None, (named, self.relation, ", ".join(map(_written, self.values)))))
+
+
+Where = Mapping[str, Sequence[Value]] | Sequence[str | Condition]
+"""Conditions that must all hold: as texts or as records; or field → values of which it has one."""
+
+
+def conditions(where: Where) -> tuple[Condition, ...]:
+    """The conditions, read where they are texts.
+
+    Raises:
+        BadFilter: one of them cannot be read.
+    """
+    if isinstance(where, str):
+        return (condition(where),)
+    if isinstance(where, Mapping):
+        return tuple(Condition(name, "in", _values(name, given)) for name, given in where.items())
+    return tuple(one if isinstance(one, Condition) else condition(one) for one in where)
+
+
+def _values(name: str, given: Sequence[Value]) -> tuple[Value, ...]:
+    if isinstance(given, (str, int, float, Decimal, date)):
+        raise BadFilter(
+            f"the values of the field {name!r} are no list", cure=f'Write {{"{name}": ({given!r},)}}, with a comma.'
+        )
+    return tuple(given)
+
+
+def condition(text: str) -> Condition:
+    """The condition that a text states.
+
+    Raises:
+        BadFilter: it cannot be read.
+    """
+    text = text.strip()
+    if text[:1] in _QUOTES and text:
+        name, rest = _in_quotes(text, text)
+        found = _relation_first(rest.strip())
+    else:
+        name, found = _split(text)
+    if found is None or not name:
+        raise BadFilter(f"{text!r} is no condition on a field", cure=_FORM)
+    relation, rest = found
+    if relation in _BARE:
+        return Condition(name, relation)
+    several = relation in ("in", "not in", "contains")
+    values = _list(rest, text) if several else (_value(rest, text),)
+    return Condition(name, relation, values)
+
+
+def _split(text: str) -> tuple[str, tuple[Relation, str] | None]:
+    """The field, and the relation with what follows: by the first sign outside quotes, else by the first word."""
+    quote = _QUOTE.search(text)
+    unquoted = text[: quote.start()] if quote else text
+    at = min((place for sign in "<>=!" if (place := unquoted.find(sign)) >= 0), default=-1)
+    if at >= 0:
+        return text[:at].strip(), _relation_first(text[at:])
+    name, _, last = text.rpartition(" ")
+    if last.lower() in _BARE and quote is None and "," not in name and not _RELATED.search(name):
+        return name.strip(), (cast(Relation, last.lower()), "")
+    if found := _BETWEEN.search(text):
+        return text[: found.start()].strip(), (cast(Relation, found[1].lower()), text[found.end() :].strip())
+    return text, None
+
+
+def _relation_first(text: str) -> tuple[Relation, str] | None:
+    for sign in _SIGNS:
+        if text.startswith(sign):
+            return ("=" if sign == "==" else cast(Relation, sign)), text[len(sign) :].strip()
+    if found := _BETWEEN.match(f" {text}"):
+        return cast(Relation, found[1].lower()), text[found.end() - 1 :].strip()
+    return (cast(Relation, text.lower()), "") if text.lower() in _BARE else None
+
+
+def _worded(name: str) -> bool:
+    """Would a field of this name be cut at a word that is a relation?"""
+    return bool(_BETWEEN.search(name)) or name.rpartition(" ")[2].lower() in _BARE
+
+
+def _list(text: str, whole: str) -> tuple[Value, ...]:
+    values: list[Value] = []
+    if text[:1] in ("[", "(") and text[-1:] in ("]", ")"):
+        text = text[1:-1].strip()
+    while text:
+        if text[0] in _QUOTES:
+            one, text = _in_quotes(text, whole)
+            text = text.strip()
+            if text[:1] not in ("", ","):
+                raise BadFilter(f"{whole!r}: a comma is missing after {one!r}", cure=_FORM)
+            values.append(one)
+            text = text[1:].strip()
+            continue
+        one, _, text = text.partition(",")
+        if one.strip():
+            values.append(read(one.strip()))
+        text = text.strip()
+    if not values:
+        raise BadFilter(f"{whole!r} names no value", cure=_FORM)
+    return tuple(values)
+
+
+def _value(text: str, whole: str) -> Value:
+    if not text:
+        raise BadFilter(f"{whole!r} names no value", cure=f"{_FORM} A field that is empty is missing.")
+    if text[0] in _QUOTES:
+        value, rest = _in_quotes(text, whole)
+        if not rest.strip():
+            return value
+    return read(text)
+
+
+def _in_quotes(text: str, whole: str) -> tuple[str, str]:
+    """The text in the quotes with which `text` begins, and what follows; a backslash keeps the sign after it."""
+    quote, found, at = text[0], [], 1
+    while at < len(text):
+        if text[at] == "\\" and at + 1 < len(text):
+            found.append(text[at + 1])
+            at += 2
+        elif text[at] == quote:
+            return "".join(found), text[at + 1 :]
+        else:
+            found.append(text[at])
+            at += 1
+    raise BadFilter(f"{whole!r}: a quote is not closed", cure=f"{_FORM} In quotes, \\{quote} is a quote.")
+
+
+def read(text: str) -> Value:
+    """A value without quotes by what it reads as: number, day, time, true or false, else itself."""
+    if text.casefold() in ("true", "false"):
+        return text.casefold() == "true"
+    made = number(text)
+    if made is not None:
+        return made
+    return day(text) or moment(text) or text
+
+
+def number(text: str) -> Decimal | None:
+    """The number that a text is; None where it is none, or where its only comma may be one or the other.
+
+    ``1,234,567`` and ``1,234.50`` have commas between thousands, ``12,5`` and ``1.234,50`` a comma before the decimals;
+    ``1,234`` may be either, and is no number.
+    """
+    text = text.strip()
+    if _NUMBER.fullmatch(text):
+        return Decimal(text.replace("−", "-"))
+    if grouped := _GROUPED.fullmatch(text):
+        return Decimal(f"{grouped[1]}{grouped[2].replace(',', '')}{grouped[3] or ''}".replace("−", "-"))
+    comma = _COMMA.fullmatch(text)
+    if comma and ("." in comma[2] or len(comma[3]) != 3 or len(comma[2]) > 3 or comma[2] == "0"):
+        return Decimal(f"{comma[1]}{comma[2].replace('.', '')}.{comma[3]}".replace("−", "-"))
+    return None
+
+
+def day(text: str) -> date | None:
+    """The day that a text is, without a time."""
+    found = _TIME.fullmatch(text.strip())
+    if found is None or found[2]:
+        return None
+    try:
+        return date.fromisoformat(found[1])
+    except ValueError:
+        return None
+
+
+def moment(text: str) -> datetime | None:
+    """The point of time that a text is, in UTC: a time without a zone is in UTC, a day begins at midnight."""
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        return None
+    zone = f"{found[4]}:{found[5] or '00'}".replace("−", "-") if found[4] else "+00:00"
+    clock, _, fraction = (found[2] or "00:00").replace(",", ".").partition(".")
+    try:
+        return utc(datetime.fromisoformat(f"{found[1]}T{clock}{f'.{fraction[:6]:0<6}' if fraction else ''}{zone}"))
+    except (ValueError, OverflowError):
+        return None
+
+
+def utc(time: datetime) -> datetime:
+    """The same point of time in UTC; one without a zone is in UTC.
+
+    Raises:
+        OverflowError: it is before the year 1, or after 9999.
+    """
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _exact(which: Condition, value: Value) -> Value:
+    """The one form of a value: numbers as decimals, times in UTC, texts without blanks around them."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, datetime):
+        try:
+            return utc(value)
+        except OverflowError as error:
+            raise BadFilter(f"the time of the field {which.field!r} is no year of four digits", cure=_FORM) from error
+    if isinstance(value, date):
+        return value
+    if isinstance(value, (int, float, Decimal)):
+        made = Decimal(str(value))
+        if made.is_finite():
+            return made
+    raise BadFilter(
+        f"{value!r} of the field {which.field!r} is no value to compare with",
+        cure="Give a text, a finite number, true or false, a date or a datetime.",
+    )
+
+
+def _written(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    return value.isoformat() if isinstance(value, date) else _quoted(value) if isinstance(value, str) else str(value)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def written(where: Iterable[Condition]) -> list[str]:
+    """The conditions as texts: what keys and records hold."""
+    return [str(one) for one in where]
