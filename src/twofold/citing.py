@@ -66,7 +66,7 @@ def place_at(document: Document, character: int) -> str:
 
 def _name(chunk: Chunk, document: Document | None) -> str:
     name = chunk.span.document
-    if document is None or not chunk.place.startswith(RECORDS):
-        return name
+    if document is None or not chunk.place.startswith(RECORDS) or "://" in document.source:
+        return name  # an address of a database says nothing to who asks that the source's name does not
     own = name.removeprefix(f"{document.collection}:") if document.collection else name
     return document.source if own.startswith(document.source) else f"{name} in {document.source}"

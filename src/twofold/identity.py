@@ -44,7 +44,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, PurePath):
         return value.as_posix()
     if isinstance(value, Decimal):
-        return int(value) if value.is_finite() and value.adjusted() < 40 and value == int(value) else plain(float(value))
+        whole = value.is_finite() and value.adjusted() < 40 and value == int(value)
+        return int(value) if whole else plain(float(value))
     if isinstance(value, date):  # and `datetime`, which is one
         return value.isoformat()
     if hasattr(value, "model_dump"):

@@ -27,7 +27,7 @@ class HttpSource:
         limit: Largest response, in bytes.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(RecordOptions):
         """Options of the source ``http``."""
@@ -63,7 +63,7 @@ class HttpSource:
         options = self._options
         fetcher = Fetcher(seconds=options.timeout, limit=self._limit, headers=self._headers())
         try:
-            yield from items_of(self._pages(fetcher), options, where=options.url)
+            yield from items_of(self._pages(fetcher), options, where=options.url, called="record")
         finally:
             fetcher.close()
 

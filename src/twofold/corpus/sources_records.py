@@ -14,8 +14,8 @@ from twofold.corpus.fields import lines, value_text, with_fields
 from twofold.errors import BadRecord, LeftOut
 from twofold.identity import digest
 from twofold.plugins import Item
-from twofold.reading import kind
-from twofold.types import Document, Loaded
+from twofold.reading import excerpt, kind
+from twofold.types import Document, Loaded, Place
 
 
 class RecordOptions(plugins.Options):
@@ -37,17 +37,25 @@ class RecordOptions(plugins.Options):
     """Metadata name → field. Without it all other fields are metadata."""
 
 
-def items_of(records: Iterable[Mapping[str, Any]], options: RecordOptions, *, where: str) -> Iterator[Item]:
+def items_of(
+    records: Iterable[Mapping[str, Any]], options: RecordOptions, *, where: str, called: str
+) -> Iterator[Item]:
     """Records as items, all of different ids.
 
     A join gives the rows of one order the order's id. The first keeps it; each further one gets a digest of its content
     behind it, so that it is the same item whatever comes before it. One that says the same once more is left out, by
     name.
+
+    Args:
+        records: The records.
+        options: Which of their fields are what.
+        where: Where they are read, for messages and citations.
+        called: What a citation calls one: ``row`` or ``record``.
     """
     first: dict[str, str] = {}
     more: set[str] = set()
     for number, record in enumerate(records, 1):
-        item = item_of(record, options, number=number, where=where)
+        item = item_of(record, options, number=number, where=where, called=called)
         content = digest("record", text_values(record)).rsplit(":", 1)[-1][:_SHORT]
         if item.id not in first:
             first[item.id] = content
@@ -58,7 +66,7 @@ def items_of(records: Iterable[Mapping[str, Any]], options: RecordOptions, *, wh
             yield Item(id=f"#{number}", state="", load=partial(_repeated, number, item.id, where))
         else:
             more.add(name)
-            yield item_of(record, options, number=number, where=where, name=name)
+            yield item_of(record, options, number=number, where=where, called=called, name=name)
 
 
 _SHORT = 12
@@ -69,7 +77,9 @@ def _repeated(number: int, name: str, where: str) -> Loaded:
     raise LeftOut(f"record {number} of {where} says again what an earlier one with the id {name!r} does")
 
 
-def item_of(record: Mapping[str, Any], options: RecordOptions, *, number: int, where: str, name: str = "") -> Item:
+def item_of(
+    record: Mapping[str, Any], options: RecordOptions, *, number: int, where: str, called: str, name: str = ""
+) -> Item:
     """A record as an item of its source; what is wrong with it is raised when it is loaded."""
     name = name or text_of(at(record, options.id))
     state = text_of(at(record, options.state)) if options.state else digest("record", text_values(record))
@@ -80,12 +90,12 @@ def item_of(record: Mapping[str, Any], options: RecordOptions, *, number: int, w
                 f"record {number} of {where} has no {options.id!r}",
                 cure="Name the field with the identity: `id` in the source's section.",
             )
-        return Loaded(documents=(document_of(record, options, name=name, where=where),))
+        return Loaded(documents=(document_of(record, options, name=name, where=where, called=called),))
 
     return Item(id=name or f"#{number}", state=state, load=load)
 
 
-def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str, where: str) -> Document:
+def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str, where: str, called: str) -> Document:
     """The document that a record stands for.
 
     Raises:
@@ -122,6 +132,7 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
         given = field(options.readers_field, "readers_field")
         names = given if isinstance(given, list) else text_of(given).split(",")
         readers = tuple(one for one in (text_of(each).strip() for each in names) if one) if given is not None else None
+    label = f"{called} with {options.id} {excerpt(text_of(at(record, options.id)))}"
     return Document(
         id=name,
         text=text,
@@ -129,6 +140,7 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
         source=text_of(field(options.link, "link")) if options.link else where,
         metadata={key: value for key, value in metadata.items() if value},
         readers=readers,
+        places=() if options.link else (Place(start=0, label=label),),
     )
 
 

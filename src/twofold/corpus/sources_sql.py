@@ -34,7 +34,7 @@ class SqlSource:
         limit: Not used: a row is held in memory by the driver already.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     class Options(RecordOptions):
         """Options of the source ``sql``."""
@@ -112,7 +112,7 @@ class SqlSource:
                 f"the query gives no column {self._options.id!r}; it has {', '.join(columns)}",
                 cure="Name the column with the identity: `id` in the source's section.",
             )
-        yield from items_of(self._read(found.mappings(), deadline), self._options, where=shown)
+        yield from items_of(self._read(found.mappings(), deadline), self._options, where=shown, called="row")
 
     def _read(self, rows: Iterable[Mapping[str, Any]], deadline: float) -> Iterator[Mapping[str, Any]]:
         for number, row in enumerate(rows, 1):
