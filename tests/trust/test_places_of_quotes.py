@@ -15,6 +15,7 @@ import pytest
 from small_project import write_project
 from twofold.cli.ask import record, text
 from twofold.project import Project
+from twofold.study.archive import read_answers
 
 BOOK = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
 R = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
@@ -178,3 +179,28 @@ def test_the_place_of_the_quote_is_shown_and_recorded(project: Project, words: s
     (citation,) = record(answer, made_by)["citations"]
     assert citation["place"] == place
     assert (citation["text"], citation["exact"]) == (words, True)
+
+
+def test_a_study_s_record_and_report_name_it_too(tmp_path: Path) -> None:
+    settings = '[study]\narms = ["base", "rag"]\ndiagnostics = []\nlatency_sample = 0\nresamples = 400\n'
+    asked = [("docs/prices.pdf", "What do gamma pages cost?", "33 EUR"), ("docs/rows.csv#8", "Where is Ben Rossi?", "Rome")]
+    root = write_project(tmp_path / "p", [], asked, copies=20, settings=settings)
+    (root / "docs").mkdir()
+    files(root / "docs")
+    place = root / "twofold.toml"
+    place.write_text(place.read_text(encoding="utf-8").replace("data/documents.jsonl", "docs"), encoding="utf-8")
+    said = {"mode": "fixed", "fixed": "[1] Gamma pages cost 33 EUR"}
+    with Project.open(root, {"generation": {"generator": {"options": said}}}) as opened:
+        opened.study()
+        (study,) = opened.studies()
+        rows = read_answers(opened.records / study)
+    places = {
+        (citation["document"], citation["place"])
+        for row in rows for answer in row["arms"].values() for citation in answer["citations"]
+    }  # fmt: skip
+    assert ("docs/prices.pdf", "page 3") in places
+    page = (root / "studies" / study / "report.html").read_text(encoding="utf-8")
+    assert "docs/prices.pdf" in page
+    assert "page 3" in page
+    assert "docs/rows.csv#8" in page
+    assert "row 2" in page
