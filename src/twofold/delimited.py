@@ -18,6 +18,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from twofold.conditions import number as value_of
 
 _SEPARATORS = "\t;|,"
 """In the order of preference where two fit alike: commas stand in texts and numbers, too."""
@@ -63,6 +66,8 @@ class Table:
     """What stands above the header."""
     rows: Iterator[Row]
     """Read as it is iterated."""
+    headed: bool = True
+    """The table has a header; else its columns are called by their numbers, and the first row is one."""
 
 
 def table_of(text: str, *, tab: bool = False) -> Table:
@@ -92,6 +97,10 @@ def table_of(text: str, *, tab: bool = False) -> Table:
     elif above and above[-1] is first[at - 1] and _groups(first[at - 1 :]):
         cells = _joined(above.pop().cells, cells)
     below = [r for r in first[at + 1 :] if _text(r.cells)]
+    if not above and not _labelled(cells, [r.cells for r in below]):
+        columns = _columns([""] * (len(cells) - 1) + [f"column {len(cells)}"])
+        rows = _rows(_chained(first[at:], reader), columns, header=[])
+        return Table(columns=columns, title="", rows=rows, headed=False)
     if below and all(len(r.cells) == len(cells) + 1 and r.cells[-1].strip() for r in below):
         cells = ["", *cells]  # R writes no name above the rows' names
     columns = _columns(cells)
@@ -280,6 +289,25 @@ def _joined(groups: Sequence[str], names: Sequence[str]) -> list[str]:
     return [f"{group} {name}".strip() for group, name in zip(_filled(groups), names, strict=True)]
 
 
+def _labelled(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Are these labels of the columns below? Not where one only begins a count, or has decimals as all below it have.
+
+    Years and months are labels, too: so nothing is taken for data where words stand over numbers, or decimals rise from
+    column to column.
+    """
+    if len(below) < 2 or any(len(row) != len(cells) for row in below) or not all(cell.strip() for cell in cells):
+        return True
+    over = [n for n in range(len(cells)) if all(value_of(row[n]) is not None for row in below)]
+    columns = [[value_of(row[n]) for row in (cells, *below)] for n in over]
+    values = [[one for one in column if one is not None] for column in columns]
+    if not over or any(len(own) < len(column) for own, column in zip(values, columns, strict=True)):
+        return True
+    counts = any(all(b == a + 1 for a, b in pairwise(own)) for own in values)
+    decimals = all(any(one % 1 for one in row) for row in zip(*values, strict=True))
+    rising = len(values) > 1 and all(a < b for a, b in pairwise([own[0] for own in values]))
+    return not (counts or (decimals and not rising))
+
+
 def _columns(cells: Sequence[str]) -> tuple[str, ...]:
     """Names of the columns, all different: a second ``amount`` is ``amount (2)``, one without a name ``column 3``."""
     names = [" ".join(cell.replace("\ufeff", "").split()) for cell in cells]
@@ -289,8 +317,8 @@ def _columns(cells: Sequence[str]) -> tuple[str, ...]:
     seen: set[str] = set()
     counts: Counter[str] = Counter()
     made = []
-    for number, name in enumerate(names, 1):
-        called = name or f"column {number}"
+    for place, name in enumerate(names, 1):
+        called = name or f"column {place}"
         if called in seen or (not name and called in taken):
             base, counts[called] = called, max(counts[called], 1)
             while called in seen or called in taken:

@@ -16,6 +16,8 @@ from twofold.errors import DataError, LeftOut, UnreadableFile
 
 MISSING = ("no file matches this pattern", "there is no such file or folder")
 """What is said of a path of the configuration that stands for nothing."""
+HIDDEN = (".", "~$")
+"""How names of files begin that no folder gives: hidden ones, and what Office keeps beside a file that is open."""
 _OWN = (config.FILE, ".twofold", "studies", "receipts")
 """Settings and records: whoever may write into a folder of documents may not have them read through a link."""
 
@@ -98,7 +100,7 @@ class _Walk:
             self._links.append(path)
         elif path.is_dir():
             self.folder(path)
-        elif not path.name.startswith("."):
+        elif not path.name.startswith(HIDDEN):
             self.add(path, named=False, refused=self.refused(path))
 
     def folder(self, folder: Path) -> None:
@@ -113,7 +115,7 @@ class _Walk:
             self._links += [place / name for name in folders if os.path.islink(place / name)]
             for name in sorted(files):
                 key = os.path.join(at, name)
-                if not name.startswith(".") and key not in self.found and not self._skip(name):
+                if not name.startswith(HIDDEN) and key not in self.found and not self._skip(name):
                     told = legible(name if beneath == "." else f"{beneath}/{name}")
                     refused = self.refused(place / name) if os.path.islink(key) else None
                     self.found[key] = Found(path=place / name, name=told, named=False, refused=refused)

@@ -152,3 +152,54 @@ def test_no_two_rows_share_an_id_and_reading_again_gives_the_same(text: str, hea
     lost = {problem.line for problem in problems if problem.code != "data.partly-read"}
     kept = {document.places[0].label for document in documents}
     assert all(f"row {row.number}" in kept or row.line in lost for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("table", "headed"),
+    [
+        ("1,Kettle,30\n2,Lamp,12\n3,Chair,5\n", False),
+        ("7;Oslo\n8;Rome\n9;Bern\n", False),
+        ("Kettle,29.50\nLamp,7.25\nRug,3.10\n", False),
+        ("1,5.5\n2,6.1\n3,7.9\n", False),
+        ("region,2030,2031\nnorth,5,6\nsouth,7,9\n", True),
+        ("item,1,2,3\na,5,6,7\nb,8,9,1\n", True),
+        ("gene,0.5,0.9\na,1.5,2.5\nb,0.1,0.2\n", True),
+        ("id,name\n1,Kettle\n2,Lamp\n", True),
+        ("name,city\nAda,Oslo\nBen,Rome\n", True),
+        ("1,Kettle\n2,Lamp\n", True),
+        ("no,1\n3,x\n4,y\n", True),
+    ],
+)
+def test_a_first_row_that_is_data_is_no_header_and_that_is_said(table: str, headed: bool) -> None:
+    documents, problems = read(table)
+    assert len(documents) == table.count("\n") - headed
+    assert [one.severity for one in problems] == ([] if headed else ["warning"])
+    if not headed:
+        assert documents[0].metadata["column 1"] in table.split("\n", maxsplit=1)[0]
+        assert documents[0].places[0].label == "row 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.pdf", ""),
+        ("a.docx", ""),
+        ("a.py", ""),
+        ("a.csv", ""),
+        ("a.csv", "a,b\n"),
+        ("a.json", "[]"),
+        ("a.jsonl", "\n"),
+    ],
+)
+def test_a_file_with_nothing_in_it_is_left_out_by_name_and_is_no_failure(name: str, text: str) -> None:
+    documents, problems = read(text, name)
+    assert not documents
+    assert [(one.severity, one.code, one.file) for one in problems] == [("warning", "data.empty-document", name)]
+
+
+def test_what_office_keeps_beside_an_open_file_is_no_document(tmp_path: Path) -> None:
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.txt").write_text("Open.", encoding="utf-8")
+    (tmp_path / "d" / "~$a.docx").write_bytes(b"\x05ann" + b"\0" * 150)
+    documents, problems = load_documents(DocumentsSection(paths=("d",)), tmp_path, strict=False)
+    assert ([one.id for one in documents], problems) == (["d/a.txt"], [])

@@ -183,7 +183,10 @@ def test_the_place_of_the_quote_is_shown_and_recorded(project: Project, words: s
 
 def test_a_study_s_record_and_report_name_it_too(tmp_path: Path) -> None:
     settings = '[study]\narms = ["base", "rag"]\ndiagnostics = []\nlatency_sample = 0\nresamples = 400\n'
-    asked = [("docs/prices.pdf", "What do gamma pages cost?", "33 EUR"), ("docs/rows.csv#8", "Where is Ben Rossi?", "Rome")]
+    asked = [
+        ("docs/prices.pdf", "What do gamma pages cost?", "33 EUR"),
+        ("docs/rows.csv#8", "Where is Ben Rossi?", "Rome"),
+    ]
     root = write_project(tmp_path / "p", [], asked, copies=20, settings=settings)
     (root / "docs").mkdir()
     files(root / "docs")

@@ -112,7 +112,7 @@ class FileReader:
                 elif isinstance(item, BadRecord):
                     findings.error(item)
                 elif not item.text.strip():
-                    findings.add(_empty(item, loaded.name, line))
+                    findings.add(_empty(f"the document {item.id!r} has no text", loaded.name, line))
                 elif item.id in documents:
                     first = f"{loaded.name}:{lines[item.id]}" if line else loaded.name
                     findings.error(
@@ -137,7 +137,10 @@ class FileReader:
                         findings.add(problem)
         except DataError as error:
             findings.error(error)
-        return list(documents.values()), findings.all()
+        found = findings.all()
+        if not documents and not found and loaded.name:
+            found = [_empty("the file holds no record", loaded.name, 0)]
+        return list(documents.values()), found
 
     def items(self, loaded: Loaded) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
         """What is in one file, with its lines (0: the whole file).
@@ -156,6 +159,9 @@ class FileReader:
             data = read_bytes(Path(loaded.path), limit=self.limit, name=loaded.name)
         else:
             data = unpacked(loaded.data, limit=self.limit, name=loaded.name)
+        if not data:  # no kind of file is damaged for having nothing in it
+            yield 0, _empty(f"the document {loaded.name!r} has no text", loaded.name, 0)
+            return
         options = self._options(cls, loaded.name)
         if not getattr(cls, "trusted", False):
             yield from self.worker.read(name, options, name=loaded.name, data=data)
@@ -231,11 +237,11 @@ def _cut(what: str, file: str, line: int) -> Problem:
     )
 
 
-def _empty(document: Document, file: str, line: int) -> Problem:
+def _empty(what: str, file: str, line: int) -> Problem:
     return Problem(
         severity="warning",
         code="data.empty-document",
-        message=f"the document {document.id!r} has no text and is left out",
+        message=f"{what} and is left out",
         cure="Fill it or remove it.",
         file=file,
         line=line,

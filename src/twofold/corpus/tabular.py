@@ -48,7 +48,7 @@ _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 class _RecordReader(ABC):
     """What all readers of records share."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     suffixes: ClassVar[tuple[str, ...]] = ()
 
     def read(self, path: Path, data: bytes) -> Iterator[Document]:
@@ -123,6 +123,8 @@ class CsvReader(_TextReader):
     def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
         table = table_of(text, tab=suffix_of(name) == ".tsv")
         given = set[str]()
+        if not table.headed:
+            yield 1, _headless(name)
         for row in table.rows:
             if row.fault:
                 yield row.line, BadRecord(row.fault, file=name, line=row.line, cure=ROW)
@@ -203,6 +205,17 @@ def _unused(name: str, given: set[str]) -> str:
         number += 1
         made = f"{name} ({number})"
     return made
+
+
+def _headless(name: str) -> Problem:
+    return Problem(
+        severity="warning",
+        code="data.partly-read",
+        message="the first row reads like those below it and is read as one of them: its columns have no names",
+        cure="Put a row with the names of the columns above it.",
+        file=name,
+        line=1,
+    )
 
 
 def _too_many(row: Row, columns: int, name: str) -> Problem:
