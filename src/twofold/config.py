@@ -201,7 +201,7 @@ class RetrievalSection(Section):
 
     where: tuple[str, ...] = ()
     """Conditions on the metadata of documents that may be found, by every question and study: ``price < 30``, ``lang in
-    de, en``; see the how-to page on filters."""
+    de, en``; see the how-to page on retrieval."""
 
     @field_validator("where")
     @classmethod

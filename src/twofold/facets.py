@@ -31,6 +31,8 @@ _MEMBERS = 200
 _VECTOR = 20
 """A list of more numbers is a vector, and nobody asks for one of them."""
 _ORDER: Mapping[str, Callable[[Any, Any], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
+_FIGURES = frozenset("0123456789+-−.")
+"""How numbers and times begin."""
 _ESCAPED = {ord(sign): f"%{ord(sign):02x}" for sign in "%=#@?!"}
 
 Clause = tuple[bool, list[str]]
@@ -60,8 +62,9 @@ def held(value: str) -> Held:
     members = _members(whole)
     parts = tuple(dict.fromkeys(part.strip() for part in (members if members is not None else (whole,))))
     parts = tuple(part for part in parts if part)
-    numbers = tuple(dict.fromkeys(made for part in parts if (made := number(part)) is not None))
-    times = tuple(dict.fromkeys(_digits(when) for part in parts if (when := moment(part)) is not None))
+    figures = [part for part in parts if part[0] in _FIGURES]
+    numbers = tuple(dict.fromkeys(made for part in figures if (made := number(part)) is not None))
+    times = tuple(dict.fromkeys(_digits(when) for part in figures if (when := moment(part)) is not None))
     return Held(
         texts=frozenset((whole, *parts) if parts else ()),
         numbers=numbers,
@@ -152,19 +155,21 @@ def _digits(time: datetime) -> str:
 
 def facets(metadata: Mapping[str, str]) -> list[str]:
     """All facets of a chunk's metadata, each once."""
-    found: dict[str, None] = {}
-    for name, value in metadata.items():
-        have, own = held(value), name.translate(_ESCAPED)
-        if not have.texts:
-            continue
-        found[f"{own}?"] = None
-        found.update(dict.fromkeys(f"{own}={text}" for text in sorted(have.texts)))
-        found.update(dict.fromkeys(f"{own}!{str(truth).lower()}" for truth in sorted(have.truths)))
-        for one in have.numbers:
-            found.update(dict.fromkeys(_cuts(f"{own}#{_sign(one)}", _magnitude(one))))
-        for time in have.times:
-            found.update(dict.fromkeys(_cuts(f"{own}@", time)))
-    return list(found)
+    return [facet for name, value in metadata.items() for facet in _of_field(name, value)]
+
+
+@lru_cache(maxsize=50_000)
+def _of_field(name: str, value: str) -> tuple[str, ...]:
+    have, own = held(value), name.translate(_ESCAPED)
+    if not have.texts:
+        return ()
+    found = [f"{own}?", *(f"{own}={text}" for text in sorted(have.texts))]
+    found += [f"{own}!{str(truth).lower()}" for truth in sorted(have.truths)]
+    for one in have.numbers:
+        found += _cuts(f"{own}#{_sign(one)}", _magnitude(one))
+    for time in have.times:
+        found += _cuts(f"{own}@", time)
+    return tuple(dict.fromkeys(found))
 
 
 def clauses(where: Iterable[Condition]) -> list[Clause]:
