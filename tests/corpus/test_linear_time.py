@@ -21,7 +21,7 @@ from twofold.corpus.text import MarkdownReader, clean
 from twofold.dataset.findings_private import masked
 from twofold.reading import csv_records
 from twofold.retrieval.agentic_judge import names, salient
-from twofold.retrieval.analysis import terms
+from twofold.retrieval.analysis import query_terms, terms
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Document
 
@@ -42,6 +42,7 @@ WORK: dict[str, Callable[[str], object]] = {
     "parents": lambda text: _PARENTS.split(Document(id="d", text=text)),
     "plain": hostile.plain,
     "salient": salient,
+    "query terms": query_terms,
     "terms": terms,
     "sentences": lambda text: _SENTENCES.split(Document(id="d", text=text)),
 }
@@ -66,6 +67,8 @@ TEXTS = {
     "joined words": ("é", "a_b.c'd@e/", ""),
     "marks": ("", "न्", "."),
     "links": ("", "[a](", ""),
+    "clauses": ("1", "(2)", "x"),
+    "times": ("", "7:45 ", "x"),
 }
 
 

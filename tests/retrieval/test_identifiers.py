@@ -166,6 +166,19 @@ OTHERWISE = [
     ("D'Angelo", "D’Angelo", "L’Angelo"),
     ("§ 12a Abs. 3", "§ 12a Abs. 3", "§ 12a Abs. 2"),
     ("doi:10.1000/xyz123", "10.1000/xyz123", "10.1000/xyz132"),
+    ("what does § 7(3)(c) say", "§ 7(3)(c)", "§ 3(7)(c)"),
+    ("section 7 (3) (c)", "7(3)(c)", "7(c)(3)"),
+    ("Article 14(1)f", "Art. 14(1)(f)", "Art. 4(1)(f)"),
+    ("the bus at 8:05", "08:05", "05:08"),
+    ("at 6:20 pm", "18:20", "06:20"),
+    ("closed from 4 p.m.", "16:00", "04:00"),
+    ("an invoice of 2450", "2,450.00", "245.00"),
+    ("an invoice of 2450.75", "2.450,75", "2.475,50"),
+    ("part KQ 7731 VT", "KQ-7731-VT", "VT-7731-KQ"),
+    ("set time zone by name", "setTimeZoneByName", "setNameByTimeZone"),
+    ("cache max size variable", "CACHE_MAX_SIZE", "MAX_SIZE_CACHE"),
+    ("the dry-run option", "--dry-run", "--run-dry"),
+    ("room C 3.07", "C3.07", "C7.03"),
 ]  # fmt: skip
 
 
@@ -186,5 +199,8 @@ def test_an_identifier_written_in_another_way_comes_first(
 def test_other_spellings_are_sought_and_not_kept() -> None:
     assert query_terms("Where is Mueller?") == ["mueller", "muller"]
     assert terms("Mueller") == ["mueller"]
-    assert query_terms("blue value") == terms("blue value")
+    assert terms("blue value") == ["blue", "valu"]
+    assert query_terms("blue value") == ["blue", "valu", "bluevalu"], "a compound, or a name in code"
+    long = " ".join(f"{letter}ord" for letter in "abcdefghijklmnopqrstuvwxyz")
+    assert query_terms(long, "none") == terms(long, "none"), "a long question is told by its words"
     assert terms("10.1.5.3") == ["10", "1", "5", "3", "10.1.5.3"]

@@ -19,7 +19,7 @@ from twofold.retrieval.stemming import stem
 
 Language = Literal["english", "none"]
 
-ANALYSIS = 3
+ANALYSIS = 4
 """Raised when the same text gives other terms: an index of another analysis is made again."""
 
 _STOP = frozenset(
@@ -54,7 +54,10 @@ _OUTER = re.compile(r"[/:@\\&]")
 _APOSTROPHE = re.compile("['’]")
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[-./:@\\+&‐_,']+(?=[0-9])")
 _SEPARATORS = re.compile(r"(?:(?<![0-9])[-./:@\\+&‐_,'’]+|[-./:@\\+&‐_,'’]+(?![0-9]))")
+_DIGIT = re.compile("[0-9]")
 _THOUSANDS = re.compile(r"[0-9]{1,3}(?:,[0-9]{3})+(?:\.[0-9]+)?")
+_EUROPEAN_AMOUNT = re.compile(r"[0-9]{1,3}(?:\.[0-9]{3})+,[0-9]{1,2}")
+_ROUND = re.compile(r"([0-9]{1,12})[.,]0{1,2}")
 _CLOCK = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T(?=[0-9]{2})")
 _EUROPEAN_DATE = re.compile(r"([0-9]{1,2})\.([0-9]{1,2})\.([0-9]{4})")
 _YEAR_FIRST = re.compile(r"([0-9]{4})[-./]([0-9]{1,2})[-./]([0-9]{1,2})")
@@ -90,7 +93,18 @@ _SPACED = re.compile(
 """What is written in groups, or in one."""
 _FLAG = re.compile(r"(?<![\w-])--[A-Za-z][A-Za-z0-9]{0,40}(?:-[A-Za-z0-9]{1,40}){1,8}(?![\w-])")
 """An option of a command: ``--dry-run`` is not ``--run-dry``."""
+_OPTION = re.compile(r"(?<![\w-])[A-Za-z][A-Za-z0-9]{0,40}(?:-[A-Za-z0-9]{1,40}){1,8}(?![\w-])")
+"""What may be an option, asked for without its strokes."""
+_CLAUSE = re.compile(r"(?<![\w.])[0-9]{1,5}[A-Za-z]{0,2}(?: ?\([0-9A-Za-z]{1,4}\)){1,5}(?:[a-z](?!\w))?")
+"""A clause of a law or contract: 5(2)(b) is not 2(5)(b)."""
+_TIME = re.compile(
+    r"(?<![\w.:])([0-9]{1,2})(?::([0-5][0-9]))?(?: ?([AaPp])\.?[Mm]\b\.?)?(?![\w:])(?!\.[0-9])"
+)  # fmt: skip
 _SIGNS = re.compile(r"[^0-9A-Za-z]+")
+_JOINED = 5
+"""Neighbouring words of a question that a passage may write as one: get user by id, RAG 4819 ZX."""
+_ASKED = 16
+"""Words of a question up to which its neighbours are joined; a longer one tells by its words what it is about."""
 _COMPACT = 10
 """Characters from which an identifier of three parts is also one without its signs: ISBN, MAC, UUID."""
 _UMLAUT = {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "ae", "Ö": "oe", "Ü": "ue"}
@@ -145,6 +159,21 @@ def _spellings(text: str, language: Language) -> Iterator[str]:
         yield from _word("".join(_UMLAUT.get(sign, sign) for sign in word), language)
     for letters, digits in _SERIES.findall(text):
         yield from (*_word(letters, language), digits)
+    for option in _OPTION.findall(text):
+        yield f"-{option.lower()}"[:_LONGEST]
+    yield from _joined(text, language)
+
+
+def _joined(text: str, language: Language) -> Iterator[str]:
+    """Neighbouring words as one, as names in code, part numbers and compounds are written."""
+    words = [_SEPARATORS.sub("", _fold(word)) for word in _TOKEN.findall(text) if not _SPACELESS_RUN.match(word)]
+    if len(words) > _ASKED:
+        return
+    for first, word in enumerate(words):
+        for last in range(first + 1, min(first + _JOINED, len(words))):
+            whole = "".join(words[first : last + 1])
+            if word not in _STOP and words[last] not in _STOP and len(whole) <= _LONGEST:
+                yield stem(whole) if language == "english" else whole
 
 
 def _acronyms(text: str) -> list[str]:
@@ -158,14 +187,32 @@ def _acronyms(text: str) -> list[str]:
 
 
 def _in_groups(text: str) -> list[str]:
-    """Numbers written in groups with blanks, as one; options of commands with their two strokes."""
+    """What is written in groups, as one: numbers with blanks, options of commands, clauses, the time of a day."""
     found = []
     for whole in _SPACED.findall(text):
         made = _SIGNS.sub("", whole.replace("×", "x")).lower()
         if " " in whole or "×" in whole or whole[0] == "+":
             found.append(made[:_LONGEST])
+        else:
+            found += made.split("x")
+    if "(" in text:
+        found += [_SIGNS.sub(".", clause.replace(")", "") + " ")[:-1].lower() for clause in _CLAUSE.findall(text)]
+    if _DIGIT.search(text):
+        found += _times(text)
     if "--" in text:
         found += [_SIGNS.sub("-", flag).lower()[:_LONGEST] for flag in _FLAG.findall(text)]
+    return found
+
+
+def _times(text: str) -> list[str]:
+    """``7:45``, ``7:45 a.m.`` and ``5 pm`` as the terms of ``07:45`` and ``17:00``."""
+    found = []
+    for hours, minutes, half in _TIME.findall(text):
+        hour = int(hours)
+        if half and 1 <= hour <= 12:
+            found.append(f"{hour % 12 + 12 * (half in 'pP'):02}.{minutes or '00'}")
+        elif minutes and len(hours) == 1:
+            found.append(f"0{hours}.{minutes}")
     return found
 
 
@@ -258,6 +305,10 @@ def _wholes(token: str) -> list[str]:
             found.append(_date(year, month, day))
         if _THOUSANDS.fullmatch(folded):
             folded = folded.replace(",", "")
+        if _EUROPEAN_AMOUNT.fullmatch(folded):
+            folded = folded.replace(".", "").replace(",", ".")
+        if amount := _ROUND.fullmatch(folded):
+            found.append(amount.group(1))
         whole = _SEPARATORS.sub("", _BETWEEN_DIGITS.sub(".", folded))
         if len(whole) <= _LONGEST:
             found.append(whole)
