@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from twofold import access, finishing, pace, plugins, specs, sufficiency, teaching
+from twofold import access, finishing, pace, plugins, specs, sufficiency, teaching, weighing
 from twofold.answering import System, gold_chunks
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
@@ -116,7 +116,12 @@ class Builder:
             collections=collections,
             texts=self.catalogue.get_documents,
             tools=self.tools,
+            words=self.words,
         )
+
+    def words(self) -> float | None:
+        """The weight of the word leg chosen for this search; None without a choice."""
+        return weighing.weight(self.catalogue, self.config, chunks=self.chunk_recipe, embedder=self.embedder)
 
     @cached_property
     def tools(self) -> dict[str, Tool]:
@@ -257,7 +262,7 @@ class Builder:
             dev=dev,
             metric=specs.decider(config.study).name,
             metric_options=config.study.decides.options,
-            model=self._base_model(part),
+            model=specs.base_model(self.config, part),
             template=config.template,
             seed=config.tuning.seed,
             without=tuple(sorted(learning.filter.without)),
@@ -579,21 +584,14 @@ class Builder:
 
     def retrieval_spec(self) -> Json:
         """Everything that decides what is found; see `specs.of_retrieval`."""
-        return specs.of_retrieval(self.config, embedder=self.embedder.fingerprint, content=self.index.state().content)
+        held: Json = {"content": self.index.state().content, "words": self.words()}
+        return specs.of_retrieval(self.config, embedder=self.embedder.fingerprint, **held)
 
     def base(self, method: Part | None = None) -> Json:
-        """Where the weights come from that a method starts with (see `store.models.provenance`).
-
-        A trainer whose base is elsewhere tells it by ``provenance(model)``.
-        """
+        """Where a method's weights come from: its trainer's ``provenance(model)``, else `store.models.provenance`."""
         from twofold.store import models
 
         method = method or self.methods[0]
         trainer = plugins.make("trainers", method.name, method.options)
-        model = self._base_model(method)
+        model = specs.base_model(self.config, method)
         return dict(getattr(trainer, "provenance", models.provenance)(model)) if model else {}
-
-    def _base_model(self, method: Part) -> str:
-        part = self.config.generation.generator
-        own = getattr(plugins.options("trainers", method.name, method.options), "model", "")
-        return str(own or getattr(plugins.options("generators", part.name, part.options), "model", ""))

@@ -286,6 +286,8 @@ class Parts:
     """Live tools by name."""
     texts: Callable[[Sequence[str]], Sequence[Document]] | None = None
     """The documents of these ids, as they were synced last; None where they are not at hand."""
+    words: Callable[[], float | None] | None = None
+    """The weight of the word leg chosen for the project; None where none was chosen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,8 @@ from twofold.corpus.loading import load_documents
 from twofold.dataset import Splits
 from twofold.dataset.mining import Mined
 from twofold.dataset.selecting import By
-from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.erasing import RECORDS, Eraser
-from twofold.errors import ConfigError, DiskFull, ProjectLocked, TooFewExamples
+from twofold.errors import ConfigError, DiskFull, ProjectLocked, TooFewExamples, TwofoldError
 from twofold.paths import expand
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue
@@ -32,8 +31,8 @@ from twofold.study.admission import require_sound, require_trainable
 from twofold.study.record import StudyRecord
 from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
-from twofold.study.retrieval_bench import LEARNED, chosen, compare, labelled, learned_train, opened, paid, rules_of
-from twofold.study.retrieval_blend import blend
+from twofold.study.retrieval_bench import LEARNED, compare, learned_train, opened, paid, questions, rules_of
+from twofold.study.retrieval_blend import blend, settle
 from twofold.tuned_models import TunedModels
 from twofold.types import Answer, Arm, Document, Example, Json, Message, Problem
 from twofold.versions import Versions
@@ -160,7 +159,7 @@ class Project:
             progress: Shown item by item.
 
         Returns:
-            See `syncing.Sync.run`.
+            What `syncing.Sync.run` tells, and ``words``: see `retrieval_blend.settle`.
 
         Raises:
             UnknownName: there is no such source.
@@ -171,7 +170,8 @@ class Project:
             sources.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
             self.catalogue.put_note(sources.RESTORED, "")
             made = sources.rebuild if rebuild else sources.sync
-            return made(self.builder, self.directory, only=source, progress=progress)
+            report = made(self.builder, self.directory, only=source, progress=progress)
+            return {**report, "words": self._weighed(progress, exact=False)}
 
     def watch(self, *, stop: Event | None = None, progress: Progress = quiet) -> Iterator[Json]:
         """Sync once, and again whenever a local file of a source changes; yields the first report and those of changes.
@@ -253,6 +253,8 @@ class Project:
                 _ = self.documents  # raises what a plan raises, which reads them all
             sources.same_documents(self.catalogue, lambda: self.documents, keep=True)
             splits, leaks = self._prepared
+            if self._retrieves:
+                self._weighed(progress)
             return run.study(self.builder, splits, self.records, leaks=leaks, final=final, progress=progress)
 
     def show(self, study: str = "") -> StudyRecord:
@@ -367,6 +369,7 @@ class Project:
         with self.writing():
             if chosen.retrieval:
                 self._refresh(progress)
+                self._weighed(progress)
             sources.same_documents(self.catalogue, lambda: self.documents, keep=True)
             splits = self.splits
             require_sound(builder, (*splits.train, *splits.dev), None if chosen.retrieval else ())
@@ -401,7 +404,8 @@ class Project:
 
         Returns:
             What `study.retrieval_bench.compare` tells, ``split``, ``ablation`` and ``blend`` (or None), ``warnings``,
-            and with [retrieval].risk ``abstention`` on test or train questions (`retrieval_abstention.abstention`).
+            ``words`` (the weight of the word leg, `retrieval_blend.settle`), and with [retrieval].risk ``abstention``
+            on test or train questions (`retrieval_abstention.abstention`).
         """
         configs = {"project": self.config}
         for name, values in variants.items():
@@ -410,9 +414,12 @@ class Project:
         rules = rules_of(self.config, unit)
         with self.writing():
             self._refresh(progress)
+            words = self._weighed(progress)
             learned = learned_train(configs.values())
             side = "dev" if learned and split == "open" else split
-            asked, told, warnings = self._retrieval_questions(side, synthetic)
+            asked, told, warnings = questions(
+                self.builder, lambda: self.examples, lambda: self.splits, split=side, synthetic=synthetic
+            )
             if learned and told in ("dev", "train"):
                 warnings = [*warnings, f"{LEARNED}: {told} is {'asked alone' if told == 'dev' else 'no fair test'}"]
             found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
@@ -423,22 +430,7 @@ class Project:
             if told != "synthetic" and self.config.retrieval.risk:
                 fresh = self.splits.test if split == "test" else self.splits.train
                 found["abstention"] = abstention(self.builder, self.splits, fresh)
-        return {**found, "split": told, "warnings": warnings}
-
-    def _retrieval_questions(self, split: str, synthetic: int) -> tuple[list[Example], str, list[str]]:
-        """Questions to measure retrieval with, whose they are, and what to beware of."""
-        if not synthetic:
-            try:
-                known = bool(labelled(self.examples))
-            except TooFewExamples:
-                known = False
-            if known:
-                return chosen(self.splits, split), split, []
-        made = dataset.self_questions(
-            self.catalogue.get_documents(), synthetic or _SYNTHETIC, seed=self.config.study.seed
-        )
-        why = [] if synthetic else ["no example says which documents hold its answer"]
-        return made, "synthetic", [*why, SYNTHETIC_WARNING]
+        return {**found, "split": told, "words": words, "warnings": warnings}
 
     def tune_embedder(self, *, plan: bool = False, progress: Progress = quiet) -> Json:
         """Tune the embedder on the train split's questions and sources; with `plan`, only say what it would take.
@@ -583,6 +575,15 @@ class Project:
     def _judges(self, arm: Arm) -> bool:
         return arm.retrieval and self.config.retrieval.risk > 0
 
+    def _weighed(self, progress: Progress, *, exact: bool = True) -> Json | None:
+        """The weight of the word leg, chosen again where the last choice is old (`retrieval_blend.settle`)."""
+        try:
+            return settle(self.builder, lambda: self.splits, exact=exact, progress=progress)
+        except TwofoldError as error:
+            if exact and not isinstance(error, TooFewExamples):
+                raise
+            return {"weight": None, "why": str(error), "new": True}
+
     def _refresh(self, progress: Progress, *, checked: bool = True) -> bool:
         self.__dict__.pop("documents", None)  # what was read before the sync
         synced = sources.refresh(self.builder, self.directory, progress=progress)
@@ -593,8 +594,6 @@ class Project:
 
 CATALOGUE = "catalogue.sqlite"
 """The catalogue's file in `Project.derived`."""
-_SYNTHETIC = 200
-"""Questions made from the documents where none is labelled."""
 
 
 _NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), policy="", groups=0, digest="")

@@ -60,6 +60,13 @@ def informed(part: MetricPart, examples: Sequence[Example]) -> MetricPart:
     return part.model_copy(update={"options": {**part.options, "labels": labels}})
 
 
+def base_model(config: Config, method: Part) -> str:
+    """The model that a way of tuning starts from: its own, else the generator's; empty where neither names one."""
+    part = config.generation.generator
+    own = getattr(plugins.options("trainers", method.name, method.options), "model", "")
+    return str(own or getattr(plugins.options("generators", part.name, part.options), "model", ""))
+
+
 def decider(section: StudySection) -> Part:
     """The metric that decides, once it is known that a mean of its scores over the same questions is what it is.
 
@@ -110,13 +117,14 @@ def _conditional(name: str, cure: str) -> ConfigError:
     )
 
 
-def of_retrieval(config: Config, *, embedder: str, content: str) -> Json:
+def of_retrieval(config: Config, *, embedder: str, content: str, words: float | None = None) -> Json:
     """Everything that decides what is found: stages, index, embedder, content and k.
 
     Args:
         config: The configuration in force.
         embedder: The embedder's fingerprint.
         content: Digest of what the index holds.
+        words: The weight of the word leg that was chosen for the project; None where none was.
     """
     retrieval = config.retrieval
     return {
@@ -131,6 +139,7 @@ def of_retrieval(config: Config, *, embedder: str, content: str) -> Json:
         "index": of_part("indexes", retrieval.index),
         "embedder": embedder,
         "content": content,
+        **({} if words is None else {"words": words}),
         "k": retrieval.k,
     }
 

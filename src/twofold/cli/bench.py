@@ -122,6 +122,7 @@ def show_bench(found: dict[str, Any]) -> None:
     from rich.table import Table
 
     from twofold.study.record import counted, true_minus
+    from twofold.weighing import sentence
 
     screen = console()
     asked, groups = counted(found["questions"], "question"), counted(found["groups"], "group")
@@ -140,6 +141,8 @@ def show_bench(found: dict[str, Any]) -> None:
             own = {d["metric"]: d["estimate"] for d in found["differences"] if d["pipeline"] == pipeline}
             table.add_row(true_minus(f"{pipeline} - {against}"), *(_text(own[m]) for m in metrics))
         screen.print(table)
+    if found.get("words"):
+        screen.print(sentence(found["words"]), markup=False)
     if found.get("ablation"):
         show_ablation(found["ablation"], screen, Table)
     if found.get("blend"):
@@ -170,15 +173,18 @@ def show_blend(found: dict[str, Any], screen: Any, table_class: Any) -> None:
     """Print what each weight of the word leg is worth, and which to take."""
     from twofold.study.record import true_minus
 
-    table = _table(table_class, "words' weight", found["metric"], "gain", "standard error")
+    table = _table(table_class, "words' weight", found["metric"], "gain", "standard error", "believed")
     for row in found["weights"]:
-        gain, error = f"{row['gain']:+.3f}", f"{row['error']:.3f}"
-        table.add_row(f"{row['weight']:g}", f"{row['mean']:.3f}", true_minus(gain), error)
+        numbers = [true_minus(f"{row['gain']:+.3f}"), f"{row['error']:.3f}", true_minus(f"{row['believed']:+.3f}")]
+        table.add_row(f"{row['weight']:g}", f"{row['mean']:.3f}", *numbers)
     screen.print(table)
-    if found["advised"] == found["now"]:
-        screen.print(f"the weight {found['now']:g} stays: no other is surely better")
+    if found["synthetic"]:
+        screen.print("nothing is chosen on questions made from the documents: they flatter words")
+    elif found["chosen"] == found["now"]:
+        screen.print(f"the weight {found['now']:g} stays")
     else:
-        screen.print(f"take it: [retrieval.retriever] options = {{lexical = {found['advised']:g}}}", markup=False)
+        told = f"lexical = {found['chosen']:g}"
+        screen.print(f"better than {found['now']:g}: [retrieval.retriever] options = {{{told}}}", markup=False)
 
 
 def show_abstention(found: dict[str, Any], screen: Any) -> None:

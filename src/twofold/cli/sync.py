@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from twofold import weighing
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line
@@ -50,6 +51,7 @@ def _told(done: dict[str, Any]) -> str:
         f"{counts}{more}; {counted(done['chunks'], 'chunk')} ({done['embedded']} embedded) in "
         f"{duration(done['seconds'])}; index version {done['index']['version']}"
     ]
+    lines += [weighing.sentence(done["words"])] if done["words"] and done["words"]["new"] else []
     lines += [f"warning: {warning}" for warning in done["warnings"]]
     bad = [(e["source"], e["failure"]) for e in done["sources"]]
     bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from twofold.types import Hit
+from twofold.retrieval.analysis import terms
+from twofold.retrieval.lance_rows import searched_text
+from twofold.types import Chunk, Hit
 
 RRF_K = 60
 """Damping constant of Cormack et al. 2009."""
 LEXICAL_WEIGHT = 0.5
-"""Chosen on the open questions of nine data sets (docs/notebook.md): on none is the blend more than .004 nDCG@10 below
-its better leg. Less is a little better where the embedder knows the language of the domain, and far worse where not."""
+"""What a passage with all words of the question is worth, in cosine: chosen on open data sets (docs/notebook.md)."""
+LEXICAL_ALONE = 2.0
+"""The same where the embedder knows none of the question's words: more than cosines differ, so that words decide."""
+_BLIND_FROM = 0.25
+"""Share of a question's letters unknown to the embedder from which its cosines say nothing."""
 
 
 def fuse(
@@ -79,6 +84,30 @@ def blend(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, *, lexical_weigh
         )
         for rank, name in enumerate(best, 1)
     ]
+
+
+def word_weight(weight: float, *, covered: float, unknown: float) -> float:
+    """What the best match by words is worth for one question, in cosine.
+
+    BM25 scaled by the query's best says nothing of how good the best is. The share of the question's terms that it
+    holds does: with few of them it is a match by chance, and meaning decides. That fails where the embedder cannot read
+    the question, since the dense leg is then by chance as well: there words decide, whatever they cover.
+
+    Args:
+        weight: For a passage with all terms of the question; with 0 the dense leg is alone.
+        covered: Share of the question's terms that the best passage by words holds, in [0, 1].
+        unknown: Share of the question's letters that the embedder does not know, in [0, 1].
+    """
+    if weight <= 0:
+        return 0.0
+    known = max(0.0, 1 - unknown / _BLIND_FROM)
+    return weight * covered * known + max(weight, LEXICAL_ALONE) * (1 - known)
+
+
+def covered(question: str, best: Chunk) -> float:
+    """Share of the question's different terms that a passage holds; 0 where there are none."""
+    asked = set(terms(question))
+    return len(asked & set(terms(searched_text(best)))) / len(asked) if asked else 0.0
 
 
 def distinct(hits: Sequence[Hit], k: int) -> list[Hit]:

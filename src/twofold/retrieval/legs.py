@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from twofold import plugins
 from twofold.plugins import Parts
-from twofold.retrieval.fusion import LEXICAL_WEIGHT, RRF_K, blend, distinct, fetch_size, fuse
+from twofold.retrieval.fusion import LEXICAL_WEIGHT, RRF_K, blend, covered, distinct, fetch_size, fuse, word_weight
 from twofold.types import Filter, Hit, Query, Retrieval
 
 _THREADS = 8
@@ -84,7 +84,7 @@ class HybridRetriever:
         parts: Embedder and index.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Options of the retriever ``hybrid``."""
@@ -92,8 +92,10 @@ class HybridRetriever:
         fusion: Literal["scores", "ranks"] = "scores"
         """``scores``: cosine plus weighted, scaled BM25 (`fusion.blend`), better on every set measured; ``ranks``:
         reciprocal rank fusion (`fusion.fuse`), for indexes whose dense scores are not cosines."""
-        lexical: float = Field(default=LEXICAL_WEIGHT, ge=0)
-        """Weight of the lexical leg; with ``ranks``, 1 makes the legs equal."""
+        lexical: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+        """Weight of the lexical leg: with ``scores`` what a passage with all words of the question is worth, in cosine;
+        with ``ranks``, 1 makes the legs equal. ``auto``: the weight chosen on the project's train and dev questions
+        (`twofold bench retrieval`), .5 where there is no such choice."""
         rrf_k: int = Field(default=RRF_K, ge=0)
         """Damping of reciprocal rank fusion; smaller trusts the first ranks more."""
         fetch: int = Field(default=0, ge=0)
@@ -118,27 +120,42 @@ class HybridRetriever:
         return found
 
     def _search(self, texts: list[str], k: int, which: Filter) -> list[list[Hit]]:
-        options, index = self._options, self._parts.index
+        options, index, weight = self._options, self._parts.index, self._weight
         fetch = max(k, options.fetch) if options.fetch else fetch_size(k)
 
         def lexical() -> list[list[Hit]]:
-            if not options.lexical:
+            if not weight:
                 return [[] for _ in texts]
             return index.search(texts, None, fetch, leg="lexical", version=self.index_version, filter=which)
 
         words = self._pool.submit(lexical)
         vectors = self._parts.embedder.embed(texts)
         dense = index.search(texts, vectors, fetch, leg="dense", version=self.index_version, filter=which)
-        pairs = zip(dense, words.result(), strict=True)
-        return [distinct(self._fused(near, found, fetch), k) for near, found in pairs]
+        found = zip(texts, dense, words.result(), strict=True)
+        return [distinct(self._fused(text, near, own, fetch, weight), k) for text, near, own in found]
+
+    @property
+    def _weight(self) -> float:
+        """Of the word leg, now: a choice for the project counts from the next question on."""
+        if self._options.lexical != "auto":
+            return self._options.lexical
+        chosen = self._parts.words() if self._parts.words and self._options.fusion == "scores" else None
+        return LEXICAL_WEIGHT if chosen is None else chosen
+
+    def _unknown(self, text: str) -> float:
+        """Share of the question's letters that the embedder does not know, where it can tell."""
+        unknown, letters = getattr(self._parts.embedder, "unknown", None), sum(sign.isalnum() for sign in text)
+        return unknown(text) / letters if unknown is not None and letters else 0.0
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:
         return ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="words")
 
-    def _fused(self, dense: list[Hit], lexical: list[Hit], count: int) -> list[Hit]:
+    def _fused(self, text: str, dense: list[Hit], lexical: list[Hit], count: int, weight: float) -> list[Hit]:
         options = self._options
         if options.fusion == "scores":
-            return blend(dense, lexical, count, lexical_weight=options.lexical)
-        weights = {"lexical": options.lexical}
+            held = covered(text, lexical[0].chunk) if lexical else 0.0
+            worth = word_weight(weight, covered=held, unknown=self._unknown(text))
+            return blend(dense, lexical, count, lexical_weight=worth)
+        weights = {"lexical": weight}
         return fuse({"dense": dense, "lexical": lexical}, count, weights=weights, rrf_k=options.rrf_k)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,8 @@ from twofold import plugins, stats
 from twofold.answering import query
 from twofold.build import Builder, quiet
 from twofold.config import Config
-from twofold.dataset import Splits, example_digest
+from twofold.dataset import Splits, example_digest, self_questions
+from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import StudyError, TooFewExamples
 from twofold.identity import digest, plain
 from twofold.plugins import Metric, Progress
@@ -36,6 +37,8 @@ Unit = Literal["document", "passage"]
 METRICS = ("ndcg", "recall", "mrr")
 RANKS = 10
 """Ranks that count."""
+_SYNTHETIC = 200
+"""Questions made from the documents where none is labelled."""
 _BATCH = 64
 _PER_DOCUMENT = 3
 """Hits fetched per rank when several may come from one document."""
@@ -183,6 +186,35 @@ def chosen(splits: Splits, split: str) -> list[Example]:
             cure="Give examples doc_ids or spans, or use --synthetic for questions made from the documents.",
         )
     return found
+
+
+def questions(
+    builder: Builder,
+    examples: Callable[[], Sequence[Example]],
+    splits: Callable[[], Splits],
+    *,
+    split: str,
+    synthetic: int = 0,
+) -> tuple[list[Example], str, list[str]]:
+    """Questions to measure retrieval with, whose they are, and what to beware of.
+
+    Args:
+        builder: Of the project, synced.
+        examples: Reads all examples.
+        splits: Divides them.
+        split: See `chosen`.
+        synthetic: Ask so many questions made from the documents; 0: only where no example is labelled.
+    """
+    if not synthetic:
+        try:
+            known = bool(labelled(examples()))
+        except TooFewExamples:
+            known = False
+        if known:
+            return chosen(splits(), split), split, []
+    made = self_questions(builder.catalogue.get_documents(), synthetic or _SYNTHETIC, seed=builder.config.study.seed)
+    why = [] if synthetic else ["no example says which documents hold its answer"]
+    return made, "synthetic", [*why, SYNTHETIC_WARNING]
 
 
 def scorers(unit: Unit) -> dict[str, Metric]:
