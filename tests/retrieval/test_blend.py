@@ -58,8 +58,9 @@ def test_a_gain_is_believed_in_the_measure_of_its_certainty() -> None:
 
 def test_a_match_of_few_words_weighs_little_unless_the_embedder_cannot_read_the_question() -> None:
     assert word_weight(0.5, covered=1, unknown=0) == 0.5
-    assert word_weight(0.5, covered=0.2, unknown=0) == pytest.approx(0.1)
-    assert word_weight(0.5, covered=0.2, unknown=0.1) > word_weight(0.5, covered=0.2, unknown=0.05) > 0.1
+    assert word_weight(0.5, covered=0.16, unknown=0) == pytest.approx(0.2)
+    assert word_weight(0.5, covered=0, unknown=0) == 0
+    assert word_weight(0.5, covered=0.2, unknown=0.1) > word_weight(0.5, covered=0.2, unknown=0.05) > 0.2
     assert word_weight(0.5, covered=0.2, unknown=0.6) == LEXICAL_ALONE
     assert word_weight(5, covered=0.2, unknown=1) == 5
     assert word_weight(0, covered=1, unknown=1) == 0, "the dense leg alone"

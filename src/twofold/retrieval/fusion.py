@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -90,8 +91,9 @@ def word_weight(weight: float, *, covered: float, unknown: float) -> float:
     """What the best match by words is worth for one question, in cosine.
 
     BM25 scaled by the query's best says nothing of how good the best is. The share of the question's terms that it
-    holds does: with few of them it is a match by chance, and meaning decides. That fails where the embedder cannot read
-    the question, since the dense leg is then by chance as well: there words decide, whatever they cover.
+    holds does: with few of them it is a match by chance, and meaning decides. The root of the share held on more sets
+    than the share itself or its square (docs/notebook.md). It fails where the embedder cannot read the question, since
+    the dense leg is then by chance as well: there words decide, whatever they cover.
 
     Args:
         weight: For a passage with all terms of the question; with 0 the dense leg is alone.
@@ -101,7 +103,7 @@ def word_weight(weight: float, *, covered: float, unknown: float) -> float:
     if weight <= 0:
         return 0.0
     known = max(0.0, 1 - unknown / _BLIND_FROM)
-    return weight * covered * known + max(weight, LEXICAL_ALONE) * (1 - known)
+    return weight * math.sqrt(covered) * known + max(weight, LEXICAL_ALONE) * (1 - known)
 
 
 def covered(question: str, best: Chunk) -> float:
