@@ -69,9 +69,8 @@ def main() -> int:
     given = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        print(
-            "| set | test questions | meaning | words | default | chosen | weight | short |\n|---|---|---|---|---|---|---|---|"
-        )
+        titles = ("set", "test questions", "meaning", "words", "default", "chosen", "weight", "short")
+        print(f"| {' | '.join(titles)} |\n|{'---|' * len(titles)}")
         for name in given.sets:
             row = measured(given.data, name, (given.work or Path(scratch)) / name)
             rows.append(row)

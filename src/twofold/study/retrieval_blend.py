@@ -176,7 +176,7 @@ def _measured(
     Rewriters that ask a model, rerankers and the agent around the search are left out: their price is not paid for a
     weight.
     """
-    once = _Once(builder.index, builder.embedder)
+    once: Any = _Once(builder.index, builder.embedder)
     parts = replace(builder.parts, index=once, embedder=once)
     asked, metric = [query(example, builder.filter) for example in examples], scorers(rules.unit)[METRICS[0]]
     matrix = np.empty((len(asked), len(weights)))
