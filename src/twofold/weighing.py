@@ -77,6 +77,8 @@ def held(notes: Notes) -> Json | None:
 def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> float | None:
     """The chosen weight where the settings leave it to the project and the choice was made for this search.
 
+    None where nothing was chosen, and where the default was: both are the same search, with one key.
+
     Args:
         notes: Keep the choice.
         config: The configuration in force.
@@ -86,7 +88,7 @@ def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) ->
     choice = held(notes) if searching(config) else None
     if choice is None or choice["recipe"] != recipe(config, chunks=chunks, embedder=embedder.fingerprint):
         return None
-    return None if choice["weight"] is None else float(choice["weight"])
+    return None if choice["weight"] in (None, choice["default"]) else float(choice["weight"])
 
 
 def keep(notes: Notes, choice: Json) -> None:

@@ -41,8 +41,7 @@ def test_a_sync_chooses_once_and_keeps_the_choice_with_the_index(project: Projec
         assert first["weight"] in WEIGHTS
         assert first["questions"] == len(project.splits.train) + len(project.splits.dev)
         assert [row["weight"] for row in first["weights"]] == list(WEIGHTS)
-        assert project.builder.words() == first["weight"]
-        assert project.builder.retrieval_spec()["words"] == first["weight"]
+        assert project.builder.words() == (None if first["weight"] == LEXICAL_WEIGHT else first["weight"])
         again = project.sync()["words"]
         assert not again.pop("new")
         assert again == {name: value for name, value in first.items() if name != "new"}
@@ -75,11 +74,13 @@ def test_other_weights_make_other_keys(project: Project) -> None:
         choice = project.sync()["words"]
         del choice["new"]
         arm = project.config.arm("rag")
-        keys = set()
-        for weight in (0.2, 1.0, None):
+        keys = {}
+        for weight in (0.2, 1.0, None, LEXICAL_WEIGHT):
             weighing.keep(project.catalogue, {**choice, "weight": weight})
-            keys.add(project.builder.known_system_key(arm, project.splits))
-        assert len(keys) == 3
+            assert project.builder.retrieval_spec().get("words", LEXICAL_WEIGHT) == (weight or LEXICAL_WEIGHT)
+            keys[weight] = project.builder.known_system_key(arm, project.splits)
+        assert len({keys[0.2], keys[1.0], keys[None]}) == 3
+        assert keys[None] == keys[LEXICAL_WEIGHT], "the default, chosen or not, is one search"
 
 
 def test_a_choice_is_old_when_the_corpus_has_moved(project: Project) -> None:
@@ -103,9 +104,12 @@ def test_another_search_is_another_choice(project: Project) -> None:
         project.sync()
         other = laid_over(project.config, {"retrieval": {"retriever": {"options": {"fetch": 20}}}})
     with Project.open(project.directory, other.model_dump(mode="json")) as changed:
+        weighing.keep(changed.catalogue, {**(weighing.held(changed.catalogue) or {}), "weight": 2.0})
         assert changed.builder.words() is None, "nothing was chosen for it yet"
-        assert changed.sync()["words"]["new"]
-        assert changed.builder.words() is not None
+        made = changed.sync()["words"]
+        assert made.pop("new")
+        weighing.keep(changed.catalogue, {**made, "weight": 2.0})
+        assert changed.builder.words() == 2.0
     with Project.open(project.directory, project.config.model_dump(mode="json")) as back:
         assert back.builder.words() is None, "one choice is kept: the last"
 
@@ -154,6 +158,16 @@ def test_two_projects_of_the_same_files_choose_alike(project: Project, tmp_path:
     shutil.copytree(project.directory, tmp_path / "twin", ignore=shutil.ignore_patterns(".twofold"))
     with project, Project.open(tmp_path / "twin", project.config.model_dump(mode="json")) as twin:
         assert project.sync()["words"] == twin.sync()["words"]
+
+
+def test_a_study_records_on_what_the_weight_was_chosen(project: Project) -> None:
+    with project:
+        told = project.study()["retrieval"]["words"]
+        kept = weighing.held(project.catalogue)
+        assert kept is not None
+        assert kept.pop("sketch")
+        assert told == kept
+        assert told["content"] == project.builder.index.state().content
 
 
 def test_nothing_is_chosen_where_the_weight_is_set(project: Project) -> None:

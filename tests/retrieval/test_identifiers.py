@@ -179,6 +179,13 @@ OTHERWISE = [
     ("cache max size variable", "CACHE_MAX_SIZE", "MAX_SIZE_CACHE"),
     ("the dry-run option", "--dry-run", "--run-dry"),
     ("room C 3.07", "C3.07", "C7.03"),
+    ("OD AB 4711", "OD-AB 4711", "AB-OD 4711"),
+    ("flight KL-1722", "KL 1722", "KL 1272"),
+    ("clause 6.1(b)(ii)", "6.1(b)(ii)", "6.1(ii)(b)"),
+    ("node->left->right", "node->left->right", "node->right->left"),
+    ("geo::point::make", "geo::point::make", "point::geo::make"),
+    ("charge M204407C", "M2044/07-C", "M2044/70-C"),
+    ("where is 2001:db8:2::7", "2001:db8:2::7", "2001:db8::2:7"),
 ]  # fmt: skip
 
 

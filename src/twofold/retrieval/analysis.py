@@ -42,14 +42,14 @@ _MARKS = "".join(
 """Signs that belong to the letter before them; Python's ``\\w`` has none of them."""
 _KEPT = frozenset({0, 7, 8, 9})
 """Combining classes whose marks tell words apart (Indic vowels, nuktas, viramas; Japanese voicing)."""
-_JOINT = r"(?:[-./:@\\+&‐'’]|_+|(?<=[0-9]),(?=[0-9]))"
+_JOINT = r"(?:(?<=[A-Za-z_])::(?=[A-Za-z_])|->|[-./:@\\+&‐'’]|_+|(?<=[0-9]),(?=[0-9]))"
 _PLAIN = re.compile(rf"[A-Za-z0-9]+(?:{_JOINT}[A-Za-z0-9]+)*(?:\+\+|#)?")
 _LETTERS = rf"(?:[^\W_{_SPACELESS}]++[{_MARKS}]*+)++"
 _TOKEN = re.compile(rf"[{_SPACELESS}][{_SPACELESS}{_MARKS}]*|{_LETTERS}(?:{_JOINT}{_LETTERS})*(?:\+\+|#)?")
 _SPACELESS_RUN = re.compile(f"[{_SPACELESS}]")
 _HAN_SIGN = re.compile(f"[{_HAN}]")
 _LONE_HAN = re.compile(f"(?<![{_SPACELESS}])[{_HAN}](?![{_SPACELESS}])")
-_PARTS = re.compile(r"[-./:@\\+&‐_,]+")
+_PARTS = re.compile(r"(?:->|[-./:@\\+&‐_,])+")
 _OUTER = re.compile(r"[/:@\\&]")
 _APOSTROPHE = re.compile("['’]")
 _BETWEEN_DIGITS = re.compile(r"(?<=[0-9])[-./:@\\+&‐_,']+(?=[0-9])")
@@ -88,6 +88,7 @@ _NAMED_DATE = re.compile(
 _SPACED = re.compile(
     r"\b[A-Z]{2}[0-9]{2}(?: [0-9A-Z]{4}){2,7}(?: [0-9A-Z]{1,4})?\b"  # an account's number (IBAN, ISO 13616)
     r"|\+[0-9][0-9 ()/.-]{6,24}[0-9]"  # a telephone's (ITU E.164)
+    r"|\b[A-Z]{1,4}(?:-[A-Z]{1,3})? [0-9]{2,6}\b"  # a plate, a flight, a form: KI-AB 1234
     r"|\b[A-Za-z]{0,2}[0-9]{1,5}(?: ?[x×] ?[0-9]{1,5}){1,3}\b"  # a size: M8 x 40
 )
 """What is written in groups, or in one."""
@@ -95,7 +96,9 @@ _FLAG = re.compile(r"(?<![\w-])--[A-Za-z][A-Za-z0-9]{0,40}(?:-[A-Za-z0-9]{1,40})
 """An option of a command: ``--dry-run`` is not ``--run-dry``."""
 _OPTION = re.compile(r"(?<![\w-])[A-Za-z][A-Za-z0-9]{0,40}(?:-[A-Za-z0-9]{1,40}){1,8}(?![\w-])")
 """What may be an option, asked for without its strokes."""
-_CLAUSE = re.compile(r"(?<![\w.])[0-9]{1,5}[A-Za-z]{0,2}(?: ?\([0-9A-Za-z]{1,4}\)){1,5}(?:[a-z](?!\w))?")
+_CLAUSE = re.compile(
+    r"(?<![\w.])[0-9]{1,5}(?:\.[0-9]{1,3}){0,3}[A-Za-z]{0,2}(?: ?\([0-9A-Za-z]{1,4}\)){1,5}(?:[a-z](?!\w))?"
+)
 """A clause of a law or contract: 5(2)(b) is not 2(5)(b)."""
 _TIME = re.compile(
     r"(?<![\w.:])([0-9]{1,2})(?::([0-5][0-9]))?(?: ?([AaPp])\.?[Mm]\b\.?)?(?![\w:])(?!\.[0-9])"
@@ -107,6 +110,8 @@ _ASKED = 16
 """Words of a question up to which its neighbours are joined; a longer one tells by its words what it is about."""
 _COMPACT = 10
 """Characters from which an identifier of three parts is also one without its signs: ISBN, MAC, UUID."""
+_COMPACT_MIXED = 7
+"""The same of letters and digits without a point, which is no version: L2031/07-B."""
 _UMLAUT = {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "ae", "Ö": "oe", "Ü": "ue"}
 _HAS_UMLAUT = re.compile(r"\b[A-ZÄÖÜ][a-zäöüß]*[äöü][a-zäöüß]*|\b[ÄÖÜ][a-zäöüß]+")
 _SPELT_OUT = re.compile(r"\b(?:[A-Z][a-zß]{0,30}?(?:ae|oe|ue)[a-zß]{2,30}|(?:Ae|Oe|Ue)[a-zß]{3,30})\b")
@@ -313,19 +318,15 @@ def _wholes(token: str) -> list[str]:
         if len(whole) <= _LONGEST:
             found.append(whole)
         made = _SIGNS.sub("", folded)
-        if (
-            made != whole
-            and _COMPACT <= len(made) <= _LONGEST
-            and "," not in folded
-            and len(_SIGNS.findall(folded)) > 1
-        ):
+        least = _COMPACT if "." in folded or made.isdigit() else _COMPACT_MIXED
+        if made != whole and least <= len(made) <= _LONGEST and "," not in folded and len(_SIGNS.findall(folded)) > 1:
             found.append(made)
     return list(dict.fromkeys(found))
 
 
 def _names(piece: str) -> bool:
     """Does it name one thing, rather than list several (``and/or``, ``well-known``)?"""
-    return any(sign.isdigit() for sign in piece) or any(mark in piece for mark in "._@\\&")
+    return any(sign.isdigit() for sign in piece) or any(mark in piece for mark in (*"._@\\&", "::", "->"))
 
 
 def _fold(word: str) -> str:

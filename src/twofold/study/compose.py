@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from twofold import stats
+from twofold import stats, weighing
 from twofold.build import Builder
 from twofold.citing import whereabouts
 from twofold.config import StudySection
@@ -208,7 +208,7 @@ def _gold_found(example: Example, answer: Answer) -> bool | None:
 def retrieval_record(
     builder: Builder, own: dict[str, Measured], test: Sequence[Example], *, section: StudySection
 ) -> Json:
-    """Recall of a gold document among the hits, and the index state the answers came from."""
+    """Recall of a gold document among the hits, the index state, and on what the words' weight was chosen."""
     item = next((m for m in own.values() if m.arm.retrieval and not m.arm.oracle), None)
     if item is None:
         return {}
@@ -217,7 +217,11 @@ def retrieval_record(
     recall = None
     if not np.all(np.isnan(values)):
         recall = plain(stats.estimate(values, groups_of(test), level=section.level))
-    return {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
+    made: Json = {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
+    choice = weighing.held(builder.catalogue) if weighing.searching(builder.config) else None
+    if choice is not None:
+        made["words"] = {name: value for name, value in choice.items() if name != "sketch"}
+    return made
 
 
 def answer_rows(

@@ -221,8 +221,9 @@ class StudyRecord(TypedDict):
     """``A - B`` for every pair of arms, simpler arm as B."""
     arms: dict[str, ArmRecord]
     retrieval: Json
-    """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, and
-    where [retrieval].risk is set ``"abstention"`` (`retrieval_abstention.abstention`); empty without retrieval."""
+    """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, where the
+    weight of the words is ``auto`` ``"words"`` (`retrieval_blend.settle`, without the sketch), and where
+    [retrieval].risk is set ``"abstention"`` (`retrieval_abstention.abstention`); empty without retrieval."""
     diagnosis: list[Json]
     """``{"arm", "cause", "count", "share", "low", "high", "examples": [ids], "cure"}`` per cause of wrong answers."""
     contrasts: NotRequired[list[Json]]

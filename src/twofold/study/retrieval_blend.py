@@ -115,7 +115,7 @@ def settle(
     elif groups:
         told = _compared(builder, part, asked, Rules(latency=0), progress=progress)
         choice = {**told, "weight": told["chosen"], "why": ""}
-    choice |= {"recipe": recipe, "content": content, "sketch": sketch, "asked": questions}
+    choice |= {"default": LEXICAL_WEIGHT, "recipe": recipe, "content": content, "sketch": sketch, "asked": questions}
     weighing.keep(builder.catalogue, choice)
     return {**choice, "new": True}
 
