@@ -21,7 +21,7 @@ from typing import Any
 from twofold.project import Project
 
 SETS = ("agxqa", "agvaluate", "clapnq", "mtrag", "chunking_eval", "covidqa", "dstc11", "seedbench", "xquad", "qmsum")
-WAYS = {
+WAYS: dict[str, Any] = {
     "meaning": {"retrieval": {"retriever": {"name": "dense"}}},
     "words": {"retrieval": {"retriever": {"name": "lexical"}}},
     "default": {"retrieval": {"retriever": {"name": "hybrid", "options": {"lexical": 0.5}}}},

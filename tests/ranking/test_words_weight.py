@@ -181,7 +181,7 @@ def test_nothing_is_chosen_where_the_weight_is_set(project: Project) -> None:
 
 def test_without_labelled_questions_the_default_stays_and_says_why(project: Project) -> None:
     with project:
-        project.examples = [  # type: ignore[misc]
+        project.examples = [  # type: ignore[misc, unused-ignore]
             type(e)(id=e.id, messages=e.messages, references=e.references) for e in project.examples
         ]
         told = project.sync()["words"]
