@@ -10,9 +10,11 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from sync_project import Site
 
+from twofold.corpus import fetching
 from twofold.corpus.fetching import Fetcher, public_address
 from twofold.errors import SourceEndless, SourceError, SourceUnreachable
 
@@ -76,9 +78,68 @@ def test_a_redirect_to_another_private_host_is_refused_unless_it_is_named(site: 
     assert fetcher.get(f"{site.url}/page").body == b"credentials", "the same host"
 
 
-def test_a_token_goes_to_the_very_origin_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    import httpx
+class Names:
+    """A name server of ours: each name's addresses, one an answer, the last of them for ever."""
 
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **addresses: list[str]) -> None:
+        self.left = {name.replace("_", "."): told for name, told in addresses.items()}
+        real = socket.getaddrinfo
+
+        def told(host: str, *rest: Any, **named: Any) -> Any:
+            found = self.left.get(host)
+            if not found:
+                return real(host, *rest, **named)
+            return real(found.pop(0) if len(found) > 1 else found[0], *rest, **named)
+
+        monkeypatch.setattr(socket, "getaddrinfo", told)
+
+
+def test_a_name_that_is_private_once_it_is_connected_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, a_example=["8.8.8.8", "127.0.0.1"])
+    port = site.url.rpartition(":")[2]
+    site.put("/inner", "credentials")
+    site.pages["/page"] = (302, {"Location": f"http://a.example:{port}/inner"}, b"")
+    with pytest.raises(SourceError, match=r"a\.example is a private address"):
+        Fetcher(seconds=5, limit=1000).get(f"{site.url}/page")
+    Names(monkeypatch, b_example=["8.8.8.8", "127.0.0.1"])
+    with pytest.raises(SourceError, match=r"b\.example is a private address"):
+        Fetcher(seconds=5, limit=1000, private=False).get(f"http://b.example:{port}/inner")
+    assert "/inner" not in site.asked, "nothing was asked for over the connection"
+
+
+def test_a_host_that_was_public_stays_so_and_so_does_its_www(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """127.0.0.1 stands for a public address here."""
+    real = fetching._public
+    monkeypatch.setattr(fetching, "_public", lambda address: str(address) == "127.0.0.1" or real(address))
+    Names(monkeypatch, a_example=["127.0.0.1", "127.0.0.2"], www_a_example=["127.0.0.2"], b_example=["127.0.0.2"])
+    port = site.url.rpartition(":")[2]
+    site.put("/a", "water")
+    fetcher = Fetcher(seconds=5, limit=1000)
+    assert fetcher.get(f"http://a.example:{port}/a").body == b"water"
+    with socket.create_server(("127.0.0.2", int(port))) as inner:
+        inner.settimeout(5)
+        for host in ("a.example", "www.a.example"):
+            fetcher._client.close()
+            fetcher._client = httpx.Client()  # as if the connection had ended
+            with pytest.raises(SourceError, match=f"{host} is a private address"):
+                fetcher.get(f"http://{host}:{port}/a")
+            assert inner.accept()[0].recv(100) == b"", "nothing was asked for"
+    with pytest.raises(SourceUnreachable, match="cannot be reached"):  # private from the start: named, so meant
+        fetcher.get("http://b.example:9/a")
+
+
+def test_a_connection_to_a_private_host_serves_no_redirect(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, wiki_example=["127.0.0.1", "8.8.8.8"])
+    port = site.url.rpartition(":")[2]
+    site.put("/inner", "credentials")
+    site.pages["/page"] = (302, {"Location": f"http://wiki.example:{port}/inner"}, b"")
+    fetcher = Fetcher(seconds=5, limit=1000)
+    assert fetcher.get(f"http://wiki.example:{port}/inner").body == b"credentials"
+    with pytest.raises(SourceError, match=r"wiki\.example is a private address"):
+        fetcher.get(f"{site.url}/page")
+
+
+def test_a_token_goes_to_the_very_origin_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[tuple[str, str | None]] = []
 
     def answer(request: Any) -> Any:

@@ -184,6 +184,24 @@ def _led(way: str, own: Repository, other: Repository) -> None:
         (inner / "commondir").write_text(f"{aim}\n")
         (inner / "gitdir").write_text(f"{git}\n")
         git.write_text(f"gitdir: {inner}\n")
+    elif way in ("store", "quoted store", "store of a store", "no list of stores"):
+        told = git / "objects" / "info" / "alternates"
+        if way == "store of a store":
+            inner = own.folder / "inner"
+            (inner / "info").mkdir(parents=True)
+            told.write_text("# ours\n\n../../inner\n")
+            told = inner / "info" / "alternates"
+        if way == "no list of stores":
+            os.mkfifo(told)
+        else:
+            objects = str(aim / "objects")
+            told.write_text('"' + objects.replace("/", "\\057") + '"\n' if way == "quoted store" else f"{objects}\n")
+            (git / "refs" / "heads" / "trunk").write_text(other.git("rev-parse", "HEAD"))
+    elif way == "pack":
+        other.git("repack", "-q", "-a", "-d")
+        shutil.rmtree(git / "objects" / "pack")
+        (git / "objects" / "pack").symlink_to(aim / "objects" / "pack")
+        (git / "refs" / "heads" / "trunk").write_text(other.git("rev-parse", "HEAD"))
     elif way == "parts":
         for part in ("objects", "refs"):
             shutil.rmtree(git / part)
@@ -195,7 +213,13 @@ def _led(way: str, own: Repository, other: Repository) -> None:
         (git / "refs" / "heads" / "trunk").symlink_to(aim / "refs" / "heads" / "trunk")
 
 
-@pytest.mark.parametrize("way", ["file", "link", "commondir", "worktree of nobody", "parts", "ref"])
+WAYS = [
+    "file", "link", "commondir", "worktree of nobody", "parts", "ref",
+    "store", "quoted store", "store of a store", "no list of stores", "pack",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_repository_that_leads_to_another_one_is_refused(make: Callable[..., Path], tmp_path: Path, way: str) -> None:
     other = Repository(tmp_path / "other")
     directory = make(_section("given"))
@@ -205,7 +229,7 @@ def test_a_repository_that_leads_to_another_one_is_refused(make: Callable[..., P
     other.commit()
     _led(way, own, other)
     report = sync(directory)
-    assert "leads to another repository" in report["sources"][0]["failure"]["message"]
+    assert "another repository" in report["sources"][0]["failure"]["message"]
     assert (report["added"], report["deleted"]) == (0, 0)
     assert len(held(directory)) == 2
 
@@ -221,6 +245,13 @@ def test_work_trees_and_submodules_that_their_repository_knows_are_read(
     assert sync(make(_section(outer.folder / "docs" / "inner"), name="second"))["added"] == 2
     report = sync(make(_section(outer.folder), name="third"))
     assert (report["added"], by_file(report)["docs/inner"]) == (2, "skipped")
+
+
+def test_a_repository_that_shares_the_store_of_one_in_the_project_is_read(make: Callable[..., Path]) -> None:
+    directory = make(_section("given"))
+    first = Repository(directory / "first")
+    first.git("clone", "-q", "--shared", str(first.folder), str(directory / "given"))
+    assert sync(directory)["added"] == 2
 
 
 def test_links_in_a_repository_are_named_and_names_that_look_alike_are_told_apart(

@@ -1,7 +1,8 @@
 """Bounded HTTP: a response is read up to a number of bytes and seconds, however the server behaves.
 
 A server may send its reader on to another address. It is followed to public ones only, unless the host is the one that
-was asked for: what lies behind the firewall of whoever syncs is nobody else's to name.
+was asked for: what lies behind the firewall of whoever syncs is nobody else's to name. Looked at is the address that a
+connection has, before anything is sent: a name server can tell another one at each question.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies
 
 from twofold.errors import FileTooLarge, SourceEndless, SourceError, SourceUnreachable, UnreadableFile
 from twofold.reading import unpacked
@@ -24,6 +26,8 @@ AGENT = "twofold"
 REDIRECTS = 5
 _BUSY = frozenset([408, 425, 429, 500, 502, 503, 504])
 _PORTS = {"http": 80, "https": 443}
+_CONNECTED = "connection.connect_tcp.complete"
+"""The step of a request at which its connection stands and nothing was sent."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
@@ -57,8 +61,12 @@ def public_address(host: str, port: int) -> str:
     except (OSError, ValueError) as error:
         raise SourceUnreachable(f"the host {host} cannot be found: {error}") from error
     if not all(_public(ipaddress.ip_address(address.partition("%")[0])) for address in found):
-        raise SourceError(f"{host} is a private address", cure="Name the host itself if it is meant.")
+        raise _refusal(host)
     return found[0]
+
+
+def _refusal(host: str) -> SourceError:
+    return SourceError(f"{host} is a private address", cure="Name the host itself if it is meant.")
 
 
 def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
@@ -77,15 +85,26 @@ def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 class Fetcher:
     """GET requests under limits.
 
+    A host asked for by name may be a private one: whoever set the source up named it. If it was public once, it has to
+    stay so. Behind a proxy the proxy finds the hosts, and only names that lead to a private address from here are
+    refused.
+
     Args:
         seconds: Most time one response may take as a whole.
         limit: Most bytes of one response, decompressed.
         headers: Sent with every request to the scheme, host and port of the first address asked for.
         hosts: Other hosts that a redirect may lead to, private or not.
+        private: May the host asked for, and `hosts`, be private?
     """
 
     def __init__(
-        self, *, seconds: float, limit: int, headers: Mapping[str, str] | None = None, hosts: Collection[str] = ()
+        self,
+        *,
+        seconds: float,
+        limit: int,
+        headers: Mapping[str, str] | None = None,
+        hosts: Collection[str] = (),
+        private: bool = True,
     ) -> None:
         import httpx
 
@@ -94,6 +113,12 @@ class Fetcher:
         self._limit = limit
         self._headers = dict(headers or {})
         self._hosts = frozenset(hosts)
+        self._private = private
+        self._proxied = bool({"http", "https", "all"} & getproxies().keys())
+        self._outer: set[str] = set()
+        """Hosts that had a public address, ``www.`` apart: a site's list of pages may name either."""
+        self._inner: set[str] = set()
+        """Hosts that a connection to a private address stands for."""
         asked = {"user-agent": AGENT, "accept-encoding": "identity, gzip;q=0.5"}
         self._client = httpx.Client(timeout=seconds, headers=asked, follow_redirects=False)
 
@@ -122,8 +147,8 @@ class Fetcher:
             if parts.scheme not in ("http", "https") or not parts.netloc:
                 raise SourceError(f"{here[:200]} is not an http or https address", cure="Correct the address.")
             own = self._headers if (parts.scheme, parts.netloc) == (first.scheme, first.netloc) else {}
-            elsewhere = parts.hostname not in {first.hostname, *self._hosts}
-            found = self._in_time(here, {**own, **(headers or {})}, deadline, pinned=elsewhere)
+            named = self._private and parts.hostname in {first.hostname, *self._hosts}
+            found = self._in_time(here, {**own, **(headers or {})}, deadline, named=named)
             onward = found.headers.get("location", "")
             if found.status not in (301, 302, 303, 307, 308) or not onward:
                 if found.status in _BUSY:
@@ -134,13 +159,13 @@ class Fetcher:
                 allowed(here)
         raise SourceError(f"{url} redirects more than {REDIRECTS} times", cure="Name the final address.")
 
-    def _in_time(self, url: str, headers: Mapping[str, str], deadline: float, *, pinned: bool) -> Response:
+    def _in_time(self, url: str, headers: Mapping[str, str], deadline: float, *, named: bool) -> Response:
         """One request, given up at the deadline: a server that sends headers without end lets no other limit hold."""
         done: queue.SimpleQueue[Response | BaseException] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                done.put(self._once(url, headers, deadline, pinned=pinned))
+                done.put(self._once(url, headers, deadline, named=named))
             except BaseException as error:  # raised again below
                 done.put(error)
 
@@ -153,11 +178,13 @@ class Fetcher:
             raise found
         return found
 
-    def _once(self, url: str, headers: Mapping[str, str], deadline: float, *, pinned: bool) -> Response:
+    def _once(self, url: str, headers: Mapping[str, str], deadline: float, *, named: bool) -> Response:
         body = bytearray()
         try:
-            address, more, extensions = _pinned(urlsplit(url)) if pinned else (url, {}, {})
-            with self._client.stream("GET", address, headers={**headers, **more}, extensions=extensions) as answer:
+            extensions = {} if self._proxied else {"trace": self._watch(url, named=named)}
+            if not named:
+                self._look(url)
+            with self._client.stream("GET", url, headers=headers, extensions=extensions) as answer:
                 for piece in answer.iter_raw():
                     body += piece
                     if len(body) > self._limit:
@@ -177,6 +204,39 @@ class Fetcher:
         except self._httpx.HTTPError as error:
             raise SourceUnreachable(f"{url} cannot be reached: {error or type(error).__name__}") from error
 
+    def _look(self, url: str) -> None:
+        """Refuse a host that nobody named and that is private, before a connection is made or one that stands is used.
+
+        Raises:
+            SourceUnreachable: it cannot be found.
+            SourceError: it is private.
+        """
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if host.removeprefix("www.") in self._inner:
+            raise _refusal(host)
+        public_address(host, parts.port or _PORTS[parts.scheme])
+
+    def _watch(self, url: str, *, named: bool) -> Callable[[str, Mapping[str, Any]], None]:
+        """What looks at the address of each new connection and ends one that must not be."""
+        host = urlsplit(url).hostname or ""
+        site = host.removeprefix("www.")
+
+        def see(step: str, about: Mapping[str, Any]) -> None:
+            if step != _CONNECTED:
+                return
+            stream = about["return_value"]
+            address = str(stream.get_extra_info("server_addr")[0]).partition("%")[0]
+            if _public(ipaddress.ip_address(address)):
+                self._outer.add(site)
+            elif named and site not in self._outer:
+                self._inner.add(site)
+            else:
+                stream.close()
+                raise _refusal(host)
+
+        return see
+
     def _unpacked(self, body: bytes, encoding: str, url: str) -> bytes:
         """The content, unpacked once at most and never past the limit."""
         encoding = encoding.strip().lower()
@@ -190,12 +250,3 @@ class Fetcher:
             raise SourceEndless(f"{url} has more than {self._limit} bytes") from error
         except UnreadableFile as error:
             raise SourceUnreachable(f"{url} cannot be unpacked: {error.message}") from error
-
-
-def _pinned(parts: SplitResult) -> tuple[str, dict[str, str], dict[str, str]]:
-    """The request for an address that was looked at: a name could stand for another one a moment later."""
-    host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
-    address = public_address(host, port)
-    place = f"[{address}]" if ":" in address else address
-    where = parts._replace(netloc=f"{place}:{port}").geturl()
-    return where, {"host": parts.netloc.rpartition("@")[2]}, {"sni_hostname": host}

@@ -46,10 +46,19 @@ _OURS = {
 _NO_PROTOCOL = "none"
 """No transport has this name. A repository that lacks an object may name a server to fetch it from, and the program to
 call there; GIT_NO_LAZY_FETCH forbids it from git 2.45 on, the list of protocols before."""
-_SETTINGS = ("core.hooksPath=/dev/null", "core.fsmonitor=false", "credential.helper=", "safe.directory=*")
-"""The last: git refuses a repository of another user because its settings may name programs; none is run here."""
-_PARTS = ("HEAD", "config", "objects", "packed-refs", "refs")
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "credential.helper=",
+    "core.multiPackIndex=false",
+    "safe.directory=*",
+)
+"""An index of several packs names them by path, those of another repository, too. The last: git refuses a repository of
+another user because its settings may name programs; none is run here."""
+_PARTS = ("HEAD", "config", "objects", "packed-refs", "refs", "reftable")
 """What of a repository says what it holds. As a link each would say what another one holds."""
+_MOST_ALTERNATES = 1 << 16
+"""Bytes of a list of further stores of objects."""
 _MIRROR = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 
 
@@ -207,6 +216,12 @@ class GitSource:
             raise SourceUnreachable(f"{self._options.repository} does not say where it lies: {self._said}")
         own, top = (Path(line).resolve() for line in told)
         here = (place.resolve(), self._root.resolve())
+        for store in _stores_of(top / "objects"):
+            if not any(store.is_relative_to(one) for one in (*here, top)):
+                raise SourceError(
+                    f"{self._options.repository} takes objects of another repository, {store}",
+                    cure="Run `git repack -a -d` there and delete objects/info/alternates; nothing was deleted.",
+                )
         for part in (top, *(entry.resolve() for entry in _said_by(top))):
             if any(part.is_relative_to(one) for one in here) or (part != top and part.is_relative_to(top)):
                 continue
@@ -253,12 +268,44 @@ class GitSource:
 
 
 def _said_by(top: Path) -> Iterator[Path]:
-    """What says which commits a repository has: the parts of its folder, and every link among its refs."""
+    """What says which commits a repository has: the parts of its folder, and every link among its refs and objects."""
     yield from (top / part for part in _PARTS)
-    for folder, folders, files in os.walk(top / "refs"):
-        for name in (*folders, *files):
-            if (found := Path(folder) / name).is_symlink():
-                yield found
+    waiting = [top / part for part in ("refs", "objects", "reftable")]
+    while waiting:
+        folder = waiting.pop()
+        if not folder.is_dir():
+            continue
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    yield Path(entry.path)
+                elif entry.is_dir():
+                    waiting.append(Path(entry.path))
+
+
+def _stores_of(objects: Path) -> Iterator[Path]:
+    """Stores that a store of objects names as further ones (``git clone --shared``), and what those name.
+
+    What git reads as a quoted name, and what is no plain small file, is taken for a store elsewhere.
+    """
+    waiting, seen = [objects.resolve()], set[Path]()
+    while waiting:
+        store = waiting.pop()
+        if store in seen:
+            continue
+        seen.add(store)
+        yield store
+        told = store / "info" / "alternates"
+        if not os.path.lexists(told):
+            continue
+        if not told.is_file() or told.stat().st_size > _MOST_ALTERNATES:
+            yield Path("/", told.name)
+            continue
+        for line in told.read_bytes().split(b"\n"):
+            if line.startswith(b'"') or b"\0" in line:
+                yield Path("/", line.decode("utf-8", "replace").strip('"').replace("\0", "?"))
+            elif line and not line.startswith(b"#"):
+                waiting.append((store / os.fsdecode(line)).resolve())
 
 
 def _leads_on(mirror: Path) -> bool:

@@ -1,8 +1,8 @@
 """A live tool that asks a JSON endpoint, such as a weather service.
 
 Arguments are percent-encoded into the address's path and query, never into its host. Redirects go only to allowed
-hosts, and private, loopback and link-local addresses are refused unless `private` is set. The name is resolved for
-that check and again for the connection: a hostile name server of an allowed host is not kept out by it.
+hosts, and private, loopback and link-local addresses are refused unless `private` is set: the address that a
+connection has is looked at, too, so that a hostile name server of an allowed host is kept out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import Field, model_validator
 
-from twofold.corpus.fetching import Fetcher, public_address
+from twofold.corpus.fetching import Fetcher
 from twofold.corpus.sources_records import MISSING, at
 from twofold.errors import SourceError
 from twofold.retrieval.tools_live import LiveOptions, LiveTool, declared, environment
@@ -70,9 +70,9 @@ class HttpTool(LiveTool):
         headers = {"accept": "application/json", **options.headers}
         if options.token_env:
             headers["authorization"] = f"Bearer {environment(options.token_env)}"
-        self._check(url)
-        known = options.hosts if options.private else ()
-        fetcher = Fetcher(seconds=seconds, limit=options.max_bytes, headers=headers, hosts=known)
+        fetcher = Fetcher(
+            seconds=seconds, limit=options.max_bytes, headers=headers, hosts=options.hosts, private=options.private
+        )
         try:
             found = fetcher.get(url, allowed=self._check)
         finally:
@@ -115,9 +115,6 @@ class HttpTool(LiveTool):
             raise SourceError(f"the endpoint redirects to another host, {host}", cure="Name it in `hosts`.")
         if home.scheme == "https" and parts.scheme != "https":
             raise SourceError("the endpoint redirects from https to http", cure="Correct `url`.")
-        if self.options.private:
-            return
-        public_address(host, parts.port or 443)
 
 
 def _encoded(value: object) -> str:
