@@ -6,7 +6,7 @@ import posixpath
 from urllib.parse import unquote
 
 from twofold.corpus.html import markup_of, page_text
-from twofold.corpus.packages import Package, attribute, inside
+from twofold.corpus.packages import Node, Package, attribute, inside
 
 
 class Book:
@@ -48,9 +48,11 @@ class Book:
         items = {attribute(one, "id"): one for one in inside(self._root, "item")}
         pages: list[str] = []
         missing = 0
+        aside = {key for key, item in items.items() if _is_page(item) and "nav" not in attribute(item, "properties")}
         for one in inside(self._root, "itemref"):
             item = items.get(attribute(one, "idref"))
-            if item is None or "html" not in attribute(item, "media-type", "html"):
+            aside.discard(attribute(one, "idref"))
+            if item is None or not _is_page(item):
                 continue
             target = attribute(item, "href").partition("#")[0]
             names = (posixpath.normpath(posixpath.join(folder, name)) for name in (unquote(target), target))
@@ -61,6 +63,8 @@ class Book:
                 pages.append(page_text(BeautifulSoup(markup_of(data, target)[0], "html.parser")))
         if missing:
             self.unread[f"{missing} page{'' if missing == 1 else 's'} that the file names and does not have"] = None
+        if aside:
+            self.unread[f"{len(aside)} page{'' if len(aside) == 1 else 's'} that the book's order leaves out"] = None
         if self.package.data("META-INF/encryption.xml") is not None and self._is_locked():
             self.unread["pages that are encrypted"] = None
         return "\n\n".join(page for page in pages if page.strip())
@@ -71,3 +75,7 @@ class Book:
             return False
         parts = (attribute(one, "URI").lower() for one in inside(root, "CipherReference"))
         return any(name.endswith(("html", "htm", "xml")) for name in parts)
+
+
+def _is_page(item: Node) -> bool:
+    return "html" in attribute(item, "media-type", "html")

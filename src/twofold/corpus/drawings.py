@@ -36,7 +36,8 @@ def drawn(package: Package, node: Node, part: str) -> Iterator[str]:
 
 def description(node: Node | None) -> str:
     """What the author wrote for those who cannot see a picture; nothing where a program put the file's name there."""
-    text = " ".join(attribute(node, "descr", attribute(node, "alt")).split()) if node is not None else ""
+    told = (attribute(node, name).split() for name in ("descr", "alt", "title")) if node is not None else ()
+    text = " ".join(next((words for words in told if words), ()))
     return "" if _FILE.fullmatch(text) else literal(text)
 
 

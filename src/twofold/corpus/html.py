@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _CHARSET = re.compile(
     rb"""<(?:meta|\?xml)[^>]{0,200}?(?:charset|encoding)\s*=\s*["']?\s*([A-Za-z0-9_.:-]{2,40})""", re.I
 )
-_UNREAD = frozenset(["script", "style", "canvas", "iframe", "embed", "head", "nav", "rp", "datalist"])
+_UNREAD = frozenset(["script", "style", "canvas", "iframe", "embed", "rp"])
 _BLOCKS_WORDS = """
     address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption figure
     footer form header hr html legend li main menu object ol optgroup option p pre section select summary table
@@ -40,6 +40,12 @@ _BLOCKS_WORDS = """
 _BLOCKS = frozenset(_BLOCKS_WORDS.split())
 _CLOSE = frozenset(["tr", "dd", "dt", "tbody", "thead", "option", "optgroup", "title", "desc", "text"])
 """Blocks that no blank line parts from the next."""
+_OF_MENUS = frozenset(
+    ["a", "button", "form", "h1", "h2", "h3", "h4", "h5", "h6", "img", "input", "label", "select", "summary", "svg"]
+)
+"""What a ``<nav>`` shows to lead elsewhere; other words in it are text of the page."""
+_LEVEL = re.compile(r"vertical-align\s*+:\s*+(super|sub)\b", re.IGNORECASE)
+_INLINE = frozenset(["a", "b", "big", "em", "font", "i", "small", "span", "strong"])
 _APART = frozenset(["button", "label", "input", "img", "math", "svg", "output", "meter", "progress", "rt", "area"])
 """Inline elements that a page shows at some distance from their neighbours."""
 _STRUCK = frozenset(["s", "strike", "del"])
@@ -68,10 +74,10 @@ class HtmlReader:
 
     Read is all that a reader can bring to the screen: panels that are hidden, buttons, choices, alternative texts,
     formulas and frames whose page stands in the file too. Left out are scripts, styles, pictures, other files' frames
-    and ``<nav>``.
+    and the links of a ``<nav>``.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
 
     class Options(plugins.Options):
@@ -99,7 +105,10 @@ class HtmlReader:
         if not title and (heading := soup.find(["h1", "h2"])):
             title = _flat(heading.get_text())
         title = title or title_of(path)
-        yield Document(id=name, text=text, title=title, source=name, metadata={"encoding": assumed} if assumed else {})
+        metadata = {"encoding": assumed} if assumed else {}
+        if unread := _named_only(soup):
+            metadata["unread"] = unread
+        yield Document(id=name, text=text, title=title, source=name, metadata=metadata)
 
 
 def markup_of(data: bytes, name: str) -> tuple[str, str]:
@@ -124,7 +133,19 @@ def markup_of(data: bytes, name: str) -> tuple[str, str]:
 
 def page_text(soup: BeautifulSoup) -> str:
     """The readable text of a parsed page."""
-    return _Page(_crossed(soup)).text(soup.body or soup)
+    return _Page(_crossed(soup)).text(soup)
+
+
+def _named_only(soup: BeautifulSoup) -> str:
+    """What a page shows that no text of it tells."""
+    found: dict[str, None] = {}
+    for node in soup.find_all(["canvas", "embed", "object", "iframe"]):
+        address = str(node.get("src") or node.get("data") or "")
+        if node.name == "canvas":
+            found["a drawing (canvas)"] = None
+        elif address and not node.get_text(strip=True) and not node.get("srcdoc") and ":" not in address:
+            found[f"the file {address[:80]} that the page shows"] = None
+    return "; ".join(found)
 
 
 def _crossed(soup: BeautifulSoup) -> frozenset[str]:
@@ -175,6 +196,7 @@ class _Page:
         self.heading = 0
         self.mark = ""
         self.struck = 0
+        self.menu = 0
         self.opened: list[tuple[int, int]] = []
         self.lists: list[tuple[int, int, str] | None] = []
 
@@ -193,7 +215,9 @@ class _Page:
                     self._table(node)
                 elif not _unread(node) and not (self.cell and node is not root and node.name in _PARTS):
                     if node.name == "title" and node.find_parent("svg") is None:
-                        continue  # the page's own, written without <head>
+                        continue  # the page's own
+                    if self.menu and node.name in _OF_MENUS:
+                        continue
                     self._enter(node)
                     stack.append((node, True))
                     stack += [(child, False) for child in reversed(node.contents)]
@@ -219,6 +243,8 @@ class _Page:
             self._line(text)
 
     def _say(self, text: str) -> None:
+        if self.menu and len(text.split()) < 2:
+            return  # "Menu", the page one is on, signs between links
         text = text.replace("\u00ad", "")
         self.line.append(struck(text) if self.struck and text.strip() else text)
 
@@ -245,13 +271,16 @@ class _Page:
         elif tag == "pre":
             self.raw += 1
             self.opened.append((len(self.out), self.gap))
-        elif tag in ("sup", "sub"):
+        elif tag == "nav":
+            self.menu += 1
+        elif _level(node):
             self.opened.append((len(self.line), 0))
         if self._is_struck(node):
             self.struck += 1
         if tag in _APART:
             self.line.append(" ")
-            self._say(_shown(node))
+        if shown := _shown(node):
+            self._say(f"{shown} ")
         elif tag == "q":
             self.line.append("“")
         if said := _spoken(node):
@@ -273,11 +302,13 @@ class _Page:
         elif tag == "pre":
             self.raw -= 1
             self._close_code(*self.opened.pop())
-        elif tag in ("sup", "sub") and self.opened:
+        elif tag == "nav":
+            self.menu -= 1
+        elif (level := _level(node)) and self.opened:
             at, _ = self.opened.pop()
             inside = "".join(self.line[at:])
             before = "".join(self.line[max(0, at - 3) : at])
-            self.line[at:] = [(raised if tag == "sup" else lowered)(inside, before)]
+            self.line[at:] = [(raised if level == "super" else lowered)(inside, before)]
         elif tag in _APART:
             self.line.append(" ")
         elif tag == "q":
@@ -375,6 +406,14 @@ def _unread(node: Tag) -> bool:
     return node.name in _UNREAD
 
 
+def _level(node: Tag) -> str:
+    """``super`` or ``sub`` for what stands raised or lowered."""
+    if node.name in ("sup", "sub"):
+        return "super" if node.name == "sup" else "sub"
+    found = _LEVEL.search(str(node.get("style") or "")) if node.name in _INLINE else None
+    return found.group(1).lower() if found else ""
+
+
 def _numbered(node: Tag) -> tuple[int, int, str]:
     """Of a list its first number, the step to the next, and how they are written."""
     step = -1 if node.has_attr("reversed") else 1
@@ -406,7 +445,7 @@ def _address(node: Tag) -> str:
 def _shown(node: Tag) -> str:
     """What a browser shows of an element that is not text inside it."""
     if node.name in ("img", "area"):
-        return " ".join(str(node.get("alt") or "").split())
+        return " ".join(str(node.get("alt") or node.get("title") or "").split())
     if node.name == "input":
         kind = str(node.get("type") or "").lower()
         if kind == "image":
@@ -414,6 +453,8 @@ def _shown(node: Tag) -> str:
         if kind in ("checkbox", "radio"):
             return "☒" if node.has_attr("checked") else "☐"
         return str(node.get("value") or node.get("placeholder") or "") if kind in _SHOWN_INPUTS else ""
+    if node.name == "option" and node.parent is not None and node.parent.name == "datalist":
+        return str(node.get("label") or node.get("value") or "")
     return str(node.get("label") or "") if node.name in ("optgroup", "option") else ""
 
 

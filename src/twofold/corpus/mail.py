@@ -25,7 +25,7 @@ _MOST_PARTS = 1000
 class MailReader:
     """A message with its attachments as one document, each attachment a place. The title is the subject."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     suffixes: ClassVar[tuple[str, ...]] = (".eml", ".mht", ".mhtml")
 
     class Options(plugins.Options):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import mimetypes
 import quopri
 import re
 from dataclasses import dataclass, field
+from email.errors import InvalidBase64LengthDefect
 from email.message import EmailMessage, Message, MIMEPart
 from typing import Any
 
@@ -39,6 +41,8 @@ _CARD = {
 }  # fmt: skip
 _ENCODED = re.compile(r"^begin(?:-base64)? [0-7]{3} ([^\n]{1,200})$", re.MULTILINE)
 """Where a file begins that is written into the text (POSIX uuencode)."""
+_NO_LETTER = re.compile(r"[^A-Za-z0-9+/]")
+_FOLD = re.compile(rb"\r?\n[ \t]")
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?")
 
 
@@ -90,20 +94,29 @@ def _leaf(part: MIMEPart, kind: str) -> Parts:
         return Parts()
     payload = part.get_payload(decode=True)
     data = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
+    if any(isinstance(one, InvalidBase64LengthDefect) for one in part.defects):
+        whole = _NO_LETTER.sub("", str(part.get_payload()).partition("=")[0])
+        return _told(part, base64.b64decode(whole[: len(whole) // 4 * 4]), kind, name, "the end of a damaged part")
+    return _told(part, data, kind, name, "")
+
+
+def _told(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) -> Parts:
+    """What a part says whose bytes are `data`; `lost`: what of them is not there."""
+    unread = [lost] if lost else []
     if kind == "text/calendar" and part.get_content_disposition() != "attachment":
-        return Parts(texts=[calendar(decoded(data, part.get_content_charset() or ""))])
+        return Parts(texts=[calendar(decoded(unfolded(data), part.get_content_charset() or ""))], unread=unread)
     attached = part.get_content_disposition() == "attachment"
     if kind.startswith("multipart/"):
         kind = "text/plain"  # its parts cannot be told apart
     if kind.startswith("text/") and not name and not (attached and kind not in ("text/plain", "text/html")):
         text = _text(part, data, kind)
         inside = [f"{one.strip()}, written into the text" for one in _ENCODED.findall(text)]
-        return Parts(texts=[text] if text.strip() else [], unread=inside)
+        return Parts(texts=[text] if text.strip() else [], unread=unread + inside)
     if not data.strip():
-        return Parts()
+        return Parts(unread=unread)
     if not name:
         name = f"unnamed{mimetypes.guess_extension(kind) or '.' + kind.rsplit('/', 1)[-1]}"
-    return Parts(files=[(name, data)])
+    return Parts(files=[(name, data)], unread=unread)
 
 
 def _best(kinds: list[str], found: list[Parts]) -> Parts:
@@ -119,7 +132,7 @@ def _best(kinds: list[str], found: list[Parts]) -> Parts:
     words, more = _words(plain), _words(rich)
     if not plain.strip() or not rich.strip():
         made.texts = [plain if plain.strip() else rich]
-    elif len(more - words) <= max(3, 0.2 * len(more)):
+    elif len(more - words) <= max(3, 0.2 * len(more)) and not any(map(_numbered, more - words)):
         made.texts = [plain]
     elif len(words - more) > max(_STUB, 0.2 * len(words)):
         made.texts = [plain, rich]
@@ -131,6 +144,10 @@ def _best(kinds: list[str], found: list[Parts]) -> Parts:
 
 def _words(text: str) -> set[str]:
     return set(_WORDS.findall(text.casefold()))
+
+
+def _numbered(word: str) -> bool:
+    return any(sign.isdigit() for sign in word)
 
 
 def _text(part: MIMEPart, data: bytes, kind: str) -> str:
@@ -187,11 +204,15 @@ def header(message: EmailMessage, key: str) -> str:
         return str(raw[0]) if raw else ""
 
 
+def unfolded(data: bytes) -> bytes:
+    """Lines of a calendar or card that were folded, whole again: a fold may part the bytes of one letter."""
+    return _FOLD.sub(b"", data)
+
+
 def calendar(text: str) -> str:
-    """Events and tasks of a calendar (RFC 5545), a property a line."""
+    """Events and tasks of a calendar (RFC 5545), a property a line; its lines are `unfolded`."""
     lines: list[str] = []
-    unfolded = re.sub(r"\r?\n[ \t]", "", text).splitlines()
-    for line in unfolded:
+    for line in text.splitlines():
         head, colon, value = line.partition(":")
         name, _, parameters = head.partition(";")
         if name.upper() == "BEGIN" and value.upper() in ("VEVENT", "VTODO", "VJOURNAL") and lines:
@@ -217,9 +238,9 @@ def calendar(text: str) -> str:
 
 
 def card(text: str) -> str:
-    """The cards of an address book (RFC 6350), a property a line."""
+    """The cards of an address book (RFC 6350), a property a line; its lines are `unfolded`."""
     lines: list[str] = []
-    for line in re.sub(r"\r?\n[ \t]", "", text).splitlines():
+    for line in text.splitlines():
         head, colon, value = line.partition(":")
         name = head.partition(";")[0].rpartition(".")[2].upper()
         if name == "BEGIN" and lines:

@@ -10,19 +10,21 @@ from typing import ClassVar
 
 from twofold import plugins
 from twofold.corpus.mail import MailReader
-from twofold.corpus.mail_parts import calendar, card, decoded
+from twofold.corpus.mail_parts import calendar, card, decoded, unfolded
 from twofold.corpus.text import clean, title_of
 from twofold.errors import BadRecord, DamagedFile
 from twofold.types import Document
 
-_BEGINS = re.compile(rb"^From [^\r\n]{1,200}[0-9]{4}[^\r\n]{0,60}\r?$", re.MULTILINE)
+_BEGINS = re.compile(rb"^From [^\r\n]{1,300}\r?$", re.MULTILINE)
+_DATED = re.compile(rb"\b[0-9]{1,2}:[0-9]{2}\b"), re.compile(rb"\b[0-9]{4}\b")
+"""A time and a year: a line of a letter that begins with "From" has seldom both."""
 _QUOTED = re.compile(rb"^>(?=>{0,9}From )", re.MULTILINE)
 
 
 class MailboxReader:
     """The messages of a mailbox, a document each, called ``file#number``; the title is the subject."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".mbox", ".mbx")
 
     class Options(MailReader.Options):
@@ -49,12 +51,16 @@ class MailboxReader:
             DamagedFile: no message begins as in a mailbox.
         """
         name = path.as_posix()
-        starts = [found for found in _BEGINS.finditer(data) if _after_blank(data, found.start())]
+        lines = [found for found in _BEGINS.finditer(data) if all(one.search(found[0]) for one in _DATED)]
+        starts = [found for found in lines if _after_blank(data, found.start())] or lines[:1]
         if not starts:
             raise DamagedFile("it has no line that begins a message (From …)", file=name)
         reader = MailReader(self.options)
         ends = [found.start() for found in starts[1:]] + [len(data)]
         line, counted = 1, 0
+        if data[: starts[0].start()].strip():
+            message = "what stands before the first message is not read"
+            yield 1, BadRecord(message, file=name, line=1, cure="Take it out, or make it a message of its own.")
         for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
             line += data.count(b"\n", counted, start.start())
             counted = start.start()
@@ -73,7 +79,7 @@ def _after_blank(data: bytes, at: int) -> bool:
 class CalendarReader:
     """A calendar's events and tasks, or the cards of an address book; the title is the file's stem."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = (".ics", ".vcs", ".vcf")
 
     class Options(plugins.Options):
@@ -84,6 +90,6 @@ class CalendarReader:
 
     def read(self, path: Path, data: bytes) -> Iterator[Document]:
         """Yield the one document."""
-        text = decoded(data.removeprefix(b"\xef\xbb\xbf"), "")
+        text = decoded(unfolded(data.removeprefix(b"\xef\xbb\xbf")), "")
         said = card(text) if path.suffix.lower() == ".vcf" else calendar(text)
         yield Document(id=path.as_posix(), text=clean(said), title=title_of(path), source=path.as_posix())

@@ -54,7 +54,7 @@ _MIME = {
 class OfficeReader:
     """A file of an office program or an e-book; the title is the one in its properties, else its first heading."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     suffixes: ClassVar[tuple[str, ...]] = tuple(_MIME)
 
     class Options(plugins.Options):
@@ -234,7 +234,8 @@ def _text_of(kind: str, content: Json) -> str:
     if kind == "metadata_block":
         return "\n".join(f"{key}: {value}" for key, value in content.get("entries", ()) if value)
     if kind == "image":
-        return str(content.get("description") or content.get("alt_text") or "")
+        said = str(content.get("description") or content.get("alt_text") or "")
+        return "" if said == "image" else said  # kreuzberg's word for one that nobody described
     return "" if kind in {"group", "list"} else str(content.get("text") or "")
 
 

@@ -1,7 +1,8 @@
 """OpenDocument (ODT and ODS, OASIS 1.3) as text: what stands on the pages, in the order in which it is read.
 
 Kept are numbers of lists and headings, notes, comments, text boxes, headers, and pictures' descriptions; tracked
-changes are read as accepted. What is hidden or is another file put in is named.
+changes are read as accepted; formulas and the values of charts are read from the objects that hold them. What is
+hidden or is another file put in is named.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from twofold.corpus.formulas import mathml
 from twofold.corpus.marks import Grid, literal, lowered, raised, settled, struck
 from twofold.corpus.numbering import roman, written
 from twofold.corpus.packages import Node, Package, attribute, bare, child, inside
-from twofold.corpus.sheets import Cells, Sheet, lines_of
+from twofold.corpus.sheets import Cells, Sheet, lines_of, not_seen
 from twofold.corpus.text import clean
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
@@ -101,14 +103,21 @@ class OpenText:
         for table in self._body:
             if bare(table.tag) != "table":
                 continue
-            text, rows = lines_of(self._cells(table))
+            hidden: list[int] = []
+            cells = self._cells(table, hidden)
+            text, rows = lines_of(cells)
             name = attribute(table, "name")
-            above = clean(f"## {name}")
+            unseen = child(self._own.get(attribute(table, "style-name")), "table-properties")
+            closed = unseen is not None and attribute(unseen, "display") == "false"
+            above = clean(f"## {name}{' (hidden sheet)' if closed else ''}")
+            if said := not_seen(cells, hidden, _closed(table)):
+                above += f"\n\n{said}"
             start = len(above) + 2
             if text:
-                yield Sheet(f"sheet {name}", f"{above}\n\n{text}", tuple((start + at, number) for at, number in rows))
+                yield Sheet(f"sheet {name}{' (hidden)' if closed else ''}", f"{above}\n\n{text}", tuple((start + at, number) for at, number in rows))
 
-    def _cells(self, table: Node) -> Cells:
+    def _cells(self, table: Node, hidden: list[int]) -> Cells:
+        """The cells of a sheet; the numbers of hidden rows with text go to `hidden`."""
         cells: Cells = {}
         over: list[tuple[int, range, str]] = []
         number = 0
@@ -117,13 +126,15 @@ class OpenText:
             for cell in line:
                 times = max(1, _int(attribute(cell, "number-columns-repeated"), 1))
                 blocks = [text for _, text in self._blocks(cell)] if bare(cell.tag) == "table-cell" else []
-                text = " ".join(" ".join(blocks).split())
+                text = " ".join(" ".join(blocks).split()) or _value(cell)
                 if text:
                     found |= dict.fromkeys(range(column + 1, column + 1 + min(_MOST, times)), text)
                     down = min(_MOST, _int(attribute(cell, "number-rows-spanned"), 1))
                     over += [(column + 1, range(number + 2, number + 1 + down), text)] if down > 1 else []
                 column += times
             repeated = max(1, _int(attribute(line, "number-rows-repeated"), 1))
+            if found and attribute(line, "visibility", "visible") != "visible":
+                hidden += range(number + 1, number + 1 + min(_MOST, repeated))
             if found:
                 cells |= {number + 1 + more: dict(found) for more in range(min(_MOST, repeated))}
             number += repeated
@@ -277,12 +288,36 @@ class OpenText:
         after += [f"{mark}: {said}"] if said else []
 
     def _drawing(self, node: Node, after: list[str]) -> None:
-        for one in inside(node, "text-box", "custom-shape", "rect"):
-            after += [text for _, text in self._blocks(one)]
-        for one in inside(node, "title", "desc"):
-            after += [text] if (text := " ".join((one.text or "").split())) else []
-        if any(True for _ in inside(node, "object", "object-ole")):
-            self.unread["an object put in"] = None
+        if bare(node.tag) in ("text-box", "custom-shape", "rect"):
+            after += [text for _, text in self._blocks(node)]
+            return
+        for one in node:
+            name = bare(one.tag) if isinstance(one.tag, str) else ""
+            if name in ("title", "desc"):
+                after += [text] if (text := " ".join((one.text or "").split())) else []
+            elif name == "object" and (text := self._object(one)):
+                after.append(text)
+            elif name in ("object", "object-ole"):
+                self.unread["an object put in"] = None
+            elif name:
+                self._drawing(one, after)
+
+    def _object(self, node: Node) -> str:
+        """A formula, or a chart's titles and values; nothing of another object."""
+        place = attribute(node, "href").removeprefix("./").rstrip("/")
+        known = f"{place}/content.xml" in self.package.names()
+        root = self.package.root(f"{place}/content.xml") if known else child(node, "math")
+        if root is None:
+            return ""
+        if bare(root.tag) == "math":
+            return formula(root)
+        chart = next(inside(root, "chart"), None)
+        if chart is None:
+            return ""
+        told = [" ".join("".join(one.itertext()).split()) for one in inside(chart, "title", "subtitle")]
+        for table in inside(chart, "table"):
+            told += [text for _, text in self._table(table)]
+        return "\n".join(filter(None, told))
 
     def _table(self, node: Node) -> Iterator[tuple[str, str]]:
         """A row a line; a table of one cell as its paragraphs."""
@@ -315,6 +350,32 @@ def _rows(node: Node) -> Iterator[Node]:
             yield one
         elif name in ("table-header-rows", "table-rows", "table-row-group"):
             yield from _rows(one)
+
+
+def _closed(table: Node) -> list[tuple[int, int]]:
+    """First and last of each range of hidden columns."""
+    found, at = [], 1
+    for one in inside(table, "table-column"):
+        times = max(1, _int(attribute(one, "number-columns-repeated"), 1))
+        if attribute(one, "visibility", "visible") != "visible":
+            found.append((at, at + times - 1))
+        at += times
+    return found
+
+
+def _value(cell: Node) -> str:
+    """What a cell holds that no paragraph shows, as programs write it that make sheets."""
+    kind = attribute(cell, "value-type")
+    named = {"date": "date-value", "time": "time-value", "boolean": "boolean-value", "string": "string-value"}
+    return attribute(cell, named.get(kind, "value")).strip() if kind else ""
+
+
+def formula(math: Node) -> str:
+    """MathML as a line."""
+    done: dict[Node, str] = {}
+    for one in reversed(list(math.iter())):
+        done[one] = mathml(bare(one.tag), [done[part] for part in one], "" if len(one) else one.text or "")
+    return " ".join(done[math].split())
 
 
 def _changed(look: _Look, settings: Node) -> _Look:

@@ -31,7 +31,7 @@ _DPI = 150
 class PdfReader:
     """A PDF file; the title is the one in its properties, else the file's stem."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = (".pdf",)
 
     class Options(plugins.Options):
@@ -78,7 +78,7 @@ class PdfReader:
                     else:
                         pictures.append(number)
             texts.append(text)
-            more.append(filled(pdf, page) if page else [])
+            more.append(filled(pdf, page, text) if page else [])
             if page:
                 page.close()
         parts = [

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _DIVIDED = re.compile(r"(?<![^\W\d_])([^\W\d_]++)\ufffe(?:\r?\n)?([^\W\d_]+)")
 _NUMBER = re.compile(r"[+−-]?[0-9]+")
+_DIGITS = re.compile(r"(?<=[0-9])-\r?\n(?=[0-9])")
+_ADDRESS = frozenset("/@_=&?%~")
+_DOT = re.compile(r"\w\.")
+"""Before a word: it is part of an address."""
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _FIRST_WORDS = """
     all anti arm audio back best better big bio blue book broad broken brown built by case child city class
@@ -57,14 +61,18 @@ def divided(texts: Sequence[str]) -> list[str]:
     A hyphen is the word's own if the document writes the word with it elsewhere and not without, or if its parts are
     known to make such words ("well-known", "long-term"); between letters otherwise it is the line's and goes.
     """
+    texts = [_DIGITS.sub("-", text) if "-\r" in text or "-\n" in text else text for text in texts]
     if not any("\ufffe" in text for text in texts):
-        return list(texts)
+        return texts
     known: set[str] = set()
     for text in texts:
         known.update(map(str.casefold, _WORD.findall(_DIVIDED.sub(" ", text))))
 
     def joined(found: re.Match[str]) -> str:
         left, right = found.groups()
+        before = found.string[max(0, found.start() - 2) : found.start()]
+        if len(left) == 1 or before[-1:].isdigit() or before[-1:] in _ADDRESS or _DOT.fullmatch(before):
+            return f"{left}-{right}"  # e-mail; part of an address or a number
         whole, hyphened = (left + right).casefold(), f"{left}-{right}".casefold()
         if not right[0].islower() or not left[-1].islower():
             return f"{left}-{right}"
@@ -140,8 +148,14 @@ def _raised_runs(text: str, size: Callable[[int], float]) -> Iterator[tuple[int,
             yield start, end
 
 
-def filled(pdf: PdfDocument, page: PdfPage) -> list[str]:
-    """Fields of a form with their values, and remarks, a line each; struck-out text comes from `crossed`."""
+def filled(pdf: PdfDocument, page: PdfPage, shown: str) -> list[str]:
+    """Fields of a form with their values, and remarks, a line each; struck-out text comes from `crossed`.
+
+    Args:
+        pdf: The file.
+        page: One of its pages.
+        shown: The page's text.
+    """
     from pypdfium2 import raw
 
     lines: dict[str, None] = {}
@@ -150,9 +164,12 @@ def filled(pdf: PdfDocument, page: PdfPage) -> list[str]:
         kind = raw.FPDFAnnot_GetSubtype(annotation)
         if kind == raw.FPDF_ANNOT_WIDGET and form is not None:
             lines[_field(raw, form, annotation)] = None
-        elif kind in (raw.FPDF_ANNOT_FREETEXT, raw.FPDF_ANNOT_TEXT):
+        elif kind not in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP, raw.FPDF_ANNOT_WIDGET):
             text = _wide(lambda *rest, one=annotation: raw.FPDFAnnot_GetStringValue(one, b"Contents", *rest))
-            lines[f"Note: {text}" if text and kind == raw.FPDF_ANNOT_TEXT else text] = None
+            marks = kind in (raw.FPDF_ANNOT_HIGHLIGHT, raw.FPDF_ANNOT_UNDERLINE, raw.FPDF_ANNOT_STRIKEOUT)
+            if marks and text in " ".join(shown.split()):
+                continue  # a copy of the words that it marks
+            lines[text if kind == raw.FPDF_ANNOT_FREETEXT or not text else f"Note: {text}"] = None
     return [line for line in lines if line]
 
 

@@ -18,7 +18,7 @@ _ASIDE = frozenset(
 )
 """Groups that hold no text of the document."""
 _ENDS = frozenset(["par", "cell", "row", "nestcell", "nestrow", "sect", "page"])
-_UNREAD = {"shptxt": "a text box", "annotation": "a comment"}
+_UNREAD = {"shptxt": "a text box", "annotation": "a comment", "objdata": "another file put in"}
 
 
 JOINT = "\ue002"
@@ -76,7 +76,7 @@ def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
             if open_ != look.struck and (token.strip() or not look.struck):
                 out.append("~~")
                 open_ = look.struck
-            shown = "-" if token == "\\_" else token
+            shown = "-" if token == "\\_" else " " if token == "\\~" else token
             if look.super and token[0] != "\\":
                 shown = "".join(one if one.isascii() else f"\\u{ord(one)}?" for one in raised(token, before))
             before = (before + shown)[-24:]

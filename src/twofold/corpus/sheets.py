@@ -83,7 +83,7 @@ class Workbook:
             if not lines and not more:
                 continue
             above = clean(f"## {name}{' (hidden sheet)' if hidden else ''}")
-            if said := _unseen(cells, self._hidden):
+            if said := not_seen(cells, *self._hidden):
                 above += f"\n\n{said}"
             start = len(above) + 2
             yield Sheet(
@@ -305,9 +305,8 @@ def _used(cells: Cells, numbers: Sequence[int]) -> list[int]:
     return sorted({at for number in numbers for at in cells[number]})
 
 
-def _unseen(cells: Cells, hidden: tuple[list[int], list[tuple[int, int]]]) -> str:
-    """Which rows and columns a person does not see at first."""
-    rows, columns = hidden
+def not_seen(cells: Cells, rows: Sequence[int], columns: Sequence[tuple[int, int]]) -> str:
+    """Which rows and columns a person does not see at first; columns as first and last of each range."""
     last = max((max(found) for found in cells.values()), default=0)
     ranges: list[list[int]] = []
     for number in sorted(rows):

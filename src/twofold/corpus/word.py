@@ -27,6 +27,8 @@ _GONE = frozenset(["del", "moveFrom", "instrText", "delText", "delInstrText", "p
 _CLOSED = frozenset(["body", "tc", "txbxContent", "hdr", "ftr", "footnote", "endnote", "comment"])
 """What no paragraph goes on beyond."""
 _LONG_CELL = 2_000
+_SHIFT = 4
+"""Half points from which letters that are moved up or down are an exponent or an index."""
 _SYMBOLS = dict(zip(range(0x61, 0x7B), "αβχδεφγηιϕκλμνοπθρστυϖωξψζ", strict=True)) | dict(
     zip(
         (0x44, 0x46, 0x47, 0x4C, 0x50, 0x51, 0x53, 0x57, 0x58, 0x59, 0xA3, 0xA5, 0xAE, 0xB0, 0xB1, 0xB3, 0xB4, 0xB9),
@@ -169,6 +171,8 @@ class Word:
                 look = replace(look, hidden=on and name == "vanish")
             elif name == "vertAlign":
                 look = replace(look, level=attribute(one, "val"))
+            elif name == "position" and not look.level and (by := attribute(one, "val")).lstrip("-").isdigit():
+                look = replace(look, level="lower" if int(by) <= -_SHIFT else "higher" if int(by) >= _SHIFT else "")
         return look
 
     def _blocks(self, node: Node, part: str) -> Iterator[tuple[str, str]]:
@@ -207,8 +211,10 @@ class Word:
             heading = int(attribute(level, "val")) + 1 if int(attribute(level, "val")) < 9 else 0
         line, self._unended = self._unended or _Line(), None
         self._runs(node, part, line, known.look)
-        if (mark := child(format_, "rPr")) is not None and _deleted_mark(mark):
-            self._unended = line  # its end is deleted: it goes on in the next one
+        frame = child(format_, "framePr")
+        initial = frame is not None and attribute(frame, "dropCap", "none") != "none"
+        if initial or ((mark := child(format_, "rPr")) is not None and _deleted_mark(mark)):
+            self._unended = line  # a large first letter, or its end is deleted: it goes on in the next one
             return
         text = settled("".join(line.out)).strip()
         marked = bool(text) or bool(line.after)
@@ -247,7 +253,8 @@ class Word:
             if name == "fldChar":
                 self._field(one, line)
             elif line.fields and not line.fields[-1]:
-                continue
+                if name == "instrText" and (one.text or "").split()[:1] == ["EQ"]:
+                    self.unread["a formula written as a field (EQ)"] = None
             elif name == "t":
                 self._say(one.text or "", line, look)
             elif name in _LETTERS:
@@ -271,9 +278,10 @@ class Word:
                 self.unread["hidden text"] = None
             return
         before = "".join(line.out[-3:])
-        if look.level == "superscript":
+        beside = before[-1:].strip()
+        if look.level == "superscript" or (look.level == "higher" and beside):
             text = raised(text, before)
-        elif look.level == "subscript":
+        elif look.level == "subscript" or (look.level == "lower" and beside):
             text = lowered(text, before)
         line.out.append(struck(text) if look.struck and text.strip() else text)
 
@@ -326,6 +334,10 @@ class Word:
 
     def _table(self, node: Node, part: str) -> Iterator[tuple[str, str]]:
         """A row a line; a table of one cell, or that lays out pages, as its paragraphs."""
+        settings = child(node, "tblPr")
+        for name in ("tblCaption", "tblDescription"):
+            if (said := child(settings, name)) is not None and attribute(said, "val").strip():
+                yield "p", literal(" ".join(attribute(said, "val").split()))
         lines = [one for one in _rows(node) if not _deleted(one)]
         cells = [[one for one in _cells(line) if not _deleted(one)] for line in lines]
         count = sum(map(len, cells))
