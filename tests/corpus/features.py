@@ -7,279 +7,74 @@ python tests/corpus/features.py writes the table into docs/what-is-read.md.
 from __future__ import annotations
 
 import base64
-import io
+import json
 import sys
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from feature_files import (
+    CHART,
+    CHART_EX,
+    DIAGRAM,
+    LEVELS,
+    MERGE,
+    NUMBERS,
+    ROMAN,
+    SCATTER,
+    SPAN,
+    STRUCK,
+    STYLED,
+    SUP,
+    A,
+    C,
+    Feature,
+    W,
+    annot,
+    ap,
+    b,
+    box,
+    cell,
+    chunked,
+    epub,
+    fld,
+    formats,
+    formula,
+    gs,
+    html,
+    item,
+    mail,
+    mixed,
+    mr,
+    notebook,
+    notes,
+    odt,
+    p,
+    package,
+    parquet,
+    parquet_of_kinds,
+    part,
+    pdf,
+    q64,
+    r,
+    rtf,
+    sdt,
+    shape,
+    sheet,
+    shown,
+    slides,
+    sp,
+    strict,
+    table_of,
+    tbl,
+    tc,
+    tp,
+    word,
+)
 
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.types import Loaded
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "what-is-read.md"
-W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
-R = 'xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"'
-A = 'xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"'
-C = 'xmlns:c="http://schemas.openxmlformats.org/drawingml/2006/chart"'
-REL = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-MC = 'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
-MATH = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
-
-
-@dataclass(frozen=True)
-class Feature:
-    """A small file, what must stand in its text, and what must not."""
-
-    format: str
-    what: str
-    data: bytes
-    wanted: tuple[str, ...]
-    unwanted: tuple[str, ...] = ()
-
-
-def package(parts: dict[str, str]) -> bytes:
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w") as archive:
-        for name, text in parts.items():
-            archive.writestr(name, text)
-    return made.getvalue()
-
-
-def relations(**targets: str) -> str:
-    lines = (
-        f'<Relationship Id="{key}" Type="{REL}/{key.rstrip("0123456789")}" Target="{to}"/>'
-        for key, to in targets.items()
-    )
-    return f'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{"".join(lines)}</Relationships>'
-
-
-def word(body: str, **parts: str) -> bytes:
-    head = f'<w:document {W} {R} {A} {C} {MC} {MATH} xmlns:dgm="d" xmlns:v="v" xmlns:o="o">'
-    files = {
-        "_rels/.rels": relations(officeDocument="word/document.xml"),
-        "word/document.xml": f"{head}<w:body>{body}</w:body></w:document>",
-        "word/_rels/document.xml.rels": relations(**{name: f"{name}.xml" for name in parts}),
-    }
-    return package(files | {f"word/{name}.xml": text for name, text in parts.items()})
-
-
-def p(inner: str, format_: str = "") -> str:
-    return f"<w:p>{f'<w:pPr>{format_}</w:pPr>' if format_ else ''}{inner}</w:p>"
-
-
-def r(text: str, look: str = "") -> str:
-    return f'<w:r>{f"<w:rPr>{look}</w:rPr>" if look else ""}<w:t xml:space="preserve">{text}</w:t></w:r>'
-
-
-def sheet(rows: str, *, after: str = "", styles: str = "", state: str = "", **parts: str) -> bytes:
-    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    files = {
-        "_rels/.rels": relations(officeDocument="xl/workbook.xml"),
-        "xl/workbook.xml": f'<workbook {main} {R}><sheets><sheet name="Plan" sheetId="1" {state} r:id="worksheet"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": relations(worksheet="sheet1.xml", styles="styles.xml"),
-        "xl/sheet1.xml": f"<worksheet {main} {R}><sheetData>{rows}</sheetData>{after}</worksheet>",
-        "xl/styles.xml": f"<styleSheet {main}>{styles}</styleSheet>",
-        "xl/_rels/sheet1.xml.rels": relations(**{name: f"{name}.xml" for name in parts}),
-    }
-    return package(files | {f"xl/{name}.xml": text for name, text in parts.items()})
-
-
-def cell(place: str, value: str, style: int = 0) -> str:
-    if value.replace(".", "", 1).isdigit():
-        return f'<c r="{place}" s="{style}"><v>{value}</v></c>'
-    return f'<c r="{place}" s="{style}" t="inlineStr"><is><t>{value}</t></is></c>'
-
-
-def formats(*codes: str) -> str:
-    own = "".join(f'<numFmt numFmtId="{170 + n}" formatCode="{code}"/>' for n, code in enumerate(codes))
-    used = "".join(f'<xf numFmtId="{170 + n}" fontId="0"/>' for n in range(len(codes)))
-    return f'<numFmts>{own}</numFmts><fonts><font/><font><strike/></font></fonts><cellXfs><xf numFmtId="0" fontId="0"/>{used}<xf numFmtId="0" fontId="1"/></cellXfs>'
-
-
-def slides(shapes: str, *, show: str = "", **parts: str) -> bytes:
-    space = 'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"'
-    files = {
-        "_rels/.rels": relations(officeDocument="ppt/presentation.xml"),
-        "ppt/presentation.xml": f'<p:presentation {space} {R}><p:sldIdLst><p:sldId id="256" r:id="slide"/></p:sldIdLst></p:presentation>',
-        "ppt/_rels/presentation.xml.rels": relations(slide="slide1.xml"),
-        "ppt/slide1.xml": f'<p:sld {space} {R} {A} {C} xmlns:dgm="d" {show}><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:sld>',
-        "ppt/_rels/slide1.xml.rels": relations(**{name: f"{name}.xml" for name in parts}),
-    }
-    return package(files | {f"ppt/{name}.xml": text for name, text in parts.items()})
-
-
-def shape(inner: str, kind: str = "") -> str:
-    held = f'<p:ph type="{kind}"/>' if kind else ""
-    place = f'<p:nvSpPr><p:cNvPr id="2" name="x"/><p:nvPr>{held}</p:nvPr></p:nvSpPr>'
-    return f"<p:sp>{place}<p:txBody>{inner}</p:txBody></p:sp>"
-
-
-def ap(text: str, look: str = "", format_: str = "") -> str:
-    return f"<a:p>{format_}<a:r><a:rPr {look}/><a:t>{text}</a:t></a:r></a:p>"
-
-
-CHART = (
-    f"<c:chartSpace {C} {A}><c:chart><c:title><c:tx><c:rich><a:p><a:r><a:t>Sales</a:t></a:r></a:p></c:rich></c:tx></c:title>"
-    "<c:plotArea><c:barChart><c:ser><c:tx><c:strRef><c:strCache><c:pt idx='0'><c:v>Q1</c:v></c:pt></c:strCache></c:strRef></c:tx>"
-    "<c:cat><c:strRef><c:strCache><c:pt idx='0'><c:v>East</c:v></c:pt><c:pt idx='1'><c:v>West</c:v></c:pt></c:strCache></c:strRef></c:cat>"
-    "<c:val><c:numRef><c:numCache><c:formatCode>0%</c:formatCode><c:pt idx='0'><c:v>0.31</c:v></c:pt><c:pt idx='1'><c:v>0.69</c:v></c:pt>"
-    "</c:numCache></c:numRef></c:val></c:ser></c:barChart></c:plotArea></c:chart></c:chartSpace>"
-)
-DIAGRAM = (
-    f'<d:dataModel xmlns:d="d" {A}><d:ptLst><d:pt><d:t>{ap("Rinse the tank")}</d:t></d:pt></d:ptLst></d:dataModel>'
-)
-NUMBERS = (
-    f'<w:numbering {W}><w:abstractNum w:abstractNumId="0"><w:lvl w:ilvl="0"><w:numFmt w:val="decimal"/><w:lvlText w:val="%1."/></w:lvl>'
-    '<w:lvl w:ilvl="1"><w:numFmt w:val="lowerLetter"/><w:lvlText w:val="%1.%2)"/></w:lvl></w:abstractNum>'
-    '<w:num w:numId="1"><w:abstractNumId w:val="0"/></w:num></w:numbering>'
-)
-
-
-def item(text: str, level: int = 0) -> str:
-    return p(r(text), f'<w:numPr><w:ilvl w:val="{level}"/><w:numId w:val="1"/></w:numPr>')
-
-
-def box(text: str) -> str:
-    return f"<w:txbxContent>{p(r(text))}</w:txbxContent>"
-
-
-def tc(inner: str, format_: str = "") -> str:
-    return f"<w:tc><w:tcPr>{format_}</w:tcPr>{inner}</w:tc>"
-
-
-def notes(kind: str, text: str) -> str:
-    return f'<w:{kind}s {W}><w:{kind} w:id="2" w:author="Ann">{p(r(text))}</w:{kind}></w:{kind}s>'
-
-
-def html(body: str) -> bytes:
-    return f"<!doctype html><html><head><meta charset=utf-8><title>T</title></head><body>{body}</body></html>".encode()
-
-
-def mail(body: str, kind: str = "multipart/mixed; boundary=B") -> bytes:
-    return f"Subject: S\nFrom: a@example.org\nMIME-Version: 1.0\nContent-Type: {kind}\n\n{body}".encode()
-
-
-def mixed(*parts: str) -> bytes:
-    return mail(part("text/plain", "x") + "".join(parts) + "--B--")
-
-
-def part(kind: str, text: str, more: str = "") -> str:
-    return f"--B\nContent-Type: {kind}\n{more}\n{text}\n"
-
-
-def pdf(lines: str, *, objects: Sequence[str] = (), page: str = "", root: str = "") -> bytes:
-    """A PDF of one page with the drawing commands `lines`; `objects` are numbered from 4."""
-    first = 4 + len(objects)
-    bodies = [
-        f"<< /Type /Catalog /Pages 2 0 R {root} >>",
-        f"<< /Type /Pages /Kids [{first + 1} 0 R] /Count 1 >>",
-        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
-        *objects,
-        f"<< /Length {len(lines)} >>\nstream\n{lines}\nendstream",
-        f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> /Contents {first} 0 R {page} >>",
-    ]
-    out, places = b"%PDF-1.7\n", []
-    for number, body in enumerate(bodies, 1):
-        places.append(len(out))
-        out += f"{number} 0 obj\n{body}\nendobj\n".encode("cp1252")
-    table = "".join(f"{place:010d} 00000 n \n" for place in places)
-    end = f"xref\n0 {len(bodies) + 1}\n0000000000 65535 f \n{table}trailer << /Size {len(bodies) + 1} /Root 1 0 R >>\n"
-    return out + f"{end}startxref\n{len(out)}\n%%EOF".encode()
-
-
-def shown(*lines: str) -> str:
-    return "BT /F1 12 Tf 72 700 Td " + " 0 -14 Td ".join(lines) + " ET"
-
-
-def fld(instruction: str, result: str) -> str:
-    begin, mid, end = (f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>' for kind in ("begin", "separate", "end"))
-    return f"{begin}<w:r><w:instrText>{instruction}</w:instrText></w:r>{mid}{result}{end}"
-
-
-def sdt(inner: str, settings: str = "") -> str:
-    return f"<w:sdt><w:sdtPr>{settings}</w:sdtPr><w:sdtContent>{inner}</w:sdtContent></w:sdt>"
-
-
-def tbl(*rows: Sequence[str]) -> str:
-    lines = (f"<w:tr>{''.join(row)}</w:tr>" for row in rows)
-    return f"<w:tbl>{''.join(lines)}</w:tbl>"
-
-
-def gs(*shapes: str) -> str:
-    return f"<p:grpSp>{''.join(shapes)}</p:grpSp>"
-
-
-def table_of(*rows: Sequence[str]) -> str:
-    lines = ("".join(f"<a:tc><a:txBody>{ap(one)}</a:txBody></a:tc>" for one in row) for row in rows)
-    return f"<p:graphicFrame><a:tbl>{''.join(f'<a:tr>{line}</a:tr>' for line in lines)}</a:tbl></p:graphicFrame>"
-
-
-def b(text: str) -> bytes:
-    return text.encode()
-
-
-OPEN = "urn:oasis:names:tc:opendocument:xmlns:"
-NS = " ".join(
-    (
-        *(f'xmlns:{name}="{OPEN}{name}:1.0"' for name in ("office", "text", "table", "style")),
-        f'xmlns:draw="{OPEN}drawing:1.0" xmlns:svg="{OPEN}svg-compatible:1.0"',
-        'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:xlink="http://www.w3.org/1999/xlink"',
-    )
-)
-
-
-def look(name: str, settings: str) -> str:
-    return f'<style:style style:name="{name}" style:family="text"><style:text-properties {settings}/></style:style>'
-
-
-STYLES = "".join(
-    (
-        "<office:automatic-styles>",
-        look("up", 'style:text-position="super 58%"'),
-        look("low", 'style:text-position="sub 58%"'),
-        look("gone", 'style:text-line-through-style="solid"'),
-        look("hid", 'text:display="none"'),
-        '<text:list-style style:name="L"><text:list-level-style-number text:level="1" style:num-format="1" ',
-        'style:num-suffix="."/></text:list-style></office:automatic-styles>',
-    )
-)
-
-
-def odt(body: str, kind: str = "text") -> bytes:
-    media = f"application/vnd.oasis.opendocument.{kind}"
-    content = f"<office:document-content {NS}>{STYLES}<office:body><office:{kind}>{body}</office:{kind}></office:body></office:document-content>"
-    entry = f'<manifest:file-entry manifest:full-path="/" manifest:media-type="{media}"/>'
-    listed = f'<manifest:manifest xmlns:manifest="{OPEN}manifest:1.0">{entry}</manifest:manifest>'
-    return package({"mimetype": media, "content.xml": content, "META-INF/manifest.xml": listed})
-
-
-def tp(inner: str) -> str:
-    return f"<text:p>{inner}</text:p>"
-
-
-def sp(style: str, text: str) -> str:
-    return f'<text:span text:style-name="{style}">{text}</text:span>'
-
-
-def epub(*pages: str) -> bytes:
-    items = "".join(
-        f'<item id="p{n}" href="p%20{n}.xhtml" media-type="application/xhtml+xml"/>' for n, _ in enumerate(pages)
-    )
-    order = "".join(f'<itemref idref="p{n}"/>' for n, _ in enumerate(pages))
-    root = '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile full-path="OPS/b.opf"/></rootfiles></container>'
-    book = f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{items}</manifest><spine>{order}</spine></package>'
-    held = {f"OPS/p {n}.xhtml": f"<html><body>{page}</body></html>" for n, page in enumerate(pages)}
-    return package({"mimetype": "application/epub+zip", "META-INF/container.xml": root, "OPS/b.opf": book, **held})
-
-
-def rtf(text: str) -> bytes:
-    return f"{{\\rtf1\\ansi\\deff0{{\\fonttbl{{\\f0 Arial;}}}}{text}}}".encode("cp1252")
-
-
-SPAN, MERGE, STRUCK = '<w:gridSpan w:val="2"/>', '<w:vMerge w:val="restart"/>', 'strike="sngStrike"'
-SUP = '<w:vertAlign w:val="superscript"/>'
 FEATURES: tuple[Feature, ...] = (
     Feature("docx", "text box", word(p(r("The fee is 9 EUR.") + f"<w:r><w:pict><v:textbox>{box('Dial 4410.')}</v:textbox></w:pict></w:r>")), ("The fee is 9 EUR.", "Dial 4410.")),
     Feature("docx", "text box, two ways to draw it", word(p(r("Fee.") + f"<w:r><mc:AlternateContent><mc:Choice><w:drawing>{box('Dial 4410.')}</w:drawing></mc:Choice><mc:Fallback><w:pict>{box('Dial 4410.')}</w:pict></mc:Fallback></mc:AlternateContent></w:r>")), ("Fee.", "Dial 4410."), ("Dial 4410.\n\nDial 4410.",)),
@@ -525,6 +320,150 @@ FEATURES: tuple[Feature, ...] = (
     Feature("rtf", "text box", rtf(r"\pard The fee.{\shp{\*\shpinst{\shptxt \pard Dial 4410.\par}}}\par"),("The fee.","Dial 4410.")),
     Feature("rtf", "comment", rtf(r"\pard Fee{\*\annotation Ask Bo.}\par"),("Ask Bo.",)),
     Feature("rtf", "heading", rtf(r"{\stylesheet{\s1 heading 1;}}\pard\s1\outlinelevel0 Scope\par\pard\plain Text\par"),("# Scope",)),
+    Feature("docx","document put in (altChunk)",chunked(),("Chunk words",)),
+    Feature("docx","ruby",word(p("<w:r><w:ruby><w:rt>"+r("kan")+"</w:rt><w:rubyBase>"+r("漢")+"</w:rubyBase></w:ruby></w:r>")),("漢",)),
+    Feature("docx","formula as a field (EQ)",word(p(r("Half ")+'<w:r><w:fldChar w:fldCharType="begin"/></w:r><w:r><w:instrText> EQ \\f(1,2) </w:instrText></w:r><w:r><w:fldChar w:fldCharType="end"/></w:r>')),("1",)),
+    Feature("docx","number formats override",word(item("Open")+item("Close"),numbering=ROMAN),("Art. VII Open\nArt. VIII Close",)),
+    Feature("docx","double strike",word(p(r("30","<w:dstrike/>")+r(" 25"))),("~~30~~ 25",)),
+    Feature("docx","raised by its style",word(p(r("10")+r("6",'<w:rStyle w:val="Up"/>')),styles=STYLED),("10⁶",)),
+    Feature("docx","struck out by its style",word(p(r("30",'<w:rStyle w:val="Gone"/>')+r(" 25")),styles=STYLED),("~~30~~ 25",)),
+    Feature("docx","hidden by its style",word(p(r("Hid",'<w:rStyle w:val="Hid"/>')+r(" 25")),styles=STYLED),("Hid",)),
+    Feature("docx","raised by its position",word(p(r("10")+r("6",'<w:position w:val="12"/><w:sz w:val="12"/>'))),("10⁶",)),
+    Feature("docx","scatter chart",word(p('<w:r><w:drawing><c:chart r:id="chart"/></w:drawing></w:r>'),chart=SCATTER),("1.5","77","Flow")),
+    Feature("docx","multi-level categories chart",word(p('<w:r><w:drawing><c:chart r:id="chart"/></w:drawing></w:r>'),chart=LEVELS),("Oslo","Norway","88","Tonnes")),
+    Feature("docx","chart of the newer kind",word(p('<w:r><w:drawing><cx:chart xmlns:cx="http://schemas.microsoft.com/office/drawing/2014/chartex" r:id="chart"/></w:drawing></w:r>'),chart=CHART_EX),("Start","4471")),
+    Feature("docx","description of a picture inside",word(p('<w:r><w:drawing><pic:pic xmlns:pic="pic"><pic:nvPicPr><pic:cNvPr id="1" name="x" descr="Red to pin 4"/></pic:nvPicPr></pic:pic></w:drawing></w:r>')),("Red to pin 4",)),
+    Feature("docx","description of an old drawing",word(p('<w:r><w:pict><v:shape alt="Red to pin 4"><v:imagedata/></v:shape></w:pict></w:r>')),("Red to pin 4",)),
+    Feature("docx","title of a picture",word(p('<w:r><w:drawing><wp:docPr xmlns:wp="w" title="Wiring plan" descr=""/></w:drawing></w:r>')),("Wiring plan",)),
+    Feature("docx","choice of an old form",word(p('<w:r><w:fldChar w:fldCharType="begin"><w:ffData><w:ddList><w:result w:val="1"/><w:listEntry w:val="Oslo"/><w:listEntry w:val="Rome"/></w:ddList></w:ffData></w:fldChar></w:r><w:r><w:fldChar w:fldCharType="end"/></w:r>')),("Rome",)),
+    Feature("docx","formula: sums, limits, functions",word(formula(f'<m:nary><m:naryPr><m:chr m:val="∑"/></m:naryPr><m:sub>{mr("i=1")}</m:sub><m:sup>{mr("n")}</m:sup><m:e>{mr("i")}</m:e></m:nary>')+formula(f'<m:func><m:fName>{mr("sin")}</m:fName><m:e>{mr("x")}</m:e></m:func>')+formula(f'<m:d><m:e>{mr("a")}</m:e><m:e>{mr("b")}</m:e></m:d>')+formula(f'<m:acc><m:e>{mr("q")}</m:e></m:acc><m:limLow><m:e>{mr("lim")}</m:e><m:lim>{mr("n→∞")}</m:lim></m:limLow><m:sPre><m:sub>{mr("6")}</m:sub><m:sup>{mr("14")}</m:sup><m:e>{mr("C")}</m:e></m:sPre>')),("∑","sin","q","lim","n→∞","14","C")),
+    Feature("docx","strict form of the format",strict(),("Strict words",)),
+    Feature("docx","large first letter",word(p(r("T"),'<w:framePr w:dropCap="drop" w:lines="3"/>')+p(r("he fee is 9."))),("The fee is 9.",)),
+    Feature("docx","table caption",word(f"<w:tbl><w:tblPr><w:tblCaption w:val='Fees 2031'/><w:tblDescription w:val='All in EUR'/></w:tblPr><w:tr>{tc(p(r('a')))}{tc(p(r('b')))}</w:tr></w:tbl>"),("Fees 2031","All in EUR")),
+    Feature("docx","table in textbox",word(p(r("Fee.")+f"<w:r><w:pict><v:textbox><w:txbxContent><w:tbl><w:tr>{tc(p(r('a')))}{tc(p(r('b')))}</w:tr></w:tbl></w:txbxContent></v:textbox></w:pict></w:r>")),("a | b",)),
+    Feature("docx","textbox in footnote",word(p(r("Fee")+'<w:r><w:footnoteReference w:id="2"/></w:r>'),footnotes=f'<w:footnotes {W} xmlns:v="v"><w:footnote w:id="2">{p(r("Note.")+"<w:r><w:pict><v:textbox>"+box("Deep 44")+"</v:textbox></w:pict></w:r>")}</w:footnote></w:footnotes>'),("Note.","Deep 44")),
+    Feature("docx","heading with tab number text",word(p(r("A")+"<w:r><w:tab/></w:r>"+r("B"),'<w:pStyle w:val="Heading1"/>')),("A B",)),
+    Feature("docx","sym private",word(p(r("t ")+'<w:r><w:sym w:font="Symbol" w:char="F0B3"/></w:r>'+r(" 5"))),("≥ 5",)),
+    Feature("docx","comment of two paragraphs and reply",word(p(r("Fee")+'<w:r><w:commentReference w:id="2"/></w:r>'),comments=f'<w:comments {W}><w:comment w:id="2" w:author="Ann">{p(r("Ask Bo."))}{p(r("Then Cy."))}</w:comment></w:comments>'),("Ask Bo.","Then Cy.")),
+    Feature("docx","even/first header, footer",word(p(r("T")),header=f"<w:hdr {W}>{p(r('One'))}</w:hdr>",header1=f"<w:hdr {W}>{p(r('Two'))}</w:hdr>",footer=f"<w:ftr {W}>{p(r('Conf 7'))}</w:ftr>"),("One","Two","Conf 7")),
+    Feature("docx","raised: ordinals",word(p(r("m³ and 1")+r("st",SUP))),("m³ and 1st",)),
+    Feature("docx","raised: negative numbers, units",word(p(r("10")+r("-6",SUP)+r(" cm")+r("2",SUP))),("10⁻⁶ cm²",)),
+    Feature("docx","raised in two pieces",word(p(r("10")+r("1",SUP)+r("2",SUP))),("10¹²",)),
+    Feature("docx","custom element around text",word(f'<w:customXml w:element="x">{p(r("In custom"))}</w:customXml>'),("In custom",)),
+    Feature("html","input button values",html("<p>x</p><input type=submit value='Send claim'><input type=button value='Call 4410'>"),("Send claim","Call 4410")),
+    Feature("html","placeholder",html("<label>Plate <input placeholder='e.g. M-AB 12'></label>"),("Plate","M-AB 12")),
+    Feature("html","input value",html("<label>Fee <input value='9 EUR'></label>"),("9 EUR",)),
+    Feature("html","input hidden value",html("<p>x</p><input type=hidden value='tok77'>"),("x",),("tok77",)),
+    Feature("html","optgroup/option label",html("<select><optgroup label='Europe'><option label='Malta' value=1></option></optgroup></select>"),("Europe","Malta")),
+    Feature("html","datalist output legend",html("<fieldset><legend>Plan B</legend><output>77</output></fieldset><input list=d><datalist id=d><option value='Gozo'></datalist>"),("Plan B","77","Gozo")),
+    Feature("html","area alt, image input",html("<map><area alt='North hall'></map><input type=image alt='Go north'>"),("North hall","Go north")),
+    Feature("html","img title only",html("<img title='Red to pin 4'>"),("Red to pin 4",)),
+    Feature("html","math mixed",html("<math><semantics><mrow><mfrac><mn>1</mn><mn>2</mn></mfrac><msqrt><mi>x</mi></msqrt><munderover><mo>∑</mo><mn>0</mn><mi>n</mi></munderover></mrow><annotation encoding='application/x-tex'>TEXSRC</annotation></semantics></math>"),("1/2","∑"),("TEXSRC",)),
+    Feature("html","inline style strike / super",html("<p><span style='text-decoration: line-through'>30</span> 25 10<span style='vertical-align:super;font-size:small'>6</span></p>"),("~~30~~ 25","10⁶")),
+    Feature("html","s strike tags",html("<p><s>30</s> <strike>31</strike> 25</p>"),("~~30~~ ~~31~~ 25",)),
+    Feature("html","ordinals footnote",html("<p>1<sup>st</sup> fee<sup><a href=#1>[1]</a></sup></p>"),("1st","fee")),
+    Feature("html","sup minus",html("<p>10<sup>&minus;6</sup> m<sup>2</sup>/s<sup>-1</sup> x<sup>n+1</sup> CO<sub>2</sub> log<sub>10</sub>5</p>"),("10⁻⁶","m²","s⁻¹","CO2")),
+    Feature("html","frameset noframes",b"<html><frameset><frame src=a></frameset><noframes>Framed words 7</noframes></html>",("Framed words 7",)),
+    Feature("html","aria-hidden visible",html("<p>a</p><span aria-hidden=true>Visible 77</span>"),("Visible 77",)),
+    Feature("html","header footer aside",html("<header><p>Desk 4410</p></header><main><p>"+"Text. "*80+"</p></main><aside>Open 7:40</aside><footer>VAT 123</footer>"),("Desk 4410","Open 7:40","VAT 123")),
+    Feature("html","nav with text",html("<nav><p>Opening hours: 7:40</p><a href=/>Home</a></nav><p>Text.</p>"),("7:40",)),
+    Feature("html","role navigation",html("<div role=navigation><p>Open 7:40</p></div><p>Text.</p>"),("7:40",)),
+    Feature("html","img lazy alt in picture",html("<picture><source><img alt='Alt 7'></picture>"),("Alt 7",)),
+    Feature("html","heading with br and img",html("<h2>Fees<br>2031 <img alt='logo'></h2>"),("## Fees 2031",)),
+    Feature("html","table rowspan zero, huge",html("<table><tr><td rowspan=0>M<td>1</tr><tr><td>2</tr></table><table><tr><td colspan=99999>x<td>y</tr></table>"),("M | 1\nM | 2","x")),
+    Feature("html","content before html / after body",b"<p>Before</p><html><body><p>In</p></body></html><p>After</p>",("Before","In","After")),
+    Feature("html","unclosed comment",html("<p>x</p><!-- c --><p>y</p><!-- unclosed <p>z</p>"),("x","y")),
+    Feature("html","portal slot custom elements",html("<my-card>Card 7<slot>Slot 8</slot></my-card>"),("Card 7","Slot 8")),
+    Feature("html","embedded svg foreignObject",html("<svg><foreignObject><p>Inside 9</p></foreignObject></svg>"),("Inside 9",)),
+    Feature("html","counters list start value attr",html("<ol><li value=5>Five<li>Six</ol>"),("5. Five\n6. Six",)),
+    Feature("pdf","free text",annot("<< /Type /Annot /Subtype /FreeText /Contents (Typed on 77) /Rect [72 400 190 420] /DA (/F1 12 Tf) >>"),("Typed on 77",)),
+    Feature("pdf","highlight with remark",annot("<< /Type /Annot /Subtype /Highlight /Contents (Wrong: 9) /QuadPoints [72 712 140 712 72 698 140 698] /Rect [72 698 140 712] >>"),("Wrong: 9",)),
+    Feature("pdf","underline/caret/stamp with remark",annot("<< /Type /Annot /Subtype /Caret /Contents (insert not) /Rect [72 698 140 712] >>","<< /Type /Annot /Subtype /Stamp /Contents (Approved 7) /Rect [72 598 140 612] >>","<< /Type /Annot /Subtype /Underline /Contents (mind 8) /QuadPoints [72 712 140 712 72 698 140 698] /Rect [72 598 140 612] >>"),("insert not","Approved 7","mind 8")),
+    Feature("pdf","text field multi, empty",annot("<< /Type /Annot /Subtype /Widget /FT /Tx /T (fee) /V (9 EUR) /Rect [72 500 90 520] /F 4 >>",root="/AcroForm << /Fields [4 0 R] /DA (/F1 12 Tf) >>"),("fee: 9 EUR",)),
+    Feature("pdf","radio",annot("<< /Type /Annot /Subtype /Widget /FT /Btn /Ff 32768 /T (plan) /V /Gold /AS /Gold /AP << /N << /Gold null /Off null >> >> /Rect [72 500 90 520] /F 4 >>",root="/AcroForm << /Fields [4 0 R] /DA (/F1 12 Tf) >>"),("plan: Gold",)),
+    Feature("pdf","field name as UTF-16",annot("<< /Type /Annot /Subtype /Widget /FT /Tx /T <FEFF004700f600df0065> /V <FEFF0039> /Rect [72 500 90 520] /F 4 >>",root="/AcroForm << /Fields [4 0 R] /DA (/F1 12 Tf) >>"),("Göße: 9",)),
+    Feature("pdf","reply hidden popup",annot("<< /Type /Annot /Subtype /Text /Contents (Old) /Rect [72 500 90 520] >>","<< /Type /Annot /Subtype /Popup /Parent 4 0 R /Rect [72 500 90 520] >>"),("Old",)),
+    Feature("pdf","sup ordinal, footnote mark",pdf(shown("(area 5 m) Tj 5 Ts /F1 7 Tf (2) Tj 0 Ts /F1 12 Tf ( wide) Tj")),("5 m²",)),
+    Feature("pdf","sup minus",pdf(shown("(10) Tj 5 Ts /F1 7 Tf (-6) Tj 0 Ts /F1 12 Tf ( m) Tj")),("10⁻⁶",)),
+    Feature("pdf","soft hyphen in winansi",pdf(shown("(insur\\255) Tj","(ance) Tj")),("insurance",)),
+    Feature("pdf","compound numbers hyphen",pdf(shown("(from 2020-) Tj","(2031 on) Tj")),("2020-2031",)),
+    Feature("pdf","compound capital",pdf(shown("(the Anglo-) Tj","(Saxon law) Tj")),("Anglo-Saxon",)),
+    Feature("pdf","compound e-mail",pdf(shown("(send an e-) Tj","(mail now) Tj")),("e-mail",)),
+    Feature("pdf","compound known elsewhere",pdf(shown("(A check-in desk. Late check-) Tj","(in costs 9.) Tj")),("Late check-in",)),
+    Feature("pdf","url over lines",pdf(shown("(see http://x.org/fee-) Tj","(list now) Tj")),("fee-list",)),
+    Feature("eml","sealed (S/MIME)",mail(q64(b"\x30\x82abc"),"application/pkcs7-mime; smime-type=enveloped-data; name=smime.p7m\nContent-Transfer-Encoding: base64"),("ZZ",)),
+    Feature("eml","sealed (PGP)",mail(part("application/pgp-encrypted","Version: 1")+part("application/octet-stream","-----BEGIN PGP MESSAGE-----\nx")+"--B--","multipart/encrypted; boundary=B"),("ZZ",)),
+    Feature("eml","signed",mail(part("text/plain","Signed words")+part("application/pkcs7-signature",q64(b"sig"),"Content-Transfer-Encoding: base64\n")+"--B--","multipart/signed; boundary=B"),("Signed words",)),
+    Feature("eml","part kept elsewhere",mixed(part("message/external-body; access-type=URL; URL=\"http://x/y\"","Content-Type: text/plain\n\n")),("ZZ",)),
+    Feature("eml","delivery status",mail(part("text/plain","Failed")+part("message/delivery-status","Reporting-MTA: dns; x\n\nFinal-Recipient: rfc822; bo@x.org\nStatus: 5.1.1")+"--B--","multipart/report; boundary=B"),("bo@x.org","5.1.1")),
+    Feature("eml","unknown charset",b("Subject: S\nContent-Type: text/plain; charset=klingon\n\nPrice 9"),("Price 9",)),
+    Feature("eml","cp1252 said utf-8",b("Subject: S\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\n")+"Größe".encode("cp1252"),("Größe",)),
+    Feature("eml","raw 8 bit subject",b("Subject: ")+"Größe".encode()+b("\n\nBody"),("Größe",)),
+    Feature("eml","base64 that is damaged",mail("UHJpY2UgOQ=\n!!bad","text/plain\nContent-Transfer-Encoding: base64"),("Price 9",)),
+    Feature("eml","missing end boundary",mail(part("text/plain","One.")+part("text/html","<p>Two 77</p>")),("One.","Two 77")),
+    Feature("eml","docx attachment",mixed(part("application/octet-stream",q64(word(p(r("In docx 9")))),"Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename=a.docx\n")),("In docx 9",)),
+    Feature("eml","html only charset in meta",b("Subject: S\nContent-Type: text/html\nContent-Transfer-Encoding: 8bit\n\n<meta charset=iso-8859-2>")+"<p>Łódź</p>".encode("iso-8859-2"),("Łódź",)),
+    Feature("eml","html struck",mail("<p><s>30</s> 25 10<sup>6</sup></p>","text/html"),("~~30~~ 25","10⁶")),
+    Feature("eml","alternative plain longer",mail(part("text/plain","The fee is 9 EUR for all who come late in the year.")+part("text/html","<p>The fee is 9 EUR for all who come late in the year.</p><table><tr><td>Bus<td>12:40</table>")+"--B--","multipart/alternative; boundary=B"),("12:40",)),
+    Feature("eml","cc, date, several to",b("Subject: S\nFrom: a@x.org\nTo: b@x.org,\n c@x.org\nCc: dd@x.org\nDate: Tue, 4 Mar 2031 10:00:00 +0100\n\nBody"),("c@x.org","dd@x.org","2031")),
+    Feature("eml","two alternatives differing calendars text/markdown",mixed(part("text/markdown","# Head\n\nMd 7"),part("text/csv","a,b\n1,2")),("Md 7",)),
+    Feature("eml","ics attached octet",mixed(part("application/octet-stream",q64(b"BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:Octet 5\nEND:VEVENT\nEND:VCALENDAR"),"Content-Transfer-Encoding: base64\nContent-Disposition: attachment; filename=i.ics\n")),("Octet 5",)),
+    Feature("md","tilde fence with backticks",b"~~~ a`b\n# no\n~~~\n# Yes\n",("# Yes",)),
+    Feature("md","front matter literal block, quoted",b"---\ntitle: 'It''s'\nnote: |\n  Line one 7\n  Line two 8\ntags: [a, b]\nmore: {x: 5}\n---\nBody\n",("Line one 7","Line two 8","Body")),
+    Feature("md","html img data uri",b"# A\n<img src='data:image/png;base64,"+b"QUJD"*60+b"' alt='Red pin 4'>\nText.\n",("Red pin 4","Text."),("QUJDQUJD",)),
+    Feature("md","reference image base64",b"# A\n![x][i]\n\nText.\n\n[i]: data:image/png;base64,"+b"QUJD"*60+b"\n",("Text.",),("QUJDQUJD",)),
+    Feature("md","two rules",b"---\n---\nText 7\n",("Text 7",)),
+    Feature("md","rule of stars first",b"***\nText 7\n***\nMore\n",("Text 7","More")),
+    Feature("ics","tasks, journals, a letter parted by a fold",b"BEGIN:VCALENDAR\nBEGIN:VTODO\nSUMMARY:Buy\nDUE:20310304\nEND:VTODO\nBEGIN:VJOURNAL\nSUMMARY:Log 5\nDESCRIPTION:Went\nEND:VJOURNAL\nBEGIN:VEVENT\nSUMMARY;LANGUAGE=de:Gr\xc3\xb6\xc3\n \x9fe\nEND:VEVENT\nEND:VCALENDAR\n",("Buy","2031-03-04","Log 5","Größe")),
+    Feature("vcf","escaped, base64 photo",b"BEGIN:VCARD\nFN:Ada\nADR:;;Main St 5;Oslo;;0150;Norway\nPHOTO;ENCODING=b:"+b"QUJD"*100+b"\nNOTE:Likes\\, tea\nORG:Acme;Desk\nEND:VCARD\n",("Main St 5","Oslo","Likes, tea","Acme"),("QUJDQUJD",)),
+    Feature("ipynb","outputs",notebook([{"cell_type":"code","source":"x","outputs":[{"output_type":"execute_result","data":{"text/plain":["Res 77"],"image/png":"QUJD"*50}},{"output_type":"stream","text":"Str 78"},{"output_type":"error","ename":"E","evalue":"bad 79","traceback":["\x1b[31mTB"]},{"output_type":"display_data","data":{"text/html":"<table><tr><td>Cell 80<td>9</table>"}}]},{"cell_type":"raw","source":["Raw 81"]}]),("Res 77","Str 78","bad 79","Cell 80","Raw 81"),("QUJDQUJD","\x1b")),
+    Feature("ipynb","v3 worksheets",json.dumps({"worksheets":[{"cells":[{"cell_type":"markdown","source":"Old 7"},{"cell_type":"code","input":"y=1"}]}],"nbformat":3}).encode(),("Old 7","y=1")),
+    Feature("ipynb","cells that are none",b'{"cells":[1,null,{"cell_type":"markdown","source":{"a":1}},{"cell_type":"markdown","source":[1,"Ok 7"]},{"source":"No kind 8"}]}',("Ok 7","No kind 8")),
+    Feature("ipynb","attachment picture",notebook([{"cell_type":"markdown","source":"See ![x](attachment:a.png)","attachments":{"a.png":{"image/png":"QUJD"}}}]),("See",)),
+    Feature("mbox","from in body unquoted",b"From a@x Mon Jan  1 00:00:00 2031\nSubject: One\n\nFrom here on it is 7781.\n\nFrom b@x Mon Jan  1 00:00:00 2031\nSubject: Two\n\nSecond\n",("From here on it is 7781.","Second")),
+    Feature("mbox","crlf",b"From a@x Mon Jan  1 00:00:00 2031\r\nSubject: One\r\n\r\nFirst 5\r\n\r\nFrom b@x Mon Jan  1 00:00:00 2031\r\nSubject: Two\r\n\r\nSecond 6\r\n",("First 5","Second 6")),
+    Feature("mbox","attachment",b"From a@x Mon Jan  1 00:00:00 2031\nSubject: One\nContent-Type: multipart/mixed; boundary=B\n\n--B\nContent-Type: text/plain\n\nFrom x\n--B\nContent-Type: application/zip\nContent-Disposition: attachment; filename=a.zip\n\nPK\n--B--\n",("ZZ",)),
+    Feature("rtf","object",rtf(r"\pard Seen {\object\objemb{\*\objclass Excel.Sheet}{\*\objdata 0102}{\result Rows 7}}\par"),("Rows 7",)),
+    Feature("rtf","field link",rtf(r"\pard {\field{\*\fldinst HYPERLINK x}{\fldrslt Guide 7}}\par"),("Guide 7",)),
+    Feature("rtf","header footer",rtf(r"{\header Plant B\par}{\footer Conf 7\par}\pard x\par"),("Plant B","Conf 7")),
+    Feature("rtf","bin data",rtf(r"\pard a {\bin4 {}}} b 7\par"),("b 7",)),
+    Feature("rtf","cyrillic codepage",b"{\\rtf1\\ansi\\ansicpg1251\\deff0{\\fonttbl{\\f0\\fcharset204 Arial;}}\\pard\\f0 \\'d6\\'e5\\'ed\\'e0 9\\par}",("Цена 9",)),
+    Feature("rtf","merged cells",rtf(r"\trowd\clmgf\cellx1000\clmrg\cellx2000\intbl Fees\cell\cell\row\pard x\par"),("Fees",),("Fees | Fees",)),
+    Feature("rtf","caps, line-through double",rtf(r"\pard {\striked1 30} 25 {\up6 2}\par"),("~~30~~ 25",)),
+    Feature("rtf","non-breaking, en dash, quotes",rtf(r"\pard A\~B\endash C\ldblquote D\rdblquote  E\emdash F\bullet\par"),("A B–C“D”","E—F")),
+    Feature("rtf","unicode surrogate, uc2",rtf(r"\pard \uc2\u8364??9 \u-10179?\u-8704??\par"),("€9",)),
+    Feature("odt","nested list, heading numbers",odt('<text:list text:style-name="L"><text:list-item>'+tp("A")+'<text:list><text:list-item>'+tp("B")+'</text:list-item></text:list></text:list-item></text:list>'),("A","B")),
+    Feature("odt","ruby, bookmark, reference",odt(tp('<text:ruby><text:ruby-base>漢</text:ruby-base><text:ruby-text>kan</text:ruby-text></text:ruby> <text:bookmark-ref>Sec 4</text:bookmark-ref>')),("漢","Sec 4")),
+    Feature("odt","section hidden, user field",odt('<text:section text:display="none" text:name="s">'+tp("Secret 7")+'</text:section>'+tp('<text:user-field-get>9 EUR</text:user-field-get><text:drop-down>Oslo<text:label text:value="Rome"/></text:drop-down>')),("9 EUR",)),
+    Feature("odt","formula object",odt(tp('<draw:frame><draw:object><math xmlns="http://www.w3.org/1998/Math/MathML"><mfrac><mn>1</mn><mn>2</mn></mfrac></math></draw:object></draw:frame>')),("1/2",)),
+    Feature("odt","object without a formula or chart",odt(tp('Seen <draw:frame><draw:object xlink:href="./Object 1"/></draw:frame>')),("ZZ",)),
+    Feature("odt","index, toc",odt('<text:table-of-content><text:index-body>'+tp("Scope 3")+'</text:index-body></text:table-of-content>'),("Scope 3",)),
+    Feature("ods","repeated cells and rows",odt('<table:table table:name="P"><table:table-row><table:table-cell table:number-columns-repeated="3">'+tp("a")+'</table:table-cell></table:table-row><table:table-row table:number-rows-repeated="1048576"><table:table-cell table:number-columns-repeated="16384"/></table:table-row></table:table>',"spreadsheet"),("a | a | a",)),
+    Feature("ods","hidden sheet/row",odt('<table:table table:name="P"><table:table-row table:visibility="collapse"><table:table-cell>'+tp("Old 7")+'</table:table-cell></table:table-row></table:table>',"spreadsheet"),("Old 7","hidden")),
+    Feature("ods","comment, merged, formula",odt('<table:table table:name="P"><table:table-row><table:table-cell table:formula="of:=1" office:value-type="float" office:value="7"/><table:table-cell table:number-rows-spanned="2">'+tp("Hall")+'<office:annotation>'+tp("Ask Bo")+'</office:annotation></table:table-cell></table:table-row><table:table-row><table:table-cell>'+tp("x")+'</table:table-cell><table:covered-table-cell/></table:table-row></table:table>',"spreadsheet"),("7 | Hall","x | Hall","Ask Bo")),
+    Feature("epub","page that the order leaves out",package({"mimetype":"application/epub+zip","META-INF/container.xml":'<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile full-path="b.opf"/></rootfiles></container>',"b.opf":'<package xmlns="http://www.idpf.org/2007/opf"><manifest><item id="a" href="a.xhtml" media-type="application/xhtml+xml"/><item id="n" href="notes.xhtml" media-type="application/xhtml+xml"/></manifest><spine><itemref idref="a"/></spine></package>',"a.xhtml":"<html><body><p>Main</p></body></html>","notes.xhtml":"<html><body><p>Notes 7</p></body></html>"}),("Main","Notes 7")),
+    Feature("pptx","charts scatter",slides('<p:graphicFrame><c:chart r:id="chart"/></p:graphicFrame>',chart=f"<c:chartSpace {C} {A}><c:chart><c:plotArea><c:pieChart><c:ser><c:cat><c:numRef><c:numCache><c:pt idx='0'><c:v>2031</c:v></c:pt></c:numCache></c:numRef></c:cat><c:val><c:numLit><c:pt idx='0'><c:v>41</c:v></c:pt></c:numLit></c:val></c:ser></c:pieChart></c:plotArea></c:chart></c:chartSpace>"),("2031","41")),
+    Feature("pptx","comments",slides(shape(ap("A")),comments='<p:cmLst xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main"><p:cm><p:text>Ask Bo 7</p:text></p:cm></p:cmLst>'),("Ask Bo 7",)),
+    Feature("xlsx","text box drawing",sheet(f"<row r='1'>{cell('A1','x')}</row>",styles=formats(),drawing=f'<xdr:wsDr xmlns:xdr="xdr" {A}><xdr:twoCellAnchor><xdr:sp><xdr:txBody>{ap("Box words 7")}</xdr:txBody></xdr:sp></xdr:twoCellAnchor></xdr:wsDr>'),("Box words 7",)),
+    Feature("xlsx","threaded comment, legacy drawing",sheet(f"<row r='1'>{cell('A1','x')}</row>",styles=formats(),threadedComment='<ThreadedComments xmlns="t"><threadedComment ref="A1"><text>Thread 7</text></threadedComment></ThreadedComments>'),("Thread 7",)),
+    Feature("csv","sup in csv, html cells",b"id,price\n1,10<sup>6</sup>\n",("10",)),
+    Feature("sh","comments",b"#!/bin/sh\n# Old way\nmake\n",("# Old way",)),
+    Feature("xml","cdata, comments, mixed",b"<d><!-- c --><p>One <b>two</b> three</p><![CDATA[Raw <7>]]></d>",("One two three","Raw <7>")),
+    Feature("tex","commands",b"\\section{Scope}\nFee is 9.\n",("Scope","Fee is 9.")),
+    Feature("json","deep records",b'[{"id":"a","text":"One 7","meta":{"x":5}}]',("One 7",)),
+    Feature("json", "list of records", b'[{"id":"a","text":"One 7","price":9}]', ("One 7", "price: 9")),
+    Feature("jsonl", "record with names and a list", b'{"id":"a","title":"Fees","text":"One 7","tags":["red","new"]}\n', ("One 7", "red", "new")),
+    Feature("jsonl", "one bad line among good", b'{"id":"a","text":"One 7"}\nno json\n{"id":"b","text":"Two 8"}\n', ("One 7", "Two 8", "no json")),
+    Feature("parquet", "rows, missing, lists", parquet(id=["A-1", "A-2"], price=[12.5, None], tags=[["red"], []]), ("id: A-1", "price: 12.5", "red", "id: A-2")),
+    Feature("parquet", "dates, money, text of bytes, maps", parquet_of_kinds(), ("2031-03-04", "12.50", "plain bytes", "Oslo")),
+    Feature("txt", "lines that look like headings", b"# not a title\nFee is 9.\n", ("# not a title\nFee is 9.",)),
+    Feature("rst", "titles, tables, directives", b"Scope\n=====\n\n.. note:: Fee is 9.\n\n====  ===\nPlan  Fee\n====  ===\nA     9\n====  ===\n", ("Scope", "Fee is 9.", "Plan  Fee")),
+    Feature("org", "headings, table", b"* Scope\n| Plan | Fee |\n| A | 9 |\n", ("Scope", "| Plan | Fee |")),
+    Feature("vtt", "subtitles", b"WEBVTT\n\n00:01.000 --> 00:02.000\n<v Ann>Hello there\n", ("Hello there",)),
+    Feature("toml", "settings", b"port = 8443 # of the desk\n", ("port = 8443 # of the desk",)),
+    Feature("fb2", "sections", b'<?xml version="1.0"?><FictionBook xmlns="http://www.gribuser.ru/xml/fictionbook/2.0"><body><section><title><p>Scope</p></title><p>Fee is 9.</p></section></body></FictionBook>', ("Scope", "Fee is 9.")),
+    Feature("fb2", "raised digits", b'<?xml version="1.0"?><FictionBook xmlns="http://www.gribuser.ru/xml/fictionbook/2.0"><body><section><p>10<sup>6</sup> m</p></section></body></FictionBook>', ("10\u2076",)),
+    Feature("xml", "declared encoding", '<?xml version="1.0" encoding="iso-8859-1"?><d><p>Gr\xf6\xdfe</p></d>'.encode("latin-1"), ("Gr\xf6\xdfe",)),
 )  # fmt: skip
 
 

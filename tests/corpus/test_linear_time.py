@@ -1,6 +1,7 @@
 """Texts of one pattern repeated: twice the text takes about twice the time, in everything that reads what others wrote.
 
-Readers that run in the child process (HTML, PDF, office) are not here: its limits of time and memory end them.
+Of the formats that are read in the child process those are here that are read by Twofold itself; its limits of time and
+memory end the others.
 
 Compared is one run with another of the same process, as processor time. A quadratic pattern takes four times as long,
 a cubic one eight.
@@ -8,17 +9,21 @@ a cubic one eight.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from twofold import hostile
+from twofold import hostile, plugins
 from twofold.corpus.chunking import HeadingChunker
 from twofold.corpus.chunking_windows import ParentChunker, SentenceChunker
+from twofold.corpus.rich_text import settled_rtf
 from twofold.corpus.text import MarkdownReader, clean
 from twofold.dataset.findings_private import masked
+from twofold.errors import DataError
 from twofold.reading import csv_records
 from twofold.retrieval.agentic_judge import names, salient
 from twofold.retrieval.analysis import query_terms, terms
@@ -72,6 +77,61 @@ TEXTS = {
 }
 
 
+FORMATS: dict[str, tuple[str, str, str, str]] = {
+    "page: tables within cells": ("a.html", "", "<table><tr><td>", ""),
+    "page: cells that do not end": ("a.html", "<table><tr>", "<td>x", ""),
+    "page: code that does not end": ("a.html", "", "<pre># a\n~~~\n", ""),
+    "page: list that counts down": ("a.html", "", "<ol reversed><li>x", ""),
+    "page: drawn formulas": ("a.html", "", "<span class=katex-html>x</span>", ""),
+    "page: labels": ("a.html", "", "<a aria-label=x>", ""),
+    "page: objects": ("a.html", "", "<object data=a>", ""),
+    "page: raised": ("a.html", "", "<sup>", ""),
+    "page: menus": ("a.html", "", "<nav>", ""),
+    "page: formula": ("a.html", "<math>", "<msup><mi>x</mi>", ""),
+    "page: comments that do not end": ("a.html", "", "<!--", ">"),
+    "page: tags that do not end": ("a.html", "", "<a ", ""),
+    "page: values that do not end": ("a.html", "", "<a b='", ""),
+    "rich text: groups": ("a.rtf", "{\\rtf1 ", "{", ""),
+    "rich text: raised": ("a.rtf", "{\\rtf1 ", "{\\super 1}", "}"),
+    "rich text: struck out": ("a.rtf", "{\\rtf1 ", "{\\strike x} ", "}"),
+    "rich text: signs": ("a.rtf", "{\\rtf1 ", "\\~", "}"),
+    "calendar: folds": ("a.ics", "BEGIN:VEVENT\nSUMMARY:", "\n x", ""),
+    "calendar: names": ("a.ics", "BEGIN:VEVENT\nATTENDEE;", "CN=", ":x"),
+    "calendar: quotation marks": ("a.ics", 'BEGIN:VEVENT\nATTENDEE;"', '":', ""),
+    "card: parts": ("a.vcf", "BEGIN:VCARD\nORG:", ";", ""),
+    "mailbox: lines that begin a message": ("a.mbox", "From a Mon 00:00:00 2031\nS: s\n\n", "From 0:00 0:00\n", ""),
+    "mailbox: quoted": ("a.mbox", "From a Mon 00:00:00 2031\nS: s\n\n", ">>>>>From x\n", ""),
+    "mail: words of a header": ("a.eml", "Subject: ", "=?utf-8?q?x?= ", "\n\nx"),
+    "mail: addresses": ("a.eml", "To: ", "a@x,", "\n\nx"),
+    "mail: open brackets": ("a.eml", "To: ", "(", "\n\nx"),
+    "mail: files in the text": ("a.eml", "S: s\n\n", "begin 644 a\n", ""),
+    "mail: lines that go on": ("a.eml", "Content-Type: text/plain; format=flowed\n\n", "x \n", ""),
+    "notebook: tildes": ("a.ipynb", '{"cells":[{"cell_type":"code","source":"', "~", '"}]}'),
+    "notebook: outputs": (
+        "a.ipynb",
+        '{"cells":[{"cell_type":"code","source":"x","outputs":[{}',
+        ',{"text":"x"}',
+        "]}]}",
+    ),
+    "xml: elements": ("a.xml", "<d>", "<a b='1'>x</a>", "</d>"),
+}
+"""File, and what stands before, again and again, and after."""
+
+
+def _read(name: str) -> Callable[[str], object]:
+    """What a reader does with a file; a file that is refused is read, too."""
+    classes: list[Any] = [plugins.find("readers", key) for key in plugins.names("readers")]
+    reader = next(cls(cls.Options()) for cls in classes if Path(name).suffix in cls.suffixes)
+
+    def read(text: str) -> object:
+        data = settled_rtf(text.encode()) if name.endswith(".rtf") else None
+        with contextlib.suppress(DataError):
+            return data or list(reader.read(Path(name), text.encode()))
+        return None
+
+    return read
+
+
 def _seconds(work: Callable[[str], object], text: str) -> float:
     began = time.process_time()
     work(text)
@@ -84,19 +144,27 @@ def _pairs() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize(("work", "text"), list(_pairs()), ids=lambda name: name)
 def test_time_grows_with_the_text(work: str, text: str) -> None:
-    before, unit, after = TEXTS[text]
+    _grows(WORK[work], *TEXTS[text])
 
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_time_grows_with_the_file(name: str) -> None:
+    file, before, unit, after = FORMATS[name]
+    _grows(_read(file), before, unit, after)
+
+
+def _grows(work: Callable[[str], object], before: str, unit: str, after: str) -> None:
     def of(size: int) -> str:
         return before + unit * (size // len(unit)) + after
 
     size = 8_000
-    while (first := _seconds(WORK[work], of(size))) < 0.03 and size < 256_000:
+    while (first := _seconds(work, of(size))) < 0.03 and size < 256_000:
         size *= 4
         assert first < 1
     ratios = []
     for _ in range(3):
-        ratios.append(_seconds(WORK[work], of(2 * size)) / max(first, 0.01))
+        ratios.append(_seconds(work, of(2 * size)) / max(first, 0.01))
         if ratios[-1] < 3:
             return
-        first = _seconds(WORK[work], of(size))
+        first = _seconds(work, of(size))
     pytest.fail(f"{size} and {2 * size} characters: {', '.join(f'{ratio:.1f}' for ratio in ratios)} times as long")

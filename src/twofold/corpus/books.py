@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from urllib.parse import unquote
 
-from twofold.corpus.html import markup_of, page_text
+from twofold.corpus.html import markup_of, page_text, parsed
 from twofold.corpus.packages import Node, Package, attribute, inside
 
 
@@ -42,8 +42,6 @@ class Book:
 
     def text(self) -> str:
         """All pages, blank lines between them."""
-        from bs4 import BeautifulSoup
-
         folder = posixpath.dirname(self.part)
         items = {attribute(one, "id"): one for one in inside(self._root, "item")}
         pages: list[str] = []
@@ -60,7 +58,7 @@ class Book:
             if data is None:
                 missing += 1
             else:
-                pages.append(page_text(BeautifulSoup(markup_of(data, target)[0], "html.parser")))
+                pages.append(page_text(parsed(markup_of(data, target)[0], target)))
         if missing:
             self.unread[f"{missing} page{'' if missing == 1 else 's'} that the file names and does not have"] = None
         if aside:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from twofold import plugins
 from twofold.corpus.formulas import mathml
-from twofold.corpus.marks import Grid, literal, lowered, raised, settled, struck
+from twofold.corpus.marks import Grid, fence_of, literal, lowered, raised, settled, struck
 from twofold.corpus.numbering import written
 from twofold.corpus.text import title_of
 from twofold.errors import UnreadableFile
@@ -65,6 +64,8 @@ _CLASS = re.compile(r"[\w-]*\.([\w-]{1,80})")
 _CODE = re.compile(r"^ {0,3}(?:#{1,6}[ \t]|```|~~~|=+[ \t]*$|-{3,}[ \t]*$)", re.MULTILINE)
 _PARTS = frozenset(["td", "th", "tr", "tbody", "thead", "tfoot", "caption"])
 """Of a table. One whose end is not written stands inside the one before in the tree, and beside it on the page."""
+_DEEP = 8
+"""Tables within tables from which each places parts of a page."""
 _LONG_CELL = 2_000
 """Characters from which a cell is a part of a page that is laid out by a table."""
 
@@ -92,15 +93,10 @@ class HtmlReader:
         Raises:
             UnreadableFile: the bytes are not in the declared encoding, or the page cannot be parsed.
         """
-        from bs4 import BeautifulSoup
-
         name = path.as_posix()
         markup, assumed = markup_of(data, name)
-        try:
-            soup = BeautifulSoup(markup, "html.parser")
-            text = page_text(soup)
-        except (RecursionError, AssertionError) as error:
-            raise UnreadableFile(f"the page cannot be parsed: {type(error).__name__}", file=name) from error
+        soup = parsed(markup, name)
+        text = page_text(soup)
         title = _flat(soup.title.get_text()) if soup.title else ""
         if not title and (heading := soup.find(["h1", "h2"])):
             title = _flat(heading.get_text())
@@ -131,9 +127,33 @@ def markup_of(data: bytes, name: str) -> tuple[str, str]:
         return markup, "windows-1252"
 
 
+def parsed(markup: str, name: str) -> BeautifulSoup:
+    """The page as a tree.
+
+    Tags and comments that never end are text: the parser would look for the end of each to the end of the page.
+
+    Raises:
+        UnreadableFile: it cannot be parsed.
+    """
+    from bs4 import BeautifulSoup
+    from bs4.builder import ParserRejectedMarkup
+
+    whole, mark, rest = markup.rpartition("-->")
+    markup = whole + mark + rest.replace("<!--", "")
+    whole, mark, rest = markup.rpartition(">")
+    try:
+        return BeautifulSoup(whole + mark + rest.replace("<", "&lt;"), "html.parser")
+    except (RecursionError, AssertionError, ParserRejectedMarkup) as error:
+        raise UnreadableFile(f"the page cannot be parsed: {type(error).__name__}", file=name) from error
+
+
 def page_text(soup: BeautifulSoup) -> str:
     """The readable text of a parsed page."""
     return _Page(_crossed(soup)).text(soup)
+
+
+def _is_text(node: PageElement) -> bool:
+    return getattr(node, "name", None) is None and bool(str(node).strip())
 
 
 def _named_only(soup: BeautifulSoup) -> str:
@@ -143,7 +163,7 @@ def _named_only(soup: BeautifulSoup) -> str:
         address = str(node.get("src") or node.get("data") or "")
         if node.name == "canvas":
             found["a drawing (canvas)"] = None
-        elif address and not node.get_text(strip=True) and not node.get("srcdoc") and ":" not in address:
+        elif address and not node.get("srcdoc") and ":" not in address and not any(map(_is_text, _first(node))):
             found[f"the file {address[:80]} that the page shows"] = None
     return "; ".join(found)
 
@@ -197,6 +217,7 @@ class _Page:
         self.mark = ""
         self.struck = 0
         self.menu = 0
+        self.tables = 0
         self.opened: list[tuple[int, int]] = []
         self.lists: list[tuple[int, int, str] | None] = []
 
@@ -211,7 +232,7 @@ class _Page:
                     self._leave(node)
                 elif node.name == "math":
                     self.line += [" ", _formula(node), " "]
-                elif node.name == "table" and not self.cell and not _laid_out(node):
+                elif node.name == "table" and not self.cell and self.tables < _DEEP and not _laid_out(node):
                     self._table(node)
                 elif not _unread(node) and not (self.cell and node is not root and node.name in _PARTS):
                     if node.name == "title" and node.find_parent("svg") is None:
@@ -230,9 +251,7 @@ class _Page:
 
     def _frame(self, markup: str) -> None:
         """A page that stands in an attribute of this one; frames in it are left out."""
-        from bs4 import BeautifulSoup
-
-        inner = BeautifulSoup(markup, "html.parser")
+        inner = parsed(markup, "the page's frame")
         for frame in inner.find_all("iframe"):
             frame.decompose()
         self._break("\n\n")
@@ -256,7 +275,7 @@ class _Page:
             self.line.append(_HEADINGS[tag])
             self.heading += 1
         elif tag in ("td", "th") and not self.cell:
-            if (held := "".join(self.line).rstrip()) and not held.endswith("|"):
+            if (held := "".join(self.line[-8:]).rstrip()) and not held.endswith("|"):
                 self.line.append(" | ")
         elif tag == "br":
             self._break("\n")
@@ -270,9 +289,11 @@ class _Page:
             self.line.append("; ")
         elif tag == "pre":
             self.raw += 1
-            self.opened.append((len(self.out), self.gap))
-        elif tag == "nav":
-            self.menu += 1
+            if self.raw == 1:
+                self.opened.append((len(self.out), self.gap))
+        elif tag in ("nav", "table"):
+            self.menu += tag == "nav"
+            self.tables += tag == "table"
         elif _level(node):
             self.opened.append((len(self.line), 0))
         if self._is_struck(node):
@@ -301,9 +322,11 @@ class _Page:
             self.lists.pop()
         elif tag == "pre":
             self.raw -= 1
-            self._close_code(*self.opened.pop())
-        elif tag == "nav":
-            self.menu -= 1
+            if not self.raw:
+                self._close_code(*self.opened.pop())
+        elif tag in ("nav", "table"):
+            self.menu -= tag == "nav"
+            self.tables -= tag == "table"
         elif (level := _level(node)) and self.opened:
             at, _ = self.opened.pop()
             inside = "".join(self.line[at:])
@@ -367,9 +390,7 @@ class _Page:
         self._flush("\n\n")
         code = "".join(self.out[first:])
         if not self.cell and _CODE.search(code):
-            fence = "~" * 3
-            while fence in code:
-                fence += "~"
+            fence = fence_of(code)
             lead = len(code) - len(code.lstrip("\n"))
             self.out[first:] = [f"{code[:lead]}{fence}\n{code[lead:]}\n{fence}"]
             self.gap = max(gap, self.gap)
@@ -402,7 +423,7 @@ def _unread(node: Tag) -> bool:
     if node.name == "template":
         return not node.get("shadowrootmode")
     if node.name == "mjx-math" or "katex-html" in node.get_attribute_list("class"):  # a formula drawn beside its MathML
-        return node.parent is not None and node.parent.find("math") is not None
+        return any(getattr(one, "name", None) == "math" for one in _first(node.parent))
     return node.name in _UNREAD
 
 
@@ -416,10 +437,17 @@ def _level(node: Tag) -> str:
 
 def _numbered(node: Tag) -> tuple[int, int, str]:
     """Of a list its first number, the step to the next, and how they are written."""
+    from bs4.element import Tag
+
     step = -1 if node.has_attr("reversed") else 1
     first = 1
     if step < 0:  # an item whose end is not written stands inside the one before
-        first = sum(1 for item in node.find_all("li") if item.find_parent(["ol", "ul", "menu"]) is node)
+        waiting, first = [one for one in node.contents if isinstance(one, Tag)], 0
+        while waiting:
+            one = waiting.pop()
+            first += one.name == "li"
+            if one.name not in ("ol", "ul", "menu"):
+                waiting += [inner for inner in one.contents if isinstance(inner, Tag)]
     first = _number(node.get("start"), first)
     return first, step, _LETTERED.get(str(node.get("type") or ""), "decimal")
 
@@ -429,11 +457,22 @@ def _spoken(node: Tag) -> str:
     label = node.get("aria-label")
     if not label or (node.name in _NAMED_FIELDS and node.get("role") != "img"):
         return ""
-    inside = list(islice(node.descendants, _SPOKEN))
+    inside = _first(node)
     words = (str(one if one.name is None else one.get("alt") or "") for one in inside)
     if len(inside) == _SPOKEN or any(text.strip() for text in words):
         return ""
     return " ".join(str(label).split())
+
+
+def _first(top: Tag | None) -> list[PageElement]:
+    """The first nodes within an element."""
+    found: list[PageElement] = []
+    waiting = list(reversed(top.contents[:_SPOKEN])) if top is not None else []
+    while waiting and len(found) < _SPOKEN:
+        node = waiting.pop()
+        found.append(node)
+        waiting += reversed(getattr(node, "contents", [])[:_SPOKEN])
+    return found
 
 
 def _address(node: Tag) -> str:

@@ -43,6 +43,8 @@ _ENCODED = re.compile(r"^begin(?:-base64)? [0-7]{3} ([^\n]{1,200})$", re.MULTILI
 """Where a file begins that is written into the text (POSIX uuencode)."""
 _NO_LETTER = re.compile(r"[^A-Za-z0-9+/]")
 _FOLD = re.compile(rb"\r?\n[ \t]")
+_LONG_HEADER = 20_000
+"""Characters from which a header is not taken apart: the time for that grows with the square of its length."""
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?")
 
 
@@ -153,15 +155,13 @@ def _numbered(word: str) -> bool:
 def _text(part: MIMEPart, data: bytes, kind: str) -> str:
     declared = part.get_content_charset() or ""
     if kind == "text/html":
-        from bs4 import BeautifulSoup
-
-        from twofold.corpus.html import markup_of, page_text
+        from twofold.corpus.html import markup_of, page_text, parsed
 
         try:
             text = decoded(data, declared) if declared else markup_of(data, "mail")[0]
         except UnreadableFile:
             text = decoded(data, declared)
-        return page_text(BeautifulSoup(text, "html.parser"))
+        return page_text(parsed(text, "mail"))
     text = decoded(data, declared)
     if str(part.get_param("format") or "").lower() == "flowed":
         text = _flowed(text, str(part.get_param("delsp") or "").lower() == "yes")
@@ -198,9 +198,11 @@ def header(message: EmailMessage, key: str) -> str:
     if raw and any("\ud800" <= letter <= "\udfff" for letter in str(raw[0])):
         data = str(raw[0]).encode("utf-8", "surrogateescape")
         return " ".join(decoded(data, "").split())
+    if raw and len(str(raw[0])) > _LONG_HEADER:
+        return " ".join(str(raw[0]).split())
     try:
         return str(message.get(key) or "")
-    except (ValueError, TypeError, IndexError, AttributeError, LookupError):
+    except (ValueError, TypeError, IndexError, AttributeError, LookupError, RecursionError):
         return str(raw[0]) if raw else ""
 
 

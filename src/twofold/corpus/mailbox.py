@@ -59,8 +59,8 @@ class MailboxReader:
         ends = [found.start() for found in starts[1:]] + [len(data)]
         line, counted = 1, 0
         if data[: starts[0].start()].strip():
-            message = "what stands before the first message is not read"
-            yield 1, BadRecord(message, file=name, line=1, cure="Take it out, or make it a message of its own.")
+            what = "what stands before the first message is not read"
+            yield 1, BadRecord(what, file=name, line=1, cure="Take it out, or make it a message of its own.")
         for number, (start, end) in enumerate(zip(starts, ends, strict=True), 1):
             line += data.count(b"\n", counted, start.start())
             counted = start.start()

@@ -21,6 +21,7 @@ _ORDINAL = frozenset(
 _WORD = re.compile(r"[^\W\d_]{4,}$")
 _UNITS = frozenset(["inch", "feet", "foot", "yard", "mile", "miles", "metre", "meter", "metres", "meters"])
 _HEADING = re.compile(r"^ {0,3}(?=#{1,6}[ \t]|```|~~~)", re.MULTILINE)
+_TILDES = re.compile("~++")
 STRIKE, STRUCK = "\ue000", "\ue001"
 """Around each struck-out piece until `settled` joins the pieces."""
 _PIECE = re.compile(f"{STRIKE}([^{STRIKE}{STRUCK}]*){STRUCK}")
@@ -89,6 +90,11 @@ def _tilded(found: re.Match[str]) -> str:
 def literal(text: str) -> str:
     """Text that is no Markdown, with lines that would be headings or fences there moved in by four blanks."""
     return _HEADING.sub("    ", text) if "#" in text or "```" in text or "~~~" in text else text
+
+
+def fence_of(code: str) -> str:
+    """Tildes to stand around code: more than it has in a row."""
+    return "~" * max(3, 1 + max(map(len, _TILDES.findall(code)), default=0))
 
 
 def row(cells: Iterable[str]) -> str:

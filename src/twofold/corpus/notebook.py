@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twofold import plugins
+from twofold.corpus.marks import fence_of
 from twofold.corpus.outline import headings_of
 from twofold.corpus.text import decoded, joined, title_of
 from twofold.errors import DamagedFile
@@ -43,7 +44,9 @@ class NotebookReader:
         name = path.as_posix()
         try:
             book = json.loads(decoded(data, name, ""))
-            cells = book["cells"] if "cells" in book else [one for sheet in book["worksheets"] for one in sheet["cells"]]
+            cells = (
+                book["cells"] if "cells" in book else [one for sheet in book["worksheets"] for one in sheet["cells"]]
+            )
             parts = [(f"cell {number}", *_cell(cell)) for number, cell in enumerate(cells, 1)]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedFile(f"it cannot be read as a notebook: {type(error).__name__}", file=name) from error
@@ -100,11 +103,9 @@ def _said(output: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
 
 
 def _page(markup: str) -> str:
-    from bs4 import BeautifulSoup
+    from twofold.corpus.html import page_text, parsed
 
-    from twofold.corpus.html import page_text
-
-    return page_text(BeautifulSoup(markup, "html.parser"))
+    return page_text(parsed(markup, "notebook"))
 
 
 def _pictured(shown: Mapping[str, Any]) -> bool:
@@ -124,9 +125,7 @@ def _level(value: Any) -> int:
 
 
 def _fenced(code: str) -> str:
-    fence = "~~~"
-    while fence in code:
-        fence += "~"
+    fence = fence_of(code)
     return f"{fence}\n{code}\n{fence}"
 
 

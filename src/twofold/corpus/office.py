@@ -30,6 +30,16 @@ _WORDS = (".docx", ".docm", ".dotx")
 _BOOKS = (".xlsx", ".xlsm")
 _OPENED: dict[str, type[Book] | type[OpenText]] = {".epub": Book, ".odt": OpenText, ".ods": OpenText}
 _SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+_LETTERS = "raised, struck-out and hidden letters"
+_PLAIN = {
+    ".doc": f"{_LETTERS}, tracked changes",
+    ".fb2": _LETTERS,
+    ".msg": _LETTERS,
+    ".ppt": _LETTERS,
+    ".xls": f"{_LETTERS}, formats of numbers",
+    ".xlsb": f"{_LETTERS}, formats of numbers",
+}
+"""Formats that are read as plain words, and what is lost so."""
 _OPEN = "application/vnd.openxmlformats-officedocument."
 _MIME = {
     ".doc": "application/msword",
@@ -151,6 +161,8 @@ def _foreign(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[st
     if suffix == ".rtf":
         data, told = settled_rtf(data)
         unread += told
+    elif suffix in _PLAIN:
+        unread.append(f"what only the look of a {suffix} file tells ({_PLAIN[suffix]})")
     result, lost = _extracted(data, suffix, name)
     if lost:
         unread.append(f"damaged parts {', '.join(lost)}")

@@ -114,7 +114,11 @@ class OpenText:
                 above += f"\n\n{said}"
             start = len(above) + 2
             if text:
-                yield Sheet(f"sheet {name}{' (hidden)' if closed else ''}", f"{above}\n\n{text}", tuple((start + at, number) for at, number in rows))
+                yield Sheet(
+                    f"sheet {name}{' (hidden)' if closed else ''}",
+                    f"{above}\n\n{text}",
+                    tuple((start + at, number) for at, number in rows),
+                )
 
     def _cells(self, table: Node, hidden: list[int]) -> Cells:
         """The cells of a sheet; the numbers of hidden rows with text go to `hidden`."""
