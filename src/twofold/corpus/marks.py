@@ -26,6 +26,7 @@ STRIKE, STRUCK = "\ue000", "\ue001"
 """Around each struck-out piece until `settled` joins the pieces."""
 _PIECE = re.compile(f"{STRIKE}([^{STRIKE}{STRUCK}]*){STRUCK}")
 _STRAY = re.compile(f"[{STRIKE}{STRUCK}]")
+_HELD = re.compile(f"[{STRIKE}{STRUCK}\ue010-\ue01f]")
 _LONGEST = 400
 """Characters of a raised or lowered piece; what is longer is text that was set small."""
 
@@ -72,7 +73,7 @@ def struck(text: str) -> str:
 
 def settled(text: str) -> str:
     """Struck-out pieces joined and marked as in Markdown, ``~~so~~``, blanks outside the marks; lowered digits set."""
-    if text.isascii():
+    if text.isascii() or _HELD.search(text) is None:
         return text
     text = _FORMULA.sub(lambda found: found.group().translate(_SET_PLAIN), text).translate(_SET_LOW)
     return _STRAY.sub("", _PIECE.sub(_tilded, text.replace(STRUCK + STRIKE, "")))

@@ -13,7 +13,11 @@ from twofold.corpus.marks import lowered, raised, settled
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
 
-_DIVIDED = re.compile(r"(?<![^\W\d_])([^\W\d_]++)\ufffe(?:\r?\n)?([^\W\d_]+)")
+_DIVIDED = re.compile(r"\ufffe(?:\r?\n)?([^\W\d_]+)")
+"""Found by its first sign, which is rare; what stands before it is looked at then."""
+_BROKEN = re.compile(r"\ufffe(?:(?:\r?\n)(?=\w))?")
+_LONGEST = 80
+"""Letters of the longest word that is divided."""
 _NUMBER = re.compile(r"[+−-]?[0-9]+")
 _DIGITS = re.compile(r"(?<=[0-9])-\r?\n(?=[0-9])")
 _ADDRESS = frozenset("/@_=&?%~")
@@ -64,22 +68,39 @@ def divided(texts: Sequence[str]) -> list[str]:
     texts = [_DIGITS.sub("-", text) if "-\r" in text or "-\n" in text else text for text in texts]
     if not any("\ufffe" in text for text in texts):
         return texts
+    pieces = [list(_divided(text)) for text in texts]
     known: set[str] = set()
-    for text in texts:
-        known.update(map(str.casefold, _WORD.findall(_DIVIDED.sub(" ", text))))
+    for page in pieces:
+        for between, _, _ in page:
+            known.update(map(str.casefold, _WORD.findall(between)))
 
-    def joined(found: re.Match[str]) -> str:
-        left, right = found.groups()
-        before = found.string[max(0, found.start() - 2) : found.start()]
-        if len(left) == 1 or before[-1:].isdigit() or before[-1:] in _ADDRESS or _DOT.fullmatch(before):
+    def joined(before: str, left: str, right: str) -> str:
+        if len(left) == 1 or before[-1:].isdigit() or before[-1:] in _ADDRESS or _DOT.fullmatch(before[-2:]):
             return f"{left}-{right}"  # e-mail; part of an address or a number
         whole, hyphened = (left + right).casefold(), f"{left}-{right}".casefold()
-        if not right[0].islower() or not left[-1].islower():
+        if right and (not right[0].islower() or not left[-1].islower()):
             return f"{left}-{right}"
         own = hyphened in known or (left.casefold() in _FIRST and right.casefold() in _LAST)
         return f"{left}-{right}" if own and whole not in known else left + right
 
-    return [re.sub("\ufffe(?:\r?\n)?(?=\\w)", "-", _DIVIDED.sub(joined, text)).replace("\ufffe", "-") for text in texts]
+    made: list[str] = []
+    for page in pieces:
+        text = "".join(between + (joined(between, left, right) if left else "") for between, left, right in page)
+        made.append(_BROKEN.sub("-", text) if "\ufffe" in text else text)
+    return made
+
+
+def _divided(text: str) -> Iterator[tuple[str, str, str]]:
+    """What stands before each divided word, and the word's two parts; at last what is left, without any."""
+    done = 0
+    for found in _DIVIDED.finditer(text):
+        end = start = found.start()
+        while start > max(done, end - _LONGEST) and text[start - 1].isalpha():
+            start -= 1
+        if start < end and not (start and text[start - 1].isalpha()):
+            yield text[done:start], text[start:end], found.group(1)
+            done = found.end()
+    yield text[done:], "", ""
 
 
 def scripts(page: PdfTextPage, text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from twofold.corpus.drawings import description, drawn
 from twofold.corpus.formulas import office
@@ -91,8 +92,8 @@ class Word:
         self._styles: dict[str, _Style] = {}
         styles = next(iter(package.targets(self.part, "styles")), "")
         self._described = StyleNodes(package.data(styles) if styles else None, lambda: package.root(styles))
-        self._numbering = Numbering(self._of("numbering"))
-        self._notes = {kind: self._by_id(kind) for kind in ("footnotes", "endnotes", "comments")}
+        self._notes: dict[str, dict[str, tuple[Node, str]]] = {}
+        """Of each kind, once one is referred to: most files have these parts and use none."""
         self._numbers: dict[tuple[str, str], str] = {}
         self._inside = 0
         self._unended: _Line | None = None
@@ -114,6 +115,10 @@ class Word:
                 out += ["\n" if kind == before == "item" else "\n\n", text]
                 before = kind
         return "".join(out)
+
+    @cached_property
+    def _numbering(self) -> Numbering:
+        return Numbering(self._of("numbering"))
 
     def _of(self, kind: str) -> Node | None:
         targets = self.package.targets(self.part, kind)
@@ -218,7 +223,8 @@ class Word:
             return
         text = settled("".join(line.out)).strip()
         marked = bool(text) or bool(line.after)
-        label = self._numbering.label(_number_of(format_) or known.numbers) if marked else ""
+        numbers = (_number_of(format_) or known.numbers) if marked else None
+        label = self._numbering.label(numbers) if numbers is not None else ""
         kind = "item" if label else "p"
         if text and heading and not self._inside:
             kind, text = "heading", f"{'#' * min(6, heading)} {' '.join(f'{label} {text}'.split())}"
@@ -305,6 +311,8 @@ class Word:
             line.fields.pop()
 
     def _note(self, kind: str, name: str, line: _Line) -> None:
+        if kind not in self._notes:
+            self._notes[kind] = self._by_id(kind)
         found = self._notes[kind].get(name)
         if found is None or (kind, name) in self._numbers:
             line.out.append(self._numbers.get((kind, name), ""))
