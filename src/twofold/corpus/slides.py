@@ -26,7 +26,7 @@ class SlideReader:
     The title is the one in its properties, else the first slide's.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = (".pptx", ".pptm", ".ppsx")
 
     class Options(plugins.Options):
