@@ -387,10 +387,8 @@ class Retriever(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Prompts → completions. Constructor: ``(options, *, adapter: Adapter | None = None)``.
-
-    One that learns what to send may have ``remember(directory: Path)``: it keeps it in the project's derived data.
-    """
+    """Prompts → completions. Constructor: ``(options, *, adapter=None)``. One may have ``remember(directory: Path)``,
+    to keep in the project's derived data what it learns to send."""
 
     version: ClassVar[int]
 
