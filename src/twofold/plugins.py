@@ -387,8 +387,7 @@ class Retriever(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Prompts → completions. Constructor: ``(options, *, adapter=None)``. One may have ``remember(directory: Path)``,
-    to keep in the project's derived data what it learns to send."""
+    """Prompts → completions. Constructor: ``(options, *, adapter=None)``; it may ``remember(directory: Path)``, too."""
 
     version: ClassVar[int]
 
