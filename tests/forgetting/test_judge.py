@@ -31,6 +31,7 @@ def test_the_floor_is_the_noise_of_wordings_and_falls_with_items() -> None:
     assert 0 < floor(base) < few < 0.2
 
 
+@pytest.mark.slow
 def test_a_model_of_equal_ability_seldom_fails() -> None:
     """Asked in other words, the same model must not look as if it had forgotten."""
     able, failures, runs = ability(3), 0, 60

@@ -155,6 +155,7 @@ def test_the_command_tells_the_time_of_the_project_and_what_is_configured(
     assert text.rstrip().splitlines()[-1].startswith(("Nothing to do.", "  - "))
 
 
+@pytest.mark.slow
 def test_training_and_answering_are_measured_by_the_real_ones(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_generator", lambda: f"path:{tiny}")
     trained = doctor.training()

@@ -120,7 +120,10 @@ def scorer(tmp_path_factory: pytest.TempPathFactory) -> str:
     return f"path:{place}"
 
 
-@pytest.fixture(scope="module", params=PATHS)
+TIMELY = [pytest.param(name, marks=pytest.mark.slow) if name == "lancedb in memory" else name for name in PATHS]
+
+
+@pytest.fixture(scope="module", params=TIMELY)
 def parts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Parts:
     name, options = PATHS[request.param]
     embedder = plugins.make("embedders", "hashing", {})

@@ -162,6 +162,7 @@ def test_no_arm_is_chosen_on_no_evidence_and_what_more_would_show_is_told():
     assert verdict(values=scores([0.3, 0.32], n=60), arms=ARMS[:2], margin=0).more_examples is None
 
 
+@pytest.mark.slow
 def test_that_many_more_examples_do_show_such_a_gain():
     rng = np.random.default_rng(4)
 
