@@ -1,4 +1,4 @@
-"""A live question: which arm answers it and why, an answer while another process writes, and the answer's sources."""
+"""A live question: which arm and tuned model answer it and why, the system that does, and the answer's sources."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from twofold import access, filtering, prompts, support
+from twofold import access, filtering, prompts, sources, support
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.citing import whereabouts
 from twofold.conditions import Condition
 from twofold.config import Config
 from twofold.dataset import Splits
-from twofold.errors import BadRecord, ConfigError, DiskFull, GenerationError, ProjectLocked, UnreadableFile
+from twofold.errors import BadRecord, ConfigError, GenerationError, IndexEmpty, StoreError, UnknownName, UnreadableFile
 from twofold.identity import plain
-from twofold.plugins import Progress
 from twofold.reading import excerpt
 from twofold.store.forgotten import RECEIPTS, Forgotten
+from twofold.store.registry import model_id
 from twofold.study import archive
+from twofold.syncing import synced
 from twofold.types import Answer, Arm, Example, Filter, Json, Message, Role
 
 log = logging.getLogger(__name__)
@@ -40,11 +41,18 @@ class Choice:
     study: str = ""
     """The latest study; empty when there is none."""
     index: str = ""
-    """Digest of what the index latest in that study; empty when the study retrieved nothing."""
+    """Digest of what the index held in that study; empty when the study retrieved nothing."""
+    model: str = ""
+    """Key of the tuned model's artifact; empty for an arm without tuning."""
+    calibration: str = ""
+    """Key of the stored calibration of abstention; empty where there is none."""
 
 
 def chosen(builder: Builder, records: Path, studies: Sequence[str], *, arm: str = "", model: str = "") -> Choice:
     """The arm that is named, or whose model is named, or that the latest study chose; else ``rag``, or ``base``.
+
+    A tuned arm answers with the model that is named, else with that of ``[tuning].use``, else with the one that the
+    latest study measured, else with the newest that was tuned for the arm.
 
     Args:
         builder: Of the project.
@@ -55,22 +63,33 @@ def chosen(builder: Builder, records: Path, studies: Sequence[str], *, arm: str 
 
     Raises:
         ConfigError: both are named, or there is no such arm.
-        UnknownName: there is no such model.
+        UnknownName: there is no such model, or none was tuned for the arm.
+        StoreError: the model's files are gone or damaged.
     """
     if arm and model:
         raise ConfigError("an arm and a tuned model are named", cure="Name one: a model answers in its own arm.")
-    config = builder.config
     record: Any = archive.read_record(records / studies[-1]) if studies else {}
-    latest: Json = {"study": studies[-1] if studies else ""}
-    latest["index"] = record.get("retrieval", {}).get("index", {}).get("content", "")
-    unmeasured = "" if studies else "; no study has measured it"
+    choice = _choice(builder, record, studies[-1] if studies else "", arm=arm, model=model)
+    measured = record.get("arms", {}).get(choice.arm.name, {})
+    calibration = ""
+    if choice.arm.retrieval:
+        used = measured.get("description", {}).get("retrieval", {}).get("abstention", "")
+        calibration = builder.calibrations.newest(measured=used)
+    adapter = _adapter(builder, choice.arm, measured.get("training") or {}, model) if choice.arm.tuning else ""
+    return replace(choice, model=adapter, calibration=calibration)
+
+
+def _choice(builder: Builder, record: Any, study: str, *, arm: str, model: str) -> Choice:
+    config = builder.config
+    latest: Json = {"study": study, "index": record.get("retrieval", {}).get("index", {}).get("content", "")}
+    unmeasured = "" if study else "; no study has measured it"
     if model:
-        named = config.arm(str(builder.registry.checked(model)["arm"]))
+        named = config.arm(str(builder.registry.find(model)["arm"]))
         return Choice(arm=named, why=f"the model {model} was tuned for it{unmeasured}", **latest)
     if arm:
         return Choice(arm=config.arm(arm), why=f"it was named{unmeasured}", **latest)
     verdict = record.get("verdict", {"arm": "", "outcome": ""})
-    number = latest["study"].split("-")[0].lstrip("0")
+    number = study.split("-", maxsplit=1)[0].lstrip("0")
     if verdict["arm"]:
         return Choice(arm=config.arm(verdict["arm"]), why=f"it is the verdict of study {number}", **latest)
     name = "rag" if config.documents.paths or config.sources else "base"
@@ -79,6 +98,27 @@ def chosen(builder: Builder, records: Path, studies: Sequence[str], *, arm: str 
     return Choice(
         arm=config.arm(name), why=f"{before.get(verdict['outcome'], 'no study has been run yet')}; {reason}", **latest
     )
+
+
+def _adapter(builder: Builder, arm: Arm, training: Json, model: str) -> str:
+    """Key of the tuned model's artifact that answers for a tuned arm, every byte of its files checked."""
+    if key := builder.chosen(arm, model):
+        return key
+    registry, measured = builder.registry, str(training.get("key", ""))
+    if measured and builder.artifacts.find(measured) is not None:
+        builder.artifacts.verify(measured)
+        return measured
+    own = [r for r in registry.records() if r["tuning"] == arm.tuning and not (r["seen"] or {}).get("everything")]
+    here = [record["key"] for record in own if record["here"]]
+    if not here:
+        gone = "; the files of those that were are gone" if own else ""
+        raise UnknownName(
+            f"no model is tuned for the arm {arm.name}{gone}",
+            cure=f"Run `twofold tune --arm {arm.name}`, or a study with that arm; or ask an arm without tuning, such "
+            f"as --arm {'rag' if arm.retrieval else 'base'}.",
+        )
+    builder.artifacts.verify(here[-1])
+    return str(here[-1])
 
 
 def request_filter(config: Config, user: str, groups: Sequence[str]) -> Filter | None:
@@ -145,75 +185,54 @@ def remarks(builder: Builder, which: Filter | None) -> list[str]:
     return filtering.told(which.conditions, (one.metadata for one in documents))
 
 
-def ready(builder: Builder, arm: Arm, splits: Splits, *, use: str) -> System | None:
-    """The arm made ready where that writes nothing; None where its adapter is to be trained first."""
-    adapter = builder.known_adapter(arm, splits, use=use) if arm.tuning else None
-    return None if arm.tuning and adapter is None else builder.equipped(arm, splits, adapter=adapter)
-
-
-def made(builder: Builder, arm: Arm, splits: Splits, *, use: str, progress: Progress) -> System:
-    """The arm made ready, its adapter trained now where the store has none; that takes minutes, and a warning says so.
+def open_system(builder: Builder, choice: Choice, splits: Callable[[], Splits], *, root: Path) -> System:
+    """The chosen arm made ready to answer, for as long as the caller wants: nothing is synced, trained or written.
 
     Args:
         builder: Of the project.
-        arm: Which.
-        splits: Of the examples.
-        use: A tuned model.
-        progress: Shows the training.
-    """
-    adapter = builder.known_adapter(arm, splits, use=use) if arm.tuning else None
-    if not arm.tuning or adapter is not None:
-        return builder.equipped(arm, splits, adapter=adapter)
-    log.warning(
-        "there is no adapter of the arm %s for the examples, documents and settings as they are now: one is trained "
-        "before the answer, which takes minutes (`twofold study --plan --arms %s` says how many); Ctrl-C stops it",
-        arm.name,
-        arm.name,
-    )
-    return builder.system(arm, splits, use=use, progress=progress)[0]
-
-
-def system_beside(
-    builder: Builder, arm: Arm, splits: Splits, *, use: str, searches: bool, busy: ProjectLocked | DiskFull, root: Path
-) -> tuple[System, str]:
-    """The arm made ready while another process writes, or nothing can be written: nothing is synced or trained.
-
-    Args:
-        builder: Of the project.
-        arm: Which.
-        splits: Of the examples.
-        use: A tuned model.
-        searches: The answer reads the index.
-        busy: Says which process writes, or that the disk is full.
+        choice: The arm, with its tuned model and its calibration.
+        splits: The examples, for an arm with few-shot examples.
         root: The project.
 
-    Returns:
-        The system, and a remark on what the answer does not see; empty where that is nothing.
-
     Raises:
-        ProjectLocked: there is no index yet, the arm's adapter is not made, or a document is being forgotten.
-        DiskFull: the same, where that is why.
+        IndexEmpty: the arm reads documents and the project was never synced.
+        StoreError: a document is still to be forgotten, or the tuned model's files are gone or damaged.
+        TemplateMismatch: the model was trained with another prompt template.
     """
-    wait, refusal = "Wait for that command to finish", type(busy)
-    if isinstance(busy, DiskFull):
-        wait = "Free disk space (`twofold gc` works on a full disk)"
+    if choice.arm.retrieval and not synced(builder.catalogue):
+        raise IndexEmpty(f"the arm {choice.arm.name} reads documents, and none is indexed yet")
     if Forgotten(root / RECEIPTS).pending():
-        raise refusal(f"{busy.message}, and a document is still to be forgotten", file=busy.file, cure=f"{wait}.")
-    if searches and not builder.catalogue.known_documents():
-        raise refusal(
-            f"{busy.message}, and no document is indexed yet", file=busy.file, cure=f"{wait}, or ask with --arm base."
+        raise StoreError(
+            "a document is still to be forgotten: until then nothing is answered from the index",
+            cure="Run `twofold sync`, which finishes it: after the command that is writing now, or on a full disk "
+            "after `twofold gc`, which works there.",
         )
-    adapter = builder.known_adapter(arm, splits, use=use) if arm.tuning else None
-    if arm.tuning and adapter is None:
-        raise refusal(
-            f"{busy.message}, and the adapter of the arm {arm.name} is not trained yet",
-            file=busy.file,
-            cure=f"{wait}, or ask an arm without tuning, such as --arm {'rag' if arm.retrieval else 'base'}.",
+    adapter = builder.load_adapter(choice.model) if choice.model else None
+    shots = builder.shots(choice.arm, splits()) if choice.arm.shots else ()
+    calibration = builder.calibrations.stored(choice.calibration) if choice.calibration else None
+    return builder.served(choice.arm, shots=shots, adapter=adapter, calibration=calibration)
+
+
+def unseen(builder: Builder, choice: Choice, root: Path) -> str:
+    """What an answer does not see, as a remark: files that changed since the last sync, a missing threshold.
+
+    Args:
+        builder: Of the project.
+        choice: The arm that answers.
+        root: The project.
+    """
+    if not choice.arm.retrieval:
+        return ""
+    if restored := builder.catalogue.note(sources.RESTORED):
+        remarks = [f"index version {restored} was restored: changes since then are not seen until `twofold sync`"]
+    else:
+        remarks = sources.behind(builder, root)
+    if builder.config.retrieval.risk and not choice.calibration:
+        remarks.append(
+            "[retrieval].risk is set and no threshold is calibrated yet: nothing is declined for thin evidence; run "
+            "`twofold bench retrieval`, which calibrates it"
         )
-    system = builder.equipped(arm, splits, adapter=adapter, writes=False)
-    version = builder.index.state().version if searches else 0
-    remark = f"{busy.message}: answered from index version {version}, changes since then are not seen"
-    return system, remark if searches else ""
+    return "; ".join(remarks)
 
 
 def answered(
@@ -237,10 +256,10 @@ def provenance(builder: Builder, system: System, example: Example, *, answer: An
     """Where an answer comes from.
 
     Returns:
-        ``arm``, ``key``, ``measured`` (a study measured this very system), ``why`` the arm answers, ``study`` (the
-        latest), ``max_tokens``; ``places`` and ``names`` (of each hit, see `citing.Whereabouts`), ``attached`` (a
-        citation that Twofold found and the model did not make, or None), ``unsupported`` (said where nothing supports
-        it).
+        ``arm``, ``model`` (id of the tuned model, or empty), ``key``, ``measured`` (a study measured this very system),
+        ``why`` the arm answers, ``study`` (the latest), ``max_tokens``; ``places`` and ``names`` (of each hit, see
+        `citing.Whereabouts`), ``attached`` (a citation that Twofold found and the model did not make, or None),
+        ``unsupported`` (said where nothing supports it).
     """
     follows = any(message.role == "user" for message in example.messages[:-1])
     template = replace(system.template, about=0.0) if follows else system.template
@@ -255,6 +274,7 @@ def provenance(builder: Builder, system: System, example: Example, *, answer: An
         why += f"; study {number} did not measure it with these settings"
     return {
         "arm": system.arm.name,
+        "model": model_id(builder.artifacts.manifest(choice.model)) if choice.model else "",
         "key": system.key,
         "measured": measured,
         "why": why,

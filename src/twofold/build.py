@@ -13,14 +13,15 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from twofold import access, finishing, pace, plugins, specs, sufficiency, teaching, weighing
+from twofold import access, finishing, pace, plugins, specs, teaching, weighing
 from twofold.answering import System, gold_chunks
+from twofold.calibrations import Calibrations
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
-from twofold.errors import AccessDenied, TemplateMismatch, TooFewExamples
+from twofold.errors import AccessDenied, TemplateMismatch
 from twofold.forgetting import general_rows, known_facts
 from twofold.forgetting_gate import ForgettingGate
-from twofold.identity import digest, plain
+from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.learning import Learning
 from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
@@ -29,7 +30,7 @@ from twofold.rows import few_shots
 from twofold.schemas import require_support, schema_text
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
-from twofold.store.registry import LEARNED, Registry, weights_of
+from twofold.store.registry import LEARNED, Registry, model_id, weights_of
 from twofold.sufficiency import Calibration
 from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json
 
@@ -424,7 +425,8 @@ class Builder:
 
     def _report(self, key: str, *, cached: bool) -> Json:
         """What is told of a finished adapter."""
-        return {**finishing.report(self.artifacts.manifest(key)), "key": key, "cached": cached}
+        manifest = self.artifacts.manifest(key)
+        return {**finishing.report(manifest), "key": key, "model": model_id(manifest), "cached": cached}
 
     @property
     def registry(self) -> Registry:
@@ -467,47 +469,32 @@ class Builder:
         adapter, report = self.adapter(arm, splits, use=use, progress=progress) if arm.tuning else (None, None)
         return self.equipped(arm, splits, adapter=adapter), report
 
-    def equipped(
-        self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False, writes: bool = True
-    ) -> System:
-        """An arm made ready with this adapter (`writes`: see `calibration`).
+    def equipped(self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False) -> System:
+        """An arm made ready with this adapter, its abstention calibrated unless the store has that.
 
         With `brief` it only measures a candidate (see `generator`), and sees what learning may see.
         """
         generator = self.generator(adapter, brief=brief)
-        calibration = self.calibration(splits, writes=writes)[0] if arm.retrieval else None
+        calibration = self.calibration(splits)[0] if arm.retrieval else None
         seen = self.learning(splits).filter if brief else self.filter
         return self._system(
             arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration, filter=seen
         )
 
-    def calibration(self, splits: Splits, *, writes: bool = True) -> tuple[Calibration | None, str]:
-        """When to abstain for want of evidence, calibrated unless the store has it; or None, and why.
+    def served(
+        self, arm: Arm, *, shots: tuple[Example, ...], adapter: Adapter | None, calibration: Calibration | None
+    ) -> System:
+        """An arm made ready of parts that are there: nothing is trained, calibrated, retrieved or written."""
+        return self._system(arm, generator=self.generator(adapter), shots=shots, calibration=calibration)
 
-        Weights come from train, the threshold from dev; see `sufficiency.calibrate`. Off where [retrieval].risk is 0,
-        and where there are too few unanswerable questions. Without `writes` the store does not get it.
-        """
-        if not (risk := self.config.retrieval.risk):
-            return None, ""
-        key = self.calibration_key(splits)
-        if (path := self.artifacts.find(key)) is None:
-            try:
-                made = self.learning(splits).calibrated()
-            except TooFewExamples as error:
-                return None, error.message
-            if not writes:
-                return replace(made, key=key), ""
-            held = self.artifacts.working(key) / "calibration.json"
-            held.write_text(json.dumps(plain(made)), encoding="utf-8")
-            path = self.artifacts.finish(key, {"kind": "sufficiency", "risk": risk, "n": made.n})
-        values = json.loads((path / "calibration.json").read_text(encoding="utf-8"))
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return Calibration(**{**values, "key": key}), ""
+    @property
+    def calibrations(self) -> Calibrations:
+        """The stored calibrations of abstention."""
+        return Calibrations(artifacts=self.artifacts, risk=self.config.retrieval.risk, retrieval=self.retrieval_spec)
 
-    def calibration_key(self, splits: Splits) -> str:
-        """Name of the calibration of what is configured now, made or not."""
-        made_of = {**self.learning(splits).calibrated_by(), "retrieval": self.retrieval_spec()}
-        return digest("sufficiency", {**made_of, "version": sufficiency.VERSION})
+    def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
+        """When to abstain for want of evidence, or None, and why; see `Calibrations.calibrated`."""
+        return self.calibrations.calibrated(self.learning(splits))
 
     def known_adapter(self, arm: Arm, splits: Splits, *, use: str = "") -> Adapter | None:
         """The arm's adapter (see `adapter`) where the store has it; None otherwise: nothing is trained."""
@@ -519,9 +506,12 @@ class Builder:
         return self._carried([self._report(key, cached=True) for key in keys])[0]
 
     def known_system_key(self, arm: Arm, splits: Splits) -> str | None:
-        """The key the arm's system has or will have, without training; None if its adapter is not made yet."""
+        """The key the arm's system has or will have; None where its adapter or calibration is not made yet."""
         adapter = self.known_adapter(arm, splits) if arm.tuning else None
         if arm.tuning and adapter is None:
+            return None
+        calibrates = arm.retrieval and self.config.retrieval.risk
+        if calibrates and self.artifacts.find(self.calibrations.key(self.learning(splits))) is None:
             return None
         system = self.equipped(arm, splits, adapter=adapter)
         system.close()

@@ -280,6 +280,13 @@ class IndexMismatch(TwofoldError):
     cure = "Run `twofold sync --rebuild` to embed the documents again with the configured embedder."
 
 
+class IndexEmpty(TwofoldError):
+    """An arm that reads documents is asked before any was indexed."""
+
+    code = "index.empty"
+    cure = "Run `twofold sync`, or ask an arm that reads none, such as --arm base."
+
+
 class GenerationError(TwofoldError):
     """A generator failed as a whole (one failed answer is a `Failure` record instead)."""
 

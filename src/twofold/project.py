@@ -20,7 +20,7 @@ from twofold.dataset import Splits
 from twofold.dataset.mining import Mined
 from twofold.dataset.selecting import By
 from twofold.erasing import RECORDS, Eraser
-from twofold.errors import ConfigError, DiskFull, ProjectLocked, TooFewExamples, TwofoldError
+from twofold.errors import ConfigError, ProjectLocked, TooFewExamples, TwofoldError
 from twofold.paths import expand
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue
@@ -34,7 +34,7 @@ from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import LEARNED, compare, learned_train, opened, paid, questions, rules_of
 from twofold.study.retrieval_blend import blend, settle
 from twofold.tuned_models import TunedModels
-from twofold.types import Answer, Arm, Document, Example, Json, Message, Problem
+from twofold.types import Answer, Document, Example, Json, Message, Problem
 from twofold.versions import Versions
 
 
@@ -294,10 +294,7 @@ class Project:
         written: Callable[[str], None] | None = None,
         progress: Progress = quiet,
     ) -> tuple[Answer, Json]:
-        """Answer a live question with one arm through the same path as the study.
-
-        The writer's lock is taken only to sync or to train. While another process holds it, or the disk is full,
-        nothing is synced, trained or written here: the index is read as it is.
+        """Answer a live question with one arm through the same path as the study; see `open_system`.
 
         Args:
             question: What is asked.
@@ -307,44 +304,55 @@ class Project:
             groups: Groups of theirs.
             history: The turns before the question.
             written: Gets the answer's words as they come.
-            progress: Shows syncing or training, should they be needed, and answering until the first word.
-
-        Raises:
-            ProjectLocked: another process writes, and there is no index yet, or no adapter of the arm.
-            AccessDenied: access control is on and nobody is named, or not one who may ask this arm.
-            ConfigError: somebody is named and access control is off, or the arm reads no documents to filter.
-            BadFilter: a condition can find nothing.
+            progress: Shows answering until the first word.
 
         Returns:
             The answer, and where it comes from: see `asking.provenance`; ``behind`` is a remark on what it does not
-            see because another process writes, or empty; ``passed_over`` what conditions on metadata cannot compare.
+            see, such as files that changed since the last sync, or empty; ``passed_over`` what conditions on metadata
+            cannot compare.
+
+        Raises:
+            IndexEmpty: the arm reads documents and none is indexed yet.
+            UnknownName, StoreError, TemplateMismatch: as `open_system`.
+            AccessDenied: access control is on and nobody is named, or not one who may ask this arm.
+            ConfigError: somebody is named and access control is off, or the arm reads no documents to filter.
+            BadFilter: a condition can find nothing.
         """
-        choice = asking.chosen(self.builder, self.records, self.studies(), arm=arm, model=model)
-        chosen, which = choice.arm, asking.request_filter(self.config, user, groups)
-        which = asking.narrowed(self.builder, chosen, which, where=self._where)
-        searches, behind = chosen.retrieval or bool(chosen.shots and which), ""
-        splits = self.splits if chosen.tuning or chosen.shots or self._judges(chosen) else _NO_SPLITS
-        ready = None if searches else asking.ready(self.builder, chosen, splits, use=model)
-        try:
-            with nullcontext() if ready else self.writing():
-                if searches:
-                    self._refresh(progress, checked=False)
-                    splits = splits if splits is _NO_SPLITS else self.splits  # of the documents as they are now
-                system = ready or asking.made(self.builder, chosen, splits, use=model, progress=progress)
-        except (ProjectLocked, DiskFull) as busy:
-            beside: Json = {"use": model, "searches": searches, "busy": busy, "root": self.directory}
-            system, behind = asking.system_beside(self.builder, chosen, splits, **beside)
-        example = answering.question(question, history)
+        reader, which = self._reader, asking.request_filter(self.config, user, groups)
+        choice = asking.chosen(reader, self.records, self.studies(), arm=arm, model=model)
+        which = asking.narrowed(reader, choice.arm, which, where=self._where)
+        system = asking.open_system(reader, choice, lambda: self.splits, root=self.directory)
+        behind, example = asking.unseen(reader, choice, self.directory), answering.question(question, history)
         progress("answer", 0, 1)
         try:
-            passed = asking.remarks(self.builder, which)
+            passed = asking.remarks(reader, which)
             answer = asking.answered(system, example, filter=which, written=written)
         finally:
             system.close()
         if written is None:
             progress("answer", 1, 1)
-        made_by = asking.provenance(self.builder, system, example, answer=answer, choice=choice)
+        made_by = asking.provenance(reader, system, example, answer=answer, choice=choice)
         return answer, {**made_by, "behind": behind, "passed_over": passed}
+
+    def open_system(self, *, arm: str = "", model: str = "") -> answering.System:
+        """An arm made ready to answer any number of questions; the caller closes it.
+
+        It is made of what is stored: nothing is synced, trained, calibrated or written, no lock is taken, and it works
+        while another process writes.
+
+        Args:
+            arm: Name of the arm; by default the latest verdict's arm, else ``rag``.
+            model: Id or alias of a tuned model, in the arm it was tuned for; by default that of the latest study.
+
+        Raises:
+            IndexEmpty: the arm reads documents and none is indexed yet.
+            UnknownName: no model is tuned for the arm.
+            StoreError: the model's files are gone or damaged, or a document is still to be forgotten.
+            TemplateMismatch: the model was trained with another prompt template.
+        """
+        reader = self._reader
+        choice = asking.chosen(reader, self.records, self.studies(), arm=arm, model=model)
+        return asking.open_system(reader, choice, lambda: self.splits, root=self.directory)
 
     def tune(
         self,
@@ -450,7 +458,7 @@ class Project:
 
     def gc(self, *, dry_run: bool = False) -> Json:
         """Remove what nothing needs; see `TunedModels.gc`."""
-        return self.models.gc(also={self._calibrated()}, dry_run=dry_run)
+        return self.models.gc(also={self.builder.calibrations.newest()}, dry_run=dry_run)
 
     def make_examples(
         self, recipe: making.Recipe, *, what: str = "questions", foreign: Sequence[str] = (), progress: Progress = quiet
@@ -561,20 +569,6 @@ class Project:
         names = (*self.config.study.arms, *self.config.study.diagnostics)
         return any(self.config.arm(name).retrieval for name in names)
 
-    def _calibrated(self) -> str:
-        """Name of the calibration that the next question would use; empty without one."""
-        arm = asking.chosen(self.builder, self.records, self.studies()).arm
-        if not self._judges(arm) or not self.catalogue.known_documents():
-            return ""
-        try:
-            splits = self.splits
-        except TooFewExamples:
-            return ""
-        return self.builder.calibration_key(splits)
-
-    def _judges(self, arm: Arm) -> bool:
-        return arm.retrieval and self.config.retrieval.risk > 0
-
     def _weighed(self, progress: Progress, *, exact: bool = True) -> Json | None:
         """The weight of the word leg, chosen again where the last choice is old (`retrieval_blend.settle`)."""
         try:
@@ -594,6 +588,3 @@ class Project:
 
 CATALOGUE = "catalogue.sqlite"
 """The catalogue's file in `Project.derived`."""
-
-
-_NO_SPLITS = Splits(train=(), dev=(), test=(), reserve=(), policy="", groups=0, digest="")

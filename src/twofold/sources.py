@@ -15,16 +15,25 @@ from twofold.build import Builder
 from twofold.config import DocumentsSection, SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import holds_none, load_documents, no_documents
-from twofold.corpus.sources_folder import NOT_DOCUMENTS
+from twofold.corpus.sources_folder import NOT_DOCUMENTS, FolderSource
 from twofold.dataset import twins
 from twofold.erasing import Eraser
-from twofold.errors import ConfigError, IndexDamaged, IndexMismatch, MissingExtra, UnknownName, install
+from twofold.errors import (
+    ConfigError,
+    IndexDamaged,
+    IndexMismatch,
+    MissingExtra,
+    SourceUnreachable,
+    TwofoldError,
+    UnknownName,
+    install,
+)
 from twofold.identity import digest
-from twofold.plugins import Progress
-from twofold.reading import MIB
+from twofold.plugins import Item, Progress
+from twofold.reading import MIB, counted
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
-from twofold.syncing import UNNAMED, Feed, Sync
+from twofold.syncing import UNNAMED, Feed, Sync, content_of
 from twofold.types import Document, Json, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -135,6 +144,38 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
         what = "file" if count == 1 else "files"
         log.warning("%d %s could not be read: run `twofold sync`", count, what)
     return not report["failed"]
+
+
+def behind(builder: Builder, root: Path) -> list[str]:
+    """What the index does not hold of local folders as they are now, as remarks; servers are not asked.
+
+    Only sizes and times are read, and the content of a file that was synced within the moment it was written.
+    """
+    changed, remarks = 0, []
+    for feed in feeds(builder, root):
+        if not isinstance(feed.source, FolderSource):
+            continue
+        known, seen = builder.catalogue.known_items(feed.name), set()
+        try:
+            for item in feed.source.items({}):
+                seen.add(item.id)
+                row = known.get(item.id)
+                changed += row is None or (item.state != row.state if row.state else _differs(item, row.content))
+        except SourceUnreachable as error:
+            name = feed.name or UNNAMED
+            remarks.append(f"the source {name!r} cannot be read ({error.message}): the last sync's text of it is used")
+            continue
+        changed += len(known.keys() - seen)
+    if changed:
+        remarks.append(f"{counted(changed, 'file')} changed since the last sync: run `twofold sync` to answer from it")
+    return remarks
+
+
+def _differs(item: Item, content: str) -> bool:
+    try:
+        return content_of(item.load()) != content
+    except (TwofoldError, OSError):
+        return False  # sync says what is wrong with it
 
 
 def contents(catalogue: Catalogue | None) -> dict[str, str]:

@@ -299,7 +299,7 @@ class Sync:
         content, recipe = "", feed.recipe
         try:
             loaded = item.load()
-            content = _content(loaded)
+            content = content_of(loaded)
             if usable is not None and usable.content == content:
                 self._keep(usable, own, entry)
                 self._batch.items.append(replace(usable, state=item.state))
@@ -572,7 +572,12 @@ class Sync:
         }
 
 
-def _content(loaded: Loaded) -> str:
+def synced(catalogue: Catalogue) -> bool:
+    """Was the project ever synced, or is a first sync that was killed begun?"""
+    return bool(catalogue.note(_VECTORS)) or bool(catalogue.known_documents())
+
+
+def content_of(loaded: Loaded) -> str:
     """Digest of what was loaded."""
     if loaded.path:
         try:

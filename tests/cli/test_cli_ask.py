@@ -23,7 +23,15 @@ ENDS = "\n\nanswered by rag: it was named"
 
 
 def made_by(*places: str, **more: Any) -> dict[str, Any]:
-    told = {"arm": "rag", "key": "system:1", "measured": True, "why": "it was named", "study": "", "behind": ""}
+    told = {
+        "arm": "rag",
+        "model": "",
+        "key": "system:1",
+        "measured": True,
+        "why": "it was named",
+        "study": "",
+        "behind": "",
+    }
     return {**told, "max_tokens": 17, "places": list(places), "attached": None, "unsupported": "", **more}
 
 
@@ -89,6 +97,7 @@ def test_the_json_record_is_whole() -> None:
     assert set(made) == {
         *("text", "raw", "citations", "hits", "abstained", "invalid_citations", "usage", "timing", "failure", "cut"),
         *("unsupported_citations", "repointed_citations", "trace", "arm", "key", "measured", "why", "study", "behind"),
+        "model",
         *("max_tokens", "attached", "unsupported"),
     }
     (citation,) = made["citations"]

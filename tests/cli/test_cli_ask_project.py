@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import pytest
 from small_project import write_documents, write_project
 from twofold.asking import read_history
 from twofold.cli.main import main
-from twofold.errors import BadRecord, ProjectLocked, UnreadableFile
+from twofold.errors import BadRecord, IndexEmpty, UnknownName, UnreadableFile
 from twofold.project import Project
 
 STUDY = """
@@ -83,8 +84,14 @@ def test_the_reason_follows_the_studies(made: Path, capsys: pytest.CaptureFixtur
     assert other.startswith("Parking costs 4 euros … (cut at 5 tokens: raise [generation].max_tokens) [1]\n")
     assert other.endswith("it is the verdict of study 1; study 1 did not measure it with these settings\n")
     write(made, parking=PARKING.replace("4", "5"), canteen=CANTEEN)
-    out, _ = said(capsys, made, question)
+    out, err = said(capsys, made, question)
+    assert "4 euros" in out
+    assert "note: 1 file changed since the last sync" in err
+    with Project.open(made) as project:
+        project.sync()
+    out, err = said(capsys, made, question)
     assert "5 euros" in out
+    assert "note" not in err
     assert out.endswith("answered by rag: it is the verdict of study 1; documents changed since study 1\n")
 
 
@@ -269,52 +276,61 @@ def test_while_a_study_writes_ask_answers_from_the_last_index_and_writes_nothing
     with Project.open(made) as project:
         project.sync()
     write(made, parking=PARKING.replace("4", "5"), canteen=CANTEEN)
-    with written_to(made) as child:
+    with written_to(made):
         before = files(made)
         out, err = said(capsys, made, "What does parking cost?")
         assert out.startswith("Parking costs 4 euros a day. [1]\n")
-        assert f"note: process {child.pid} is writing to this project" in err
-        assert "answered from index version" in err
-        assert "changes since then are not seen" in err
+        assert "note: 1 file changed since the last sync" in err
         assert files(made) == before
-    out, err = said(capsys, made, "What does parking cost?")
-    assert out.startswith("Parking costs 5 euros a day. [1]\n")
-    assert "note:" not in err
 
 
-def test_what_would_have_to_be_made_first_is_refused_with_what_to_do(made: Path) -> None:
-    with Project.open(made) as project, written_to(made) as child:
-        with pytest.raises(ProjectLocked, match="no document is indexed yet") as caught:
-            project.ask("What does parking cost?", arm="rag")
-        assert str(child.pid) in caught.value.message
-        assert "--arm base" in caught.value.cure
-        answer, told = project.ask("What does parking cost?", arm="base")
-        assert answer.text
-        assert told["behind"] == ""
-
-
-def test_an_adapter_that_is_not_made_is_not_trained_while_another_process_writes(
-    tmp_path: Path, demo_questions: Callable[[int], Path]
+def test_the_first_question_syncs_and_is_refused_while_another_process_writes(
+    made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    with Project.open(made) as project, pytest.raises(IndexEmpty, match="none is indexed yet"):
+        project.ask("What does parking cost?", arm="rag")
+    with written_to(made) as child:
+        assert main(["ask", "What does parking cost?", "--arm", "rag", "-C", str(made)]) != 0
+        assert f"process {child.pid} is writing" in capsys.readouterr().err
+        out, _ = said(capsys, made, "What does parking cost?", "--arm", "base", *fixed("4 euros"))
+        assert out.startswith("4 euros")
+    out, err = said(capsys, made, "What does parking cost?", "--arm", "rag")
+    assert "no document is indexed yet" in err
+    assert out.startswith("Parking costs 4 euros")
+
+
+def test_an_adapter_that_is_not_made_is_not_trained(tmp_path: Path, demo_questions: Callable[[int], Path]) -> None:
     Project.create(tmp_path / "p", demo_questions(80)).close()
     settings = {"generation": {"generator": {"name": "echo"}}, "retrieval": {"embedder": {"name": "hashing"}}}
     with Project.open(tmp_path / "p", settings) as project:
         project.sync()
         for arm, other in (("ft", "base"), ("ft+rag", "rag")):
-            with written_to(tmp_path / "p"), pytest.raises(ProjectLocked, match="is not trained yet") as caught:
+            with pytest.raises(UnknownName, match=f"no model is tuned for the arm {re.escape(arm)}") as caught:
                 project.ask("What is mulch?", arm=arm)
-            assert f"the arm {arm} " in caught.value.message
             assert caught.value.cure.endswith(f"--arm {other}.")
 
 
-def test_a_question_that_needs_neither_index_nor_training_takes_no_lock(
-    made: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_question_takes_no_lock(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, _ = said(capsys, made, "What does parking cost?", "--arm", "base", *fixed("4 euros"))
     assert out.startswith("4 euros")
-    assert not (made / ".twofold" / "lock").exists()
+    assert not (made / ".twofold").exists(), "an arm that reads nothing leaves nothing"
+    with Project.open(made) as project:
+        project.sync()
+    (made / ".twofold" / "lock").unlink()
     said(capsys, made, "What does parking cost?", "--arm", "rag")
-    assert (made / ".twofold" / "lock").exists()
+    assert not (made / ".twofold" / "lock").exists()
+
+
+def test_a_system_that_is_kept_answers_many_questions(made: Path) -> None:
+    from twofold.answering import question
+
+    with Project.open(made) as project:
+        project.sync()
+        system = project.open_system(arm="rag")
+        with written_to(made):
+            answers = system.answer([question("What does parking cost?"), question("When does the canteen open?")])
+        system.close()
+    assert [answer.text for answer in answers] == ["Parking costs 4 euros a day.", "The canteen opens at seven."]
 
 
 def test_two_questions_at_once_are_both_answered(made: Path) -> None:

@@ -225,7 +225,7 @@ def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypa
             return real(queries, k)
 
         monkeypatch.setattr(builder.retriever, "retrieve", retrieve)
-        builder.calibration(project.splits, writes=False)
+        builder.calibration(project.splits)
         assert asked
         assert all(one.without == project.splits.hidden for one in asked)
 
@@ -306,7 +306,7 @@ def looked_at_then_copied(demo: Project) -> Project:
     return Project.open(demo.directory, FAST)
 
 
-@pytest.mark.parametrize("command", ["tune", "study", "retrain", "ask"])
+@pytest.mark.parametrize("command", ["tune", "study", "retrain"])
 def test_documents_that_come_after_a_plan_are_kept_out_of_training_as_well(
     looked_at_then_copied: Project, command: str
 ) -> None:
@@ -317,10 +317,8 @@ def test_documents_that_come_after_a_plan_are_kept_out_of_training_as_well(
             project.tune(arm="ft+rag")
         elif command == "study":
             project.study()
-        elif command == "retrain":
-            project.retrain(arm="ft+rag")
         else:
-            project.ask("What is asked of the tuned model?", arm="ft+rag")
+            project.retrain(arm="ft+rag")
         made = [
             row for path in project.derived.rglob("manifest.json") if "seen" in (row := json.loads(path.read_text()))
         ]

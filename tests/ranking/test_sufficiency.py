@@ -157,9 +157,16 @@ def test_gc_keeps_the_calibration_in_force_and_removes_what_nothing_uses(project
         project.config = laid_over(project.config, {"retrieval": {"risk": 0.3}})
         project.sync()
         live = project.builder.artifacts
-        for key in (project.builder.calibration_key(project.splits), "sufficiency:" + "0" * 32):
+        builder = project.builder
+        settings = {name: value for name, value in builder.retrieval_spec().items() if name != "content"}
+        here = {"kind": "sufficiency", "risk": 0.3, "retrieval": settings}
+        made = {
+            builder.calibrations.key(builder.learning(project.splits)): here,
+            "sufficiency:" + "0" * 32: {**here, "retrieval": {**settings, "k": 77}},
+        }
+        for key, manifest in made.items():
             (live.working(key) / "calibration.json").write_text("{}", encoding="utf-8")
-            live.finish(key, {"kind": "sufficiency"})
+            live.finish(key, manifest)
         assert project.gc()["removed"] == ["sufficiency:" + "0" * 32]
         project.config = laid_over(project.config, {"retrieval": {"risk": 0.4}})
         project.__dict__.pop("builder")

@@ -30,6 +30,7 @@ def opened(project: Project, fast: Any, schema: Any, **echo: Any) -> Project:
 @pytest.mark.parametrize("arm", ["base", "rag"])
 def test_every_answer_satisfies_the_schema(project: Project, fast: Any, inline: bool, arm: str) -> None:
     (project.directory / "answer.json").write_text(json.dumps(SCHEMA), encoding="utf-8")
+    project.sync()
     free, _ = project.ask(QUESTION, arm=arm)
     with opened(project, fast, SCHEMA if inline else "answer.json") as held:
         answer, told = held.ask(QUESTION, arm=arm)
@@ -45,6 +46,7 @@ def test_every_answer_satisfies_the_schema(project: Project, fast: Any, inline: 
 
 def test_brackets_of_json_are_not_read_as_citations(project: Project, fast: Any) -> None:
     with opened(project, fast, {"enum": [[1]]}) as held:
+        held.sync()
         answer, _ = held.ask(QUESTION, arm="rag")
     assert answer.text == "[1]"
     assert (answer.citations, answer.invalid_citations) == ((), 0)

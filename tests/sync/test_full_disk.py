@@ -91,6 +91,7 @@ def test_what_is_half_forgotten_is_not_answered_until_there_is_room(project: Pat
             assert "twofold gc" in asked.stderr
     if began:
         with Project.open(project) as opened:
+            opened.sync()
             assert "xyzzyplugh" not in opened.ask("What is the password?", arm="rag")[0].text
         left = [p for p in (project / ".twofold").rglob("*") if p.is_file() and b"xyzzyplugh" in p.read_bytes()]
         assert not left

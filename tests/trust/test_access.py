@@ -41,6 +41,7 @@ def project(directory: Path, access: str = ON) -> Path:
 
 def shown(directory: Path, question: str, **who: object) -> set[str]:
     with Project.open(directory) as opened:
+        opened.sync()
         answer, _ = opened.ask(question, arm="rag", **who)  # type: ignore[arg-type]
     return {hit.chunk.span.document for hit in answer.hits}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import textwrap
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,13 +63,17 @@ def ask(
     pieces: list[str] = []
     with run.project() as project, ExitStack() as shown:
         from twofold.asking import read_history
+        from twofold.errors import IndexEmpty
+        from twofold.reading import counted
 
         def write(piece: str) -> None:
             shown.close()  # the live progress display would break the line that is being written
             pieces.append(piece)
             say(piece, nl=False)
 
-        answer, made_by = project.where(*(where or ())).ask(
+        progress = shown.enter_context(run.progress())
+        answered = partial(
+            project.where(*(where or ())).ask,
             asked,
             arm=arm,
             model=model,
@@ -76,8 +81,18 @@ def ask(
             groups=group or [],
             history=read_history(history) if history else (),
             written=write if sys.stdout.isatty() and not run.json else None,
-            progress=shown.enter_context(run.progress()),
+            progress=progress,
         )
+        try:
+            answer, made_by = answered()
+        except IndexEmpty:
+            run.note("note: no document is indexed yet; they are synced first")
+            report = project.sync(progress=progress)
+            for remark in report["warnings"]:
+                run.note(f"warning: {remark}")
+            if report["failed"]:
+                run.note(f"warning: {counted(report['failed'], 'file')} could not be read: run `twofold sync`")
+            answer, made_by = answered()
     if made_by["behind"]:
         run.note(f"note: {made_by['behind']}")
     for remark in made_by["passed_over"]:
@@ -151,7 +166,8 @@ def text(answer: Answer, made_by: dict[str, Any], *, streamed: str = "") -> str:
     if rest:
         lines += ["", "read, not cited:"]
         lines += [f"    {_title(answer, number, made_by)}: {_start(answer, number)}" for number in rest]
-    return "\n".join([*lines, "", f"answered by {made_by['arm']}: {made_by['why']}"])
+    model = f", model {made_by['model'].partition(':')[2][:12]}" if made_by["model"] else ""
+    return "\n".join([*lines, "", f"answered by {made_by['arm']}{model}: {made_by['why']}"])
 
 
 def _evidence(answer: Answer, citation: Citation, made_by: dict[str, Any], *, remark: str = "") -> list[str]:

@@ -93,7 +93,7 @@ class Artifacts:
             whole = {
                 **manifest,
                 "key": key,
-                "made": datetime.now(UTC).isoformat(timespec="seconds"),
+                "made": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "bytes": sum(int(entry["bytes"]) for entry in files.values()),
                 "files": files,
             }

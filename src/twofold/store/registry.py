@@ -71,7 +71,12 @@ class Registry:
 
     def records(self) -> list[Json]:
         """Every tuned model ever made here, oldest first, with its ``aliases`` and whether its files are ``here``."""
-        held = {self.register(key): key for key in self._finished()}
+        known, held = self.catalogue.models(), {}
+        for manifest in self._finished():
+            name, key = model_id(manifest), str(manifest["key"])
+            held[name] = key
+            if name not in known:  # what only looks writes nothing
+                self.register(key)
         names: dict[str, list[str]] = {}
         for alias, model in self.catalogue.aliases().items():
             names.setdefault(model, []).append(alias)
@@ -221,8 +226,8 @@ class Registry:
         self.catalogue.move_alias(alias, model, expected=before if expected is None else expected, move=move)
         return {"alias": alias, "before": before, "after": model, **move}
 
-    def _finished(self) -> Iterator[str]:
-        return (str(m["key"]) for m in self.artifacts.list() if m["finished"] and m.get("kind") == "adapter")
+    def _finished(self) -> Iterator[Json]:
+        return (m for m in self.artifacts.list() if m["finished"] and m.get("kind") == "adapter")
 
 
 def now() -> str:
