@@ -165,6 +165,33 @@ def test_no_prompt_to_replay_is_asked_by_the_gate() -> None:
                 assert len(asked & both) < 0.6 * len(asked | both), (prompt, wording)
 
 
+def test_the_model_that_a_study_measured_answers_whatever_changed_since(
+    folder: Path, jobs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms = {"study": {"arms": ["base", "ft+rag"], "diagnostics": [], "latency_sample": 0, "resamples": 300}}
+    with Project.open(folder, {**settings(), **arms}) as project:
+        measured = project.study()["arms"]["ft+rag"]["training"]
+        file = next(folder.rglob("documents*.jsonl"))
+        one, *others = file.read_text(encoding="utf-8").splitlines()
+        one = json.dumps({**json.loads(one), "text": "Wheat and mulch, and what else is asked about."})
+        file.write_text("\n".join([one, *others]) + "\n", encoding="utf-8")
+        project.sync()
+        searched: list[int] = []
+        real = type(project.builder.retriever).retrieve
+
+        def retrieve(self: Any, queries: Any, k: int) -> Any:
+            searched.append(len(queries))
+            return real(self, queries, k)
+
+        monkeypatch.setattr(type(project.builder.retriever), "retrieve", retrieve)
+        answer, told = project.ask("What is wheat?", arm="ft+rag")
+    assert told["model"] == measured["model"]
+    assert told["why"].endswith("documents changed since study 1")
+    assert answer.hits
+    assert searched == [1], "no other question is searched for"
+    assert len(list(jobs.iterdir())) == 1, "nothing is trained to answer"
+
+
 def test_tuned_models_are_chosen_per_request_in_one_process(folder: Path, jobs: Path) -> None:
     first, _ = tuned(folder)
     second, _ = tuned(folder, trainer={"name": "one", "options": {"mark": "b"}})

@@ -125,6 +125,7 @@ def arm_record(
             "merge_back",
             "methods",
             "effort",
+            "model",
         )
         training |= {key: item.training[key] for key in further if key in item.training}
     record: ArmRecord = {

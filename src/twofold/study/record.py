@@ -117,6 +117,8 @@ class TrainingRecord(TypedDict):
     """What `forgetting.judge` says of it; None where the gate is off."""
     merge_back: NotRequired[Json]
     """``{"coefficient", "because", "reached", "base_dev", "front"}``: the share of the tuned change that was kept."""
+    model: NotRequired[str]
+    """Id of the tuned model (`store.registry.model_id`): what `ask` answers with."""
     methods: NotRequired[list[Json]]
     """Where several methods were compared, a row for each (`finishing.method_row`); one is ``carried``."""
     effort: NotRequired[Json | None]
