@@ -277,6 +277,8 @@ class Project:
         Raises:
             BadFilter: a condition cannot be read.
         """
+        if not where:
+            return self
         _ = self.builder  # shared, and closed with this one
         narrowed = copy(self)
         narrowed._where = (*self._where, *conditions(where))

@@ -49,6 +49,7 @@ def made(tmp_path: Path) -> Path:
 
 
 def found(opened: Project, *where: str, k: int = 3) -> list[str]:
+    opened.sync()
     answer, _ = opened.where(*where).ask("What shines, has a price, an id and a name?", arm="rag")
     assert len(answer.hits) <= k
     return sorted(hit.chunk.span.document.removeprefix("data/more/") for hit in answer.hits)
@@ -166,6 +167,7 @@ def test_names_and_values_of_documents_that_the_asker_may_not_read_are_not_told(
         settings=STUDY + "[access]\nenabled = true\n",
     )  # fmt: skip
     with Project.open(made) as opened:
+        opened.sync()
         answer, told = opened.where("price < 5").ask("What is paid?", arm="rag", user="ann")
         assert [hit.chunk.span.document for hit in answer.hits] == ["open"]
         assert told["passed_over"] == [], "the other's value is not told"
