@@ -29,6 +29,7 @@ Hierarchy (codes in brackets)::
     │   ├── ModelNotPulled [model.not-pulled]       weights are not in the cache
     │   └── DigestMismatch [model.digest]           downloaded bytes are not the pinned ones
     ├── IndexMismatch [index.mismatch]              made by another embedder, or a version that is gone
+    ├── IndexEmpty [index.empty]                    nothing is indexed yet
     ├── GenerationError [generation]                an engine or endpoint failed as a whole
     ├── TrainingError [training]
     │   ├── NothingToLearn [training.masked]        a row has no completion token to learn from

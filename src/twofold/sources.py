@@ -14,7 +14,7 @@ from twofold import plugins
 from twofold.build import Builder
 from twofold.config import DocumentsSection, SourceSection
 from twofold.corpus.files import FileReader
-from twofold.corpus.loading import holds_none, load_documents, no_documents
+from twofold.corpus.loading import content_of, holds_none, load_documents, no_documents
 from twofold.corpus.sources_folder import NOT_DOCUMENTS, FolderSource
 from twofold.dataset import twins
 from twofold.erasing import Eraser
@@ -33,7 +33,7 @@ from twofold.plugins import Item, Progress
 from twofold.reading import MIB, counted
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
-from twofold.syncing import UNNAMED, Feed, Sync, content_of
+from twofold.syncing import UNNAMED, Feed, Sync
 from twofold.types import Document, Json, Loaded, Problem
 
 log = logging.getLogger(__name__)

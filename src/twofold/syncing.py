@@ -23,9 +23,10 @@ from typing import Any
 
 from twofold import pace
 from twofold.corpus.bounds import bounded
+from twofold.corpus.loading import content_of
 from twofold.corpus.text import title_of
 from twofold.errors import LeftOut, SourceEndless, SourceUnreachable, TwofoldError, UnreadableFile
-from twofold.identity import canonical_json, digest, digest_bytes, digest_file
+from twofold.identity import canonical_json, digest
 from twofold.plugins import Chunker, Embedder, Index, Item, Progress, Source
 from twofold.reading import RECORDS, below, counted, renamed, times
 from twofold.store.catalogue import Catalogue, KnownDocument, KnownItem
@@ -575,16 +576,6 @@ class Sync:
 def synced(catalogue: Catalogue) -> bool:
     """Was the project ever synced, or is a first sync that was killed begun?"""
     return bool(catalogue.note(_VECTORS)) or bool(catalogue.known_documents())
-
-
-def content_of(loaded: Loaded) -> str:
-    """Digest of what was loaded."""
-    if loaded.path:
-        try:
-            return digest_file("file", loaded.path)
-        except OSError as error:
-            raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=loaded.name) from error
-    return digest_bytes("file", loaded.data) if loaded.name else digest("records", loaded.documents)
 
 
 def _again(row: KnownItem) -> bool:

@@ -12,6 +12,7 @@ from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.sources_folder import NOT_DOCUMENTS, check_named
 from twofold.errors import BadRecord, LeftOut, TooFewExamples, UnreadableFile
+from twofold.identity import digest, digest_bytes, digest_file
 from twofold.paths import expand, stem_of
 from twofold.plugins import Progress
 from twofold.reading import JSON, JSONL, Findings, as_problem, below, counted, raise_first, renamed, suffix_of
@@ -181,3 +182,13 @@ def no_documents(problems: Sequence[Problem]) -> Problem:
         message=f"left out, it holds no document: {first.message}",
         cure=f"{first.cure} Or take the file out, or name it in [documents].exclude.",
     )
+
+
+def content_of(loaded: Loaded) -> str:
+    """Digest of what was loaded."""
+    if loaded.path:
+        try:
+            return digest_file("file", loaded.path)
+        except OSError as error:
+            raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=loaded.name) from error
+    return digest_bytes("file", loaded.data) if loaded.name else digest("records", loaded.documents)
