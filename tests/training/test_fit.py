@@ -381,7 +381,7 @@ def test_a_resumed_run_keeps_to_the_limit_of_the_whole(
 
     from twofold.training.fit import fit
 
-    machine = SlowMachine(4e-4)
+    machine = SlowMachine(1e-3)
     machine.install(monkeypatch.setattr)
     options = OPTIONS.model_copy(update={"epochs": 5000, "minutes": 0.2, "checkpoint_seconds": 60.0})
 
