@@ -38,7 +38,7 @@ CHOSEN = {
     "truthfulqa": "answer_f1",
     "xquad": "answer_f1",
 }
-MOST_TEXT = 50_000
+MOST_TEXT = 100_000
 """Characters of references in a set from which every second, third, … example is scored: enough for a self-test."""
 SAMPLES = ["advising_sql", "banking77", "mtrag", "mts_dialog", "pubmedqa", "snips_json", "truthfulqa"]
 
