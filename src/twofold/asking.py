@@ -201,7 +201,7 @@ def open_system(builder: Builder, choice: Choice, splits: Callable[[], Splits], 
     """
     if choice.arm.retrieval and not synced(builder.catalogue):
         raise IndexEmpty(f"the arm {choice.arm.name} reads documents, and none is indexed yet")
-    if Forgotten(root / RECEIPTS).pending():
+    if choice.arm.retrieval and Forgotten(root / RECEIPTS).pending():
         raise StoreError(
             "a document is still to be forgotten: until then nothing is answered from the index",
             cure="Run `twofold sync`, which finishes it: after the command that is writing now, or on a full disk "

@@ -193,6 +193,7 @@ def test_a_forget_that_is_killed_at_any_step_answers_nothing_until_a_sync_has_fi
         if not only_its_receipt_is_missing:
             with pytest.raises(StoreError, match="still to be forgotten"):
                 project.ask("What is the password?")
+        assert "xyzzyplugh" not in project.ask("What is the password?", arm="base")[0].text, "it reads no index"
         project.sync()
         assert "xyzzyplugh" not in project.ask("What is the password?")[0].text
     left = [p for p in (directory / ".twofold").rglob("*") if p.is_file() and b"xyzzyplugh" in p.read_bytes()]
