@@ -1,13 +1,15 @@
 """Reading documents: files, pages and characters a second and peak memory per format, side by side with another reader.
 
-    python bench/documents.py [--seconds 3] [--rounds 3] [--formats pdf docx ...] [--against FOLDER]
+    python bench/documents.py [--seconds 3] [--rounds 3] [--formats pdf docx sync] [--against FOLDER] [--before TREE]
 
 The files are those of `messy_documents` that are meant to be read, over and over until the time is up. Every
 measurement is a process of its own; the sides take turns, A B A B. Ours is what `twofold sync` does: `FileReader`, with
 its worker process, limits and places; the memory is that process's and its worker's. The other sides are markitdown
 and, for PDF, pypdf, in this process, without limits; a side that is not installed is left out. `--against`: a folder
-to import them from (pip install --target FOLDER 'markitdown[pdf,docx,pptx,xlsx]' pypdf). Start-up and the first pass
-are not timed. `ratio`: our files a second over that side's.
+to import them from (pip install --target FOLDER 'markitdown[pdf,docx,pptx,xlsx]' pypdf). `--before`: a checkout of an
+earlier state of this repository, which is one more side. The format `sync` is a whole sync of all these files by a new
+project, embedding included, without the loading of the embedder; only it and the state before have one. Start-up and
+the first pass are not timed. `ratio`: our files a second over that side's.
 """
 
 from __future__ import annotations
@@ -16,16 +18,18 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 DATA = Path(os.environ.get("TWOFOLD_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
 FORMATS = ("pdf", "docx", "pptx", "xlsx", "odt", "epub", "eml", "html", "md")
-SIDES = ("twofold", "markitdown", "pypdf")
+SIDES = ("twofold", "before", "markitdown", "pypdf")
 Read = Callable[[Path], int]
 """A file → the number of its characters."""
 
@@ -85,8 +89,38 @@ def pypdf() -> tuple[Read, Callable[[], float]]:
     return read, lambda: 0.0
 
 
+def whole_sync() -> dict[str, float]:
+    """All files of all formats into the index of a new project."""
+    from twofold.project import Project
+
+    paths = [path for kind in FORMATS for path in files_of(kind)]
+    with tempfile.TemporaryDirectory() as place:
+        project_at, held = Path(place), Path(place) / "documents"
+        held.mkdir()
+        for number, path in enumerate(paths):
+            shutil.copy(path, held / f"{number}-{path.name}")
+        settings = '[documents]\npaths = ["documents"]\n[generation.generator]\nname = "echo"\n'
+        (project_at / "twofold.toml").write_text(settings, encoding="utf-8")
+        with Project.open(project_at) as project:
+            project.builder.embedder.embed(["The words that load it."])
+            began = time.perf_counter()
+            report = project.sync()
+            spent = time.perf_counter() - began
+            characters = sum(len(one.text) for one in project.catalogue.get_documents())
+    return {
+        "files": report["added"],
+        "of": len(paths),
+        "files_per_second": len(paths) / spent,
+        "pages_per_second": report["chunks"] / spent,
+        "characters_per_second": characters / spent,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+
+
 def measure(side: str, kind: str, seconds: float) -> dict[str, float]:
-    read, close = {"twofold": twofold, "markitdown": markitdown, "pypdf": pypdf}[side]()
+    if kind == "sync":
+        return whole_sync()
+    read, close = {"twofold": twofold, "before": twofold, "markitdown": markitdown, "pypdf": pypdf}[side]()
     usable = []
     for path in files_of(kind):
         try:
@@ -119,20 +153,24 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--formats", nargs="+", default=list(FORMATS))
     parser.add_argument("--against", default="")
+    parser.add_argument("--before", default="", metavar="TREE")
     parser.add_argument("--side", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
         print(json.dumps(measure(args.side, args.formats[0], args.seconds)))
         return
+    ours_at = str(Path(__file__).resolve().parents[1] / "src")
+    trees = {"twofold": ours_at, "before": f"{args.before}/src" if args.before else ""}
     print(f"{'':6}{'side':12}{'read':>9}{'files/s':>10}{'pages/s':>10}{'Mchar/s':>10}{'peak MiB':>10}{'ratio':>8}")
     for kind in args.formats:
         runs: dict[str, list[dict[str, float]]] = {}
         for _ in range(args.rounds):
             for side in SIDES:
-                if side == "pypdf" and kind != "pdf":
+                other = (kind != "pdf" and side == "pypdf") or (kind == "sync" and side not in trees)
+                if other or (side == "before" and not args.before):
                     continue
                 command = [sys.executable, __file__, "--side", side, "--formats", kind, "--seconds", str(args.seconds)]
-                path = args.against if side != "twofold" else ""
+                path = trees.get(side, args.against)
                 done = subprocess.run(
                     command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
                 )

@@ -54,6 +54,8 @@ class Row:
     """Cells beyond the header's last column, when one of them has text."""
     fault: str = ""
     """Why the row cannot be trusted; then `values` is what could be read of it."""
+    begins: bool = False
+    """It stands below an empty line and has words where numbers stood above: the header of another table, it seems."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,8 +179,18 @@ def _records(lines: Sequence[str], start: int, delimiter: str) -> Iterator[_Reco
                 at = begin + reader.line_num
             return
         except csv.Error:
-            yield _Record(at + 1, _literal(lines[at].rstrip("\r\n"), delimiter), True)
+            line = lines[at].rstrip("\r\n")
+            cells = _escaped(line, delimiter) if '\\"' in line else None
+            yield _Record(at + 1, cells or _literal(line, delimiter), cells is None)
             at += 1
+
+
+def _escaped(line: str, delimiter: str) -> list[str] | None:
+    """The cells of a line in which a backslash stands before marks that are characters, as databases write it."""
+    try:
+        return next(csv.reader([line], delimiter=delimiter, escapechar="\\", doublequote=False, strict=True))
+    except csv.Error:
+        return None
 
 
 def _from(lines: Sequence[str], start: int) -> Iterator[str]:
@@ -336,14 +348,22 @@ def _chained(first: Sequence[_Record], rest: Iterator[_Record]) -> Iterator[_Rec
 
 def _rows(records: Iterator[_Record], columns: Sequence[str], *, header: Sequence[str]) -> Iterator[Row]:
     number = 0
+    gap = False
+    counted: dict[int, bool] = {}
     for record in records:
         cells = record.cells
         if not _text(cells) or cells == header:  # files put together repeat their header
+            gap = gap or not _text(cells)
             continue
         number += 1
+        filled = {at: _number(cell) for at, cell in enumerate(cells) if cell.strip()}
+        over = [at for at in filled if counted.get(at)]
+        begins = gap and len(filled) > 1 and bool(over) and not any(filled.values())
+        gap = False
+        counted |= {at: is_number and counted.get(at, True) for at, is_number in filled.items()}
         extra = tuple(cells[len(columns) : _width(cells)])
         values = dict(zip(columns, [*cells, *[""] * (len(columns) - len(cells))], strict=False))
         fault = ""
         if record.mended and len(cells) != len(columns):
             fault = f"a quotation mark is not closed, or not doubled: {len(cells)} cells under {len(columns)} columns"
-        yield Row(line=record.line, number=number, values=values, extra=extra, fault=fault)
+        yield Row(line=record.line, number=number, values=values, extra=extra, fault=fault, begins=begins)

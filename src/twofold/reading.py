@@ -12,6 +12,7 @@ import json
 import math
 import re
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -55,7 +56,8 @@ def renamed(document: Document, name: str, stem: str) -> Document:
     return replace(document, id=made, source=stem if document.source in ("", name) else document.source)
 
 
-RECORDS = ("row ", "line ", "record ")
+ROWS = "row "
+RECORDS = (ROWS, "line ", "record ")
 """How the labels of places begin that are a record of a file, and no page of it."""
 
 
@@ -245,6 +247,8 @@ def _parquet_records(data: bytes, *, name: str) -> Iterator[Record]:
         raise UnreadableFile(f"not usable Parquet: {why}", file=name, cure="Write the file again.") from error
 
 
+PLAIN_WORDS = "data.plain-words"
+"""Of a file whose kind is read as plain words: all of that kind have it alike."""
 PARQUET = (".parquet",)
 JSONL = (".jsonl", ".ndjson")
 JSON = (".json",)
@@ -505,6 +509,17 @@ def grouped(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
         rank[code] = rank.get(code, 0) + 1
     ranked.sort(key=lambda one: one[0])
     return [(problem, count[problem.file, problem.code]) for _, problem in ranked]
+
+
+def once_a_kind(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems; what files have for their kind alone (`PLAIN_WORDS`) is told once, of the first, with a count."""
+    files = Counter(problem.message for problem in problems if problem.code == PLAIN_WORDS)
+    made = []
+    for problem in problems:
+        count = files.pop(problem.message, 0) if problem.code == PLAIN_WORDS else 1
+        more = f" (and {counted(count - 1, 'file')} more of this kind)" if count > 1 else ""
+        made += [replace(problem, message=problem.message + more)] if count else []
+    return made
 
 
 def as_problem(error: TwofoldError, severity: Literal["error", "warning"] = "error") -> Problem:

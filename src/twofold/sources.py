@@ -122,6 +122,17 @@ def rebuild(builder: Builder, root: Path, *, only: str = "", progress: Progress)
     return sync(builder, root, only=only, progress=progress)
 
 
+def partly(report: Json) -> str:
+    """A sentence on the files of which something is not read; empty where there is none.
+
+    Args:
+        report: Of a sync.
+    """
+    files = [entry["file"] for entry in report["files"] if entry["remarks"]]
+    what = counted(len(files), "file")
+    return f"not all of {what} is read, such as {files[0]}: `twofold check` says what is not" if files else ""
+
+
 def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
     """Sync before the index is used, unless a version was restored. What fails is logged: `twofold sync` lists it.
 
@@ -134,7 +145,7 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
         log.warning("index version %s was restored: nothing is synced until `twofold sync`", restored)
         return True
     report = sync(builder, root, progress=progress)
-    for warning in report["warnings"]:
+    for warning in (*report["warnings"], *filter(None, [partly(report)])):
         log.warning("%s", warning)
     for outage in report["sources"]:
         what = f"the source {outage['source']!r} cannot be read ({outage['failure']['message']})"

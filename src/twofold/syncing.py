@@ -184,7 +184,8 @@ class Sync:
             Counts of documents (``added``, ``changed``, ``moved``, ``deleted``, ``unchanged``, ``repaired``: put back
             because the index did not hold what it should), ``failed`` files and sources, ``chunks`` made and how many
             of them were ``embedded``, ``pages``; ``files``: source, file, status, documents, chunks, pages, seconds,
-            failure of each; ``sources``: those that were down; ``warnings``; ``pruned`` versions; the ``index``.
+            failure and ``remarks`` of each (these on what is lost of a file read now); ``sources``: those that were
+            down; ``warnings``; ``pruned`` versions; the ``index``.
 
         Raises:
             StoreError: the disk refuses; what was committed stays, and a rerun goes on from there.
@@ -288,7 +289,7 @@ class Sync:
         self._processed.add((feed.name, item.id))
         entry: Json = {
             "source": feed.name or UNNAMED, "file": item.id, "status": "added" if row is None else "changed",
-            "documents": 0, "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None,
+            "documents": 0, "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": [],
         }  # fmt: skip
         self._files.append(entry)
         free = all(self._claimed.get(name, item.id) == item.id for name in own)
@@ -378,12 +379,13 @@ class Sync:
             )
         lost = sum(times(problem) for problem in problems if problem.severity == "error")
         for problem in sorted(problems, key=lambda p: p.severity):
-            if problem.severity == "error" or not found:
-                where = f"{lost} faults, first at " if lost > 1 else ""
-                where += f"line {problem.line}: " if problem.line else ""
-                entry["failure"] = entry["failure"] or {
-                    "code": problem.code, "message": where + problem.message, "cure": problem.cure,
-                }  # fmt: skip
+            where = f"line {problem.line}: " if problem.line else ""
+            told = {"code": problem.code, "message": where + problem.message, "cure": problem.cure}
+            if problem.severity != "error" and found:
+                entry["remarks"].append(told)
+            elif not entry["failure"]:
+                entry["failure"] = told
+                told["message"] = (f"{lost} faults, first at " if lost > 1 else "") + told["message"]
         if entry["failure"]:
             entry["status"] = "skipped" if entry["failure"]["code"] in _SKIPPED else "failed"
         return bool(shared)
@@ -550,7 +552,7 @@ class Sync:
                 self._files.append(
                     {
                         "source": row.source or UNNAMED, "file": row.item, "status": "deleted", "documents": 0,
-                        "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None,
+                        "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": [],
                     }
                 )  # fmt: skip
         changed = len(self._fresh) - len(added) - self._repaired

@@ -73,7 +73,7 @@ def ids(call: Call, project: Path) -> list[str]:
     return [row["id"] for row in call("index", "documents", "-C", project)[1]["documents"]]
 
 
-IDS = ["Licence fees 2031.md", "README.md", "hr/leave.md", "parts.csv#2", "parts.csv#3"]
+IDS = ["Licence fees 2031.md", "README.md", "hr/leave.md", "parts.csv#row1", "parts.csv#row2"]
 
 
 @pytest.mark.parametrize("link", [False, True])
@@ -141,7 +141,7 @@ def test_a_file_of_questions_is_known_by_what_is_inside(
     assert call("check", "-C", tmp_path / "p")[1]["errors"] == 0
     if documents:
         assert call("sync", "-C", fast(tmp_path / "p"))[0] == 0
-        assert sorted(ids(call, tmp_path / "p")) == ["boat.md", "parts.csv#2", "parts.csv#3"]
+        assert sorted(ids(call, tmp_path / "p")) == ["boat.md", "parts.csv#row1", "parts.csv#row2"]
 
 
 def as_lines(count: int, *, of: str = "mast") -> str:
@@ -172,7 +172,7 @@ def test_a_file_whose_records_were_imported_as_examples_is_no_document(
     assert (code, told["documents"], told["questions"]) == (0, 1, 40), "rows that are no examples stay documents"
     [left] = [p for p in told["problems"] if p["file"] == "tickets.csv"]
     assert "the questions and answers of examples.jsonl" in left["message"]
-    assert ids(call, tmp_path / "p") == ["hours.csv#2"]
+    assert ids(call, tmp_path / "p") == ["hours.csv#row1"]
     assert call("sync", "-C", fast(tmp_path / "p"))[1]["added"] == 1
 
 

@@ -338,3 +338,65 @@ def parquet_of_kinds() -> bytes:
         note=[b"plain bytes"],
         place=[{"city": "Oslo"}],
     )
+
+
+def deck(on_slide: str, *, layout: str, master: str) -> bytes:
+    """A presentation of one slide with its layout and its master."""
+    space = f'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" {R} {A}'
+
+    def tree(name: str, shapes: str) -> str:
+        return f"<p:{name} {space}><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:{name}>"
+
+    return package(
+        {
+            "_rels/.rels": relations(officeDocument="ppt/presentation.xml"),
+            "ppt/presentation.xml": f'<p:presentation {space}><p:sldIdLst><p:sldId id="256" r:id="slide"/></p:sldIdLst></p:presentation>',
+            "ppt/_rels/presentation.xml.rels": relations(slide="slide1.xml"),
+            "ppt/slide1.xml": tree("sld", on_slide),
+            "ppt/_rels/slide1.xml.rels": relations(slideLayout="l1.xml"),
+            "ppt/l1.xml": tree("sldLayout", layout),
+            "ppt/_rels/l1.xml.rels": relations(slideMaster="m1.xml"),
+            "ppt/m1.xml": tree("sldMaster", master),
+        }
+    )
+
+
+def book(*pages: tuple[str, str, str]) -> bytes:
+    """An e-book of pages, each with its name, kind and content."""
+    items = "".join(f'<item id="p{n}" href="{name}" media-type="{kind}"/>' for n, (name, kind, _) in enumerate(pages))
+    order = "".join(f'<itemref idref="p{n}"/>' for n, _ in enumerate(pages))
+    root = '<container xmlns="urn:oasis:names:tc:opendocument:xmlns:container"><rootfiles><rootfile full-path="OPS/b.opf"/></rootfiles></container>'
+    whole = (
+        f'<package xmlns="http://www.idpf.org/2007/opf"><manifest>{items}</manifest><spine>{order}</spine></package>'
+    )
+    held = {f"OPS/{name}": text for name, _, text in pages}
+    return package({"mimetype": "application/epub+zip", "META-INF/container.xml": root, "OPS/b.opf": whole, **held})
+
+
+LETTERS_AS_LINES = " ".join(f"{x} 700 m {x + 5} 710 l {x + 8} 700 l h f" for x in range(72, 500, 10)) * 2
+
+
+def pages(*streams: str, picture: bool = False) -> bytes:
+    """A PDF of several pages; `picture`: they may show one as ``/I Do``."""
+    image = "<< /Type /XObject /Subtype /Image /Width 2 /Height 2 /BitsPerComponent 8 /ColorSpace /DeviceGray /Length 4 >>\nstream\nabcd\nendstream"
+    held = "/XObject << /I 4 0 R >>" if picture else ""
+    kids = " ".join(f"{6 + 2 * n} 0 R" for n, _ in enumerate(streams))
+    bodies = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(streams)} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>",
+        image,
+    ]
+    for number, stream in enumerate(streams):
+        bodies.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+        resources = f"/Resources << /Font << /F1 3 0 R >> {held} >>"
+        bodies.append(
+            f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] {resources} /Contents {5 + 2 * number} 0 R >>"
+        )
+    out, places = b"%PDF-1.7\n", []
+    for number, body in enumerate(bodies, 1):
+        places.append(len(out))
+        out += f"{number} 0 obj\n{body}\nendobj\n".encode("cp1252")
+    table = "".join(f"{place:010d} 00000 n \n" for place in places)
+    end = f"xref\n0 {len(bodies) + 1}\n0000000000 65535 f \n{table}trailer << /Size {len(bodies) + 1} /Root 1 0 R >>\n"
+    return out + f"{end}startxref\n{len(out)}\n%%EOF".encode()

@@ -56,6 +56,17 @@ NOT_READ = {
     ("epub", "page that the order leaves out"): "said",
     ("jsonl", "one bad line among good"): "said",
     ("fb2", "raised digits"): "said",
+    ("pdf", "page whose letters are drawings"): "said",
+    ("pdf", "page with a stamp on a picture"): "said",
+    ("pdf", "address behind a link"): "lost",
+    ("docx", "film of a page elsewhere"): "said",
+    ("pptx", "film"): "said",
+    ("epub", "page that is a picture; page of another kind"): "said",
+    ("eml", "attachment without text"): "said",
+    ("html", "text that a style writes (content)"): "lost",
+    ("html", "frame of another address"): "lost",
+    ("csv", "second table below an empty line"): "said",
+    ("ipynb", "output that only a program shows"): "said",
 }
 
 

@@ -59,7 +59,7 @@ def test_ids_begin_below_the_folder_that_is_named(tmp_path: Path) -> None:
     for given in ("data/documents", "../handbook"):
         section = DocumentsSection(paths=(given, "other.md"), ids_from=given)
         documents, _ = load_documents(section, tmp_path / "p")
-        assert [d.id for d in documents] == ["o1", "rows.csv#2", "hr/leave.md", "other.md"]
+        assert [d.id for d in documents] == ["o1", "rows.csv#row1", "hr/leave.md", "other.md"]
         assert documents[2].source == "hr/leave.md"
     documents, _ = load_documents(DocumentsSection(paths=("../handbook/hr",)), tmp_path / "p")
     assert [d.id for d in documents] == ["../handbook/hr/leave.md"], "not where the project happens to lie"

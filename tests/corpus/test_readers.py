@@ -27,11 +27,11 @@ def test_markdown() -> None:
     document = one("a/b.md", "markdown", "---\ntitle: 'Water'\nlang: de\n- x\n---\n# Head\r\n\nText.\r\n")
     assert document == Document(
         id="a/b.md",
-        text="# Head\n\nText.\n",
+        text="lang: de\n\n# Head\n\nText.\n",
         title="Water",
         source="a/b.md",
         metadata={"lang": "de"},
-        places=(Place(start=0, label="", lines="line", first=6),),
+        places=(Place(start=10, label="", lines="line", first=6),),
     )
     assert one("b.md", "markdown", "text\n\n## The *first* #\n").title == "The *first*"
     assert one("b.md", "markdown", "no heading --- at all").title == "b"
@@ -198,11 +198,11 @@ def test_csv() -> None:
         return list(reader.read(Path(name), text.encode()))
 
     rows = read('\ufeffid;text;crop\r\na;"two\nlines; really";maize\r\n\r\nb;short;\r\n')
-    first = (Place(start=0, label="row 1"),)
+    first = (Place(start=0, label="row 1", first=2),)
     wanted = "two\nlines; really\n\nid: a\ncrop: maize"
     assert rows[0] == Document(id="a", text=wanted, source="d.csv", metadata={"crop": "maize"}, places=first)
     assert (rows[1].id, rows[1].text, dict(rows[1].metadata)) == ("b", "short\n\nid: b", {})
     table = read("name\tprice\npump\t10\nhose\t2\n", "t.tsv")
     assert [d.text for d in table] == ["name: pump\nprice: 10", "name: hose\nprice: 2"]
-    assert table[1].id == "t.tsv#3"
+    assert table[1].id == "t.tsv#row2"
     assert len(read("text\n" + "x" * 200_000)[0].text) == 200_000

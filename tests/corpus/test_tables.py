@@ -89,7 +89,7 @@ def test_an_id_is_searched_and_is_a_key_of_its_own_table(tmp_path: Path) -> None
     (tmp_path / "b.csv").write_text("id,name\n1,Ada\n4,Ben\n")
     documents, problems = load_documents(DocumentsSection(paths=("a.csv", "b.csv")), tmp_path)
     assert not problems
-    assert [d.id for d in documents] == ["a.csv#1", "a.csv#2", "a.csv#2 (2)", "a.csv#5", "b.csv#1", "b.csv#4"]
+    assert [d.id for d in documents] == ["a.csv#1", "a.csv#2", "a.csv#2 (2)", "a.csv#row4", "b.csv#1", "b.csv#4"]
     assert documents[0].text == "id: 1\nname: Kettle"
     assert documents[0].metadata["id"] == "1"
 

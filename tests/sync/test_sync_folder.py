@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import queue
 import random
@@ -19,6 +20,7 @@ from typing import Any
 import pytest
 from sync_project import by_file, found, held, sync
 
+from twofold.cli.main import main
 from twofold.errors import ConfigError, ProjectLocked, UnknownName
 from twofold.project import Project
 from twofold.store.lock import ProjectLock
@@ -299,3 +301,57 @@ def test_an_empty_file_is_nothing_to_mend(make: Callable[..., Path]) -> None:
     for _ in range(2):
         report = sync(directory)
         assert (report["failed"], by_file(report)["data/documents/__init__.py"]) == (0, "skipped")
+
+
+def test_a_file_that_is_read_in_part_is_named_when_it_is_read(
+    make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = make()
+    data = directory / "data" / "documents"
+    picture = f"![a](data:image/png;base64,{'iVBORw0KGgo' * 8})"
+    for name in ("a.md", "b.md"):
+        (data / name).write_text(f"The well of {name} is deep. {picture}\n")
+    (data / "c.csv").write_text("part,bin\nR-1,4\nR-2,5,elm\nR-3,6,ash\n")
+    (data / "d.md").write_text("Water.")
+    assert main(["sync", "-C", str(directory)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert [line for line in shown if "read in part" in line] == [
+        "2 files read in part (data/documents/a.md, …): not read: 1 picture inside the text",
+        "1 file read in part (data/documents/c.csv): line 3: 3 cells under a header of 2; the rest is kept as column 3 "
+        "(and 1 more like this)",
+    ]
+    report = sync(directory)
+    assert not any(entry["remarks"] for entry in report["files"]), "nothing is read again"
+    (data / "a.md").write_text(f"The well is dry. {picture}\n")
+    (remarks,) = [entry["remarks"] for entry in sync(directory)["files"] if entry["remarks"]]
+    assert [remark["code"] for remark in remarks] == ["data.partly-read"]
+
+
+def test_an_answer_that_syncs_first_says_that_a_file_is_read_in_part(
+    make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    directory = make()
+    picture = f"![a](data:image/png;base64,{'iVBORw0KGgo' * 8})"
+    (directory / "data" / "documents" / "a.md").write_text(f"The well is deep. {picture}\n")
+    assert main(["ask", "-C", str(directory), "--arm", "rag", "How deep is the well?"]) == 0
+    said = capsys.readouterr().err
+    assert "not all of 1 file is read, such as data/documents/a.md: `twofold check` says what is not" in said
+
+
+def test_what_all_files_of_a_kind_lose_is_told_once(
+    make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("kreuzberg")
+    directory = make()
+    for number in range(3):
+        book = f"<FictionBook><body><section><p>Well {number} is deep.</p></section></body></FictionBook>"
+        (directory / "data" / "documents" / f"{number}.fb2").write_text(book)
+    main(["sync", "-C", str(directory)])
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if ".fb2" in line]
+    assert told.startswith("3 files read in part (data/documents/0.fb2, …): a .fb2 file is read as plain words")
+    main(["check", "-C", str(directory)])
+    (told,) = [line for line in capsys.readouterr().out.splitlines() if ".fb2" in line]
+    assert "(and 2 files more of this kind)" in told
+    main(["check", "-C", str(directory), "--json"])
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert sum(problem["code"] == "data.plain-words" for problem in problems) == 3

@@ -226,6 +226,20 @@ def test_a_list_of_an_older_project_is_moved_and_its_documents_are_erased_again(
         assert not database.execute("SELECT * FROM forgotten").fetchall()
 
 
+def test_rows_that_were_forgotten_by_the_names_they_had_before_stay_away(make: Callable[..., Path]) -> None:
+    """Rows were once called by their lines, and those with an id by that alone."""
+    directory = make()
+    (directory / "data" / "documents" / "fees.csv").write_text("plan,fee\nFlat,9\nFarm,12\nFolk,15\n")
+    (directory / "data" / "documents" / "staff.csv").write_text("id,name\n7,Ida\n8,Ulf\n")
+    entry = {"at": "2026-01-01T00:00:00+00:00", "finished": True, "chunks": []}
+    (directory / "receipts").mkdir()
+    (directory / "receipts" / "forgotten.json").write_text(
+        json.dumps({"data/documents/fees.csv#3": entry, "8": entry}), encoding="utf-8"
+    )
+    sync(directory)
+    assert {name.rpartition("/")[2] for name in held(directory)} == {"fees.csv#row1", "fees.csv#row3", "staff.csv#7"}
+
+
 def test_a_damaged_list_of_forgotten_documents_stops_a_sync(make: Callable[..., Path]) -> None:
     directory, name = _secret(make)
     with Project.open(directory) as project, project.writing():

@@ -65,6 +65,7 @@ def ask(
         from twofold.asking import read_history
         from twofold.errors import IndexEmpty
         from twofold.reading import counted
+        from twofold.sources import partly
 
         def write(piece: str) -> None:
             shown.close()  # the live progress display would break the line that is being written
@@ -88,7 +89,7 @@ def ask(
         except IndexEmpty:
             run.note("note: no document is indexed yet; they are synced first")
             report = project.sync(progress=progress)
-            for remark in report["warnings"]:
+            for remark in (*report["warnings"], *filter(None, [partly(report)])):
                 run.note(f"warning: {remark}")
             if report["failed"]:
                 run.note(f"warning: {counted(report['failed'], 'file')} could not be read: run `twofold sync`")

@@ -8,7 +8,7 @@ import typer
 
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line
-from twofold.reading import counted, times
+from twofold.reading import counted, once_a_kind, times
 from twofold.types import Problem
 
 
@@ -23,9 +23,11 @@ def check(run: Run) -> None:
         "warnings": warnings,
         "problems": [dataclasses.asdict(problem) for problem in problems],
     }
+    shown = once_a_kind(problems)
+    fewer = warnings - (len(problems) - len(shown))
     run.result(
         value,
-        "\n".join([*map(line, problems), f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"]),
+        "\n".join([*map(line, shown), f"{counted(errors, 'error')}, {counted(fewer, 'warning')}"]),
     )
     if errors:
         raise typer.Exit(1)

@@ -11,7 +11,7 @@ import typer
 
 from twofold.cli.check import line
 from twofold.cli.session import Run
-from twofold.reading import counted, grouped
+from twofold.reading import counted, grouped, once_a_kind
 
 if TYPE_CHECKING:
     from twofold.config import Config
@@ -84,7 +84,7 @@ def _told(target: Path, source: Path, made: Created, settings: Config, *, link: 
     if made.asked:
         more = "" if len(made.asked) <= _FILES else ", …"
         lines.append(f"  the questions are those of {', '.join(made.asked[:_FILES])}{more}")
-    found = grouped(made.problems)
+    found = grouped(once_a_kind(made.problems))
     alike = [(problem, f" [{count} like this there]" if count > 1 else "") for problem, count in found]
     lines += [f"  {line(problem)}{more}" for problem, more in alike[:_LISTED]]
     if len(found) > _LISTED:

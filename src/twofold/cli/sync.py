@@ -60,11 +60,30 @@ def _told(done: dict[str, Any]) -> str:
         lines += [told, f"  help: {one_line(failure['cure'])}"]
     if len(bad) > _LISTED:
         lines.append(f"and {len(bad) - _LISTED} more failed: `twofold sync --json` lists all")
+    lines += _partly(done["files"])
     whys = Counter((e["status"], _why(e)) for e in done["files"] if e["status"] in ("skipped", "forgotten"))
     for (status, why), count in sorted(whys.items()):
         first = next(e["file"] for e in done["files"] if (e["status"], _why(e)) == (status, why))
         lines.append(one_line(f"{counted(count, 'file')} {status} ({first}{', …' if count > 1 else ''}): {why}"))
     return "\n".join(lines)
+
+
+def _partly(files: list[dict[str, Any]]) -> list[str]:
+    """A line for each remark on files that are read and not whole; one for those that many files share."""
+    remarks: dict[str, list[str]] = {}
+    for entry in files:
+        counts = Counter(remark["code"] for remark in entry["remarks"])
+        for remark in entry["remarks"]:
+            more = counts.pop(remark["code"], 0) - 1
+            if more >= 0:
+                told = remark["message"] + (f" (and {more} more like this)" if more else "")
+                remarks.setdefault(told, []).append(entry["file"])
+    lines = [
+        one_line(f"{counted(len(names), 'file')} read in part ({names[0]}{', …' if len(names) > 1 else ''}): {told}")
+        for told, names in remarks.items()
+    ]
+    rest = len(lines) - _LISTED
+    return lines if rest <= 0 else [*lines[:_LISTED], f"and {rest} more remarks: `twofold sync --json` lists all"]
 
 
 def _why(entry: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Office files before a library sees them: decrypted, measured, and free of what has no place in them.
 
 Office Open XML, OpenDocument and EPUB are zip archives of XML. Declared sizes are added up before anything is
-unpacked; a part that declares a document type (the door of entity expansion) is refused where the format knows none.
+unpacked; a part that declares a document type (the door of entity expansion) is refused where the format knows none:
+here for parsers that read a file whole (`no_entities`), part by part in `packages.Package`.
 """
 
 from __future__ import annotations
@@ -19,28 +20,57 @@ MOST_PARTS = 50_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 BROKEN = (zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, RuntimeError, EOFError)
 """What zipfile and zlib raise on a damaged archive; NotImplementedError for a way of packing that they do not know."""
-_NO_DOCTYPE = (".docx", ".docm", ".dotx", ".pptx", ".pptm", ".ppsx", ".xlsx", ".xlsm")
+NO_DOCTYPE = (".docx", ".docm", ".dotx", ".pptx", ".pptm", ".ppsx", ".xlsx", ".xlsm")
+"""Formats none of whose parts may declare a document type."""
 
 
-def prepared(data: bytes, *, name: str, suffix: str, passwords: Sequence[str] = ()) -> bytes:
+def prepared(data: bytes, *, name: str, passwords: Sequence[str] = ()) -> bytes:
     """The bytes to parse: decrypted if they were encrypted.
 
     Args:
         data: The file.
         name: How it is called in errors.
-        suffix: Its ending.
         passwords: Tried one after another.
 
     Raises:
         EncryptedFile: it needs a password that is not among those given.
         FileTooLarge: its parts unpack to more than 512 MiB, or are more than 50,000.
-        DamagedFile: the archive is broken, or a part declares XML entities.
+        DamagedFile: the archive is broken.
     """
     if data.startswith(_OLE):
         data = _decrypted(data, name, passwords)
     if data.startswith(b"PK"):
-        _examine(data, name, suffix)
+        _examine(data, name)
     return data
+
+
+def no_entities(data: bytes, *, name: str, suffix: str) -> None:
+    """Refuse a file one of whose parts declares XML entities, where its format knows none.
+
+    Raises:
+        DamagedFile: one does, or the archive is broken.
+    """
+    if suffix not in NO_DOCTYPE or not data.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for part in archive.infolist():
+                if part.filename.lower().endswith((".xml", ".rels")):
+                    with archive.open(part) as stream:
+                        refuse_entities(stream.read(2048), part.filename, name=name)
+    except BROKEN as error:
+        raise DamagedFile(f"the archive in it is broken: {error}", file=name) from error
+
+
+def refuse_entities(data: bytes, part: str, *, name: str) -> None:
+    """Refuse a part that declares a document type.
+
+    Raises:
+        DamagedFile: it does.
+    """
+    wide = data.startswith((b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<"))
+    if b"<!DOCTYPE" in (data.replace(b"\0", b"") if wide else data):
+        raise DamagedFile(f"its part {part!r} declares XML entities", file=name)
 
 
 def repacked(data: bytes, *, name: str) -> tuple[bytes, list[str]]:
@@ -69,7 +99,7 @@ def repacked(data: bytes, *, name: str) -> tuple[bytes, list[str]]:
     return out.getvalue(), lost
 
 
-def _examine(data: bytes, name: str, suffix: str) -> None:
+def _examine(data: bytes, name: str) -> None:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             parts = archive.infolist()
@@ -85,12 +115,6 @@ def _examine(data: bytes, name: str, suffix: str) -> None:
             names = {part.filename for part in parts}
             if "META-INF/manifest.xml" in names and b"encryption-data" in archive.read("META-INF/manifest.xml"):
                 raise EncryptedFile("it is encrypted", file=name, cure="Save it without a password.")
-            if suffix in _NO_DOCTYPE:
-                for part in parts:
-                    if part.filename.lower().endswith((".xml", ".rels")):
-                        with archive.open(part) as stream:
-                            if b"<!DOCTYPE" in stream.read(2048):
-                                raise DamagedFile(f"its part {part.filename!r} declares XML entities", file=name)
     except BROKEN as error:
         raise DamagedFile(f"the archive in it is broken: {error}", file=name) from error
 

@@ -45,12 +45,14 @@ class Book:
         folder = posixpath.dirname(self.part)
         items = {attribute(one, "id"): one for one in inside(self._root, "item")}
         pages: list[str] = []
-        missing = 0
-        aside = {key for key, item in items.items() if _is_page(item) and "nav" not in attribute(item, "properties")}
+        missing = pictures = foreign = 0
+        webs = {key for key, item in items.items() if _is_page(item, "html")}
+        aside = {key for key in webs if "nav" not in attribute(items[key], "properties")}
         for one in inside(self._root, "itemref"):
             item = items.get(attribute(one, "idref"))
             aside.discard(attribute(one, "idref"))
             if item is None or not _is_page(item):
+                foreign += item is not None
                 continue
             target = attribute(item, "href").partition("#")[0]
             names = (posixpath.normpath(posixpath.join(folder, name)) for name in (unquote(target), target))
@@ -59,10 +61,15 @@ class Book:
                 missing += 1
             else:
                 pages.append(page_text(parsed(markup_of(data, target)[0], target)))
-        if missing:
-            self.unread[f"{missing} page{'' if missing == 1 else 's'} that the file names and does not have"] = None
-        if aside:
-            self.unread[f"{len(aside)} page{'' if len(aside) == 1 else 's'} that the book's order leaves out"] = None
+                pictures += len(pages) > 1 and not pages[-1].strip() and b"<im" in data  # the first is the cover
+        for count, what in (
+            (missing, "that the file names and does not have"),
+            (len(aside), "that the book's order leaves out"),
+            (pictures, "of pictures without text"),
+            (foreign, "of another kind than those of the web"),
+        ):
+            if count:
+                self.unread[f"{count} page{'' if count == 1 else 's'} {what}"] = None
         if self.package.data("META-INF/encryption.xml") is not None and self._is_locked():
             self.unread["pages that are encrypted"] = None
         return "\n\n".join(page for page in pages if page.strip())
@@ -75,5 +82,5 @@ class Book:
         return any(name.endswith(("html", "htm", "xml")) for name in parts)
 
 
-def _is_page(item: Node) -> bool:
-    return "html" in attribute(item, "media-type", "html")
+def _is_page(item: Node, *kinds: str) -> bool:
+    return any(kind in attribute(item, "media-type", "html") for kind in kinds or ("html", "svg+xml"))

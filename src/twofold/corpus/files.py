@@ -19,7 +19,7 @@ from twofold.corpus.bounds import bounded
 from twofold.corpus.contained import Worker
 from twofold.errors import BadRecord, ConfigError, DataError, MissingExtra, ScannedFile, UnreadableFile
 from twofold.identity import digest
-from twofold.reading import MIB, Findings, read_bytes, suffix_of, unpacked
+from twofold.reading import MIB, PLAIN_WORDS, Findings, read_bytes, suffix_of, unpacked
 from twofold.types import Document, Json, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -222,6 +222,14 @@ def _partly(document: Document, file: str) -> Iterator[Problem]:
             code="data.partly-read",
             message=f"not read: {parts}",
             cure="Take these parts out and put them beside the file, readable.",
+            file=file,
+        )
+    if kinds := document.metadata.get("plain"):
+        yield Problem(
+            severity="warning",
+            code=PLAIN_WORDS,
+            message=kinds,
+            cure="Save such files as their newer kind (.docx, .pptx, .xlsx, .epub, .eml) where that matters.",
             file=file,
         )
 

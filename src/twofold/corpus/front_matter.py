@@ -12,13 +12,15 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from twofold.corpus.fields import lines
+
 _KEY = re.compile(r"([^\s:#\-\"'\[\]{}&*!|>%@`][^\s:]*|\"[^\"\n]{1,80}\"|'[^'\n]{1,80}'):(?:[ \t]+(.*))?")
 _BLOCK = re.compile(r"[|>][+-]?\d?[+-]?(?:[ \t]+#.*)?")
 _COMMENT = re.compile(r"[ \t]+#.*")
 _LONGEST = 100_000
 """Characters in which front matter must end."""
-_SENTENCE = 5
-"""Words from which a value is something to read, not a label."""
+_SETTINGS = frozenset(["true", "false", "null", "~"])
+"""Values that say how a page is made, not what it says."""
 
 
 def front_matter(text: str) -> tuple[dict[str, str], int]:
@@ -39,9 +41,8 @@ def front_matter(text: str) -> tuple[dict[str, str], int]:
 
 
 def readable(values: Mapping[str, str]) -> str:
-    """The values that are sentences, a line each: they are read, not only filtered by."""
-    shown = {name: _joined(value) for name, value in values.items()}
-    return "\n".join(f"{name}: {value}" for name, value in shown.items() if len(value.split()) >= _SENTENCE)
+    """The values that a person would read, a line each: they are found and shown, not only filtered by."""
+    return lines({name: _joined(value) for name, value in values.items() if value not in _SETTINGS})
 
 
 def _joined(value: str) -> str:

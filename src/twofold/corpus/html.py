@@ -37,6 +37,8 @@ _BLOCKS_WORDS = """
     tbody textarea tfoot thead title desc text tr ul video audio
 """
 _BLOCKS = frozenset(_BLOCKS_WORDS.split())
+_SHORT = frozenset(["abbr", "acronym", "dfn"])
+"""Elements whose title says what they stand for; a person sees it on pointing there, a text has it the first time."""
 _CLOSE = frozenset(["tr", "dd", "dt", "tbody", "thead", "option", "optgroup", "title", "desc", "text"])
 """Blocks that no blank line parts from the next."""
 _OF_MENUS = frozenset(
@@ -219,6 +221,7 @@ class _Page:
         self.menu = 0
         self.tables = 0
         self.opened: list[tuple[int, int]] = []
+        self.spelt: set[str] = set()
         self.lists: list[tuple[int, int, str] | None] = []
 
     def text(self, root: Tag) -> str:
@@ -336,6 +339,9 @@ class _Page:
             self.line.append(" ")
         elif tag == "q":
             self.line.append("”")
+        elif tag in _SHORT and (whole := _flat(str(node.get("title") or ""))) and whole not in self.spelt:
+            self.spelt.add(whole)
+            self._say(f" ({whole})")
         elif tag == "a" and (address := _address(node)) and address not in "".join(self.line[-12:]):
             self.line.append(f" ({address})")
 

@@ -25,7 +25,7 @@ _MOST_PARTS = 1000
 class MailReader:
     """A message with its attachments as one document, each attachment a place. The title is the subject."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     suffixes: ClassVar[tuple[str, ...]] = (".eml", ".mht", ".mhtml")
 
     class Options(plugins.Options):
@@ -84,11 +84,12 @@ class MailReader:
 
     def _attach(self, name: str, data: bytes, parts: list[tuple[str, str]], unread: list[str]) -> None:
         label = f"attachment {name}"
+        before = len(parts) + len(unread)
         try:
             reader = self._reader(name)
             for document in reader.read(Path(name), data):
                 places = [place for place in document.places if not place.lines]
-                told = [str(document.metadata[key]) for key in ("unread",) if key in document.metadata]
+                told = [str(document.metadata[key]) for key in ("unread", "plain") if key in document.metadata]
                 told += [f"pages {document.metadata['scanned']}"] if "scanned" in document.metadata else []
                 unread += [f"{label}: {one}" for one in told]
                 ends = [*(one.start for one in places[1:]), len(document.text)]
@@ -96,6 +97,8 @@ class MailReader:
                     parts.append((label, document.text))
                 for one, end in zip(places, ends, strict=False):
                     parts.append((f"{label}, {one.label}", document.text[one.start : end]))
+            if len(parts) + len(unread) == before or not any(text.strip() for _, text in parts[-1:]):
+                unread.append(f"{label} (it has no text)")
         except TwofoldError as error:
             unread.append(f"{label} ({error.code})")
 

@@ -33,11 +33,17 @@ _SINGLE = frozenset(["utf-8", "cp1252", "cp1254", "cp874"])
 _EVENT = {
     "SUMMARY": "Event", "DTSTART": "Start", "DTEND": "End", "DUE": "Due", "DURATION": "Duration", "LOCATION": "Place",
     "RRULE": "Repeats", "ORGANIZER": "Organizer", "ATTENDEE": "Attendee", "STATUS": "Status", "DESCRIPTION": "Text",
-    "COMMENT": "Comment", "URL": "Address", "CONTACT": "Contact",
+    "COMMENT": "Comment", "URL": "Address", "CONTACT": "Contact", "EXDATE": "Not on", "RDATE": "Also on",
+    "CATEGORIES": "Kind", "PRIORITY": "Priority", "RESOURCES": "Resources", "COMPLETED": "Done",
+    "PERCENT-COMPLETE": "Done in percent", "TRIGGER": "Reminder", "ATTACH": "Attached", "FREEBUSY": "Busy",
+    "RECURRENCE-ID": "Instead of", "X-ALT-DESC": "Text", "X-WR-CALNAME": "Calendar", "X-WR-CALDESC": "About",
+    "NAME": "Calendar",
 }  # fmt: skip
 _CARD = {
     "FN": "Name", "ORG": "Organisation", "TITLE": "Title", "ROLE": "Role", "TEL": "Telephone", "EMAIL": "Mail",
-    "ADR": "Address", "URL": "Page", "BDAY": "Born", "NOTE": "Note",
+    "ADR": "Address", "URL": "Page", "BDAY": "Born", "NOTE": "Note", "NICKNAME": "Called", "IMPP": "Chat",
+    "CATEGORIES": "Kind", "ANNIVERSARY": "Anniversary", "RELATED": "Related", "LANG": "Language", "TZ": "Zone",
+    "MEMBER": "Member", "X-ABLABEL": "Label", "X-SOCIALPROFILE": "Profile",
 }  # fmt: skip
 _ENCODED = re.compile(r"^begin(?:-base64)? [0-7]{3} ([^\n]{1,200})$", re.MULTILINE)
 """Where a file begins that is written into the text (POSIX uuencode)."""
@@ -46,6 +52,12 @@ _FOLD = re.compile(rb"\r?\n[ \t]")
 _LONG_HEADER = 20_000
 """Characters from which a header is not taken apart: the time for that grows with the square of its length."""
 _STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?")
+_TAG = re.compile(r"<[^<>]{0,200}>")
+_TYPES = re.compile(r"TYPE=\"?([^\";:]{1,80})", re.IGNORECASE)
+_PLACES = frozenset(["work", "home", "cell", "fax", "pager", "main", "other", "postal", "dom", "intl", "parcel", "car"])
+"""Which of several telephones or addresses it is."""
+_HELD = frozenset(["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"])
+"""What a calendar holds."""
 
 
 @dataclass
@@ -214,45 +226,77 @@ def unfolded(data: bytes) -> bytes:
 def calendar(text: str) -> str:
     """Events and tasks of a calendar (RFC 5545), a property a line; its lines are `unfolded`."""
     lines: list[str] = []
+    page, told, alarm = "", False, False
     for line in text.splitlines():
         head, colon, value = line.partition(":")
         name, _, parameters = head.partition(";")
-        if name.upper() == "BEGIN" and value.upper() in ("VEVENT", "VTODO", "VJOURNAL") and lines:
-            lines.append("")
-        if not colon or name.upper() not in _EVENT:
+        name = name.upper()
+        if name in ("BEGIN", "END"):
+            what = value.strip().upper()
+            alarm = name == "BEGIN" and what == "VALARM"
+            if what in _HELD:
+                lines += [f"Text: {page}"] if page and not told else []
+                lines += [""] if lines and name == "BEGIN" else []
+                page, told = "", False
+        if not colon or name not in _EVENT:
             continue
         if '"' in parameters and parameters.count('"') % 2:  # a colon in a quoted parameter
             rest, _, value = value.partition('":')
             parameters += rest
-        value = value.replace("\\n", "\n").replace("\\N", "\n").replace("\\,", ",").replace("\\;", ";")
-        if name.upper() in ("ORGANIZER", "ATTENDEE"):
+        value = value.replace("\\n", "\n").replace("\\N", "\n").replace("\\,", ",").replace("\\;", ";").strip()
+        if name == "X-ALT-DESC":  # a page that says what the description says, where there is one
+            page = " ".join(_TAG.sub(" ", value).split())
+            continue
+        told = told or (name == "DESCRIPTION" and not alarm)
+        if name in ("ORGANIZER", "ATTENDEE"):
             called = re.search(r"CN=\"?([^\";:]+)", parameters, re.IGNORECASE)
             address = re.sub("(?i)^mailto:", "", value)
             value = f"{called.group(1)} <{address}>" if called else address
-        elif stamp := _STAMP.fullmatch(value.strip()):
-            year, month, day, hour, minute, zulu = stamp.groups()
+        elif name == "ATTACH" and "BASE64" in parameters.upper():
+            value = "a file, which is not read"
+        elif _STAMP.match(value):
             zone = re.search(r"TZID=([^;:]+)", parameters, re.IGNORECASE)
-            value = f"{year}-{month}-{day}" + (f" {hour}:{minute}" if hour else "")
-            value += " UTC" if zulu else f" ({zone.group(1)})" if zone else ""
-        if value.strip():
-            lines.append(f"{_EVENT[name.upper()]}: {value.strip()}")
+            times = ([_moment(one, zone[1] if zone else "") for one in each.split("/")] for each in value.split(","))
+            value = ", ".join(" to ".join(pair) for pair in times)
+        if value:
+            lines.append(f"{_EVENT[name]}: {value}")
     return "\n".join(lines)
+
+
+def _moment(stamp: str, zone: str) -> str:
+    """A date or time as people write it; what is none as it is."""
+    found = _STAMP.fullmatch(stamp)
+    if found is None:
+        return stamp
+    year, month, day, hour, minute, zulu = found.groups()
+    said = f"{year}-{month}-{day}" + (f" {hour}:{minute}" if hour else "")
+    return said + (" UTC" if zulu else f" ({zone})" if zone else "")
 
 
 def card(text: str) -> str:
     """The cards of an address book (RFC 6350), a property a line; its lines are `unfolded`."""
     lines: list[str] = []
-    for line in text.splitlines():
+    called, named = "", False
+    for line in (*text.splitlines(), "BEGIN:"):
         head, colon, value = line.partition(":")
         name = head.partition(";")[0].rpartition(".")[2].upper()
-        if name == "BEGIN" and lines:
-            lines.append("")
-        if not colon or name not in _CARD:
-            continue
         if "QUOTED-PRINTABLE" in head.upper():
             value = decoded(quopri.decodestring(value.encode()), "")
         value = value.replace("\\n", "\n").replace("\\,", ",").replace("\\;", ";")
+        if name == "BEGIN":
+            lines += [f"Name: {called}"] if called and not named else []  # version 2.1 has a card without FN
+            lines += [""] if lines and value else []
+            called, named = "", False
+        elif name == "N":
+            parts = [part.strip() for part in f"{value};;;;".split(";")]
+            called = " ".join(filter(None, (parts[at] for at in (3, 1, 2, 0, 4))))
+        if not colon or name not in _CARD:
+            continue
         value = ", ".join(one.strip() for one in value.split(";") if one.strip()) if name in ("ADR", "ORG") else value
+        named = named or (name == "FN" and bool(value.strip()))
+        kinds = [one.lower() for found in _TYPES.findall(head) for one in found.split(",")]
+        kinds = [one for one in dict.fromkeys(kinds) if one in _PLACES]
         if value.strip():
-            lines.append(f"{_CARD[name]}: {value.strip()}")
-    return "\n".join(lines)
+            where = f" ({', '.join(kinds)})" if kinds else ""
+            lines.append(f"{_CARD[name]}{where}: {value.strip()}")
+    return "\n".join(lines).strip()

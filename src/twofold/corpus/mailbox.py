@@ -24,7 +24,7 @@ _QUOTED = re.compile(rb"^>(?=>{0,9}From )", re.MULTILINE)
 class MailboxReader:
     """The messages of a mailbox, a document each, called ``file#number``; the title is the subject."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = (".mbox", ".mbx")
 
     class Options(MailReader.Options):
@@ -79,7 +79,7 @@ def _after_blank(data: bytes, at: int) -> bool:
 class CalendarReader:
     """A calendar's events and tasks, or the cards of an address book; the title is the file's stem."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = (".ics", ".vcs", ".vcf")
 
     class Options(plugins.Options):

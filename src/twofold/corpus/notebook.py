@@ -25,7 +25,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 class NotebookReader:
     """A notebook; each cell is a place. The title is the first heading, else the file's stem."""
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     suffixes: ClassVar[tuple[str, ...]] = (".ipynb",)
 
     class Options(plugins.Options):
@@ -86,6 +86,8 @@ def _cell(cell: Any) -> tuple[str, list[str]]:
             printed.append(said if printed[-1].endswith("\n") else f"\n{said}")
         if _pictured(shown):
             unread.append("picture drawn by the code")
+        elif not said.strip() and any("/" in str(kind) for kind in shown):
+            unread.append("output that only a program shows")
     whole = "".join(printed).strip()
     if len(whole) > _MOST_PRINTED:
         unread.append(f"output longer than {_MOST_PRINTED} characters, to its end")

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 from twofold import plugins
-from twofold.corpus.archives import BROKEN, prepared, repacked
+from twofold.corpus.archives import BROKEN, no_entities, prepared, repacked
 from twofold.corpus.books import Book
 from twofold.corpus.open_text import OpenText
 from twofold.corpus.outline import headings_of
@@ -64,7 +64,7 @@ _MIME = {
 class OfficeReader:
     """A file of an office program or an e-book; the title is the one in its properties, else its first heading."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     suffixes: ClassVar[tuple[str, ...]] = tuple(_MIME)
 
     class Options(plugins.Options):
@@ -87,11 +87,12 @@ class OfficeReader:
         """
         name = path.as_posix()
         suffix = _real_suffix(data, suffix_of(name))
-        data = prepared(data, name=name, suffix=suffix, passwords=self.options.passwords)
+        data = prepared(data, name=name, passwords=self.options.passwords)
         unread: list[str] = []
-        made = _own(data, suffix, unread)
+        plain: list[str] = []
+        made = _own(data, suffix, name, unread)
         if made is None:
-            made = _foreign(data, suffix, name, unread)
+            made = _foreign(data, suffix, name, unread, plain)
         text, places, title = made
         headings = (one[3] for one in headings_of(text) if suffix not in _SHEETS)
         yield Document(
@@ -99,12 +100,12 @@ class OfficeReader:
             text=text,
             title=title or next(headings, "")[:200] or title_of(path),
             source=name,
-            metadata={"unread": "; ".join(unread)} if unread else {},
+            metadata={key: "; ".join(told) for key, told in (("unread", unread), ("plain", plain)) if told},
             places=places,
         )
 
 
-def _own(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
+def _own(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
     """Text, places and title of a format that is read here; None for another, or where its main part is damaged."""
     if suffix == ".xml":
         try:
@@ -117,7 +118,7 @@ def _own(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place,
     if suffix in _OPENED:
         return _opened(data, suffix, unread)
     try:
-        package = Package(data)
+        package = Package(data, name=name)
         made = Word(package) if suffix in _WORDS else Workbook(package)
         sheets = list(made.sheets()) if isinstance(made, Workbook) else []
         parts = [("", made.text())] if isinstance(made, Word) else [(one.label, one.text) for one in sheets]
@@ -156,13 +157,16 @@ def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, .
     return tuple(made)
 
 
-def _foreign(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str]:
-    """Text, places and title as kreuzberg finds them."""
+def _foreign(
+    data: bytes, suffix: str, name: str, unread: list[str], plain: list[str]
+) -> tuple[str, tuple[Place, ...], str]:
+    """Text, places and title as kreuzberg finds them; what of the look of its kind is not read goes to `plain`."""
     if suffix == ".rtf":
         data, told = settled_rtf(data)
         unread += told
-    elif suffix in _PLAIN:
-        unread.append(f"what only the look of a {suffix} file tells ({_PLAIN[suffix]})")
+    no_entities(data, name=name, suffix=suffix)
+    if suffix in _PLAIN:
+        plain.append(f"a {suffix} file is read as plain words: {_PLAIN[suffix]} are not told apart")
     result, lost = _extracted(data, suffix, name)
     if lost:
         unread.append(f"damaged parts {', '.join(lost)}")

@@ -19,10 +19,17 @@ from twofold.corpus.sheets import Cells, Sheet, lines_of, not_seen
 from twofold.corpus.text import clean
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
+_CHOICE = re.compile(r'"([^"]{1,400})"')
+_LONG = 20_000
 _MOST = 1000
 """Repeated columns or rows of a table, and blanks, that are written out."""
 _FORMS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
-_SKIPPED = frozenset(["tracked-changes", "sequence-decls", "forms", "annotation-end", "table-columns", "table-column"])
+_SKIPPED = frozenset(["tracked-changes", "sequence-decls", "annotation-end", "table-columns", "table-column"])
+_ROUND = frozenset(["ellipse", "circle", "polygon", "polyline", "regular-polygon", "path", "line", "connector"])
+_SHAPES = _ROUND | {"text-box", "custom-shape", "rect", "caption"}
+"""Drawings that hold paragraphs."""
+_DRAWINGS = _SHAPES | {"frame", "g"}
+_CONTROLS = frozenset(["checkbox", "radio", "text", "textarea", "formatted-text", "date", "time", "number", "combobox"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +107,16 @@ class OpenText:
     def sheets(self) -> Iterator[Sheet]:
         """Of a spreadsheet those with text, cells as they are shown."""
         self._inside += 1
+        asked = [said for one in inside(self._body, "content-validation") for said in self._asked(one)]
         for table in self._body:
             if bare(table.tag) != "table":
                 continue
             hidden: list[int] = []
             cells = self._cells(table, hidden)
             text, rows = lines_of(cells)
+            beside = [said for one in table if bare(one.tag) == "shapes" for _, said in self._blocks(one)]
+            beside += [said for one in table if bare(one.tag) == "forms" for said in _fields(one)]
+            beside, asked = beside + asked, []
             name = attribute(table, "name")
             unseen = child(self._own.get(attribute(table, "style-name")), "table-properties")
             closed = unseen is not None and attribute(unseen, "display") == "false"
@@ -113,12 +124,20 @@ class OpenText:
             if said := not_seen(cells, hidden, _closed(table)):
                 above += f"\n\n{said}"
             start = len(above) + 2
-            if text:
+            if text or beside:
                 yield Sheet(
                     f"sheet {name}{' (hidden)' if closed else ''}",
-                    f"{above}\n\n{text}",
+                    "\n\n".join(filter(None, (above, text, *map(clean, beside)))),
                     tuple((start + at, number) for at, number in rows),
                 )
+
+    def _asked(self, node: Node) -> Iterator[str]:
+        """What cells that are to be filled in ask for, and the choices that they give."""
+        prompt = child(node, "help-message")
+        if prompt is not None and (said := " ".join(text for _, text in self._blocks(prompt))):
+            yield f"Asked: {said}"
+        if choices := _CHOICE.findall(attribute(node, "condition")[:_LONG]):
+            yield f"Choices: {', '.join(choices)}"
 
     def _cells(self, table: Node, hidden: list[int]) -> Cells:
         """The cells of a sheet; the numbers of hidden rows with text go to `hidden`."""
@@ -189,10 +208,12 @@ class OpenText:
                 yield from self._list(one, attribute(one, "style-name") or style, level + 1)
             elif name == "table":
                 yield from self._table(one)
-            elif name in ("frame", "custom-shape", "g", "rect", "text-box"):
+            elif name in _DRAWINGS:
                 after: list[str] = []
                 self._drawing(one, after)
                 yield from (("p", text) for text in after)
+            elif name == "forms":
+                yield from (("p", text) for text in _fields(one))
             elif name and name not in _SKIPPED:
                 yield from self._blocks(one, style, level)
 
@@ -258,7 +279,7 @@ class OpenText:
                 said = " ".join(text for _, text in self._blocks(one))
                 head = f"Comment ({author.text})" if author is not None and author.text else "Comment"
                 after += [f"{head}: {said}"] if said else []
-            elif name in ("frame", "custom-shape", "g", "rect"):
+            elif name in _DRAWINGS:
                 self._drawing(one, after)
             elif name == "ruby":
                 base, read = child(one, "ruby-base"), child(one, "ruby-text")
@@ -292,8 +313,9 @@ class OpenText:
         after += [f"{mark}: {said}"] if said else []
 
     def _drawing(self, node: Node, after: list[str]) -> None:
-        if bare(node.tag) in ("text-box", "custom-shape", "rect"):
-            after += [text for _, text in self._blocks(node)]
+        if bare(node.tag) in _SHAPES:
+            told = (" ".join((one.text or "").split()) for one in node if bare(one.tag) in ("title", "desc"))
+            after += [*filter(None, told), *(text for _, text in self._blocks(node))]
             return
         for one in node:
             name = bare(one.tag) if isinstance(one.tag, str) else ""
@@ -345,6 +367,21 @@ class OpenText:
         self._inside -= 1
         if text := grid.text():
             yield "table", text
+
+
+def _fields(forms: Node) -> Iterator[str]:
+    """The controls of a document's forms, each with its label and what is filled in or chosen."""
+    for one in inside(forms, *_CONTROLS, "listbox"):
+        label, name = attribute(one, "label"), bare(one.tag)
+        value = attribute(one, "current-value") or attribute(one, "value")
+        if name in ("checkbox", "radio"):
+            on = attribute(one, "current-state") == "checked" or attribute(one, "current-selected") == "true"
+            if label or value:
+                yield f"{'☒' if on else '☐'} {label or value}"
+            continue
+        entries = [text for item in inside(one, "option", "item") if (text := attribute(item, "label"))]
+        if said := "; ".join(filter(None, (label, value, *entries))):
+            yield said
 
 
 def _rows(node: Node) -> Iterator[Node]:

@@ -13,8 +13,10 @@ ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]++(\S[^\n]*)$", re.MULTILINE)
 """A heading of Markdown that begins with ``#``; see `heading_text` for its second group."""
 _SETEXT = re.compile(r"^(?=\S)([^\n]{1,200})\n(=+|-{3,})[ \t]*$", re.MULTILINE)
 _EDGE = re.compile(
-    r"^ {0,3}(?:(`{3,}+|~{3,}+)([^\n]*)|<(pre|script|style|!--)(?=[\s>-])[^\n]*)$", re.MULTILINE | re.IGNORECASE
+    r"^ {0,3}(?:((?:(?:[-*+]|\d{1,9}[.)]) {1,4})?)(`{3,}+|~{3,}+)([^\n]*)|<(pre|script|style|!--)(?=[\s>-])[^\n]*)$",
+    re.MULTILINE | re.IGNORECASE,
 )
+"""Where code or a comment begins or ends, the first also behind the mark of a list's item."""
 _RULE = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-*:?[ \t]*)*")
 _NAMES = 300
 """Characters of a table's head that are kept with its rows."""
@@ -35,15 +37,19 @@ def fences(text: str) -> list[tuple[int, int]]:
     opened, mark = -1, ""
     done = 0
     for line in _EDGE.finditer(text):
-        fence, rest, tag = line.groups()
+        item, fence, rest, tag = line.groups()
         if opened >= 0:
-            if fence and fence.startswith(mark) and not rest.strip():
+            if fence and fence.startswith(mark) and not (item or rest.strip()):
                 found.append((opened, line.end()))
                 opened = -1
         elif line.start() < done:
             continue
         elif fence and (fence[0] == "~" or "`" not in rest):
-            opened, mark = line.start(), fence
+            if item:
+                done = _item_end(text, line.end(), line.start(2) - line.start(), fence)
+                found.append((line.start(), done))
+            else:
+                opened, mark = line.start(), fence
         elif tag:
             end = "-->" if tag == "!--" else f"</{tag.lower()}>"
             at = text.find(end, line.start())
@@ -52,6 +58,28 @@ def fences(text: str) -> list[tuple[int, int]]:
     if opened >= 0:
         found.append((opened, len(text)))
     return found
+
+
+def _item_end(text: str, at: int, indent: int, mark: str) -> int:
+    """Where code that an item of a list begins with ends: at its fence, or where a line stands outside the item.
+
+    Args:
+        text: The whole text.
+        at: The end of the line with the opening fence.
+        indent: Blanks before what belongs to the item.
+        mark: The opening fence.
+    """
+    while at < len(text):
+        stop = text.find("\n", at + 1)
+        stop = stop if stop >= 0 else len(text)
+        line = text[at + 1 : stop]
+        bare = line.strip()
+        if bare and len(line) - len(line.lstrip()) < indent:
+            return at
+        if bare.startswith(mark) and not bare.strip(mark[0]):
+            return stop
+        at = stop
+    return at
 
 
 def headings_of(text: str) -> list[tuple[int, int, int, str]]:

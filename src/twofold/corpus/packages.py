@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from xml.etree import ElementTree
 
-from twofold.corpus.archives import BROKEN
+from twofold.corpus.archives import BROKEN, refuse_entities
 
 Node = ElementTree.Element
 
@@ -37,6 +37,14 @@ def child(node: Node | None, name: str) -> Node | None:
     return None
 
 
+def children(node: Node | None) -> dict[str, Node]:
+    """The first element of each name directly inside, found in one pass."""
+    found: dict[str, Node] = {}
+    for one in node if node is not None else ():
+        found.setdefault(bare(one.tag), one)
+    return found
+
+
 def inside(node: Node, *names: str) -> Iterator[Node]:
     """All elements of these names at any depth, in order."""
     return (one for one in node.iter() if isinstance(one.tag, str) and bare(one.tag) in names)
@@ -47,6 +55,8 @@ class Package:
 
     Args:
         data: A zip archive.
+        name: How a file is called in errors whose format knows no XML entities: a part that declares some is refused
+            when it is asked for. Empty: the format knows them.
 
     Attributes:
         lost: Parts that are named and missing or damaged.
@@ -55,7 +65,8 @@ class Package:
         OSError: it is no archive (and the rest of `archives.BROKEN`).
     """
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, *, name: str = "") -> None:
+        self._name = name
         self._archive = zipfile.ZipFile(io.BytesIO(data))
         self._names = {name.lower(): name for name in self._archive.namelist()}
         self._relations: dict[str, dict[str, tuple[str, str]]] = {}
@@ -66,15 +77,22 @@ class Package:
         return list(self._names.values())
 
     def data(self, name: str) -> bytes | None:
-        """A part's bytes; None where it is missing or damaged, which is noted in `lost`."""
+        """A part's bytes; None where it is missing or damaged, which is noted in `lost`.
+
+        Raises:
+            DamagedFile: it declares XML entities, and the format knows none.
+        """
         known = self._names.get(name.lower().lstrip("/"))
         if known is None:
             return None
         try:
-            return self._archive.read(known)
+            data = self._archive.read(known)
         except BROKEN:
             self._lose(known)
             return None
+        if self._name:
+            refuse_entities(data, known, name=self._name)
+        return data
 
     def root(self, name: str) -> Node | None:
         """A part as XML; None where it is missing or damaged, which is noted in `lost`."""

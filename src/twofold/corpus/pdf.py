@@ -23,15 +23,17 @@ if TYPE_CHECKING:
 _WHITE = re.compile(r"\s+")
 _PROGRAM = re.compile(r"^Microsoft (?:Word|PowerPoint|Excel) - ")
 _NO_TITLE = re.compile(r"(?i)^(?:untitled.*|document\d*|slide \d+|.*\.(?:docx?|pptx?|xlsx?|tex|dvi|indd|qxd|pdf|fm))$")
-_LITTLE = 12
-"""Characters up to which a page counts as having no text (a page number, a stamp)."""
+_LITTLE, _STAMP = 12, 80
+"""Characters up to which a page counts as having no text (a page number), and a page that a picture fills (a stamp)."""
+_DRAWN = 40
+"""Lines and areas from which a page without text may be one whose letters were made drawings."""
 _DPI = 150
 
 
 class PdfReader:
     """A PDF file; the title is the one in its properties, else the file's stem."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     suffixes: ClassVar[tuple[str, ...]] = (".pdf",)
 
     class Options(plugins.Options):
@@ -70,7 +72,7 @@ class PdfReader:
             if page:
                 letters = page.get_textpage()
                 text = crossed(page, letters, scripts(letters, letters.get_text_range()))
-                if len(text.strip()) <= _LITTLE and _is_picture(page):
+                if _is_picture(page, len(text.strip())):
                     if self.options.ocr:
                         from twofold.corpus.pictures import recognised
 
@@ -134,16 +136,23 @@ def _page(pdf: PdfDocument, number: int, name: str) -> PdfPage | None:
         return None
 
 
-def _is_picture(page: PdfPage) -> bool:
-    """Do images cover a quarter of the page?"""
-    from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE
+def _is_picture(page: PdfPage, letters: int) -> bool:
+    """Is a page with so many letters one that shows what is no text: a picture, or letters that are drawings?"""
+    from pypdfium2.raw import FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_PATH
 
+    if letters > _STAMP:
+        return False
     width, height = page.get_size()
-    covered = 0.0
-    for image in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE], max_depth=5):
-        left, bottom, right, top = image.get_bounds()
+    covered, drawn = 0.0, 0
+    for one in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_PATH], max_depth=5):
+        if one.type == FPDF_PAGEOBJ_PATH:
+            drawn += 1
+            continue
+        left, bottom, right, top = one.get_bounds()
         covered += max(0.0, right - left) * max(0.0, top - bottom)
-    return bool(covered >= 0.25 * width * height)
+    if letters > _LITTLE:
+        return bool(covered >= 0.5 * width * height)
+    return covered > 0 or drawn >= _DRAWN
 
 
 def _bookmarks(pdf: PdfDocument) -> dict[int, list[tuple[int, str]]]:

@@ -72,7 +72,7 @@ def divided(texts: Sequence[str]) -> list[str]:
     known: set[str] = set()
     for page in pieces:
         for between, _, _ in page:
-            known.update(map(str.casefold, _WORD.findall(between)))
+            known.update(_WORD.findall(between.casefold()))
 
     def joined(before: str, left: str, right: str) -> str:
         if len(left) == 1 or before[-1:].isdigit() or before[-1:] in _ADDRESS or _DOT.fullmatch(before[-2:]):

@@ -114,7 +114,7 @@ class Workbook:
         return formats, crossed
 
     def _cells(self, part: str) -> tuple[Cells, list[str]]:
-        """The cells of a sheet, and what is printed above and below them; hidden rows and columns are noted."""
+        """The cells of a sheet, and what is printed or asked beside them; hidden rows and columns are noted."""
         cells: Cells = {}
         merged: list[str] = []
         printed: dict[str, None] = {}
@@ -141,6 +141,8 @@ class Workbook:
                 elif name == "col" and attribute(node, "hidden") in _TRUE:
                     first, last = attribute(node, "min"), attribute(node, "max")
                     columns += [(int(first), int(last))] if first.isdigit() and last.isdigit() else []
+                elif name == "dataValidation":
+                    printed |= dict.fromkeys(_asked(node))
                 elif name in _PRINT and node.text:
                     printed[" ".join(_PRINTED.sub(" ", node.text).split())] = None
         except ElementTree.ParseError:
@@ -236,6 +238,19 @@ def _string(node: Node) -> str:
                 text = change(text, "".join(out[-1:])) if change else text
             out.append(struck(text) if _on(child(look, "strike")) else text)
     return settled("".join(out))
+
+
+def _asked(node: Node) -> Iterator[str]:
+    """What a cell that is to be filled in asks for, and the choices that it gives."""
+    place = attribute(node, "sqref")
+    prompt = " ".join(f"{attribute(node, 'promptTitle')} {attribute(node, 'prompt')}".split())
+    first = child(node, "formula1")
+    listed = (first.text or "").strip() if first is not None else ""
+    choices = ", ".join(one.strip() for one in listed.strip('"').split(",")) if listed.startswith('"') else ""
+    if prompt:
+        yield f"Asked at {place}: {prompt}"
+    if choices:
+        yield f"Choices at {place}: {choices}"
 
 
 def _on(node: Node | None) -> bool:

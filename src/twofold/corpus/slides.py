@@ -17,6 +17,7 @@ from twofold.reading import excerpt
 from twofold.types import Document
 
 _DEEPEST = 20
+_FILMS = ("videoFile", "audioFile", "wavAudioFile", "quickTimeFile", "audioCd")
 _TITLES = ("title", "ctrTitle")
 
 
@@ -26,7 +27,7 @@ class SlideReader:
     The title is the one in its properties, else the first slide's.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     suffixes: ClassVar[tuple[str, ...]] = (".pptx", ".pptm", ".ppsx")
 
     class Options(plugins.Options):
@@ -47,9 +48,9 @@ class SlideReader:
             FileTooLarge: it is an archive that unpacks to too much.
         """
         name = path.as_posix()
-        data = prepared(data, name=name, suffix=".pptx", passwords=self.options.passwords)
+        data = prepared(data, name=name, passwords=self.options.passwords)
         try:
-            package = Package(data)
+            package = Package(data, name=name)
         except BROKEN as error:
             raise DamagedFile(
                 f"it cannot be read as PPTX: {type(error).__name__}: {excerpt(str(error), 120)}", file=name
@@ -62,6 +63,8 @@ class SlideReader:
         parts: list[tuple[str, str]] = []
         broken: list[str] = []
         unread: dict[str, None] = {}
+        behind: dict[str, None] = {}
+        layouts: dict[str, list[str]] = {}
         for number, one in enumerate(inside(show, "sldId"), 1):
             part = relations.get(next((v for k, v in one.attrib.items() if k.endswith("}id")), ""), ("", ""))[1]
             root = package.root(part) if part else None
@@ -71,8 +74,11 @@ class SlideReader:
             hidden = attribute(root, "show", "1") in ("0", "false")
             text = "\n\n".join(_slide(package, root, part, unread))
             parts.append((f"slide {number}{' (hidden)' if hidden else ''}", text))
+            behind |= dict.fromkeys(_behind(package, root, part, layouts))
         if broken and not parts:
             raise DamagedFile("none of its slides can be read", file=name)
+        if behind:
+            parts.append(("background of slides", "On the background of slides: " + "\n".join(behind)))
         text, places = joined(parts)
         first = text.split("\n", 1)[0]
         told = [*([f"slides {', '.join(broken)}"] if broken else []), *unread]
@@ -113,6 +119,29 @@ def _slide(package: Package, root: Node, part: str, unread: dict[str, None]) -> 
                 yield f"Comment: {' '.join(text.split())}"
 
 
+def _behind(package: Package, slide: Node, part: str, known: dict[str, list[str]]) -> Iterator[str]:
+    """What a slide's layout and master show on it: words of their own shapes, not of places for those of slides.
+
+    Args:
+        package: The file.
+        slide: The slide.
+        part: Its part.
+        known: The words of each layout and master met so far.
+    """
+    above: Node | None = slide
+    for kind in ("slideLayout", "slideMaster"):
+        part = next(iter(package.targets(part, kind)), "")
+        if above is None or not part or attribute(above, "showMasterSp", "1") in ("0", "false"):
+            return
+        above = package.root(part)
+        if part not in known:
+            tree = next(inside(above, "spTree"), None) if above is not None else None
+            shapes = _shapes(tree, 0) if tree is not None else ()
+            words = (_words(one).strip() for one in shapes if next(inside(one, "ph"), None) is None)
+            known[part] = [literal(text) for text in words if text]
+        yield from known[part]
+
+
 def _shapes(tree: Node, depth: int) -> Iterator[Node]:
     """Shapes in the order in which they are drawn, those of groups too."""
     for one in tree:
@@ -127,6 +156,8 @@ def _shapes(tree: Node, depth: int) -> Iterator[Node]:
             chosen = said if said is not None else ways[0] if ways else None
             if chosen is not None:
                 yield from _shapes(chosen, depth)
+        elif name == "nvGrpSpPr":
+            yield one  # of a group: what its author wrote for those who cannot see it
         elif name == "grpSp" and depth < _DEEPEST:
             yield from _shapes(one, depth + 1)
 
@@ -156,8 +187,10 @@ def _shape(package: Package, shape: Node, part: str, unread: dict[str, None]) ->
         yield _table(table)
     yield from drawn(package, shape, part)
     described = description(next(inside(shape, "cNvPr"), None))
-    if described and bare(shape.tag) in ("pic", "graphicFrame"):
+    if described:
         yield described
+    if next(inside(shape, *_FILMS), None) is not None:
+        unread["a film or sound"] = None
     for one in inside(shape, "oleObj"):
         unread[f"an object put in ({attribute(one, 'progId') or 'unknown'})"] = None
 

@@ -5,7 +5,8 @@ may read it, as a list or as text with commas between; an empty list means nobod
 The others become metadata, as strings, and stand below the text, so that they are found and read.
 
 A table (CSV or Parquet without a column ``text``) has no text of its own: its rows are their cells, the id too. An
-``id`` is a key of that table, and another table's 1 is another row: the document's id has the file before it.
+``id`` is a key of that table, and another table's 1 is another row: the document's id has the file before it. A row
+without one is called by the place that citations name: ``fees.csv#row2`` is row 2 of ``fees.csv``.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from twofold.reading import (
     JSONL,
     PARQUET,
     ROW,
+    ROWS,
     Record,
     excerpt,
     json_records,
@@ -48,7 +50,7 @@ _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 class _RecordReader(ABC):
     """What all readers of records share."""
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     suffixes: ClassVar[tuple[str, ...]] = ()
 
     def read(self, path: Path, data: bytes) -> Iterator[Document]:
@@ -139,6 +141,8 @@ class CsvReader(_TextReader):
             yield row.line, made
             if row.extra:
                 yield row.line, _too_many(row, len(table.columns), name)
+            if row.begins:
+                yield row.line, _another(row, name)
 
 
 class ParquetReader(_RecordReader):
@@ -147,7 +151,7 @@ class ParquetReader(_RecordReader):
     Read in the process where limits hold: the file is compressed, and no text.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     suffixes: ClassVar[tuple[str, ...]] = PARQUET
     trusted: ClassVar[bool] = False
 
@@ -169,7 +173,7 @@ class ParquetReader(_RecordReader):
         for record in records_of(data, name=name):
             value = record.value
             if isinstance(value, BadRecord) or "text" in value:
-                yield record.line, _document(record, name, label=f"row {record.number}")
+                yield record.line, _document(record, name, label=f"{ROWS}{record.number}")
                 continue
             cells = {key: value_text(item) for key, item in value.items() if not is_vector(item)}
             made = _row(cells, Row(line=record.line, number=record.number, values=cells), name, title="")
@@ -181,7 +185,7 @@ class ParquetReader(_RecordReader):
 
 def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecord:
     """The document of a table's row, or of a CSV file's record with a text."""
-    label = f"row {row.number}"
+    label = f"{ROWS}{row.number}"
     cells = {"title": title, **cells} if title and not cells.get("title") else cells
     record = Record(line=row.line, number=row.number, value=cells)
     if "text" in cells:
@@ -215,6 +219,17 @@ def _headless(name: str) -> Problem:
         cure="Put a row with the names of the columns above it.",
         file=name,
         line=1,
+    )
+
+
+def _another(row: Row, name: str) -> Problem:
+    return Problem(
+        severity="warning",
+        code="data.partly-read",
+        message="another table seems to begin below an empty line; its rows are read under the first one's columns",
+        cure="Put each table into a file of its own.",
+        file=name,
+        line=row.line,
     )
 
 
@@ -269,14 +284,19 @@ def _document(record: Record, name: str, *, label: str, below: Json | None = Non
             rest[key] = _string(item)
         except RecursionError:
             return bad(f"{excerpt(key)} is nested too deeply")
+    first = record.line or record.number
+    row = label.startswith(ROWS)
+    place = Place(start=0, label=label, first=first if row else 1)
+    placed = () if own["source"] or (own["id"] and below is None) else (place,)
+    called = label.replace(" ", "") if placed and row else f"{first}"
     return Document(
-        id=own["id"].strip() or f"{name}#{record.line or record.number}",
+        id=own["id"].strip() or f"{name}#{called}",
         text=with_fields(text, more if below is None else below),
         title=own["title"],
         source=own["source"] or name,
         metadata=rest,
         readers=readers,
-        places=() if own["source"] or (own["id"] and below is None) else (Place(start=0, label=label),),
+        places=placed,
     )
 
 

@@ -18,6 +18,8 @@ _PICTURE = re.compile(r"data:[\w/.+-]{1,60}(?:;[\w=-]{1,40}){0,3};base64,[A-Za-z
 _ENDING = 8
 """Characters of the longest ending of a file's name that is read."""
 _NOT_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_ODD = re.compile("[\0-\x08\x0b-\x1f\x7f\ud800-\udfff\ufb00-\ufb06\ufffe\uffff]")
+"""What a clean text has none of: one search is less than a pass for each kind, and most texts have none."""
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _COLOURS = re.compile(r"\x1b\[[0-9;?]{0,40}[A-Za-z]")
 """What a terminal is told between the words of a log."""
@@ -53,7 +55,8 @@ def decoded(data: bytes, name: str, encoding: str) -> str:
 
 def clean(text: str) -> str:
     """What a file format's text may bring that is none: control characters, half characters, ligatures, blank lines."""
-    text = _NOT_TEXT.sub("", even_lines(text).replace("\f", "\n")).translate(_LIGATURES)
+    if _ODD.search(text):
+        text = _NOT_TEXT.sub("", even_lines(text).replace("\f", "\n")).translate(_LIGATURES)
     return _BLANKS.sub(lambda found: "\n\n" if found.group().startswith("\n") else "", text).strip()
 
 
@@ -163,7 +166,7 @@ class MarkdownReader:
     are written into the text (base64) are left out and named.
     """
 
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd")
     trusted: ClassVar[bool] = True
 

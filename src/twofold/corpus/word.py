@@ -16,7 +16,7 @@ from twofold.corpus.drawings import description, drawn
 from twofold.corpus.formulas import office
 from twofold.corpus.marks import Grid, literal, lowered, raised, settled, struck
 from twofold.corpus.numbering import Numbering, roman
-from twofold.corpus.packages import Node, Package, attribute, bare, child, inside
+from twofold.corpus.packages import Node, Package, attribute, bare, child, children, inside
 from twofold.corpus.word_styles import StyleNodes
 
 _HEADING = re.compile(r"heading (\d)", re.IGNORECASE)
@@ -25,6 +25,7 @@ _HEADING_ID = re.compile(r"heading ?([1-9])$", re.IGNORECASE)
 _PAGE = re.compile(r"(?:[\d\s/|.–-]|\b(?:page|of|seite|von|sur|de|p)\b)*", re.IGNORECASE)
 _OFF = ("0", "false", "none", "off")
 _GONE = frozenset(["del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "sdtPr", "tblPr", "trPr"])
+_LOOKS = frozenset(["strike", "dstrike", "vanish", "vertAlign", "position"])
 _CLOSED = frozenset(["body", "tc", "txbxContent", "hdr", "ftr", "footnote", "endnote", "comment"])
 """What no paragraph goes on beyond."""
 _LONG_CELL = 2_000
@@ -158,22 +159,24 @@ class Word:
         level = child(format_, "outlineLvl")
         if level is not None and attribute(level, "val").isdigit():
             heading = int(attribute(level, "val")) + 1 if int(attribute(level, "val")) < 9 else 0
-        return _Style(heading, _number_of(format_) or base.numbers, self._look(child(node, "rPr"), base.look))
+        numbers = _number_of(child(format_, "numPr")) or base.numbers
+        return _Style(heading, numbers, self._look(child(node, "rPr"), base.look))
 
     def _look(self, node: Node | None, base: _Look) -> _Look:
         if node is None:
             return base
         look = base
-        style = child(node, "rStyle")
-        if style is not None and (known := self._styled(attribute(style, "val"))):
+        format_ = children(node)
+        if "rStyle" in format_ and (known := self._styled(attribute(format_["rStyle"], "val"))):
             look = known.look
-        for one in node:
-            name = bare(one.tag)
+        for name, one in format_.items():
+            if name not in _LOOKS:
+                continue
             on = attribute(one, "val", "1").lower() not in _OFF
             if name in ("strike", "dstrike"):
                 look = replace(look, struck=on)
-            elif name in ("vanish", "webHidden"):
-                look = replace(look, hidden=on and name == "vanish")
+            elif name == "vanish":
+                look = replace(look, hidden=on)
             elif name == "vertAlign":
                 look = replace(look, level=attribute(one, "val"))
             elif name == "position" and not look.level and (by := attribute(one, "val")).lstrip("-").isdigit():
@@ -206,24 +209,24 @@ class Word:
             yield from (("p", literal(one)) for one in (text, *line.after) if one)
 
     def _paragraph(self, node: Node, part: str) -> Iterator[tuple[str, str]]:
-        format_ = child(node, "pPr")
-        style = child(format_, "pStyle")
+        format_ = children(child(node, "pPr"))
+        style = format_.get("pStyle")
         named = attribute(style, "val") if style is not None else ""
         known = self._styled(named) or _Style(int(_HEADING_ID.findall(named)[0]) if _HEADING_ID.match(named) else 0)
-        level = child(format_, "outlineLvl")
+        level = format_.get("outlineLvl")
         heading = known.heading
         if level is not None and attribute(level, "val").isdigit():
             heading = int(attribute(level, "val")) + 1 if int(attribute(level, "val")) < 9 else 0
         line, self._unended = self._unended or _Line(), None
         self._runs(node, part, line, known.look)
-        frame = child(format_, "framePr")
+        frame = format_.get("framePr")
         initial = frame is not None and attribute(frame, "dropCap", "none") != "none"
-        if initial or ((mark := child(format_, "rPr")) is not None and _deleted_mark(mark)):
+        if initial or ((mark := format_.get("rPr")) is not None and _deleted_mark(mark)):
             self._unended = line  # a large first letter, or its end is deleted: it goes on in the next one
             return
         text = settled("".join(line.out)).strip()
         marked = bool(text) or bool(line.after)
-        numbers = (_number_of(format_) or known.numbers) if marked else None
+        numbers = (_number_of(format_.get("numPr")) or known.numbers) if marked else None
         label = self._numbering.label(numbers) if numbers is not None else ""
         kind = "item" if label else "p"
         if text and heading and not self._inside:
@@ -336,6 +339,8 @@ class Word:
         line.after += [attribute(one, "string") for one in inside(node, "textpath") if attribute(one, "string")]
         line.after += drawn(self.package, node, part)
         line.after += [text for text in described if text and not boxes]
+        if next(inside(node, "webVideoPr"), None) is not None:
+            self.unread["a film"] = None
         if bare(node.tag) == "object":
             for one in inside(node, "OLEObject"):
                 self.unread[f"an object put in ({attribute(one, 'ProgID') or 'unknown'})"] = None
@@ -420,9 +425,8 @@ def _outermost(node: Node, name: str) -> Iterator[Node]:
             yield from _outermost(one, name)
 
 
-def _number_of(format_: Node | None) -> tuple[str, int] | None:
-    """``(id of the list, level)`` of a paragraph's or style's properties."""
-    numbers = child(format_, "numPr")
+def _number_of(numbers: Node | None) -> tuple[str, int] | None:
+    """``(id of the list, level)`` as a paragraph's or style's properties name them."""
     if numbers is None:
         return None
     name, level = child(numbers, "numId"), child(numbers, "ilvl")

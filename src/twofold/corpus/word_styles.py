@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from xml.etree import ElementTree
-from xml.parsers import expat
 
 from twofold.corpus.packages import Node, attribute, inside
 
@@ -26,6 +26,7 @@ class StyleNodes(Mapping[str, Node]):
 
     def __init__(self, data: bytes | None, whole: Callable[[], Node | None]) -> None:
         self._nodes: dict[str, Node] = {}
+        self._whole = whole
         self._pieces = _cut(data) if data else None
         if self._pieces is None:
             root = whole() if data else None
@@ -34,7 +35,11 @@ class StyleNodes(Mapping[str, Node]):
     def __getitem__(self, name: str) -> Node:
         if name not in self._nodes:
             piece = (self._pieces or {})[name]
-            self._nodes[name] = ElementTree.fromstring(piece)[0]
+            try:
+                self._nodes[name] = ElementTree.fromstring(piece())[0]
+            except ElementTree.ParseError:
+                self._whole()  # which notes that the part is damaged
+                self._nodes[name] = ElementTree.Element("style")
         return self._nodes[name]
 
     def __iter__(self) -> Iterator[str]:
@@ -44,19 +49,17 @@ class StyleNodes(Mapping[str, Node]):
         return len(self._nodes if self._pieces is None else self._pieces)
 
 
-def _cut(data: bytes) -> dict[str, bytes] | None:
-    """Style id → a document of that style alone; None where the part is not plain enough to be cut, or is damaged."""
+def _cut(data: bytes) -> dict[str, Callable[[], bytes]] | None:
+    """Style id → a document of that style; None where the part is not plain enough to be cut, or is broken off."""
     root = _ROOT.search(data)
     if root is None or b"<!" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff") or not _utf8(data[: root.start()]):
-        return None
-    try:
-        expat.ParserCreate().Parse(data, True)
-    except expat.ExpatError:
         return None
     prefix = root[1]
     start, end = re.compile(rb"<" + prefix + rb"style(?=[\s>/])[^>]*>"), b"</" + prefix + b"style>"
     last = b"</" + prefix + b"styles>"
-    pieces: dict[str, bytes] = {}
+    if not data.rstrip().endswith(last):
+        return None
+    pieces: dict[str, Callable[[], bytes]] = {}
     done = root.end()
     for tag in start.finditer(data, done):
         if tag.start() < done:
@@ -66,8 +69,12 @@ def _cut(data: bytes) -> dict[str, bytes] | None:
         if named is None or b"&" in tag[0] or tag[0].endswith(b"/>") or done < tag.end():
             return None
         name = (named[1] if named[1] is not None else named[2]).decode("utf-8")
-        pieces[name] = root[0] + data[tag.start() : done] + last
+        pieces[name] = partial(_piece, data, slice(tag.start(), done), root[0], last)
     return pieces
+
+
+def _piece(data: bytes, place: slice, first: bytes, last: bytes) -> bytes:
+    return first + data[place] + last
 
 
 def _utf8(prologue: bytes) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from twofold.errors import StoreError, refused
+from twofold.reading import ROWS
 from twofold.types import Document
 
 RECEIPTS, FILE = "receipts", "forgotten.json"
@@ -32,12 +33,19 @@ def present(documents: Iterable[Document], root: Path) -> list[Document]:
 def is_gone(document: Document, gone: Container[str]) -> bool:
     """Was it forgotten, under its name or under the one it had before?
 
-    A row of a table was once called by its ``id`` alone, as a document of that id still is; its name now has the file,
-    too. What was forgotten must not come back for having another name.
+    A row of a table was once called by its ``id`` alone, as a document of that id still is, and one without an id by
+    its line (``fees.csv#3``); its name now has the file, too, or its row. What was forgotten must not come back for
+    having another name.
     """
+    if document.id in gone:
+        return True
+    file, _, called = document.id.rpartition("#")
+    place = document.places[0] if document.places else None
+    if place is not None and place.label.startswith(ROWS) and called == place.label.replace(" ", ""):
+        return f"{file}#{place.first}" in gone
     key = document.metadata.get("id", "")
     before = f"{document.collection}:{key}" if document.collection else key
-    return document.id in gone or (bool(key) and document.id.endswith(f"#{key}") and before in gone)
+    return bool(key) and document.id.endswith(f"#{key}") and before in gone
 
 
 class Entry(TypedDict):
