@@ -400,3 +400,14 @@ def pages(*streams: str, picture: bool = False) -> bytes:
     table = "".join(f"{place:010d} 00000 n \n" for place in places)
     end = f"xref\n0 {len(bodies) + 1}\n0000000000 65535 f \n{table}trailer << /Size {len(bodies) + 1} /Root 1 0 R >>\n"
     return out + f"{end}startxref\n{len(out)}\n%%EOF".encode()
+
+
+def arabic(lines: str) -> bytes:
+    """A PDF whose font ``/F2`` has Arabic letters at a to e, and at w a glyph for a whole word."""
+    signs = {**dict(zip("abcde", "\u0645\u0631\u062d\u0628\u0627", strict=True)), "w": "\u0633\u0644\u0627\u0645"}
+    rows = " ".join(f"<{ord(key):02x}> <{text.encode('utf-16-be').hex()}>" for key, text in signs.items())
+    ranges = f"1 begincodespacerange <00> <ff> endcodespacerange {len(signs)} beginbfchar {rows} endbfchar"
+    table = f"/CIDInit /ProcSet findresource begin 12 dict begin begincmap /CMapName /X def {ranges} endcmap end end"
+    font = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding /ToUnicode 5 0 R >>"
+    stream = f"<< /Length {len(table)} >>\nstream\n{table}\nendstream"
+    return pdf(lines, objects=(font, stream), page="/Resources << /Font << /F1 3 0 R /F2 4 0 R >> >>")

@@ -32,6 +32,7 @@ from feature_files import (
     W,
     annot,
     ap,
+    arabic,
     b,
     book,
     box,
@@ -494,6 +495,9 @@ FEATURES: tuple[Feature, ...] = (
     Feature("csv", "backslash before quotation marks", b'name,note\nAda,"say \\"hi\\", twice"\nBen,x\n', ('note: say "hi", twice', "name: Ben")),
     Feature("csv", "second table below an empty line", b"name,amount\nAda,3\n\ncity,mayor\nOslo,Bo\n", ("mayor: Bo",)),
     Feature("ipynb", "output that only a program shows", notebook([{"cell_type": "code", "source": "1", "outputs": [{"output_type": "display_data", "data": {"application/vnd.plotly.v1+json": {"data": [{"x": ["East"]}]}}}]}]), ("East",)),
+    Feature("pdf", "word from right to left in one glyph", arabic("BT /F2 12 Tf 72 700 Td (w) Tj ET"), ("\u0633\u0644\u0627\u0645",)),
+    Feature("pdf", "letters from right to left that say what they are", arabic("/Span << /ActualText <FEFF06450631062D06280627> >> BDC BT /F2 12 Tf 72 700 Td (edcba) Tj ET EMC"), ("\u0645\u0631\u062d\u0628\u0627",)),
+    Feature("pdf", "letters from right to left", arabic("BT /F2 12 Tf 72 700 Td (edcba) Tj ET"), ("\u0645\u0631\u062d\u0628\u0627",)),
 )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from twofold import plugins
 from twofold.corpus.marks import literal
 from twofold.corpus.pdf_pages import crossed, divided, filled, scripts
+from twofold.corpus.right_to_left import formless, righted
 from twofold.corpus.text import joined, title_of
 from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, ScannedFile, install
 from twofold.types import Document
@@ -71,7 +72,8 @@ class PdfReader:
             text = ""
             if page:
                 letters = page.get_textpage()
-                text = crossed(page, letters, scripts(letters, letters.get_text_range()))
+                text = scripts(letters, righted(letters, letters.get_text_range()))
+                text = formless(crossed(page, letters, text))
                 if _is_picture(page, len(text.strip())):
                     if self.options.ocr:
                         from twofold.corpus.pictures import recognised

@@ -1,0 +1,98 @@
+"""Words written from right to left, as PDFium gives them and as they are read.
+
+PDFium turns the signs of a line one by one. Those that one glyph stands for lie in one place and come out backwards;
+and of words whose glyphs a program wrote in the order of reading some come out as they stand on the page, from the
+left: there what stands further right comes later. The places of the signs tell which.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from itertools import groupby, pairwise
+from operator import attrgetter
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pypdfium2 import PdfTextPage
+
+_SIGNS = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc"
+_LINE = re.compile(f"[{_SIGNS}](?:[ {_SIGNS}]*[{_SIGNS}])?")
+"""Words of Hebrew, Arabic and their like, with blanks between."""
+_LONGEST = 200
+"""Signs of a word beyond which it is none."""
+_FORMS = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")
+
+
+class _Sign(NamedTuple):
+    """A sign and where its glyph lies, in points from the page's left."""
+
+    left: float
+    right: float
+    text: str
+
+
+def righted(page: PdfTextPage, text: str) -> str:
+    """The page's text with such words in the order of reading; the rest as it is.
+
+    Args:
+        page: The page.
+        text: All of its text.
+    """
+    if text.isascii() or not _LINE.search(text):
+        return text
+    from pypdfium2.raw import FS_RECTF, FPDFText_GetLooseCharBox, FPDFText_GetUnicode
+
+    box, raw = FS_RECTF(), page.raw
+    codes = ((at, FPDFText_GetUnicode(raw, at)) for at in range(page.count_chars()))
+    places = [at for at, code in codes if code >= 32 or code in (10, 13)]
+    if len(places) != len(text):
+        return text
+
+    def sign(at: int) -> _Sign:
+        FPDFText_GetLooseCharBox(raw, places[at], box)
+        return _Sign(box.left, box.right, text[at])
+
+    def turned(found: re.Match[str]) -> str:
+        signs = [sign(at) for at in range(*found.span())]
+        words = [list(word) for blank, word in groupby(signs, lambda one: one.text == " ") if not blank]
+        if _ascends([min(one.left for one in word) for word in words]):
+            words.reverse()
+        return " ".join(map(_word, words))
+
+    return _LINE.sub(turned, text)
+
+
+def formless(text: str) -> str:
+    """Arabic letters in the forms of their places in a word as the letters that they are (Unicode, NFKC)."""
+    if text.isascii() or not _FORMS.search(text):
+        return text
+    return _FORMS.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+
+
+def _word(signs: Sequence[_Sign]) -> str:
+    """A word's signs in the order of reading; a mark above or below follows the letter that it belongs to."""
+    if len(signs) > _LONGEST:
+        return "".join(one.text for one in signs)
+    made: list[_Sign] = []
+    for (left, right), each in groupby(signs, attrgetter("left", "right")):
+        held = list(each)
+        made += reversed(held) if left < right else held
+    letters = [one for one in made if not unicodedata.combining(one.text)]
+    if not _ascends([one.left for one in letters]):
+        return "".join(one.text for one in made)
+    letters.sort(key=lambda one: -one.left)
+    after: dict[int, list[str]] = {}
+    for one in made:
+        if unicodedata.combining(one.text):
+            middle = one.left + one.right
+            near = min(range(len(letters)), key=lambda at, m=middle: abs(letters[at].left + letters[at].right - m))
+            after.setdefault(near, []).append(one.text)
+    return "".join(one.text + "".join(after.get(at, ())) for at, one in enumerate(letters))
+
+
+def _ascends(places: Sequence[float]) -> bool:
+    """Do more of them lie right of the one before than left of it?"""
+    steps = [b - a for a, b in pairwise(places)]
+    return sum(step > 0 for step in steps) > sum(step < 0 for step in steps)
