@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from twofold.corpus.packages import Node, attribute, child, inside
+from twofold.corpus.packages import Node, attribute, bare, child, inside
 
 _PLACE = re.compile(r"%([1-9])")
 _LEVELS = 9
@@ -37,45 +37,58 @@ class Numbering:
     """
 
     def __init__(self, root: Node | None) -> None:
-        self._lists: dict[str, tuple[str, dict[int, _Level]]] = {}
+        self._lists: dict[str, tuple[str, dict[int, _Level]] | None] = {}
         self._counts: dict[str, list[int | None]] = {}
         self._begun: set[tuple[str, int]] = set()
         self._starts: dict[tuple[str, int], int] = {}
-        if root is None:
-            return
-        kinds: dict[str, dict[int, _Level]] = {}
-        styled: dict[str, str] = {}
-        linked: dict[str, str] = {}
-        for one in inside(root, "abstractNum"):
-            name = attribute(one, "abstractNumId")
-            kinds[name] = dict(_level(level) for level in inside(one, "lvl"))
-            for tag, into in (("styleLink", styled), ("numStyleLink", linked)):
-                node = child(one, tag)
-                if node is not None:
-                    into[attribute(node, "val") if tag == "styleLink" else name] = (
-                        name if tag == "styleLink" else attribute(node, "val")
-                    )
-        for one in inside(root, "num"):
-            name = attribute(one, "numId")
-            kind = child(one, "abstractNumId")
-            key = attribute(kind, "val") if kind is not None else ""
-            key = styled.get(linked.get(key, ""), key)
-            levels = dict(kinds.get(key, {}))
-            for over in inside(one, "lvlOverride"):
-                at = _int(attribute(over, "ilvl"), 0)
-                for level in inside(over, "lvl"):
-                    levels[at] = _level(level)[1]
-                start = child(over, "startOverride")
-                if start is not None:
-                    self._starts[name, at] = _int(attribute(start, "val"), 1)
-            self._lists[name] = (key, levels)
+        self._kinds: dict[str, Node] = {}
+        self._named: dict[str, Node] = {}
+        self._levels: dict[str, dict[int, _Level]] = {}
+        self._styled: dict[str, str] = {}
+        self._linked: dict[str, str] = {}
+        for one in root if root is not None else ():
+            kind = bare(one.tag)
+            if kind == "num":
+                self._named[attribute(one, "numId")] = one
+            elif kind == "abstractNum":
+                name = attribute(one, "abstractNumId")
+                self._kinds[name] = one
+                if (style := child(one, "styleLink")) is not None:
+                    self._styled[attribute(style, "val")] = name
+                if (style := child(one, "numStyleLink")) is not None:
+                    self._linked[name] = attribute(style, "val")
+
+    def _list(self, name: str) -> tuple[str, dict[int, _Level]] | None:
+        """What a list counts with and its levels, made when it is first asked for; None where there is no such list."""
+        if name not in self._lists:
+            node = self._named.get(name)
+            self._lists[name] = self._made(name, node) if node is not None else None
+        return self._lists[name]
+
+    def _made(self, name: str, node: Node) -> tuple[str, dict[int, _Level]]:
+        kind = child(node, "abstractNumId")
+        key = attribute(kind, "val") if kind is not None else ""
+        key = self._styled.get(self._linked.get(key, ""), key)
+        if key not in self._levels:
+            held = self._kinds.get(key)
+            self._levels[key] = dict(_level(level) for level in inside(held, "lvl")) if held is not None else {}
+        levels = dict(self._levels[key])
+        for over in inside(node, "lvlOverride"):
+            at = _int(attribute(over, "ilvl"), 0)
+            for level in inside(over, "lvl"):
+                levels[at] = _level(level)[1]
+            start = child(over, "startOverride")
+            if start is not None:
+                self._starts[name, at] = _int(attribute(start, "val"), 1)
+        return key, levels
 
     def label(self, numbers: tuple[str, int] | None) -> str:
         """The label of the next paragraph of a list at a level: ``3.``, ``1.2``, ``b)``, ``-``; empty for none."""
-        if numbers is None or numbers[0] not in self._lists:
+        found = self._list(numbers[0]) if numbers is not None else None
+        if numbers is None or found is None:
             return ""
         name, at = numbers[0], min(numbers[1], _LEVELS - 1)
-        key, levels = self._lists[name]
+        key, levels = found
         level = levels.get(at)
         if level is None:
             return "-"

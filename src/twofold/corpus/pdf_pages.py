@@ -69,10 +69,15 @@ def divided(texts: Sequence[str]) -> list[str]:
     if not any("\ufffe" in text for text in texts):
         return texts
     pieces = [list(_divided(text)) for text in texts]
-    known: set[str] = set()
-    for page in pieces:
-        for between, _, _ in page:
-            known.update(_WORD.findall(between.casefold()))
+    rest = [between.casefold() for page in pieces for between, _, _ in page]
+    written = {word for text in rest for piece in text.split() if "-" in piece for word in _WORD.findall(piece)}
+    words: set[str] = set()
+
+    def known(word: str) -> bool:
+        """Does the document write it? All words are gathered when one is asked for, which few documents come to."""
+        if not words:
+            words.update(one for text in rest for one in _WORD.findall(text))
+        return word in words
 
     def joined(before: str, left: str, right: str) -> str:
         if len(left) == 1 or before[-1:].isdigit() or before[-1:] in _ADDRESS or _DOT.fullmatch(before[-2:]):
@@ -80,8 +85,8 @@ def divided(texts: Sequence[str]) -> list[str]:
         whole, hyphened = (left + right).casefold(), f"{left}-{right}".casefold()
         if right and (not right[0].islower() or not left[-1].islower()):
             return f"{left}-{right}"
-        own = hyphened in known or (left.casefold() in _FIRST and right.casefold() in _LAST)
-        return f"{left}-{right}" if own and whole not in known else left + right
+        own = hyphened in written or (left.casefold() in _FIRST and right.casefold() in _LAST)
+        return f"{left}-{right}" if own and not known(whole) else left + right
 
     made: list[str] = []
     for page in pieces:
@@ -153,13 +158,20 @@ def _before(text: str, place: int) -> int:
 
 def _raised_runs(text: str, size: Callable[[int], float]) -> Iterator[tuple[int, int]]:
     """Places from which a number goes on in smaller letters than what it follows, each with the number's end."""
+    known, height, even = -1, 0.0, False
     for found in _NUMBER.finditer(text):
         start, end = found.span()
         base = start - 1
         if base >= 0 and text[base].isspace():
             base = _before(text, base)
+        before = height if base == known else size(base) if base >= 0 else 0.0  # numbers in a row: asked already
         last = size(end - 1)
-        if base >= 0 and last < 0.95 * size(base):
+        follows = even if base == known else base >= 0 and not text[base].isdigit()
+        even = follows and 0.95 * before <= last <= 1.05 * before
+        known, height = end - 1, last
+        if even:
+            continue  # as large as what stands before it, which is no raised number: no sign in it is raised
+        if base >= 0 and last < 0.95 * before:
             while start < end and size(start) > 1.05 * last:
                 start += 1
             yield start, end

@@ -26,6 +26,8 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]{0,40}[A-Za-z]")
 _CODING = re.compile(rb"#[^\n]{0,80}?coding[:=][ \t]*([-\w.]{1,40})")
 _BLANKS = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]++(?=\n)|\n{3,}")
 
+_LOOSE = (" \n", "\n\n\n", "\t\n", "\u00a0\n")
+
 
 def even_lines(text: str) -> str:
     """Line ends of Windows and old Macintosh as line feeds."""
@@ -57,7 +59,9 @@ def clean(text: str) -> str:
     """What a file format's text may bring that is none: control characters, half characters, ligatures, blank lines."""
     if _ODD.search(text):
         text = _NOT_TEXT.sub("", even_lines(text).replace("\f", "\n")).translate(_LIGATURES)
-    return _BLANKS.sub(lambda found: "\n\n" if found.group().startswith("\n") else "", text).strip()
+    if any(one in text for one in _LOOSE):
+        text = _BLANKS.sub(lambda found: "\n\n" if found.group().startswith("\n") else "", text)
+    return text.strip()
 
 
 def joined(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Place, ...]]:

@@ -133,6 +133,8 @@ class Word:
     def _styled(self, name: str) -> _Style | None:
         """The style of that id, with all that it takes from those it is based on; None where the file has none."""
         raw, made = self._described, self._styles
+        if not name:
+            return None
         if name not in made:
             chain: list[str] = []
             at = name

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from xml.etree import ElementTree
 
 from twofold.corpus.packages import Node, attribute, inside
 
 _ROOT = re.compile(rb"<((?:[\w.-]+:)?)styles(?=[\s>])[^>]*>")
-_ID = re.compile(rb'\sstyleId="([^"]*)"|:styleId="([^"]*)"')
+_ID = rb'(?=[\s>/])[^>]*?[\s:]styleId="([^"]*)"[^>]*>'
 
 
 class StyleNodes(Mapping[str, Node]):
@@ -27,54 +26,53 @@ class StyleNodes(Mapping[str, Node]):
     def __init__(self, data: bytes | None, whole: Callable[[], Node | None]) -> None:
         self._nodes: dict[str, Node] = {}
         self._whole = whole
-        self._pieces = _cut(data) if data else None
-        if self._pieces is None:
+        self._data = data or b""
+        cut = _cut(data) if data else None
+        self._first, self._last, self._places = cut or (b"", b"", None)
+        if self._places is None:
             root = whole() if data else None
             self._nodes = {attribute(one, "styleId"): one for one in inside(root, "style")} if root is not None else {}
 
     def __getitem__(self, name: str) -> Node:
         if name not in self._nodes:
-            piece = (self._pieces or {})[name]
+            begin, end = (self._places or {})[name]
             try:
-                self._nodes[name] = ElementTree.fromstring(piece())[0]
+                self._nodes[name] = ElementTree.fromstring(self._first + self._data[begin:end] + self._last)[0]
             except ElementTree.ParseError:
                 self._whole()  # which notes that the part is damaged
                 self._nodes[name] = ElementTree.Element("style")
         return self._nodes[name]
 
+    def __contains__(self, name: object) -> bool:
+        return name in (self._nodes if self._places is None else self._places)
+
     def __iter__(self) -> Iterator[str]:
-        return iter(self._nodes if self._pieces is None else self._pieces)
+        return iter(self._nodes if self._places is None else self._places)
 
     def __len__(self) -> int:
-        return len(self._nodes if self._pieces is None else self._pieces)
+        return len(self._nodes if self._places is None else self._places)
 
 
-def _cut(data: bytes) -> dict[str, Callable[[], bytes]] | None:
-    """Style id → a document of that style; None where the part is not plain enough to be cut, or is broken off."""
+def _cut(data: bytes) -> tuple[bytes, bytes, dict[str, tuple[int, int]]] | None:
+    """The tags around all styles, and where each of these stands; None where the part is not plain enough to be cut."""
     root = _ROOT.search(data)
     if root is None or b"<!" in data or data[:2] in (b"\xff\xfe", b"\xfe\xff") or not _utf8(data[: root.start()]):
         return None
-    prefix = root[1]
-    start, end = re.compile(rb"<" + prefix + rb"style(?=[\s>/])[^>]*>"), b"</" + prefix + b"style>"
-    last = b"</" + prefix + b"styles>"
-    if not data.rstrip().endswith(last):
+    name = root[1] + b"style"
+    start, end, last = re.compile(b"<" + name + _ID), b"</" + name + b">", b"</" + name + b"s>"
+    begun = sum(data.count(b"<" + name + sign) for sign in (b" ", b">"))
+    if not data.rstrip().endswith(last) or begun != data.count(end):
         return None
-    pieces: dict[str, Callable[[], bytes]] = {}
-    done = root.end()
+    places: dict[str, tuple[int, int]] = {}
+    done, count = root.end(), 0
     for tag in start.finditer(data, done):
-        if tag.start() < done:
-            return None  # a style within a style
-        named = _ID.search(tag[0])
-        done = data.find(end, tag.end()) + len(end)
-        if named is None or b"&" in tag[0] or tag[0].endswith(b"/>") or done < tag.end():
-            return None
-        name = (named[1] if named[1] is not None else named[2]).decode("utf-8")
-        pieces[name] = partial(_piece, data, slice(tag.start(), done), root[0], last)
-    return pieces
-
-
-def _piece(data: bytes, place: slice, first: bytes, last: bytes) -> bytes:
-    return first + data[place] + last
+        begin, after = tag.span()
+        if begin < done or data[after - 2 : after] == b"/>" or b"&" in tag[0]:
+            return None  # a style within a style, or one that is empty
+        done = data.find(end, after) + len(end)
+        places[tag[1].decode("utf-8")] = (begin, done)
+        count += 1
+    return (root[0], last, places) if count == begun else None
 
 
 def _utf8(prologue: bytes) -> bool:
