@@ -1,15 +1,16 @@
 """Reading documents: files, pages and characters a second and peak memory per format, side by side with another reader.
 
-    python bench/documents.py [--seconds 3] [--rounds 3] [--formats pdf docx sync] [--against FOLDER] [--before TREE]
+    python bench/documents.py [--seconds 3] [--rounds 3] [--formats pdf docx sync] [--against FOLDER] [--before FOLDER]
 
 The files are those of `messy_documents` that are meant to be read, over and over until the time is up. Every
 measurement is a process of its own; the sides take turns, A B A B. Ours is what `twofold sync` does: `FileReader`, with
 its worker process, limits and places; the memory is that process's and its worker's. The other sides are markitdown
 and, for PDF, pypdf, in this process, without limits; a side that is not installed is left out. `--against`: a folder
-to import them from (pip install --target FOLDER 'markitdown[pdf,docx,pptx,xlsx]' pypdf). `--before`: a checkout of an
-earlier state of this repository, which is one more side. The format `sync` is a whole sync of all these files by a new
-project, embedding included, without the loading of the embedder; only it and the state before have one. Start-up and
-the first pass are not timed. `ratio`: our files a second over that side's.
+to import them from (pip install --target FOLDER 'markitdown[pdf,docx,pptx,xlsx]' pypdf). `--before`: a folder with an
+earlier state of this repository (pip install --no-deps --target FOLDER CHECKOUT), which is one more side. The format
+`sync` is a whole sync of all these files by a new project, embedding included, without the loading of the embedder;
+only ours and the state before have one. Start-up and the first pass are not timed. `ratio`: our files a second over
+that side's.
 """
 
 from __future__ import annotations
@@ -153,14 +154,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--formats", nargs="+", default=list(FORMATS))
     parser.add_argument("--against", default="")
-    parser.add_argument("--before", default="", metavar="TREE")
+    parser.add_argument("--before", default="", metavar="FOLDER")
     parser.add_argument("--side", default="", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
         print(json.dumps(measure(args.side, args.formats[0], args.seconds)))
         return
     ours_at = str(Path(__file__).resolve().parents[1] / "src")
-    trees = {"twofold": ours_at, "before": f"{args.before}/src" if args.before else ""}
+    trees = {"twofold": ours_at, "before": args.before}
     print(f"{'':6}{'side':12}{'read':>9}{'files/s':>10}{'pages/s':>10}{'Mchar/s':>10}{'peak MiB':>10}{'ratio':>8}")
     for kind in args.formats:
         runs: dict[str, list[dict[str, float]]] = {}

@@ -16,6 +16,7 @@ from twofold.corpus.archives import BROKEN, no_entities, prepared, repacked
 from twofold.corpus.books import Book
 from twofold.corpus.open_text import OpenText
 from twofold.corpus.outline import headings_of
+from twofold.corpus.outlook import attachments
 from twofold.corpus.packages import Package
 from twofold.corpus.rich_text import joined_again, settled_rtf
 from twofold.corpus.sheets import Sheet, Workbook
@@ -94,6 +95,8 @@ class OfficeReader:
         if made is None:
             made = _foreign(data, suffix, name, unread, plain)
         text, places, title = made
+        if suffix == ".msg":
+            text, places = _with_attachments(text, data, self.options.passwords, unread)
         headings = (one[3] for one in headings_of(text) if suffix not in _SHEETS)
         yield Document(
             id=name,
@@ -177,6 +180,22 @@ def _foreign(
         text = joined_again(text)
     found: Json = dict(result.metadata or {})
     return text, places, " ".join(str(found.get("title") or found.get("subject") or "").split())
+
+
+def _with_attachments(
+    text: str, data: bytes, passwords: tuple[str, ...], unread: list[str]
+) -> tuple[str, tuple[Place, ...]]:
+    """A message of Outlook with what is attached to it, each file through its own reader as in any mail."""
+    from twofold.corpus.mail import MailReader
+
+    mail = MailReader(MailReader.Options(passwords=passwords))
+    parts = [("message", text)]
+    for name, held in attachments(data):
+        if held is None:
+            unread.append(f"attachment {name} (a message or object)")
+        else:
+            mail.attach(name, held, parts, unread)
+    return joined(parts)
 
 
 def _real_suffix(data: bytes, suffix: str) -> str:

@@ -1,0 +1,46 @@
+"""What is attached to a message of Outlook (``.msg``, MS-OXMSG): names and bytes, as its parts hold them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from twofold.errors import MissingExtra, install
+
+_LONG_NAME, _NAME = "3707", "3704"
+"""Properties of an attachment: its name, and that of old systems (MS-OXPROPS 2.586, 2.584)."""
+_DATA = "__substg1.0_37010102"
+_WIDE, _NARROW = "001F", "001E"
+"""Kinds of texts: UTF-16, and in the code page of the machine that wrote it."""
+
+
+def attachments(data: bytes) -> Iterator[tuple[str, bytes | None]]:
+    """Name and bytes of each attachment; no bytes of one that is a message or another object itself.
+
+    Raises:
+        MissingExtra: the extra ``documents`` is not installed.
+    """
+    try:
+        import olefile
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "messages of Outlook need the package olefile, which is not installed", cure=install("documents")
+        ) from error
+    try:
+        with olefile.OleFileIO(io.BytesIO(data)) as held:
+            folders = sorted({path[0] for path in held.listdir() if path[0].startswith("__attach")})
+            for number, folder in enumerate(folders, 1):
+                name = _text(held, folder, _LONG_NAME) or _text(held, folder, _NAME) or f"unnamed {number}"
+                place = [folder, _DATA]
+                yield name, held.openstream(place).read() if held.exists(place) else None
+    except (OSError, ValueError, IndexError, TypeError, AttributeError):
+        yield "what is attached to it", None  # the words could be read, and these parts cannot
+
+
+def _text(held: Any, folder: str, name: str) -> str:
+    for kind, encoding in ((_WIDE, "utf-16-le"), (_NARROW, "cp1252")):
+        place = [folder, f"__substg1.0_{name}{kind}"]
+        if held.exists(place):
+            return " ".join(str(held.openstream(place).read(), encoding, "replace").replace("\0", "").split())
+    return ""
