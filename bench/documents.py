@@ -183,7 +183,7 @@ def main() -> None:
             print(
                 f"{kind:6}{side:12}{middle['files']:>5.0f}/{middle['of']:<3.0f}{middle['files_per_second']:>10.1f}"
                 f"{middle['pages_per_second']:>10.1f}{middle['characters_per_second'] / 1e6:>10.2f}"
-                f"{middle['peak_mib']:>10.0f}{ours / middle['files_per_second']:>8.1f}",
+                f"{middle['peak_mib']:>10.0f}{ours / middle['files_per_second']:>8.2f}",
                 flush=True,
             )
 

@@ -180,8 +180,8 @@ def _records(lines: Sequence[str], start: int, delimiter: str) -> Iterator[_Reco
             return
         except csv.Error:
             line = lines[at].rstrip("\r\n")
-            cells = _escaped(line, delimiter) if '\\"' in line else None
-            yield _Record(at + 1, cells or _literal(line, delimiter), cells is None)
+            escaped = _escaped(line, delimiter) if '\\"' in line else None
+            yield _Record(at + 1, escaped or _literal(line, delimiter), escaped is None)
             at += 1
 
 

@@ -106,6 +106,7 @@ def test_passwords_open_what_they_fit(rows: list[dict[str, Any]], data_root: Pat
         ("test.pptx", "Sub comment 2", "slide 5"),
         ("powerpoint_sample.pptx", "A rectangle shape with this text inside.", "slide 2"),
         ("test.xlsx", "affc7dad-52dc-4b98-9b5d-51e65d8a8ad0", "sheet 09060124-b5e7-4717-9d07-3c046eb"),
+        ("msg_with_attachment.msg", "It contains some dummy content", "attachment test.txt"),
         ("fake-email-attachment.eml", "this is a fake attachment", "attachment fake-attachment.txt"),
     ),
 )

@@ -86,9 +86,8 @@ def _word(signs: Sequence[_Sign]) -> str:
     after: dict[int, list[str]] = {}
     for one in made:
         if unicodedata.combining(one.text):
-            middle = one.left + one.right
-            near = min(range(len(letters)), key=lambda at, m=middle: abs(letters[at].left + letters[at].right - m))
-            after.setdefault(near, []).append(one.text)
+            away = [abs(letter.left + letter.right - one.left - one.right) for letter in letters]
+            after.setdefault(away.index(min(away)), []).append(one.text)
     return "".join(one.text + "".join(after.get(at, ())) for at, one in enumerate(letters))
 
 

@@ -28,7 +28,8 @@ class StyleNodes(Mapping[str, Node]):
         self._whole = whole
         self._data = data or b""
         cut = _cut(data) if data else None
-        self._first, self._last, self._places = cut or (b"", b"", None)
+        self._places: dict[str, tuple[int, int]] | None = cut[2] if cut else None
+        self._first, self._last = cut[:2] if cut else (b"", b"")
         if self._places is None:
             root = whole() if data else None
             self._nodes = {attribute(one, "styleId"): one for one in inside(root, "style")} if root is not None else {}
