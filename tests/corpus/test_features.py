@@ -125,6 +125,8 @@ def test_comments_in_code_are_no_headings() -> None:
     assert all(chunk.headings == () for chunk in cut(code, source="src/a.py", title="a.py"))
     text = "```npm test``` runs it.\n\n## B\n```sh\n# no\n```\n<pre>\n# no\n</pre>\n# C\n"
     assert [title for *_, title in headings_of(text)] == ["B", "C"]
+    text = "# A\n\n- ```sh\n  # no\n  ```\n1. ~~~\n   # no\n\n## B\n\n* ```\n# C\n"
+    assert [title for *_, title in headings_of(text)] == ["A", "B", "C"]
 
 
 @pytest.mark.parametrize(

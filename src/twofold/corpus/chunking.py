@@ -40,7 +40,7 @@ _LINE = re.compile(r"\n\s*")
 class HeadingChunker:
     """Cuts at headings, then paragraphs, sentences, lines, spaces, tokens."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -74,7 +74,7 @@ class HeadingChunker:
 class WholeChunker:
     """The whole document as one chunk where it fits, else cut as `HeadingChunker` does."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     class Options(HeadingChunker.Options):
         """Sizes in tokens of the embedder."""

@@ -30,7 +30,7 @@ class SemanticChunker:
         ConfigError: there is no embedder.
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""

@@ -60,7 +60,7 @@ class _Windows(Cut):
 class SentenceChunker:
     """Whole sentences, as many as fit, headings or not."""
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""
@@ -89,7 +89,7 @@ class ParentChunker:
     metadata as ``parent_span`` (``start-end``, characters of the document).
     """
 
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
 
     class Options(plugins.Options):
         """Sizes in tokens of the embedder."""

@@ -80,7 +80,7 @@ class HtmlReader:
     and the links of a ``<nav>``.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     suffixes: ClassVar[tuple[str, ...]] = (".html", ".htm", ".xhtml")
 
     class Options(plugins.Options):

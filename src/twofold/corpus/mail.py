@@ -76,13 +76,13 @@ class MailReader:
         unread += found.unread
         for name, data in found.files:
             if isinstance(data, bytes):
-                self.attach(name, data, parts, unread)
+                self.attach(name, data, parts, unread=unread)
             elif depth < _DEEPEST:
                 self._take(data, parts, unread, place=f"{place or 'message'}, forwarded", depth=depth + 1)
             else:
                 unread.append(f"what is forwarded more than {_DEEPEST} times")
 
-    def attach(self, name: str, data: bytes, parts: list[tuple[str, str]], unread: list[str]) -> None:
+    def attach(self, name: str, data: bytes, parts: list[tuple[str, str]], *, unread: list[str]) -> None:
         """Append what an attachment says to `parts`, each with its place, and what of it is not read to `unread`."""
         label = f"attachment {name}"
         before = len(parts) + len(unread)

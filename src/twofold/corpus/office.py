@@ -194,7 +194,7 @@ def _with_attachments(
         if held is None:
             unread.append(f"attachment {name} (a message or object)")
         else:
-            mail.attach(name, held, parts, unread)
+            mail.attach(name, held, parts, unread=unread)
     return joined(parts)
 
 
