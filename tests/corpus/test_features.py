@@ -127,6 +127,8 @@ def test_comments_in_code_are_no_headings() -> None:
     assert [title for *_, title in headings_of(text)] == ["B", "C"]
     text = "# A\n\n- ```sh\n  # no\n  ```\n1. ~~~\n   # no\n\n## B\n\n* ```\n# C\n"
     assert [title for *_, title in headings_of(text)] == ["A", "B", "C"]
+    text = "Guide\n=====\n\nFees\n~~~~\n\nNine.\n\nPlans\n-----\n\nLonger than that\n~~~~\n# no\n~~~~\n\nEnd\n~~~~\n"
+    assert [title for *_, title in headings_of(text)] == ["Guide", "Fees", "Plans", "End"]
 
 
 @pytest.mark.parametrize(

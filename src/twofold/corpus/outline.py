@@ -11,7 +11,8 @@ from twofold.corpus.bounds import TITLE
 
 ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]++(\S[^\n]*)$", re.MULTILINE)
 """A heading of Markdown that begins with ``#``; see `heading_text` for its second group."""
-_SETEXT = re.compile(r"^(?=\S)([^\n]{1,200})\n(=+|-{3,})[ \t]*$", re.MULTILINE)
+_SETEXT = re.compile(r"^(?=\S)([^\n]{1,200})\n(=+|-{3,}|~{4,})[ \t]*$", re.MULTILINE)
+"""A heading by the line below it; tildes as long as the title are one of reStructuredText."""
 _EDGE = re.compile(
     r"^ {0,3}(?:((?:(?:[-*+]|\d{1,9}[.)]) {1,4})?)(`{3,}+|~{3,}+)([^\n]*)|<(pre|script|style|!--)(?=[\s>-])[^\n]*)$",
     re.MULTILINE | re.IGNORECASE,
@@ -44,7 +45,7 @@ def fences(text: str) -> list[tuple[int, int]]:
                 opened = -1
         elif line.start() < done:
             continue
-        elif fence and (fence[0] == "~" or "`" not in rest):
+        elif fence and (fence[0] == "~" or "`" not in rest) and not _underlines(text, line.start(), fence, rest):
             if item:
                 done = _item_end(text, line.end(), line.start(2) - line.start(), fence)
                 found.append((line.start(), done))
@@ -58,6 +59,15 @@ def fences(text: str) -> list[tuple[int, int]]:
     if opened >= 0:
         found.append((opened, len(text)))
     return found
+
+
+def _underlines(text: str, at: int, mark: str, rest: str) -> bool:
+    """Do the tildes of the line at a place underline a title, as in reStructuredText, and begin no code?"""
+    if mark[0] != "~" or len(mark) < 4 or rest.strip() or at < 2:
+        return False
+    start = text.rfind("\n", max(0, at - 202), at - 1) + 1
+    title = text[start : at - 1]
+    return 0 < len(title.strip()) <= len(mark) and text[max(0, start - 2) : start] in ("", "\n", "\n\n")
 
 
 def _item_end(text: str, at: int, indent: int, mark: str) -> int:
@@ -84,13 +94,16 @@ def _item_end(text: str, at: int, indent: int, mark: str) -> int:
 
 def headings_of(text: str) -> list[tuple[int, int, int, str]]:
     """``(start, end, level, title)`` of every Markdown heading (ATX and setext) outside code, in order."""
-    if "#" not in text and "\n==" not in text and "\n--" not in text:
+    if "#" not in text and "\n==" not in text and "\n--" not in text and "\n~~~~" not in text:
         return []
     found = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))[:TITLE]) for m in ATX.finditer(text)]
     for m in _SETEXT.finditer(text):
         before = text[max(0, m.start() - 2) : m.start()]
-        if before in ("", "\n", "\n\n") and not m.group(1).startswith(("#", "-", "|", ">", "*")):
-            found.append((m.start(), m.end(), 1 if m.group(2)[0] == "=" else 2, m.group(1).strip()))
+        title, mark = m.group(1).strip(), m.group(2)
+        if mark[0] == "~" and len(title) > len(mark):
+            continue
+        if before in ("", "\n", "\n\n") and not title.startswith(("#", "-", "|", ">", "*")):
+            found.append((m.start(), m.end(), {"=": 1, "-": 2, "~": 3}[mark[0]], title))
     code = fences(text) if found else []
     return sorted(h for h in found if not within(code, h[0]))
 
