@@ -497,6 +497,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("pdf", "word from right to left in one glyph", arabic("BT /F2 12 Tf 72 700 Td (w) Tj ET"), ("\u0633\u0644\u0627\u0645",)),
     Feature("pdf", "letters from right to left that say what they are", arabic("/Span << /ActualText <FEFF06450631062D06280627> >> BDC BT /F2 12 Tf 72 700 Td (edcba) Tj ET EMC"), ("\u0645\u0631\u062d\u0628\u0627",)),
     Feature("pdf", "letters from right to left", arabic("BT /F2 12 Tf 72 700 Td (edcba) Tj ET"), ("\u0645\u0631\u062d\u0628\u0627",)),
+    Feature("xlsx", "form control", sheet(f"<row r='1'>{cell('A1', 'x')}</row>", styles=formats(), ctrlProp='<formControlPr objectType="CheckBox" checked="Checked"/>'), ("☒",)),
 )  # fmt: skip
 
 

@@ -61,6 +61,7 @@ NOT_READ = {
     ("pdf", "address behind a link"): "lost",
     ("docx", "film of a page elsewhere"): "said",
     ("pptx", "film"): "said",
+    ("xlsx", "form control"): "said",
     ("epub", "page that is a picture; page of another kind"): "said",
     ("eml", "attachment without text"): "said",
     ("html", "text that a style writes (content)"): "lost",

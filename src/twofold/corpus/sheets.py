@@ -153,6 +153,8 @@ class Workbook:
     def _beside(self, part: str) -> Iterator[str]:
         """Comments, text boxes, charts and pictures' descriptions of a sheet."""
         yield from self._comments(part)
+        if self.package.targets(part, "ctrlProp"):
+            self.unread["what form controls of a sheet are set to"] = None
         for drawing in self.package.targets(part, "drawing"):
             root = self.package.root(drawing)
             if root is not None:
