@@ -17,6 +17,7 @@ from twofold import prompts
 from twofold.answering import as_hits, question
 from twofold.config import TuningSection
 from twofold.dataset import Splits, cloze, mining
+from twofold.dataset.grouping import group_name
 from twofold.dataset.leaking import bare, leaks
 from twofold.errors import TooFewExamples
 from twofold.prompts import Template
@@ -72,7 +73,8 @@ def preferred_rows(
         )
     found = mining.preferences(path.read_text(encoding="utf-8"), name=path.name)
     kept_from = (*splits.dev, *splits.test, *splits.reserve)
-    asked, groups = {bare(example.question) for example in kept_from}, {example.group for example in kept_from}
+    asked = {bare(example.question) for example in kept_from}
+    groups = {name for example in kept_from if (name := splits.given.get(example.id))}
     as_examples = [
         Example(id=str(n), messages=one.messages, references=(one.chosen,), sources=one.sources)
         for n, one in enumerate(found)
@@ -88,7 +90,7 @@ def preferred_rows(
         for n, one in enumerate(found)
         if n not in leaking
         and bare(one.messages[-1].content) not in asked
-        and one.group not in groups
+        and group_name(one.group) not in groups
         and not any(document in without for document in (*one.sources, *(hit.chunk.span.document for hit in one.hits)))
     )
 

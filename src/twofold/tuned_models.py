@@ -145,7 +145,7 @@ class TunedModels:
         """
         champion = self._champion(name)
         learned = (self.registry.learned(champion) if champion else None) or {}
-        _, counts = retraining.fair(splits, learned)
+        _, counts = retraining.fair(splits, learned, near=self.builder.config.examples.near == "drop")
         facts = retraining.facts_of(self.builder, counts)
         return champion, retraining.reasons(
             self.builder.config.retraining, champion, facts=facts, moment=datetime.now(UTC)

@@ -340,8 +340,158 @@ def test_a_question_within_another_prompt_leaks_where_the_answer_is_shared() -> 
     assert not leaks(labels, [replace(one, references=("deep",)) for one in test]).near
 
 
-def test_a_group_is_one_however_its_name_is_spelled() -> None:
-    examples = [ask(f"c{c}-{k}", group=f"{'CUSTOMER' if k else 'customer '} {c}") for c in range(30) for k in range(3)]
-    made = split(examples, ExamplesSection(split_by="question"))
+SPELLED = {
+    "case": ("Customer {}", "customer {}", "CUSTOMER {}"),
+    "blanks": ("customer {}", "customer  {} ", "customer\u00a0{}"),
+    "marks": ("Müller {}", "Mu\u0308ller {}", "MÜLLER {}"),
+    "widths": ("ACME-{}", "ＡＣＭＥ-{}", "ACME\u2010{}"),
+    "invisible": ("customer {}", "\ufeffcustomer {}", "cust\u00adomer {}"),
+}
+
+
+@pytest.mark.parametrize("kind", SPELLED)
+@pytest.mark.parametrize("by", ["question", "document"])
+def test_a_group_is_one_however_its_name_is_spelled(kind: str, by: Any) -> None:
+    examples = [ask(f"c{c}-{k}", group=way.format(c)) for c in range(30) for k, way in enumerate(SPELLED[kind])]
+    made = split(examples, ExamplesSection(split_by=by))
     owner = {e.id: e.id.split("-")[0] for e in examples}
     assert {owner[e.id] for e in made.test}.isdisjoint(owner[e.id] for e in (*made.train, *made.dev))
+    assert made.groups == len({owner[e.id] for e in made.test})
+
+
+def test_a_column_of_groups_with_gaps_ties_only_those_that_name_one(tmp_path: Path) -> None:
+    gaps = ["", "nan", "None", "NULL", "N/A", "<NA>"]
+    rows = [f"what of part {n} and {k},x{n},{gaps[n % 6] if k else f'{n}.0'}" for n in range(12) for k in range(2)]
+    (tmp_path / "a.csv").write_text("question,answer,group\n" + "\n".join(rows) + "\n")
+    examples, _ = load_examples(["a.csv"], tmp_path)
+    assert [e.group for e in examples if e.group] == [str(n) for n in range(12)]
+
+
+@pytest.mark.parametrize("given", [["a", "b"], '["a", "b"]'])
+def test_several_groups_of_one_example_are_refused(tmp_path: Path, given: Any) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"question": "q", "answers": ["a"], "group": given}) + "\n")
+    _, problems = load_examples(["a.jsonl"], tmp_path, strict=False)
+    assert '"group" must be one name, not a list' in problems[0].message
+    assert (problems[0].file, problems[0].line) == ("a.jsonl", 1)
+
+
+def test_groups_on_two_sides_of_a_given_split_are_told_on_the_first_line() -> None:
+    side = ("train", "test")
+    examples = [ask(f"c{c}-{k}", group=f"c{c}", split=side[k if c < 10 else c % 2]) for c in range(30) for k in (0, 1)]
+    made = split(examples, ExamplesSection(split_by="given"))
+    assert (
+        "; 10 of the 20 groups in test stand in train or dev too, so it does not hold for new ones (" in made.sentence
+    )
+    apart = split([e for e in examples if int(e.id[1:-2]) >= 10], ExamplesSection(split_by="given"))
+    assert "stand in train" not in apart.sentence
+
+
+@pytest.mark.parametrize("by", ["question", "document"])
+@pytest.mark.parametrize("sources", [False, True])
+def test_a_preference_of_a_test_customer_is_no_training_row_whatever_the_split_calls_the_group(
+    tmp_path: Path, by: Any, sources: bool
+) -> None:
+    examples = [
+        ask(f"{c}-{k}", group=f"Customer {c}", sources=(f"a sheet {c}",) if sources else ())
+        for c in range(20)
+        for k in range(4)
+    ]
+    splits = split(examples, ExamplesSection(split_by=by))
+    (tmp_path / "preferences.jsonl").write_text(
+        "".join(
+            json.dumps(
+                {"question": f"what else did {c} want", "chosen": "a", "rejected": "z", "group": f"CUSTOMER  {c}"}
+            )
+            + "\n"
+            for c in range(20)
+        )
+    )
+    rows = preferred_rows(tmp_path / "preferences.jsonl", splits, Template())
+    learned = {row.messages[-1].content.split("did ")[1].split()[0] for row in rows}
+    assert learned == {e.id.split("-")[0] for e in splits.train}
+
+
+# ---------------------------------------------------------------- one question within another prompt
+
+WELL = "How deep is the well at the north farm?"
+DEEP = "12 m"
+HOLDING: dict[str, tuple[str, str]] = {
+    "before": (f"Answer briefly. {WELL}", DEEP),
+    "after": (f"{WELL}\nAnswer in one word.", DEEP),
+    "json": (json.dumps({"task": "qa", "question": WELL}), DEEP),
+    "tags": (f"<question>{WELL}</question>", DEEP),
+    "form": (f"### Instruction:\n**{WELL}**\n### Response:", DEEP),
+    "two": (f"1) {WELL} 2) How wide is the gate?", "1) 12 m 2) 3 m"),
+    "shown": (f"Q: {WELL}\nA: {DEEP}\n\nQ: How wide is the gate?\nA:", "3 m"),
+}
+
+
+@pytest.mark.parametrize("kind", HOLDING)
+def test_a_test_question_within_a_training_prompt_leaks_with_its_answer(kind: str) -> None:
+    text, answer = HOLDING[kind]
+    test = [ask("t", WELL, DEEP)]
+    others = [ask(f"o{n}", f"Which colour has barn number {n * 37} by the road?", f"colour {n}") for n in range(9)]
+    found = leaks([ask("l", text, answer), *others], test)
+    assert found.pairs == (("l", "t"),)
+    assert bool(found.history) is (kind == "shown"), "an instance with its answer leaks whatever near copies may do"
+    assert not leaks([ask("l", text.replace("north", "south"), answer.replace("12", "14")), *others], test).pairs
+    assert not leaks([ask("l", text.replace(DEEP, "9 ells"), "nobody knows"), *others], test).pairs
+
+
+@pytest.mark.parametrize("roles", [("system", "user"), ("user", "assistant", "user")])
+def test_a_test_question_answered_before_the_question_of_a_training_example_leaks(roles: tuple[Role, ...]) -> None:
+    texts = [f"Answer as here. Q: {WELL} A: {DEEP}", "How wide is the gate?"]
+    if len(roles) == 3:
+        texts = [f"Hello! {WELL}", "It is 12 m deep.", "How wide is the gate?"]
+    turns = tuple(Message(role=role, content=text) for role, text in zip(roles, texts, strict=True))
+    train = Example(id="l", messages=turns, references=("3 m",))
+    assert leaks([train], [ask("t", WELL, DEEP)], near=False).history == (("l", "t"),)
+
+
+WRAPS = ("{}", "Answer in one line, as a helper of farmers: {}", "A farmer asks:\n{}\nReply with the fact alone.")
+
+
+@pytest.mark.parametrize("labels", [0, 4])
+@pytest.mark.parametrize("bare_too", [True, False])
+def test_no_question_is_learned_in_one_wrapper_and_tested_in_another(labels: int, bare_too: bool) -> None:
+    examples = [
+        ask(
+            f"{n}-{w}",
+            wrap.format(f"What was noted of {TOPICS[n % 30]} farm on the {n * 7 + 3} hectares by the {TOPICS[n % 7]}?"),
+            f"label {n % labels}" if labels else f"{n + 3} m",
+        )
+        for n in range(60)
+        for w, wrap in enumerate(WRAPS)
+        if bare_too or w
+    ]
+    made, counts = prepared(examples, ExamplesSection(split_by="question"), documents={})
+    tested = {e.id.split("-")[0] for e in made.test}
+    assert not tested & {e.id.split("-")[0] for e in (*made.train, *made.dev)}
+    assert counts["near"] > 10
+    kept, _ = prepared(examples, ExamplesSection(split_by="question", near="keep"), documents={})
+    assert tested & {e.id.split("-")[0] for e in kept.train}
+
+
+def test_a_label_within_two_ways_of_asking_is_no_wrapper() -> None:
+    asked = [f"where is my {part} of the {n} things" for n, part in enumerate(TOPICS)]
+    train = [ask(f"l{n}", f"can you tell me {text} I bought", f"label {n % 3}") for n, text in enumerate(asked)]
+    test = [ask(f"t{n}", text, f"label {n % 3}") for n, text in enumerate(asked)]
+    assert not leaks(train, test).pairs
+
+
+def test_an_answer_from_a_copy_of_the_document_leaks_where_the_split_is_by_question() -> None:
+    same = {name: f"d{n}" for n in range(40) for name in (f"d{n}", f"d{n}.pdf")}
+    examples = [
+        ask(
+            f"{n}-{k}",
+            (f"what depth is told on sheet {n}", f"give me the figure that {n} has")[k],
+            f"{n + 3} metres",
+            sources=(f"d{n}{'.pdf' if k else ''}",),
+        )
+        for n in range(40)
+        for k in (0, 1)
+    ]
+    made, counts = prepared(examples, ExamplesSection(split_by="question"), documents=same)
+    tested = {e.id.split("-")[0] for e in made.test}
+    assert not tested & {e.id.split("-")[0] for e in (*made.train, *made.dev)}
+    assert counts["span"] > 5

@@ -24,7 +24,7 @@ from twofold.study.compose import cut_answers, timing
 from twofold.study.diagnose import diagnose, summary
 from twofold.study.evidence import rights
 from twofold.study.record import FORMAT, AnswerRow, StudyRecord
-from twofold.study.verdict import VerdictFacts, constraint_objections, decide
+from twofold.study.verdict import VerdictFacts, constraint_objections, decide, whole
 from twofold.types import Answer, Chunk, Citation, Example, Failure, Hit, Message, Span, Timing
 
 SKILL = {"base": 0.06, "prompt": 0.1, "rag": 0.42, "ft": 0.15, "ft+rag": 0.7, "oracle": 0.6}
@@ -146,16 +146,19 @@ def compose(
     numbers = {
         arm: {n: np.array([np.nan if s is None else s for s in v]) for n, v in by.items()} for arm, by in scores.items()
     }
-    verdict, effects, comparisons, estimates = decide(
+    columns = {arm.name: numbers[arm.name][metric] for arm in chosen}
+    verdict, effects, comparisons, _ = decide(
         arms=chosen,
-        scores={arm.name: numbers[arm.name][metric] for arm in chosen},
+        scores=columns,
         groups=groups,
         metric=metric,
         section=config.study,
         objections={},
         facts=facts,
     )
-    objections = constraint_objections(chosen, config.study, facts=facts, estimates=estimates)
+    objections = constraint_objections(
+        chosen, config.study, facts=facts, whole=whole(columns, groups, level=config.study.level)
+    )
     rows = [_row(examples, answers, scores, position, open_book, metric) for position in range(len(examples))]
     seconds = {name: SECONDS[name] * len(examples) / 4 for name in answers}
     record: StudyRecord = {

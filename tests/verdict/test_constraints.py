@@ -10,7 +10,7 @@ import pytest
 from test_decide import ARMS, CITES, FACTS, run, scores, verdict
 
 from twofold.config import StudySection
-from twofold.study.verdict import VerdictFacts, constraint_objections, constraint_questions
+from twofold.study.verdict import VerdictFacts, constraint_objections, constraint_questions, whole
 from twofold.types import Estimate
 
 BASE, _, RAG, _, BOTH = ARMS
@@ -201,7 +201,7 @@ def test_a_more_complex_arm_with_less_work_has_what_is_left_of_the_margin():
 
 
 def test_each_constraint_has_three_states():
-    given = {"facts": VerdictFacts(citing={"rag": cites(0.3, 0.7)}), "estimates": {"rag": cites(0.4, 0.6)}}
+    given = {"facts": VerdictFacts(citing={"rag": cites(0.3, 0.7)}), "whole": {"rag": cites(0.4, 0.6)}}
 
     def state(**settings: object) -> tuple[int, int]:
         asked = StudySection(**settings)
@@ -210,3 +210,16 @@ def test_each_constraint_has_three_states():
 
     assert [state(must_cite=True, min_cited=least) for least in (0.2, 0.5, 0.8)] == [(0, 0), (0, 1), (1, 0)]
     assert [state(min_score=least) for least in (0.3, 0.5, 0.7)] == [(0, 0), (0, 1), (1, 0)]
+
+
+@pytest.mark.parametrize(("share", "fails"), [(1.0, 0.5), (0.9, 0.3), (0.95, 0.05)])
+def test_the_score_that_a_least_score_is_held_against_has_the_uncertainty_of_its_failures(
+    share: float, fails: float
+) -> None:
+    chance, held, times = np.random.default_rng(0), 0, 200
+    for _ in range(times):
+        column = np.where(chance.random(60) < fails, np.nan, (chance.random(60) < share).astype(float))
+        found = whole({"rag": column}, np.arange(60), level=0.95)["rag"]
+        assert (found.n, found.failed) == (60, int(np.isnan(column).sum()))
+        held += found.low <= share * (1 - fails) <= found.high
+    assert held / times >= 0.92

@@ -234,7 +234,7 @@ def test_constraints_come_first():
 
 def test_objections_given_twice_are_told_once():
     section = StudySection(permissions=True)
-    given = constraint_objections(ARMS, section, facts=FACTS, estimates={})
+    given = constraint_objections(ARMS, section, facts=FACTS, whole={})
     found = verdict([0.1, 0.15, 0.3, 0.25, 0.7], permissions=True, objections=given)
     assert sum("ft is not acceptable" in reason for reason in found.because) == 1
     assert not any("; " in reason for reason in found.because if "ft is not" in reason)

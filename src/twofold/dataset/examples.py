@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -274,7 +274,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
         grades=grades,
         answerable=flagged != "false",
         choices=choices,
-        group=_group(value.get("group"), text_of("group")),
+        group=_group(value.get("group"), text_of, bad),
         origin=origin,  # type: ignore[arg-type]
         maker=text_of("maker"),
         parent=text_of("parent"),
@@ -294,9 +294,21 @@ def named_split(file: str) -> SplitName | None:
     return _SPLITS.get(re.sub(r"-[0-9]+-of-[0-9]+$", "", stem))
 
 
-def _group(given: Any, text: str) -> str:
+_NO_GROUP = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "-"})
+"""What programs write into a column where there is no group."""
+
+
+def _group(given: Any, text_of: Callable[[str], str], bad: Any) -> str:
     """A group's name: 7 and 7.0, which a missing value elsewhere in the column makes of it, are one group."""
-    return str(int(given)) if isinstance(given, float) and given.is_integer() else text
+    if isinstance(cell(given), (list, dict)):
+        raise bad(
+            f'"group" must be one name, not {kind(cell(given))}',
+            "Give the one that ties most examples together (a customer, a conversation).",
+        )
+    text = text_of("group")
+    if text.casefold() in _NO_GROUP:
+        return ""
+    return text[:-2] if re.fullmatch(r"[0-9]+\.0", text) else text
 
 
 def _without(value: Json) -> str:

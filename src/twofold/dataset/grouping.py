@@ -6,10 +6,11 @@ What belongs together stands on one side of a split, and is resampled as one whe
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from twofold.dataset.leaking import histories, turns_of
+from twofold.dataset.leaking import histories, turns_of, unified
 from twofold.types import Example
 
 GIANT = 0.4
@@ -70,8 +71,14 @@ def grouped(
     return {name: roots[name] if short[name] in clash else short[name] for name in roots}
 
 
+def group_name(given: str) -> str:
+    """What a group is known by: its name whatever the case, the blanks and the way its characters are encoded."""
+    return " ".join(unicodedata.normalize("NFKC", unified(given).casefold()).split())
+
+
 def _fixed_nodes(example: Example) -> list[str]:
-    return [f"group {' '.join(example.group.casefold().split())}"] if example.group else []
+    name = group_name(example.group)
+    return [f"group {name}"] if name else []
 
 
 def _named(example: Example, same: Mapping[str, str]) -> list[str]:

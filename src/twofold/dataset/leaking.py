@@ -31,11 +31,11 @@ class Leaks:
     """The same question and conversation (`bare`)."""
     near: tuple[tuple[str, str], ...] = ()
     """Character 5-grams with a Jaccard similarity of at least .8, or one question whole within the other ("Answer
-    briefly: …"); not the same, and an answer that is alike."""
+    briefly: …"), or both wrapped; not the same, and an answer that is alike."""
     span: tuple[tuple[str, str], ...] = ()
     """Nearly the same marked place (`SAME_PLACE`), or the same answer from the same document."""
     history: tuple[tuple[str, str], ...] = ()
-    """The test question was asked, and answered, earlier in the training example's dialogue."""
+    """The test question was asked, and answered, earlier in the training example's dialogue or prompt."""
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -87,11 +87,12 @@ def leaks(train: Sequence[Example], test: Sequence[Example], *, near: bool = Tru
     history: dict[str, str] = {}
     for one, other in histories(rest, test):
         history.setdefault(one, other)
+    wrapped, shown = _within(rest, test)
     return Leaks(
         exact=tuple(exact.items()),
-        near=tuple(_near(rest, test).items()) if near else (),
+        near=tuple({**wrapped, **_near(rest, test)}.items()) if near else (),
         span=tuple(span.items()),
-        history=tuple(history.items()),
+        history=tuple({**shown, **history}.items()),
     )
 
 
@@ -146,7 +147,7 @@ def bare(text: str) -> str:
 
 def wording(text: str) -> str:
     """`bare`, but JSON is compared as the words that it is written in."""
-    text = _unified(text)
+    text = unified(text)
     end = len(text)
     while end and (text[end - 1].isspace() or text[end - 1] in _STOPS):
         end -= 1
@@ -167,7 +168,8 @@ def wording(text: str) -> str:
     return " ".join(tokens) or " ".join(text.lower().split())
 
 
-def _unified(text: str) -> str:
+def unified(text: str) -> str:
+    """`text` with every character encoded in one way: NFC, no full widths, no invisible ones, plain hyphens."""
     if not text.isascii():
         text = "".join(map(_width, _INVISIBLE.sub("", text)))
         text = unicodedata.normalize("NFC", text).translate(_LIKE)
@@ -328,38 +330,96 @@ def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
         match = next((test[o].id for o in texts.near(number) if agree(example, test[o])), None)
         if match is not None:
             found[example.id] = match
-    return {**_wrapped(train, test), **found}
+    return found
 
+
+# ---------------------------------------------------------------- one question within another prompt
 
 _SHINGLE = 4
 """Words of a question from which it can be found within another text; shorter ones stand there by chance."""
+_SOON = 12
+"""Words after a question within which an answer to it begins."""
+_OFTEN = 3
+"""Questions from which a sentence that all of them have is taken for a wrapper."""
+_PART = re.compile(r"\n+|(?<=[.!?。！？])[ \t]+|(?<=[:：])[ \t]+")
 
 
-def _wrapped(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
-    """Train id → the first test id of which the one question stands whole within the other, and an answer is alike.
+def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str, str], dict[str, str]]:
+    """Train id → the first test id of which one question stands within the other's prompt: ``(wrapped, told)``.
 
-    Not where most answers are shared by many, as labels are: there one within the other is two ways of asking.
+    Wrapped are questions of one answer of which the one holds the other, or both hold a third one, or both are the
+    same without the sentences that wrap many others (`_cores`). Told is a test question that stands anywhere in a
+    training prompt, as in an instance shown there, with its answer soon after it.
     """
-    answers = [answer for e in train for answer in answers_of(e)[:1]]
-    if 2 * len(set(answers)) <= len(answers):
-        return {}
-    found: dict[str, str] = {}
-    for inner, outer in ((test, train), (train, test)):
-        asked = [(question, e) for e in inner if not e.choices and (question := bare(e.question))]
-        often = Counter(shingle for question, _ in asked for shingle in _shingles(question))
-        rarest: defaultdict[tuple[str, ...], list[tuple[str, Example]]] = defaultdict(list)
-        for question, e in asked:
-            if own := _shingles(question):
-                rarest[min(own, key=often.__getitem__)].append((question, e))
-        for e in outer:
-            text = conversation(e)
-            padded = f" {' '.join(text.split())} "
-            for shingle in _shingles(text):
-                for question, other in rarest.get(shingle, ()):
-                    one, two = (e, other) if outer is train else (other, e)
-                    if f" {question} " in padded and question != text and agree(one, two):
-                        found.setdefault(one.id, two.id)
-    return found
+    everyone, tested = (*test, *train), len(test)
+    cores, asked = _cores(everyone), [wording(e.question) for e in everyone]
+    first = {core: answer for core, e in zip(cores[tested:], train, strict=True) for answer in answers_of(e)[:1]}
+    labels = 2 * len(set(first.values())) <= len(first)  # one within the other is then two ways of asking
+    often = Counter(shingle for question in asked for shingle in _shingles(question))
+    rarest: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
+    for number, question in enumerate(asked):
+        if own := _shingles(question):
+            rarest[min(own, key=often.__getitem__)].append(number)
+    holding: defaultdict[str, dict[int, None]] = defaultdict(dict)
+    told: dict[str, str] = {}
+    known: dict[str, str] = {}
+    for outer, e in enumerate(everyone):
+        for m in e.messages[:-1]:
+            if m.content not in known:
+                known[m.content] = wording(m.content)
+        padded = f" {' '.join([*(known[m.content] for m in e.messages[:-1]), asked[outer]])} "
+        for inner in dict.fromkeys(number for shingle in _shingles(padded) for number in rarest.get(shingle, ())):
+            other, at = everyone[inner], padded.find(f" {asked[inner]} ")
+            if at < 0 or asked[inner] == asked[outer] or max(inner, outer) < tested:
+                continue
+            if not labels and not e.choices and not other.choices and _answers_too(e, other):
+                holding[asked[inner]] |= {outer: None, inner: None}
+            if inner < tested and _answered(padded[at + len(asked[inner]) + 1 :], other):
+                told.setdefault(e.id, other.id)
+    bared = {core for core, question in zip(cores, asked, strict=True) if core != question}
+    for number, e in enumerate(everyone):
+        if cores[number] in bared and len(cores[number].split()) >= _SHINGLE:
+            before = "\n".join(text for _, text in turns_of(e)[:-1])
+            holding[f"{before}\n{cores[number]}"][number] = None
+    wrapped: dict[str, str] = {}
+    for members in holding.values():
+        inside = [everyone[number] for number in members if number < tested]
+        for e in (everyone[number] for number in members if number >= tested):
+            if match := next((other for other in inside if _answers_too(e, other)), None):
+                wrapped.setdefault(e.id, match.id)
+    return wrapped, told
+
+
+def _answers_too(one: Example, other: Example) -> bool:
+    """Do two agree, or does an answer of the one stand word by word within one of the other?"""
+    if agree(one, other):
+        return True
+    mine, theirs = answers_of(one), answers_of(other)
+    return any(f" {a} " in f" {b} " or f" {b} " in f" {a} " for a in mine for b in theirs if a and b)
+
+
+def _answered(after: str, asked: Example) -> bool:
+    """Does a text that follows a question go on with its answer?"""
+    begins = len(" ".join(after.split(" ", _SOON + 1)[: _SOON + 1]))
+    return any(0 <= f"{after} ".find(f" {answer} ") <= begins for answer in answers_of(asked) if answer)
+
+
+def _cores(examples: Sequence[Example]) -> list[str]:
+    """Each question without the sentences and lines around it that wrap many other questions as well."""
+    parts = [tuple(one for part in _PART.split(e.question) if (one := wording(part))) for e in examples]
+    often = Counter(part for own in set(parts) for part in set(own))
+    cut: list[tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]] = []
+    for own in parts:
+        least = min((often[part] for part in own), default=0)
+        rare = [at for at, part in enumerate(own) if often[part] < max(_OFTEN, 2 * least + 1)]
+        start, end = (rare[0], rare[-1] + 1) if rare else (0, len(own))
+        cut.append((" ".join(own[start:end]), (own[:start], own[end:])))
+    wraps: defaultdict[tuple[tuple[str, ...], tuple[str, ...]], set[str]] = defaultdict(set)
+    for core, around in cut:
+        wraps[around].add(core)
+    return [
+        core if len(wraps[around]) >= _OFTEN else " ".join(own) for own, (core, around) in zip(parts, cut, strict=True)
+    ]
 
 
 def _shingles(text: str) -> dict[tuple[str, ...], None]:

@@ -57,9 +57,11 @@ def standing(splits: Splits, *, near: bool) -> tuple[Leaks, Leaks]:
         splits: As divided.
         near: Look for near copies too.
     """
-    found = leaks((*splits.train, *splits.dev), (*splits.test, *splits.reserve), near=near)
+    found = leaks(
+        (*splits.once(splits.train), *splits.once(splits.dev)), splits.once((*splits.test, *splits.reserve)), near=near
+    )
     train, dev = drop_leaks(splits.train, found), drop_leaks(splits.dev, found)
-    return found, replace(leaks(train, dev, near=near), span=())
+    return found, replace(leaks(splits.once(train), splits.once(dev), near=near), span=())
 
 
 def cleared(splits: Splits, found: Leaks, inner: Leaks) -> tuple[Splits, Json]:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from twofold.config import ExamplesSection
 from twofold.dataset.examples import example_digest, moment_of
-from twofold.dataset.grouping import documents_of, grouped
+from twofold.dataset.grouping import documents_of, group_name, grouped
 from twofold.errors import BadRecord, LeakFound, TooFewExamples
 from twofold.identity import digest
 from twofold.reading import counted
@@ -45,6 +45,19 @@ class Splits:
     """Id of every document → the first id of the same text."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Split → examples that were taken out of it, because they stand in a split that is kept from it."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Example id → the group that its author gave it (`grouping.group_name`); without those of none."""
+
+    def once(self, examples: Sequence[Example]) -> tuple[Example, ...]:
+        """The examples with the first id of the same text in place of every document that they name."""
+        same = self.documents
+
+        def first(e: Example) -> Example:
+            spans = tuple(replace(one, document=same.get(one.document, one.document)) for one in e.spans)
+            sources = tuple(dict.fromkeys(same.get(one, one) for one in e.sources))
+            return e if (sources, spans) == (e.sources, e.spans) else replace(e, sources=sources, spans=spans)
+
+        return tuple(map(first, examples))
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -127,6 +140,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
     warnings: list[str] = []
     everyone = _limited(examples, section)
     elders = _elders(everyone)
+    names = {e.id: group_name(e.group) for e in everyone}
     pool = [e for e in everyone if elders[e.id] == e.id]
     shares: dict[SplitName, float] = {
         "train": section.train,
@@ -185,6 +199,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         digest=digest("test", sorted(example_digest(e) for e in parts["test"])),
         warnings=tuple(warnings),
         documents=documents,
+        given={e.id: name for e in placed if (name := names[e.id])},
     )
 
 
@@ -397,4 +412,11 @@ def _given(
         carved = _assign(sizes, {"train": shares["train"] / scale, "dev": shares["dev"] / scale}, seed, rare=rare)
         sides = {name: carved.get(groups[name], side) if side == "train" else side for name, side in sides.items()}
     words = "as the data's authors gave it" + ("" if whole else ": their dev part is the test, dev is cut from train")
+    learned = {base[name] for name, side in sides.items() if side in ("train", "dev")}
+    tested = {base[name] for name, side in sides.items() if side in ("test", "reserve")}
+    if known_too := len(tested & learned):
+        words += (
+            f"; {known_too} of the {counted(len(tested), 'group')} in test {'stands' if known_too == 1 else 'stand'} "
+            "in train or dev too, so it does not hold for new ones"
+        )
     return {name: (groups[name], sides[name]) for name in groups}, words

@@ -17,7 +17,7 @@ from twofold.config import Config, StudySection
 from twofold.dataset import Splits
 from twofold.errors import StudyError
 from twofold.study.looks import Look, asked_digests, question, same, seen
-from twofold.study.record import StudyRecord, counted, estimate_text, plain_number
+from twofold.study.record import EstimateRecord, StudyRecord, counted, estimate_text, plain_number
 from twofold.study.wording import metric_title
 from twofold.types import Effect, Example, Json, Verdict
 
@@ -102,7 +102,7 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
             f"there is nothing to confirm: study {name} measured {chosen} alone",
             cure="Name at least two arms in [study].arms.",
         )
-    rival = max(others, key=lambda arm: latest["arms"][arm]["metrics"][latest["metric"]]["mean"])
+    rival = max(others, key=lambda arm: _counted(latest["arms"][arm]["metrics"][latest["metric"]]))
     return Hypothesis(
         study=name,
         arm=chosen,
@@ -112,6 +112,11 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
         metric=latest["metric"],
         systems={arm: latest["arms"][arm]["key"] for arm in (chosen, rival)},
     )
+
+
+def _counted(score: EstimateRecord) -> float:
+    """A mean score with the failed answers as 0."""
+    return score["mean"] * score["n"] / (score["n"] + score["failed"])
 
 
 def unseen(reserve: Sequence[Example], rows: Sequence[Look]) -> tuple[Example, ...]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from twofold.config import StudySection
 from twofold.study.evidence import Choice, Evidence, VerdictFacts
@@ -18,46 +17,47 @@ from twofold.types import Arm, Estimate
 
 
 def constraint_objections(
-    arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts, estimates: Mapping[str, Estimate]
+    arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts, whole: Mapping[str, Estimate]
 ) -> dict[str, list[str]]:
-    """Arm name → the constraints of `section` that it breaks: some by its structure, some by measurement."""
+    """Arm name → the constraints of `section` that it breaks: some by its structure, some by measurement.
+
+    `whole` has the scores as the verdict counts them (`Evidence.whole`).
+    """
     found = lasting(arms, section, facts=facts)
     for arm in arms:
         reasons = found[arm.name]
         if arm.name in facts.forgetting:
             reasons.append(f"its weights forget too much ({facts.forgetting[arm.name]})")
-        value, cited = estimates.get(arm.name), facts.citing.get(arm.name)
+        value, cited = whole.get(arm.name), facts.citing.get(arm.name)
         if section.must_cite and not reasons and cited is not None and cited.high < section.min_cited:
             reasons.append(_cites(cited, f"fewer than the {plain_number(section.min_cited)} required"))
-        whole = with_failures(value) if value is not None else None
-        if section.min_score and whole is not None and whole.high < section.min_score:
+        if section.min_score and value is not None and value.high < section.min_score:
             least = plain_number(section.min_score)
-            reasons.append(f"its score {_whole(whole)} lies below the least score allowed, {least}")
+            reasons.append(f"its score {_whole(value)} lies below the least score allowed, {least}")
         share = facts.failed_share.get(arm.name, 0.0)
         if value is not None and share > section.max_failed:
-            told = share_text(value.failed, value.n + value.failed)
+            told = share_text(value.failed, value.n)
             most = f"{100 * section.max_failed:g} %"
             reasons.append(f"{told} of its answers failed, and [study].max_failed allows {most}")
     return found
 
 
 def constraint_questions(
-    arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts, estimates: Mapping[str, Estimate]
+    arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts, whole: Mapping[str, Estimate]
 ) -> dict[str, list[str]]:
     """Arm name → the measured constraints of `section` that it is neither shown to meet nor shown to break."""
     found: dict[str, list[str]] = {}
     for arm in arms:
         reasons = found[arm.name] = []
-        value, cited = estimates.get(arm.name), facts.citing.get(arm.name)
+        value, cited = whole.get(arm.name), facts.citing.get(arm.name)
         if section.must_cite and arm.retrieval and not facts.uncited:
             if cited is None:
                 reasons.append("whether its answers name their source was not measured")
             elif cited.low < section.min_cited <= cited.high:
                 reasons.append(_cites(cited, f"not shown to be {plain_number(section.min_cited)} or more"))
-        whole = with_failures(value) if value is not None else None
-        if section.min_score and whole is not None and whole.low < section.min_score <= whole.high:
+        if section.min_score and value is not None and value.low < section.min_score <= value.high:
             least = plain_number(section.min_score)
-            reasons.append(f"its score {_whole(whole)} is not shown to reach the least score allowed, {least}")
+            reasons.append(f"its score {_whole(value)} is not shown to reach the least score allowed, {least}")
         ends, limit = facts.seconds(arm.name), section.max_latency_p95
         if limit and ends is None:
             reasons.append("its latency was not measured")
@@ -165,12 +165,6 @@ def _p95(arm: str, facts: VerdictFacts) -> str:
         return f"{value} s"
     low, high = ("–" if math.isinf(end) else number_text(end, 2) for end in ends)
     return f"{value} [{low}, {high}] s"
-
-
-def with_failures(value: Estimate) -> Estimate:
-    """A score with its failed answers counted 0: mean and interval times the share of the questions answered."""
-    share = value.n / (value.n + value.failed)
-    return replace(value, mean=value.mean * share, low=value.low * share, high=value.high * share)
 
 
 def _whole(value: Estimate) -> str:

@@ -165,7 +165,9 @@ class Evidence:
     arms: tuple[Arm, ...]
     """From simple to complex."""
     estimates: Mapping[str, Estimate]
-    """Of every arm."""
+    """Of every arm, without its failed answers."""
+    whole: Mapping[str, Estimate]
+    """Of every arm, with its failed answers as 0: `n` counts all questions, `failed` those that failed."""
     joint: Mapping[str, Interval]
     """``A - B`` for all pairs, the simpler arm as B, with simultaneous intervals: for display."""
     alone: Mapping[str, Interval]

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from twofold.config import StudySection
 from twofold.stats import Interval
-from twofold.study.constrained import with_failures
 from twofold.study.evidence import Evidence, VerdictFacts
 from twofold.study.record import counted, number_text, plain_number
 from twofold.types import Arm, Estimate, Flip, Outcome
@@ -38,7 +37,7 @@ def flips(
     scales = (
         _latency(section, facts),
         _margin(section, evidence.alone),
-        _least_score(section, evidence.estimates),
+        _least_score(section, evidence.whole),
     )
     for scale in scales:
         before = now
@@ -84,9 +83,8 @@ def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterato
         yield f"if differences up to {number_text(margin)} did not matter", _with(section, margin=margin), NONE
 
 
-def _least_score(section: StudySection, estimates: Mapping[str, Estimate]) -> Iterator[Case]:
-    scores = [with_failures(value) for value in estimates.values()]
-    for end in sorted({end for value in scores for end in (value.low, value.high)}):
+def _least_score(section: StudySection, whole: Mapping[str, Estimate]) -> Iterator[Case]:
+    for end in sorted({end for value in whole.values() for end in (value.low, value.high)}):
         least = math.floor(end * 1000 + 1) / 1000
         if section.min_score < least <= 1:
             yield f"if a score of at least {number_text(least)} were required", _with(section, min_score=least), NONE

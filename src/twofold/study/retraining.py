@@ -40,12 +40,13 @@ _Scored = tuple[Sequence[float | None], Sequence[bool]]
 """Scores of questions, and which answers failed."""
 
 
-def fair(splits: Splits, learned: Mapping[str, Collection[str]]) -> tuple[Splits, Json]:
+def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) -> tuple[Splits, Json]:
     """Splits whose test (and reserve) questions a model did not learn from.
 
     Args:
         splits: As they are cut today.
         learned: Digests of the examples it learned from, by ``train`` and ``dev``.
+        near: Near copies give a question away too.
 
     Returns:
         The splits; and how many examples are ``new`` to the model, ``old``, ``gone`` (it learned from them, and they
@@ -60,8 +61,8 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]]) -> tuple[Splits
     moved = tuple(e for e in (*splits.test, *splits.reserve) if e.group in groups)
     test = tuple(e for e in splits.test if e.group not in groups)
     reserve = tuple(e for e in splits.reserve if e.group not in groups)
-    found = leaks(moved, (*test, *reserve))
-    copies = {other for pairs in (found.exact, found.near, found.span) for _, other in pairs}
+    found = leaks(splits.once(moved), splits.once((*test, *reserve)), near=near)
+    copies = {other for _, other in found.pairs}
     kept = tuple(e for e in test if e.id not in copies)
     if not kept:
         raise TooFewExamples(
@@ -167,7 +168,7 @@ def retrain(
             "the champion learned from all documents, those of the test questions too (--all-documents), and the "
             "candidate did not: the comparison flatters the champion"
         )
-    splits, counts = fair(splits, learned)
+    splits, counts = fair(splits, learned, near=builder.config.examples.near == "drop")
     arm = builder.config.arm(champion["arm"]) if champion else arm
     lineage = {"from": champion["id"], "new": counts["new"], "gone": counts["gone"]} if champion else {}
     adapter, report = builder.adapter(arm, splits, lineage=lineage, progress=progress)

@@ -17,6 +17,7 @@ from typing import Any
 
 from twofold import __version__, machine, specs, stats
 from twofold.build import Builder, quiet
+from twofold.config import StudySection
 from twofold.dataset import Splits, example_digest
 from twofold.forgetting import outcome
 from twofold.identity import digest, plain
@@ -44,8 +45,8 @@ from twofold.study.retrieval_ablation import ablate
 from twofold.study.retrieval_abstention import abstention
 from twofold.study.retrieval_bench import LEARNED, labelled, learned_train, rules_of
 from twofold.study.self_test import self_test
-from twofold.study.verdict import VerdictFacts, applies, constraint_objections, constraint_questions, decide
-from twofold.types import Answer, Arm, Example, Json
+from twofold.study.verdict import VerdictFacts, applies, constraint_objections, constraint_questions, decide, whole
+from twofold.types import Answer, Arm, Estimate, Example, Json
 
 
 def study(
@@ -115,9 +116,10 @@ def study(
         right=right_from(metrics[config.study.metric.name][0]),
     )
     deciding, counts = _deciding(builder, own, arms)
+    columns = {name: numbers(scores)[counts] for name, scores in deciding.items()}
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
-        scores={name: numbers(scores)[counts] for name, scores in deciding.items()},
+        scores=columns,
         groups=groups_of(test)[counts],
         metric=config.study.metric.name,
         section=section,
@@ -188,10 +190,7 @@ def study(
     if stated:
         record["confirmation"] = confirming.row_of(stated, comparisons)
         look = replace(look, outcome=record["confirmation"]["outcome"])
-    for name, reasons in constraint_objections(arms, section, facts=facts, estimates=estimates).items():
-        record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
-    for name, reasons in constraint_questions(arms, section, facts=facts, estimates=estimates).items():
-        record["arms"][name]["in_question"] = reasons
+    _constrained(record, arms, section, facts, whole(columns, groups_of(test)[counts], level=level))
     seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
         *asked.closed,
@@ -238,6 +237,20 @@ def _measured(
     for item in found:
         score(builder, item, test=asked.test, metrics=dict(asked.metrics))
     return found
+
+
+def _constrained(
+    record: StudyRecord,
+    arms: Sequence[Arm],
+    section: StudySection,
+    facts: VerdictFacts,
+    scored: Mapping[str, Estimate],
+) -> None:
+    """Say of every arm which constraints it breaks, and which it is neither shown to break nor to meet."""
+    for name, reasons in constraint_objections(arms, section, facts=facts, whole=scored).items():
+        record["arms"][name]["objections"], record["arms"][name]["acceptable"] = reasons, not reasons
+    for name, reasons in constraint_questions(arms, section, facts=facts, whole=scored).items():
+        record["arms"][name]["in_question"] = reasons
 
 
 def _deciding(

@@ -111,7 +111,7 @@ def decide(
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
-        mine = constraint_objections(ordered, section, facts=facts, estimates=evidence.estimates)
+        mine = constraint_objections(ordered, section, facts=facts, whole=evidence.whole)
         return {arm.name: [*standing[arm.name], *mine[arm.name]] for arm in ordered}
 
     def settled(section: StudySection, without: frozenset[str] = frozenset(), evidence: Evidence = evidence) -> Choice:
@@ -119,7 +119,7 @@ def decide(
         lasting = _lasting(ordered, section, facts=facts)
         waiting = [name for name in late if not lasting[name] and not given[name] and name not in without]
         free = [arm.name for arm in alive if not found[arm.name] and arm.name not in without]
-        doubtful = constraint_questions(ordered, section, facts=facts, estimates=evidence.estimates)
+        doubtful = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
         open_ = [name for name in free if doubtful[name]]
         choices = [settle(evidence, left, section, waiting=waiting) for left in _without_any(free, open_)]
         if len({(choice.outcome, choice.arm) for choice in choices}) == 1:
@@ -127,7 +127,7 @@ def decide(
         leader = choices[0].arm or choices[0].leader
         return Choice(outcome="undecided", leader=leader, open=choices[0].open, unshown=tuple(open_))
 
-    usual = constraint_objections(ordered, section, facts=facts, estimates=evidence.estimates)
+    usual = constraint_objections(ordered, section, facts=facts, whole=evidence.whole)
     given = {arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]] for arm in ordered}
     standing = {arm.name: [*given[arm.name], *([] if arm in alive else ["it has no scored answer"])] for arm in ordered}
     against = acceptable(section)
@@ -138,7 +138,7 @@ def decide(
 
     choice = settled(section)
     other = settled(section, evidence=answered) if answered else choice
-    unmet = constraint_questions(ordered, section, facts=facts, estimates=evidence.estimates)
+    unmet = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
     free = [arm for arm in ordered if not against[arm.name]]
     work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials, margin=section.margin)
     slight = bool(work) and least <= section.margin
@@ -192,6 +192,19 @@ def failures_as_wrong(columns: Mapping[str, Any]) -> dict[str, Any]:
     return {name: np.where(np.isnan(column), 0.0, column) for name, column in columns.items()}
 
 
+def whole(columns: Mapping[str, Any], groups: Any, *, level: float) -> dict[str, Estimate]:
+    """Arm → its mean score with failed answers as 0, for arms that have a score at all; see `Evidence.whole`.
+
+    The interval is that of all questions: how many fail is as much a matter of chance as what the others score.
+    """
+    counted = failures_as_wrong(columns)
+    return {
+        name: stats.estimate(counted[name], groups, level=level, failed=int(np.isnan(column).sum()))
+        for name, column in columns.items()
+        if np.isfinite(column).any()
+    }
+
+
 def _differ(counted: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
     return any(not np.array_equal(column, columns[name], equal_nan=True) for name, column in counted.items())
 
@@ -237,7 +250,14 @@ def _weigh(
     right = rights({name: columns[name] for name in names}, facts.right)
     largest = float(np.unique(groups, return_counts=True)[1].max() / len(groups)) if len(groups) else 0.0
     return Evidence(
-        arms=arms, estimates=estimates, joint=joint, alone=alone, level=section.level, right=right, largest=largest
+        arms=arms,
+        estimates=estimates,
+        whole=whole(columns, groups, level=section.level),
+        joint=joint,
+        alone=alone,
+        level=section.level,
+        right=right,
+        largest=largest,
     )
 
 

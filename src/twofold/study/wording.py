@@ -9,7 +9,6 @@ from typing import Any
 from twofold.config import StudySection
 from twofold.stats import Interval
 from twofold.study import doubting
-from twofold.study.constrained import with_failures
 from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.evidence import GIANT, Choice, Evidence, VerdictFacts, is_small
 from twofold.study.power import Further, Needed
@@ -73,7 +72,8 @@ def scored(value: Estimate) -> str:
     if not value.failed:
         return text(value)
     done = f"of the {counted(value.n, 'question')} it answered"
-    return f"{text(value)} {done} ({number_text(with_failures(value).mean)} with {value.failed} failed as wrong)"
+    counted_in = number_text(value.mean * value.n / (value.n + value.failed))
+    return f"{text(value)} {done} ({counted_in} with {value.failed} failed as wrong)"
 
 
 # ---------------------------------------------------------------- the first line: counts of right answers
@@ -99,7 +99,7 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
 
 def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping[str, Sequence[str]]) -> str:
     right = evidence.right
-    scores = {name: with_failures(value).mean for name, value in evidence.estimates.items()}
+    scores = {name: value.mean for name, value in evidence.whole.items()}
     best = sorted(right, key=lambda name: (-right[name].count if right[name].least is not None else 0, -scores[name]))
     if all(one.none for one in right.values()):
         so_far = "so far " if choice.waiting else ""
@@ -167,7 +167,7 @@ def _blank(evidence: Evidence, choice: Choice) -> bool:
 
 def _best_score(evidence: Evidence, names: Sequence[str]) -> str:
     """The first of the arms with the highest score, failed answers as wrong."""
-    return max(names, key=lambda name: with_failures(evidence.estimates[name]).mean)
+    return max(names, key=lambda name: evidence.whole[name].mean)
 
 
 def _runner_up(best: Sequence[str], evidence: Evidence) -> str:
