@@ -7,9 +7,9 @@ difference uses the questions where every arm in it has a score.
 Groups of unequal size are worth fewer groups than there are: Kish's (Σn)² / Σn². Degrees of freedom are that number
 less one (Korn & Graubard 1999; Kish 1965), everywhere.
 
-- `estimate`: one mean of scores in [0, 1]. A Wilson interval with the effective sample size that the cluster-robust
-  standard error implies and Student's t (Korn & Graubard 1998; Dean & Pagano 2015): it keeps its coverage near 0 and
-  1, where mean ± 2 standard errors does not.
+- `estimate`: one mean of scores in [0, 1]. A Wilson interval with the effective sample size that the standard error of
+  the delete-a-group jackknife implies (Cameron & Miller 2015) and Student's t (Korn & Graubard 1998; Dean & Pagano
+  2015): it keeps its coverage near 0 and 1, where mean ± 2 standard errors does not.
 - `contrasts`: several paired differences, each with an interval of its own or all with simultaneous ones, by the
   quantile of |t|, or of the largest |t| over the family, in a wild cluster bootstrap-t (Cameron, Gelbach & Miller
   2008; Romano & Wolf 2005). Differences that few groups show have Clopper-Pearson's bound under them.
@@ -120,7 +120,9 @@ def estimate(
     _refuse_outside(x)
     if number == 1:
         return Estimate(mean=mean, low=0.0, high=1.0, n=n, failed=failed)
-    se, worth, tail = standard_error(sums - mean * counts, n), kish(counts), (1 - level) / 2
+    worth, tail = kish(counts), (1 - level) / 2
+    # The mean bends to a large group, whose residuals are then too small: each is taken from the mean without its own.
+    se = (1 - 1 / number) * standard_error((sums - mean * counts) / (1 - counts / n), n)
     low, high = _wilson(mean, max(se, float(x.std(ddof=1)) / math.sqrt(n)), worth, level)
     # Where few groups score anything, or miss anything, the standard error is no guide: exact bounds.
     if (sums > _TINY).sum() < SPARSE_GROUPS:

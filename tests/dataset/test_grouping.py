@@ -375,6 +375,17 @@ def test_several_groups_of_one_example_are_refused(tmp_path: Path, given: Any) -
     assert (problems[0].file, problems[0].line) == ("a.jsonl", 1)
 
 
+@pytest.mark.parametrize("by", ["question", "document"])
+def test_what_was_made_from_an_example_ties_the_group_that_it_names(by: Any) -> None:
+    elders = [ask(f"e{n}", f"what of the {TOPICS[n % 30]} {n * 7919}") for n in range(60)]
+    made = [ask(f"m{n}", f"and {n * 37} in {n}", parent=f"e{n}", group=f"c{n % 20}") for n in range(60)]
+    found = split([*elders, *made], ExamplesSection(split_by=by))
+    held: defaultdict[int, set[str]] = defaultdict(set)
+    for e in (*found.train, *found.dev, *found.test):
+        held[int(e.id[1:]) % 20].add(str(e.split))
+    assert all(len(sides) == 1 for sides in held.values())
+
+
 def test_groups_on_two_sides_of_a_given_split_are_told_on_the_first_line() -> None:
     side = ("train", "test")
     examples = [ask(f"c{c}-{k}", group=f"c{c}", split=side[k if c < 10 else c % 2]) for c in range(30) for k in (0, 1)]

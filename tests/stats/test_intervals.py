@@ -188,6 +188,25 @@ def test_unequal_groups_are_worth_fewer():
     assert found.critical >= reference.t.ppf(0.975, max(1, found.worth - 1)) - 1e-9
 
 
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        [40, 20, 13, 10, 8, 6, 5, 5, 4, 4, *[3] * 4, *[2] * 6, *[1] * 10],
+        [43, *[2] * 49],
+        [1] * 12 + [5] * 8 + [20] * 3,
+    ],
+    ids=["falling", "giant", "three sizes"],
+)
+def test_a_mean_keeps_its_coverage_where_groups_are_very_unequal(sizes):
+    """Graded scores of 0, .5 and 1, a third of whose variance lies between groups."""
+    groups, chance, held, times = np.repeat(np.arange(len(sizes)), sizes), np.random.default_rng(4), 0, 500
+    for _ in range(times):
+        own = 0.6 * chance.normal(size=len(sizes))[groups] + 0.8 * chance.normal(size=len(groups))
+        found = stats.estimate((own > 0.253) * 0.5 + (own > 0.842) * 0.5, groups)
+        held += found.low <= 0.3 <= found.high
+    assert held / times >= 0.93
+
+
 def test_a_member_alone_has_the_same_interval_in_every_family():
     values = np.random.default_rng(2).uniform(size=(60, 5))
     family = stats.pairs(list("abcde"))

@@ -9,6 +9,7 @@ import hashlib
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from twofold.dataset.leaking import histories, turns_of, unified
 from twofold.types import Example
@@ -26,7 +27,13 @@ def documents_of(example: Example) -> tuple[str, ...]:
 
 
 def grouped(
-    examples: Sequence[Example], *, by_document: bool, same: Mapping[str, str], warnings: list[str], seed: int = 0
+    examples: Sequence[Example],
+    *,
+    by_document: bool,
+    same: Mapping[str, str],
+    warnings: list[str],
+    seed: int = 0,
+    made: Mapping[str, Sequence[Example]] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Example id → name of its group; the same for any order of `examples`.
 
@@ -39,12 +46,20 @@ def grouped(
         same: Document id → the first id of the same text.
         warnings: Gets what was done otherwise than asked.
         seed: Draws among documents that link equally many.
+        made: Example id → what was made from it, which stands where it stands and ties what it belongs to.
     """
-    fixed = {e.id: _fixed_nodes(e) for e in examples}
-    for number, members in enumerate(_dialogues(examples)):
-        for name in members:
+    kin = {e.id: (e, *made.get(e.id, ())) for e in examples}
+    owner = {one.id: name for name, members in kin.items() for one in members}
+    fixed = {name: [node for one in members for node in _fixed_nodes(one)] for name, members in kin.items()}
+    for number, talks in enumerate(_dialogues([one for members in kin.values() for one in members])):
+        for name in dict.fromkeys(owner[one] for one in talks):
             fixed[name].append(f"dialogue {number}")
-    documents = {e.id: [f"document {one}" for one in _named(e, same)] if by_document else [] for e in examples}
+    documents = {
+        name: [f"document {one}" for one in dict.fromkeys(own for e in members for own in _named(e, same))]
+        if by_document
+        else []
+        for name, members in kin.items()
+    }
     links = Counter(node for nodes in documents.values() for node in nodes)
     hubs = sorted((n for n in links if links[n] > 1), key=lambda n: (-links[n], _chance(seed, n), n))
     roots = _components(fixed, documents, without=frozenset())

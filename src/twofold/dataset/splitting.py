@@ -153,7 +153,11 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         warnings.append(f"the shares of [examples] add up to {total:.2f}, and were scaled to 1")
     shares = {name: share / total for name, share in shares.items()}
     by_document = section.split_by in ("document", "given")
-    groups = grouped(pool, by_document=by_document, same=documents, warnings=warnings, seed=section.seed)
+    made: defaultdict[str, list[Example]] = defaultdict(list)
+    for e in everyone:
+        if elders[e.id] != e.id:
+            made[elders[e.id]].append(e)
+    groups = grouped(pool, by_document=by_document, same=documents, warnings=warnings, seed=section.seed, made=made)
     if section.split_by == "given":
         chosen, words = _given(pool, groups, shares, section.seed, warnings)
     elif section.split_by == "time":
@@ -165,7 +169,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         if section.split_by == "question":
             words = _question_words(pool)
     if not by_document:
-        chosen, given = _clustered(pool, chosen, same=documents, seed=section.seed)
+        chosen, given = _clustered(pool, chosen, same=documents, seed=section.seed, made=made)
         words += given
     placed = [
         replace(e, group=chosen[elders[e.id]][0], split=chosen[elders[e.id]][1])
@@ -273,6 +277,7 @@ def _clustered(
     *,
     same: Mapping[str, str],
     seed: int,
+    made: Mapping[str, Sequence[Example]],
 ) -> tuple[dict[str, tuple[str, SplitName]], str]:
     """The groups by document too, each side for itself; unless they would be too few, and then what is said of that."""
     held: defaultdict[SplitName, list[Example]] = defaultdict(list)
@@ -280,7 +285,7 @@ def _clustered(
         held[chosen[e.id][1]].append(e)
     out: dict[str, tuple[str, SplitName]] = {}
     for side, members in held.items():
-        found = grouped(members, by_document=True, same=same, warnings=[], seed=seed)
+        found = grouped(members, by_document=True, same=same, warnings=[], seed=seed, made=made)
         out |= {name: (group, side) for name, group in found.items()}
     tested = {e.id for e in held["test"]}
     before, after = ({groups[name][0] for name in tested} for groups in (chosen, out))
