@@ -78,6 +78,8 @@ PHRASES: tuple[str, ...] = (
     rf"the answer (?:is|was)(?: not|n't) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
     rf"(?:it|that) is(?: not|n't) possible to (?:tell|say|know|answer|determine){_ASKED}",
     rf"no (?:such |specific |relevant )?information (?:(?:is|was) (?:\w+ly )?{_SAID}\b|(?:about|on|regarding) )",
+    rf"no (?:such |specific |relevant |further )?(?:details?|data|mention|information) (?:(?:is|are|was|were) "
+    rf"(?:\w+ly )?{_SAID}\b|(?:about|on|regarding|of) [\w' ]{{1,60}}? (?:is|are|was|were) (?:\w+ly )?{_SAID}\b)",
     rf"(?:i|we) have no {_FACTS}",
     r"(?:i'm|i am|we're|we are) not (?:entirely |really )?(?:sure|certain)"
     r"(?: (?:if|whether|how|what|who|when|where|why|which|about)(?: [\w']+){0,8})?\Z",

@@ -23,6 +23,7 @@ PURE = [
     "distributions.py",
     "stats.py",
     "dataset",
+    "study/brevity.py",
     "study/evidence.py",
     "study/flips.py",
     "study/power.py",

@@ -14,6 +14,9 @@ SENTENCE = "The documents do not say."
     "text",
     [
         "I have no idea.",
+        "No details on this are available in the handbook, sorry.",
+        "No data on ship 4 were found.",
+        "No mention of the price was found in the text.",
         "Nothing about that is stated in the documents.",
         "The information is unavailable.",
         "It doesn't say.",

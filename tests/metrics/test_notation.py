@@ -6,6 +6,7 @@ import pytest
 
 from twofold import plugins
 from twofold.metrics.equivalents import alternative
+from twofold.metrics.notation import unlike
 from twofold.metrics.overlap import AnswerF1, Contains, ExactMatch, TokenF1
 
 ANSWER, EXACT, TOKEN, CONTAINS = (one(plugins.Options()) for one in (AnswerF1, ExactMatch, TokenF1, Contains))
@@ -204,3 +205,16 @@ def test_what_stands_around_it_makes_no_other(reference: str, answer: str) -> No
 )
 def test_what_may_be_another_is_left_as_it_is(text: str) -> None:
     assert alternative(text) == text
+
+
+@pytest.mark.parametrize("mark", ["*", "**", "***", "_", "__"])
+@pytest.mark.parametrize("sentence", ["{} is where it docks.", "It docks in {}.", "({}), I believe", '"{}"'])
+def test_several_words_that_are_emphasised_are_the_same_words(mark: str, sentence: str) -> None:
+    text = sentence.format(f"{mark}Port Morburg{mark}")
+    assert not unlike(text, "Port Morburg")
+    assert ANSWER.compare(text, "Port Morburg") == 1
+
+
+@pytest.mark.parametrize(("text", "reference"), [("call init", "__init__"), ("use *args", "args"), ("a *b c* d", "*b")])
+def test_a_mark_that_belongs_to_a_name_still_counts(text: str, reference: str) -> None:
+    assert unlike(text, reference)

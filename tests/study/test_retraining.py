@@ -41,7 +41,7 @@ def test_no_question_that_the_champion_saw_is_held_out() -> None:
     learned = {name: {example_digest(e) for e in getattr(old, name)} for name in ("train", "dev")}
     known = learned["train"] | learned["dev"]
     today = split(examples[5:], ExamplesSection(split_by="document", seed=99))
-    made, counts = fair(today, learned)
+    made, counts = fair(today, learned, near=True)
     assert counts["moved"] > 0, "another seed puts some of what was learned into the test"
     assert not {example_digest(e) for e in (*made.test, *made.reserve)} & known
     sides = {e.group for e in (*made.train, *made.dev)}
@@ -50,8 +50,8 @@ def test_no_question_that_the_champion_saw_is_held_out() -> None:
     assert len(made.train) + len(made.dev) + len(made.test) + counts["dropped"] == len(examples[5:])
     assert counts["gone"] == len(known - {example_digest(e) for e in examples[5:]})
     assert counts["new"] + counts["old"] == len(made.train) + len(made.dev)
-    assert fair(made, learned)[1]["moved"] == 0
-    same, counts = fair(today, {})
+    assert fair(made, learned, near=True)[1]["moved"] == 0
+    same, counts = fair(today, {}, near=True)
     assert (counts["moved"], counts["dropped"], counts["old"]) == (0, 0, 0), (
         "a model that learned nothing moves nothing"
     )
@@ -62,7 +62,7 @@ def test_nothing_left_to_compare_on_is_said() -> None:
     today = split([example(n) for n in range(40)], ExamplesSection(split_by="question"))
     learned = {"train": [example_digest(e) for e in (*today.train, *today.test)], "dev": []}
     with pytest.raises(TooFewExamples, match="nothing is left to compare on"):
-        fair(today, learned)
+        fair(today, learned, near=True)
 
 
 # ---------------------------------------------------------------- triggers

@@ -23,6 +23,8 @@ _BITS = frozenset(("gb", "kb", "mb", "tb", "gib", "mib"))
 """Units of which the case of the last letter counts: bits and bytes."""
 _MOLECULE = re.compile(r"(?=\D*\d)(?:[A-Z][a-z]?\d*){2,}")
 _QUOTED = re.compile(r"(?<![^\s(\[{])([\"'`“‘«])([^\"'`“”‘’«»]*)([\"'`”’»])(?![^\s)\]}.,;:!?])")
+_EMPHASIS = re.compile(r"(?<![^\s(\[{\"'“])(\*{1,3}|_{1,3})([^*_\n]+)\1(?!\w)")
+"""Markdown around several words; around one word it may be its name: ``__init__``."""
 _CHUNK = re.compile(r"\S+")
 _FLAG = re.compile(r"(?:--?|\+)[A-Za-z][\w-]*(?:=\S+)?")
 _PATH = re.compile(
@@ -87,8 +89,13 @@ def _by_letters(text: str) -> dict[str, tuple[str, ...]]:
 
 def _chunks(text: str) -> list[str]:
     """The runs without blanks, without what quotes them and the punctuation of the sentence."""
-    plain = _QUOTED.sub(r"\2", text)
+    plain = _EMPHASIS.sub(_unemphasised, _QUOTED.sub(r"\2", text))
     return [_bare(match.group()) for match in _CHUNK.finditer(plain)]
+
+
+def _unemphasised(found: re.Match[str]) -> str:
+    inner = found[2]
+    return inner if " " in inner and inner == inner.strip() else found[0]
 
 
 def _bare(chunk: str) -> str:

@@ -62,7 +62,7 @@ _MOST_LISTED = 3
 class _Overlap(ABC):
     """What the metrics of this module share: references, abstention, and best of."""
 
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -198,7 +198,7 @@ class AnswerF1(TokenF1):
     the same get less than 0.5: a query that is nearly right is wrong.
     """
 
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     right: ClassVar[float | None] = 0.5
 
     def compare(self, text: str, reference: str) -> float:

@@ -182,6 +182,12 @@ def cut_answers(answers: Sequence[Answer]) -> int:
     return sum(1 for answer in answers if answer.cut and answer.failure is None)
 
 
+def letters(answers: Sequence[Answer]) -> float:
+    """Characters of the median answer that says something; 0 where none does."""
+    said = [len(answer.text) for answer in answers if answer.failure is None and not answer.abstained]
+    return float(np.median(said)) if said else 0.0
+
+
 def uncited_answers(answers: Sequence[Answer]) -> list[int]:
     """How many of the answers that say something cite no passage, and how many say something."""
     said = [answer for answer in answers if answer.failure is None and not answer.abstained]

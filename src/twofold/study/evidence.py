@@ -51,6 +51,8 @@ class VerdictFacts:
     """Arm → share of its answers that cite a right document (any document, where no example names its sources)."""
     uncited: str = ""
     """Why no answer can cite, whatever the arm; empty where the prompt asks for citations."""
+    letters: Mapping[str, float] = field(default_factory=dict)
+    """Arm → characters of its median answer, failed ones and abstentions apart."""
     cut_share: Mapping[str, float] = field(default_factory=dict)
     """Arm → share of its answers that ended at the token limit."""
     cut_causes: Mapping[str, str] = field(default_factory=dict)

@@ -41,7 +41,7 @@ from twofold import stats
 from twofold.config import StudySection
 from twofold.errors import StudyError
 from twofold.identity import plain
-from twofold.study import constrained, wording
+from twofold.study import brevity, constrained, wording
 from twofold.study.constrained import constraint_objections, constraint_questions
 from twofold.study.constrained import lasting as _lasting
 from twofold.study.effort import unfinished
@@ -140,6 +140,7 @@ def decide(
     other = settled(section, evidence=answered) if answered else choice
     unmet = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
     free = [arm for arm in ordered if not against[arm.name]]
+    running = [arm.name for arm in free if arm.name in counted]
     work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials, margin=section.margin)
     slight = bool(work) and least <= section.margin
     more = None if choice.waiting or choice.unshown else further(evidence, choice, section=section, facts=facts)
@@ -162,6 +163,15 @@ def decide(
         ),
         provisional=(
             *wording.doubts(evidence, facts, choice=choice, arms=ordered, asked=asked),
+            *brevity.doubts(
+                counted,
+                places,
+                arm=choice.arm,
+                simpler=running[: running.index(choice.arm)] if choice.arm else [],
+                metric=metric,
+                section=section,
+                facts=facts,
+            ),
             *([work] if slight else []),
         ),
         more_examples=(more.to_see.likely or None) if more and more.to_see and not more.to_see.vague else None,
