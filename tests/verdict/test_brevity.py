@@ -15,10 +15,9 @@ from twofold.types import Arm, Verdict
 
 BASE, _, _, FT, _ = ARMS
 N = 80
-LENGTHS = {"base": 52.0, "ft": 14.0}
 
 
-def decided(base: Any, ft: Any, *, metric: str = "answer_f1", **letters: float) -> Verdict:
+def decided(base: Any, ft: Any, *, metric: str = "answer_f1", letters: float = 14.0) -> Verdict:
     scores: dict[str, Any] = {"base": base, "ft": ft}
     arms: tuple[Arm, ...] = (BASE, FT)
     found, *_ = decide(
@@ -28,7 +27,7 @@ def decided(base: Any, ft: Any, *, metric: str = "answer_f1", **letters: float) 
         metric=metric,
         section=StudySection(resamples=400),
         objections={},
-        facts=replace(FACTS, letters={**LENGTHS, **letters}),
+        facts=replace(FACTS, letters={"base": 52.0, "ft": letters}),
     )
     return found
 
@@ -61,8 +60,8 @@ def test_a_gain_of_right_answers_is_not_doubted_however_short() -> None:
 
 
 def test_answers_of_one_length_are_not_doubted() -> None:
-    assert not brief(decided(graded(0.2), graded(0.45), ft=40.0))
-    assert not brief(decided(graded(0.2), graded(0.45), ft=90.0))
+    assert not brief(decided(graded(0.2), graded(0.45), letters=40.0))
+    assert not brief(decided(graded(0.2), graded(0.45), letters=90.0))
     assert not brief(decided(graded(0.45), graded(0.2)))
 
 
