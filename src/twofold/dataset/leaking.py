@@ -316,7 +316,10 @@ def _same_place(one: Span, other: Span) -> bool:
 
 def agree(one: Example, two: Example) -> bool:
     """Is an answer of the one `alike` to one of the other, or has neither any?"""
-    mine, theirs = answers_of(one), answers_of(two)
+    return _agree(answers_of(one), answers_of(two))
+
+
+def _agree(mine: Sequence[str], theirs: Sequence[str]) -> bool:
     return any(alike(a, b) for a in mine for b in theirs) or not (mine or theirs)
 
 
@@ -325,9 +328,10 @@ def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
     texts = NearTexts([conversation(e) for e in (*test, *train)])
     for number in range(len(test)):
         texts.add(number)
+    answers = [answers_of(e) for e in (*test, *train)]
     found: dict[str, str] = {}
     for number, example in enumerate(train, len(test)):
-        match = next((test[o].id for o in texts.near(number) if agree(example, test[o])), None)
+        match = next((test[o].id for o in texts.near(number) if _agree(answers[number], answers[o])), None)
         if match is not None:
             found[example.id] = match
     return found
@@ -339,6 +343,8 @@ _SHINGLE = 4
 """Words of a question from which it can be found within another text; shorter ones stand there by chance."""
 _SOON = 12
 """Words after a question within which an answer to it begins."""
+_MANY = 100
+"""Test questions of one wording beyond which only equal answers are looked for."""
 _OFTEN = 3
 """Questions from which a sentence that all of them have is taken for a wrapper."""
 _PART = re.compile(r"\n+|(?<=[.!?。！？])[ \t]+|(?<=[:：])[ \t]+")
@@ -353,7 +359,8 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
     """
     everyone, tested = (*test, *train), len(test)
     cores, asked = _cores(everyone), [wording(e.question) for e in everyone]
-    first = {core: answer for core, e in zip(cores[tested:], train, strict=True) for answer in answers_of(e)[:1]}
+    answers = [answers_of(e) for e in everyone]
+    first = {core: answer for core, own in zip(cores[tested:], answers[tested:], strict=True) for answer in own[:1]}
     labels = 2 * len(set(first.values())) <= len(first)  # one within the other is then two ways of asking
     often = Counter(shingle for question in asked for shingle in _shingles(question))
     rarest: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
@@ -372,9 +379,9 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
             other, at = everyone[inner], padded.find(f" {asked[inner]} ")
             if at < 0 or asked[inner] == asked[outer] or max(inner, outer) < tested:
                 continue
-            if not labels and not e.choices and not other.choices and _answers_too(e, other):
+            if not labels and not e.choices and not other.choices and _answers_too(answers[outer], answers[inner]):
                 holding[asked[inner]] |= {outer: None, inner: None}
-            if inner < tested and _answered(padded[at + len(asked[inner]) + 1 :], other):
+            if inner < tested and _answered(padded[at + len(asked[inner]) + 1 :], answers[inner]):
                 told.setdefault(e.id, other.id)
     bared = {core for core, question in zip(cores, asked, strict=True) if core != question}
     for number, e in enumerate(everyone):
@@ -383,25 +390,28 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
             holding[f"{before}\n{cores[number]}"][number] = None
     wrapped: dict[str, str] = {}
     for members in holding.values():
-        inside = [everyone[number] for number in members if number < tested]
-        for e in (everyone[number] for number in members if number >= tested):
-            if match := next((other for other in inside if _answers_too(e, other)), None):
-                wrapped.setdefault(e.id, match.id)
+        inside = [number for number in members if number < tested]
+        same = {answer: number for number in reversed(inside) for answer in answers[number]}
+        for number in (number for number in members if number >= tested):
+            match = next((same[answer] for answer in answers[number] if answer in same), None)
+            if match is None and len(inside) <= _MANY:
+                match = next((other for other in inside if _answers_too(answers[number], answers[other])), None)
+            if match is not None:
+                wrapped.setdefault(everyone[number].id, everyone[match].id)
     return wrapped, told
 
 
-def _answers_too(one: Example, other: Example) -> bool:
-    """Do two agree, or does an answer of the one stand word by word within one of the other?"""
-    if agree(one, other):
+def _answers_too(mine: Sequence[str], theirs: Sequence[str]) -> bool:
+    """Do answers agree, or does one stand word by word within one of the others?"""
+    if _agree(mine, theirs):
         return True
-    mine, theirs = answers_of(one), answers_of(other)
     return any(f" {a} " in f" {b} " or f" {b} " in f" {a} " for a in mine for b in theirs if a and b)
 
 
-def _answered(after: str, asked: Example) -> bool:
-    """Does a text that follows a question go on with its answer?"""
+def _answered(after: str, answers: Sequence[str]) -> bool:
+    """Does a text that follows a question go on with one of its answers?"""
     begins = len(" ".join(after.split(" ", _SOON + 1)[: _SOON + 1]))
-    return any(0 <= f"{after} ".find(f" {answer} ") <= begins for answer in answers_of(asked) if answer)
+    return any(0 <= f"{after} ".find(f" {answer} ") <= begins for answer in answers if answer)
 
 
 def _cores(examples: Sequence[Example]) -> list[str]:
