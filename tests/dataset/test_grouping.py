@@ -459,6 +459,13 @@ def test_a_test_question_answered_before_the_question_of_a_training_example_leak
     assert leaks([train], [ask("t", WELL, DEEP)], near=False).history == (("l", "t"),)
 
 
+def test_a_question_with_its_answer_leaks_after_another_conversation_too() -> None:
+    one, two = (talk(name, f"{name}ay?", "Yes.", WELL, references=(DEEP,)) for name in "lt")
+    others = [talk(f"o{n}", "Hay?", "Yes.", f"{OPEN} {n}", references=(f"{n} bales",)) for n in range(9)]
+    assert leaks([one, *others], [two]).near == (("l", "t"),)
+    assert not leaks([replace(one, references=("nobody knows",)), *others], [two]).pairs
+
+
 WRAPS = ("{}", "Answer in one line, as a helper of farmers: {}", "A farmer asks:\n{}\nReply with the fact alone.")
 
 

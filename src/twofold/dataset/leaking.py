@@ -360,6 +360,7 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
     everyone, tested = (*test, *train), len(test)
     cores, asked = _cores(everyone), [wording(e.question) for e in everyone]
     answers = [answers_of(e) for e in everyone]
+    talks = [sum(m.role != "system" for m in e.messages) > 1 for e in everyone]
     first = {core: answer for core, own in zip(cores[tested:], answers[tested:], strict=True) for answer in own[:1]}
     labels = 2 * len(set(first.values())) <= len(first)  # one within the other is then two ways of asking
     often = Counter(shingle for question in asked for shingle in _shingles(question))
@@ -377,7 +378,8 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
         padded = f" {' '.join([*(known[m.content] for m in e.messages[:-1]), asked[outer]])} "
         for inner in dict.fromkeys(number for shingle in _shingles(padded) for number in rarest.get(shingle, ())):
             other, at = everyone[inner], padded.find(f" {asked[inner]} ")
-            if at < 0 or asked[inner] == asked[outer] or max(inner, outer) < tested:
+            alone = asked[inner] == asked[outer] and not (talks[inner] or talks[outer])
+            if at < 0 or inner == outer or alone or max(inner, outer) < tested:
                 continue
             if not labels and not e.choices and not other.choices and _answers_too(answers[outer], answers[inner]):
                 holding[asked[inner]] |= {outer: None, inner: None}
