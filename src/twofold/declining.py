@@ -22,7 +22,8 @@ _SOURCE = (
 )
 _FACTS = (
     r"(?:(?:any|enough|sufficient|specific|explicit|direct|relevant|further|such|the|this|that|an?|clear|exact) )*"
-    r"(?:information|details?|mention|answers?|data about|data on|reference to)\b"
+    r"(?:information|details?|mention|answers?|data about|data on|reference to|"
+    r"indication (?:of|about|on|whether|how|what|when|who|where|why))\b"
 )
 _ABOUT = (
     r"(?: (?:about|on|regarding|concerning|in|from|of|to|that|which|as|available|provided|given|here|for|whether)\b|\Z)"
@@ -41,12 +42,27 @@ _SAID = (
     r"(?:mentioned|stated|specified|provided|given|told|discussed|indicated|included|listed|found|answered|disclosed|"
     r"described|known|clear|available|covered|addressed|explained)"
 )
-_NOT = r"(?:do|does|did)(?: not|n't)(?: \w+ly)?"
+_NOT = r"(?:(?:do|does|did)(?: not|n't)|never)(?: \w+ly| in fact)?"
+_OTHER_SOURCE = (
+    r"(?:the|this|these|those|our|your) (?:handbooks?|manuals?|guides?|polic(?:y|ies)|pages?|reports?|files?)"
+)
 
 PHRASES: tuple[str, ...] = (
     rf"{_SOURCE} {_NOT} {_SAY}\b",
     rf"{_SOURCE} {_NOT} {_HOLD} {_FACTS}",
-    rf"{_SOURCE} (?:gives?|provides?|contains?|includes?|has|have|makes?) no {_FACTS}",
+    rf"{_SOURCE} {_NOT} {_HOLD} (?:it|that|this|the requested \w+)\Z",
+    rf"(?:{_SOURCE}|{_OTHER_SOURCE}) (?:gives?|provides?|contains?|includes?|has|have|makes?) no {_FACTS}",
+    rf"(?:{_SOURCE}|{_OTHER_SOURCE}) (?:gives?|provides?) no "
+    r"(?:figures?|numbers?|dates?|names?|reasons?|prices?|amounts?)\Z",
+    rf"{_SOURCE} (?:is|are) (?:all )?about (?:something else|(?:an)?other (?:things?|topics?|subjects?|matters?))\b",
+    rf"{_SOURCE} (?:is|are) (?:insufficient|not sufficient|not enough)(?: to (?:answer|tell|say|know|determine)\b|\Z)",
+    rf"it(?:'s| is) (?:not clear|unclear|unknown) (?:from|in) {_SOURCE}",
+    rf"it(?:'s| is)(?: impossible|n't possible) to (?:tell|say|know|answer|determine){_ASKED}",
+    r"(?:i|we) (?:(?:could not|couldn't|cannot|can't|do not|don't|did not|didn't) find|(?:have not|haven't) found|"
+    r"found) (?:anything|nothing) (?:about|on|regarding|concerning) (?:[\w'-]+ ){1,8}(?:in|within|among) "
+    rf"(?:{_SOURCE}|{_OTHER_SOURCE})\Z",
+    rf"(?:i|we) (?:have not|haven't) found {_FACTS}",
+    rf"(?:i|we) (?:do not|don't) have (?:any )?access to {_FACTS}",
     rf"(?:none|neither) of {_SOURCE} {_SAY}(?:s|es)?\b",
     rf"(?:none|neither) of {_SOURCE} {_HOLD}s? {_FACTS}",
     rf"no (?!information)(?:{_SOURCE}) {_SAY}s?\b",
@@ -58,7 +74,8 @@ PHRASES: tuple[str, ...] = (
     rf"(?:in|within|from) {_SOURCE}\Z",
     rf"there(?:'s| is| was) nothing (?:[\w']+ ){{0,8}}(?:in|among|within) {_SOURCE}"
     r"(?: (?:about|on|regarding) (?:it|this|that))?\Z",
-    rf"{_SOURCE} (?:says?|tells?(?: us)?|states?|mentions?) nothing\b",
+    rf"{_SOURCE} (?:says?|tells?(?: us)?|states?|mentions?) nothing"
+    r"(?: (?:about|on|of|regarding|concerning|that|to|like)\b|\Z)",
     rf"(?:i|we) (?:do not|don't|did not|didn't) (?:see|find) (?:{_FACTS}|.*\b{_SOURCE}\Z)",
     r"(?:(?:i|we) (?:cannot|can't|can not|could not|couldn't)|(?:i'm|i am|we're|we are) (?:unable|not able) to) "
     r"(?:find|locate|see) (?:it|this|that|anything)"
@@ -83,8 +100,7 @@ PHRASES: tuple[str, ...] = (
     rf"(?:i|we) have no {_FACTS}",
     r"(?:i'm|i am|we're|we are) not (?:entirely |really )?(?:sure|certain)"
     r"(?: (?:if|whether|how|what|who|when|where|why|which|about)(?: [\w']+){0,8})?\Z",
-    rf"(?:the|this|these|our|your) (?:handbooks?|manuals?|guides?|polic(?:y|ies)|pages?|reports?|files?) {_NOT} "
-    r"(?:say|tell|mention|state|specify)\b",
+    rf"{_OTHER_SOURCE} {_NOT} (?:say|tell|mention|state|specify)\b",
     rf"the answer (?:is|was) (?:not|n't|nowhere) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
     rf"nothing in {_SOURCE} (?:\w+ly )?(?:{_SAY}s?|tells|says)\b",
     rf"(?:it|that|this|the answer|the exact [\w ]+?) (?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_SAID} "
@@ -145,7 +161,14 @@ SHORT: tuple[str, ...] = (
     r"unanswerable",
     rf"no (?:(?:such|relevant|specific|further) )?(?:answers?|information|info|data|details?|mention)"
     rf"(?: (?:(?:is|was) )?(?:available|found|given|provided|possible|stated))?{_HERE}",
-    rf"not (?:mentioned|stated|specified|disclosed|found|answerable){_HERE}",
+    rf"not (?:mentioned|stated|specified|disclosed|found|answerable|known){_HERE}",
+    rf"(?:it(?:'s| is) )?(?:unknown|unclear|undetermined|undisclosed|unspecified){_HERE}",
+    r"(?:it|this|that) (?:is|was)(?: not|n't) (?:stated|mentioned|given|said|specified|written|found) "
+    r"(?:anywhere|explicitly)",
+    r"we (?:are|were) not told",
+    r"no mention (?:of|about) (?:it|this|that)(?: (?:is|was) (?:made|found))?",
+    rf"nothing (?:is|was) (?:said|written|{_SAID}) (?:about|on|regarding) (?:it|this|that)",
+    rf"(?:it|this|that) (?:does not|doesn't) say(?: (?:so|that|it|anything))?{_HERE}",
     rf"not in {_SOURCE}",
     r"(?:(?:it|this|that|the answer) )?(?:cannot|can't|can not|could not) be (?:answered|determined|inferred|found)"
     rf"{_HERE}",
@@ -216,7 +239,7 @@ SHORT: tuple[str, ...] = (
 """What an answer may consist of to decline: as a beginning these words say too little ("Not found is status 404")."""
 _DECLINES = re.compile(rf"(?:{'|'.join(PHRASES)})")
 _SHORT = re.compile(rf"(?:{'|'.join(SHORT)})\Z")
-_NOT_APPLICABLE = re.compile(r"\W*n\s?/\s?a\W*\Z", re.IGNORECASE)
+_NOT_APPLICABLE = re.compile(r"\W*n(?:\s?/\s?|\.\s?)a\W*\Z", re.IGNORECASE)
 _PREFACE = re.compile(
     r"answer |as an ai(?: (?:language )?model| assistant)? |"
     r"(?:(?:i'm|i am|we're|we are) (?:very )?(?:sorry|afraid)|sorry|unfortunately|apologies|i apologi[sz]e|leider|"

@@ -103,7 +103,7 @@ def table_of(text: str, *, tab: bool = False) -> Table:
         columns = _columns([""] * (len(cells) - 1) + [f"column {len(cells)}"])
         rows = _rows(_chained(first[at:], reader), columns, header=[])
         return Table(columns=columns, title="", rows=rows, headed=False)
-    if below and all(len(r.cells) == len(cells) + 1 and r.cells[-1].strip() for r in below):
+    if below and all(len(r.cells) == len(cells) + 1 for r in below) and _begin_with_names([r.cells for r in below]):
         cells = ["", *cells]  # R writes no name above the rows' names
     columns = _columns(cells)
     words = " ".join(", ".join(cell.strip() for cell in r.cells if cell.strip()) for r in above).replace(":, ", ": ")
@@ -262,6 +262,20 @@ def _named(cells: Sequence[str]) -> int:
 
 def _text(cells: Sequence[str]) -> str:
     return " ".join(cell.strip() for cell in cells if cell.strip())
+
+
+def _begin_with_names(rows: Sequence[Sequence[str]]) -> bool:
+    """Do rows that are one cell longer than their header begin with a name each, and are no sentences with a comma?
+
+    ``Where?,Oslo, Norway`` begins with a question, and its last cell with a blank.
+    """
+    names = [row[0].strip() for row in rows]
+    whole = all(row[-1].strip() and not row[-1][0].isspace() for row in rows)
+    return (
+        whole
+        and len(set(names)) == len(names)
+        and not any(name.endswith((".", "?", "!", "。", "？")) for name in names)
+    )
 
 
 def _groups(rows: Sequence[_Record]) -> bool:

@@ -30,7 +30,7 @@ from twofold.wrapping import Unwrapped, answer_text, without_datamarks, without_
 if TYPE_CHECKING:
     import jinja2
 
-RENDERER_VERSION = 5
+RENDERER_VERSION = 6
 """Raised when the same template would render to other text, or the same text be read as another answer."""
 
 

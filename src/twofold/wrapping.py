@@ -12,7 +12,10 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 
-_REASONING = r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad|inner_monologue)"
+_REASONING = (
+    r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratch_?pad|deep_?think|chain_of_thought|"
+    r"inner_(?:monologue|thoughts?))"
+)
 _MARK_OPENED = re.compile(
     rf"(?i:<(?:\w+:)?{_REASONING}(?:\s[^<>]*)?>)|◁think▷|\[THINK\]|<\|(?:begin_of_thought|think)\|>|<unused94>"
 )
@@ -22,7 +25,9 @@ _CLOSED = re.compile(
 )
 _SOLUTION = re.compile(r"<\|begin_of_solution\|>(.*?)(?:<\|end_of_solution\|>|\Z)", re.DOTALL)
 _END = re.compile(
-    r"\s{0,9}(?:<\|(?:im_end|eot_id|end|endoftext|end_of_text)\|>|<(?:end_of_turn|eos)>|</s>)\s{0,9}\Z", re.IGNORECASE
+    r"\s{0,9}(?:<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text|end_of_turn|return)\|>|<(?:end_of_turn|eos)>|"
+    r"<｜end▁of▁sentence｜>|\[/INST\]|</s>)\s{0,9}\Z",
+    re.IGNORECASE,
 )
 """The token that ends a turn, where a server hands it on as text."""
 _ANSWER = re.compile(r"<(final_answer|answer|final|response)>(.*?)(?:</\1>|\Z)", re.DOTALL | re.IGNORECASE)

@@ -122,6 +122,8 @@ TEACHES: dict[str, Any] = {
     "short form": {"error": {"message": "This model doesn't support temperature."}},
     "one value": {"error": {"message": "invalid temperature: only 1 is allowed for this model"}},
     "one value, otherwise": {"error": {"message": "`temperature` may only be set to 1 when thinking is enabled."}},
+    "one value, and no other": {"error": {"message": "temperature must be 1 when thinking is enabled"}},
+    "a list of errors": {"errors": [{"message": "Unknown field temperature", "code": 400}]},
     "a list": {"error": {"message": "Unsupported parameter(s): `temperature`"}},
     "LiteLLM": {
         "error": {"message": "openai does not support parameters: {'temperature': 0.0}, for model=o9", "param": None}

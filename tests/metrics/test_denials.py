@@ -22,6 +22,13 @@ ANSWER, CONTAINS = AnswerF1(plugins.Options()), Contains(plugins.Options())
         ("57", "57 isn't the answer"),
         ("57", "Never 57."),
         ("57", "57 is too high"),
+        ("57", "57, no."),
+        ("57", "57, which is wrong"),
+        ("The pond is deep", "The pond is deep, no."),
+        ("The pond is deep", "The pond is deep, which is not true."),
+        ("The pond is deep", "The pond is deep? Not at all."),
+        ("Cats may come in", "Dogs may come in, cats may not."),
+        ("tents are allowed on the beach", "Tents are allowed in the wood, never on the beach"),
         ("liable", "not liable"),
         ("Bergen", "I don't think it is Bergen"),
         ("Bergen", "Everything but Bergen"),
@@ -52,11 +59,29 @@ def test_what_is_denied_is_not_said(reference: str, answer: str) -> None:
         ("Bob", "No one except Bob."),
         ("not liable", "He is not liable."),
         ("no. 5", "It is no. 5"),
+        ("57", "None other than 57."),
+        ("57", "Without a doubt, 57."),
+        ("57", "Not 58, 57."),
+        ("use the back gate", "Do not take the front gate; use the back gate."),
     ],
 )
 def test_what_is_not_denied_is_said(reference: str, answer: str) -> None:
     assert CONTAINS.compare(answer, reference) == 1
     assert ANSWER.compare(answer, reference) == 1
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("Clean the filter each spring", "You should clean the filter each spring, no exceptions."),
+        ("Visitors get a ticket for one day", "Visitors get a one day ticket, residents do not."),
+        ("Bake it for an hour at 150 degrees", "It is baked for an hour at 150 degrees, not at 200."),
+        ("The lease runs for two years", "The lease is for two years and cannot be ended before."),
+        ("the guide met us at the old gate", "The guide met us by the old gate. He did not speak."),
+    ],
+)
+def test_a_denial_beside_what_is_said_is_no_contradiction(reference: str, answer: str) -> None:
+    assert ANSWER.compare(answer, reference) >= 0.5
 
 
 def test_one_place_that_is_not_denied_is_enough_for_contains() -> None:

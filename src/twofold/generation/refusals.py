@@ -25,7 +25,9 @@ _AFTER = (
     rf"{_GAP}\b(?:not (?:supported|allowed|permitted|accepted)|unsupported|unexpected|unrecogni[sz]ed|deprecated|"
     r"not support|(?:does|do|is|are)n['’]t (?:support|allowed|permitted|accepted))"
 )
-_ONE_VALUE = rf"{_GAP}\bonly (?:1(?:\.0)? is|the default|be (?:set to )?1\b)"
+_ONE_VALUE = (
+    rf"{_GAP}\b(?:only (?:1(?:\.0)? is|the default|be (?:set to )?1\b)|must be (?:set to )?(?:exactly )?1(?:\.0)?\b)"
+)
 """A field that takes its default only can be left out."""
 
 
@@ -42,6 +44,8 @@ def refuses(body: Any, field: str, sent: Json) -> bool:
     if field not in sent:
         return False
     body = body[0] if isinstance(body, list) and len(body) == 1 else body
+    if isinstance(body, dict) and isinstance(body.get("errors"), list) and len(body["errors"]) == 1:
+        body = body["errors"][0]
     error = body.get("error", body) if isinstance(body, dict) else body
     error = error if isinstance(error, dict) else {"message": error}
     for one in _details(error):

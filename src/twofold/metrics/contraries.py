@@ -2,33 +2,95 @@
 
 from __future__ import annotations
 
+import re
+from itertools import combinations
+
 from twofold.metrics.text import find
-from twofold.metrics.values import ARTICLES, MONTHS, scanned
+from twofold.metrics.values import ARTICLES, MONTHS, scanned, tokens
 
 _PAIRS = (
     "before/after earlier/later early/late start/end begin/end beginning/end first/last least/most more/less "
     "more/fewer minimum/maximum min/max minimal/maximal lowest/highest smallest/largest greater/less "
     "greater/smaller higher/lower larger/smaller bigger/smaller longer/shorter older/younger faster/slower "
-    "above/below over/under up/down upper/lower increase/decrease increases/decreases increased/decreased "
-    "increasing/decreasing rise/fall rises/falls rose/fell gain/loss win/lose won/lost add/remove opens/closes "
-    "opened/closed open/closed on/off enable/disable enabled/disabled north/south northern/southern east/west "
-    "eastern/western left/right inside/outside inner/outer internal/external input/output import/export "
-    "imports/exports buy/sell credit/debit positive/negative odd/even always/never all/none with/without "
-    "allowed/forbidden allowed/prohibited permitted/prohibited required/optional mandatory/optional true/false "
-    "true/untrue public/private vertical/horizontal clockwise/counterclockwise clockwise/anticlockwise "
-    "singular/plural male/female hot/cold day/night morning/evening same/different am/pm and/or "
-    "ascending/descending inclusive/exclusive including/excluding multiply/divide ad/bc"
+    "above/below over/under up/down upper/lower increase/decrease rise/fall rose/fell gain/loss win/lose won/lost "
+    "add/remove open/close on/off in/out enable/disable left/right inside/outside inner/outer internal/external "
+    "input/output import/export buy/sell bought/sold credit/debit positive/negative odd/even always/never all/none "
+    "all/some with/without allow/forbid allow/prohibit permit/prohibit allowed/forbidden required/optional "
+    "mandatory/optional mandatory/voluntary compulsory/voluntary true/false true/untrue public/private "
+    "vertical/horizontal clockwise/counterclockwise clockwise/anticlockwise singular/plural male/female man/woman "
+    "men/women boy/girl hot/cold warm/cold day/night morning/evening same/different am/pm and/or ascend/descend "
+    "inclusive/exclusive including/excluding multiply/divide ad/bc accept/reject accept/refuse approve/reject "
+    "approve/deny grant/deny confirm/deny pass/fail succeed/fail raise/lower increase/reduce start/stop live/die "
+    "alive/dead love/hate arrive/depart arrive/leave enter/leave enter/exit borrow/lend push/pull send/receive "
+    "create/delete insert/delete build/destroy hire/fire hire/dismiss expand/shrink strengthen/weaken heat/cool "
+    "freeze/melt float/sink attach/detach attack/defend remember/forget innocent/guilty guilty/acquitted "
+    "employer/employee buyer/seller landlord/tenant lender/borrower plaintiff/defendant lessor/lessee host/guest "
+    "supplier/customer debtor/creditor parent/child husband/wife king/queen rich/poor full/empty full/partial wet/dry "
+    "hard/soft thick/thin wide/narrow deep/shallow heavy/light light/dark bright/dark strong/weak loud/quiet old/new "
+    "old/young cheap/expensive good/bad best/worst better/worse easy/difficult safe/dangerous clean/dirty tight/loose "
+    "front/back front/rear top/bottom major/minor senior/junior urban/rural domestic/foreign solid/liquid liquid/gas "
+    "acid/base acidic/alkaline temporary/permanent manual/automatic analog/digital primary/secondary single/double "
+    "single/married short/long short/tall high/low fast/slow"
 )
+"""Words of which one says the contrary of the other; endings such as -s and -ed apart."""
+_SETS = (
+    "monday tuesday wednesday thursday friday saturday sunday",
+    "red green blue yellow black white orange purple brown pink grey",
+    "spring summer autumn winter",
+    "first second third fourth fifth sixth seventh eighth ninth tenth last",
+    "once twice thrice",
+    "minute hour day week month quarter year decade century",
+    "hourly daily weekly monthly quarterly yearly",
+    "mother father sister brother son daughter uncle aunt grandmother grandfather",
+    "north south east west northeast northwest southeast southwest",
+    "northern southern eastern western northeastern northwestern southeastern southwestern",
+    "gold silver bronze copper",
+    "page chapter section article room gate version volume floor platform step table figure row column question "
+    "exercise seat track paragraph clause appendix annex",
+)
+"""Words of which each excludes the others."""
+_NEGATING = ("un", "in", "im", "il", "ir", "dis", "non", "mis", "de")
+_EXCHANGED = (("en", "de"), ("in", "ex"), ("over", "under"), ("pre", "post"), ("hyper", "hypo"), ("inter", "intra"),
+              ("macro", "micro"), ("up", "down"), ("in", "out"))  # fmt: skip
+"""Beginnings that make contraries of one word: ``encrypt`` and ``decrypt``."""
+_ENDING = re.compile(r"(?<=\w{3})(?:ing|ed|es|[sed])\Z")
+
+
+def _stem(word: str) -> str:
+    """A word without its ending, roughly: ``passes``, ``passed`` and ``pass`` are one."""
+    bare = _ENDING.sub("", word)
+    bare = bare[:-1] if bare[-2:-1] == bare[-1:] else bare
+    return f"{bare[:-1]}i" if bare.endswith("y") else bare
+
+
 _CONTRARY: dict[str, frozenset[str]] = {}
-for _one, _two in (pair.split("/") for pair in _PAIRS.split(" ")):
-    for _word, _other in ((_one, _two), (_two, _one)):
+for _one, _two in (
+    *(pair.split("/") for pair in _PAIRS.split(" ")),
+    *(pair for words in _SETS for pair in combinations(words.split(" "), 2)),
+):
+    for _word, _other in ((_stem(_one), _stem(_two)), (_stem(_two), _stem(_one))):
         _CONTRARY[_word] = _CONTRARY.get(_word, frozenset()) | {_other}
 _JOINS = frozenset(
     ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "with", "plus", "versus", "vs", "+", "*", "&", "=", "|")
 )  # fmt: skip
 """What stands between things whose order says nothing."""
 _FEW = 3
-"""Tokens up to which one other name makes another answer."""
+"""Tokens of a name, or of one thing in a list, at most."""
+_INITIALS = 4
+_PREFIXED = 3
+"""Letters of a word before which ``in`` or ``un`` denies, at least: ``side`` and ``inside`` are contraries of none."""
+_LONGEST_NAME = 60
+_COMPASS = re.compile(r"\b(?:New|North|South|East|West|(?:North|South|East|West)ern)[ -]\Z")
+"""What before a name makes another place's."""
+_MONEY = (
+    "$ € £ ¥ ₹ ₽ ₩ ₺ ₴ ₪ ฿ adollar cdollar sdollar rdollar audollar cadollar nzdollar hkdollar chf sek nok dkk isk pln "
+    "czk huf ron bgn aud cad nzd hkd sgd cny rmb krw brl mxn zar rub aed sar thb idr myr php vnd ils egp ngn kes pkr "
+    "bdt lkr uah ars clp cop kr rs zł franc francs krona kronor krone kroner zloty peso pesos reais ruble rubles yuan "
+    "baht lira"
+)
+_CURRENCIES = frozenset(_MONEY.split(" "))
+_ITEMS = re.compile(r"\s*[,;]\s+(?:and\s+)?|\s+(?:and|und|et|y|e|&)\s+")
+_LAST = re.compile(r"\s(?:and|und|et|y|e|&)\s")
 _LONGEST = 12
 """Tokens of a reference from which a word or the order of two things no longer decides."""
 
@@ -38,25 +100,81 @@ def contrary(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     if len(theirs) > _LONGEST:
         return False
     lacking, added = set(theirs) - set(mine), set(mine) - set(theirs)
-    return any(_CONTRARY.get(word, frozenset()) & added for word in lacking)
+    stems = {_stem(word) for word in added}
+    return any(_CONTRARY.get(_stem(word), frozenset()) & stems for word in lacking) or any(
+        _opposed(one, two) for one in lacking for two in added
+    )
+
+
+def _opposed(one: str, two: str) -> bool:
+    """Are two words the same but for what denies it: ``legal`` and ``illegal``, ``useful`` and ``useless``?"""
+    short, long = sorted((one, two), key=len)
+    if len(short) > _PREFIXED and long.endswith(short) and long.removesuffix(short) in _NEGATING:
+        return True
+    if long.endswith("less") and short.endswith("ful") and long[:-4] == short[:-3]:
+        return True
+    return any(
+        len(rest) > 2 and rest == second.removeprefix(other) != second
+        for first, second in ((one, two), (two, one))
+        for beginning, other in _EXCHANGED
+        if (rest := first.removeprefix(beginning)) != first
+    )
 
 
 def other_name(text: str, reference: str) -> bool:
     """Is the answer a short reference with one name in the place of another: ``Bank of Japan`` for ``Bank of England``?
 
-    Names are words with a capital, and months. A word in another spelling (``Organization``) is none.
+    Names are words with a capital, and months. A word in another spelling (``Organization``) is none, and neither are
+    initials (``US`` for ``American``) and, in a sentence, its first word.
     """
     mine, theirs = ([token for token in scanned(one) if token.lower() not in ARTICLES] for one in (text, reference))
-    if not 2 <= len(theirs) <= _FEW or len(mine) != len(theirs):
+    if not 2 <= len(theirs) <= _LONGEST or len(mine) != len(theirs):
         return False
-    places = [(one, two) for one, two in zip(mine, theirs, strict=True) if one.casefold() != two.casefold()]
+    pairs = zip(mine, theirs, strict=True)
+    places = [(at, one, two) for at, (one, two) in enumerate(pairs) if one.casefold() != two.casefold()]
     if len(places) != 1:
         return False
-    return all(map(_is_name, places[0])) and places[0][0][:4].casefold() != places[0][1][:4].casefold()
+    at, one, two = places[0]
+    begins_sentence = not at and (len(theirs) > _FEW or not any(map(_is_name, theirs[1:])))
+    if begins_sentence and not _is_initials(one):
+        return False
+    if _is_initials(one) != _is_initials(two) or one[:4].casefold() == two[:4].casefold():
+        return False
+    return _is_name(one) and _is_name(two)
+
+
+def longer_name(text: str, reference: str) -> bool:
+    """Does every place where the answer has a name say another one: ``South Georgia`` for ``Georgia``?"""
+    name = reference.strip()
+    if not name[:1].isupper() or len(name) > _LONGEST_NAME or name not in text:
+        return False
+    return not any(
+        not _COMPASS.search(text[max(0, found.start() - 12) : found.start()])
+        for found in re.finditer(re.escape(name), text)
+    )
+
+
+def other_currency(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Have both a currency, and not the same: ``CHF 20`` and ``EUR 20``?"""
+    one, two = (_CURRENCIES.intersection(said) for said in (mine, theirs))
+    return bool(one and two) and one.isdisjoint(two) and any(token[:1].isdigit() for token in theirs)
+
+
+def half_listed(mine: tuple[str, ...], reference: str) -> bool:
+    """Lacks an answer half or more of the things that a short reference lists: ``red`` for ``red and green``?"""
+    items = [set(tokens(item)) for item in _ITEMS.split(reference)]
+    if len(items) < 2 or not _LAST.search(reference) or not all(0 < len(item) <= _FEW for item in items):
+        return False
+    said = set(mine)
+    return 2 * sum(said.isdisjoint(item) for item in items) >= len(items)
 
 
 def _is_name(token: str) -> bool:
     return token[:1].isupper() or token in MONTHS
+
+
+def _is_initials(token: str) -> bool:
+    return token.isupper() and 1 < len(token) <= _INITIALS
 
 
 def exchanged(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:

@@ -27,11 +27,37 @@ _NOBODY = frozenset(("nobody", "none", "nothing", "no", "never", "not"))
 _ALL = (("everything",), ("anything",), ("all",), ("everyone",), ("anyone",))
 _IS = frozenset(("is", "was", "are", "were"))
 _IS_NOT = frozenset(("isnt", "wasnt", "arent", "werent"))
+_TAKEN_BACK = (("no",), ("never",), ("not",), ("not", "so"), ("not", "true"), ("not", "really"), ("not", "at", "all"))
+"""All that follows what is taken back: "It is deep, no"."""
 _WRONG = frozenset(("wrong", "incorrect", "false", "too", "untrue"))
 _JUDGED = frozenset(
     ("right", "correct", "true", "it", "answer", "case", "meant", "valid", "accurate", "possible", "solution")
 )
 _DEGREES = frozenset(("the", "clearly", "quite", "really", "simply", "certainly", "always", "actually", "also"))
+_IDLE_WORDS = (
+    "i it is was are that this which so at all really do does did case way longer yet even more any anymore though "
+    "true what said"
+)
+_JUDGING = frozenset(_IDLE_WORDS.split(" "))
+"""Words of a clause that says no more than that something is not so."""
+_CLAUSE = re.compile(
+    r"[,;:!?()\n]\s*|\.(?=\s|\Z)|\s[–—-]\s|\b(?:but|although|though|while|whereas|except|and|without)\b", re.IGNORECASE
+)
+_SENTENCE = re.compile(r"(?<=[;.!?])\s+|\n")
+_REPLACED = re.compile(
+    r"(?<=\A)\W{0,3}(?:(?:it|that|this) (?:is|was) )?not [^,;.!?]{1,60}, (?!(?:not|nor|or|and)\b)", re.IGNORECASE
+)
+"""The beginning of "Not blue, green"."""
+_IDLE = re.compile(
+    r"\b(?:without (?:a |any )?(?:doubt|question)|"
+    r"(?:there is |there's |i have )?no (?:doubt|question)(?: about (?:it|that))?|beyond (?:a |any )?doubt|"
+    r"(?:none|nobody|no one|nothing) (?:other|else) than|no other than|"
+    r"last but not least|not (?:only|just|merely|simply)|no problem)\b"
+    r"|[,;–—-]\s?(?:no|without) exceptions?\b",
+    re.IGNORECASE,
+)
+"""Phrases with a negation that denies nothing of what stands beside them."""
+_ASKED = re.compile(r"(?:(?<=[.!\n])|(?<=\A))[^.!?\n]{1,300}\?\s+(?=(?:no|nope|nein|non|not)\b)", re.IGNORECASE)
 _STANDING = re.compile(
     r"(?:\A|(?<=[.!?:;] )|(?<=\n))\s{0,3}(?:no|nope|nein|non|não|нет|nee|nej)\s?(?:,|[.;:!–—-](?=\s))\s{0,3}",
     re.IGNORECASE,
@@ -41,6 +67,31 @@ _STANDING = re.compile(
 def without_standing_no(text: str) -> str:
     """The text without a "no" that is a sentence of its own: "No, 42" says 42. The text itself where it has none."""
     return _STANDING.sub("", text) or text
+
+
+def without_idle(text: str, reference: str) -> str:
+    """The text without phrases that deny nothing ("no doubt", "none other than"), unless the reference has one."""
+    return text if _IDLE.search(reference) else _IDLE.sub(" ", text).strip(" ,;") or text
+
+
+def without_refuted_question(text: str) -> str:
+    """The text without a question that it answers with no: "Paris? No, Rome" does not say Paris."""
+    return _ASKED.sub("", text)
+
+
+def clauses(text: str) -> list[str]:
+    """The text in clauses, cut at punctuation and at words that begin another."""
+    return [clause for clause in _CLAUSE.split(text) if clause.strip()]
+
+
+def sentences(text: str) -> list[str]:
+    """The text in sentences, and what semicolons part, and what is denied from what stands in its place."""
+    return [part for sentence in _SENTENCE.split(text) for part in _REPLACED.split(sentence, maxsplit=1)]
+
+
+def tells(clause: tuple[str, ...]) -> bool:
+    """Does a clause that denies say something of its own, and not merely that what was said is not so?"""
+    return bool(set(clause) - DENIALS - _JUDGING - _JUDGED - _WRONG - _BELIEFS - _DEGREES)
 
 
 def denied(before: tuple[str, ...], after: tuple[str, ...]) -> bool:
@@ -72,6 +123,9 @@ def is_doubted(before: tuple[str, ...]) -> bool:
 
 def is_refuted(after: tuple[str, ...]) -> bool:
     """Is what stands before these words called wrong: "is not right", "isn't the answer", "is too high"?"""
+    if after in _TAKEN_BACK:
+        return True
+    after = after[1:] if after[:1] in (("which",), ("that",)) else after
     first = after[0] if after else ""
     if first in _IS:
         said = tuple(one for one in after[1:5] if one not in _DEGREES)

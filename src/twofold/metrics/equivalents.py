@@ -117,6 +117,48 @@ _TIME_RANGE = re.compile(
 _YEARS = re.compile(r"(?<![\d.,/-])((?:1\d|20))(\d\d)[-–/](\d\d)(?![\d/-]|[.,]\d)")
 _ERA = re.compile(r"\bAD (\d{1,4})\b|\b(B)?(CE)\b")
 _MILLIONS = re.compile(r"(?<![\d.,])(\d{1,6})(?:[.,](\d{1,3}))?\s?(?:(mio|mln|mn)|mrd|bn)\b\.?", re.I)
+_SQUARE = re.compile(
+    r"(?<=\d )(?:square|sq\.?) ?(?:(mm|cm|km|m|ft|in)\b|"
+    r"(milli|centi|kilo)?(met)(?:er|re)s?\b|(f)(?:oo|ee)t\b|(inch)(?:es)?\b)",
+    re.I,
+)
+_METRIC = {"milli": "mm", "centi": "cm", "kilo": "km", "": "m"}
+_CUBIC = re.compile(r"(?<=\d )(?:cubic|cu\.?) ?(?:(milli|centi|kilo)?(?:met)(?:er|re)s?|(cm|mm|m)\b)", re.I)
+_TIMES = re.compile(r"(?<=\d)\s?[x×](?=\s?\d)", re.I)
+_FOLD = re.compile(r"(?<![\w.])(\d{1,6}(?:\.\d{1,3})?)(?:[x×](?!\w)|[ -]?fold\b)", re.I)
+_PLUS = re.compile(r"(?<![\w.,:/+-])(\d{1,6})\+(?![\w+]|\s?[\d(])")
+_REGNAL = re.compile(
+    rf"(?<![\w-])([A-Z][a-zéèüöä]{{2,20}}) (?:the ({'|'.join(_FIRST_WORDS.split(' '))})|(\d{{1,2}})(?:st|nd|rd|th)?|"
+    r"(X{0,3}(?:IX|IV|VI{0,3}|II{0,2})|X{1,3}))(?![\w.:,/%-]*\d|\w)",
+    re.I,
+)
+_DESIGNATED = re.compile(
+    r"(?<!\w)(?:(sec|sect|ch|chap|art|fig|vol|par|para|tab|eq|app|pp?|nos?|nr|num)\.\s?|(§§?|#|№)\s?)(?=\d|[IVX]+\b)",
+    re.I,
+)
+_DESIGNATIONS = {
+    "sec": "section", "sect": "section", "§": "section", "§§": "section", "ch": "chapter", "chap": "chapter",
+    "art": "article", "fig": "figure", "vol": "volume", "par": "paragraph", "para": "paragraph", "tab": "table",
+    "eq": "equation", "app": "appendix", "p": "page", "pp": "page", "no": "number", "nos": "number", "nr": "number",
+    "num": "number", "#": "number", "№": "number",
+}  # fmt: skip
+_PAGES = re.compile(r"\b(pages|sections|chapters|figures|articles|tables) (?=\d)", re.I)
+_DAY_ALONE = re.compile(r"\b(Mon|Tues?|Wed|Thu(?:rs?)?|Fri|Sat|Sun)\b(?:\.(?!\w))?(?!day)")
+_DAYS = {"mon": "Monday", "tue": "Tuesday", "wed": "Wednesday", "thu": "Thursday", "fri": "Friday", "sat": "Saturday",
+         "sun": "Sunday"}  # fmt: skip
+_LETTERED_AND = re.compile(r"\b([A-Z]{1,3}) & (?=[A-Z]{1,3}\b)")
+_SQUARE_ROOT = re.compile(r"(?:\bsqrt|√)\s?(?:\(\s?([\w.]{1,20})\s?\)|([\w.]{1,20}))", re.I)
+_PI = re.compile(r"(?<![^\W\d])pi(?=\s?[/*^)]|\Z)|(?<=[/*(])pi\b")
+_DECIMAL_COMMA = re.compile(r"(?<![\w.,])([1-9]\d{0,2}(?: \d{3}){1,4}),(\d{1,2})(?![\w,])")
+_NATIONAL = re.compile(
+    r"(?<=\d )(?:(swiss francs?)|(pounds? sterling)|(us dollars?)|(norwegian kron(?:er?|e))|(swedish kron(?:or|a))|"
+    r"(danish kron(?:er?|e))|(japanese yen)|(indian rupees?)|((?:polish )?zlot(?:y|ys|ych)))\b",
+    re.I,
+)
+_NATIONS = ("CHF", "£", "$", "NOK", "SEK", "DKK", "¥", "₹", "PLN")
+_CODE_FIRST = re.compile(rf"\b(CHF|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|NZD|SGD|CNY|BRL|MXN|ZAR|AED|TRY) ?({NUMBER})")
+_FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,9})\}\{(\d{1,9})\}")
+_SHORT_POLAR = re.compile(r"\A\W{0,3}(?:(nope|nah)|(?:yep|yeah|yup))\b", re.I)
 _LASTING = re.compile(r"(?<![\w.,])(\d{1,4})-(second|minute|hour|day|week|month|year)s?\b", re.I)
 _NOON = re.compile(r"(?<!\d )\b(?:(noon)|midnight)\b", re.I)
 _RATIO = re.compile(r"(?<=\d) : (?=\d)")
@@ -235,9 +277,33 @@ def _phone(found: re.Match[str]) -> str:
 
 
 def _numeral(found: re.Match[str]) -> str:
-    digits = [_ROMAN[letter] for letter in found[2]]
-    value = sum(-one if one < after else one for one, after in zip(digits, (*digits[1:], 0), strict=True))
-    return f"{found[1]} {value}"
+    return f"{found[1]} {_roman(found[2])}"
+
+
+def _square(found: re.Match[str]) -> str:
+    if found[3]:
+        return f"{_METRIC[(found[2] or '').lower()]}^2"
+    return "ft^2" if found[4] else "in^2" if found[5] else f"{found[1].lower()}^2"
+
+
+def _regnal(found: re.Match[str]) -> str:
+    """A name and its number: ``Henry VIII`` is Henry the Eighth, and ``Rocky 2`` Rocky II."""
+    if found[1].islower():
+        return found.group()
+    if found[2]:
+        return f"{found[1]} {_ORDINALS[found[2].lower()]}"
+    if found[3]:
+        return f"{found[1]} {found[3]}"
+    return f"{found[1]} {_roman(found[4])}" if found[4].isupper() and len(found[4]) > 1 else found.group()
+
+
+def _designated(found: re.Match[str]) -> str:
+    return f"{_DESIGNATIONS[(found[1] or found[2]).lower()]} "
+
+
+def _roman(text: str) -> int:
+    digits = [_ROMAN[letter] for letter in text]
+    return sum(-one if one < after else one for one, after in zip(digits, (*digits[1:], 0), strict=True))
 
 
 def _risen(found: re.Match[str]) -> str:
@@ -247,13 +313,28 @@ def _risen(found: re.Match[str]) -> str:
 
 _Change = str | Callable[[re.Match[str]], str]
 _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
+    (_SHORT_POLAR, lambda found: "no" if found[1] else "yes"),
+    (_FRACTION, r"\1/\2"),
     (_PHONE, _phone),
+    (_DESIGNATED, _designated),
+    (_PAGES, lambda found: f"{found[1][:-1]} "),
+    (_LETTERED_AND, r"\1&"),
+    (_DECIMAL_COMMA, lambda found: f"{found[1].replace(' ', '')}.{found[2]}"),
+    (_SQUARE, _square),
+    (_CUBIC, lambda found: f"{found[2].lower() if found[2] else _METRIC[(found[1] or '').lower()]}^3"),
+    (_TIMES, " * "),
+    (_FOLD, r"\1 times"),
+    (_SQUARE_ROOT, lambda found: f"√{found[1] or found[2]}"),
+    (_PI, "π"),
+    (_NATIONAL, lambda found: _NATIONS[(found.lastindex or 1) - 1]),
+    (_CODE_FIRST, r"\2 \1"),
     (_CLOCK, _time),
     (_CLOCK_24, lambda found: f"{int(found[1])}:{found[2]}"),
     (_SLASHED, lambda found: f"{found[1]}-{int(found[2]):02}-{int(found[3]):02}"),
     (_NOON, lambda found: "12:00" if found[1] else "0:00"),
     (_TIME_RANGE, r"\1-\2"),
     (_DAY_RANGE, lambda found: "-".join(one[:3].title() for one in found.groups())),
+    (_DAY_ALONE, lambda found: _DAYS[found[1][:3].lower()]),
     (_YEARS, lambda found: f"{found[1]}{found[2]}-{found[1]}{found[3]}" if found[2] < found[3] else found.group()),
     (_ERA, lambda found: f"{found[1]} AD" if found[1] else "BC" if found[2] else "AD"),
     (_SCHEME, ""),
@@ -279,6 +360,7 @@ _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
     (_RATE, lambda found: "/".join(UNITS.get(one.lower(), one) for one in found.groups())),
     (_HOURLY, "/h"),
     (_NUMERAL, _numeral),
+    (_REGNAL, _regnal),
     (_SHARE, _share),
     (_VULGAR_FORM, lambda found: f" {_VULGAR[found[1]]}" if found[1] else _VULGAR[found[2]]),
     (_MIXED, _mixed),
@@ -288,6 +370,7 @@ _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
     (_BETWEEN, r"\1-"),
     (_FROM_TO, _risen),
     (_OR_MORE, lambda found: f"{'>=' if found[2] else '<='} {found[1]}"),
+    (_PLUS, r">= \1"),
     *_COMPARED,
     (_ABOUT, "about "),
 )

@@ -27,29 +27,61 @@ _SQL = re.compile(
     r"DELETE\s+FROM\b|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX)\b)",
     re.IGNORECASE,
 )
+_TABLE = r"(?!(?:the|a|an|your|this|these|all|any)\b)[\w.\"`\[\]]++"
 _AFTER_PROSE = re.compile(
     r"(?:^[ \t]*|:\s*|\b(?:is|use|run|try)\s)(?=(?:SELECT|WITH|INSERT|UPDATE|DELETE|CREATE)\s)", re.MULTILINE
 )
+_QUERY = re.compile(
+    r"\s*(?:SELECT\s+(?:(?:DISTINCT|ALL)\s+|TOP\s+\d+\s+)?(?:[\d*'\"@(-]|\w+\(|[^;]*?\sFROM\s)|"
+    rf"(?i:SELECT\s[^;]*?\sFROM\s+{_TABLE}\s*(?:\Z|[;,)]|(?:AS|\w{{1,2}}|WHERE|(?:INNER|CROSS|NATURAL|FULL|OUTER|"
+    rf"LEFT|RIGHT)\s+\w+|JOIN|ORDER|GROUP|LIMIT|HAVING|UNION|EXCEPT|INTERSECT)\b)|"
+    r"SELECT\s+(?:\d+|\w+\([^()]*\))\s*;?\s*\Z|"
+    rf"WITH\s+(?:RECURSIVE\s+)?\w+\s*(?:\([^()]*\)\s*)?AS\s*\(\s*(?:SELECT|VALUES|WITH|INSERT|UPDATE|DELETE)\b|"
+    rf"INSERT\s+INTO\s+{_TABLE}\s*(?:\([^()]*\)\s*)?(?:VALUES|SELECT|DEFAULT)\b|UPDATE\s+{_TABLE}\s+SET\s+\S+\s*=|"
+    rf"DELETE\s+FROM\s+{_TABLE}\s*(?:\Z|;|(?:WHERE|USING)\b)|"
+    rf"CREATE\s+(?:OR\s+REPLACE\s+|UNIQUE\s+|TEMP(?:ORARY)?\s+)?(?:TABLE\s+(?:IF\s+NOT\s+EXISTS\s+)?{_TABLE}\s*"
+    rf"(?:\(\s*\S+\s+\w|AS\b)|VIEW\s+{_TABLE}\s+AS\b|INDEX\s+{_TABLE}\s+ON\b)|"
+    rf"ALTER\s+TABLE\s+{_TABLE}\s+(?:ADD|DROP|ALTER|RENAME|MODIFY)\b|"
+    rf"DROP\s+(?:TABLE|VIEW|INDEX)\s+(?:IF\s+EXISTS\s+)?{_TABLE}\s*(?:\Z|;|CASCADE\b)))"
+)
+"""A whole query by its clauses: "Select File > Save", "Delete from cart (top right)" are instructions for people."""
 _STATEMENT = re.compile(
-    r"^[ \t]*(?:(?:async )?def \w+\(|class \w+(?:\([^()\n]*\))?[ \t]*[:{<]|class \w+ (?:extends|implements)\b|"
-    r"import (?:\w+\.[\w.]+|\w+ as \w+|\w+;)[ \t]*$|from [\w.]+ import |return\b[ \t]*(?:[\w.]*[(\[]\S|.*;[ \t]*$|"
+    r"^[ \t]*(?:(?:async )?def \w+\(|class \w+(?:\([^()\n]*\))?[ \t]*(?:[{<]|:[ \t]*(?:$|\n|#|pass\b|\.\.\.))|"
+    r"class \w+ (?:extends|implements)\b|import (?:\w+\.[\w.]+|\w+ as \w+|\w+;)[ \t]*$|"
+    r"from (?:[a-z_.][\w.]*|[A-Z]{2}\w*) import (?:[*(]|\w+(?: as \w+)?(?:, ?\w+(?: as \w+)?)*[ \t]*(?:#|$))|"
+    r"return\b[ \t]*(?:[\w.]+[(\[]\S|[(\[][\w.'\"]*(?:[)\]](?:[ \t]*$|[-+*/%<>=.,\[( ](?! ?[^\W\d_]{3}))|,|"
+    r" ?[-+*/%<>=]| for )|.*;[ \t]*$|"
     r"[\w.]+ ?(?:[-+*/%]|[=<>!]=|[<>])(?=[^-+*/%]))|function[ \t]*\w*\([^()\n]*\)|"
-    r"(?:const|let|var|int|double|float|char|bool|auto|val) \w+\s*=|#include|#define \w+|"
-    r"(?:public|private|protected) (?:static )?[\w<>]+ \w+(?:\(|\s*[={]|;[ \t]*$)|(?:package|using) [\w.:]+;[ \t]*$|"
+    r"(?:const|let|var|int|double|float|char|bool|auto|val) \w+\s*=|#include\s*[<\"]|#define \w+|"
+    r"(?:public|private|protected) (?:static )?[\w<>]+ \w+(?:\(|\s*[={]|;[ \t]*$)|package \w+\.[\w.]+;[ \t]*$|"
+    r"using (?:namespace \w|[A-Z])[\w.:]*;[ \t]*$|"
     r"(?:else|try|finally)[ \t]*[:{][ \t]*$|(?:if|elif|while|for|except|with)\b.*[:{][ \t]*\n[ \t]+\S|"
-    r"(?:if|while|for)[ \t]*\(.*[){;][ \t]*$|(?:if|elif|while)\b.*[=<>].*:[ \t]*(?:$|\w)|"
-    r"print\(|@[\w.]+(?:\([^()\n]*\))?[ \t]*\n[ \t]*(?:@|def|class|async|public|private)\b)",
+    r"(?:if|while|for)[ \t]*\((?=.*[=<>;!{]|.*\w\().*[){;][ \t]*$|(?:if|elif|while)\b.*[=<>].*:[ \t]*(?:$|\w)|"
+    r"print\((?!s\))|@[\w.]+(?:\([^()\n]*\))?[ \t]*\n[ \t]*(?:@|def|class|async|public|private)\b)",
     re.MULTILINE,
 )
-"""Statements by their shape: "class war", "return to sender (1962)" and "for example:" are prose."""
-_MARKED = re.compile(r"\\[A-Za-z]|[_^]\{|\[\^|\[\w-\w")
+"""Statements by their shape: "class war", "class A: vans", "return to sender (1962)" and "for (example)" are prose."""
+_COMMANDS = (
+    r"(?:frac|sqrt|cdot|times|pm|leq|geq|neq|approx|alpha|beta|gamma|delta|theta|lambda|mu|pi|sigma|omega|infty|sum|int|"
+    r"prod|lim|log|ln|sin|cos|tan|left|right|mathrm|mathbf|text|[dwsbDWSB])"
+)
+_MARKED = re.compile(
+    rf"(?<![A-Za-z])\\(?:[A-Za-z]{{2}}|[dwsbDWSBntr](?![/\w]))|\\{_COMMANDS}(?![A-Za-z])|[_^]\{{|\[\^|"
+    r"\[(?:[a-z]-[a-z]|[A-Z]-[A-Z]|0-9)(?![a-z]{2})"
+)
 """Commands of LaTeX and classes of a regular expression: there case and every sign count."""
+_PLAIN_FRACTION = re.compile(r"\\[dt]?frac\{\d{1,9}\}\{\d{1,9}\}")
+"""A fraction of two numbers is a value, whatever notation it has."""
+_SALT = re.compile(
+    r"(?<!\w)(?:[A-Z][a-z]?\d*)+(?:\((?:[A-Z][a-z]?\d*)+\)\d*)+(?![\w(])|(?<!\w)[A-Z]\w*\((?:aq|[slg])\)"
+)
+"""A chemical formula, whose brackets call nothing: ``Ca(OH)2``, ``H2SO4(l)``."""
 _DRIVE = re.compile(r"(?<![\w\\])[A-Z]:\\[\w.\\-]*(?![\w.\\{^-])")
 """A path of Windows, whose back slashes are no commands."""
 _SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _FORMULA = re.compile(r"[=<>+*/%;{}()\[\]]")
 _CALLS = re.compile(
-    r"(?<!\w)(?<!\w\.)[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\)|aq\))[^()]*(?:\([^()]*\)[^()]*)*\)"
+    r"(?<!\w)(?<!\w\.)[A-Za-z_]\w*(?:\.\w+)*\((?!e?s\)|aq\)|ren\))[^()]*(?:\([^()]*\)[^()]*)*\)"
     r"|(?<!\w)[A-Za-z_]\w*\[[^\[\]\s]+\]"
 )
 _PROSE = re.compile(r"[^\W\d_]{2}[,.]?\s+[^\W\d_]{2}|[^\x00-\x7f]|://")
@@ -122,14 +154,16 @@ def language(reference: str) -> Language:
     if parse(reference) is not None:
         return "json"
     text = re.sub(r"\n\s*\n", "\n", unfenced(reference).strip())
-    if _SQL.match(text) and (re.match(r"[A-Z]{4}", text) or re.search(r"[=<>*;()]", text)):
+    if _QUERY.match(text) and (re.match(r"\s*[A-Z]{4}", text) or re.search(r"[=<>*;()]", text)):
         return "sql"
     if _SENTENCE.search(re.sub(r"#.*|//.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)):
         return ""
     if (
         _STATEMENT.search(text)
-        or _MARKED.search(_DRIVE.sub("", text))
-        or (_OPENING.search(text) and _CALLS.search(text) and not _PROSE.search(_KEYWORDS.sub("0", text)))
+        or _MARKED.search(_PLAIN_FRACTION.sub("", _DRIVE.sub("", text)))
+        or (
+            _OPENING.search(text) and _CALLS.search(_SALT.sub("", text)) and not _PROSE.search(_KEYWORDS.sub("0", text))
+        )
     ):
         return "code"
     return "code" if "```" in reference and _FORMULA.search(text) else ""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from twofold import plugins
+from twofold.metrics.equivalents import alternative
 from twofold.metrics.text import find, label, strict_label
 from twofold.metrics.values import NEGATIONS
 from twofold.types import Answer, Example
@@ -49,6 +50,15 @@ _IDLE = re.compile(
     re.IGNORECASE,
 )
 """Phrases with a "no" that denies nothing."""
+_LETTERS = r"[A-Z](?:\s*,\s*[A-Z]){0,8}\s*,?\s*(?:and|or|nor|&)\s+[A-Z]\b"
+_RULED_OUT = re.compile(
+    rf"(?i:\b(?:not|neither|exclude|eliminate|rule out|ruling out|eliminating|excluding|unlike))\s+{_LETTERS}|"
+    rf"\b{_LETTERS}\s+(?:(?:are|were|can be|must be|seem)\s+(?:(?:all|both|clearly|obviously)\s+)?"
+    r"(?:wrong|incorrect|false|impossible|out|excluded|eliminated|ruled out|not\s+(?:right|correct|true|possible))|"
+    r"cannot be (?:right|correct|true))\b"
+    rf"|\b(?i:between)\s+{_LETTERS}"
+)
+"""Several letters of choices that are called wrong, or left to choose between."""
 _NOT_ONLY = re.compile(r"\bnot (?:only|just|merely|simply)\s", re.IGNORECASE)
 _CONTRACTED = re.compile(r"(?<=\w)n['’]t\b")
 _ASKED_AND_DENIED = re.compile(r"\?\s*(?:no|nope|not)\b", re.IGNORECASE)
@@ -86,10 +96,10 @@ def predicted(example: Example, answer: Answer, labels: Sequence[str] = ()) -> s
         answer: The answer.
         labels: All labels there are, in the place of choices where the example has none.
     """
-    if answer.abstained:
-        return ABSTAINED
     choices = example.choices or labels
     labels = (*example.references, *choices)
+    if answer.abstained:
+        return _known(answer.text, choices) or ABSTAINED  # a label may be "unknown"
     whole = _known(answer.text, labels)
     if whole:
         return whole
@@ -157,6 +167,7 @@ def _ranges(text: str) -> set[tuple[str, float]]:
 
 def _reread(text: str, labels: Sequence[str]) -> str:
     """The answer in the labels' way of writing: without idle phrases, scales and contractions."""
+    text = _RULED_OUT.sub(" ", text) if any(re.fullmatch(r"\s*[A-Z]\s*", one) for one in labels) else text
     text = _NOT_ONLY.sub("", _CONTRACTED.sub(" not", re.sub(r"\bcan['’]t\b", "cannot", text)))
     if not any(_IDLE.search(one) for one in labels):
         text = _IDLE.sub("", text)
@@ -171,11 +182,21 @@ def _known(text: str, labels: Sequence[str]) -> str:
     """The label, of those known, that the text is; empty when it is none, or more than one."""
     if text.strip() in labels:
         return strict_label(text)
-    for form in (strict_label, label):
+    for form in (strict_label, label, _joined, _numbered):
         same = {strict_label(one) for one in labels if form(one) == form(text)}
         if same:
             return same.pop() if len(same) == 1 else ""
     return ""
+
+
+def _joined(text: str) -> str:
+    """A label without blanks: ``nontoxic`` is ``non-toxic``. Numbers keep theirs."""
+    return re.sub(r"(?<=[^\W\d_]) (?=[^\W\d_])", "", label(text))
+
+
+def _numbered(text: str) -> str:
+    """A label whose numerals are numbers: ``type 1`` is ``Type I``."""
+    return label(alternative(text))
 
 
 def _within(inner: str, outer: str) -> bool:
@@ -223,7 +244,7 @@ def _states_letter(letter: str, text: str) -> bool:
 def _named(letter: str, text: str) -> bool:
     """Does the text call the letter its answer, as in ``the answer is B``?"""
     plain = text.replace("’", "'")
-    named = rf"\b(?:answer|option|choice|letter|label)(?:\s+is)?\s*(?::\s*)?[\"'(*\[]{{0,4}}{letter}(?!\w)"
+    named = rf"\b(?:answer|option|choice|letter|label)(?:\s+is)?\s*(?::\s*)?[\"'(*\[]{{0,4}}{letter}(?![\w+#])"
     ends = re.compile(r"\s*(?:\Z|[).,;:\n])")
     found = [match.end() for match in re.finditer(named, plain, re.IGNORECASE)]
     return any((plain[end - 1] == letter or ends.match(plain, end)) and _is_meant(plain, end) for end in found)
@@ -245,7 +266,7 @@ def _wanted(example: Example) -> tuple[str, ...]:
 class Accuracy:
     """1 when the answer's label is a reference's label, alone or as the only label that a sentence states."""
 
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     takes_labels: ClassVar[bool] = True
 
     class Options(plugins.Options):

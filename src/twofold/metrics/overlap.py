@@ -18,8 +18,18 @@ from itertools import pairwise
 from typing import ClassVar
 
 from twofold import plugins
-from twofold.metrics.contraries import contrary, exchanged, other_name
-from twofold.metrics.denials import DENIALS, denied, without_standing_no
+from twofold.metrics.contraries import contrary, exchanged, half_listed, longer_name, other_currency, other_name
+from twofold.metrics.denials import (
+    DENIALS,
+    clauses,
+    denied,
+    is_refuted,
+    sentences,
+    tells,
+    without_idle,
+    without_refuted_question,
+    without_standing_no,
+)
 from twofold.metrics.equivalents import alternative
 from twofold.metrics.formal import canonical, found_json, language, parse, pieces
 from twofold.metrics.notation import unlike
@@ -167,9 +177,10 @@ class Contains(_Overlap):
             place = contained(theirs, mine)
             ended = language(reference) != "sql" or mine[place + len(theirs) :][:1] in ((), (";",))
             return float(place >= 0 and ended)  # a query that goes on is another query
-        if unlike(text, reference):
+        if unlike(text, reference) or longer_name(text, reference):
             return 0.0
-        texts = {text, without_standing_no(text)}
+        text = without_idle(without_refuted_question(text), reference)
+        texts = {text, without_standing_no(text), *sentences(text)}
         return float(any(_stands(*two) for one in texts for two in _written(one, reference)))
 
 
@@ -212,7 +223,7 @@ class AnswerF1(TokenF1):
         return max(self._compare(text, one) for one in {reference, left or reference})
 
     def _compare(self, text: str, reference: str) -> float:
-        text = text if language(reference) else _corrected(text)
+        text = text if language(reference) else without_idle(_corrected(text), reference)
         if not language(reference) and any(_says(*two) for two in _written(text, reference)):
             return 1.0
         if (
@@ -237,17 +248,20 @@ def _means_another(text: str, reference: str) -> bool:
         return language(reference) != "json"
     mine, theirs = units(text, reference), units(reference, reference)
     if (
-        _names_another(mine, theirs)
+        any(_names_another(units(one, reference), units(two, two)) for one, two in _written(text, reference))
         or unlike(text, reference)
         or (Counter(mine) == Counter(theirs) and not _values_stand_alike(mine, theirs))
         or contrary(mine, theirs)
         or exchanged(mine, theirs)
+        or other_currency(mine, theirs)
+        or half_listed(mine, reference)
+        or longer_name(text, reference)
         or any(other_name(*two) for two in _written(text, reference))
     ):
         return True
     if _POLAR.get(theirs[0] if theirs else "") == (mine[0] if mine else None):
         return True
-    if bool(DENIALS & set(mine)) != bool(DENIALS & set(theirs)):
+    if bool(DENIALS & set(mine)) != bool(DENIALS & set(theirs)) and not _denies_aside(text, reference):
         return True
     place = contained(theirs, mine)
     if _is_lettered(text, theirs) or (place < 0 and find(theirs, mine)):
@@ -255,7 +269,28 @@ def _means_another(text: str, reference: str) -> bool:
     if place >= 0:
         before, after = mine[:place], mine[place + len(theirs) :]
         return denied(before, after) or (len(theirs) <= _FEW and _is_one_of_many(text, theirs, before, after))
-    return any(_unit_is_another(mine, value, unit) for value, unit in pairwise(theirs) if _is_value(value))
+    return any(
+        _unit_is_another(units(one, reference), value, unit)
+        for one, two in _written(text, reference)
+        for value, unit in pairwise(units(two, two))
+        if _is_value(value)
+    )
+
+
+def _denies_aside(text: str, reference: str) -> bool:
+    """Does the answer deny only in clauses that add something: "…, not phones", "… and cannot be extended"?
+
+    Without them it shares as many tokens with the reference as it does as a whole.
+    """
+    theirs = Counter(units(reference, reference))
+    if DENIALS & set(theirs):
+        return False
+    parts = [(part, units(part, reference)) for part in clauses(text)]
+    denying = [said for _, said in parts if DENIALS & set(said)]
+    if not all(map(tells, denying)):
+        return False
+    kept = units(" ".join(part for part, said in parts if not DENIALS & set(said)), reference)
+    return (Counter(kept) & theirs).total() >= (Counter(units(text, reference)) & theirs).total() > 0
 
 
 def _names_another(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
@@ -263,6 +298,11 @@ def _names_another(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     if len(theirs) > _SHORT:
         return False
     told = set(pairwise(mine))
+    following = {after: before for before, after in told}
+    for own, word in pairwise(theirs):
+        other = following.get(word, "")
+        if own.isdigit() and word.isalpha() and own not in mine and other.isdigit() and other not in theirs:
+            return True
     for word, own in pairwise(theirs):
         if not word.isalpha() or not _DESIGNATOR.fullmatch(own) or own in mine:
             continue
@@ -278,7 +318,7 @@ def _unit_is_another(mine: tuple[str, ...], value: str, unit: str) -> bool:
 
 def _corrected(text: str) -> str:
     """What is left of an answer that takes itself back: ``It is 42, no, 43`` says 43."""
-    return _CORRECTION.split(text)[-1]
+    return without_refuted_question(_CORRECTION.split(text)[-1])
 
 
 def _says(text: str, reference: str) -> bool:
@@ -288,12 +328,26 @@ def _says(text: str, reference: str) -> bool:
     if len(mine) > len(theirs) + AROUND:
         return False
     place = contained(theirs, mine)
-    if place < 0 or _is_lettered(text, theirs):
+    if place < 0 or _is_lettered(text, theirs) or longer_name(text, reference):
         return False
     before, after = mine[:place], mine[place + len(theirs) :]
     if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
         return False
-    return not (denied(before, after) or _is_one_of_many(text, theirs, before, after))
+    no = len(theirs) == 1 and theirs[0] in _YES.values()  # "It does not, so no"
+    if denied(before, after) and (is_refuted(after) or not (no or _is_said_in_a_sentence(text, reference))):
+        return False
+    return not _is_one_of_many(text, theirs, before, after)
+
+
+def _is_said_in_a_sentence(text: str, reference: str) -> bool:
+    """Is the reference said, not denied, in one of several sentences: "Not by the gate; by the side door"?"""
+    theirs = units(reference, reference)
+    for sentence in sentences(text):
+        mine = units(sentence, reference)
+        place = contained(theirs, mine)
+        if place >= 0 and len(mine) < len(units(text, reference)):
+            return not denied(mine[:place], mine[place + len(theirs) :])
+    return False
 
 
 def _says_code(text: str, reference: str) -> bool:
@@ -322,7 +376,7 @@ def _is_one_of_many(text: str, theirs: tuple[str, ...], before: tuple[str, ...],
         return True
     if _is_hedged(text, theirs, before, after):
         return True
-    runs = (before[-2:], (*before[-1:], *after[:1]), after[:2])
+    runs = (before[-2:] if after or before[-1:] != ("=",) else (), (*before[-1:], *after[:1]), after[:2])
     if _is_value(theirs[-1]) and any(len(run) == 2 and all(map(_is_value, run)) for run in runs):
         return True
     items = [all_tokens(item) for item in _LISTED.split(unlisted(text))]

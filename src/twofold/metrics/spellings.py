@@ -38,7 +38,7 @@ SIGNED = rf"(?:%|°|{CURRENCY}|(?:[kcm]?m|[km]?g|t|ml|l|ha|h|s|min|million|billi
 """What a number followed by is the number of: a unit, a currency, a scale."""
 
 _WRITTEN = {"−": "-", "﹣": "-", "⁄": "/", "∕": "/", "×": "*", "÷": "/", "≤": "<=", "≥": ">=", "≠": "!=", "٫": ".",
-            "٬": ",", "٪": "%", "‐": "-", "‑": "-", "→": "->", "⇒": "=>", "←": "<-", "↔": "<->"}  # fmt: skip
+            "٬": ",", "٪": "%", "‐": "-", "‑": "-", "İ": "I", "→": "->", "⇒": "=>", "←": "<-", "↔": "<->"}  # fmt: skip
 """What is written otherwise and means the same."""
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+-")
@@ -49,6 +49,8 @@ _RULES: tuple[tuple[str, str | Callable[[re.Match[str]], str]], ...] = (
     # Mark-up says nothing: links, emphasis, a formula's fences, the box around a result.
     (r"\[([^\[\]]+)\]\(https?://[^)\s]{1,500}\)|<(https?://[^<>\s]+)>", r"\1\2"),
     (r"(?<![\w*])(\*{1,3})(?=\S)([^*\n]+?)(?<=\S)\1(?![\w*])", r"\2"),
+    (r"\\(?:text|mathrm|mathbf|textbf)\{([^{}]{0,200})\}", r"\1"),
+    (r"\\[dt]?frac\{(\d{1,9})\}\{(\d{1,9})\}", r"\1/\2"),
     (r"\\boxed\{([^{}]*)\}", r" \1 "),
     (r"(?<![\w$])\$([^$\s]+)\$(?![\d$])", r" \1 "),
     # The prime of a derivative, which is no quotation mark.

@@ -100,7 +100,7 @@ class FieldF1:
     answer without JSON scores 0.
     """
 
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     Options: ClassVar[type[plugins.Options]] = plugins.Options
 
     def __init__(self, options: plugins.Options) -> None:
@@ -127,6 +127,9 @@ def field_f1(mine: Any, theirs: Any) -> float:
 def _agreeing(mine: Any, theirs: Any) -> int:
     """How many leaves of the two values agree in path and value; an empty object or array is a leaf."""
     if isinstance(mine, dict) and isinstance(theirs, dict) and mine and theirs:
+        mine, theirs = (
+            {unicodedata.normalize("NFC", key): item for key, item in one.items()} for one in (mine, theirs)
+        )
         return sum(_agreeing(mine[key], theirs[key]) for key in mine.keys() & theirs.keys())
     if isinstance(mine, list) and isinstance(theirs, list) and mine and theirs:
         return _matched(mine, theirs)
@@ -180,7 +183,7 @@ def _form(value: Any) -> Any:
     Types, keys, strings without case and extra blanks, items as a bag, and numbers in their order.
     """
     if isinstance(value, dict) and value:
-        return "object", frozenset((key, _form(item)) for key, item in value.items())
+        return "object", frozenset((unicodedata.normalize("NFC", key), _form(item)) for key, item in value.items())
     if isinstance(value, list) and value:
         forms = tuple(map(_form, value))
         return ("numbers", forms) if _is_numbers(value) else ("array", frozenset(Counter(forms).items()))

@@ -11,7 +11,7 @@ from twofold.metrics.spellings import UNSPACED, written
 from twofold.metrics.values import all_tokens, scanned
 
 _PUNCTUATION = frozenset(string.punctuation)
-_LINKED = re.compile(r"(?<=\w)_+|_+(?=\w)|(?<=[^\W\d])-(?=[^\W_])|(?<=[\w])[–—](?=[^\W_])")
+_LINKED = re.compile(r"(?<=\w)_+|_+(?=\w)|(?<=[^\W\d])-(?=[^\W_])|(?<=[^\W\d])[–—](?=[^\W_])")
 
 
 @lru_cache(maxsize=65536)
