@@ -162,7 +162,7 @@ SHORT: tuple[str, ...] = (
     rf"no (?:(?:such|relevant|specific|further) )?(?:answers?|information|info|data|details?|mention)"
     rf"(?: (?:(?:is|was) )?(?:available|found|given|provided|possible|stated))?{_HERE}",
     rf"not (?:mentioned|stated|specified|disclosed|found|answerable|known){_HERE}",
-    rf"(?:it(?:'s| is) )?(?:unknown|unclear|undetermined|undisclosed|unspecified){_HERE}",
+    rf"(?:it(?:'s| is) )?(?:unknown|unclear|undetermined|undisclosed|unspecified) (?:in|from|by) {_SOURCE}",
     r"(?:it|this|that) (?:is|was)(?: not|n't) (?:stated|mentioned|given|said|specified|written|found) "
     r"(?:anywhere|explicitly)",
     r"we (?:are|were) not told",

@@ -469,6 +469,19 @@ def test_importing_twice_changes_nothing_and_another_content_is_refused(tmp_path
     assert [json.loads(line)["answers"] for line in into.read_text().splitlines()] == [["z"], ["y"]]
 
 
+@pytest.mark.parametrize(
+    "rows", ["Where?,Bergen, Norway\nWhen?,May 5, 1905\n", "Who?,Ann,again\n", "It was where?,Oslo, or near\n"]
+)
+def test_a_comma_that_is_not_quoted_makes_no_other_question(tmp_path: Path, rows: str) -> None:
+    given = tmp_path / "given.csv"
+    given.write_text("question,answer\n" + rows, encoding="utf-8")
+    with pytest.raises(BadRecord, match="3 cells under a header of 2") as caught:
+        import_file(given, tmp_path / "e.jsonl")
+    assert caught.value.line == 2
+    given.write_text("question,answer\n1,Who?,Ann\n2,Where?,Oslo\n", encoding="utf-8")
+    assert import_file(given, tmp_path / "e.jsonl")["imported"] == 2, "R writes no name above the rows' names"
+
+
 def test_bad_input_names_file_line_and_cure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     given = tmp_path / "given.jsonl"
     given.write_text('{"question": "a?", "answer": "x"}\n{"question": "b?"\n', encoding="utf-8")

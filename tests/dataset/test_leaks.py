@@ -68,6 +68,13 @@ def test_the_same_question_on_another_document_with_another_answer_is_no_leak() 
     assert leaks([one], [ask("4", "Summarise the meeting.", "x")]).exact == (("1", "4"),)
 
 
+def test_questions_of_one_template_with_other_answers_all_stay() -> None:
+    asked = [ask(str(n), f"Which shelf of the store holds part {n}?", f"shelf {7 * n + 3}") for n in range(60)]
+    found = leaks(asked[:30], asked[30:])
+    assert (found.exact, found.near) == ((), ())
+    assert leaks(asked[:30], [*asked[30:], ask("x", "Which shelf of the store holds part 3?", "shelf 24")]).exact
+
+
 def test_closed_choices_are_no_place() -> None:
     one = ask("1", "Is it deep?", "yes", sources=("d",), choices=("yes", "no"))
     assert leaks([one], [ask("2", "Has it water?", "yes", sources=("d",), choices=("yes", "no"))]).span == ()

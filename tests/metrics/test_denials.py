@@ -23,6 +23,8 @@ ANSWER, CONTAINS = AnswerF1(plugins.Options()), Contains(plugins.Options())
         ("57", "Never 57."),
         ("57", "57 is too high"),
         ("57", "57, no."),
+        ("57", "It used to be 57, now it is 60."),
+        ("57 euros", "57 euros was the old price; it is 60 euros."),
         ("57", "57, which is wrong"),
         ("The pond is deep", "The pond is deep, no."),
         ("The pond is deep", "The pond is deep, which is not true."),
@@ -60,6 +62,7 @@ def test_what_is_denied_is_not_said(reference: str, answer: str) -> None:
         ("not liable", "He is not liable."),
         ("no. 5", "It is no. 5"),
         ("57", "None other than 57."),
+        ("57", "It's 57, isn't it?"),
         ("57", "Without a doubt, 57."),
         ("57", "Not 58, 57."),
         ("use the back gate", "Do not take the front gate; use the back gate."),
@@ -77,11 +80,26 @@ def test_what_is_not_denied_is_said(reference: str, answer: str) -> None:
         ("Visitors get a ticket for one day", "Visitors get a one day ticket, residents do not."),
         ("Bake it for an hour at 150 degrees", "It is baked for an hour at 150 degrees, not at 200."),
         ("The lease runs for two years", "The lease is for two years and cannot be ended before."),
+        ("Smoking is prohibited", "Smoking is not permitted"),
+        ("The pool is closed on Mondays", "The pool is not open on Mondays"),
         ("the guide met us at the old gate", "The guide met us by the old gate. He did not speak."),
     ],
 )
 def test_a_denial_beside_what_is_said_is_no_contradiction(reference: str, answer: str) -> None:
     assert ANSWER.compare(answer, reference) >= 0.5
+
+
+@pytest.mark.parametrize(
+    ("reference", "answer"),
+    [
+        ("The pool is closed on Mondays", "The pool is not open on Sundays"),
+        ("The pool is closed on Mondays", "The pool is not closed on Mondays"),
+        ("Smoking is prohibited", "Smoking is not prohibited"),
+        ("Smoking is prohibited", "Smoking is permitted"),
+    ],
+)
+def test_a_contrary_or_a_denial_alone_makes_another_answer(reference: str, answer: str) -> None:
+    assert ANSWER.compare(answer, reference) < 0.5
 
 
 def test_one_place_that_is_not_denied_is_enough_for_contains() -> None:

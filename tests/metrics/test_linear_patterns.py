@@ -39,6 +39,7 @@ _ANCHORED = {
     "_MOLECULE",
     "_NOT_LABEL",
     "_PATH",
+    "_QUERY",
     "_SIGIL",
     "_SQL",
     "_TERMS",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from twofold import plugins
 from twofold.declining import declines
 from twofold.metrics.formal import found_json
 from twofold.metrics.labels import predicted
@@ -13,19 +14,18 @@ from twofold.wrapping import Unwrapped, answer_text
 
 LETTERS, MOODS = "ABCD", ("positive", "negative")
 SENTENCE = "The passages do not say."
+ASKED = (Message(role="user", content="Which?"),)
 
 
 def _chosen(text: str, choices: str | tuple[str, ...]) -> str:
-    asked = (Message(role="user", content="Which?"),)
     found = predicted(
-        Example(id="e", messages=asked, references=(choices[0],), choices=tuple(choices)), Answer(text=text)
+        Example(id="e", messages=ASKED, references=(choices[0],), choices=tuple(choices)), Answer(text=text)
     )
     return next((choice for choice in choices if found == predicted_form(choice)), "")
 
 
 def predicted_form(choice: str) -> str:
-    asked = (Message(role="user", content="Which?"),)
-    return predicted(Example(id="e", messages=asked, references=(choice,)), Answer(text=choice))
+    return predicted(Example(id="e", messages=ASKED, references=(choice,)), Answer(text=choice))
 
 
 @pytest.mark.parametrize(
@@ -221,3 +221,44 @@ def test_a_stream_that_began_otherwise_shows_the_answer_at_its_end() -> None:
     coming = Unwrapped(answer_text)
     shown = [coming.passed(piece) for piece in ("It is ", "<ans", "wer>Oslo", "</answer>")]
     assert "".join((*shown, coming.rest())) == "It is\nOslo"
+
+
+@pytest.mark.parametrize(
+    ("text", "choices", "wanted"),
+    [
+        ("Not A, B or D. C.", LETTERS, "C"),
+        ("It must be C, as A, B and D are impossible.", LETTERS, "C"),
+        ("A and D cannot be right, so C.", LETTERS, "C"),
+        ("nontoxic", ("toxic", "non-toxic"), "non-toxic"),
+        ("accountaccess", ("account access", "billing"), "account access"),
+        ("30–40", ("20-30", "30-40"), "30-40"),
+        ("type 2", ("Type I", "Type II"), "Type II"),
+    ],
+)
+def test_what_is_ruled_out_or_written_otherwise(text: str, choices: str | tuple[str, ...], wanted: str) -> None:
+    assert _chosen(text, choices) == wanted
+
+
+@pytest.mark.parametrize(
+    ("text", "choices", "other"),
+    [
+        ("The answer is C++", ("C", "C++", "C#"), "C"),
+        ("A, B and C are right.", LETTERS, "C"),
+        ("Not C, A or B.", LETTERS, "C"),
+    ],
+)
+def test_what_is_not_chosen(text: str, choices: str | tuple[str, ...], other: str) -> None:
+    assert _chosen(text, choices) != other
+
+
+def test_a_label_that_reads_like_an_abstention_is_a_label() -> None:
+    made = plugins.make("metrics", "accuracy", {"labels": ["stated", "not stated"]})
+    example = Example(id="e", messages=ASKED, references=("not stated",))
+    assert made.score(example, Answer(text=SENTENCE, raw="Not stated.", abstained=True)) == 1
+    assert made.score(example, Answer(text=SENTENCE, raw=SENTENCE, abstained=True)) == 0
+
+
+def test_keys_of_json_are_compared_in_one_form_of_unicode() -> None:
+    made = plugins.make("metrics", "field_f1", {})
+    example = Example(id="e", messages=ASKED, references=('{"größe": 1, "n": 2}',))
+    assert made.score(example, Answer(text='{"gro\u0308ße": 1, "n": 2}')) == 1

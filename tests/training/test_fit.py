@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from twofold import plugins
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
+from twofold.study.tuned_arms import tuned_lines
 from twofold.training import checkpoints
 from twofold.training.encoding import Encoder
 from twofold.training.options import KINDS, LoraOptions
@@ -262,6 +263,9 @@ def test_the_report_counts_the_rows_that_were_cut(job: TrainerJob, tmp_path: Pat
     report = fit(cut, options, tmp_path, progress=quiet)
     assert (report["rows"], report["cut_answers"], report["cut_prompts"]) == (12, 1, 1)
     assert report["max_length"] == 160
+    answers, prompts = tuned_lines(report)
+    assert answers.startswith("warning: 1 of 12 training answers did not fit into max_length = 160 and lost their end")
+    assert prompts.startswith("warning: 1 of 12 training prompts did not fit")
 
 
 def test_too_little_time_shortens_the_plan_so_that_the_learning_rate_still_decays(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from itertools import combinations
+from itertools import pairwise
 
 from twofold.metrics.text import find
 from twofold.metrics.values import ARTICLES, MONTHS, scanned, tokens
@@ -63,17 +63,20 @@ def _stem(word: str) -> str:
     return f"{bare[:-1]}i" if bare.endswith("y") else bare
 
 
-_CONTRARY: dict[str, frozenset[str]] = {}
-for _one, _two in (
-    *(pair.split("/") for pair in _PAIRS.split(" ")),
-    *(pair for words in _SETS for pair in combinations(words.split(" "), 2)),
-):
-    for _word, _other in ((_stem(_one), _stem(_two)), (_stem(_two), _stem(_one))):
-        _CONTRARY[_word] = _CONTRARY.get(_word, frozenset()) | {_other}
+_CONTRARY: dict[str, set[str]] = {}
+_EXCLUDED: dict[str, set[str]] = {}
+for _one, _two in (pair.split("/") for pair in _PAIRS.split(" ")):
+    _CONTRARY.setdefault(_stem(_one), set()).add(_stem(_two))
+    _CONTRARY.setdefault(_stem(_two), set()).add(_stem(_one))
+for _words in _SETS:
+    for _word in map(_stem, _words.split(" ")):
+        _EXCLUDED.setdefault(_word, set()).update(set(map(_stem, _words.split(" "))) - {_word})
 _JOINS = frozenset(
-    ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "with", "plus", "versus", "vs", "+", "*", "&", "=", "|")
+    ("and", "or", "und", "oder", "et", "ou", "y", "o", "e", "with", "plus", "versus", "vs", "+", "*", "&", "=", "|",
+     "is", "are", "was", "were", "be")
 )  # fmt: skip
-"""What stands between things whose order says nothing."""
+"""What stands between things whose order says nothing: "Oslo is the capital", too."""
+_NONE: set[str] = set()
 _FEW = 3
 """Tokens of a name, or of one thing in a list, at most."""
 _INITIALS = 4
@@ -89,20 +92,43 @@ _MONEY = (
     "baht lira"
 )
 _CURRENCIES = frozenset(_MONEY.split(" "))
-_ITEMS = re.compile(r"\s*[,;]\s+(?:and\s+)?|\s+(?:and|und|et|y|e|&)\s+")
+_ITEMS = re.compile(r"[,;]\s+(?:and\s+)?|\s(?:and|und|et|y|e|&)\s")
 _LAST = re.compile(r"\s(?:and|und|et|y|e|&)\s")
 _LONGEST = 12
 """Tokens of a reference from which a word or the order of two things no longer decides."""
 
 
-def contrary(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
-    """Does the answer say the contrary of a word of a short reference: ``after 1990`` for ``before 1990``?"""
+def contrary(mine: tuple[str, ...], theirs: tuple[str, ...], *, denied: bool = False) -> bool:
+    """Does the answer say the contrary of a word of a short reference: ``after 1990`` for ``before 1990``?
+
+    Args:
+        mine: Tokens of the answer.
+        theirs: Tokens of the reference.
+        denied: One of the two denies: then one contrary makes them the same ("not open" for "closed").
+    """
     if len(theirs) > _LONGEST:
         return False
     lacking, added = set(theirs) - set(mine), set(mine) - set(theirs)
     stems = {_stem(word) for word in added}
-    return any(_CONTRARY.get(_stem(word), frozenset()) & stems for word in lacking) or any(
-        _opposed(one, two) for one in lacking for two in added
+    if any(_EXCLUDED.get(_stem(word), _NONE) & stems for word in lacking):
+        return True
+    if (("every", "other") in pairwise(mine)) != (("every", "other") in pairwise(theirs)):
+        return True
+    turned = sum(
+        bool(_CONTRARY.get(_stem(word), _NONE) & stems) or any(_opposed(word, two) for two in added) for word in lacking
+    )
+    return turned != 1 if denied else turned > 0
+
+
+def other_word(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
+    """Is one of two words another one: ``gross income`` for ``net income``? An ending or a spelling makes none."""
+    if not len(mine) == len(theirs) == 2:
+        return False
+    unlike = [(one, two) for one, two in zip(mine, theirs, strict=True) if one != two]
+    return (
+        len(unlike) == 1
+        and unlike[0][0][:4] != unlike[0][1][:4]
+        and all(len(word) > 2 and word.isalpha() for word in unlike[0])
     )
 
 
@@ -136,7 +162,7 @@ def other_name(text: str, reference: str) -> bool:
         return False
     at, one, two = places[0]
     begins_sentence = not at and (len(theirs) > _FEW or not any(map(_is_name, theirs[1:])))
-    if begins_sentence and not _is_initials(one):
+    if begins_sentence and not _is_initials(one) and one not in MONTHS:
         return False
     if _is_initials(one) != _is_initials(two) or one[:4].casefold() == two[:4].casefold():
         return False

@@ -27,6 +27,7 @@ _NOBODY = frozenset(("nobody", "none", "nothing", "no", "never", "not"))
 _ALL = (("everything",), ("anything",), ("all",), ("everyone",), ("anyone",))
 _IS = frozenset(("is", "was", "are", "were"))
 _IS_NOT = frozenset(("isnt", "wasnt", "arent", "werent"))
+_FORMER = frozenset(("old", "former", "previous"))
 _TAKEN_BACK = (("no",), ("never",), ("not",), ("not", "so"), ("not", "true"), ("not", "really"), ("not", "at", "all"))
 """All that follows what is taken back: "It is deep, no"."""
 _WRONG = frozenset(("wrong", "incorrect", "false", "too", "untrue"))
@@ -53,7 +54,7 @@ _IDLE = re.compile(
     r"(?:there is |there's |i have )?no (?:doubt|question)(?: about (?:it|that))?|beyond (?:a |any )?doubt|"
     r"(?:none|nobody|no one|nothing) (?:other|else) than|no other than|"
     r"last but not least|not (?:only|just|merely|simply)|no problem)\b"
-    r"|[,;–—-]\s?(?:no|without) exceptions?\b",
+    r"|[,;–—-]\s?(?:no|without) exceptions?\b|,\s?(?:isn|wasn|aren|doesn|didn)['’]t (?:it|he|she|they|that)\?\s?\Z",
     re.IGNORECASE,
 )
 """Phrases with a negation that denies nothing of what stands beside them."""
@@ -102,6 +103,8 @@ def denied(before: tuple[str, ...], after: tuple[str, ...]) -> bool:
 def is_negated(before: tuple[str, ...]) -> bool:
     """Do the words before deny what follows: ``not``, ``never``, ``everyone but``?"""
     last, near = before[-1:], set(before[-2:])
+    if before[-3:] == ("used", "to", "be"):
+        return True
     if last == ("but",) and before[-2:-1] in _ALL:
         return True
     if not NEGATIONS & near and not "".join(before[-4:]).endswith("ไม่"):
@@ -123,7 +126,7 @@ def is_doubted(before: tuple[str, ...]) -> bool:
 
 def is_refuted(after: tuple[str, ...]) -> bool:
     """Is what stands before these words called wrong: "is not right", "isn't the answer", "is too high"?"""
-    if after in _TAKEN_BACK:
+    if after in _TAKEN_BACK or (after[:1] == ("was",) and set(after[1:3]) & _FORMER):
         return True
     after = after[1:] if after[:1] in (("which",), ("that",)) else after
     first = after[0] if after else ""

@@ -155,9 +155,15 @@ _NATIONAL = re.compile(
     r"(danish kron(?:er?|e))|(japanese yen)|(indian rupees?)|((?:polish )?zlot(?:y|ys|ych)))\b",
     re.I,
 )
-_NATIONS = ("CHF", "£", "$", "NOK", "SEK", "DKK", "¥", "₹", "PLN")
+_NATIONS = ("CHF", "lb", "$", "NOK", "SEK", "DKK", "¥", "₹", "PLN")
 _CODE_FIRST = re.compile(rf"\b(CHF|SEK|NOK|DKK|PLN|CZK|HUF|AUD|CAD|NZD|SGD|CNY|BRL|MXN|ZAR|AED|TRY) ?({NUMBER})")
 _FRACTION = re.compile(r"\\[dt]?frac\{(\d{1,9})\}\{(\d{1,9})\}")
+_DOZEN = re.compile(r"\b(half )?a dozen\b", re.I)
+_STERLING = re.compile(rf"£ ?({NUMBER})")
+"""Pounds are the name of both."""
+_EVERY_OTHER = re.compile(r"\bevery other\b", re.I)
+_IS_VALUE = re.compile(r"(?<![\w'])([b-hj-z]) (?:is|equals) (?=-?\d)")
+_HYPHENED = re.compile(r"\b(COVID|Covid|covid|[A-Z]{2,8})[ -](?=\d{1,4}\b|[A-Z]\b)")
 _SHORT_POLAR = re.compile(r"\A\W{0,3}(?:(nope|nah)|(?:yep|yeah|yup))\b", re.I)
 _LASTING = re.compile(r"(?<![\w.,])(\d{1,4})-(second|minute|hour|day|week|month|year)s?\b", re.I)
 _NOON = re.compile(r"(?<!\d )\b(?:(noon)|midnight)\b", re.I)
@@ -315,6 +321,11 @@ _Change = str | Callable[[re.Match[str]], str]
 _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
     (_SHORT_POLAR, lambda found: "no" if found[1] else "yes"),
     (_FRACTION, r"\1/\2"),
+    (_DOZEN, lambda found: "6" if found[1] else "12"),
+    (_STERLING, r"\1 lb"),
+    (_EVERY_OTHER, "every second"),
+    (_IS_VALUE, r"\1 = "),
+    (_HYPHENED, r"\1"),
     (_PHONE, _phone),
     (_DESIGNATED, _designated),
     (_PAGES, lambda found: f"{found[1][:-1]} "),

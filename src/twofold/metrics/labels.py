@@ -50,7 +50,7 @@ _IDLE = re.compile(
     re.IGNORECASE,
 )
 """Phrases with a "no" that denies nothing."""
-_LETTERS = r"[A-Z](?:\s*,\s*[A-Z]){0,8}\s*,?\s*(?:and|or|nor|&)\s+[A-Z]\b"
+_LETTERS = r"[A-Z](?:\s?,\s{0,3}[A-Z]){0,8}\s?,?\s{0,3}(?:and|or|nor|&)\s{1,3}[A-Z]\b"
 _RULED_OUT = re.compile(
     rf"(?i:\b(?:not|neither|exclude|eliminate|rule out|ruling out|eliminating|excluding|unlike))\s+{_LETTERS}|"
     rf"\b{_LETTERS}\s+(?:(?:are|were|can be|must be|seem)\s+(?:(?:all|both|clearly|obviously)\s+)?"
@@ -99,7 +99,7 @@ def predicted(example: Example, answer: Answer, labels: Sequence[str] = ()) -> s
     choices = example.choices or labels
     labels = (*example.references, *choices)
     if answer.abstained:
-        return _known(answer.text, choices) or ABSTAINED  # a label may be "unknown"
+        return _known(answer.raw, choices) or ABSTAINED  # a label may be "not stated"
     whole = _known(answer.text, labels)
     if whole:
         return whole

@@ -39,6 +39,10 @@ _LONGEST = 300
 """Characters of a token that is still looked at."""
 _MORE_FLAGS = re.compile(r"\s{1,3}--?[A-Za-z]")
 _FACTORIAL = re.compile(r"(?<![\w!])(?:[a-zA-Z]|\d{1,4}|\([\w+-]{1,10}\))!(?![=\w])")
+_HERE = re.compile(
+    r"\s*(?:git|docker|pip|cd|ls|make|cargo|find|grep|cp|mv|code|ruff|black|pytest|npx?)\s(?:.*\s)?\.\s*\Z"
+)
+"""A command about the folder it is given in: ``git add .``."""
 _FEET = re.compile(r"\d+(?:\.\d+)?(?:'|\"|'')")
 _BRACKETED = re.compile(r"([\[{<(])([^\[\]{}<>()\n]*)([\]}>)])")
 _TERMS = re.compile(r"(?:\d(?:\.\d)?|[A-Za-z])*(?:[-+*/^=](?:\d(?:\.\d)?|[A-Za-z])*)+")
@@ -67,6 +71,8 @@ def unlike(text: str, reference: str) -> int:
 def _goes_on(text: str, reference: str) -> bool:
     """Is the reference a command of which the answer has more flags, or a factorial of which it lacks the sign?"""
     if "!" not in text and _FACTORIAL.search(reference):
+        return True
+    if _HERE.match(reference) and not re.search(r"\s\.(?:\s|\Z|[`'\"])", text):
         return True
     plain, command = text.casefold(), reference.strip().casefold()
     place = plain.find(command) if " -" in text and command else -1

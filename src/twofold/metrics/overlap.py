@@ -18,7 +18,15 @@ from itertools import pairwise
 from typing import ClassVar
 
 from twofold import plugins
-from twofold.metrics.contraries import contrary, exchanged, half_listed, longer_name, other_currency, other_name
+from twofold.metrics.contraries import (
+    contrary,
+    exchanged,
+    half_listed,
+    longer_name,
+    other_currency,
+    other_name,
+    other_word,
+)
 from twofold.metrics.denials import (
     DENIALS,
     clauses,
@@ -33,7 +41,7 @@ from twofold.metrics.denials import (
 from twofold.metrics.equivalents import alternative
 from twofold.metrics.formal import canonical, found_json, language, parse, pieces
 from twofold.metrics.notation import unlike
-from twofold.metrics.spellings import CURRENCY, UNSPACED, unlisted
+from twofold.metrics.spellings import CURRENCY, UNITS, UNSPACED, unlisted
 from twofold.metrics.structured import bag_f1, field_f1
 from twofold.metrics.text import common_subsequence, find, squad_tokens, words
 from twofold.metrics.values import all_tokens, contained, tokens, versioned
@@ -47,6 +55,11 @@ _FEW = 4
 """Tokens of a reference that can be one candidate of several; a longer one has lists and an "or" of its own."""
 _SHORT = 12
 """Tokens of a reference in which one wrong number or designator makes another answer."""
+_NO_UNIT = frozenset(
+    ("of", "in", "is", "are", "was", "were", "who", "which", "that", "and", "or", "to", "for", "on", "at")
+)
+_TIMES = ("day", "week", "month", "year", "minute", "second", "hour", "percent")
+_KNOWN_UNITS = frozenset((*UNITS, *UNITS.values(), *_TIMES, *(f"{one}s" for one in _TIMES)))
 _DESIGNATOR = re.compile(r"\d[\d.]*|[ivx]{1,6}|(?:ab|[a-z0])[-+]?")
 """What tells things of one name apart: a number, a Roman numeral, a letter, a blood group."""
 _LEADS = frozenset(("is", "be", "are", "was", "use", "call", "run", "try", "write", "say", "with", "by"))
@@ -251,7 +264,7 @@ def _means_another(text: str, reference: str) -> bool:
         any(_names_another(units(one, reference), units(two, two)) for one, two in _written(text, reference))
         or unlike(text, reference)
         or (Counter(mine) == Counter(theirs) and not _values_stand_alike(mine, theirs))
-        or contrary(mine, theirs)
+        or all(other_word(units(one, reference), units(two, two)) for one, two in _written(text, reference))
         or exchanged(mine, theirs)
         or other_currency(mine, theirs)
         or half_listed(mine, reference)
@@ -261,8 +274,11 @@ def _means_another(text: str, reference: str) -> bool:
         return True
     if _POLAR.get(theirs[0] if theirs else "") == (mine[0] if mine else None):
         return True
-    if bool(DENIALS & set(mine)) != bool(DENIALS & set(theirs)) and not _denies_aside(text, reference):
+    denies = bool(DENIALS & set(mine)) != bool(DENIALS & set(theirs)) and not _denies_aside(text, reference)
+    if contrary(mine, theirs, denied=denies):
         return True
+    if denies:
+        return False  # "not open" for "closed"
     place = contained(theirs, mine)
     if _is_lettered(text, theirs) or (place < 0 and find(theirs, mine)):
         return True  # a part of a longer name or value
@@ -270,7 +286,7 @@ def _means_another(text: str, reference: str) -> bool:
         before, after = mine[:place], mine[place + len(theirs) :]
         return denied(before, after) or (len(theirs) <= _FEW and _is_one_of_many(text, theirs, before, after))
     return any(
-        _unit_is_another(units(one, reference), value, unit)
+        _unit_is_another(units(one, reference), value, unit, short=len(theirs) <= _SHORT)
         for one, two in _written(text, reference)
         for value, unit in pairwise(units(two, two))
         if _is_value(value)
@@ -311,7 +327,10 @@ def _names_another(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     return False
 
 
-def _unit_is_another(mine: tuple[str, ...], value: str, unit: str) -> bool:
+def _unit_is_another(mine: tuple[str, ...], value: str, unit: str, *, short: bool) -> bool:
+    """Has the answer the number with another unit? In a long reference only a known unit is one."""
+    if unit in _NO_UNIT or not (short or unit in _KNOWN_UNITS):
+        return False
     followers = {after for before, after in pairwise(mine) if before == value and after.strip("°")[:1].isalpha()}
     return unit.strip("°").isalpha() and unit not in mine and bool(followers)
 
@@ -333,7 +352,7 @@ def _says(text: str, reference: str) -> bool:
     before, after = mine[:place], mine[place + len(theirs) :]
     if len(theirs) == 1 and theirs[0] in _POLAR and not _is_polar_answer(theirs[0], before, after):
         return False
-    no = len(theirs) == 1 and theirs[0] in _YES.values()  # "It does not, so no"
+    no = len(theirs) == 1 and theirs[0] in _YES.values() and not DENIALS & set(before[-1:])  # "It does not, so no"
     if denied(before, after) and (is_refuted(after) or not (no or _is_said_in_a_sentence(text, reference))):
         return False
     return not _is_one_of_many(text, theirs, before, after)
