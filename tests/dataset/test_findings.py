@@ -123,6 +123,15 @@ def test_contradictory_labels_are_errors_to_look_at() -> None:
     )
 
 
+def test_answers_that_decline_are_named_without_a_project_too() -> None:
+    made = clean_set()
+    made[4] = replace(made[4], references=("The report does not mention the valve.",))
+    made[6] = replace(made[6], references=("The sources give no indication of that.",))
+    (found,) = [one for one in inspect(made) if one.code == "data.declining-answer"]
+    assert (found.severity, found.line) == ("warning", 5)
+    assert "2 examples have an answer that declines" in found.message
+
+
 def test_labels_outside_the_declared_set() -> None:
     (found,) = undeclared([ask("e0", "x", "order"), ask("e1", "y", "oder")], ["order", "repair"])
     assert (found.severity, found.line, found.cure) == ("error", 2, "Did you mean 'order'?")

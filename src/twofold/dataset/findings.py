@@ -16,6 +16,7 @@ from twofold.dataset.findings_private import private
 from twofold.dataset.findings_text import note, texts_of
 from twofold.dataset.leaking import agree, bare, conversation, figures, wording
 from twofold.dataset.near import NearTexts
+from twofold.prompts import Template
 from twofold.types import Document, Example, Problem
 
 Part = Literal["copies", "private", "encoding", "answers", "length", "language", "noise", "balance", "documents"]
@@ -67,7 +68,7 @@ def inspect(
         "balance": lambda: findings_labels.balance(examples),
         "documents": lambda: verbatim(examples, documents),
     }
-    found = [p for p in check(documents, examples) if p.code not in _REPEATS]
+    found = [p for p in check(documents, examples, abstention=Template().abstention) if p.code not in _REPEATS]
     found += findings_labels.undeclared(examples, declared) if declared else []
     wanted = [part for part in parts if part not in skip]
     for number, part in enumerate(wanted):
