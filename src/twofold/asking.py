@@ -16,10 +16,10 @@ from twofold.citing import whereabouts
 from twofold.conditions import Condition
 from twofold.config import Config
 from twofold.dataset import Splits
+from twofold.erasing import Eraser
 from twofold.errors import BadRecord, ConfigError, GenerationError, IndexEmpty, StoreError, UnknownName, UnreadableFile
 from twofold.identity import plain
 from twofold.reading import excerpt
-from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.store.registry import model_id
 from twofold.study import archive
 from twofold.syncing import synced
@@ -201,7 +201,7 @@ def open_system(builder: Builder, choice: Choice, splits: Callable[[], Splits], 
     """
     if choice.arm.retrieval and not synced(builder.catalogue):
         raise IndexEmpty(f"the arm {choice.arm.name} reads documents, and none is indexed yet")
-    if choice.arm.retrieval and Forgotten(root / RECEIPTS).pending():
+    if choice.arm.retrieval and Eraser(builder=builder, root=root).due():
         raise StoreError(
             "a document is still to be forgotten: until then nothing is answered from the index",
             cure="Run `twofold sync`, which finishes it: after the command that is writing now, or on a full disk "

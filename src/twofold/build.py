@@ -124,6 +124,10 @@ class Builder:
         """The weight of the word leg chosen for this search; None without a choice."""
         return weighing.weight(self.catalogue, self.config, chunks=self.chunk_recipe, embedder=self.embedder)
 
+    def words_told(self) -> str:
+        """`words` and why, as a sentence; see `weighing.in_force`."""
+        return weighing.in_force(self.catalogue, self.config, chunks=self.chunk_recipe, embedder=self.embedder)
+
     @cached_property
     def tools(self) -> dict[str, Tool]:
         """The live tools of ``[tools]``; none is asked yet."""

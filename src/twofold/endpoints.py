@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import httpx
 
+from twofold.masking import HIDDEN, masked_text
+
 AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Status codes after which the same request may succeed."""
 LONGEST_WAIT = 60.0
@@ -14,13 +16,15 @@ LONGEST_WAIT = 60.0
 
 
 def reason(response: httpx.Response) -> str:
-    """The endpoint's own words, short."""
+    """The endpoint's own words, short, without the key that was sent: some endpoints repeat it."""
     try:
         body = response.json()
         error = body.get("error", body)
-        return str(error.get("message", error) if isinstance(error, dict) else error)[:300]
+        said, most = str(error.get("message", error) if isinstance(error, dict) else error), 300
     except (ValueError, AttributeError):
-        return response.text[:200] or "nothing"
+        said, most = response.text or "nothing", 200
+    key = response.request.headers.get("authorization", "").rpartition(" ")[2]
+    return masked_text(said.replace(key, HIDDEN) if key else said)[:most]
 
 
 def retry_after(response: httpx.Response) -> float | None:

@@ -30,19 +30,32 @@ class Eraser:
         """The documents that were forgotten."""
         return Forgotten(self.root / RECEIPTS)
 
-    def finish(self) -> list[str]:
-        """Erase what an interrupted `erase` has left; returns the documents.
+    def due(self) -> list[str]:
+        """Documents that may not be answered from and still could be: half erased ones, and those that came back.
 
-        Called before each sync and each answer. The catalogue of a project from before the list lay with the receipts
+        What was forgotten comes back with a copy of the derived data that is put back, older than the forgetting.
+        """
+        entries = self.forgotten.entries()
+        done = [name for name, entry in entries.items() if entry["finished"]]
+        back: set[str] = set()
+        if done:
+            back.update(document.id for document in self.builder.catalogue.get_documents(done))
+            back.update(chunk.span.document for chunk in self.builder.index.chunks_of(done))
+        return [name for name, entry in entries.items() if not entry["finished"] or name in back]
+
+    def finish(self) -> list[str]:
+        """Erase what is due (`due`); returns the documents.
+
+        Called before each sync. The catalogue of a project from before the list lay with the receipts
         has a list of its own: it is moved.
         """
         for document, at in self.builder.catalogue.forgotten().items():
             self.forgotten.begin(document, at, ())
         self.builder.catalogue.clear_forgotten()
-        pending = self.forgotten.pending()
-        for document in pending:
+        due = self.due()
+        for document in due:
             self.erase(document)
-        return pending
+        return due
 
     def erase(self, document: str) -> Json:
         """Erase a document from index, catalogue, studies and caches; safe to repeat.

@@ -67,7 +67,7 @@ class TwofoldError(Exception):
 
     Args:
         message: What is wrong, one sentence, without the place; logins in addresses are taken out (`masking`).
-        cure: What to do about it; the class's own cure when omitted.
+        cure: What to do about it, without logins; the class's own cure when omitted.
         file: The file at fault, if any.
         line: Its 1-based line, if any.
     """
@@ -81,7 +81,7 @@ class TwofoldError(Exception):
         self.file = None if file is None else str(file)
         self.line = line
         if cure is not None:
-            self.cure = cure
+            self.cure = masked_text(cure)
         super().__init__(str(self))
 
     def __str__(self) -> str:

@@ -19,15 +19,21 @@ _NAMED = re.compile(
 _VARIABLE = re.compile(r"_env$|^env:", re.IGNORECASE)
 """The name of an environment variable is no secret."""
 _OPEN_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
-_LOGIN = re.compile(r"(?<=://)[^\s/?#@]*@")
-_QUERY = re.compile(r"(?<=[?&])(?P<name>[\w-]*(?:passw\w*|secret|token|key|signature|sig)=)[^&\s#\"']+", re.IGNORECASE)
+_LOGIN = re.compile(r"(?<=://)(?:[^\s/?#@:\"'<>]*:(?!\d{1,5}(?:[/?#\s]|$))[^\s@]{0,200}@|[^\s/?#@]*@)(?:[^\s/?#@]*@)*")
+"""``user:password@``, also with the signs in a password that an address should not have. A port is none."""
+_QUERY = re.compile(r"(?<=[?&;])(?P<name>[\w.-]{1,60}=)[^&;\s#\"']+")
+_NAMED_IN_QUERY = re.compile(rf"{_NAMED.pattern}|pwd|(?:^|[_.-])(?:key|sig|signature|pass)=", re.IGNORECASE)
 
 
 def masked_text(text: str) -> str:
     """A text without what logs in to an address: ``user:password@`` before the host, keys and tokens in its query."""
     if "://" not in text:
         return text
-    return _QUERY.sub(rf"\g<name>{HIDDEN}", _LOGIN.sub(f"{HIDDEN}@", text))
+    return _QUERY.sub(_unless_named, _LOGIN.sub(f"{HIDDEN}@", text))
+
+
+def _unless_named(found: re.Match[str]) -> str:
+    return f"{found['name']}{HIDDEN}" if _NAMED_IN_QUERY.search(found["name"]) else found[0]
 
 
 def masked(value: Any, name: str = "") -> Any:

@@ -160,7 +160,8 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
 def behind(builder: Builder, root: Path) -> list[str]:
     """What the index does not hold of local folders as they are now, as remarks; servers are not asked.
 
-    Only sizes and times are read, and the content of a file that was synced within the moment it was written.
+    Only sizes and times are read, and the content of a file that was synced within the moment it was written. Under
+    access control no source and no path is named: whoever asks need not know of them.
     """
     changed, remarks = 0, []
     for feed in feeds(builder, root):
@@ -173,13 +174,14 @@ def behind(builder: Builder, root: Path) -> list[str]:
                 row = known.get(item.id)
                 changed += row is None or (item.state != row.state if row.state else _differs(item, row.content))
         except SourceUnreachable as error:
-            name = feed.name or UNNAMED
-            remarks.append(f"the source {name!r} cannot be read ({error.message}): the last sync's text of it is used")
+            named = f"the source {feed.name or UNNAMED!r} cannot be read ({error.message})"
+            closed = builder.config.access.enabled
+            remarks.append(f"{'a source cannot be read' if closed else named}: the last sync's text of it is used")
             continue
         changed += len(known.keys() - seen)
     if changed:
         remarks.append(f"{counted(changed, 'file')} changed since the last sync: run `twofold sync` to answer from it")
-    return remarks
+    return list(dict.fromkeys(remarks))
 
 
 def _differs(item: Item, content: str) -> bool:

@@ -91,6 +91,25 @@ def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) ->
     return None if choice["weight"] in (None, choice["default"]) else float(choice["weight"])
 
 
+def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> str:
+    """What the words weigh in a search as it is set up now and why, for people; empty where the settings say a number.
+
+    Args:
+        notes: Keep the choice.
+        config: The configuration in force.
+        chunks: What documents are cut with.
+        embedder: The configured one.
+    """
+    if searching(config) is None:
+        return ""
+    choice = held(notes)
+    if choice is None:
+        return "the words have their default weight: nothing was chosen yet (`twofold sync` does)"
+    if choice["recipe"] != recipe(config, chunks=chunks, embedder=embedder.fingerprint):
+        return "the words have their default weight: the last choice was for another search (`twofold sync` chooses)"
+    return sentence(choice)
+
+
 def keep(notes: Notes, choice: Json) -> None:
     """Keep a choice in place of the last one."""
     notes.put_note(_NOTE, json.dumps(choice, sort_keys=True))

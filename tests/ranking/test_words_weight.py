@@ -69,6 +69,21 @@ def test_the_search_weighs_the_words_as_chosen(project: Project) -> None:
         assert found(None) == fixed(LEXICAL_WEIGHT)
 
 
+def test_the_settings_show_what_was_chosen(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    def shown(*more: str) -> str:
+        assert main(["config", "-C", str(project.directory), "--json", *PARTS[:2], *more]) == 0
+        rows = json.loads(capsys.readouterr().out)
+        return str(rows["retrieval.retriever.options.lexical"]["origin"])
+
+    assert shown() == "default"
+    with project:
+        choice = project.sync()["words"]
+        weighing.keep(project.catalogue, {**{n: v for n, v in choice.items() if n != "new"}, "weight": 2.0})
+    assert "the words weigh 2, chosen on" in shown()
+    assert "the last choice was for another search" in shown("--set", "retrieval.retriever.options.fetch=20")
+    assert shown("--set", "retrieval.retriever.options.lexical=0.3") == "override"
+
+
 def test_other_weights_make_other_keys(project: Project) -> None:
     with project:
         choice = project.sync()["words"]

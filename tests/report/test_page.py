@@ -110,6 +110,18 @@ def test_old_records_without_counts_times_and_headline_still_have_a_page(made) -
     assert "Choose ft+rag: token F1 ." in render_summary(record)
 
 
+def test_the_weight_of_the_words_is_told(made) -> None:
+    record, rows, html = copy.deepcopy(made("choose"))
+    assert "Hybrid search" not in html
+    row = {"weight": 0.3, "gain": 0.021, "error": 0.006}
+    told = {"metric": "nDCG@10", "questions": 120, "groups": 80, "default": 0.5, "weight": 0.3, "weights": [row]}
+    record["retrieval"]["words"] = told
+    text = words(soup(render(record, rows)).select_one("#causes"))
+    assert "Hybrid search: the words weigh .3, chosen on 120 train and dev questions in 80 groups" in text
+    record["retrieval"]["words"] = {"weight": None, "why": "no train or dev question says which documents hold it"}
+    assert "the words keep their default weight: no train" in words(soup(render(record, rows)).select_one("#causes"))
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_every_mean_in_the_page_has_its_interval(case, made) -> None:
     record, _, html = made(case)

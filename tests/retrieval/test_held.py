@@ -125,6 +125,20 @@ def test_vectors_without_structure_are_all_compared(monkeypatch: pytest.MonkeyPa
     assert scores.max() == pytest.approx(1, abs=1e-5)
 
 
+def test_a_new_filter_looks_at_each_value_of_its_field_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = lance(tmp_path)
+    rows = [replace(chunk(f"d{n}", "water"), metadata={"price": str(n % 5), "row": str(n)}) for n in range(300)]
+    put(index, rows)
+    index.search(["water"], EMBEDDER.embed(["water"]), 3)
+    looked: list[object] = []
+    holds = lance_held.holds
+    monkeypatch.setattr(lance_held, "holds", lambda one, have: looked.append(one) or holds(one, have))
+    for where, wanted in (("price < 2", 120), ("price >= 2", 180), ("price missing", 0), ("colour missing", 300)):
+        (hits,) = index.search(["water"], EMBEDDER.embed(["water"]), 300, leg="dense", filter=Filter(where=[where]))
+        assert len(hits) == wanted
+    assert len(looked) == 5 + 5 + 5 + 1
+
+
 def found(index: LanceIndex, version: int | None = None) -> list[Any]:
     """What every leg finds, with and without filters."""
     filters = (None, Filter(principal=("staff",)), Filter(collections=("law",)), Filter(where={"lang": ("de",)}))

@@ -215,6 +215,31 @@ def test_what_was_forgotten_stays_away_when_the_derived_data_is_deleted(make: Ca
     assert name in held(directory)
 
 
+@pytest.mark.parametrize("part", ["", "index", "catalogue.sqlite"])
+def test_a_copy_of_the_derived_data_that_is_put_back_brings_nothing_back(make: Callable[..., Path], part: str) -> None:
+    directory, name = _secret(make)
+    derived, copy = directory / ".twofold", directory.parent / "copy"
+    shutil.copytree(derived, copy)
+    with Project.open(directory) as project, project.writing():
+        project.versions.forget(name)
+    old, now = copy / part, derived / part
+    if old.is_dir():
+        shutil.rmtree(now)
+        shutil.copytree(old, now)
+    else:
+        for path in derived.glob(f"{part}*"):
+            path.unlink()
+        shutil.copy(old, now)
+    with Project.open(directory) as project:
+        with pytest.raises(StoreError, match="still to be forgotten"):
+            project.ask("What is the password?")
+        project.sync()
+        assert "xyzzyplugh" not in project.ask("What is the password?")[0].text
+    left = [p for p in derived.rglob("*") if p.is_file() and b"xyzzyplugh" in p.read_bytes()]
+    assert not left
+    assert held(directory).keys() == {"data/documents/a.txt"}
+
+
 def test_a_list_of_an_older_project_is_moved_and_its_documents_are_erased_again(make: Callable[..., Path]) -> None:
     directory, name = _secret(make)
     with sqlite3.connect(directory / ".twofold" / "catalogue.sqlite") as database:

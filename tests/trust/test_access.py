@@ -55,6 +55,30 @@ def test_each_sees_what_they_may_read(tmp_path: Path) -> None:
         shown(made, question)
 
 
+def test_a_source_that_is_gone_is_not_named_to_who_asks(tmp_path: Path) -> None:
+    source = '\n[sources.merger]\nkind = "folder"\npaths = ["board-room"]\nreaders = ["group:board"]\n'
+    made = project(tmp_path / "p", ON + source)
+    (made / "board-room").mkdir()
+    (made / "board-room" / "plan.md").write_text(UNKNOWN)
+    with Project.open(made) as opened:
+        opened.sync()
+        (made / "board-room" / "plan.md").unlink()
+        (made / "board-room").rmdir()
+        _, told = opened.ask("When does the canteen open?", arm="rag", user="bob")
+    assert told["behind"] == "a source cannot be read: the last sync's text of it is used"
+
+
+def test_a_first_question_does_not_tell_of_documents_that_are_closed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced = Project.sync
+    monkeypatch.setattr(Project, "sync", lambda *a, **k: {**synced(*a, **k), "warnings": ["(such as hr/pay)"]})
+    made = project(tmp_path / "p")
+    asked = ["ask", "When does the canteen open?", "--arm", "rag", "--user", "bob", "-C", str(made)]
+    assert main(asked) == 0
+    assert "hr/pay" not in "".join(capsys.readouterr())
+
+
 def test_a_rule_gives_readers_to_documents_that_name_none_and_changing_it_needs_no_rebuild(tmp_path: Path) -> None:
     made = project(tmp_path / "p")
     assert shown(made, "merger on Friday", user="bob", groups=["board"]) == {"canteen"}

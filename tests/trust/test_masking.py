@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 from twofold.cli.main import main
+from twofold.cli.terminal import _Plain
+from twofold.endpoints import reason
 from twofold.errors import SourceUnreachable
+from twofold.generation.openai import OpenAIGenerator
 from twofold.masking import HIDDEN, masked, masked_text
+from twofold.types import Message, Prompt
 
 TOML = """
 [documents.passwords]
@@ -62,6 +69,13 @@ def test_a_study_keeps_no_secret(directory: Path, capsys: pytest.CaptureFixture[
     [
         ("https://ann:pw@example.org/a cannot be cloned", f"https://{HIDDEN}@example.org/a cannot be cloned"),
         ("https://TOKEN@example.org", f"https://{HIDDEN}@example.org"),
+        ("postgresql://ann:p/w@host/db", f"postgresql://{HIDDEN}@host/db"),
+        ("postgresql://ann:p@ss:w@host/db", f"postgresql://{HIDDEN}@host/db"),
+        ("http://host:8080/a and mail to b@example.org", "http://host:8080/a and mail to b@example.org"),
+        ("http://host:8080/users?mail=b@example.org", "http://host:8080/users?mail=b@example.org"),
+        ('{"a": "http://host", "b": "c@example.org"}', '{"a": "http://host", "b": "c@example.org"}'),
+        ("https://h/?pwd=x&sort.key=y;auth=z", f"https://h/?pwd={HIDDEN}&sort.key={HIDDEN};auth={HIDDEN}"),
+        ("https://h/?monkey=x&author=y&page=2", "https://h/?monkey=x&author=y&page=2"),
         ("https://example.org/?a=1&token=x&b=2", f"https://example.org/?a=1&token={HIDDEN}&b=2"),
         (
             "write to ann@example.org or see https://example.org/@ann",
@@ -72,6 +86,37 @@ def test_a_study_keeps_no_secret(directory: Path, capsys: pytest.CaptureFixture[
 def test_errors_tell_addresses_without_logins(text: str, wanted: str) -> None:
     assert masked_text(text) == wanted
     assert str(SourceUnreachable(text)) == wanted
+    assert SourceUnreachable("it is down", cure=text).cure == wanted
+
+
+@pytest.mark.parametrize("unit", ["passw", "://a:", "://", "?a", "&token=", "a@", ":a@", "?secret-"])
+def test_masking_is_linear(unit: str) -> None:
+    def seconds(size: int) -> float:
+        began = time.process_time()
+        masked_text("http://h/?" + unit * (size // len(unit)))
+        return time.process_time() - began
+
+    assert seconds(200_000) < 2
+
+
+def test_what_libraries_log_has_no_login() -> None:
+    record = logging.LogRecord("httpx", logging.INFO, "", 0, "GET %s", ("https://ann:pw@h/?token=x",), None)
+    assert _Plain().format(record) == f"GET https://{HIDDEN}@h/?token={HIDDEN}"
+
+
+def test_an_endpoint_that_repeats_the_key_is_quoted_without_it() -> None:
+    request = httpx.Request("POST", "https://h", headers={"authorization": "Bearer sk-12345"})
+    told = httpx.Response(401, json={"error": {"message": "no such key: sk-12345"}}, request=request)
+    assert reason(told) == f"no such key: {HIDDEN}"
+
+
+def test_an_endpoint_is_described_without_its_login() -> None:
+    options = OpenAIGenerator.Options(model="m", base_url="http://ann:pw@127.0.0.1:9/v1", retries=0, timeout=1)
+    made = OpenAIGenerator(options)
+    assert made.description["base_url"] == f"http://{HIDDEN}@127.0.0.1:9/v1"
+    (completion,) = made.generate([Prompt(messages=(Message(role="user", content="?"),), max_tokens=5)])
+    assert completion.failure is not None
+    assert "pw" not in completion.failure.message
 
 
 def test_what_is_no_secret_stays() -> None:

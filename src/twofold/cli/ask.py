@@ -89,7 +89,8 @@ def ask(
         except IndexEmpty:
             run.note("note: no document is indexed yet; they are synced first")
             report = project.sync(progress=progress)
-            for remark in (*report["warnings"], *filter(None, [partly(report)])):
+            closed = project.config.access.enabled  # a warning may name a document that is not for the one who asks
+            for remark in () if closed else (*report["warnings"], *filter(None, [partly(report)])):
                 run.note(f"warning: {remark}")
             if report["failed"]:
                 run.note(f"warning: {counted(report['failed'], 'file')} could not be read: run `twofold sync`")

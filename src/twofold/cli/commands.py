@@ -33,6 +33,7 @@ from twofold.cli.session import command
 from twofold.cli.stopping import INTERRUPTED
 from twofold.cli.terminal import say, say_json
 from twofold.errors import StoreError, TwofoldError, refused
+from twofold.masking import masked_text
 
 INTERNAL = 70
 """Exit code of an unexpected exception (EX_SOFTWARE of sysexits.h)."""
@@ -93,7 +94,7 @@ def run(given: list[str], *, as_json: bool, verbose: bool) -> int:
         code = app(args=given, prog_name="twofold", standalone_mode=False)
     except TwofoldError as error:
         if verbose:
-            say(traceback.format_exc(), err=True)
+            say(masked_text(traceback.format_exc()), err=True)
         return report(error, as_json=as_json)
     except usage.NoArgsIsHelpError as error:
         say(error.format_message(), err=True)
@@ -110,11 +111,11 @@ def run(given: list[str], *, as_json: bool, verbose: bool) -> int:
         return 0
     except OSError as error:  # the machine's: a full disk, a missing right, a descriptor too many
         if verbose:
-            say(traceback.format_exc(), err=True)
+            say(masked_text(traceback.format_exc()), err=True)
         return report(_refused(error), as_json=as_json)
     except Exception as error:
         if verbose:
-            say(traceback.format_exc(), err=True)
+            say(masked_text(traceback.format_exc()), err=True)
         fault = TwofoldError(
             f"an internal fault ({type(error).__name__}: {error})",
             cure="A fault of Twofold: run again with --verbose and report the traceback with `twofold --version`.",

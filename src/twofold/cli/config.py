@@ -30,6 +30,9 @@ def config(
         run.result({"stages": stages, "mermaid": mermaid(stages)}, diagram(stages))
         return
     rows = [(key, masked(plain(value), key), origin) for key, value, origin in origins(run.directory, run.overrides)]
+    if any(key.endswith(".lexical") and value == "auto" for key, value, _ in rows):
+        chosen = _weight(run)
+        rows = [(key, value, f"{o}; {chosen}" if key.endswith(".lexical") and chosen else o) for key, value, o in rows]
     if run.json:
         run.result({key: {"value": value, "origin": origin} for key, value, origin in rows})
         return
@@ -42,6 +45,17 @@ def config(
     for key, value, origin in rows:
         table.add_row(key, json.dumps(value, ensure_ascii=False), origin, style=None if origin == "default" else "bold")
     console().print(table)
+
+
+def _weight(run: Run) -> str:
+    """What the words weigh where the settings leave it to the project; empty where nothing was synced yet."""
+    from twofold.errors import TwofoldError
+
+    try:
+        with run.project() as project:
+            return project.builder.words_told() if project.derived.is_dir() else ""
+    except TwofoldError:  # a model that is not here: the settings are shown all the same
+        return ""
 
 
 def stages_of(config: Any) -> list[dict[str, Any]]:

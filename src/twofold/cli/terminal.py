@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from twofold.masking import masked_text
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -67,8 +69,10 @@ def console() -> Console:
 
 
 class _Plain(logging.Formatter):
+    """Addresses without logins: libraries log those that they open."""
+
     def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record))
+        return printable(masked_text(super().format(record)))
 
 
 def plain_logs(verbose: bool) -> None:

@@ -31,6 +31,7 @@ from twofold.generation.events import Letters, events
 from twofold.generation.refusals import refuses
 from twofold.generation.refused_fields import CAN_DO_WITHOUT, FILE, OTHER_LIMIT, Refused, keep, known
 from twofold.identity import digest
+from twofold.masking import masked_text
 from twofold.plugins import Options, Progress
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
 
@@ -114,7 +115,7 @@ class OpenAIGenerator:
     def description(self) -> Json:
         """Endpoint, model and sampling; fields the endpoint refused, and the price so far."""
         o = self.options
-        said: Json = {"name": "openai", "model": o.model, "base_url": o.base_url, "runtime": "http"}
+        said: Json = {"name": "openai", "model": o.model, "base_url": masked_text(o.base_url), "runtime": "http"}
         said["adapter"] = self._adapter
         said |= {"temperature": o.temperature, "extra": o.extra, "not_sent": sorted(self._dropped)}
         if self._other_limit:
@@ -276,7 +277,8 @@ class OpenAIGenerator:
             except httpx.TimeoutException:
                 failure = Failure(code="generation.timeout", message=f"no answer within {timeout:g} s")
             except httpx.HTTPError as error:
-                failure = Failure(code="generation.connection", message=f"{self.options.base_url}: {error}")
+                said = masked_text(f"{self.options.base_url}: {error}")
+                failure = Failure(code="generation.connection", message=said)
             except RuntimeError as error:
                 raise GenerationError(f"this generator is closed: {error}", cure="Make a new one.") from error
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.conditions import written
+from twofold.facets import held, holds
 from twofold.identity import canonical_json
 from twofold.retrieval.held_pieces import LEAST, best, settled
 from twofold.retrieval.held_vectors import Vectors
@@ -28,6 +30,8 @@ _GONE = np.uint64(2**64 - 1)
 """Number of a row that is not there any more."""
 _FILTERS = 64
 """Filters whose rows are kept in memory."""
+_FIELDS = 32
+"""Fields of the metadata whose values are kept beside the rows, of each piece."""
 _CHUNKS = 10_000
 """Chunks kept ready, of each piece."""
 _FEW = 2000
@@ -52,6 +56,7 @@ class Piece:
         self.words = words
         self._values = [columns[name] for name in CHUNK_COLUMNS]
         self._made: dict[int, Chunk] = {}
+        self._fields: dict[str, tuple[list[str], NDArray[np.int32]]] = {}
 
     @classmethod
     def of(cls, table: Any) -> Piece:
@@ -95,27 +100,50 @@ class Piece:
         return [made[row] for row in rows]
 
     def allowed(self, which: Filter) -> NDArray[np.bool_]:
-        """The rows that a filter allows."""
+        """The rows that a filter allows.
+
+        What `types.Filter.allows` says, asked once for each collection with its readers and once for each value of a
+        field: of rows that all differ only the fields of the conditions are looked at.
+        """
         labels, of_row = self._labels
-        without, plain = which.without, replace(which, without=frozenset())
+        plain = replace(which, without=frozenset(), where=())
         seen: NDArray[np.bool_] = np.array([plain.allows(label) for label in labels], dtype=np.bool_)[of_row]
-        if without:
-            seen &= np.array([document not in without for document in self.columns["document"]], dtype=np.bool_)
+        for one in which.conditions:
+            values, value_of = self._values_of(one.field)
+            seen &= np.array([holds(one, held(value)) for value in values], dtype=np.bool_)[value_of]
+        if which.without:
+            seen &= np.array([document not in which.without for document in self.columns["document"]], dtype=np.bool_)
         return seen
 
     @cached_property
     def _labels(self) -> tuple[list[Chunk], NDArray[np.int32]]:
-        """One chunk of each kind that filters can tell apart, and the kind of each row."""
-        columns = (self.columns[name] for name in ("collection", "readers", "metadata"))
+        """One chunk of each collection with the same readers, and which of them is each row's."""
         kinds: dict[Any, int] = {}
         of_row = np.zeros(len(self.words.lengths), dtype=np.int32)
         first: list[int] = []
-        for row, (collection, readers, metadata) in enumerate(zip(*columns, strict=True)):
-            kind = (collection, None if readers is None else tuple(readers), metadata)
+        for row, (collection, readers) in enumerate(
+            zip(self.columns["collection"], self.columns["readers"], strict=True)
+        ):
+            kind = (collection, None if readers is None else tuple(readers))
             of_row[row] = kinds.setdefault(kind, len(kinds))
             if len(first) < len(kinds):
                 first.append(row)
         return [chunk([values[row] for values in self._values]) for row in first], of_row
+
+    def _values_of(self, name: str) -> tuple[list[str], NDArray[np.int32]]:
+        """The different values of a field of the metadata, the empty one for none, and which is each row's."""
+        if name not in self._fields:
+            numbers: dict[str, int] = {}
+            read: dict[str, int] = {}
+            of_row = np.zeros(len(self.words.lengths), dtype=np.int32)
+            for row, metadata in enumerate(self.columns["metadata"]):
+                if metadata not in read:
+                    read[metadata] = numbers.setdefault(json.loads(metadata).get(name, ""), len(numbers))
+                of_row[row] = read[metadata]
+            if len(self._fields) >= _FIELDS:
+                self._fields = {}
+            self._fields[name] = (list(numbers), of_row)
+        return self._fields[name]
 
 
 class Held:

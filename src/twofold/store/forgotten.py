@@ -89,10 +89,6 @@ class Forgotten:
                 cure="Restore the file from a copy, or delete it and forget the documents named by the receipts again.",
             ) from error
 
-    def pending(self) -> list[str]:
-        """Documents whose erasing is not finished: the index may still hold them, and nothing may be answered."""
-        return [name for name, entry in self.entries().items() if not entry["finished"]]
-
     def begin(self, document: str, at: str, chunks: Iterable[str]) -> None:
         """Leave a document out from now on, and have its erasing finished; chunk ids add up over attempts."""
         entries = self.entries()

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from twofold import stats
+from twofold import stats, weighing
 from twofold.study import charts
 from twofold.study.diagnose import CAUSES, ORACLES
 from twofold.study.effort import effort_table
@@ -201,6 +201,7 @@ def _environment() -> jinja2.Environment:
         counted=counted,
         count=lambda value: f"{value:,.0f}",
         score=_short,
+        weight=lambda choice: re.sub(r"(?<![\d.])0(?=\.\d)", "", weighing.sentence(choice)),
     )
     return environment
 
