@@ -19,7 +19,7 @@ from twofold.retrieval.stemming import stem
 
 Language = Literal["english", "none"]
 
-ANALYSIS = 4
+ANALYSIS = 5
 """Raised when the same text gives other terms: an index of another analysis is made again."""
 
 _STOP = frozenset(
@@ -124,6 +124,10 @@ _ELIDED = frozenset(
 _TAILS = frozenset(["s", "t", "d", "m", "re", "ve", "ll", "em"])
 """English endings after an apostrophe: the word is what stands before."""
 _HIDDEN = dict.fromkeys((173, 1600, 8204, 8205, 8206, 8207, 8288, 65279, *range(8234, 8239)))
+_APOSTROPHES = dict.fromkeys(map(ord, "‘ʼʻ"), "'")
+"""Also as a letter: Hawaiʻi, Oʻzbek."""
+_ARTICLE = re.compile("(?:[وفبك]?ال|لل)(?=[\u0621-\u064a]{3})")
+"""The Arabic article, alone or after *and*, *so*, *by*, *as*, *for*: what follows is the word (Larkey et al. 2002)."""
 _HIDDEN |= {0x200B: " "}  # a place where a line may break, in scripts without blanks between words
 
 
@@ -136,7 +140,7 @@ def terms(text: str, language: Language = "english") -> list[str]:
     """
     pattern = _PLAIN
     if not text.isascii():
-        text = unicodedata.normalize("NFKC", text.translate(_HIDDEN)).replace("‘", "'").replace("ʼ", "'")
+        text = unicodedata.normalize("NFKC", text.translate(_HIDDEN)).translate(_APOSTROPHES)
         pattern = _TOKEN
     found = [term for token in pattern.findall(text) for term in _terms_of(token, language)]
     if language == "english" and _CAPITALS.search(text):
@@ -275,11 +279,11 @@ def _words(part: str, language: Language) -> list[str]:
         while len(pieces) > 1 and _fold(pieces[0]) in _ELIDED:
             article = pieces.pop(0)
             if article[0].isupper() and pieces[0][:1].isupper() and not part.isupper():
-                name = _fold(article + pieces[0])[:_LONGEST]  # a name: D'Angelo
+                name = article + pieces[0]  # a name: D'Angelo
     found = [term for piece in pieces if len(piece) > 1 or len(pieces) == 1 for term in _word(piece, language)]
     if len(pieces) > 1:
-        found.append(_fold("".join(pieces))[:_LONGEST])
-    found += [name] if name else []
+        found += _word("".join(pieces), language)
+    found += _word(name, language)
     if not part.islower() and not part.isupper() and part.isascii():
         humps = _CAMEL.findall(part)
         if len(humps) > 1 and all(len(hump) > 1 for hump in humps) and "".join(humps) == part:
@@ -289,9 +293,11 @@ def _words(part: str, language: Language) -> list[str]:
 
 def _word(word: str, language: Language) -> tuple[str, ...]:
     folded = _fold(word)
-    if language == "none":
-        return (folded[:_LONGEST],) if folded else ()
-    return () if folded in _STOP or not folded else (stem(folded)[:_LONGEST],)
+    if not folded or (language == "english" and folded in _STOP):
+        return ()
+    if article := _ARTICLE.match(folded):
+        return (folded[:_LONGEST], folded[article.end() :][:_LONGEST])
+    return ((stem(folded) if language == "english" else folded)[:_LONGEST],)
 
 
 def _wholes(token: str) -> list[str]:
