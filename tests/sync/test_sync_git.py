@@ -7,11 +7,17 @@ import shutil
 import socket
 import subprocess
 import time
+import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from sync_project import by_file, held, sync
+
+from twofold.corpus.sources_git import GitSource
+from twofold.errors import SourceEndless
+from twofold.project import Project
 
 
 class Repository:
@@ -133,6 +139,64 @@ def test_a_repository_that_lacks_a_file_names_no_program_to_fetch_it(
     report = sync(make(_section(repository.folder)))
     assert (report["added"], report["failed"]) == (1, 1)
     assert not (tmp_path / "executed").exists()
+
+
+def _put_in(repository: Repository, name: str, kind: bytes, *pieces: bytes) -> None:
+    """Write a loose object by hand, whatever its header says."""
+    packer = zlib.compressobj(1)
+    folder = repository.folder / ".git" / "objects" / name[:2]
+    folder.mkdir(exist_ok=True)
+    with (folder / name[2:]).open("wb") as stream:
+        for piece in (kind + b"\0", *pieces):
+            stream.write(packer.compress(piece))
+        stream.write(packer.flush())
+
+
+def test_an_object_that_unpacks_to_more_than_it_says_is_read_up_to_the_limit(
+    tmp_path: Path, repository: Repository
+) -> None:
+    name = "ab" * 20
+    _put_in(repository, name, b"blob 10", *([b"water " * 100_000] * 400))
+    repository.git("update-index", "--add", "--cacheinfo", f"100644,{name},docs/lie.md")
+    tree = repository.git("write-tree", "--missing-ok").strip()
+    repository.git("update-ref", "HEAD", repository.git("commit-tree", tree, "-m", "lie").strip())
+    options = GitSource.Options(repository=str(repository.folder))
+    source = GitSource(options, root=tmp_path, scratch=tmp_path / "scratch", limit=1 << 20)
+    found = {item.id: item for item in source.items({})}
+    assert found["docs/a.md"].load().data
+    tracemalloc.start()
+    with pytest.raises(SourceEndless, match="cat-file writes more than"):
+        found["docs/lie.md"].load()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 16 << 20, "240 MB are in it"
+
+
+def test_folders_that_name_one_another_over_and_over_end_and_delete_nothing(
+    make: Callable[..., Path], repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(GitSource._git, "__kwdefaults__", {"most": 1 << 20})
+    directory = make(_section(repository.folder).replace('paths = ["docs/*"]', ""))
+    sync(directory)
+    inner = repository.git("rev-parse", "HEAD:docs").strip()
+    for _ in range(9):  # ten folders in ten folders, to a depth of nine: a thousand million names
+        rows = "".join(f"040000 tree {inner}\tfolder{number}\n" for number in range(10))
+        command = ["git", "mktree"]
+        made = subprocess.run(command, check=True, cwd=repository.folder, input=rows, text=True, capture_output=True)
+        inner = made.stdout.strip()
+    repository.git("update-ref", "HEAD", repository.git("commit-tree", inner, "-m", "bomb").strip())
+    report = sync(directory)
+    assert (report["sources"][0]["failure"]["code"], report["deleted"]) == ("source.endless", 0)
+    assert len(held(directory)) == 2
+
+
+def test_objects_are_not_replaced_by_others(make: Callable[..., Path], repository: Repository) -> None:
+    repository.git("replace", *repository.git("rev-parse", "HEAD:docs/a.md", "HEAD:docs/b.md").split())
+    directory = make(_section(repository.folder))
+    sync(directory)
+    with Project.open(directory) as project:
+        texts = [chunk.text for chunk in project.builder.index.chunks_of(["code:docs/a.md"])]
+    assert "Water of a" in texts[0]
 
 
 def test_a_repository_that_lost_an_object_deletes_nothing(make: Callable[..., Path], repository: Repository) -> None:

@@ -7,6 +7,8 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -41,6 +43,7 @@ _OURS = {
     "GIT_ASKPASS": "",
     "GIT_TERMINAL_PROMPT": "0",
     "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
     "LC_ALL": "C",
 }
 _NO_PROTOCOL = "none"
@@ -59,6 +62,12 @@ _PARTS = ("HEAD", "config", "objects", "packed-refs", "refs", "reftable")
 """What of a repository says what it holds. As a link each would say what another one holds."""
 _MOST_ALTERNATES = 1 << 16
 """Bytes of a list of further stores of objects."""
+_MOST_LISTED = 256 << 20
+"""Bytes of the list of a commit's files: some two million names."""
+_PIECE = 1 << 20
+"""Bytes read at once."""
+_MOST_SAID = 1 << 16
+"""Bytes of what git says of a failure."""
 _MIRROR = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
 
 
@@ -78,7 +87,7 @@ class GitSource:
         limit: Largest file, in bytes.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     class Options(plugins.Options):
         """Options of the source ``git``."""
@@ -106,6 +115,7 @@ class GitSource:
 
         Raises:
             SourceUnreachable: the repository cannot be read or fetched.
+            SourceEndless: the list of its files has no end.
             SourceError: there is no such ref, or git is not installed.
         """
         if shutil.which("git") is None:
@@ -161,7 +171,7 @@ class GitSource:
                 raise LeftOut(why, file=name, cure=cure)
             if size > self._limit:
                 raise SourceEndless(f"{name} has {size} bytes; the limit is {self._limit}")
-            data = self._git(place, "cat-file", "blob", blob)
+            data = self._git(place, "cat-file", "blob", blob, most=self._limit)
             if data is None:
                 raise SourceUnreachable(f"{name} cannot be read from {self._options.repository}: {self._said}")
             return Loaded(name=name, data=data)
@@ -239,8 +249,13 @@ class GitSource:
                     cure="Name that one in `repository` if it is meant; nothing was deleted.",
                 )
 
-    def _git(self, place: Path, *words: str) -> bytes | None:
-        """What git writes; None when it fails (then `_said` tells why)."""
+    def _git(self, place: Path, *words: str, most: int = _MOST_LISTED) -> bytes | None:
+        """What git writes; None when it fails (then `_said` tells why).
+
+        Raises:
+            SourceEndless: it writes more than `most` bytes. An object may unpack to more than it says, and folders may
+                name one another over and over.
+        """
         scheme = _REMOTE.match(self._options.repository)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
         environment |= {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_CALLER)}
@@ -252,19 +267,54 @@ class GitSource:
             if words[0] in _LONG:
                 done = children.run_program(command, environment=environment, timeout=self._options.timeout)
             else:
-                done = subprocess.run(
-                    command,
-                    env=environment,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    timeout=self._options.timeout,
-                    check=False,
-                )
+                done = _bounded(command, environment, timeout=self._options.timeout, most=most)
         except subprocess.TimeoutExpired as error:
             message = f"git {words[0]} took more than {self._options.timeout:g} s"
             raise SourceUnreachable(message, cure="Raise `timeout` in the source's section.") from error
+        if len(done.stdout) > most:
+            raise SourceEndless(f"git {words[0]} writes more than {most} bytes for {self._options.repository}")
         self._said = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git says no more"])[-1]
         return done.stdout if done.returncode == 0 else None
+
+
+def _bounded(
+    command: list[str], environment: Mapping[str, str], *, timeout: float, most: int
+) -> subprocess.CompletedProcess[bytes]:
+    """A program that is ended once it has written more than `most` bytes.
+
+    Raises:
+        TimeoutExpired: it takes longer than `timeout` seconds.
+    """
+    with tempfile.TemporaryFile() as said:
+        program = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+        )
+        assert program.stdout is not None
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            program.kill()
+
+        watch = threading.Timer(timeout, end)
+        watch.start()
+        try:
+            written = bytearray()
+            while len(written) <= most and (piece := program.stdout.read(_PIECE)):
+                written += piece
+            if len(written) > most:
+                program.kill()
+        except BaseException:
+            program.kill()
+            raise
+        finally:
+            program.stdout.close()
+            code = program.wait()
+            watch.cancel()
+        if late.is_set():
+            raise subprocess.TimeoutExpired(command, timeout)
+        said.seek(0)
+        return subprocess.CompletedProcess(command, code, bytes(written), said.read(_MOST_SAID))
 
 
 def _said_by(top: Path) -> Iterator[Path]:
