@@ -73,10 +73,14 @@ def test_a_first_question_does_not_tell_of_documents_that_are_closed(
 ) -> None:
     synced = Project.sync
     monkeypatch.setattr(Project, "sync", lambda *a, **k: {**synced(*a, **k), "warnings": ["(such as hr/pay)"]})
-    made = project(tmp_path / "p")
+    made = project(tmp_path / "p", ON + '\n[sources.merger]\nkind = "folder"\npaths = ["board-room"]\n')
+    (made / "board-room").mkdir()
+    (made / "board-room" / "plan.md").write_text(UNKNOWN)
     asked = ["ask", "When does the canteen open?", "--arm", "rag", "--user", "bob", "-C", str(made)]
     assert main(asked) == 0
-    assert "hr/pay" not in "".join(capsys.readouterr())
+    shown = "".join(capsys.readouterr())
+    assert "hr/pay" not in shown
+    assert "merger" not in shown
 
 
 def test_a_rule_gives_readers_to_documents_that_name_none_and_changing_it_needs_no_rebuild(tmp_path: Path) -> None:

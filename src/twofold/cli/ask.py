@@ -88,8 +88,8 @@ def ask(
             answer, made_by = answered()
         except IndexEmpty:
             run.note("note: no document is indexed yet; they are synced first")
-            report = project.sync(progress=progress)
-            closed = project.config.access.enabled  # a warning may name a document that is not for the one who asks
+            closed = project.config.access.enabled  # progress names sources, a warning documents: not for all who ask
+            report = project.sync() if closed else project.sync(progress=progress)
             for remark in () if closed else (*report["warnings"], *filter(None, [partly(report)])):
                 run.note(f"warning: {remark}")
             if report["failed"]:
