@@ -45,7 +45,8 @@ UNNAMED = "documents"
 """What the source of ``[documents].paths`` is called."""
 _PIECE = 200
 _PROOF = 2
-"""A source that had so many items and has none at all, or refuses all of them, is taken for one that is down."""
+"""A source that had so many items and has none at all, or none with a document, is taken for one that is down: a full
+disk empties files, too."""
 _PACED = 50
 """Chunks embedded at once from which a pace is kept."""
 log = logging.getLogger(__name__)
@@ -262,6 +263,7 @@ class Sync:
                 progress(stage, len(seen), max(feed.source.total, len(seen)) if feed.source.total else 0)
             if len(known) >= _PROOF and self._gave_nothing(feed.name, self._files[began:]):
                 self._processed -= {(feed.name, item) for item in seen}
+                self._batch.items = [one for one in self._batch.items if one.source != feed.name]  # asked again
                 raise SourceUnreachable(
                     f"it gives nothing and gave {len(known)} items before: a share that is not mounted looks so",
                     cure="Bring its items back; or, if it is empty indeed, take the source out of twofold.toml or run "
@@ -279,10 +281,10 @@ class Sync:
         return True
 
     def _gave_nothing(self, name: str, entries: Sequence[Json]) -> bool:
-        """Has a source lost everything it had: there is no item, or the source refuses each of them?"""
+        """Has a source lost everything it had: there is no item, or none has a document any more?"""
         own = [one for one, row in self._known.items() if row.source == name]
-        refused = all((entry["failure"] or {}).get("code", "").startswith("source") for entry in entries)
-        return refused and bool(own or not entries) and self._claimed.keys().isdisjoint(own)
+        empty = not any(entry["documents"] for entry in entries)
+        return empty and bool(own or not entries) and self._claimed.keys().isdisjoint(own)
 
     def _item(self, feed: Feed, item: Item, row: KnownItem | None) -> None:
         own = self._of_item.get((feed.name, item.id), [])

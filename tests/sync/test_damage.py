@@ -137,14 +137,23 @@ def test_an_index_that_goes_away_under_a_reader_is_told(make: Callable[..., Path
             opened.builder.index.vectors_of(["data/documents/0.md"])
 
 
-@pytest.mark.parametrize("way", ["emptied", "renamed to a hidden name"])
+WAYS: dict[str, Callable[[Path], object]] = {
+    "emptied": Path.unlink,
+    "renamed to a hidden name": lambda path: path.rename(path.with_name(f".{path.name}")),
+    "renamed to an ending without a reader": lambda path: path.rename(path.with_suffix(".zzz")),
+    "cut to nothing": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_a_folder_that_is_suddenly_empty_is_taken_for_one_that_is_down(make: Callable[..., Path], way: str) -> None:
     project = written(make())
     sync(project)
     before = held(project)
     kept = {path: path.read_bytes() for path in (project / "data/documents").iterdir()}
     for path in kept:
-        path.unlink() if way == "emptied" else path.rename(path.with_name(f".{path.name}"))
+        WAYS[way](path)
+    assert sync(project)["deleted"] == 0
     report = sync(project)
     assert report["deleted"] == 0
     assert report["failed"] == 1
