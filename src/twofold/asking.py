@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ from twofold.dataset import Splits
 from twofold.erasing import Eraser
 from twofold.errors import BadRecord, ConfigError, GenerationError, IndexEmpty, StoreError, UnknownName, UnreadableFile
 from twofold.identity import plain
-from twofold.reading import excerpt
+from twofold.reading import checked, decode, excerpt, parsed
 from twofold.store.registry import model_id
 from twofold.study import archive
 from twofold.syncing import synced
@@ -292,11 +291,13 @@ def _unsupported(config: Config, system: System, answer: Answer) -> str:
         return ""
     if answer.abstained and not system.arm.retrieval:
         return f"it declined, in the words {excerpt(answer.raw)!r}; the arm {system.arm.name} reads no documents"
+    documents = config.documents.paths or config.sources or config.tools
+    if answer.abstained and not answer.hits:
+        return "no passage was found" if documents else "there are no documents to read"
     if answer.abstained:
-        return "" if answer.hits else "no passage was found"
+        return ""
     none = "no passage of yours supports this answer"
     if not system.arm.retrieval:
-        documents = config.documents.paths or config.sources
         return f"{none}: the arm {system.arm.name} reads none" if documents else "the model's own answer: no passage"
     if not answer.hits:
         return f"{none}: none was found"
@@ -310,23 +311,22 @@ def read_history(path: Path) -> tuple[Message, ...]:
     """The turns before a question, from a JSON list or JSON Lines of ``{"role", "content"}``.
 
     Raises:
-        UnreadableFile: the file is missing or not UTF-8.
+        UnreadableFile: the file is missing or not text.
         BadRecord: it is not JSON, it has no turn, a turn is malformed, or the last turn is a question that nobody
             answered.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = decode(path.read_bytes(), name=str(path))
     except OSError as error:
         raise UnreadableFile(f"the history cannot be read: {error.strerror or error}", file=path, cure=_FORM) from error
-    except UnicodeDecodeError as error:
-        raise UnreadableFile(f"the history cannot be read: {error}", file=path, cure=_FORM) from error
     whole = text.lstrip().startswith("[")
-    lines = [(1, text)] if whole else [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip()]
+    # Only a line feed ends a line: JSON may hold other separators, such as U+2028, inside a text.
+    lines = [(1, text)] if whole else [(n, line) for n, line in enumerate(text.split("\n"), 1) if line.strip()]
     turns: list[tuple[int, Any]] = []
     for number, line in lines:
         try:
-            value = json.loads(line)
-        except ValueError as error:
+            value = parsed(line)
+        except (ValueError, RecursionError) as error:
             raise BadRecord(f"the history is not JSON: {error}", file=path, line=number, cure=_FORM) from error
         turns += [(0, turn) for turn in value] if whole else [(number, value)]
     messages: list[Message] = []
@@ -362,6 +362,8 @@ def _fault(turn: Any, *, first: bool) -> str:
         return f"has {_kind(turn['content'])} as its content, not a text"
     if not turn["content"].strip():
         return "has an empty content"
+    if isinstance(bad := checked(turn, "", 0), BadRecord):
+        return f"is no text: {bad.message}"
     return "" if first or turn["role"] != "system" else "is of the role 'system', which only the first turn may have"
 
 

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from twofold import config, dataset
@@ -367,11 +368,9 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
             first = next((p for p in sorted(more, key=lambda p: p.severity) if p.file), None)
             place = f"{first.file}:{first.line}" if first and first.line else first.file if first else ""
             where = f" (first problem: {place}: {first.message})" if first else ""
-            raise TooFewExamples(
-                f"no usable example{where}",
-                file=source / found.examples[0],
-                cure="Put question and answers (or input and output) on each line, or take the file out of the folder.",
-            )
+            file = source / found.examples[0]
+            cure = "Put question and answers (or input and output) on each line, or take the file out of the folder."
+            raise TooFewExamples(f"no usable example{where}", file=file, cure=_importing(file) or cure)
     if not documents and not examples:
         first = next(iter((*problems, *found.left)), None)
         where = f" (first problem: {first.file}: {first.message})" if first else ""
@@ -383,6 +382,27 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
         )
     problems += [p for p in dataset.check(documents, examples) if p.code == "data.unknown-document"]
     return documents, examples, [p for p in problems if p.code != TooFewExamples.code]
+
+
+def _importing(file: Path) -> str:
+    """How to make examples of a file whose records are examples in another shape; empty where they are none."""
+    try:
+        data = read_bytes(file, limit=MAX_MIB * MIB, name=file.name)
+        records = list(islice(records_of(data, name=file.name), _PEEKED))
+    except DataError:
+        return ""
+    fields = dict.fromkeys(key for one in records if not isinstance(one.value, BadRecord) for key in one.value)
+    shape = shape_of(fields)
+    made = converted(records, file.name, source="")[0] if shape else []
+    if not any(isinstance(row_of(value, file.name, n).found, Example) for n, value in enumerate(made, 1)):
+        return ""
+    ending = file.name[-len(_TABLES.search(file.name.lower())[0]) :]  # type: ignore[index]
+    given = file.with_name(f"raw{ending}")
+    return (
+        f"Its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))}). Rename it to "
+        f"{given.name}, run `twofold examples import {shlex.quote(str(given))} --into "
+        f"{shlex.quote(str(file.with_name('examples.jsonl')))}`, and init again."
+    )
 
 
 def _copied(place: Path, source: Path, found: _Folder) -> Paths:

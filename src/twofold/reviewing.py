@@ -16,6 +16,7 @@ from twofold.metrics import changes
 from twofold.plugins import Embedder
 from twofold.reading import as_problem
 from twofold.store.forgotten import present
+from twofold.study.admission import nothing_to_read
 from twofold.types import Document, Example, Problem
 
 _EMBEDDED = 5000
@@ -39,6 +40,8 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
     if config.documents.paths:
         documents, found = load_documents(config.documents, root, strict=False, asked=config.examples.paths)
         documents, problems = present(documents, root), [*problems, *found]
+    elif lacking := nothing_to_read(config, found=bool(config.sources)):
+        problems.append(as_problem(lacking))
     examples, found = dataset.load_examples(config.examples.paths, root, strict=False)
     if documents and not examples and len(found) == 1:  # retrieval needs no questions
         found = [replace(found[0], severity="warning")]
@@ -100,7 +103,8 @@ def _paraphrases(
     if embedder is None:
         makes = "Run `twofold sync`, then `twofold check` again."
         cure = makes if config.documents.paths or config.sources else "Add documents, or look for rewordings yourself."
-        return [preparing.not_compared("there is no index yet, whose embedder compares them", cure)]
+        why = "there is no index" + (" yet" if cure == makes else "") + ", whose embedder compares them"
+        return [preparing.not_compared(why, cure)]
     try:
         vectors = [embedder().embed([e.question for e in part]) for part in (learned, asked)]
     except TwofoldError as error:

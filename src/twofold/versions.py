@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from twofold.build import Builder
-from twofold.dataset.checking import nearest
+from twofold.dataset.checking import meant, nearest
 from twofold.erasing import Eraser
 from twofold.errors import DataError, IndexMismatch, refused
 from twofold.identity import digest
@@ -120,8 +120,7 @@ class Versions:
             or document in self.builder.index.contents()
         ):
             return
-        near = nearest(document, known)
-        hint = f"Did you mean {', '.join(map(repr, near))}? " if near else ""
+        hint = meant(document, nearest(document, known))
         raise DataError(f"there is no document {document!r}", cure=f"{hint}`twofold index documents` lists the ids.")
 
     def forget(self, document: str) -> Json:

@@ -206,6 +206,20 @@ def test_a_follow_up_is_searched_with_what_was_said_before(
     assert follow.usage.prompt_tokens > alone.usage.prompt_tokens
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_a_history_is_read_as_chats_write_it(tmp_path: Path, end: str, encoding: str) -> None:
+    """Letters of any script, with line ends in a text that are none of JSON Lines."""
+    said = ("Wie lange?\u2028Und wo?", "Neun\x85Stunden, 中文 🚢", "And\x0bthen?", "Später")
+    turns = [{"role": ("user", "assistant")[n % 2], "content": text} for n, text in enumerate(said)]
+    path = tmp_path / "h.jsonl"
+    rows = [json.dumps(turn, ensure_ascii=False) for turn in turns]
+    path.write_bytes(end.join(rows).encode(encoding))
+    assert tuple(turn.content for turn in read_history(path)) == said
+    path.write_bytes(json.dumps(turns, ensure_ascii=False, indent=2).replace("\n", end).encode(encoding))
+    assert tuple(turn.content for turn in read_history(path)) == said
+
+
 @pytest.mark.parametrize(
     ("text", "line", "said"),
     [
@@ -226,6 +240,10 @@ def test_a_follow_up_is_searched_with_what_was_said_before(
         ("", None, "has no turn"),
         ("\n \n", None, "has no turn"),
         ("[]", None, "has no turn"),
+        ("[" * 100_000, 1, "not JSON"),
+        ('{"role": "user", "content": "a \\ud83d b"}', 1, "half of a surrogate pair"),
+        ('{"role": "user", "role": "assistant", "content": "a"}', 1, "'role' stands twice"),
+        ("[{'role': 'user', 'content': 'a'}]", 1, "not JSON"),
     ],
 )
 def test_a_malformed_history_is_refused_with_its_line(tmp_path: Path, text: str, line: int | None, said: str) -> None:

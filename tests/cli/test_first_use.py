@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -176,6 +178,35 @@ def test_a_file_whose_records_were_imported_as_examples_is_no_document(
     assert call("sync", "-C", fast(tmp_path / "p"))[1]["added"] == 1
 
 
+IN_OTHER_SHAPES = {
+    "examples.csv": LABELS,
+    "examples.tsv": LABELS.replace(",", "\t"),
+    "examples-tickets.jsonl": '{"prompt": "Say A.", "completion": "A"}\n{"prompt": "Say B.", "completion": "B"}\n',
+    "examples.json": json.dumps([{"instruction": "Say it", "input": "A", "output": "A"}] * 3),
+    "examples.jsonl": '{"conversations": [{"from": "human", "value": "A?"}, {"from": "gpt", "value": "A"}]}\n',
+}
+
+
+@pytest.mark.parametrize("name", IN_OTHER_SHAPES)
+def test_examples_in_another_shape_are_told_with_the_command_that_reads_them(
+    call: Call, tmp_path: Path, name: str
+) -> None:
+    folder = tmp_path / "my desk"
+    folder.mkdir()
+    (folder / name).write_text(IN_OTHER_SHAPES[name], encoding="utf-8")
+    code, told, _ = call("init", tmp_path / "p", "--from", folder)
+    assert code == 2
+    cure = told["error"]["cure"]
+    given = folder / f"raw{(folder / name).suffix}"
+    (folder / name).rename(given)
+    assert f"Rename it to {given.name}" in cure
+    words = shlex.split(cure.partition("`twofold ")[2].partition("`")[0])
+    assert words == ["examples", "import", str(given), "--into", str(folder / "examples.jsonl")]
+    assert call(*words)[0] == 0
+    code, told, _ = call("init", tmp_path / "p", "--from", folder)
+    assert (code, told["examples"], told["documents"]) == (0, ["examples.jsonl"], 0)
+
+
 def test_the_project_s_own_examples_among_linked_documents_are_no_problem(
     call: Call, handbook: Path, tmp_path: Path
 ) -> None:
@@ -293,7 +324,54 @@ def test_examples_alone_make_a_project(call: Call, tmp_path: Path) -> None:
     code, told, _ = call("init", tmp_path / "p", "--from", folder)
     assert (code, told["documents"], told["questions"]) == (0, 0, 40)
     assert "rag" not in told["arms"]
-    assert call("check", "-C", tmp_path / "p")[1]["errors"] == 0
+    project = fast(tmp_path / "p")
+    assert call("check", "-C", project)[1]["errors"] == 0
+    code, answer, _ = call("ask", "Say 3?", "--arm", "rag", "-C", project)
+    assert (code, answer["abstained"], answer["unsupported"]) == (0, True, "there are no documents to read")
+
+
+@pytest.mark.parametrize("emptied", [False, True], ids=["none named", "a folder of sources that is empty"])
+def test_an_arm_that_reads_is_not_measured_where_there_is_nothing_to_read(
+    call: Call, tmp_path: Path, emptied: bool
+) -> None:
+    """It would decline every question: a verdict for any other arm that says nothing about retrieval."""
+    folder = tmp_path / "f"
+    folder.mkdir()
+    ask_about(folder, *({"question": f"Say {n}?", "answer": str(n)} for n in range(40)))
+    call("init", tmp_path / "p", "--from", folder)
+    project = fast(tmp_path / "p")
+    asked = ["-C", project, "--arms", "base,rag,oracle"]
+    if emptied:
+        (tmp_path / "more").mkdir()
+        asked += ["--set", f'sources.more={{kind = "folder", options = {{paths = ["{tmp_path / "more"}"]}}}}']
+    tried = [call("study", "--plan", *asked), call("study", "--yes", *asked)]
+    for code, told, _ in tried[1:] if emptied else tried:  # what a source holds is known after a sync
+        assert (code, told["error"]["code"]) == (2, "config")
+        assert "no documents that rag and oracle could read" in told["error"]["message"]
+        assert "`twofold study --arms base`" in told["error"]["cure"]
+    assert not list((project / "studies").glob("*"))
+    code, told, _ = call("check", "-C", project, "--set", 'study.arms=["base", "rag"]')
+    assert code == 1
+    assert any("no documents that rag could read" in problem["message"] for problem in told["problems"])
+
+
+def test_an_id_that_only_looks_like_a_known_one_is_told(call: Call, tmp_path: Path) -> None:
+    """macOS hands file names on with their accents as letters of their own; keyboards write them within the letter."""
+    folder, shown = tmp_path / "f", "Café Möwe.md"
+    (folder / "sub").mkdir(parents=True)
+    apart = unicodedata.normalize("NFD", shown)
+    (folder / "sub" / apart).write_text("# Café\n\nThe café opens at nine in the morning.\n", encoding="utf-8")
+    ask_about(folder, *({"question": f"Say {n}?", "answer": str(n), "doc_ids": [f"sub/{shown}"]} for n in range(40)))
+    code, told, _ = call("init", tmp_path / "p", "--from", folder)
+    [problem] = [one for one in told["problems"] if one["code"] == "data.unknown-document"]
+    assert f"{f'sub/{apart}'!r} looks the same, but its accents are coded in another way" in problem["cure"]
+    project = fast(tmp_path / "p")
+    code, told, _ = call("forget", f"sub/{shown}", "--yes", "-C", project)
+    assert code == 2
+    call("sync", "-C", project)
+    code, told, _ = call("forget", f"sub/{shown}", "--yes", "-C", project)
+    assert (code, "looks the same" in told["error"]["cure"]) == (2, True)
+    assert call("forget", f"sub/{apart}", "--yes", "-C", project)[0] == 0
 
 
 def test_tuning_to_read_documents_is_refused_where_there_are_none(
@@ -313,8 +391,6 @@ def test_tuning_to_read_documents_is_refused_where_there_are_none(
 def test_init_says_what_it_found_and_what_to_try_and_it_works(
     handbook: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shlex
-
     ask_about(
         handbook,
         *({"question": f"What is word {n} of the list?", "answer": f"word{n}"} for n in range(40)),

@@ -177,6 +177,11 @@ def overrides(fast: Callable[..., dict[str, Any]], **sections: dict[str, Any]) -
         ({"study": {"arms": ["base", "base"]}}, "each once"),
         ({"study": {"arms": ["base", "rags"]}}, "rags"),
         (
+            {"documents": {"paths": []}, "study": {"arms": ["base", "prompt", "rag"], "diagnostics": ["oracle"]}},
+            "no documents that rag and oracle could read: it names none (`twofold study --arms base,prompt`)",
+        ),
+        ({"documents": {"paths": []}, "study": {"arms": ["rag"], "diagnostics": []}}, "--arms base,prompt"),
+        (
             {
                 "study": {"arms": ["base", "rag", "ft"]},
                 "generation": {"generator": {"name": "openai", "options": {"model": "acme-large"}}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -180,8 +181,7 @@ def _unknown(examples: Sequence[Example], texts: Mapping[str, str], findings: Fi
             severity="error",
             code="data.unknown-document",
             message=f"{lead} that {'is' if count == 1 else 'are'} not there: {name!r} here{more}",
-            cure=f"{f'Did you mean {near[0]!r}? ' if near else ''}`twofold index documents` lists the ids; correct "
-            "doc_ids, or add the documents.",
+            cure=f"{meant(name, near)}`twofold index documents` lists the ids; correct doc_ids, or add the documents.",
             file=first.file,
             line=first.line,
         )
@@ -196,7 +196,18 @@ def nearest(name: str, ids: Iterable[str], count: int = 3) -> list[str]:
     return (alike or get_close_matches(name, ids, count) or get_close_matches(bare_name, ids, count, 0.5))[:count]
 
 
+def meant(name: str, near: Sequence[str]) -> str:
+    """A sentence that asks for the ids that may be meant, empty without one; where the eye sees no difference, why."""
+    if not near:
+        return ""
+    same = [one for one in near if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", name)]
+    if not same:
+        return f"Did you mean {' or '.join(map(repr, near))}? "
+    return f"{same[0]!r} looks the same, but its accents are coded in another way: copy the id from the list. "
+
+
 def _stem(name: str) -> str:
+    name = unicodedata.normalize("NFC", name)
     return name.rsplit("/", 1)[-1].rsplit(".", 1)[0].casefold()
 
 

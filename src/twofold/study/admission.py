@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twofold import dataset, plugins, specs
 from twofold.build import Builder
+from twofold.config import Config
 from twofold.dataset import Splits, example_digest
 from twofold.errors import BadRecord, ConfigError, StudyError, TooFewExamples, UnknownDocument
 from twofold.identity import digest
@@ -59,6 +60,7 @@ def admitted(
         StudyError: no arm, one named twice, a diagnostic without retrieval, an arm that needs weights which an
             endpoint keeps, or a model that learned from test questions or their documents; or the reserve is to be
             opened and must not be (see `confirming`).
+        ConfigError: an arm is to read documents, and the project has none.
         TooFewExamples: an arm is to be tuned or shows examples, and the train or dev split is empty.
         UnknownDocument: examples name documents that do not exist, and an arm retrieves.
         BadRecord: an example has another fault that makes its scores wrong: a span outside its document, an answer that
@@ -71,6 +73,9 @@ def admitted(
     diagnostics = tuple(arm for arm in map(config.arm, config.study.diagnostics) if arm not in arms)
     if any(not arm.retrieval for arm in diagnostics) or len({arm.name for arm in arms}) < len(arms) or not arms:
         raise StudyError("[study].arms must name at least one arm, each once", cure="Correct [study].arms.")
+    known = builder.catalogue.document_digests() if documents is None else documents or config.sources
+    if lacking := nothing_to_read(config, found=bool(known)):
+        raise lacking
     metrics = {}
     for given in config.study.scored:
         plugins.options("metrics", given.name, given.options, where=f"study: options of {given.name}")
@@ -178,6 +183,26 @@ def require_trainable(builder: Builder, splits: Splits, arm: Arm) -> None:
             cure="Train the arm without retrieval, by --arm ft, or name documents in [documents].paths.",
         )
     _require_tunable(builder, splits, (arm,))
+
+
+def nothing_to_read(config: Config, *, found: bool) -> ConfigError | None:
+    """Why a study cannot be: an arm is to read documents and there is none. It would decline every question, and lose.
+
+    Args:
+        config: In force; an arm that has tools reads those.
+        found: Is there a document, or a source whose documents are known after the next sync?
+    """
+    arms = dict.fromkeys((*config.study.arms, *config.study.diagnostics))
+    reading = [name for name in arms if config.arm(name).retrieval]
+    if found or config.tools or not reading:
+        return None
+    others = ",".join(name for name in arms if name not in reading)
+    named = "none of those it names is left" if config.documents.paths or config.sources else "it names none"
+    return ConfigError(
+        f"the project has no documents that {' and '.join(reading)} could read: {named}",
+        cure=f"Leave {'it' if len(reading) == 1 else 'them'} out (`twofold study --arms {others or 'base,prompt'}`), "
+        "or name a folder of documents in [documents].paths of twofold.toml.",
+    )
 
 
 def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) -> None:
