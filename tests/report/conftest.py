@@ -14,6 +14,14 @@ from twofold.study.report import render
 Made = tuple[Any, list[Any], str]
 
 
+def all_right() -> tuple[Any, list[Any]]:
+    """A study in which the chosen arm scores 1 and base 0: both stand at the ends of the scale."""
+    record, rows = samples.sample(questions=40)
+    for name, (mean, low, high) in {"ft+rag": (1.0, 0.698, 1.0), "base": (0.0, 0.0, 0.302)}.items():
+        record["arms"][name]["metrics"][record["metric"]] |= {"mean": mean, "low": low, "high": high}
+    return record, rows
+
+
 @pytest.fixture(scope="session")
 def made() -> Callable[[str], Made]:
     """Record, rows and page of a named case, each made once."""
@@ -25,6 +33,7 @@ def made() -> Callable[[str], Made]:
         "one arm": lambda: samples.sample(arms=("prompt",), questions=30),
         "labels": samples.labels,
         "worldwide": samples.worldwide,
+        "all right": all_right,
         "400": lambda: samples.sample(questions=400),
     }
     kept: dict[str, Made] = {}

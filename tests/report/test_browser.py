@@ -157,6 +157,26 @@ def test_a_table_that_is_wider_than_its_card_says_so_until_its_end_is_seen(width
         assert browser.run(f"new Promise(done => setTimeout(() => done({ended}), 200))") is True
 
 
+ROWS = """
+[...document.querySelectorAll('svg.intervals g.row')].filter(g => g.getClientRects().length).map(g => {
+  const [label, value] = ['.label', '.value'].map(name => g.querySelector(name).getBoundingClientRect());
+  const marks = [...g.querySelectorAll('.dot, .whisker')].map(m => m.getBoundingClientRect());
+  const frame = g.closest('svg').getBoundingClientRect();
+  return [frame.left <= label.left, value.right <= frame.right,
+    ...marks.map(m => m.top >= value.bottom - 1 || m.right + 3 < value.left),
+    ...marks.map(m => m.top >= label.bottom - 1 || label.right + 3 < m.left)];
+})
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_no_mark_touches_its_label_or_its_value_also_at_the_ends_of_the_scale(width, page, browser) -> None:
+    page("all right", width=width)
+    rows = browser.run(ROWS)
+    assert len(rows) > 5
+    assert all(all(row) for row in rows)
+
+
 CONTRAST = """
 (() => {
   const number = c => c.match(/[\\d.]+/g).map(Number);

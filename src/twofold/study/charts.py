@@ -21,6 +21,10 @@ COMPACT = 500
 WIDE, NARROW, HALF = 1020, 330, 490
 """Widths drawn for a page: desktop, phone, and half a desktop page (labels above)."""
 _CHAR = 7.3
+_BOLD = 1.12
+"""Bold letters and digits, which the winner's row has, are so much wider."""
+_MARK = 20.0
+"""Left free beside a column of values: half a mark at the end of the scale, and a gap."""
 _LINE = 17
 
 
@@ -143,8 +147,8 @@ def interval_plot(
     """
     compact = width < COMPACT
     scale_low, scale_high = _domain(rows, zero)
-    left = 12.0 if compact else min(300.0, max((text_width(r.label) for r in rows), default=0) + 20)
-    right = width - 12.0 if compact else width - max((text_width(r.text) for r in rows), default=0) - 16
+    left = 12.0 if compact else min(300.0, max((_wide(r.label, r) for r in rows), default=0) + 20)
+    right = width - 12.0 if compact else width - max((_wide(r.text, r) for r in rows), default=0) - _MARK
     scale = Scale(scale_low, scale_high, left, right)
     step, top, over = (46, 6, 22) if compact else (32, 8, 0)  # `over`: room above the marks, where compact labels stand
     bottom = top + step * len(rows)
@@ -165,7 +169,7 @@ def interval_plot(
         y = top + step * index
         middle = y + (33 if compact else step / 2)
         label_y = y + 16 if compact else middle + 4.5
-        room = right - left - text_width(row.text) - 8 if compact else left - 16
+        room = right - left - _wide(row.text, row) - 8 if compact else left - 16
         bold = " strong" if row.kind == "winner" else ""
         described = f"<title>{escape(f'{row.label}: {row.text}')}</title>"
         label_x = left if compact else left - 12
@@ -193,6 +197,11 @@ def interval_plot(
         )
     listed = "; ".join(f"{row.label} {row.text}" for row in rows)
     return _svg(width, bottom + (42 if axis else 24), body, title=title, describe=listed, kind="intervals")
+
+
+def _wide(text: str, row: IntervalRow) -> float:
+    """The width of one of the row's texts."""
+    return text_width(text) * (_BOLD if row.kind == "winner" else 1.0)
 
 
 def scatter(points: Sequence[Point], *, title: str, width: int = WIDE, x_axis: str, y_axis: str) -> str:
