@@ -178,7 +178,7 @@ def overrides(fast: Callable[..., dict[str, Any]], **sections: dict[str, Any]) -
         ({"study": {"arms": ["base", "rags"]}}, "rags"),
         (
             {"documents": {"paths": []}, "study": {"arms": ["base", "prompt", "rag"], "diagnostics": ["oracle"]}},
-            "no documents that rag and oracle could read: it names none Leave them out (`twofold study --arms base,prompt`)",
+            "that rag and oracle could read: it names none Leave them out (`twofold study --arms base,prompt`)",
         ),
         ({"documents": {"paths": []}, "study": {"arms": ["rag"], "diagnostics": []}}, "--arms base,prompt"),
         (
