@@ -134,7 +134,7 @@ def test_by_time_the_latest_are_the_test() -> None:
     assert min(e.at for e in made.test) in made.sentence
     sealed = split(examples, ExamplesSection(split_by="time", train=0.4, reserve=0.1))
     assert max(e.at for e in sealed.test) < min(e.at for e in sealed.reserve)
-    with pytest.raises(BadRecord, match="1 examples have no date"):
+    with pytest.raises(BadRecord, match="no date: 1 example, and"):
         split([*examples, ask("undated")], ExamplesSection(split_by="time"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -290,7 +291,9 @@ def test_a_plan_of_one_test_question_says_so_and_is_json(
     assert plan["detectable"] is None
     assert any("1 test question can seldom show a gain below .20" in warning for warning in plan["warnings"])
     assert main(command) == 0
-    assert "inf" not in capsys.readouterr().out.replace("info", "")
+    out = capsys.readouterr().out
+    assert "inf" not in out.replace("info", "")
+    assert not re.findall(r"\b1 (?:chunk|question|step|group|token)s\b", out), "one is no plural"
 
 
 def listing(directory: Path) -> dict[str, tuple[int, int]]:

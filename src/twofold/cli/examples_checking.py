@@ -146,7 +146,7 @@ def clean(
     with run.progress() as progress:
         done = clean_files(paths, root, looking, into=into, mask=mask, drop=drop or (), progress=progress)
     actions = ", ".join(f"{count} {what}" for what, count in sorted(done["done"].items())) or "nothing to do"
-    lines = [f"{done['before']} examples → {done['after']} in {into} ({actions})"]
+    lines = [f"{counted(done['before'], 'example')} → {done['after']} in {into} ({actions})"]
     lines += [f"{count:>6} {code}" for code, count in done["codes"].items()]
     lines += [f"what was done: {done['removed_file']}", f"card: {done['card']}"]
     if done["left"]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from twofold.cli.session import Run, unread
+from twofold.reading import counted
 
 
 def mine(
@@ -44,9 +45,12 @@ def mine(
         run.note(unread(project, path) if made.examples else "")
     files = {"file": str(path), "preferences_file": str(pairs), "discarded_file": str(beside)}
     told: dict[str, Any] = {**made.counts, **files}
-    lines = [f"{told['examples']} examples in {path}", f"{told['preferences']} preferences in {pairs}"]
+    lines = [
+        f"{counted(told['examples'], 'example')} in {path}",
+        f"{counted(told['preferences'], 'preference')} in {pairs}",
+    ]
     if told["masked"]:
-        lines.append(f"personal data or secrets masked in {told['masked']} texts")
+        lines.append(f"personal data or secrets masked in {counted(told['masked'], 'text')}")
     if told["discarded"]:
         lines += [f"not used ({beside}):", *(f"  {number:>5} {why}" for why, number in told["discarded"].items())]
     run.result(told, "\n".join(lines))

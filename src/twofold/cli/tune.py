@@ -12,6 +12,7 @@ from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.errors import ConfigError
 from twofold.identity import plain
+from twofold.reading import counted
 from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.tuned_arms import methods_lines, tuned_lines
 
@@ -101,7 +102,7 @@ def tune(
         done = project.tune(arm=arm, combine=weights, all_documents=all_documents, progress=progress)
         enforced = project.config.tuning.gate == "enforce"
     how = "was there already" if done.get("cached") else f"trained in {duration(done['seconds'])}"
-    lines = [f"adapter of {arm} {how}: {done['steps']} steps, best at {done['best_step']}"]
+    lines = [f"adapter of {arm} {how}: {counted(done['steps'], 'step')}, best at {done['best_step']}"]
     lines += [*tuned_lines(done), *methods_lines(arm, done.get("methods", ()))]
     lines.append(f"tuned model {done['id']}: {done['path']}")
     run.result(plain(done), "\n".join(lines))
@@ -149,18 +150,19 @@ def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:
     with run.project(tuning__embedder__options__minutes=minutes) as project, run.progress() as progress:
         done: dict[str, Any] = project.tune_embedder(plan=plan, progress=progress)
     again = done["reembed"]
-    price = f"embedding {again['chunks']} chunks again takes about {duration(again['seconds'])}"
+    price = f"embedding {counted(again['chunks'], 'chunk')} again takes about {duration(again['seconds'])}"
     if plan:
         text = (
-            f"{done['pairs']} question-passage pairs; {done['dev_questions']} dev questions in {done['pool']} passages"
+            f"{counted(done['pairs'], 'question-passage pair')}; {counted(done['dev_questions'], 'dev question')} in "
+            f"{counted(done['pool'], 'passage')}"
         )
         here = "; tuned already" if done["cached"] else ""
         run.result(plain(done), f"{text}{here}\nafterwards {price}")
         return
     how = "was there already" if done["cached"] else f"tuned in {duration(done['seconds'])}"
     lines = [
-        f"embedder {how}: {done['steps']} steps, best at {done['best_step']}",
-        f"nDCG@10 on dev: {done['tuned']:.3f} (stock {done['stock']:.3f}), {done['dev_questions']} questions",
+        f"embedder {how}: {counted(done['steps'], 'step')}, best at {done['best_step']}",
+        f"nDCG@10 on dev: {done['tuned']:.3f} (stock {done['stock']:.3f}), {counted(done['dev_questions'], 'question')}",
     ]
     if done["best_step"]:
         variant = f"tuned:retrieval.embedder.options.model={done['setting']}"

@@ -257,8 +257,8 @@ def _makers_apart(placed: Sequence[Example], warnings: list[str]) -> list[Exampl
     out = [e for e in placed if e.maker not in shared or (e.split in ("test", "reserve")) == (e.maker == kept)]
     told = f"; those by {kept} are the test" if kept else ""
     warnings.append(
-        f"{len(placed) - len(out)} examples are left out, because {', '.join(shared)} wrote for training and for the "
-        f"test{told}"
+        f"left out: {counted(len(placed) - len(out), 'example')}, because {', '.join(shared)} wrote for training and "
+        f"for the test{told}"
     )
     return out
 
@@ -355,7 +355,7 @@ def _by_time(
     undated = [e for e in sorted(examples, key=lambda e: (e.file, e.line)) if not e.at]
     if undated:
         raise BadRecord(
-            f"{len(undated)} examples have no date, and the split is by time; the first is {undated[0].id!r}",
+            f"no date: {counted(len(undated), 'example')}, and the split is by time; the first is {undated[0].id!r}",
             file=undated[0].file or None,
             line=undated[0].line or None,
             cure='Give every example an "at" (ISO date), or choose another [examples].split_by.',
@@ -398,7 +398,7 @@ def _given(
     whole = "test" in known
     without = [e for e in examples if e.split is None]
     if without:
-        warnings.append(f"{len(without)} examples name no split, and were put into train")
+        warnings.append(f"put into train: {counted(len(without), 'example')} without a split")
     sides: dict[str, SplitName] = {}
     for e in examples:
         side: SplitName = e.split or "train"
@@ -408,7 +408,7 @@ def _given(
         held[base[e.id]].add(sides[e.id])
     both = {group for group, found in held.items() if len(found) > 1}
     if both:
-        warnings.append(f"{len(both)} groups (documents) stand on more than one side of the given split")
+        warnings.append(f"on more than one side of the given split: {counted(len(both), 'group')} (documents)")
     groups = {e.id: f"{base[e.id]} ({sides[e.id]})" if base[e.id] in both else base[e.id] for e in examples}
     if "dev" not in sides.values() and shares["dev"] > 0:
         sizes = Counter(groups[e.id] for e in examples if sides[e.id] == "train")

@@ -15,7 +15,7 @@ from twofold.errors import StudyError
 from twofold.identity import canonical_json, plain
 from twofold.store.catalogue import shows
 from twofold.study import report
-from twofold.study.record import FORMAT, AnswerRow, StudyRecord
+from twofold.study.record import FORMAT, AnswerRow, StudyRecord, counted
 
 
 def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str:
@@ -57,7 +57,8 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
     if len(kept) == len(rows):
         return 0
     record = read_record(directory)
-    record["warnings"] = [*record["warnings"], f"{len(rows) - len(kept)} answers were removed: a document is forgotten"]
+    removed = counted(len(rows) - len(kept), "answer")
+    record["warnings"] = [*record["warnings"], f"removed: {removed}, for a document is forgotten"]
     for name, text in (
         ("report.html", report.render(record, kept).encode()),
         ("study.json", json.dumps(plain(record), indent=1, ensure_ascii=False).encode()),

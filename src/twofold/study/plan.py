@@ -204,7 +204,7 @@ def bill(work: Work) -> list[BillItem]:
     if work.documents:
         load = work.paces.get("load embedder", 2.0 * work.slowness)
         seconds = load + work.chunks * work.seconds("chunk")
-        add("embed documents", work.documents, 0, seconds, f"about {work.chunks:.0f} chunks")
+        add("embed documents", work.documents, 0, seconds, f"about {counted(round(work.chunks), 'chunk')}")
     tunings = {item.dev.arm.name: item for item in work.tuning}
     sharing = next((item.arm.name for item in work.answering if item.single and not item.arm.tuning), "")
     for item in work.answering:
