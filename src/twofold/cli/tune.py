@@ -162,7 +162,8 @@ def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:
     how = "was there already" if done["cached"] else f"tuned in {duration(done['seconds'])}"
     lines = [
         f"embedder {how}: {counted(done['steps'], 'step')}, best at {done['best_step']}",
-        f"nDCG@10 on dev: {done['tuned']:.3f} (stock {done['stock']:.3f}), {counted(done['dev_questions'], 'question')}",
+        f"nDCG@10 on dev: {done['tuned']:.3f} (stock {done['stock']:.3f}), "
+        f"{counted(done['dev_questions'], 'question')}",
     ]
     if done["best_step"]:
         variant = f"tuned:retrieval.embedder.options.model={done['setting']}"
