@@ -2,7 +2,8 @@
 
     retriever.retrieve → prompts.render → generator.generate → prompts.read
 
-A `System` is an arm made ready: every part chosen, every weight in place. Its `key` names all of it, so that what was
+A `Renderer` is an arm's way from an example to its prompt: search and wording, which need no model. A `System` is that
+with a model that answers: every part chosen, every weight in place. Its `key` names all of it, so that what was
 measured is what is served. The parts are known here only as protocols.
 """
 
@@ -68,17 +69,11 @@ def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class System:
-    """An arm made ready to answer."""
+class Renderer:
+    """An arm's way from an example to its prompt: training rows, dev items and live requests all take it."""
 
     arm: Arm
     """What it is."""
-    key: str
-    """Digest of everything that can change an answer."""
-    description: Json
-    """What is inside `key`, readable."""
-    generator: Generator
-    """Writes."""
     template: Template
     """Wording."""
     max_tokens: int
@@ -101,6 +96,88 @@ class System:
     """All chunks of each example's sources: under access control, who may read them may see the example."""
     calibration: Calibration | None = None
     """When to abstain for want of evidence; None: never for that reason."""
+
+    def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
+        """What is found for each example; None for an arm without retrieval."""
+        filter = self.granted(filter)
+        if self.gold is not None:
+            given = [[chunk for chunk in chunks if filter.allows(chunk)] for chunks in self.gold(examples)]
+            found = self._retrieve([e for e, chunks in zip(examples, given, strict=True) if not chunks], filter)
+            return [Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else found.pop(0) for chunks in given]
+        if self.retriever is None:
+            return [None] * len(examples)
+        return list(self._retrieve(examples, filter))
+
+    def hits(self, examples: Sequence[Example]) -> list[list[Hit] | None]:
+        """Passages to show for each example; None for an arm without retrieval."""
+        return [_shown(one) for one in self.retrieve(examples)]
+
+    def prompt(self, example: Example, hits: Sequence[Hit] | None, *, shots: Sequence[Example] | None = None) -> Prompt:
+        """The prompt for one example; training rows and dev items are made by this same method's renderer."""
+        return prompts.render(
+            example.messages,
+            template=self.template,
+            hits=hits,
+            shots=self.shown_shots(self.granted(None)) if shots is None else shots,
+            choices=example.choices,
+            max_tokens=self.max_tokens,
+            schema=self.schema,
+        )
+
+    def granted(self, filter: Filter | None) -> Filter:
+        """The filter in force for a request; see `access.granted`."""
+        return access.granted(filter, self.filter, enabled=self.guarded, tuned=bool(self.arm.tuning))
+
+    def shown_shots(self, filter: Filter) -> tuple[Example, ...]:
+        """The few-shot examples that this principal may see: those made from documents they may read."""
+        if filter.principal is None or not self.shots:
+            return self.shots
+        held = self.sources(self.shots) if self.sources else [[] for _ in self.shots]
+        return tuple(s for s, own in zip(self.shots, held, strict=True) if access.readable(s, own, filter))
+
+    def _retrieve(self, examples: Sequence[Example], filter: Filter) -> list[Retrieval | None]:
+        if not examples or self.retriever is None:
+            return []
+        found = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
+        access.checked([hit.chunk for one in found for hit in one.hits], filter, type(self.retriever).__name__)
+        judged = [self._judged(query(example, filter), one) for example, one in zip(examples, found, strict=True)]
+        return [self._unfound(example, one) for example, one in zip(examples, judged, strict=True)]
+
+    def _unfound(self, example: Example, found: Retrieval) -> Retrieval:
+        """Insufficient also where nothing was found at all: the model would answer from memory, as if it had read.
+
+        Not where the answer has a form that an abstention lacks (a choice, a schema), or where none is worded.
+        """
+        if found.hits or example.choices or self.schema or not self.template.abstention:
+            return found
+        return replace(found, insufficient=True, trace=(*found.trace, {"step": "nothing found", "abstains": True}))
+
+    def _judged(self, asked: Query, found: Retrieval) -> Retrieval:
+        """Insufficient also where the evidence says that the passages do not hold the answer."""
+        if self.calibration is None:
+            return found
+        held = self.calibration.probability(asked, found)
+        short = held < self.calibration.threshold
+        step = {
+            "step": "evidence",
+            "sufficient": held,
+            "threshold": self.calibration.threshold,
+            "holds": self.calibration.holds,
+            "abstains": short,
+        }
+        return replace(found, insufficient=found.insufficient or short, trace=(*found.trace, step))
+
+
+@dataclass(frozen=True, kw_only=True)
+class System(Renderer):
+    """An arm made ready to answer."""
+
+    key: str
+    """Digest of everything that can change an answer."""
+    description: Json
+    """What is inside `key`, readable."""
+    generator: Generator
+    """Writes."""
     keyed: Callable[[str], str] | None = None
     """This system's key with the generator's key; None: the system has the one key."""
 
@@ -185,33 +262,6 @@ class System:
                 yield text
         yield self._read(example, made, found, searched - started)
 
-    def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
-        """What is found for each example; None for an arm without retrieval."""
-        filter = self.granted(filter)
-        if self.gold is not None:
-            given = [[chunk for chunk in chunks if filter.allows(chunk)] for chunks in self.gold(examples)]
-            found = self._retrieve([e for e, chunks in zip(examples, given, strict=True) if not chunks], filter)
-            return [Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else found.pop(0) for chunks in given]
-        if self.retriever is None:
-            return [None] * len(examples)
-        return list(self._retrieve(examples, filter))
-
-    def hits(self, examples: Sequence[Example]) -> list[list[Hit] | None]:
-        """Passages to show for each example; None for an arm without retrieval."""
-        return [_shown(one) for one in self.retrieve(examples)]
-
-    def prompt(self, example: Example, hits: Sequence[Hit] | None, *, shots: Sequence[Example] | None = None) -> Prompt:
-        """The prompt for one example; training rows and dev items are made by this same method's renderer."""
-        return prompts.render(
-            example.messages,
-            template=self.template,
-            hits=hits,
-            shots=self.shown_shots(self.granted(None)) if shots is None else shots,
-            choices=example.choices,
-            max_tokens=self.max_tokens,
-            schema=self.schema,
-        )
-
     def as_sent(self) -> System:
         """This system, under another key where the generator has learned to send something else than it was asked to.
 
@@ -225,49 +275,6 @@ class System:
     def close(self) -> None:
         """Give the generator's memory back."""
         self.generator.close()
-
-    def granted(self, filter: Filter | None) -> Filter:
-        """The filter in force for a request; see `access.granted`."""
-        return access.granted(filter, self.filter, enabled=self.guarded, tuned=bool(self.arm.tuning))
-
-    def shown_shots(self, filter: Filter) -> tuple[Example, ...]:
-        """The few-shot examples that this principal may see: those made from documents they may read."""
-        if filter.principal is None or not self.shots:
-            return self.shots
-        held = self.sources(self.shots) if self.sources else [[] for _ in self.shots]
-        return tuple(s for s, own in zip(self.shots, held, strict=True) if access.readable(s, own, filter))
-
-    def _retrieve(self, examples: Sequence[Example], filter: Filter) -> list[Retrieval | None]:
-        if not examples or self.retriever is None:
-            return []
-        found = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
-        access.checked([hit.chunk for one in found for hit in one.hits], filter, type(self.retriever).__name__)
-        judged = [self._judged(query(example, filter), one) for example, one in zip(examples, found, strict=True)]
-        return [self._unfound(example, one) for example, one in zip(examples, judged, strict=True)]
-
-    def _unfound(self, example: Example, found: Retrieval) -> Retrieval:
-        """Insufficient also where nothing was found at all: the model would answer from memory, as if it had read.
-
-        Not where the answer has a form that an abstention lacks (a choice, a schema), or where none is worded.
-        """
-        if found.hits or example.choices or self.schema or not self.template.abstention:
-            return found
-        return replace(found, insufficient=True, trace=(*found.trace, {"step": "nothing found", "abstains": True}))
-
-    def _judged(self, asked: Query, found: Retrieval) -> Retrieval:
-        """Insufficient also where the evidence says that the passages do not hold the answer."""
-        if self.calibration is None:
-            return found
-        held = self.calibration.probability(asked, found)
-        short = held < self.calibration.threshold
-        step = {
-            "step": "evidence",
-            "sufficient": held,
-            "threshold": self.calibration.threshold,
-            "holds": self.calibration.holds,
-            "abstains": short,
-        }
-        return replace(found, insufficient=found.insufficient or short, trace=(*found.trace, step))
 
 
 def _shown(found: Retrieval | None) -> list[Hit] | None:

@@ -12,15 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from twofold import access, finishing, pace, plugins, specs, teaching, weighing
-from twofold.answering import System, gold_chunks
+from twofold.answering import Renderer, System, gold_chunks
 from twofold.calibrations import Calibrations
 from twofold.config import Config, Part
 from twofold.dataset import Splits, example_digest
 from twofold.errors import AccessDenied, TemplateMismatch
-from twofold.forgetting import general_rows, known_facts
 from twofold.forgetting_gate import ForgettingGate
+from twofold.gathered import Gathered
 from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.learning import Learning
@@ -32,8 +33,10 @@ from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import LEARNED, Registry, model_id, weights_of
 from twofold.sufficiency import Calibration
-from twofold.types import Adapter, Arm, Chunk, DevItem, Example, Filter, Json
+from twofold.types import Adapter, Arm, Chunk, Example, Filter, Json
 
+KEYS = "keys"
+"""Name under which the catalogue keeps the keys that a recipe came to."""
 _VERSION = 3
 """Raised when systems are made differently from the same parts, or read the same completion as another answer."""
 
@@ -59,6 +62,7 @@ class Builder:
         self.everything = everything
         self.artifacts = Artifacts(directory / "artifacts")
         self.spent = pace.Spent()
+        self._gathered: Gathered | None = None
 
     # ------------------------------------------------------------ parts
 
@@ -206,6 +210,7 @@ class Builder:
         """Remove the index and what is known of the documents in it."""
         for name in ("index", "retriever", "parts"):
             self.__dict__.pop(name, None)
+        self._gathered = None
         self.catalogue.forget_sync()
         part = self.config.retrieval.index
         discard = getattr(plugins.find("indexes", part.name), "discard", None)
@@ -236,44 +241,28 @@ class Builder:
             everything=self.everything,
             config=self.config,
             root=self.directory.parent,
-            retriever=lambda: self.retriever,
+            retriever=lambda: self.gathered,
             gold=self.gold,
         )
 
+    @property
+    def gathered(self) -> Gathered:
+        """The searches for train and dev questions, each made once as long as what decides them stays."""
+        decided = digest("searches", self.retrieval_spec())
+        if self._gathered is None or self._gathered.decided_by != decided:
+            self._gathered = Gathered(self.retriever, decided_by=decided)
+        return self._gathered
+
     def training_job(self, arm: Arm, splits: Splits, method: Part | None = None) -> TrainerJob:
-        """Rows and dev items of an arm, rendered exactly as its live requests are (see `rows`).
+        """Rows and dev items of an arm; see `learning.Learning.job`.
 
         Raises:
             TooFewExamples: the train or dev split is empty.
             AccessDenied: access control is on, and nobody is named as whom to tune.
         """
         self.require_principal()
-        config, learning = self.config, self.learning(splits)
-        splits = learning.splits
-        for name, examples in (("train", splits.train), ("dev", splits.dev)):
-            if not examples:
-                may = " that the study's principal may read" if self.filter.principal else ""
-                raise splits.lack(name, f"tuning needs examples{may}")
-        part = method or self.methods[0]
-        objective = getattr(plugins.options("trainers", part.name, part.options), "objective", "")
-        rows = learning.rows(arm, preference=objective == "preference")
-        reader = self._system(arm, generator=None, shots=(), filter=learning.filter)
-        dev = tuple(
-            DevItem(prompt=reader.prompt(example, found), example=example, hits=tuple(found or ()))
-            for example, found in zip(splits.dev, reader.hits(splits.dev), strict=True)
-        )
-        return TrainerJob(
-            rows=rows,
-            dev=dev,
-            metric=specs.decider(config.study).name,
-            metric_options=config.study.decides.options,
-            model=specs.base_model(self.config, part),
-            template=config.template,
-            seed=config.tuning.seed,
-            without=tuple(sorted(learning.filter.without)),
-            general=general_rows() if config.tuning.gate != "off" else (),
-            facts=known_facts() if config.tuning.gate != "off" else (),
-        )
+        learning = self.learning(splits)
+        return learning.job(arm, method or self.methods[0], self.renderer(arm, learning.filter))
 
     @property
     def methods(self) -> tuple[Part, ...]:
@@ -296,14 +285,39 @@ class Builder:
 
     def trained_key(self, job: TrainerJob, method: Part) -> str:
         """Name of the weights as a method makes them of this job, before what follows."""
-        weights, wrote = self.base(method).get("weights", ""), self._teaching(method, job).spec()
-        wrote |= {"documents": "all"} if self.everything else {}
         known = job.model_dump(mode="json", exclude={"without"})
-        made_of = {"job": known, "trainer": specs.of_part("trainers", method), "model": weights, **wrote}
-        return digest("trained", made_of)
+        return digest("trained", {"job": known, **self._trained_by(method, job.without)})
 
-    def _teaching(self, method: Part, job: TrainerJob) -> teaching.Teaching:
-        seen, writer = replace(self.filter, without=frozenset(job.without)), partial(self.generator, exact=True)
+    def _trained_by(self, method: Part, without: Sequence[str]) -> Json:
+        """What decides trained weights beside the job: trainer, base, what models write for the training."""
+        weights, wrote = self.base(method).get("weights", ""), self._teaching(method, without).spec()
+        wrote |= {"documents": "all"} if self.everything else {}
+        return {"trainer": specs.of_part("trainers", method), "model": weights, **wrote}
+
+    def _recipe(self, arm: Arm, splits: Splits, method: Part) -> str:
+        """Names an arm's adapter by what decides it, known before anything is searched for."""
+        learning = self.learning(splits)
+        made_of = {
+            "job": learning.job_decided_by(arm, method),
+            "retrieval": self.retrieval_spec(),
+            "trained": self._trained_by(method, sorted(learning.filter.without)),
+            "after": self._after(),
+        }
+        return digest("recipe", made_of)
+
+    def known_keys(self, arm: Arm, splits: Splits, method: Part) -> Json | None:
+        """``trained`` and ``adapter``, the keys of what a method makes for the arm, without searching for anything.
+
+        An arm with retrieval learns from what is found, which its keys name: None until `adapter` has found it once
+        with the examples, documents and settings of now.
+        """
+        if arm.retrieval:
+            return self.catalogue.measure(self._recipe(arm, splits, method), KEYS)
+        job = self.training_job(arm, splits, method)
+        return {"trained": self.trained_key(job, method), "adapter": self.adapter_key(job, method)}
+
+    def _teaching(self, method: Part, without: Sequence[str]) -> teaching.Teaching:
+        seen, writer = replace(self.filter, without=frozenset(without)), partial(self.generator, exact=True)
         options = plugins.options("trainers", method.name, method.options)
         return teaching.Teaching(
             catalogue=self.catalogue,
@@ -346,10 +360,11 @@ class Builder:
     def _made(self, arm: Arm, splits: Splits, method: Part, *, lineage: Json, progress: Progress) -> Json:
         """The report of the arm's adapter by one method: trained and finished now unless the store has it."""
         job = self.training_job(arm, splits, method)
-        key = self.adapter_key(job, method)
+        key, trained = self.adapter_key(job, method), self.trained_key(job, method)
+        if arm.retrieval:
+            self.catalogue.put_measure(self._recipe(arm, splits, method), KEYS, {"trained": trained, "adapter": key})
         if self.artifacts.find(key) is not None:
             return self._report(key, cached=True)
-        trained = self.trained_key(job, method)
         if self.artifacts.find(trained) is None:
             self._train(arm, splits, job, method=method, key=trained, progress=progress)
         self._finishing(arm, splits, progress).finish(key, trained, lineage)
@@ -373,6 +388,7 @@ class Builder:
             artifacts=self.artifacts,
             catalogue=self.catalogue,
             equip=lambda adapter: self.equipped(arm, splits, adapter=adapter, brief=True),
+            gathered=lambda: self.gathered,
             gate=ForgettingGate(
                 catalogue=self.catalogue,
                 generator=lambda adapter: self.generator(adapter, brief=True),
@@ -390,7 +406,7 @@ class Builder:
         """Train, and keep the weights as they came out."""
         trainer: Trainer = plugins.make("trainers", method.name, method.options)
         learning = self.learning(splits)
-        work, wrote, written = self.artifacts.working(key), self._teaching(method, job), {}
+        work, wrote, written = self.artifacts.working(key), self._teaching(method, job.without), {}
         if wrote.distils:
             with self.spent.on("teach"):
                 train, written["answers"] = wrote.distilled(learning.splits.train, progress=progress)
@@ -399,30 +415,13 @@ class Builder:
             with self.spent.on("replay"):
                 job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
         report = trainer.train(job, work, progress=progress)
-        learned = {
-            name: sorted(map(example_digest, examples))
-            for name, examples in (("train", learning.splits.train), ("dev", learning.splits.dev))
-        }
+        learned = learning.learned()
         (work / LEARNED).write_text(json.dumps(learned), encoding="utf-8")
         manifest = {
             "kind": "trained",
-            "arm": arm.name,
-            "tuning": arm.tuning,
-            "template": job.template.digest,
-            "model": job.model,
             "trainer": specs.of_part("trainers", method),
-            "rows": len(job.rows[0]),
             "base": self.base(method),
-            "seed": job.seed,
-            "data": {
-                "rows": len(job.rows[0]),
-                **{name: {"examples": len(own), "digest": digest(name, own)} for name, own in learned.items()},
-                "job": digest("rows", job.rows),
-                "replay": len(job.replay),
-                **written,
-            },
-            "documents": learning.documents(arm),
-            "seen": learning.seen(),
+            **learning.manifest(arm, job, learned, written=written),
             "report": report,
         }
         self.artifacts.finish(key, manifest)
@@ -501,11 +500,12 @@ class Builder:
         return self.calibrations.calibrated(self.learning(splits))
 
     def known_adapter(self, arm: Arm, splits: Splits, *, use: str = "") -> Adapter | None:
-        """The arm's adapter (see `adapter`) where the store has it; None otherwise: nothing is trained."""
+        """The arm's adapter (see `adapter`) where the store has it; None otherwise: nothing is searched or trained."""
         if chosen := self.chosen(arm, use):
             return self.load_adapter(chosen)
-        keys = [self.adapter_key(self.training_job(arm, splits, m), m) for m in self.methods]
-        if any(self.artifacts.find(key) is None for key in keys):
+        known = [self.known_keys(arm, splits, method) for method in self.methods]
+        keys = [keys["adapter"] for keys in known if keys and self.artifacts.find(keys["adapter"]) is not None]
+        if len(keys) < len(known):
             return None
         return self._carried([self._report(key, cached=True) for key in keys])[0]
 
@@ -514,8 +514,7 @@ class Builder:
         adapter = self.known_adapter(arm, splits) if arm.tuning else None
         if arm.tuning and adapter is None:
             return None
-        calibrates = arm.retrieval and self.config.retrieval.risk
-        if calibrates and self.artifacts.find(self.calibrations.key(self.learning(splits))) is None:
+        if arm.retrieval and not self.calibrations.settled(self.learning(splits)):
             return None
         system = self.equipped(arm, splits, adapter=adapter)
         system.close()
@@ -525,25 +524,42 @@ class Builder:
         """Few-shot examples of an arm, from train."""
         return few_shots(splits.train, arm.shots, seed=self.config.study.seed) if arm.shots else ()
 
+    def renderer(self, arm: Arm, filter: Filter) -> Renderer:
+        """An arm's prompts without its model: for rows and dev items, of documents that the filter lets be seen."""
+        reading = {**self._reading(arm, filter), **({"retriever": self.gathered} if arm.retrieval else {})}
+        return Renderer(arm=arm, **reading)
+
+    def _reading(self, arm: Arm, filter: Filter) -> dict[str, Any]:
+        """The fields that a `Renderer` and a `System` of an arm have in common."""
+        return {
+            "template": self.config.template,
+            "max_tokens": self.config.generation.max_tokens,
+            "retriever": self.retriever if arm.retrieval else None,
+            "k": self.config.retrieval.k,
+            "gold": self.gold if arm.oracle else None,
+            "filter": filter,
+            "guarded": self.config.access.enabled,
+            "sources": self.gold,
+        }
+
     def _system(
         self,
         arm: Arm,
         *,
-        generator: Generator | None,
+        generator: Generator,
         shots: tuple[Example, ...],
         calibration: Calibration | None = None,
         filter: Filter | None = None,
     ) -> System:
-        filter = filter or self.filter
-        retrieval, schema = self.config.retrieval, "" if generator is None else self.schema
+        filter, schema = filter or self.filter, self.schema
         parts: Json = {
             "arm": arm.name,
-            "generator": generator.description if generator else {},
+            "generator": generator.description,
             "template": self.config.template.digest,
             "max_tokens": self.config.generation.max_tokens,
             "shots": [example_digest(shot) for shot in shots],
         }
-        if generator is not None and schema:
+        if schema:
             require_support(schema, generator)
             parts["schema"] = schema
         if self.config.access.enabled:
@@ -554,26 +570,19 @@ class Builder:
                 parts["retrieval"]["abstention"] = calibration.key
             if filter.without:
                 parts["retrieval"]["without"] = digest("without", filter.without)
-        made_of = {**parts, "generator": generator.key if generator else "", "arm": "", "version": _VERSION}
+        made_of = {**parts, "generator": generator.key, "arm": "", "version": _VERSION}
         if arm.retrieval:
             parts["retrieval"] = {**parts["retrieval"], "index_version": self.index.state().version}
         return System(
             arm=arm,
             key=digest("system", made_of),
             description=parts,
-            generator=generator,  # type: ignore[arg-type]
-            template=self.config.template,
-            max_tokens=self.config.generation.max_tokens,
+            generator=generator,
             schema=schema,
             keyed=lambda writer: digest("system", {**made_of, "generator": writer}),
-            retriever=self.retriever if arm.retrieval else None,
-            k=retrieval.k,
-            gold=self.gold if arm.oracle else None,
             shots=shots,
-            filter=filter,
-            guarded=self.config.access.enabled,
-            sources=self.gold,
             calibration=calibration,
+            **self._reading(arm, filter),
         )
 
     def retrieval_spec(self) -> Json:

@@ -58,6 +58,14 @@ class Calibrations:
             self.artifacts.finish(key, {"kind": _KIND, "risk": self.risk, "n": made.n, "retrieval": settings})
         return self.stored(key), ""
 
+    def settled(self, learning: Learning) -> bool:
+        """Is it known without a search what `calibrated` gives: stored, switched off, or impossible?"""
+        try:
+            sufficiency.require_unanswerable(learning.splits.train, learning.splits.dev)
+        except TooFewExamples:
+            return True
+        return not self.risk or self.artifacts.find(self.key(learning)) is not None
+
     def stored(self, key: str) -> Calibration:
         """The calibration of this key.
 

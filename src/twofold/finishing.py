@@ -11,7 +11,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from twofold.errors import ConfigError, StoreError
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
 from twofold.merge_back import Limits, Point, choose, reaches
-from twofold.plugins import Progress
+from twofold.plugins import Progress, Retriever
 from twofold.store.adapters import combined, scaled, why_not_scalable
 from twofold.store.artifacts import Artifacts, file_digests
 from twofold.store.catalogue import Catalogue
@@ -73,6 +73,8 @@ class Finishing:
     """Keeps the answers."""
     equip: Callable[[Adapter | None], System]
     """The arm made ready with an adapter, or with none."""
+    gathered: Callable[[], Retriever]
+    """Has the dev questions' searches, which are the same for every candidate."""
     gate: ForgettingGate
     """Judges general ability."""
     dev: Sequence[Example]
@@ -190,8 +192,9 @@ class Finishing:
                     timed = self._latency(system, asked, tuned=adapter is not None)
                 self.catalogue.put_measure(key, "latency", timed)
             began = time.perf_counter()
+            reading = replace(system, retriever=self.gathered()) if system.retriever else system
             answers = kept.answered(
-                self.catalogue, key, asked, system=system, progress=self.progress, stage="dev scores"
+                self.catalogue, key, asked, system=reading, progress=self.progress, stage="dev scores"
             )
             seconds = time.perf_counter() - began
             made = [answer for example, answer in zip(asked, answers, strict=True) if example.id in fresh]

@@ -72,7 +72,7 @@ class ForgettingGate:
             if missing:
                 self.progress(stage, done, len(asked))
             for size in sorted({item.max_tokens for item, _ in missing}):
-                system = _system(generator, size)
+                system = _system(generator, key, size)
                 todo = [example for item, example in missing if item.max_tokens == size]
                 for start in range(0, len(todo), _BATCH):
                     part = todo[start : start + _BATCH]
@@ -103,10 +103,10 @@ def _stage(adapter: Adapter | None, run: str) -> str:
     return "general ability of the base" + (", again" if run else "")
 
 
-def _system(generator: Generator, max_tokens: int) -> System:
+def _system(generator: Generator, key: str, max_tokens: int) -> System:
     return System(
         arm=Arm(name="general"),
-        key="",
+        key=key,
         description={},
         generator=generator,
         template=BARE,

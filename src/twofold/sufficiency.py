@@ -42,6 +42,7 @@ _STOP = frozenset(
     )
 )
 
+_CURE = 'Add questions with "answerable": false, or set [retrieval].risk = 0.'
 _STEPS = 41
 """Thresholds that may be tested."""
 
@@ -129,6 +130,23 @@ def sufficient(example: Example, found: Retrieval) -> bool:
     return example.answerable and (not right or any(hit.chunk.span.document in right for hit in found.hits))
 
 
+def require_unanswerable(train: Sequence[Example], dev: Sequence[Example]) -> None:
+    """Refuse where there are too few unanswerable questions to fit on, whatever would be found for the others.
+
+    Raises:
+        TooFewExamples: fewer than `FEWEST` are in train, and in the half of dev that would take its place.
+    """
+    fit = [example for _, _, example in _halves([(Query(text=""), Retrieval(hits=()), e) for e in dev])[0]]
+    lacking = [sum(not e.answerable for e in side) for side in (train, fit)]
+    if max(lacking) < FEWEST:
+        count = sum(not e.answerable for e in dev)
+        raise TooFewExamples(
+            f"abstention is not calibrated: train has {lacking[0]} unanswerable questions and dev {count}; {FEWEST} "
+            "are needed in train, or twice as many in dev",
+            cure=_CURE,
+        )
+
+
 def calibrate(dev: Sequence[Case], *, train: Sequence[Case] = (), risk: float, level: float = 0.95) -> Calibration:
     """Fit, and find the threshold that answers most where the stated risk is shown to hold.
 
@@ -144,7 +162,7 @@ def calibrate(dev: Sequence[Case], *, train: Sequence[Case] = (), risk: float, l
         raise TooFewExamples(
             f"abstention is not calibrated: dev has {missing} unanswerable questions and {good} whose passages hold "
             f"the answer; {FEWEST} of each are needed in train, or twice as many in dev",
-            cure='Add questions with "answerable": false, or set [retrieval].risk = 0.',
+            cure=_CURE,
         )
     rows, labels = _rows(fit), _labels(fit)
     out = _out_of_fold(rows, labels, _numbered(fit))

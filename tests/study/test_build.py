@@ -51,7 +51,7 @@ def test_rows_and_live_requests_are_rendered_by_the_same_code(project: Project) 
         project.sync()
         arm = project.config.arm("ft+rag")
         job = project.builder.training_job(arm, project.splits)
-        system = project.builder._system(arm, generator=None, shots=())
+        system = project.builder._system(arm, generator=project.builder.generator(), shots=())
         for item, example in zip(job.dev, project.splits.dev, strict=True):
             assert item.prompt == system.prompt(example, list(item.hits))
             assert item.prompt.messages[0].content.startswith(project.config.template.open[:40])

@@ -429,6 +429,10 @@ class Catalogue:
         made: Json | None = self._json(rows[0][0]) if rows else None
         return made
 
+    def measured(self, name: str) -> bool:
+        """Was anything ever measured under this name, of whatever system?"""
+        return bool(self._read("SELECT 1 FROM measures WHERE name = ? LIMIT 1", (name,)))
+
     # ------------------------------------------------------------ answers and scores
 
     def answers(self, system: str, *, include_failures: bool = False) -> dict[str, Answer]:

@@ -1,7 +1,8 @@
 """What a study would do and cost, without doing it: the work is counted, this machine's pace is looked up or measured.
 
-Nothing is written to the project. Rows and prompts are rendered as they will be; where documents are not synced yet,
-passages cut from them stand for those that will be found.
+Nothing is written to the project, and nothing is searched for, which may cost money. Rows and prompts are rendered as
+they will be, with passages cut from the documents in place of those that will be found; whether a model that learns
+from passages is there already, the catalogue knows from when they were found.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from twofold import forgetting, machine, pace, plugins, prompts, rehearsal, rows, specs, stats
-from twofold.answering import as_hits, gold_chunks
-from twofold.build import Builder, quiet
+from twofold.answering import Renderer
+from twofold.build import KEYS, Builder, quiet
 from twofold.config import Part
 from twofold.dataset import Splits, example_digest
 from twofold.errors import ModelError, StudyError, TwofoldError
@@ -30,9 +31,10 @@ from twofold.study.admission import admitted, is_endpoint, require_sound, requir
 from twofold.study.archive import read_answers, read_record
 from twofold.study.confirming import reserve_warnings
 from twofold.study.power import Spreads, spreads_of
+from twofold.study.stand_ins import StandIns
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
-from twofold.types import Arm, Chunk, DevItem, Document, Example, Hit, Json, Prompt, Span
+from twofold.types import Arm, Chunk, Document, Example, Json, Prompt, Span
 
 REFERENCE_GFLOPS, WITHOUT_BF16 = 500.0, 115.0
 """A core's GFLOP/s, in its faster arithmetic, on the machine whose paces are `plan.DEFAULTS`; and without bf16."""
@@ -205,16 +207,13 @@ class _Forecast:
         self.paces: dict[str, float] = {}
         self.answered = {str(told.get("arm")) for told in builder.catalogue.systems().values()}
         """What the base model has answered, or will have for an arm before: ``general``, ``replay``, ``teacher``."""
-        self.unsearched = self.unsynced or self._charged()
-        """Can passages not be searched for the plan: not indexed yet, or by calls that may cost money?"""
         self.busy = False
         """Was a pace measured beside other work?"""
 
     def made(self, *, measure: bool, progress: Progress) -> tuple[planning.Work, list[str], str]:
         measured = self._generator_paces(measure=measure, progress=progress)
         chunks = self._chunks() if any(arm.retrieval for arm in self.arms) else {}
-        self.pool = [chunk for some in chunks.values() for chunk in some]
-        self.by_document = chunks
+        self.stand_ins = StandIns(chunks, (*self.splits.train, *self.splits.dev, *self.test))
         tuning, answering = [], []
         for arm in self.arms:
             item = self._answering(arm, self.test)
@@ -225,7 +224,7 @@ class _Forecast:
             answering.append(item)
         self._retrieval_paces(measure=measure, progress=progress)
         whole = sum(len(d.text) for d in self.documents if d.id in chunks) or 1
-        per_character = len(self.pool) / whole
+        per_character = sum(map(len, chunks.values())) / whole
         work = planning.Work(
             documents=len(self.stale),
             chunks=sum(max(1.0, len(d.text) * per_character) for d in self.stale),
@@ -243,15 +242,17 @@ class _Forecast:
 
     def _calls(self, answering: Sequence[planning.Answering], tuning: Sequence[planning.Tuning]) -> list[calls.Calls]:
         config, found = self.config, calls.in_metrics(self.config, answers=len(self.test) * len(self.arms))
-        answers = [(f"answer {item.arm.name}", item, item.requests) for item in answering]
+        answers = [(f"answer {item.arm.name}", item, item.requests, item.requests) for item in answering]
         for one in tuning:
             name, beside = one.dev.arm.name, planning.BESIDE
-            answers.append((f"{beside['dev']} {name}", one.dev, round(one.answered * one.dev.requests)))
+            alone = round(one.answered * one.dev.single)  # what the others are asked was searched for to tune
+            answers.append((f"{beside['dev']} {name}", one.dev, round(one.answered * one.dev.requests), alone))
             if one.candidates:
-                answers += [(f"{beside['teach']} {name}", one.taught, one.taught.requests)] if one.taught else []
+                taught = one.taught
+                answers += [(f"{beside['teach']} {name}", taught, taught.requests, taught.requests)] if taught else []
                 if one.dev.arm.retrieval:
-                    searched = len(self.splits.train) + len(self.splits.dev)
-                    found += calls.in_retrieval(config, self._asked(f"tune {name}", searched))
+                    both = len(self.splits.train) + len(self.splits.dev)
+                    found += calls.in_retrieval(config, self._asked(f"tune {name}", both))
                 asks = round(one.candidates * one.gate + one.gate_first)
                 for step, number in ((beside["gate"], asks), (beside["replay"], one.replayed)):
                     found += calls.by_generator(
@@ -260,16 +261,12 @@ class _Forecast:
             for training in one.trainings:
                 if training.elsewhere and not (training.cached or training.price_per_million):
                     found.append(calls.Calls(step=f"tune {name}", who=f"trainer {training.method}", number=1))
-        for step, item, number in answers:
+        for step, item, number, searched in answers:
             if number and self.remote and not any(item.prices):
                 found += calls.by_generator(config, step, "answers", number=number, tokens=(0.0, 0.0))
-            if number and item.arm.retrieval and not item.arm.oracle:
-                found += calls.in_retrieval(config, self._asked(step, number))
+            if searched and item.arm.retrieval and not item.arm.oracle:
+                found += calls.in_retrieval(config, self._asked(step, searched))
         return found
-
-    def _charged(self) -> bool:
-        """Does finding passages call a model or a service that may cost money?"""
-        return bool(calls.in_retrieval(self.config, calls.Asked(step="", number=1, tokens=0.0, talks=1.0)))
 
     def _asked(self, step: str, number: int) -> calls.Asked:
         some = self.test or self.splits.dev
@@ -372,14 +369,6 @@ class _Forecast:
             self._note(error)
             return _pieces
 
-    def _hits(self, example: Example, count: int) -> list[Hit]:
-        """Passages as they might be found: a gold one, and others."""
-        own = [chunk for source in example.sources for chunk in self.by_document.get(source, ())]
-        gold = gold_chunks(example, own)[:1]
-        chance = random.Random(example.id)
-        others = chance.sample(self.pool, min(count, len(self.pool)))
-        return as_hits([*gold, *others][:count])
-
     # ------------------------------------------------------------ answering
 
     def _answering(self, arm: Arm, questions: Sequence[Example]) -> planning.Answering:
@@ -415,7 +404,7 @@ class _Forecast:
         return prompts.render(
             example.messages,
             template=self.config.template,
-            hits=self._hits(example, self.config.retrieval.k) if arm.retrieval else None,
+            hits=self.stand_ins.hits(example, self.config.retrieval.k) if arm.retrieval else None,
             shots=shots,
             choices=example.choices,
             max_tokens=self.config.generation.max_tokens,
@@ -434,7 +423,7 @@ class _Forecast:
         return limit * _SPEAKS
 
     def _system_key(self, arm: Arm) -> str | None:
-        if arm.retrieval and (self.unsynced or (arm.tuning and self.unsearched)):
+        if arm.retrieval and self.unsynced:
             return None
         try:
             return self.builder.known_system_key(arm, self.splits)
@@ -458,10 +447,11 @@ class _Forecast:
             except ModelError as error:
                 self._note(error)
                 return [], False
-            made = trained = False
-            if not (self.unsearched and arm.retrieval):
-                made = builder.artifacts.find(builder.adapter_key(job, method)) is not None
-                trained = builder.artifacts.find(builder.trained_key(job, method)) is not None
+            known = None if arm.retrieval and self.unsynced else builder.known_keys(arm, self.splits, method)
+            self._doubt(arm, known)
+            made, trained = (
+                known is not None and builder.artifacts.find(known[name]) is not None for name in ("adapter", "trained")
+            )
             finished += made
             if not isinstance(options, FitOptions):
                 elsewhere = is_endpoint("trainers", method.name)
@@ -508,35 +498,36 @@ class _Forecast:
             self.answered |= {name for name, asked in (("replay", replays), ("teacher", taught)) if asked}
         return [tuning], measured
 
+    def _doubt(self, arm: Arm, known: Json | None) -> None:
+        """Say so where a model of the arm is there and nothing tells whether it is the one that would be made."""
+        catalogue = self.builder.catalogue
+        if (
+            known is None
+            and not catalogue.measured(KEYS)
+            and any(r["arm"] == arm.name for r in catalogue.models().values())
+        ):
+            self.notes.append(
+                f"a model of {arm.name} was made before such plans could tell whether it is this study's: the study "
+                "finds that out when it has searched for the training questions"
+            )
+
     def _job(self, arm: Arm, method: Part) -> TrainerJob:
-        """The training job, with stand-ins for passages that cannot be searched yet."""
-        if not (self.unsearched and arm.retrieval):
+        """The training job, with stand-ins for the passages that are still to be found."""
+        if not arm.retrieval:
             return self.builder.training_job(arm, self.splits, method)
-        train, dev = self.splits.train, self.splits.dev
-        own = [gold_chunks(e, [c for s in e.sources for c in self.by_document.get(s, ())]) for e in train]
-        count = self.config.retrieval.k + 3
-        for name, part in (("train", train), ("dev", dev)):
-            if not part:
-                raise self.splits.lack(name, "tuning needs examples")
-        variants = rows.open_rows(
-            train,
-            [self._hits(example, count) for example in train],
-            own,
+        learning = replace(
+            self.builder.learning(self.splits), retriever=lambda: self.stand_ins, gold=self.stand_ins.gold
+        )
+        renderer = Renderer(
+            arm=arm,
             template=self.config.template,
-            tuning=self.config.tuning,
+            max_tokens=self.config.generation.max_tokens,
+            retriever=self.stand_ins,
             k=self.config.retrieval.k,
+            gold=self.stand_ins.gold if arm.oracle else None,
+            filter=learning.filter,
         )
-        options: Any = plugins.options("trainers", method.name, method.options)
-        return TrainerJob(
-            rows=variants,
-            dev=tuple(DevItem(prompt=self._prompt(arm, example, ()), example=example) for example in dev),
-            metric=self.config.study.metric.name,
-            model=getattr(options, "model", "") or str(self.description.get("model", "")),
-            template=self.config.template,
-            seed=self.config.tuning.seed,
-            general=forgetting.general_rows(),
-            facts=forgetting.known_facts(),
-        )
+        return learning.job(arm, method, renderer)
 
 
 def slowness() -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 from twofold import plugins
 from twofold.answering import query
@@ -40,7 +41,8 @@ def embedder_job(builder: Builder, splits: Splits) -> EmbedderJob:
         ConfigError: the configured embedder has no model that could be tuned.
     """
     builder.require_principal()
-    learning = builder.learning(splits)
+    # searched directly: what is found here for its negatives, 30 passages a question, is wanted no second time
+    learning = replace(builder.learning(splits), retriever=lambda: builder.retriever)
     train, dev = labelled(learning.splits.train), labelled(learning.splits.dev)
     for name, part in (("train", train), ("dev", dev)):
         if not part:

@@ -1,0 +1,43 @@
+"""Passages cut from the documents in place of those that a search would find: a plan searches for nothing. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from twofold.answering import as_hits, gold_chunks, query
+from twofold.types import Chunk, Example, Filter, Hit, Query, Retrieval
+
+
+class StandIns:
+    """A retriever that shows a question its gold passage, where it is known, and others drawn by its id.
+
+    Args:
+        passages: Document → its passages.
+        examples: The questions that may be asked.
+    """
+
+    version: ClassVar[int] = 1
+
+    def __init__(self, passages: Mapping[str, Sequence[Chunk]], examples: Sequence[Example]) -> None:
+        self._passages = passages
+        self._pool = [chunk for some in passages.values() for chunk in some]
+        self._asked = {query(example).text: example for example in examples}
+
+    def pin(self, version: int | None) -> None:
+        """There is no index to pin."""
+
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
+        """`k` passages for each question, fewer where there are not as many."""
+        return [Retrieval(hits=tuple(self.hits(self._asked[one.text], k, one.filter))) for one in queries]
+
+    def hits(self, example: Example, count: int, which: Filter | None = None) -> list[Hit]:
+        """A gold passage and others, of documents that the filter lets be seen."""
+        others = random.Random(example.id).sample(self._pool, min(count, len(self._pool)))
+        seen = [chunk for chunk in (*self.gold([example])[0][:1], *others) if which is None or which.allows(chunk)]
+        return as_hits(seen[:count])
+
+    def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:
+        """Gold passages of each example, best evidence first."""
+        return [gold_chunks(e, [c for s in e.sources for c in self._passages.get(s, ())]) for e in examples]
