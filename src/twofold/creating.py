@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from twofold import config, dataset
+from twofold import config, dataset, writing
 from twofold.advice.start import Paths, starting_config
 from twofold.build import quiet
 from twofold.config import DocumentsSection
@@ -449,13 +449,13 @@ def _place(directory: Path) -> Iterator[Path]:
         place.mkdir(parents=True)
         yield place
         if not existed:
-            place.rename(directory)
+            writing.put(place, directory)
             return
         if (place / "data").exists():
             if (directory / "data").exists():
                 (directory / "data").rmdir()
-            (place / "data").rename(directory / "data")
-        (place / config.FILE).rename(directory / config.FILE)
+            writing.put(place / "data", directory / "data")
+        writing.put(place / config.FILE, directory / config.FILE)
     except OSError as error:
         raise ConfigError(
             f"the project cannot be written: {error.strerror or error}",

@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from twofold import writing
 from twofold.build import quiet
 from twofold.dataset import importing
 from twofold.dataset.examples import MAX_MIB, Row, read_rows, require_kind
 from twofold.dataset.findings import inspect
 from twofold.dataset.findings_clean import clean, portrait
 from twofold.dataset.spelling import json_answers
-from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError, UnreadableFile
+from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError
 from twofold.identity import digest_bytes
 from twofold.making import save
 from twofold.plugins import Progress
@@ -192,7 +193,7 @@ def clean_files(
     before = [r.found for r in rows if isinstance(r.found, Example)]
     portraits = (portrait(before, found), portrait(after, left))
     save([dict(entry) for entry in done.done], removed)
-    write_text(card, render(stem, portraits[0], portraits[1], done=done.done))
+    writing.save(card, render(stem, portraits[0], portraits[1], done=done.done))
     save([r.value for r in done.kept], into)
     counts: dict[str, int] = {}
     for entry in done.done:
@@ -214,17 +215,3 @@ def _by_code(done: Sequence[Json]) -> dict[str, int]:
     for entry in done:
         out[entry["code"]] = out.get(entry["code"], 0) + 1
     return dict(sorted(out.items()))
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all.
-
-    Raises:
-        UnreadableFile: the place refuses it.
-    """
-    draft = path.with_name(f".{path.name}.part")
-    try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    except OSError as error:
-        raise UnreadableFile(f"it cannot be written: {error.strerror or error}", file=path) from error

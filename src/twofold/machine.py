@@ -33,6 +33,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from twofold import writing
 from twofold.identity import digest
 from twofold.plugins import cache_root
 from twofold.types import Json
@@ -474,9 +475,7 @@ def measure(cpu: Processor | None = None) -> dict[str, float] | None:
     place = _place(cpu, None)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        partial = place.with_suffix(f".{os.getpid()}.partial")
-        partial.write_text(json.dumps({**found, "model": cpu.model, "caps": cpu.caps}), encoding="utf-8")
-        partial.replace(place)
+        writing.write(place, json.dumps({**found, "model": cpu.model, "caps": cpu.caps}), shared=True)
     except OSError as error:
         _log.info("the measurement cannot be kept: %s", error)
     _on_cpu.cache_clear()

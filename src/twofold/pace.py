@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import json
 import logging
-import os
 import statistics
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from twofold import machine
+from twofold import machine, writing
 from twofold.identity import digest
 from twofold.locking import locked
 from twofold.plugins import cache_root
@@ -90,9 +89,7 @@ def keep(subject: str, measured: Mapping[str, float], *, kind: Kind = "real") ->
             subjects[subject] = kinds
             for oldest in [*subjects][:-_SUBJECTS]:
                 del subjects[oldest]
-            partial = path.with_suffix(f".{os.getpid()}.partial")
-            partial.write_text(json.dumps({"format": _FORMAT, "machines": machines}, indent=1), encoding="utf-8")
-            partial.replace(path)
+            writing.write(path, json.dumps({"format": _FORMAT, "machines": machines}, indent=1), shared=True)
     except OSError as error:
         _log.info("the measured pace cannot be kept: %s", error)
 

@@ -7,11 +7,11 @@ forward to what the sources hold (from the catalogue where a source did not chan
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from twofold import writing
 from twofold.build import Builder
 from twofold.dataset.checking import meant, nearest
 from twofold.erasing import Eraser
@@ -167,13 +167,7 @@ class Versions:
         path = receipts / name
         try:
             receipts.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = path.with_name(f".{name}.partial")
-            with draft.open("w", encoding="utf-8") as stream:
-                json.dump(receipt, stream, indent=1, ensure_ascii=False)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.chmod(0o600)
-            draft.replace(path)
+            writing.write(path, json.dumps(receipt, indent=1, ensure_ascii=False), mode=0o600)
         except OSError as error:
             message = f"the document is forgotten, but the receipt cannot be written: {error.strerror or error}"
             raise refused(message, error, file=path) from error

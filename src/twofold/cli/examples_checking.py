@@ -165,7 +165,8 @@ def card(
     skip: _SKIP = None,
 ) -> None:
     """Draw a data card: findings, lengths, splits, classes, languages; one page that needs no network."""
-    from twofold.curating import look, write_text
+    from twofold import writing
+    from twofold.curating import look
     from twofold.dataset.findings_clean import portrait
     from twofold.study.data_card import render
     from twofold.types import Example
@@ -176,7 +177,7 @@ def card(
         for names, at in ((paths, root), *([([str(after)], Path())] if after else [])):
             rows, found = look(names, at, looking, progress=progress)
             made.append(portrait([r.found for r in rows if isinstance(r.found, Example)], found))
-    write_text(to, render(Path(paths[0]).name, made[0], made[1] if after else None))
+    writing.save(to, render(Path(paths[0]).name, made[0], made[1] if after else None))
     run.result({"card": str(to), "before": made[0], "after": made[1] if after else None}, f"card: {to}")
 
 

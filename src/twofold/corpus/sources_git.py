@@ -18,7 +18,7 @@ from urllib.request import url2pathname
 
 from pydantic import Field
 
-from twofold import children, plugins
+from twofold import children, plugins, writing
 from twofold.errors import LeftOut, SourceEndless, SourceError, SourceUnreachable
 from twofold.plugins import Item
 from twofold.types import Loaded
@@ -204,7 +204,7 @@ class GitSource:
             draft = self._scratch / "mirror.partial"
             if self._git(self._scratch, "clone", "--quiet", "--mirror", "--template=", "--", given, draft.name) is None:
                 raise SourceUnreachable(f"{given} cannot be cloned: {self._said}")
-            draft.rename(mirror)
+            writing.put(draft, mirror)
         (mirror / "config").write_text(_MIRROR, encoding="utf-8")
         command = ("fetch", "--quiet", "--prune", "--no-auto-maintenance", "--upload-pack=git-upload-pack")
         if self._git(mirror, *command, "--", given, "+refs/*:refs/*") is None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from twofold import children
+from twofold import children, writing
 from twofold.errors import ModelError
 from twofold.generation import gguf_adapter, gguf_file, merging
 from twofold.tuned import WEIGHTS, open_model, open_tuned, recipe, virtual
@@ -122,7 +122,7 @@ def export(
             final = target / form
             if final.exists():
                 shutil.rmtree(final)
-            work.rename(final)
+            writing.put(work, final)
     finally:
         for work in works.values():
             shutil.rmtree(work, ignore_errors=True)

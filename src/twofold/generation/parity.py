@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from twofold import children
+from twofold import children, writing
 from twofold.errors import ModelError
 from twofold.generation.runtime import Request, Result, Tokens
 from twofold.identity import digest
@@ -82,9 +82,7 @@ def check(paths: tuple[Path, Path], adapter: Adapter, tokens: Tokens, *, key: st
         )
     said = {"checked": True, "logits": logits, "moved": moved, "greedy": same / len(prompts), "prompts": len(prompts)}
     place.parent.mkdir(parents=True, exist_ok=True)
-    partial = place.with_suffix(".partial")
-    partial.write_text(json.dumps(said), encoding="utf-8")
-    partial.replace(place)
+    writing.write(place, json.dumps(said), shared=True)
     return said
 
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from twofold import writing
 from twofold.locking import locked
 from twofold.types import Json
 
@@ -69,10 +69,8 @@ def keep(path: Path, url: str, model: str, *, refused: Refused) -> None:
                 "limit": refused.limit or before.limit,
             }
             others = [one for one in _read(path) if not _of(one, url, model)]
-            partial = path.with_suffix(f".{os.getpid()}.partial")
             text = json.dumps({"format": _FORMAT, "endpoints": [*others, entry]}, indent=1) + "\n"
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
+            writing.write(path, text, shared=True)
     except OSError as error:
         _log.info("what %s refuses cannot be kept, so the next command asks again: %s", url, error)
 

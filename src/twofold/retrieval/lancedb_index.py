@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import re
 import warnings
 from collections import OrderedDict
@@ -24,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from twofold import plugins
+from twofold import plugins, writing
 from twofold.errors import IndexDamaged, IndexMismatch, refused
 from twofold.retrieval.analysis import ANALYSIS, Language, query_terms
 from twofold.retrieval.fusion import blend, fetch_size
@@ -113,10 +112,7 @@ class LanceIndex:
             raise IndexMismatch("the index does not say which embedder made it", file=path)
         with self._writing():
             self._directory.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{_META}.{os.getpid()}")
-        with self._writing():
-            draft.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
-            os.replace(draft, path)
+            writing.write(path, json.dumps(wanted, indent=1), shared=True)
 
     # ------------------------------------------------------------ reading
 

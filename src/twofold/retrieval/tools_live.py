@@ -13,6 +13,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field, field_validator
 
-from twofold import plugins
+from twofold import plugins, writing
 from twofold.corpus.chunking import chunk_of
 from twofold.errors import AccessDenied, BadRecord, ConfigError, SourceEndless, SourceError, SourceUnreachable
 from twofold.identity import digest
@@ -298,16 +299,12 @@ class LiveTool(ABC):
     def _keep(self, given: Json, held: Json) -> None:
         """Write it whole or not at all; the oldest go. A disk that is full costs the cache only."""
         file = self._file(given)
-        own = file.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
-        try:
+        with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            own.write_text(json.dumps(held), encoding="utf-8")
-            own.replace(file)
+            writing.write(file, json.dumps(held), shared=True)
             files = sorted(file.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
             for old in files[:-_KEPT]:
                 old.unlink(missing_ok=True)
-        except OSError:
-            own.unlink(missing_ok=True)
 
 
 def within(seconds: float, work: Callable[[], Any]) -> Any:

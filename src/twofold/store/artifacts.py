@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from twofold import writing
 from twofold.errors import ConfigError, StoreError, refused
 from twofold.types import Json
 
@@ -97,17 +97,15 @@ class Artifacts:
                 "bytes": sum(int(entry["bytes"]) for entry in files.values()),
                 "files": files,
             }
-            target = partial / MANIFEST
-            with target.open("w", encoding="utf-8") as stream:
-                json.dump(whole, stream, indent=1, sort_keys=True, ensure_ascii=False)
-                stream.flush()
-                os.fsync(stream.fileno())
-            for folder in (*(p for p in partial.rglob("*") if p.is_dir()), partial):
-                _sync_folder(folder)
+            text = json.dumps(whole, indent=1, sort_keys=True, ensure_ascii=False)
+            for folder in (p for p in partial.rglob("*") if p.is_dir()):
+                writing.sync(folder)
+            (partial / MANIFEST).write_bytes(text.encode())
+            writing.sync(partial / MANIFEST)
+            writing.sync(partial)
             if path.exists():
                 shutil.rmtree(path)
-            partial.rename(path)
-            _sync_folder(self.directory)
+            writing.put(partial, path)
         except OSError as error:
             raise refused(f"the artifact cannot be finished: {error.strerror or error}", error, file=partial) from error
         return path
@@ -193,8 +191,7 @@ class Artifacts:
 
     @staticmethod
     def _seal(path: Path) -> Json:
-        with path.open("r+b") as stream:  # Windows syncs only what is open for writing
-            os.fsync(stream.fileno())
+        writing.sync(path)
         return {"bytes": path.stat().st_size, "sha256": _sha256(path)}
 
 
@@ -217,13 +214,3 @@ def _sha256(path: Path) -> str:
         while piece := stream.read(_PIECE):
             state.update(piece)
     return state.hexdigest()
-
-
-def _sync_folder(path: Path) -> None:
-    if not hasattr(os, "O_DIRECTORY"):
-        return  # Windows has no such thing: its file system writes directories in order
-    file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -8,11 +8,11 @@ ends the process between the two is seen by the next one.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TypedDict
 
+from twofold import writing
 from twofold.errors import StoreError, refused
 from twofold.reading import ROWS
 from twofold.types import Document
@@ -116,15 +116,9 @@ class Forgotten:
         return lifted
 
     def _write(self, entries: dict[str, Entry]) -> None:
-        draft = self._path.with_name(f".{FILE}.partial")
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with draft.open("w", encoding="utf-8") as stream:
-                json.dump(entries, stream, indent=1, ensure_ascii=False)
-                stream.flush()
-                os.fsync(stream.fileno())
-            draft.chmod(0o600)
-            draft.replace(self._path)
+            writing.write(self._path, json.dumps(entries, indent=1, ensure_ascii=False), mode=0o600)
         except OSError as error:
             message = f"the list of forgotten documents cannot be written: {error.strerror or error}"
             raise refused(message, error, file=self._path) from error

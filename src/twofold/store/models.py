@@ -32,7 +32,7 @@ from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from twofold import children
+from twofold import children, writing
 from twofold.errors import ConfigError, DigestMismatch, MissingExtra, ModelError, ModelNotPulled, UnknownName, install
 from twofold.identity import digest
 from twofold.locking import locked
@@ -150,7 +150,7 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
             _seal(made, definition)
             if final.exists():
                 shutil.rmtree(final)
-            made.rename(final)
+            writing.put(made, final)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return final
@@ -437,8 +437,7 @@ def _seal(made: Path, definition: ModelDefinition) -> None:
     if not files:
         raise ModelError(f"{definition.source} holds no model file")
     for name in files:
-        with (made / name).open("r+b") as file:  # Windows syncs only what is open for writing
-            os.fsync(file.fileno())
+        writing.sync(made / name)
     stamps = {name: [info.st_size, info.st_mtime_ns] for name in files for info in [(made / name).stat()]}
     said = {
         "name": definition.name,
@@ -453,12 +452,7 @@ def _seal(made: Path, definition: ModelDefinition) -> None:
 
 
 def _write(path: Path, value: Json) -> None:
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        json.dump(value, stream, indent=1, ensure_ascii=False)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    writing.write(path, json.dumps(value, indent=1, ensure_ascii=False), shared=True)
 
 
 def _sha256(path: Path) -> str:

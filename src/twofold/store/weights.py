@@ -6,7 +6,6 @@ Format: https://github.com/huggingface/safetensors#format (an 8-byte header leng
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from twofold import writing
 from twofold.errors import ModelError
 from twofold.types import Json
 
@@ -111,5 +111,4 @@ def write_safetensors(path: Path, tensors: Iterable[tuple[str, str, NDArray[Any]
         stream.write(len(text).to_bytes(8, "little") + text)
         for values in kept:
             stream.write(np.ascontiguousarray(values).tobytes())
-        stream.flush()
-        os.fsync(stream.fileno())
+        writing.flush(stream)

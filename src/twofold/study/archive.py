@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import re
 import shutil
 import zlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from twofold import writing
 from twofold.errors import StudyError
 from twofold.identity import canonical_json, plain
 from twofold.store.catalogue import shows
@@ -38,10 +38,9 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
     (partial / "report.html").write_text(report.render(record, rows), encoding="utf-8")
     (partial / "study.json").write_text(json.dumps(plain(record), indent=1, ensure_ascii=False), encoding="utf-8")
     for path in partial.iterdir():
-        with path.open("r+b") as written:
-            os.fsync(written.fileno())
+        writing.sync(path)
         path.chmod(0o600)
-    partial.rename(directory)
+    writing.put(partial, directory)
 
 
 def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
@@ -64,13 +63,7 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
         ("study.json", json.dumps(plain(record), indent=1, ensure_ascii=False).encode()),
         ("answers.jsonl.gz", gzip.compress("".join(canonical_json(r) + "\n" for r in kept).encode(), mtime=0)),
     ):
-        draft = directory / f".{name}.partial"
-        with draft.open("wb") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        draft.chmod(0o600)
-        draft.replace(directory / name)
+        writing.write(directory / name, text, mode=0o600)
     return len(rows) - len(kept)
 
 

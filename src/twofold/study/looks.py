@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -25,6 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from twofold import writing
 from twofold.config import StudySection
 from twofold.dataset import Splits
 from twofold.errors import StudyError
@@ -213,14 +213,8 @@ def write(records: Path, look: Look, *, known: Sequence[Look] | None = None) -> 
     place = next((n for n, row in enumerate(rows) if same(row, look)), len(rows))
     rows[place : place + 1] = [look]
     records.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = records / f".{FILE}.partial"
-    with draft.open("w", encoding="utf-8") as stream:
-        for row in rows:
-            stream.write(json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")) + "\n")
-        stream.flush()
-        os.fsync(stream.fileno())
-    draft.chmod(0o600)
-    draft.replace(records / FILE)
+    lines = [json.dumps(asdict(row), ensure_ascii=False, separators=(",", ":")) + "\n" for row in rows]
+    writing.write(records / FILE, "".join(lines), mode=0o600)
 
 
 def same(earlier: Look, look: Look) -> bool:

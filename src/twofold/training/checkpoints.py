@@ -6,6 +6,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+from twofold import writing
 from twofold.errors import TrainingError
 
 NAME, EARLIER = "checkpoint.pt", "checkpoint.earlier.pt"
@@ -20,12 +21,10 @@ def write(path: Path, value: Any) -> None:
     """
     import torch
 
-    partial = path.with_suffix(".partial")
     try:
-        torch.save(value, partial)
-        partial.replace(path)
+        with writing.replacing(path) as draft:
+            torch.save(value, draft)
     except (OSError, RuntimeError) as error:
-        partial.unlink(missing_ok=True)
         raise TrainingError(
             f"the checkpoint cannot be written (is the disk full?): {str(error).splitlines()[0]}",
             file=path.parent,
@@ -38,8 +37,8 @@ def keep(directory: Path, value: Any) -> None:
     newest = directory / NAME
     write(directory / "checkpoint.new.pt", value)
     if newest.is_file():
-        newest.replace(directory / EARLIER)
-    (directory / "checkpoint.new.pt").replace(newest)
+        writing.put(newest, directory / EARLIER)
+    writing.put(directory / "checkpoint.new.pt", newest)
 
 
 def newest(directory: Path) -> tuple[Any, list[str]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from twofold import writing
 from twofold.types import Json
 
 LOG, PLOT = "training.log.jsonl", "training.svg"
@@ -54,13 +55,11 @@ def draw(directory: Path, *, metric: str) -> None:
         for name, key in ((f"{metric} on dev", "dev"), ("known facts", "known_facts"))
     }
     body = "".join(_panel(series, top=number * _HEIGHT) for number, series in enumerate((losses, scores)))
-    partial = directory / f"{PLOT}.partial"
-    partial.write_text(
+    writing.write(
+        directory / PLOT,
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {2 * _HEIGHT}" font-family="sans-serif" '
         f'font-size="11"><title>Training</title><rect width="100%" height="100%" fill="#fff"/>{body}</svg>\n',
-        encoding="utf-8",
     )
-    partial.replace(directory / PLOT)
 
 
 def _panel(series: dict[str, list[tuple[int, float]]], *, top: int) -> str:

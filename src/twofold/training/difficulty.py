@@ -10,7 +10,6 @@ Run as ``python -m twofold.training.difficulty DIRECTORY`` it is the child.
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from twofold import writing
 from twofold.jobs import DifficultyJob
 from twofold.machine import Arithmetic
 from twofold.plugins import Options, Progress
@@ -98,8 +98,7 @@ def score(job: DifficultyJob, options: DifficultyOptions, directory: Path, *, pr
             alone = _losses(network, encoder, [_unasked(row) for row in part], options)
             for row, one, other in zip(part, asked, alone, strict=True):
                 out.write(json.dumps({"example": row.example, "asked": one, "alone": other}) + "\n")
-            out.flush()
-            os.fsync(out.fileno())
+            writing.flush(out)
             progress("difficulty", min(at + _PIECE, len(job.rows)), len(job.rows))
     report = {"rows": len(job.rows), "resumed": done, "seconds": time.monotonic() - begun}
     (directory / "training.json").write_text(json.dumps(report), encoding="utf-8")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from twofold import plugins
+from twofold import plugins, writing
 from twofold.errors import ModelError, NothingToLearn, TrainingError
 from twofold.jobs import EmbedderJob, SearchPair
 from twofold.memory import peak_mib
@@ -349,9 +349,7 @@ def _finish(
         "peak_mib": peak_mib(),
         "stopped": stopped,
     }
-    partial = directory / "training.partial"
-    partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
-    partial.replace(directory / "training.json")
+    writing.write(directory / "training.json", json.dumps(report, indent=1))
     return report
 
 
@@ -362,9 +360,8 @@ def _weights(network: Any) -> Json:
 def _save(path: Path, value: Any) -> None:
     import torch
 
-    partial = path.with_suffix(".partial")
-    torch.save(value, partial)
-    partial.replace(path)
+    with writing.replacing(path) as draft:
+        torch.save(value, draft)
 
 
 def _restored(directory: Path, network: Any, optimiser: Any) -> _State:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Literal
 import httpx
 from pydantic import Field
 
+from twofold import writing
 from twofold.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
@@ -272,8 +273,8 @@ class OpenAITrainer:
             "files_deleted": self._tidy(client, state),
         }
         made = {"model": model, "base": o.model, "base_url": o.base_url, "job": state["job"]}
-        _put(directory / "training.json", report)
-        _put(directory / TUNED, made)
+        writing.write(directory / "training.json", json.dumps(report))
+        writing.write(directory / TUNED, json.dumps(made))
         (directory / STATE).unlink(missing_ok=True)
         return report
 
@@ -398,14 +399,4 @@ def _read(directory: Path) -> Json:
 
 
 def _write(directory: Path, state: Json) -> None:
-    _put(directory / STATE, state)
-
-
-def _put(path: Path, value: Json) -> None:
-    """Write a file whole or not at all, and onto the disk."""
-    partial = path.with_suffix(".partial")
-    with partial.open("w", encoding="utf-8") as stream:
-        json.dump(value, stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    partial.replace(path)
+    writing.write(directory / STATE, json.dumps(state))

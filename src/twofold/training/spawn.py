@@ -12,7 +12,7 @@ import subprocess
 from collections import deque
 from pathlib import Path
 
-from twofold import children, errors
+from twofold import children, errors, writing
 from twofold.errors import TrainingError
 from twofold.plugins import Progress
 from twofold.types import Json
@@ -37,10 +37,7 @@ def spawn(
         NothingToLearn, TrainingError: as the child says; else the message holds the end of its log.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    target = directory / "job.json"
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps(handed), encoding="utf-8")
-    partial.replace(target)
+    writing.write(directory / "job.json", json.dumps(handed))
     (directory / "error.json").unlink(missing_ok=True)
     log = directory / "train.log"
     command = [module, str(directory)]
