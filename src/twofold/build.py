@@ -18,17 +18,17 @@ from twofold import access, finishing, pace, plugins, specs, teaching, weighing
 from twofold.answering import Renderer, System, gold_chunks
 from twofold.calibrations import Calibrations
 from twofold.config import Config, Part
-from twofold.dataset import Splits, example_digest
+from twofold.dataset import Questions, Splits
 from twofold.errors import AccessDenied, TemplateMismatch
 from twofold.forgetting_gate import ForgettingGate
 from twofold.gathered import Gathered
 from twofold.identity import digest
 from twofold.jobs import TrainerJob
 from twofold.learning import Learning
-from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Tool, Trainer
-from twofold.readers import current
+from twofold.plugins import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Trainer
 from twofold.rows import few_shots
 from twofold.schemas import require_support, schema_text
+from twofold.searching import Search
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.store.registry import LEARNED, Registry, model_id, weights_of
@@ -62,7 +62,7 @@ class Builder:
         self.everything = everything
         self.artifacts = Artifacts(directory / "artifacts")
         self.spent = pace.Spent()
-        self._gathered: Gathered | None = None
+        self._search = self._opened()
 
     # ------------------------------------------------------------ parts
 
@@ -86,68 +86,47 @@ class Builder:
         rules = self.config.access.rules
         return access.RuledChunker(made, rules) if rules else made
 
-    @cached_property
-    def index(self) -> Index:
-        """The living index.
-
-        Raises:
-            IndexMismatch: it was made by another embedder.
-        """
-        part = self.config.retrieval.index
-        made: Index = plugins.make(
-            "indexes",
-            part.name,
-            part.options,
-            directory=self.directory / "index",
-            fingerprint=self.embedder.fingerprint,
-            dimension=self.embedder.dimension,
+    def _opened(self) -> Search:
+        return Search(
+            directory=self.directory,
+            config=self.config,
+            catalogue=self.catalogue,
+            embedder=lambda: self.embedder,
+            generator=lambda: self._plain_generator,
+            chunks=lambda: self.chunk_recipe,
         )
-        return current(made, self.catalogue, self.config.access)
 
-    @cached_property
+    @property
+    def index(self) -> Index:
+        """The living index; see `searching.Search`."""
+        return self._search.index
+
+    @property
     def retriever(self) -> Retriever:
         """The configured pipeline over the living index."""
-        made: Retriever = plugins.make("retrievers", "pipeline", self.config.retrieval.pipeline, parts=self.parts)
-        return made
+        return self._search.retriever
 
-    @cached_property
+    @property
     def parts(self) -> Parts:
         """What retrievers and their stages may use."""
-        collections = {name: source.description for name, source in self.config.sources.items()}
-        return Parts(
-            embedder=self.embedder,
-            index=self.index,
-            generator=lambda: self._plain_generator,
-            collections=collections,
-            texts=self.catalogue.get_documents,
-            tools=self.tools,
-            words=self.words,
-        )
+        return self._search.parts
+
+    @property
+    def gathered(self) -> Gathered:
+        """The searches for train and dev questions, each made once."""
+        return self._search.gathered
 
     def words(self) -> float | None:
         """The weight of the word leg chosen for this search; None without a choice."""
-        return weighing.weight(self.catalogue, self.config, chunks=self.chunk_recipe, embedder=self.embedder)
+        return self._search.words()
 
     def words_told(self) -> str:
         """`words` and why, as a sentence; see `weighing.in_force`."""
         return weighing.in_force(self.catalogue, self.config, chunks=self.chunk_recipe, embedder=self.embedder)
 
-    @cached_property
-    def tools(self) -> dict[str, Tool]:
-        """The live tools of ``[tools]``; none is asked yet."""
-        return {
-            name: plugins.make(
-                "tools",
-                tool.kind,
-                tool.options,
-                name=name,
-                description=tool.description,
-                readers=tool.readers,
-                root=self.directory.parent,
-                scratch=self.directory / "tools" / name,
-            )
-            for name, tool in self.config.tools.items()
-        }
+    def retrieval_spec(self) -> Json:
+        """Everything that decides what is found."""
+        return self._search.spec()
 
     @cached_property
     def filter(self) -> Filter:
@@ -166,12 +145,12 @@ class Builder:
         if self.config.access.enabled and self.filter.principal is None:
             raise AccessDenied("access control is on, and twofold.toml names nobody as whom studies and tuning run")
 
-    def readable(self, examples: Sequence[Example]) -> tuple[Example, ...]:
+    def readable(self, examples: Sequence[Example]) -> Questions:
         """The examples that tuning may learn from: made from documents that the study's principal may read."""
         if self.filter.principal is None:
-            return tuple(examples)
+            return Questions.of(examples)
         golds = self.gold(examples)
-        return tuple(e for e, own in zip(examples, golds, strict=True) if access.readable(e, own, self.filter))
+        return Questions(e for e, own in zip(examples, golds, strict=True) if access.readable(e, own, self.filter))
 
     @cached_property
     def _plain_generator(self) -> Generator:
@@ -208,9 +187,7 @@ class Builder:
 
     def clear_index(self) -> None:
         """Remove the index and what is known of the documents in it."""
-        for name in ("index", "retriever", "parts"):
-            self.__dict__.pop(name, None)
-        self._gathered = None
+        self._search = self._opened()
         self.catalogue.forget_sync()
         part = self.config.retrieval.index
         discard = getattr(plugins.find("indexes", part.name), "discard", None)
@@ -244,14 +221,6 @@ class Builder:
             retriever=lambda: self.gathered,
             gold=self.gold,
         )
-
-    @property
-    def gathered(self) -> Gathered:
-        """The searches for train and dev questions, each made once as long as what decides them stays."""
-        decided = digest("searches", self.retrieval_spec())
-        if self._gathered is None or self._gathered.decided_by != decided:
-            self._gathered = Gathered(self.retriever, decided_by=decided)
-        return self._gathered
 
     def training_job(self, arm: Arm, splits: Splits, method: Part | None = None) -> TrainerJob:
         """Rows and dev items of an arm; see `learning.Learning.job`.
@@ -376,8 +345,7 @@ class Builder:
         """One adapter of several (tuned model → weight; see `finishing.put_together`), measured on dev as any other."""
         records = [(self.registry.checked(name), weight) for name, weight in parts.items()]
         trained, lineage = finishing.put_together(self.artifacts, arm, records)
-        dev = [example_digest(example) for example in splits.dev]
-        key = digest("adapter", {"trained": trained, "after": self._after(), "dev": dev})
+        key = digest("adapter", {"trained": trained, "after": self._after(), "dev": splits.dev.digests})
         cached = self.artifacts.find(key) is not None
         if not cached:
             self._finishing(arm, splits, progress).finish(key, trained, lineage)
@@ -410,7 +378,7 @@ class Builder:
         if wrote.distils:
             with self.spent.on("teach"):
                 train, written["answers"] = wrote.distilled(learning.splits.train, progress=progress)
-            job = self.training_job(arm, replace(splits, train=train), method)
+            job = self.training_job(arm, replace(splits, train=Questions(train)), method)
         if wrote.replays:
             with self.spent.on("replay"):
                 job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
@@ -557,7 +525,7 @@ class Builder:
             "generator": generator.description,
             "template": self.config.template.digest,
             "max_tokens": self.config.generation.max_tokens,
-            "shots": [example_digest(shot) for shot in shots],
+            "shots": list(Questions.of(shots).digests),
         }
         if schema:
             require_support(schema, generator)
@@ -584,11 +552,6 @@ class Builder:
             calibration=calibration,
             **self._reading(arm, filter),
         )
-
-    def retrieval_spec(self) -> Json:
-        """Everything that decides what is found; see `specs.of_retrieval`."""
-        held: Json = {"content": self.index.state().content, "words": self.words()}
-        return specs.of_retrieval(self.config, embedder=self.embedder.fingerprint, **held)
 
     def base(self, method: Part | None = None) -> Json:
         """Where a method's weights come from: its trainer's ``provenance(model)``, else `store.models.provenance`."""

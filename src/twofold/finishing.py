@@ -12,13 +12,15 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from twofold import forgetting, kept, pace, plugins, stats
+from twofold import forgetting, kept, pace, plugins, stats, timing
 from twofold.answering import System
 from twofold.config import MetricPart, Part, TuningSection
+from twofold.dataset import Questions
 from twofold.errors import ConfigError, StoreError
 from twofold.forgetting_gate import ForgettingGate
 from twofold.identity import digest, plain
@@ -124,7 +126,8 @@ class Finishing:
         base = self._dev(None)
         limits = Limits(keep=section.merge_keep, drop=section.merge_drop)
         front, zero = [self._measured(1.0, share(1.0, work / "share-1"), base)], base["score"]["mean"]
-        full, groups = _point(front[0], front[0], _groups(self._asked)).dev, _groups(self._asked)
+        groups: list[int] = self._asked.groups.tolist()
+        full = _point(front[0], front[0], groups).dev
         for coefficient in () if reason else sorted(set(section.merge_back), reverse=True):
             if reaches(_point(front[-1], front[0], groups), base=zero, full=full, limits=limits):
                 break
@@ -152,15 +155,16 @@ class Finishing:
     def _measured(self, coefficient: float, adapter: Adapter, base: Json) -> Json:
         dev = self._dev(adapter)
         both = np.array([dev["scores"], base["scores"]], dtype=float).T
-        gain = stats.contrasts(both, _groups(self._asked), {"gain": np.array([1.0, -1.0])}, resamples=2000)["gain"]
+        gain = stats.contrasts(both, self._asked.groups, {"gain": np.array([1.0, -1.0])}, resamples=2000)["gain"]
         with self.spent.on("gate"):
             judged = self.gate.judge(adapter)
         return {"coefficient": coefficient, "dev": dev, "gain": plain(gain.estimate()), "gate": judged}
 
-    @property
-    def _asked(self) -> list[Example]:
-        asked = list(self.dev)
-        return asked if len(asked) <= DEV else random.Random(self.section.seed).sample(asked, DEV)
+    @cached_property
+    def _asked(self) -> Questions:
+        """The dev questions that every candidate answers."""
+        some = self.dev if len(self.dev) <= DEV else random.Random(self.section.seed).sample(self.dev, DEV)
+        return Questions.of(some)
 
     def _dev(self, adapter: Adapter | None) -> Json:
         """Score, latency and answers of the arm on dev, with an adapter or with the base weights."""
@@ -174,9 +178,9 @@ class Finishing:
         return {
             "metric": self.metric.name,
             "n": len(asked),
-            "score": plain(stats.estimate(values, _groups(asked), failed=failed)),
+            "score": plain(stats.estimate(values, asked.groups, failed=failed)),
             "scores": values,
-            "groups": _groups(asked),
+            "groups": asked.groups.tolist(),
             "latency": self.catalogue.measure(key, "latency"),
         }
 
@@ -205,22 +209,18 @@ class Finishing:
         return key, answers
 
     def _latency(self, system: System, asked: Sequence[Example], *, tuned: bool) -> Json:
-        """Seconds for one question at a time, after a first one to warm up."""
-        seconds, some = [], asked[: ALONE + 1]
-        for number, example in enumerate(some):
-            began = time.perf_counter()
-            answer = system.answer([example])[0]
-            spent = time.perf_counter() - began
-            if not number:
-                pace.keep(pace.answering(system.generator.description), {"merge" if tuned else "load": spent})
-            if answer.failure is None:
-                seconds.append(spent)
-            self.progress("dev latency", number + 1, len(some))
-        timed = seconds[1:] or seconds
-        if not timed:
-            return {"p50": None, "p95": None, "n": 0}
-        p50, p95 = (float(np.quantile(timed, q)) for q in (0.5, 0.95))
-        return {"p50": p50, "p95": p95, "n": len(timed)}
+        """Seconds for one question at a time, of some drawn from `asked`; a first one is not counted."""
+        first, *sample = random.Random(self.section.seed).sample(asked, min(len(asked), ALONE + 1))
+        clock = timing.Clock[Example](lambda one: system.answer([one])[0].failure is None, name=lambda one: one.id)
+        clock.open(first)
+        pace.keep(pace.answering(system.generator.description), {"merge" if tuned else "load": clock.opening})
+        timing.in_turns(
+            [clock],
+            sample or [first],
+            chance=random.Random(self.section.seed),
+            progress=lambda done, total: self.progress("dev latency", done + 1, total + 1),
+        )
+        return clock.summary()
 
 
 def methods(section: TuningSection) -> tuple[Part, ...]:
@@ -414,8 +414,3 @@ def _found(artifacts: Artifacts, key: str) -> Path:
 def _told(dev: Json) -> Json:
     """The dev score for the manifest, with each question's score (None: it failed), to compare methods in pairs."""
     return {**dev, "scores": [None if np.isnan(one) else float(one) for one in dev["scores"]]}
-
-
-def _groups(asked: Sequence[Example]) -> list[int]:
-    order = {group: number for number, group in enumerate(dict.fromkeys(e.group for e in asked))}
-    return [order[e.group] for e in asked]

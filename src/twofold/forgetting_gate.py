@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from twofold import forgetting, pace
+from twofold import forgetting, kept, pace
 from twofold.answering import System
-from twofold.dataset import example_digest
+from twofold.dataset import Questions
 from twofold.forgetting import Item, Scores
 from twofold.identity import digest
 from twofold.plugins import Generator, Progress
 from twofold.prompts import BARE
 from twofold.store.catalogue import Catalogue
-from twofold.types import Adapter, Arm, Example, Json
+from twofold.types import Adapter, Answer, Arm, Example, Json
 
 _BATCH = 128
 _PACED = 100
@@ -67,28 +67,35 @@ class ForgettingGate:
             self.catalogue.put_system(key, {"arm": "general", "generator": generator.description})
             held = self.catalogue.answers(key)
             done = len(held)
-            missing = [(item, example) for item, example in asked if example_digest(example) not in held]
+            names = Questions(example for _, example in asked).digests
+            missing = [(name, *pair) for name, pair in zip(names, asked, strict=True) if name not in held]
             began, stage = time.monotonic(), _stage(adapter, run)
+
+            def told(answers: Sequence[Answer]) -> None:
+                nonlocal done
+                done += len(answers)
+                self.progress(stage, done, len(asked))
+
             if missing:
                 self.progress(stage, done, len(asked))
-            for size in sorted({item.max_tokens for item, _ in missing}):
+            for size in sorted({item.max_tokens for _, item, _ in missing}):
                 system = _system(generator, key, size)
-                todo = [example for item, example in missing if item.max_tokens == size]
-                for start in range(0, len(todo), _BATCH):
-                    part = todo[start : start + _BATCH]
-                    answers = system.answer(part)
-                    self.catalogue.put_answers(
-                        key, [(example_digest(e), a) for e, a in zip(part, answers, strict=True)]
-                    )
-                    done += len(part)
-                    self.progress(stage, done, len(asked))
+                todo = [(name, example) for name, item, example in missing if item.max_tokens == size]
+                kept.committed(
+                    self.catalogue,
+                    lambda: key,
+                    todo,
+                    answer=system.answer,
+                    batch=_BATCH,
+                    done=told,
+                )
             if len(missing) >= _PACED:
                 seconds = (time.monotonic() - began) / len(missing)
                 pace.keep(pace.answering(generator.description), {"general": seconds})
             held = self.catalogue.answers(key, include_failures=True)
         finally:
             generator.close()
-        answers = [held[example_digest(example)] for _, example in asked]
+        answers = [held[name] for name in names]
         return np.array(
             [
                 np.nan if answer.failure is not None else float(forgetting.passes(item, answer.text))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from twofold import access, plugins, specs, sufficiency
 from twofold.answering import Renderer, query
-from twofold.dataset import example_digest
 from twofold.dataset.grouping import documents_of
 from twofold.forgetting import general_rows, known_facts
 from twofold.identity import digest
@@ -135,7 +134,7 @@ class Learning:
         return {
             "arm": replace(arm, name=""),
             "examples": {
-                name: [[example.id, example.group, example_digest(example)] for example in side]
+                name: [[e.id, e.group, known] for e, known in zip(side, side.digests, strict=True)]
                 for name, side in sides.items()
             },
             "preferences": digest("preferences", file.read_bytes().hex()) if prefers and file.is_file() else "",
@@ -177,8 +176,8 @@ class Learning:
     def calibrated_by(self) -> Json:
         """What decides `calibrated`, the search apart."""
         return {
-            "train": [example_digest(example) for example in self.splits.train],
-            "dev": [example_digest(example) for example in self.splits.dev],
+            "train": list(self.splits.train.digests),
+            "dev": list(self.splits.dev.digests),
             "without": sorted(self.filter.without),
             "risk": self.config.retrieval.risk,
             "level": self.config.study.level,
@@ -197,7 +196,7 @@ class Learning:
     def learned(self) -> dict[str, list[str]]:
         """Digests of the examples of ``train`` and ``dev``, sorted."""
         sides = {"train": self.splits.train, "dev": self.splits.dev}
-        return {name: sorted(map(example_digest, side)) for name, side in sides.items()}
+        return {name: sorted(side.digests) for name, side in sides.items()}
 
     def manifest(self, arm: Arm, job: TrainerJob, learned: Mapping[str, Sequence[str]], *, written: Json) -> Json:
         """What the manifest of trained weights says of what they learned from.

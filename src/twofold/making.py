@@ -7,7 +7,6 @@ again costs nothing. What is thrown away is counted and handed over with its rea
 from __future__ import annotations
 
 import json
-import os
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,13 +16,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold import plugins, prompts
+from twofold import kept, plugins, prompts, writing
 from twofold.answering import as_hits
 from twofold.build import Builder, quiet
 from twofold.dataset import making, rewording
 from twofold.dataset.leaking import bare
 from twofold.dataset.making import Drawn
-from twofold.errors import StoreError, TooFewExamples
+from twofold.errors import TooFewExamples
 from twofold.identity import digest
 from twofold.plugins import Generator, Progress
 from twofold.prompts import Template
@@ -140,17 +139,22 @@ class Writer:
         """A text for each prompt; empty where the generator failed. The chunk is what a prompt shows, for `forget`."""
         names = [digest("prompt", prompt) for prompt, _ in asked]
         missing = {name: one for name, one in zip(names, asked, strict=True) if name not in self._held}
-        size = self.builder.config.generation.batch
-        pending = iter(missing.items())
-        while batch := list(islice(pending, size)):
-            completions = self.generator.generate([prompt for _, (prompt, _) in batch])
-            answers = [
-                (name, Answer(text=c.text, raw=c.text, failure=c.failure, usage=c.usage, hits=_shown(chunk)))
-                for (name, (_, chunk)), c in zip(batch, completions, strict=True)
-            ]
-            self.builder.catalogue.put_answers(self._key, answers)
-            self._held.update(answers)
+        written = kept.committed(
+            self.builder.catalogue,
+            lambda: self._key,
+            list(missing.items()),
+            answer=self._completed,
+            batch=self.builder.config.generation.batch,
+        )
+        self._held.update(zip(missing, written, strict=True))
         return ["" if self._held[name].failure else self._held[name].text.strip() for name in names]
+
+    def _completed(self, batch: Sequence[tuple[Prompt, Chunk | None]]) -> list[Answer]:
+        completions = self.generator.generate([prompt for prompt, _ in batch])
+        return [
+            Answer(text=c.text, raw=c.text, failure=c.failure, usage=c.usage, hits=_shown(chunk))
+            for (_, chunk), c in zip(batch, completions, strict=True)
+        ]
 
     def close(self) -> None:
         """Give the generator's memory back."""
@@ -444,16 +448,7 @@ def save(records: Sequence[Json], path: Path) -> None:
     Raises:
         StoreError: the disk refuses.
     """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("w", encoding="utf-8") as out:
-            out.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
-            out.flush()
-            os.fsync(out.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise StoreError(f"it cannot be written: {error.strerror or error}", file=path) from error
+    writing.save(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
 
 
 # ---------------------------------------------------------------- inside

@@ -11,12 +11,14 @@ from twofold.dataset.cloze import cloze
 from twofold.dataset.examples import example_digest, load_examples
 from twofold.dataset.leaking import Leaks, drop_leaks, leak_error, leaks
 from twofold.dataset.preparing import paraphrase_problem, paraphrases, prepared
+from twofold.dataset.questions import Questions
 from twofold.dataset.self_retrieval import self_questions
 from twofold.dataset.splitting import Splits, split
 from twofold.dataset.twins import same_documents
 
 __all__ = [
     "Leaks",
+    "Questions",
     "Splits",
     "check",
     "cloze",

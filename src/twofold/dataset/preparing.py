@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from twofold.config import ExamplesSection
 from twofold.dataset.leaking import Leaks, agree, drop_leaks, leak_error, leaks
+from twofold.dataset.questions import Questions
 from twofold.dataset.splitting import Splits, split
 from twofold.types import Example, Json, Problem
 
@@ -69,7 +70,7 @@ def cleared(splits: Splits, found: Leaks, inner: Leaks) -> tuple[Splits, Json]:
     train, dev = drop_leaks(drop_leaks(splits.train, found), inner), drop_leaks(splits.dev, found)
     dropped = {"train": len(splits.train) - len(train), "dev": len(splits.dev) - len(dev)}
     counts = {**found.counts, "dev": len({name for name, _ in inner.pairs}), "dropped": sum(dropped.values())}
-    return replace(splits, train=train, dev=dev, dropped=dropped), counts
+    return replace(splits, train=Questions(train), dev=Questions(dev), dropped=dropped), counts
 
 
 def paraphrases(

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from twofold.config import ExamplesSection
-from twofold.dataset.examples import example_digest, moment_of
+from twofold.dataset.examples import moment_of
 from twofold.dataset.grouping import documents_of, group_name, grouped
+from twofold.dataset.questions import Questions
 from twofold.errors import BadRecord, LeakFound, TooFewExamples
-from twofold.identity import digest
 from twofold.reading import counted
 from twofold.types import Example, SplitName
 
@@ -25,13 +25,13 @@ FEW = 10
 class Splits:
     """Examples divided; every example carries its final `group` and `split`."""
 
-    train: tuple[Example, ...]
+    train: Questions
     """For tuning, and for few-shot examples."""
-    dev: tuple[Example, ...]
+    dev: Questions
     """For choosing checkpoints and settings."""
-    test: tuple[Example, ...]
+    test: Questions
     """For the verdict."""
-    reserve: tuple[Example, ...]
+    reserve: Questions
     """Sealed until the end."""
     policy: str
     """How the examples were divided, and what the verdict therefore holds for."""
@@ -58,6 +58,10 @@ class Splits:
             return e if (sources, spans) == (e.sources, e.spans) else replace(e, sources=sources, spans=spans)
 
         return tuple(map(first, examples))
+
+    def __post_init__(self) -> None:
+        for name in ("train", "dev", "test", "reserve"):
+            object.__setattr__(self, name, Questions.of(getattr(self, name)))
 
     @property
     def hidden(self) -> frozenset[str]:
@@ -176,7 +180,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         for e in sorted(everyone, key=lambda e: _chance(section.seed, e.id))
     ]
     placed = _makers_apart(placed, warnings)
-    parts: dict[SplitName, tuple[Example, ...]] = {name: tuple(e for e in placed if e.split == name) for name in shares}
+    parts: dict[SplitName, Questions] = {name: Questions(e for e in placed if e.split == name) for name in shares}
     empty = [name for name, share in shares.items() if share > 0 and not parts[name]]
     if empty:
         raise TooFewExamples(
@@ -200,7 +204,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         reserve=parts["reserve"],
         policy=words,
         groups=tested,
-        digest=digest("test", sorted(example_digest(e) for e in parts["test"])),
+        digest=parts["test"].digest,
         warnings=tuple(warnings),
         documents=documents,
         given={e.id: name for e in placed if (name := names[e.id])},

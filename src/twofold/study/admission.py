@@ -9,7 +9,7 @@ from pathlib import Path
 from twofold import dataset, plugins, specs
 from twofold.build import Builder
 from twofold.config import Config
-from twofold.dataset import Splits, example_digest
+from twofold.dataset import Questions, Splits
 from twofold.errors import BadRecord, ConfigError, StudyError, TooFewExamples, UnknownDocument
 from twofold.identity import digest
 from twofold.plugins import Metric
@@ -29,7 +29,7 @@ class Admitted:
     diagnostics: tuple[Arm, ...]
     metrics: Mapping[str, tuple[Metric, str]]
     """Name → the metric, and its key: of its name, version and options."""
-    test: tuple[Example, ...]
+    test: Questions
     """The questions: those of the test split, or of the reserve."""
     notes: tuple[str, ...]
     """What may be refused after the next sync and cannot be told before it."""
@@ -71,8 +71,7 @@ def admitted(
     config = builder.config
     arms = tuple(config.arm(name) for name in config.study.arms)
     diagnostics = tuple(arm for arm in map(config.arm, config.study.diagnostics) if arm not in arms)
-    if any(not arm.retrieval for arm in diagnostics) or len({arm.name for arm in arms}) < len(arms) or not arms:
-        raise StudyError("[study].arms must name at least one arm, each once", cure="Correct [study].arms.")
+    _require_arms(arms, diagnostics)
     known = builder.catalogue.document_digests() if documents is None else documents or config.sources
     if lacking := nothing_to_read(config, found=bool(known)):
         raise lacking
@@ -88,7 +87,7 @@ def admitted(
         rows = [
             row for row in looks.ledger(records, builder.catalogue) if row.kind != "final" or _finished(records, row)
         ]
-        test = unseen(splits.reserve, rows)
+        test = Questions(unseen(splits.reserve, rows))
         stated = hypothesis(latest(records), config)
         arms, diagnostics = tuple(map(config.arm, (stated.rival, stated.arm))), ()
     every, test = len(test), _open(builder, test)
@@ -113,15 +112,15 @@ def admitted(
     )
 
 
-def _open(builder: Builder, test: Sequence[Example]) -> tuple[Example, ...]:
+def _open(builder: Builder, test: Sequence[Example]) -> Questions:
     """The questions that a record of this study may show: not those made from documents closed to its principal."""
     who = builder.filter.principal
     if who is None:
-        return tuple(test)
+        return Questions.of(test)
     named = sorted({source for example in test for source in example.sources})
     readers = readers_now(builder.catalogue, builder.config.access.rules, named)
     shut = {name for name, own in readers.items() if not set(own or ()) & set(who)}
-    return tuple(example for example in test if not shut & set(example.sources))
+    return Questions(example for example in test if not shut & set(example.sources))
 
 
 def require_sound(
@@ -233,6 +232,22 @@ def _require_shots(splits: Splits, arms: Sequence[Arm]) -> None:
             raise splits.lack("train", f"the arm {arm.name} shows {arm.shots} examples, which it takes from those")
 
 
+def _require_arms(arms: Sequence[Arm], diagnostics: Sequence[Arm]) -> None:
+    """Refuse a study without an arm, one that names an arm twice, and a diagnostic that finds nothing to look into."""
+    if not arms:
+        raise StudyError("[study].arms names no arm", cure="Name at least one in [study].arms, such as base and rag.")
+    names = [arm.name for arm in arms]
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise StudyError(f"[study].arms names {twice!r} twice", cure=f"Name {twice} once in [study].arms.")
+    closed = next((arm.name for arm in diagnostics if not arm.retrieval), "")
+    if closed:
+        raise StudyError(
+            f"the diagnostic arm {closed!r} retrieves nothing: a diagnostic says what better retrieval would gain",
+            cure=f"Name only arms that retrieve in [study].diagnostics, such as oracle, and {closed} in [study].arms.",
+        )
+
+
 def _require_kept_out(builder: Builder, splits: Splits, test: Sequence[Example]) -> None:
     """Refuse a model that learned from questions of the test, or has read documents that only they are about."""
     named, registry = builder.config.tuning.use, builder.registry
@@ -246,7 +261,7 @@ def _require_kept_out(builder: Builder, splits: Splits, test: Sequence[Example])
             cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
         )
     known = {one for part in (registry.learned(model) or {}).values() for one in part}
-    asked = sum(example_digest(example) in known for example in test)
+    asked = sum(name in known for name in Questions.of(test).digests)
     read = len(splits.hidden & set(builder.artifacts.manifest(model["key"]).get("documents", ())))
     told = [f"learned from {asked} of the {len(test)} test questions"] if asked else []
     told += [f"has read {counted(read, 'document')} that only test questions are about"] if read else []

@@ -12,6 +12,7 @@ from twofold import stats, weighing
 from twofold.build import Builder
 from twofold.citing import whereabouts
 from twofold.config import StudySection
+from twofold.dataset import Questions
 from twofold.identity import plain
 from twofold.metrics.abstention import AbstentionF1
 from twofold.plugins import Metric
@@ -26,12 +27,6 @@ from twofold.types import Answer, Estimate, Example, Json
 def numbers(scores: Sequence[float | None]) -> Any:
     """Scores as a float array; None becomes NaN."""
     return np.array([np.nan if score is None else score for score in scores], dtype=float)
-
-
-def groups_of(test: Sequence[Example]) -> Any:
-    """Group numbers of the questions, from 0 in order of appearance."""
-    order = {group: number for number, group in enumerate(dict.fromkeys(e.group for e in test))}
-    return np.array([order[e.group] for e in test])
 
 
 def arm_record(
@@ -57,7 +52,7 @@ def arm_record(
         counts: Which questions count for the verdict (`verdict.applies`).
         beside: The arm whose seconds its own are compared with.
     """
-    groups = groups_of(test)
+    groups = Questions.of(test).groups
     failed = [a.failure for a in item.answers if a.failure is not None]
     estimates: dict[str, Any] = {}
     for name, (metric, _) in metrics.items():
@@ -174,7 +169,7 @@ def cited_share(answers: Sequence[Answer], test: Sequence[Example], *, level: fl
     ]
     if all(value is None for value in values):
         return None
-    return stats.estimate(numbers(values), groups_of(test), level=level)
+    return stats.estimate(numbers(values), Questions.of(test).groups, level=level)
 
 
 def cut_answers(answers: Sequence[Answer]) -> int:
@@ -223,7 +218,7 @@ def retrieval_record(
     values = numbers([None if f is None else float(f) for f in found])
     recall = None
     if not np.all(np.isnan(values)):
-        recall = plain(stats.estimate(values, groups_of(test), level=section.level))
+        recall = plain(stats.estimate(values, Questions.of(test).groups, level=section.level))
     made: Json = {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
     choice = weighing.held(builder.catalogue) if weighing.searching(builder.config) else None
     if choice is not None:

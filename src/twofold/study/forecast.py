@@ -20,7 +20,7 @@ from twofold import forgetting, machine, pace, plugins, prompts, rehearsal, rows
 from twofold.answering import Renderer
 from twofold.build import KEYS, Builder, quiet
 from twofold.config import Part
-from twofold.dataset import Splits, example_digest
+from twofold.dataset import Questions, Splits
 from twofold.errors import ModelError, StudyError, TwofoldError
 from twofold.finishing import ALONE, DEV
 from twofold.jobs import TrainerJob
@@ -377,7 +377,7 @@ class _Forecast:
         shots = rows.few_shots(self.splits.train, arm.shots, seed=self.config.study.seed)
         read = [reckoning.prompt_tokens(self._prompt(arm, e, shots).messages, self.encoder) for e in sample]
         key = self._system_key(arm)
-        digests = {example_digest(example) for example in questions}
+        digests = set(Questions.of(questions).digests)
         cached = len(digests & set(self.builder.catalogue.answers(key))) if key else 0
         timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
         return planning.Answering(

@@ -1,8 +1,6 @@
 """Seconds for one question at a time: asked in turns over the arms, kept by machine, with the interval of a quantile.
 
-All arms answer a question before the next one is asked, in an order drawn anew each time, so that a busy minute meets
-all of them. A failed answer counts as long as the arm was ready to wait for it, or as its slowest answer: giving up is
-not being fast.
+How arms are timed is `timing`'s; here stand which questions, for how long, and what the seconds say.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from twofold import machine, stats
+from twofold import machine, stats, timing
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.config import StudySection
@@ -24,7 +22,6 @@ from twofold.dataset import Splits, example_digest
 from twofold.plugins import Progress
 from twofold.store.catalogue import Catalogue
 from twofold.study.measure import Measured, keep_pace
-from twofold.study.meter import Meter
 from twofold.study.record import BillItem, LatencyRecord
 from twofold.types import Answer, Example, Json
 
@@ -108,31 +105,19 @@ def time_arms(
     spare = next((example for example in (*splits.dev, *splits.train, *test) if example not in sample), sample[0])
     batches = _batches(timed)
     for batch in batches:
-        clocks = [_Clock(item, allowed(section, float(item.measures.get("seconds", 0.0)))) for item in batch]
+        arms = [_Timed(item, allowed(section, float(item.measures.get("seconds", 0.0)))) for item in batch]
         with contextlib.ExitStack() as opened:
             shared: dict[str, System] = {}
-            for number, clock in enumerate(clocks):
-                progress(f"load {clock.item.arm.name}", number, len(clocks))
-                clock.open(builder, splits, spare, shared=shared, opened=opened)
-            for number, example in enumerate(sample):
-                progress("latency", number, wanted)
-                for clock in chance.sample(clocks, len(clocks)):
-                    clock.ask(example)
-            progress("latency", wanted, wanted)
-        for clock in clocks:
-            told = {"seconds": clock.seconds(), "failed": len(clock.failed), "in_turns": len(batches) == 1}
-            catalogue.put_measure(clock.item.system, _name(), told)
-            keep_pace(clock.system, list(clock.answers.values()), sum(clock.spent.values()), single=True)
-            bill.append(
-                {
-                    "step": f"latency of {clock.item.arm.name}",
-                    "items": len(clock.spent),
-                    "cached": 0,
-                    "seconds": clock.opening + sum(clock.spent.values()),
-                    "detail": "the model loaded, then questions singly, in turns over the arms"
-                    + ("" if len(batches) == 1 else " of one model"),
-                }
+            for number, arm in enumerate(arms):
+                progress(f"load {arm.item.arm.name}", number, len(arms))
+                arm.open(builder, splits, spare, shared=shared, opened=opened)
+            timing.in_turns(
+                [arm.clock for arm in arms],
+                sample,
+                chance=chance,
+                progress=lambda done, total: progress("latency", done, total),
             )
+        bill += [arm.kept(catalogue, in_turns=len(batches) == 1) for arm in arms]
 
 
 def _pool(timed: Sequence[Measured], splits: Splits, test: Sequence[Example], wanted: int) -> list[Example]:
@@ -155,17 +140,13 @@ def _batches(timed: Sequence[Measured]) -> list[list[Measured]]:
     return list(models.values())
 
 
-class _Clock:
-    """What one arm took so far."""
+class _Timed:
+    """An arm that is timed, and what it answered meanwhile."""
 
     def __init__(self, item: Measured, most: float) -> None:
         self.item = item
-        self.most = most
-        self.opening = 0.0
-        self.spent: dict[str, float] = {}
-        self.answers: dict[str, Answer] = {}
-        self.failed: set[str] = set()
-        self.limit = 0.0
+        self.clock = timing.Clock[Example](self._answers, name=example_digest, most=most, least=LEAST)
+        self._said: list[Answer] = []
 
     def open(
         self,
@@ -177,7 +158,8 @@ class _Clock:
         opened: contextlib.ExitStack,
     ) -> None:
         """Load the model, unless another arm has it loaded, and answer a question that is not timed."""
-        with Meter() as meter:
+
+        def load() -> None:
             trained = self.item.training
             adapter = builder.load_adapter(trained["key"]) if trained else None
             system = builder.equipped(self.item.arm, splits, adapter=adapter)
@@ -187,25 +169,29 @@ class _Clock:
             else:
                 system.close()
             self.system = replace(system, generator=first.generator)
-            self.limit = float(getattr(getattr(system.generator, "options", None), "timeout", 0.0))
-            self.system.answer([spare])
-        self.opening = meter.seconds
+            self.clock.limit = float(getattr(getattr(system.generator, "options", None), "timeout", 0.0))
 
-    def ask(self, example: Example) -> None:
-        """Ask one question and note the seconds, unless the arm has had its time."""
-        if len(self.spent) >= LEAST and sum(self.spent.values()) >= self.most:
-            return
-        with Meter() as meter:
-            answer = self.system.answer([example])[0]
-        name = example_digest(example)
-        self.spent[name], self.answers[name] = meter.seconds, answer
-        if answer.failure is not None:
-            self.failed.add(name)
+        self.clock.open(spare, load)
+        self._said.clear()
 
-    def seconds(self) -> dict[str, float]:
-        """Question digest → seconds; a failed answer at its limit, or as long as the slowest."""
-        slowest = max(self.limit, *self.spent.values())
-        return {name: slowest if name in self.failed else spent for name, spent in self.spent.items()}
+    def _answers(self, example: Example) -> bool:
+        self._said += self.system.answer([example])
+        return self._said[-1].failure is None
+
+    def kept(self, catalogue: Catalogue, *, in_turns: bool) -> BillItem:
+        """Keep the seconds and the pace that they show; the step of the bill."""
+        clock, spent = self.clock, sum(self.clock.spent.values())
+        told = {"seconds": clock.seconds(), "failed": len(clock.failed), "in_turns": in_turns}
+        catalogue.put_measure(self.item.system, _name(), told)
+        keep_pace(self.system, self._said, spent, single=True)
+        return {
+            "step": f"latency of {self.item.arm.name}",
+            "items": len(clock.spent),
+            "cached": 0,
+            "seconds": clock.opening + spent,
+            "detail": "the model loaded, then questions singly, in turns over the arms"
+            + ("" if in_turns else " of one model"),
+        }
 
 
 # ---------------------------------------------------------------- what the seconds say
@@ -225,7 +211,7 @@ def ends(timed: Json, *, level: float) -> tuple[float, float]:
 
 def p95(timed: Json) -> float:
     """The 95th percentile of the seconds timed."""
-    return float(np.quantile(list(timed["seconds"].values()), 0.95))
+    return timing.quantile(list(timed["seconds"].values()), 0.95)
 
 
 def _above(x: np.ndarray, level: float) -> float:

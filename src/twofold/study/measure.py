@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from twofold import pace
+from twofold import kept, pace
 from twofold.answering import System
 from twofold.build import Builder
-from twofold.dataset import Splits, example_digest
+from twofold.dataset import Questions, Splits
 from twofold.errors import GenerationError, ScorerBroken
 from twofold.identity import digest
 from twofold.plugins import Metric, Progress
+from twofold.store.catalogue import Catalogue
 from twofold.study.effort import STOPPED
 from twofold.study.meter import Meter
 from twofold.study.plan import BESIDE
@@ -71,7 +72,7 @@ def measure(
         bill.append(_item(f"tune {arm.name}", count, found, spent, detail))
         bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]
     catalogue = builder.catalogue
-    digests = [example_digest(example) for example in test]
+    digests = Questions.of(test).digests
 
     def todo() -> list[tuple[str, Example]]:
         catalogue.put_system(system.key, system.description)
@@ -127,36 +128,47 @@ def _answered(
     builder: Builder, system: System, missing: Sequence[tuple[str, Example]], *, progress: Callable[[int], None]
 ) -> tuple[list[Answer], float]:
     """The answers, each batch committed with what it cost, and the seconds they took; `progress` gets their number."""
-    size, spent, made = builder.config.generation.batch, 0.0, list[Answer]()
-    for start in range(0, len(missing), size):
-        batch = missing[start : start + size]
-        with Meter() as meter:
-            answers = system.answer([example for _, example in batch])
-        builder.catalogue.put_answers(system.key, [(d, a) for (d, _), a in zip(batch, answers, strict=True)])
-        held = builder.catalogue.measure(system.key, "answering") or {
-            "n": 0,
-            "seconds": 0.0,
-            "prompt_tokens": 0.0,
-            "completion_tokens": 0.0,
-            "peak_mib": 0.0,
-        }
-        n = held["n"] + len(batch)
-        read = sum(a.usage.prompt_tokens for a in answers)
-        written = sum(a.usage.completion_tokens for a in answers)
-        builder.catalogue.put_measure(
-            system.key,
-            "answering",
-            {
-                "n": n,
-                "seconds": held["seconds"] + meter.seconds,
-                "prompt_tokens": (held["prompt_tokens"] * held["n"] + read) / n,
-                "completion_tokens": (held["completion_tokens"] * held["n"] + written) / n,
-                "peak_mib": max(held["peak_mib"], meter.peak_mib),
-            },
-        )
-        spent, made = spent + meter.seconds, [*made, *answers]
-        progress(len(made))
+    catalogue, count, meter, spent = builder.catalogue, 0, Meter(), 0.0
+
+    def answer(batch: Sequence[Example]) -> list[Answer]:
+        with meter:
+            return system.answer(batch)
+
+    def done(answers: Sequence[Answer]) -> None:
+        nonlocal count, spent
+        _add_cost(catalogue, system.key, answers, meter)
+        count, spent = count + len(answers), spent + meter.seconds
+        progress(count)
+
+    made = kept.committed(
+        catalogue, lambda: system.key, missing, answer=answer, batch=builder.config.generation.batch, done=done
+    )
     return made, spent
+
+
+def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], meter: Meter) -> None:
+    """Add a batch to what answering took the system so far."""
+    held = catalogue.measure(system, "answering") or {
+        "n": 0,
+        "seconds": 0.0,
+        "prompt_tokens": 0.0,
+        "completion_tokens": 0.0,
+        "peak_mib": 0.0,
+    }
+    n = held["n"] + len(answers)
+    read = sum(a.usage.prompt_tokens for a in answers)
+    written = sum(a.usage.completion_tokens for a in answers)
+    catalogue.put_measure(
+        system,
+        "answering",
+        {
+            "n": n,
+            "seconds": held["seconds"] + meter.seconds,
+            "prompt_tokens": (held["prompt_tokens"] * held["n"] + read) / n,
+            "completion_tokens": (held["completion_tokens"] * held["n"] + written) / n,
+            "peak_mib": max(held["peak_mib"], meter.peak_mib),
+        },
+    )
 
 
 def said(answers: Sequence[Answer]) -> str:
@@ -237,7 +249,7 @@ def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics:
     Raises:
         ScorerBroken: a score is no number from 0 to 1.
     """
-    digests = [example_digest(example) for example in test]
+    digests = Questions.of(test).digests
     for name, (metric, key) in metrics.items():
         if getattr(metric, "pooled", False):
             continue

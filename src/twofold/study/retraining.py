@@ -23,14 +23,14 @@ from twofold import plugins, specs, stats
 from twofold.answering import System
 from twofold.build import Builder
 from twofold.config import RetrainingSection
-from twofold.dataset import Splits, example_digest, leaks
+from twofold.dataset import Questions, Splits, leaks
 from twofold.errors import TooFewExamples
 from twofold.forgetting import outcome
 from twofold.identity import digest, plain
 from twofold.plugins import Progress
 from twofold.store.registry import CANDIDATE, CHAMPION, now, short
 from twofold.study import looks
-from twofold.study.compose import groups_of, numbers
+from twofold.study.compose import numbers
 from twofold.study.effort import cure, shortfall, unfinished
 from twofold.study.measure import answer_missing, scored
 from twofold.study.verdict import applies, failures_as_wrong
@@ -56,35 +56,35 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
         TooFewExamples: nothing is left to compare on.
     """
     known = {one for part in learned.values() for one in part}
-    everything = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
-    groups = {e.group for e in everything if example_digest(e) in known}
+    sides = (splits.train, splits.dev, splits.test, splits.reserve)
+    named = {e.id: name for side in sides for e, name in zip(side, side.digests, strict=True)}
+    groups = {e.group for side in sides for e in side if named[e.id] in known}
     moved = tuple(e for e in (*splits.test, *splits.reserve) if e.group in groups)
     test = tuple(e for e in splits.test if e.group not in groups)
     reserve = tuple(e for e in splits.reserve if e.group not in groups)
     found = leaks(splits.once(moved), splits.once((*test, *reserve)), near=near)
     copies = {other for _, other in found.pairs}
-    kept = tuple(e for e in test if e.id not in copies)
+    kept = Questions(e for e in test if e.id not in copies)
     if not kept:
         raise TooFewExamples(
             "the champion learned from every test question, or from its group: nothing is left to compare on",
             cure="Add examples on documents that are not in the training data yet.",
         )
     side = (*splits.train, *moved, *splits.dev)
-    here = {example_digest(e) for e in everything}
     counts = {
-        "new": sum(1 for e in side if example_digest(e) not in known),
-        "old": sum(1 for e in side if example_digest(e) in known),
-        "gone": len(known - here),
+        "new": sum(1 for e in side if named[e.id] not in known),
+        "old": sum(1 for e in side if named[e.id] in known),
+        "gone": len(known - set(named.values())),
         "moved": len(moved),
         "dropped": len(test) - len(kept),
     }
     made = replace(
         splits,
-        train=(*splits.train, *(replace(e, split="train") for e in moved)),
+        train=Questions((*splits.train, *(replace(e, split="train") for e in moved))),
         test=kept,
-        reserve=tuple(e for e in reserve if e.id not in copies),
+        reserve=Questions(e for e in reserve if e.id not in copies),
         groups=len({e.group for e in kept}),
-        digest=digest("test", sorted(example_digest(e) for e in kept)),
+        digest=kept.digest,
     )
     return made, counts
 
@@ -258,7 +258,7 @@ def _outdated(builder: Builder, champion: Json | None) -> str:
 def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progress, label: str) -> _Scored:
     """The metric of every test question, None where there is none; and whether its answer failed. Answers are kept."""
     catalogue, test = builder.catalogue, splits.test
-    digests = [example_digest(e) for e in test]
+    digests = test.digests
     try:
         catalogue.put_system(system.key, system.description)
         held = catalogue.answers(system.key)
@@ -288,7 +288,7 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[_Score
         {name: values for name, (values, _) in zip(names, scores, strict=True)},
         {name: failed for name, (_, failed) in zip(names, scores, strict=True)},
     )
-    groups = groups_of(test)[counts]
+    groups = Questions.of(test).groups[counts]
     mine, theirs = (numbers(values)[counts] for values, _ in scores)
     lost, theirs_lost = (int(np.isnan(column).sum()) for column in (mine, theirs))
     settings: Json = {"level": level, "resamples": section.resamples, "seed": section.seed}

@@ -9,9 +9,8 @@ import numpy as np
 from twofold import stats, sufficiency
 from twofold.answering import query
 from twofold.build import Builder
-from twofold.dataset import Splits
+from twofold.dataset import Questions, Splits
 from twofold.identity import plain
-from twofold.study.compose import groups_of
 from twofold.types import Estimate, Example, Json
 
 _POINTS = 40
@@ -34,7 +33,7 @@ def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Jso
     calibration, off = builder.calibration(splits)
     if calibration is None:
         return {"off": off}
-    section, groups = builder.config.study, groups_of(test)
+    section, groups = builder.config.study, Questions.of(test).groups
     asked = [query(example, builder.filter) for example in test]
     found = builder.retriever.retrieve(asked, builder.config.retrieval.k)
     held = np.array([calibration.probability(q, f) for q, f in zip(asked, found, strict=True)])

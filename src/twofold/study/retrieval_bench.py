@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from twofold import plugins, stats
+from twofold import plugins, stats, timing
 from twofold.answering import query
 from twofold.build import Builder, quiet
 from twofold.config import Config
-from twofold.dataset import Splits, example_digest, self_questions
+from twofold.dataset import Questions, Splits, self_questions
 from twofold.dataset.self_retrieval import WARNING as SYNTHETIC_WARNING
 from twofold.errors import StudyError, TooFewExamples
 from twofold.identity import digest, plain
@@ -28,10 +28,10 @@ from twofold.plugins import Metric, Progress
 from twofold.store.registry import now
 from twofold.study import looks
 from twofold.study.admission import require_sound
-from twofold.study.compose import groups_of, numbers
+from twofold.study.compose import numbers
 from twofold.study.self_test import self_test
 from twofold.syncing import BATCH_CHUNKS, embedded_text
-from twofold.types import Answer, Chunk, Example, Hit, Json
+from twofold.types import Answer, Chunk, Example, Hit, Json, Query
 
 Unit = Literal["document", "passage"]
 METRICS = ("ndcg", "recall", "mrr")
@@ -239,16 +239,18 @@ def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, prog
         name: [metric.score(e, Answer(text="", hits=hits)) for e, hits in zip(examples, found, strict=True)]
         for name, metric in made.items()
     }
-    sample = random.Random(rules.seed).sample(asked, min(rules.latency, len(asked)))
-    laps = []
-    for one_query in sample:
-        tick = time.perf_counter()
-        retriever.retrieve([one_query], builder.config.retrieval.k)
-        laps.append(1000 * (time.perf_counter() - tick))
+    chance = random.Random(rules.seed)
+    sample = chance.sample(list(enumerate(asked)), min(rules.latency, len(asked)))
     ms = None
-    if laps:
-        p50, p95 = (float(np.quantile(laps, q)) for q in (0.5, 0.95))
-        ms = {"p50": p50, "p95": p95, "n": len(laps)}
+    if sample:
+        k = builder.config.retrieval.k
+        clock = timing.Clock[tuple[int, Query]](
+            lambda one: bool(retriever.retrieve([one[1]], k)), name=lambda one: str(one[0])
+        )
+        clock.open(next((one for one in enumerate(asked) if one not in sample), sample[0]))
+        timing.in_turns([clock], sample, chance=chance)
+        timed = clock.summary()
+        ms = {"p50": 1000 * timed["p50"], "p95": 1000 * timed["p95"], "n": timed["n"]}
     return Measured(scores=scores, ms=ms, tokens=spent / max(1, len(asked)), seconds=seconds)
 
 
@@ -270,7 +272,7 @@ def pipeline_key(builder: Builder, examples: Sequence[Example], rules: Rules) ->
         "retrieval",
         {
             "pipeline": builder.retrieval_spec(),
-            "examples": [example_digest(example) for example in examples],
+            "examples": list(Questions.of(examples).digests),
             "rules": replace(rules, level=0.95, resamples=0),
             "metrics": metrics,
             "ranks": RANKS,
@@ -342,7 +344,7 @@ def differences(
         weight[place], weight[0] = 1.0, -1.0
         weights[name] = weight
     found = stats.contrasts(
-        matrix, groups_of(examples), weights, level=rules.level, resamples=rules.resamples, seed=rules.seed
+        matrix, Questions.of(examples).groups, weights, level=rules.level, resamples=rules.resamples, seed=rules.seed
     )
     return [
         {
@@ -356,4 +358,4 @@ def differences(
 
 
 def _mean(scores: Sequence[float | None], examples: Sequence[Example], rules: Rules) -> Any:
-    return stats.estimate(numbers(scores), groups_of(examples), level=rules.level)
+    return stats.estimate(numbers(scores), Questions.of(examples).groups, level=rules.level)

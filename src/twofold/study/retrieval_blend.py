@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,13 @@ from twofold import plugins, stats, weighing
 from twofold.answering import query
 from twofold.build import Builder, quiet
 from twofold.config import Part
-from twofold.dataset import Splits, example_digest
+from twofold.dataset import Questions, Splits
 from twofold.errors import ConfigError
 from twofold.identity import digest
 from twofold.plugins import Embedder, Index, Progress, Retriever
 from twofold.reading import counted
 from twofold.retrieval.fusion import LEXICAL_WEIGHT
-from twofold.study.compose import groups_of, numbers
+from twofold.study.compose import numbers
 from twofold.study.retrieval_bench import METRICS, Rules, labelled, learned_train, scorers, titled
 from twofold.types import Answer, Example, Filter, Hit, Json
 
@@ -104,8 +105,8 @@ def settle(
     found = splits()
     known = found.dev if learned_train([config]) else (*found.train, *found.dev)
     asked = [example for example in labelled(builder.readable(known)) if example.origin != "synthetic"]
-    asked = sorted(asked, key=example_digest)[:LIMIT]
-    questions = digest("asked", [example_digest(example) for example in asked])
+    named = sorted(zip(Questions(asked).digests, asked, strict=True), key=itemgetter(0))[:LIMIT]
+    asked, questions = [example for _, example in named], digest("asked", [name for name, _ in named])
     if last is not None and last["content"] == content and last["asked"] == questions:
         return {**last, "new": False}
     choice: Json = {"weight": None, "why": "no train or dev question says which documents hold its answer"}
@@ -144,7 +145,7 @@ def _compared(
 ) -> Json:
     weights = sorted({*WEIGHTS, LEXICAL_WEIGHT, also})
     matrix = _measured(builder, part, examples, rules, weights=weights, progress=progress)
-    gains, errors = compared(matrix, groups_of(examples), weights.index(LEXICAL_WEIGHT))
+    gains, errors = compared(matrix, Questions.of(examples).groups.tolist(), weights.index(LEXICAL_WEIGHT))
     believed = shrunk(weights, gains, errors)
     synthetic = all(example.origin == "synthetic" for example in examples)
     means = np.nanmean(matrix, axis=0)

@@ -18,7 +18,7 @@ from typing import Any
 from twofold import __version__, machine, specs, stats
 from twofold.build import Builder, quiet
 from twofold.config import StudySection
-from twofold.dataset import Splits, example_digest
+from twofold.dataset import Splits
 from twofold.forgetting import outcome
 from twofold.identity import digest, plain
 from twofold.masking import masked
@@ -32,7 +32,6 @@ from twofold.study.compose import (
     arm_record,
     cited_share,
     cut_answers,
-    groups_of,
     letters,
     numbers,
     retrieval_record,
@@ -77,7 +76,7 @@ def study(
     with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
         measured = _measured(builder, asked, splits, bill=bill, progress=progress)
     own = {item.arm.name: item for item in measured}
-    test_digest = digest("test", sorted(example_digest(e) for e in test))
+    test_digest = test.digest
     name_of = digest(
         "study",
         {
@@ -121,7 +120,7 @@ def study(
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
         scores=columns,
-        groups=groups_of(test)[counts],
+        groups=test.groups[counts],
         metric=config.study.metric.name,
         section=section,
         objections={},
@@ -191,7 +190,7 @@ def study(
     if stated:
         record["confirmation"] = confirming.row_of(stated, comparisons)
         look = replace(look, outcome=record["confirmation"]["outcome"])
-    _constrained(record, arms, section, facts, whole(columns, groups_of(test)[counts], level=level))
+    _constrained(record, arms, section, facts, whole(columns, test.groups[counts], level=level))
     seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
         *asked.closed,
