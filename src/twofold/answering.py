@@ -1,4 +1,4 @@
-"""The one answering path: study, command line and server all come through `System.answer`.
+"""The one answering path: study, command line and library all come through `System.answer`.
 
     retriever.retrieve → prompts.render → generator.generate → prompts.read
 

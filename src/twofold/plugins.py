@@ -463,14 +463,14 @@ class Metric(Protocol):
 
 
 @lru_cache(maxsize=64)
-def _points(installed: Callable[..., Any], kind: Kind) -> tuple[Any, ...]:
+def _points(kind: Kind) -> tuple[Any, ...]:
     """Entry points of a kind; finding them reads the metadata of every installed package, 20 ms each time."""
-    return tuple(installed(group=f"twofold.{kind}"))
+    return tuple(importlib.metadata.entry_points(group=f"twofold.{kind}"))
 
 
 def names(kind: Kind) -> list[str]:
     """Names of all installed plugins of a kind, sorted."""
-    return sorted({point.name for point in _points(importlib.metadata.entry_points, kind)})
+    return sorted({point.name for point in _points(kind)})
 
 
 def find(kind: Kind, name: str) -> Any:
@@ -480,13 +480,13 @@ def find(kind: Kind, name: str) -> Any:
         UnknownName: with the nearest names.
         MissingExtra: when importing it needs an optional dependency that is not installed.
     """
-    for point in _points(importlib.metadata.entry_points, kind):
-        if getattr(point, "name", name) != name:
+    for point in _points(kind):
+        if point.name != name:
             continue
         try:
             return point.load()
         except ModuleNotFoundError as error:
-            raise _missing(kind, name, error) from error
+            raise _missing(kind, name, error, module=point.module) from error
     known = names(kind)
     holding = sorted((one for one in known if name and name in one), key=len)[:4]
     near = get_close_matches(name, known, 1) or holding
@@ -514,20 +514,23 @@ def make(kind: Kind, name: str, values: Json, /, **collaborators: Any) -> Any:
     Raises:
         MissingExtra: when it needs an optional dependency that is not installed.
     """
-    given = options(kind, name, values)
+    given, cls = options(kind, name, values), find(kind, name)
     try:
-        return find(kind, name)(given, **collaborators)
+        return cls(given, **collaborators)
     except ModuleNotFoundError as error:
-        raise _missing(kind, name, error) from error
+        raise _missing(kind, name, error, module=cls.__module__) from error
 
 
-def _missing(kind: Kind, name: str, error: ModuleNotFoundError) -> Exception:
-    package = error.name or ""
-    if package.startswith("twofold"):
+def _missing(kind: Kind, name: str, error: ModuleNotFoundError, *, module: str) -> Exception:
+    """Which package the plugin of this module lacks; an extra of ours installs what a stranger's plugin needs never."""
+    own, _, _ = module.partition(".")
+    package, _, _ = (error.name or "").partition(".")
+    if package in ("twofold", own) and package:
         return error
+    theirs = f"Install the package that has the module {package!r}, as the documentation of {own!r} says."
     return MissingExtra(
         f"the {kind[:-1]} {name!r} needs the package {package!r}, which is not installed",
-        cure=install(_extra_of(package)),
+        cure=install(_EXTRA_OF.get(package, "all")) if own == "twofold" else theirs,
     )
 
 
@@ -585,10 +588,6 @@ _EXTRA_OF = {
     "weaviate": "weaviate",
     "pinecone": "pinecone",
 }
-
-
-def _extra_of(package: str) -> str:
-    return _EXTRA_OF.get(package.split(".", maxsplit=1)[0], "all")
 
 
 def cache_root() -> Path:

@@ -50,6 +50,8 @@ class Project:
         self.config = settings
         self._split: tuple[dict[str, str], tuple[Splits, Json]] | None = None
         self._where: tuple[Condition, ...] = ()
+        self._catalogue: Catalogue | None = None
+        self._documents: list[Document] | None = None
 
     # ------------------------------------------------------------ opening
 
@@ -79,8 +81,9 @@ class Project:
 
     def close(self) -> None:
         """Close the catalogue if it was opened."""
-        if "catalogue" in self.__dict__:
-            self.__dict__.pop("catalogue").close()
+        if self._catalogue is not None:
+            self._catalogue.close()
+            self._catalogue = None
 
     @property
     def derived(self) -> Path:
@@ -92,11 +95,13 @@ class Project:
         """Directory of finished studies."""
         return self.directory / RECORDS
 
-    @cached_property
+    @property
     def catalogue(self) -> Catalogue:
-        """The project's catalogue."""
-        self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Catalogue(self.derived / CATALOGUE)
+        """The project's catalogue, opened once."""
+        if self._catalogue is None:
+            self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._catalogue = Catalogue(self.derived / CATALOGUE)
+        return self._catalogue
 
     @cached_property
     def builder(self) -> Builder:
@@ -106,17 +111,18 @@ class Project:
     @property
     def _reader(self) -> Builder:
         """`builder`; as long as nothing was derived one without a file of its own, so that asking writes nothing."""
-        if "catalogue" in self.__dict__ or (self.derived / CATALOGUE).is_file():
+        if self._catalogue is not None or (self.derived / CATALOGUE).is_file():
             return self.builder
         return Builder(self.derived, self.config, catalogue=Catalogue(None))
 
-    @cached_property
+    @property
     def documents(self) -> list[Document]:
-        """All documents that were not forgotten, read strictly; empty when the project has none."""
-        if not self.config.documents.paths:
-            return []
-        section, asked = self.config.documents, self.config.examples.paths
-        return present(load_documents(section, self.directory, asked=asked)[0], self.directory)
+        """All documents that were not forgotten, read strictly, once a sync; empty when the project has none."""
+        if self._documents is None:
+            section, asked = self.config.documents, self.config.examples.paths
+            read = load_documents(section, self.directory, asked=asked)[0] if section.paths else []
+            self._documents = present(read, self.directory)
+        return self._documents
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -581,7 +587,7 @@ class Project:
             return {"weight": None, "why": str(error), "new": True}
 
     def _refresh(self, progress: Progress, *, checked: bool = True) -> bool:
-        self.__dict__.pop("documents", None)  # what was read before the sync
+        self._documents = None  # what was read before the sync
         synced = sources.refresh(self.builder, self.directory, progress=progress)
         if checked:
             asking.check_where(self.builder)

@@ -33,14 +33,56 @@ def test_an_unknown_name_suggests_the_nearest() -> None:
     assert "exact_match" in caught.value.cure
 
 
+class Hollow:
+    """An entry point whose module needs another that is not there."""
+
+    name = "hollow"
+
+    def __init__(self, module: str, lacks: str) -> None:
+        self.module, self._lacks = module, lacks
+
+    def load(self) -> None:
+        raise ModuleNotFoundError(f"No module named {self._lacks!r}", name=self._lacks)
+
+
 def test_a_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        name = "hollow"
-
-        def load(self) -> None:
-            raise ModuleNotFoundError("No module named 'openvino'", name="openvino")
-
-    monkeypatch.setattr(plugins.importlib.metadata, "entry_points", lambda **_: [Point()])
+    monkeypatch.setattr(plugins, "_points", lambda _: (Hollow("twofold.generation.hollow", "openvino.runtime"),))
     with pytest.raises(MissingExtra) as caught:
         plugins.find("generators", "hollow")
     assert caught.value.cure == "pip install -e '.[local]' in the clone"
+
+
+def test_a_plugin_of_somebody_else_that_lacks_a_package_is_not_cured_by_an_extra_of_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plugins, "_points", lambda _: (Hollow("acme_search.hollow", "acme_client.http"),))
+    with pytest.raises(MissingExtra, match="needs the package 'acme_client'") as caught:
+        plugins.find("retrievers", "hollow")
+    assert caught.value.cure == (
+        "Install the package that has the module 'acme_client', as the documentation of 'acme_search' says."
+    )
+
+
+def test_a_plugin_of_somebody_else_that_lacks_a_package_when_it_is_made_is_told_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Late:
+        Options = plugins.Options
+        version = 1
+
+        def __init__(self, options: plugins.Options) -> None:
+            raise ModuleNotFoundError("No module named 'acme_client'", name="acme_client")
+
+    Late.__module__ = "acme_search.late"
+    monkeypatch.setattr(plugins, "find", lambda kind, name: Late)
+    with pytest.raises(MissingExtra) as caught:
+        plugins.make("retrievers", "late", {})
+    assert "'acme_search'" in caught.value.cure
+
+
+def test_a_module_of_the_plugin_itself_that_is_missing_is_a_fault_of_the_plugin(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plugins, "_points", lambda _: (Hollow("acme_search.hollow", "acme_search.lost"),))
+    with pytest.raises(ModuleNotFoundError, match="acme_search"):
+        plugins.find("retrievers", "hollow")

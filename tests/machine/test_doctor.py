@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def test_a_light_install_is_told_what_to_install_and_nothing_is_measured(
         "Pull the embedded models: twofold models pull",
     ]
     text = "\n".join(lines(findings))
-    assert "missing accelerate, peft" in text
+    assert re.search(r"missing .*\bpeft\b", text)
     assert "all-minilm-l6-v2 is not here" in text
     assert "To do:" in text
 

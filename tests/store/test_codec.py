@@ -11,11 +11,8 @@ from twofold.errors import StoreError
 from twofold.identity import canonical_json
 from twofold.store.codec import (
     answer_from_json,
-    chunk_from_json,
     document_from_json,
-    example_from_json,
     from_json,
-    hit_from_json,
     to_json,
 )
 from twofold.types import (
@@ -69,13 +66,13 @@ def test_every_record_comes_back_exactly(data: st.DataObject) -> None:
 def test_named_readers() -> None:
     chunk = Chunk(id="c", span=None, text="x")  # type: ignore[arg-type]
     with pytest.raises(StoreError):
-        chunk_from_json(to_json(chunk))
+        from_json(Chunk, to_json(chunk))
     document = Document(id="d", text="t", metadata={"a": "b"})
     assert document_from_json(to_json(document)) == document
     with pytest.raises(StoreError, match="Hit"):
-        hit_from_json({"chunk": 1, "score": 1.0, "rank": 1})
+        from_json(Hit, {"chunk": 1, "score": 1.0, "rank": 1})
     with pytest.raises(StoreError, match="Example"):
-        example_from_json({"id": "x"})
+        from_json(Example, {"id": "x"})
 
 
 @pytest.mark.parametrize(

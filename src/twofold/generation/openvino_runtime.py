@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from twofold import telemetry
 from twofold.errors import GenerationError, ModelError
 from twofold.generation.cached import derived
 from twofold.generation.gguf_file import write_gguf, write_tokenizer
@@ -67,8 +68,7 @@ def graph(model: Path, weights: str) -> Path:
     key = digest("openvino", {"weights": weights, "package": package_version(), "converter": _CONVERTER})
 
     def make(work: Path) -> Json:
-        import openvino_genai
-
+        openvino_genai = telemetry.imported("openvino_genai")
         file = work / "model.gguf"
         write_gguf(model, file, chat_template="")
         scheduler = openvino_genai.SchedulerConfig()
@@ -97,9 +97,7 @@ class OpenVinoRuntime:
     """
 
     def __init__(self, directory: Path, settings: Settings, *, ends: frozenset[int], sampling: Sampling) -> None:
-        import openvino_genai
-
-        self._genai = openvino_genai
+        self._genai = telemetry.imported("openvino_genai")
         self._directory, self._settings = directory, settings
         self._ends, self._sampling = ends, sampling
         self._numbers = itertools.count()
@@ -202,8 +200,8 @@ class OpenVinoRuntime:
     def _try(self, schema: str) -> str:
         import jsonschema
         import numpy as np
-        import openvino
 
+        openvino = telemetry.imported("openvino")
         try:
             jsonschema.validators.validator_for(json.loads(schema)).check_schema(json.loads(schema))
         except jsonschema.SchemaError as error:
@@ -225,8 +223,8 @@ class OpenVinoRuntime:
 
     def _submit(self, request: Request) -> Any:
         import numpy as np
-        import openvino
 
+        openvino = telemetry.imported("openvino")
         config = self._genai.GenerationConfig()
         config.max_new_tokens = request.max_tokens
         config.apply_chat_template = False

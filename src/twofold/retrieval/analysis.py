@@ -16,6 +16,7 @@ from functools import lru_cache
 from typing import Literal
 
 from twofold.retrieval.stemming import stem
+from twofold.types import Chunk
 
 Language = Literal["english", "none"]
 
@@ -129,6 +130,11 @@ _APOSTROPHES = dict.fromkeys(map(ord, "‘ʼʻ"), "'")
 _ARTICLE = re.compile("(?:[وفبك]?ال|لل)(?=[\u0621-\u064a]{3})")
 """The Arabic article, alone or after *and*, *so*, *by*, *as*, *for*: what follows is the word (Larkey et al. 2002)."""
 _HIDDEN |= {0x200B: " "}  # a place where a line may break, in scripts without blanks between words
+
+
+def searched_text(chunk: Chunk) -> str:
+    """What the word leg sees of a chunk: title, headings, text."""
+    return "\n".join([chunk.title, *chunk.headings, chunk.text])
 
 
 def terms(text: str, language: Language = "english") -> list[str]:

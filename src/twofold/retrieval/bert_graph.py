@@ -6,18 +6,15 @@ Reimers & Gurevych 2019 (Sentence-BERT): mean or first token, then length 1.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from twofold import telemetry
 from twofold.errors import ModelError
-from twofold.types import Json
-
-Pooling = Literal["mean", "cls"]
-"""Mean of the token states, or the first token's state."""
+from twofold.retrieval.sentence_config import Pooling, read_config, read_pooling
 
 _CURE = "Use a BERT sentence encoder in safetensors form (such as all-minilm-l6-v2), or the embedder 'torch'."
 _ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
@@ -49,7 +46,7 @@ def read_shape(directory: Path) -> EncoderShape:
     Raises:
         ModelError: it is not a BERT encoder, or see `read_pooling`.
     """
-    config = _read(directory / "config.json")
+    config = read_config(directory / "config.json")
     if config.get("model_type") != "bert" or config.get("hidden_act") not in _ACTIVATIONS:
         raise ModelError(
             f"not a BERT encoder: model_type {config.get('model_type')!r}, hidden_act {config.get('hidden_act')!r}",
@@ -67,29 +64,6 @@ def read_shape(directory: Path) -> EncoderShape:
     )
 
 
-def read_pooling(directory: Path) -> Pooling:
-    """How a sentence encoder makes one vector of its token states; mean where it does not say.
-
-    Raises:
-        ModelError: its pooling is neither mean nor first token.
-    """
-    path = directory / "1_Pooling" / "config.json"
-    said = _read(path) if path.is_file() else {"pooling_mode_mean_tokens": True}
-    modes = [name for name, on in said.items() if name.startswith("pooling_mode_") and on]
-    names: dict[str, Pooling] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-    if len(modes) != 1 or modes[0] not in names:
-        raise ModelError(f"neither mean nor first-token pooling: {modes}", file=path, cure=_CURE)
-    return names[modes[0]]
-
-
-def _read(path: Path) -> Json:
-    try:
-        found: Json = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"not a readable model configuration: {error}", file=path, cure=_CURE) from error
-    return found
-
-
 def build(directory: Path, *, pooled: bool = True) -> Any:
     """The encoder as an ``openvino.Model``.
 
@@ -104,11 +78,10 @@ def build(directory: Path, *, pooled: bool = True) -> Any:
 
 class _Graph:
     def __init__(self, directory: Path, shape: EncoderShape) -> None:
-        from openvino import opset14
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        self.op: Any = opset14
+        self.op: Any = telemetry.imported("openvino.opset14")
         self.shape = shape
         self.file = directory / "model.safetensors"
         if not self.file.is_file():
@@ -120,8 +93,7 @@ class _Graph:
         self.prefix = "bert." if any(name.startswith("bert.") for name in self.tensors) else ""
 
     def model(self, *, pooled: bool) -> Any:
-        import openvino as ov
-
+        ov = telemetry.imported("openvino")
         op, shape = self.op, self.shape
         ids = op.parameter([-1, -1], np.int32, name="ids")
         mask = op.parameter([-1, -1], np.float32, name="mask")

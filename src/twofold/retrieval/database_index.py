@@ -24,10 +24,9 @@ from pydantic import Field, SecretStr, field_validator
 
 from twofold import plugins
 from twofold.errors import ConfigError, IndexMismatch
-from twofold.retrieval.analysis import ANALYSIS, Language, query_terms, terms
+from twofold.retrieval.analysis import ANALYSIS, Language, query_terms, searched_text, terms
 from twofold.retrieval.database_rows import NEVER, Row, Rows, ranked
 from twofold.retrieval.fusion import blend, fetch_size
-from twofold.retrieval.lance_rows import searched_text
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 
 _FORMAT = 2

@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from twofold.retrieval.analysis import terms
-from twofold.retrieval.lance_rows import searched_text
+from twofold.retrieval.analysis import searched_text, terms
 from twofold.types import Chunk, Hit
 
 RRF_K = 60

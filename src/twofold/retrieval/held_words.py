@@ -15,10 +15,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.retrieval.analysis import Language, terms
+from twofold.retrieval.analysis import Language, searched_text, terms
 from twofold.retrieval.database_rows import NEVER, Row, Scored
 from twofold.retrieval.held_pieces import LEAST, best, settled
-from twofold.retrieval.lance_rows import searched_text
 from twofold.retrieval.lexical import Bm25, Words
 from twofold.types import Filter
 

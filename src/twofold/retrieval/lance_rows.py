@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.facets import clauses, facets
-from twofold.retrieval.analysis import Language, terms
+from twofold.retrieval.analysis import Language, searched_text, terms
 from twofold.types import Chunk, Filter, Span
 
 CHUNK_COLUMNS = [
@@ -45,11 +45,6 @@ def schema(dimension: int) -> Any:
     more = [("metadata", pa.string()), ("facets", pa.list_(pa.string())), ("seal", pa.string())]
     search = [("terms", pa.string()), ("vector", pa.list_(pa.float32(), dimension))]
     return pa.schema([*plain, *texts, *given, *more, *search])
-
-
-def searched_text(chunk: Chunk) -> str:
-    """What the lexical leg sees of a chunk: title, headings, text."""
-    return "\n".join([chunk.title, *chunk.headings, chunk.text])
 
 
 def rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], language: Language) -> Any:

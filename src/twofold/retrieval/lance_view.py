@@ -41,6 +41,8 @@ class LanceView:
         self._limit = limit
         self._before = before
         self._lock = RLock()
+        self.held: Held | None = None
+        """The rows in memory, if they have been read."""
 
     @cached_property
     def count(self) -> int:
@@ -146,18 +148,12 @@ class LanceView:
 
     @property
     def _loaded(self) -> Held:
+        """The rows in memory, read at the first use."""
         with self._lock:
-            return self._memory
-
-    @property
-    def held(self) -> Held | None:
-        """The rows in memory, if they have been read."""
-        return self.__dict__.get("_memory")
-
-    @cached_property
-    def _memory(self) -> Held:
-        before = self._before()
-        return Held.whole(self.rows) if before is None else before.after(self.rows)
+            if self.held is None:
+                before = self._before()
+                self.held = Held.whole(self.rows) if before is None else before.after(self.rows)
+            return self.held
 
     def rows(self, columns: Sequence[str], numbers: NDArray[np.uint64] | None = None) -> Any:
         """Arrow table of these columns and of `NUMBER`, of all rows or of the rows with these numbers."""

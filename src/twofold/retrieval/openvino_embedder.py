@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from twofold import plugins
+from twofold import plugins, telemetry
 from twofold.errors import ConfigError
 from twofold.identity import digest
 from twofold.machine import OpenVinoArithmetic
@@ -122,8 +122,7 @@ class OpenVinoEmbedder:
         return self._compiled(pooled=False)
 
     def _compiled(self, *, pooled: bool) -> Any:
-        import openvino as ov
-
+        ov = telemetry.imported("openvino")
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self._options.precision,
             "PERFORMANCE_HINT": "LATENCY",

@@ -15,7 +15,7 @@ from twofold import machine, plugins
 from twofold.errors import MissingExtra, ModelError, install
 from twofold.identity import digest
 from twofold.plugins import Progress
-from twofold.retrieval.bert_graph import read_pooling
+from twofold.retrieval.sentence_config import read_pooling
 from twofold.retrieval.sentence_tokens import SentenceTokens, unit
 from twofold.store import models
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeVar
 
 from twofold.errors import StoreError
 from twofold.identity import plain
-from twofold.types import Answer, Chunk, Document, Example, Hit, Json
+from twofold.types import Answer, Document, Json
 
 T = TypeVar("T")
 
@@ -48,24 +48,9 @@ def answer_from_json(value: Json) -> Answer:
     return from_json(Answer, value)
 
 
-def chunk_from_json(value: Json) -> Chunk:
-    """A `Chunk`; see `from_json`."""
-    return from_json(Chunk, value)
-
-
 def document_from_json(value: Json) -> Document:
     """A `Document`; see `from_json`."""
     return from_json(Document, value)
-
-
-def example_from_json(value: Json) -> Example:
-    """An `Example`; see `from_json`."""
-    return from_json(Example, value)
-
-
-def hit_from_json(value: Json) -> Hit:
-    """A `Hit`; see `from_json`."""
-    return from_json(Hit, value)
 
 
 @lru_cache(maxsize=64)

@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from twofold import plugins
 from twofold.errors import IndexMismatch
-from twofold.retrieval.analysis import Language, query_terms, terms
+from twofold.retrieval.analysis import Language, query_terms, searched_text, terms
 from twofold.retrieval.fusion import blend, fetch_size
-from twofold.retrieval.lance_rows import searched_text
 from twofold.retrieval.lexical import K1, B
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 

@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from twofold import tuned
+from twofold import tuned, writing
 from twofold.errors import NothingToLearn, TrainingError
 from twofold.jobs import TrainerJob
 from twofold.memory import peak_mib
@@ -240,9 +240,9 @@ def take_step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> 
             raise
         run.masters.drop()
         first = run.state.budget
-        if any("micro-batches were halved" in note for note in run.state.notes) or run.crew.size > 1:
+        if run.state.halved or run.crew.size > 1:
             raise TrainingError(f"out of memory with micro-batches of {first} tokens", cure=MEMORY) from error
-    run.state.budget = max(1, first // 2)
+    run.state.budget, run.state.halved = max(1, first // 2), True
     run.state.notes.append(
         f"memory ran out at step {run.state.step + 1}: micro-batches were halved from {first} tokens"
     )
@@ -343,9 +343,7 @@ def _probe(run: Run) -> Json:
             torch.set_rng_state(chance)
         found: Json = {"steps": len(steps), "tried": tried}
         if run.crew.first:
-            partial = path.with_suffix(".partial")
-            partial.write_text(json.dumps(found), encoding="utf-8")
-            partial.replace(path)
+            writing.write(path, json.dumps(found))
     else:
         found = json.loads(path.read_text(encoding="utf-8"))
     found = run.crew.told(found)
@@ -503,7 +501,5 @@ def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str
         "trainable": sum(p.numel() for p in run.masters.live.values()),
     }
     curves.draw(directory, metric=run.job.metric)
-    partial = directory / "training.partial"
-    partial.write_text(json.dumps(report, indent=1), encoding="utf-8")
-    partial.replace(directory / "training.json")
+    writing.write(directory / "training.json", json.dumps(report, indent=1))
     return report

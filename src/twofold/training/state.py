@@ -48,6 +48,8 @@ class State:
     """Tokens the same rows hold when each repeats its prefix."""
     budget: int = 0
     """Padded tokens of a micro-batch; halved once when memory runs out."""
+    halved: bool = False
+    """Memory has run out, and `budget` is half of what it was."""
     losses: list[float] = field(default_factory=list)
     dev: list[tuple[int, float]] = field(default_factory=list)
     dev_loss: list[tuple[int, float]] = field(default_factory=list)

@@ -1,0 +1,77 @@
+"""What is done in one place only: read from the source, so that a second place is found before it differs."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCE = ROOT / "src" / "twofold"
+MODULES = sorted(SOURCE.rglob("*.py"))
+MOVES = {"os.replace", "os.rename", "os.renames", "os.fsync", "shutil.move", "os.fdatasync"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(SOURCE).as_posix()
+
+
+def calls(source: str) -> Iterator[tuple[int, ast.Call, str]]:
+    """Every call with its line and the dotted name of what is called."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            yield node.lineno, node, ast.unparse(node.func)
+
+
+def moved(source: str) -> list[int]:
+    """Lines that sync a file or put one in another's place: ``path.replace(other)`` has one argument, a text's two."""
+    return [
+        line
+        for line, call, name in calls(source)
+        if name in MOVES
+        or (isinstance(call.func, ast.Attribute) and call.func.attr in ("replace", "rename") and _one_argument(call))
+    ]
+
+
+def _one_argument(call: ast.Call) -> bool:
+    return len(call.args) == 1 and not call.keywords
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_files_are_put_in_place_by_one_module(path: Path) -> None:
+    if name_of(path) == "writing.py":
+        assert moved(path.read_text(encoding="utf-8"))
+        return
+    assert moved(path.read_text(encoding="utf-8")) == [], "use twofold.writing, which syncs what it renames"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_answers_are_made_and_committed_by_one_loop(path: Path) -> None:
+    here = [line for line, _, name in calls(path.read_text(encoding="utf-8")) if name.endswith(".put_answers")]
+    assert len(here) == (name_of(path) == "kept.py"), f"use kept.committed: lines {here}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_seconds_are_summed_up_to_a_p95_by_one_module(path: Path) -> None:
+    if name_of(path) in ("timing.py", "stats.py"):
+        return
+    source = path.read_text(encoding="utf-8")
+    here = [line for line, call, name in calls(source) if name.endswith("np.quantile") and "0.95" in ast.unparse(call)]
+    assert here == [], "use timing.Clock: two figures called p95 must compare"
+
+
+DIGESTS = {"dataset/questions.py": 1}
+"""How often `example_digest` is called in a module: `Questions` does it, for as many examples as there are."""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_digests_of_examples_are_worked_out_by_one_class(path: Path) -> None:
+    here = [line for line, _, name in calls(path.read_text(encoding="utf-8")) if name.endswith("example_digest")]
+    assert len(here) == DIGESTS.get(name_of(path), 0), f"use dataset.Questions: lines {here}"
+
+
+def test_a_second_writer_would_be_found() -> None:
+    assert moved("import os\nos.replace(a, b)\ndraft.rename(path)\ndraft.replace(path)\nos.fsync(1)\n") == [2, 3, 4, 5]
+    assert moved("text.replace('a', 'b')\nreplace(record, a=1)\nmoment.replace(tzinfo=UTC)\n") == []
