@@ -225,9 +225,17 @@ def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypa
             return real(queries, k)
 
         monkeypatch.setattr(builder.retriever, "retrieve", retrieve)
-        builder.calibration(project.splits)
+        splits = project.splits
+        assert builder.calibration(splits)[0] is None
+        assert not asked, "without unanswerable questions nothing is searched for in vain"
+        strange = tuple(
+            replace(splits.dev[0], id=f"u{n}", references=(), sources=(), spans=(), answerable=False, group=f"u{n}")
+            for n in range(16)
+        )
+        calibration, _ = builder.calibration(replace(splits, train=(*splits.train, *strange)))
+        assert calibration is not None
         assert asked
-        assert all(one.without == project.splits.hidden for one in asked)
+        assert all(one.without == splits.hidden for one in asked)
 
 
 def test_where_questions_name_no_document_the_sentence_says_what_is_not_promised(

@@ -432,6 +432,11 @@ def test_memory_that_runs_out_halves_the_micro_batch_once(
     with pytest.raises(TrainingError, match="out of memory") as caught:
         loop.fit(job, options, tmp_path / "twice", progress=quiet)
     assert "memory_gib" in caught.value.cure
+    monkeypatch.setattr(loop, "_economies", lambda *_, **__: ["in a report of yesterday micro-batches were halved"])
+    asked[0] = 0
+    monkeypatch.setattr(loop, "token_losses", scarce(1))
+    (tmp_path / "noted").mkdir()
+    assert loop.fit(job, options, tmp_path / "noted", progress=quiet)["budget"] == 1024, "a note's words decide nothing"
 
 
 def test_a_loss_that_is_no_number_says_where_and_keeps_the_best(job: TrainerJob, tmp_path: Path) -> None:

@@ -239,7 +239,7 @@ def _require_arms(arms: Sequence[Arm], diagnostics: Sequence[Arm]) -> None:
     names = [arm.name for arm in arms]
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
-        raise StudyError(f"[study].arms names {twice!r} twice", cure=f"Name {twice} once in [study].arms.")
+        raise StudyError(f"[study].arms names {twice!r} twice", cure="Name the arms of [study].arms each once.")
     closed = next((arm.name for arm in diagnostics if not arm.retrieval), "")
     if closed:
         raise StudyError(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from twofold import kept, pace
 from twofold.answering import System
 from twofold.build import Builder
+from twofold.config import Part
 from twofold.dataset import Questions, Splits
 from twofold.errors import GenerationError, ScorerBroken
 from twofold.identity import digest
@@ -87,7 +89,12 @@ def measure(
                 system = system.as_sent()
                 missing = todo()
             answer_missing(
-                builder, system, missing, total=len(digests), progress=_named(progress, f"answer {arm.name}")
+                catalogue,
+                system,
+                missing,
+                batch=builder.config.generation.batch,
+                total=len(digests),
+                progress=_named(progress, f"answer {arm.name}"),
             )
         detail = f"peak {answering.peak_mib:.0f} MiB"
         bill.append(_item(f"answer {arm.name}", len(digests), len(digests) - len(missing), answering.seconds, detail))
@@ -108,31 +115,49 @@ def measure(
 
 
 def answer_missing(
-    builder: Builder, system: System, missing: Sequence[tuple[str, Example]], *, total: int, progress: Progress
+    catalogue: Catalogue,
+    system: System,
+    missing: Sequence[tuple[str, Example]],
+    *,
+    batch: int,
+    total: int,
+    progress: Progress,
 ) -> None:
-    """Answer ``(digest, example)`` pairs in batches, each committed with what it cost; those that fail once more.
+    """Answer in batches, each committed with what it cost; those that fail once more, then they stay failed.
 
-    `total` is for the progress. An answer that fails twice stays failed until the next run.
+    Args:
+        catalogue: Keeps the answers.
+        system: Answers.
+        missing: ``(digest, example)`` pairs.
+        batch: Answers made at a time.
+        total: All questions, for the progress.
+        progress: Told after each batch.
     """
     done = total - len(missing)
     progress("", done, total)
-    made, spent = _answered(builder, system, missing, progress=lambda count: progress("", done + count, total))
+    answers = partial(_answered, catalogue, system, batch=batch)
+    made, spent = answers(missing, progress=lambda count: progress("", done + count, total))
     again = [pair for pair, answer in zip(missing, made, strict=True) if answer.failure is not None]
     if again:
-        repeated, more = _answered(builder, system, again, progress=lambda _: progress("", total, total))
+        repeated, more = answers(again, progress=lambda _: progress("", total, total))
         made, spent = [*(a for a in made if a.failure is None), *repeated], spent + more
     keep_pace(system, made, spent, single=False)
 
 
 def _answered(
-    builder: Builder, system: System, missing: Sequence[tuple[str, Example]], *, progress: Callable[[int], None]
+    catalogue: Catalogue,
+    system: System,
+    missing: Sequence[tuple[str, Example]],
+    *,
+    batch: int,
+    progress: Callable[[int], None],
 ) -> tuple[list[Answer], float]:
     """The answers, each batch committed with what it cost, and the seconds they took; `progress` gets their number."""
-    catalogue, count, meter, spent = builder.catalogue, 0, Meter(), 0.0
+    count, meter, spent = 0, Meter(), 0.0
 
-    def answer(batch: Sequence[Example]) -> list[Answer]:
+    def answer(part: Sequence[Example]) -> list[Answer]:
         with meter:
-            return system.answer(batch)
+            return system.answer(part)
 
     def done(answers: Sequence[Answer]) -> None:
         nonlocal count, spent
@@ -140,9 +165,7 @@ def _answered(
         count, spent = count + len(answers), spent + meter.seconds
         progress(count)
 
-    made = kept.committed(
-        catalogue, lambda: system.key, missing, answer=answer, batch=builder.config.generation.batch, done=done
-    )
+    made = kept.committed(catalogue, lambda: system.key, missing, answer=answer, batch=batch, done=done)
     return made, spent
 
 
@@ -212,11 +235,11 @@ def _named(progress: Progress, stage: str) -> Progress:
     return lambda inner, done, total: progress(f"{stage} {inner}".strip(), done, total)
 
 
-def require_answers(builder: Builder, measured: Sequence[Measured], *, more: bool) -> None:
+def require_answers(generator: Part, measured: Sequence[Measured], *, more: bool) -> None:
     """Stop a study in which no arm has answered anything: there is nothing to compare.
 
     Args:
-        builder: Of the project.
+        generator: The configured one.
         measured: The arms that were asked so far.
         more: Other arms follow; then only an endpoint that does not answer at all ends the study.
 
@@ -230,8 +253,7 @@ def require_answers(builder: Builder, measured: Sequence[Measured], *, more: boo
         return
     reasons = Counter((failure.code, failure.message) for failure in failures)
     (code, message), _ = reasons.most_common(1)[0]
-    options = builder.config.generation.generator.options
-    address = str(options.get("base_url", ""))
+    address = str(generator.options.get("base_url", ""))
     place = f"{address}: " if address and address not in message else ""
     counts = ", ".join(f"{item.arm.name} {len(item.answers)} of {len(item.answers)}" for item in measured)
     others = f" (and {counted(len(reasons) - 1, 'other reason')})" if len(reasons) > 1 else ""
@@ -241,7 +263,9 @@ def require_answers(builder: Builder, measured: Sequence[Measured], *, more: boo
     )
 
 
-def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]) -> None:
+def score(
+    catalogue: Catalogue, item: Measured, *, test: Sequence[Example], metrics: dict[str, tuple[Metric, str]]
+) -> None:
     """Fill `item.scores`, computing only what is not in the store. A failed answer has no score.
 
     A pooled metric gets none: what it says of one question is not its value.
@@ -253,14 +277,14 @@ def score(builder: Builder, item: Measured, *, test: Sequence[Example], metrics:
     for name, (metric, key) in metrics.items():
         if getattr(metric, "pooled", False):
             continue
-        held = builder.catalogue.scores(item.system, key)
+        held = catalogue.scores(item.system, key)
         fresh = [
             (d, scored(metric, example, answer, name=name))
             for d, example, answer in zip(digests, test, item.answers, strict=True)
             if d not in held and answer.failure is None
         ]
         if fresh:
-            builder.catalogue.put_scores(item.system, key, fresh)
+            catalogue.put_scores(item.system, key, fresh)
         known = {**held, **dict(fresh)}
         item.scores[name] = [
             None if answer.failure is not None else known.get(d)

@@ -264,9 +264,10 @@ def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progr
         held = catalogue.answers(system.key)
         missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
         answer_missing(
-            builder,
+            catalogue,
             system,
             missing,
+            batch=builder.config.generation.batch,
             total=len(test),
             progress=lambda _, done, total: progress(f"answer {label}", done, total),
         )

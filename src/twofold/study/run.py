@@ -233,9 +233,9 @@ def _measured(
         found.append(
             measure(builder, arm, splits, test=asked.test, bill=bill, diagnostic=diagnostic, progress=progress)
         )
-        require_answers(builder, found, more=len(found) < len(arms))
+        require_answers(builder.config.generation.generator, found, more=len(found) < len(arms))
     for item in found:
-        score(builder, item, test=asked.test, metrics=dict(asked.metrics))
+        score(builder.catalogue, item, test=asked.test, metrics=dict(asked.metrics))
     return found
 
 
