@@ -40,10 +40,10 @@ def transformers_side(model: str) -> tuple[Callable[[list[Any], int], list[str]]
     import torch
     from transformers import AutoModelForCausalLM
 
-    from twofold.store import models
+    from twofold.models import hub
     from twofold.training.encoding import Encoder
 
-    source = models.locate(model)
+    source = hub.locate(model)
     encoder = Encoder(source)
     network = AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16).eval()
 
@@ -82,14 +82,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     prompts, model = prompts_of(given.questions)
-    from twofold import plugins
+    from twofold.plugins import loading
 
     # The prefix cache is emptied between rounds by closing the generator, so that no round reads what another computed.
     plain, _ = transformers_side(model)
     plain(prompts[:2], 1)
     seconds: dict[str, list[float]] = {"twofold": [], "one at a time": [], "sorted batches of 16": []}
     for number in range(given.rounds):
-        generator = plugins.make("generators", "local", {"model": model})
+        generator = loading.make("generators", "local", {"model": model})
         generator.generate([prompts[0].__class__(messages=prompts[0].messages[-1:], max_tokens=4)])
         sides: dict[str, Callable[[], Any]] = {
             "twofold": lambda g=generator: g.generate(prompts),

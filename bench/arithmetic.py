@@ -14,7 +14,7 @@ import statistics
 import time
 from typing import Any
 
-from twofold import machine
+from twofold.host import capabilities
 from twofold.training.options import LoraOptions
 
 LAYERS = 2
@@ -50,7 +50,7 @@ def main() -> None:
     auto = LoraOptions().dtype
     report = {
         "auto": auto,
-        "because": machine.arithmetic().because,
+        "because": capabilities.arithmetic().because,
         "milliseconds": {name: round(1000 * value, 2) for name, value in medians.items()},
         "share_of_best": min(medians.values()) / medians[auto],
     }

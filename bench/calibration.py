@@ -34,11 +34,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from twofold import stats
 from twofold.config import StudySection
-from twofold.study.power import prospect, spreads_of
-from twofold.study.verdict import VerdictFacts, decide
+from twofold.stats import intervals
 from twofold.types import Arm, Verdict
+from twofold.verdict.power import prospect, spreads_of
+from twofold.verdict.rule import VerdictFacts, decide
 
 ARMS = (
     Arm(name="base"),
@@ -164,18 +164,18 @@ def worse(found: Mapping[str, float], means: Sequence[float]) -> float:
 def coverage(world: World, *, simulations: int, resamples: int, seed: int = 0) -> tuple[float, float, float]:
     """Shares of pairs whose own interval, of studies whose ten joint ones, of arms whose mean's hold the truth."""
     rng = np.random.default_rng(seed)
-    family = stats.pairs([arm.name for arm in ARMS])
+    family = intervals.pairs([arm.name for arm in ARMS])
     means = np.array(world.means)
     pair = every = mean = 0
     for number in range(simulations):
         scores, groups = simulate(world, rng)
-        joint = stats.contrasts(scores, groups, family, resamples=resamples, seed=number)
+        joint = intervals.contrasts(scores, groups, family, resamples=resamples, seed=number)
         every += all(joint[name].low <= weight @ means <= joint[name].high for name, weight in family.items())
         for name, weight in family.items():
-            alone = stats.contrasts(scores, groups, {name: weight}, resamples=resamples, seed=number)[name]
+            alone = intervals.contrasts(scores, groups, {name: weight}, resamples=resamples, seed=number)[name]
             pair += alone.low <= weight @ means <= alone.high
         for column, truth in enumerate(means):
-            estimate = stats.estimate(scores[:, column], groups)
+            estimate = intervals.estimate(scores[:, column], groups)
             mean += estimate.low <= truth <= estimate.high
     return pair / simulations / len(family), every / simulations, mean / simulations / len(means)
 
@@ -192,7 +192,7 @@ def after_one(world: World, low: float, *, simulations: int, resamples: int) -> 
     rng, names, chosen, plans = np.random.default_rng(7), [arm.name for arm in ARMS], 0, 0
     for number in range(simulations):
         scores, groups = simulate(replace(world, means=(*[low] * 4, low + 0.1)), rng)
-        found = stats.contrasts(scores, groups, stats.pairs(names), joint=False, resamples=200)
+        found = intervals.contrasts(scores, groups, intervals.pairs(names), joint=False, resamples=200)
         sizes = np.bincount(groups).tolist()
         least = prospect(sizes, arms=len(ARMS), section=StudySection(), earlier=spreads_of(found, names)).least
         if least is None or low + least > (0.97 if world.kind == "jackpot" else 0.78):

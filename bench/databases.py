@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from twofold import plugins
+from twofold.plugins import loading
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Chunk, Filter, Span
 
@@ -79,8 +79,8 @@ def main() -> None:
     same: dict[str, Any] = {"fingerprint": "bench", "dimension": DIMENSION}
     with tempfile.TemporaryDirectory() as folder:
         indexes = {
-            "lancedb": plugins.make("indexes", "lancedb", {}, directory=Path(folder), **same),
-            args.index: plugins.make("indexes", args.index, given, directory=Path(folder), **same),
+            "lancedb": loading.make("indexes", "lancedb", {}, directory=Path(folder), **same),
+            args.index: loading.make("indexes", args.index, given, directory=Path(folder), **same),
         }
         written = {}
         for name, index in indexes.items():

@@ -29,11 +29,11 @@ from collections.abc import Callable
 import calibration
 import numpy as np
 
-from twofold import stats
 from twofold.config import StudySection
-from twofold.identity import plain
+from twofold.hashing import plain
+from twofold.lifecycle.retraining import improves
+from twofold.stats import intervals
 from twofold.study import looks
-from twofold.study.retraining import improves
 
 NOISE = 0.02
 ALIKE = 0.7
@@ -75,7 +75,7 @@ class Questions:
         """Does the rule replace the champion?"""
         level_of, margin = RULES[rule]
         both, weights = np.column_stack([candidate, champion]), {"d": np.array([1.0, -1.0])}
-        found = stats.contrasts(both, self.groups, weights, level=level_of(look), resamples=400, seed=look)["d"]
+        found = intervals.contrasts(both, self.groups, weights, level=level_of(look), resamples=400, seed=look)["d"]
         return improves(plain(found.estimate()), margin)
 
 

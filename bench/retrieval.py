@@ -27,9 +27,9 @@ from typing import Any
 import numpy as np
 
 from twofold.errors import TwofoldError
-from twofold.identity import digest
+from twofold.hashing import digest
 from twofold.retrieval.analysis import terms
-from twofold.retrieval.lancedb_index import LanceIndex
+from twofold.retrieval.indexes.lancedb.index import LanceIndex
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Chunk, Span
 
@@ -164,8 +164,8 @@ def _overlap(one: LanceIndex, two: LanceIndex, queries: Sequence[str], places: n
 
 
 def embedding(data: Path, count: int, rounds: int, model: str) -> dict[str, Any]:
-    from twofold.retrieval.openvino_embedder import OpenVinoEmbedder
-    from twofold.retrieval.torch_embedder import TorchEmbedder
+    from twofold.retrieval.embedders.openvino import OpenVinoEmbedder
+    from twofold.retrieval.embedders.torch import TorchEmbedder
 
     ours = OpenVinoEmbedder(OpenVinoEmbedder.Options(model=model))
     torch = TorchEmbedder(TorchEmbedder.Options(model=model))

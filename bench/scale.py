@@ -30,12 +30,12 @@ from typing import Any
 
 import numpy as np
 
-from twofold import plugins
-from twofold.identity import digest
-from twofold.plugins import Parts
+from twofold.hashing import digest
+from twofold.indexing.sync import embedded_text
+from twofold.plugins import loading
+from twofold.plugins.protocols import Parts
 from twofold.project import Project
 from twofold.retrieval.fusion import blend, distinct, fetch_size
-from twofold.syncing import embedded_text
 from twofold.types import Chunk, Filter, Query, Span
 
 SETS = ("medquad", "qmsum", "poisonedrag", "covidqa", "pubmedqa", "mtrag", "clapnq")
@@ -123,7 +123,7 @@ def one_core() -> Iterator[None]:
 
 def search(data: Path, size: int, asked: int, *, real: int, graph: bool) -> dict[str, Any]:
     chunks, queries = passages(data, size), questions(data, asked + 5)
-    embedder = plugins.make("embedders", "minilm", {"threads": 1})
+    embedder = loading.make("embedders", "minilm", {"threads": 1})
     vectors = grown(embedder.embed([embedded_text(c) for c in chunks[:real]]), len(chunks))
     out: dict[str, Any] = {"chunks": len(chunks)}
     ways = {"in memory": 10**9, **({"graph on disk": 0} if graph else {})}
@@ -132,10 +132,10 @@ def search(data: Path, size: int, asked: int, *, real: int, graph: bool) -> dict
             options = {"flat_limit": limit}
             at = Path(folder) / way
             same = {"directory": at, "fingerprint": "bench", "dimension": embedder.dimension}
-            writer = plugins.make("indexes", "lancedb", options, **same)
+            writer = loading.make("indexes", "lancedb", options, **same)
             written, _ = spent(lambda: writer.upsert(chunks, vectors))  # noqa: B023
             before = resident()
-            index = plugins.make("indexes", "lancedb", options, **same)
+            index = loading.make("indexes", "lancedb", options, **same)
             with one_core():
                 out[way] = {"write s": written / 1000, **_search(embedder, index, queries)}
                 out[way]["recall"] = _recall(embedder, index, queries[5:45], chunks, vectors)
@@ -144,7 +144,7 @@ def search(data: Path, size: int, asked: int, *, real: int, graph: bool) -> dict
 
 
 def _search(embedder: Any, index: Any, queries: list[str]) -> dict[str, Any]:
-    retriever = plugins.make("retrievers", "hybrid", {}, parts=Parts(embedder=embedder, index=index))
+    retriever = loading.make("retrievers", "hybrid", {}, parts=Parts(embedder=embedder, index=index))
     first, _ = spent(lambda: retriever.retrieve([Query(text=queries[0])], K))
     fetch = fetch_size(K)
     steps: dict[str, list[float]] = {name: [] for name in ("whole", "embedding", "dense", "words", "fusion")}

@@ -53,7 +53,7 @@ def by_regression(train: Any, test: Any, vectors: dict[str, Any]) -> list[float]
 
 def by_tuning(train: Any, test: Any, project: Any) -> list[float]:
     """The same, of the embedded model tuned on `train`; a tenth of it chooses the checkpoint."""
-    from twofold.dataset import Splits
+    from twofold.examples.splitting import Splits
 
     cut = max(1, len(train) // 10)
     splits = Splits(
@@ -75,9 +75,9 @@ def by_tuning(train: Any, test: Any, project: Any) -> list[float]:
 
 def gathered(given: Any, test: list[Any], whole: list[Any]) -> dict[tuple[int, str], list[list[float]]]:
     """(budget, way) → for each pool, right or wrong for each test message."""
-    from twofold.dataset.selecting import choose
+    from twofold.curation.difficulty import difficulty
+    from twofold.curation.selection import choose
     from twofold.project import Project
-    from twofold.selecting import difficulty
 
     ways: tuple[Any, ...] = ("random", "diversity", *(("difficulty", "both") if given.difficulty else ()))
     scores: dict[tuple[int, str], list[list[float]]] = {}
@@ -114,8 +114,8 @@ def gathered(given: Any, test: list[Any], whole: list[Any]) -> dict[tuple[int, s
 
 def show(given: Any, scores: dict[tuple[int, str], list[list[float]]]) -> None:
     """Print the table, and keep it where that is asked for."""
-    from twofold import stats
-    from twofold.identity import plain
+    from twofold.hashing import plain
+    from twofold.stats import intervals
 
     columns = list(scores)
     matrix = np.array([np.mean(scores[one], axis=0) for one in columns]).T
@@ -125,12 +125,12 @@ def show(given: Any, scores: dict[tuple[int, str], list[list[float]]]) -> None:
             one = np.zeros(len(columns))
             one[columns.index((budget, way))], one[columns.index((budget, "random"))] = 1.0, -1.0
             weights[f"{budget} {way}"] = one
-    apart = stats.contrasts(matrix, None, weights)
+    apart = intervals.contrasts(matrix, None, weights)
     print(f"\n{given.set}: pool {given.pool}, {len(matrix)} test messages, {given.seeds} pools")
     print("| budget | by | accuracy | by pool | − random |\n|---|---|---|---|---|")
     out = []
     for at, (budget, way) in enumerate(columns):
-        made = stats.estimate(matrix[:, at])
+        made = intervals.estimate(matrix[:, at])
         pools = [float(np.mean(right)) for right in scores[budget, way]]
         told = apart.get(f"{budget} {way}")
         difference = f"{told.mean:+.3f} [{told.low:+.3f}, {told.high:+.3f}]" if told else ""

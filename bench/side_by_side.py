@@ -30,13 +30,15 @@ from typing import Any
 
 import numpy as np
 
-from twofold import dataset, plugins, stats
 from twofold.config import ExamplesSection
-from twofold.identity import digest_file
-from twofold.plugins import cache_root
-from twofold.store import models
+from twofold.examples import loading, splitting
+from twofold.hashing import digest_file
+from twofold.host.cache import cache_root
+from twofold.models import hub
+from twofold.plugins import loading as plugin_loading
+from twofold.stats import intervals
 from twofold.study.compose import groups_of, numbers
-from twofold.study.retrieval_bench import labelled
+from twofold.study.retrieval.benchmark import labelled
 from twofold.types import Answer, Chunk, Example, Hit, Span
 
 HERE = Path(__file__).resolve().parent
@@ -69,7 +71,9 @@ def labelled_set(data: Path, name: str, folder: Path) -> tuple[list[str], list[E
     """A set's documents as files, a title on a line of its own; their ids in the files' order, and the questions."""
     rows = list(records(data / name, "documents.jsonl"))
     written(folder, ["\n".join(part for part in (row.get("title") or "", row["text"]) if part) for row in rows])
-    parts = dataset.split(dataset.load_examples(("examples.jsonl*",), data / name, strict=False)[0], ExamplesSection())
+    parts = splitting.split(
+        loading.load_examples(("examples.jsonl*",), data / name, strict=False)[0], ExamplesSection()
+    )
     return [row["id"] for row in rows], labelled((*parts.train, *parts.dev, *parts.test))  # grouped by document
 
 
@@ -169,7 +173,7 @@ def scored(
     out: dict[Row, dict[str, Any]] = {row: {} for row in rows}
     groups = groups_of(examples)
     for title, name in (("recall@10", "recall"), ("nDCG@10", "ndcg")):
-        metric = plugins.make("metrics", name, {"k": K, "unit": "document"})
+        metric = plugin_loading.make("metrics", name, {"k": K, "unit": "document"})
         columns = [
             numbers(
                 [
@@ -181,9 +185,9 @@ def scored(
         ]
         unit = np.eye(len(rows))
         weights = {str(place): unit[place] - unit[base] for place in range(len(rows)) if place != base}
-        differences = stats.contrasts(np.column_stack(columns), groups, weights)
+        differences = intervals.contrasts(np.column_stack(columns), groups, weights)
         for place, row in enumerate(rows):
-            own = stats.estimate(columns[place], groups)
+            own = intervals.estimate(columns[place], groups)
             out[row][title] = {"mean": own.mean, "low": own.low, "high": own.high, "n": own.n}
             if place != base:
                 made = differences[str(place)].estimate()
@@ -235,7 +239,7 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="write the figures to this file")
     chosen = parser.parse_args()
     python = environment(chosen.venv)
-    same = {"model": str(models.locate("all-minilm-l6-v2")), "threads": chosen.threads, "k": K, "timed": chosen.timed}
+    same = {"model": str(hub.locate("all-minilm-l6-v2")), "threads": chosen.threads, "k": K, "timed": chosen.timed}
     result: dict[str, Any] = {"load": os.getloadavg(), "threads": chosen.threads, "rounds": chosen.rounds}
 
     def take(title: str, work: Path, questions: Sequence[str], runtimes: Sequence[str], ranked: bool) -> Any:

@@ -53,7 +53,7 @@ def embedder(job: dict[str, Any]) -> Any:
         from twofold.testing.hashing_embedder import HashingEmbedder
 
         return HashingEmbedder(HashingEmbedder.Options(dimension=DIMENSION))
-    from twofold.retrieval.openvino_embedder import OpenVinoEmbedder
+    from twofold.retrieval.embedders.openvino import OpenVinoEmbedder
 
     made = OpenVinoEmbedder(OpenVinoEmbedder.Options(model=f"path:{job['model']}", threads=job["threads"]))
     made.embed(["warm"])
@@ -65,8 +65,8 @@ class Twofold(Contestant):
     imports = ()
 
     def __init__(self, job: dict[str, Any]) -> None:
-        from twofold import plugins
         from twofold.config import Config
+        from twofold.plugins import loading
         from twofold.project import Project
 
         self.folder = job["folder"]
@@ -79,7 +79,7 @@ class Twofold(Contestant):
         self.project = Project(Path(job["scratch"]), Config.model_validate(values))
         self.project.builder.embedder.embed(["warm"])
         assert not self.project.builder.index.documents()
-        self.make = plugins.make
+        self.make = loading.make
         self.retrievers: dict[str, Any] = {}
 
     def sync(self, mode: str) -> int:

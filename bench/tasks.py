@@ -140,22 +140,23 @@ def answers_of(project: Any, arm: str, splits: Any, progress: Any) -> tuple[list
 
 def measured(answers: dict[str, list[Any]], test: Any, metrics: tuple[str, ...]) -> dict[str, Any]:
     """Estimates of every side and metric, and paired differences in the first metric."""
-    from twofold import plugins, stats
-    from twofold.identity import plain
+    from twofold.hashing import plain
+    from twofold.plugins import loading
+    from twofold.stats import intervals
 
     found: dict[str, Any] = {"estimates": {}, "differences": {}}
     columns: dict[str, list[float]] = {}
     for side, own in answers.items():
         found["estimates"][side] = {}
         for name in metrics:
-            metric = plugins.make("metrics", name, {})
+            metric = loading.make("metrics", name, {})
             items = [(e, a) for e, a in zip(test, own, strict=True) if a.failure is None]
             failed = len(own) - len(items)
             if getattr(metric, "pooled", False):
-                made = stats.pooled(metric.pool, items, failed=failed)
+                made = intervals.pooled(metric.pool, items, failed=failed)
             else:
                 scores = [np.nan if s is None else s for s in (metric.score(e, a) for e, a in items)]
-                made = stats.estimate(scores, failed=failed)
+                made = intervals.estimate(scores, failed=failed)
             found["estimates"][side][name] = plain(made)
             if name == metrics[0]:
                 columns[side] = [
@@ -168,7 +169,7 @@ def measured(answers: dict[str, list[Any]], test: Any, metrics: tuple[str, ...])
         for one, other in (("base", "tuned"), ("linear", "tuned"))
         if one in sides
     }
-    made_of = stats.contrasts(np.array(list(columns.values())).T, None, weights)
+    made_of = intervals.contrasts(np.array(list(columns.values())).T, None, weights)
     found["differences"] = {name: plain(one.estimate()) for name, one in made_of.items()}
     return found
 

@@ -38,23 +38,23 @@ def job_of(rows: int) -> Any:
 
 def ours(job: Any, options: Any) -> dict[str, float]:
     """Twofold's loop, without the dev generations that the padded loop does not do either."""
-    from twofold.store import models
-    from twofold.training import fit
-    from twofold.training.crew import Crew
+    from twofold.models import hub
     from twofold.training.encoding import Encoder
-    from twofold.training.methods import adapted
     from twofold.training.schedule import pace
-    from twofold.training.state import bundles_of
+    from twofold.training.worker import loop
+    from twofold.training.worker.distributed import Crew
+    from twofold.training.worker.methods import adapted
+    from twofold.training.worker.state import bundles_of
 
-    source = models.locate(job.model)
+    source = hub.locate(job.model)
     encoder = Encoder(source)
     network = adapted(source, options, encoder, seed=job.seed)
-    run = fit._prepared(job, options, Path(), encoder=encoder, network=network, crew=Crew(), progress=lambda *_: None)
+    run = loop._prepared(job, options, Path(), encoder=encoder, network=network, crew=Crew(), progress=lambda *_: None)
     network.train()
     started, tokens = time.perf_counter(), 0
     for number, (_, members) in enumerate(run.plan):
         factor = pace(number, len(run.plan), options.warmup)
-        fit.take_step(run, bundles_of(run, 0, members), factor=factor)
+        loop.take_step(run, bundles_of(run, 0, members), factor=factor)
         tokens += sum(len(row.ids) for m in members for row in run.variants[0][m])
     seconds = time.perf_counter() - started
     return {"tokens_per_second": tokens / seconds, "dev_loss": dev_loss(network, encoder, job, options)}
@@ -66,13 +66,13 @@ def padded(job: Any, options: Any) -> dict[str, float]:
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    from twofold.store import models
+    from twofold.models import hub
     from twofold.training.encoding import Encoder
-    from twofold.training.methods import linear_names
     from twofold.training.packing import groups_of
     from twofold.training.schedule import pace, schedule
+    from twofold.training.worker.methods import linear_names
 
-    source = models.locate(job.model)
+    source = hub.locate(job.model)
     encoder = Encoder(source)
     rows = [encoder.row(pair, options.max_length) for pair in job.rows[0]]
     torch.manual_seed(job.seed)
@@ -120,9 +120,9 @@ def dev_loss(network: Any, encoder: Any, job: Any, options: Any) -> float:
     """Mean cross-entropy of the dev split's completion tokens, the same code for both sides."""
     import torch
 
-    from twofold.training.network import loss_of
     from twofold.training.packing import pack
-    from twofold.training.scoring import dev_rows
+    from twofold.training.worker.network import loss_of
+    from twofold.training.worker.scoring import dev_rows
 
     network.eval()
     packs = [pack([row]) for _, row in dev_rows(job, encoder, options, virtual=0)]
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     if given.side:
-        from twofold.jobs import TrainerJob
+        from twofold.plugins.jobs import TrainerJob
         from twofold.training.options import LoraOptions
 
         job = TrainerJob.model_validate_json(given.job.read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold.conditions import ORDERED, RELATIONS, Condition, Value
+from twofold.metadata.conditions import ORDERED, RELATIONS, Condition, Value
 from twofold.testing.conformance_index import DIMENSION, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Filter

@@ -6,13 +6,15 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from data_sets import DATA, DEMO, NO_DATA
 from skip_limit import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
-from twofold import plugins
-from twofold.store import models
+from twofold.host import cache
+from twofold.models import hub
+from twofold.project import Project
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,7 +23,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
     What they measure of this machine stays out of the user's cache, and what that holds out of the tests.
     """
-    users, place = plugins.cache_root(), tmp_path_factory.mktemp("cache")
+    users, place = cache.cache_root(), tmp_path_factory.mktemp("cache")
     for kind in ("models", "openvino", "merged", "parity", "machine"):
         (users / kind).mkdir(parents=True, exist_ok=True)
         (place / kind).symlink_to((users / kind).resolve(), target_is_directory=True)
@@ -62,7 +64,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    source = models.pull("smollm2-135m-instruct")
+    source = hub.pull("smollm2-135m-instruct")
     target = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
     settings = LlamaConfig(
@@ -82,3 +84,30 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copyfile(source / name, target / name)
     return target
+
+
+@pytest.fixture
+def folder(demo_questions: Callable[[int], Path]) -> Path:
+    """A hundred and twenty demo questions and their documents."""
+    return demo_questions(120)
+
+
+@pytest.fixture
+def fast() -> Callable[..., dict[str, Any]]:
+    """Overrides: echo generator, hashing embedder, no tuning."""
+
+    def overrides(**echo: Any) -> dict[str, Any]:
+        return {
+            "study": {"arms": ["base", "prompt", "rag"], "resamples": 400, "latency_sample": 2},
+            "generation": {"generator": {"name": "echo", "options": {"mode": "quote", **echo}}, "batch": 8},
+            "retrieval": {"embedder": {"name": "hashing", "options": {}}},
+        }
+
+    return overrides
+
+
+@pytest.fixture
+def project(tmp_path: Path, folder: Path, fast: Callable[..., dict[str, Any]]) -> Project:
+    """The project, opened with the fast overrides."""
+    Project.create(tmp_path / "project", folder).close()
+    return Project.open(tmp_path / "project", fast())

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from twofold import plugins
-from twofold.jobs import TrainerJob
-from twofold.store.weights import write_safetensors
+from twofold.models.tensors import write_safetensors
+from twofold.plugins import loading, protocols
+from twofold.plugins.jobs import TrainerJob
 from twofold.training import schedule
 
 
@@ -45,7 +45,7 @@ class StandIn:
 
     version: ClassVar[int] = 1
 
-    class Options(plugins.Options):
+    class Options(protocols.Options):
         mark: str = "a"
         scalable: bool = True
         minutes: float = 0.0
@@ -70,9 +70,9 @@ class StandIn:
 
 def install() -> None:
     """Make it known as the trainers ``one`` and ``two``."""
-    real = plugins.find
+    real = loading.find
 
     def find(kind: Any, name: str) -> Any:
         return StandIn if kind == "trainers" and name in ("one", "two") else real(kind, name)
 
-    plugins.find = find
+    loading.find = find

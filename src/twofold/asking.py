@@ -8,20 +8,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from twofold import access, filtering, prompts, sources, support
-from twofold.answering import System
-from twofold.build import Builder
-from twofold.citing import whereabouts
-from twofold.conditions import Condition
+from twofold import prompts
+from twofold.answering import access
+from twofold.answering.citing import whereabouts
+from twofold.answering.system import System
+from twofold.assembly.builder import Builder
 from twofold.config import Config
-from twofold.dataset import Splits
-from twofold.erasing import Eraser
+from twofold.corpus import filtering
 from twofold.errors import BadRecord, ConfigError, GenerationError, IndexEmpty, StoreError, UnknownName, UnreadableFile
-from twofold.identity import plain
-from twofold.reading import checked, decode, excerpt, parsed
-from twofold.store.registry import model_id
-from twofold.study import archive
-from twofold.syncing import synced
+from twofold.examples.splitting import Splits
+from twofold.files.reading import checked, decode, excerpt, parsed
+from twofold.hashing import plain
+from twofold.indexing import feeds
+from twofold.indexing.erasure import Eraser
+from twofold.indexing.sync import synced
+from twofold.metadata.conditions import Condition
+from twofold.reports import archive
+from twofold.store.model_registry import model_id
+from twofold.text import grounding
 from twofold.types import Answer, Arm, Example, Filter, Json, Message, Role
 
 log = logging.getLogger(__name__)
@@ -222,10 +226,10 @@ def unseen(builder: Builder, choice: Choice, root: Path) -> str:
     """
     if not choice.arm.retrieval:
         return ""
-    if restored := builder.catalogue.note(sources.RESTORED):
+    if restored := builder.catalogue.note(feeds.RESTORED):
         remarks = [f"index version {restored} was restored: changes since then are not seen until `twofold sync`"]
     else:
-        remarks = sources.behind(builder, root)
+        remarks = feeds.behind(builder, root)
     if builder.config.retrieval.risk and not choice.calibration:
         remarks.append(
             "[retrieval].risk is set and no threshold is calibrated yet: nothing is declined for thin evidence; run "
@@ -302,7 +306,7 @@ def _unsupported(config: Config, system: System, answer: Answer) -> str:
     if not answer.hits:
         return f"{none}: none was found"
     checked = system.template.cite != "none" and system.template.support and not system.schema
-    if not checked or not support.checkable(answer.text):
+    if not checked or not grounding.checkable(answer.text):
         return "no passage is cited for this answer"
     return "no source: none of the passages read holds most words and all numbers of this answer; check it"
 

@@ -18,10 +18,11 @@ from pydantic import (
     model_validator,
 )
 
-from twofold.conditions import conditions, written
 from twofold.errors import BadFilter, ConfigError, ProjectMissing
-from twofold.plain_values import oddity
-from twofold.plugins import Options, explain
+from twofold.files.toml_values import oddity
+from twofold.metadata.conditions import conditions, written
+from twofold.plugins.loading import explain
+from twofold.plugins.protocols import Options
 from twofold.prompts import Template
 from twofold.types import Arm, Json
 
@@ -48,7 +49,7 @@ class Section(BaseModel):
 
 
 class Part(Section):
-    """A plugin by name with its own options (validated by the plugin, see `plugins.options`)."""
+    """A plugin by name with its own options (validated by the plugin, see `protocols.options`)."""
 
     name: str
     options: Json = Field(default_factory=dict)
@@ -263,7 +264,7 @@ class TuningSection(Section):
     unanswerable: float = Field(default=0.1, ge=0, lt=1)
     """Share of open-book rows without the gold passage, answered by the abstention text (RAFT's 1 − P)."""
     cloze: int = Field(default=2, ge=0)
-    """Cloze questions made from each context of the open-book rows, without labels (see `dataset.cloze`)."""
+    """Cloze questions made from each context of the open-book rows, without labels (see `examples.cloze`)."""
     use: str = ""
     """Answer with this tuned model (``champion``, another alias or an id) in the arm it was tuned for, instead of
     training on the examples at hand."""
@@ -547,7 +548,7 @@ def every_value(config: Config) -> list[tuple[tuple[str, ...], Any]]:
         ConfigError: a plugin has no such option, or not with that value.
         UnknownName: there is no such plugin.
     """
-    from twofold import plugins
+    from twofold.plugins import loading, protocols
 
     rows: list[tuple[tuple[str, ...], Any]] = []
 
@@ -555,31 +556,31 @@ def every_value(config: Config) -> list[tuple[tuple[str, ...], Any]]:
         if isinstance(value, SourceSection):
             for key in ("kind", "description", "metadata", "readers"):
                 walk((*path, key), getattr(value, key))
-            for key, option in plugins.options("sources", value.kind, value.options, where=".".join(path)):
+            for key, option in loading.options("sources", value.kind, value.options, where=".".join(path)):
                 walk((*path, key), option)
         elif isinstance(value, ToolSection):
             for key in ("kind", "description", "readers"):
                 walk((*path, key), getattr(value, key))
-            for key, option in plugins.options("tools", value.kind, value.options, where=".".join(path)):
+            for key, option in loading.options("tools", value.kind, value.options, where=".".join(path)):
                 walk((*path, key), option)
         elif path in (("sources",), ("tools",)):
             for key, source in value.items():
                 walk((*path, key), source)
         elif isinstance(value, MetricPart):
-            plugins.options("metrics", value.name, value.options, where=".".join(path))
+            loading.options("metrics", value.name, value.options, where=".".join(path))
             rows.append((path, value.model_dump(mode="json")))
         elif isinstance(value, Part):
             walk((*path, "name"), value.name)
             kind: Any = {"retrieval.index": "indexes", "tuning.embedder": "trainers"}.get(
                 ".".join(path), path[-1] + "s"
             )
-            chosen: Options = plugins.options(kind, value.name, value.options, where=".".join(path))
+            chosen: Options = loading.options(kind, value.name, value.options, where=".".join(path))
             for key, option in chosen.model_dump().items():
                 walk((*path, "options", key), option)
         elif path in (("retrieval", "rewriters"), ("retrieval", "rerankers")):
             where = ".".join(path)
-            stage_kind: plugins.Kind = "rewriters" if path[-1] == "rewriters" else "rerankers"
-            named = [(p.name, plugins.options(stage_kind, p.name, p.options, where=where).model_dump()) for p in value]
+            stage_kind: protocols.Kind = "rewriters" if path[-1] == "rewriters" else "rerankers"
+            named = [(p.name, loading.options(stage_kind, p.name, p.options, where=where).model_dump()) for p in value]
             rows.append((path, [{"name": name, "options": chosen} for name, chosen in named]))
         elif isinstance(value, BaseModel):
             for key, field in type(value).model_fields.items():

@@ -54,7 +54,7 @@ from __future__ import annotations
 import errno
 from typing import ClassVar
 
-from twofold.masking import masked_text
+from twofold.text.masking import masked_text
 
 
 def install(extras: str) -> str:

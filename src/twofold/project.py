@@ -11,31 +11,39 @@ from threading import Event
 from types import TracebackType
 from typing import Any
 
-from twofold import answering, asking, config, creating, dataset, making, mining, reviewing, selecting, sources
-from twofold.build import Builder, quiet
-from twofold.conditions import Condition, conditions
+from twofold import asking, config
+from twofold.advice import scaffold
+from twofold.answering import system as answering
+from twofold.assembly.builder import Builder, quiet
 from twofold.config import Config, DocumentsSection
 from twofold.corpus.loading import load_documents
-from twofold.dataset import Splits
-from twofold.dataset.mining import Mined
-from twofold.dataset.selecting import By
-from twofold.erasing import RECORDS, Eraser
+from twofold.curation import difficulty
+from twofold.curation import questions as making
+from twofold.curation.selection import By
 from twofold.errors import ConfigError, ProjectLocked, TooFewExamples, TwofoldError
-from twofold.paths import expand
-from twofold.plugins import Progress
+from twofold.examples import feedback_logs, loading, preparing
+from twofold.examples.feedback import Mined
+from twofold.examples.splitting import Splits
+from twofold.files.paths import expand
+from twofold.indexing import feeds
+from twofold.indexing.erasure import RECORDS, Eraser
+from twofold.indexing.versions import Versions
+from twofold.lifecycle import embedder
+from twofold.lifecycle.models import TunedModels
+from twofold.metadata.conditions import Condition, conditions
+from twofold.plugins.protocols import Progress
+from twofold.reports import archive
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.store.lock import ProjectLock
-from twofold.study import archive, forecast, retrieval_tuning, run
+from twofold.study import forecast, review, run
 from twofold.study.admission import require_sound, require_trainable
-from twofold.study.record import StudyRecord
-from twofold.study.retrieval_ablation import ablate
-from twofold.study.retrieval_abstention import abstention
-from twofold.study.retrieval_bench import LEARNED, compare, learned_train, opened, paid, questions, rules_of
-from twofold.study.retrieval_blend import blend, settle
-from twofold.tuned_models import TunedModels
+from twofold.study.retrieval.ablation import ablate
+from twofold.study.retrieval.abstention import abstention
+from twofold.study.retrieval.benchmark import LEARNED, compare, learned_train, opened, paid, questions, rules_of
+from twofold.study.retrieval.blend import blend, settle
 from twofold.types import Answer, Document, Example, Json, Message, Problem
-from twofold.versions import Versions
+from twofold.verdict.record import StudyRecord
 
 
 class Project:
@@ -57,8 +65,8 @@ class Project:
 
     @classmethod
     def create(cls, directory: Path, source: Path, *, quick: bool = False, forgetting: bool = True) -> Project:
-        """Make a project from a folder, its files copied, and open it; see `creating.create`."""
-        creating.create(directory, source, quick=quick, forgetting=forgetting)
+        """Make a project from a folder, its files copied, and open it; see `scaffold.create`."""
+        scaffold.create(directory, source, quick=quick, forgetting=forgetting)
         return cls.open(directory)
 
     @classmethod
@@ -127,16 +135,16 @@ class Project:
     @cached_property
     def examples(self) -> list[Example]:
         """All usable examples."""
-        return dataset.load_examples(self.config.examples.paths, self.directory)[0]
+        return loading.load_examples(self.config.examples.paths, self.directory)[0]
 
     @property
     def _prepared(self) -> tuple[Splits, Json]:
         """Splits without leaks, and what was dropped for them: made again whenever a sync has changed the documents."""
         synced = self.catalogue if (self.derived / CATALOGUE).is_file() else None
-        content = sources.contents(synced)
+        content = feeds.contents(synced)
         if self._split is None or self._split[0] != content:
-            same = sources.same_documents(synced, lambda: self.documents)
-            self._split = (content, dataset.prepared(self.examples, self.config.examples, documents=same))
+            same = feeds.same_documents(synced, lambda: self.documents)
+            self._split = (content, preparing.prepared(self.examples, self.config.examples, documents=same))
         return self._split[1]
 
     @property
@@ -152,9 +160,9 @@ class Project:
     # ------------------------------------------------------------ commands
 
     def check(self) -> list[Problem]:
-        """Everything that is wrong with documents and examples, before a minute is spent; see `reviewing.review`."""
+        """Everything that is wrong with documents and examples, before a minute is spent; see `review.review`."""
         here = (self.derived / "index").is_dir()  # the embedder has worked here: nothing is fetched for this
-        return reviewing.review(self.config, self.directory, (lambda: self.builder.embedder) if here else None)
+        return review.review(self.config, self.directory, (lambda: self.builder.embedder) if here else None)
 
     def sync(self, *, source: str = "", rebuild: bool = False, progress: Progress = quiet) -> Json:
         """Bring the index up to date with the sources; only what changed is read and embedded again.
@@ -173,9 +181,9 @@ class Project:
             StoreError: another process is writing, or the disk refuses.
         """
         with self.writing():
-            sources.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
-            self.catalogue.put_note(sources.RESTORED, "")
-            made = sources.rebuild if rebuild else sources.sync
+            feeds.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
+            self.catalogue.put_note(feeds.RESTORED, "")
+            made = feeds.rebuild if rebuild else feeds.sync
             report = made(self.builder, self.directory, only=source, progress=progress)
             return {**report, "words": self._weighed(progress, exact=False)}
 
@@ -193,10 +201,10 @@ class Project:
             ConfigError: no source has local files.
             MissingExtra: the package watchfiles is not installed.
         """
-        places = [p for feed in sources.feeds(self.builder, self.directory) for p in feed.source.watched()]
+        places = [p for feed in feeds.feeds(self.builder, self.directory) for p in feed.source.watched()]
         yield self.sync(progress=progress)
         wanted = True  # what changed before the watching began
-        for changed in sources.changes(places, stop=stop):
+        for changed in feeds.changes(places, stop=stop):
             wanted = wanted or changed
             if wanted:
                 with suppress(ProjectLocked):
@@ -210,7 +218,7 @@ class Project:
         Before the first sync they are read from the files of ``[documents].paths``.
         """
         synced = self.catalogue if (self.derived / CATALOGUE).is_file() else None
-        return sources.listed(synced, self.config.documents, self.directory, progress=progress)
+        return feeds.listed(synced, self.config.documents, self.directory, progress=progress)
 
     @property
     def versions(self) -> Versions:
@@ -257,7 +265,7 @@ class Project:
         with self.writing():
             if self._retrieves and not self._refresh(progress):
                 _ = self.documents  # raises what a plan raises, which reads them all
-            sources.same_documents(self.catalogue, lambda: self.documents, keep=True)
+            feeds.same_documents(self.catalogue, lambda: self.documents, keep=True)
             splits, leaks = self._prepared
             if self._retrieves:
                 self._weighed(progress)
@@ -386,7 +394,7 @@ class Project:
             if chosen.retrieval:
                 self._refresh(progress)
                 self._weighed(progress)
-            sources.same_documents(self.catalogue, lambda: self.documents, keep=True)
+            feeds.same_documents(self.catalogue, lambda: self.documents, keep=True)
             splits = self.splits
             require_sound(builder, (*splits.train, *splits.dev), None if chosen.retrieval else ())
             if combine:
@@ -419,7 +427,7 @@ class Project:
             progress: Shows syncing and retrieving.
 
         Returns:
-            What `study.retrieval_bench.compare` tells, ``split``, ``ablation`` and ``blend`` (or None), ``warnings``,
+            What `benchmark.compare` tells, ``split``, ``ablation`` and ``blend`` (or None), ``warnings``,
             ``words`` (the weight of the word leg, `retrieval_blend.settle`), and with [retrieval].risk ``abstention``
             on test or train questions (`retrieval_abstention.abstention`).
         """
@@ -458,10 +466,10 @@ class Project:
             self._refresh(progress)
             require_sound(self.builder, (*self.splits.train, *self.splits.dev))
             if plan:
-                return retrieval_tuning.plan(self.builder, self.splits)
+                return embedder.plan(self.builder, self.splits)
             return {
-                **retrieval_tuning.tune(self.builder, self.splits, progress=progress),
-                "reembed": retrieval_tuning.reembedding(self.builder),
+                **embedder.tune(self.builder, self.splits, progress=progress),
+                "reembed": embedder.reembedding(self.builder),
             }
 
     def gc(self, *, dry_run: bool = False) -> Json:
@@ -500,21 +508,21 @@ class Project:
         return any(file.path.resolve() == path.resolve() for file in files)
 
     def mine_examples(self, logs: Sequence[str], *, mask: bool = True) -> Mined:
-        """Examples and preferences from logged answers and what people said of them; see `dataset.mining`.
+        """Examples and preferences from logged answers and what people said of them; see `examples.feedback`.
 
         Args:
             logs: JSON Lines files, folders or patterns, relative to the project, the oldest first.
             mask: Put the kind of personal data and secrets in their place.
         """
-        return mining.mine(logs, self.directory, abstention=self.config.template.abstention, mask=mask)
+        return feedback_logs.mine(logs, self.directory, abstention=self.config.template.abstention, mask=mask)
 
     def select_examples(
         self, budget: int, *, by: By = "both", seed: int = 0, progress: Progress = quiet
-    ) -> selecting.Selected:
-        """Choose `budget` examples of the train split; see `dataset.selecting`."""
+    ) -> difficulty.Selected:
+        """Choose `budget` examples of the train split; see `curation.selection`."""
         splits = self.splits
         with self.writing():
-            return selecting.select(self.builder, splits.train, budget, by=by, seed=seed, progress=progress)
+            return difficulty.select(self.builder, splits.train, budget, by=by, seed=seed, progress=progress)
 
     @property
     def models(self) -> TunedModels:
@@ -542,7 +550,7 @@ class Project:
             progress: Shows syncing, training and answering.
 
         Returns:
-            ``due`` and ``triggers``; and where it was done what `study.retraining.retrain` tells, else ``outcome``
+            ``due`` and ``triggers``; and where it was done what `lifecycle.retraining.retrain` tells, else ``outcome``
             ``due`` or ``not due``.
 
         Raises:
@@ -560,7 +568,7 @@ class Project:
                 return {**told, "outcome": "due" if told["due"] else "not due"}
             chosen = fresh.arm(known["arm"]) if known else fresh.arm(arm)
             if chosen.retrieval:
-                sources.refresh(builder, self.directory, progress=progress)
+                feeds.refresh(builder, self.directory, progress=progress)
                 splits = self.splits  # of the documents as they are now
             asked = (*splits.train, *splits.dev, *splits.test)
             require_sound(builder, asked, None if chosen.retrieval else ())
@@ -588,7 +596,7 @@ class Project:
 
     def _refresh(self, progress: Progress, *, checked: bool = True) -> bool:
         self._documents = None  # what was read before the sync
-        synced = sources.refresh(self.builder, self.directory, progress=progress)
+        synced = feeds.refresh(self.builder, self.directory, progress=progress)
         if checked:
             asking.check_where(self.builder)
         return synced

@@ -7,7 +7,7 @@ Passages are numbered from 1 in the order shown. A system that cites puts the nu
 `Template.cite` says; `read` takes the markers there out of the text and turns them into `Citation` records, refusing
 numbers that were never shown, and passages that do not hold what is said. All other brackets belong to the answer.
 
-What others wrote (passages, titles, questions) is data: it is shown as `hostile.plain` makes it, between fences, and
+What others wrote (passages, titles, questions) is data: it is shown as `sanitize.plain` makes it, between fences, and
 without sentences that speak to the model. A chunk's own text stays as it is; spans refer to that.
 """
 
@@ -19,13 +19,14 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
-from twofold import hostile, support
-from twofold.declining import declines
 from twofold.errors import ConfigError
-from twofold.hostile import Plain
-from twofold.identity import digest
+from twofold.hashing import digest
+from twofold.text import grounding as support
+from twofold.text import sanitize
+from twofold.text.declining import declines
+from twofold.text.sanitize import Plain
+from twofold.text.wrapping import Unwrapped, answer_text, without_datamarks, without_markers
 from twofold.types import Answer, Chunk, Citation, Completion, Example, Hit, Json, Message, Pair, Prompt, Span
-from twofold.wrapping import Unwrapped, answer_text, without_datamarks, without_markers
 
 if TYPE_CHECKING:
     import jinja2
@@ -58,7 +59,7 @@ class Template:
     """How passages are set apart: not at all; between two lines; between lines with a word that differs by request and
     cannot be foreseen; with a mark between all their words (Hines et al. 2024, Spotlighting)."""
     withhold: bool = True
-    """Sentences of a passage that speak to the model (see `hostile.findings`) are shown as ``…``."""
+    """Sentences of a passage that speak to the model (see `sanitize.findings`) are shown as ``…``."""
     support: float = 0.6
     """Share of an answer's words that must stand in a passage for its citation to stay; 0: no check."""
     about: float = 0.0
@@ -104,13 +105,13 @@ def render(
     if choices:
         system += " Choose one of: " + "; ".join(choices) + "."
     if messages[0].role == "system":
-        system = f"{system}\n{hostile.shown(messages[0].content)}".strip()
+        system = f"{system}\n{sanitize.shown(messages[0].content)}".strip()
         messages = messages[1:]
     turns = [Message(role="system", content=system)] if system else []
-    messages = [Message(role=m.role, content=hostile.shown(m.content)) for m in messages]
+    messages = [Message(role=m.role, content=sanitize.shown(m.content)) for m in messages]
     for shot in shots:
-        turns += [Message(role=m.role, content=hostile.shown(m.content)) for m in shot.messages if m.role != "system"]
-        told = hostile.shown(shot.references[0]) if shot.references else template.abstention
+        turns += [Message(role=m.role, content=sanitize.shown(m.content)) for m in shot.messages if m.role != "system"]
+        told = sanitize.shown(shot.references[0]) if shot.references else template.abstention
         turns.append(Message(role="assistant", content=told))
     turns += messages[:-1]
     last = messages[-1].content
@@ -138,9 +139,9 @@ def passage_text(chunk: Chunk, template: Template) -> Plain:
 
     A number in square brackets is put in round ones: only we number passages.
     """
-    made = hostile.plain(chunk.text)
+    made = sanitize.plain(chunk.text)
     text = _NUMBERED.sub(r"(\1)", made.text)
-    if template.withhold and (doomed := hostile.instructions(chunk.text)):
+    if template.withhold and (doomed := sanitize.instructions(chunk.text)):
         origin = range(len(text) + 1) if made.origin is None else made.origin
         kept: list[tuple[str, int]] = []
         for letter, at in zip(text, origin, strict=False):
@@ -171,8 +172,8 @@ def _passage(template: Template, number: int, chunk: Chunk) -> str:
     text = "\n".join(line for line in lines if line)  # a table's rows, a list's items
     names = chunk.headings[-1] if chunk.headings and " | " in chunk.headings[-1] else ""
     if names:  # what a table's columns are called stands in the piece that has its head
-        text = "\n".join((" ".join(_NUMBERED.sub(r"(\1)", hostile.shown(names)).split()), text))
-    title = " ".join(_NUMBERED.sub(r"(\1)", hostile.shown(chunk.title)).split())
+        text = "\n".join((" ".join(_NUMBERED.sub(r"(\1)", sanitize.shown(names)).split()), text))
+    title = " ".join(_NUMBERED.sub(r"(\1)", sanitize.shown(chunk.title)).split())
     if template.fence == "datamark":
         text, title = (_MARK.join(one.replace(_MARK, " ").split()) for one in (text, title))
     values = {"number": str(number), "title": title, "text": text}
@@ -353,7 +354,7 @@ def chat_text(
 
     try:
         return _compiled(chat_template).render(
-            messages=[{"role": m.role, "content": hostile.defused(m.content, controls)} for m in messages],
+            messages=[{"role": m.role, "content": sanitize.defused(m.content, controls)} for m in messages],
             add_generation_prompt=True,
             **specials,
         )

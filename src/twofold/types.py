@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from twofold.conditions import Condition, Where, conditions
-from twofold.facets import allowed
-from twofold.identity import digest
+from twofold.hashing import digest
+from twofold.metadata.conditions import Condition, Where, conditions
+from twofold.metadata.facets import allowed
 
 Json = dict[str, Any]
 """A JSON object at a border."""
@@ -588,7 +588,7 @@ class Verdict:
     more_examples: int | None = None
     """When undecided: examples to collect so that a gain of 2 × margin is shown in 8 of 10 studies; None: no number."""
     further: Json = field(default_factory=dict)
-    """When undecided between arms: what further examples would show (`study.power.Further`); else empty."""
+    """When undecided between arms: what further examples would show (`verdict.power.Further`); else empty."""
     flips: tuple[Flip, ...] = ()
     """What would change the answer."""
     looks: int = 1

@@ -15,7 +15,7 @@ import pytest
 from data_sets import folder, whole_sets
 from twofold.advice.start import starting_config
 from twofold.config import Config
-from twofold.dataset import check
+from twofold.examples.checking import check
 from twofold.types import Document, Example, Message
 
 SAMPLES = [

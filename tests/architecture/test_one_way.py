@@ -41,35 +41,35 @@ def _one_argument(call: ast.Call) -> bool:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_files_are_put_in_place_by_one_module(path: Path) -> None:
-    if name_of(path) == "writing.py":
+    if name_of(path) == "files/writing.py":
         assert moved(path.read_text(encoding="utf-8"))
         return
-    assert moved(path.read_text(encoding="utf-8")) == [], "use twofold.writing, which syncs what it renames"
+    assert moved(path.read_text(encoding="utf-8")) == [], "use twofold.files.writing, which syncs what it renames"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_answers_are_made_and_committed_by_one_loop(path: Path) -> None:
     here = [line for line, _, name in calls(path.read_text(encoding="utf-8")) if name.endswith(".put_answers")]
-    assert len(here) == (name_of(path) == "kept.py"), f"use kept.committed: lines {here}"
+    assert len(here) == (name_of(path) == "answering/cached.py"), f"use cached.committed: lines {here}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_seconds_are_summed_up_to_a_p95_by_one_module(path: Path) -> None:
-    if name_of(path) in ("timing.py", "stats.py"):
+    if name_of(path) in ("host/timing.py", "stats/intervals.py"):
         return
     source = path.read_text(encoding="utf-8")
     here = [line for line, call, name in calls(source) if name.endswith("np.quantile") and "0.95" in ast.unparse(call)]
     assert here == [], "use timing.Clock: two figures called p95 must compare"
 
 
-DIGESTS = {"dataset/questions.py": 1}
+DIGESTS = {"examples/questions.py": 1}
 """How often `example_digest` is called in a module: `Questions` does it, for as many examples as there are."""
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_digests_of_examples_are_worked_out_by_one_class(path: Path) -> None:
     here = [line for line, _, name in calls(path.read_text(encoding="utf-8")) if name.endswith("example_digest")]
-    assert len(here) == DIGESTS.get(name_of(path), 0), f"use dataset.Questions: lines {here}"
+    assert len(here) == DIGESTS.get(name_of(path), 0), f"use examples.questions.Questions: lines {here}"
 
 
 def test_a_second_writer_would_be_found() -> None:

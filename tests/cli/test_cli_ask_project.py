@@ -340,7 +340,7 @@ def test_a_question_takes_no_lock(made: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_a_system_that_is_kept_answers_many_questions(made: Path) -> None:
-    from twofold.answering import question
+    from twofold.answering.system import question
 
     with Project.open(made) as project:
         project.sync()

@@ -263,13 +263,13 @@ def test_the_demo_says_at_the_start_what_it_takes_here_and_offers_the_small_one(
     words: list[str],
     offered: bool,
 ) -> None:
-    from twofold import doctor
-    from twofold.store import models
+    from twofold.cli import doctor_findings
+    from twofold.models import hub
 
     plan = {**PLAN, "minutes": minutes, "warnings": ["ft will not be given its chance"]}
     project(check=lambda _: [], plan=lambda _, **__: plan, study=raising(KeyboardInterrupt()))
-    monkeypatch.setattr(models, "definitions", dict)
-    monkeypatch.setattr(doctor, "demo_plan", lambda quick: {**plan, "minutes": 6.0 if quick else minutes})
+    monkeypatch.setattr(hub, "definitions", dict)
+    monkeypatch.setattr(doctor_findings, "demo_plan", lambda quick: {**plan, "minutes": 6.0 if quick else minutes})
     (tmp_path / "twofold.toml").write_text("", encoding="utf-8")
     assert main(["demo", "--directory", str(tmp_path), *words]) == 130
     said = capsys.readouterr().err

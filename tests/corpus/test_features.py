@@ -13,15 +13,15 @@ import pytest
 from feature_files import Feature, cell, formats, sheet
 from features import FEATURES, PAGE, outcome
 
-from twofold.citing import place_at
+from twofold.answering.citing import place_at
 from twofold.config import DocumentsSection
-from twofold.corpus.chunking import HeadingChunker, headings_of
+from twofold.corpus.chunkers.headings import HeadingChunker, headings_of
 from twofold.corpus.files import FileReader
-from twofold.corpus.html import HtmlReader
-from twofold.corpus.number_formats import shown
+from twofold.corpus.readers.html import HtmlReader
+from twofold.corpus.readers.office.number_formats import shown
+from twofold.corpus.readers.text import title_of
 from twofold.corpus.sentences import ends
-from twofold.corpus.sources_web import _bare, _told
-from twofold.corpus.text import title_of
+from twofold.corpus.sources.web import _bare, _told
 from twofold.types import Chunk, Document, Loaded
 
 pytest.importorskip("kreuzberg")

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 
 from data_sets import folder, whole_sets
 from twofold.config import DocumentsSection
-from twofold.corpus.contained import Worker
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import load_documents
+from twofold.corpus.sandbox import Worker
 from twofold.errors import ReaderCrashed
 from twofold.types import Document, Loaded, Problem
 

@@ -18,17 +18,18 @@ from typing import Any
 
 import pytest
 
-from twofold import hostile, plugins
-from twofold.corpus.chunking import HeadingChunker
-from twofold.corpus.chunking_windows import ParentChunker, SentenceChunker
-from twofold.corpus.rich_text import settled_rtf
-from twofold.corpus.text import MarkdownReader, clean
-from twofold.dataset.findings_private import masked
+from twofold.corpus.chunkers.headings import HeadingChunker
+from twofold.corpus.chunkers.windows import ParentChunker, SentenceChunker
+from twofold.corpus.readers.office.rich_text import settled_rtf
+from twofold.corpus.readers.text import MarkdownReader, clean
 from twofold.errors import DataError
-from twofold.reading import csv_records
-from twofold.retrieval.agentic_judge import names, salient
+from twofold.examples.quality.privacy import masked
+from twofold.files.reading import csv_records
+from twofold.plugins import loading
 from twofold.retrieval.analysis import query_terms, terms
+from twofold.retrieval.retrievers.agentic.judge import names, salient
 from twofold.testing.hashing_embedder import HashingEmbedder
+from twofold.text import sanitize
 from twofold.types import Document
 
 _OFFSETS = HashingEmbedder(HashingEmbedder.Options()).offsets
@@ -40,13 +41,13 @@ _MARKDOWN = MarkdownReader(MarkdownReader.Options())
 WORK: dict[str, Callable[[str], object]] = {
     "clean": clean,
     "csv": lambda text: list(csv_records(text, name="a.csv")),
-    "findings": hostile.findings,
+    "findings": sanitize.findings,
     "headings": lambda text: _HEADINGS.split(Document(id="d", text=text)),
     "markdown": lambda text: list(_MARKDOWN.read(Path("a.md"), text.encode())),
     "masked": masked,
     "names": names,
     "parents": lambda text: _PARENTS.split(Document(id="d", text=text)),
-    "plain": hostile.plain,
+    "plain": sanitize.plain,
     "salient": salient,
     "query terms": query_terms,
     "terms": terms,
@@ -129,7 +130,7 @@ FORMATS: dict[str, tuple[str, str, str, str]] = {
 
 def _read(name: str) -> Callable[[str], object]:
     """What a reader does with a file; a file that is refused is read, too."""
-    classes: list[Any] = [plugins.find("readers", key) for key in plugins.names("readers")]
+    classes: list[Any] = [loading.find("readers", key) for key in loading.names("readers")]
     reader = next(cls(cls.Options()) for cls in classes if Path(name).suffix in cls.suffixes)
 
     def read(text: str) -> object:

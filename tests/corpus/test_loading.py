@@ -12,7 +12,7 @@ from data_sets import folder, whole_sets
 from twofold.config import DocumentsSection
 from twofold.corpus.loading import load_documents
 from twofold.errors import BadRecord, FileTooLarge, TooFewExamples, UnreadableFile
-from twofold.reading import PER_FILE, read_bytes
+from twofold.files.reading import PER_FILE, read_bytes
 from twofold.types import Document, Problem
 
 

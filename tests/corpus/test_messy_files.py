@@ -12,7 +12,7 @@ import pytest
 
 from data_sets import whole_sets
 from twofold.config import DocumentsSection
-from twofold.corpus.chunking import HeadingChunker
+from twofold.corpus.chunkers.headings import HeadingChunker
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import load_documents
 from twofold.types import Document, Loaded, Problem

@@ -22,8 +22,8 @@ from settings_text import laid, written
 
 from twofold.cli.commands import app
 from twofold.cli.reference import main as reference
+from twofold.models import hub
 from twofold.project import Project
-from twofold.store import models
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -101,7 +101,7 @@ def test_every_page_is_reached_from_the_readme() -> None:
 
 
 def have_models() -> bool:
-    return all(row["pulled"] for row in models.listing())
+    return all(row["pulled"] for row in hub.listing())
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from twofold.forgetting import Scores, floor, judge, outcome, suite
+from twofold.forgetting.suite import Scores, floor, judge, outcome, suite
 
 ITEMS = suite()
 GENERAL = np.array([item.group == "general" for item in ITEMS])

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from twofold.errors import StoreError
-from twofold.finishing import best_of
-from twofold.forgetting import Outcome
-from twofold.merge_back import Limits, Point, choose, reaches, smallest
-from twofold.store.adapters import combined, scaled, why_not_scalable
+from twofold.forgetting.merge_back import Limits, Point, choose, reaches, smallest
+from twofold.forgetting.suite import Outcome
+from twofold.models.adapter_files import combined, scaled, why_not_scalable
+from twofold.tuning.finalize import best_of
 
 LIMITS = Limits(keep=0.98, drop=0.005)
 
@@ -135,7 +135,7 @@ def test_a_method_that_does_not_say_how_much_it_trains_is_not_taken_for_the_smal
 
 def adapter(folder: Path, **more: object) -> Path:
     """A LoRA adapter with one layer of rank 2 and one of rank 4 by pattern."""
-    from twofold.store.weights import write_safetensors
+    from twofold.models.tensors import write_safetensors
 
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -155,8 +155,8 @@ def adapter(folder: Path, **more: object) -> Path:
 
 
 def change(folder: Path, layer: str) -> np.ndarray:
-    from twofold.generation.merging import delta
-    from twofold.store.weights import Weights
+    from twofold.generation.export.merging import delta
+    from twofold.models.tensors import Weights
 
     recipe = json.loads((folder / "adapter_config.json").read_text())
     tuned = Weights(folder / "adapter_model.safetensors")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from twofold.forgetting import GROUPS, Item, general_rows, known_facts, passes, suite
+from twofold.forgetting.suite import GROUPS, Item, general_rows, known_facts, passes, suite
 
 ABSTAINING = "That is not stated in the text."
 REFUSING = "I'm sorry, but I can't help with that."

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from twofold.store import models
+from twofold.models import hub
 from twofold.types import Adapter
 
 
 @pytest.fixture(scope="session")
 def smollm() -> Path:
-    return models.pull("smollm2-135m-instruct")
+    return hub.pull("smollm2-135m-instruct")
 
 
 @pytest.fixture

@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twofold import plugins
 from twofold.errors import ModelError
-from twofold.generation import gguf_adapter, gguf_file
-from twofold.generation.exporting import FORMS, Tuned, why_not
-from twofold.store.weights import Weights, write_safetensors
+from twofold.generation.export import gguf as gguf_file
+from twofold.generation.export import gguf_adapter
+from twofold.generation.export.exporting import FORMS, Tuned, why_not
+from twofold.models.tensors import Weights, write_safetensors
+from twofold.plugins import loading
 from twofold.types import Adapter, Message, Prompt
 
 gguf = pytest.importorskip("gguf")
@@ -31,7 +32,7 @@ def adapter(tiny: Path, random_adapter: Callable[..., Adapter], tmp_path_factory
 
 def test_every_form_loads_back_and_answers_alike(tiny: Path, adapter: Adapter, tmp_path: Path, own_cache: Path) -> None:
     options = {"model": f"path:{tiny}", "runtime": "transformers"}
-    generator = plugins.make("generators", "local", options, adapter=adapter)
+    generator = loading.make("generators", "local", options, adapter=adapter)
     seen = []
     (tmp_path / "out" / "peft").mkdir(parents=True)
     (tmp_path / "out" / "peft" / "old").write_text("from an earlier export")
@@ -63,7 +64,7 @@ def test_the_template_of_the_options_goes_with_the_export(
 ) -> None:
     template = "{% for m in messages %}<|im_start|>{{ m.role }}: {{ m.content }}<|im_end|>{% endfor %}"
     options = {"model": f"path:{tiny}", "runtime": "transformers", "chat_template": template}
-    generator = plugins.make("generators", "local", options, adapter=adapter)
+    generator = loading.make("generators", "local", options, adapter=adapter)
     generator.export(tmp_path / "out", forms=["safetensors", "gguf"], prompts=PROMPTS[:2])
     fields = gguf.GGUFReader(tmp_path / "out" / "gguf" / "model-f16.gguf").fields
     assert fields["tokenizer.chat_template"].contents() == template
@@ -112,10 +113,10 @@ def test_a_peft_export_opens_with_peft_alone_and_has_the_same_logits(
     import torch
     import transformers
 
-    from twofold.tuned import open_tuned
+    from twofold.models.adapter_layers import open_tuned
 
     options = {"model": f"path:{tiny}", "runtime": "transformers"}
-    generator = plugins.make("generators", "local", options, adapter=adapter)
+    generator = loading.make("generators", "local", options, adapter=adapter)
     generator.export(tmp_path / "out", forms=["peft"], prompts=PROMPTS[:2])
     network = transformers.AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
     ids = torch.tensor([[1, 20, 300, 4000, 5]])
@@ -152,7 +153,7 @@ def test_what_does_not_answer_alike_is_not_exported(
 
     real = gguf_adapter.write_adapter
     monkeypatch.setattr(gguf_adapter, "write_adapter", forgetful)
-    generator = plugins.make(
+    generator = loading.make(
         "generators", "local", {"model": f"path:{tiny}", "runtime": "transformers"}, adapter=adapter
     )
     with pytest.raises(ModelError, match="does not answer like the trained model"):
@@ -170,7 +171,7 @@ def test_a_form_that_cannot_hold_it_says_which_can(tiny: Path, adapter: Adapter,
     assert why_not(tuned, "peft") == ""
     assert "bias" in why_not(tuned, "gguf")
     assert "plain LoRA only" in why_not(tuned, "gguf-adapter")
-    generator = plugins.make(
+    generator = loading.make(
         "generators", "local", {"model": f"path:{tiny}", "runtime": "transformers"}, adapter=tuned.adapter
     )
     with pytest.raises(ModelError, match="cannot be exported as safetensors") as caught:

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from twofold import machine, plugins
 from twofold.errors import GenerationError, ModelError, ModelNotPulled, WrongWeights
-from twofold.generation import merging
+from twofold.generation.export import merging
 from twofold.generation.local import LocalGenerator, LocalOptions
-from twofold.generation.runtime import Request, Tokens
-from twofold.store.weights import Weights
+from twofold.generation.runtimes.contract import Request, Tokens
+from twofold.host import capabilities
+from twofold.models.tensors import Weights
+from twofold.plugins import loading
 from twofold.testing.conformance_generator import check_generator, prompt
 from twofold.types import Adapter, Completion, Message, Prompt
 
@@ -23,7 +24,7 @@ QUESTIONS = ["How are potatoes stored?", "What is 2+2?", "Name a colour.", "List
 
 
 def local(adapter: Adapter | None = None, **options: object) -> LocalGenerator:
-    made: LocalGenerator = plugins.make("generators", "local", options, adapter=adapter)
+    made: LocalGenerator = loading.make("generators", "local", options, adapter=adapter)
     return made
 
 
@@ -123,7 +124,7 @@ def test_key_changes_with_everything_that_changes_answers(tiny: Path, own_cache:
     one, two = (
         Adapter(key=f"adapter:{name}", weights=name, path=str(tmp_path), template="") for name in ("one", "two")
     )
-    has_bf16 = machine.resolve("auto", "openvino") == "bf16"  # without it all that is asked for is computed in f32
+    has_bf16 = capabilities.resolve("auto", "openvino") == "bf16"  # without it all that is asked for is computed in f32
     made = [
         local(model=model, runtime="openvino"),
         local(model=model, runtime="transformers"),
@@ -211,10 +212,10 @@ def test_merged_weights_are_those_of_peft(tiny: Path, tmp_path: Path, random_ada
 def test_an_adapter_of_another_base_of_the_same_shape_is_refused(
     tiny: Path, tmp_path: Path, own_cache: Path, random_adapter: Callable[..., Adapter]
 ) -> None:
-    from twofold.store import models
-    from twofold.store.weights import write_safetensors
+    from twofold.models import hub
+    from twofold.models.tensors import write_safetensors
 
-    adapter, weights = random_adapter(tiny, tmp_path / "a", seed=4), models.weights_digest(tiny)
+    adapter, weights = random_adapter(tiny, tmp_path / "a", seed=4), hub.weights_digest(tiny)
     other = tmp_path / "other"
     shutil.copytree(tiny, other)
     base = Weights(tiny)
@@ -226,7 +227,7 @@ def test_an_adapter_of_another_base_of_the_same_shape_is_refused(
             LocalGenerator(LocalOptions(model=f"path:{other}", runtime=runtime), adapter=adapter)
         assert "'wheat-1b'" in caught.value.message
         assert weights in caught.value.message
-        assert models.weights_digest(other) in caught.value.message
+        assert hub.weights_digest(other) in caught.value.message
         LocalGenerator(LocalOptions(model=f"path:{tiny}", runtime=runtime), adapter=adapter).close()
 
 
@@ -248,7 +249,7 @@ def test_an_adapter_that_does_not_fit_is_refused(
     smaller = tmp_path / "smaller"
     smaller.mkdir()
     (smaller / "config.json").write_text(json.dumps(config))
-    from twofold.store.weights import write_safetensors
+    from twofold.models.tensors import write_safetensors
 
     some = Weights(tiny)
     write_safetensors(

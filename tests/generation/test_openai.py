@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from twofold import plugins
 from twofold.errors import GenerationError
-from twofold.generation.openai import OpenAIGenerator
+from twofold.generation.endpoint.openai import OpenAIGenerator
+from twofold.plugins import loading
 from twofold.testing.conformance_generator import check_generator, prompt
 from twofold.types import Adapter, Completion, Message, Prompt
 
@@ -96,7 +96,7 @@ def endpoint() -> Iterator[Endpoint]:
 
 def client(endpoint: Endpoint, **options: object) -> OpenAIGenerator:
     values = {"model": "m", "base_url": endpoint.url, "backoff": 0.01, "timeout": 5.0, **options}
-    made: OpenAIGenerator = plugins.make("generators", "openai", values)
+    made: OpenAIGenerator = loading.make("generators", "openai", values)
     return made
 
 
@@ -154,7 +154,7 @@ def test_a_stalling_endpoint_times_out(endpoint: Endpoint) -> None:
 
 
 def test_nobody_listens() -> None:
-    made = plugins.make(
+    made = loading.make(
         "generators", "openai", {"model": "m", "base_url": "http://127.0.0.1:9/v1", "retries": 1, "backoff": 0.0}
     )
     failure = made.generate([prompt("a")])[0].failure
@@ -365,7 +365,7 @@ def test_price_and_adapters(endpoint: Endpoint) -> None:
     assert made.description["price"] == pytest.approx(2 * (7 + 30) / 1e6)
     adapter = Adapter(key="adapter:x", weights="x", path="", template="")
     with pytest.raises(GenerationError, match="cannot be tuned"):
-        plugins.make("generators", "openai", {"model": "m"}, adapter=adapter)
+        loading.make("generators", "openai", {"model": "m"}, adapter=adapter)
 
 
 def test_a_stream_tells_that_it_was_cut_and_what_it_cost(endpoint: Endpoint) -> None:

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from twofold import plugins
 from twofold.errors import GenerationError
-from twofold.generation.openai import OpenAIGenerator
+from twofold.generation.endpoint.openai import OpenAIGenerator
+from twofold.plugins import loading
 from twofold.testing.conformance_generator import prompt
 from twofold.types import Completion, Message, Prompt
 
@@ -63,7 +63,7 @@ def wire() -> Iterator[Wire]:
 
 def client(wire: Wire, **options: object) -> OpenAIGenerator:
     values = {"model": "m", "base_url": wire.url, "backoff": 0.01, "timeout": 5.0, "retries": 1, **options}
-    made: OpenAIGenerator = plugins.make("generators", "openai", values)
+    made: OpenAIGenerator = loading.make("generators", "openai", values)
     return made
 
 

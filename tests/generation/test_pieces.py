@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.generation.runtime import cut, pieces
+from twofold.generation.runtimes.contract import cut, pieces
 
 
 class Bytes:

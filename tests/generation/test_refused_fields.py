@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tuning_endpoint import Endpoint, served
-from twofold import plugins
-from twofold.generation.openai import OpenAIGenerator
-from twofold.generation.refused_fields import FILE, OTHER_LIMIT, Refused, keep, known
+from twofold.generation.endpoint.openai import OpenAIGenerator
+from twofold.generation.endpoint.refused_fields import FILE, OTHER_LIMIT, Refused, keep, known
+from twofold.plugins import loading
 from twofold.project import Project
 from twofold.testing.conformance_generator import prompt
 
@@ -52,7 +52,7 @@ def picky() -> Iterator[Picky]:
 def made(picky: Picky, directory: Path | None, **options: Any) -> OpenAIGenerator:
     """A generator as a process that just started has it."""
     values = {"model": "m", "base_url": picky.url, "retries": 0, "concurrency": 1, **options}
-    generator: OpenAIGenerator = plugins.make("generators", "openai", values)
+    generator: OpenAIGenerator = loading.make("generators", "openai", values)
     if directory is not None:
         generator.remember(directory)
     return generator

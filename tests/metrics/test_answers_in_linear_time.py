@@ -11,17 +11,18 @@ from collections.abc import Callable
 
 import pytest
 
-from twofold import plugins, support
-from twofold.dataset.leaking import bare
-from twofold.declining import declines
+from twofold.examples.leaks import bare
 from twofold.metrics.formal import found_json, language, pieces
 from twofold.metrics.labels import predicted
 from twofold.metrics.overlap import AnswerF1
 from twofold.metrics.structured import headings
+from twofold.plugins import protocols
+from twofold.text import grounding
+from twofold.text.declining import declines
+from twofold.text.wrapping import answer_text, without_datamarks, without_markers
 from twofold.types import Answer, Example, Message
-from twofold.wrapping import answer_text, without_datamarks, without_markers
 
-ANSWER = AnswerF1(plugins.Options())
+ANSWER = AnswerF1(protocols.Options())
 ASKED = Example(
     id="e",
     messages=(Message(role="user", content="Which?"),),
@@ -40,7 +41,7 @@ WORK: dict[str, Callable[[str], object]] = {
     "language": language,
     "markers": lambda text: without_markers(text, cite="last", shown=5),
     "sql": lambda text: pieces(text, "sql"),
-    "support": support.checkable,
+    "support": grounding.checkable,
 }
 TEXTS = {
     "words": ("", "word ", ""),

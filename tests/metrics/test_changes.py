@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_sets import folder, whole_sets
-from twofold import plugins
 from twofold.errors import ScorerBroken
 from twofold.metrics import changes
 from twofold.metrics.formal import language
 from twofold.metrics.text import label
-from twofold.study.self_test import self_test
+from twofold.plugins import loading, protocols
+from twofold.study.scorer_check import self_test
 from twofold.types import Answer, Example, Message
 
 SAMPLES = [
@@ -59,8 +59,8 @@ def short(name: str) -> tuple[str, ...]:
 
 
 @functools.lru_cache
-def metric(name: str) -> plugins.Metric:
-    return plugins.make("metrics", name, {})
+def metric(name: str) -> protocols.Metric:
+    return loading.make("metrics", name, {})
 
 
 def score(name: str, text: str, reference: str) -> float | None:

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-from twofold import plugins
 from twofold.metrics.overlap import AnswerF1, Contains
+from twofold.plugins import protocols
 
-ANSWER, CONTAINS = AnswerF1(plugins.Options()), Contains(plugins.Options())
+ANSWER, CONTAINS = AnswerF1(protocols.Options()), Contains(protocols.Options())
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from twofold import plugins
 from twofold.metrics.overlap import AnswerF1, Contains, ExactMatch
+from twofold.plugins import protocols
 
-ANSWER, EXACT, CONTAINS = (one(plugins.Options()) for one in (AnswerF1, ExactMatch, Contains))
+ANSWER, EXACT, CONTAINS = (one(protocols.Options()) for one in (AnswerF1, ExactMatch, Contains))
 
 SAME = [
     ("2031-07-04", "2031/07/04"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from twofold.errors import ScorerBroken
-from twofold.study.self_test import self_test
+from twofold.study.scorer_check import self_test
 from twofold.types import Answer, Example, Message
 
 WORDS = ("pump", "seed", "well", "field", "press", "plough", "barn", "gate", "silo", "hoe", "rake", "cart")

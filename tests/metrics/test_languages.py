@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from twofold import plugins
 from twofold.metrics.formal import language
 from twofold.metrics.overlap import AnswerF1
+from twofold.plugins import protocols
 
 
 @pytest.mark.parametrize(
@@ -81,4 +81,4 @@ def test_queries_and_code(text: str, kind: str) -> None:
     [("Mg(OH)2", "It is Mg(OH)₂."), ("Select Tools > Options", "In the menu, select Tools > Options.")],
 )
 def test_what_is_no_code_may_be_said_in_a_sentence(reference: str, answer: str) -> None:
-    assert AnswerF1(plugins.Options()).compare(answer, reference) == 1
+    assert AnswerF1(protocols.Options()).compare(answer, reference) == 1

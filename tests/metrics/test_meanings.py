@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from twofold import plugins
-from twofold.declining import declines
+from twofold.plugins import loading
+from twofold.text.declining import declines
+from twofold.text.wrapping import without_markers
 from twofold.types import Answer, Example, Message
-from twofold.wrapping import without_markers
 
 SENTENCE = "The documents do not say."
 
@@ -15,7 +15,7 @@ SENTENCE = "The documents do not say."
 def _score(metric: str, reference: str, answer: str, *choices: str) -> float | None:
     asked = (Message(role="user", content="What of it?"),)
     example = Example(id="e", messages=asked, references=(reference,), choices=choices)
-    return plugins.make("metrics", metric, {}).score(example, Answer(text=answer))  # type: ignore[no-any-return]
+    return loading.make("metrics", metric, {}).score(example, Answer(text=answer))  # type: ignore[no-any-return]
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from twofold import plugins
 from twofold.metrics.equivalents import alternative
 from twofold.metrics.notation import unlike
 from twofold.metrics.overlap import AnswerF1, Contains, ExactMatch, TokenF1
+from twofold.plugins import protocols
 
-ANSWER, EXACT, TOKEN, CONTAINS = (one(plugins.Options()) for one in (AnswerF1, ExactMatch, TokenF1, Contains))
+ANSWER, EXACT, TOKEN, CONTAINS = (one(protocols.Options()) for one in (AnswerF1, ExactMatch, TokenF1, Contains))
 
 OTHERS = [
     ("ls -R", "ls -r"),

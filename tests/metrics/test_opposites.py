@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from twofold import plugins
-from twofold.declining import declines
 from twofold.metrics.overlap import AnswerF1, ExactMatch
+from twofold.plugins import protocols
+from twofold.text.declining import declines
 
-ANSWER = AnswerF1(plugins.Options())
-EXACT = ExactMatch(plugins.Options())
+ANSWER = AnswerF1(protocols.Options())
+EXACT = ExactMatch(protocols.Options())
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from twofold import plugins
-from twofold.declining import declines
 from twofold.metrics.formal import found_json
 from twofold.metrics.labels import predicted
 from twofold.metrics.structured import field_f1
+from twofold.plugins import loading
+from twofold.text.declining import declines
+from twofold.text.wrapping import Unwrapped, answer_text
 from twofold.types import Answer, Example, Message
-from twofold.wrapping import Unwrapped, answer_text
 
 LETTERS, MOODS = "ABCD", ("positive", "negative")
 SENTENCE = "The passages do not say."
@@ -252,13 +252,13 @@ def test_what_is_not_chosen(text: str, choices: str | tuple[str, ...], other: st
 
 
 def test_a_label_that_reads_like_an_abstention_is_a_label() -> None:
-    made = plugins.make("metrics", "accuracy", {"labels": ["stated", "not stated"]})
+    made = loading.make("metrics", "accuracy", {"labels": ["stated", "not stated"]})
     example = Example(id="e", messages=ASKED, references=("not stated",))
     assert made.score(example, Answer(text=SENTENCE, raw="Not stated.", abstained=True)) == 1
     assert made.score(example, Answer(text=SENTENCE, raw=SENTENCE, abstained=True)) == 0
 
 
 def test_keys_of_json_are_compared_in_one_form_of_unicode() -> None:
-    made = plugins.make("metrics", "field_f1", {})
+    made = loading.make("metrics", "field_f1", {})
     example = Example(id="e", messages=ASKED, references=('{"größe": 1, "n": 2}',))
     assert made.score(example, Answer(text='{"gro\u0308ße": 1, "n": 2}')) == 1

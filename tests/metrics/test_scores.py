@@ -14,20 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_sets import folder
-from twofold import plugins
 from twofold.errors import ConfigError
 from twofold.metrics.text import common_subsequence
 from twofold.metrics.values import tokens
+from twofold.plugins import loading
 from twofold.types import Answer, Citation, Example, Message, Span
 
 
 @functools.lru_cache
 def plain(name):
-    return plugins.make("metrics", name, {})
+    return loading.make("metrics", name, {})
 
 
 def make(name, **options):
-    return plugins.make("metrics", name, options) if options else plain(name)
+    return loading.make("metrics", name, options) if options else plain(name)
 
 
 def example(*references, answerable=True, choices=(), sources=(), id="e"):

@@ -10,10 +10,10 @@ from dataclasses import replace
 import pytest
 
 from data_sets import folder, whole_sets
-from twofold import plugins
 from twofold.errors import ScorerBroken
 from twofold.metrics.choosing import suitable
-from twofold.study.self_test import gold_answer, self_test
+from twofold.plugins import loading, protocols
+from twofold.study.scorer_check import gold_answer, self_test
 from twofold.testing.conformance_metric import check_metric
 from twofold.types import Answer, Example, Message
 
@@ -83,7 +83,7 @@ def test_the_metric_fits_and_its_self_test_passes(name):
     assert deciding not in others
     step = 1 + sum(len(text) for one in examples for text in one.references[:1]) // MOST_TEXT
     for metric in (deciding, *others):
-        found = self_test(plugins.make("metrics", metric, {}), examples[::step], seed=0)
+        found = self_test(loading.make("metrics", metric, {}), examples[::step], seed=0)
         assert found["gold"] >= 0.999
         assert found["n"] > 0
         if metric == deciding:
@@ -122,7 +122,7 @@ CHINESE = [("seedbench", "accuracy"), ("seedbench", "token_f1")]
     [*((data, metric) for data, found in CHECKED.items() for metric in found), *whole_sets(*CHINESE)],
 )
 def test_every_metric_conforms(data, metric):
-    check_metric(plugins.make("metrics", metric, {}), load(data)[:25])
+    check_metric(loading.make("metrics", metric, {}), load(data)[:25])
 
 
 def test_the_sections_of_notes():
@@ -133,11 +133,11 @@ def test_the_sections_of_notes():
         for one in load("samples/mts_dialog")
     ]
     assert suitable(named) == ("rouge_l", ("section_f1", "token_f1"))
-    check_metric(plugins.make("metrics", "section_f1", {}), named)
+    check_metric(loading.make("metrics", "section_f1", {}), named)
 
 
 def test_every_built_in_metric_is_checked():
-    assert set(plugins.names("metrics")) <= {metric for found in CHECKED.values() for metric in found} | {
+    assert set(loading.names("metrics")) <= {metric for found in CHECKED.values() for metric in found} | {
         "abstention_precision",
         "abstention_recall",
         *("mrr", "ndcg", "recall"),  # of rankings: see tests/ranking
@@ -150,7 +150,7 @@ class _Broken:
     """A metric with one planted fault."""
 
     version = 1
-    Options = plugins.Options
+    Options = protocols.Options
 
     def __init__(self, fault):
         self.fault, self.calls = fault, 0
@@ -208,7 +208,7 @@ def test_a_lopsided_classification_is_chance_and_not_a_fault():
         Example(id=str(n), messages=(Message(role="user", content="q"),), references=("no" if n % 25 else "yes",))
         for n in range(200)
     ]
-    found = self_test(plugins.make("metrics", "accuracy", {}), rows)
+    found = self_test(loading.make("metrics", "accuracy", {}), rows)
     assert found["shuffled"] > 0.9
 
 

@@ -9,9 +9,9 @@ import random
 import pytest
 
 from data_sets import folder, whole_sets
-from twofold import plugins
 from twofold.metrics.style import style_distance
-from twofold.study.self_test import self_test
+from twofold.plugins import loading
+from twofold.study.scorer_check import self_test
 from twofold.testing.conformance_metric import check_metric
 from twofold.types import Answer, Example, Message
 
@@ -63,7 +63,7 @@ def test_a_manner_put_on_the_same_matter_is_seen(replies):
 
 
 def test_conformance_and_self_test(replies):
-    metric = plugins.make("metrics", "style", {})
+    metric = loading.make("metrics", "style", {})
     examples = [example(number, text) for number, text in enumerate(replies[0][:60])]
     check_metric(metric, examples[:12])
     assert self_test(metric, examples)["gold"] == 1.0
@@ -72,7 +72,7 @@ def test_conformance_and_self_test(replies):
 
 
 def test_the_order_does_not_matter(replies):
-    metric = plugins.make("metrics", "style", {})
+    metric = loading.make("metrics", "style", {})
     items = [
         (example(n, a), Answer(text=b)) for n, (a, b) in enumerate(zip(replies[0][:40], replies[1][:40], strict=True))
     ]

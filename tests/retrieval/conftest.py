@@ -7,7 +7,7 @@ import os
 import pytest
 
 from twofold.errors import ModelNotPulled
-from twofold.store import models
+from twofold.models import hub
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def encoder() -> str:
     given = os.environ.get("TWOFOLD_EMBEDDER")
     name = f"path:{given}" if given else "all-minilm-l6-v2"
     try:
-        models.locate(name)
+        hub.locate(name)
     except ModelNotPulled:
         pytest.skip("the model is not in the cache: twofold models pull all-minilm-l6-v2")
     return name

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from twofold.plugins import Parts
+from twofold.plugins.protocols import Parts
 from twofold.retrieval.fusion import LEXICAL_ALONE, covered, word_weight
-from twofold.retrieval.legs import HybridRetriever
-from twofold.study.retrieval_blend import ELSEWHERE, MARGIN, chosen, compared, shrunk
+from twofold.retrieval.retrievers.hybrid import HybridRetriever
+from twofold.study.retrieval.blend import ELSEWHERE, MARGIN, chosen, compared, shrunk
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.memory_index import MemoryIndex

@@ -15,9 +15,9 @@ import pytest
 
 from data_sets import folder
 from twofold.errors import ConfigError, ModelError
-from twofold.retrieval.openvino_embedder import OpenVinoEmbedder
-from twofold.retrieval.torch_embedder import TorchEmbedder
-from twofold.store import models
+from twofold.models import hub
+from twofold.retrieval.embedders.openvino import OpenVinoEmbedder
+from twofold.retrieval.embedders.torch import TorchEmbedder
 from twofold.testing.conformance_embedder import check_embedder
 from twofold.testing.hashing_embedder import HashingEmbedder
 
@@ -58,7 +58,7 @@ def test_the_reference_is_the_model_as_its_authors_use_it(encoder: str) -> None:
     """Pooling and normalisation as in sentence-transformers, worked out here by hand."""
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    path = str(models.locate(encoder))
+    path = str(hub.locate(encoder))
     tokenizer, model = transformers.AutoTokenizer.from_pretrained(path), transformers.AutoModel.from_pretrained(path)
     inputs = tokenizer(
         ["Water is scarce.", "A much longer sentence about sprinklers."], padding=True, return_tensors="pt"
@@ -75,7 +75,7 @@ def test_a_long_text_is_cut_for_its_vector_and_the_cut_is_logged(
 ) -> None:
     embedder = opened(encoder, max_tokens=16)
     long = "irrigation of maize fields " * 50
-    with caplog.at_level(logging.INFO, logger="twofold.retrieval.sentence_tokens"):
+    with caplog.at_level(logging.INFO, logger="twofold.retrieval.embedders.tokenizing"):
         vectors = embedder.embed([long, long + "and something else entirely", "short"])
     assert "2 of 3 texts were cut to 16 tokens" in caplog.text
     assert float(vectors[0] @ vectors[1]) > 0.9999
@@ -108,7 +108,7 @@ def test_embedding_from_many_threads(encoder: str) -> None:
 def test_openvino_needs_no_torch(encoder: str) -> None:
     code = (
         "import sys\n"
-        "from twofold.retrieval.openvino_embedder import OpenVinoEmbedder as E\n"
+        "from twofold.retrieval.embedders.openvino import OpenVinoEmbedder as E\n"
         f"assert E(E.Options(model={encoder!r})).embed(['x']).shape == (1, 384)\n"
         "assert not {'torch', 'transformers'} & set(sys.modules), 'torch was loaded'\n"
     )
@@ -118,7 +118,7 @@ def test_openvino_needs_no_torch(encoder: str) -> None:
 def test_what_cannot_be_embedded_says_why(encoder: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="512 the model reads"):
         opened(encoder, max_tokens=1000)
-    source = models.locate(encoder)
+    source = hub.locate(encoder)
     for name in ("config.json", "tokenizer.json"):
         shutil.copy(source / name, tmp_path / name)
     (tmp_path / "model.safetensors").write_bytes(b"damaged")

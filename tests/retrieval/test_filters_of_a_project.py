@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from small_project import write_project
-from twofold.answering import question
+from twofold.answering.system import question
 from twofold.cli.main import main
 from twofold.errors import BadFilter, ConfigError
 from twofold.project import Project

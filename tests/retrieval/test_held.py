@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold.retrieval import held_vectors, lance_held
-from twofold.retrieval.database_rows import NEVER, Row
-from twofold.retrieval.held_pieces import best, settled
-from twofold.retrieval.held_vectors import Vectors
-from twofold.retrieval.held_words import HeldWords
-from twofold.retrieval.lance_view import LanceView
-from twofold.retrieval.lancedb_index import LanceIndex
-from twofold.retrieval.lexical import Bm25, Words
+from twofold.retrieval.bm25 import Bm25, Words
+from twofold.retrieval.indexes.client_bm25 import HeldWords
+from twofold.retrieval.indexes.database_rows import NEVER, Row
+from twofold.retrieval.indexes.lancedb import in_memory
+from twofold.retrieval.indexes.lancedb import vectors as held_vectors
+from twofold.retrieval.indexes.lancedb.index import LanceIndex
+from twofold.retrieval.indexes.lancedb.vectors import Vectors
+from twofold.retrieval.indexes.lancedb.view import LanceView
+from twofold.retrieval.indexes.pieces import best, settled
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Chunk, Filter
@@ -131,8 +132,8 @@ def test_a_new_filter_looks_at_each_value_of_its_field_once(tmp_path: Path, monk
     put(index, rows)
     index.search(["water"], EMBEDDER.embed(["water"]), 3)
     looked: list[object] = []
-    holds = lance_held.holds
-    monkeypatch.setattr(lance_held, "holds", lambda one, have: looked.append(one) or holds(one, have))
+    holds = in_memory.holds
+    monkeypatch.setattr(in_memory, "holds", lambda one, have: looked.append(one) or holds(one, have))
     for where, wanted in (("price < 2", 120), ("price >= 2", 180), ("price missing", 0), ("colour missing", 300)):
         (hits,) = index.search(["water"], EMBEDDER.embed(["water"]), 300, leg="dense", filter=Filter(where=[where]))
         assert len(hits) == wanted
@@ -157,7 +158,7 @@ def test_an_open_reader_finds_after_any_edits_what_a_new_one_finds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, few: int
 ) -> None:
     """`few` 0: rows that compacting moves are recognised; pieces are joined on the way in both."""
-    monkeypatch.setattr(lance_held, "_FEW", few)
+    monkeypatch.setattr(in_memory, "_FEW", few)
     chance = random.Random(seed)
     writer, reader = lance(tmp_path, max_fragments=4), lance(tmp_path)
     put(writer, [c for number in range(40) for c in document(f"d{number}", chance)])
@@ -184,7 +185,7 @@ def test_an_open_reader_finds_after_any_edits_what_a_new_one_finds(
 def test_a_row_whose_vector_alone_changed_is_not_taken_for_a_moved_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lance_held, "_FEW", 0)
+    monkeypatch.setattr(in_memory, "_FEW", 0)
     index, items = lance(tmp_path), [chunk(f"d{n}", f"text {n}") for n in range(5)]
     vectors = EMBEDDER.embed([c.text for c in items])
     index.upsert(items, vectors)

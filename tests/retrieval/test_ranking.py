@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from twofold.plugins import Parts, Retriever
+from twofold.plugins.protocols import Parts, Retriever
 from twofold.retrieval.analysis import terms
+from twofold.retrieval.bm25 import K1, B, Bm25
 from twofold.retrieval.fusion import blend, distinct, fuse
-from twofold.retrieval.legs import DenseRetriever, HybridRetriever, LegOptions, LexicalRetriever
-from twofold.retrieval.lexical import K1, B, Bm25
+from twofold.retrieval.retrievers.hybrid import DenseRetriever, HybridRetriever, LegOptions, LexicalRetriever
 from twofold.retrieval.stemming import stem
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold import plugins
-from twofold.corpus.chunking_windows import ParentChunker, SentenceChunker
+from twofold.corpus.chunkers.windows import ParentChunker, SentenceChunker
 from twofold.errors import ConfigError
-from twofold.plugins import Parts, TokenEmbedder
+from twofold.plugins import loading
+from twofold.plugins.protocols import Parts, TokenEmbedder
 from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, chunk, put
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.memory_index import MemoryIndex
@@ -25,7 +25,7 @@ EMBEDDER = HashingEmbedder(HashingEmbedder.Options(dimension=DIMENSION))
 def parts_of(tmp_path: Path, *texts: str, says: str = "", **more: object) -> Parts:
     index = MemoryIndex(MemoryIndex.Options(), directory=tmp_path, fingerprint=FINGERPRINT, dimension=DIMENSION)
     put(index, [chunk(f"d{n}", text) for n, text in enumerate(texts)])
-    echo = plugins.make("generators", "echo", {"mode": "fixed", "fixed": says} if says else {})
+    echo = loading.make("generators", "echo", {"mode": "fixed", "fixed": says} if says else {})
     return Parts(embedder=EMBEDDER, index=index, generator=lambda: echo, **more)  # type: ignore[arg-type]
 
 
@@ -35,14 +35,14 @@ def found(*texts: str) -> Retrieval:
 
 
 def rerank(name: str, parts: Parts, before: Retrieval, k: int = 9, query: str = "q", **options: object) -> Retrieval:
-    stage = plugins.make("rerankers", name, dict(options), parts=parts)
+    stage = loading.make("rerankers", name, dict(options), parts=parts)
     after: Retrieval = stage.rerank([Query(text=query)], [before], k)[0]
     assert [hit.rank for hit in after.hits] == list(range(1, len(after.hits) + 1))
     return after
 
 
 def rewrite(name: str, parts: Parts, query: Query, **options: object) -> Rewritten:
-    made: Rewritten = plugins.make("rewriters", name, dict(options), parts=parts).rewrite([query])[0]
+    made: Rewritten = loading.make("rewriters", name, dict(options), parts=parts).rewrite([query])[0]
     for one in made.queries:
         assert (one.asked, one.history) == (query.asked, query.history)
         assert replace(one.filter, collections=()) == replace(query.filter, collections=())
@@ -77,7 +77,7 @@ def test_passages_that_differ_in_a_number_are_no_duplicates(tmp_path: Path) -> N
 
 @given(st.text(alphabet="ab c1", max_size=60), st.text(alphabet="ab c1", max_size=60))
 def test_what_is_left_out_is_like_a_passage_shown(one: str, two: str) -> None:
-    stage = plugins.make("rerankers", "near_duplicates", {"letters": 3}, parts=None)
+    stage = loading.make("rerankers", "near_duplicates", {"letters": 3}, parts=None)
     left = stage.rerank([], [found(one, two)], 5)[0].hits
     assert left[0].chunk.text == one
     if one.split() == two.split():
@@ -100,7 +100,7 @@ def test_mmr_prefers_what_is_new(tmp_path: Path) -> None:
 
 @given(st.integers(0, 9), st.integers(1, 9))
 def test_edges_put_the_least_in_the_middle(count: int, k: int) -> None:
-    stage = plugins.make("rerankers", "edges", {}, parts=None)
+    stage = loading.make("rerankers", "edges", {}, parts=None)
     got = texts(stage.rerank([Query(text="q")], [found(*map(str, range(count)))], k)[0])
     places = [int(text) for text in got]
     assert sorted(places) == list(range(min(k, count)))
@@ -118,11 +118,11 @@ def test_late_interaction_finds_the_words(tmp_path: Path) -> None:
     )
     no_tokens = type("Plain", (), {"embed": EMBEDDER.embed})()
     with pytest.raises(ConfigError):
-        plugins.make("rerankers", "late_interaction", {}, parts=replace(parts_of(tmp_path / "c"), embedder=no_tokens))
+        loading.make("rerankers", "late_interaction", {}, parts=replace(parts_of(tmp_path / "c"), embedder=no_tokens))
 
 
 def test_token_vectors_of_the_encoder(encoder: str) -> None:
-    embedder = plugins.make("embedders", "minilm", {"model": encoder, "precision": "f32"})
+    embedder = loading.make("embedders", "minilm", {"model": encoder, "precision": "f32"})
     assert isinstance(embedder, TokenEmbedder)
     own = ["a red apple", "", "irrigation " * 40]
     vectors = embedder.tokens(own)
@@ -247,7 +247,7 @@ def test_a_model_writes_or_the_trace_says_that_it_did_not(tmp_path: Path) -> Non
     passage = "Drip lines bring water to the roots."
     hyde = rewrite("hyde", parts_of(tmp_path / "d", says=passage), Query(text="What is drip?"), keep=False)
     assert [q.text for q in hyde.queries] == [passage]
-    failing = replace(parts_of(tmp_path / "e"), generator=lambda: plugins.make("generators", "echo", {"fail_every": 1}))
+    failing = replace(parts_of(tmp_path / "e"), generator=lambda: loading.make("generators", "echo", {"fail_every": 1}))
     lost = rewrite("decompose", failing, Query(text="What and why is drip?"), keep=False)
     assert [q.text for q in lost.queries] == ["What and why is drip?"]
     assert lost.trace == ({"useless": "failed on purpose"},)

@@ -186,7 +186,7 @@ def test_readers_in_threads_see_whole_batches_while_one_writes(path: Path) -> No
 WRITER = """
 import sys
 from pathlib import Path
-from twofold.store.catalogue import Catalogue, KnownDocument
+from twofold.store.catalogue import Catalogue; from twofold.store.catalogue import KnownDocument
 from twofold.types import Answer
 catalogue = Catalogue(Path(sys.argv[1]))
 done = len(catalogue.answers("s"))

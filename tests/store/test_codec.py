@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.errors import StoreError
-from twofold.identity import canonical_json
+from twofold.hashing import canonical_json
 from twofold.store.codec import (
     answer_from_json,
     document_from_json,

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from tuning_endpoint import served
-from twofold import plugins
+from twofold.plugins import loading, protocols
 from twofold.project import Project
 from twofold.study import calls
 from twofold.study import plan as planning
@@ -99,7 +99,7 @@ class Judge:
 
     version: ClassVar[int] = 1
 
-    class Options(plugins.Options):
+    class Options(protocols.Options):
         base_url: str = "http://127.0.0.1:9/v1"
 
     def __init__(self, options: Options) -> None:
@@ -112,9 +112,9 @@ class Judge:
 def test_a_metric_that_lets_a_model_judge_is_counted(
     planned: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = plugins.find
+    real = loading.find
     monkeypatch.setattr(
-        plugins, "find", lambda kind, name: Judge if (kind, name) == ("metrics", "judge") else real(kind, name)
+        loading, "find", lambda kind, name: Judge if (kind, name) == ("metrics", "judge") else real(kind, name)
     )
     plan = planned({}, study={"metrics": ["judge"]}, **PRICES)
     scored = next(step["items"] for step in plan["steps"] if step["step"] == "score and decide")

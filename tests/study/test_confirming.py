@@ -13,7 +13,8 @@ from twofold.cli.main import main
 from twofold.cli.study import show_plan
 from twofold.errors import StudyError
 from twofold.project import Project
-from twofold.study import archive, looks
+from twofold.reports import archive
+from twofold.study import looks
 from twofold.study.confirming import Hypothesis, confirmed, hypothesis, restated
 from twofold.types import Effect, Estimate, Verdict
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from twofold import plugins
 from twofold.errors import ConfigError, ScorerBroken
 from twofold.metrics.overlap import TokenF1
+from twofold.plugins import loading
 from twofold.project import Project
-from twofold.study import archive
+from twofold.reports import archive
 from twofold.study import run as study_run
 from twofold.testing.conformance_metric import check_metric
 from twofold.testing.echo_generator import EchoGenerator
@@ -84,7 +84,7 @@ def test_a_metric_that_scores_what_an_arm_chose_to_answer_does_not_decide(
         for run in (held.plan, held.study, held.retrain):
             with pytest.raises(ConfigError, match="declines or cites nothing"):
                 run()
-    assert plugins.find("metrics", "abstention_recall").conditional is False
+    assert loading.find("metrics", "abstention_recall").conditional is False
 
 
 def test_a_metric_that_does_not_say_so_is_found_by_its_scores(
@@ -102,7 +102,7 @@ def test_a_metric_that_does_not_say_so_is_found_by_its_scores(
         held.study()
     asked = Example(id="q", messages=(Message(role="user", content="how deep?"),), references=("12 m",))
     with pytest.raises(AssertionError, match="set `conditional`"):
-        check_metric(plugins.make("metrics", "token_f1", {}), [asked])
+        check_metric(loading.make("metrics", "token_f1", {}), [asked])
 
 
 @pytest.mark.parametrize("value", [float("nan"), -0.5, 1.5])

@@ -10,12 +10,13 @@ import pytest
 from typer.testing import CliRunner
 
 from stand_in_trainer import StandIn, report, write_adapter
-from twofold import plugins
 from twofold.cli.commands import app
-from twofold.jobs import TrainerJob
+from twofold.plugins import loading
+from twofold.plugins.jobs import TrainerJob
 from twofold.project import Project
-from twofold.study import archive, looks
-from twofold.study.report import render_summary
+from twofold.reports import archive
+from twofold.reports.study_page import render_summary
+from twofold.study import looks
 
 
 class Limited(StandIn):
@@ -41,9 +42,9 @@ class Limited(StandIn):
 
 @pytest.fixture(autouse=True)
 def trainer(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = plugins.find
+    real = loading.find
     monkeypatch.setattr(
-        plugins, "find", lambda kind, name: Limited if (kind, name) == ("trainers", "limited") else real(kind, name)
+        loading, "find", lambda kind, name: Limited if (kind, name) == ("trainers", "limited") else real(kind, name)
     )
 
 

@@ -13,8 +13,8 @@ from tuning_endpoint import Endpoint, served
 from twofold.cli.main import main
 from twofold.config import MetricPart
 from twofold.errors import GenerationError
+from twofold.plugins.specs import informed
 from twofold.project import Project
-from twofold.specs import informed
 from twofold.types import Example, Message
 
 Answer = Callable[[dict[str, Any]], tuple[int, Any]]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from twofold.project import Project
-from twofold.study import archive
+from twofold.reports import archive
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Completion, Failure
 

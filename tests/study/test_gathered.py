@@ -12,12 +12,12 @@ from typing import Any, ClassVar
 import pytest
 
 import stand_in_trainer
-from twofold import plugins
 from twofold.errors import AccessDenied
-from twofold.finishing import ALONE
-from twofold.gathered import Gathered
+from twofold.plugins import loading
 from twofold.project import Project
-from twofold.retrieval.legs import HybridRetriever
+from twofold.retrieval.retrievers.hybrid import HybridRetriever
+from twofold.tuning.finalize import ALONE
+from twofold.tuning.gathered import Gathered
 from twofold.types import Chunk, Example, Filter, Hit, Query, Retrieval, Span
 
 FAST: dict[str, Any] = {
@@ -44,11 +44,11 @@ class Counting(HybridRetriever):
 @pytest.fixture(autouse=True)
 def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
-    monkeypatch.setattr(plugins, "find", plugins.find)
+    monkeypatch.setattr(loading, "find", loading.find)
     stand_in_trainer.install()
-    known = plugins.find
+    known = loading.find
     monkeypatch.setattr(
-        plugins,
+        loading,
         "find",
         lambda kind, name: Counting if (kind, name) == ("retrievers", "counting") else known(kind, name),
     )

@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 
 import stand_in_trainer
-from twofold import machine, plugins, stats
 from twofold.config import StudySection
+from twofold.host import capabilities
+from twofold.plugins import loading
 from twofold.project import Project
+from twofold.reports.study_page import render_summary
+from twofold.stats import intervals
 from twofold.study import latency
-from twofold.study.report import render_summary
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Failure
 
@@ -68,9 +70,9 @@ def test_models_that_do_not_fit_into_memory_together_are_timed_one_after_the_oth
 ) -> None:
     Project.create(tmp_path / "plain", folder, forgetting=False).close()
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
-    monkeypatch.setattr(plugins, "find", plugins.find)
+    monkeypatch.setattr(loading, "find", loading.find)
     stand_in_trainer.install()
-    monkeypatch.setattr(machine, "memory_bytes", lambda: 2**20)
+    monkeypatch.setattr(capabilities, "memory_bytes", lambda: 2**20)
     tuning = {"trainer": {"name": "one", "options": {}}, "gate": "off", "cloze": 0}
     settings = timed | {"tuning": tuning}
     settings["study"] |= {"arms": ["base", "rag", "ft"], "diagnostics": []}
@@ -106,7 +108,7 @@ def test_seconds_are_kept_for_this_machine_only(
     with Project.open(project.directory, other) as held:
         held.study()
     assert seen == []
-    monkeypatch.setattr(machine, "fingerprint", lambda *_: "machine:another")
+    monkeypatch.setattr(capabilities, "fingerprint", lambda *_: "machine:another")
     again = timed | {"study": timed["study"] | {"metric": "exact_match"}}
     with Project.open(project.directory, again) as held:
         moved = held.study()
@@ -203,7 +205,7 @@ def test_the_upper_end_of_a_small_sample_holds_for_log_normal_seconds() -> None:
         above += high < true
     assert above / 2000 < 0.035
     many = {str(n): float(s) for n, s in enumerate(np.exp(chance.normal(0, 0.4, 100)))}
-    assert latency.ends({"seconds": many}, level=0.95)[1] == stats.quantile_interval([*many.values()], 0.95)[2]
+    assert latency.ends({"seconds": many}, level=0.95)[1] == intervals.quantile_interval([*many.values()], 0.95)[2]
 
 
 def test_the_plan_counts_the_same_questions(project: Project, timed: dict[str, Any], tmp_path: Path) -> None:

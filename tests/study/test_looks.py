@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 
 from stand_in_trainer import StandIn
-from twofold import machine, plugins
 from twofold.config import StudySection
 from twofold.errors import StudyError
+from twofold.host import capabilities
+from twofold.plugins import loading
 from twofold.project import Project
-from twofold.study import archive, looks
+from twofold.reports import archive
+from twofold.study import looks
 from twofold.study import run as study_run
 from twofold.study.looks import Look, level_of
 from twofold.types import Example, Message
@@ -182,9 +184,9 @@ class Stand(StandIn):
 @pytest.fixture
 def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, two: dict[str, Any]) -> dict[str, Any]:
     """Settings of a study whose second arm is tuned by a trainer that takes no time."""
-    find = plugins.find
+    find = loading.find
     monkeypatch.setattr(
-        plugins, "find", lambda kind, name: Stand if (kind, name) == ("trainers", "stand") else find(kind, name)
+        loading, "find", lambda kind, name: Stand if (kind, name) == ("trainers", "stand") else find(kind, name)
     )
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
     two["study"]["arms"] = ["base", "ft"]
@@ -222,7 +224,7 @@ def test_on_another_machine_a_latency_limit_is_decided_anew(
 ) -> None:
     timed = {"latency_sample": 5, "max_latency_p95": 50.0}
     here, free = run(project, two, study=timed), run(project, two)
-    monkeypatch.setattr(machine, "fingerprint", lambda *_: "machine:another")
+    monkeypatch.setattr(capabilities, "fingerprint", lambda *_: "machine:another")
     there = run(project, two, study=timed)
     assert there["study"] != here["study"]
     assert there["verdict"]["looks"] > here["verdict"]["looks"]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from twofold import plugins
 from twofold.config import Config, origins
 from twofold.errors import ConfigError, ScorerBroken
-from twofold.identity import plain
+from twofold.hashing import plain
+from twofold.plugins import loading
 from twofold.project import Project
 
 LEAST = {"name": "citation_support", "options": {"least": 0.9}}
@@ -86,7 +86,7 @@ def test_the_settings_on_the_page_are_valid() -> None:
     first, second = (Config.model_validate(tomllib.loads(block)) for block in blocks)
     assert first.generation.json_schema == "answer.schema.json"
     for part in second.study.scored:
-        plugins.options("metrics", part.name, part.options)
+        loading.options("metrics", part.name, part.options)
     assert [bool(part.options) for part in second.study.scored] == [False, True, True]
 
 
@@ -105,7 +105,7 @@ def test_an_unknown_key_of_a_metric_is_named_with_the_nearest() -> None:
     from pydantic import ValidationError
 
     from twofold.config import Config
-    from twofold.plugins import explain
+    from twofold.plugins.loading import explain
 
     with pytest.raises(ValidationError) as found:
         Config.model_validate({"study": {"metrics": ["exact_match", {"name": "contains", "option": {}}]}})

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from twofold.models import hub
 from twofold.project import Project
-from twofold.store import models
 
 BLOCKED = """
 import socket, sys
@@ -43,8 +43,8 @@ else:
 
 
 def test_sync_and_ask_with_every_socket_blocked(tmp_path: Path, folder: Path) -> None:
-    for name in models.definitions():
-        models.pull(name)
+    for name in hub.definitions():
+        hub.pull(name)
     Project.create(tmp_path / "project", folder).close()
     question = "what can help guide early season irrigation decisions?"
     done = subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 
 from twofold.cli.main import main
 from twofold.project import Project
-from twofold.study.record import estimate_text, true_minus
+from twofold.verdict.record import estimate_text, true_minus
 
 
 @pytest.fixture

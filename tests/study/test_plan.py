@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from twofold import machine, pace
 from twofold.cli.main import main
 from twofold.errors import TwofoldError
+from twofold.host import capabilities, pace
 from twofold.project import Project
 from twofold.study import plan as planning
 from twofold.study.plan import Answering, Training, Tuning, Work
@@ -363,7 +363,7 @@ def test_a_first_plan_measures_and_says_when_the_machine_was_busy(
 
     def rates(*, crowded: bool) -> str:
         stages.clear()
-        monkeypatch.setattr(machine, "crowded", lambda: crowded)
+        monkeypatch.setattr(capabilities, "crowded", lambda: crowded)
         settings = {**project_settings(), "study": {"arms": ["base", "rag"]}}
         with Project.open(project.directory, settings) as opened:
             told: str = opened.plan(measure=True, progress=lambda stage, *_: stages.append(stage))["rates"]

@@ -15,8 +15,8 @@ import pytest
 
 from twofold.errors import GenerationError, LeakFound, ProjectLocked, StudyError
 from twofold.project import Project
+from twofold.reports import archive
 from twofold.store.lock import ProjectLock
-from twofold.study import archive
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Failure
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.jobs import TrainerJob
+from twofold.plugins.jobs import TrainerJob
 from twofold.prompts import Template, pair, render
 from twofold.types import DevItem, Example, Message
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from twofold.jobs import TrainerJob
-from twofold.training import fit, limits, network, scoring, state
+from twofold.plugins.jobs import TrainerJob
 from twofold.training.options import LoraOptions
 from twofold.training.schedule import TRAINED
+from twofold.training.worker import limits, loop, network, scoring, state
 
 SAVING = 0.01
 """Seconds that each look at the clock takes here, so that it never stands still."""
@@ -51,23 +51,23 @@ class SlowMachine:
     def install(self, put: Any) -> None:
         """Replace clock and arithmetic of the loop by ``put(owner, name, value)``."""
         clock = SimpleNamespace(perf_counter=self.perf_counter, process_time=time.process_time)
-        for module in (fit, limits, state):
+        for module in (loop, limits, state):
             put(module, "time", clock)
-        for module in (fit, network, scoring):
+        for module in (loop, network, scoring):
             put(module, "token_losses", self.token_losses)
 
 
 def train(job: TrainerJob, options: LoraOptions, folder: Path, machine: SlowMachine, put: Any) -> float:
     """Train on `machine`; returns the seconds until the loop ended, saving apart."""
     machine.install(put)
-    finish, ends = fit._finish, []
+    finish, ends = loop._finish, []
 
     def finishing(*arguments: Any, **more: Any) -> Any:
         ends.append(machine.now)
         return finish(*arguments, **more)
 
-    put(fit, "_finish", finishing)
-    fit.fit(job, options, folder, progress=lambda *_: None)
+    put(loop, "_finish", finishing)
+    loop.fit(job, options, folder, progress=lambda *_: None)
     return ends[0] if ends else machine.now
 
 

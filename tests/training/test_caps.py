@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from twofold.jobs import TrainerJob
+from twofold.plugins.jobs import TrainerJob
 
 pytest.importorskip("torch")
 

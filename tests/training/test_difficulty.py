@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from twofold.jobs import DifficultyJob
+from twofold.plugins.jobs import DifficultyJob
 from twofold.training.difficulty import SCORES, Difficulty, DifficultyOptions
 from twofold.types import Message, Pair
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from twofold.errors import TwofoldError
-from twofold.study.tuned_arms import tuned_lines
+from twofold.reports.tuning_lines import tuned_lines
 from twofold.training.encoding import Encoder
 from twofold.types import Message, Pair
 
@@ -141,7 +141,7 @@ def test_cut_rows_are_said_with_their_count() -> None:
 
 
 def test_of_several_templates_training_and_serving_take_the_default_one(tiny: Path, tmp_path: Path) -> None:
-    from twofold.generation.runtime import Tokens
+    from twofold.generation.runtimes.contract import Tokens
 
     for name in ("tokenizer.json", "config.json"):
         shutil.copyfile(tiny / name, tmp_path / name)

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
-from twofold.jobs import TrainerJob
+from twofold.plugins.jobs import TrainerJob
 
 PARENT = """
 import sys
 from pathlib import Path
-from twofold import plugins
-from twofold.jobs import TrainerJob
+from twofold.plugins import protocols as plugins
+from twofold.plugins import loading as plugin_loading
+from twofold.plugins.jobs import TrainerJob
 
 job = TrainerJob.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-trainer = plugins.make("trainers", "lora", {"epochs": 100000, "processes": int(sys.argv[3])})
+trainer = plugin_loading.make("trainers", "lora", {"epochs": 100000, "processes": int(sys.argv[3])})
 trainer.train(job, Path(sys.argv[2]), progress=lambda stage, done, total: print(stage, done, flush=True))
 """
 
@@ -33,7 +34,7 @@ def training(place: Path) -> list[int]:
             command = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8")
         except OSError:
             continue
-        if "twofold.training.child" in command and str(place) in command:
+        if "twofold.training.worker.main" in command and str(place) in command:
             found.append(int(pid))
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from twofold.jobs import TrainerJob
+from twofold.plugins.jobs import TrainerJob
 from twofold.training.encoding import Encoder
 from twofold.training.options import KINDS
 from twofold.training.packing import Row, pack
@@ -65,13 +65,13 @@ def family(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("method", KINDS)
 def test_any_family_trains_by_any_method(family: Path, job: TrainerJob, tmp_path: Path, method: str) -> None:
-    from twofold import tuned
-    from twofold.training.methods import adapted
-    from twofold.training.network import loss_of, plain_of, why_apart
+    from twofold.models import adapter_layers
+    from twofold.training.worker.methods import adapted
+    from twofold.training.worker.network import loss_of, plain_of, why_apart
 
     options = KINDS[method].model_validate({"dtype": "f32"})
     network = adapted(family, options, Encoder(family), seed=1)
-    front = (0,) * tuned.virtual(plain_of(network))
+    front = (0,) * adapter_layers.virtual(plain_of(network))
     assert why_apart(network, 200) == ""
     rows = [Row(ids=(*front, *range(20, 110), 5, 6 + n, 7, 8 + n, 2), start=93 + len(front)) for n in range(2)]
     apart = sum(loss_of(network, [pack([row])]) for row in rows)
@@ -91,7 +91,7 @@ def test_any_family_trains_by_any_method(family: Path, job: TrainerJob, tmp_path
 
 
 def test_a_family_runs_the_whole_loop(family: Path, job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     given = {"dtype": "f32", "epochs": 2, "batch": 4, "evaluations": 1, "learning_rate": 2e-2}
     (tmp_path / "made").mkdir()
@@ -103,14 +103,14 @@ def test_a_family_runs_the_whole_loop(family: Path, job: TrainerJob, tmp_path: P
 def test_rows_beyond_an_attention_window_are_not_shared_and_it_is_told(job: TrainerJob, tmp_path: Path) -> None:
     from transformers import MistralConfig, MistralForCausalLM
 
-    from twofold.store import models
+    from twofold.models import hub as models
 
     source = models.pull("smollm2-135m-instruct")
     model = tmp_path / "model"
     MistralForCausalLM(MistralConfig(**{**SMALL, "vocab_size": 49152, "sliding_window": 8})).save_pretrained(model)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copyfile(source / name, model / name)
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     options = KINDS["lora"].model_validate({"dtype": "f32", "epochs": 2, "batch": 6, "evaluations": 1})
     report = fit(job.model_copy(update={"model": f"path:{model}"}), options, tmp_path, progress=lambda *_: None)

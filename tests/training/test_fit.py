@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from twofold import plugins
 from twofold.errors import NothingToLearn, TrainingError
-from twofold.jobs import TrainerJob
-from twofold.study.tuned_arms import tuned_lines
-from twofold.training import checkpoints
+from twofold.plugins import loading
+from twofold.plugins.jobs import TrainerJob
+from twofold.reports.tuning_lines import tuned_lines
 from twofold.training.encoding import Encoder
 from twofold.training.options import KINDS, LoraOptions
 from twofold.training.packing import Row, pack
 from twofold.training.trainers import LoraTrainer
+from twofold.training.worker import checkpoints
 
 torch = pytest.importorskip("torch")
 load_file = pytest.importorskip("safetensors.torch").load_file
@@ -47,7 +47,7 @@ def trained_weights(directory: Path) -> dict[str, Any]:
 
 def awake(tiny: Path, **changes: Any) -> Any:
     """A network whose adapter does something."""
-    from twofold.training.methods import adapted
+    from twofold.training.worker.methods import adapted
 
     network = adapted(tiny, OPTIONS.model_copy(update=changes), Encoder(tiny), seed=1)
     for name, parameter in network.named_parameters():
@@ -62,7 +62,7 @@ def rows_on_one_passage() -> list[Row]:
 
 
 def test_reading_a_shared_passage_once_gives_the_same_loss_and_gradients(tiny: Path) -> None:
-    from twofold.training.network import loss_of
+    from twofold.training.worker.network import loss_of
 
     network, rows = awake(tiny), rows_on_one_passage()
     apart = sum(loss_of(network, [pack([row])]) for row in rows)
@@ -80,7 +80,7 @@ def test_reading_a_shared_passage_once_gives_the_same_loss_and_gradients(tiny: P
 
 
 def test_the_loss_is_that_of_the_completion_tokens_only(tiny: Path) -> None:
-    from twofold.training.network import loss_of
+    from twofold.training.worker.network import loss_of
 
     network, row = awake(tiny), rows_on_one_passage()[0]
     ids = torch.tensor([row.ids])
@@ -105,7 +105,7 @@ def test_the_fused_layer_is_pefts_layer(tiny: Path) -> None:
 
 
 def test_padding_changes_nothing(tiny: Path) -> None:
-    from twofold.training.network import loss_of
+    from twofold.training.worker.network import loss_of
 
     network = awake(tiny)
     short, long = Row(ids=(7, 8, 9, 10, 2), start=3), Row(ids=tuple(range(20, 60)), start=30)
@@ -115,7 +115,7 @@ def test_padding_changes_nothing(tiny: Path) -> None:
 
 
 def test_a_run_learns_and_reports(job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     report = fit(job, OPTIONS, tmp_path, progress=quiet)
     assert report["loss"][-1][1] < 0.9 * report["loss"][0][1]
@@ -136,7 +136,7 @@ def test_files_of_the_working_directory_are_no_modules(
 
 
 def test_an_interrupted_run_ends_with_the_very_same_weights(job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     class Stop(Exception):
         pass
@@ -158,7 +158,7 @@ def test_an_interrupted_run_ends_with_the_very_same_weights(job: TrainerJob, tmp
 
 
 def test_a_loss_that_does_not_move_is_no_chance(job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     report = fit(job, OPTIONS.model_copy(update={"learning_rate": 1e-9}), tmp_path, progress=quiet)
     assert report["effort"]["stopped"] == "plan"
@@ -199,7 +199,7 @@ def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
 ) -> None:
     cut, steps = tmp_path / "cut", []
     changes = {"epochs": 20, "batch": 4, "dtype": "f32", "checkpoint_seconds": 0, "patience": 9, "evaluations": 2}
-    trainer = plugins.make("trainers", method, {**changes, **more, "learning_rate": RATES[method]})
+    trainer = loading.make("trainers", method, {**changes, **more, "learning_rate": RATES[method]})
 
     def watch(stage: str, done: int, _total: int) -> None:
         if stage == "train" and done == 5:
@@ -211,7 +211,7 @@ def test_a_killed_child_is_an_error_and_the_rerun_ends_with_the_same_weights(
                 command = Path(f"/proc/{pid}/cmdline").read_text()
             except OSError:
                 continue
-            if "twofold.training.child" in command and str(cut) in command:
+            if "twofold.training.worker.main" in command and str(cut) in command:
                 os.kill(int(pid), signal.SIGKILL)
 
     with pytest.raises(TrainingError, match="killed"):
@@ -253,7 +253,7 @@ def test_long_rows_are_cut_and_counted_but_always_teach_something(tiny: Path) ->
 
 
 def test_the_report_counts_the_rows_that_were_cut(job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     longest = replace(job.rows[0][0], completion="said " * 200)
     asked = job.rows[0][1].messages
@@ -273,8 +273,8 @@ def test_too_little_time_shortens_the_plan_so_that_the_learning_rate_still_decay
 ) -> None:
     from slow_machine import SlowMachine
 
-    from twofold.training.fit import fit
     from twofold.training.schedule import affordable
+    from twofold.training.worker.loop import fit
 
     assert affordable(4, 100, each=2.0, left=40.0) == 4 + 20
     assert affordable(4, 10, each=2.0, left=40.0) == 10
@@ -293,7 +293,7 @@ def test_a_limit_holds_on_a_slow_machine_evaluations_included(
     """Evaluations included, to a tenth: also where a micro-batch takes seconds."""
     from slow_machine import SlowMachine
 
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     machine = SlowMachine(seconds_a_token)
     machine.install(monkeypatch.setattr)
@@ -326,7 +326,7 @@ def test_patience_can_end_a_run_at_the_defaults() -> None:
 
 
 def test_an_earlier_checkpoint_must_be_ahead_by_more_than_chance() -> None:
-    from twofold.training.scoring import keeps_up
+    from twofold.training.worker.scoring import keeps_up
 
     assert keeps_up([0.5, 0.4], [])
     assert keeps_up([1.0, 0.0, 0.5, 0.5], [0.0, 1.0, 0.5, 0.7])
@@ -353,7 +353,7 @@ def test_attention_by_matrix_products_is_about_as_exact_as_the_kernel(
 
     On the embedded model both are equally far from f32 (4.7 and 4.6 % of the gradient; see docs/notebook.md).
     """
-    from twofold.training import network
+    from twofold.training.worker import network
 
     packs, calls, plain = [pack(rows_on_one_passage())], [0], torch.softmax
 
@@ -383,7 +383,7 @@ def test_a_resumed_run_keeps_to_the_limit_of_the_whole(
     """What it spent before it was interrupted counts, though the usual pause between checkpoints is a minute."""
     from slow_machine import SlowMachine
 
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     machine = SlowMachine(1e-3)
     machine.install(monkeypatch.setattr)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from twofold import tuned
 from twofold.errors import ModelError, NothingToLearn, TrainingError
-from twofold.generation.runtime import Request
-from twofold.jobs import TrainerJob
+from twofold.generation.runtimes.contract import Request
+from twofold.models import adapter_layers
+from twofold.plugins.jobs import TrainerJob
 from twofold.training.encoding import Encoder
 from twofold.training.options import KINDS, FitOptions
 from twofold.training.packing import Row, pack
@@ -57,7 +57,7 @@ def options_of(method: str, more: dict[str, Any] | None = None, **changes: Any) 
 
 def awake(tiny: Path, options: FitOptions) -> Any:
     """A network in which everything that is learned does something."""
-    from twofold.training.methods import adapted
+    from twofold.training.worker.methods import adapted
 
     network = adapted(tiny, options, Encoder(tiny), seed=1)
     torch.manual_seed(3)
@@ -69,16 +69,16 @@ def awake(tiny: Path, options: FitOptions) -> Any:
 
 
 def fronted(network: Any, ids: list[int]) -> Any:
-    from twofold.training.network import plain_of
+    from twofold.training.worker.network import plain_of
 
-    return torch.tensor([[0] * tuned.virtual(plain_of(network)) + ids])
+    return torch.tensor([[0] * adapter_layers.virtual(plain_of(network)) + ids])
 
 
 @each_method
 def test_what_is_loaded_again_gives_the_very_same_logits(
     tiny: Path, tmp_path: Path, method: str, more: dict[str, Any]
 ) -> None:
-    from twofold.training.methods import save
+    from twofold.training.worker.methods import save
 
     options = options_of(method, more)
     network = awake(tiny, options)
@@ -86,18 +86,18 @@ def test_what_is_loaded_again_gives_the_very_same_logits(
     with torch.no_grad():
         before = network(input_ids=ids).logits
         save(network, tmp_path, source=tiny, options=options)
-        again = tuned.open_tuned(tiny, tmp_path, dtype="f32").eval()
-        plain = tuned.open_model(tiny, dtype="f32").eval()
+        again = adapter_layers.open_tuned(tiny, tmp_path, dtype="f32").eval()
+        plain = adapter_layers.open_model(tiny, dtype="f32").eval()
         assert torch.allclose(again(input_ids=ids).logits, before, atol=1e-5)
         assert not torch.allclose(plain(input_ids=ids).logits, before, atol=1e-2), "it changes nothing"
 
 
 @each_method
 def test_shared_passages_and_padding_are_exact(tiny: Path, method: str, more: dict[str, Any]) -> None:
-    from twofold.training.network import loss_of, plain_of, why_apart
+    from twofold.training.worker.network import loss_of, plain_of, why_apart
 
     network = awake(tiny, options_of(method, more))
-    front = (0,) * tuned.virtual(plain_of(network))
+    front = (0,) * adapter_layers.virtual(plain_of(network))
     passage = tuple(range(100, 190))
     rows = [Row(ids=(*front, *passage, 5, 6 + n, 7, 8 + n, 9, 2), start=93 + len(front)) for n in range(3)]
     short = Row(ids=(*front, 7, 8, 9, 10, 2), start=3 + len(front))
@@ -121,11 +121,11 @@ def test_shared_passages_and_padding_are_exact(tiny: Path, method: str, more: di
 
 @pytest.mark.parametrize("method", ["prompt", "prefix"])
 def test_virtual_tokens_begin_as_the_text_they_stand_for_and_pad_exactly(tiny: Path, method: str) -> None:
-    from twofold.training.methods import adapted
+    from twofold.training.worker.methods import adapted
 
     options, encoder = options_of(method, {"tokens": 5, "text": "Answer in the tone of"}), Encoder(tiny)
     network = adapted(tiny, options, encoder, seed=1).eval()
-    plain = tuned.open_model(tiny, dtype="f32").eval()
+    plain = adapter_layers.open_model(tiny, dtype="f32").eval()
     words = encoder.tokenizer.encode("Answer in the tone of", add_special_tokens=False).ids
     assert len(words) == 5
     short, long = [60, 61, 62], list(range(70, 80))
@@ -148,12 +148,12 @@ def test_virtual_tokens_begin_as_the_text_they_stand_for_and_pad_exactly(tiny: P
 def test_peft_alone_reads_our_virtual_tokens(tiny: Path, tmp_path: Path, method: str) -> None:
     from peft import PeftModel
 
-    from twofold.training.methods import save
+    from twofold.training.worker.methods import save
 
     options = options_of(method, {"tokens": 5})
     network = awake(tiny, options)
     save(network, tmp_path, source=tiny, options=options)
-    theirs = PeftModel.from_pretrained(tuned.open_model(tiny, dtype="f32"), str(tmp_path)).eval()
+    theirs = PeftModel.from_pretrained(adapter_layers.open_model(tiny, dtype="f32"), str(tmp_path)).eval()
     ids = list(range(50, 70))
     with torch.no_grad():
         given = theirs(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, 20, dtype=torch.long)).logits
@@ -172,7 +172,7 @@ def test_a_run_learns_and_an_interrupted_one_ends_the_same(
 ) -> None:
     from safetensors.torch import load_file
 
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     class Stop(Exception):
         pass
@@ -205,8 +205,8 @@ MERGED = ("lora", "qlora", "ia3")
 def test_what_is_merged_gives_the_logits_of_the_unmerged(
     tiny: Path, tmp_path: Path, method: str, more: dict[str, Any]
 ) -> None:
-    from twofold.generation import merging
-    from twofold.training.methods import save
+    from twofold.generation.export import merging
+    from twofold.training.worker.methods import save
 
     options = options_of(method, more)
     network = awake(tiny, options)
@@ -218,8 +218,8 @@ def test_what_is_merged_gives_the_logits_of_the_unmerged(
     merging.merge(tiny, adapter, tmp_path / "merged")
     ids = torch.tensor([list(range(50, 90))])
     with torch.no_grad():
-        mine = tuned.open_model(tmp_path / "merged", dtype="f32")(input_ids=ids).logits
-        plain = tuned.open_model(tiny, dtype="f32")(input_ids=ids).logits
+        mine = adapter_layers.open_model(tmp_path / "merged", dtype="f32")(input_ids=ids).logits
+        plain = adapter_layers.open_model(tiny, dtype="f32")(input_ids=ids).logits
         unmerged = network(input_ids=ids).logits
     assert float((mine - unmerged).abs().max()) < 0.02 * float((plain - unmerged).abs().max())
 
@@ -234,8 +234,8 @@ SERVED = [
 def test_the_local_generator_serves_it_like_the_unmerged_network(
     tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, more: dict[str, Any]
 ) -> None:
-    from twofold import plugins
-    from twofold.training.methods import save
+    from twofold.plugins import loading
+    from twofold.training.worker.methods import save
 
     monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path / "cache"))
     options = options_of(method, more)
@@ -244,7 +244,7 @@ def test_the_local_generator_serves_it_like_the_unmerged_network(
     save(network, tmp_path / "made", source=tiny, options=options)
     adapter = Adapter(key=f"adapter:{method}", weights=method, path=str(tmp_path / "made"), template="")
     given = {"model": f"path:{tiny}", "dtype": "f32", "parity": False}
-    made = plugins.make("generators", "local", given, adapter=adapter)
+    made = loading.make("generators", "local", given, adapter=adapter)
     assert made.description["runtime"] == (
         "transformers" if method in ("adapter", "prompt", "prefix") else "openvino"
     ), made.description
@@ -277,9 +277,9 @@ def closed(job: TrainerJob) -> TrainerJob:
 
 
 def test_a_choice_is_learned_by_the_likelihood_of_whole_labels(job: TrainerJob, tiny: Path, tmp_path: Path) -> None:
-    from twofold.training import objectives
-    from twofold.training.fit import fit
-    from twofold.training.network import token_losses
+    from twofold.training.worker import objectives
+    from twofold.training.worker.loop import fit
+    from twofold.training.worker.network import token_losses
 
     options = options_of("lora", VARIED[0][1], objective="labels")
     network, encoder = awake(tiny, options), Encoder(tiny)
@@ -301,7 +301,7 @@ def test_a_choice_is_learned_by_the_likelihood_of_whole_labels(job: TrainerJob, 
 
 
 def test_a_preference_is_learned_from_where_the_model_began(job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     rows = tuple(
         Pair(messages=r.messages, completion=r.completion, rejected="no idea", example=r.example) for r in job.rows[0]
@@ -319,7 +319,7 @@ def test_a_preference_is_learned_from_where_the_model_began(job: TrainerJob, tmp
 
 
 def test_known_facts_are_those_whose_right_answer_is_likelier(tiny: Path) -> None:
-    from twofold.training.scoring import known, mean_loss
+    from twofold.training.worker.scoring import known, mean_loss
 
     network = awake(tiny, options_of("full"))
     some = random.Random(0)
@@ -333,8 +333,8 @@ def test_known_facts_are_those_whose_right_answer_is_likelier(tiny: Path) -> Non
 
 
 def test_replayed_rows_are_mixed_in_and_the_loss_on_other_things_is_followed(job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training.curves import lines_of
-    from twofold.training.fit import fit
+    from twofold.training.worker.curves import lines_of
+    from twofold.training.worker.loop import fit
 
     other = tuple(
         Pair(messages=(Message(role="user", content=f"Other {n}?"),), completion=f"yes {n}") for n in range(5)
@@ -357,7 +357,7 @@ def test_replayed_rows_are_mixed_in_and_the_loss_on_other_things_is_followed(job
 
 
 def test_a_truncated_checkpoint_is_told_and_the_one_before_is_used(job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     class Stop(Exception):
         pass
@@ -385,7 +385,7 @@ def test_a_truncated_checkpoint_is_told_and_the_one_before_is_used(job: TrainerJ
 def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(job: TrainerJob, tmp_path: Path) -> None:
     import resource
 
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     options = options_of("lora", VARIED[0][1])
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -408,7 +408,7 @@ def test_a_full_disk_ends_the_run_and_keeps_the_checkpoint(job: TrainerJob, tmp_
 def test_memory_that_runs_out_halves_the_micro_batch_once(
     job: TrainerJob, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twofold.training import fit as loop
+    from twofold.training.worker import loop
 
     real, asked = loop.token_losses, [0]
 
@@ -440,8 +440,8 @@ def test_memory_that_runs_out_halves_the_micro_batch_once(
 
 
 def test_a_loss_that_is_no_number_says_where_and_keeps_the_best(job: TrainerJob, tmp_path: Path) -> None:
-    from twofold.training import fit as loop
-    from twofold.training.fit import fit
+    from twofold.training.worker import loop
+    from twofold.training.worker.loop import fit
 
     options = options_of("lora", VARIED[0][1])
 
@@ -470,7 +470,7 @@ def test_a_loss_that_is_no_number_says_where_and_keeps_the_best(job: TrainerJob,
 def test_a_base_model_without_chat_template_needs_one(tiny: Path, job: TrainerJob, tmp_path: Path) -> None:
     import shutil
 
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     bare = tmp_path / "bare"
     shutil.copytree(tiny, bare)
@@ -490,13 +490,13 @@ def test_a_base_model_without_chat_template_needs_one(tiny: Path, job: TrainerJo
 
 
 def test_an_adapter_of_another_model_is_refused(tiny: Path, tmp_path: Path) -> None:
-    from twofold.training.methods import save
+    from twofold.training.worker.methods import save
 
     options = options_of("adapter", {"width": 4})
     save(awake(tiny, options), tmp_path, source=tiny, options=options)
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "BOTTLENECK", "width": 4, "placement": "houlsby"}')
     with pytest.raises(ModelError, match="fit"):
-        tuned.open_tuned(tiny, tmp_path, dtype="f32")
+        adapter_layers.open_tuned(tiny, tmp_path, dtype="f32")
 
 
 @pytest.mark.parametrize(
@@ -511,15 +511,15 @@ def test_two_processes_make_the_steps_of_one(
 ) -> None:
     from safetensors.torch import load_file
 
-    from twofold import plugins
+    from twofold.plugins import loading
 
     more = next(more for name, more in VARIED if name == method)
     given = {**QUICK, **more, "threads": 2, "probe": True}
-    file = f"{tuned.WEIGHTS}/model.safetensors" if method == "full" else "adapter_model.safetensors"
-    one = plugins.make("trainers", method, given).train(job, tmp_path / "one")
+    file = f"{adapter_layers.WEIGHTS}/model.safetensors" if method == "full" else "adapter_model.safetensors"
+    one = loading.make("trainers", method, given).train(job, tmp_path / "one")
     alone = load_file(tmp_path / "one" / file)
     for shard in shards:
-        both = plugins.make("trainers", method, {**given, "processes": 2, "shard": shard})
+        both = loading.make("trainers", method, {**given, "processes": 2, "shard": shard})
         two = both.train(job, tmp_path / f"two {shard}")
         assert two["processes"] == 2
         assert two["learning_rate"] == one["learning_rate"]
@@ -537,11 +537,11 @@ def test_the_embedded_model_learns_by_every_method_in_little_memory(
     job: TrainerJob, tmp_path: Path, method: str
 ) -> None:
     """Few steps from the defaults, in a child process as for a user."""
-    from twofold import plugins
+    from twofold.plugins import loading
 
     whole = job.model_copy(update={"model": "smollm2-135m-instruct", "dev": job.dev[:2]})
     options = {"epochs": 4, "batch": 6, "evaluations": 1, "memory_gib": 6}
-    report = plugins.make("trainers", method, options).train(whole, tmp_path / "made")
+    report = loading.make("trainers", method, options).train(whole, tmp_path / "made")
     assert report["loss"][-1][1] < report["loss"][0][1]
     assert report["peak_mib"] < 6 * 1024
-    assert tuned.recipe(tmp_path / "made")["method"] == method
+    assert adapter_layers.recipe(tmp_path / "made")["method"] == method

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tuning_endpoint import Endpoint, served
-from twofold import plugins
 from twofold.errors import GenerationError, NothingToLearn, TrainingError
-from twofold.jobs import TrainerJob
+from twofold.plugins import loading
+from twofold.plugins.jobs import TrainerJob
 from twofold.prompts import Template, pair, render
 from twofold.training.openai_job import OpenAITrainer
 from twofold.types import Adapter, DevItem, Example, Message, Prompt
@@ -49,7 +49,7 @@ def job(variants: int = 1) -> TrainerJob:
 
 def trainer(endpoint: Endpoint, **more: Any) -> OpenAITrainer:
     values = {"model": "small-1", "base_url": endpoint.url, **QUICK, **more}
-    made: OpenAITrainer = plugins.make("trainers", "openai", values)
+    made: OpenAITrainer = loading.make("trainers", "openai", values)
     return made
 
 
@@ -74,15 +74,15 @@ def test_upload_create_poll_and_answer_with_the_result(endpoint: Endpoint, tmp_p
     assert not (tmp_path / "endpoint-job.json").exists()
 
     adapter = Adapter(key="adapter:1", weights="w", path=str(tmp_path), template="t")
-    stock = plugins.make("generators", "openai", {"model": "small-1", "base_url": endpoint.url})
-    tuned = plugins.make("generators", "openai", {"model": "small-1", "base_url": endpoint.url}, adapter=adapter)
+    stock = loading.make("generators", "openai", {"model": "small-1", "base_url": endpoint.url})
+    tuned = loading.make("generators", "openai", {"model": "small-1", "base_url": endpoint.url}, adapter=adapter)
     assert tuned.generate([Prompt(messages=(Message(role="user", content="hi"),))])[0].text == "tuned"
     assert endpoint.asked_of == ["ft:small-1:ftjob-1"]
     assert tuned.key != stock.key
     assert tuned.description["adapter"] == "adapter:1"
     elsewhere = {"model": "small-1", "base_url": "http://127.0.0.1:1/v1"}
     with pytest.raises(GenerationError, match="was tuned at"):
-        plugins.make("generators", "openai", elsewhere, adapter=adapter)
+        loading.make("generators", "openai", elsewhere, adapter=adapter)
 
 
 def test_a_finished_job_is_not_begun_again(endpoint: Endpoint, tmp_path: Path) -> None:
@@ -183,9 +183,9 @@ def test_nothing_is_sent_above_the_budget_or_with_an_empty_answer(endpoint: Endp
 
 
 def test_what_only_concerns_the_talk_is_in_no_key() -> None:
-    one = plugins.options("trainers", "openai", {"model": "m"})
-    other = plugins.options("trainers", "openai", {"model": "m", "poll_seconds": 1, "retries": 1, "minutes": 3})
-    third = plugins.options("trainers", "openai", {"model": "m", "epochs": 5})
+    one = loading.options("trainers", "openai", {"model": "m"})
+    other = loading.options("trainers", "openai", {"model": "m", "poll_seconds": 1, "retries": 1, "minutes": 3})
+    third = loading.options("trainers", "openai", {"model": "m", "epochs": 5})
     assert one.model_dump() == other.model_dump() != third.model_dump()
 
 
@@ -195,8 +195,9 @@ import sys
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
 from test_openai_job import job
-from twofold import plugins
-plugins.make("trainers", "openai", {"model": "small-1", "base_url": sys.argv[1], "poll_seconds": 0.02,
+from twofold.plugins import protocols as plugins
+from twofold.plugins import loading as plugin_loading
+plugin_loading.make("trainers", "openai", {"model": "small-1", "base_url": sys.argv[1], "poll_seconds": 0.02,
              "backoff": 0.01, "timeout": 5}).train(job(), Path(sys.argv[2]))
 """
 

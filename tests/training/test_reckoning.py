@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from twofold import machine, pace, rehearsal
+from twofold.assembly import rehearsal
 from twofold.config import Part
-from twofold.jobs import TrainerJob
+from twofold.host import capabilities, pace
+from twofold.plugins.jobs import TrainerJob
 from twofold.prompts import Template, pair, render
 from twofold.training import reckoning
 from twofold.training.options import LoraOptions
@@ -34,7 +35,7 @@ def general(count: int) -> tuple[Any, ...]:
 @pytest.mark.parametrize("rows", [4, 12])
 def test_steps_tokens_and_evaluations_are_those_that_training_makes(job: TrainerJob, tmp_path: Path, rows: int) -> None:
     pytest.importorskip("torch")
-    from twofold.training.fit import fit
+    from twofold.training.worker.loop import fit
 
     few = job.model_copy(update={"rows": (job.rows[0][:rows],), "general": general(150)})
     counted = reckoning.reckon(few, OPTIONS)
@@ -66,7 +67,7 @@ def kept(job: TrainerJob) -> dict[str, float]:
 def test_of_a_few_steps_the_fastest_counts_and_beside_other_work_the_processors_time(
     job: TrainerJob, monkeypatch: pytest.MonkeyPatch, crowded: bool
 ) -> None:
-    monkeypatch.setattr(machine, "crowded", lambda: crowded)
+    monkeypatch.setattr(capabilities, "crowded", lambda: crowded)
     reckoning.keep_pace(job, OPTIONS, report(), seconds=70.0)
     units = 3 * reckoning.item_units(job, OPTIONS)
     share = 0.3 if crowded else 1.0
@@ -78,7 +79,7 @@ def test_of_a_few_steps_the_fastest_counts_and_beside_other_work_the_processors_
 
 
 def test_a_real_training_counts_as_it_was(job: TrainerJob, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "crowded", lambda: True)
+    monkeypatch.setattr(capabilities, "crowded", lambda: True)
     reckoning.keep_pace(job, OPTIONS, report(steps=30), seconds=70.0)
     assert kept(job)["token"] == pytest.approx(0.1)
     assert pace.of_busy(reckoning.subject(job.model, OPTIONS)) == set()
@@ -89,8 +90,8 @@ def test_a_real_training_counts_as_it_was(job: TrainerJob, monkeypatch: pytest.M
 
 def test_beside_other_work_one_thread_shows_what_all_would_take(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("torch")
-    monkeypatch.setattr(machine, "crowded", lambda: True)
-    monkeypatch.setattr(machine, "cores", lambda: 4)
+    monkeypatch.setattr(capabilities, "crowded", lambda: True)
+    monkeypatch.setattr(capabilities, "cores", lambda: 4)
     model, part = f"path:{tiny}", Part(name="lora", options={"dtype": "f32"})
     rehearsal.training(part, model)
     single, usual = (LoraOptions(dtype="f32", threads=threads) for threads in (1, 0))

@@ -10,8 +10,8 @@ import pytest
 from test_decide import ARMS, FACTS
 
 from twofold.config import StudySection
-from twofold.study.verdict import decide
 from twofold.types import Arm, Verdict
+from twofold.verdict.rule import decide
 
 BASE, _, _, FT, _ = ARMS
 N = 80

@@ -10,8 +10,8 @@ import pytest
 from test_decide import ARMS, CITES, FACTS, run, scores, verdict
 
 from twofold.config import StudySection
-from twofold.study.verdict import VerdictFacts, constraint_objections, constraint_questions, whole
 from twofold.types import Estimate
+from twofold.verdict.rule import VerdictFacts, constraint_objections, constraint_questions, whole
 
 BASE, _, RAG, _, BOTH = ARMS
 MEANS = [0.1, 0.15, 0.3, 0.25, 0.7]

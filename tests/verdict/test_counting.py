@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from twofold.config import Config, PromptSection, StudySection
-from twofold.stats import kish
-from twofold.study.doubting import labels_left_out, unseen_labels
-from twofold.study.verdict import VerdictFacts, applies, decide
+from twofold.stats.intervals import kish
 from twofold.types import Arm, Estimate, Example, Message, Verdict
+from twofold.verdict.doubting import labels_left_out, unseen_labels
+from twofold.verdict.rule import VerdictFacts, applies, decide
 
 BASE, RAG, FT = Arm(name="base"), Arm(name="rag", retrieval=True), Arm(name="ft", tuning="closed-book")
 LOST = float("nan")

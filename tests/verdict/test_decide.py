@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold import stats
 from twofold.config import StudySection
 from twofold.errors import StudyError
-from twofold.identity import plain
-from twofold.study.verdict import VerdictFacts, constraint_objections, decide
+from twofold.hashing import plain
+from twofold.stats import intervals
 from twofold.types import Arm, Estimate, Verdict
+from twofold.verdict.rule import VerdictFacts, constraint_objections, decide
 
 ARMS = (
     Arm(name="base"),
@@ -581,8 +581,8 @@ MEANS = st.lists(st.sampled_from([0.1, 0.3, 0.5, 0.7, 0.9]), min_size=5, max_siz
 
 
 def alone(values, groups, alpha=0.05):
-    return stats.contrasts(
-        values, groups, stats.pairs([arm.name for arm in ARMS]), level=1 - alpha, resamples=200, joint=False
+    return intervals.contrasts(
+        values, groups, intervals.pairs([arm.name for arm in ARMS]), level=1 - alpha, resamples=200, joint=False
     )
 
 

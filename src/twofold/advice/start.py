@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from twofold import support
 from twofold.advice.shape import shape
-from twofold.dataset.checking import tokens_about
-from twofold.dataset.examples import named_split
+from twofold.examples.checking import tokens_about
+from twofold.examples.loading import named_split
 from twofold.prompts import Template
+from twofold.text import grounding
 from twofold.types import Document, Example
 
 FEW = 400
@@ -136,10 +136,10 @@ def _divided(examples: Sequence[Example]) -> bool:
 def _quotable(documents: Sequence[Document], examples: Sequence[Example]) -> float:
     texts = {document.id: document.text for document in documents}
     shares = [
-        support.share(example.references[0], [texts[s] for s in example.sources if s in texts])
+        grounding.share(example.references[0], [texts[s] for s in example.sources if s in texts])
         for example in examples[:QUOTED_EXAMPLES]
         if example.references
-        and support.checkable(example.references[0], example.choices)
+        and grounding.checkable(example.references[0], example.choices)
         and any(s in texts for s in example.sources)
     ]
     return statistics.median(shares) if shares else 1.0
@@ -154,7 +154,7 @@ def _spoken(documents: Sequence[Document], examples: Sequence[Example]) -> float
             at = document.text.find(reference)
             if at >= 0:
                 passage = document.text[max(0, at - AROUND) : at + len(reference) + AROUND]
-                shares.append(support.about(example.question, f"{document.title}\n{passage}", answer=reference))
+                shares.append(grounding.about(example.question, f"{document.title}\n{passage}", answer=reference))
                 break
     return next((t for t in ABOUT if sum(share > t for share in shares) >= 0.9 * len(shares)), 0.0) if shares else 0.0
 

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold import hostile
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line, say
-from twofold.identity import plain
+from twofold.hashing import plain
+from twofold.text import sanitize
 from twofold.types import Answer, Citation
 
 FAILED = 3
@@ -64,8 +64,8 @@ def ask(
     with run.project() as project, ExitStack() as shown:
         from twofold.asking import read_history
         from twofold.errors import IndexEmpty
-        from twofold.reading import counted
-        from twofold.sources import partly
+        from twofold.files.reading import counted
+        from twofold.indexing.feeds import partly
 
         def write(piece: str) -> None:
             shown.close()  # the live progress display would break the line that is being written
@@ -129,7 +129,7 @@ def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:
     """The whole answer as JSON values, each citation with its document, title, place and quoted words."""
     value: dict[str, Any] = plain(answer)
     for row, hit, place in zip(value["hits"], answer.hits, made_by["places"], strict=True):
-        row["flags"], row["place"] = list(hostile.kinds(hit.chunk.text)), place
+        row["flags"], row["place"] = list(sanitize.kinds(hit.chunk.text)), place
     for row, citation in zip(value["citations"], answer.citations, strict=True):
         row.update(_described(answer, citation, made_by))
     attached = made_by["attached"]

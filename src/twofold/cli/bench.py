@@ -121,8 +121,8 @@ def show_bench(found: dict[str, Any]) -> None:
     """Print the measurement as tables."""
     from rich.table import Table
 
-    from twofold.study.record import counted, true_minus
-    from twofold.weighing import sentence
+    from twofold.store.weighing import sentence
+    from twofold.verdict.record import counted, true_minus
 
     screen = console()
     asked, groups = counted(found["questions"], "question"), counted(found["groups"], "group")
@@ -153,7 +153,7 @@ def show_bench(found: dict[str, Any]) -> None:
 
 def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
     """Print what each stage brings and costs."""
-    from twofold.study.record import true_minus
+    from twofold.verdict.record import true_minus
 
     table = _table(table_class, "stage", f"{found['metric']} with", "without", "difference", "ms", "tokens", "advice")
     for row in found["stages"]:
@@ -171,7 +171,7 @@ def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
 
 def show_blend(found: dict[str, Any], screen: Any, table_class: Any) -> None:
     """Print what each weight of the word leg is worth, and which to take."""
-    from twofold.study.record import true_minus
+    from twofold.verdict.record import true_minus
 
     table = _table(table_class, "words' weight", found["metric"], "gain", "standard error", "believed")
     for row in found["weights"]:
@@ -213,6 +213,6 @@ def _table(table_class: Any, first: str, *others: str) -> Any:
 
 
 def _text(estimate: dict[str, Any]) -> str:
-    from twofold.study.record import estimate_text, true_minus
+    from twofold.verdict.record import estimate_text, true_minus
 
     return true_minus(estimate_text(estimate))

@@ -8,7 +8,7 @@ import typer
 
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line
-from twofold.reading import counted, once_a_kind, times
+from twofold.files.reading import counted, once_a_kind, times
 from twofold.types import Problem
 
 

@@ -33,7 +33,7 @@ from twofold.cli.session import command
 from twofold.cli.stopping import INTERRUPTED
 from twofold.cli.terminal import say, say_json
 from twofold.errors import StoreError, TwofoldError, refused
-from twofold.masking import masked_text
+from twofold.text.masking import masked_text
 
 INTERNAL = 70
 """Exit code of an unexpected exception (EX_SOFTWARE of sysexits.h)."""

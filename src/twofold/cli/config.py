@@ -10,8 +10,8 @@ import typer
 
 from twofold.cli.session import Run
 from twofold.cli.terminal import console
-from twofold.identity import plain
-from twofold.masking import masked
+from twofold.hashing import plain
+from twofold.text.masking import masked
 
 
 def config(
@@ -60,17 +60,17 @@ def _weight(run: Run) -> str:
 
 def stages_of(config: Any) -> list[dict[str, Any]]:
     """The resolved pipeline in order: ``kind``, ``name``, and the ``options`` that differ from the defaults."""
-    from twofold import plugins
+    from twofold.plugins import loading, protocols
 
     retrieval = config.retrieval
-    kinds: list[tuple[plugins.Kind, Any]] = [
+    kinds: list[tuple[protocols.Kind, Any]] = [
         *(("rewriters", part) for part in retrieval.rewriters),
         ("retrievers", retrieval.retriever),
         *(("rerankers", part) for part in retrieval.rerankers),
     ]
     found: list[dict[str, Any]] = []
     for kind, part in kinds:
-        chosen = plugins.options(kind, part.name, part.options, where=f"retrieval.{kind}").model_dump(mode="json")
+        chosen = loading.options(kind, part.name, part.options, where=f"retrieval.{kind}").model_dump(mode="json")
         usual = {key: field.get_default(call_default_factory=True) for key, field in _fields(kind, part.name).items()}
         own = {key: value for key, value in chosen.items() if plain(usual.get(key)) != value}
         found.append({"kind": kind[:-1], "name": part.name, "options": own})
@@ -80,7 +80,7 @@ def stages_of(config: Any) -> list[dict[str, Any]]:
 
 
 def _fields(kind: Any, name: str) -> Any:
-    from twofold.plugins import find
+    from twofold.plugins.loading import find
 
     return find(kind, name).Options.model_fields
 

@@ -23,15 +23,15 @@ def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer questions, shorter tuning: minutes.")] = False,
 ) -> None:
     """Pull the embedded models, make a project of the bundled AgXQA set, check, sync, study, and show the verdict."""
+    from twofold.cli.doctor_findings import QUICK_ABOVE, demo_plan
     from twofold.config import FILE
-    from twofold.dataset.preparing import NOT_COMPARED
-    from twofold.doctor import QUICK_ABOVE, demo_plan
+    from twofold.examples.preparing import NOT_COMPARED
+    from twofold.models import hub
     from twofold.project import Project
-    from twofold.store import models
 
     with run.progress() as progress:
-        for name in models.definitions():
-            models.pull(name, progress=progress)
+        for name in hub.definitions():
+            hub.pull(name, progress=progress)
     with resources.as_file(resources.files("twofold") / "demo") as source:
         if not (directory / FILE).is_file():
             Project.create(directory, source, quick=quick, forgetting=False).close()

@@ -9,7 +9,7 @@ import typer
 
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
-from twofold.identity import plain
+from twofold.hashing import plain
 
 if TYPE_CHECKING:
     from twofold.types import Json
@@ -27,7 +27,7 @@ def doctor(
     Measuring takes about a minute on an idle machine and minutes on a busy one (what is measured is shown, and --quick
     measures nothing); inside a project the time of its study is told too.
     """
-    from twofold.doctor import examine
+    from twofold.cli.doctor_findings import examine
 
     with run.progress() as progress:
         findings = examine(run.directory, run.overrides, quick=quick, progress=progress)

@@ -12,10 +12,10 @@ import typer
 from twofold.cli.check import line
 from twofold.cli.session import Run, unread
 from twofold.errors import ConfigError
-from twofold.reading import counted
+from twofold.files.reading import counted
 
 if TYPE_CHECKING:
-    from twofold.curating import Looking
+    from twofold.curation.files import Looking
     from twofold.types import Problem
 
 _LISTED = 40
@@ -59,7 +59,7 @@ def import_(
     file twice changes nothing.
     """
     from twofold.config import FILE
-    from twofold.curating import import_file
+    from twofold.curation.files import import_file
 
     mapping: dict[str, str] = {}
     for one in columns or []:
@@ -96,7 +96,7 @@ def check(run: Run, *, files: _FILES = None, labels: _LABELS = None, skip: _SKIP
 
     Each finding has its place, code and action. Exit code 1: errors.
     """
-    from twofold.curating import look
+    from twofold.curation.files import look
 
     paths, root, looking = _scope(run, files, labels, skip)
     with run.progress() as progress:
@@ -140,7 +140,7 @@ def clean(
     Beside it stand a record of everything done (.removed.jsonl) and a data card (.card.html). The input is not touched;
     what needs judgement is left in and listed.
     """
-    from twofold.curating import clean_files
+    from twofold.curation.files import clean_files
 
     paths, root, looking = _scope(run, files, labels, skip)
     with run.progress() as progress:
@@ -165,10 +165,10 @@ def card(
     skip: _SKIP = None,
 ) -> None:
     """Draw a data card: findings, lengths, splits, classes, languages; one page that needs no network."""
-    from twofold import writing
-    from twofold.curating import look
-    from twofold.dataset.findings_clean import portrait
-    from twofold.study.data_card import render
+    from twofold.curation.files import look
+    from twofold.examples.quality.cleaning import portrait
+    from twofold.files import writing
+    from twofold.reports.data_card import render
     from twofold.types import Example
 
     paths, root, looking = _scope(run, files, None, skip)
@@ -185,8 +185,8 @@ def _scope(
     run: Run, files: list[Path] | None, labels: Path | None, skip: list[str] | None
 ) -> tuple[list[str], Path, Looking]:
     """Paths, where they start, and what they are held against: the project's own where no file is named."""
-    from twofold.curating import Looking, read_labels
-    from twofold.dataset.findings import PARTS
+    from twofold.curation.files import Looking, read_labels
+    from twofold.examples.quality.inspect import PARTS
 
     unknown = [part for part in skip or [] if part not in PARTS]
     if unknown:

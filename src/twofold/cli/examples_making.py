@@ -9,7 +9,7 @@ import typer
 
 from twofold.cli.session import Run, unread
 from twofold.errors import ConfigError
-from twofold.reading import counted
+from twofold.files.reading import counted
 
 WHATS = ("questions", "rewordings")
 MAKERS = ("templates", "model")
@@ -59,8 +59,8 @@ def make(
             f"--what {what} --by {by} is not possible",
             cure=f"--what: {', '.join(WHATS)}. --by: {', '.join(MAKERS)}.",
         )
-    from twofold.dataset.making import as_record
-    from twofold.making import Recipe, save
+    from twofold.curation.questions import Recipe, save
+    from twofold.curation.templates import as_record
 
     recipe = Recipe(
         count=count or (100 if what == "questions" else 1),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from twofold.cli.session import Run, unread
-from twofold.reading import counted
+from twofold.files.reading import counted
 
 
 def mine(
@@ -30,9 +30,9 @@ def mine(
 
     What is not used stands with its reason in a file beside.
     """
-    from twofold.dataset.making import as_record
-    from twofold.dataset.mining import preference_record
-    from twofold.making import save
+    from twofold.curation.questions import save
+    from twofold.curation.templates import as_record
+    from twofold.examples.feedback import preference_record
 
     with run.project() as project:
         made = project.mine_examples(logs, mask=mask)

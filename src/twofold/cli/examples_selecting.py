@@ -24,9 +24,9 @@ def select(
     ] = None,
 ) -> None:
     """Choose examples of the train split by difficulty for the base model, by diversity, or by both."""
-    from twofold.dataset.making import as_record
-    from twofold.dataset.selecting import BYS
-    from twofold.making import save
+    from twofold.curation.questions import save
+    from twofold.curation.selection import BYS
+    from twofold.curation.templates import as_record
 
     way = next((one for one in BYS if one == by), None)
     if way is None:

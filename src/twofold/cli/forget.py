@@ -9,7 +9,7 @@ import typer
 
 from twofold.cli.session import Run
 from twofold.cli.terminal import say
-from twofold.reading import counted
+from twofold.files.reading import counted
 
 
 def forget(

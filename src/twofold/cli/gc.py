@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from twofold.cli.session import Run
-from twofold.identity import plain
+from twofold.hashing import plain
 
 
 def gc(

@@ -8,7 +8,7 @@ import typer
 
 from twofold.cli.session import Run, command
 from twofold.cli.terminal import one_line
-from twofold.reading import counted
+from twofold.files.reading import counted
 
 app = typer.Typer(no_args_is_help=True, help="The documents and their ids; versions of the index, going back to one.")
 _LISTED = 40

@@ -11,11 +11,11 @@ import typer
 
 from twofold.cli.check import line
 from twofold.cli.session import Run
-from twofold.reading import counted, grouped, once_a_kind
+from twofold.files.reading import counted, grouped, once_a_kind
 
 if TYPE_CHECKING:
+    from twofold.advice.scaffold import Created
     from twofold.config import Config
-    from twofold.creating import Created
 
 _LISTED = 20
 """Files with a kind of problem shown, one line each; ``--json`` and `twofold check` list all."""
@@ -48,8 +48,8 @@ def init(
     below FOLDER. Questions are read from its examples files, else from the one file whose records are questions with
     answers. Files that are not read are listed, each with its reason.
     """
+    from twofold.advice.scaffold import create
     from twofold.config import load
-    from twofold.creating import create
 
     with run.progress() as progress:
         made = create(target, source, quick=quick, link=link, progress=progress)

@@ -10,7 +10,7 @@ import typer
 from twofold.cli.gc import gc
 from twofold.cli.session import Run, command
 from twofold.cli.terminal import one_line
-from twofold.identity import plain
+from twofold.hashing import plain
 
 if TYPE_CHECKING:
     from twofold.types import Json
@@ -27,11 +27,11 @@ Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why, for the au
 def list_models(run: Run) -> None:
     """List the models that Twofold knows, and inside a project those it tuned."""
     from twofold.errors import ProjectMissing
-    from twofold.forgetting import outcome
-    from twofold.store import models
-    from twofold.store.registry import short
+    from twofold.forgetting.suite import outcome
+    from twofold.models import hub
+    from twofold.store.model_registry import short
 
-    rows: list[dict[str, Any]] = plain(models.listing())
+    rows: list[dict[str, Any]] = plain(hub.listing())
     lines: list[str] = []
     for row in rows:
         state = f"{row['bytes'] / 2**20:.0f} MiB at {row['path']}" if row["pulled"] else "not here: twofold models pull"
@@ -60,20 +60,20 @@ def pull(
     ] = None,
 ) -> None:
     """Download models into the user cache, checked against their pinned digests; present ones are kept."""
-    from twofold.store import models
+    from twofold.models import hub
 
     places: dict[str, str] = {}
     with run.progress() as progress:
-        for name in names or list(models.definitions()):
-            places[name] = str(models.pull(name, progress=progress))
+        for name in names or list(hub.definitions()):
+            places[name] = str(hub.pull(name, progress=progress))
     run.result(places, "\n".join(f"{name}: {place}" for name, place in places.items()))
 
 
 def path(run: Run, *, name: Annotated[str, typer.Argument(metavar="NAME", help="Name or source string.")]) -> None:
     """Print the directory of a pulled model."""
-    from twofold.store import models
+    from twofold.models import hub
 
-    place = str(models.locate(name))
+    place = str(hub.locate(name))
     run.result({"name": name, "path": place}, place)
 
 
@@ -101,9 +101,9 @@ def diff(
     after: Annotated[str, typer.Argument(metavar="MODEL", help="The other one.")] = "champion",
 ) -> None:
     """Compare two tuned models: recipe, data, gate, and how they scored where they were compared."""
-    from twofold.store.model_card import estimate
-    from twofold.store.registry import short
-    from twofold.study.record import true_minus
+    from twofold.reports.model_card import estimate
+    from twofold.store.model_registry import short
+    from twofold.verdict.record import true_minus
 
     with run.project() as project:
         told = project.models.diff(before, after)
@@ -167,7 +167,7 @@ def export(
 
 
 def _moved(move: Json) -> str:
-    from twofold.store.registry import short
+    from twofold.store.model_registry import short
 
     before = f" (was {short(move['before'])})" if move["before"] else ""
     why = f": {one_line(move['why'])}" if move["why"] else ""

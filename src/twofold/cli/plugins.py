@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from twofold.cli.session import Run
-from twofold.identity import plain
+from twofold.hashing import plain
 
 
 def plugins(run: Run) -> None:
     """List plugins by kind: name, version, options with defaults, or the extra that is missing."""
-    from twofold.plugins import KINDS, names
+    from twofold.plugins.loading import names
+    from twofold.plugins.protocols import KINDS
 
     rows = [describe(kind, name) for kind in KINDS for name in names(kind)]
     lines: list[str] = []
@@ -28,7 +29,7 @@ def describe(kind: Any, name: str) -> dict[str, Any]:
     from pydantic_core import PydanticUndefined
 
     from twofold.errors import MissingExtra
-    from twofold.plugins import find
+    from twofold.plugins.loading import find
 
     row: dict[str, Any] = {"kind": kind, "name": name, "version": None, "options": {}, "summary": ""}
     try:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Display
     from rich.progress import TaskID
 
-    from twofold.plugins import Progress
+    from twofold.plugins.protocols import Progress
 
 EVERY = 5.0
 """Seconds between plain lines of one stage."""

@@ -18,9 +18,9 @@ from typing import Any, get_args, get_origin
 
 import typer
 
-from twofold.cli import stopping
+from twofold.cli import reference_map, stopping
 from twofold.errors import MissingExtra
-from twofold.identity import plain
+from twofold.hashing import plain
 
 PLACE = Path("docs") / "reference"
 NOTICE = "<!-- Written from the code by scripts/docs. Do not edit. -->\n"
@@ -32,6 +32,8 @@ def pages() -> dict[str, Callable[[], str]]:
         "commands.md": commands,
         "configuration.md": configuration,
         "errors.md": error_codes,
+        "map.md": reference_map.page,
+        "map.svg": reference_map.picture,
         "plugins.md": plugins,
         "records.md": records,
     }
@@ -146,15 +148,16 @@ def error_codes() -> str:
 
 def plugins() -> str:
     """Every installed plugin with its options."""
-    from twofold import plugins as doors
+    from twofold.plugins import loading
+    from twofold.plugins import protocols as doors
 
     lines = ["# Plugins", "", *_paragraphs(inspect.getdoc(doors) or ""), ""]
     for kind in doors.KINDS:
         protocol: Any = getattr(doors, {"indexes": "Index"}.get(kind, kind[:-1].capitalize()))
         lines += [f"## {kind.capitalize()}", "", _first(protocol), ""]
-        for name in doors.names(kind):
+        for name in loading.names(kind):
             try:
-                found = doors.find(kind, name)
+                found = loading.find(kind, name)
             except MissingExtra as error:
                 raise SystemExit(f"error: {error}\nhelp: the reference is written with everything installed") from error
             lines += [f"### `{name}`", "", f"{_first(found)} Version {found.version}.", ""]
@@ -170,7 +173,7 @@ def plugins() -> str:
 def records() -> str:
     """The frozen records, and the fields of `study.json`."""
     from twofold import types
-    from twofold.study import record
+    from twofold.verdict import record
 
     lines = ["# Records", ""]
     for title, module in (
@@ -218,7 +221,8 @@ def _source_type(cls: type, key: str) -> str:
     """The annotation as written."""
     for parent in cls.__mro__:
         if key in vars(parent).get("__annotations__", {}):
-            return str(vars(parent)["__annotations__"][key])
+            written = vars(parent)["__annotations__"][key]
+            return str(getattr(written, "__forward_arg__", written))  # a TypedDict keeps references, not texts
     return ""
 
 

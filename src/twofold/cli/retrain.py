@@ -11,7 +11,7 @@ from typing import Any
 import typer
 
 from twofold.cli.session import Run
-from twofold.identity import plain
+from twofold.hashing import plain
 
 
 def retrain(run: Run, *, champion: str, arm: str, minutes: float | None, if_due: bool, plan: bool, by: str) -> None:
@@ -34,9 +34,9 @@ def cancel(run: Run, *, arm: str) -> None:
 
 
 def _lines(told: dict[str, Any]) -> list[str]:
-    from twofold.store.model_card import estimate
-    from twofold.store.registry import short
-    from twofold.study.record import true_minus
+    from twofold.reports.model_card import estimate
+    from twofold.store.model_registry import short
+    from twofold.verdict.record import true_minus
 
     lines = [
         f"{'due' if row['due'] else 'not due'}: {row['reason']}: {row['value']} (limit {row['limit']})"

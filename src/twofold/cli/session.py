@@ -22,7 +22,7 @@ from twofold.cli.terminal import plain_logs, say, say_json
 from twofold.errors import ConfigError
 
 if TYPE_CHECKING:
-    from twofold.plugins import Progress
+    from twofold.plugins.protocols import Progress
     from twofold.project import Project
 
 COMMON = "Common options"

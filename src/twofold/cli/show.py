@@ -10,7 +10,7 @@ import typer
 from twofold.cli.session import Run
 
 if TYPE_CHECKING:
-    from twofold.study.record import StudyRecord
+    from twofold.verdict.record import StudyRecord
 
 
 def show(
@@ -31,7 +31,7 @@ def report_of(record: StudyRecord, directory: Path) -> Path:
 
 def outcome(record: StudyRecord, directory: Path) -> str:
     """The summary for people, and where the report is."""
-    from twofold.study.report import render_summary
+    from twofold.reports.study_page import render_summary
 
     return f"{render_summary(record).rstrip()}\n\nreport: {report_of(record, directory)}"
 

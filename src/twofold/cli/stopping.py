@@ -4,7 +4,7 @@ A signal raises `KeyboardInterrupt` in the main thread: its ``with`` blocks end 
 it between two of its own instructions only, so a long call into native code (a model at work), or a thread that is
 waited for, puts it off. A second thread therefore ends the process `PATIENCE` seconds after the signal, which wakes it
 through `signal.set_wakeup_fd` whatever the main thread does. That is safe: every store survives kill -9, the system
-drops the locks of a dead process, and children end with their parent (`twofold.children`).
+drops the locks of a dead process, and children end with their parent (`twofold.host.children`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.cli.show import automation, outcome
 from twofold.cli.terminal import console
-from twofold.identity import plain
+from twofold.hashing import plain
 
 DIAGNOSTIC = ("oracle", "ft+oracle")
 
@@ -77,7 +77,7 @@ def show_plan(plan: dict[str, Any], *, error: bool) -> None:
     """Print the plan like a bill: on stdout, or on stderr when it only precedes a question."""
     from rich.table import Table
 
-    from twofold.study.record import asked_text
+    from twofold.verdict.record import asked_text
 
     screen = console()
     if error:

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 import typer
 
-from twofold import weighing
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.cli.terminal import one_line
-from twofold.identity import plain
-from twofold.reading import counted
+from twofold.files.reading import counted
+from twofold.hashing import plain
+from twofold.store import weighing
 
 _LISTED = 20
 

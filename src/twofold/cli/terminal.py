@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from twofold.masking import masked_text
+from twofold.text.masking import masked_text
 
 if TYPE_CHECKING:
     from rich.console import Console

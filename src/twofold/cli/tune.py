@@ -11,10 +11,10 @@ from twofold.cli import retrain
 from twofold.cli.progress import duration
 from twofold.cli.session import Run
 from twofold.errors import ConfigError
-from twofold.identity import plain
-from twofold.reading import counted
-from twofold.study.effort import cure, shortfall, unfinished
-from twofold.study.tuned_arms import methods_lines, tuned_lines
+from twofold.files.reading import counted
+from twofold.hashing import plain
+from twofold.reports.tuning_lines import methods_lines, tuned_lines
+from twofold.verdict.effort import cure, shortfall, unfinished
 
 
 def tune(

@@ -19,7 +19,7 @@ from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies
 
 from twofold.errors import FileTooLarge, SourceEndless, SourceError, SourceUnreachable, UnreadableFile
-from twofold.reading import unpacked
+from twofold.files.reading import unpacked
 
 AGENT = "twofold"
 """Name given to servers, and looked for in robots.txt."""

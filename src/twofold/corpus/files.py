@@ -13,13 +13,13 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from twofold import plugins
 from twofold.config import DocumentsSection
 from twofold.corpus.bounds import bounded
-from twofold.corpus.contained import Worker
+from twofold.corpus.sandbox import Worker
 from twofold.errors import BadRecord, ConfigError, DataError, MissingExtra, ScannedFile, UnreadableFile
-from twofold.identity import digest
-from twofold.reading import MIB, PLAIN_WORDS, Findings, read_bytes, suffix_of, unpacked
+from twofold.files.reading import MIB, PLAIN_WORDS, Findings, read_bytes, suffix_of, unpacked
+from twofold.hashing import digest
+from twofold.plugins import loading
 from twofold.types import Document, Json, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ class FileReader:
         self.limit = int(section.max_mib * MIB)
         self._classes: dict[str, tuple[str, Any]] = {}
         self._pictures: tuple[str, ...] = ()
-        for name in plugins.names("readers"):
+        for name in loading.names("readers"):
             try:
-                cls = plugins.find("readers", name)
+                cls = loading.find("readers", name)
             except MissingExtra as error:
                 log.warning("the reader %s is not available: %s", name, error)
                 continue

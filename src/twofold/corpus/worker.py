@@ -19,10 +19,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from twofold import memory, plugins
-from twofold.corpus.contained import LENGTH, as_json, out_of_memory
+from twofold.corpus.sandbox import LENGTH, as_json, out_of_memory
 from twofold.errors import BadRecord, DamagedFile, DataError, FileTooLarge, MissingExtra, TwofoldError
-from twofold.reading import MIB, as_problem, excerpt
+from twofold.files.reading import MIB, as_problem, excerpt
+from twofold.host import memory
+from twofold.plugins import loading
 from twofold.types import Document, Json, Problem
 
 
@@ -95,7 +96,7 @@ def _read(asked: Json, data: bytes) -> list[Json]:
 @cache
 def _reader(name: str) -> Any:
     """The reader's class, looked up once: finding plugins reads every installed package's metadata."""
-    return plugins.find("readers", name)
+    return loading.find("readers", name)
 
 
 def _told(error: TwofoldError, name: str) -> Problem:

@@ -12,8 +12,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from twofold.locking import locked
-from twofold.plugins import cache_root
+from twofold.files.locking import locked
+from twofold.host.cache import cache_root
 from twofold.store.artifacts import Artifacts
 from twofold.types import Json
 

@@ -17,15 +17,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from twofold import machine
 from twofold.errors import ConfigError, GenerationError, MissingExtra, ModelError, WrongWeights, install
-from twofold.generation import gguf_file, merging
-from twofold.generation.runtime import Request, Result, Runtime, Sampling, Tokens, cut, pieces
-from twofold.identity import digest
-from twofold.plugins import Options, Progress
-from twofold.store import models
+from twofold.generation.export import gguf, merging
+from twofold.generation.runtimes.contract import Request, Result, Runtime, Sampling, Tokens, cut, pieces
+from twofold.hashing import digest
+from twofold.host import capabilities
+from twofold.models import hub
+from twofold.models.adapter_layers import WEIGHTS
+from twofold.plugins.protocols import Options, Progress
 from twofold.store.artifacts import MANIFEST
-from twofold.tuned import WEIGHTS
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
 _log = logging.getLogger(__name__)
@@ -78,12 +78,12 @@ class LocalGenerator:
     def __init__(self, options: LocalOptions, *, adapter: Adapter | None = None) -> None:
         self.options = options
         self._adapter = adapter
-        self._model = models.locate(options.model)
-        self._weights = models.weights_digest(self._model)
+        self._model = hub.locate(options.model)
+        self._weights = hub.weights_digest(self._model)
         if adapter is not None:
             _require_base(adapter, self._weights, options.model)
         self._runtime_name, self._because = _choose(options, self._model, adapter)
-        self._dtype = machine.resolve(options.dtype, "openvino" if self._runtime_name == "openvino" else "auto")
+        self._dtype = capabilities.resolve(options.dtype, "openvino" if self._runtime_name == "openvino" else "auto")
         self._tokens: Tokens | None = None
         self._runtime: Runtime | None = None
         self._parity: Json | None = None
@@ -187,7 +187,7 @@ class LocalGenerator:
         Raises:
             ModelError: there is no adapter, a form cannot hold it, or what was written does not behave like it.
         """
-        from twofold.generation import exporting
+        from twofold.generation.export import exporting
 
         if self._adapter is None:
             raise ModelError(f"{self.options.model} is not tuned: there is nothing to export")
@@ -231,7 +231,7 @@ class LocalGenerator:
         o = self.options
         sampling = Sampling(temperature=o.temperature, seed=o.seed)
         if self._runtime_name == "transformers":
-            from twofold.generation.transformers_runtime import TransformersRuntime
+            from twofold.generation.runtimes.transformers import TransformersRuntime
 
             return TransformersRuntime(
                 self._model,
@@ -245,7 +245,8 @@ class LocalGenerator:
         return self._start_openvino(tokens, sampling)
 
     def _start_openvino(self, tokens: Tokens, sampling: Sampling) -> Runtime:
-        from twofold.generation import openvino_runtime, parity
+        from twofold.generation.export import parity
+        from twofold.generation.runtimes import openvino
 
         o, adapter = self.options, self._adapter
         model, weights = self._model, self._weights
@@ -254,15 +255,15 @@ class LocalGenerator:
             model, weights, adapter = whole, adapter.weights, None
         if adapter is not None:
             model, weights = merging.merged(model, weights, adapter), merging.merged_key(weights, adapter)
-        settings = openvino_runtime.Settings(
+        settings = openvino.Settings(
             dtype=self._dtype,
             cache_gib=o.cache_gib,
             batch_tokens=o.batch_tokens,
             threads=o.threads,
             prefix_cache=o.prefix_cache,
         )
-        runtime = openvino_runtime.OpenVinoRuntime(
-            openvino_runtime.graph(model, weights), settings, ends=tokens.ends, sampling=sampling
+        runtime = openvino.OpenVinoRuntime(
+            openvino.graph(model, weights), settings, ends=tokens.ends, sampling=sampling
         )
         if adapter is not None and o.parity and o.temperature == 0:
             self._parity = parity.check(
@@ -292,13 +293,13 @@ def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tupl
     if options.runtime != "auto":
         _require(options.runtime)
         return options.runtime, "configured"
-    if machine.uses_cuda():
+    if capabilities.uses_cuda():
         return "transformers", "there is a GPU"
     if not _installed("openvino_genai"):
         _require("transformers")
         return "transformers", "OpenVINO is not installed"
     whole = _whole(adapter)
-    reason = gguf_file.why_not(whole or model) or (merging.why_not(adapter) if adapter and whole is None else "")
+    reason = gguf.why_not(whole or model) or (merging.why_not(adapter) if adapter and whole is None else "")
     if reason:
         _log.warning("OpenVINO cannot run this (%s); using transformers, which is slower", reason)
         _require("transformers")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from twofold import plugins
+from twofold.plugins import protocols
 from twofold.types import Answer, Example
 
 
@@ -15,9 +15,9 @@ class AbstentionPrecision:
     version: ClassVar[int] = 1
     conditional: ClassVar[bool] = True
     """Whether an example is scored depends on the answer: no arms can be compared by it."""
-    Options: ClassVar[type[plugins.Options]] = plugins.Options
+    Options: ClassVar[type[protocols.Options]] = protocols.Options
 
-    def __init__(self, options: plugins.Options) -> None:
+    def __init__(self, options: protocols.Options) -> None:
         self.options = options
 
     def score(self, example: Example, answer: Answer) -> float | None:

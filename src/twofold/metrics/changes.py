@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
-from twofold import plugins
-from twofold.dataset.findings_labels import labels
+from twofold.examples.quality.labels import labels
 from twofold.metrics.formal import language, parse
 from twofold.metrics.notation import CASED_UNIT, cased
-from twofold.plugins import Metric
+from twofold.plugins import loading
+from twofold.plugins.protocols import Metric
 from twofold.types import Answer, Example, Json, Problem
 
 RIGHT = 1 - 1e-9
@@ -117,7 +117,7 @@ def problems(metric: Metric, name: str, examples: Sequence[Example]) -> list[Pro
 
 def of_study(name: str, options: Json, examples: Sequence[Example]) -> list[Problem]:
     """`problems` of the metric that decides a study."""
-    return problems(plugins.make("metrics", name, options), name, examples)
+    return problems(loading.make("metrics", name, options), name, examples)
 
 
 def _problem(example: Example, code: str, message: str, cure: str, *, severity: Any = "warning") -> Problem:

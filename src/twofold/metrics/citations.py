@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from twofold import plugins, support
+from twofold.plugins import protocols
+from twofold.text import grounding
 from twofold.types import Answer, Example
 
 
@@ -22,9 +23,9 @@ class CitationPrecision:
     version: ClassVar[int] = 1
     conditional: ClassVar[bool] = True
     """Whether an example is scored depends on the answer: no arms can be compared by it."""
-    Options: ClassVar[type[plugins.Options]] = plugins.Options
+    Options: ClassVar[type[protocols.Options]] = protocols.Options
 
-    def __init__(self, options: plugins.Options) -> None:
+    def __init__(self, options: protocols.Options) -> None:
         self.options = options
 
     def score(self, example: Example, answer: Answer) -> float | None:
@@ -52,13 +53,13 @@ class CitationRecall(CitationPrecision):
 class CitationSupport:
     """Share of an answer's citations whose passage holds the answer's words and numbers; None where none was made.
 
-    Answers are read by the same rule (`support.verify`), so a system that verifies scores near 1: the metric tells
+    Answers are read by the same rule (`grounding.verify`), so a system that verifies scores near 1: the metric tells
     what is left where the check is off or looser.
     """
 
     version: ClassVar[int] = 1
 
-    class Options(plugins.Options):
+    class Options(protocols.Options):
         """Options of the metric ``citation_support``."""
 
         least: float = Field(default=0.6, gt=0, le=1)
@@ -73,14 +74,14 @@ class CitationSupport:
     def score(self, example: Example, answer: Answer) -> float | None:
         """A share in [0, 1], or None. A marker that names no passage of the prompt counts as unsupported."""
         made = len(answer.citations) + answer.invalid_citations
-        if answer.abstained or not made or not answer.hits or not support.checkable(answer.text, example.choices):
+        if answer.abstained or not made or not answer.hits or not grounding.checkable(answer.text, example.choices):
             return None
         texts = {hit.chunk.span: hit.chunk.text for hit in answer.hits}
         cited = [texts[c.span] for c in answer.citations if c.span in texts]
-        together = len(cited) > 1 and support.share(answer.text, cited) >= self.options.least
+        together = len(cited) > 1 and grounding.share(answer.text, cited) >= self.options.least
         held = sum(
-            support.share(answer.text, [text]) >= self.options.least
-            or (together and support.share(answer.text, [text]) > 0)
+            grounding.share(answer.text, [text]) >= self.options.least
+            or (together and grounding.share(answer.text, [text]) > 0)
             for text in cited
         )
         return held / made

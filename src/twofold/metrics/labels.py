@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
-from twofold import plugins
 from twofold.metrics.equivalents import alternative
 from twofold.metrics.text import find, label, strict_label
 from twofold.metrics.values import NEGATIONS
+from twofold.plugins import protocols
 from twofold.types import Answer, Example
 
 _CLAUSE = re.compile(r"[,;:.!?]\s|\n|\s[–—-]\s")
@@ -269,7 +269,7 @@ class Accuracy:
     version: ClassVar[int] = 7
     takes_labels: ClassVar[bool] = True
 
-    class Options(plugins.Options):
+    class Options(protocols.Options):
         """Options of `accuracy` and `macro_f1`."""
 
         labels: tuple[str, ...] = ()

@@ -17,7 +17,6 @@ from collections import Counter
 from itertools import pairwise
 from typing import ClassVar
 
-from twofold import plugins
 from twofold.metrics.contraries import (
     contrary,
     exchanged,
@@ -45,6 +44,7 @@ from twofold.metrics.spellings import CURRENCY, UNITS, UNSPACED, unlisted
 from twofold.metrics.structured import bag_f1, field_f1
 from twofold.metrics.text import common_subsequence, find, squad_tokens, words
 from twofold.metrics.values import all_tokens, contained, tokens, versioned
+from twofold.plugins import protocols
 from twofold.types import Answer, Example
 
 AROUND = 30
@@ -86,9 +86,9 @@ class _Overlap(ABC):
     """What the metrics of this module share: references, abstention, and best of."""
 
     version: ClassVar[int] = 7
-    Options: ClassVar[type[plugins.Options]] = plugins.Options
+    Options: ClassVar[type[protocols.Options]] = protocols.Options
 
-    def __init__(self, options: plugins.Options) -> None:
+    def __init__(self, options: protocols.Options) -> None:
         self.options = options
 
     def score(self, example: Example, answer: Answer) -> float | None:

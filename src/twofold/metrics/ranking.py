@@ -12,11 +12,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from twofold import plugins
+from twofold.plugins import protocols
 from twofold.types import Answer, Example, Hit
 
 
-class RankingOptions(plugins.Options):
+class RankingOptions(protocols.Options):
     """Options of the ranking metrics."""
 
     k: int = Field(default=10, ge=1)

@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, Field, field_validator
 
-from twofold import plugins
 from twofold.metrics.formal import found_json, parse
 from twofold.metrics.text import common_subsequence, label
+from twofold.plugins import protocols
 from twofold.types import Answer, Example, Json
 
 _HEADING = re.compile(r"^[ \t]*(?:#{1,6}[ \t]+(?P<hashed>\S[^\n]*)|(?P<named>[^\W\d][^\n:.!?;]{0,48}):(?=\s|$))", re.M)
@@ -40,7 +40,7 @@ class JsonValid:
     reference_free: ClassVar[bool] = True
     """Another example's gold answer is valid too: shuffling proves nothing."""
 
-    class Options(plugins.Options):
+    class Options(protocols.Options):
         """Options of `json_valid`."""
 
         model_config = ConfigDict(populate_by_name=True)
@@ -101,9 +101,9 @@ class FieldF1:
     """
 
     version: ClassVar[int] = 5
-    Options: ClassVar[type[plugins.Options]] = plugins.Options
+    Options: ClassVar[type[protocols.Options]] = protocols.Options
 
-    def __init__(self, options: plugins.Options) -> None:
+    def __init__(self, options: protocols.Options) -> None:
         self.options = options
 
     def score(self, example: Example, answer: Answer) -> float | None:
@@ -218,9 +218,9 @@ class SectionF1:
 
     version: ClassVar[int] = 3
     right: ClassVar[float | None] = None
-    Options: ClassVar[type[plugins.Options]] = plugins.Options
+    Options: ClassVar[type[protocols.Options]] = protocols.Options
 
-    def __init__(self, options: plugins.Options) -> None:
+    def __init__(self, options: protocols.Options) -> None:
         self.options = options
 
     def score(self, example: Example, answer: Answer) -> float | None:

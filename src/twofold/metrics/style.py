@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from twofold import plugins
+from twofold.plugins import protocols
 from twofold.types import Answer, Example
 
 Array = npt.NDArray[np.float64]
@@ -132,12 +132,12 @@ class Style:
     """
 
     version: ClassVar[int] = 1
-    Options: ClassVar[type[plugins.Options]] = plugins.Options
+    Options: ClassVar[type[protocols.Options]] = protocols.Options
     pooled: ClassVar[bool] = True
     reference_free: ClassVar[bool] = True
     """Another example's reference has the style too: shuffled gold scores as gold does."""
 
-    def __init__(self, options: plugins.Options) -> None:
+    def __init__(self, options: protocols.Options) -> None:
         self.options = options
 
     def score(self, example: Example, answer: Answer) -> float | None:

@@ -14,8 +14,8 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold import writing
 from twofold.errors import ConfigError, StoreError, refused
+from twofold.files import writing
 from twofold.types import Json
 
 MANIFEST = "manifest.json"

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from twofold.errors import DiskFull, StoreError, refused
-from twofold.identity import canonical_json
+from twofold.hashing import canonical_json
 from twofold.store.codec import answer_from_json, document_from_json, to_json
 from twofold.store.migrations import MIGRATIONS
 from twofold.types import Answer, Document, Json

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from twofold.errors import StoreError
-from twofold.identity import plain
+from twofold.hashing import plain
 from twofold.types import Answer, Document, Json
 
 T = TypeVar("T")

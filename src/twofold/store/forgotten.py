@@ -12,9 +12,9 @@ from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import TypedDict
 
-from twofold import writing
 from twofold.errors import StoreError, refused
-from twofold.reading import ROWS
+from twofold.files import writing
+from twofold.files.reading import ROWS
 from twofold.types import Document
 
 RECEIPTS, FILE = "receipts", "forgotten.json"

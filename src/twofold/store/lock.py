@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from types import TracebackType
 
-from twofold import locking
 from twofold.errors import ProjectLocked, StoreError, refused
+from twofold.files import locking
 
 log = logging.getLogger(__name__)
 

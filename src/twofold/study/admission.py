@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from twofold import dataset, plugins, specs
-from twofold.build import Builder
+from twofold.answering.readers import readers_now
+from twofold.assembly.builder import Builder
 from twofold.config import Config
-from twofold.dataset import Questions, Splits
 from twofold.errors import BadRecord, ConfigError, StudyError, TooFewExamples, UnknownDocument
-from twofold.identity import digest
-from twofold.plugins import Metric
-from twofold.readers import readers_now
-from twofold.reading import counted
+from twofold.examples import checking
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits
+from twofold.files.reading import counted
+from twofold.hashing import digest
+from twofold.plugins import loading, protocols, specs
+from twofold.plugins.protocols import Metric
+from twofold.reports.archive import latest, read_record
 from twofold.study import looks
-from twofold.study.archive import latest, read_record
 from twofold.study.confirming import Hypothesis, hypothesis, unseen
 from twofold.types import Arm, Document, Example, Problem
 
@@ -77,9 +79,9 @@ def admitted(
         raise lacking
     metrics = {}
     for given in config.study.scored:
-        plugins.options("metrics", given.name, given.options, where=f"study: options of {given.name}")
+        loading.options("metrics", given.name, given.options, where=f"study: options of {given.name}")
         part = specs.informed(given, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
-        metric = plugins.make("metrics", part.name, part.options)
+        metric = loading.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
     specs.decider(config.study)
     test, stated = splits.test, None
@@ -147,7 +149,7 @@ def require_sound(
         wanted = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
         known = {document.id: document for document in catalogue.get_documents(wanted)} | known
     used = [document for document in known.values() if document.id in named]
-    problems = dataset.check(used if named <= set(known) else list(known.values()), examples)
+    problems = checking.check(used if named <= set(known) else list(known.values()), examples)
     wrong = [problem for problem in problems if problem.severity == "error"]
     unknown = [problem for problem in wrong if problem.code == UnknownDocument.code]
     if wrong and not (later and wrong == unknown):
@@ -279,6 +281,6 @@ def _finished(records: Path, row: looks.Look) -> bool:
     return not row.failed and (directory / "study.json").is_file() and read_record(directory)["policy"]["final"]
 
 
-def is_endpoint(kind: plugins.Kind, name: str) -> bool:
+def is_endpoint(kind: protocols.Kind, name: str) -> bool:
     """Does this plugin work over HTTP at an address of its options?"""
-    return "base_url" in plugins.find(kind, name).Options.model_fields
+    return "base_url" in loading.find(kind, name).Options.model_fields

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twofold import plugins
 from twofold.config import Config, Part
-from twofold.retrieval.rewriters_model import ModelOptions
+from twofold.plugins import loading, protocols
+from twofold.retrieval.rewriters.model import ModelOptions
 from twofold.study.admission import is_endpoint
-from twofold.study.record import counted
 from twofold.types import Json
+from twofold.verdict.record import counted
 
 _TASK = 40
 """Tokens of the instruction that a rewriter puts before a question."""
@@ -56,12 +56,12 @@ def in_retrieval(config: Config, asked: Asked) -> list[Calls]:
     """The calls that finding passages for these questions makes."""
     found, fan = list[Calls](), 1
     for part in config.retrieval.rewriters:
-        told = plugins.options("rewriters", part.name, part.options)
+        told = loading.options("rewriters", part.name, part.options)
         if isinstance(told, ModelOptions):
             number = asked.number * fan
             tokens = (_TASK + asked.tokens, float(told.max_tokens))
             found += by_generator(config, asked.step, f"rewriter {part.name}", number=number, tokens=tokens)
-            one_line = getattr(plugins.find("rewriters", part.name), "whole", False)
+            one_line = getattr(loading.find("rewriters", part.name), "whole", False)
             fan *= (1 if one_line else told.most) + told.keep
         elif getattr(told, "by", "") == "model":
             number, tokens = math.ceil(asked.number * asked.talks), (float(_TALK), float(_WRITTEN))
@@ -129,14 +129,14 @@ def _model(config: Config) -> str:
 def prices(config: Config) -> tuple[float, float]:
     """Of a million tokens that the configured generator reads, and writes."""
     part = config.generation.generator
-    told: Any = plugins.options("generators", part.name, part.options)
+    told: Any = loading.options("generators", part.name, part.options)
     read, written = (getattr(told, f"price_per_million_{side}", 0.0) for side in ("prompt", "completion"))
     return read, written
 
 
 def _by_agent(config: Config, part: Part, step: str, *, number: int) -> Iterator[Calls]:
     """The loop's calls: its own caps and prices bound them; tools that have a price are among them."""
-    told: Any = plugins.options("retrievers", part.name, part.options)
+    told: Any = loading.options("retrievers", part.name, part.options)
     per_call: Mapping[str, float] = told.price_per_call
     plans = told.planner == "model" and is_endpoint("generators", config.generation.generator.name)
     own = (told.price_per_million_prompt, told.price_per_million_completion)
@@ -150,7 +150,7 @@ def _by_agent(config: Config, part: Part, step: str, *, number: int) -> Iterator
         yield Calls(step=step, who=_model(config), number=number * told.max_calls)
 
 
-def _elsewhere(kind: plugins.Kind, part: Part, step: str, number: int) -> Iterator[Calls]:
+def _elsewhere(kind: protocols.Kind, part: Part, step: str, number: int) -> Iterator[Calls]:
     """Calls of a plugin that works at an address of its options; no option tells their price."""
     if number and is_endpoint(kind, part.name):
         yield Calls(step=step, who=f"{kind[:-1]} {part.name}", number=number)

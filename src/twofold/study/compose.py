@@ -8,20 +8,21 @@ from typing import Any, cast
 
 import numpy as np
 
-from twofold import stats, weighing
-from twofold.build import Builder
-from twofold.citing import whereabouts
+from twofold.answering.citing import whereabouts
+from twofold.assembly.builder import Builder
 from twofold.config import StudySection
-from twofold.dataset import Questions
-from twofold.identity import plain
+from twofold.diagnosis.answers import diagnose
+from twofold.examples.questions import Questions
+from twofold.hashing import plain
 from twofold.metrics.abstention import AbstentionF1
-from twofold.plugins import Metric
-from twofold.study.diagnose import diagnose
-from twofold.study.evidence import RIGHT, rights
+from twofold.plugins.protocols import Metric
+from twofold.stats import intervals
+from twofold.store import weighing
 from twofold.study.latency import latency_record
 from twofold.study.measure import Measured
-from twofold.study.record import AnswerRow, ArmAnswer, ArmRecord, QuantileRecord
 from twofold.types import Answer, Estimate, Example, Json
+from twofold.verdict.evidence import RIGHT, rights
+from twofold.verdict.record import AnswerRow, ArmAnswer, ArmRecord, QuantileRecord
 
 
 def numbers(scores: Sequence[float | None]) -> Any:
@@ -66,7 +67,7 @@ def arm_record(
             if not items:
                 continue  # every answer failed: there is no value, and 0 would be a lie
             estimates[name] = plain(
-                stats.pooled(
+                intervals.pooled(
                     cast(Any, metric).pool,
                     items,
                     groups[kept],
@@ -77,7 +78,7 @@ def arm_record(
             )
         elif any(score is not None for score in item.scores[name]):
             estimates[name] = plain(
-                stats.estimate(
+                intervals.estimate(
                     numbers(item.scores[name]),
                     groups,
                     level=section.level,
@@ -169,7 +170,7 @@ def cited_share(answers: Sequence[Answer], test: Sequence[Example], *, level: fl
     ]
     if all(value is None for value in values):
         return None
-    return stats.estimate(numbers(values), Questions.of(test).groups, level=level)
+    return intervals.estimate(numbers(values), Questions.of(test).groups, level=level)
 
 
 def cut_answers(answers: Sequence[Answer]) -> int:
@@ -196,7 +197,7 @@ def timing(answers: Sequence[Answer], *, level: float) -> dict[str, QuantileReco
     out: dict[str, QuantileRecord] = {}
     for name, seconds in parts.items():
         if any(seconds):
-            value, low, high = stats.quantile_interval(seconds, 0.5, level=level)
+            value, low, high = intervals.quantile_interval(seconds, 0.5, level=level)
             out[name] = {"value": value, "low": low, "high": high, "n": len(seconds)}
     return out
 
@@ -218,7 +219,7 @@ def retrieval_record(
     values = numbers([None if f is None else float(f) for f in found])
     recall = None
     if not np.all(np.isnan(values)):
-        recall = plain(stats.estimate(values, Questions.of(test).groups, level=section.level))
+        recall = plain(intervals.estimate(values, Questions.of(test).groups, level=section.level))
     made: Json = {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
     choice = weighing.held(builder.catalogue) if weighing.searching(builder.config) else None
     if choice is not None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from twofold.config import Config, StudySection
-from twofold.dataset import Splits
 from twofold.errors import StudyError
+from twofold.examples.splitting import Splits
 from twofold.study.looks import Look, asked_digests, question, same, seen
-from twofold.study.record import EstimateRecord, StudyRecord, counted, estimate_text, plain_number
-from twofold.study.wording import metric_title
 from twofold.types import Effect, Example, Json, Verdict
+from twofold.verdict.record import EstimateRecord, StudyRecord, counted, estimate_text, plain_number
+from twofold.verdict.wording import metric_title
 
 WORTHWHILE = 100
 """Test questions from which a plan tells how a reserve is set aside: with fewer, each is needed for the verdict."""

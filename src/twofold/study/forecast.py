@@ -16,25 +16,32 @@ from typing import Any
 
 import numpy as np
 
-from twofold import forgetting, machine, pace, plugins, prompts, rehearsal, rows, specs, stats
-from twofold.answering import Renderer
-from twofold.build import KEYS, Builder, quiet
+from twofold import prompts
+from twofold.answering.system import Renderer
+from twofold.assembly import rehearsal
+from twofold.assembly.builder import KEYS, Builder, quiet
 from twofold.config import Part
-from twofold.dataset import Questions, Splits
 from twofold.errors import ModelError, StudyError, TwofoldError
-from twofold.finishing import ALONE, DEV
-from twofold.jobs import TrainerJob
-from twofold.plugins import Progress
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits
+from twofold.forgetting import suite as forgetting
+from twofold.host import capabilities, pace
+from twofold.plugins import loading, specs
+from twofold.plugins.jobs import TrainerJob
+from twofold.plugins.protocols import Progress
+from twofold.reports.archive import read_answers, read_record
+from twofold.stats import intervals
 from twofold.study import calls, latency, looks
 from twofold.study import plan as planning
 from twofold.study.admission import admitted, is_endpoint, require_sound, require_trainable
-from twofold.study.archive import read_answers, read_record
 from twofold.study.confirming import reserve_warnings
-from twofold.study.power import Spreads, spreads_of
 from twofold.study.stand_ins import StandIns
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
+from twofold.tuning import training_data as rows
+from twofold.tuning.finalize import ALONE, DEV
 from twofold.types import Arm, Chunk, Document, Example, Json, Prompt, Span
+from twofold.verdict.power import Spreads, spreads_of
 
 REFERENCE_GFLOPS, WITHOUT_BF16 = 500.0, 115.0
 """A core's GFLOP/s, in its faster arithmetic, on the machine whose paces are `plan.DEFAULTS`; and without bf16."""
@@ -129,10 +136,10 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
             made = [[row["arms"][name] for name in arms] for row in rows]
             # A failed answer counts 0, as in the verdict.
             scores = [[0.0 if one["failure"] else one["scores"].get(metric) for one in some] for some in made]
-            found = stats.contrasts(
+            found = intervals.contrasts(
                 np.array(scores, dtype=float),
                 [row["group"] for row in rows],
-                stats.pairs(arms),
+                intervals.pairs(arms),
                 joint=False,
                 resamples=200,
             )
@@ -326,7 +333,7 @@ class _Forecast:
     def _lacking(self, subject: str, kinds: set[str]) -> bool:
         """Is a pace unknown, or was it measured while this machine was busy, which it is no more?"""
         doubtful = kinds & pace.of_busy(subject)
-        return not kinds <= set(pace.paces(subject)) or bool(doubtful and not machine.crowded())
+        return not kinds <= set(pace.paces(subject)) or bool(doubtful and not capabilities.crowded())
 
     def _known(self, subject: str, kinds: set[str]) -> dict[str, float]:
         """The paces of `subject`; `kinds` are those that the plan needs."""
@@ -398,7 +405,7 @@ class _Forecast:
 
     def _options(self) -> Any:
         part = self.config.generation.generator
-        return plugins.options("generators", part.name, part.options)
+        return loading.options("generators", part.name, part.options)
 
     def _prompt(self, arm: Arm, example: Example, shots: Sequence[Example]) -> Prompt:
         return prompts.render(
@@ -441,7 +448,7 @@ class _Forecast:
             return [], True
         trainings, finished, replays, measured = [], 0, False, True
         for method in builder.methods:
-            options = plugins.options("trainers", method.name, method.options)
+            options = loading.options("trainers", method.name, method.options)
             try:
                 job = self._job(arm, method)
             except ModelError as error:
@@ -532,10 +539,10 @@ class _Forecast:
 
 def slowness() -> float:
     """How much longer a matrix product takes here than where `plan.DEFAULTS` are from: measured, or by kind of CPU."""
-    chosen, speeds = machine.arithmetic().dtype, machine.measured()
+    chosen, speeds = capabilities.arithmetic().dtype, capabilities.measured()
     usual = REFERENCE_GFLOPS if chosen == "bf16" else WITHOUT_BF16
     reached = speeds[chosen] if speeds else usual
-    return REFERENCE_GFLOPS / (reached * max(1, machine.cores()) / 2)
+    return REFERENCE_GFLOPS / (reached * max(1, capabilities.cores()) / 2)
 
 
 def _encoder(model: str) -> Any:

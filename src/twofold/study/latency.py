@@ -14,16 +14,18 @@ from statistics import NormalDist
 
 import numpy as np
 
-from twofold import machine, stats, timing
-from twofold.answering import System
-from twofold.build import Builder
+from twofold.answering.system import System
+from twofold.assembly.builder import Builder
 from twofold.config import StudySection
-from twofold.dataset import Splits, example_digest
-from twofold.plugins import Progress
+from twofold.examples.loading import example_digest
+from twofold.examples.splitting import Splits
+from twofold.host import capabilities, timing
+from twofold.plugins.protocols import Progress
+from twofold.stats import intervals
 from twofold.store.catalogue import Catalogue
 from twofold.study.measure import Measured, keep_pace
-from twofold.study.record import BillItem, LatencyRecord
 from twofold.types import Answer, Example, Json
+from twofold.verdict.record import BillItem, LatencyRecord
 
 SECONDS = 20.0
 """An arm is timed for so long at most, unless a tenth of its answering time or its limit allow more."""
@@ -39,7 +41,7 @@ def questions(section: StudySection, count: int) -> int:
     """How many of `count` test questions each arm is timed on: enough for an upper end of p95 where it has a limit."""
     wanted = section.latency_sample
     if section.max_latency_p95:
-        wanted = max(wanted, stats.least_for_upper_end(0.95, level=section.level))
+        wanted = max(wanted, intervals.least_for_upper_end(0.95, level=section.level))
     return min(wanted, count)
 
 
@@ -70,7 +72,7 @@ def kept(catalogue: Catalogue, system: str) -> Json | None:
 
 
 def _name() -> str:
-    return f"latency on {machine.fingerprint()}"
+    return f"latency on {capabilities.fingerprint()}"
 
 
 def time_arms(
@@ -134,8 +136,8 @@ def _batches(timed: Sequence[Measured]) -> list[list[Measured]]:
         models.setdefault(str(item.description["generator"]), []).append(item)
     local = [group for group in models.values() if not group[0].description["generator"].get("remote")]
     peak = max((float(group[0].measures.get("peak_mib", 0.0)) for group in local), default=0.0)
-    room = _MEMORY * machine.memory_bytes() / 2**20
-    if len(local) < 2 or (len(local) * peak <= room and not machine.gpus()):
+    room = _MEMORY * capabilities.memory_bytes() / 2**20
+    if len(local) < 2 or (len(local) * peak <= room and not capabilities.gpus()):
         return [list(timed)]
     return list(models.values())
 
@@ -200,12 +202,12 @@ class _Timed:
 def ends(timed: Json, *, level: float) -> tuple[float, float]:
     """Ends of the interval of the 95th percentile; always two, where the record has no upper one below 72 values.
 
-    The ends are order statistics (`stats.quantile_interval`). With too few values for an upper end it is that of
+    The ends are order statistics (`intervals.quantile_interval`). With too few values for an upper end it is that of
     log-normal seconds (Natrella's approximation of the tolerance bound, NIST handbook 7.2.6.3), and never less than the
     slowest answer.
     """
     x = np.array(list(timed["seconds"].values()))
-    _, low, high = stats.quantile_interval(x, 0.95, level=level)
+    _, low, high = intervals.quantile_interval(x, 0.95, level=level)
     return low or 0.0, _above(x, level) if high is None else high
 
 
@@ -239,7 +241,7 @@ def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level
     if timed is None:
         return None
     x = list(timed["seconds"].values())
-    (p50, *middle), (top, *outer) = (stats.quantile_interval(x, q, level=level) for q in (0.5, 0.95))
+    (p50, *middle), (top, *outer) = (intervals.quantile_interval(x, q, level=level) for q in (0.5, 0.95))
     record: LatencyRecord = {
         "p50": p50,
         "p95": top,
@@ -253,6 +255,6 @@ def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level
     )
     ratios = [spent / other[name] for name, spent in timed["seconds"].items() if other.get(name)]
     if ratios:
-        value, low, high = stats.quantile_interval(ratios, 0.5, level=level)
+        value, low, high = intervals.quantile_interval(ratios, 0.5, level=level)
         record["ratio"] = {"value": value, "low": low, "high": high, "n": len(ratios)}
     return record

@@ -24,16 +24,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from twofold import writing
 from twofold.config import StudySection
-from twofold.dataset import Splits
 from twofold.errors import StudyError
-from twofold.identity import digest
-from twofold.stats import least_for_upper_end
+from twofold.examples.splitting import Splits
+from twofold.files import writing
+from twofold.hashing import digest
+from twofold.reports.archive import read_answers, read_record
+from twofold.stats.intervals import least_for_upper_end
 from twofold.store.catalogue import Catalogue
-from twofold.study.archive import read_answers, read_record
-from twofold.study.record import counted
 from twofold.types import Example
+from twofold.verdict.record import counted
 
 FILE = "looks.jsonl"
 """The ledger's name in the directory of records."""

@@ -7,20 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from twofold import kept, pace
-from twofold.answering import System
-from twofold.build import Builder
+from twofold.answering import cached as kept
+from twofold.answering.system import System
+from twofold.assembly.builder import Builder
 from twofold.config import Part
-from twofold.dataset import Questions, Splits
 from twofold.errors import GenerationError, ScorerBroken
-from twofold.identity import digest
-from twofold.plugins import Metric, Progress
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits
+from twofold.hashing import digest
+from twofold.host import pace
+from twofold.host.meter import Meter
+from twofold.plugins.protocols import Metric, Progress
 from twofold.store.catalogue import Catalogue
-from twofold.study.effort import STOPPED
-from twofold.study.meter import Meter
 from twofold.study.plan import BESIDE
-from twofold.study.record import BillItem, counted
 from twofold.types import Answer, Arm, Example, Json
+from twofold.verdict.effort import STOPPED
+from twofold.verdict.record import BillItem, counted
 
 _NOT_PIPELINE = ("content", "oracle", "abstention", "index_version")
 """Parts of a system's retrieval that do not decide how long it takes."""

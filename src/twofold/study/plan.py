@@ -11,12 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from twofold import pace, stats
 from twofold.config import Config
-from twofold.dataset import Splits
-from twofold.study import doubting
-from twofold.study.power import DISAGREE, Prospect, Spreads, prospect
-from twofold.study.record import BillItem, PolicyRecord, counted, number_text
+from twofold.examples.splitting import Splits
+from twofold.host import pace
+from twofold.stats import intervals
 from twofold.training.schedule import (
     CHANCE,
     EVALUATION_SHARE,
@@ -26,6 +24,9 @@ from twofold.training.schedule import (
     marks,
 )
 from twofold.types import Arm, Example, Json
+from twofold.verdict import doubting
+from twofold.verdict.power import DISAGREE, Prospect, Spreads, prospect
+from twofold.verdict.record import BillItem, PolicyRecord, counted, number_text
 
 if TYPE_CHECKING:
     from twofold.study.calls import Calls
@@ -409,7 +410,7 @@ def policy(splits: Splits, config: Config, *, asked: Sequence[Example] = ()) -> 
         "test": len(splits.test),
         "reserve": len(asked or splits.reserve),
         "groups": groups,
-        "groups_worth": stats.kish(group_sizes(asked or splits.test)),
+        "groups_worth": intervals.kish(group_sizes(asked or splits.test)),
         "final": bool(asked),
     }
 
@@ -434,7 +435,7 @@ def warnings(
     """
     sizes = group_sizes(asked)
     largest = max(sizes, default=0) / max(1, sum(sizes))
-    found = [*splits.warnings, *doubting.few_groups(len(sizes), stats.kish(sizes), largest)]
+    found = [*splits.warnings, *doubting.few_groups(len(sizes), intervals.kish(sizes), largest)]
     if seen.least is None or seen.least > 0.15:
         what = "sealed question" if final else "test question"
         below = number_text(max(gain for gain, _ in seen.chances) if seen.least is None else seen.least, 2)

@@ -15,18 +15,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from twofold import __version__, machine, specs, stats
-from twofold.build import Builder, quiet
+from twofold import __version__
+from twofold.assembly.builder import Builder, quiet
 from twofold.config import StudySection
-from twofold.dataset import Splits
-from twofold.forgetting import outcome
-from twofold.identity import digest, plain
-from twofold.masking import masked
-from twofold.plugins import Progress
-from twofold.study import confirming, doubting, latency, looks
+from twofold.diagnosis.answers import contrasts, cut_cause, summary
+from twofold.examples.splitting import Splits
+from twofold.forgetting.suite import outcome
+from twofold.hashing import digest, plain
+from twofold.host import capabilities
+from twofold.host.meter import Meter, environment
+from twofold.plugins import specs
+from twofold.plugins.protocols import Progress
+from twofold.reports.archive import next_name, read_record, write_record
+from twofold.stats import intervals
+from twofold.study import confirming, latency, looks
 from twofold.study import plan as planning
 from twofold.study.admission import Admitted, admitted
-from twofold.study.archive import next_name, read_record, write_record
 from twofold.study.compose import (
     answer_rows,
     arm_record,
@@ -37,16 +41,16 @@ from twofold.study.compose import (
     retrieval_record,
     right_from,
 )
-from twofold.study.diagnose import contrasts, cut_cause, summary
 from twofold.study.measure import Measured, measure, require_answers, said, score
-from twofold.study.meter import Meter, environment
-from twofold.study.record import FORMAT, BillItem, PolicyRecord, StudyRecord
-from twofold.study.retrieval_ablation import ablate
-from twofold.study.retrieval_abstention import abstention
-from twofold.study.retrieval_bench import LEARNED, labelled, learned_train, rules_of
-from twofold.study.self_test import self_test
-from twofold.study.verdict import VerdictFacts, applies, constraint_objections, constraint_questions, decide, whole
+from twofold.study.retrieval.ablation import ablate
+from twofold.study.retrieval.abstention import abstention
+from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
+from twofold.study.scorer_check import self_test
+from twofold.text.masking import masked
 from twofold.types import Answer, Arm, Estimate, Example, Json
+from twofold.verdict import doubting
+from twofold.verdict.record import FORMAT, BillItem, PolicyRecord, StudyRecord
+from twofold.verdict.rule import VerdictFacts, applies, constraint_objections, constraint_questions, decide, whole
 
 
 def study(
@@ -87,7 +91,7 @@ def study(
             "test": test_digest,
             "final": final,
             "answers": {name: said(item.answers) for name, item in own.items()},
-            **({"machine": machine.fingerprint()} if config.study.max_latency_p95 else {}),
+            **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
         },
     )
     for row in builder.catalogue.studies():
@@ -336,7 +340,7 @@ def _look(
             metric=metric,
             examples=asked.test,
             gated=builder.config.tuning.gate == "enforce" and any(arm.tuning for arm in asked.arms),
-            machine=machine.fingerprint() if section.max_latency_p95 else "",
+            machine=capabilities.fingerprint() if section.max_latency_p95 else "",
         ),
         answers=digest("answers", texts),
         failed=sum(1 for item in decided.values() for answer in item.answers if answer.failure is not None),
@@ -391,7 +395,7 @@ def _facts(
         failed_share={name: count / len(test) for name, count in failed.items()},
         latency_p95={name: latency.p95(value) for name, value in timed.items() if value},
         latency_ends={name: latency.ends(value, level=timing_level) for name, value in timed.items() if value},
-        latency_wanted=stats.least_for_upper_end(0.95, level=timing_level),
+        latency_wanted=intervals.least_for_upper_end(0.95, level=timing_level),
         latency_answers={name: len(value["seconds"]) for name, value in timed.items() if value},
         citing=citing,
         uncited=uncited,

@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from twofold.answering import as_hits, gold_chunks, query
+from twofold.answering.system import as_hits, gold_chunks, query
 from twofold.types import Chunk, Example, Filter, Hit, Query, Retrieval
 
 

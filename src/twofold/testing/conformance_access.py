@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from twofold import access
-from twofold.identity import canonical_json, plain
-from twofold.plugins import Reranker, Retriever, Rewriter
+from twofold.answering import access
+from twofold.hashing import canonical_json, plain
+from twofold.plugins.protocols import Reranker, Retriever, Rewriter
 from twofold.types import Chunk, Example, Filter, Hit, Message, Query, Retrieval, Span
 
 _WORDS = re.findall(

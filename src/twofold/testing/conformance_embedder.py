@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from twofold.plugins import Embedder
+from twofold.plugins.protocols import Embedder
 
 TEXTS = (
     "Drip irrigation brings water to the roots.",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from twofold import plugins
 from twofold.errors import TwofoldError
+from twofold.plugins import protocols
 from twofold.types import Completion, Message, Prompt
 
 QUESTIONS = (
@@ -17,7 +17,7 @@ QUESTIONS = (
 )
 
 
-def check_generator(make: Callable[[], plugins.Generator], *, max_tokens: int = 12, usage: bool = True) -> None:
+def check_generator(make: Callable[[], protocols.Generator], *, max_tokens: int = 12, usage: bool = True) -> None:
     """Assert everything the protocol promises.
 
     As many completions as prompts, in their order; an empty list gives an empty list; the same prompts give the same
@@ -35,7 +35,7 @@ def check_generator(make: Callable[[], plugins.Generator], *, max_tokens: int = 
     """
     generator = make()
     kind = type(generator)
-    assert isinstance(generator, plugins.Generator), (
+    assert isinstance(generator, protocols.Generator), (
         "a generator needs key, description, follows_schema, generate, stream and close"
     )
     assert isinstance(kind.version, int), "`version` must be an integer"
@@ -99,7 +99,7 @@ def _whole(completion: Completion, prompt: Prompt, *, usage: bool) -> None:
         )
 
 
-def _closed(generator: plugins.Generator, prompt: Prompt) -> None:
+def _closed(generator: protocols.Generator, prompt: Prompt) -> None:
     try:
         generator.generate([prompt])
     except TwofoldError:

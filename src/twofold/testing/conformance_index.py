@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from twofold.errors import IndexMismatch
-from twofold.identity import digest
-from twofold.plugins import Index
+from twofold.hashing import digest
+from twofold.plugins.protocols import Index
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.types import Chunk, Filter, Hit, Span, sealed
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from twofold import plugins
+from twofold.plugins import protocols
 from twofold.types import Answer, Chunk, Citation, Example, Hit, Span
 
 
-def check_metric(metric: plugins.Metric, examples: Sequence[Example]) -> None:
+def check_metric(metric: protocols.Metric, examples: Sequence[Example]) -> None:
     """Assert everything the protocol promises, on these examples.
 
     Scores lie in [0, 1] or are None; the same input gives the same score; a gold answer scores 1 (an abstention on an
@@ -21,7 +21,7 @@ def check_metric(metric: plugins.Metric, examples: Sequence[Example]) -> None:
         AssertionError: naming the promise that was broken and the example.
     """
     kind = type(metric)
-    assert isinstance(metric, plugins.Metric), "a metric needs `version` and `score`"
+    assert isinstance(metric, protocols.Metric), "a metric needs `version` and `score`"
     assert isinstance(kind.version, int), "`version` must be an integer"
     options = kind.Options  # type: ignore[attr-defined]
     assert options.model_config.get("extra") == "forbid", "`Options` must refuse unknown keys"
@@ -61,7 +61,7 @@ def _gold(example: Example) -> Answer:
     return Answer(text=text, citations=tuple(cited), hits=tuple(held))
 
 
-def _checked(metric: plugins.Metric, example: Example, answer: Answer) -> float | None:
+def _checked(metric: protocols.Metric, example: Example, answer: Answer) -> float | None:
     score = metric.score(example, answer)
     assert score is None or (isinstance(score, float) and math.isfinite(score) and 0 <= score <= 1), (
         f"score {score!r} on {example.id!r} is neither None nor a float in [0, 1]"

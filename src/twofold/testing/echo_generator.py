@@ -15,8 +15,8 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from twofold.errors import GenerationError
-from twofold.identity import digest
-from twofold.plugins import Options, Progress
+from twofold.hashing import digest
+from twofold.plugins.protocols import Options, Progress
 from twofold.types import Adapter, Completion, Failure, Json, Prompt, Usage
 
 _PASSAGE = re.compile(r"^\[(\d+)\] (.*?)(?=\n\[\d+\] |\n</passages|\n\n|\Z)", re.MULTILINE | re.DOTALL)

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from twofold import plugins
-from twofold.identity import digest
-from twofold.plugins import Progress
+from twofold.hashing import digest
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Progress
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _WORD = re.compile(r"\w+")
@@ -31,7 +31,7 @@ class HashingEmbedder:
 
     version: ClassVar[int] = 1
 
-    class Options(plugins.Options):
+    class Options(protocols.Options):
         """Options of the embedder ``hashing``."""
 
         dimension: int = Field(default=256, ge=8)

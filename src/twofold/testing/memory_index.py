@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold import plugins
 from twofold.errors import IndexMismatch
+from twofold.plugins import protocols
 from twofold.retrieval.analysis import Language, query_terms, searched_text, terms
+from twofold.retrieval.bm25 import K1, B
 from twofold.retrieval.fusion import blend, fetch_size
-from twofold.retrieval.lexical import K1, B
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
 
 _Held = dict[str, tuple[Chunk, NDArray[np.float32]]]
@@ -50,7 +50,7 @@ class MemoryIndex:
 
     version: ClassVar[int] = 3
 
-    class Options(plugins.Options):
+    class Options(protocols.Options):
         """Options of the index ``memory``."""
 
         language: Language = "english"

@@ -19,12 +19,12 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from twofold import writing
-from twofold.jobs import DifficultyJob
-from twofold.machine import Arithmetic
-from twofold.plugins import Options, Progress
-from twofold.training.child import run
+from twofold.files import writing
+from twofold.host.capabilities import Arithmetic
+from twofold.plugins.jobs import DifficultyJob
+from twofold.plugins.protocols import Options, Progress
 from twofold.training.spawn import spawn
+from twofold.training.worker.main import run
 from twofold.types import Json, Pair
 
 _CHILD = "twofold.training.difficulty"
@@ -76,15 +76,15 @@ def score(job: DifficultyJob, options: DifficultyOptions, directory: Path, *, pr
     import torch
     from transformers import AutoModelForCausalLM
 
-    from twofold.store import models
-    from twofold.training import methods
+    from twofold.models import hub
     from twofold.training.encoding import Encoder
+    from twofold.training.worker import methods
 
     begun = time.monotonic()
     if options.threads:
         torch.set_num_threads(options.threads)
     done = _finished(directory / SCORES)
-    source = models.locate(job.model)
+    source = hub.locate(job.model)
     encoder = Encoder(source)
     dtype = torch.bfloat16 if options.dtype == "bf16" else torch.float32
     network = AutoModelForCausalLM.from_pretrained(
@@ -124,8 +124,8 @@ def _losses(network: Any, encoder: Any, rows: Sequence[Pair], options: Difficult
     """Mean loss of each row's answer tokens, the end-of-turn token apart."""
     import torch
 
-    from twofold.training.network import token_losses
     from twofold.training.packing import micro_batches, pack
+    from twofold.training.worker.network import token_losses
 
     laid = [pack([encoder.row(row, options.max_length)]) for row in rows]
     packs = [replace(one, reference=float(number)) for number, one in enumerate(laid)]  # found again after sorting

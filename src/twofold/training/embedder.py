@@ -11,13 +11,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from twofold.jobs import EmbedderJob
-from twofold.machine import CpuArithmetic
-from twofold.plugins import Options, Progress
+from twofold.host.capabilities import CpuArithmetic
+from twofold.plugins.jobs import EmbedderJob
+from twofold.plugins.protocols import Options, Progress
 from twofold.training.spawn import spawn
 from twofold.types import Json
 
-_CHILD = "twofold.training.embedder_child"
+_CHILD = "twofold.training.worker.embedder_main"
 MODEL = "model"
 """Folder of the tuned model within the artifact: a drop-in for the stock one."""
 MEMORY = "Lower memory_gib or max_tokens in [tuning.embedder.options], then rerun: it resumes."

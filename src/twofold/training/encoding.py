@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from twofold import hostile, prompts
+from twofold import prompts
 from twofold.errors import NothingToLearn, TrainingError
+from twofold.models.adapter_layers import chat_template_of
+from twofold.text import sanitize
 from twofold.training.packing import Row
-from twofold.tuned import chat_template_of
 from twofold.types import Message, Pair
 
 LEAST_OF_LAST = 32
@@ -56,7 +57,7 @@ class Encoder:
             raise TrainingError("the tokenizer has no end-of-turn token", file=directory)
         self.end = int(end)
         added = self.tokenizer.get_added_tokens_decoder().values()
-        self.controls = hostile.control_tokens((one.content, one.special) for one in added)
+        self.controls = sanitize.control_tokens((one.content, one.special) for one in added)
 
     def prompt(self, messages: Sequence[Message]) -> list[int]:
         """Token ids of a rendered prompt, ready for the completion."""
@@ -75,7 +76,7 @@ class Encoder:
             NothingToLearn: the completion is empty.
         """
         head = self.prompt(pair.messages)
-        wanted = hostile.defused(pair.completion, self.controls)
+        wanted = sanitize.defused(pair.completion, self.controls)
         tail = [*self.tokenizer.encode(wanted, add_special_tokens=False).ids, self.end]
         if not pair.completion.strip():
             raise NothingToLearn(f"example {pair.example!r}: the completion is empty, there is nothing to learn from")
@@ -107,7 +108,7 @@ class Encoder:
         The last message loses its beginning, then the oldest turns go; with `instruction` the system message then
         loses its end, and the last message what it still has but its end.
         """
-        turns = [replace(turn, content=hostile.defused(turn.content, self.controls)) for turn in messages]
+        turns = [replace(turn, content=sanitize.defused(turn.content, self.controls)) for turn in messages]
         first, whole = (1 if turns[0].role == "system" else 0), turns[-1]
         while True:
             turns[-1] = whole

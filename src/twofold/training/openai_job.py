@@ -18,11 +18,11 @@ from typing import Any, ClassVar, Literal
 import httpx
 from pydantic import Field
 
-from twofold import writing
-from twofold.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
 from twofold.errors import NothingToLearn, TrainingError
-from twofold.jobs import TrainerJob
-from twofold.plugins import Options, Progress
+from twofold.files import writing
+from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
+from twofold.plugins.jobs import TrainerJob
+from twofold.plugins.protocols import Options, Progress
 from twofold.types import Json, Message
 
 STATE, TUNED = "endpoint-job.json", "tuned_model.json"

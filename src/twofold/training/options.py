@@ -6,8 +6,8 @@ from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from twofold.machine import Arithmetic
-from twofold.plugins import Options
+from twofold.host.capabilities import Arithmetic
+from twofold.plugins.protocols import Options
 
 MEMORY = "Lower [tuning.trainer.options].memory_gib or max_length, then rerun: it resumes."
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from twofold import machine, pace
 from twofold.errors import TwofoldError
-from twofold.forgetting import replay_prompts
-from twofold.jobs import TrainerJob
-from twofold.store import models
+from twofold.forgetting.suite import replay_prompts
+from twofold.host import capabilities, pace
+from twofold.models import hub
+from twofold.plugins.jobs import TrainerJob
 from twofold.training.options import FitOptions
 from twofold.training.packing import BRANCHES, Row, pack, variants_of
 from twofold.training.schedule import WRITTEN, followed, schedule
@@ -108,7 +108,7 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
     if seconds > report["seconds"]:
         measured |= {"setup": seconds - steps - evaluating, "start": seconds - report["seconds"]}
     brief = report["steps"] <= BRIEF_STEPS
-    busy = brief and machine.crowded()
+    busy = brief and capabilities.crowded()
     if brief:
         measured["token"] = min(report["fastest"], measured["token"] * (report["cpu_share"] if busy else 1.0))
     if busy:
@@ -121,7 +121,7 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
 def subject(model: str, options: FitOptions) -> str:
     """Under what the pace of training `model` is kept (see `pace.training`)."""
     try:
-        weights = models.weights_digest(models.locate(model))
+        weights = hub.weights_digest(hub.locate(model))
     except TwofoldError:
         weights = model
     return pace.training(options.method, options.model_dump(mode="json"), weights)
@@ -135,7 +135,7 @@ def encoder_of(model: str, options: FitOptions) -> Encoder | None:
     from twofold.training.encoding import Encoder
 
     try:
-        return Encoder(models.locate(model), chat_template=options.chat_template)
+        return Encoder(hub.locate(model), chat_template=options.chat_template)
     except (TwofoldError, ModuleNotFoundError):
         return None
 

@@ -12,9 +12,11 @@ import subprocess
 from collections import deque
 from pathlib import Path
 
-from twofold import children, errors, writing
+from twofold import errors
 from twofold.errors import TrainingError
-from twofold.plugins import Progress
+from twofold.files import writing
+from twofold.host import children
+from twofold.plugins.protocols import Progress
 from twofold.types import Json
 
 _LEFT_OVER = ("job.json", "checkpoint.pt", "checkpoint.earlier.pt", "checkpoint.new.pt", "best.pt", "probe.json")

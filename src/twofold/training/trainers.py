@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 from typing import ClassVar
 
-from twofold.jobs import TrainerJob
-from twofold.plugins import Progress
+from twofold.plugins.jobs import TrainerJob
+from twofold.plugins.protocols import Progress
 from twofold.training.options import (
     MEMORY,
     AdapterOptions,
@@ -23,7 +23,7 @@ from twofold.training.reckoning import keep_pace
 from twofold.training.spawn import spawn
 from twofold.types import Json
 
-_CHILD = "twofold.training.child"
+_CHILD = "twofold.training.worker.main"
 
 
 class _Trainer:

@@ -1,0 +1,468 @@
+"""A project made from a folder: what lies there is found, read once, copied (or left where it is) and written down.
+
+All or nothing: everything is gathered beside the project under a hidden name and takes its place at the end, so that
+what fails half way leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+from twofold import config
+from twofold.advice.start import Paths, starting_config
+from twofold.assembly.builder import quiet
+from twofold.config import DocumentsSection
+from twofold.corpus.files import FileReader
+from twofold.corpus.loading import ERRORS, load_documents
+from twofold.corpus.sources.folder import NOT_DOCUMENTS, skipped
+from twofold.errors import BadRecord, ConfigError, DataError, ScannedFile, TooFewExamples
+from twofold.examples import checking, loading
+from twofold.examples.importing import converted, shape_of
+from twofold.examples.loading import MAX_MIB, named_split, row_of
+from twofold.files import writing
+from twofold.files.paths import expand
+from twofold.files.reading import CSV, MIB, Record, counted, excerpt, read_bytes, records_of, suffix_of
+from twofold.plugins.protocols import Progress
+from twofold.types import Document, Example, Problem
+
+_RECORDS = ("documents.jsonl", "documents.jsonl.gz")
+"""Documents as records: where such a file lies, the folder's other files are not read as documents."""
+_BESIDE = ("license", "license.*", "licence", "licence.*", "source", "source.*")
+"""Files that tell where records come from: copied with them, not read."""
+_LEFT = "data.left-out"
+_TABLES = re.compile(r"\.(?:(?:jsonl|ndjson|json|csv|tsv)(?:\.gz)?|parquet)$")
+"""Endings of files that may hold examples."""
+_PEEKED = 100
+"""Records whose fields are named."""
+_PLACE = "data/documents"
+"""Where plain files are copied to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """A project that was made, and what was found for it."""
+
+    directory: Path
+    """The project."""
+    files: int
+    """Files that documents or questions are read from."""
+    documents: int
+    """Documents in them."""
+    questions: int
+    """Examples in them."""
+    first: str
+    """A question of theirs; empty without examples."""
+    asked: tuple[str, ...]
+    """Files that the examples are read from, relative to the folder."""
+    problems: tuple[Problem, ...]
+    """Files and records that are not usable, each with its reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Folder:
+    """What lies in a folder, by what becomes of it. Names are relative to the folder."""
+
+    documents: tuple[str, ...]
+    """Files of documents."""
+    records: bool
+    """Are these files of records (or else plain files, whose ids are their paths)?"""
+    examples: tuple[str, ...]
+    """Files of examples."""
+    apart: tuple[str, ...]
+    """Files of questions that are not taken, or whose records the examples hold already."""
+    beside: tuple[str, ...]
+    """Files copied along."""
+    left: tuple[Problem, ...]
+    """Files left out, and why."""
+
+
+def create(
+    directory: Path,
+    source: Path,
+    *,
+    quick: bool = False,
+    forgetting: bool = True,
+    link: bool = False,
+    progress: Progress = quiet,
+) -> Created:
+    """Make a project from a folder of documents, of examples, or of both.
+
+    Documents are the records of ``documents.jsonl`` where there is one, else all files below the folder that a reader
+    knows; examples are the files ``examples*.jsonl`` (``.json``, ``.csv``, ``.parquet``) in the folder itself, else
+    one file below it whose records are questions with answers (or several whose names say how they divide a set).
+    Other files of questions, and records that are neither, are left out and named.
+
+    Args:
+        directory: The project to make; must not hold a `twofold.toml` yet.
+        source: The folder.
+        quick: Settings for a first look in minutes.
+        forgetting: Measure what tuning forgets (see `starting_config`).
+        link: Copy nothing: the project reads the files where they are.
+        progress: Told of every file read.
+
+    Raises:
+        ConfigError: `directory` is a project already, holds a ``data`` folder of its own, or lies in a linked folder.
+        DataError: `source` has nothing usable; the message names file and line.
+    """
+    _check(directory, source, link=link)
+    found = _look(source, directory)
+    documents, examples, problems = _read(source, found, progress)
+    name = directory.resolve().name
+    with _place(directory) as place:
+        paths = _linked(directory, source, found) if link else _copied(place, source, found)
+        text = starting_config(name, documents, examples, quick=quick, forgetting=forgetting, paths=paths)
+        (place / config.FILE).write_text(text, encoding="utf-8")
+    return Created(
+        directory=directory,
+        files=len(found.documents) + len(found.examples),
+        documents=len(documents),
+        questions=len(examples),
+        first=examples[0].question if examples else "",
+        asked=found.examples,
+        problems=(*found.left, *problems),
+    )
+
+
+def _check(directory: Path, source: Path, *, link: bool) -> None:
+    if (directory / config.FILE).exists():
+        raise ConfigError(
+            f"{directory} is a project already",
+            cure="Choose another directory, or edit its twofold.toml. To make it anew, remove the directory first; its "
+            "studies go with it.",
+        )
+    place = next(one for one in (directory, *directory.resolve().parents) if one.exists())
+    if not place.is_dir():
+        raise ConfigError(
+            f"the project {directory} cannot be made: {place} is a file"
+            if place != directory
+            else f"{place} is a file",
+            cure="Name a directory for the project, one that does not exist yet.",
+        )
+    if source.is_file():
+        raise DataError(
+            "--from names a file, and a project is made from a folder",
+            file=source,
+            cure=f"Name the folder that holds it, such as --from {shlex.quote(str(source.parent))}; questions are read "
+            "from its examples.jsonl (.json, .csv, .parquet) or another file of questions with answers, documents from "
+            "all other files.",
+        )
+    if not source.is_dir():
+        raise DataError("there is no such folder", file=source, cure="Name a folder with documents, examples or both.")
+    if link and directory.resolve().is_relative_to(source.resolve()):
+        raise ConfigError(
+            f"the project {directory} would lie in the folder that it reads, {source}",
+            cure="Make the project outside of that folder, or leave --link out.",
+        )
+    data = directory / "data"
+    if not link and data.exists() and (not data.is_dir() or any(data.iterdir())):
+        raise ConfigError(
+            f"{data} is there already, and the files would be copied to it",
+            cure="Choose another directory, move that folder away, or read files where they are with --link.",
+        )
+
+
+def _look(source: Path, directory: Path) -> _Folder:
+    """What lies in `source`. Hidden files and a project that is being made inside it are passed over."""
+    here = [p.name for p in sorted(source.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    examples = tuple(name for name in here if skipped(name, NOT_DOCUMENTS))
+    records = tuple(name for name in here if name.lower() in _RECORDS)
+    beside = tuple(name for name in here if records and skipped(name, _BESIDE))
+    outside: list[str] = []
+    project = directory.resolve()
+    inside = source.resolve() in project.parents
+    repeated: list[str] = []
+    documents, left = list(records), []
+    asking: dict[str, int] = {}
+    with FileReader(DocumentsSection()) as reader:
+        for file in expand(["."], source)[0]:
+            if file.name in {*examples, *records, *beside}:
+                continue
+            if inside and Path(os.path.realpath(file.path)).is_relative_to(project):
+                continue
+            if file.refused:
+                why = file.refused.message.replace("the project", "the folder")
+                left.append(_left(file.name, why, "Copy what it leads to."))
+                continue
+            if not file.path.is_file():
+                left.append(
+                    _left(file.name, "it is no regular file (a pipe or a device)", "Take it out of the folder.")
+                )
+                continue
+            table = _table(source, file.name, reader, examples) if _TABLES.search(file.name.lower()) else _Table()
+            if table.questions:
+                asking[file.name] = table.questions
+            elif records:
+                outside.append(file.name)
+            elif table.problem is not None:
+                left.append(table.problem)
+                repeated += [file.name] if table.repeats else []
+            elif skipped(file.path.name, NOT_DOCUMENTS):
+                left.append(_left(file.name, "no question with an answer is in it", "Correct it, or take it out."))
+            elif reader.knows(file.name) or isinstance(reader.unknown(file.name), ScannedFile):
+                documents.append(file.name)
+                left += [table.remark] if table.remark else []
+            else:
+                unknown = reader.unknown(file.name)
+                left.append(_left(file.name, unknown.message, unknown.cure))
+    if outside:
+        shown = ", ".join(outside[:3]) + (", …" if len(outside) > 3 else "")
+        what = f"{len(outside)} other {'file is' if len(outside) == 1 else 'files are'} not read: {shown}"
+        cure = f"Name them in [documents].paths, or take {records[0]} out of the folder to read plain files instead."
+        left.append(_left(records[0], what, cure))
+    taken = examples or _chosen(asking)
+    return _Folder(
+        documents=tuple(documents),
+        records=bool(records),
+        examples=taken,
+        apart=(*(name for name in asking if name not in taken), *repeated),
+        beside=beside,
+        left=(*(_not_taken(name, asking[name], taken) for name in asking if name not in taken), *left),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Table:
+    """What the records of a file are."""
+
+    questions: int = 0
+    """Questions with answers; 0 where the file is not one of those."""
+    problem: Problem | None = None
+    """Why the records are neither questions nor documents."""
+    remark: Problem | None = None
+    """What else documents might be."""
+    repeats: bool = False
+    """The folder's examples hold these records already."""
+
+
+def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str]) -> _Table:
+    """Decide by what is inside: text makes documents, a question with an answer an example.
+
+    Records that the folder's files of `examples` hold already are no documents: every answer would stand in a passage.
+    """
+    try:
+        data = read_bytes(source / name, limit=MAX_MIB * MIB, name=name)
+        records = list(records_of(data, name=name))
+        values = [record.value for record in records]
+    except DataError as error:
+        return _Table(problem=None if reader.knows(name) else _left(name, error.message, error.cure))
+    found = [value for value in values if not isinstance(value, BadRecord)]
+    fields = dict.fromkeys(key for value in found[:_PEEKED] for key in value)
+    asked, problems = loading.load_examples((name,), source, strict=False)
+    texts = any(isinstance(value.get("text"), str) for value in found) and reader.knows(name)
+    rows = texts or (bool(found) and suffix_of(name) in CSV)
+    if asked and not texts and len(asked) * 2 >= len(values):
+        return _Table(questions=len(asked))
+    ending = name[-len(_TABLES.search(name.lower())[0]) :]  # type: ignore[index]
+    again = f"name the file examples{ending} and run init again, to study on them."
+    silent = bool(problems) and {p.code for p in problems} == {"data.empty-answer", TooFewExamples.code}
+    shape = shape_of(fields)
+    if asked:
+        told = _left(name, "its records hold text, and questions with answers too; they are read as documents", again)
+        return _Table(remark=replace(told, cure=again[0].upper() + again[1:]))
+    if silent:
+        what = "its records look like examples: they ask questions, and have no answers"
+        told = _left(name, what, f"Give each record answers, {again}")
+        return _Table(remark=told) if rows else _Table(problem=told)
+    if shape is not None and found and examples and _repeats(records, name, source, examples):
+        these = ", ".join(examples[:3]) + (", …" if len(examples) > 3 else "")
+        told = _left(
+            name,
+            f"it is not read as documents: its records are the questions and answers of {these}",
+            "Nothing need be done. Read as documents they would show every answer to the arms that retrieve.",
+        )
+        return _Table(problem=told, repeats=True)
+    if shape is not None and found:
+        given, into = shlex.quote(str(source / name)), shlex.quote(str(source / "examples.jsonl"))
+        told = _left(
+            name,
+            f"its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))})"
+            + (", and are read as documents" if rows else ""),
+            f"To study on them run `twofold examples import {given} --into {into}`, and init again (choose another "
+            "directory, or remove the project first).",
+        )
+        return _Table(remark=told) if rows else _Table(problem=told)
+    if rows or not reader.knows(name):
+        return _Table()
+    why = next((value for value in values if isinstance(value, BadRecord)), None)
+    return _Table(
+        problem=_left(
+            name,
+            f"it is no document: {why.message}"
+            if why
+            else f'no record has a "text"; their fields are {excerpt(", ".join(fields)) or "none"}'
+            if found
+            else "it has no record",
+            'Give each record a "text" to have it read, or copy the file under a name that ends in .txt.',
+        )
+    )
+
+
+def _repeats(records: Sequence[Record], name: str, source: Path, examples: Sequence[str]) -> bool:
+    """Does at least every second record ask what an example asks, with an answer of it?"""
+    answers: dict[str, set[str]] = {}
+    for example in loading.load_examples(examples, source, strict=False)[0]:
+        answers.setdefault(example.question.strip(), set()).update(example.references)
+    same = 0
+    for number, value in enumerate(converted(records, name, source="")[0], 1):
+        row = row_of(value, name, number).found
+        same += isinstance(row, Example) and not answers.get(row.question.strip(), set()).isdisjoint(row.references)
+    return bool(same) and 2 * same >= len(records)
+
+
+def _chosen(asking: Mapping[str, int]) -> tuple[str, ...]:
+    """The file with most questions, or those that divide one set by their names, such as train.jsonl and test.jsonl."""
+    parts: dict[tuple[str, str], list[str]] = {}
+    for name in asking:
+        whole = (str(Path(name).parent), suffix_of(name)) if named_split(name) else (name, "")
+        parts.setdefault(whole, []).append(name)
+    return tuple(max(parts.values(), key=lambda names: sum(asking[name] for name in names), default=()))
+
+
+def _not_taken(name: str, count: int, taken: Sequence[str]) -> Problem:
+    ending = name[-len(_TABLES.search(name.lower())[0]) :]  # type: ignore[index]
+    stem = Path(name[: -len(ending)]).name
+    these = ", ".join(taken[:3]) + (", …" if len(taken) > 3 else "")
+    return _left(
+        name,
+        f"its {counted(count, 'record')} with question and answer are not read: the questions are those of {these}",
+        f"To study on both, name {_both(taken, stem, ending)} in the folder itself; to study on this one alone, "
+        f"name it examples{ending} and take the other out. Then run init again.",
+    )
+
+
+def _both(taken: Sequence[str], stem: str, ending: str) -> str:
+    own = f"examples-{stem}{ending}"
+    return (
+        f"it {own}" if skipped(Path(taken[0]).name, NOT_DOCUMENTS) else f"them examples-{Path(taken[0]).name} and {own}"
+    )
+
+
+def _left(file: str, message: str, cure: str) -> Problem:
+    return Problem(severity="warning", code=_LEFT, message=message, cure=cure, file=file)
+
+
+def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Document], list[Example], list[Problem]]:
+    """Documents and examples, and what is wrong with them.
+
+    Raises:
+        TooFewExamples: there is neither a document nor an example, or no record of the files of examples is usable.
+    """
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    if found.documents:
+        section = DocumentsSection(paths=found.documents)
+        documents, met = load_documents(section, source, strict=False, progress=progress)
+        problems = [p if found.records or p.code in ERRORS else replace(p, severity="warning") for p in met]
+    examples: list[Example] = []
+    if found.examples:
+        examples, more = loading.load_examples(found.examples, source, strict=False)
+        problems += more
+        if not examples:
+            first = next((p for p in sorted(more, key=lambda p: p.severity) if p.file), None)
+            place = f"{first.file}:{first.line}" if first and first.line else first.file if first else ""
+            where = f" (first problem: {place}: {first.message})" if first else ""
+            file = source / found.examples[0]
+            cure = "Put question and answers (or input and output) on each line, or take the file out of the folder."
+            raise TooFewExamples(f"no usable example{where}", file=file, cure=_importing(file) or cure)
+    if not documents and not examples:
+        first = next(iter((*problems, *found.left)), None)
+        where = f" (first problem: {first.file}: {first.message})" if first else ""
+        rename = f"{first.cure} Or put" if first and first.code == _LEFT else "Put"
+        raise TooFewExamples(
+            f"there is neither a document nor an example in the folder{where}",
+            file=source,
+            cure=f"{rename} documents (Markdown, text, HTML, PDF, …) into it, or an examples.jsonl, or both.",
+        )
+    problems += [p for p in checking.check(documents, examples) if p.code == "data.unknown-document"]
+    return documents, examples, [p for p in problems if p.code != TooFewExamples.code]
+
+
+def _importing(file: Path) -> str:
+    """How to make examples of a file whose records are examples in another shape; empty where they are none."""
+    try:
+        data = read_bytes(file, limit=MAX_MIB * MIB, name=file.name)
+        records = list(islice(records_of(data, name=file.name), _PEEKED))
+    except DataError:
+        return ""
+    fields = dict.fromkeys(key for one in records if not isinstance(one.value, BadRecord) for key in one.value)
+    shape = shape_of(fields)
+    made = converted(records, file.name, source="")[0] if shape else []
+    if not any(isinstance(row_of(value, file.name, n).found, Example) for n, value in enumerate(made, 1)):
+        return ""
+    ending = file.name[-len(_TABLES.search(file.name.lower())[0]) :]  # type: ignore[index]
+    given = file.with_name(f"raw{ending}")
+    return (
+        f"Its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))}). Rename it to "
+        f"{given.name}, run `twofold examples import {shlex.quote(str(given))} --into "
+        f"{shlex.quote(str(file.with_name('examples.jsonl')))}`, and init again."
+    )
+
+
+def _copied(place: Path, source: Path, found: _Folder) -> Paths:
+    """Copy the files below `place`; returns the paths to configure."""
+    to = "data" if found.records else _PLACE
+    pairs = [(name, f"{to}/{name}") for name in found.documents]
+    pairs += [(name, f"data/{Path(name).name}") for name in (*found.examples, *found.beside)]
+    for name, copy in pairs:
+        (place / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, place / copy)
+    documents = tuple(f"data/{name}" for name in found.documents) if found.records else (_PLACE,)
+    return Paths(
+        documents=documents if found.documents else (),
+        ids_from="" if found.records or not found.documents else _PLACE,
+        examples=tuple(f"data/{Path(name).name}" for name in found.examples),
+    )
+
+
+def _linked(directory: Path, source: Path, found: _Folder) -> Paths:
+    """The paths to configure for files that stay where they are, relative to the project."""
+    folder = Path(os.path.relpath(source.resolve(), directory.resolve())).as_posix()
+    documents = tuple(f"{folder}/{name}" for name in found.documents) if found.records else (folder,)
+    return Paths(
+        documents=documents if found.documents else (),
+        ids_from="" if found.records or not found.documents else folder,
+        exclude=()
+        if found.records
+        else tuple(
+            glob.escape(Path(name).name)
+            for name in (*found.examples, *found.apart)
+            if not skipped(Path(name).name, NOT_DOCUMENTS)
+        ),
+        examples=tuple(f"{folder}/{name}" for name in found.examples),
+    )
+
+
+@contextmanager
+def _place(directory: Path) -> Iterator[Path]:
+    """A hidden folder beside the project, whose content takes its place when nothing went wrong."""
+    existed = directory.exists()
+    place = directory.resolve().parent / f".{directory.resolve().name}.partial"
+    shutil.rmtree(place, ignore_errors=True)
+    try:
+        place.mkdir(parents=True)
+        yield place
+        if not existed:
+            writing.put(place, directory)
+            return
+        if (place / "data").exists():
+            if (directory / "data").exists():
+                (directory / "data").rmdir()
+            writing.put(place / "data", directory / "data")
+        writing.put(place / config.FILE, directory / config.FILE)
+    except OSError as error:
+        raise ConfigError(
+            f"the project cannot be written: {error.strerror or error}",
+            file=error.filename or directory,
+            cure="Choose a directory that can be written to, on a disk with room.",
+        ) from error
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

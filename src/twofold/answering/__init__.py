@@ -1,0 +1,1 @@
+"""The answering path: `system.System` answers, within access control and with its evidence, for every caller."""

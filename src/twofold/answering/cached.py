@@ -1,0 +1,83 @@
+"""Answers kept in the catalogue: what a system has answered, in whatever process, it does not answer again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from twofold.answering.system import System
+from twofold.examples.questions import Questions
+from twofold.plugins.protocols import Progress
+from twofold.store.catalogue import Catalogue
+from twofold.types import Answer, Example
+
+_BATCH = 64
+"""Answers made and committed at a time."""
+Item = TypeVar("Item")
+
+
+def committed(
+    catalogue: Catalogue,
+    key: Callable[[], str],
+    todo: Sequence[tuple[str, Item]],
+    *,
+    answer: Callable[[Sequence[Item]], Sequence[Answer]],
+    batch: int = _BATCH,
+    done: Callable[[Sequence[Answer]], None] = lambda _: None,
+) -> list[Answer]:
+    """Answer in batches, each committed before the next is begun: what a kill takes is one batch at most.
+
+    Args:
+        catalogue: Keeps the answers.
+        key: Names who answers, and what else decides it; asked after each batch, for an endpoint's refusal changes it.
+        todo: Under which name an answer is kept (an example's digest), and what is asked.
+        answer: Answers a batch, in order; a failed answer carries its `Failure`.
+        batch: Answers made and committed at a time.
+        done: Gets the answers of each batch once they are committed.
+
+    Returns:
+        The answers, in order.
+    """
+    made: list[Answer] = []
+    for start in range(0, len(todo), batch):
+        part = todo[start : start + batch]
+        answers = answer([item for _, item in part])
+        catalogue.put_answers(key(), [(name, one) for (name, _), one in zip(part, answers, strict=True)])
+        made += answers
+        done(answers)
+    return made
+
+
+def missing(catalogue: Catalogue, key: str, asked: Sequence[Example]) -> list[Example]:
+    """The examples without an answer under this key; failed ones are tried again."""
+    held, known = catalogue.answers(key), Questions.of(asked)
+    return [example for example, name in zip(known, known.digests, strict=True) if name not in held]
+
+
+def answered(
+    catalogue: Catalogue, key: str, asked: Sequence[Example], *, system: System, progress: Progress, stage: str
+) -> list[Answer]:
+    """The system's answers, in order, those missing made now; a failed one carries its `Failure`.
+
+    Args:
+        catalogue: Keeps them.
+        key: Names the system, and what else decides its answers.
+        asked: What.
+        system: Answers.
+        progress: Told of `stage` after each batch.
+        stage: What it is for.
+    """
+    known, held = Questions.of(asked), catalogue.answers(key)
+    todo = [(name, example) for name, example in zip(known.digests, known, strict=True) if name not in held]
+    count = len(asked) - len(todo)
+
+    def told(answers: Sequence[Answer]) -> None:
+        nonlocal count
+        count += len(answers)
+        progress(stage, count, len(asked))
+
+    if todo:
+        progress(stage, count, len(asked))
+    committed(catalogue, lambda: key, todo, answer=system.answer, done=told)
+    held = catalogue.answers(key, include_failures=True)
+    return [held[name] for name in known.digests]

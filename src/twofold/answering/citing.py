@@ -1,0 +1,72 @@
+"""Where an answer's evidence stands, for people: in which document, on which page, row, slide, section or line of it.
+
+The place is that of the quoted words: a passage may begin on another page. Where nothing is quoted it is the place at
+which the passage begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twofold.corpus.outline import headings_of
+from twofold.corpus.readers.text import is_code
+from twofold.files.reading import RECORDS
+from twofold.store.catalogue import Catalogue
+from twofold.types import Answer, Chunk, Citation, Document
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whereabouts:
+    """Of one passage shown."""
+
+    name: str
+    """What the document is called: its id, or of a record its file, with its own id where that is not made of it."""
+    place: str
+    """For example ``page 3``, ``row 7`` or ``section Fees``; empty where none is known."""
+
+
+def whereabouts(catalogue: Catalogue, answer: Answer, attached: Sequence[Citation] = ()) -> list[Whereabouts]:
+    """Where each passage that the answer was shown stands.
+
+    Args:
+        catalogue: Has the documents, as of the last sync.
+        answer: What was answered.
+        attached: Citations found beside the model's own.
+    """
+    quoted = {one.number: one.quote for one in (*answer.citations, *attached) if one.quote}
+    wanted = {span.document for span in quoted.values()}
+    wanted |= {hit.chunk.span.document for hit in answer.hits if hit.chunk.place.startswith(RECORDS)}
+    documents = {document.id: document for document in catalogue.get_documents(sorted(wanted))} if wanted else {}
+    found = []
+    for number, hit in enumerate(answer.hits, 1):
+        document, quote = documents.get(hit.chunk.span.document), quoted.get(number)
+        place = _begins(hit.chunk) if document is None or quote is None else place_at(document, quote.start)
+        found.append(Whereabouts(name=_name(hit.chunk, document), place=place))
+    return found
+
+
+def _begins(chunk: Chunk) -> str:
+    section = chunk.headings[-1] if chunk.headings and not chunk.place else ""
+    return f"section {section}" if section and section != chunk.title else chunk.place
+
+
+def place_at(document: Document, character: int) -> str:
+    """Where a character of a document's text stands: ``page 3``, ``sheet Rates, row 7``, ``section Fees, line 12``."""
+    before = [place for place in document.places if place.start <= character]
+    place = before[-1] if before else None
+    parts = [place.label if place is not None else ""]
+    if not parts[0] and not (document.places and document.places[0].label) and not is_code(document):
+        above = [title for start, _, _, title in headings_of(document.text) if start <= character]
+        parts = [f"section {above[-1]}" if above and above[-1] != document.title else ""]
+    if place is not None and place.lines:
+        parts.append(f"{place.lines} {place.first + document.text.count(chr(10), place.start, character)}")
+    return ", ".join(filter(None, parts))
+
+
+def _name(chunk: Chunk, document: Document | None) -> str:
+    name = chunk.span.document
+    if document is None or not chunk.place.startswith(RECORDS) or "://" in document.source:
+        return name  # an address of a database says nothing to who asks that the source's name does not
+    own = name.removeprefix(f"{document.collection}:") if document.collection else name
+    return document.source if own.startswith(document.source) else f"{name} in {document.source}"

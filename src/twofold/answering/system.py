@@ -1,0 +1,295 @@
+"""The one answering path: study, command line and library all come through `System.answer`.
+
+    retriever.retrieve → prompts.render → generator.generate → prompts.read
+
+A `Renderer` is an arm's way from an example to its prompt: search and wording, which need no model. A `System` is that
+with a model that answers: every part chosen, every weight in place. Its `key` names all of it, so that what was
+measured is what is served. The parts are known here only as protocols.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from twofold import prompts
+from twofold.answering import access
+from twofold.answering.sufficiency import Calibration
+from twofold.plugins.protocols import Generator, Progress, Retriever
+from twofold.prompts import Template
+from twofold.text import sanitize
+from twofold.types import (
+    Answer,
+    Arm,
+    Chunk,
+    Completion,
+    Example,
+    Filter,
+    Hit,
+    Json,
+    Message,
+    Prompt,
+    Query,
+    Retrieval,
+    Timing,
+    Usage,
+)
+
+
+def question(text: str, history: Sequence[Message] = ()) -> Example:
+    """A live question, and the turns before it, as an example without a reference."""
+    messages = (*history, Message(role="user", content=text))
+    return Example(id="live", messages=messages, references=(), group="live")
+
+
+def query(example: Example, filter: Filter | None = None) -> Query:
+    """What is searched for: the last user message, with the user's message before it when there is one.
+
+    A follow-up ("and at night?") means little alone. Rewriting by a model is a retriever's stage, not done here.
+    """
+    asked = [m.content for m in example.messages if m.role == "user"]
+    return Query(text="\n".join(asked[-2:]), asked=asked[-1], history=example.messages[:-1], filter=filter or Filter())
+
+
+def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Chunks of the example's sources, those that hold the answer first.
+
+    Best evidence first: chunks that overlap a marked span, then chunks that contain a reference word for word, then
+    the documents' other chunks in order.
+    """
+
+    def grade(chunk: Chunk) -> int:
+        here = chunk.span
+        if any(s.document == here.document and s.start < here.end and here.start < s.end for s in example.spans):
+            return 0
+        text = chunk.text.casefold()
+        return 1 if any(r.casefold() in text for r in example.references if r) else 2
+
+    own = [chunk for chunk in chunks if chunk.span.document in example.sources]
+    return sorted(own, key=lambda chunk: (grade(chunk), example.sources.index(chunk.span.document), chunk.ordinal))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Renderer:
+    """An arm's way from an example to its prompt: training rows, dev items and live requests all take it."""
+
+    arm: Arm
+    """What it is."""
+    template: Template
+    """Wording."""
+    max_tokens: int
+    """Upper limit of a completion."""
+    schema: str = ""
+    """JSON schema, as JSON text, that every answer satisfies; empty: free text."""
+    retriever: Retriever | None = None
+    """Finds; None without retrieval."""
+    k: int = 3
+    """Passages shown."""
+    gold: Callable[[Sequence[Example]], list[list[Chunk]]] | None = None
+    """Gold passages, for the oracle arm only."""
+    shots: tuple[Example, ...] = ()
+    """Few-shot examples."""
+    filter: Filter = field(default_factory=Filter)
+    """Of requests that bring none: under access control, what the study's principal may see."""
+    guarded: bool = False
+    """Access control is on: a request without a principal is refused."""
+    sources: Callable[[Sequence[Example]], list[list[Chunk]]] | None = None
+    """All chunks of each example's sources: under access control, who may read them may see the example."""
+    calibration: Calibration | None = None
+    """When to abstain for want of evidence; None: never for that reason."""
+
+    def retrieve(self, examples: Sequence[Example], filter: Filter | None = None) -> list[Retrieval | None]:
+        """What is found for each example; None for an arm without retrieval."""
+        filter = self.granted(filter)
+        if self.gold is not None:
+            given = [[chunk for chunk in chunks if filter.allows(chunk)] for chunks in self.gold(examples)]
+            found = self._retrieve([e for e, chunks in zip(examples, given, strict=True) if not chunks], filter)
+            return [Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else found.pop(0) for chunks in given]
+        if self.retriever is None:
+            return [None] * len(examples)
+        return list(self._retrieve(examples, filter))
+
+    def hits(self, examples: Sequence[Example]) -> list[list[Hit] | None]:
+        """Passages to show for each example; None for an arm without retrieval."""
+        return [_shown(one) for one in self.retrieve(examples)]
+
+    def prompt(self, example: Example, hits: Sequence[Hit] | None, *, shots: Sequence[Example] | None = None) -> Prompt:
+        """The prompt for one example; training rows and dev items are made by this same method's renderer."""
+        return prompts.render(
+            example.messages,
+            template=self.template,
+            hits=hits,
+            shots=self.shown_shots(self.granted(None)) if shots is None else shots,
+            choices=example.choices,
+            max_tokens=self.max_tokens,
+            schema=self.schema,
+        )
+
+    def granted(self, filter: Filter | None) -> Filter:
+        """The filter in force for a request; see `access.granted`."""
+        return access.granted(filter, self.filter, enabled=self.guarded, tuned=bool(self.arm.tuning))
+
+    def shown_shots(self, filter: Filter) -> tuple[Example, ...]:
+        """The few-shot examples that this principal may see: those made from documents they may read."""
+        if filter.principal is None or not self.shots:
+            return self.shots
+        held = self.sources(self.shots) if self.sources else [[] for _ in self.shots]
+        return tuple(s for s, own in zip(self.shots, held, strict=True) if access.readable(s, own, filter))
+
+    def _retrieve(self, examples: Sequence[Example], filter: Filter) -> list[Retrieval | None]:
+        if not examples or self.retriever is None:
+            return []
+        found = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
+        access.checked([hit.chunk for one in found for hit in one.hits], filter, type(self.retriever).__name__)
+        judged = [self._judged(query(example, filter), one) for example, one in zip(examples, found, strict=True)]
+        return [self._unfound(example, one) for example, one in zip(examples, judged, strict=True)]
+
+    def _unfound(self, example: Example, found: Retrieval) -> Retrieval:
+        """Insufficient also where nothing was found at all: the model would answer from memory, as if it had read.
+
+        Not where the answer has a form that an abstention lacks (a choice, a schema), or where none is worded.
+        """
+        if found.hits or example.choices or self.schema or not self.template.abstention:
+            return found
+        return replace(found, insufficient=True, trace=(*found.trace, {"step": "nothing found", "abstains": True}))
+
+    def _judged(self, asked: Query, found: Retrieval) -> Retrieval:
+        """Insufficient also where the evidence says that the passages do not hold the answer."""
+        if self.calibration is None:
+            return found
+        held = self.calibration.probability(asked, found)
+        short = held < self.calibration.threshold
+        step = {
+            "step": "evidence",
+            "sufficient": held,
+            "threshold": self.calibration.threshold,
+            "holds": self.calibration.holds,
+            "abstains": short,
+        }
+        return replace(found, insufficient=found.insufficient or short, trace=(*found.trace, step))
+
+
+@dataclass(frozen=True, kw_only=True)
+class System(Renderer):
+    """An arm made ready to answer."""
+
+    key: str
+    """Digest of everything that can change an answer."""
+    description: Json
+    """What is inside `key`, readable."""
+    generator: Generator
+    """Writes."""
+    keyed: Callable[[str], str] | None = None
+    """This system's key with the generator's key; None: the system has the one key."""
+
+    def answer(
+        self, examples: Sequence[Example], *, filter: Filter | None = None, progress: Progress | None = None
+    ) -> list[Answer]:
+        """Answer a batch, in order. A failed item carries a `Failure`; only a dead engine raises.
+
+        Args:
+            examples: What is asked.
+            filter: Which chunks may be seen, for the whole batch.
+            progress: Told how many are generated.
+
+        Raises:
+            GenerationError: when the generator as a whole cannot work.
+            AccessDenied: access control is on, and `filter` has no principal or not one who may ask these weights.
+        """
+        if not examples:
+            return []
+        filter = self.granted(filter)
+        shots = self.shown_shots(filter)
+        started = time.perf_counter()
+        found = self.retrieve(examples, filter)
+        seconds = (time.perf_counter() - started) / len(examples) if self.retriever else 0.0
+        asked = [n for n, one in enumerate(found) if one is None or not one.insufficient]
+        wanted = [self.prompt(examples[n], _shown(found[n]), shots=shots) for n in asked]
+        made = dict(zip(asked, self.generator.generate(wanted, progress=progress) if wanted else [], strict=True))
+        silent = Completion(text=self.template.abstention)
+        return [
+            self._read(example, made.get(number, silent), one, seconds)
+            for number, (example, one) in enumerate(zip(examples, found, strict=True))
+        ]
+
+    def _read(self, example: Example, completion: Completion, found: Retrieval | None, retrieval: float) -> Answer:
+        follows = any(message.role == "user" for message in example.messages[:-1])
+        shown = _shown(found)
+        answer = prompts.read(
+            completion,
+            template=replace(self.template, about=0.0) if follows else self.template,  # "and at night?" names little
+            hits=None if self.schema else shown,  # in JSON, [1] is an array and not a citation
+            question=example.question,
+            choices=example.choices,
+        )
+        answer = replace(answer, hits=tuple(shown or ()))
+        timing = Timing(retrieval=retrieval, generation=completion.seconds)
+        if found is None:
+            return replace(answer, timing=timing)
+        spent = Usage(
+            prompt_tokens=answer.usage.prompt_tokens + found.usage.prompt_tokens,
+            completion_tokens=answer.usage.completion_tokens + found.usage.completion_tokens,
+        )
+        return replace(
+            answer, timing=timing, trace=(*found.trace, *_suspicious(found.hits), *answer.trace), usage=spent
+        )
+
+    def stream(self, example: Example, *, filter: Filter | None = None) -> Iterator[str | Answer]:
+        """Pieces of the answer as they come, without reasoning and citation markers, and at the end the `Answer`.
+
+        The pieces are what the model wrote; the `Answer` is what is read from it, which may differ: an abstention, for
+        example, is always in the template's words.
+
+        Raises:
+            GenerationError: the generator failed.
+            AccessDenied: as `answer`.
+        """
+        filter = self.granted(filter)
+        shots = self.shown_shots(filter)
+        started = time.perf_counter()
+        found = self.retrieve([example], filter)[0]
+        searched = time.perf_counter()
+        made = Completion(text=self.template.abstention)
+        if found is not None and found.insufficient:
+            yield made.text
+        else:
+            coming = prompts.stream(self.template, None if self.schema else _shown(found))
+            for piece in self.generator.stream(self.prompt(example, _shown(found), shots=shots)):
+                if isinstance(piece, Completion):
+                    made = piece
+                elif text := coming.passed(piece):
+                    yield text
+            if text := coming.rest():
+                yield text
+        yield self._read(example, made, found, searched - started)
+
+    def as_sent(self) -> System:
+        """This system, under another key where the generator has learned to send something else than it was asked to.
+
+        An endpoint that refuses `temperature` samples at its default: such answers are not those of temperature 0.
+        """
+        key = self.keyed(self.generator.key) if self.keyed else self.key
+        if key == self.key:
+            return self
+        return replace(self, key=key, description={**self.description, "generator": self.generator.description})
+
+    def close(self) -> None:
+        """Give the generator's memory back."""
+        self.generator.close()
+
+
+def _shown(found: Retrieval | None) -> list[Hit] | None:
+    return None if found is None else list(found.hits)
+
+
+def _suspicious(hits: Sequence[Hit]) -> list[Json]:
+    """A trace step that names the passages in which something looks like an attack; none when none does."""
+    found = {str(number): list(sanitize.kinds(hit.chunk.text)) for number, hit in enumerate(hits, 1)}
+    flagged = {number: kinds for number, kinds in found.items() if kinds}
+    return [{"step": "hostile text", "passages": flagged}] if flagged else []
+
+
+def as_hits(chunks: Sequence[Chunk]) -> list[Hit]:
+    """Chunks in a chosen order as hits, ranks from 1."""
+    return [Hit(chunk=chunk, score=1.0 / rank, rank=rank) for rank, chunk in enumerate(chunks, 1)]

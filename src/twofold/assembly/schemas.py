@@ -1,0 +1,215 @@
+"""The JSON schema of ``[generation].schema``: read, checked, and refused where a generator cannot write by it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from twofold.errors import ConfigError, GenerationError
+from twofold.plugins.protocols import Generator
+from twofold.types import Json, Problem
+
+log = logging.getLogger(__name__)
+
+_WHERE = "[generation].schema"
+_NOT_ENFORCED = frozenset(
+    [
+        "not",
+        "if",
+        "then",
+        "else",
+        "dependentRequired",
+        "dependentSchemas",
+        "dependencies",
+        "multipleOf",
+        "uniqueItems",
+        "contains",
+        "minContains",
+        "maxContains",
+        "additionalItems",
+        "unevaluatedItems",
+        "unevaluatedProperties",
+        "$dynamicRef",
+    ]
+)
+"""Keywords that OpenVINO GenAI (XGrammar) does not turn into the grammar by which it writes."""
+_ANNOTATIONS = frozenset(
+    [
+        "$schema",
+        "$id",
+        "$anchor",
+        "$dynamicAnchor",
+        "$comment",
+        "$defs",
+        "$vocabulary",
+        "definitions",
+        "title",
+        "description",
+        "default",
+        "examples",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "format",
+        "contentEncoding",
+        "contentMediaType",
+        "contentSchema",
+        "id",
+    ]
+)
+"""Keywords that a validator has no check of its own for."""
+
+
+def schema_text(given: str | Json, root: Path) -> str:
+    """The configured schema as JSON text; empty where none is configured.
+
+    Args:
+        given: Path of a JSON file, relative to `root`, or the schema itself.
+        root: The project's directory.
+
+    Raises:
+        ConfigError: the file cannot be read or is not JSON, the schema is not a valid JSON schema, or one of its
+            references leads nowhere.
+    """
+    if not given:
+        return ""
+    schema, file = _checked(given, root)
+    for doubt in _doubts(schema):
+        log.warning("%s: %s", file or "twofold.toml", doubt)
+    return json.dumps(schema, ensure_ascii=False)  # the order of properties is the order in which they are written
+
+
+def problems(given: str | Json, root: Path) -> list[Problem]:
+    """What is wrong with the configured schema, as `twofold check` lists it; empty where none is configured."""
+    if not given:
+        return []
+    cure = "Check the answers afterwards with the metric json_valid, or write the schema without that keyword."
+    try:
+        schema, file = _checked(given, root)
+    except ConfigError as error:
+        return [_problem("error", error.message, cure=error.cure, file=error.file)]
+    return [_problem("warning", doubt, cure=cure, file=file) for doubt in _doubts(schema)]
+
+
+def _problem(severity: Literal["error", "warning"], message: str, *, cure: str, file: object) -> Problem:
+    place = str(file or "twofold.toml")
+    return Problem(severity=severity, code="config.schema", message=message, cure=cure, file=place)
+
+
+def _checked(given: str | Json, root: Path) -> tuple[Json, Path | None]:
+    """The schema, and the file it comes from; raises as `schema_text` does."""
+    import jsonschema
+
+    file = root / given if isinstance(given, str) else None
+    schema = given if file is None else _read(file)
+    if not isinstance(schema, dict):
+        raise ConfigError(
+            f"{_WHERE} must be a JSON object, not {type(schema).__name__}",
+            file=file,
+            cure='Write an object such as {"type": "object", "properties": {…}} into the file.',
+        )
+    try:
+        jsonschema.validators.validator_for(schema).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        place = f" (at {error.json_path})" if error.path else ""
+        raise ConfigError(
+            f"{_WHERE} is not a valid JSON schema{place}: {error.message}",
+            file=file,
+            cure="Correct the schema in that file." if file else f"Correct {_WHERE} in twofold.toml.",
+        ) from error
+    for reference in _dangling(schema):
+        raise ConfigError(
+            f"{_WHERE} refers to {reference!r}, which it does not define",
+            file=file,
+            cure='Put the definition under "$defs" of the schema and refer to it as "#/$defs/NAME".',
+        )
+    return schema, file
+
+
+def _parts(schema: Json) -> Iterator[Json]:
+    """The schema and all schemas within it; what stands in enum, const, default or examples is none."""
+    from referencing.jsonschema import DRAFT202012, specification_with
+
+    kind = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict):
+            yield part
+            waiting += kind.subresources_of(part)
+
+
+def _dangling(schema: Json) -> Iterator[str]:
+    """References that no pointer into the schema resolves: anchors and other documents are not looked up in writing."""
+    for part in _parts(schema):
+        reference = part.get("$ref")
+        if isinstance(reference, str) and not _leads(schema, reference):
+            yield reference
+
+
+def _leads(schema: Json, reference: str) -> bool:
+    from referencing import Registry
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    if reference != "#" and not reference.startswith("#/"):
+        return False
+    try:
+        Registry().with_resource("", DRAFT202012.create_resource(schema)).resolver().lookup(reference)
+    except Unresolvable:
+        return False
+    return True
+
+
+def _doubts(schema: Json) -> list[str]:
+    """Keywords that an answer is not held to, each once."""
+    import jsonschema
+
+    known = set(jsonschema.validators.validator_for(schema).VALIDATORS) | _ANNOTATIONS | _NOT_ENFORCED
+    found = dict.fromkeys(name for part in _parts(schema) for name in part)
+    doubts = []
+    for name in found:
+        if name in _NOT_ENFORCED:
+            doubts.append(f"the OpenVINO runtime does not hold answers to the keyword {name!r} of {_WHERE}")
+        elif name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else ""
+            doubts.append(f"{_WHERE} has the keyword {name!r}, which JSON Schema does not define{meant}")
+    if any(len(part.get("allOf", ())) > 1 for part in _parts(schema)):
+        doubts.append(f"the OpenVINO runtime does not hold answers to an 'allOf' of several schemas in {_WHERE}")
+    return doubts
+
+
+def require_support(schema: str, generator: Generator) -> None:
+    """Refuse a generator that cannot hold its completions to the schema.
+
+    Raises:
+        GenerationError: it cannot.
+    """
+    if schema and not generator.follows_schema:
+        said = generator.description
+        raise GenerationError(
+            f"{_WHERE} is set, and the generator {said.get('name')!r} on the runtime {said.get('runtime')!r} "
+            f"cannot hold its answers to a JSON schema ({said.get('because', 'not supported')})",
+            cure='Set [generation.generator.options].runtime = "openvino", use an endpoint that can, or remove '
+            f"{_WHERE}.",
+        )
+
+
+def _read(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"the file of {_WHERE} cannot be read: {error.strerror}",
+            file=file,
+            cure=f"Put the JSON schema there, or correct the path in {_WHERE} (it is relative to the project).",
+        ) from error
+    except ValueError as error:
+        raise ConfigError(
+            f"the file of {_WHERE} is not JSON: {error}", file=file, cure="Correct the JSON in that file."
+        ) from error

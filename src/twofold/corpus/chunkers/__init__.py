@@ -1,0 +1,1 @@
+"""Chunkers: a document to passages with exact spans. Entry points ``twofold.chunkers``."""

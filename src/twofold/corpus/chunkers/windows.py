@@ -1,0 +1,141 @@
+"""Chunkers that do not go by headings alone: token windows, sentences, and children of a section.
+
+All keep the promise of `chunking`: exact spans within the limit, nothing but white space left out.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import Field, model_validator
+
+from twofold.corpus.chunkers.headings import Cut, HeadingChunker, chunk_of, tokens_of
+from twofold.corpus.readers.text import is_code
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Embed, TokenOffsets
+from twofold.types import Chunk, Document
+
+
+class TokenChunker:
+    """Windows of so many tokens, one after the other, wherever they end: the plainest way, to compare with."""
+
+    version: ClassVar[int] = 2
+
+    class Options(protocols.Options):
+        """Sizes in tokens of the embedder."""
+
+        max_tokens: int = Field(default=200, ge=8)
+        """Size of a window."""
+        overlap: int = Field(default=0, ge=0)
+        """Tokens of the window before that are repeated; at most a third of `max_tokens`."""
+
+        @model_validator(mode="after")
+        def _fits(self) -> TokenChunker.Options:
+            if 3 * self.overlap > self.max_tokens:
+                raise ValueError("overlap may be at most a third of max_tokens")
+            return self
+
+    def __init__(self, options: Options, *, offsets: TokenOffsets, embed: Embed | None = None) -> None:  # noqa: ARG002
+        self._options = HeadingChunker.Options(max_tokens=options.max_tokens, overlap=options.overlap, min_tokens=0)
+        self._offsets = offsets
+
+    def split(self, document: Document) -> list[Chunk]:
+        """Chunks in order; none for a document of white space."""
+        text = document.text
+        cut = _Windows(text, tokens_of(text, self._offsets), self._options)
+        return [chunk_of(document, a, b, ordinal=n) for n, (a, b) in enumerate(cut.cuts(*cut.trim(0, len(text))))]
+
+
+class _Windows(Cut):
+    """Cuts after so many tokens."""
+
+    def _next(self, start: int, end: int, left: int, done: int) -> int:  # noqa: ARG002
+        furthest = min(end, self.starts[bisect_right(self.ends, start) + self.limit])
+        return furthest if furthest > max(start, done) else self._forced(max(start, done), end)
+
+
+class SentenceChunker:
+    """Whole sentences, as many as fit, headings or not."""
+
+    version: ClassVar[int] = 4
+
+    class Options(protocols.Options):
+        """Sizes in tokens of the embedder."""
+
+        max_tokens: int = Field(default=200, ge=8)
+        """No chunk has more; a longer sentence is cut."""
+        sentences: int = Field(default=0, ge=0)
+        """Sentences of a chunk at most; 0: as many as fit."""
+
+    def __init__(self, options: Options, *, offsets: TokenOffsets, embed: Embed | None = None) -> None:  # noqa: ARG002
+        self._options = options
+        self._offsets = offsets
+
+    def split(self, document: Document) -> list[Chunk]:
+        """Chunks in order; none for a document of white space."""
+        options = HeadingChunker.Options(max_tokens=self._options.max_tokens)
+        cut = Cut(document.text, tokens_of(document.text, self._offsets), options, code=is_code(document))
+        ranges = cut.packed(cut.sentences(), self._options.sentences)
+        return [chunk_of(document, a, b, headings=cut.columns(a), ordinal=n) for n, (a, b) in enumerate(ranges)]
+
+
+class ParentChunker:
+    """Small chunks to search, each of which knows the larger passage it is part of (reranker ``expand``).
+
+    Parents are cut as `HeadingChunker` does, children within each parent; the parent's span stands in the chunk's
+    metadata as ``parent_span`` (``start-end``, characters of the document).
+    """
+
+    version: ClassVar[int] = 4
+
+    class Options(protocols.Options):
+        """Sizes in tokens of the embedder."""
+
+        max_tokens: int = Field(default=80, ge=8)
+        """No child has more."""
+        parent_tokens: int = Field(default=320, ge=8)
+        """No parent has more."""
+
+        @model_validator(mode="after")
+        def _nested(self) -> ParentChunker.Options:
+            if self.parent_tokens < self.max_tokens:
+                raise ValueError("parent_tokens must be at least max_tokens")
+            return self
+
+    def __init__(self, options: Options, *, offsets: TokenOffsets, embed: Embed | None = None) -> None:  # noqa: ARG002
+        self._options = options
+        self._offsets = offsets
+
+    def split(self, document: Document) -> list[Chunk]:
+        """Children in order; none for a document of white space."""
+        found = tokens_of(document.text, self._offsets)
+        code = is_code(document)
+        parents = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.parent_tokens), code=code)
+        children = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.max_tokens), code=code)
+        made: list[Chunk] = []
+        paths = _Paths(parents.marks)
+        for start, end, _ in parents.ranges():
+            for a, b in children.cuts(start, end):
+                chunk = chunk_of(document, a, b, headings=(*paths.at(a), *children.columns(a)), ordinal=len(made))
+                made.append(replace(chunk, metadata={**chunk.metadata, "parent_span": f"{start}-{end}"}))
+        return made
+
+
+class _Paths:
+    """Headings above a place, outermost first; a heading that begins there is not above it."""
+
+    def __init__(self, marks: Sequence[tuple[int, int, int, str]]) -> None:
+        self._marks = marks
+        self._starts = [start for start, *_ in marks]
+        self._after: list[tuple[tuple[int, str], ...]] = [()]
+        for *_, level, title in marks:
+            self._after.append((*(one for one in self._after[-1] if one[0] < level), (level, title)))
+
+    def at(self, place: int) -> tuple[str, ...]:
+        before = bisect_left(self._starts, place)
+        own = self._marks[before][2] if before < len(self._marks) and self._starts[before] == place else 7
+        inside = before and self._marks[before - 1][1] > place
+        return tuple(name for depth, name in self._after[before - bool(inside)] if depth < own)

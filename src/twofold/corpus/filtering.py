@@ -1,0 +1,160 @@
+"""What the documents say to conditions on their metadata: no such field, no value of that kind, some of another. Pure.
+
+A condition that can find nothing is refused, with the names that there are; of one that passes values over, they are
+told. Only documents that the asker may read are looked at, so neither names nor values tell of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from difflib import get_close_matches
+
+from twofold.errors import BadFilter
+from twofold.files.reading import excerpt
+from twofold.metadata.conditions import ORDERED, Condition, Value
+from twofold.metadata.facets import Held, held, holds
+from twofold.types import Problem
+
+_SHOWN = 8
+"""Names or values listed in a message."""
+_SEEN = 2000
+"""Values of a field remembered for the message of a condition that nothing has."""
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What one condition met."""
+
+    have: int = 0
+    """Documents that have the field."""
+    comparable: int = 0
+    """Of these, with a value of the kind it compares with."""
+    lists: int = 0
+    """Of these, with a list."""
+    found: int = 0
+    """Documents of which it holds."""
+    other: str = ""
+    """A value that is not of that kind."""
+    values: dict[str, None] = field(default_factory=dict)
+    """Values met."""
+
+
+def told(where: Sequence[Condition], documents: Iterable[Mapping[str, str]]) -> list[str]:
+    """Remarks on what the conditions pass over in these documents.
+
+    Args:
+        where: The conditions.
+        documents: Metadata of the documents that may be seen.
+
+    Raises:
+        BadFilter: no document has the field, or none a value that the condition can be compared with.
+    """
+    names: dict[str, None] = {}
+    seen = [_Seen() for _ in where]
+    for metadata in documents:
+        names.update(dict.fromkeys(metadata))
+        for which, own in zip(where, seen, strict=True):
+            _look(which, own, metadata.get(which.field, ""))
+    return [remark for which, own in zip(where, seen, strict=True) if (remark := _remark(which, own, list(names)))]
+
+
+def problems(where: Sequence[Condition], documents: Iterable[Mapping[str, str]]) -> list[Problem]:
+    """`told` as findings of `twofold check`."""
+    try:
+        remarks = told(where, documents)
+    except BadFilter as error:
+        return [Problem(severity="error", code=error.code, message=error.message, cure=error.cure)]
+    cure = "Correct [retrieval].where, or the values."
+    return [Problem(severity="warning", code="config.filter", message=one, cure=cure) for one in remarks]
+
+
+def _look(which: Condition, own: _Seen, value: str) -> None:
+    have = held(value)
+    own.found += holds(which, have)
+    if not have.texts:
+        return
+    own.have += 1
+    own.lists += have.members
+    if not which.values or _comparable(which, have):
+        own.comparable += 1
+    elif not own.other:
+        own.other = value
+    if not own.found and len(own.values) < _SEEN:
+        own.values.update(dict.fromkeys(sorted(have.texts)))
+
+
+def _comparable(which: Condition, have: Held) -> bool:
+    """Has a value one of the kinds that a condition compares with? Every value is a text."""
+    return any(
+        bool(have.truths) if isinstance(value, bool)
+        else bool(have.times) if isinstance(value, date)
+        else isinstance(value, str) or bool(have.numbers)
+        for value in which.values
+    )  # fmt: skip
+
+
+def _remark(which: Condition, own: _Seen, names: list[str]) -> str:
+    if not own.have:
+        if which.field in names:
+            return f"{which}: no document has a value of {which.field!r}; it is empty in all"
+        raise _unknown(which, names)
+    if not own.comparable:
+        kind = _kind(which.values[0])
+        raise BadFilter(
+            f"{which}: no value of {which.field!r} is a {kind}, for example {excerpt(own.other)!r}",
+            cure=_cure(which, own.other),
+        )
+    lacking = own.have - own.comparable
+    if lacking and which.relation in ORDERED:
+        kind = _kind(which.values[0])
+        return (
+            f"{which}: {lacking} of {own.have} values of {which.field!r} {'is' if lacking == 1 else 'are'} no {kind} "
+            f"and cannot be found by it, for example {excerpt(own.other)!r}"
+        )
+    if own.found or which.relation in ("missing", "!=", "not in"):
+        return ""
+    asked = [str(value) for value in which.values if isinstance(value, str)]
+    near = [name for value in asked for name in _near(value, list(own.values))]
+    some = near or list(own.values)[:_SHOWN]
+    hint = "did you mean" if near else "values are, among others," if len(own.values) > _SHOWN else "values are"
+    return f"{which}: no document has that; {hint} {', '.join(repr(excerpt(one)) for one in dict.fromkeys(some))}"
+
+
+def _unknown(which: Condition, names: list[str]) -> BadFilter:
+    near = _near(which.field, names)
+    known = f"Fields: {', '.join(sorted(names)[:30])}{', …' if len(names) > 30 else ''}." if names else (
+        "No document has any: the columns of tables and records, front matter and [sources.NAME.metadata] are fields."
+    )  # fmt: skip
+    meant = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    quoted = " A name that holds a relation's sign or word stands in quotes." if " " in which.field and not near else ""
+    return BadFilter(f"{which}: no document has a field {which.field!r}", cure=f"{meant}{known}{quoted}")
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    folded: dict[str, list[str]] = {}
+    for one in names:
+        folded.setdefault(one.casefold(), []).append(one)
+    near = get_close_matches(name.casefold(), list(folded), n=3)
+    return [one for key in near for one in folded[key]][:3]
+
+
+def _kind(value: Value) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    return "date" if isinstance(value, date) else "number"
+
+
+def _cure(which: Condition, example: str) -> str:
+    have = held(example)
+    if have.times:
+        return f"They are dates: write one without quotes, as in '{which.field} {which.relation} 2031-04-02'."
+    if have.numbers:
+        return f"They are numbers: write one without quotes, as in '{which.field} {which.relation} 30'."
+    if which.relation in ORDERED:
+        return (
+            "Numbers are compared as 29.5, 1,234.50 or 12,5 without a unit, dates as 2031-04-02 and times as "
+            "2031-04-02T09:30Z; write the values so, or compare them as a text: = and in, with the value in quotes."
+        )
+    return f"Compare it as a text, with the value in quotes, as in '{which.field} = \"{excerpt(example)}\"'."

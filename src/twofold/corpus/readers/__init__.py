@@ -1,0 +1,1 @@
+"""Readers: one file to its documents. Entry points ``twofold.readers``."""

@@ -1,0 +1,78 @@
+"""The fields of a record as the lines that a person would read: ``product: Lyra desk``. Pure.
+
+They stand in the text of a document, so that every leg finds them and the model sees them. What nobody reads is left
+out where a record has a text of its own: addresses, vectors, names that begin with an underscore.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from twofold.files.reading import spelled
+
+_VECTOR = 20
+"""A list of more numbers is a vector, not something to read."""
+_DEEPEST = 8
+
+
+def lines(fields: Mapping[str, Any], *, all_of_them: bool = False) -> str:
+    """One ``name: value`` a line, empty values left out; objects by dotted names, lists with commas between.
+
+    Args:
+        fields: Name → value, as JSON or a database has it.
+        all_of_them: Addresses, vectors and hidden names too.
+    """
+    return "\n".join(f"{name}: {value}" for name, value in _flat("", fields, 0) if all_of_them or _read(name, value))
+
+
+def with_fields(text: str, fields: Mapping[str, Any]) -> str:
+    """A record's own text, unchanged, and below it the fields that a person would read."""
+    more = lines(fields)
+    if not text.strip():
+        return more
+    return f"{text}\n\n{more}" if more else text
+
+
+def value_text(value: Any) -> str:
+    """A value as text: nothing for null, JSON for lists and objects, ISO for times."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, int, float)):
+        return spelled(value)
+    if isinstance(value, (dict, list)):
+        return json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
+    if isinstance(value, (bytes, memoryview)):
+        return bytes(value).decode("utf-8", "replace")
+    as_iso = getattr(value, "isoformat", None)
+    return str(as_iso()) if as_iso else str(value)
+
+
+def is_vector(value: Any) -> bool:
+    """Is it a long list of numbers, which nobody reads?"""
+    return isinstance(value, list) and len(value) > _VECTOR and all(isinstance(one, (int, float)) for one in value)
+
+
+def _flat(above: str, fields: Mapping[str, Any], depth: int) -> Iterator[tuple[str, str]]:
+    for key, value in fields.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping) and depth < _DEEPEST:
+            yield from _flat(f"{name}.", value, depth + 1)
+            continue
+        if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
+            numbers = sum(1 for item in value if isinstance(item, (int, float)))
+            if numbers <= _VECTOR:
+                shown = ", ".join(text for text in (value_text(item).strip() for item in value) if text)
+                yield from [(name, shown)] if shown else []
+                continue
+        shown = value_text(value)
+        if shown.strip():
+            yield name, shown
+
+
+def _read(name: str, value: str) -> bool:
+    address = value.startswith(("http://", "https://", "data:")) and len(value.split()) == 1
+    return not (name.startswith("_") or address or (value.startswith("[") and value.count(",") > _VECTOR))

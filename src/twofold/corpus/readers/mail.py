@@ -1,0 +1,135 @@
+"""Mail messages (RFC 5322, MIME): headers that people read, the text, and each attachment through its own reader."""
+
+from __future__ import annotations
+
+import email
+import email.policy
+from collections.abc import Iterator
+from email.message import EmailMessage
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twofold.corpus.readers.mail_parts import header, parts_of
+from twofold.corpus.readers.text import joined, title_of
+from twofold.errors import DamagedFile, TwofoldError, UnreadableFile
+from twofold.files.reading import decode, suffix_of
+from twofold.plugins import loading, protocols
+from twofold.types import Document
+
+_HEADERS = ("Subject", "From", "Reply-To", "To", "Cc", "Date")
+_DEEPEST = 3
+_MOST_PARTS = 1000
+
+
+class MailReader:
+    """A message with its attachments as one document, each attachment a place. The title is the subject."""
+
+    version: ClassVar[int] = 5
+    suffixes: ClassVar[tuple[str, ...]] = (".eml", ".mht", ".mhtml")
+
+    class Options(protocols.Options):
+        """What the readers of attachments are given."""
+
+        passwords: tuple[str, ...] = ()
+        """Tried one after another on an encrypted attachment."""
+        ocr: bool = False
+        """Read pictures by character recognition."""
+
+    def __init__(self, options: MailReader.Options) -> None:
+        self.options = options
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield the one document. Attachments that cannot be read are listed in the metadata field ``unread``.
+
+        Raises:
+            DamagedFile: it has no header of a message, or too many parts.
+        """
+        name = path.as_posix()
+        data = _narrow(data, name)
+        message = email.message_from_bytes(data, policy=email.policy.default)
+        if not message.keys():
+            raise DamagedFile("it has no header of a mail message", file=name)
+        parts: list[tuple[str, str]] = []
+        unread: list[str] = []
+        self._take(message, parts, unread, place="")
+        text, places = joined(parts)
+        subject = " ".join(header(message, "Subject").split())
+        yield Document(
+            id=name,
+            text=text,
+            title=subject or title_of(path),
+            source=name,
+            metadata={"unread": "; ".join(unread)} if unread else {},
+            places=places,
+        )
+
+    def _take(
+        self, message: EmailMessage, parts: list[tuple[str, str]], unread: list[str], *, place: str, depth: int = 0
+    ) -> None:
+        """Append a message's parts, its attachments and what it forwards after it."""
+        if sum(1 for _, _ in zip(range(_MOST_PARTS + 1), message.walk(), strict=False)) > _MOST_PARTS:
+            raise DamagedFile(f"it has more than {_MOST_PARTS} parts")
+        found = parts_of(message)
+        lines = (f"{key}: {value}" for key in _HEADERS if (value := header(message, key)))
+        parts.append((place or "message", "\n".join(lines) + "\n\n" + "\n\n".join(found.texts)))
+        unread += found.unread
+        for name, data in found.files:
+            if isinstance(data, bytes):
+                self.attach(name, data, parts, unread=unread)
+            elif depth < _DEEPEST:
+                self._take(data, parts, unread, place=f"{place or 'message'}, forwarded", depth=depth + 1)
+            else:
+                unread.append(f"what is forwarded more than {_DEEPEST} times")
+
+    def attach(self, name: str, data: bytes, parts: list[tuple[str, str]], *, unread: list[str]) -> None:
+        """Append what an attachment says to `parts`, each with its place, and what of it is not read to `unread`."""
+        label = f"attachment {name}"
+        before = len(parts) + len(unread)
+        try:
+            reader = self._reader(name)
+            for document in reader.read(Path(name), data):
+                places = [place for place in document.places if not place.lines]
+                told = [str(document.metadata[key]) for key in ("unread", "plain") if key in document.metadata]
+                told += [f"pages {document.metadata['scanned']}"] if "scanned" in document.metadata else []
+                unread += [f"{label}: {one}" for one in told]
+                ends = [*(one.start for one in places[1:]), len(document.text)]
+                if not places:
+                    parts.append((label, document.text))
+                for one, end in zip(places, ends, strict=False):
+                    parts.append((f"{label}, {one.label}", document.text[one.start : end]))
+            if len(parts) + len(unread) == before or not any(text.strip() for _, text in parts[-1:]):
+                unread.append(f"{label} (it has no text)")
+        except TwofoldError as error:
+            unread.append(f"{label} ({error.code})")
+
+    def _reader(self, name: str) -> protocols.Reader:
+        suffix = suffix_of(name)
+        cls = _classes().get(suffix)
+        if cls is None or (getattr(cls, "pictures", False) and not self.options.ocr):
+            raise UnreadableFile(f"no reader for {suffix or 'a name without an ending'}", file=name)
+        given = {"passwords": self.options.passwords, "ocr": self.options.ocr}
+        values = {key: value for key, value in given.items() if key in cls.Options.model_fields}
+        reader: protocols.Reader = cls(cls.Options.model_validate(values))
+        return reader
+
+
+@cache
+def _classes() -> dict[str, Any]:
+    """Ending → reader's class, mail itself apart."""
+    found: dict[str, Any] = {}
+    for name in loading.names("readers"):
+        cls = loading.find("readers", name)
+        if cls is not MailReader:
+            for suffix in cls.suffixes:
+                found.setdefault(suffix, cls)
+    return found
+
+
+def _narrow(data: bytes, name: str) -> bytes:
+    """A message saved in UTF-16 or with a byte-order mark, as the ASCII-based bytes that mail is."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+        return decode(data, name=name).encode()
+    if b"\0" in data[:2]:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", "replace").encode()
+    return data

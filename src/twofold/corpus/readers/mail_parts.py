@@ -1,0 +1,302 @@
+"""What one mail message says: its texts in order, its attachments, what it forwards, and what of it cannot be read."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import quopri
+import re
+from dataclasses import dataclass, field
+from email.errors import InvalidBase64LengthDefect
+from email.message import EmailMessage, Message, MIMEPart
+from typing import Any
+
+from twofold.corpus.readers.marks import literal
+from twofold.errors import UnreadableFile
+from twofold.files.reading import writes
+
+_WORDS = re.compile(r"\w+")
+_STUB = 30
+"""Words up to which a plain part that its HTML does not repeat is a remark about the mail, not a text of its own."""
+_SEALED = frozenset(["application/pkcs7-mime", "application/x-pkcs7-mime", "application/pgp-encrypted"])
+_SILENT = frozenset(
+    ["application/pgp-signature", "application/pkcs7-signature", "application/x-pkcs7-signature", "text/x-amp-html"]
+)
+"""Parts that no reader of a mail is shown."""
+_WIDER = {
+    "ascii": "utf-8", "us-ascii": "utf-8", "iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252",
+    "iso-8859-9": "cp1254", "iso-8859-11": "cp874", "tis-620": "cp874", "gb2312": "gb18030", "gbk": "gb18030",
+    "shift_jis": "cp932", "shift-jis": "cp932", "euc-kr": "cp949", "ks_c_5601-1987": "cp949", "utf8": "utf-8",
+}  # fmt: skip
+"""What programs write under these names (WHATWG Encoding)."""
+_SINGLE = frozenset(["utf-8", "cp1252", "cp1254", "cp874"])
+_EVENT = {
+    "SUMMARY": "Event", "DTSTART": "Start", "DTEND": "End", "DUE": "Due", "DURATION": "Duration", "LOCATION": "Place",
+    "RRULE": "Repeats", "ORGANIZER": "Organizer", "ATTENDEE": "Attendee", "STATUS": "Status", "DESCRIPTION": "Text",
+    "COMMENT": "Comment", "URL": "Address", "CONTACT": "Contact", "EXDATE": "Not on", "RDATE": "Also on",
+    "CATEGORIES": "Kind", "PRIORITY": "Priority", "RESOURCES": "Resources", "COMPLETED": "Done",
+    "PERCENT-COMPLETE": "Done in percent", "TRIGGER": "Reminder", "ATTACH": "Attached", "FREEBUSY": "Busy",
+    "RECURRENCE-ID": "Instead of", "X-ALT-DESC": "Text", "X-WR-CALNAME": "Calendar", "X-WR-CALDESC": "About",
+    "NAME": "Calendar",
+}  # fmt: skip
+_CARD = {
+    "FN": "Name", "ORG": "Organisation", "TITLE": "Title", "ROLE": "Role", "TEL": "Telephone", "EMAIL": "Mail",
+    "ADR": "Address", "URL": "Page", "BDAY": "Born", "NOTE": "Note", "NICKNAME": "Called", "IMPP": "Chat",
+    "CATEGORIES": "Kind", "ANNIVERSARY": "Anniversary", "RELATED": "Related", "LANG": "Language", "TZ": "Zone",
+    "MEMBER": "Member", "X-ABLABEL": "Label", "X-SOCIALPROFILE": "Profile",
+}  # fmt: skip
+_ENCODED = re.compile(r"^begin(?:-base64)? [0-7]{3} ([^\n]{1,200})$", re.MULTILINE)
+"""Where a file begins that is written into the text (POSIX uuencode)."""
+_NO_LETTER = re.compile(r"[^A-Za-z0-9+/]")
+_FOLD = re.compile(rb"\r?\n[ \t]")
+_LONG_HEADER = 20_000
+"""Characters from which a header is not taken apart: the time for that grows with the square of its length."""
+_STAMP = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?")
+_TAG = re.compile(r"<[^<>]{0,200}>")
+_TYPES = re.compile(r"TYPE=\"?([^\";:]{1,80})", re.IGNORECASE)
+_PLACES = frozenset(["work", "home", "cell", "fax", "pager", "main", "other", "postal", "dom", "intl", "parcel", "car"])
+"""Which of several telephones or addresses it is."""
+_HELD = frozenset(["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"])
+"""What a calendar holds."""
+
+
+@dataclass
+class Parts:
+    """One message, taken apart."""
+
+    texts: list[str] = field(default_factory=list)
+    files: list[tuple[str, bytes | EmailMessage]] = field(default_factory=list)
+    """Attachments by name, and messages forwarded."""
+    unread: list[str] = field(default_factory=list)
+
+
+def parts_of(message: MIMEPart) -> Parts:
+    """The parts of one message; those of messages inside it are theirs."""
+    kind = message.get_content_type()
+    if kind == "message/rfc822":
+        inner = message.get_payload()
+        if isinstance(inner, list) and inner and isinstance(inner[0], EmailMessage):
+            return Parts(files=[("", inner[0])])
+        return Parts(unread=["a forwarded message that is damaged"])
+    if kind == "message/delivery-status":
+        blocks = message.get_payload()
+        fields = [one for one in blocks if isinstance(one, Message)] if isinstance(blocks, list) else []
+        return Parts(texts=["\n".join(f"{key}: {value}" for key, value in block.items()) for block in fields])
+    if kind == "message/external-body":
+        return Parts(unread=["a part that is kept elsewhere (message/external-body)"])
+    if message.is_multipart():
+        parts = [one for one in message.iter_parts() if isinstance(one, MIMEPart)]
+        found = [parts_of(one) for one in parts]
+        if kind == "multipart/encrypted":
+            return Parts(unread=["an encrypted message"])
+        if kind == "multipart/alternative":
+            return _best([one.get_content_type() for one in parts], found)
+        made = Parts()
+        for one in found:
+            made.texts += one.texts
+            made.files += one.files
+            made.unread += one.unread
+        return made
+    return _leaf(message, kind)
+
+
+def _leaf(part: MIMEPart, kind: str) -> Parts:
+    name = part.get_filename() or ""
+    if kind in _SEALED:
+        return Parts(unread=["an encrypted part"])
+    if kind in _SILENT:
+        return Parts()
+    payload = part.get_payload(decode=True)
+    data = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
+    if any(isinstance(one, InvalidBase64LengthDefect) for one in part.defects):
+        whole = _NO_LETTER.sub("", str(part.get_payload()).partition("=")[0])
+        return _told(part, base64.b64decode(whole[: len(whole) // 4 * 4]), kind, name, "the end of a damaged part")
+    return _told(part, data, kind, name, "")
+
+
+def _told(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) -> Parts:
+    """What a part says whose bytes are `data`; `lost`: what of them is not there."""
+    unread = [lost] if lost else []
+    if kind == "text/calendar" and part.get_content_disposition() != "attachment":
+        return Parts(texts=[calendar(decoded(unfolded(data), part.get_content_charset() or ""))], unread=unread)
+    attached = part.get_content_disposition() == "attachment"
+    if kind.startswith("multipart/"):
+        kind = "text/plain"  # its parts cannot be told apart
+    if kind.startswith("text/") and not name and not (attached and kind not in ("text/plain", "text/html")):
+        text = _text(part, data, kind)
+        inside = [f"{one.strip()}, written into the text" for one in _ENCODED.findall(text)]
+        return Parts(texts=[text] if text.strip() else [], unread=unread + inside)
+    if not data.strip():
+        return Parts(unread=unread)
+    if not name:
+        name = f"unnamed{mimetypes.guess_extension(kind) or '.' + kind.rsplit('/', 1)[-1]}"
+    return Parts(files=[(name, data)], unread=unread)
+
+
+def _best(kinds: list[str], found: list[Parts]) -> Parts:
+    """Of several forms of one text the plain one, unless another says more; what is attached to any of them stays."""
+    made = Parts()
+    for one in found:
+        made.files += one.files
+        made.unread += one.unread
+    said = [(kind, "\n\n".join(one.texts)) for kind, one in zip(kinds, found, strict=False) if one.texts]
+    events = [text for kind, text in said if kind == "text/calendar"]
+    plain = next((text for kind, text in said if kind == "text/plain"), "")
+    rich = next((text for kind, text in reversed(said) if kind not in ("text/plain", "text/calendar")), "")
+    words, more = _words(plain), _words(rich)
+    if not plain.strip() or not rich.strip():
+        made.texts = [plain if plain.strip() else rich]
+    elif len(more - words) <= max(3, 0.2 * len(more)) and not any(map(_numbered, more - words)):
+        made.texts = [plain]
+    elif len(words - more) > max(_STUB, 0.2 * len(words)):
+        made.texts = [plain, rich]
+    else:
+        made.texts = [rich]
+    made.texts = [text for text in (*made.texts, *events) if text.strip()]
+    return made
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORDS.findall(text.casefold()))
+
+
+def _numbered(word: str) -> bool:
+    return any(sign.isdigit() for sign in word)
+
+
+def _text(part: MIMEPart, data: bytes, kind: str) -> str:
+    declared = part.get_content_charset() or ""
+    if kind == "text/html":
+        from twofold.corpus.readers.html import markup_of, page_text, parsed
+
+        try:
+            text = decoded(data, declared) if declared else markup_of(data, "mail")[0]
+        except UnreadableFile:
+            text = decoded(data, declared)
+        return page_text(parsed(text, "mail"))
+    text = decoded(data, declared)
+    if str(part.get_param("format") or "").lower() == "flowed":
+        text = _flowed(text, str(part.get_param("delsp") or "").lower() == "yes")
+    return literal(text)
+
+
+def _flowed(text: str, join: bool) -> str:
+    """Lines that end in a blank go on in the next (RFC 3676); the line before a signature does not."""
+    out: list[str] = []
+    for line in text.splitlines():
+        whole = line.endswith(" ") and line != "-- "
+        out.append((line[:-1] if join else line) if whole else line + "\n")
+    return "".join(out)
+
+
+def decoded(data: bytes, declared: str) -> str:
+    """Bytes in the encoding they are in: the declared one or what programs mean by it, else UTF-8, else windows-1252.
+
+    Bytes that are UTF-8 are read as such where an encoding of single bytes is declared: no text in one looks like it.
+    """
+    name = _WIDER.get(declared.lower(), declared.lower())
+    named = (name,) if writes(name) else ()
+    for encoding in dict.fromkeys((*(("utf-8",) if name in _SINGLE or not name else ()), *named, "utf-8", "cp1252")):
+        try:
+            return data.decode(encoding)
+        except (LookupError, ValueError):
+            continue
+    return data.decode("utf-8", "replace")
+
+
+def header(message: EmailMessage, key: str) -> str:
+    """A header as text; as it stands where it cannot be parsed, bytes in it read as `decoded` does."""
+    raw: list[Any] = [value for found, value in message.raw_items() if found.lower() == key.lower()]
+    if raw and any("\ud800" <= letter <= "\udfff" for letter in str(raw[0])):
+        data = str(raw[0]).encode("utf-8", "surrogateescape")
+        return " ".join(decoded(data, "").split())
+    if raw and len(str(raw[0])) > _LONG_HEADER:
+        return " ".join(str(raw[0]).split())
+    try:
+        return str(message.get(key) or "")
+    except (ValueError, TypeError, IndexError, AttributeError, LookupError, RecursionError):
+        return str(raw[0]) if raw else ""
+
+
+def unfolded(data: bytes) -> bytes:
+    """Lines of a calendar or card that were folded, whole again: a fold may part the bytes of one letter."""
+    return _FOLD.sub(b"", data)
+
+
+def calendar(text: str) -> str:
+    """Events and tasks of a calendar (RFC 5545), a property a line; its lines are `unfolded`."""
+    lines: list[str] = []
+    page, told, alarm = "", False, False
+    for line in text.splitlines():
+        head, colon, value = line.partition(":")
+        name, _, parameters = head.partition(";")
+        name = name.upper()
+        if name in ("BEGIN", "END"):
+            what = value.strip().upper()
+            alarm = name == "BEGIN" and what == "VALARM"
+            if what in _HELD:
+                lines += [f"Text: {page}"] if page and not told else []
+                lines += [""] if lines and name == "BEGIN" else []
+                page, told = "", False
+        if not colon or name not in _EVENT:
+            continue
+        if '"' in parameters and parameters.count('"') % 2:  # a colon in a quoted parameter
+            rest, _, value = value.partition('":')
+            parameters += rest
+        value = value.replace("\\n", "\n").replace("\\N", "\n").replace("\\,", ",").replace("\\;", ";").strip()
+        if name == "X-ALT-DESC":  # a page that says what the description says, where there is one
+            page = " ".join(_TAG.sub(" ", value).split())
+            continue
+        told = told or (name == "DESCRIPTION" and not alarm)
+        if name in ("ORGANIZER", "ATTENDEE"):
+            called = re.search(r"CN=\"?([^\";:]+)", parameters, re.IGNORECASE)
+            address = re.sub("(?i)^mailto:", "", value)
+            value = f"{called.group(1)} <{address}>" if called else address
+        elif name == "ATTACH" and "BASE64" in parameters.upper():
+            value = "a file, which is not read"
+        elif _STAMP.match(value):
+            zone = re.search(r"TZID=([^;:]+)", parameters, re.IGNORECASE)
+            times = ([_moment(one, zone[1] if zone else "") for one in each.split("/")] for each in value.split(","))
+            value = ", ".join(" to ".join(pair) for pair in times)
+        if value:
+            lines.append(f"{_EVENT[name]}: {value}")
+    return "\n".join(lines)
+
+
+def _moment(stamp: str, zone: str) -> str:
+    """A date or time as people write it; what is none as it is."""
+    found = _STAMP.fullmatch(stamp)
+    if found is None:
+        return stamp
+    year, month, day, hour, minute, zulu = found.groups()
+    said = f"{year}-{month}-{day}" + (f" {hour}:{minute}" if hour else "")
+    return said + (" UTC" if zulu else f" ({zone})" if zone else "")
+
+
+def card(text: str) -> str:
+    """The cards of an address book (RFC 6350), a property a line; its lines are `unfolded`."""
+    lines: list[str] = []
+    called, named = "", False
+    for line in (*text.splitlines(), "BEGIN:"):
+        head, colon, value = line.partition(":")
+        name = head.partition(";")[0].rpartition(".")[2].upper()
+        if "QUOTED-PRINTABLE" in head.upper():
+            value = decoded(quopri.decodestring(value.encode()), "")
+        value = value.replace("\\n", "\n").replace("\\,", ",").replace("\\;", ";")
+        if name == "BEGIN":
+            lines += [f"Name: {called}"] if called and not named else []  # version 2.1 has a card without FN
+            lines += [""] if lines and value else []
+            called, named = "", False
+        elif name == "N":
+            parts = [part.strip() for part in f"{value};;;;".split(";")]
+            called = " ".join(filter(None, (parts[at] for at in (3, 1, 2, 0, 4))))
+        if not colon or name not in _CARD:
+            continue
+        value = ", ".join(one.strip() for one in value.split(";") if one.strip()) if name in ("ADR", "ORG") else value
+        named = named or (name == "FN" and bool(value.strip()))
+        kinds = [one.lower() for found in _TYPES.findall(head) for one in found.split(",")]
+        kinds = [one for one in dict.fromkeys(kinds) if one in _PLACES]
+        if value.strip():
+            where = f" ({', '.join(kinds)})" if kinds else ""
+            lines.append(f"{_CARD[name]}{where}: {value.strip()}")
+    return "\n".join(lines).strip()

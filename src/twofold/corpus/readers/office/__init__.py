@@ -1,0 +1,1 @@
+"""Readers of office files: Office Open XML, OpenDocument, Rich Text, e-books."""

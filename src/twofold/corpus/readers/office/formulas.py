@@ -1,0 +1,111 @@
+"""Formulas of MathML and of Office (OMML) as a line of text: ``E = mc²``, ``(a + b)/2``, ``√(x)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twofold.corpus.readers.marks import lowered, raised, settled
+
+_SPACED = frozenset("=+−-<>≤≥≠≈≡±×·→←⇒⇔∈∪∩∼")
+_UNSEEN = dict.fromkeys(range(0x2061, 0x2065))
+"""Signs for "applied to", "times" and "and" that nobody sees."""
+_DEEPEST = 100
+
+
+def mathml(tag: str, parts: Sequence[str], text: str) -> str:
+    """One MathML element as text.
+
+    Args:
+        tag: Its name.
+        parts: Its elements inside, as text.
+        text: Its own text where it has no elements.
+    """
+    own = " ".join(text.translate(_UNSEEN).split())
+    if tag in ("annotation", "annotation-xml", "mphantom", "none", "mprescripts"):
+        return ""
+    if tag == "mo":
+        return f" {own} " if own in _SPACED and own else ", " if own == "," else own
+    if tag == "mspace":
+        return " "
+    if tag == "mfrac" and len(parts) == 2:
+        return f"{_held(parts[0])}/{_held(parts[1])}"
+    if tag == "msqrt":
+        return f"√({''.join(parts).strip()})"
+    if tag == "mroot" and len(parts) == 2:
+        return f"{raised(parts[1].strip())}√({parts[0].strip()})"
+    if tag in ("msup", "mover") and len(parts) == 2:
+        return parts[0].rstrip() + power(parts[1], parts[0]) if tag == "msup" else "".join(parts)
+    if tag in ("msub", "munder") and len(parts) == 2:
+        return parts[0].rstrip() + index(parts[1])
+    if tag in ("msubsup", "munderover") and len(parts) == 3:
+        return parts[0].rstrip() + index(parts[1]) + power(parts[2], parts[0]) + ("" if tag == "msubsup" else " ")
+    if tag == "mtr":
+        return ", ".join(part.strip() for part in parts) + "; "
+    if tag == "mtable":
+        return f"[{''.join(parts).strip('; ')}]"
+    if tag == "mfenced":
+        return f"({', '.join(part.strip() for part in parts)})"
+    return "".join(parts) if parts else own
+
+
+def power(text: str, before: str = "x") -> str:
+    """An exponent: ``²``, ``^n``, ``^(n + 1)``."""
+    bare = text.strip()
+    made = raised(bare, before.strip() or "x")
+    return made if made != bare or not bare else f"^{_held(bare)}"
+
+
+def index(text: str) -> str:
+    """An index: ``₁`` behind anything, ``_i``, ``_(i = 1)``."""
+    bare = text.strip()
+    made = settled(lowered(bare))
+    return made if made != bare or not bare else f"_{_held(bare)}"
+
+
+def _held(text: str) -> str:
+    bare = text.strip()
+    return bare if len(bare) < 2 or bare.isalnum() else f"({bare})"
+
+
+def office(node: Any, depth: int = 0) -> str:
+    """An ``m:oMath`` element of Office as text."""
+    name = node.tag.rsplit("}", 1)[-1]
+    if name == "t":
+        return (node.text or "").translate(_UNSEEN)
+    if depth > _DEEPEST or name.endswith("Pr"):
+        return ""
+    made = _SHAPES.get(name)
+    if made is None:
+        return "".join(office(child, depth + 1) for child in node)
+    parts = {child.tag.rsplit("}", 1)[-1]: office(child, depth + 1) for child in node}
+    if name == "d":
+        inner = [office(child, depth + 1) for child in node if child.tag.endswith("}e")]
+        opening, closing = _chars(node, "begChr", "("), _chars(node, "endChr", ")")
+        return f"{opening}{', '.join(inner)}{closing}"
+    if name == "nary":
+        parts["chr"] = _chars(node, "chr", "∫")
+    return made(parts)
+
+
+def _chars(node: Any, name: str, default: str) -> str:
+    for one in node.iter():
+        if one.tag.endswith("}" + name):
+            return next((value for key, value in one.attrib.items() if key.endswith("val")), default)
+        if one.tag.endswith("}e"):
+            break
+    return default
+
+
+_SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
+    "f": lambda p: f"{_held(p.get('num', ''))}/{_held(p.get('den', ''))}",
+    "sSup": lambda p: p.get("e", "") + power(p.get("sup", ""), p.get("e", "")),
+    "sSub": lambda p: p.get("e", "") + index(p.get("sub", "")),
+    "sSubSup": lambda p: p.get("e", "") + index(p.get("sub", "")) + power(p.get("sup", ""), p.get("e", "")),
+    "rad": lambda p: f"{raised(p.get('deg', '').strip())}√({p.get('e', '')})",
+    "nary": lambda p: f"{p['chr']}{index(p.get('sub', ''))}{power(p.get('sup', ''))} {p.get('e', '')}",
+    "d": lambda _: "",
+    "func": lambda p: f"{p.get('fName', '')} {p.get('e', '')}",
+    "limLow": lambda p: p.get("e", "") + index(p.get("lim", "")),
+    "limUpp": lambda p: p.get("e", "") + power(p.get("lim", "")),
+}

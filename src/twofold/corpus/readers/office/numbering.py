@@ -1,0 +1,164 @@
+"""Numbers of lists and headings in Word files, counted as Word counts them (ECMA-376 part 1, 17.9)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from twofold.corpus.readers.office.packages import Node, attribute, bare, child, inside
+
+_PLACE = re.compile(r"%([1-9])")
+_LEVELS = 9
+_ROMAN = tuple(
+    zip(
+        (1000, 900, 500, 400, 100, 90, 50, 40, 10, 9, 5, 4, 1),
+        ("m", "cm", "d", "cd", "c", "xc", "l", "xl", "x", "ix", "v", "iv", "i"),
+        strict=True,
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """How one level of a list counts."""
+
+    start: int = 1
+    form: str = "decimal"
+    text: str = ""
+    plain: bool = False
+    restart: int = -1
+
+
+class Numbering:
+    """The lists of a document, and how far each has counted.
+
+    Args:
+        root: The part ``numbering``; None: the document has no lists.
+    """
+
+    def __init__(self, root: Node | None) -> None:
+        self._lists: dict[str, tuple[str, dict[int, _Level]] | None] = {}
+        self._counts: dict[str, list[int | None]] = {}
+        self._begun: set[tuple[str, int]] = set()
+        self._starts: dict[tuple[str, int], int] = {}
+        self._kinds: dict[str, Node] = {}
+        self._named: dict[str, Node] = {}
+        self._levels: dict[str, dict[int, _Level]] = {}
+        self._styled: dict[str, str] = {}
+        self._linked: dict[str, str] = {}
+        for one in root if root is not None else ():
+            kind = bare(one.tag)
+            if kind == "num":
+                self._named[attribute(one, "numId")] = one
+            elif kind == "abstractNum":
+                name = attribute(one, "abstractNumId")
+                self._kinds[name] = one
+                if (style := child(one, "styleLink")) is not None:
+                    self._styled[attribute(style, "val")] = name
+                if (style := child(one, "numStyleLink")) is not None:
+                    self._linked[name] = attribute(style, "val")
+
+    def _list(self, name: str) -> tuple[str, dict[int, _Level]] | None:
+        """What a list counts with and its levels, made when it is first asked for; None where there is no such list."""
+        if name not in self._lists:
+            node = self._named.get(name)
+            self._lists[name] = self._made(name, node) if node is not None else None
+        return self._lists[name]
+
+    def _made(self, name: str, node: Node) -> tuple[str, dict[int, _Level]]:
+        kind = child(node, "abstractNumId")
+        key = attribute(kind, "val") if kind is not None else ""
+        key = self._styled.get(self._linked.get(key, ""), key)
+        if key not in self._levels:
+            held = self._kinds.get(key)
+            self._levels[key] = dict(_level(level) for level in inside(held, "lvl")) if held is not None else {}
+        levels = dict(self._levels[key])
+        for over in inside(node, "lvlOverride"):
+            at = _int(attribute(over, "ilvl"), 0)
+            for level in inside(over, "lvl"):
+                levels[at] = _level(level)[1]
+            start = child(over, "startOverride")
+            if start is not None:
+                self._starts[name, at] = _int(attribute(start, "val"), 1)
+        return key, levels
+
+    def label(self, numbers: tuple[str, int] | None) -> str:
+        """The label of the next paragraph of a list at a level: ``3.``, ``1.2``, ``b)``, ``-``; empty for none."""
+        found = self._list(numbers[0]) if numbers is not None else None
+        if numbers is None or found is None:
+            return ""
+        name, at = numbers[0], min(numbers[1], _LEVELS - 1)
+        key, levels = found
+        level = levels.get(at)
+        if level is None:
+            return "-"
+        counts = self._counts.setdefault(key, [None] * _LEVELS)
+        if (name, at) in self._starts and (name, at) not in self._begun:
+            counts[at] = self._starts[name, at]
+        else:
+            held = counts[at]
+            counts[at] = level.start if held is None else held + 1
+        self._begun.add((name, at))
+        for deeper in range(at + 1, _LEVELS):
+            if levels.get(deeper, _Level()).restart != 0:
+                counts[deeper] = None
+        if level.form == "bullet":
+            return "-"
+        if level.form == "none" and "%" not in level.text:
+            return level.text.strip()
+
+        def number(found: re.Match[str]) -> str:
+            place = int(found.group(1)) - 1
+            one = levels.get(place, _Level())
+            count = counts[place] if counts[place] is not None else one.start
+            return written(int(count or 0), "decimal" if level.plain else one.form)
+
+        return _PLACE.sub(number, level.text).strip()
+
+
+def _level(node: Node) -> tuple[int, _Level]:
+    def of(name: str, default: str) -> str:
+        one = child(node, name)
+        return default if one is None else attribute(one, "val", default)
+
+    plain = child(node, "isLgl")
+    level = _Level(
+        start=_int(of("start", "1"), 1),
+        form=of("numFmt", "decimal"),
+        text=of("lvlText", ""),
+        plain=plain is not None and attribute(plain, "val", "1") not in ("0", "false"),
+        restart=_int(of("lvlRestart", "-1"), -1),
+    )
+    return _int(attribute(node, "ilvl"), 0), level
+
+
+def _int(text: str, default: int) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        return default
+
+
+def written(number: int, form: str) -> str:
+    """A number in one of Word's ways of writing: ``decimal``, ``lowerLetter``, ``upperRoman`` and so on."""
+    if form in ("lowerLetter", "upperLetter") and number > 0:
+        text = chr(97 + (number - 1) % 26) * ((number - 1) // 26 % 20 + 1)
+    elif form in ("lowerRoman", "upperRoman"):
+        text = roman(number)
+    elif form == "decimalZero":
+        text = f"{number:02}"
+    else:
+        return "" if form == "none" else str(number)
+    return text.upper() if form.startswith("upper") else text
+
+
+def roman(number: int) -> str:
+    """A Roman number in small letters; digits from 4000 on."""
+    if not 0 < number < 4000:
+        return str(number)
+    out = ""
+    for value, letters in _ROMAN:
+        while number >= value:
+            out += letters
+            number -= value
+    return out

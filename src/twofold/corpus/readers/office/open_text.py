@@ -1,0 +1,439 @@
+"""OpenDocument (ODT and ODS, OASIS 1.3) as text: what stands on the pages, in the order in which it is read.
+
+Kept are numbers of lists and headings, notes, comments, text boxes, headers, and pictures' descriptions; tracked
+changes are read as accepted; formulas and the values of charts are read from the objects that hold them. What is
+hidden or is another file put in is named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from twofold.corpus.readers.marks import Grid, literal, lowered, raised, settled, struck
+from twofold.corpus.readers.office.formulas import mathml
+from twofold.corpus.readers.office.numbering import roman, written
+from twofold.corpus.readers.office.packages import Node, Package, attribute, bare, child, inside
+from twofold.corpus.readers.office.sheets import Cells, Sheet, lines_of, not_seen
+from twofold.corpus.readers.text import clean
+
+_BLANKS = re.compile(r"[ \t\r\n]+")
+_CHOICE = re.compile(r'"([^"]{1,400})"')
+_LONG = 20_000
+_MOST = 1000
+"""Repeated columns or rows of a table, and blanks, that are written out."""
+_FORMS = {"1": "decimal", "a": "lowerLetter", "A": "upperLetter", "i": "lowerRoman", "I": "upperRoman"}
+_SKIPPED = frozenset(["tracked-changes", "sequence-decls", "annotation-end", "table-columns", "table-column"])
+_ROUND = frozenset(["ellipse", "circle", "polygon", "polyline", "regular-polygon", "path", "line", "connector"])
+_SHAPES = _ROUND | {"text-box", "custom-shape", "rect", "caption"}
+"""Drawings that hold paragraphs."""
+_DRAWINGS = _SHAPES | {"frame", "g"}
+_CONTROLS = frozenset(["checkbox", "radio", "text", "textarea", "formatted-text", "date", "time", "number", "combobox"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    struck: bool = False
+    hidden: bool = False
+    level: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """How one level of a list is numbered; no form: with a bullet."""
+
+    form: str = ""
+    before: str = ""
+    after: str = ""
+    start: int = 1
+    shown: int = 1
+
+
+class OpenText:
+    """A document's text.
+
+    Args:
+        package: The file.
+
+    Attributes:
+        unread: What is not read, in words.
+
+    Raises:
+        KeyError: it has no main part.
+    """
+
+    def __init__(self, package: Package) -> None:
+        self.package = package
+        root = package.root("content.xml")
+        body = next((one for one in child(root, "body") or () if bare(one.tag) in ("text", "spreadsheet")), None)
+        if root is None or body is None:
+            raise KeyError("content.xml")
+        self.unread: dict[str, None] = {}
+        self._body = body
+        self._pages = package.root("styles.xml") if "styles.xml" in package.names() else None
+        self._parents: dict[str, str] = {}
+        self._own: dict[str, Node] = {}
+        self._lists: dict[str, dict[int, _Level]] = {}
+        for part in (self._pages, root):
+            if part is not None:
+                self._learn(part)
+        self._looks: dict[str, _Look] = {}
+        self._counts: dict[str, dict[int, int]] = {}
+        self._notes = {"footnote": 0, "endnote": 0}
+        self._inside = 0
+
+    def title(self) -> str:
+        """The title among its properties."""
+        root = self.package.root("meta.xml") if "meta.xml" in self.package.names() else None
+        found = (" ".join((one.text or "").split()) for one in inside(root, "title")) if root is not None else ()
+        return next(filter(None, found), "")
+
+    def text(self) -> str:
+        """All of it; blank lines between blocks, none between items of a list."""
+        blocks = list(self._blocks(self._body))
+        seen: dict[str, None] = {}
+        for one in inside(self._pages, "header", "footer") if self._pages is not None else ():
+            seen["\n".join(text for _, text in self._blocks(one))] = None
+        blocks += [("p", text) for text in seen if any(sign.isalpha() for sign in text)]
+        out: list[str] = []
+        before = ""
+        for kind, text in blocks:
+            if text.strip():
+                out += ["\n" if kind == before == "item" else "\n\n", text]
+                before = kind
+        return "".join(out)
+
+    def sheets(self) -> Iterator[Sheet]:
+        """Of a spreadsheet those with text, cells as they are shown."""
+        self._inside += 1
+        asked = [said for one in inside(self._body, "content-validation") for said in self._asked(one)]
+        for table in self._body:
+            if bare(table.tag) != "table":
+                continue
+            hidden: list[int] = []
+            cells = self._cells(table, hidden)
+            text, rows = lines_of(cells)
+            beside = [said for one in table if bare(one.tag) == "shapes" for _, said in self._blocks(one)]
+            beside += [said for one in table if bare(one.tag) == "forms" for said in _fields(one)]
+            beside, asked = beside + asked, []
+            name = attribute(table, "name")
+            unseen = child(self._own.get(attribute(table, "style-name")), "table-properties")
+            closed = unseen is not None and attribute(unseen, "display") == "false"
+            above = clean(f"## {name}{' (hidden sheet)' if closed else ''}")
+            if said := not_seen(cells, hidden, _closed(table)):
+                above += f"\n\n{said}"
+            start = len(above) + 2
+            if text or beside:
+                yield Sheet(
+                    f"sheet {name}{' (hidden)' if closed else ''}",
+                    "\n\n".join(filter(None, (above, text, *map(clean, beside)))),
+                    tuple((start + at, number) for at, number in rows),
+                )
+
+    def _asked(self, node: Node) -> Iterator[str]:
+        """What cells that are to be filled in ask for, and the choices that they give."""
+        prompt = child(node, "help-message")
+        if prompt is not None and (said := " ".join(text for _, text in self._blocks(prompt))):
+            yield f"Asked: {said}"
+        if choices := _CHOICE.findall(attribute(node, "condition")[:_LONG]):
+            yield f"Choices: {', '.join(choices)}"
+
+    def _cells(self, table: Node, hidden: list[int]) -> Cells:
+        """The cells of a sheet; the numbers of hidden rows with text go to `hidden`."""
+        cells: Cells = {}
+        over: list[tuple[int, range, str]] = []
+        number = 0
+        for line in _rows(table):
+            column, found = 0, dict[int, str]()
+            for cell in line:
+                times = max(1, _int(attribute(cell, "number-columns-repeated"), 1))
+                blocks = [text for _, text in self._blocks(cell)] if bare(cell.tag) == "table-cell" else []
+                text = " ".join(" ".join(blocks).split()) or _value(cell)
+                if text:
+                    found |= dict.fromkeys(range(column + 1, column + 1 + min(_MOST, times)), text)
+                    down = min(_MOST, _int(attribute(cell, "number-rows-spanned"), 1))
+                    over += [(column + 1, range(number + 2, number + 1 + down), text)] if down > 1 else []
+                column += times
+            repeated = max(1, _int(attribute(line, "number-rows-repeated"), 1))
+            if found and attribute(line, "visibility", "visible") != "visible":
+                hidden += range(number + 1, number + 1 + min(_MOST, repeated))
+            if found:
+                cells |= {number + 1 + more: dict(found) for more in range(min(_MOST, repeated))}
+            number += repeated
+        for at, numbers, text in over:
+            for one in numbers:
+                if one in cells:
+                    cells[one].setdefault(at, text)
+        return cells
+
+    def _learn(self, root: Node) -> None:
+        for style in inside(root, "style"):
+            self._own[attribute(style, "name")] = style
+            self._parents[attribute(style, "name")] = attribute(style, "parent-style-name")
+        for style in inside(root, "list-style", "outline-style"):
+            levels = {}
+            for one in style:
+                level = _int(attribute(one, "level"), 1)
+                levels[level] = _Level(
+                    form=_FORMS.get(attribute(one, "num-format"), ""),
+                    before=attribute(one, "num-prefix"),
+                    after=attribute(one, "num-suffix"),
+                    start=_int(attribute(one, "start-value"), 1),
+                    shown=_int(attribute(one, "display-levels"), 1),
+                )
+            self._lists["" if bare(style.tag) == "outline-style" else attribute(style, "name")] = levels
+
+    def _look(self, name: str) -> _Look:
+        if name not in self._looks:
+            chain: list[str] = []
+            while name in self._own and name not in chain:
+                chain.append(name)
+                name = self._parents[name]
+            look = _Look()
+            for key in reversed(chain):
+                settings = child(self._own[key], "text-properties")
+                look = look if settings is None else _changed(look, settings)
+            self._looks[chain[0] if chain else name] = look
+            return look
+        return self._looks[name]
+
+    def _blocks(self, node: Node, style: str = "", level: int = 0) -> Iterator[tuple[str, str]]:
+        """``(kind, text)`` of paragraphs and tables: ``p``, ``item``, ``heading``, ``table``."""
+        for one in node:
+            name = bare(one.tag) if isinstance(one.tag, str) else ""
+            if name in ("p", "h"):
+                yield from self._paragraph(one, name)
+            elif name == "list":
+                yield from self._list(one, attribute(one, "style-name") or style, level + 1)
+            elif name == "table":
+                yield from self._table(one)
+            elif name in _DRAWINGS:
+                after: list[str] = []
+                self._drawing(one, after)
+                yield from (("p", text) for text in after)
+            elif name == "forms":
+                yield from (("p", text) for text in _fields(one))
+            elif name and name not in _SKIPPED:
+                yield from self._blocks(one, style, level)
+
+    def _paragraph(self, node: Node, name: str) -> Iterator[tuple[str, str]]:
+        out: list[str] = []
+        after: list[str] = []
+        self._runs(node, out, after, self._look(attribute(node, "style-name")))
+        text = settled("".join(out)).strip()
+        if text and name == "h" and not self._inside:
+            level = max(1, _int(attribute(node, "outline-level"), 1))
+            label = self._label("", level) if attribute(node, "is-list-header") != "true" else ""
+            yield "heading", f"{'#' * min(6, level)} {' '.join(f'{label} {text}'.split())}"
+        elif text:
+            yield "p", literal(text)
+        yield from (("p", more) for more in after)
+
+    def _label(self, style: str, level: int, start: int | None = None) -> str:
+        levels = self._lists.get(style, {})
+        own = levels.get(level, _Level())
+        counts = self._counts.setdefault(style, {})
+        for deeper in [one for one in counts if one > level]:
+            del counts[deeper]
+        counts[level] = start if start is not None else counts.get(level, own.start - 1) + 1
+        if not own.form:
+            return "" if not style else "-"
+        shown = [one for one in range(max(1, level - own.shown + 1), level + 1) if levels.get(one, own).form]
+        numbers = [written(counts.get(one, 1), levels.get(one, own).form) for one in shown]
+        return f"{own.before}{'.'.join(numbers)}{own.after}"
+
+    def _list(self, node: Node, style: str, level: int) -> Iterator[tuple[str, str]]:
+        known = style or "-"
+        if level == 1 and attribute(node, "continue-numbering") != "true" and not attribute(node, "continue-list"):
+            self._counts.pop(known, None)
+        for item in node:
+            start = attribute(item, "start-value")
+            label = ""
+            if bare(item.tag) == "list-item" and any(bare(one.tag) in ("p", "h") for one in item):
+                label = self._label(known, level, int(start) if start.isdigit() else None)
+            for kind, text in self._blocks(item, style, level):
+                if label and kind == "p":
+                    yield "item", f"{label} {text}"
+                    label = ""
+                else:
+                    yield kind, text
+
+    def _runs(self, node: Node, out: list[str], after: list[str], look: _Look) -> None:
+        self._say(node.text, out, look)
+        for one in node:
+            name = bare(one.tag) if isinstance(one.tag, str) else ""
+            if name == "span":
+                style = self._look(attribute(one, "style-name"))
+                self._runs(one, out, after, _over(look, style))
+            elif name == "s":
+                out.append(" " * min(_MOST, _int(attribute(one, "c"), 1)))
+            elif name == "tab":
+                out.append(" ")
+            elif name == "line-break":
+                out.append("\n")
+            elif name == "note":
+                self._note(one, out, after)
+            elif name == "annotation":
+                author = child(one, "creator")
+                said = " ".join(text for _, text in self._blocks(one))
+                head = f"Comment ({author.text})" if author is not None and author.text else "Comment"
+                after += [f"{head}: {said}"] if said else []
+            elif name in _DRAWINGS:
+                self._drawing(one, after)
+            elif name == "ruby":
+                base, read = child(one, "ruby-base"), child(one, "ruby-text")
+                if base is not None:
+                    self._runs(base, out, after, look)
+                if read is not None:
+                    out.append(f"({''.join(read.itertext())})")
+            elif name and name not in _SKIPPED:
+                self._runs(one, out, after, look)
+            self._say(one.tail, out, look)
+
+    def _say(self, raw: str | None, out: list[str], look: _Look) -> None:
+        if not raw:
+            return
+        text = _BLANKS.sub(" ", raw)  # more than one blank is written as elements
+        if look.hidden:
+            if text.strip():
+                self.unread["hidden text"] = None
+            return
+        if look.level and text.strip():
+            text = (raised if look.level == "super" else lowered)(text, "".join(out[-3:]))
+        out.append(struck(text) if look.struck and text.strip() else text)
+
+    def _note(self, node: Node, out: list[str], after: list[str]) -> None:
+        kind = "endnote" if attribute(node, "note-class") == "endnote" else "footnote"
+        self._notes[kind] += 1
+        mark = f"[^{roman(self._notes[kind]) if kind == 'endnote' else self._notes[kind]}]"
+        body = child(node, "note-body")
+        said = " ".join(text for _, text in self._blocks(body)) if body is not None else ""
+        out.append(mark)
+        after += [f"{mark}: {said}"] if said else []
+
+    def _drawing(self, node: Node, after: list[str]) -> None:
+        if bare(node.tag) in _SHAPES:
+            told = (" ".join((one.text or "").split()) for one in node if bare(one.tag) in ("title", "desc"))
+            after += [*filter(None, told), *(text for _, text in self._blocks(node))]
+            return
+        for one in node:
+            name = bare(one.tag) if isinstance(one.tag, str) else ""
+            if name in ("title", "desc"):
+                after += [text] if (text := " ".join((one.text or "").split())) else []
+            elif name == "object" and (text := self._object(one)):
+                after.append(text)
+            elif name in ("object", "object-ole"):
+                self.unread["an object put in"] = None
+            elif name:
+                self._drawing(one, after)
+
+    def _object(self, node: Node) -> str:
+        """A formula, or a chart's titles and values; nothing of another object."""
+        place = attribute(node, "href").removeprefix("./").rstrip("/")
+        known = f"{place}/content.xml" in self.package.names()
+        root = self.package.root(f"{place}/content.xml") if known else child(node, "math")
+        if root is None:
+            return ""
+        if bare(root.tag) == "math":
+            return formula(root)
+        chart = next(inside(root, "chart"), None)
+        if chart is None:
+            return ""
+        told = [" ".join("".join(one.itertext()).split()) for one in inside(chart, "title", "subtitle")]
+        for table in inside(chart, "table"):
+            told += [text for _, text in self._table(table)]
+        return "\n".join(filter(None, told))
+
+    def _table(self, node: Node) -> Iterator[tuple[str, str]]:
+        """A row a line; a table of one cell as its paragraphs."""
+        rows = list(_rows(node))
+        cells = [[one for one in line if bare(one.tag) == "table-cell"] for line in rows]
+        if sum(map(len, cells)) < 2 and not self._inside:
+            for line in cells:
+                for cell in line:
+                    yield from self._blocks(cell)
+            return
+        grid = Grid()
+        self._inside += 1
+        for line in cells:
+            made = []
+            for cell in line:
+                text = " ".join(text for _, text in self._blocks(cell))
+                spans = [_int(attribute(cell, f"number-{way}-spanned"), 1) for way in ("columns", "rows")]
+                times = max(1, min(_MOST, _int(attribute(cell, "number-columns-repeated"), 1)))
+                made += [(" ".join(text.split()), spans[0], spans[1])] * times
+            grid.add(made)
+        self._inside -= 1
+        if text := grid.text():
+            yield "table", text
+
+
+def _fields(forms: Node) -> Iterator[str]:
+    """The controls of a document's forms, each with its label and what is filled in or chosen."""
+    for one in inside(forms, *_CONTROLS, "listbox"):
+        label, name = attribute(one, "label"), bare(one.tag)
+        value = attribute(one, "current-value") or attribute(one, "value")
+        if name in ("checkbox", "radio"):
+            on = attribute(one, "current-state") == "checked" or attribute(one, "current-selected") == "true"
+            if label or value:
+                yield f"{'☒' if on else '☐'} {label or value}"
+            continue
+        entries = [text for item in inside(one, "option", "item") if (text := attribute(item, "label"))]
+        if said := "; ".join(filter(None, (label, value, *entries))):
+            yield said
+
+
+def _rows(node: Node) -> Iterator[Node]:
+    for one in node:
+        name = bare(one.tag)
+        if name == "table-row":
+            yield one
+        elif name in ("table-header-rows", "table-rows", "table-row-group"):
+            yield from _rows(one)
+
+
+def _closed(table: Node) -> list[tuple[int, int]]:
+    """First and last of each range of hidden columns."""
+    found, at = [], 1
+    for one in inside(table, "table-column"):
+        times = max(1, _int(attribute(one, "number-columns-repeated"), 1))
+        if attribute(one, "visibility", "visible") != "visible":
+            found.append((at, at + times - 1))
+        at += times
+    return found
+
+
+def _value(cell: Node) -> str:
+    """What a cell holds that no paragraph shows, as programs write it that make sheets."""
+    kind = attribute(cell, "value-type")
+    named = {"date": "date-value", "time": "time-value", "boolean": "boolean-value", "string": "string-value"}
+    return attribute(cell, named.get(kind, "value")).strip() if kind else ""
+
+
+def formula(math: Node) -> str:
+    """MathML as a line."""
+    done: dict[Node, str] = {}
+    for one in reversed(list(math.iter())):
+        done[one] = mathml(bare(one.tag), [done[part] for part in one], "" if len(one) else one.text or "")
+    return " ".join(done[math].split())
+
+
+def _changed(look: _Look, settings: Node) -> _Look:
+    through = attribute(settings, "text-line-through-style") or attribute(settings, "text-line-through-type")
+    if through:
+        look = replace(look, struck=through != "none")
+    if position := attribute(settings, "text-position").split(" ")[0]:
+        low = position.startswith(("sub", "-"))
+        look = replace(look, level="sub" if low else "" if position in ("0%", "0") else "super")
+    if display := attribute(settings, "display"):
+        look = replace(look, hidden=display == "none")
+    return look
+
+
+def _over(look: _Look, style: _Look) -> _Look:
+    return _Look(look.struck or style.struck, look.hidden or style.hidden, style.level or look.level)
+
+
+def _int(text: str, default: int) -> int:
+    return int(text) if text.isdigit() else default

@@ -1,0 +1,135 @@
+"""Office Open XML packages: parts and their relations."""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import zipfile
+from collections.abc import Iterator
+from functools import lru_cache
+from xml.etree import ElementTree
+
+from twofold.corpus.readers.office.archives import BROKEN, refuse_entities
+
+Node = ElementTree.Element
+
+
+@lru_cache(maxsize=4096)
+def bare(tag: str) -> str:
+    """A name without its namespace."""
+    return tag.rsplit("}", 1)[-1]
+
+
+def attribute(node: Node, name: str, default: str = "") -> str:
+    """An attribute by its name, whatever its namespace."""
+    for key, value in node.attrib.items():
+        if bare(key) == name:
+            return value
+    return default
+
+
+def child(node: Node | None, name: str) -> Node | None:
+    """The first element of that name directly inside; None where there is none."""
+    if node is not None:  # no generator: this is asked some ten times for each paragraph
+        for one in node:
+            if bare(one.tag) == name:
+                return one
+    return None
+
+
+def children(node: Node | None) -> dict[str, Node]:
+    """The first element of each name directly inside, found in one pass."""
+    found: dict[str, Node] = {}
+    for one in node if node is not None else ():
+        found.setdefault(bare(one.tag), one)
+    return found
+
+
+def inside(node: Node, *names: str) -> Iterator[Node]:
+    """All elements of these names at any depth, in order."""
+    return (one for one in node.iter() if isinstance(one.tag, str) and bare(one.tag) in names)
+
+
+class Package:
+    """The parts of a file, read when they are asked for.
+
+    Args:
+        data: A zip archive.
+        name: How a file is called in errors whose format knows no XML entities: a part that declares some is refused
+            when it is asked for. Empty: the format knows them.
+
+    Attributes:
+        lost: Parts that are named and missing or damaged.
+
+    Raises:
+        OSError: it is no archive (and the rest of `archives.BROKEN`).
+    """
+
+    def __init__(self, data: bytes, *, name: str = "") -> None:
+        self._name = name
+        self._archive = zipfile.ZipFile(io.BytesIO(data))
+        self._names = {name.lower(): name for name in self._archive.namelist()}
+        self._relations: dict[str, dict[str, tuple[str, str]]] = {}
+        self.lost: list[str] = []
+
+    def names(self) -> list[str]:
+        """All parts."""
+        return list(self._names.values())
+
+    def data(self, name: str) -> bytes | None:
+        """A part's bytes; None where it is missing or damaged, which is noted in `lost`.
+
+        Raises:
+            DamagedFile: it declares XML entities, and the format knows none.
+        """
+        known = self._names.get(name.lower().lstrip("/"))
+        if known is None:
+            return None
+        try:
+            data = self._archive.read(known)
+        except BROKEN:
+            self._lose(known)
+            return None
+        if self._name:
+            refuse_entities(data, known, name=self._name)
+        return data
+
+    def root(self, name: str) -> Node | None:
+        """A part as XML; None where it is missing or damaged, which is noted in `lost`."""
+        data = self.data(name)
+        if data is None:
+            return None
+        try:
+            return ElementTree.fromstring(data)
+        except ElementTree.ParseError:
+            self._lose(name)
+            return None
+
+    def _lose(self, name: str) -> None:
+        if name not in self.lost:
+            self.lost.append(name)
+
+    def relations(self, part: str) -> dict[str, tuple[str, str]]:
+        """Id → ``(last word of the type, target part)`` of what a part refers to inside the package."""
+        if part not in self._relations:
+            folder, name = posixpath.split(part)
+            root = self.root(f"{folder}/_rels/{name}.rels" if folder else f"_rels/{name}.rels")
+            made: dict[str, tuple[str, str]] = {}
+            for one in root if root is not None else ():
+                target = attribute(one, "Target")
+                if attribute(one, "TargetMode") != "External" and target:
+                    whole = target.lstrip("/") if target.startswith("/") else posixpath.join(folder, target)
+                    kind = attribute(one, "Type").rsplit("/", 1)[-1]
+                    made[attribute(one, "Id")] = (kind, posixpath.normpath(whole))
+            self._relations[part] = made
+        return self._relations[part]
+
+    def targets(self, part: str, kind: str) -> list[str]:
+        """The parts of one kind that a part refers to."""
+        return [target for found, target in self.relations(part).values() if found == kind]
+
+    def title(self) -> str:
+        """The title in the file's properties, else its subject; empty when there is none."""
+        root = self.root("docProps/core.xml")
+        found = {bare(one.tag): " ".join((one.text or "").split()) for one in root} if root is not None else {}
+        return found.get("title") or found.get("subject") or ""

@@ -1,0 +1,283 @@
+"""Word processing, spreadsheets, books and the like: the common formats here, the rest through kreuzberg.
+
+Headings are marked as in Markdown so that the chunker sees them; rows of tables are lines of cells with bars between;
+sheets are places. Formats without fixed pages (Word, EPUB) have none: their headings say where a passage stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+from xml.etree import ElementTree
+
+from twofold.corpus.outline import headings_of
+from twofold.corpus.readers.office.archives import BROKEN, no_entities, prepared, repacked
+from twofold.corpus.readers.office.books import Book
+from twofold.corpus.readers.office.open_text import OpenText
+from twofold.corpus.readers.office.packages import Package
+from twofold.corpus.readers.office.rich_text import joined_again, settled_rtf
+from twofold.corpus.readers.office.sheets import Sheet, Workbook
+from twofold.corpus.readers.office.word import Word
+from twofold.corpus.readers.office.xml_text import xml_text
+from twofold.corpus.readers.outlook import attachments
+from twofold.corpus.readers.text import joined, title_of
+from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, UnreadableFile, install
+from twofold.files.reading import excerpt, suffix_of
+from twofold.plugins import protocols
+from twofold.types import Document, Json, Place
+
+_WORDS = (".docx", ".docm", ".dotx")
+_BOOKS = (".xlsx", ".xlsm")
+_OPENED: dict[str, type[Book] | type[OpenText]] = {".epub": Book, ".odt": OpenText, ".ods": OpenText}
+_SHEETS = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
+_LETTERS = "raised, struck-out and hidden letters"
+_PLAIN = {
+    ".doc": f"{_LETTERS}, tracked changes",
+    ".fb2": _LETTERS,
+    ".msg": _LETTERS,
+    ".ppt": _LETTERS,
+    ".xls": f"{_LETTERS}, formats of numbers",
+    ".xlsb": f"{_LETTERS}, formats of numbers",
+}
+"""Formats that are read as plain words, and what is lost so."""
+_OPEN = "application/vnd.openxmlformats-officedocument."
+_MIME = {
+    ".doc": "application/msword",
+    ".docm": "application/vnd.ms-word.document.macroEnabled.12",
+    ".docx": f"{_OPEN}wordprocessingml.document",
+    ".dotx": f"{_OPEN}wordprocessingml.template",
+    ".epub": "application/epub+zip",
+    ".fb2": "application/x-fictionbook+xml",
+    ".msg": "application/vnd.ms-outlook",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".rtf": "application/rtf",
+    ".xls": "application/vnd.ms-excel",
+    ".xlsb": "application/vnd.ms-excel.sheet.binary.macroEnabled.12",
+    ".xlsm": "application/vnd.ms-excel.sheet.macroEnabled.12",
+    ".xlsx": f"{_OPEN}spreadsheetml.sheet",
+    ".xml": "application/xml",
+}
+
+
+class OfficeReader:
+    """A file of an office program or an e-book; the title is the one in its properties, else its first heading."""
+
+    version: ClassVar[int] = 5
+    suffixes: ClassVar[tuple[str, ...]] = tuple(_MIME)
+
+    class Options(protocols.Options):
+        """Passwords."""
+
+        passwords: tuple[str, ...] = ()
+        """Tried one after another on an encrypted file."""
+
+    def __init__(self, options: OfficeReader.Options) -> None:
+        self.options = options
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield the one document.
+
+        Raises:
+            DamagedFile: it is broken, or not of the kind that its ending says.
+            EncryptedFile: it needs a password that is not among those given.
+            FileTooLarge: it is an archive that unpacks to too much.
+            MissingExtra: the extra ``documents`` is not installed.
+        """
+        name = path.as_posix()
+        suffix = _real_suffix(data, suffix_of(name))
+        data = prepared(data, name=name, passwords=self.options.passwords)
+        unread: list[str] = []
+        plain: list[str] = []
+        made = _own(data, suffix, name, unread)
+        if made is None:
+            made = _foreign(data, suffix, name, unread, plain)
+        text, places, title = made
+        if suffix == ".msg":
+            text, places = _with_attachments(text, data, self.options.passwords, unread)
+        headings = (one[3] for one in headings_of(text) if suffix not in _SHEETS)
+        yield Document(
+            id=name,
+            text=text,
+            title=title or next(headings, "")[:200] or title_of(path),
+            source=name,
+            metadata={key: "; ".join(told) for key, told in (("unread", unread), ("plain", plain)) if told},
+            places=places,
+        )
+
+
+def _own(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
+    """Text, places and title of a format that is read here; None for another, or where its main part is damaged."""
+    if suffix == ".xml":
+        try:
+            text, places = joined([("", xml_text(data))])
+        except (ElementTree.ParseError, LookupError, ValueError):
+            return None
+        return text, places, ""
+    if suffix not in (*_WORDS, *_BOOKS, *_OPENED) or not data.startswith(b"PK"):
+        return None
+    if suffix in _OPENED:
+        return _opened(data, suffix, unread)
+    try:
+        package = Package(data, name=name)
+        made = Word(package) if suffix in _WORDS else Workbook(package)
+        sheets = list(made.sheets()) if isinstance(made, Workbook) else []
+        parts = [("", made.text())] if isinstance(made, Word) else [(one.label, one.text) for one in sheets]
+    except (*BROKEN, KeyError, IndexError):
+        unread.append("what a damaged main part holds beyond the words that could be saved")
+        return None
+    text, places = joined(parts)
+    if sheets:
+        places = _with_rows(places, sheets)
+    unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
+    return (text, places, package.title()) if text or not package.lost else None
+
+
+def _opened(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
+    """As `_own`, of the formats whose parts are named by the format itself."""
+    try:
+        package = Package(data)
+        made = _OPENED[suffix](package)
+        sheets = list(made.sheets()) if isinstance(made, OpenText) and suffix in _SHEETS else []
+        text, places = joined([(one.label, one.text) for one in sheets] if sheets else [("", made.text())])
+        places = _with_rows(places, sheets) if sheets else places
+    except (*BROKEN, KeyError, IndexError, UnreadableFile):
+        return None
+    unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
+    return (text, places, made.title()) if text or not package.lost else None
+
+
+def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, ...]:
+    """The places of sheets, and within each those where its rows are counted from."""
+    made: list[Place] = []
+    for place, sheet in zip(places, sheets, strict=True):
+        made.append(place)
+        made += [
+            Place(start=place.start + at, label=place.label, lines="row", first=number) for at, number in sheet.rows
+        ]
+    return tuple(made)
+
+
+def _foreign(
+    data: bytes, suffix: str, name: str, unread: list[str], plain: list[str]
+) -> tuple[str, tuple[Place, ...], str]:
+    """Text, places and title as kreuzberg finds them; what of the look of its kind is not read goes to `plain`."""
+    if suffix == ".rtf":
+        data, told = settled_rtf(data)
+        unread += told
+    no_entities(data, name=name, suffix=suffix)
+    if suffix in _PLAIN:
+        plain.append(f"a {suffix} file is read as plain words: {_PLAIN[suffix]} are not told apart")
+    result, lost = _extracted(data, suffix, name)
+    if lost:
+        unread.append(f"damaged parts {', '.join(lost)}")
+    text, places = joined(_parts(result.document or {}, sheets=suffix in _SHEETS))
+    if not text:
+        text, places = joined([("", result.content)])
+    if suffix == ".rtf":
+        text = joined_again(text)
+    found: Json = dict(result.metadata or {})
+    return text, places, " ".join(str(found.get("title") or found.get("subject") or "").split())
+
+
+def _with_attachments(
+    text: str, data: bytes, passwords: tuple[str, ...], unread: list[str]
+) -> tuple[str, tuple[Place, ...]]:
+    """A message of Outlook with what is attached to it, each file through its own reader as in any mail."""
+    from twofold.corpus.readers.mail import MailReader
+
+    mail = MailReader(MailReader.Options(passwords=passwords))
+    parts = [("message", text)]
+    for name, held in attachments(data):
+        if held is None:
+            unread.append(f"attachment {name} (a message or object)")
+        else:
+            mail.attach(name, held, parts, unread=unread)
+    return joined(parts)
+
+
+def _real_suffix(data: bytes, suffix: str) -> str:
+    """What a file is whose ending says something else: Word has always opened both."""
+    if suffix == ".doc" and data.startswith(b"PK"):
+        return ".docx"
+    if suffix == ".xls" and data.startswith(b"PK"):
+        return ".xlsx"
+    return ".rtf" if suffix in {".doc", ".docx"} and data.startswith(b"{\\rtf") else suffix
+
+
+def _extracted(data: bytes, suffix: str, name: str) -> tuple[Any, list[str]]:
+    """What kreuzberg makes of it, and the damaged parts that had to be left out for that."""
+    try:
+        import kreuzberg
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "office files need the package kreuzberg, which is not installed", cure=install("documents")
+        ) from error
+    config = kreuzberg.ExtractionConfig(
+        use_cache=False,
+        include_document_structure=True,
+        disable_ocr=True,
+        enable_quality_processing=False,
+        images=kreuzberg.ImageExtractionConfig(extract_images=False),
+        concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
+    )
+    mime = _MIME[suffix]
+    try:
+        return kreuzberg.extract_bytes_sync(data, mime, config=config), []
+    except kreuzberg.KreuzbergError as error:
+        if "password" in str(error).lower():
+            raise EncryptedFile("it is encrypted", file=name) from error
+        first = error
+    if data.startswith(b"PK"):
+        try:
+            whole, lost = repacked(data, name=name)
+            return kreuzberg.extract_bytes_sync(whole, mime, config=config), lost
+        except kreuzberg.KreuzbergError as error:
+            first = error
+    message = str(first).removeprefix("ParsingError: ")
+    raise DamagedFile(f"it cannot be read as {suffix[1:].upper()}: {excerpt(message, 160)}", file=name) from first
+
+
+def _parts(tree: Json, *, sheets: bool) -> Iterator[tuple[str, str]]:
+    """The tree's text as ``(place, text)``: one part a sheet, else one part in all."""
+    label, out = "", [""]
+    before = ""
+    for node in tree.get("nodes", ()):
+        content = node["content"]
+        kind = content.get("node_type", "")
+        text = _text_of(kind, content)
+        if not text.strip():
+            continue
+        if sheets and kind == "heading":
+            yield label, "".join(out)
+            label, out = f"sheet {text.lstrip('# ')}", []
+        out += ["\n" if kind == before == "list_item" else "\n\n", text]
+        before = kind
+    yield label, "".join(out)
+
+
+def _text_of(kind: str, content: Json) -> str:
+    if kind == "heading":
+        level = min(6, max(1, int(content.get("level") or 1)))
+        return f"{'#' * level} {' '.join(str(content.get('text', '')).split())}"
+    if kind == "list_item":
+        return f"- {content.get('text', '')}"
+    if kind == "table":
+        return _table(content.get("grid") or {})
+    if kind == "metadata_block":
+        return "\n".join(f"{key}: {value}" for key, value in content.get("entries", ()) if value)
+    if kind == "image":
+        said = str(content.get("description") or content.get("alt_text") or "")
+        return "" if said == "image" else said  # kreuzberg's word for one that nobody described
+    return "" if kind in {"group", "list"} else str(content.get("text") or "")
+
+
+def _table(grid: Json) -> str:
+    """Rows as lines; a cell that spans columns stands once."""
+    rows: dict[int, list[tuple[int, str]]] = {}
+    for cell in grid.get("cells", ()):
+        rows.setdefault(int(cell["row"]), []).append((int(cell["col"]), " ".join(str(cell["content"]).split())))
+    lines = (" | ".join(text for _, text in sorted(cells)).strip() for _, cells in sorted(rows.items()))
+    return "\n".join(line.removesuffix("|").rstrip() for line in lines if line.strip(" |"))

@@ -1,0 +1,213 @@
+"""PowerPoint (Office Open XML) as text, slide by slide: titles, text, tables, charts, diagrams, notes and comments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from twofold.corpus.readers.marks import Grid, literal
+from twofold.corpus.readers.office.archives import BROKEN, prepared
+from twofold.corpus.readers.office.drawings import description, drawn, paragraphs
+from twofold.corpus.readers.office.packages import Node, Package, attribute, bare, child, inside
+from twofold.corpus.readers.text import joined, title_of
+from twofold.errors import DamagedFile
+from twofold.files.reading import excerpt
+from twofold.plugins import protocols
+from twofold.types import Document
+
+_DEEPEST = 20
+_FILMS = ("videoFile", "audioFile", "wavAudioFile", "quickTimeFile", "audioCd")
+_TITLES = ("title", "ctrTitle")
+
+
+class SlideReader:
+    """A presentation; each slide is a place, a hidden one marked.
+
+    The title is the one in its properties, else the first slide's.
+    """
+
+    version: ClassVar[int] = 4
+    suffixes: ClassVar[tuple[str, ...]] = (".pptx", ".pptm", ".ppsx")
+
+    class Options(protocols.Options):
+        """Passwords."""
+
+        passwords: tuple[str, ...] = ()
+        """Tried one after another on an encrypted file."""
+
+    def __init__(self, options: SlideReader.Options) -> None:
+        self.options = options
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield the one document. What cannot be read is listed in the metadata field ``unread``.
+
+        Raises:
+            DamagedFile: it is broken, or not of the kind that its ending says.
+            EncryptedFile: it needs a password that is not among those given.
+            FileTooLarge: it is an archive that unpacks to too much.
+        """
+        name = path.as_posix()
+        data = prepared(data, name=name, passwords=self.options.passwords)
+        try:
+            package = Package(data, name=name)
+        except BROKEN as error:
+            raise DamagedFile(
+                f"it cannot be read as PPTX: {type(error).__name__}: {excerpt(str(error), 120)}", file=name
+            ) from error
+        main = (package.targets("", "officeDocument") or ["ppt/presentation.xml"])[0]
+        show = package.root(main)
+        if show is None or bare(show.tag) != "presentation":
+            raise DamagedFile("it cannot be read as PPTX: it has no presentation in it", file=name)
+        relations = package.relations(main)
+        parts: list[tuple[str, str]] = []
+        broken: list[str] = []
+        unread: dict[str, None] = {}
+        behind: dict[str, None] = {}
+        layouts: dict[str, list[str]] = {}
+        for number, one in enumerate(inside(show, "sldId"), 1):
+            part = relations.get(next((v for k, v in one.attrib.items() if k.endswith("}id")), ""), ("", ""))[1]
+            root = package.root(part) if part else None
+            if root is None:
+                broken.append(str(number))
+                continue
+            hidden = attribute(root, "show", "1") in ("0", "false")
+            text = "\n\n".join(_slide(package, root, part, unread))
+            parts.append((f"slide {number}{' (hidden)' if hidden else ''}", text))
+            behind |= dict.fromkeys(_behind(package, root, part, layouts))
+        if broken and not parts:
+            raise DamagedFile("none of its slides can be read", file=name)
+        if behind:
+            parts.append(("background of slides", "On the background of slides: " + "\n".join(behind)))
+        text, places = joined(parts)
+        first = text.split("\n", 1)[0]
+        told = [*([f"slides {', '.join(broken)}"] if broken else []), *unread]
+        told += [f"damaged parts {', '.join(package.lost)}"] if package.lost and not broken else []
+        yield Document(
+            id=name,
+            text=text,
+            title=package.title() or (first[2:] if first.startswith("# ") else "") or title_of(path),
+            source=name,
+            metadata={"unread": "; ".join(told)} if told else {},
+            places=places,
+        )
+
+
+def _slide(package: Package, root: Node, part: str, unread: dict[str, None]) -> Iterator[str]:
+    tree = next(inside(root, "spTree"), None)
+    if attribute(root, "show", "1") in ("0", "false"):
+        yield "(hidden slide)"
+    if tree is not None:
+        shapes = list(_shapes(tree, 0))
+        titles = [shape for shape in shapes if _placeholder(shape) in _TITLES]
+        for shape in titles[:1]:
+            if text := " ".join(_words(shape).split()):
+                yield f"# {text}"
+        for shape in shapes:
+            if shape is not (titles[0] if titles else None) and not _is_number(shape):
+                yield from _shape(package, shape, part, unread)
+    for notes in package.targets(part, "notesSlide"):
+        page = package.root(notes)
+        for shape in inside(page, "sp") if page is not None else ():
+            if _placeholder(shape) == "body" and (text := _words(shape).strip()):
+                yield f"Notes: {text}"
+    for comments in package.targets(part, "comments"):
+        page = package.root(comments)
+        for one in inside(page, "cm") if page is not None else ():
+            text = " ".join(t.text or "" for t in inside(one, "text", "t"))
+            if text.strip():
+                yield f"Comment: {' '.join(text.split())}"
+
+
+def _behind(package: Package, slide: Node, part: str, known: dict[str, list[str]]) -> Iterator[str]:
+    """What a slide's layout and master show on it: words of their own shapes, not of places for those of slides.
+
+    Args:
+        package: The file.
+        slide: The slide.
+        part: Its part.
+        known: The words of each layout and master met so far.
+    """
+    above: Node | None = slide
+    for kind in ("slideLayout", "slideMaster"):
+        part = next(iter(package.targets(part, kind)), "")
+        if above is None or not part or attribute(above, "showMasterSp", "1") in ("0", "false"):
+            return
+        above = package.root(part)
+        if part not in known:
+            tree = next(inside(above, "spTree"), None) if above is not None else None
+            shapes = _shapes(tree, 0) if tree is not None else ()
+            words = (_words(one).strip() for one in shapes if next(inside(one, "ph"), None) is None)
+            known[part] = [literal(text) for text in words if text]
+        yield from known[part]
+
+
+def _shapes(tree: Node, depth: int) -> Iterator[Node]:
+    """Shapes in the order in which they are drawn, those of groups too."""
+    for one in tree:
+        name = bare(one.tag)
+        if name in ("sp", "pic", "graphicFrame", "cxnSp", "contentPart"):
+            yield one
+        elif name == "AlternateContent":
+            ways = [way for way in one if bare(way.tag) in ("Choice", "Fallback")]
+            said = next(
+                (way for way in ways if next(inside(way, "t", "chart", "relIds", "descr"), None) is not None), None
+            )
+            chosen = said if said is not None else ways[0] if ways else None
+            if chosen is not None:
+                yield from _shapes(chosen, depth)
+        elif name == "nvGrpSpPr":
+            yield one  # of a group: what its author wrote for those who cannot see it
+        elif name == "grpSp" and depth < _DEEPEST:
+            yield from _shapes(one, depth + 1)
+
+
+def _placeholder(shape: Node) -> str:
+    """What the shape holds the place of: ``title``, ``body``...; empty for a shape of its own."""
+    found = next(inside(shape, "ph"), None)
+    return attribute(found, "type", "obj") if found is not None else ""
+
+
+def _is_number(shape: Node) -> bool:
+    """Is it the slide's number, or the day on which it is shown?"""
+    kind = _placeholder(shape)
+    return kind == "sldNum" or (kind == "dt" and next(inside(shape, "fld"), None) is not None)
+
+
+def _words(shape: Node) -> str:
+    body = child(shape, "txBody")
+    return paragraphs(body) if body is not None else ""
+
+
+def _shape(package: Package, shape: Node, part: str, unread: dict[str, None]) -> Iterator[str]:
+    if text := _words(shape).strip():
+        yield literal(text)
+    table = next(inside(shape, "tbl"), None) if bare(shape.tag) == "graphicFrame" else None
+    if table is not None:
+        yield _table(table)
+    yield from drawn(package, shape, part)
+    described = description(next(inside(shape, "cNvPr"), None))
+    if described:
+        yield described
+    if next(inside(shape, *_FILMS), None) is not None:
+        unread["a film or sound"] = None
+    for one in inside(shape, "oleObj"):
+        unread[f"an object put in ({attribute(one, 'progId') or 'unknown'})"] = None
+
+
+def _table(table: Node) -> str:
+    grid = Grid()
+    for line in inside(table, "tr"):
+        cells = []
+        for cell in line:
+            if (
+                bare(cell.tag) != "tc"
+                or attribute(cell, "hMerge") in ("1", "true")
+                or attribute(cell, "vMerge") in ("1", "true")
+            ):
+                continue
+            spans = [attribute(cell, key, "1") for key in ("gridSpan", "rowSpan")]
+            columns, rows = (int(span) if span.isdigit() else 1 for span in spans)
+            cells.append((_words(cell), columns, rows))
+        grid.add(cells)
+    return grid.text()

@@ -1,0 +1,321 @@
+"""Record-wise files: JSON Lines, JSON, CSV, Parquet. One document a record.
+
+Fields ``id``, ``title``, ``text`` and ``source`` are the document's own, and so is ``readers``: users and groups that
+may read it, as a list or as text with commas between; an empty list means nobody, no such field that it is not known.
+The others become metadata, as strings, and stand below the text, so that they are found and read.
+
+A table (CSV or Parquet without a column ``text``) has no text of its own: its rows are their cells, the id too. An
+``id`` is a key of that table, and another table's 1 is another row: the document's id has the file before it. A row
+without one is called by the place that citations name: ``fees.csv#row2`` is row 2 of ``fees.csv``.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twofold.corpus.bounds import ALL, VALUE
+from twofold.corpus.readers.fields import is_vector, lines, value_text, with_fields
+from twofold.corpus.readers.text import decoded
+from twofold.errors import BadRecord
+from twofold.files.delimited import Row, table_of
+from twofold.files.reading import (
+    CSV,
+    JSON,
+    JSONL,
+    PARQUET,
+    ROW,
+    ROWS,
+    Record,
+    excerpt,
+    json_records,
+    jsonl_records,
+    kind,
+    records_of,
+    spelled,
+    suffix_of,
+)
+from twofold.hashing import canonical_json
+from twofold.plugins import protocols
+from twofold.types import Document, Json, Place, Problem
+
+_OWN = ("id", "title", "text", "source", "readers")
+_FORM = 'Give each record a "text" (and best an "id" and a "title").'
+
+
+class _RecordReader(ABC):
+    """What all readers of records share."""
+
+    version: ClassVar[int] = 5
+    suffixes: ClassVar[tuple[str, ...]] = ()
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield a document for each record.
+
+        Raises:
+            BadRecord: the first malformed record, naming file and line.
+            UnreadableFile: the bytes are not UTF-8 (or UTF-16 with a mark), or no Parquet.
+        """
+        for _, found in self.places(path, data):
+            if isinstance(found, BadRecord):
+                raise found
+            if isinstance(found, Document):
+                yield found
+
+    @abstractmethod
+    def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
+
+
+class _TextReader(_RecordReader):
+    """What the readers of records written as text share."""
+
+    trusted: ClassVar[bool] = True
+
+    class Options(protocols.Options):
+        """How the bytes are decoded."""
+
+        encoding: str = ""
+        """Of a file that is neither UTF-8 nor has a byte-order mark."""
+
+    def __init__(self, options: _TextReader.Options) -> None:
+        self.options = options
+
+    def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
+        name = path.as_posix()
+        yield from self._found(decoded(data, name, self.options.encoding), name)
+
+    @abstractmethod
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]: ...
+
+
+class JsonlReader(_TextReader):
+    """JSON Lines: one object a line."""
+
+    suffixes: ClassVar[tuple[str, ...]] = JSONL
+
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
+        for record in jsonl_records(text, name=name):
+            yield record.line, _document(record, name, label=f"line {record.line}")
+
+
+class JsonReader(_TextReader):
+    """A JSON list of objects, an object with such a list under ``documents``, or one object."""
+
+    suffixes: ClassVar[tuple[str, ...]] = JSON
+
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
+        for record in json_records(text, name=name):
+            yield record.line, _document(record, name, label=f"record {record.number}")
+
+
+class CsvReader(_TextReader):
+    """A table with a header row; the text of a row is its ``column: value`` lines, below its ``text`` if it has one.
+
+    A row's place is its number below the header. Cells beyond the header's last column are kept, and named.
+    """
+
+    suffixes: ClassVar[tuple[str, ...]] = CSV
+
+    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        table = table_of(text, tab=suffix_of(name) == ".tsv")
+        given = set[str]()
+        if not table.headed:
+            yield 1, _headless(name)
+        for row in table.rows:
+            if row.fault:
+                yield row.line, BadRecord(row.fault, file=name, line=row.line, cure=ROW)
+                continue
+            cells: Json = dict(row.values)
+            for number, cell in enumerate(row.extra, len(table.columns) + 1):
+                cells[f"column {number}"] = cell
+            made = _row(cells, row, name, title=table.title)
+            if isinstance(made, Document) and made.id.startswith(name):
+                made = replace(made, id=_unused(made.id, given))
+                given.add(made.id)
+            yield row.line, made
+            if row.extra:
+                yield row.line, _too_many(row, len(table.columns), name)
+            if row.begins:
+                yield row.line, _another(row, name)
+
+
+class ParquetReader(_RecordReader):
+    """The rows of a Parquet file, as those of a CSV file; numbers, dates, lists and maps as text. Vectors are left out.
+
+    Read in the process where limits hold: the file is compressed, and no text.
+    """
+
+    version: ClassVar[int] = 2
+    suffixes: ClassVar[tuple[str, ...]] = PARQUET
+    trusted: ClassVar[bool] = False
+
+    class Options(protocols.Options):
+        """None."""
+
+    def __init__(self, options: ParquetReader.Options) -> None:
+        self.options = options
+
+    def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        """Yield ``(row, document or what is wrong)``.
+
+        Raises:
+            MissingExtra: pyarrow is not installed.
+            UnreadableFile: it is not Parquet.
+        """
+        name = path.as_posix()
+        given = set[str]()
+        for record in records_of(data, name=name):
+            value = record.value
+            if isinstance(value, BadRecord) or "text" in value:
+                yield record.line, _document(record, name, label=f"{ROWS}{record.number}")
+                continue
+            cells = {key: value_text(item) for key, item in value.items() if not is_vector(item)}
+            made = _row(cells, Row(line=record.line, number=record.number, values=cells), name, title="")
+            if isinstance(made, Document) and made.id.startswith(name):
+                made = replace(made, id=_unused(made.id, given))
+                given.add(made.id)
+            yield record.line, made
+
+
+def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecord:
+    """The document of a table's row, or of a CSV file's record with a text."""
+    label = f"{ROWS}{row.number}"
+    cells = {"title": title, **cells} if title and not cells.get("title") else cells
+    record = Record(line=row.line, number=row.number, value=cells)
+    if "text" in cells:
+        more = {key: cell for key, cell in cells.items() if key not in ("title", "text", "source", "readers")}
+        return _document(record, name, label=label, below=more)
+    rest = {key: cell for key, cell in cells.items() if key != "readers" and (key != "title" or key in row.values)}
+    small = {key: cell for key, cell in rest.items() if cell.strip() and len(cell) <= VALUE}
+    key = f"{name}#{cells['id'].strip()}" if cells.get("id", "").strip() else ""
+    own = {"id": key, "title": cells.get("title", ""), "text": lines(rest, all_of_them=True)}
+    own |= {"readers": cells["readers"]} if "readers" in cells else {}
+    made = _document(Record(line=row.line, number=row.number, value=own), name, label=label, below={})
+    if isinstance(made, BadRecord):
+        return made
+    return replace(made, metadata=small if sum(map(len, small)) <= ALL else {})
+
+
+def _unused(name: str, given: set[str]) -> str:
+    """The id, or where an earlier row has it, that with a number."""
+    number, made = 1, name
+    while made in given:
+        number += 1
+        made = f"{name} ({number})"
+    return made
+
+
+def _headless(name: str) -> Problem:
+    return Problem(
+        severity="warning",
+        code="data.partly-read",
+        message="the first row reads like those below it and is read as one of them: its columns have no names",
+        cure="Put a row with the names of the columns above it.",
+        file=name,
+        line=1,
+    )
+
+
+def _another(row: Row, name: str) -> Problem:
+    return Problem(
+        severity="warning",
+        code="data.partly-read",
+        message="another table seems to begin below an empty line; its rows are read under the first one's columns",
+        cure="Put each table into a file of its own.",
+        file=name,
+        line=row.line,
+    )
+
+
+def _too_many(row: Row, columns: int, name: str) -> Problem:
+    named = f"column {columns + 1}" + (f" to column {columns + len(row.extra)}" if len(row.extra) > 1 else "")
+    return Problem(
+        severity="warning",
+        code="data.partly-read",
+        message=f"{columns + len(row.extra)} cells under a header of {columns}; the rest is kept as {named}",
+        cure=ROW,
+        file=name,
+        line=row.line,
+    )
+
+
+def _document(record: Record, name: str, *, label: str, below: Json | None = None) -> Document | BadRecord:
+    """The document of a record.
+
+    Args:
+        record: What was read.
+        name: The file.
+        label: Its place there.
+        below: Fields that stand below its text; by default all that are not its own.
+    """
+    value = record.value
+    if isinstance(value, BadRecord):
+        return value
+
+    def bad(message: str) -> BadRecord:
+        where = message if record.line else f"record {record.number}: {message}"
+        return BadRecord(where, file=name, line=record.line or None, cure=_FORM)
+
+    text = value.get("text")
+    if text is None:
+        return bad(f'no "text"; its fields are {excerpt(", ".join(value)) or "none"}')
+    if not isinstance(text, str):
+        return bad(f'"text" must be a string, not {kind(text)}')
+    own: dict[str, str] = {}
+    try:
+        readers = _readers(value.get("readers"))
+    except ValueError as error:
+        return bad(str(error))
+    for key in ("id", "title", "source"):
+        item = value.get(key)
+        if item is not None and (isinstance(item, bool) or not isinstance(item, (str, int, float))):
+            return bad(f'"{key}" must be a string, not {kind(item)}')
+        own[key] = "" if item is None else str(item)
+    rest: dict[str, str] = {}
+    more = {key: item for key, item in value.items() if key not in _OWN and item not in (None, "")}
+    for key, item in more.items():
+        try:
+            rest[key] = _string(item)
+        except RecursionError:
+            return bad(f"{excerpt(key)} is nested too deeply")
+    first = record.line or record.number
+    row = label.startswith(ROWS)
+    place = Place(start=0, label=label, first=first if row else 1)
+    placed = () if own["source"] or (own["id"] and below is None) else (place,)
+    called = label.replace(" ", "") if placed and row else f"{first}"
+    return Document(
+        id=own["id"].strip() or f"{name}#{called}",
+        text=with_fields(text, more if below is None else below),
+        title=own["title"],
+        source=own["source"] or name,
+        metadata=rest,
+        readers=readers,
+        places=placed,
+    )
+
+
+def _readers(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f'"readers" is no JSON list: {error}') from error
+    if isinstance(value, str):
+        value = value.split(",") if value.strip() else None
+    if value is None:
+        return None
+    if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+        raise ValueError(f'"readers" must be a list of names, not {excerpt(canonical_json(value))}')
+    return tuple(one.strip() for one in value)
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return canonical_json(value) if isinstance(value, (dict, list)) else spelled(value)

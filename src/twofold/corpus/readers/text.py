@@ -1,0 +1,206 @@
+"""Plain text, Markdown and source code: one document a file; and how texts of several parts are put together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import ClassVar
+
+from twofold.corpus.outline import headings_of
+from twofold.corpus.readers.front_matter import front_matter, readable
+from twofold.errors import UnreadableFile
+from twofold.files.reading import decode, suffix_of
+from twofold.plugins import protocols
+from twofold.types import Document, Place
+
+_PICTURE = re.compile(r"data:[\w/.+-]{1,60}(?:;[\w=-]{1,40}){0,3};base64,[A-Za-z0-9+/=_%\s-]{64,}+")
+_ENDING = 8
+"""Characters of the longest ending of a file's name that is read."""
+_NOT_TEXT = re.compile("[\0-\x08\x0b\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+_ODD = re.compile("[\0-\x08\x0b-\x1f\x7f\ud800-\udfff\ufb00-\ufb06\ufffe\uffff]")
+"""What a clean text has none of: one search is less than a pass for each kind, and most texts have none."""
+_LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_COLOURS = re.compile(r"\x1b\[[0-9;?]{0,40}[A-Za-z]")
+"""What a terminal is told between the words of a log."""
+_CODING = re.compile(rb"#[^\n]{0,80}?coding[:=][ \t]*([-\w.]{1,40})")
+_BLANKS = re.compile(r"(?<![ \t\u00a0])[ \t\u00a0]++(?=\n)|\n{3,}")
+
+_LOOSE = (" \n", "\n\n\n", "\t\n", "\u00a0\n")
+
+
+def even_lines(text: str) -> str:
+    """Line ends of Windows and old Macintosh as line feeds."""
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def title_of(path: Path) -> str:
+    """The title of a file that names none: its name without its ending (``v1.2.3 notes`` of ``v1.2.3 notes.txt``)."""
+    name = path.name.removesuffix(".gz") if path.name.endswith(".gz") else path.name
+    stem, dot, ending = name.rpartition(".")
+    return stem if dot and stem and len(ending) <= _ENDING and ending.isalnum() else name
+
+
+def decoded(data: bytes, name: str, encoding: str) -> str:
+    """Bytes as text: UTF-8 or what a byte-order mark says, else the `encoding` given in the configuration, if any.
+
+    Raises:
+        UnreadableFile: naming the first bad byte.
+    """
+    try:
+        return decode(data, name=name)
+    except UnreadableFile:
+        if not encoding:
+            raise
+        return decode(data, name=name, declared=encoding)
+
+
+def clean(text: str) -> str:
+    """What a file format's text may bring that is none: control characters, half characters, ligatures, blank lines."""
+    if _ODD.search(text):
+        text = _NOT_TEXT.sub("", even_lines(text).replace("\f", "\n")).translate(_LIGATURES)
+    if any(one in text for one in _LOOSE):
+        text = _BLANKS.sub(lambda found: "\n\n" if found.group().startswith("\n") else "", text)
+    return text.strip()
+
+
+def joined(parts: Iterable[tuple[str, str]]) -> tuple[str, tuple[Place, ...]]:
+    """Parts as ``(label, text)`` → one text with a blank line between them, and where each labelled part starts.
+
+    A part without text is left out, and so is its place.
+    """
+    out: list[str] = []
+    places: list[Place] = []
+    length = 0
+    for label, raw in parts:
+        text = clean(raw)
+        if not text:
+            continue
+        start = length + 2 if out else 0
+        if label:
+            places.append(Place(start=start, label=label))
+        out.append(text)
+        length = start + len(text)
+    return "\n\n".join(out), tuple(places)
+
+
+def without_pictures(text: str) -> tuple[str, str]:
+    """A text without the bytes of pictures in it (base64), a word in the place of each, and what to say of them."""
+    if ";base64," not in text:
+        return text, ""
+    made, count = _PICTURE.subn("(picture)", text)
+    return made, f"{count} picture{'' if count == 1 else 's'} inside the text" if count else ""
+
+
+class TextReader:
+    """A text file as it is; the title is the file's stem."""
+
+    version: ClassVar[int] = 3
+    suffixes: ClassVar[tuple[str, ...]] = (*(".txt", ".text", ".rst", ".org", ".log", ".adoc", ".tex", ".srt", ".vtt"),)
+    trusted: ClassVar[bool] = True
+
+    class Options(protocols.Options):
+        """How the bytes are decoded."""
+
+        encoding: str = ""
+        """Of a file that is neither UTF-8 nor has a byte-order mark."""
+
+    def __init__(self, options: TextReader.Options) -> None:
+        self.options = options
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield the one document.
+
+        Raises:
+            UnreadableFile: it is not UTF-8 (or UTF-16 with a mark).
+        """
+        name = path.as_posix()
+        text = even_lines(decoded(data, name, self.options.encoding or _declared(data, name)))
+        text, left = without_pictures(_COLOURS.sub("", text) if "\x1b[" in text else text)
+        yield Document(
+            id=name,
+            text=text,
+            title=self._title(path),
+            source=name,
+            metadata={"unread": left} if left else {},
+            places=(Place(start=0, label="", lines="line"),),
+        )
+
+    def _title(self, path: Path) -> str:
+        return title_of(path)
+
+
+def _declared(data: bytes, name: str) -> str:
+    """The encoding that a Python or Ruby file declares in its first two lines (PEP 263)."""
+    if suffix_of(name) not in (".py", ".pyi", ".rb"):
+        return ""
+    found = [one for line in data[:400].split(b"\n", 2)[:2] if (one := _CODING.match(line.lstrip()))]
+    return found[0].group(1).decode("ascii") if found else ""
+
+
+class CodeReader(TextReader):
+    """A file of source code or configuration as it is; the title is the file's name."""
+
+    version: ClassVar[int] = 2
+    suffixes: ClassVar[tuple[str, ...]] = (
+        *(".py", ".pyi", ".pyx", ".ipy", ".rb", ".php", ".pl", ".pm", ".lua", ".r", ".jl", ".tcl", ".groovy"),
+        *(".js", ".mjs", ".cjs", ".jsx", ".ts", ".tsx", ".vue", ".svelte", ".css", ".scss", ".sass", ".less"),
+        *(".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".m", ".mm", ".cs", ".fs", ".vb", ".f90", ".for"),
+        *(".java", ".kt", ".kts", ".scala", ".clj", ".go", ".rs", ".swift", ".dart", ".zig", ".nim", ".d", ".pas"),
+        *(".hs", ".ml", ".mli", ".ex", ".exs", ".erl", ".el", ".lisp", ".scm", ".asm", ".s", ".v", ".vhd", ".sol"),
+        *(".sh", ".bash", ".zsh", ".fish", ".ps1", ".bat", ".cmd", ".awk", ".sed", ".mk", ".cmake", ".gradle"),
+        *(".sql", ".graphql", ".proto", ".thrift", ".tf", ".hcl", ".nix", ".dockerfile", ".jinja", ".j2"),
+        *(".toml", ".yaml", ".yml", ".ini", ".cfg", ".conf", ".properties", ".diff", ".patch"),
+    )
+
+    def _title(self, path: Path) -> str:
+        return path.name
+
+
+def is_code(document: Document) -> bool:
+    """Did `CodeReader` make this document? Lines that begin with ``#`` are comments in it."""
+    name = (document.source or document.id).rsplit("/", 1)[-1]
+    return document.title == name and suffix_of(name) in CodeReader.suffixes
+
+
+class MarkdownReader:
+    """A Markdown file: front matter becomes metadata, its sentences the beginning of the text; the rest is the text.
+
+    The title is the front matter's ``title``, else the first heading outside code, else the file's stem. Pictures that
+    are written into the text (base64) are left out and named.
+    """
+
+    version: ClassVar[int] = 6
+    suffixes: ClassVar[tuple[str, ...]] = (".md", ".markdown", ".mdown", ".mdx", ".qmd", ".rmd")
+    trusted: ClassVar[bool] = True
+
+    class Options(protocols.Options):
+        """How the bytes are decoded."""
+
+        encoding: str = ""
+        """Of a file that is neither UTF-8 nor has a byte-order mark."""
+
+    def __init__(self, options: MarkdownReader.Options) -> None:
+        self.options = options
+
+    def read(self, path: Path, data: bytes) -> Iterator[Document]:
+        """Yield the one document.
+
+        Raises:
+            UnreadableFile: it is not UTF-8 (or UTF-16 with a mark).
+        """
+        name = path.as_posix()
+        text = even_lines(decoded(data, name, self.options.encoding))
+        metadata, start = front_matter(text)
+        first = text.count("\n", 0, start) + 1
+        text, left = without_pictures(text[start:])
+        title = metadata.pop("title", "") or next((one[3] for one in headings_of(text)), "") or title_of(path)
+        above = 0
+        if said := readable(metadata):
+            body = text.lstrip()
+            first += text.count("\n", 0, len(text) - len(body))
+            text, above = f"{said}\n\n{body}", len(said) + 2
+        if left:
+            metadata["unread"] = left
+        place = Place(start=above, label="", lines="line", first=first)
+        yield Document(id=name, text=text, title=title, source=name, metadata=metadata, places=(place,))

@@ -1,0 +1,230 @@
+"""Reading one file in a process of its own kind: warm, reused, and ended when a file asks too much of it.
+
+The worker gets the bytes through a pipe and gives documents back as JSON: it opens no file, has none of this process's
+environment but what a Python needs, and nothing it sends is executed. A file that exceeds the time ends the worker; a
+file that exceeds the memory, or breaks the parser, ends at worst the worker; the next file gets a new one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import IO, Any
+
+from twofold.errors import FileTimeout, FileTooLarge, ReaderCrashed
+from twofold.files.reading import MIB
+from twofold.types import Document, Json, Place, Problem
+
+LENGTH = struct.Struct("!Q")
+"""Length of the JSON that follows."""
+START_SECONDS = 120.0
+_PIECE = 1 << 16
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+_KEPT_WINDOWS = ("TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PATHEXT")
+_ONE_THREAD = {
+    "RAYON_NUM_THREADS": "1",
+    "TOKIO_WORKER_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+class Worker:
+    """One child process that reads files, started at the first one.
+
+    Args:
+        seconds: Most time for one file.
+        memory_mib: Most memory that one file may add to the process, in MiB; a worker that keeps more is replaced.
+        limit: Most characters of text from one file.
+    """
+
+    def __init__(self, *, seconds: float, memory_mib: int, limit: int) -> None:
+        self.seconds = seconds
+        self.memory_mib = memory_mib
+        self.limit = limit
+        self.started = 0
+        """Processes started so far."""
+        self._process: subprocess.Popen[bytes] | None = None
+        self._errors: IO[bytes] | None = None
+        self._served = 0
+
+    def read(self, reader: str, options: Json, *, name: str, data: bytes) -> list[tuple[int, Document | Problem]]:
+        """The documents and problems that the `reader` of that name finds in `data`, with their lines.
+
+        A worker that had read other files and dies with this one is not proof against this one: it is read once more
+        in a fresh worker.
+
+        Raises:
+            FileTimeout: it took too long.
+            FileTooLarge: it needs too much memory, or gives too much text.
+            ReaderCrashed: the process died, or could not be started.
+        """
+        again = self._served > 0
+        try:
+            return self._ask(reader, options, name, data)
+        except (ReaderCrashed, FileTooLarge):
+            if not again:
+                raise
+            self.close()
+            return self._ask(reader, options, name, data)
+
+    def close(self) -> None:
+        """End the process."""
+        process, self._process, self._served = self._process, None, 0
+        if process is not None:
+            process.kill()
+            process.wait()
+            for stream in (process.stdin, process.stdout):
+                if stream is not None:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+        if self._errors is not None:
+            self._errors.close()
+            self._errors = None
+
+    def _ask(self, reader: str, options: Json, name: str, data: bytes) -> list[tuple[int, Document | Problem]]:
+        self._start(name)
+        request = {
+            "reader": reader,
+            "options": options,
+            "file": name,
+            "size": len(data),
+            "seconds": self.seconds,
+            "memory_mib": self.memory_mib,
+            "limit": self.limit,
+        }
+        head = json.dumps(request).encode()
+        try:
+            answer = self._exchange(LENGTH.pack(len(head)) + head + data, self.seconds, name)
+            items = [_item(entry) for entry in answer["items"]]
+        except (KeyError, TypeError, ValueError) as error:
+            self.close()
+            raise ReaderCrashed(f"its reader answered with something else: {error}", file=name) from error
+        except BaseException:
+            self.close()
+            raise
+        self._served += 1
+        if answer.get("rss_mib", 0) > self.memory_mib:
+            self.close()
+        return items
+
+    def _start(self, name: str) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        kept = {key: value for key, value in os.environ.items() if key in (*_KEPT, *_KEPT_WINDOWS)}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "twofold.corpus.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**kept, **_ONE_THREAD},
+            cwd=Path(tempfile.gettempdir()),
+            start_new_session=True,
+            bufsize=0,
+        )
+        self.started += 1
+        try:
+            self._exchange(b"", START_SECONDS, name)
+        except FileTimeout as error:
+            raise ReaderCrashed("the process that reads files does not start", file=name) from error
+
+    def _exchange(self, out: bytes, seconds: float, name: str) -> Json:
+        """Send `out`, take one answer. When the time is over the process is killed, which ends every wait for it."""
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        overdue = threading.Event()
+
+        def give_up() -> None:
+            overdue.set()
+            process.kill()
+
+        clock = threading.Timer(seconds, give_up)
+        clock.daemon = True
+        clock.start()
+        try:
+            pending = memoryview(out)
+            with contextlib.suppress(OSError):  # it died: what it answers ends at once
+                while pending:
+                    pending = pending[os.write(process.stdin.fileno(), pending[: 16 * _PIECE]) :]
+            got = bytearray()
+            while len(got) < LENGTH.size or len(got) < LENGTH.size + LENGTH.unpack_from(got)[0]:
+                if len(got) >= LENGTH.size and LENGTH.unpack_from(got)[0] > 12 * self.limit + 16 * MIB:
+                    raise self._too_much(name)
+                piece = os.read(process.stdout.fileno(), 16 * _PIECE)
+                if not piece and overdue.is_set():
+                    raise FileTimeout(f"reading it took more than {seconds:g} seconds", file=name)
+                if not piece:
+                    raise self._died(name)
+                got += piece
+        finally:
+            clock.cancel()
+        answer: Json = json.loads(bytes(got[LENGTH.size :]))
+        return answer
+
+    def _too_much(self, name: str) -> FileTooLarge:
+        return FileTooLarge(f"it gives more than {self.limit / MIB:g} million characters of text", file=name)
+
+    def _died(self, name: str) -> FileTimeout | FileTooLarge | ReaderCrashed:
+        assert self._process is not None
+        assert self._errors is not None
+        code = self._process.wait()
+        self._errors.seek(0, os.SEEK_END)
+        self._errors.seek(max(0, self._errors.tell() - 4096))
+        tail = self._errors.read().decode("utf-8", "replace").strip()
+        if any(sign in tail for sign in ("memory allocation of", "MemoryError", "bad_alloc", "Cannot allocate memory")):
+            return out_of_memory(self.memory_mib, name)
+        last = tail.splitlines()[-1][:200] if tail else "no message"
+        how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        return ReaderCrashed(f"the process reading it ended {how}: {last}", file=name)
+
+
+def out_of_memory(memory_mib: int, name: str) -> FileTooLarge:
+    """The error of a file that needs too much memory."""
+    return FileTooLarge(
+        f"reading it needs more than {memory_mib} MiB of memory",
+        file=name,
+        cure="Split the file, or raise [documents].max_memory_mib in twofold.toml.",
+    )
+
+
+def as_json(line: int, item: Document | Problem) -> Json:
+    """One result, as it crosses the pipe."""
+    if isinstance(item, Problem):
+        fields: Json = {key: getattr(item, key) for key in ("severity", "code", "message", "cure", "file", "line")}
+        return {"at": line, "problem": fields}
+    return {
+        "at": line,
+        "document": {
+            "id": item.id,
+            "text": item.text,
+            "title": item.title,
+            "source": item.source,
+            "metadata": dict(item.metadata),
+            "readers": None if item.readers is None else list(item.readers),
+            "places": [[place.start, place.label, place.lines, place.first] for place in item.places],
+        },
+    }
+
+
+def _item(entry: Any) -> tuple[int, Document | Problem]:
+    if "problem" in entry:
+        return int(entry["at"]), Problem(**entry["problem"])
+    fields = dict(entry["document"])
+    places = tuple(
+        Place(start=int(start), label=str(label), lines=str(lines), first=int(first))
+        for start, label, lines, first in fields.pop("places")
+    )
+    readers = fields.pop("readers")
+    return int(entry["at"]), Document(places=places, readers=None if readers is None else tuple(readers), **fields)

@@ -1,0 +1,153 @@
+"""Files on this machine: folders, files and patterns."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from fnmatch import translate
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import ClassVar
+
+from twofold.errors import LeftOut, SourceUnreachable, UnreadableFile
+from twofold.files.paths import Found, expand, fixed_part, leads_out, looked_in, stem_of
+from twofold.files.reading import MIB
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Item
+from twofold.types import Loaded
+
+_SETTLED_NS = 100_000_000
+"""A file changed less than this before it is looked at may change again under the same time stamp."""
+NOT_DOCUMENTS = tuple(
+    f"examples*.{kind}{gz}" for kind in ("jsonl", "ndjson", "json", "csv", "tsv", "parquet") for gz in ("", ".gz")
+)
+"""Files that are left out of ``[documents].paths`` unless they are named: the examples beside the documents."""
+
+
+class FolderSource:
+    """Files below the project or elsewhere on this machine; one item a file, its state its size and times.
+
+    A path that is missing is an outage, so that a share that is not mounted deletes nothing; a pattern that matches
+    nothing is an empty source.
+
+    Args:
+        options: See `Options`.
+        root: Relative paths start here.
+        scratch: Not used.
+        limit: Largest file, in bytes.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(protocols.Options):
+        """Options of the source ``folder``."""
+
+        paths: tuple[str, ...]
+        """Files, folders or patterns (``**`` for any depth), relative to the project."""
+        exclude: tuple[str, ...] = ()
+        """Patterns of file names to leave out unless they are named; hidden files in folders are left out anyway."""
+        ids_from: str = ""
+        """Folder below which a file's path is its id; the project by default. Files elsewhere are not concerned."""
+
+    def __init__(self, options: Options, *, root: Path, scratch: Path, limit: int) -> None:  # noqa: ARG002
+        self._options = options
+        self._root = root
+        self._limit = limit
+        self.total = 0
+
+    def items(self, known: Mapping[str, str]) -> Iterator[Item]:  # noqa: ARG002
+        """All files, sorted within each path.
+
+        Raises:
+            SourceUnreachable: a path is missing; the others' files come first.
+        """
+        found, _ = expand(self._options.paths, self._root)
+        self.total = len(found)
+        first: dict[str, Found] = {}
+        for one in found:
+            stem = stem_of(one, self._root, self._options.ids_from)
+            if first.setdefault(stem, one) is one:
+                yield self._item(one, stem)
+            else:
+                name = os.fsencode(one.path).decode("utf-8", "backslashreplace")  # the legible one need not be its own
+                yield Item(id=name, state="", load=partial(_refuse, one.name, stem, first[stem].name))
+        missing = [p for p in self._options.paths if not (self._root / fixed_part(p)).exists()]
+        if missing:
+            raise SourceUnreachable(
+                f"there is no such file or folder: {', '.join(missing)}",
+                cure=f"{looked_in(missing[0], self._root)} Correct `paths`, or mount the folder; nothing of it was "
+                "deleted.",
+            )
+
+    def watched(self) -> list[Path]:
+        """The folders and files named; of a pattern, the part before its first wildcard."""
+        return [self._root / fixed_part(entry) for entry in self._options.paths]
+
+    def _item(self, found: Found, stem: str) -> Item:
+        try:
+            seen = found.path.stat()
+        except OSError:
+            state = ""
+        else:
+            state = f"{seen.st_size}-{seen.st_mtime_ns}-{seen.st_ctime_ns}"
+            if found.refused or time.time_ns() - seen.st_mtime_ns < _SETTLED_NS:
+                state = ""
+
+        def load() -> Loaded:
+            check_named(found, self._options.exclude)
+            if not found.named and (swapped := leads_out(found.path, self._options.paths, self._root)):
+                raise swapped
+            check_file(found, self._limit)
+            return Loaded(name=found.name, path=str(found.path))
+
+        return Item(id=stem, state=state, load=load)
+
+
+def _refuse(name: str, stem: str, first: str) -> Loaded:
+    raise UnreadableFile(
+        f"its id would be {stem!r}, which is that of {first}", file=name, cure="Rename one of the two files."
+    )
+
+
+def check_named(found: Found, exclude: tuple[str, ...]) -> None:
+    """Refuse a file that was only met, by where it leads or by its name.
+
+    Raises:
+        LeftOut: it is a link that leads elsewhere, or its name is one of those left out.
+    """
+    if found.refused:
+        raise found.refused
+    if not found.named and skipped(found.path.name, exclude):
+        raise LeftOut("files of this name are left out of folders and patterns", file=found.name)
+
+
+def check_file(found: Found, limit: int) -> None:
+    """Refuse what is not a plain file of a size that may be read.
+
+    Raises:
+        UnreadableFile: it is gone, a socket, pipe or device, or too large.
+    """
+    try:
+        plain, size = found.path.is_file(), found.path.stat().st_size
+    except OSError as error:
+        raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=found.name) from error
+    if not plain:
+        raise UnreadableFile("this is not a plain file", file=found.name)
+    if size > limit:
+        raise UnreadableFile(
+            f"the file has {size / MIB:.1f} MiB; the limit is {limit / MIB:g} MiB",
+            file=found.name,
+            cure="Split the file or raise [documents].max_mib in twofold.toml.",
+        )
+
+
+def skipped(name: str, patterns: tuple[str, ...]) -> bool:
+    """Does a file name match one of the patterns, whatever its case?"""
+    return _any_of(patterns).match(name.lower()) is not None
+
+
+@lru_cache(maxsize=64)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")

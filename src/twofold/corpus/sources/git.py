@@ -1,0 +1,367 @@
+"""Files of a git repository at a branch, tag or commit, without a work tree."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from fnmatch import fnmatch
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+from pydantic import Field
+
+from twofold.errors import LeftOut, SourceEndless, SourceError, SourceUnreachable
+from twofold.files import writing
+from twofold.host import children
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Item
+from twofold.types import Loaded
+
+_REMOTE = re.compile(r"^(https?|ssh|git)://|^[\w.-]+@[\w.-]+:")
+_LONG = ("clone", "fetch")
+"""Commands that wait for a server and write nothing, so that the end of a pipe does not end them with this process."""
+_ENTRY = re.compile(rb"^(\d{6}) (?:blob|commit) ([0-9a-f]{40,64}) +(\d+|BAD|-)\t(.*)$", re.DOTALL)
+"""A row of ``git ls-tree -l``: mode, object, size and path. A file whose text the repository has lost has the size BAD,
+another repository has none."""
+_NO_FILE = {
+    "120000": ("it is a link, and links of a repository are not followed", "Name the file that it leads to."),
+    "160000": ("it is another repository (a submodule)", "Name that repository as a source of its own."),
+}
+"""Modes of what is no file, why it is not read, and what helps."""
+_OF_THE_CALLER = ("GIT_SSH", "GIT_SSL")
+"""What of git's environment is passed on: how to reach a server. All else (GIT_DIR, as in a hook) could name another
+repository or a program."""
+_OURS = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_ASKPASS": "",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "LC_ALL": "C",
+}
+_NO_PROTOCOL = "none"
+"""No transport has this name. A repository that lacks an object may name a server to fetch it from, and the program to
+call there; GIT_NO_LAZY_FETCH forbids it from git 2.45 on, the list of protocols before."""
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "credential.helper=",
+    "core.multiPackIndex=false",
+    "safe.directory=*",
+)
+"""An index of several packs names them by path, those of another repository, too. The last: git refuses a repository of
+another user because its settings may name programs; none is run here."""
+_PARTS = ("HEAD", "config", "objects", "packed-refs", "refs", "reftable")
+"""What of a repository says what it holds. As a link each would say what another one holds."""
+_MOST_ALTERNATES = 1 << 16
+"""Bytes of a list of further stores of objects."""
+_MOST_LISTED = 256 << 20
+"""Bytes of the list of a commit's files: some two million names."""
+_PIECE = 1 << 20
+"""Bytes read at once."""
+_MOST_SAID = 1 << 16
+"""Bytes of what git says of a failure."""
+_MIRROR = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+
+
+class GitSource:
+    """One item a file, its state the blob's name: a commit costs the reading of what it changed.
+
+    A local repository is read where it lies; a remote one is kept as a mirror in the project's derived data. Nothing in
+    a repository is executed: hooks and filters are left alone, and no git call reads the settings of the user or the
+    machine, or talks to a server that the repository names. Submodules and symbolic links are named and not followed,
+    and a repository that leads to another one is refused, unless the other knows it as its work tree or submodule. A
+    server is logged in to with an ssh key, with ``~/.netrc`` or with the address's own user and password.
+
+    Args:
+        options: See `Options`.
+        root: A relative `repository` starts here.
+        scratch: Where the mirror goes.
+        limit: Largest file, in bytes.
+    """
+
+    version: ClassVar[int] = 2
+
+    class Options(protocols.Options):
+        """Options of the source ``git``."""
+
+        repository: str
+        """A folder, relative to the project, or an address, such as ``https://``, ``file://`` or ``user@host:path``."""
+        ref: str = "HEAD"
+        """Branch, tag or commit."""
+        paths: tuple[str, ...] = ()
+        """Patterns of the files wanted, from the repository's top (``docs/*``, ``*.md``); none for all."""
+        exclude: tuple[str, ...] = ()
+        """Patterns of files to leave out."""
+        timeout: float = Field(default=300.0, gt=0)
+        """Seconds that one call of git may take."""
+
+    def __init__(self, options: Options, *, root: Path, scratch: Path, limit: int) -> None:
+        self._options = options
+        self._root = root
+        self._scratch = scratch
+        self._limit = limit
+        self.total = 0
+
+    def items(self, known: Mapping[str, str]) -> Iterator[Item]:  # noqa: ARG002
+        """All files of the commit, by path.
+
+        Raises:
+            SourceUnreachable: the repository cannot be read or fetched.
+            SourceEndless: the list of its files has no end.
+            SourceError: there is no such ref, or git is not installed.
+        """
+        if shutil.which("git") is None:
+            raise SourceError("the program git is not installed", cure="Install git.")
+        place = self._place()
+        top = self._git(
+            place, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{self._options.ref}^{{commit}}"
+        )
+        if top is None:
+            raise SourceError(
+                f"{self._options.repository} has no branch, tag or commit {self._options.ref!r}",
+                cure="Correct `ref` in the source's section.",
+            )
+        listed = self._git(place, "ls-tree", "-r", "-l", "-z", "--full-tree", top.decode().strip())
+        if listed is None:
+            raise SourceUnreachable(
+                f"the files of {self._options.repository} cannot be listed: {self._said}",
+                cure="Run `git fsck` there and repair the repository; nothing of it was deleted here.",
+            )
+        found: dict[str, Callable[[], Loaded]] = {}
+        states: dict[str, str] = {}
+        for row in listed.split(b"\0"):
+            if entry := _ENTRY.match(row):
+                mode, blob = entry.group(1).decode(), entry.group(2).decode()
+                name = entry.group(4).decode("utf-8", "replace")
+                if name in found:  # two names that are not UTF-8 may be alike once they are legible
+                    name = entry.group(4).decode("utf-8", "backslashreplace")
+                if self._wanted(name):
+                    size = int(entry.group(3)) if entry.group(3).isdigit() else 0
+                    found[name] = self._loader(place, name, mode=mode, blob=blob, size=size)
+                    states[name] = blob
+        self.total = len(found)
+        for name in sorted(found):
+            yield Item(id=name, state=states[name], load=found[name])
+
+    def watched(self) -> list[Path]:
+        """The local repository's branches, none for a remote one."""
+        if _REMOTE.match(self._options.repository):
+            return []
+        place = self._local()
+        return [place / ".git" if (place / ".git").is_dir() else place]
+
+    def _wanted(self, name: str) -> bool:
+        if any(part.startswith(".") for part in PurePosixPath(name).parts):
+            return False
+        wanted, out = self._options.paths, self._options.exclude
+        return (not wanted or any(fnmatch(name, p) for p in wanted)) and not any(fnmatch(name, p) for p in out)
+
+    def _loader(self, place: Path, name: str, *, mode: str, blob: str, size: int) -> Callable[[], Loaded]:
+        def load() -> Loaded:
+            if mode in _NO_FILE:
+                why, cure = _NO_FILE[mode]
+                raise LeftOut(why, file=name, cure=cure)
+            if size > self._limit:
+                raise SourceEndless(f"{name} has {size} bytes; the limit is {self._limit}")
+            data = self._git(place, "cat-file", "blob", blob, most=self._limit)
+            if data is None:
+                raise SourceUnreachable(f"{name} cannot be read from {self._options.repository}: {self._said}")
+            return Loaded(name=name, data=data)
+
+        return load
+
+    def _local(self) -> Path:
+        given = self._options.repository
+        return Path(url2pathname(urlsplit(given).path)) if given.startswith("file://") else self._root / given
+
+    def _place(self) -> Path:
+        """The local repository, or the mirror brought up to date.
+
+        The mirror's settings are written anew each time and the address is given with the call, so that a project
+        that came from elsewhere cannot name a program there. It is named after the address: another one starts anew.
+        """
+        given = self._options.repository
+        if not _REMOTE.match(given):
+            place = self._local()
+            if given.startswith("-") or "::" in given or not place.is_dir():
+                raise SourceUnreachable(f"there is no repository at {given}")
+            if self._git(place, "rev-parse", "--git-dir") is None:
+                raise SourceUnreachable(f"{given} is not a git repository: {self._said}")
+            self._check_own(place)
+            return place
+        mirror = self._scratch / f"mirror-{hashlib.sha256(given.encode()).hexdigest()[:16]}.git"
+        if not (mirror / "HEAD").is_file() or _leads_on(mirror):
+            shutil.rmtree(self._scratch, ignore_errors=True)
+            self._scratch.mkdir(parents=True)
+            draft = self._scratch / "mirror.partial"
+            if self._git(self._scratch, "clone", "--quiet", "--mirror", "--template=", "--", given, draft.name) is None:
+                raise SourceUnreachable(f"{given} cannot be cloned: {self._said}")
+            writing.put(draft, mirror)
+        (mirror / "config").write_text(_MIRROR, encoding="utf-8")
+        command = ("fetch", "--quiet", "--prune", "--no-auto-maintenance", "--upload-pack=git-upload-pack")
+        if self._git(mirror, *command, "--", given, "+refs/*:refs/*") is None:
+            raise SourceUnreachable(f"{given} cannot be fetched: {self._said}")
+        return mirror
+
+    def _check_own(self, place: Path) -> None:
+        """Refuse a folder whose ``.git`` leads to another repository, as a link in the documents would.
+
+        A work tree and a submodule lie elsewhere rightly: then the repository names them, too, and only who may write
+        there can have had it do so.
+
+        Raises:
+            SourceError: it leads out of the folder and of the project.
+        """
+        asked = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
+        told = (self._git(place, *asked) or b"").decode("utf-8", "surrogateescape").splitlines()
+        if len(told) != 2:
+            raise SourceUnreachable(f"{self._options.repository} does not say where it lies: {self._said}")
+        own, top = (Path(line).resolve() for line in told)
+        here = (place.resolve(), self._root.resolve())
+        for store in _stores_of(top / "objects"):
+            if not any(store.is_relative_to(one) for one in (*here, top)):
+                raise SourceError(
+                    f"{self._options.repository} takes objects of another repository, {store}",
+                    cure="Run `git repack -a -d` there and delete objects/info/alternates; nothing was deleted.",
+                )
+        for part in (top, *(entry.resolve() for entry in _said_by(top))):
+            if any(part.is_relative_to(one) for one in here) or (part != top and part.is_relative_to(top)):
+                continue
+            back = own / "gitdir" if own.is_relative_to(top / "worktrees") else None
+            if part == top and back is not None and back.is_file():
+                known = Path(back.read_text(encoding="utf-8", errors="surrogateescape").strip()).parent
+            elif part == top and own == top:
+                tree = self._git(place, "config", "--file", str(top / "config"), "--get", "core.worktree") or b"."
+                known = top / tree.decode("utf-8", "surrogateescape").strip()
+            else:
+                known = Path("/")
+            if known.resolve() != place.resolve():
+                raise SourceError(
+                    f"{self._options.repository} leads to another repository, {part}",
+                    cure="Name that one in `repository` if it is meant; nothing was deleted.",
+                )
+
+    def _git(self, place: Path, *words: str, most: int = _MOST_LISTED) -> bytes | None:
+        """What git writes; None when it fails (then `_said` tells why).
+
+        Raises:
+            SourceEndless: it writes more than `most` bytes. An object may unpack to more than it says, and folders may
+                name one another over and over.
+        """
+        scheme = _REMOTE.match(self._options.repository)
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        environment |= {name: value for name, value in os.environ.items() if name.startswith(_OF_THE_CALLER)}
+        environment |= _OURS | {"GIT_CEILING_DIRECTORIES": str(place.resolve().parent)}
+        environment["GIT_ALLOW_PROTOCOL"] = (scheme.group(1) or "ssh") if scheme else _NO_PROTOCOL
+        settings = [part for setting in _SETTINGS for part in ("-c", setting)]
+        command = ["git", *settings, "-C", str(place), *words]
+        try:
+            if words[0] in _LONG:
+                done = children.run_program(command, environment=environment, timeout=self._options.timeout)
+            else:
+                done = _bounded(command, environment, timeout=self._options.timeout, most=most)
+        except subprocess.TimeoutExpired as error:
+            message = f"git {words[0]} took more than {self._options.timeout:g} s"
+            raise SourceUnreachable(message, cure="Raise `timeout` in the source's section.") from error
+        if len(done.stdout) > most:
+            raise SourceEndless(f"git {words[0]} writes more than {most} bytes for {self._options.repository}")
+        self._said = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git says no more"])[-1]
+        return done.stdout if done.returncode == 0 else None
+
+
+def _bounded(
+    command: list[str], environment: Mapping[str, str], *, timeout: float, most: int
+) -> subprocess.CompletedProcess[bytes]:
+    """A program that is ended once it has written more than `most` bytes.
+
+    Raises:
+        TimeoutExpired: it takes longer than `timeout` seconds.
+    """
+    with tempfile.TemporaryFile() as said:
+        program = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+        )
+        assert program.stdout is not None
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            program.kill()
+
+        watch = threading.Timer(timeout, end)
+        watch.start()
+        try:
+            written = bytearray()
+            while len(written) <= most and (piece := program.stdout.read(_PIECE)):
+                written += piece
+            if len(written) > most:
+                program.kill()
+        except BaseException:
+            program.kill()
+            raise
+        finally:
+            program.stdout.close()
+            code = program.wait()
+            watch.cancel()
+        if late.is_set():
+            raise subprocess.TimeoutExpired(command, timeout)
+        said.seek(0)
+        return subprocess.CompletedProcess(command, code, bytes(written), said.read(_MOST_SAID))
+
+
+def _said_by(top: Path) -> Iterator[Path]:
+    """What says which commits a repository has: the parts of its folder, and every link among its refs and objects."""
+    yield from (top / part for part in _PARTS)
+    waiting = [top / part for part in ("refs", "objects", "reftable")]
+    while waiting:
+        folder = waiting.pop()
+        if not folder.is_dir():
+            continue
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    yield Path(entry.path)
+                elif entry.is_dir():
+                    waiting.append(Path(entry.path))
+
+
+def _stores_of(objects: Path) -> Iterator[Path]:
+    """Stores that a store of objects names as further ones (``git clone --shared``), and what those name.
+
+    What git reads as a quoted name, and what is no plain small file, is taken for a store elsewhere.
+    """
+    waiting, seen = [objects.resolve()], set[Path]()
+    while waiting:
+        store = waiting.pop()
+        if store in seen:
+            continue
+        seen.add(store)
+        yield store
+        told = store / "info" / "alternates"
+        if not os.path.lexists(told):
+            continue
+        if not told.is_file() or told.stat().st_size > _MOST_ALTERNATES:
+            yield Path("/", told.name)
+            continue
+        for line in told.read_bytes().split(b"\n"):
+            if line.startswith(b'"') or b"\0" in line:
+                yield Path("/", line.decode("utf-8", "replace").strip('"').replace("\0", "?"))
+            elif line and not line.startswith(b"#"):
+                waiting.append((store / os.fsdecode(line)).resolve())
+
+
+def _leads_on(mirror: Path) -> bool:
+    """Has someone made a mirror lead to another repository? One that came with a project is then made anew."""
+    told = (mirror / "commondir", mirror / "objects" / "info" / "alternates")
+    links = any(entry.is_symlink() for entry in (mirror, *_said_by(mirror)))
+    return links or any(entry.exists() for entry in told)

@@ -1,0 +1,329 @@
+"""Web pages by a list of addresses or a sitemap, robots.txt respected (RFC 9309)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from email.message import Message
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from pydantic import Field, model_validator
+
+from twofold.corpus.fetching import AGENT, Fetcher, Response
+from twofold.errors import SourceEndless, SourceError, SourceUnreachable
+from twofold.files.reading import writes
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Item
+from twofold.types import Loaded
+
+log = logging.getLogger(__name__)
+
+_KINDS = {
+    "text/html": ".html",
+    "application/xhtml+xml": ".html",
+    "text/plain": ".txt",
+    "text/markdown": ".md",
+    "text/csv": ".csv",
+    "application/json": ".json",
+    "application/pdf": ".pdf",
+    "application/epub+zip": ".epub",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.openxmlformats-officedocument.presentationml.presentation": ".pptx",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+}
+_WIDER = {"iso-8859-1": "cp1252", "latin-1": "cp1252", "latin1": "cp1252", "us-ascii": "cp1252", "ascii": "cp1252"}
+"""What pages hold that are said to be in these (WHATWG Encoding)."""
+_MOST_DELAY = 30.0
+_DEPTH = 3
+_MOST_MAPS = 1000
+"""Sitemaps of one index that are read: more than a site of any size has."""
+_GONE = (404, 410)
+"""What says that a page is there no more (RFC 9110); every other status says so only of the moment."""
+_PROOF = 2
+"""Pages that a sitemap may drop unasked: beyond, and where it drops half or more of them, the pages are looked at."""
+_LOOKS = 5
+"""How many of them, spread evenly."""
+
+
+class WebSource:
+    """One item a page. A page is asked for only if it changed: by its ETag or date, or by the sitemap's ``lastmod``.
+
+    A page that is gone (404, 410) or that robots.txt forbids is a failure and leaves the index. Every other failure (a
+    server in trouble, one that wants a login, a redirect that is not followed, an empty page) proves nothing: the page
+    stays. So do all pages where a sitemap suddenly drops half of them and they are still there.
+
+    Args:
+        options: See `Options`.
+        root: Not used.
+        scratch: Not used.
+        limit: Largest page, in bytes.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(protocols.Options):
+        """Options of the source ``web``."""
+
+        urls: tuple[str, ...] = ()
+        """Addresses of pages."""
+        sitemap: str = ""
+        """Address of a sitemap, or of a sitemap index; pages of its own host, with ``www.`` or without, are taken."""
+        prefixes: tuple[str, ...] = ()
+        """Only pages of the sitemap whose address begins with one of these."""
+        max_pages: int = Field(default=5000, ge=1)
+        """A sitemap with more is an outage, and deletes nothing."""
+        timeout: float = Field(default=30.0, gt=0)
+        """Seconds that one page may take as a whole."""
+        delay: float = Field(default=0.1, ge=0)
+        """Seconds between two requests to a host; its robots.txt may ask for more (up to 30)."""
+
+        @model_validator(mode="after")
+        def _some_page(self) -> WebSource.Options:
+            if not self.urls and not self.sitemap:
+                raise ValueError("give urls or a sitemap")
+            return self
+
+    def __init__(self, options: Options, *, root: Path, scratch: Path, limit: int) -> None:  # noqa: ARG002
+        import protego
+
+        self._protego = protego
+        self._options = options
+        self._limit = limit
+        self._rules: dict[str, Any] = {}
+        self._maps: set[str] = set()
+        self._last: dict[str, float] = {}
+        self.total = 0
+
+    def items(self, known: Mapping[str, str]) -> Iterator[Item]:
+        """All pages: the list first, then the sitemap's.
+
+        Raises:
+            SourceError: the sitemap cannot be had or read, or it drops pages that are there.
+        """
+        self._fetcher = Fetcher(seconds=self._options.timeout, limit=self._limit)
+        self._rules.clear()
+        self._maps.clear()
+        try:
+            pages = dict.fromkeys(self._options.urls, "")
+            if self._options.sitemap:
+                mapped = self._sitemap(self._options.sitemap, _DEPTH)
+                if not mapped:
+                    raise SourceUnreachable(
+                        f"the sitemap {self._options.sitemap} names no page to take",
+                        cure="Correct `sitemap` or `prefixes`, or take the source out; nothing was deleted.",
+                    )
+                for url, changed in sorted(mapped.items()):
+                    pages.setdefault(url, changed)
+                self._prove(sorted(known.keys() - pages.keys()), len(known))
+            self.total = len(pages)
+            for url, changed in pages.items():
+                yield self._item(url, changed, known.get(url, ""))
+        finally:
+            self._fetcher.close()
+
+    def watched(self) -> list[Path]:
+        """None: a server cannot be watched."""
+        return []
+
+    def _item(self, url: str, changed: str, before: str) -> Item:
+        try:
+            if changed:
+                self._rules_of(url)
+                return Item(id=url, state=json.dumps({"lastmod": changed}), load=lambda: self._page(url, {})[0])
+            asked = json.loads(before) if before else {}
+            headers = {"etag": "if-none-match", "modified": "if-modified-since"}
+            loaded, state = self._page(url, {headers[k]: v for k, v in asked.items() if k in headers})
+        except SourceError as error:
+            failed = error
+
+            def refuse() -> Loaded:
+                raise failed
+
+            return Item(id=url, state="", load=refuse)
+        if loaded.name:
+            return Item(id=url, state=state, load=lambda: loaded)
+        return Item(id=url, state=before, load=lambda: self._page(url, {})[0])
+
+    def _page(self, url: str, headers: Mapping[str, str]) -> tuple[Loaded, str]:
+        """The page and its state; no name when the server says that it did not change."""
+        found = self._get(url, headers)
+        if found.status == 304 and headers:
+            return Loaded(), ""
+        if found.status in _GONE:
+            raise SourceError(
+                f"{url} answers with status {found.status}", cure="Take the page out of `urls`, or correct its address."
+            )
+        if found.status != 200 or not found.body.strip():
+            what = "with an empty page" if found.status == 200 else f"with status {found.status}"
+            raise SourceUnreachable(f"{url} answers {what}")
+        kept = {"etag": found.headers.get("etag"), "modified": found.headers.get("last-modified")}
+        state = {key: value for key, value in kept.items() if value}
+        return Loaded(name=_name(url, found), data=_told(found)), json.dumps(state) if state else ""
+
+    def _get(self, url: str, headers: Mapping[str, str]) -> Response:
+        self._allow(url)
+        try:
+            return self._fetcher.get(url, headers=headers, allowed=self._allow)
+        except (SourceUnreachable, SourceEndless):
+            raise
+        except SourceError as error:  # where a page leads to says nothing of it: a login, the gate of a network
+            raise SourceUnreachable(error.message, cure=f"{error.cure} Nothing was deleted.") from error
+
+    def _prove(self, lost: Sequence[str], known: int) -> None:
+        """Look at pages that the sitemap names no more, where they are many.
+
+        Raises:
+            SourceUnreachable: one is there, or nobody can tell.
+        """
+        if len(lost) < _PROOF or 2 * len(lost) < known:
+            return
+        for url in lost[:: -(-len(lost) // _LOOKS)]:
+            try:
+                self._rules_of(url)
+            except SourceUnreachable:
+                raise
+            except SourceError:  # its robots.txt forbids it
+                continue
+            if self._get(url, {}).status not in _GONE:
+                raise SourceUnreachable(
+                    f"the sitemap names {len(lost)} pages less than the {known} before, and {url} is still there",
+                    cure="Mend the sitemap; or, if it is right, run `twofold sync --rebuild`. Nothing was deleted.",
+                )
+
+    def _allow(self, url: str) -> None:
+        """Ask the host's robots.txt, and wait as long as it wants.
+
+        Raises:
+            SourceError: see `_rules_of`.
+        """
+        host, rules = self._rules_of(url)
+        delay = max(self._options.delay, min(rules.crawl_delay(AGENT) or 0.0, _MOST_DELAY))
+        wait = self._last.get(host, 0.0) + delay - time.monotonic()
+        if wait > 0:
+            time.sleep(wait)
+        self._last[host] = time.monotonic()
+
+    def _rules_of(self, url: str) -> tuple[str, Any]:
+        """The page's host, and its robots.txt, which is asked for once a sync.
+
+        Raises:
+            SourceError: it forbids the page.
+            SourceUnreachable: the host is in trouble: then everything counts as forbidden (RFC 9309, 2.3.1.4).
+        """
+        parts = urlsplit(url)
+        host = f"{parts.scheme}://{parts.netloc}"
+        if host not in self._rules:
+            found = self._fetcher.get(f"{host}/robots.txt")
+            text = found.body.decode("utf-8", "replace") if found.status == 200 else ""
+            self._rules[host] = self._protego.Protego.parse(text)
+        rules = self._rules[host]
+        if not rules.can_fetch(url, AGENT):
+            raise SourceError(f"the robots.txt of {host} forbids {url}", cure="Leave the page out.")
+        return host, rules
+
+    def _sitemap(self, url: str, depth: int) -> dict[str, str]:
+        """Address → ``lastmod`` (empty when not given), of a sitemap or of all sitemaps in an index."""
+        self._maps.add(url)
+        found = self._get(url, {})
+        if found.status != 200:
+            raise SourceUnreachable(f"the sitemap {url} answers with status {found.status}")
+        body = _unpacked(found.body, self._limit, url)
+        if b"<!DOCTYPE" in body[:4096] or b"<!ENTITY" in body:
+            raise SourceError(f"the sitemap {url} declares entities", cure="A sitemap needs none; name another.")
+        try:
+            top = ElementTree.fromstring(body)
+        except ElementTree.ParseError as error:
+            raise SourceError(f"the sitemap {url} is not XML: {error}", cure="Correct `sitemap`.") from error
+        if top.tag.rsplit("}", 1)[-1] not in ("urlset", "sitemapindex"):
+            raise SourceUnreachable(f"what {url} answers is no sitemap, but {top.tag.rsplit('}', 1)[-1]!r}")
+        pages: dict[str, str] = {}
+        foreign: set[str] = set()
+        for entry in top:
+            values = {child.tag.rsplit("}", 1)[-1]: (child.text or "").strip() for child in entry}
+            place = values.get("loc", "")
+            if not place:
+                continue
+            if _bare(place) != _bare(url):
+                foreign.add(urlsplit(place).netloc)
+                continue
+            if top.tag.endswith("sitemapindex"):
+                if place in self._maps:
+                    continue
+                if depth < 2 or len(self._maps) >= _MOST_MAPS:
+                    what = f"{_DEPTH} deep" if depth < 2 else f"of more than {_MOST_MAPS} sitemaps"
+                    raise SourceEndless(f"the sitemap {url} is an index {what}", cure="Name one of its sitemaps.")
+                pages.update(self._sitemap(place, depth - 1))
+            elif not self._options.prefixes or place.startswith(self._options.prefixes):
+                pages[place] = values.get("lastmod", "")
+            if len(pages) > self._options.max_pages:
+                raise SourceEndless(
+                    f"the sitemap {url} names more than {self._options.max_pages} pages", cure="Raise `max_pages`."
+                )
+        if foreign and not pages:
+            raise SourceUnreachable(
+                f"the sitemap {url} names pages of other hosts only: {', '.join(sorted(foreign)[:3])}",
+                cure="Correct `sitemap` to the host whose pages it names; nothing was deleted.",
+            )
+        if foreign:
+            log.warning("%s names pages of other hosts, which are left out: %s", url, ", ".join(sorted(foreign)[:3]))
+        return pages
+
+
+def _told(found: Response) -> bytes:
+    """The page's bytes; text in the encoding that the server names goes on as UTF-8 with a mark.
+
+    The header has precedence over what the page itself declares (HTML Living Standard, 13.2.3.1). Bytes that are not
+    in that encoding are left to the reader.
+    """
+    kind = Message()
+    kind["content-type"] = found.headers.get("content-type", "")
+    charset = str(kind.get_param("charset") or "").strip().lower()
+    known = _WIDER.get(charset, charset)
+    if not writes(known) or found.body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return found.body
+    if not (kind.get_content_maintype() == "text" or kind.get_content_subtype().endswith(("xml", "json"))):
+        return found.body
+    try:
+        return b"\xef\xbb\xbf" + found.body.decode(known).encode()
+    except (LookupError, ValueError):
+        return found.body
+
+
+def _bare(address: str) -> str:
+    """An address's host, ``www.`` and the port of its scheme apart: a site and its www are one."""
+    parts = urlsplit(address)
+    host = parts.netloc.lower().rpartition("@")[2]
+    host = host.removesuffix({"http": ":80", "https": ":443"}.get(parts.scheme, " "))
+    return host.removeprefix("www.")
+
+
+def _name(url: str, found: Response) -> str:
+    """A file name for the reader: the address as a path, with the ending of its media type where it has another."""
+    kind = found.headers.get("content-type", "").split(";")[0].strip().lower()
+    path = PurePosixPath(urlsplit(found.url).path)
+    ending = _KINDS.get(kind, "")
+    plain = kind in ("", "text/plain", "application/octet-stream")
+    if path.suffix and (plain or not ending):
+        ending = path.suffix
+    name = re.sub("/+", "/", url.partition("://")[2]).rstrip("/")
+    return name if ending and name.lower().endswith(ending.lower()) else f"{name}{ending or '.html'}"
+
+
+def _unpacked(body: bytes, limit: int, url: str) -> bytes:
+    if not body.startswith(b"\x1f\x8b"):
+        return body
+    state = zlib.decompressobj(31)
+    try:
+        made = state.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise SourceError(f"the sitemap {url} is damaged: {error}", cure="Correct `sitemap`.") from error
+    if len(made) > limit:
+        raise SourceEndless(f"the sitemap {url} has more than {limit} bytes")
+    return made

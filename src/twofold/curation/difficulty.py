@@ -1,0 +1,94 @@
+"""Examples selected for a budget: difficulty measured in a child process, vectors by the embedder, then the choice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from twofold.assembly.builder import Builder, quiet
+from twofold.curation import selection
+from twofold.curation.selection import By
+from twofold.errors import TooFewExamples
+from twofold.hashing import digest
+from twofold.models import hub
+from twofold.plugins import loading
+from twofold.plugins.jobs import DifficultyJob
+from twofold.plugins.protocols import Progress
+from twofold.tuning.training_data import closed_rows
+from twofold.types import Example, Json
+
+_MEASURE = "difficulty"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selected:
+    """What was chosen."""
+
+    examples: tuple[Example, ...]
+    """In order of choice: the first n are the choice for a budget of n (but for `both`, whose pool grows with it)."""
+    left_out: tuple[Json, ...]
+    """``id`` and ``why`` of the others."""
+    difficulty: dict[str, float]
+    """Example id → difficulty, where it was measured."""
+
+
+def select(
+    builder: Builder,
+    examples: Sequence[Example],
+    budget: int,
+    *,
+    by: By = "both",
+    seed: int = 0,
+    progress: Progress = quiet,
+) -> Selected:
+    """Choose `budget` examples.
+
+    Raises:
+        TooFewExamples: there is nothing to choose from.
+        TrainingError: difficulty could not be measured.
+        MissingExtra: it needs torch.
+    """
+    usable = [e for e in examples if e.references or not e.answerable]
+    if not usable:
+        raise TooFewExamples("there is no training example to choose from")
+    hard = difficulty(builder, usable, progress=progress) if by in {"both", "difficulty"} else {}
+    texts = ["\n".join(m.content for m in e.messages if m.role == "user") for e in usable]
+    vectors = builder.embedder.embed(texts, progress=progress) if by in {"both", "diversity"} else None
+    order, too_hard = selection.choose(
+        budget,
+        by=by,
+        vectors=vectors,
+        difficulty=[hard[e.id] for e in usable] if hard else None,
+        keys=[e.id for e in usable],
+        seed=seed,
+    )
+    kept, beyond = set(order), set(too_hard)
+    left = [
+        {"id": e.id, "why": "the question does not help the model" if n in beyond else "beyond the budget"}
+        for n, e in enumerate(usable)
+        if n not in kept
+    ]
+    return Selected(examples=tuple(usable[n] for n in order), left_out=tuple(left), difficulty=hard)
+
+
+def difficulty(builder: Builder, examples: Sequence[Example], *, progress: Progress = quiet) -> dict[str, float]:
+    """Example id → instruction-following difficulty for the configured generator's base model, kept in the store."""
+    part = builder.config.generation.generator
+    model = str(getattr(loading.options("generators", part.name, part.options), "model", ""))
+    measure = loading.make("trainers", _MEASURE, {})
+    rows = closed_rows(examples, builder.config.template)
+    made_of = {
+        "rows": [replace(row, example="") for row in rows],
+        "weights": hub.weights_digest(hub.locate(model)),
+        "version": measure.version,
+    }
+    key = digest("difficulty", made_of)
+    path = builder.artifacts.find(key)
+    if path is None:
+        job = DifficultyJob(rows=rows, model=model)
+        report = measure.train(job, builder.artifacts.working(key), progress=progress)
+        path = builder.artifacts.finish(key, {"kind": "difficulty", "model": model, "report": report})
+    lines = (path / "scores.jsonl").read_text(encoding="utf-8").splitlines()
+    scores = [json.loads(line) for line in lines]
+    return {e.id: one["asked"] / max(one["alone"], 1e-6) for e, one in zip(examples, scores, strict=True)}

@@ -1,0 +1,217 @@
+"""Files of examples: imported, inspected, cleaned, shown on a card. What is written appears whole or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from twofold.assembly.builder import quiet
+from twofold.curation.questions import save
+from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError
+from twofold.examples import importing
+from twofold.examples.loading import MAX_MIB, Row, read_rows, require_kind
+from twofold.examples.quality.cleaning import clean, portrait
+from twofold.examples.quality.inspect import inspect
+from twofold.examples.spelling import json_answers
+from twofold.files import writing
+from twofold.files.reading import MIB, parsed, raise_first, read_bytes, records_of, spelled
+from twofold.hashing import digest_bytes
+from twofold.plugins.protocols import Progress
+from twofold.reports.data_card import render
+from twofold.types import Document, Example, Json, Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looking:
+    """What examples are held against, and what is left out."""
+
+    documents: tuple[Document, ...] = ()
+    """The index's own documents."""
+    declared: tuple[str, ...] = ()
+    """The only labels there may be; empty for any."""
+    skip: tuple[str, ...] = ()
+    """Parts of `findings.PARTS` not looked for."""
+
+
+def import_file(
+    source: Path, into: Path, *, columns: Mapping[str, str] | None = None, replace: bool = False, lenient: bool = False
+) -> Json:
+    """Bring the records of a file, in any known shape, into a project's file; importing twice changes nothing.
+
+    Args:
+        source: JSON Lines, JSON, CSV (gzipped too) or Parquet.
+        into: A ``.jsonl`` file, made if it is not there.
+        columns: Our field → the file's column.
+        replace: Imported records take the place of held ones of the same id.
+        lenient: Leave out records that cannot be used, instead of refusing the file; they are returned.
+
+    Raises:
+        BadRecord: naming file, line and cure.
+        ConfigError: a mapping names no field or no column.
+        UnreadableFile: one of the files.
+    """
+    if "".join(into.suffixes[-1:]).lower() != ".jsonl":
+        raise ConfigError(f"{into} is no .jsonl file", cure="Import into a .jsonl file.")
+    require_kind(source.name)
+    data = read_bytes(source, limit=MAX_MIB * MIB, name=source.name)
+    new, bad, shapes, idle = importing.converted(
+        records_of(data, name=source.name), source.name, source=digest_bytes("file", data), columns=columns
+    )
+    if bad and not lenient:
+        more = f" (and {len(bad) - 1} more; --lenient leaves them out)" if len(bad) > 1 else ""
+        raise type(bad[0])(bad[0].message + more, cure=bad[0].cure, file=str(source), line=bad[0].line)
+    if not new and not bad:
+        raise TooFewExamples("it has no record", file=source, cure="Import a file that holds records.")
+    if not new:
+        raise TooFewExamples("it has no usable record", file=source, cure="Look at its first lines and use --map.")
+    held = _held(into) if into.exists() else []
+    out, came = importing.joined(held, new, str(into), over=replace)
+    if came:
+        save(out, into)
+    kinds = Counter(json_answers(value["answers"]) for value in new)
+    left = [{"file": b.file, "line": b.line, "message": b.message, "cure": b.cure} for b in bad]
+    return {
+        "into": str(into),
+        "imported": came,
+        "already": len(new) - came,
+        "total": len(out),
+        "shapes": shapes,
+        "idle": idle,
+        "lists": kinds["one list"],
+        "several": kinds["several"],
+        "left_out": left,
+    }
+
+
+def _held(path: Path) -> list[Json]:
+    data = read_bytes(path, limit=MAX_MIB * MIB, name=str(path))
+    out = []
+    for record in records_of(data, name=str(path)):
+        if isinstance(record.value, TwofoldError):
+            raise record.value
+        out.append(record.value)
+    return out
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """A declared set of labels: one a line, or JSON Lines with ``label``.
+
+    Raises:
+        DataError: there is none in it.
+    """
+    lines = read_bytes(path, limit=MIB, name=str(path)).decode("utf-8").splitlines()
+    labels = [_label(line.strip()) for line in lines if line.strip()]
+    if not all(labels) or not labels:
+        raise DataError("it declares no labels", file=path, cure='Write one label a line, or {"label": …} objects.')
+    return tuple(dict.fromkeys(labels))
+
+
+def _label(line: str) -> str:
+    if not line.startswith("{"):
+        return line
+    try:
+        value = parsed(line)
+    except ValueError:
+        return ""
+    return spelled(next((value[key] for key in ("label", "name", "intent", "output") if key in value), ""))
+
+
+def look(
+    paths: Sequence[str], root: Path, looking: Looking, *, progress: Progress = quiet
+) -> tuple[list[Row], list[Problem]]:
+    """The records of files of examples, and everything that is wrong with them.
+
+    Raises:
+        UnreadableFile: a file is missing or is not of a kind that is read.
+        TooFewExamples: there is no usable example.
+        MissingExtra: a part needs a package; the message says how to do without.
+    """
+    rows = list(read_rows(paths, root))
+    raise_first([r.found for r in rows if r.line == 0 and isinstance(r.found, Problem)])
+    rows = [r for r in rows if r.line]
+    examples = [r.found for r in rows if isinstance(r.found, Example)]
+    if not examples:
+        raise_first([r.found for r in rows if isinstance(r.found, Problem)])
+        raise TooFewExamples("there is no usable example", file=", ".join(paths))
+    found = inspect(examples, looking.documents, declared=looking.declared, skip=looking.skip, progress=progress)
+    found += [r.found for r in rows if isinstance(r.found, Problem)]
+    found += [
+        Problem(
+            severity="warning",
+            code="data.empty-answer",
+            message="the answer is empty",
+            cure="Give it an answer, or drop it.",
+            file=r.file,
+            line=r.line,
+            action="drop",
+        )
+        for r in rows
+        if r.found is None
+    ]
+    return rows, found
+
+
+def clean_files(
+    paths: Sequence[str],
+    root: Path,
+    looking: Looking,
+    *,
+    into: Path,
+    mask: bool = False,
+    drop: Sequence[str] = (),
+    progress: Progress = quiet,
+) -> Json:
+    """Write what is left of `paths` to `into`, what was done beside it, and a card of both. The input is not touched.
+
+    Beside ``NAME.jsonl`` stand ``NAME.removed.jsonl`` and ``NAME.card.html``.
+
+    Args:
+        paths: Files of examples, relative to `root`.
+        root: The project.
+        looking: What they are held against.
+        into: The file to write.
+        mask: Mask personal data and secrets.
+        drop: Codes of findings whose examples go as well.
+        progress: Told of each step.
+
+    Raises:
+        ConfigError: `into` is one of the input files.
+    """
+    if into.suffix.lower() != ".jsonl":
+        raise ConfigError(f"{into} is no .jsonl file", cure="Clean into a .jsonl file.")
+    rows, found = look(paths, root, looking, progress=progress)
+    if any((root / row.file).resolve() == into.resolve() for row in rows):
+        raise ConfigError(f"{into} is one of the files to clean", cure="Name another file: the input is never touched.")
+    known = {p.code for p in found}
+    done = clean(rows, found, mask=mask, drop=[code for code in drop if code in known])
+    stem = into.name.removesuffix(".jsonl")
+    removed, card = into.with_name(f"{stem}.removed.jsonl"), into.with_name(f"{stem}.card.html")
+    after = [r.found for r in done.kept if isinstance(r.found, Example)]
+    left = inspect(after, looking.documents, declared=looking.declared, skip=looking.skip, progress=progress)
+    before = [r.found for r in rows if isinstance(r.found, Example)]
+    portraits = (portrait(before, found), portrait(after, left))
+    save([dict(entry) for entry in done.done], removed)
+    writing.save(card, render(stem, portraits[0], portraits[1], done=done.done))
+    save([r.value for r in done.kept], into)
+    counts: dict[str, int] = {}
+    for entry in done.done:
+        counts[entry["action"]] = counts.get(entry["action"], 0) + 1
+    return {
+        "into": str(into),
+        "removed_file": str(removed),
+        "card": str(card),
+        "before": len(rows),
+        "after": len(done.kept),
+        "done": counts,
+        "codes": _by_code(done.done),
+        "left": [asdict(problem) for problem in left],
+    }
+
+
+def _by_code(done: Sequence[Json]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for entry in done:
+        out[entry["code"]] = out.get(entry["code"], 0) + 1
+    return dict(sorted(out.items()))

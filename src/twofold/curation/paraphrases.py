@@ -1,0 +1,100 @@
+"""A question in other words by rules, and what must stay the same whoever rewords it. Pure.
+
+The rules are for English. They change the frame of a question, its politeness and its small words, never its matter:
+what a rule makes is close to the original, and teaches a model not to mind how it is asked (Wei & Zou 2019 found that
+such edits help most where examples are few).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import replace
+
+from twofold.curation.templates import entities
+from twofold.examples.leaks import bare
+from twofold.types import Example
+
+RULES = "rules"
+"""The maker of questions reworded without a model."""
+
+_FRAMES = tuple(
+    (re.compile(pattern, re.IGNORECASE), replacement)
+    for pattern, replacement in (
+        (r"what (is|are|was|were) (?P<x>(?!.*\b(?:is|are|was|were)\b).+)\?", r"Can you tell me what \g<x> \1?"),
+        (r"how (?:do|can|could|should) (?:i|we|you|one) (?P<x>.+)\?", r"What is the right way to \g<x>?"),
+        (r"how to (?P<x>.+)\?", r"How do I \g<x>?"),
+        (r"can i (?P<x>.+)\?", r"Is it possible for me to \g<x>?"),
+        (r"why (?:do|does|did) (?P<x>.+)\?", r"What is the reason that \g<x>?"),
+        (r"where (?:can|do) (?:i|we|you) (?P<x>.+)\?", r"In which place can I \g<x>?"),
+        (r"when (?:should|do|can) (?:i|we|you) (?P<x>.+)\?", r"What is the time to \g<x>?"),
+        (r"(?:i want|i need|i'd like|i would like) to (?P<x>.+?)[.!]?", r"Please help me to \g<x>."),
+    )
+)
+_SHORT = (
+    ("what is", "what's"),
+    ("it is", "it's"),
+    ("do not", "don't"),
+    ("does not", "doesn't"),
+    ("is not", "isn't"),
+    ("cannot", "can't"),
+)
+_POLITE = ("Could you tell me: {}", "Please help: {}", "I have a question. {}", "Hello, {}", "Quick question: {}")
+_FILLER = re.compile(r"\b(?:please|the|an?|just|really|very|can you tell me|could you)\s+", re.IGNORECASE)
+_NOT = re.compile(r"\b(?:not|no|never|none|without|except|neither|nor)\b|n['’]t\b", re.IGNORECASE)
+
+
+def reworded(text: str, *, seed: int) -> list[str]:
+    """Different ways to say `text`, in an order drawn by seed; none when no rule fits."""
+    chance = random.Random(f"{seed}/{text}")
+    said = text.strip()
+    made = [match.expand(new) for pattern, new in _FRAMES if (match := pattern.fullmatch(said))]
+    made += [changed for change in (_shortened, _filler_out) if (changed := change(said)) != said]
+    made.append(chance.choice(_POLITE).format(_start_lowered(said)))
+    chance.shuffle(made)
+    return [one for one in dict.fromkeys(made) if bare(one) and one != said]
+
+
+def _shortened(text: str) -> str:
+    for long, short in _SHORT:
+        text = re.sub(rf"\b{long}\b", short, text)
+        text = re.sub(rf"\b{long.capitalize()}\b", short.capitalize(), text)
+    return text.replace("I am ", "I'm ")
+
+
+def _filler_out(text: str) -> str:
+    return _FILLER.sub("", text)
+
+
+def _start_lowered(text: str) -> str:
+    first = text.split(" ", 1)[0]
+    return text if first == "I" or first[1:] != first[1:].lower() else text[:1].lower() + text[1:]
+
+
+def lost(original: str, other: str) -> str:
+    """What a rewording must not lose and has lost, in words: a number, a name, a negation; empty when nothing."""
+    if bare(original).casefold() == bare(other).casefold():
+        return "the same words"
+    flat = other.casefold()
+    gone = [one for one in entities(original) if one.casefold() not in flat]
+    if gone:
+        return "a name or number is lost"
+    if bool(_NOT.search(original)) != bool(_NOT.search(other)):
+        return "a negation is lost or new"
+    return ""
+
+
+def reworded_example(example: Example, text: str, *, maker: str, number: int) -> Example:
+    """The example asked in other words; the answer stays. Earlier turns stay as they are."""
+    last = replace(example.messages[-1], content=text)
+    return replace(
+        example,
+        id=f"{example.id}/reworded {number}",
+        messages=(*example.messages[:-1], last),
+        origin="synthetic",
+        maker=maker,
+        parent=example.id,
+        split=None,
+        file="",
+        line=0,
+    )

@@ -1,0 +1,481 @@
+"""Examples made: questions from documents, and questions in other words. Nothing made is kept unchecked.
+
+Every completion is kept in the catalogue as it comes, so a run that was killed goes on where it was, and the same run
+again costs nothing. What is thrown away is counted and handed over with its reason.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from twofold import prompts
+from twofold.answering import cached as kept
+from twofold.answering.system import as_hits
+from twofold.assembly.builder import Builder, quiet
+from twofold.curation import paraphrases, templates
+from twofold.curation.templates import Drawn
+from twofold.errors import TooFewExamples
+from twofold.examples.leaks import bare
+from twofold.files import writing
+from twofold.hashing import digest
+from twofold.plugins import loading
+from twofold.plugins.protocols import Generator, Progress
+from twofold.prompts import Template
+from twofold.types import Answer, Chunk, Example, Json, Message, Prompt
+
+_VERSION = 1
+"""Raised when prompts change: what was written before is asked for again."""
+_FEWEST = 8
+"""Passages asked about at a time, at least."""
+_KNOWN = 0.6
+"""Token F1 from which a closed-book answer counts as right."""
+_ASK = Template(
+    open=(
+        "You write questions for an exam. Write one question that the passage answers in a few words. Name what the "
+        "question is about: who answers it does not see the passage. Write the question only."
+    ),
+    passage="{title}\n{text}",
+    question="{question}",
+    cite="none",
+)
+_ANSWER = Template(
+    open=(
+        "Answer the question with a few words copied from the passage, nothing else. "
+        "If the passage does not tell, say: {abstention}"
+    ),
+    passage="{title}\n{text}",
+    question="Question: {question}",
+    cite="none",
+)
+_NO_PASSAGE = "Add documents, and sync; under access control see [access].study_groups."
+_REWORD = (
+    "Write the message below in other words. Keep its meaning, all names and all numbers. "
+    "Write the new message only.\n\n"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """What to make."""
+
+    count: int
+    """Examples wanted; for rewordings, how many of each example."""
+    by: Literal["templates", "model"] = "templates"
+    """Who writes: rules, or the configured generator."""
+    unanswerable: float = 0.1
+    """Share of the questions that no document answers."""
+    most_words: int = 20
+    """Longest answer, words."""
+    rank: int = 5
+    """A question's own passage must be among so many nearest ones, else it could be about many; 0: no check."""
+    similar: float = 0.8
+    """Cosine of the embedder that a rewording must keep."""
+    seed: int = 0
+    """Draws passages, rules and names."""
+
+
+@dataclass(kw_only=True)
+class Made:
+    """What came out of it."""
+
+    maker: str
+    """Who wrote."""
+    examples: list[Example] = field(default_factory=list)
+    """What was kept."""
+    discarded: list[Json] = field(default_factory=list)
+    """What was not: ``question``, ``answer``, ``document``, ``why``."""
+
+    @property
+    def counts(self) -> Json:
+        """How many were kept, without an answer, and thrown away for each reason."""
+        reasons = Counter(str(one["why"]) for one in self.discarded)
+        return {
+            "made": len(self.examples),
+            "unanswerable": sum(not example.answerable for example in self.examples),
+            "discarded": dict(reasons.most_common()),
+        }
+
+
+class Writer:
+    """The configured generator writing, every completion kept in the catalogue.
+
+    Args:
+        builder: Has generator and catalogue.
+    """
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+        self._generator: Generator | None = None
+
+    @cached_property
+    def generator(self) -> Generator:
+        """The configured generator without an adapter."""
+        self._generator = self.builder.generator()
+        return self._generator
+
+    @property
+    def name(self) -> str:
+        """What examples name as their maker: the model, whatever runs it."""
+        said = self.generator.description
+        return str(said.get("model") or said.get("name") or self.generator.key)
+
+    @property
+    def _key(self) -> str:
+        """Of completions as they are sent now: an endpoint's first refusal changes it."""
+        key = digest("system", {"writing": self.generator.key, "version": _VERSION})
+        self.builder.catalogue.put_system(key, {"writes": "examples", "generator": self.generator.description})
+        return key
+
+    @cached_property
+    def _held(self) -> dict[str, Answer]:
+        return self.builder.catalogue.answers(self._key)
+
+    def write(self, asked: Sequence[tuple[Prompt, Chunk | None]]) -> list[str]:
+        """A text for each prompt; empty where the generator failed. The chunk is what a prompt shows, for `forget`."""
+        names = [digest("prompt", prompt) for prompt, _ in asked]
+        missing = {name: one for name, one in zip(names, asked, strict=True) if name not in self._held}
+        written = kept.committed(
+            self.builder.catalogue,
+            lambda: self._key,
+            list(missing.items()),
+            answer=self._completed,
+            batch=self.builder.config.generation.batch,
+        )
+        self._held.update(zip(missing, written, strict=True))
+        return ["" if self._held[name].failure else self._held[name].text.strip() for name in names]
+
+    def _completed(self, batch: Sequence[tuple[Prompt, Chunk | None]]) -> list[Answer]:
+        completions = self.generator.generate([prompt for prompt, _ in batch])
+        return [
+            Answer(text=c.text, raw=c.text, failure=c.failure, usage=c.usage, hits=_shown(chunk))
+            for (_, chunk), c in zip(batch, completions, strict=True)
+        ]
+
+    def close(self) -> None:
+        """Give the generator's memory back."""
+        if self._generator is not None:
+            self._generator.close()
+
+
+def _shown(chunk: Chunk | None) -> tuple[Any, ...]:
+    return tuple(as_hits([chunk])) if chunk is not None else ()
+
+
+# ---------------------------------------------------------------- questions from documents
+
+
+def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = (), progress: Progress = quiet) -> Made:
+    """Questions from the index's passages, and some that no document answers.
+
+    A model writes question and answer apart: who answers sees passage and question only. Thrown away is what fails
+    `templates.fault_of`, what is about many passages alike, and (model-written) what the model answers rightly without
+    the passage. Unanswerable are questions with a name or number of another document, and those made from `foreign`
+    passages that no indexed one answers.
+
+    Args:
+        builder: Of a project that is synced.
+        recipe: What to make.
+        foreign: Passages of documents outside the index.
+        progress: Told how many are kept.
+
+    Raises:
+        TooFewExamples: there is no passage of running text.
+        GenerationError: the generator as a whole cannot work.
+    """
+    builder.require_principal()
+    readable = builder.filter.allows
+    chunks = [chunk for chunk in builder.index.chunks_of(sorted(builder.index.documents())) if readable(chunk)]
+    drawn = templates.worth_asking(chunks, seed=recipe.seed)
+    if not drawn:
+        may = " that the study's principal may read" if builder.filter.principal else ""
+        raise TooFewExamples(f"no document{may} has a passage of running text to ask about", cure=_NO_PASSAGE)
+    wanted = recipe.count - round(recipe.count * recipe.unanswerable)
+    writer = Writer(builder)
+    try:
+        made = Made(maker=writer.name if recipe.by == "model" else templates.TEMPLATES)
+        maker = _Maker(builder, recipe, made, writer=writer, vectors=_vectors(builder))
+        pending = iter(drawn)
+        while len(made.examples) < wanted:
+            lacking = 2 * (wanted - len(made.examples))
+            batch = list(islice(pending, max(_FEWEST, min(lacking, builder.config.generation.batch))))
+            if not batch:
+                break
+            maker.make(batch)
+            progress(f"make by {recipe.by}", min(len(made.examples), wanted), wanted)
+        made.discarded += [_refused(e, "more than wanted") for e in made.examples[wanted:]]
+        del made.examples[wanted:]
+        _unanswerable(maker, chunks, foreign, recipe.count - wanted, progress=progress)
+    finally:
+        writer.close()
+    return made
+
+
+@dataclass(kw_only=True)
+class _Vectors:
+    chunks: list[Chunk]
+    matrix: Any
+
+
+def _vectors(builder: Builder) -> _Vectors:
+    chunks, matrix = builder.index.vectors_of(sorted(builder.index.documents()))
+    rows = [row for row, chunk in enumerate(chunks) if builder.filter.allows(chunk)]
+    return _Vectors(chunks=[chunks[row] for row in rows], matrix=matrix[rows])
+
+
+class _Maker:
+    """Takes passages through all checks, many at a time."""
+
+    def __init__(self, builder: Builder, recipe: Recipe, made: Made, *, writer: Writer, vectors: _Vectors) -> None:
+        self.builder, self.recipe, self.made, self.writer, self.vectors = builder, recipe, made, writer, vectors
+        self.asked: set[str] = set()
+
+    def make(self, chunks: Sequence[Chunk]) -> None:
+        """Keep the questions about these passages that stand."""
+        for drawn, chunk in self.checked(chunks):
+            self.made.examples.append(templates.example_of(drawn, chunk, maker=self.made.maker))
+
+    def checked(self, chunks: Sequence[Chunk], *, near: bool = True) -> list[tuple[Drawn, Chunk]]:
+        """Questions about these passages that stood every check; `near`: the passages are in the index."""
+        if self.recipe.by == "model":
+            found = self._written(chunks)
+        else:
+            tried = ((templates.by_template(chunk, seed=self.recipe.seed), chunk) for chunk in chunks)
+            found = [(drawn, chunk) for drawn, chunk in tried if drawn is not None]
+        kept = []
+        for drawn, chunk in found:
+            why = templates.fault_of(drawn, chunk, most_words=self.recipe.most_words)
+            if not why and bare(drawn.question) in self.asked:
+                why = "asked already"
+            if why:
+                self.discard(drawn, chunk, why)
+            else:
+                self.asked.add(bare(drawn.question))
+                kept.append((drawn, chunk))
+        if near:
+            kept = self._about_one(kept)
+        return self._unknown(kept) if self.recipe.by == "model" else kept
+
+    def _written(self, chunks: Sequence[Chunk]) -> list[tuple[Drawn, Chunk]]:
+        wish = (Message(role="user", content="Write a question about a fact, a name or a number in this passage."),)
+        asked = [(prompts.render(wish, template=_ASK, hits=as_hits([chunk]), max_tokens=64), chunk) for chunk in chunks]
+        written = [_first_line(text) for text in self.writer.write(asked)]
+        first = [(question, chunk) for question, chunk in zip(written, chunks, strict=True) if question]
+        answers = self.writer.write(
+            [
+                (
+                    prompts.render(
+                        (Message(role="user", content=question),),
+                        template=_ANSWER,
+                        hits=as_hits([chunk]),
+                        max_tokens=2 * self.recipe.most_words + 16,
+                    ),
+                    chunk,
+                )
+                for question, chunk in first
+            ]
+        )
+        made = []
+        for (question, chunk), answer in zip(first, answers, strict=True):
+            told = templates.without_restating(_first_line(answer), question, chunk)
+            drawn = Drawn(question=question, answer=told, kind="model")
+            if bare(answer).startswith(bare(_ANSWER.abstention)):
+                self.discard(drawn, chunk, "its passage does not tell")
+            else:
+                made.append((drawn, chunk))
+        for _ in range(len(chunks) - len(first)):
+            self.made.discarded.append({"question": "", "answer": "", "document": "", "why": "the generator failed"})
+        return made
+
+    def _about_one(self, found: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
+        """Those whose own passage (or document) is among the nearest."""
+        if not found or not self.recipe.rank:
+            return found
+        near = self.nearest([drawn.question for drawn, _ in found], self.recipe.rank)
+        kept = []
+        for (drawn, chunk), passages in zip(found, near, strict=True):
+            if any(passage.span.document == chunk.span.document for passage in passages):
+                kept.append((drawn, chunk))
+            else:
+                self.discard(drawn, chunk, "other passages fit it better")
+        return kept
+
+    def nearest(self, texts: Sequence[str], k: int) -> list[list[Chunk]]:
+        """The nearest passages of the index to each text."""
+        if not texts:
+            return []
+        scores = self.builder.embedder.embed(list(texts)) @ self.vectors.matrix.T
+        order = (-scores).argsort(axis=1, kind="stable")[:, :k]
+        return [[self.vectors.chunks[int(number)] for number in row] for row in order]
+
+    def _unknown(self, found: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
+        """Those that the model does not answer without the passage."""
+        template = self.builder.config.template
+        asked = [(Message(role="user", content=drawn.question),) for drawn, _ in found]
+        told = self.writer.write(
+            [
+                (prompts.render(one, template=template, max_tokens=48), chunk)
+                for one, (_, chunk) in zip(asked, found, strict=True)
+            ]
+        )
+        f1, contains = loading.make("metrics", "token_f1", {}), loading.make("metrics", "contains", {})
+        kept = []
+        for (drawn, chunk), text in zip(found, told, strict=True):
+            example, answer = templates.example_of(drawn, chunk, maker=""), Answer(text=text)
+            if (f1.score(example, answer) or 0) >= _KNOWN or contains.score(example, answer):
+                self.discard(drawn, chunk, "answered without the passage")
+            else:
+                kept.append((drawn, chunk))
+        return kept
+
+    def discard(self, drawn: Drawn, chunk: Chunk, why: str) -> None:
+        """Throw a question away, and say why."""
+        self.made.discarded.append(
+            {"question": drawn.question, "answer": drawn.answer, "document": chunk.span.document, "why": why}
+        )
+
+
+def _unanswerable(
+    maker: _Maker, chunks: Sequence[Chunk], foreign: Sequence[Chunk], wanted: int, *, progress: Progress
+) -> None:
+    made, seed, done = maker.made, maker.recipe.seed, 0
+    places = templates.entity_places(chunks) if wanted else {}
+    for example in _shuffled(made.examples, seed):
+        if done >= wanted or (foreign and done >= wanted - wanted // 2):
+            break
+        other = templates.altered(example, chunks, places, seed=seed)
+        if other is not None and bare(other.question) not in maker.asked:
+            maker.asked.add(bare(other.question))
+            made.examples.append(other)
+            done += 1
+            progress("make unanswerable", done, wanted)
+    for batch in _batches(templates.worth_asking(foreign, seed=seed), maker.builder.config.generation.batch):
+        if done >= wanted:
+            break
+        found = maker.checked(batch, near=False)
+        for (drawn, chunk), near in zip(found, maker.nearest([d.question for d, _ in found], 10), strict=True):
+            if templates.told_by(drawn.answer, near):
+                maker.discard(drawn, chunk, "a document of the project may answer it")
+            elif done < wanted:
+                whole = templates.example_of(drawn, chunk, maker=made.maker)
+                made.examples.append(replace(whole, references=(), sources=(), spans=(), answerable=False))
+                done += 1
+        progress("make unanswerable", done, wanted)
+
+
+# ---------------------------------------------------------------- questions in other words
+
+
+def rewordings(builder: Builder, examples: Sequence[Example], recipe: Recipe, *, progress: Progress = quiet) -> Made:
+    """Up to `recipe.count` rewordings of each example; meaning is checked by the embedder, facts by their words.
+
+    Args:
+        builder: Has generator, embedder and catalogue.
+        examples: What to reword: those of the train split.
+        recipe: What to make.
+        progress: Told how many examples are done.
+
+    Raises:
+        TooFewExamples: there is nothing to reword.
+        GenerationError: the generator as a whole cannot work.
+    """
+    if not examples:
+        raise TooFewExamples("there is no training example to reword")
+    writer = Writer(builder)
+    try:
+        made = Made(maker=writer.name if recipe.by == "model" else paraphrases.RULES)
+        done = 0
+        for batch in _batches(examples, builder.config.generation.batch):
+            tried = _reworded(writer, batch, recipe)
+            _keep_alike(builder, batch, tried, recipe, made)
+            done += len(batch)
+            progress(f"reword by {recipe.by}", done, len(examples))
+    finally:
+        writer.close()
+    return made
+
+
+def _reworded(writer: Writer, examples: Sequence[Example], recipe: Recipe) -> list[list[str]]:
+    if recipe.by == "templates":
+        return [paraphrases.reworded(example.question, seed=recipe.seed) for example in examples]
+    asked: list[tuple[Prompt, Chunk | None]] = []
+    for example in examples:
+        for number in range(recipe.count):
+            wish = f"{_REWORD}{example.question}" + (f"\n\n(Version {number + 1})" if number else "")
+            turn = (Message(role="user", content=wish),)
+            room = 32 + 2 * len(example.question.split())
+            asked.append((Prompt(messages=turn, max_tokens=room), None))
+    written = writer.write(asked)
+    return [
+        [_first_line(text) for text in written[at : at + recipe.count] if text]
+        for at in range(0, len(written), recipe.count)
+    ]
+
+
+def _keep_alike(
+    builder: Builder, examples: Sequence[Example], tried: Sequence[Sequence[str]], recipe: Recipe, made: Made
+) -> None:
+    texts = [example.question for example in examples] + [text for own in tried for text in own]
+    vectors = builder.embedder.embed(texts)
+    at = len(examples)
+    for number, (example, own) in enumerate(zip(examples, tried, strict=True)):
+        seen, kept = {bare(example.question)}, 0
+        for text in own:
+            alike = float(vectors[number] @ vectors[at])
+            at += 1
+            if kept >= recipe.count:
+                continue
+            why = paraphrases.lost(example.question, text) or ("asked already" if bare(text) in seen else "")
+            if not why and alike < recipe.similar:
+                why = "another meaning"
+            seen.add(bare(text))
+            if why:
+                made.discarded.append(
+                    {"question": text, "answer": "", "document": "", "example": example.id, "why": why}
+                )
+                continue
+            kept += 1
+            made.examples.append(paraphrases.reworded_example(example, text, maker=made.maker, number=kept))
+
+
+def save(records: Sequence[Json], path: Path) -> None:
+    """Write JSON Lines, whole or not at all.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    writing.save(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+
+
+# ---------------------------------------------------------------- inside
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
+    order = list(examples)
+    random.Random(f"{seed}/unanswerable").shuffle(order)
+    return order
+
+
+def _first_line(text: str) -> str:
+    lines = (line.strip(" \t\"'`*-") for line in text.splitlines())
+    line = next((line for line in lines if line and not line.endswith(":")), "")
+    for label in ("question:", "answer:", "q:", "a:"):
+        line = line[len(label) :].strip() if line.lower().startswith(label) else line
+    return line
+
+
+def _refused(example: Example, why: str) -> Json:
+    answer = example.references[0] if example.references else ""
+    return {"question": example.question, "answer": answer, "document": "".join(example.sources), "why": why}

@@ -1,0 +1,267 @@
+"""Examples from documents: what is asked by templates, and what every made question must stand. Pure.
+
+A made question is kept when it is a question, speaks of no passage that the reader does not see, and has an answer that
+stands word for word in its passage and not already in the question. Questions that no document answers are made by
+exchanging a name or number for one of another document (Rajpurkar, Jia & Liang 2018 let people do the like).
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from twofold.examples.cloze import cloze, sentences_of
+from twofold.examples.leaks import bare
+from twofold.text import grounding
+from twofold.types import Chunk, Example, Json, Message, Span
+
+TEMPLATES = "templates"
+"""The maker of questions made without a model."""
+_DEFINED = re.compile(
+    r"(?P<the>(?:The|An?) )?(?P<what>[A-Z][\w’'-]*(?: [\w’'-]+){0,4}?) (?P<verb>is|are|was|were) "
+    r"(?P<told>(?:an?|the|one of|any|both|either) [^.!?;:]{10,160}?)[.;]?$"
+)
+_POINTING = re.compile(
+    r"(It|This|That|These|Those|They|There|He|She|We|You|I|One|Some|Many|Most|All|Here|What|Which|Each|Both|"
+    r"Now|Today)\b"
+)
+_HIDDEN = re.compile(
+    r"\b(?:the|this|that|above|given|following|provided)\s+(?:\w+\s+)?"
+    r"(?:passage|text|paragraph|excerpt|article|document|context|author|sentence|section)s?\b"
+    r"|\baccording to (?:it|this)\b",
+    re.IGNORECASE,
+)
+_NAME = re.compile(r"(?<![.!?:\"“]\s)(?<!^)\b[A-Z][\w’-]+(?:\s+[A-Z][\w’-]+){0,3}\b")
+_NUMBER = re.compile(r"(?<![\w.,])\d++(?:[.,]\d++)*+(?![\w.,]*\d)")
+_GLUE = re.compile(
+    r"\b(?:about|above|after|against|and|as|at|before|below|between|but|by|during|for|from|if|in|into|is|it|its|of|on|or|"
+    r"per|since|than|that|the|through|to|until|was|which|who|with|within)\b",
+    re.IGNORECASE,
+)
+"""Words that join phrases: an answer across one is no answer to anything ("night at 01:30")."""
+_DRAWS = 12
+"""Clozes tried for one without such a word."""
+_LETTERS = 0.6
+"""Share of letters below which a passage is a table, code or a list of numbers."""
+FEWEST_WORDS = 20
+"""Shorter passages are asked nothing."""
+_RESTATED = 0.8
+"""Share of an answer's first words that must be the question's to be left out."""
+_ALIKE = 0.5
+"""A passage with so many of a question's words and its exchanged name may answer it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drawn:
+    """A question and its answer before they are checked."""
+
+    question: str
+    """What is asked."""
+    answer: str
+    """What should stand in the passage."""
+    kind: str
+    """How it was made: ``definition``, ``cloze``, ``model``."""
+
+
+def worth_asking(chunks: Iterable[Chunk], *, seed: int) -> list[Chunk]:
+    """Passages of running text, drawn by seed, the documents taking turns; the same for any order of `chunks`."""
+    by_document: defaultdict[str, list[Chunk]] = defaultdict(list)
+    for chunk in sorted(chunks, key=lambda c: c.id):
+        letters = sum(letter.isalpha() or letter.isspace() for letter in chunk.text)
+        if len(chunk.text.split()) >= FEWEST_WORDS and letters >= _LETTERS * len(chunk.text):
+            by_document[chunk.span.document].append(chunk)
+    queues = []
+    for name in sorted(by_document):
+        random.Random(f"{seed}/{name}").shuffle(by_document[name])
+        queues.append(by_document[name])
+    random.Random(f"{seed}/documents").shuffle(queues)
+    longest = max(map(len, queues), default=0)
+    return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+
+
+def by_template(chunk: Chunk, *, seed: int) -> Drawn | None:
+    """A definition asked for, or words taken out of a sentence; None where neither is to be had."""
+    chance = random.Random(f"{seed}/{chunk.id}")
+    found = list(_definitions(chunk.text))
+    if found and chance.random() < 0.5:
+        return chance.choice(found)
+    drawn = (cloze(chunk.text, chance) for _ in range(_DRAWS))
+    made = next((one for one in drawn if one and not _GLUE.search(one[1])), None)
+    if made is None:
+        return chance.choice(found) if found else None
+    return Drawn(question=made[0], answer=made[1], kind="cloze")
+
+
+def _definitions(text: str) -> Iterator[Drawn]:
+    for sentence in sentences_of(text):
+        match = _DEFINED.fullmatch(sentence)
+        if match and not _POINTING.match(sentence):
+            the = (match["the"] or "").lower()
+            asked = f"What {match['verb']} {the}{match['what']}?"
+            yield Drawn(question=asked, answer=match["told"].strip(), kind="definition")
+
+
+def place_of(chunk: Chunk, answer: str) -> Span | None:
+    """Where the answer stands in the passage word for word, case and white space aside; None when it does not."""
+    words = answer.strip(" \t\n.\"'“”").split()
+    if not words:
+        return None
+    inner = r"\s+".join(re.escape(word) for word in words)
+    found = re.search(rf"(?<!\w){inner}(?!\w)", chunk.text, re.IGNORECASE)
+    if found is None:
+        return None
+    start = chunk.span.start
+    return Span(document=chunk.span.document, start=start + found.start(), end=start + found.end())
+
+
+def without_restating(answer: str, question: str, chunk: Chunk) -> str:
+    """An answer without the question said again before it ("The limit for a card is 10").
+
+    Cut is what the question has said, where the rest stands in the passage; else the answer stays as it is.
+    """
+    if place_of(chunk, answer) is not None:
+        return answer
+    words = answer.split()
+    for at in range(1, len(words)):
+        head, tail = " ".join(words[:at]), " ".join(words[at:])
+        if place_of(chunk, tail) is not None and grounding.checkable(tail):
+            return tail if grounding.share(head, [question]) >= _RESTATED else answer
+    return answer
+
+
+def fault_of(drawn: Drawn, chunk: Chunk, *, most_words: int) -> str:
+    """Why a question is thrown away, in words; empty when nothing is wrong with it."""
+    question = drawn.question.strip()
+    words = question.split()
+    if not question.endswith("?") or not 3 <= len(words) <= 60 or "\n" in question:
+        return "not a question"
+    if not grounding.checkable(question):
+        return "asks about nothing"
+    if _HIDDEN.search(question):
+        return "speaks of a passage that is not shown"
+    answer = bare(drawn.answer)
+    if not re.search(r"\w", answer):
+        return "no answer"
+    if len(answer.split()) > most_words:
+        return "answer too long"
+    if place_of(chunk, drawn.answer) is None:
+        return "answer not in the passage"
+    if f" {answer} " in f" {bare(question)} ":
+        return "answer stands in the question"
+    if drawn.kind == "model" and not grounding.share(
+        question, [f"{chunk.title} {' '.join(chunk.headings)} {chunk.text}"]
+    ):
+        return "shares no word with its passage"
+    return ""
+
+
+def example_of(drawn: Drawn, chunk: Chunk, *, maker: str) -> Example:
+    """The example of a question that stood the checks; its reference is the passage's own words."""
+    span = place_of(chunk, drawn.answer)
+    assert span is not None, "only for what stood the checks"
+    start = chunk.span.start
+    return Example(
+        id=f"made/{chunk.id.rpartition(':')[2][:12]}/{drawn.kind}",
+        messages=(Message(role="user", content=drawn.question.strip()),),
+        references=(" ".join(chunk.text[span.start - start : span.end - start].split()),),
+        sources=(span.document,),
+        spans=(span,),
+        group=span.document,
+        origin="synthetic",
+        maker=maker,
+    )
+
+
+# ---------------------------------------------------------------- questions without an answer
+
+
+def entities(text: str) -> list[str]:
+    """Names within sentences and numbers of a text, in order, each once."""
+    found = [*_NAME.finditer(text), *_NUMBER.finditer(text)]
+    return list(dict.fromkeys(match.group() for match in sorted(found, key=lambda m: m.start())))
+
+
+def entity_places(chunks: Sequence[Chunk]) -> dict[str, set[int]]:
+    """Name or number → numbers of the passages it stands in."""
+    places: defaultdict[str, set[int]] = defaultdict(set)
+    for number, chunk in enumerate(chunks):
+        for one in entities(chunk.text):
+            places[one].add(number)
+    return dict(places)
+
+
+def altered(example: Example, chunks: Sequence[Chunk], places: Mapping[str, set[int]], *, seed: int) -> Example | None:
+    """The question about another name or number, such that no passage answers it; None where that cannot be made.
+
+    The new name is of the same shape, stands in other documents only, and in no passage with half of the question's
+    other words.
+    """
+    chance = random.Random(f"{seed}/{example.id}/altered")
+    question = example.question
+    old = [one for one in entities(question) if question.count(one) == 1]
+    chance.shuffle(old)
+    pool = sorted(one for one, held in places.items() if len(held) > 1 or one[0].isdigit())
+    chance.shuffle(pool)
+    for one in old:
+        tried = [new for new in pool if new != one and _shape(new) == _shape(one) and new not in question][:20]
+        for new in tried:
+            asked = question.replace(one, new)
+            holding = [chunks[number] for number in places[new]]
+            if any(chunk.span.document in example.sources for chunk in holding):
+                continue
+            rest = asked.replace(new, " ")
+            if all(grounding.share(rest, [f"{c.title} {c.text}"]) < _ALIKE for c in holding):
+                return Example(
+                    id=f"{example.id}/altered",
+                    messages=(Message(role="user", content=asked),),
+                    references=(),
+                    answerable=False,
+                    group=example.group,
+                    origin="synthetic",
+                    maker=example.maker,
+                    parent=example.id,
+                )
+    return None
+
+
+def _shape(entity: str) -> str:
+    if entity[0].isdigit():
+        return re.sub(r"\d", "0", entity)
+    return f"{len(entity.split())} names"
+
+
+def told_by(answer: str, chunks: Iterable[Chunk]) -> bool:
+    """Does a passage have the answer's words and numbers?"""
+    return any(grounding.share(answer, [chunk.text]) >= 1 or bare(answer) in bare(chunk.text) for chunk in chunks)
+
+
+# ---------------------------------------------------------------- records
+
+
+def as_record(example: Example) -> Json:
+    """An example as the JSON object that `load_examples` reads back as the same example; empty fields left out."""
+    alone = len(example.messages) == 1
+    record: Json = {"id": example.id}
+    if alone:
+        record["question"] = example.question
+    else:
+        record["messages"] = [{"role": m.role, "content": m.content} for m in example.messages]
+    record["answers"] = list(example.references)
+    if not example.answerable:
+        record["answerable"] = False
+    rest: Json = {
+        "doc_ids": list(example.sources),
+        "spans": [[span.document, span.start, span.end] for span in example.spans],
+        "grades": dict(example.grades),
+        "choices": list(example.choices),
+        "group": example.group,
+        "origin": example.origin,
+        "maker": example.maker,
+        "parent": example.parent,
+        "at": example.at,
+        "split": example.split,
+    }
+    return {**record, **{key: value for key, value in rest.items() if value}}

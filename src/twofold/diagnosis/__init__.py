@@ -1,0 +1,1 @@
+"""Why an answer is wrong: one cause of a short fixed list, each with its cure."""

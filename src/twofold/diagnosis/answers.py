@@ -1,0 +1,240 @@
+"""Why an answer is wrong: one cause of a short fixed list, each with its cure. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from twofold.hashing import plain
+from twofold.metrics.formal import found_json, parse
+from twofold.stats import intervals
+from twofold.types import Answer, Example, Json
+from twofold.verdict.evidence import RIGHT, is_wrong
+from twofold.verdict.record import AnswerRow
+
+CAUSES: dict[str, tuple[str, str]] = {
+    "failure": (
+        "no answer: something failed",
+        "Read the failures listed with the arm, remove their cause, and run the study again: only they are redone.",
+    ),
+    "cut": (
+        "the answer was cut at the token limit before it was right",
+        "Raise [generation].max_tokens.",
+    ),
+    "repetition": (
+        "the answer repeats itself until the token limit",
+        "Use a larger or an instruction-tuned model, or tune: no limit is long enough for it.",
+    ),
+    "rambling": (
+        "cut at the token limit and far longer than the reference: not in the wanted form",
+        "Say the form in [prompt], add few-shot examples (the arm prompt) or tune; a higher limit mends nothing.",
+    ),
+    "retrieval-miss": (
+        "the right document was not among the passages",
+        "Raise [retrieval].k, cut smaller chunks, or try another retriever; check that the document was synced.",
+    ),
+    "false-abstention": (
+        "it declined although the answer was there",
+        "Lower [tuning].unanswerable, or soften the abstention sentence in [prompt].",
+    ),
+    "missed-abstention": (
+        "it answered although nobody can know",
+        "Add unanswerable examples to train, or raise [tuning].unanswerable.",
+    ),
+    "not-in-passage": (
+        "what it says stands in none of the passages shown",
+        "Tune with passages (ft+rag), ask for quotation in [prompt].open, or use a larger model.",
+    ),
+    "wrong-span": (
+        "it quotes a passage, but the wrong place",
+        "Tune with passages (ft+rag), or show fewer and better passages.",
+    ),
+    "partial": (
+        "partly right: it shares words with the reference",
+        "Look at the examples: references may be stricter than needed; add train examples of the length wanted.",
+    ),
+    "format": (
+        "right content in the wrong form (too long, or not valid JSON)",
+        "Add few-shot examples (the arm prompt) or tune: form is what tuning teaches best.",
+    ),
+    "no-knowledge": (
+        "without passages it does not know",
+        "Give it passages (rag, ft+rag), or more train examples about the same documents.",
+    ),
+}
+"""Cause → (what it means, what to do)."""
+
+
+def diagnose(
+    example: Example,
+    answer: Answer,
+    score: float | None,
+    *,
+    retrieval: bool | None = None,
+    gold_in_hits: bool | None = None,
+    right: float | None = RIGHT,
+) -> str:
+    """The cause of a wrong answer, or an empty string when it is not (`is_wrong`) or has no score.
+
+    Causes are tried from the outside in: failed, cut short (`cut_cause`), should have abstained, right words in a
+    wrong form, the passage was not found, abstained all the same, partly right, quoted elsewhere, in no passage.
+
+    Args:
+        example: What was asked.
+        answer: What came.
+        score: Score of the study's metric; None when it does not apply.
+        retrieval: Does the arm see passages? None: judged by the answer's hits.
+        gold_in_hits: Is a document that holds the answer among the hits? None: unknown.
+        right: Score from which an answer is right; None: no score says so, and only 0 is wrong.
+    """
+    if answer.failure is not None:
+        return "failure"
+    if score is None or not is_wrong(score, right):
+        return ""
+    if answer.cut:
+        return cut_cause(example, answer)
+    if not example.answerable:
+        return "missed-abstention"
+    open_book = bool(answer.hits) if retrieval is None else retrieval
+    mine = _words(answer.text)
+    if not answer.abstained and _wrong_form(example, answer, mine):
+        return "format"
+    if open_book and gold_in_hits is False:
+        return "retrieval-miss"
+    if answer.abstained:
+        return "false-abstention"
+    wanted = {word for reference in example.references for word in _words(reference)} - _EMPTY
+    if score > 0 or (set(mine) - _EMPTY) & wanted:
+        return "partial"
+    if not open_book:
+        return "no-knowledge"
+    shown = any(_within(mine, _words(hit.chunk.text)) for hit in answer.hits)
+    return "wrong-span" if shown else "not-in-passage"
+
+
+def cut_cause(example: Example, answer: Answer) -> str:
+    """Why an answer ended at the token limit: ``repetition``, ``rambling`` (far longer than asked), or just ``cut``."""
+    if _repeats(answer.text):
+        return "repetition"
+    longest = max((len(_words(reference)) for reference in example.references), default=0)
+    return "rambling" if longest and len(_words(answer.text)) > 4 * longest else "cut"
+
+
+def _repeats(text: str) -> bool:
+    """Do the same four words, or characters where there are no spaces, stand in it again and again?"""
+    pieces: Sequence[str] = text.split()
+    if 10 * len(pieces) < len(text):
+        pieces = text
+    runs = Counter(tuple(pieces[place : place + 4]) for place in range(len(pieces) - 3))
+    return 5 * sum(count for count in runs.values() if count >= 4) > 3 * runs.total()
+
+
+def summary(rows: Sequence[AnswerRow], *, level: float = 0.95) -> list[Json]:
+    """Causes per arm, most frequent first, as `record.StudyRecord.diagnosis` holds them.
+
+    `share` is the share of the arm's answers (right ones included), `low` and `high` the ends of its interval over
+    groups at `level`; `examples` are at most five ids.
+    """
+    groups: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], dict[int, str]] = {}
+    for row in rows:
+        for arm, answer in row["arms"].items():
+            if answer["cause"]:
+                found.setdefault((arm, answer["cause"]), {})[len(groups.get(arm, ()))] = row["id"]
+            groups.setdefault(arm, []).append(row["group"])
+    place = {arm: number for number, arm in enumerate(groups)}
+    out = []
+    for (arm, cause), ids in sorted(found.items(), key=lambda item: (place[item[0][0]], -len(item[1]), item[0][1])):
+        share = intervals.estimate([float(n in ids) for n in range(len(groups[arm]))], groups[arm], level=level)
+        out.append(
+            {
+                "arm": arm,
+                "cause": cause,
+                "label": CAUSES[cause][0],
+                "count": len(ids),
+                "share": share.mean,
+                "low": share.low,
+                "high": share.high,
+                "examples": list(ids.values())[:5],
+                "cure": CAUSES[cause][1],
+            }
+        )
+    return out
+
+
+ORACLES = (("oracle", "rag"), ("ft+oracle", "ft+rag"))
+"""Arms that are shown the passages known to be right, and the arms that have to find them."""
+
+
+def contrasts(
+    rows: Sequence[AnswerRow], metric: str, *, level: float = 0.95, right: float | None = RIGHT
+) -> list[Json]:
+    """Where wrong answers come from, by what another arm does with the same question.
+
+    No guess from the text of an answer: wrong with the passages found and right with the right ones given is
+    retrieval's share; wrong with both is reading's, the model's or the reference's; wrong untuned and right tuned,
+    both with the right passages, is what tuning changes of it. Right is a score of at least `right`; questions
+    without a score in either arm are left out.
+
+    Returns:
+        ``{"arm", "beside", "share", "label", "estimate"}`` for each pair of arms that was measured; nothing where
+        `right` is None.
+    """
+    if right is None:
+        return []
+    asked = [
+        (
+            usual,
+            oracle,
+            False,
+            "retrieval",
+            f"wrong in {usual} and right in {oracle}, which is given the right passages",
+        )
+        for oracle, usual in ORACLES
+    ]
+    asked += [
+        (usual, oracle, True, "reading", f"wrong in {usual} and in {oracle}: reading, the model or the reference")
+        for oracle, usual in ORACLES
+    ]
+    asked.append(
+        ("oracle", "ft+oracle", False, "tuning", "wrong in oracle and right in ft+oracle: reading that tuning mends")
+    )
+    out = []
+    for arm, beside, both, share, label in asked:
+        known = [row for row in rows if all(_score(row, name, metric) is not None for name in (arm, beside))]
+        if not known:
+            continue
+        wrong = [[is_wrong(_score(row, name, metric) or 0.0, right) for name in (arm, beside)] for row in known]
+        values = [float(first and second == both) for first, second in wrong]
+        found = intervals.estimate(values, [row["group"] for row in known], level=level)
+        out.append({"arm": arm, "beside": beside, "share": share, "label": label, "estimate": plain(found)})
+    return out
+
+
+def _score(row: AnswerRow, arm: str, metric: str) -> float | None:
+    return row["arms"][arm]["scores"].get(metric) if arm in row["arms"] else None
+
+
+_STOP = "a an the of in on at to and or is are was were be by for with it its this that as from"
+_EMPTY = frozenset(_STOP.split(" "))
+
+
+def _words(text: str) -> list[str]:
+    kept = "".join(c if c.isalnum() else " " for c in text.casefold())
+    return kept.split()
+
+
+def _within(needle: list[str], hay: list[str]) -> bool:
+    """Do the words stand in the text, one after the other? No words stand nowhere."""
+    size = len(needle)
+    return bool(needle) and any(hay[start : start + size] == needle for start in range(len(hay) - size + 1))
+
+
+def _wrong_form(example: Example, answer: Answer, mine: list[str]) -> bool:
+    for reference in example.references:
+        if parse(reference) is not None and found_json(answer.text) is None:
+            return True
+        theirs = _words(reference)
+        if _within(theirs, mine) and len(mine) > len(theirs):
+            return True
+    return False

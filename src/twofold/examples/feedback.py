@@ -1,0 +1,337 @@
+"""Feedback on answers → examples and preferences. Pure.
+
+A line of a log is one answered question: ``question`` or ``messages``, ``answer``, and what people said of it:
+``rating`` (up or down) or ``correction`` (the answer it should have been). Optional are ``id``, ``at``,
+``conversation`` and ``hits`` (document ids, or objects with ``document``, ``start``, ``end``, ``text``, ``title``). A
+correction is an example; beside the answer it replaces it is a preference (Rafailov et al. 2023 learn from such pairs).
+Who asked is not read, so that it cannot be kept.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, get_args
+
+from twofold.errors import BadRecord
+from twofold.examples.leaks import bare
+from twofold.examples.loading import moment_of
+from twofold.files.reading import excerpt, kind, records
+from twofold.hashing import digest
+from twofold.text import grounding
+from twofold.types import Chunk, Example, Hit, Json, Message, Preference, Role, Span
+
+_UP = frozenset({"up", "1", "+1", "good", "true", "like", "thumbs_up"})
+_DOWN = frozenset({"down", "-1", "bad", "false", "dislike", "thumbs_down"})
+_NONE = frozenset({"", "0", "none", "null"})
+_HOLDS = 0.8
+"""Share of an answer's words from which a passage counts as its source."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interaction:
+    """One answered question of a log."""
+
+    id: str
+    """Its own, or a digest of what it says."""
+    messages: tuple[Message, ...]
+    """The conversation; the last message is the user's."""
+    answer: str
+    """What was answered."""
+    rating: int
+    """1 up, -1 down, 0 not rated."""
+    correction: str
+    """What should have been answered; empty when nobody said."""
+    hits: tuple[Hit, ...]
+    """Passages the answer was given with."""
+    conversation: str
+    """Groups the turns of one conversation."""
+    at: str
+    """ISO date; may be empty."""
+    place: str
+    """``file:line``."""
+
+
+@dataclass(kw_only=True)
+class Mined:
+    """What feedback gave."""
+
+    examples: list[Example] = field(default_factory=list)
+    """Corrected and approved answers."""
+    preferences: list[Preference] = field(default_factory=list)
+    """Better and worse answers to one question."""
+    discarded: list[Json] = field(default_factory=list)
+    """What was not used: ``question``, ``at`` (its place in the log), ``why``."""
+    masked: int = 0
+    """Texts that personal data or secrets were taken out of."""
+
+    @property
+    def counts(self) -> Json:
+        """How much of each."""
+        reasons = Counter(str(one["why"]) for one in self.discarded)
+        return {
+            "examples": len(self.examples),
+            "preferences": len(self.preferences),
+            "masked": self.masked,
+            "discarded": dict(reasons.most_common()),
+        }
+
+
+def interactions(text: str, *, name: str) -> Iterator[Interaction | BadRecord]:
+    """The lines of a log; a fault comes as the error it is, naming its line."""
+    for record in records(text, name=name):
+        if isinstance(record.value, BadRecord):
+            yield record.value
+            continue
+        try:
+            yield _interaction(record.value, name, record.line)
+        except BadRecord as error:
+            yield error
+
+
+def mined(log: Sequence[Interaction], *, abstention: str = "", mask: Callable[[str], str] | None = None) -> Mined:
+    """Examples and preferences from a log.
+
+    The latest correction of a question counts, and makes what was said before the worse answer. An answer that as many
+    people liked as disliked is not used. An answer rated down is paired with a better one to the same question, if
+    there is one.
+
+    Args:
+        log: In order of time.
+        abstention: The text that says that the documents do not tell: where that is right, the example is unanswerable.
+        mask: Takes personal data out of a text.
+    """
+    out = Mined()
+
+    def hide(text: str) -> str:
+        changed = mask(text) if mask else text
+        out.masked += changed != text
+        return changed
+
+    same: defaultdict[str, list[Interaction]] = defaultdict(list)
+    for one in log:
+        same["\n".join(bare(m.content) for m in one.messages if m.role != "system")].append(one)
+    for asked in same.values():
+        _of_one_question(asked, out, abstention=abstention, hide=hide)
+    return out
+
+
+def _of_one_question(asked: Sequence[Interaction], out: Mined, *, abstention: str, hide: Callable[[str], str]) -> None:
+    def discard(one: Interaction, why: str) -> None:
+        out.discarded.append({"question": hide(one.messages[-1].content), "at": one.place, "why": why})
+
+    votes: Counter[str] = Counter()
+    first: dict[str, Interaction] = {}
+    corrected = [one for one in asked if one.correction and bare(one.correction) != bare(one.answer)]
+    for one in asked:
+        vote = one.rating or (1 if one.correction and one not in corrected else 0)
+        if one in corrected:
+            vote = -1
+        elif vote == 0:
+            discard(one, "nobody said whether it was right")
+            continue
+        if not one.answer.strip():
+            discard(one, "empty answer")
+            continue
+        if bare(one.answer) in first and one not in corrected:
+            discard(one, "the same answer to the same question")
+        first.setdefault(bare(one.answer), one)
+        votes[bare(one.answer)] += vote
+    for one in corrected[:-1]:
+        if bare(one.correction) != bare(corrected[-1].correction):
+            discard(one, "corrected otherwise later")
+    liked = [one for text, one in first.items() if votes[text] > 0]
+    for text, one in first.items():
+        if votes[text] == 0:
+            discard(one, "people disagree")
+    best = corrected[-1] if corrected else liked[-1] if liked else None
+    disliked = [one for text, one in first.items() if votes[text] < 0]
+    if best is None:
+        for one in disliked:
+            discard(one, "rated down, and no better answer is known")
+        return
+    right = best.correction if corrected else best.answer
+    out.examples.append(_example(best, right, abstention=abstention, hide=hide))
+    for one in disliked:
+        if bare(one.answer) != bare(right):
+            out.preferences.append(_preference(one, right, hide=hide))
+
+
+def _example(one: Interaction, right: str, *, abstention: str, hide: Callable[[str], str]) -> Example:
+    declines = bool(abstention) and bare(right) == bare(abstention)
+    holding = [
+        h.chunk.span.document for h in one.hits if h.chunk.text and grounding.share(right, [h.chunk.text]) >= _HOLDS
+    ]
+    return Example(
+        id=f"log/{one.id}",
+        messages=_hidden(one.messages, hide),
+        references=() if declines else (hide(right.strip()),),
+        sources=() if declines else tuple(dict.fromkeys(holding)),
+        answerable=not declines,
+        group=one.conversation,
+        origin="log",
+        at=one.at,
+    )
+
+
+def _preference(one: Interaction, right: str, *, hide: Callable[[str], str]) -> Preference:
+    return Preference(
+        id=f"log/{one.id}",
+        messages=_hidden(one.messages, hide),
+        chosen=hide(right.strip()),
+        rejected=hide(one.answer.strip()),
+        hits=one.hits,
+        sources=tuple(dict.fromkeys(hit.chunk.span.document for hit in one.hits)),
+        group=one.conversation,
+        at=one.at,
+    )
+
+
+def _hidden(messages: Sequence[Message], hide: Callable[[str], str]) -> tuple[Message, ...]:
+    return tuple(replace(message, content=hide(message.content)) for message in messages)
+
+
+# ---------------------------------------------------------------- records
+
+
+def preference_record(preference: Preference) -> Json:
+    """A preference as the JSON object that `preferences` reads back."""
+    record: Json = {
+        "id": preference.id,
+        "messages": [{"role": m.role, "content": m.content} for m in preference.messages],
+        "chosen": preference.chosen,
+        "rejected": preference.rejected,
+        "hits": [
+            {
+                "document": hit.chunk.span.document,
+                "start": hit.chunk.span.start,
+                "end": hit.chunk.span.end,
+                "text": hit.chunk.text,
+                "title": hit.chunk.title,
+            }
+            for hit in preference.hits
+        ],
+        "sources": list(preference.sources),
+        "group": preference.group,
+        "at": preference.at,
+    }
+    return {key: value for key, value in record.items() if value}
+
+
+def preferences(text: str, *, name: str) -> list[Preference]:
+    """The preferences of a JSON Lines file: ``question`` or ``messages``, ``chosen``, ``rejected``; optional the rest.
+
+    Raises:
+        BadRecord: naming the line.
+    """
+    made = []
+    for record in records(text, name=name):
+        if isinstance(record.value, BadRecord):
+            raise record.value
+        value, line = record.value, record.line
+        chosen, rejected = (_text(value, key, name, line) for key in ("chosen", "rejected"))
+        if not chosen or not rejected or bare(chosen) == bare(rejected):
+            raise BadRecord(
+                '"chosen" and "rejected" must be two different answers',
+                file=name,
+                line=line,
+                cure="A preference needs the better and the worse answer; remove lines without both.",
+            )
+        hits = _hits(value.get("hits") or [], name, line)
+        messages = _messages(value, name, line)
+        made.append(
+            Preference(
+                id=_text(value, "id", name, line) or f"{name}#{line or record.number}",
+                messages=messages,
+                chosen=chosen,
+                rejected=rejected,
+                hits=hits,
+                sources=tuple(str(s) for s in value.get("sources") or ()) or tuple(h.chunk.span.document for h in hits),
+                group=_text(value, "group", name, line),
+                at=_text(value, "at", name, line),
+            )
+        )
+    return made
+
+
+def _interaction(value: Json, name: str, line: int) -> Interaction:
+    messages = _messages(value, name, line)
+    answer, correction = _text(value, "answer", name, line), _text(value, "correction", name, line)
+    at = _text(value, "at", name, line)
+    if at and moment_of(at) is None:
+        raise BadRecord(
+            f'"at" is no ISO date: {excerpt(at, 20)!r}', file=name, line=line, cure="Write it as 2025-01-31."
+        )
+    said = digest("log", [[(m.role, m.content) for m in messages], answer, correction, at])
+    return Interaction(
+        id=_text(value, "id", name, line) or said.partition(":")[2][:12],
+        messages=messages,
+        answer=answer,
+        rating=_rating(value.get("rating"), name, line),
+        correction=correction,
+        hits=_hits(value.get("hits") or [], name, line),
+        conversation=_text(value, "conversation", name, line),
+        at=at,
+        place=f"{name}:{line}",
+    )
+
+
+def _rating(value: Any, name: str, line: int) -> int:
+    said = "" if value is None else str(value).strip().lower()
+    if said in _NONE:
+        return 0
+    if said not in _UP | _DOWN:
+        raise BadRecord(
+            f'"rating" must be up or down, not {excerpt(said, 20)!r}',
+            file=name,
+            line=line,
+            cure="Write up, down, 1 or -1; say yourself which stars are up.",
+        )
+    return 1 if said in _UP else -1
+
+
+def _text(value: Json, key: str, name: str, line: int) -> str:
+    item = value.get(key)
+    if item is None:
+        return ""
+    if isinstance(item, bool) or not isinstance(item, (str, int, float)):
+        raise BadRecord(f'"{key}" must be a string, not {kind(item)}', file=name, line=line)
+    return str(item).strip()
+
+
+def _messages(value: Json, name: str, line: int) -> tuple[Message, ...]:
+    turns = value.get("messages")
+    if not turns:
+        question = _text(value, "question", name, line)
+        if not question:
+            raise BadRecord("no question: neither question nor messages", file=name, line=line)
+        return (Message(role="user", content=question),)
+    made = []
+    for turn in turns if isinstance(turns, list) else [None]:
+        role: Any = turn.get("role") if isinstance(turn, dict) else None
+        content = turn.get("content") if isinstance(turn, dict) else None
+        if role not in get_args(Role) or not isinstance(content, str):
+            raise BadRecord('"messages" must be a list of objects with "role" and "content"', file=name, line=line)
+        made.append(Message(role=role, content=content))
+    if made[-1].role != "user":
+        raise BadRecord("the last message must be the user's: it is what was answered", file=name, line=line)
+    return tuple(made)
+
+
+def _hits(items: Any, name: str, line: int) -> tuple[Hit, ...]:
+    if not isinstance(items, list):
+        raise BadRecord(f'"hits" must be a list, not {kind(items)}', file=name, line=line)
+    made = []
+    for rank, item in enumerate(items, 1):
+        value = {"document": item} if isinstance(item, str) else item
+        if not isinstance(value, dict) or not isinstance(value.get("document"), str):
+            raise BadRecord('a hit must be a document id, or an object with "document"', file=name, line=line)
+        start, end = value.get("start", 0), value.get("end", 0)
+        if not isinstance(start, int) or not isinstance(end, int):
+            raise BadRecord('"start" and "end" of a hit must be numbers of characters', file=name, line=line)
+        span = Span(document=value["document"], start=start, end=end)
+        text = str(value.get("text") or "")
+        chunk = Chunk(id=digest("chunk", [span, text]), span=span, text=text, title=str(value.get("title") or ""))
+        made.append(Hit(chunk=chunk, score=0.0, rank=rank))
+    return tuple(made)

@@ -1,0 +1,57 @@
+"""Feedback logs on disk → examples and preferences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from twofold.errors import BadRecord, TooFewExamples
+from twofold.examples import feedback
+from twofold.examples.feedback import Interaction, Mined
+from twofold.examples.quality.privacy import masked
+from twofold.files.paths import expand
+from twofold.files.reading import JSONL, MIB, decode, read_bytes, suffix_of
+from twofold.types import Json
+
+MAX_MIB = 512
+"""Largest log, after decompression."""
+
+
+def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool = True) -> Mined:
+    """Examples and preferences from logs in JSON Lines (``.gz`` too); see `examples.feedback`.
+
+    A malformed line is thrown away with its reason, as a log whose writer was killed has one.
+
+    Args:
+        paths: Files, folders or patterns relative to `root`, in order of time.
+        root: The project.
+        abstention: What a system says when the documents do not tell.
+        mask: Put the kind of personal data and secrets in their place (see `examples.quality.privacy`).
+
+    Raises:
+        UnreadableFile: a file is missing, too large or not text.
+        TooFewExamples: no line has usable feedback; the message holds the first reason.
+    """
+    files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in JSONL)
+    for error in missing:
+        raise error
+    log: list[Interaction] = []
+    broken: list[Json] = []
+    for file in files:
+        if file.refused:
+            raise file.refused
+        text = decode(read_bytes(file.path, limit=MAX_MIB * MIB, name=file.name), name=file.name)
+        for one in feedback.interactions(text, name=file.name):
+            if isinstance(one, BadRecord):
+                broken.append({"question": "", "at": f"{one.file}:{one.line}", "why": f"malformed: {one.message}"})
+            else:
+                log.append(one)
+    made = feedback.mined(log, abstention=abstention, mask=masked if mask else None)
+    made.discarded[:0] = broken
+    if not made.examples:
+        first = made.discarded[0] if made.discarded else {"at": ", ".join(paths), "why": "no line at all"}
+        raise TooFewExamples(
+            f"no feedback could be used; the first reason, {first['at']}: {first['why']}",
+            cure="A line needs question, answer, and a rating (up, down) or a correction.",
+        )
+    return made

@@ -1,0 +1,403 @@
+"""Files → examples, and everything that is wrong with them at once."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, get_args
+
+from twofold.errors import BadRecord, DataError, TooFewExamples, UnreadableFile
+from twofold.examples.spelling import REFERENCES, answers_of, cell, is_declined
+from twofold.examples.turns import turns_of
+from twofold.files.paths import MISSING, expand
+from twofold.files.reading import (
+    CSV,
+    JSON,
+    JSONL,
+    MIB,
+    PARQUET,
+    Findings,
+    Record,
+    as_problem,
+    counted,
+    excerpt,
+    kind,
+    raise_first,
+    read_bytes,
+    records_of,
+    spelled,
+    suffix_of,
+)
+from twofold.hashing import canonical_json, digest
+from twofold.types import Example, Json, Message, Origin, Problem, Span, SplitName
+
+MAX_MIB = 512
+"""Largest file of examples, after decompression."""
+
+_SPLITS: Mapping[str, SplitName] = {
+    "train": "train",
+    "training": "train",
+    "dev": "dev",
+    "val": "dev",
+    "valid": "dev",
+    "validation": "dev",
+    "test": "test",
+    "reserve": "reserve",
+}
+_KINDS = (*JSONL, *JSON, *CSV, *PARQUET)
+_IMPORT = "Run `twofold examples import FILE --into data/examples.jsonl`."
+_FORM = "Each record needs a question (or messages, or input) and answers (or output)."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One record of a file of examples, as it stands there and as what it was read."""
+
+    file: str
+    """The file."""
+    line: int
+    """1-based; a JSON file's records have their position instead of a line."""
+    value: Json
+    """The record; empty where it could not be read."""
+    found: Example | Problem | None
+    """The example, or why there is none; None where it has no answer and does not say that it needs none."""
+
+
+def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
+    """The records of all files, in order; problems of a whole file come as a row with line 0.
+
+    Args:
+        paths: Files, folders or patterns relative to `root`; kinds as in `load_examples`.
+        root: The project.
+    """
+    files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in _KINDS)
+    for error in missing:
+        yield Row(file=error.file or "", line=0, value={}, found=as_problem(error))
+    made: dict[str, str] = {}
+    for found in files:
+        try:
+            if found.refused:
+                raise found.refused
+            try:
+                require_kind(found.name)
+            except UnreadableFile as fault:
+                if found.named:
+                    raise
+                problem = replace(as_problem(fault), severity="warning", code="data.no-reader")
+                yield Row(file=found.name, line=0, value={}, found=problem)
+                continue
+            data = read_bytes(found.path, limit=MAX_MIB * MIB, name=found.name)
+            for record in records_of(data, name=found.name):
+                yield _row(record, found.name, made)
+        except DataError as error:
+            yield Row(file=found.name, line=0, value={}, found=as_problem(error))
+
+
+def require_kind(name: str) -> None:
+    """Refuse a file whose name is of no kind that examples are read from.
+
+    Raises:
+        UnreadableFile: it is none.
+    """
+    if suffix_of(name) not in _KINDS:
+        raise UnreadableFile(
+            f"examples are read from {', '.join(_KINDS[:-1])} and {_KINDS[-1]} files (.gz too), not from "
+            f"{suffix_of(name) or 'a file without a suffix'}",
+            file=name,
+            cure="Write its records to a file of one of these kinds.",
+        )
+
+
+def row_of(value: Json, file: str, line: int) -> Row:
+    """A record that was changed, read again as if it stood at that place."""
+    return _row(Record(line=line, number=line, value=value), file, {})
+
+
+def _row(record: Record, file: str, made: dict[str, str]) -> Row:
+    value = {} if isinstance(record.value, BadRecord) else dict(record.value)
+    line = record.line or record.number
+    try:
+        example = _example(record, file)
+        if isinstance(example, Example):
+            first = made.setdefault(example.id, f"{file}:{line}")
+            if first != f"{file}:{line}":
+                raise _bad(record, f"the id {example.id!r} is used twice, first at {first}", file)
+        return Row(file=file, line=line, value=value, found=example)
+    except BadRecord as error:
+        return Row(file=file, line=line, value=value, found=as_problem(error))
+
+
+def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> tuple[list[Example], list[Problem]]:
+    """Read all examples from ``.jsonl``, ``.json``, ``.csv`` (``.gz`` too) and ``.parquet`` files.
+
+    A record has ``question``, ``messages`` or ``input``; ``answers``, ``output``, ``outputs``, ``answer`` or
+    ``reference``; and optionally ``id``, ``doc_ids`` (or ``sources``), ``spans``, ``grades``, ``answerable``,
+    ``choices``, ``group``, ``origin``, ``maker``, ``parent``, ``at`` (or ``date``) and ``split``. Other fields are
+    ignored. A record that neither has an answer nor says that it is answerable is left out with a warning.
+
+    Args:
+        paths: Files, folders or patterns relative to `root`.
+        root: The project.
+        strict: Raise the first error instead of returning it.
+
+    Returns:
+        The usable examples in order of files, and all problems.
+
+    Raises:
+        BadRecord: a malformed record, or an id used twice (only when `strict`).
+        UnreadableFile: a file that is missing, too large or not text (only when `strict`).
+        TooFewExamples: there is no usable example (only when `strict`).
+    """
+    findings = Findings()
+    made: dict[str, Example] = {}
+    silent: dict[str, list[int]] = {}
+    for row in read_rows(paths, root):
+        if isinstance(row.found, Problem):
+            findings.add(row.found)
+        elif row.found is not None:
+            made[row.found.id] = row.found
+        else:
+            silent.setdefault(row.file, []).append(row.line)
+    for file, lines in silent.items():
+        findings.add(_silent(file, lines))
+    problems = findings.all()
+    if not made and (problems or not paths) and all(p.message in MISSING for p in problems):
+        problems = [as_problem(no_questions(paths))]
+    elif not made:
+        findings.error(
+            TooFewExamples(f"there is no usable example in {', '.join(paths) or 'no path at all'}", cure=_FORM)
+        )
+        problems = findings.all()
+    if strict:
+        raise_first(problems)
+    return list(made.values()), problems
+
+
+def no_questions(paths: Sequence[str]) -> TooFewExamples:
+    """The error of a project whose files of examples are still to be made."""
+    return TooFewExamples(
+        f"no questions yet: there is no file at {', '.join(paths) or 'any path of [examples].paths'}",
+        cure="Make some from the documents (`twofold examples make`), or write your own there.",
+    )
+
+
+def _silent(file: str, lines: Sequence[int]) -> Problem:
+    where = ", ".join(map(str, lines[:5])) + (", …" if len(lines) > 5 else "")
+    return Problem(
+        severity="warning",
+        code="data.empty-answer",
+        message=f"no answer, left out: {counted(len(lines), 'example')} (line{'' if len(lines) == 1 else 's'} {where})",
+        cure='Give them answers, or say "answerable": false where the right behaviour is to decline.',
+        file=file,
+        line=lines[0],
+    )
+
+
+def _bad(record: Record, message: str, file: str = "", *, cure: str | None = None) -> BadRecord:
+    where = message if record.line else f"record {record.number}: {message}"
+    return BadRecord(where, file=file or None, line=record.line or None, cure=cure)
+
+
+def _example(record: Record, file: str) -> Example | Problem | None:
+    """The example in a record, or why it has no answer; None where it does not say whether it is answerable."""
+    if isinstance(record.value, BadRecord):
+        raise record.value
+    value = {key: item for key, item in record.value.items() if item is not None}
+
+    def bad(message: str, cure: str | None = None) -> BadRecord:
+        return _bad(record, message, file, cure=cure)
+
+    def text_of(key: str) -> str:
+        item = value.get(key, "")
+        if isinstance(item, bool) or not isinstance(item, (str, int, float)):
+            raise bad(f'"{key}" must be a string, not {kind(item)}')
+        return spelled(item)
+
+    def texts_of(key: str) -> list[str]:
+        item = cell(value.get(key, []))
+        if isinstance(item, (str, int, float)):
+            item = [item]
+        if not isinstance(item, list) or not all(isinstance(part, (str, int, float)) for part in item):
+            raise bad(f'"{key}" must be a string or a list of strings, not {kind(item)}')
+        return [spelled(part) for part in item if spelled(part)]
+
+    messages = _messages(value, bad)
+    flagged = str(value.get("answerable", "")).strip().lower()
+    if flagged not in ("", "true", "false"):
+        raise bad(f'"answerable" must be true or false, not {excerpt(flagged, 20)!r}')
+    references = tuple(
+        dict.fromkeys(text for key in REFERENCES if key in value for text in answers_of(value[key], key))
+    )
+    if not references and not flagged and any(is_declined(value.get(key)) for key in REFERENCES):
+        flagged = "false"
+    if not references and flagged != "false":
+        if flagged == "true" or not any(key in value for key in REFERENCES):
+            return Problem(
+                severity="error",
+                code="data.empty-answer",
+                message="no answer" if flagged else f"no answer: {_without(record.value)}",
+                cure='Give it answers, or say "answerable": false where the right behaviour is to decline.',
+                file=file,
+                line=record.line,
+            )
+        return None
+    spans = _spans(cell(value.get("spans", [])), bad)
+    grades = _grades(cell(value.get("grades", {})), bad)
+    sources = texts_of("doc_ids") if "doc_ids" in value else texts_of("sources")
+    choices = _choices(value, bad)
+    if isinstance(choices, str):
+        messages = (*messages[:-1], replace(messages[-1], content=f"{messages[-1].content}\n{choices}"))
+        letters = tuple(str(key) for key in value["choices"])
+        choices = letters if all(reference in letters for reference in references) else ()
+    origin = text_of("origin") or "human"
+    if origin not in get_args(Origin):
+        raise bad(f'"origin" must be one of {", ".join(get_args(Origin))}, not {excerpt(origin, 20)!r}')
+    at = text_of("at") or text_of("date")
+    if at and moment_of(at) is None:
+        raise bad(
+            f'"{"at" if "at" in value else "date"}" is no ISO date: {excerpt(at, 20)!r}', "Write it as 2025-01-31."
+        )
+    split = text_of("split").lower()
+    if split and split not in _SPLITS:
+        raise bad(f'"split" must be train, dev, test or reserve, not {excerpt(split, 20)!r}')
+    name = text_of("id") or f"{file}#{record.line or record.number}"
+    return Example(
+        id=name,
+        messages=messages,
+        references=references,
+        sources=tuple(dict.fromkeys([*sources, *(span.document for span in spans)])),
+        spans=spans,
+        grades=grades,
+        answerable=flagged != "false",
+        choices=choices,
+        group=_group(value.get("group"), text_of, bad),
+        origin=origin,  # type: ignore[arg-type]
+        maker=text_of("maker"),
+        parent=text_of("parent"),
+        at=at,
+        split=_SPLITS.get(split) or named_split(file),
+        file=file,
+        line=record.line,
+    )
+
+
+def named_split(file: str) -> SplitName | None:
+    """The split that a file's name says, as in ``train.jsonl`` or ``test-00000-of-00001.parquet``; None for any other.
+
+    Records that name a split themselves are where they say.
+    """
+    stem = Path(file).name.lower().partition(".")[0]
+    return _SPLITS.get(re.sub(r"-[0-9]+-of-[0-9]+$", "", stem))
+
+
+_NO_GROUP = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "-"})
+"""What programs write into a column where there is no group."""
+
+
+def _group(given: Any, text_of: Callable[[str], str], bad: Any) -> str:
+    """A group's name: 7 and 7.0, which a missing value elsewhere in the column makes of it, are one group."""
+    if isinstance(cell(given), (list, dict)):
+        raise bad(
+            f'"group" must be one name, not {kind(cell(given))}',
+            "Give the one that ties most examples together (a customer, a conversation).",
+        )
+    text = text_of("group")
+    if text.casefold() in _NO_GROUP:
+        return ""
+    return text[:-2] if re.fullmatch(r"[0-9]+\.0", text) else text
+
+
+def _without(value: Json) -> str:
+    null = next((key for key in REFERENCES if key in value), "")
+    return f'"{null}" is null' if null else f"none of {', '.join(REFERENCES)}"
+
+
+def _messages(value: Json, bad: Any) -> tuple[Message, ...]:
+    if "messages" not in value or value["messages"] in ("", []):
+        given = [key for key in ("question", "input") if str(value.get(key, "")).strip()]
+        if not given:
+            fields = excerpt(", ".join(value)) or "none"
+            raise bad(f"no question: none of question, messages, input (its fields are {fields})", _FORM)
+        if "instruction" in value and "question" not in value:
+            raise bad('"instruction" beside "input" is Alpaca\'s shape, which is not read as it stands', _IMPORT)
+        if given[0] == "input" and isinstance(value["input"], (dict, list)):
+            return (Message(role="user", content=canonical_json(value["input"])),)
+        if not isinstance(value[given[0]], str):
+            raise bad(f'"{given[0]}" must be a string, not {kind(value[given[0]])}')
+        return (Message(role="user", content=value[given[0]].strip()),)
+    made = turns_of(value["messages"], bad)
+    if not made or made[-1].role != "user":
+        raise bad("the last message must be the user's: it is what is to be answered", _IMPORT)
+    return made
+
+
+def _spans(value: Any, bad: Any) -> tuple[Span, ...]:
+    if value in ("", None):
+        return ()
+    if not isinstance(value, list):
+        raise bad(f'"spans" must be a list, not {kind(value)}')
+    made = []
+    for number, item in enumerate(value, 1):
+        parts = [item.get(key) for key in ("document", "start", "end")] if isinstance(item, dict) else item
+        if (
+            not isinstance(parts, list)
+            or len(parts) != 3
+            or not isinstance(parts[0], str)
+            or not all(isinstance(p, int) and not isinstance(p, bool) for p in parts[1:])
+        ):
+            raise bad(f"span {number} must be [document id, start, end]")
+        if not 0 <= parts[1] < parts[2]:
+            raise bad(f"span {number} is empty or runs backwards: {parts[1]} to {parts[2]}")
+        made.append(Span(document=parts[0], start=parts[1], end=parts[2]))
+    return tuple(made)
+
+
+def _grades(value: Any, bad: Any) -> dict[str, float]:
+    if value in ("", None):
+        return {}
+    if not isinstance(value, dict) or not all(
+        isinstance(grade, (int, float)) and not isinstance(grade, bool) and math.isfinite(grade)
+        for grade in value.values()
+    ):
+        raise bad('"grades" must be an object of document id and relevance, for example {"doc-1": 2}')
+    return {name: float(grade) for name, grade in value.items() if grade > 0}
+
+
+def _choices(value: Json, bad: Any) -> tuple[str, ...] | str:
+    """Allowed answers; for choices with letters, the lines to put under the question."""
+    given = cell(value.get("choices", []))
+    if isinstance(given, dict):
+        value["choices"] = given
+        return "\n".join(f"{letter}: {text}" for letter, text in given.items())
+    if given == "":
+        return ()
+    if not isinstance(given, list) or not all(isinstance(part, (str, int, float)) for part in given):
+        raise bad(f'"choices" must be a list of strings or an object of letters, not {kind(given)}')
+    return tuple(dict.fromkeys(spelled(part) for part in given))
+
+
+def moment_of(at: str) -> datetime | None:
+    """An ISO date or time (year and month alone will do), in UTC."""
+    text = at + "-01-01" if re.fullmatch(r"\d{4}", at) else at + "-01" if re.fullmatch(r"\d{4}-\d\d", at) else at
+    try:
+        made = datetime.fromisoformat(text)
+        return made.astimezone(UTC) if made.tzinfo else made.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def example_digest(example: Example) -> str:
+    """Name of what decides an answer and its score; where the example stands and how it is split do not."""
+    made_of = {
+        "messages": example.messages,
+        "references": example.references,
+        "sources": example.sources,
+        "spans": example.spans,
+        "answerable": example.answerable,
+        "choices": example.choices,
+    }
+    return digest("example", {**made_of, "grades": example.grades} if example.grades else made_of)

@@ -1,0 +1,124 @@
+"""Examples made ready for a study: divided, and nothing left in train or dev that gives a later side away. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.config import ExamplesSection
+from twofold.examples.leaks import Leaks, agree, drop_leaks, leak_error, leaks
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits, split
+from twofold.types import Example, Json, Problem
+
+PARAPHRASE = 0.9
+"""Cosine of two questions' vectors from which they are told to ask the same, where they want one answer."""
+NOT_COMPARED = "data.not-compared"
+"""Of the warning that questions were not compared by their meaning."""
+_PIECE = 512
+TEST, DEV = "test", "dev split"
+"""Where a leak stands, as `leak_error` names it."""
+
+
+def prepared(
+    examples: Sequence[Example], section: ExamplesSection, *, documents: Mapping[str, str]
+) -> tuple[Splits, Json]:
+    """Splits without leaks, and what was dropped for them.
+
+    Args:
+        examples: All of them.
+        section: How they are divided, and what a leak means.
+        documents: Id of every document → the first id of the same text; see `splitting.split`.
+
+    Returns:
+        The splits; and how many examples of train and dev are ``exact`` or ``near`` copies of a test question, from the
+        same place (``span``) or dialogue (``history``); how many of train are copies of a ``dev`` question; and how
+        many were ``dropped``.
+
+    Raises:
+        LeakFound: the section says that a leak is an error.
+        TooFewExamples: a split is empty.
+    """
+    splits = split(examples, section, documents=documents)
+    found, inner = standing(splits, near=section.near == "drop")
+    if section.on_leak == "error":
+        for kind, where in ((found, TEST), (inner, DEV)):
+            if kind.pairs:
+                raise leak_error(kind.pairs[0], kind, examples, where=where)
+    return cleared(splits, found, inner)
+
+
+def standing(splits: Splits, *, near: bool) -> tuple[Leaks, Leaks]:
+    """Leaks of train and dev into test and reserve, and of what is then left of train into what is left of dev.
+
+    Args:
+        splits: As divided.
+        near: Look for near copies too.
+    """
+    found = leaks(
+        (*splits.once(splits.train), *splits.once(splits.dev)), splits.once((*splits.test, *splits.reserve)), near=near
+    )
+    train, dev = drop_leaks(splits.train, found), drop_leaks(splits.dev, found)
+    return found, replace(leaks(splits.once(train), splits.once(dev), near=near), span=())
+
+
+def cleared(splits: Splits, found: Leaks, inner: Leaks) -> tuple[Splits, Json]:
+    """The splits without the leaks that `standing` found, and how many of each kind; see `prepared`."""
+    train, dev = drop_leaks(drop_leaks(splits.train, found), inner), drop_leaks(splits.dev, found)
+    dropped = {"train": len(splits.train) - len(train), "dev": len(splits.dev) - len(dev)}
+    counts = {**found.counts, "dev": len({name for name, _ in inner.pairs}), "dropped": sum(dropped.values())}
+    return replace(splits, train=Questions(train), dev=Questions(dev), dropped=dropped), counts
+
+
+def paraphrases(
+    train: Sequence[Example],
+    test: Sequence[Example],
+    vectors: tuple[NDArray[np.float32], NDArray[np.float32]],
+    *,
+    known: Leaks,
+) -> list[tuple[Example, Example]]:
+    """Training and test questions that mean the same: their vectors are near, and they want an answer alike.
+
+    Args:
+        train: What is learned from.
+        test: What is kept for the test.
+        vectors: Of the questions of each, of length 1.
+        known: Leaks, which are not told again.
+    """
+    told = {name for name, _ in known.pairs}
+    found: list[tuple[Example, Example]] = []
+    for start in range(0, len(train) if len(test) else 0, _PIECE):
+        close = vectors[0][start : start + _PIECE] @ vectors[1].T
+        for row, example in enumerate(train[start : start + _PIECE]):
+            if example.id in told:
+                continue
+            best = sorted(np.flatnonzero(close[row] >= PARAPHRASE).tolist(), key=lambda n: (-close[row][n], n))
+            match = next((test[n] for n in best if agree(example, test[n])), None)
+            if match is not None:
+                found.append((example, match))
+    return found
+
+
+def paraphrase_problem(found: Sequence[tuple[Example, Example]]) -> Problem:
+    """What `check` says of them: the number, and one pair."""
+    one, other = found[0]
+    many = f"{len(found)} training questions mean" if len(found) > 1 else "1 training question means"
+    return Problem(
+        severity="warning",
+        code="data.paraphrase",
+        message=f"{many} what a test question asks, in other words and with the same answer: {one.question[:60]!r} and "
+        f"{other.question[:60]!r}",
+        cure='Give such questions one "group", so that they stand on one side; nothing is dropped for it.',
+        file=one.file,
+        line=one.line,
+        example=one.id,
+    )
+
+
+def not_compared(why: str, cure: str) -> Problem:
+    """The warning of `check` that questions were not compared by their meaning."""
+    message = f"training questions were not compared with test questions by their meaning: {why}"
+    return Problem(severity="warning", code=NOT_COMPARED, message=message, cure=cure)

@@ -1,0 +1,1 @@
+"""The quality of examples: findings, labels, personal data, and their cleaning."""

@@ -1,0 +1,152 @@
+"""Examples cleaned: repaired, masked, merged, dropped, and a record of each. Pure.
+
+Nothing goes without a record, and cleaning what was cleaned changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from twofold.examples.loading import Row, row_of
+from twofold.examples.quality import labels, text
+from twofold.examples.quality.inspect import copies
+from twofold.examples.quality.privacy import masked
+from twofold.examples.quality.text import repaired
+from twofold.types import Example, Json, Problem
+
+_TEXTS = ("question", "input", "messages", "answers", "output", "outputs", "answer", "reference", "choices")
+_REFERENCES = ("outputs", "output", "answer", "reference")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """What is left, and what was done."""
+
+    kept: tuple[Row, ...]
+    """Records that stay, in order, each with its id."""
+    done: tuple[Json, ...]
+    """One entry for each thing done: the finding's fields, and the ``record`` as it was (not where it was masked)."""
+
+
+def clean(rows: Sequence[Row], found: Sequence[Problem], *, mask: bool = False, drop: Sequence[str] = ()) -> Cleaned:
+    """Do what the findings' actions say: repair, merge and drop; what is to be looked at stays.
+
+    Args:
+        rows: Records as read, none about a whole file.
+        found: What `findings.inspect` says of their examples.
+        mask: Mask personal data and secrets too.
+        drop: Codes of findings whose examples go as well, for example ``data.label-noise``.
+    """
+    done: list[Json] = []
+    kept: dict[str, Row] = {}
+
+    def record(problem: Problem, value: Json | None, action: str) -> None:
+        done.append({**asdict(problem), "action": action, **({} if value is None else {"record": value})})
+
+    def safe(value: Json) -> Json:
+        return _mapped(value, masked) if mask else value
+
+    for row in rows:
+        if not isinstance(row.found, Example):
+            record(row.found or _empty(row), safe(row.value), "drop")
+            continue
+        kept[row.found.id] = replace(row, value={"id": row.found.id, **row.value})
+    by_example: dict[str, list[Problem]] = {}
+    for problem in found:
+        by_example.setdefault(problem.example, []).append(problem)
+    for name, row in list(kept.items()):
+        mine = by_example.get(name, [])
+        gone = next((p for p in mine if p.code in drop), None)
+        if gone is not None:
+            record(gone, safe(row.value), "drop")
+            del kept[name]
+            continue
+        value = row.value
+        if any(p.action == "repair" for p in mine):
+            value = _mapped(value, repaired)
+            record(next(p for p in mine if p.action == "repair"), safe(row.value), "repair")
+        if mask:
+            hidden = _mapped(value, masked)
+            if hidden != value:
+                value = hidden
+                for problem in (p for p in mine if p.action == "mask"):
+                    record(problem, None, "mask")
+        if value is not row.value:
+            kept[name] = row_of(value, row.file, row.line)
+    examples = [row.found for row in kept.values() if isinstance(row.found, Example)]
+    places = {**{e.id: e.id for e in examples}, **{f"{e.file}:{e.line}": e.id for e in examples if e.line}}
+    for problem in copies(examples):
+        if problem.action == "merge":
+            target = kept[places[problem.other]]
+            kept[places[problem.other]] = _merged(target, kept[problem.example])
+        if problem.action in ("drop", "merge"):
+            record(problem, safe(kept.pop(problem.example).value), problem.action)
+    return Cleaned(kept=tuple(kept.values()), done=tuple(done))
+
+
+def _empty(row: Row) -> Problem:
+    return Problem(
+        severity="warning",
+        code="data.empty-answer",
+        message="the answer is empty",
+        cure='Give it an answer, or say "answerable": false where the right behaviour is to decline.',
+        file=row.file,
+        line=row.line,
+    )
+
+
+def _mapped(value: Json, change: Callable[[str], str]) -> Json:
+    def inside(item: Any) -> Any:
+        if isinstance(item, str):
+            return change(item)
+        if isinstance(item, list):
+            return [inside(part) for part in item]
+        return {key: inside(part) for key, part in item.items()} if isinstance(item, dict) else item
+
+    return {key: inside(item) if key in _TEXTS else item for key, item in value.items()}
+
+
+def _merged(one: Row, two: Row) -> Row:
+    assert isinstance(one.found, Example)
+    assert isinstance(two.found, Example)
+    answers = list(dict.fromkeys((*one.found.references, *two.found.references)))
+    value = {key: item for key, item in one.value.items() if key not in _REFERENCES}
+    return row_of({**value, "answers": answers}, one.file, one.line)
+
+
+# ---------------------------------------------------------------- the set at a glance
+
+
+def portrait(examples: Sequence[Example], found: Sequence[Problem]) -> Json:
+    """What a data card shows of a set: sizes, lengths, classes, languages, findings."""
+    told = labels.labels(examples)
+    return {
+        "examples": len(examples),
+        "splits": _counted([e.split or "none" for e in examples]),
+        "origins": _counted([e.origin for e in examples]),
+        "answerable": sum(e.answerable for e in examples),
+        "question_lengths": _bins([text.tokens(e.question) for e in examples]),
+        "answer_lengths": _bins([text.tokens(e.references[0]) for e in examples if e.references]),
+        "classes": _counted(told),
+        "scripts": _counted([text.script(e.question) or "none" for e in examples]),
+        "findings": _counted([p.code for p in found]),
+        "errors": sum(p.severity == "error" for p in found),
+    }
+
+
+def _counted(values: Sequence[str]) -> dict[str, int]:
+    names, counts = np.unique(values, return_counts=True) if values else ((), ())
+    pairs = sorted(zip(map(str, names), map(int, counts), strict=True), key=lambda p: (-p[1], p[0]))
+    return dict(pairs)
+
+
+def _bins(sizes: Sequence[int]) -> list[list[int]]:
+    """[from, up to, how many], each bin twice as wide as the one before."""
+    out: dict[int, int] = {}
+    for size in sizes:
+        out[max(1, size).bit_length()] = out.get(max(1, size).bit_length(), 0) + 1
+    return [[2 ** (b - 1) if b > 1 else 0, 2**b - 1, out.get(b, 0)] for b in range(1, max(out, default=0) + 1)]

@@ -1,0 +1,42 @@
+"""Examples that are asked, with what is needed of them again and again: digests and groups, each worked out once. Pure.
+
+A digest names an answer in the store, a group is what counts as independent; a study needs both of the same questions
+in every one of its parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from twofold.examples.loading import example_digest
+from twofold.hashing import digest
+from twofold.types import Example
+
+
+class Questions(tuple[Example, ...]):
+    """Examples in a fixed order."""
+
+    @classmethod
+    def of(cls, examples: Iterable[Example]) -> Questions:
+        """These examples; the same object where they are `Questions` already, with what it has worked out."""
+        return examples if isinstance(examples, cls) else cls(examples)
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """Digest of each example (`example_digest`), in order."""
+        return tuple(example_digest(example) for example in self)
+
+    @cached_property
+    def groups(self) -> npt.NDArray[np.intp]:
+        """Group number of each example, shape (n,), from 0 in order of appearance."""
+        order = {group: number for number, group in enumerate(dict.fromkeys(e.group for e in self))}
+        return np.array([order[e.group] for e in self], dtype=np.intp)
+
+    @cached_property
+    def digest(self) -> str:
+        """Name of the set, whatever its order."""
+        return digest("test", sorted(self.digests))

@@ -1,0 +1,431 @@
+"""Examples → train, dev, test and reserve. Pure; everything is drawn by hashing seed and ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from twofold.config import ExamplesSection
+from twofold.errors import BadRecord, LeakFound, TooFewExamples
+from twofold.examples.grouping import documents_of, group_name, grouped
+from twofold.examples.loading import moment_of
+from twofold.examples.questions import Questions
+from twofold.files.reading import counted
+from twofold.types import Example, SplitName
+
+_NONE: Mapping[str, str] = {}
+FEW = 10
+"""Groups by document below which the documents of a split by question or time are taken as given."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splits:
+    """Examples divided; every example carries its final `group` and `split`."""
+
+    train: Questions
+    """For tuning, and for few-shot examples."""
+    dev: Questions
+    """For choosing checkpoints and settings."""
+    test: Questions
+    """For the verdict."""
+    reserve: Questions
+    """Sealed until the end."""
+    policy: str
+    """How the examples were divided, and what the verdict therefore holds for."""
+    groups: int
+    """Independent groups in the test split."""
+    digest: str
+    """Digest of the test split's example digests."""
+    warnings: tuple[str, ...] = ()
+    """What was done otherwise than asked."""
+    documents: Mapping[str, str] = field(default_factory=dict)
+    """Id of every document → the first id of the same text."""
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    """Split → examples that were taken out of it, because they stand in a split that is kept from it."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Example id → the group that its author gave it (`grouping.group_name`); without those of none."""
+
+    def once(self, examples: Sequence[Example]) -> tuple[Example, ...]:
+        """The examples with the first id of the same text in place of every document that they name."""
+        same = self.documents
+
+        def first(e: Example) -> Example:
+            spans = tuple(replace(one, document=same.get(one.document, one.document)) for one in e.spans)
+            sources = tuple(dict.fromkeys(same.get(one, one) for one in e.sources))
+            return e if (sources, spans) == (e.sources, e.spans) else replace(e, sources=sources, spans=spans)
+
+        return tuple(map(first, examples))
+
+    def __post_init__(self) -> None:
+        for name in ("train", "dev", "test", "reserve"):
+            object.__setattr__(self, name, Questions.of(getattr(self, name)))
+
+    @property
+    def hidden(self) -> frozenset[str]:
+        """Ids of the documents that only test or reserve questions are about, and of their copies."""
+        learned, asked = (
+            {self.documents.get(one, one) for e in part for one in documents_of(e)}
+            for part in ((*self.train, *self.dev), (*self.test, *self.reserve))
+        )
+        only = asked - learned
+        return frozenset(only | {name for name, first in self.documents.items() if first in only})
+
+    @property
+    def sentence(self) -> str:
+        """The policy in words, with the numbers as they are now."""
+        parts = {"train": self.train, "dev": self.dev, "test": self.test, "reserve": self.reserve}
+        counts = []
+        for name, part in parts.items():
+            gone = self.dropped.get(name, 0)
+            if part or gone:
+                of = "test questions" if name == "dev" else "test or dev questions"
+                counts.append(f"{len(part)} {name}" + (f" ({gone} dropped: they give {of} away)" if gone else ""))
+        told = f"Split {self.policy} ({', '.join(counts)}; {counted(self.groups, 'independent group')} in test)."
+        hidden = self.hidden
+        learns = bool(self.train or self.dev)
+        if hidden and learns:
+            these = "the document" if len(hidden) == 1 else f"the {len(hidden)} documents"
+            told += f" Nothing was learned from {these} that only test questions are about."
+        asked = (*self.test, *self.reserve)
+        unnamed = sum(1 for e in asked if e.answerable and not documents_of(e))
+        if unnamed and learns and (hidden or self.documents):
+            these = "test and reserve questions" if self.reserve else "test questions"
+            told += (
+                f" {unnamed} of {len(asked)} {these} name no document: tuning may have read the documents that "
+                "answer them."
+            )
+        return told
+
+    def lack(self, name: str, need: str) -> TooFewExamples:
+        """The error for a split that is empty and needed, with the cause where its examples were dropped.
+
+        Args:
+            name: Of the split.
+            need: What needs it, for example ``tuning needs examples``.
+        """
+        gone = self.dropped.get(name, 0)
+        if not gone:
+            return TooFewExamples(f"{need} in the {name} split, and there is none")
+        return TooFewExamples(
+            f"{need} in the {name} split, and all {gone} of it were dropped: they give test questions away",
+            cure='Add examples, or leave the arm out. [examples].near = "keep" brings back those that only look alike, '
+            "not the same question, dialogue, or answer from the same place.",
+        )
+
+
+def split(examples: Sequence[Example], section: ExamplesSection, *, documents: Mapping[str, str] = _NONE) -> Splits:
+    """Divide examples by the section's policy; the same for any order of `examples`.
+
+    Policies (`split_by`): ``question``, each example on its own; ``document``, examples that share a document stay
+    together (in both, every split has its share of the questions that nobody can answer); ``time``, the latest are the
+    test; ``given``, the records' own split, their dev part (or their test part, where there is one) being the test.
+    Whatever the policy, the authors keep the last word on ``given`` only: otherwise examples of one given `group`, or
+    of one dialogue, stand on one side.
+
+    The `group` that every example gets is its unit for intervals: examples of one given group, dialogue or document of
+    that side. Where a split by question or time leaves fewer than `FEW` such units, the documents are taken as given.
+
+    An example made from another (`parent`) stands where that one stands. No maker writes for both sides: where train
+    or dev have examples of a test question's maker, that question is left out while others remain.
+
+    Args:
+        examples: All of them.
+        section: The policy, the shares, the seed.
+        documents: Id of every document → the first id of the same text (`twins.same_documents`).
+
+    Raises:
+        TooFewExamples: a split that should have a share is empty.
+        LeakFound: all test questions and training examples have one maker, which is no person.
+        BadRecord: ``time`` is asked for and an example has no date.
+    """
+    warnings: list[str] = []
+    everyone = _limited(examples, section)
+    elders = _elders(everyone)
+    names = {e.id: group_name(e.group) for e in everyone}
+    pool = [e for e in everyone if elders[e.id] == e.id]
+    shares: dict[SplitName, float] = {
+        "train": section.train,
+        "dev": section.dev,
+        "test": section.test,
+        "reserve": section.reserve,
+    }
+    total = sum(shares.values())
+    if abs(total - 1) > 1e-6:
+        warnings.append(f"the shares of [examples] add up to {total:.2f}, and were scaled to 1")
+    shares = {name: share / total for name, share in shares.items()}
+    by_document = section.split_by in ("document", "given")
+    made: defaultdict[str, list[Example]] = defaultdict(list)
+    for e in everyone:
+        if elders[e.id] != e.id:
+            made[elders[e.id]].append(e)
+    groups = grouped(pool, by_document=by_document, same=documents, warnings=warnings, seed=section.seed, made=made)
+    if section.split_by == "given":
+        chosen, words = _given(pool, groups, shares, section.seed, warnings)
+    elif section.split_by == "time":
+        chosen, words = _by_time(pool, groups, shares, section.seed)
+    else:
+        sides = _assign(Counter(groups.values()), shares, section.seed, rare=_unanswerable(pool, groups))
+        chosen = {e.id: (groups[e.id], sides[groups[e.id]]) for e in pool}
+        words = "by document: questions on one document are on one side, so it holds for new documents"
+        if section.split_by == "question":
+            words = _question_words(pool)
+    if not by_document:
+        chosen, given = _clustered(pool, chosen, same=documents, seed=section.seed, made=made)
+        words += given
+    placed = [
+        replace(e, group=chosen[elders[e.id]][0], split=chosen[elders[e.id]][1])
+        for e in sorted(everyone, key=lambda e: _chance(section.seed, e.id))
+    ]
+    placed = _makers_apart(placed, warnings)
+    parts: dict[SplitName, Questions] = {name: Questions(e for e in placed if e.split == name) for name in shares}
+    empty = [name for name, share in shares.items() if share > 0 and not parts[name]]
+    if empty:
+        raise TooFewExamples(
+            f"{counted(len(placed), 'example')} in {counted(len({g for g, _ in chosen.values()}), 'group')}, "
+            f"split by {section.split_by}, {'leaves' if len(placed) == 1 else 'leave'} nothing for: {', '.join(empty)}",
+            cure=f"Raise --limit ([examples].limit, now {section.limit}), or leave it out."
+            if len(everyone) < len(examples)
+            else "Add examples, set the share of that split to 0, or choose another [examples].split_by.",
+        )
+    tested = len({e.group for e in parts["test"]})
+    unknowable = sum(not e.answerable for e in placed)
+    if unknowable and parts["test"] and all(e.answerable for e in parts["test"]):
+        warnings.append(
+            f"no test question is one that nobody can answer, though {unknowable} of {len(placed)} examples are: "
+            "whether an arm declines is not measured"
+        )
+    return Splits(
+        train=parts["train"],
+        dev=parts["dev"],
+        test=parts["test"],
+        reserve=parts["reserve"],
+        policy=words,
+        groups=tested,
+        digest=parts["test"].digest,
+        warnings=tuple(warnings),
+        documents=documents,
+        given={e.id: name for e in placed if (name := names[e.id])},
+    )
+
+
+def _chance(seed: int, name: str) -> str:
+    return hashlib.sha256(f"{seed}/{name}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _limited(examples: Sequence[Example], section: ExamplesSection) -> list[Example]:
+    ordered = sorted(examples, key=lambda e: _chance(section.seed, f"limit/{e.id}"))
+    return ordered[: section.limit] if section.limit else ordered
+
+
+def _elders(examples: Sequence[Example]) -> dict[str, str]:
+    """Example id → id of the example that decides where it stands: its earliest ancestor here, else its first kin."""
+    parents = {e.id: e.parent for e in examples if e.parent and e.parent != e.id}
+    ids = {e.id for e in examples}
+    first: dict[str, str] = {}
+    found: dict[str, str] = {}
+    for e in sorted(examples, key=lambda e: e.id):
+        root, seen = e.id, {e.id}
+        while root in parents and parents[root] not in seen:
+            root = parents[root]
+            seen.add(root)
+        if root in parents:  # a circle: its first member by name
+            circle = [root]
+            while parents[circle[-1]] != root:
+                circle.append(parents[circle[-1]])
+            root = min(circle)
+        found[e.id] = root if root in ids else first.setdefault(root, e.id)
+    return found
+
+
+def _makers_apart(placed: Sequence[Example], warnings: list[str]) -> list[Example]:
+    """`placed` without the examples that would have one maker write for training and for the test."""
+    learning, testing = (
+        Counter(e.maker for e in placed if e.maker and e.split in sides)
+        for sides in (("train", "dev"), ("test", "reserve"))
+    )
+    shared = sorted(learning.keys() & testing.keys())
+    if not shared:
+        return list(placed)
+    kept = ""
+    if all(e.maker in shared for e in placed if e.split == "test"):
+        if len(shared) == 1:
+            raise LeakFound(
+                f"every test question was written by {shared[0]}, which wrote training examples too: the study would "
+                "measure how well its habits are learned",
+                cure="Let people or another generator write test questions, or set [examples].train = dev = 0.",
+            )
+        kept = min(shared, key=lambda maker: (learning[maker] + testing[maker], maker))
+    out = [e for e in placed if e.maker not in shared or (e.split in ("test", "reserve")) == (e.maker == kept)]
+    told = f"; those by {kept} are the test" if kept else ""
+    warnings.append(
+        f"left out: {counted(len(placed) - len(out), 'example')}, because {', '.join(shared)} wrote for training and "
+        f"for the test{told}"
+    )
+    return out
+
+
+def _question_words(examples: Sequence[Example]) -> str:
+    if any(documents_of(e) for e in examples):
+        return "by question: all sides may ask about one document, so it holds for new questions on known documents"
+    if any(e.group for e in examples):
+        return "by question: questions of one group are on one side, so it holds for new groups of such questions"
+    return "by question: it holds for new questions of this kind"
+
+
+def _clustered(
+    examples: Sequence[Example],
+    chosen: Mapping[str, tuple[str, SplitName]],
+    *,
+    same: Mapping[str, str],
+    seed: int,
+    made: Mapping[str, Sequence[Example]],
+) -> tuple[dict[str, tuple[str, SplitName]], str]:
+    """The groups by document too, each side for itself; unless they would be too few, and then what is said of that."""
+    held: defaultdict[SplitName, list[Example]] = defaultdict(list)
+    for e in examples:
+        held[chosen[e.id][1]].append(e)
+    out: dict[str, tuple[str, SplitName]] = {}
+    for side, members in held.items():
+        found = grouped(members, by_document=True, same=same, warnings=[], seed=seed, made=made)
+        out |= {name: (group, side) for name, group in found.items()}
+    tested = {e.id for e in held["test"]}
+    before, after = ({groups[name][0] for name in tested} for groups in (chosen, out))
+    if len(after) < min(FEW, len(before)):
+        return dict(chosen), "; the documents are taken as given, and intervals hold for further questions on them"
+    sides: defaultdict[str, set[SplitName]] = defaultdict(set)
+    for group, side in out.values():
+        sides[group].add(side)
+    named = {
+        name: (f"{group} ({side})" if len(sides[group]) > 1 else group, side) for name, (group, side) in out.items()
+    }
+    return named, ""
+
+
+def _unanswerable(examples: Sequence[Example], groups: Mapping[str, str]) -> Counter[str]:
+    """Group → how many of its examples nobody can answer."""
+    return Counter(groups[e.id] for e in examples if not e.answerable)
+
+
+def _assign(
+    sizes: Mapping[str, int], shares: Mapping[SplitName, float], seed: int, *, rare: Mapping[str, int]
+) -> dict[str, SplitName]:
+    """Group → split: big groups first, then by chance, each to the split that lacks most.
+
+    Groups with rare examples come before all others, each to the split that lacks most of these (iterative
+    stratification, Sechidis et al. 2011) and has room for it; the first with room goes to the test. A split that would
+    stay empty gets the smallest group of the split with most groups.
+
+    Args:
+        sizes: Group → its examples.
+        shares: Split → share of all examples.
+        seed: Draws the order of groups.
+        rare: Group → examples of a kind that every split should have its share of.
+    """
+    total, kind = sum(sizes.values()), sum(rare.values())
+    lacking = {name: share * total for name, share in shares.items() if share > 0}
+    without = {name: share * kind for name, share in shares.items() if share > 0}
+    big = max(2.0, 0.02 * total)
+    order = sorted(sizes, key=lambda g: (-rare.get(g, 0), -sizes[g] if sizes[g] > big else 0, _chance(seed, g), g))
+    sides: dict[str, SplitName] = {}
+    tested = "test" not in lacking
+    for group in order:
+        side = max(lacking, key=lambda name: lacking[name])
+        if count := rare.get(group, 0):
+            room = [name for name in lacking if 2 * lacking[name] >= sizes[group]] or [side]
+            side = max(room, key=lambda name: (without[name], lacking[name]))
+            if not tested and "test" in room:
+                side, tested = "test", True
+            without[side] -= count
+        sides[group] = side
+        lacking[side] -= sizes[group]
+    for name in lacking:
+        held = Counter(sides.values())
+        if held[name] or not held:
+            continue
+        donor = max(held, key=lambda side: (held[side], side))
+        if held[donor] > 1:
+            own = [g for g, side in sides.items() if side == donor]
+            sides[min(own, key=lambda g: (sizes[g], _chance(seed, g)))] = name
+    return sides
+
+
+def _by_time(
+    examples: Sequence[Example], groups: Mapping[str, str], shares: Mapping[SplitName, float], seed: int
+) -> tuple[dict[str, tuple[str, SplitName]], str]:
+    """By date: train, dev, test, reserve, from the earliest to the latest; a group goes by its latest example."""
+    undated = [e for e in sorted(examples, key=lambda e: (e.file, e.line)) if not e.at]
+    if undated:
+        raise BadRecord(
+            f"no date: {counted(len(undated), 'example')}, and the split is by time; the first is {undated[0].id!r}",
+            file=undated[0].file or None,
+            line=undated[0].line or None,
+            cure='Give every example an "at" (ISO date), or choose another [examples].split_by.',
+        )
+    latest: dict[str, datetime] = {}
+    for e in examples:
+        moment = moment_of(e.at)
+        if moment is None:
+            raise BadRecord(f"{e.at!r} is no ISO date", file=e.file or None, line=e.line or None)
+        latest[groups[e.id]] = max(moment, latest.get(groups[e.id], moment))
+    sizes = Counter(groups.values())
+    order = sorted(sizes, key=lambda g: (latest[g], _chance(seed, g), g))
+    names: list[SplitName] = [name for name in ("train", "dev", "test", "reserve") if shares[name] > 0]
+    sides: dict[str, SplitName] = {}
+    done, at, edge = 0, 0, shares[names[0]] * len(examples)
+    for number, group in enumerate(order):
+        waiting = len(order) - number
+        own = any(side == names[at] for side in sides.values())
+        while at < len(names) - 1 and own and (done + sizes[group] / 2 > edge or waiting <= len(names) - 1 - at):
+            at += 1
+            edge += shares[names[at]] * len(examples)
+            own = False
+        sides[group] = names[at]
+        done += sizes[group]
+    start = min((latest[g] for g, side in sides.items() if side == "test"), default=None)
+    since = f" (test from {start.date().isoformat()})" if start else ""
+    words = f"by time: the latest questions are the test, so it holds for questions still to come{since}"
+    return {name: (group, sides[group]) for name, group in groups.items()}, words
+
+
+def _given(
+    examples: Sequence[Example],
+    base: Mapping[str, str],
+    shares: Mapping[SplitName, float],
+    seed: int,
+    warnings: list[str],
+) -> tuple[dict[str, tuple[str, SplitName]], str]:
+    """By the records' own split; a document on two sides makes one group on each."""
+    known = {e.split for e in examples}
+    whole = "test" in known
+    without = [e for e in examples if e.split is None]
+    if without:
+        warnings.append(f"put into train: {counted(len(without), 'example')} without a split")
+    sides: dict[str, SplitName] = {}
+    for e in examples:
+        side: SplitName = e.split or "train"
+        sides[e.id] = "test" if side == "dev" and not whole else side
+    held: defaultdict[str, set[SplitName]] = defaultdict(set)
+    for e in examples:
+        held[base[e.id]].add(sides[e.id])
+    both = {group for group, found in held.items() if len(found) > 1}
+    if both:
+        warnings.append(f"on more than one side of the given split: {counted(len(both), 'group')} (documents)")
+    groups = {e.id: f"{base[e.id]} ({sides[e.id]})" if base[e.id] in both else base[e.id] for e in examples}
+    if "dev" not in sides.values() and shares["dev"] > 0:
+        sizes = Counter(groups[e.id] for e in examples if sides[e.id] == "train")
+        scale = shares["train"] + shares["dev"]
+        rare = _unanswerable([e for e in examples if sides[e.id] == "train"], groups)
+        carved = _assign(sizes, {"train": shares["train"] / scale, "dev": shares["dev"] / scale}, seed, rare=rare)
+        sides = {name: carved.get(groups[name], side) if side == "train" else side for name, side in sides.items()}
+    words = "as the data's authors gave it" + ("" if whole else ": their dev part is the test, dev is cut from train")
+    learned = {base[name] for name, side in sides.items() if side in ("train", "dev")}
+    tested = {base[name] for name, side in sides.items() if side in ("test", "reserve")}
+    if known_too := len(tested & learned):
+        words += (
+            f"; {known_too} of the {counted(len(tested), 'group')} in test {'stands' if known_too == 1 else 'stand'} "
+            "in train or dev too, so it does not hold for new ones"
+        )
+    return {name: (groups[name], sides[name]) for name in groups}, words

@@ -1,0 +1,115 @@
+"""Conversations as the project reads them, in its own files and in imported ones. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twofold.errors import BadRecord
+from twofold.examples.spelling import cell
+from twofold.files.reading import excerpt, kind
+from twofold.types import Message, Role
+
+_ROLES: Mapping[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bot": "assistant",
+    "chatbot": "assistant",
+    "model": "assistant",
+}
+_TOOLS = ("tool", "function", "ipython", "observation", "function_call", "tool_call", "function_response")
+_NOTHING = ("0", "0.0", "False", "false")
+_CURE = "Correct that message, or take the record out."
+
+
+def turns_of(value: Any, wrong: Callable[..., BadRecord], *, field: str = "messages") -> tuple[Message, ...]:
+    """The messages of a list of ``role`` and ``content``, or of ShareGPT's ``from`` and ``value``.
+
+    At most one system message, the first; then user and assistant in turns, the user first. A system message without
+    text is left out. A last message of the assistant's with OpenAI's ``weight`` 0 is one that is not to be learned.
+
+    Args:
+        value: The list, or its JSON text from a table's cell.
+        wrong: Makes the error from a message and a cure.
+        field: How the list is called in errors.
+
+    Raises:
+        BadRecord: naming the message and what is wrong with it.
+    """
+    turns = cell(value)
+    if not isinstance(turns, list):
+        raise wrong(f'"{field}" must be a list, not {kind(turns)}', "Write the messages as a JSON list.")
+    made: list[Message] = []
+    for number, turn in enumerate(turns, 1):
+        role = _role(turn, number, wrong)
+        content = _content(turn, f"message {number} ({role})", wrong)
+        if role == "system" and number > 1:
+            raise wrong(f"message {number} is a system message; only the first may be", _CURE)
+        if not content.strip():
+            if role == "system":
+                continue
+            raise wrong(f"message {number} ({role}) is empty", _CURE)
+        before = made[-1].role if made else ""
+        if role == before:
+            raise wrong(f"messages {number - 1} and {number} are both the {role}'s", "Join them into one message.")
+        if role == "assistant" and before != "user":
+            raise wrong(f"message {number} is the assistant's, but no user has spoken before it", _CURE)
+        made.append(Message(role=role, content=content))
+    if made and made[-1].role == "assistant" and str(turns[-1].get("weight")).strip() in _NOTHING:
+        raise wrong(
+            f'message {len(turns)} (assistant) has "weight" 0: it is an answer that is not to be learned',
+            "Take out the turns after the last answer with weight 1, or take the record out.",
+        )
+    return tuple(made)
+
+
+def is_conversation(value: Any) -> bool:
+    """Is this a list of messages (or its JSON text), not text or a list of answers?"""
+    turns = cell(value)
+    return isinstance(turns, list) and bool(turns) and all(map(_is_turn, turns))
+
+
+def _is_turn(turn: Any) -> bool:
+    return isinstance(turn, dict) and ({"role", "content"} <= set(turn) or {"from", "value"} <= set(turn))
+
+
+def _role(turn: Any, number: int, wrong: Callable[..., BadRecord]) -> Role:
+    given = (turn.get("role") or turn.get("from")) if isinstance(turn, dict) else None
+    if isinstance(given, str) and (given.strip().lower() in _TOOLS or _calls(turn)):
+        raise wrong(
+            f"message {number} ({given}) is a call of a tool or its result, which examples do not hold",
+            "Take the record out.",
+        )
+    role = _ROLES.get(given.strip().lower()) if isinstance(given, str) else None
+    if role is None:
+        raise wrong(
+            f'message {number} must be an object with "role" (system, user or assistant) and "content", not '
+            + (f"the role {excerpt(str(given), 30)!r}" if given else excerpt(str(turn), 60)),
+            _CURE,
+        )
+    return role
+
+
+def _calls(turn: Any) -> bool:
+    return bool(turn.get("tool_calls") or turn.get("function_call"))
+
+
+def _content(turn: Any, which: str, wrong: Callable[..., BadRecord]) -> str:
+    """A message's text; text in parts, as OpenAI writes it, is joined."""
+    content = turn.get("content") if "content" in turn else turn.get("value")
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, list) else [content]
+    texts = [part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        other = next(part for part, text in zip(parts, texts, strict=True) if not isinstance(text, str))
+        called = other.get("type", "object") if isinstance(other, dict) else kind(other)
+        raise wrong(f'"content" of {which} must be text, not {excerpt(str(called), 30)}', _CURE)
+    return "".join(str(text) for text in texts)

@@ -1,0 +1,1 @@
+"""Files read within bounds: text, records, delimited text, Parquet; and advisory locks."""

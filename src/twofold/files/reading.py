@@ -1,0 +1,553 @@
+"""Bounded reading: paths → files → bytes → text → records, every fault with its place.
+
+Documents and examples are both read through here, so that a file means the same to both. Nothing is read past a size
+limit, compressed or not: an archive that expands without end is refused in bounded memory.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import json
+import math
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from twofold.errors import (
+    BadRecord,
+    DataError,
+    FileTooLarge,
+    MissingExtra,
+    TwofoldError,
+    UnreadableFile,
+    install,
+)
+from twofold.files.delimited import table_of
+from twofold.files.parquet import rows_of
+from twofold.types import Document, Json, Problem
+
+MIB = 1 << 20
+PER_FILE = 50
+"""Problems of one file that are listed one by one; the rest is counted."""
+_PIECE = 1 << 16
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One object of a JSON, JSON Lines or CSV file, or what is wrong in its place."""
+
+    line: int
+    """1-based first line; 0 when it cannot be told."""
+    number: int
+    """1-based position among the file's records."""
+    value: Json | BadRecord
+    """The object, or the error."""
+
+
+def renamed(document: Document, name: str, stem: str) -> Document:
+    """A document of the file shown as `name`, with its id and source below `stem`; an id of its own stays."""
+    made = stem + document.id.removeprefix(name) if document.id.startswith(name) else document.id
+    return replace(document, id=made, source=stem if document.source in ("", name) else document.source)
+
+
+ROWS = "row "
+RECORDS = (ROWS, "line ", "record ")
+"""How the labels of places begin that are a record of a file, and no page of it."""
+
+
+def below(file: str, name: str) -> str:
+    """The id of a record of `file` whose own id another document has."""
+    return f"{file}#{name}"
+
+
+def suffix_of(name: str) -> str:
+    """Lower-case ending that says what a file is, ``.gz`` apart: ``.jsonl`` for ``a.JSONL.gz``."""
+    path = Path(name.lower())
+    return Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+
+
+def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
+    """The bytes of a file, decompressed if it is gzip.
+
+    Args:
+        path: The file.
+        limit: Most bytes, after decompression.
+        name: How the file is called in errors.
+
+    Raises:
+        UnreadableFile: missing, not a plain file, forbidden, or damaged.
+        FileTooLarge: larger than `limit`.
+    """
+    name = name or path.as_posix()
+    try:
+        if not path.is_file():
+            reason = "this is not a plain file" if path.exists() else "there is no such file"
+            raise UnreadableFile(reason, file=name)
+        size = path.stat().st_size
+        packed = path.suffix.lower() == ".gz"
+        if size > limit:
+            raise FileTooLarge(f"the file has {size / MIB:.1f} MiB; the limit is {limit / MIB:g} MiB", file=name)
+        with path.open("rb") as stream:
+            data = _inflate(stream, limit) if packed else stream.read(limit + 1)
+    except OSError as error:
+        raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=name) from error
+    except zlib.error as error:
+        raise UnreadableFile(
+            f"it is damaged or not gzip: {error}", file=name, cure="Compress it again, or name it without .gz."
+        ) from error
+    if len(data) > limit:
+        raise FileTooLarge(
+            f"the file has more than {limit / MIB:g} MiB{' when decompressed' if packed else ''}", file=name
+        )
+    return data
+
+
+def unpacked(data: bytes, *, limit: int, name: str) -> bytes:
+    """Bytes that came without a file, decompressed if `name` ends in ``.gz``, within the same limits as a file's.
+
+    Raises:
+        UnreadableFile: damaged.
+        FileTooLarge: larger than `limit`.
+    """
+    try:
+        out = _inflate(io.BytesIO(data), limit) if name.lower().endswith(".gz") else data
+    except zlib.error as error:
+        raise UnreadableFile(f"it is damaged or not gzip: {error}", file=name) from error
+    if len(out) > limit:
+        raise FileTooLarge(f"it has more than {limit / MIB:g} MiB", file=name)
+    return out
+
+
+def _inflate(stream: Any, limit: int) -> bytes:
+    """Decompress gzip members one after another, stopping one byte past `limit`."""
+    out = bytearray()
+    state = zlib.decompressobj(31)
+    pending = stream.read(_PIECE)
+    while len(out) <= limit:
+        if state.eof:
+            pending = (state.unused_data or stream.read(_PIECE)).lstrip(b"\0")
+            if not pending:
+                return bytes(out)
+            state = zlib.decompressobj(31)
+        elif not pending:
+            raise zlib.error("it ends too early")
+        out += state.decompress(pending, limit + 1 - len(out))
+        if not state.eof:
+            pending = state.unconsumed_tail or stream.read(_PIECE)
+    return bytes(out)
+
+
+_MARKS = (
+    (b"\xff\xfe\x00\x00", "utf-32-le"),
+    (b"\x00\x00\xfe\xff", "utf-32-be"),
+    (b"\xef\xbb\xbf", "utf-8"),
+    (b"\xff\xfe", "utf-16-le"),
+    (b"\xfe\xff", "utf-16-be"),
+)
+
+
+_NO_WRITING = frozenset(
+    ["idna", "mbcs", "oem", "palmos", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"]
+)
+
+
+def writes(encoding: str) -> bool:
+    """Is it one that texts are written in?
+
+    Python knows others by the same names, for hosts and for its own sources. A page, a mail or a server that names one
+    means harm: decoding one takes the square of the length, others hide what is written. No browser reads them
+    (WHATWG Encoding, 4.2).
+    """
+    try:
+        found = codecs.lookup(encoding) if encoding else None
+    except (LookupError, ValueError):  # unknown, or no name at all
+        return False
+    return found is not None and found._is_text_encoding and found.name.replace("_", "-") not in _NO_WRITING
+
+
+def decode(data: bytes, *, name: str, declared: str = "") -> str:
+    """Bytes as text: UTF-8, or UTF-16 or UTF-32 with a byte-order mark, or the `declared` encoding.
+
+    Raises:
+        UnreadableFile: naming the first bad byte.
+    """
+    if data.startswith(b"\x1f\x8b"):
+        raise UnreadableFile("it is gzip under another name", file=name, cure="Name it .gz.")
+    mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
+    body = memoryview(data)[len(mark) :]
+    if not writes(encoding):
+        raise UnreadableFile(f"it declares an unknown encoding, {encoding!r}", file=name)
+    try:
+        text = str(body, encoding)
+    except UnicodeDecodeError as error:
+        at = error.start + len(mark)
+        line = data.count(b"\n", 0, at) + 1
+        raise UnreadableFile(
+            f"byte {at} (0x{data[at]:02x}) is not {encoding.upper()}: {error.reason}",
+            file=name,
+            line=line,
+            cure="Save the file as UTF-8; the encoding of a document may be named in [documents.encodings] instead.",
+        ) from error
+    if "\0" in text:
+        at = text.index("\0")
+        raise UnreadableFile(
+            f"it has a NUL at character {at}: this is not a text file",
+            file=name,
+            cure="Save it as text in UTF-8, or take the file out.",
+        )
+    return text
+
+
+def counted(number: int, what: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {what}" + ("" if number == 1 else "s")
+
+
+def excerpt(text: str, length: int = 60) -> str:
+    """A short piece of `text` on one line, for messages."""
+    flat = " ".join(text[: 4 * length].split())
+    return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+def records(text: str, *, name: str) -> Iterator[Record]:
+    """The records of a ``.jsonl``, ``.json`` or ``.csv`` file by its name; faults come as `BadRecord` values."""
+    suffix = suffix_of(name)
+    if suffix in CSV:
+        return csv_records(text, name=name)
+    return json_records(text, name=name) if suffix in JSON else jsonl_records(text, name=name)
+
+
+def records_of(data: bytes, *, name: str) -> Iterator[Record]:
+    """As `records`, from a file's bytes; ``.parquet`` too.
+
+    Raises:
+        UnreadableFile: it is not text, or not Parquet.
+        MissingExtra: it is Parquet, and pyarrow is not installed.
+    """
+    if suffix_of(name) in PARQUET:
+        return _parquet_records(data, name=name)
+    return records(decode(data, name=name), name=name)
+
+
+def _parquet_records(data: bytes, *, name: str) -> Iterator[Record]:
+    """Rows of a Parquet file; a row's number stands for its line."""
+    try:
+        for number, row in enumerate(rows_of(data), 1):
+            yield Record(line=number, number=number, value=checked(row, name, number))
+    except ModuleNotFoundError as error:
+        raise MissingExtra("reading Parquet needs pyarrow", cure=install("data"), file=name) from error
+    except (OSError, ValueError) as error:
+        why = excerpt(str(error))
+        raise UnreadableFile(f"not usable Parquet: {why}", file=name, cure="Write the file again.") from error
+
+
+PLAIN_WORDS = "data.plain-words"
+"""Of a file whose kind is read as plain words: all of that kind have it alike."""
+PARQUET = (".parquet",)
+JSONL = (".jsonl", ".ndjson")
+JSON = (".json",)
+CSV = (".csv", ".tsv")
+
+
+def jsonl_records(text: str, *, name: str) -> Iterator[Record]:
+    """JSON Lines: one object a line, blank lines left out; a whole JSON file under that name is one error."""
+    number = start = line = 0
+    while start < len(text):
+        line += 1
+        stop = text.find("\n", start)
+        stop = len(text) if stop < 0 else stop
+        row, start = text[start:stop], stop + 1
+        if row.strip():
+            number += 1
+            value = _object(row, name, line)
+            if number == 1 and isinstance(value, BadRecord) and (found := _whole_json(text, row)):
+                message = f"this is {found[0]}, not JSON Lines (one object a line)"
+                value = BadRecord(message, file=name, line=line, cure=found[1])
+                start = len(text)
+            yield Record(line=line, number=number, value=value)
+
+
+_LINES = "Write each object on one line in a .jsonl file, or a list of all objects in a .json file."
+
+
+def _whole_json(text: str, row: str) -> tuple[str, str] | None:
+    """What a text begins with whose first line is no record: a list of objects, or an object over several lines.
+
+    Returns:
+        What it is, and the cure.
+    """
+    whole = text.strip()
+    try:
+        value, end = json.JSONDecoder().raw_decode(whole)
+    except (ValueError, RecursionError):
+        return None
+    cure = "Name the file .json." if end == len(whole) else _LINES
+    if isinstance(value, list):
+        return ("a JSON list", cure) if value and all(isinstance(item, dict) for item in value) else None
+    long = isinstance(value, dict) and end > len(row.strip())
+    return ("one JSON object over several lines", cure) if long else None
+
+
+def _object(row: str, name: str, line: int) -> Json | BadRecord:
+    try:
+        value = parsed(row)
+    except json.JSONDecodeError as error:
+        message = f"not valid JSON: {error.msg} at column {error.colno} of: {excerpt(row)}"
+        return BadRecord(message, file=name, line=line, cure=_json_cure(error))
+    except (ValueError, RecursionError) as error:
+        return BadRecord(f"not usable JSON: {excerpt(str(error))}", file=name, line=line)
+    return checked(value, name, line)
+
+
+def _json_cure(error: json.JSONDecodeError) -> str | None:
+    """What to do about a slip that many writers of JSON make; None for any other."""
+    rest = error.doc[error.pos :].lstrip()
+    if rest[:1] == "'" or rest[:4] == "None" or rest[:5] in ("True,", "True}", "False"):
+        return "This is Python, not JSON: write the file by json.dumps."
+    if error.msg == "Extra data" and rest[:1] == "{":
+        return "Write each object on a line of its own."
+    after = error.msg.startswith(("Expecting", "Illegal")) and rest[:1] in ("", "]", "}")
+    if rest[:1] == "," if error.msg == "Extra data" else after and error.doc[: error.pos].rstrip()[-1:] == ",":
+        return "Take out the comma that nothing follows."
+    return "Take the comment out: JSON has none." if rest[:2] in ("//", "/*") else None
+
+
+class _Written(float):
+    """A number that remembers how the file spells it: 29.00, 0.00001."""
+
+    spelling: str
+
+    def __new__(cls, spelling: str) -> _Written:
+        made = super().__new__(cls, spelling)
+        made.spelling = spelling
+        return made
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text; ``NaN``, which is no JSON but is written for a missing value, is null.
+
+    Raises:
+        ValueError: no JSON, Infinity, or an object that has one key twice.
+    """
+    return json.loads(text, parse_constant=_constant, parse_float=_Written, object_pairs_hook=_pairs)
+
+
+def spelled(value: bool | int | float | str) -> str:
+    """A JSON scalar as the text that an answer or a label is: ``true``, ``3``, ``29.00`` as the file has it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value.spelling if isinstance(value, _Written) else str(value).strip()
+
+
+def _constant(name: str) -> None:
+    if name != "NaN":
+        raise ValueError(f"{name} is no JSON value")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> Json:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise ValueError(f"the key {excerpt(twice, 40)!r} stands twice in one object")
+    return made
+
+
+def checked(value: Any, name: str, line: int) -> Json | BadRecord:
+    """`value` if it is an object of well-formed text, else the error."""
+    if not isinstance(value, dict):
+        return BadRecord(f"expected an object, found {kind(value)}: {excerpt(str(value))}", file=name, line=line)
+    unfit = _unfit(value)
+    return value if unfit is None else BadRecord(unfit, file=name, line=line)
+
+
+def _unfit(value: Any) -> str | None:
+    """What in a record is no text or no number; None where all is well."""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, str):
+            if not item.isascii() and (found := _SURROGATE.search(item)):
+                return f"half of a surrogate pair stands alone (\\u{ord(found.group()):04x}): this is not text"
+        elif isinstance(item, float):
+            if math.isinf(item):
+                return "an infinite number is no value"
+        elif isinstance(item, dict):
+            stack += [*item.keys(), *item.values()]
+        elif isinstance(item, list):
+            stack += item
+    return None
+
+
+def json_records(text: str, *, name: str) -> Iterator[Record]:
+    """A JSON file: a list of objects, an object with one list of objects in it, or one object."""
+    try:
+        value = parsed(text)
+    except json.JSONDecodeError as error:
+        shown = excerpt(text[max(0, error.pos - 20) : error.pos + 20])
+        message, cure = f"not valid JSON: {error.msg} at column {error.colno}, near: {shown}", _json_cure(error)
+        if error.msg == "Extra data" and text[error.pos] == "{":
+            message = "a second object begins here: this is JSON Lines (one object a line), not JSON"
+            cure = "Name the file .jsonl."
+            if "\n" in text[: error.pos].strip():
+                message, cure = "a second object begins here; a JSON file holds one value", _LINES
+        bad = BadRecord(message, file=name, line=error.lineno, cure=cure)
+        yield Record(line=error.lineno, number=1, value=bad)
+        return
+    except (ValueError, RecursionError) as error:
+        bad = BadRecord(f"not usable JSON: {excerpt(str(error))}", file=name)
+        yield Record(line=0, number=1, value=bad)
+        return
+    if isinstance(value, dict):
+        lists = [v for k, v in value.items() if k in {"documents", "examples", "records", "data"}]
+        value = lists[0] if len(lists) == 1 and isinstance(lists[0], list) else [value]
+    if not isinstance(value, list):
+        bad = BadRecord(f"expected a list of objects, found {kind(value)}", file=name)
+        yield Record(line=0, number=1, value=bad)
+        return
+    for number, item in enumerate(value, 1):
+        made = checked(item, name, 0)
+        if isinstance(made, BadRecord):
+            made = BadRecord(f"record {number}: {made.message}", file=name)
+        yield Record(line=0, number=number, value=made)
+
+
+def csv_records(text: str, *, name: str) -> Iterator[Record]:
+    """The rows of a CSV or TSV file (see `delimited.table_of`); one with more cells than the header has is a fault.
+
+    A cell that holds what programs write for a missing value (`MISSING_CELLS`) is an empty one.
+    """
+    table = table_of(text, tab=suffix_of(name) == ".tsv")
+    for row in table.rows:
+        fault = row.fault
+        if row.extra:
+            count, wanted = len(table.columns) + len(row.extra), len(table.columns)
+            fault = (
+                f"{count} cells under a header of {wanted}: {excerpt(', '.join((*row.values.values(), *row.extra)))}"
+            )
+        cells = {column: "" if text in MISSING_CELLS else text for column, text in row.values.items()}
+        value: Json | BadRecord = BadRecord(fault, file=name, line=row.line, cure=ROW) if fault else cells
+        yield Record(line=row.line, number=row.number, value=value)
+
+
+MISSING_CELLS = frozenset({"NaN", "nan", "<NA>", "NaT", "#N/A", "#N/A N/A"})
+"""As pandas, NumPy and spreadsheets write a missing value; ``NA``, ``None`` and ``null`` may be words, and stay."""
+ROW = "Put cells that hold a separator or a quotation mark in quotation marks, the latter doubled."
+
+
+def kind(value: Any) -> str:
+    """The JSON name of a value's type, with its article."""
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+class Findings:
+    """Problems in the order found; past `PER_FILE` of one file and code only counted."""
+
+    def __init__(self) -> None:
+        self._listed: list[Problem] = []
+        self._more: dict[tuple[str, str], list[Problem]] = {}
+        self._seen: dict[tuple[str, str], int] = {}
+
+    def add(self, problem: Problem) -> None:
+        """Take a problem in."""
+        where = (problem.file, problem.code)
+        self._seen[where] = self._seen.get(where, 0) + 1
+        if self._seen[where] <= PER_FILE:
+            self._listed.append(problem)
+        else:
+            self._more.setdefault(where, []).append(problem)
+
+    def take(self, problems: Sequence[Problem]) -> None:
+        """Take in what another `Findings` has counted already."""
+        self._listed += problems
+
+    def error(self, error: DataError) -> None:
+        """Take an exception in as an error."""
+        self.add(as_problem(error))
+
+    def all(self) -> list[Problem]:
+        """Everything listed, with one line for what was only counted."""
+        rest = [
+            Problem(
+                severity=more[0].severity,
+                code=code,
+                message=f"and {len(more)} more like this",
+                cure=more[0].cure,
+                file=file,
+                line=more[0].line,
+            )
+            for (file, code), more in self._more.items()
+        ]
+        return self._listed + rest
+
+
+def times(problem: Problem) -> int:
+    """How many problems a line stands for: one, or those that `Findings` only counted."""
+    rest = re.fullmatch(r"and (\d+) more like this", problem.message)
+    return int(rest[1]) if rest else 1
+
+
+def grouped(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
+    """The first problem of every file and code with the number of them there, those of most different codes first."""
+    first: dict[tuple[str, str], Problem] = {}
+    count: dict[tuple[str, str], int] = {}
+    for problem in problems:
+        where = (problem.file, problem.code)
+        count[where] = count.get(where, 0) + times(problem)
+        first.setdefault(where, problem)
+    rank: dict[str, int] = {}
+    ranked = []
+    for (_, code), problem in first.items():
+        ranked.append((rank.get(code, 0), problem))
+        rank[code] = rank.get(code, 0) + 1
+    ranked.sort(key=lambda one: one[0])
+    return [(problem, count[problem.file, problem.code]) for _, problem in ranked]
+
+
+def once_a_kind(problems: Sequence[Problem]) -> list[Problem]:
+    """The problems; what files have for their kind alone (`PLAIN_WORDS`) is told once, of the first, with a count."""
+    files = Counter(problem.message for problem in problems if problem.code == PLAIN_WORDS)
+    made = []
+    for problem in problems:
+        count = files.pop(problem.message, 0) if problem.code == PLAIN_WORDS else 1
+        more = f" (and {counted(count - 1, 'file')} more of this kind)" if count > 1 else ""
+        made += [replace(problem, message=problem.message + more)] if count else []
+    return made
+
+
+def as_problem(error: TwofoldError, severity: Literal["error", "warning"] = "error") -> Problem:
+    """An exception as an error in a list."""
+    return Problem(
+        severity=severity,
+        code=error.code,
+        message=error.message,
+        cure=error.cure,
+        file=error.file or "",
+        line=error.line or 0,
+    )
+
+
+def raise_first(problems: Sequence[Problem]) -> None:
+    """Raise the first error among `problems` as its own exception; with more than one, the message counts them.
+
+    Raises:
+        BadRecord: a malformed record.
+        TooFewExamples: nothing is left.
+        DataError: a file that cannot be read, or any other error.
+    """
+    errors = [p for p in problems if p.severity == "error"]
+    if not errors:
+        return
+    first = errors[0]
+    classes: dict[str, type[DataError]] = {cls.code: cls for cls in DataError.__subclasses__()}
+    more = f" (and {len(errors) - 1} more: `twofold check` lists all)" if len(errors) > 1 else ""
+    raise classes.get(first.code, BadRecord if first.line else DataError)(
+        first.message + more, cure=first.cure, file=first.file or None, line=first.line or None
+    )

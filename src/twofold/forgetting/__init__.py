@@ -1,0 +1,1 @@
+"""What tuning forgets: the suite of general ability with its data, and the choice of a merge coefficient."""

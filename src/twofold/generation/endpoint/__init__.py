@@ -1,0 +1,1 @@
+"""Generation at an OpenAI-compatible endpoint."""

@@ -1,0 +1,490 @@
+"""Any OpenAI-compatible endpoint (chat completions): GPT, Claude and Mistral class models, vLLM, llama.cpp, Ollama.
+
+One bad prompt is a `Failure`; what concerns all prompts (a wrong key, model or address) is a `GenerationError`.
+Text is an answer only if it came whole and as content: an empty one, one that a filter or an error ended, a stream that
+breaks off and reasoning fields are none.
+Retries: exponential backoff with full jitter on 408, 409, 429, 5xx, timeouts and broken connections, honouring
+``Retry-After`` (RFC 9110 section 10.2.3); who asks for a wait beyond `endpoints.LONGEST_WAIT` is not asked again.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import httpx
+from pydantic import Field
+
+from twofold.errors import GenerationError
+from twofold.generation.endpoint.events import Letters, events
+from twofold.generation.endpoint.refusals import refuses
+from twofold.generation.endpoint.refused_fields import CAN_DO_WITHOUT, FILE, OTHER_LIMIT, Refused, keep, known
+from twofold.hashing import digest
+from twofold.models.endpoints import AGAIN, LONGEST_WAIT, reason, retry_after
+from twofold.plugins.protocols import Options, Progress
+from twofold.text.masking import masked_text
+from twofold.types import Adapter, Completion, Failure, Json, Prompt, ToolCall, Turn, Usage
+
+
+class OpenAIOptions(Options):
+    """Options of the generator ``openai``."""
+
+    model: str
+    """Model name as the endpoint knows it."""
+    base_url: str = "https://api.openai.com/v1"
+    """Address up to, and without, ``/chat/completions``."""
+    api_key_env: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; it may be unset for endpoints that need none."""
+    timeout: float = Field(default=60.0, gt=0)
+    """Seconds for one request."""
+    retries: int = Field(default=4, ge=0)
+    """Further attempts after the first."""
+    backoff: float = Field(default=0.5, ge=0)
+    """Upper limit of the first wait, seconds; doubled each time."""
+    concurrency: int = Field(default=8, ge=1, le=256)
+    """Requests at once."""
+    temperature: float | None = Field(default=0.0, ge=0, le=2)
+    """Not sent when the endpoint refuses the field itself; the answers then have another key."""
+    seed: int = 0
+    """Of the waits' jitter."""
+    max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = "auto"
+    """``auto``: ``max_tokens``, and the other one when the endpoint refuses it."""
+    extra: Json = Field(default_factory=dict)
+    """Further fields of the request body, for example ``{"reasoning_effort" = "low"}``."""
+    price_per_million_prompt: float = Field(default=0.0, ge=0)
+    """For the bill, in your currency."""
+    price_per_million_completion: float = Field(default=0.0, ge=0)
+    """For the bill, in your currency."""
+
+
+class OpenAIGenerator:
+    """Generates over HTTP; see `plugins.Generator`.
+
+    Args:
+        options: See `OpenAIOptions`.
+        adapter: A model that the trainer ``openai`` made at this endpoint; it answers instead of `options.model`.
+
+    Raises:
+        GenerationError: the adapter is local weights, or another endpoint's model.
+    """
+
+    version: ClassVar[int] = 2
+    Options = OpenAIOptions
+
+    def __init__(self, options: OpenAIOptions, *, adapter: Adapter | None = None) -> None:
+        self.options = options if adapter is None else _tuned(options, adapter)
+        self._adapter = adapter.key if adapter else ""
+        self._jitter = random.Random(options.seed)
+        self._lock = threading.Lock()
+        self._dropped: set[str] = set()
+        self._other_limit = False
+        self._kept: Path | None = None
+        self._price = 0.0
+        key = os.environ.get(options.api_key_env, "").strip()
+        self._client = httpx.Client(
+            base_url=options.base_url.rstrip("/"),
+            timeout=options.timeout,
+            headers={"Authorization": f"Bearer {key}"} if key else {},
+            limits=httpx.Limits(max_connections=options.concurrency),
+        )
+
+    @property
+    def key(self) -> str:
+        """Digest of endpoint, model and sampling as it is sent; the API key is not in it.
+
+        It changes when the endpoint refuses a field, which the first request tells, or an earlier one (see `remember`).
+        """
+        o = self.options
+        made_of: Json = {"url": o.base_url, "model": o.model, "temperature": o.temperature, "extra": o.extra}
+        if self._dropped:
+            made_of["not_sent"] = sorted(self._dropped)
+        limit = OTHER_LIMIT if self._other_limit else o.max_tokens_field
+        return digest("generator", {**made_of, "limit": limit, "version": self.version})
+
+    @property
+    def description(self) -> Json:
+        """Endpoint, model and sampling; fields the endpoint refused, and the price so far."""
+        o = self.options
+        said: Json = {"name": "openai", "model": o.model, "base_url": masked_text(o.base_url), "runtime": "http"}
+        said["adapter"] = self._adapter
+        said |= {"temperature": o.temperature, "extra": o.extra, "not_sent": sorted(self._dropped)}
+        if self._other_limit:
+            said["limit"] = OTHER_LIMIT
+        if o.price_per_million_prompt or o.price_per_million_completion:
+            said["price"] = round(self._price, 6)
+        return said
+
+    @property
+    def follows_schema(self) -> bool:
+        """True: the schema is sent as ``response_format``; an endpoint that cannot refuses the request."""
+        return True
+
+    def generate(self, prompts: Sequence[Prompt], *, progress: Progress | None = None) -> list[Completion]:
+        """One completion per prompt, in order, `concurrency` at a time.
+
+        Raises:
+            GenerationError: the endpoint refuses the key, the model or the address.
+        """
+        if not prompts:
+            return []
+        done = 0
+        made: list[Completion] = []
+        with ThreadPoolExecutor(max_workers=min(self.options.concurrency, len(prompts))) as pool:
+            futures = [pool.submit(self._one, prompt) for prompt in prompts]
+            try:
+                for future in futures:
+                    made.append(future.result())
+                    done += 1
+                    if progress is not None:
+                        progress("generate", done, len(prompts))
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+        return made
+
+    def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
+        """Pieces as server-sent events bring them, then the completion.
+
+        Raises:
+            GenerationError: the endpoint failed before or while answering.
+        """
+        body = {**self._body(prompt), "stream": True}
+        begun, text, finish, usage, reasoned = time.monotonic(), "", "", Usage(), False
+        letters = Letters()
+        try:
+            with self._client.stream("POST", "/chat/completions", json=body) as response:
+                if response.status_code != 200:
+                    response.read()
+                    self._fatal(response)
+                    if self._adapts(response, body):
+                        yield from self.stream(prompt)
+                        return
+                    raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
+                pieces = response.iter_bytes()
+                first = next((piece for piece in pieces if piece.strip()), b"")
+                if first.lstrip().startswith(b"{"):
+                    whole = httpx.Response(200, content=first + b"".join(pieces))
+                    yield from self._unstreamed(self._read(whole, time.monotonic() - begun))
+                    return
+                for event in events(itertools.chain([first], pieces)):
+                    choice = (event.get("choices") or [{}])[0]
+                    delta = choice.get("delta") or {}
+                    piece, reasoned = letters.take(_text(delta.get("content"))), reasoned or _reasons(delta)
+                    finish = choice.get("finish_reason") or finish or ("stop" if event.get("done") else "")
+                    usage = _usage(event) if event.get("usage") else usage
+                    text += piece
+                    if piece:
+                        yield piece
+        except httpx.TimeoutException as error:
+            raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
+        except httpx.HTTPError as error:
+            raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
+        if not finish:
+            raise GenerationError(
+                f"the stream ended after {len(text)} characters without finish_reason or [DONE]: no whole answer",
+                cure="Ask again; if it stays so, look at the endpoint's log and at proxies before it.",
+            )
+        if rest := letters.take("", last=True):
+            text += rest
+            yield rest
+        yield _completion(text, finish, reasoned=reasoned, usage=usage, seconds=time.monotonic() - begun)
+
+    def _unstreamed(self, made: Completion) -> Iterator[str | Completion]:
+        """The pieces of an answer that came whole, though a stream was asked for."""
+        if made.failure is not None and made.failure.code == "generation.malformed":
+            raise GenerationError(f"the endpoint does not stream: {made.failure.message}")
+        if made.text:
+            yield made.text
+        yield made
+
+    def converse(self, messages: Sequence[Json], tools: Sequence[Json], *, max_tokens: int, seconds: float) -> Turn:
+        """One turn of a conversation with tools (OpenAI's function calling); what fails is in the completion.
+
+        Args:
+            messages: As the endpoint takes them: ``role``, ``content``, ``tool_calls``, ``tool_call_id``.
+            tools: Functions, as the endpoint takes them.
+            max_tokens: Upper limit of what is written.
+            seconds: No attempt is begun later than this, and none may take longer.
+
+        Raises:
+            GenerationError: the endpoint refuses the key, the model or the address.
+        """
+        calls: list[ToolCall] = []
+
+        def body() -> Json:
+            shell = self._body(Prompt(messages=(), max_tokens=max_tokens))
+            return {**shell, "messages": list(messages), "tools": list(tools)}
+
+        def read(response: httpx.Response, taken: float) -> Completion:
+            made = self._read(response, taken)
+            try:
+                asked = response.json()["choices"][0]["message"].get("tool_calls") or []
+                calls[:] = [_call(number, one) for number, one in enumerate(asked)]
+            except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+                said = f"not a tool call ({type(error).__name__}): {response.text[:120]!r}"
+                return replace(made, failure=Failure(code="generation.malformed", message=said))
+            return made
+
+        completion = self._attempts(body, read, seconds=seconds)
+        return Turn(completion=completion, calls=() if completion.failure else tuple(calls))
+
+    def remember(self, directory: Path) -> None:
+        """Send no field that this endpoint refused before; what is refused from now on is kept, too.
+
+        Args:
+            directory: The project's derived data, which holds `refused_fields.FILE`.
+        """
+        o, path = self.options, directory / FILE
+        before = known(path, o.base_url, o.model)
+        with self._lock:
+            self._kept = path
+            self._dropped |= {name for name in before.fields if self._may_drop(name)}
+            self._other_limit |= bool(before.limit) and o.max_tokens_field == "auto"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _one(self, prompt: Prompt) -> Completion:
+        return self._attempts(lambda: self._body(prompt), self._read)
+
+    def _attempts(
+        self,
+        body: Callable[[], Json],
+        read: Callable[[httpx.Response, float], Completion],
+        *,
+        seconds: float = math.inf,
+    ) -> Completion:
+        begun = time.monotonic()
+        timeout = min(self.options.timeout, seconds)
+        failure = Failure(code="generation.lost", message="no attempt was made")
+        attempt = 0
+        while True:
+            wait: float | None = None
+            sent = body()
+            try:
+                response = self._post(sent, timeout)
+            except httpx.TimeoutException:
+                failure = Failure(code="generation.timeout", message=f"no answer within {timeout:g} s")
+            except httpx.HTTPError as error:
+                said = masked_text(f"{self.options.base_url}: {error}")
+                failure = Failure(code="generation.connection", message=said)
+            except RuntimeError as error:
+                raise GenerationError(f"this generator is closed: {error}", cure="Make a new one.") from error
+            else:
+                if response.status_code == 200:
+                    made = read(response, time.monotonic() - begun)
+                    if made.failure is None or made.failure.code != "generation.malformed":
+                        return made
+                    failure = made.failure
+                else:
+                    self._fatal(response)
+                    if self._adapts(response, sent):
+                        continue
+                    code = f"generation.http-{response.status_code}"
+                    failure = Failure(code=code, message=reason(response))
+                    if response.status_code not in AGAIN:
+                        break
+                    wait = retry_after(response)
+                    if wait is not None and wait > LONGEST_WAIT:
+                        message = f"{failure.message} (it asks to wait {wait:.0f} s)"
+                        failure = Failure(code=code, message=message)
+                        break
+            attempt += 1
+            pause = self._wait(attempt) if wait is None else wait
+            if attempt > self.options.retries or time.monotonic() - begun + pause >= seconds:
+                break
+            time.sleep(pause)
+        return Completion(text="", seconds=time.monotonic() - begun, failure=failure)
+
+    def _post(self, sent: Json, timeout: float) -> httpx.Response:
+        """The response with its whole body; `timeout` is for all of it, however slowly it drips."""
+        by, parts = time.monotonic() + timeout, []
+        with self._client.stream("POST", "/chat/completions", json=sent, timeout=timeout) as response:
+            for part in response.iter_bytes():
+                parts.append(part)
+                if time.monotonic() > by:
+                    raise httpx.ReadTimeout("the answer drips", request=response.request)
+        headers = {name: value for name, value in response.headers.items() if name not in _OF_BODY}
+        return httpx.Response(response.status_code, headers=headers, content=b"".join(parts), request=response.request)
+
+    def _wait(self, attempt: int) -> float:
+        with self._lock:
+            return self._jitter.uniform(0, min(self.options.backoff * 2 ** (attempt - 1), LONGEST_WAIT))
+
+    def _body(self, prompt: Prompt) -> Json:
+        o = self.options
+        limit: str = o.max_tokens_field
+        if limit == "auto":
+            limit = OTHER_LIMIT if self._other_limit else "max_tokens"
+        body: Json = {
+            "model": o.model,
+            "messages": [{"role": m.role, "content": m.content} for m in prompt.messages],
+            limit: prompt.max_tokens,
+        }
+        if o.temperature is not None:
+            body["temperature"] = o.temperature
+        if prompt.stop:
+            body["stop"] = list(prompt.stop)
+        if prompt.schema:
+            shape = {"name": "answer", "schema": json.loads(prompt.schema), "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": shape}
+        return {key: value for key, value in {**body, **o.extra}.items() if key not in self._dropped}
+
+    def _adapts(self, response: httpx.Response, sent: Json) -> bool:
+        """Did the endpoint refuse a field of ours that the request can do without? The next body goes without it."""
+        if response.status_code not in (400, 422):
+            return False
+        try:
+            body = response.json()
+        except ValueError:
+            return False
+        with self._lock:
+            if self._dropped & sent.keys() or (self._other_limit and "max_tokens" in sent):
+                return True  # another request has learned it meanwhile
+            if self.options.max_tokens_field == "auto" and refuses(body, "max_tokens", sent):
+                self._other_limit = True
+                self._keep()
+                return True
+            for field in CAN_DO_WITHOUT:
+                if self._may_drop(field) and refuses(body, field, sent):
+                    self._dropped.add(field)
+                    self._keep()
+                    return True
+        return False
+
+    def _may_drop(self, field: str) -> bool:
+        """Is it a field of our own? What stands in `extra` was asked for, and without a temperature none is sent."""
+        o = self.options
+        return field not in o.extra and (field != "temperature" or o.temperature is not None)
+
+    def _keep(self) -> None:
+        if self._kept is not None:
+            refused = Refused(fields=frozenset(self._dropped), limit=OTHER_LIMIT if self._other_limit else "")
+            keep(self._kept, self.options.base_url, self.options.model, refused=refused)
+
+    def _fatal(self, response: httpx.Response) -> None:
+        """Raise for what is wrong with every prompt."""
+        o, status = self.options, response.status_code
+        cures = {
+            401: f"Put a valid key into the environment variable {o.api_key_env}.",
+            403: f"The key in {o.api_key_env} may not use the model {o.model!r}.",
+            404: f"Check model = {o.model!r} and base_url = {o.base_url!r} in [generation.generator.options].",
+        }
+        if response.has_redirect_location:
+            place = response.headers["location"].removesuffix("/chat/completions")
+            raise GenerationError(
+                f"{o.base_url} redirects to {place} ({status})",
+                cure="Set base_url in [generation.generator.options] to the address that answers.",
+            )
+        if status in cures:
+            raise GenerationError(f"the endpoint answered {status}: {reason(response)}", cure=cures[status])
+
+    def _read(self, response: httpx.Response, seconds: float) -> Completion:
+        try:
+            body = response.json()
+            choice = body["choices"][0]
+            message = choice["message"]
+            text = Letters().take(_text(message.get("content")), last=True)
+        except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
+            message = f"not a chat completion ({type(error).__name__}): {response.text[:120]!r}"
+            return Completion(text="", seconds=seconds, failure=Failure(code="generation.malformed", message=message))
+        usage = _usage(body)
+        with self._lock:
+            self._price += usage.prompt_tokens * self.options.price_per_million_prompt / 1e6
+            self._price += usage.completion_tokens * self.options.price_per_million_completion / 1e6
+        refusal = message.get("refusal")
+        if not text and refusal:
+            failure = Failure(code="generation.refused", message=str(refusal)[:300])
+            return Completion(text="", usage=usage, seconds=seconds, failure=failure)
+        finish = "tool_calls" if message.get("tool_calls") else str(choice.get("finish_reason") or "stop")
+        return _completion(text, finish, reasoned=_reasons(message), usage=usage, seconds=seconds)
+
+
+_OF_BODY = ("content-encoding", "content-length", "transfer-encoding")
+"""Headers of the body as it was sent."""
+_CUT = ("length", "max_tokens", "model_length")
+_BROKEN = ("error", "abort", "aborted", "cancelled", "network_error", "insufficient_system_resource")
+
+
+def _completion(text: str, finish: str, *, reasoned: bool, usage: Usage, seconds: float) -> Completion:
+    """What came, if it is an answer: whole or cut, but not empty, filtered or broken off."""
+    said: dict[str, Any] = {"usage": usage, "seconds": seconds, "finish": "length" if finish in _CUT else "stop"}
+    if finish == "content_filter":
+        failure = Failure(code="generation.refused", message="the endpoint's content filter ended the answer")
+    elif finish in _BROKEN:
+        failure = Failure(code="generation.incomplete", message=f"the endpoint ended the answer with {finish!r}")
+    elif not text.strip() and finish in _CUT:
+        spent = "the reasoning used up the token limit" if reasoned else "the token limit was reached"
+        message = f"the answer is empty: {spent} before any text; raise [generation].max_tokens"
+        failure = Failure(code="generation.empty", message=message)
+    elif not text.strip() and finish not in ("tool_calls", "function_call"):
+        where = "there is text in its reasoning only" if reasoned else "the endpoint returned no text"
+        failure = Failure(code="generation.empty", message=f"the answer is empty: {where} (finish_reason {finish!r})")
+    else:
+        return Completion(text=text, **said)
+    return Completion(text="", failure=failure, **said)
+
+
+def _reasons(message: Json) -> bool:
+    return any(message.get(key) for key in ("reasoning_content", "reasoning", "reasoning_details"))
+
+
+def _tuned(options: OpenAIOptions, adapter: Adapter) -> OpenAIOptions:
+    """The options with the name of the model that was tuned at the endpoint."""
+    path = Path(adapter.path) / "tuned_model.json"
+    if not path.is_file():
+        raise GenerationError(
+            f"the endpoint's model {options.model!r} cannot be tuned with the local adapter {adapter.key}",
+            cure='Set [tuning.trainer].name = "openai" to tune at the endpoint, or use the generator "local".',
+        )
+    made: Json = json.loads(path.read_text(encoding="utf-8"))
+    if made["base_url"].rstrip("/") != options.base_url.rstrip("/"):
+        raise GenerationError(
+            f"the model {made['model']!r} was tuned at {made['base_url']}, not at {options.base_url}",
+            cure="Set base_url in [generation.generator.options] to the endpoint that holds it.",
+        )
+    return options.model_copy(update={"model": made["model"]})
+
+
+def _call(number: int, asked: Any) -> ToolCall:
+    """A function call of a message; arguments are JSON text, from some endpoints the object itself."""
+    function = asked["function"]
+    given = function.get("arguments") or "{}"
+    return ToolCall(
+        id=str(asked.get("id") or f"call-{number}"),
+        name=str(function["name"]),
+        arguments=given if isinstance(given, str) else json.dumps(given),
+    )
+
+
+def _text(content: Any) -> str:
+    """Text of a message: a string, nothing, or a list of parts, of which reasoning is no text."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        raise TypeError(f"content is {type(content).__name__}")
+    shown = [part for part in content if isinstance(part, str) or part.get("type", "text") in ("text", "output_text")]
+    return "".join(part if isinstance(part, str) else str(part.get("text") or "") for part in shown)
+
+
+def _usage(body: Json) -> Usage:
+    """Tokens as a response or the last event of a stream counts them; 0 where it does not."""
+    counts = body.get("usage")
+    told = {key: value for key, value in counts.items() if isinstance(value, int)} if isinstance(counts, dict) else {}
+    return Usage(
+        prompt_tokens=told.get("prompt_tokens", 0),
+        completion_tokens=told.get("completion_tokens", 0),
+    )

@@ -1,0 +1,101 @@
+"""Request fields that an endpoint refused, kept in a small file of the project: the next process does not send them.
+
+Without it every command would be refused once more before its first answer, and would only then know the key of its
+answers. The file is advisory: one that is missing, damaged or cannot be written costs a refused request, nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from twofold.files import writing
+from twofold.files.locking import locked
+from twofold.types import Json
+
+FILE = "refused_fields.json"
+"""Its name, in the project's derived data."""
+CAN_DO_WITHOUT = ("temperature", "stop")
+"""Fields that a request can be sent without."""
+OTHER_LIMIT = "max_completion_tokens"
+_FORMAT = 1
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """What an endpoint's model does not take."""
+
+    fields: frozenset[str] = frozenset()
+    """Fields left out, of `CAN_DO_WITHOUT`."""
+    limit: str = ""
+    """`OTHER_LIMIT`, where ``max_tokens`` was refused."""
+
+
+def known(path: Path, url: str, model: str) -> Refused:
+    """What earlier processes were refused by this model at this address.
+
+    Args:
+        path: The file.
+        url: The endpoint's address.
+        model: As the endpoint calls it.
+    """
+    found = next((one for one in _read(path) if _of(one, url, model)), None)
+    if found is None:
+        return Refused()
+    fields = frozenset(name for name in found["not_sent"] if name in CAN_DO_WITHOUT)
+    return Refused(fields=fields, limit=OTHER_LIMIT if found["limit"] == OTHER_LIMIT else "")
+
+
+def keep(path: Path, url: str, model: str, *, refused: Refused) -> None:
+    """Add what was refused now; safe while other processes do the same.
+
+    Args:
+        path: The file, made if missing.
+        url: The endpoint's address.
+        model: As the endpoint calls it.
+        refused: Joined to what is known of this model.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with locked(path.with_suffix(".lock")):
+            before = known(path, url, model)
+            entry: Json = {
+                "url": url.rstrip("/"),
+                "model": model,
+                "not_sent": sorted(before.fields | refused.fields),
+                "limit": refused.limit or before.limit,
+            }
+            others = [one for one in _read(path) if not _of(one, url, model)]
+            text = json.dumps({"format": _FORMAT, "endpoints": [*others, entry]}, indent=1) + "\n"
+            writing.write(path, text, shared=True)
+    except OSError as error:
+        _log.info("what %s refuses cannot be kept, so the next command asks again: %s", url, error)
+
+
+def _of(entry: Json, url: str, model: str) -> bool:
+    return bool(entry["url"] == url.rstrip("/") and entry["model"] == model)
+
+
+def _read(path: Path) -> list[Json]:
+    """The entries of the file; none where it is missing, damaged or of another format."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["format"] != _FORMAT:
+            return []
+        return [
+            {
+                "url": str(one["url"]),
+                "model": str(one["model"]),
+                "not_sent": [str(name) for name in one["not_sent"]],
+                "limit": str(one["limit"]),
+            }
+            for one in found["endpoints"]
+        ]
+    except OSError:
+        return []
+    except (ValueError, KeyError, TypeError, AttributeError):
+        _log.warning("%s cannot be read: fields that an endpoint refused are sent once more", path)
+        return []

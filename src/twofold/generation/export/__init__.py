@@ -1,0 +1,1 @@
+"""Tuned models for other programs: merged, PEFT, GGUF, each checked."""

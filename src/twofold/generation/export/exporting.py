@@ -1,0 +1,291 @@
+"""A tuned model for other programs: PEFT directory, merged safetensors, GGUF merged or as adapter, each checked.
+
+The check runs in a child process (``python -m twofold.generation.export.exporting JOB.json``), so
+that torch stays out of the parent.
+The reference is the base with the unmerged adapter in f32: it continues every prompt greedily. The exported files are
+loaded back by their own reader, read prompt and continuation in one pass, and agree on a prompt when the most likely
+token is the reference's at every place, which is the same as continuing it alike.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twofold.errors import ModelError
+from twofold.files import writing
+from twofold.generation.export import gguf, gguf_adapter, merging
+from twofold.host import children
+from twofold.models.adapter_layers import WEIGHTS, open_model, open_tuned, recipe, virtual
+from twofold.types import Adapter, Json
+
+FORMS = ("peft", "safetensors", "gguf", "gguf-adapter")
+NEW = 12
+"""Tokens of each continuation."""
+_MOVED = 8
+"""Prompts on which the adapter's own effect is measured."""
+_TOLERANCE = 0.1
+"""Largest logit difference of an export relative to how far the adapter moves the logits."""
+_SMALL = 0.05
+_GGUF = "model-f16.gguf"
+_GGUF_ADAPTER = "adapter-f16.gguf"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tuned:
+    """What is exported."""
+
+    model: Path
+    """Directory of the base weights."""
+    weights: str
+    """Their digest."""
+    adapter: Adapter
+    """The adapter on them."""
+    chat_template: str = ""
+    """What its prompts are rendered with; forms that are whole models carry it."""
+
+    @property
+    def whole(self) -> Path | None:
+        """Directory of a model that was tuned in all its weights; None for an adapter."""
+        place = Path(self.adapter.path) / WEIGHTS
+        return place if place.is_dir() else None
+
+
+def why_not(tuned: Tuned, form: str) -> str:
+    """Why this model cannot be exported in that form; empty when it can."""
+    if form not in FORMS:
+        return f"there is no such format; known: {', '.join(FORMS)}"
+    if tuned.whole is not None:
+        if form in ("peft", "gguf-adapter"):
+            return "all weights were tuned, so there is no adapter"
+        return gguf.why_not_elsewhere(tuned.whole) if form == "gguf" else ""
+    told = recipe(Path(tuned.adapter.path))
+    kind = told.get("peft_type")
+    if form == "peft":
+        return f"it is {kind}, which PEFT does not have" if kind in ("BOTTLENECK", "FULL") else ""
+    if form == "gguf-adapter" and (kind != "LORA" or told.get("use_dora") or told["base"]):
+        return f"such a file holds plain LoRA only, this is {'QLoRA' if told['base'] else kind}"
+    reason = merging.why_not(tuned.adapter)
+    return reason or (gguf.why_not_elsewhere(tuned.model) if form.startswith("gguf") else "")
+
+
+def export(
+    tuned: Tuned,
+    target: Path,
+    *,
+    forms: Sequence[str],
+    prompts: Sequence[Sequence[int]],
+    progress: Callable[[str, int, int], None],
+) -> list[Json]:
+    """Write each form to ``target/FORM`` and check it; a directory that is there is replaced when the new one is whole.
+
+    Args:
+        tuned: What is exported.
+        target: Directory to write to.
+        forms: Some of `FORMS`.
+        prompts: Token ids of the prompts for the check.
+        progress: Told what is done.
+
+    Returns:
+        For each form ``{"format", "path", "parity"}``; parity is ``{"prompts", "greedy", "logits", "moved",
+        "new_tokens", "reader"}``: prompts continued alike, largest logit difference to the trained model over all
+        places of the continuations, and the largest change of a logit by the adapter.
+
+    Raises:
+        ModelError: a form cannot hold this model, or what was written does not behave like it.
+    """
+    for form in forms:
+        reason = why_not(tuned, form)
+        if reason:
+            can = [other for other in FORMS if not why_not(tuned, other)]
+            cure = (
+                f"It can be exported as: {', '.join(can)}." if can else "It answers where it is; it cannot be exported."
+            )
+            raise ModelError(f"{tuned.adapter.key} cannot be exported as {form}: {reason}", cure=cure)
+    target.mkdir(parents=True, exist_ok=True)
+    works: dict[str, Path] = {}
+    try:
+        for form in dict.fromkeys(forms):
+            works[form] = Path(tempfile.mkdtemp(prefix=f".{form}-", dir=target))
+            works[form].chmod(0o755)
+            _write(tuned, form, works[form])
+            progress(f"write {form}", 1, 1)
+        checked = _check(tuned, works, prompts, progress)
+        for form, work in works.items():
+            _accept(tuned, form, checked[form])
+            final = target / form
+            if final.exists():
+                shutil.rmtree(final)
+            writing.put(work, final)
+    finally:
+        for work in works.values():
+            shutil.rmtree(work, ignore_errors=True)
+    return [{"format": form, "path": str(target / form), "parity": checked[form]} for form in works]
+
+
+def _write(tuned: Tuned, form: str, work: Path) -> None:
+    source = Path(tuned.adapter.path)
+    if form == "peft":
+        for name in ("adapter_config.json", "adapter_model.safetensors", "method.json"):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, work / name)
+    elif tuned.whole is not None and form == "safetensors":
+        shutil.copytree(tuned.whole, work, dirs_exist_ok=True)
+    elif form == "safetensors":
+        merging.merge(tuned.model, tuned.adapter, work)
+    elif form == "gguf":
+        whole = tuned.whole or merging.merged(tuned.model, tuned.weights, tuned.adapter)
+        gguf.write_gguf(whole, work / _GGUF, chat_template=tuned.chat_template)
+    else:
+        gguf_adapter.write_adapter(tuned.model, source, work / _GGUF_ADAPTER)
+    if form == "safetensors" and tuned.chat_template:
+        (work / "chat_template.jinja").write_text(tuned.chat_template, encoding="utf-8")
+
+
+def _accept(tuned: Tuned, form: str, parity: Json) -> None:
+    apart, moved = parity["logits"], parity["moved"]
+    if apart > _SMALL and apart > _TOLERANCE * moved:
+        raise ModelError(
+            f"{tuned.adapter.key} as {form} does not answer like the trained model: its logits differ by {apart:.3g}, "
+            f"the adapter itself moves them by {moved:.3g}; nothing was exported",
+            cure="Export it as peft, which is the adapter as it was trained.",
+        )
+
+
+def _check(
+    tuned: Tuned, works: dict[str, Path], prompts: Sequence[Sequence[int]], progress: Callable[[str, int, int], None]
+) -> Json:
+    with tempfile.TemporaryDirectory() as folder:
+        job, out = Path(folder) / "job.json", Path(folder) / "out.json"
+        given = {
+            "base": str(tuned.model),
+            "adapter": tuned.adapter.path,
+            "works": {form: str(work) for form, work in works.items()},
+            "prompts": [list(ids) for ids in prompts],
+            "out": str(out),
+        }
+        job.write_text(json.dumps(given), encoding="utf-8")
+        log = Path(folder) / "log"
+        with (
+            log.open("wb") as said,
+            children.running(
+                "twofold.generation.export.exporting", [str(job)], stdout=subprocess.PIPE, stderr=said
+            ) as child,
+        ):
+            assert child.stdout is not None
+            for line in child.stdout:
+                progress(*json.loads(line))
+            status = child.wait()
+        if status != 0:
+            last = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
+            raise ModelError(
+                f"the check of the exported files failed (status {status}): {last[0]}; nothing was exported"
+            )
+        made: Json = json.loads(out.read_text(encoding="utf-8"))
+        return made
+
+
+# ---------------------------------------------------------------- the child
+
+
+def _tell(stage: str, done: int, total: int) -> None:
+    sys.stdout.write(json.dumps([stage, done, total]) + "\n")
+    sys.stdout.flush()
+
+
+def _child(job: Json) -> Json:
+    import torch
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    prompts: list[list[int]] = job["prompts"]
+
+    def load(path: str, **more: Any) -> Any:
+        return transformers.AutoModelForCausalLM.from_pretrained(
+            path, dtype=torch.float32, **more, trust_remote_code=False
+        ).eval()
+
+    base, adapter = Path(job["base"]), Path(job["adapter"])
+
+    def places(model: Any, prompt: list[int], made: list[int]) -> Any:
+        """Logits before each token of the continuation, (its length, vocabulary)."""
+        with torch.inference_mode():
+            return model(input_ids=torch.tensor([[*prompt, *made[:-1]]])).logits[0, -len(made) :]
+
+    tuned = open_tuned(base, adapter, dtype="f32").eval()
+    lead = [0] * virtual(tuned)
+    wanted: list[tuple[list[int], Any]] = []
+    for number, prompt in enumerate(prompts, 1):
+        given = torch.tensor([[*lead, *prompt]])
+        with torch.inference_mode():
+            done = tuned.generate(
+                input_ids=given,
+                attention_mask=torch.ones_like(given),
+                max_new_tokens=NEW,
+                do_sample=False,
+                output_logits=True,
+                return_dict_in_generate=True,
+            )
+        wanted.append((done.sequences[0, given.shape[1] :].tolist(), torch.cat(done.logits)))
+        _tell("reference", number, len(prompts))
+    moved = 0.0
+    del tuned
+    plain = load(job["base"])
+    for prompt, (made, logits) in list(zip(prompts, wanted, strict=True))[:_MOVED]:
+        moved = max(moved, float((places(plain, prompt, made) - logits).abs().max()))
+    del plain
+    found: Json = {}
+    for form, work in job["works"].items():
+        model, reader = _loaded(form, Path(work), base, load)
+        greedy, apart = 0, 0.0
+        for number, (prompt, (made, logits)) in enumerate(zip(prompts, wanted, strict=True), 1):
+            own = places(model, prompt, made)
+            greedy += own.argmax(-1).tolist() == made
+            apart = max(apart, float((own - logits).abs().max()))
+            _tell(f"check {form}", number, len(prompts))
+        del model
+        said = {"prompts": len(prompts), "greedy": greedy, "logits": apart, "moved": moved, "new_tokens": NEW}
+        found[form] = {**said, "reader": reader}
+    return found
+
+
+def _loaded(form: str, work: Path, base: Path, load: Callable[..., Any]) -> tuple[Any, str]:
+    """The exported files as their reader sees them, and the reader's name."""
+    import peft
+    import torch
+
+    version = importlib.metadata.version
+    if form == "peft":
+        rounded = (work / "method.json").is_file() and recipe(work)["base"] == "nf4"
+        network = open_model(base, dtype="f32", nf4=True) if rounded else load(str(base))
+        reader = f"peft {version('peft')}" + (", base rounded to NF4" if rounded else "")
+        return peft.PeftModel.from_pretrained(network, str(work)).eval(), reader
+    if form == "safetensors":
+        return load(str(work)), f"transformers {version('transformers')}"
+    if form == "gguf":
+        return load(str(work), gguf_file=_GGUF), f"transformers {version('transformers')}, gguf_file="
+    tensors, alpha = gguf_adapter.read_adapter(base, work / _GGUF_ADAPTER)
+    layers = sorted({name.removeprefix(gguf_adapter.PREFIX).partition(".lora_")[0] for name in tensors})
+    rank = next(values.shape[0] for name, values in tensors.items() if ".lora_A." in name)
+    settings = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers)
+    network = peft.get_peft_model(load(str(base)), settings).eval()
+    state = {name: torch.from_numpy(values.copy()) for name, values in tensors.items()}
+    told = peft.set_peft_model_state_dict(network, state)
+    if told.unexpected_keys:
+        raise ModelError(f"{told.unexpected_keys[0]!r} has no place in the model", file=work)
+    return network, f"gguf {version('gguf')}, read back into peft {version('peft')}"
+
+
+if __name__ == "__main__":
+    _job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    _out = _child(_job)
+    Path(_job["out"]).write_text(json.dumps(_out), encoding="utf-8")

@@ -1,0 +1,163 @@
+"""What a runtime of the local generator is: token ids in, text out. Prompt text and tokens are made above it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from twofold import prompts
+from twofold.errors import ModelError
+from twofold.models.adapter_layers import chat_template_of
+from twofold.plugins.protocols import Progress
+from twofold.text import sanitize
+from twofold.types import Failure, Json, Message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One prompt, tokenised."""
+
+    ids: tuple[int, ...]
+    """Token ids, special tokens included."""
+    max_tokens: int
+    """Upper limit of new tokens."""
+    stop: tuple[str, ...] = ()
+    """Strings that end the completion."""
+    schema: str = ""
+    """JSON schema, or empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One completion, as the runtime made it."""
+
+    ids: tuple[int, ...] = ()
+    """New token ids, with the end token if it was reached."""
+    finish: Literal["stop", "length"] = "stop"
+    """Why it ended."""
+    failure: Failure | None = None
+    """Set when there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How the next token is chosen."""
+
+    temperature: float = 0.0
+    """0: the most likely token, always."""
+    seed: int = 0
+    """Of sampling, where the temperature is above 0."""
+
+
+class Runtime(Protocol):
+    """Something that runs the weights."""
+
+    def generate(self, requests: Sequence[Request], progress: Progress | None) -> list[Result]:
+        """One result per request, in order."""
+        ...
+
+    def stream(self, request: Request) -> Iterator[Sequence[int]]:
+        """New token ids as they come, each once."""
+        ...
+
+    def close(self) -> None:
+        """Give memory back."""
+        ...
+
+
+class Tokens:
+    """A model directory's tokenizer and chat template: the same tokens in training and serving.
+
+    Args:
+        directory: Model directory.
+        chat_template: Instead of the model's own.
+
+    Raises:
+        ModelError: the directory has no tokenizer or no chat template.
+    """
+
+    def __init__(self, directory: Path, *, chat_template: str = "") -> None:
+        from tokenizers import Tokenizer
+
+        settings, config = _json(directory / "tokenizer_config.json"), _json(directory / "config.json")
+        template = chat_template or chat_template_of(directory, settings)
+        if not template:
+            raise ModelError(
+                "the model has no chat template",
+                file=directory,
+                cure="Set chat_template in [generation.generator.options], put a chat_template.jinja beside the "
+                "weights, or choose an instruction-tuned model.",
+            )
+        self.template = template
+        self.specials = {key: _special(settings.get(key)) for key in ("bos_token", "eos_token")}
+        self.tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        added = self.tokenizer.get_added_tokens_decoder().values()
+        self.controls = sanitize.control_tokens((one.content, one.special) for one in added)
+        self.context = int(config.get("max_position_embeddings") or 2048)
+        ends = [config.get("eos_token_id"), self.tokenizer.token_to_id(self.specials["eos_token"])]
+        generation = directory / "generation_config.json"
+        if generation.is_file():
+            ends.append(_json(generation).get("eos_token_id"))
+        self.ends: frozenset[int] = frozenset(
+            end for entry in ends for end in (entry if isinstance(entry, list) else [entry]) if end is not None
+        )
+
+    def text(self, messages: Sequence[Message]) -> str:
+        """The prompt as text, ready for the completion.
+
+        Raises:
+            ConfigError: the template refuses these messages.
+        """
+        return prompts.chat_text(self.template, messages, self.specials, controls=self.controls)
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Token ids of a prompt text; nothing is added."""
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids without special tokens."""
+        return str(self.tokenizer.decode([i for i in ids if i not in self.ends], skip_special_tokens=True))
+
+
+def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """The text before the stop string that was whole first, as it is generated, and whether one was there."""
+    places = [(place + len(mark), place) for mark in stop if mark and (place := text.find(mark)) >= 0]
+    return (text[: min(places)[1]], True) if places else (text, False)
+
+
+def pieces(tokens: Tokens, stop: Sequence[str], new: Iterator[Sequence[int]]) -> Iterator[str]:
+    """Text pieces from token ids: whole characters only, nothing of a stop string, joined equal to the whole text."""
+    ids: list[int] = []
+    sent = 0
+    held = max((len(mark) for mark in stop), default=1) - 1
+    for more in new:
+        ids += more
+        text, ended = cut(tokens.decode(ids), stop)
+        ready = len(text) if ended else len(text) - held
+        if not ended and text.endswith("\ufffd"):
+            continue
+        if ready > sent:
+            yield text[sent:ready]
+            sent = ready
+        if ended:
+            return
+    text, _ = cut(tokens.decode(ids), stop)
+    if len(text) > sent:
+        yield text[sent:]
+
+
+def _special(value: object) -> str:
+    return str(value.get("content", "")) if isinstance(value, dict) else str(value or "")
+
+
+def _json(path: Path) -> Json:
+    try:
+        value: Json = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model's {path.name} cannot be read: {error}", file=path) from error
+    return value

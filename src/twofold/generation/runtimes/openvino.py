@@ -1,0 +1,272 @@
+"""OpenVINO GenAI: continuous batching, prefix cache and JSON schemas on CPUs.
+
+The weights are written once as GGUF, which OpenVINO turns into its own graph; the graph is cached, so that starting
+takes a second. Prompts go in as token ids: the pipeline's own chat template is never used. The prefix cache leaks
+across adapters, so every adapter has merged weights, and a pipeline, of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from twofold.errors import GenerationError, ModelError
+from twofold.generation.cached import derived
+from twofold.generation.export.gguf import write_gguf, write_tokenizer
+from twofold.generation.runtimes.contract import Request, Result, Sampling
+from twofold.hashing import digest
+from twofold.host import telemetry
+from twofold.host.signal_stack import usual_signal_stack
+from twofold.plugins.protocols import Progress
+from twofold.types import Failure, Json
+
+_CONVERTER = 1
+"""Raised when the same weights would become another graph."""
+_POLL = 4
+_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How the pipeline runs."""
+
+    dtype: Literal["bf16", "f32"]
+    """Arithmetic."""
+    cache_gib: float
+    """Key-value cache, GiB."""
+    batch_tokens: int
+    """Tokens in one step, over all prompts."""
+    threads: int
+    """0: all cores."""
+    prefix_cache: bool
+    """Keep the keys and values of prompt beginnings."""
+
+
+def package_version() -> str:
+    """Version of the runtime, part of every key."""
+    import importlib.metadata
+
+    return importlib.metadata.version("openvino-genai")
+
+
+def graph(model: Path, weights: str) -> Path:
+    """Directory of the OpenVINO graph of a model, converted now if it is not in the cache.
+
+    Args:
+        model: Directory with safetensors.
+        weights: Digest that names its weights.
+
+    Raises:
+        ModelError: the architecture cannot be converted.
+    """
+    key = digest("openvino", {"weights": weights, "package": package_version(), "converter": _CONVERTER})
+
+    def make(work: Path) -> Json:
+        openvino_genai = telemetry.imported("openvino_genai")
+        file = work / "model.gguf"
+        write_gguf(model, file, chat_template="")
+        scheduler = openvino_genai.SchedulerConfig()
+        scheduler.cache_size = 1
+        properties = {"enable_save_ov_model": True, "INFERENCE_PRECISION_HINT": "f32"}
+        try:
+            with usual_signal_stack():
+                openvino_genai.ContinuousBatchingPipeline(str(file), scheduler, "CPU", properties)
+        except RuntimeError as error:
+            raise ModelError(
+                f"OpenVINO cannot load {model.name}: {_short(error)}",
+                cure='Set [generation.generator.options].runtime = "transformers".',
+            ) from error
+        file.unlink()
+        write_tokenizer(model, work / "tokenizer.gguf")
+        return {"weights": weights, "package": package_version()}
+
+    return derived("openvino", key, make)
+
+
+class OpenVinoRuntime:
+    """Runs a graph; see `runtime.Runtime`.
+
+    Raises:
+        GenerationError: the pipeline cannot start (most likely for memory).
+    """
+
+    def __init__(self, directory: Path, settings: Settings, *, ends: frozenset[int], sampling: Sampling) -> None:
+        self._genai = telemetry.imported("openvino_genai")
+        self._directory, self._settings = directory, settings
+        self._ends, self._sampling = ends, sampling
+        self._numbers = itertools.count()
+        self._schemas: dict[str, str] = {}
+        self._pipeline: Any = self._open()
+
+    def _open(self) -> Any:
+        settings = self._settings
+        scheduler = self._genai.SchedulerConfig()
+        scheduler.cache_size = max(1, round(settings.cache_gib))
+        scheduler.max_num_batched_tokens = settings.batch_tokens
+        scheduler.enable_prefix_caching = settings.prefix_cache
+        scheduler.dynamic_split_fuse = True
+        properties: Json = {"INFERENCE_PRECISION_HINT": settings.dtype}
+        if settings.dtype == "f32":
+            properties["KV_CACHE_PRECISION"] = "f32"
+        if settings.threads:
+            properties["INFERENCE_NUM_THREADS"] = settings.threads
+        try:
+            with usual_signal_stack():
+                tokenizer = self._genai.Tokenizer(str(self._directory / "tokenizer.gguf"))
+                return self._genai.ContinuousBatchingPipeline(
+                    str(self._directory), tokenizer, scheduler, "CPU", **properties
+                )
+        except RuntimeError as error:
+            raise GenerationError(
+                f"OpenVINO cannot start: {_short(error)}",
+                cure=f"Delete {self._directory} (it is made again), or lower [generation.generator.options].cache_gib.",
+            ) from error
+
+    def generate(self, requests: Sequence[Request], progress: Progress | None) -> list[Result]:
+        """All requests at once: the scheduler batches them token by token.
+
+        Raises:
+            GenerationError: the engine failed.
+        """
+        results: list[Result | None] = [None] * len(requests)
+        handles: dict[int, Any] = {}
+        try:
+            for place, request in enumerate(requests):
+                handle = self._submit(request)
+                if isinstance(handle, Failure):
+                    results[place] = Result(failure=handle)
+                else:
+                    handles[place] = handle
+            told = time.monotonic()
+            for step in itertools.count():
+                if not self._pipeline.has_non_finished_requests():
+                    break
+                self._step()
+                if progress is not None and step % _POLL == 0 and time.monotonic() - told > _SECONDS:
+                    told = time.monotonic()
+                    running = self._genai.GenerationStatus.RUNNING
+                    done = sum(1 for handle in handles.values() if handle.get_status() != running)
+                    progress("generate", len(requests) - len(handles) + done, len(requests))
+        except BaseException:
+            self._cancel(handles.values())
+            raise
+        for place, handle in handles.items():
+            results[place] = self._read(handle)
+        return [result or Result(failure=Failure(code="generation.lost", message="no result")) for result in results]
+
+    def stream(self, request: Request) -> Iterator[Sequence[int]]:
+        """Token ids as they come.
+
+        Raises:
+            GenerationError: the engine refused or failed.
+        """
+        handle = self._submit(request)
+        if isinstance(handle, Failure):
+            raise GenerationError(handle.message)
+        try:
+            while self._pipeline.has_non_finished_requests():
+                self._step()
+                while handle.can_read():
+                    for output in handle.read().values():
+                        yield tuple(output.generated_ids)
+        finally:
+            self._cancel([handle])
+
+    def _cancel(self, handles: Iterable[Any]) -> None:
+        """Give up what is still at work, so that the pipeline holds nothing of it."""
+        running = [h for h in handles if h.get_status() == self._genai.GenerationStatus.RUNNING]
+        for handle in running:
+            handle.cancel()
+        with contextlib.suppress(RuntimeError):
+            while running and self._pipeline.has_non_finished_requests():
+                self._pipeline.step()
+
+    def close(self) -> None:
+        """Drop the pipeline."""
+        self._pipeline = None
+
+    def _fault_of(self, schema: str) -> str:
+        """What is wrong with a schema, or nothing; tried once, alone: a bad one would take its whole batch down."""
+        if schema not in self._schemas:
+            self._schemas[schema] = self._try(schema)
+        return self._schemas[schema]
+
+    def _try(self, schema: str) -> str:
+        import jsonschema
+        import numpy as np
+
+        openvino = telemetry.imported("openvino")
+        try:
+            jsonschema.validators.validator_for(json.loads(schema)).check_schema(json.loads(schema))
+        except jsonschema.SchemaError as error:
+            return error.message
+        except ValueError as error:
+            return f"not JSON: {error}"
+        config = self._genai.GenerationConfig()
+        config.max_new_tokens = 1
+        config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=schema)
+        first = np.array([[min(self._ends, default=0)]], dtype=np.int64)
+        pipeline = self._open()
+        try:
+            pipeline.add_request(0, openvino.Tensor(first), config)
+            while pipeline.has_non_finished_requests():
+                pipeline.step()
+        except RuntimeError as error:
+            return _short(error)
+        return ""
+
+    def _submit(self, request: Request) -> Any:
+        import numpy as np
+
+        openvino = telemetry.imported("openvino")
+        config = self._genai.GenerationConfig()
+        config.max_new_tokens = request.max_tokens
+        config.apply_chat_template = False
+        config.stop_token_ids = set(self._ends)
+        config.set_eos_token_id(min(self._ends, default=0))
+        if request.stop:
+            config.stop_strings = set(request.stop)
+            config.include_stop_str_in_output = True
+        if self._sampling.temperature > 0:
+            config.do_sample = True
+            config.temperature = self._sampling.temperature
+            config.rng_seed = self._sampling.seed
+        if request.schema:
+            fault = self._fault_of(request.schema)
+            if fault:
+                return Failure(code="generation.schema", message=f"the JSON schema is not usable: {fault}")
+            config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=request.schema)
+        ids = openvino.Tensor(np.array([request.ids], dtype=np.int64))
+        try:
+            return self._pipeline.add_request(next(self._numbers), ids, config)
+        except RuntimeError as error:
+            return Failure(code="generation.refused", message=f"OpenVINO refused the prompt: {_short(error)}")
+
+    def _step(self) -> None:
+        try:
+            self._pipeline.step()
+        except RuntimeError as error:
+            self._pipeline = self._open()
+            raise GenerationError(f"OpenVINO failed while generating: {_short(error)}") from error
+
+    def _read(self, handle: Any) -> Result:
+        if handle.get_status() == self._genai.GenerationStatus.IGNORED:
+            message = "the prompt does not fit in the key-value cache: raise [generation.generator.options].cache_gib"
+            return Result(failure=Failure(code="generation.too-long", message=message))
+        outputs = handle.read_all()
+        if not outputs:
+            return Result(failure=Failure(code="generation.lost", message="OpenVINO returned nothing"))
+        length = outputs[0].finish_reason == self._genai.GenerationFinishReason.LENGTH
+        return Result(ids=tuple(outputs[0].generated_ids), finish="length" if length else "stop")
+
+
+def _short(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Check '", "Exception from"))]
+    return (told or lines or [type(error).__name__])[-1][:300]

@@ -1,0 +1,1 @@
+"""The machine Twofold runs on: its arithmetic, its pace, its child processes and its memory."""

@@ -1,0 +1,181 @@
+"""Child processes that end with their parent, whatever ends it: SIGTERM, SIGKILL, a crash, a closed terminal.
+
+`running` starts ``python -m twofold.host.children MODULE ARGUMENTS``, which watches its parent and runs the module.
+Standard input of the child is a pipe whose other end only the parent holds: the system closes it with the parent, and
+a thread of the child that waits for this end of file exits the process. What the child starts itself through this
+module (torchrun's workers) inherits the pipe and ends too. On Linux the kernel's death signal is asked for as well: it
+also ends a child in native code that does not let the thread run. On Windows, where a waiting read of standard input
+blocks the loading of libraries, the thread waits for the parent process itself.
+
+`run_program` does the same for a program that is no Python module, such as git: a Python process between the two
+watches the parent, and ends the program and all that it has started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import runpy
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+PATIENCE = 1.0
+"""Seconds that a child has to end when it is asked to."""
+_LOOK = 1.0
+"""Seconds between looks at whether the parent is still the same process."""
+_DEATH_SIGNAL = 1
+"""``PR_SET_PDEATHSIG`` of prctl(2)."""
+_PROGRAM = "--program"
+"""In the place of a module: what follows is the command line of a program."""
+_SYNCHRONIZE = 0x00100000
+_FOREVER = 0xFFFFFFFF
+
+
+@contextlib.contextmanager
+def running(
+    module: str,
+    arguments: Sequence[str],
+    *,
+    stdout: int | IO[bytes] | None,
+    stderr: int | IO[bytes] | None,
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A child that runs ``python -m module arguments``, ended on leaving the block.
+
+    The thread that enters the block stays alive until it is left: Linux ends the child with the thread that started it.
+    Do not call `communicate` on the child, it closes the pipe that the child watches.
+    """
+    command = [sys.executable, "-P", "-m", __name__, module, *arguments]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=stdout, stderr=stderr, env=environment)
+    try:
+        yield child
+    finally:
+        _end(child)
+
+
+def run(module: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> int:
+    """Run ``python -m module arguments`` with its output in `log`; returns the exit status."""
+    with (
+        log.open("wb") as said,
+        running(module, arguments, stdout=said, stderr=subprocess.STDOUT, environment=environment) as child,
+    ):
+        return child.wait()
+
+
+def run_program(
+    command: Sequence[str], *, timeout: float, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a program to its end, without a terminal, and return what it wrote; it never outlives this process.
+
+    Args:
+        command: The program and its arguments.
+        timeout: Seconds that it may take.
+        environment: Its environment variables; this process's own by default.
+
+    Raises:
+        FileNotFoundError: there is no such program.
+        subprocess.TimeoutExpired: it took longer, and was ended.
+    """
+    path = None if environment is None else environment.get("PATH", os.defpath)
+    if shutil.which(command[0], path=path) is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with running(_PROGRAM, command, stdout=out, stderr=err, environment=environment) as child:
+            status = child.wait(timeout)
+        for written in (out, err):
+            written.seek(0)
+        return subprocess.CompletedProcess(list(command), status, out.read(), err.read())
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """First ask, then kill; closing the pipe also ends what the child has started."""
+    for stream in (child.stdin, child.stdout):
+        if stream is not None:
+            with contextlib.suppress(OSError):
+                stream.close()
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def watch() -> None:
+    """End this process when its parent ends: standard input is the pipe that `running` made."""
+    parent = os.getppid()
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+    _when_gone(parent, lambda: os._exit(1))  # nothing is left to report to, and every file is written whole
+
+
+def _when_gone(parent: int, end: Callable[[], object]) -> None:
+    threading.Thread(target=_wait, args=(parent, end), daemon=True, name="twofold-parent").start()
+
+
+def _wait(parent: int, end: Callable[[], object]) -> None:
+    """Call `end` when the parent has gone."""
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)
+        kernel.OpenProcess.restype = ctypes.c_void_p
+        process = kernel.OpenProcess(_SYNCHRONIZE, False, parent)
+        if process:
+            kernel.WaitForSingleObject(ctypes.c_void_p(process), _FOREVER)
+    else:
+        import select
+
+        while os.getppid() == parent:
+            readable, _, _ = select.select([0], [], [], _LOOK)
+            if readable and not os.read(0, 4096):
+                break
+    end()
+
+
+def _program(command: Sequence[str]) -> int:
+    """Run a program until it or the parent ends; returns its exit status.
+
+    The kernel's death signal is not asked for: it would end this process before it can end the program.
+    """
+    parent = os.getppid()
+    if sys.platform != "win32":
+        os.setsid()  # one group for the program and what it starts, which is ended as a whole
+    program: subprocess.Popen[bytes] | None = None
+
+    def end() -> None:
+        if sys.platform != "win32":
+            os.killpg(0, signal.SIGKILL)
+        elif program is not None:
+            program.kill()
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, lambda *_: end())  # before the program starts: from its first moment it can be ended
+    program = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    _when_gone(parent, end)
+    return program.wait()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Watch the parent and run a module as ``python -m`` does, or a program. Ctrl-C is the parent's to act on."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if arguments[0] == _PROGRAM:
+        sys.exit(_program(arguments[1:]))
+    watch()
+    sys.argv[1:] = arguments[1:]
+    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,1 @@
+"""Documents into the living index: sync, sources, versions, erasure."""

@@ -1,0 +1,599 @@
+"""Sources → changed documents only → chunks → vectors → the living index.
+
+    source.items → load what changed → read → cut → embed what is new → upsert → record
+
+What is known of every item (its state, the digest of its content, how it was read) stands in the catalogue, and what
+the index must say of every document (`KnownDocument.sealed`). A batch is recorded after it is in the index, and putting
+it there again replaces it: a kill at any moment loses at most the batch in hand, and a rerun finds what is missing.
+After any sequence of edits the index is the one that a rebuild would make.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from twofold.corpus.bounds import bounded
+from twofold.corpus.loading import content_of
+from twofold.corpus.readers.text import title_of
+from twofold.errors import LeftOut, SourceEndless, SourceUnreachable, TwofoldError, UnreadableFile
+from twofold.files.reading import RECORDS, below, counted, renamed, times
+from twofold.hashing import canonical_json, digest
+from twofold.host import pace
+from twofold.plugins.protocols import Chunker, Embedder, Index, Item, Progress, Source
+from twofold.store.catalogue import Catalogue, KnownDocument, KnownItem
+from twofold.store.forgotten import is_gone
+from twofold.types import Chunk, Document, Json, Loaded, Problem, sealed
+
+BATCH_CHUNKS = 2000
+"""Chunks embedded and committed at a time."""
+BATCH_DOCUMENTS = 5000
+"""Documents committed at a time, where most have no new chunk."""
+_VERSION = 2
+"""Raised when the text that is embedded for a chunk, or what is recorded, changes."""
+_ROWS = 2
+"""Raised when what an index holds beside the vector changes (its facets): rows are written again, vectors kept."""
+UNNAMED = "documents"
+"""What the source of ``[documents].paths`` is called."""
+_PIECE = 200
+_PROOF = 2
+"""A source that had so many items and has none at all, or none with a document, is taken for one that is down: a full
+disk empties files, too."""
+_PACED = 50
+"""Chunks embedded at once from which a pace is kept."""
+log = logging.getLogger(__name__)
+
+_TRUSTED, _VECTORS, _PRUNED = "index-version", "vectors", "pruned"
+_LOST, _LETTERED = 0.1, 500
+"""Share of letters not known from which a sync warns, and chunks of a batch that are looked at, spread evenly."""
+_CHANGES = ("added", "changed", "moved", "deleted", "repaired", "failed")
+_SKIPPED = ("data.no-reader", "data.no-document", "data.empty-document", LeftOut.code)
+_DUPLICATE = "data.duplicate"
+_SHARED = "shared"
+"""Behind the recipe of an item with ids that are another's as well: it is read again, for the other may have gone."""
+
+Read = Callable[[Loaded], tuple[Sequence[Document], Sequence[Problem]]]
+"""A file → its documents and everything that is wrong with it; raises nothing for a bad file."""
+
+
+def embedded_text(chunk: Chunk) -> str:
+    """What is embedded for a chunk: title and heading path before its text.
+
+    A title that is only the file's name is left out, so that a file that moves keeps its vectors.
+    """
+    stem = title_of(Path(chunk.span.document.rsplit("/", 1)[-1].rsplit(":", 1)[-1]))
+    title = "" if chunk.title == stem else chunk.title
+    return "\n".join(part for part in (title, " > ".join(chunk.headings), chunk.text) if part)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Feed:
+    """A source ready to be read, and what its documents inherit."""
+
+    name: str
+    """Collection of its documents; empty for ``[documents].paths``."""
+    source: Source
+    """Where they come from."""
+    recipe: str
+    """Digest of its options and of everything its documents are read with."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Fields that documents have unless they bring their own."""
+    readers: tuple[str, ...] | None = None
+    """Who may read documents that do not say."""
+
+    def document(self, made: Document, item: Item, loaded: Loaded) -> Document:
+        """A document as it is indexed: its identity, collection, metadata and readers."""
+        if loaded.name and loaded.name != item.id:
+            made = renamed(made, loaded.name, item.id)
+        return replace(
+            made,
+            id=f"{self.name}:{made.id}" if self.name else made.id,
+            collection=self.name,
+            metadata={**self.metadata, **made.metadata},
+            readers=self.readers if made.readers is None else made.readers,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cut:
+    """A document of the batch in hand."""
+
+    document: Document
+    known: KnownDocument
+    chunks: list[Chunk] | None
+    """None: the index holds it already."""
+    entry: Json | None
+    """Its file's line in the report."""
+
+
+@dataclass(slots=True)
+class _Batch:
+    cuts: list[_Cut] = field(default_factory=list)
+    items: list[KnownItem] = field(default_factory=list)
+    chunks: int = 0
+
+
+class _Halt(BaseException):
+    """The index or the catalogue failed: no fault of the source that was being read."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+        super().__init__(str(error))
+
+
+class Sync:
+    """One run that brings an index up to date with its sources.
+
+    Args:
+        catalogue: What is known.
+        index: The living index.
+        embedder: Makes vectors.
+        chunker: Cuts documents.
+        recipe: Digest of what chunks are made with.
+        read: Files → documents.
+        forgotten: Documents to leave out.
+    """
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        *,
+        index: Index,
+        embedder: Embedder,
+        chunker: Chunker,
+        recipe: str,
+        read: Read,
+        forgotten: Collection[str] = (),
+    ) -> None:
+        self._catalogue = catalogue
+        self._index = index
+        self._embedder = embedder
+        self._chunker = chunker
+        self._read = read
+        self._forgotten = forgotten
+        self._recipe = digest("recipe", [recipe, embedder.fingerprint, _VERSION, _ROWS])
+        self._vectors = digest("vectors", [embedder.fingerprint, _VERSION])
+        self._pending: Future[None] | None = None
+        self._batch = _Batch()
+        self._files: list[Json] = []
+        self._outages: list[Json] = []
+        self._claimed: dict[str, str] = {}
+        self._fresh: dict[str, str] = {}
+        self._processed: set[tuple[str, str]] = set()
+        self._gone_items: dict[tuple[str, str], KnownItem] = {}
+        self._made: dict[int, str] = {}
+        self._embedded = self._repaired = self._cut_chunks = 0
+        self._letters: list[tuple[int, int, str]] = []
+
+    def run(self, feeds: Sequence[Feed], *, only: bool = False, progress: Progress) -> Json:
+        """Read the feeds and bring the index to what they hold now.
+
+        Args:
+            feeds: All sources, or some.
+            only: These are not all: leave alone what other sources gave.
+            progress: Told about each item.
+
+        Returns:
+            Counts of documents (``added``, ``changed``, ``moved``, ``deleted``, ``unchanged``, ``repaired``: put back
+            because the index did not hold what it should), ``failed`` files and sources, ``chunks`` made and how many
+            of them were ``embedded``, ``pages``; ``files``: source, file, status, documents, chunks, pages, seconds,
+            failure and ``remarks`` of each (these on what is lost of a file read now); ``sources``: those that were
+            down; ``warnings``; ``pruned`` versions; the ``index``.
+
+        Raises:
+            StoreError: the disk refuses; what was committed stays, and a rerun goes on from there.
+        """
+        started = time.perf_counter()
+        version = self._index.state().version
+        self._known = self._catalogue.known_documents()
+        self._held = None if self._catalogue.note(_TRUSTED) == str(version) else self._index.contents()
+        self._reuse = self._catalogue.note(_VECTORS) in ("", self._vectors)
+        self._of_item: dict[tuple[str, str], list[str]] = {}
+        for name, known in self._known.items():
+            self._of_item.setdefault((known.source, known.item), []).append(name)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed") as self._pool:
+            try:
+                gone = self._read_all(feeds, only=only, progress=progress)
+                self._repair(gone)
+                self._flush()
+                self._settle()
+            except _Halt as halt:
+                raise halt.error from None
+        orphans = [n for n in self._held or {} if n not in self._known and n not in self._fresh]
+        if gone or orphans or self._gone_items:
+            if gone or orphans:
+                self._catalogue.put_note(_TRUSTED, "")
+                self._index.delete([*gone, *orphans])
+            self._catalogue.record_sync([], [], gone=gone, gone_items=self._gone_items)
+        if not only:
+            self._catalogue.drop_renewed()
+        report = self._report(gone, orphans)
+        pruned = self._prune()
+        state = self._index.state()
+        self._catalogue.record_sync([], [], notes={_TRUSTED: str(state.version), _VECTORS: self._vectors})
+        counts = {name: report[name] for name in _CHANGES}
+        if any(counts.values()):
+            self._catalogue.put_change(state.version, _now(), counts)
+        index = {
+            "version": state.version, "chunks": state.chunks, "documents": state.documents, "content": state.content,
+            "fingerprint": state.fingerprint,
+        }  # fmt: skip
+        return {**report, "pruned": pruned, "seconds": time.perf_counter() - started, "index": index}
+
+    # ------------------------------------------------------------ reading
+
+    def _read_all(self, feeds: Sequence[Feed], *, only: bool, progress: Progress) -> list[str]:
+        """Read every feed; returns the documents that are gone."""
+        complete: set[str] = set()
+        for feed in feeds:
+            if self._feed(feed, progress):
+                complete.add(feed.name)
+        if not only:
+            here = {feed.name for feed in feeds}
+            for name in self._catalogue.known_sources():
+                if name not in here:
+                    complete.add(name)
+                    self._gone_items.update({(name, i): row for i, row in self._catalogue.known_items(name).items()})
+        return [
+            name
+            for name, known in self._known.items()
+            if name not in self._claimed and (known.source in complete or (known.source, known.item) in self._processed)
+        ]
+
+    def _feed(self, feed: Feed, progress: Progress) -> bool:
+        """Read one source; True when it named everything it has."""
+        known = self._catalogue.known_items(feed.name)
+        states = {n: row.state for n, row in known.items() if row.recipe == feed.recipe and not _again(row)}
+        seen: set[str] = set()
+        stage, began = f"sync {feed.name}".rstrip(), len(self._files)
+        try:
+            for item in feed.source.items(states):
+                if item.id in seen:
+                    continue
+                seen.add(item.id)
+                self._item(feed, item, known.get(item.id))
+                progress(stage, len(seen), max(feed.source.total, len(seen)) if feed.source.total else 0)
+            if len(known) >= _PROOF and self._gave_nothing(feed.name, self._files[began:]):
+                self._processed -= {(feed.name, item) for item in seen}
+                self._batch.items = [one for one in self._batch.items if one.source != feed.name]  # asked again
+                raise SourceUnreachable(
+                    f"it gives nothing and gave {len(known)} items before: a share that is not mounted looks so",
+                    cure="Bring its items back; or, if it is empty indeed, take the source out of twofold.toml or run "
+                    "`twofold sync --rebuild`. Nothing was deleted.",
+                )
+        except MemoryError:
+            raise
+        except Exception as error:
+            self._outages.append({"source": feed.name or UNNAMED, "failure": _failure(error)})
+            for name, row in self._known.items():
+                if row.source == feed.name and (row.source, row.item) not in self._processed:
+                    self._claimed.setdefault(name, row.item)
+            return False
+        self._gone_items.update({(feed.name, name): row for name, row in known.items() if name not in seen})
+        return True
+
+    def _gave_nothing(self, name: str, entries: Sequence[Json]) -> bool:
+        """Has a source lost everything it had: there is no item, or none has a document any more?"""
+        own = [one for one, row in self._known.items() if row.source == name]
+        empty = not any(entry["documents"] for entry in entries)
+        return empty and bool(own or not entries) and self._claimed.keys().isdisjoint(own)
+
+    def _item(self, feed: Feed, item: Item, row: KnownItem | None) -> None:
+        own = self._of_item.get((feed.name, item.id), [])
+        self._processed.add((feed.name, item.id))
+        entry: Json = {
+            "source": feed.name or UNNAMED, "file": item.id, "status": "added" if row is None else "changed",
+            "documents": 0, "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": [],
+        }  # fmt: skip
+        self._files.append(entry)
+        free = all(self._claimed.get(name, item.id) == item.id for name in own)
+        usable = row if row is not None and row.recipe == feed.recipe and not _again(row) and free else None
+        if usable is not None and item.state and usable.state == item.state:
+            self._keep(usable, own, entry)
+            return
+        began = time.perf_counter()
+        content, recipe = "", feed.recipe
+        try:
+            loaded = item.load()
+            content = content_of(loaded)
+            if usable is not None and usable.content == content:
+                self._keep(usable, own, entry)
+                self._batch.items.append(replace(usable, state=item.state))
+                return
+            if self._documents(feed, item, loaded, entry):
+                recipe = f"{recipe}/{_SHARED}"
+            if own and not entry["documents"] and entry["failure"] and entry["failure"]["code"] == "data.no-document":
+                entry["status"] = "failed"  # it held documents before: this is damage
+            if row is not None and row.content == content and entry["status"] == "changed":
+                entry["status"] = "unchanged"
+        except MemoryError:
+            raise
+        except (SourceUnreachable, SourceEndless) as error:  # neither tells what it says now
+            for name in own:
+                self._claimed.setdefault(name, item.id)
+            entry.update(status="failed", documents=len(own), failure=_failure(error))
+        except Exception as error:
+            content = ""
+            entry.update(status="skipped" if isinstance(error, LeftOut) else "failed", failure=_failure(error))
+        entry["seconds"] += time.perf_counter() - began
+        self._made[len(self._files) - 1] = content
+        self._batch.items.append(
+            KnownItem(
+                source=feed.name,
+                item=item.id,
+                state=item.state,
+                recipe=recipe,
+                content=content,
+                chunks=entry["chunks"],
+                pages=entry["pages"],
+                failure=canonical_json(entry["failure"]) if entry["failure"] else "",
+            )
+        )
+        self._maybe_flush()
+
+    def _keep(self, row: KnownItem, own: list[str], entry: Json) -> None:
+        for name in own:
+            self._claimed[name] = row.item
+        failure = json.loads(row.failure) if row.failure else None
+        status = ("skipped" if failure["code"] in _SKIPPED else "failed") if failure else "unchanged"
+        entry.update(status=status, documents=len(own), chunks=row.chunks, pages=row.pages, failure=failure)
+
+    def _documents(self, feed: Feed, item: Item, loaded: Loaded, entry: Json) -> bool:
+        """Read, cut and batch the documents of one item; True when one's own id was another's."""
+        found, problems = (loaded.documents, ()) if not loaded.name else self._read(loaded)
+        shared: dict[str, int] = {}
+        for made in found:
+            document, cut = bounded(feed.document(made, item, loaded))  # a file's are already, with a problem named
+            if cut:
+                log.warning("%s: %s", document.id, cut)
+            if not document.text.strip():
+                continue
+            if document.id in self._claimed and loaded.name and not made.id.startswith(loaded.name):
+                first = self._claimed[document.id]  # a record's own id: the file before it tells the two apart
+                shared[first] = shared.get(first, 0) + 1
+                document = feed.document(replace(made, id=below(loaded.name, made.id)), item, loaded)
+            if is_gone(document, self._forgotten):
+                entry["status"] = "forgotten"
+                continue
+            if document.id in self._claimed:
+                entry["failure"] = entry["failure"] or {
+                    "code": _DUPLICATE,
+                    "message": f"the document id {document.id!r} is used twice, first in {self._claimed[document.id]}",
+                    "cure": "Give every document its own id.",
+                }
+                continue
+            self._claimed[document.id] = item.id
+            entry["documents"] += 1
+            labels = {place.label for place in document.places if not place.label.startswith(RECORDS)}
+            entry["pages"] += len(labels - {""})
+            self._document(document, KnownDocument(digest="", source=feed.name, item=item.id), entry)
+        for first, count in shared.items():
+            log.warning(
+                "%s: %s of it in %s too, and called %s", item.id, counted(count, "id"), first, below(item.id, "…")
+            )
+        lost = sum(times(problem) for problem in problems if problem.severity == "error")
+        for problem in sorted(problems, key=lambda p: p.severity):
+            where = f"line {problem.line}: " if problem.line else ""
+            told = {"code": problem.code, "message": where + problem.message, "cure": problem.cure}
+            if problem.severity != "error" and found:
+                entry["remarks"].append(told)
+            elif not entry["failure"]:
+                entry["failure"] = told
+                told["message"] = (f"{lost} faults, first at " if lost > 1 else "") + told["message"]
+        if entry["failure"]:
+            entry["status"] = "skipped" if entry["failure"]["code"] in _SKIPPED else "failed"
+        return bool(shared)
+
+    def _document(self, document: Document, known: KnownDocument, entry: Json | None) -> None:
+        """Put a document into the batch, cut anew unless the index holds it as it is."""
+        before = self._known.get(document.id)
+        known = replace(
+            known,
+            digest=digest("document", {"document": document, "recipe": self._recipe}),
+            content=digest("text", document.text),
+        )
+        if before is not None and before.digest == known.digest and self._is_held(document.id, before):
+            known = replace(known, sealed=before.sealed)
+            if entry is not None and before.sealed:
+                entry["chunks"] += self._sizes.get(document.id, 0)
+            if known != before:
+                self._batch.cuts.append(_Cut(document=document, known=known, chunks=None, entry=None))
+            return
+        chunks = self._chunker.split(document)
+        known = replace(known, sealed=sealed(c.seal for c in chunks) if chunks else "")
+        if entry is not None:
+            entry["chunks"] += len(chunks)
+        self._fresh[document.id] = known.content
+        self._batch.cuts.append(_Cut(document=document, known=known, chunks=chunks, entry=entry))
+        self._batch.chunks += len(chunks)
+        self._cut_chunks += len(chunks)
+        self._maybe_flush()
+
+    def _is_held(self, name: str, known: KnownDocument) -> bool:
+        return self._held is None or self._held.get(name, "") == known.sealed
+
+    @cached_property
+    def _sizes(self) -> dict[str, int]:
+        return self._index.documents()
+
+    def _repair(self, gone: Sequence[str]) -> None:
+        """Put back, from the catalogue, what the index does not hold as it should (another version was restored)."""
+        if self._held is None:
+            return
+        out = {*gone, *self._fresh}
+        lost = [n for n, known in self._known.items() if n not in out and not self._is_held(n, known)]
+        for start in range(0, len(lost), _PIECE):
+            for document in self._catalogue.get_documents(lost[start : start + _PIECE]):
+                known = self._known[document.id]
+                self._document(document, replace(known, digest=""), None)
+                self._repaired += 1
+
+    # ------------------------------------------------------------ committing
+
+    def _maybe_flush(self) -> None:
+        if self._batch.chunks >= BATCH_CHUNKS or len(self._batch.cuts) >= BATCH_DOCUMENTS:
+            self._flush()
+
+    def _flush(self) -> None:
+        """Hand the batch over: it is embedded and committed while the next one is read."""
+        self._settle()
+        batch, self._batch = self._batch, _Batch()
+        if batch.cuts or batch.items:
+            self._pending = self._pool.submit(self._commit, batch)
+
+    def _settle(self) -> None:
+        pending, self._pending = self._pending, None
+        if pending is not None:
+            try:
+                pending.result()
+            except Exception as error:
+                raise _Halt(error) from error
+
+    def _commit(self, batch: _Batch) -> None:
+        cuts = [cut for cut in batch.cuts if cut.chunks is not None]
+        full = [cut for cut in cuts if cut.chunks]
+        empty = [c.document.id for c in cuts if not c.chunks and (self._held or c.document.id in self._known)]
+        if full or empty:
+            self._catalogue.put_note(_TRUSTED, "")
+        if full:
+            began = time.perf_counter()
+            chunks = [chunk for cut in full for chunk in cut.chunks or ()]
+            self._index.upsert(chunks, self._embed(full, chunks))
+            self._look_at(chunks)
+            seconds = (time.perf_counter() - began) / len(chunks)
+            if len(chunks) >= _PACED:
+                pace.keep(pace.embedding(self._embedder.fingerprint), {"chunk": seconds})
+            for cut in full:
+                if cut.entry is not None:
+                    cut.entry["seconds"] += seconds * len(cut.chunks or ())
+        if empty:
+            self._index.delete(empty)
+        self._catalogue.record_sync([(cut.document, cut.known) for cut in batch.cuts], batch.items)
+
+    def _look_at(self, chunks: Sequence[Chunk]) -> None:
+        """Count the letters that the embedder does not know, where it can tell."""
+        unknown = getattr(self._embedder, "unknown", None)
+        if unknown is not None:
+            for chunk in chunks[:: -(-len(chunks) // _LETTERED)]:
+                letters = sum(sign.isalnum() for sign in chunk.text)
+                self._letters.append((unknown(chunk.text), letters, chunk.span.document))
+
+    def _warnings(self) -> list[str]:
+        lost, letters = sum(one for one, _, _ in self._letters), sum(one for _, one, _ in self._letters)
+        if not letters or lost < _LOST * letters:
+            return []
+        worst = max(self._letters, key=lambda row: (row[0], row[2]))[2]
+        return [
+            f"the embedder does not know the words of {100 * lost / letters:.0f} % of the text read now (such as "
+            f"{worst}): its vectors do not tell such passages apart. Set [retrieval.embedder] name = "
+            '"multilingual" (sixteen languages: docs/how-to/retrieval.md), for others [retrieval.retriever] "lexical"'
+        ]
+
+    def _embed(self, cuts: Sequence[_Cut], chunks: Sequence[Chunk]) -> Any:
+        """Vectors of `chunks`, those of equal texts that the index holds taken from there.
+
+        It holds them when a document changed in part, or when the same text stood under another name.
+        """
+        import numpy as np
+
+        texts = [embedded_text(chunk) for chunk in chunks]
+        have: dict[str, Any] = {}
+        if self._reuse and (self._known or self._fresh):
+            alike = self._catalogue.texts_like([cut.known.content for cut in cuts])
+            mine = [c.document.id for c in cuts if c.document.id in self._known or c.document.id in (self._held or ())]
+            donors = sorted({*alike.values(), *mine})
+            if donors:
+                found, vectors = self._index.vectors_of(donors)
+                have = {embedded_text(chunk): vector for chunk, vector in zip(found, vectors, strict=True)}
+        new = list(dict.fromkeys(text for text in texts if text not in have))
+        self._embedded += len(new)
+        if len(new) == len(texts):
+            return self._embedder.embed(texts)
+        have.update(zip(new, self._embedder.embed(new), strict=True) if new else ())
+        return np.stack([have[text] for text in texts])
+
+    def _prune(self) -> int:
+        """Once a day at most: drop old versions by the index's own policy."""
+        last, now = self._catalogue.note(_PRUNED), datetime.now(UTC)
+        if last and now - datetime.fromisoformat(last) < timedelta(days=1):
+            return 0
+        dropped = self._index.prune() if last else 0
+        self._catalogue.put_note(_PRUNED, now.isoformat(timespec="seconds"))
+        return dropped
+
+    # ------------------------------------------------------------ reporting
+
+    def _report(self, gone: Sequence[str], orphans: Sequence[str]) -> Json:
+        left: dict[str, list[str]] = {}
+        for name in gone:
+            left.setdefault(self._known[name].content, []).append(name)
+        added = [name for name in self._fresh if name not in self._known]
+        moved = 0
+        for name in added:
+            if left.get(self._fresh[name]):
+                left[self._fresh[name]].pop()
+                moved += 1
+        files = {row.content: row for row in self._gone_items.values() if row.content}
+        came = {
+            content: place
+            for place, content in self._made.items()
+            if content in files and self._files[place]["status"] == "added"
+        }
+        for content, place in came.items():
+            self._files[place].update(status="moved", was=files[content].item)
+        for row in self._gone_items.values():
+            if row.content not in came:
+                self._files.append(
+                    {
+                        "source": row.source or UNNAMED, "file": row.item, "status": "deleted", "documents": 0,
+                        "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": [],
+                    }
+                )  # fmt: skip
+        changed = len(self._fresh) - len(added) - self._repaired
+        return {
+            "added": len(added) - moved,
+            "changed": changed,
+            "moved": moved,
+            "deleted": len(gone) - moved + len(orphans),
+            "unchanged": len(self._claimed) - len(added) - changed,
+            "repaired": self._repaired,
+            "failed": sum(1 for entry in self._files if entry["status"] == "failed") + len(self._outages),
+            "chunks": sum(
+                len(self._fresh) and entry["chunks"] for entry in self._files if entry["status"] != "unchanged"
+            ),
+            "embedded": self._embedded,
+            "pages": sum(entry["pages"] for entry in self._files),
+            "files": self._files,
+            "sources": self._outages,
+            "warnings": self._warnings(),
+        }
+
+
+def synced(catalogue: Catalogue) -> bool:
+    """Was the project ever synced, or is a first sync that was killed begun?"""
+    return bool(catalogue.note(_VECTORS)) or bool(catalogue.known_documents())
+
+
+def _again(row: KnownItem) -> bool:
+    """Is it to be read again although its source says that it is the same? What failed for a reason outside it is."""
+    code = json.loads(row.failure)["code"] if row.failure else ""
+    return code == _DUPLICATE or code.startswith("source")
+
+
+def _failure(error: Exception) -> Json:
+    if isinstance(error, TwofoldError):
+        return {"code": error.code, "message": str(error), "cure": error.cure}
+    what = f"{type(error).__name__}: {error}"[:300]
+    return {"code": UnreadableFile.code, "message": f"it cannot be read: {what}", "cure": UnreadableFile.cure}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

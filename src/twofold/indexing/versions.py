@@ -1,0 +1,178 @@
+"""Versions of a project's index: what they hold, how they differ, going back to one, and forgetting a document in all.
+
+A restored version is used as it is: `ask`, `study` and `tune` do not sync any more. The next `twofold sync` brings it
+forward to what the sources hold (from the catalogue where a source did not change), and they follow the sources again.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from twofold.assembly.builder import Builder
+from twofold.errors import DataError, IndexMismatch, refused
+from twofold.examples.checking import meant, nearest
+from twofold.files import writing
+from twofold.hashing import digest
+from twofold.indexing.erasure import Eraser
+from twofold.indexing.feeds import RESTORED
+from twofold.store.forgotten import RECEIPTS
+from twofold.types import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Versions:
+    """The versions of one project; what changes something needs the project's lock."""
+
+    builder: Builder
+    """Holds index, catalogue and artifacts."""
+    eraser: Eraser
+    """Erases what is forgotten."""
+
+    def log(self, *, everything: bool = False) -> list[Json]:
+        """Versions that can be read, oldest first: what led to each, time, chunks, tags.
+
+        Args:
+            everything: Versions within a sync and from compacting too, not only those that a command left behind.
+        """
+        index = self.builder.index
+        changes, newest = self.builder.catalogue.changes(), index.state().version
+        rows: list[Json] = [
+            {
+                "version": entry.version,
+                "at": changes.get(entry.version, {}).get("at") or entry.at,
+                "chunks": entry.chunks,
+                "tags": list(entry.tags),
+                "newest": entry.version == newest,
+                "change": {k: v for k, v in changes.get(entry.version, {}).items() if k != "at"},
+            }
+            for entry in index.log()
+        ]
+        return [row for row in rows if everything or row["change"] or row["tags"] or row["newest"]]
+
+    def diff(self, before: str, after: str = "") -> Json:
+        """Documents added, changed and deleted from one version to another (the newest by default).
+
+        Versions are numbers or tags.
+
+        Raises:
+            IndexMismatch: a version is gone, or nothing has that name.
+        """
+        index = self.builder.index
+        one, two = self.number(before), self.number(after) if after else index.state().version
+        old, new = index.contents(one), index.contents(two)
+        return {
+            "before": one,
+            "after": two,
+            "added": sorted(new.keys() - old.keys()),
+            "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
+            "deleted": sorted(old.keys() - new.keys()),
+        }
+
+    def restore(self, version: str) -> Json:
+        """Make an older version (a number or a tag) the newest; see the module.
+
+        Raises:
+            IndexMismatch: the version is gone.
+        """
+        wanted = self.number(version)
+        self.builder.index.restore(wanted)
+        self.builder.catalogue.put_note(RESTORED, str(wanted))
+        state = self.builder.index.state()
+        self.builder.catalogue.put_change(state.version, _now(), {"restored": wanted})
+        return {"restored": wanted, "version": state.version, "documents": state.documents, "chunks": state.chunks}
+
+    def prune(self, *, keep_days: float | None = None) -> Json:
+        """Drop versions older than `keep_days` (by default the index's own policy); tagged ones stay."""
+        index = self.builder.index
+        dropped = index.prune(keep_days=keep_days)
+        return {"dropped": dropped, "version": index.state().version, "kept": [entry.version for entry in index.log()]}
+
+    def number(self, name: str) -> int:
+        """The version of that number or tag.
+
+        Raises:
+            IndexMismatch: it is neither.
+        """
+        tags = {tag: entry.version for entry in self.builder.index.log() for tag in entry.tags}
+        if name in tags:
+            return tags[name]
+        if not (name.isascii() and name.isdigit()):
+            raise IndexMismatch(
+                f"no version of the index is called {name!r}",
+                cure=f"Give a number from `twofold index log --all`, or a tag: {', '.join(sorted(tags)) or 'none'}.",
+            )
+        return int(name)
+
+    def check_known(self, document: str) -> None:
+        """Refuse a document that neither catalogue nor index knows, and that was never forgotten.
+
+        Raises:
+            DataError: with the ids that may be meant.
+        """
+        catalogue = self.builder.catalogue
+        known = catalogue.known_documents()
+        if (
+            document in known
+            or document in self.eraser.forgotten.entries()
+            or document in self.builder.index.contents()
+        ):
+            return
+        hint = meant(document, nearest(document, known))
+        raise DataError(f"there is no document {document!r}", cure=f"{hint}`twofold index documents` lists the ids.")
+
+    def forget(self, document: str) -> Json:
+        """Remove a document and everything derived from it, leave it out of later syncs, and write a receipt.
+
+        Removed (see `Eraser.erase`): its chunks in every index version (all older versions go, studies' too), its text
+        in the catalogue, every answer that shows or cites it with its scores, those answers in studies' records, whose
+        reports are written anew, all answers kept by live tools, and indexes that `bench` made. Named, not removed:
+        adapters trained with it, and the source that still holds it (a git source's own mirror is a part of that).
+        Safe to repeat; when it is interrupted, the next sync or answer finishes it.
+
+        Raises:
+            DataError: nothing here knows such a document.
+        """
+        self.check_known(document)
+        builder = self.builder
+        catalogue, index = builder.catalogue, builder.index
+        item = catalogue.known_documents().get(document)
+        receipt: Json = {
+            "document": document,
+            **self.eraser.erase(document),
+            "artifacts": [
+                {"key": made["key"], "used": document in made["documents"] if "documents" in made else "unknown"}
+                for made in builder.artifacts.list()
+                if document in made.get("documents", (document,))
+                and made.get("finished")
+                and made.get("kind") != "sufficiency"  # five weights and a threshold: no text of a document
+            ],
+            "source": None if item is None else {"source": item.source or "documents", "file": item.item},
+            "left": [document] if document in index.contents() or catalogue.get_documents([document]) else [],
+        }
+        receipt["receipt"] = str(self._write(receipt))
+        return receipt
+
+    def lift(self, document: str) -> bool:
+        """Take a forgotten document in again from the next sync on; False when it was not left out."""
+        self.builder.catalogue.read_all_again()
+        return self.eraser.forgotten.lift(document)
+
+    def _write(self, receipt: Json) -> Path:
+        stamp = receipt["at"].replace(":", "").replace("+0000", "Z")
+        name = f"forget-{stamp}-{digest('document', receipt['document'])[-8:]}.json"
+        receipts = self.eraser.root / RECEIPTS
+        path = receipts / name
+        try:
+            receipts.mkdir(mode=0o700, parents=True, exist_ok=True)
+            writing.write(path, json.dumps(receipt, indent=1, ensure_ascii=False), mode=0o600)
+        except OSError as error:
+            message = f"the document is forgotten, but the receipt cannot be written: {error.strerror or error}"
+            raise refused(message, error, file=path) from error
+        return path
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

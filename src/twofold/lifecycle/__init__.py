@@ -1,0 +1,1 @@
+"""Tuned models after their first training: registry, aliases, retraining, the tuned embedder."""

@@ -1,0 +1,211 @@
+"""Tuning the embedder on the project's own questions: what to learn from, and what it will cost to embed again."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from twofold.answering.system import query
+from twofold.assembly.builder import Builder, quiet
+from twofold.errors import ConfigError, TooFewExamples
+from twofold.examples.splitting import Splits
+from twofold.hashing import digest
+from twofold.indexing.sync import embedded_text
+from twofold.plugins import loading, protocols
+from twofold.plugins.jobs import EmbedderJob, SearchPair
+from twofold.plugins.protocols import Progress
+from twofold.study.retrieval.benchmark import labelled
+from twofold.tuning.visible import Learning
+from twofold.types import Chunk, Example, Json
+
+MODEL = "model"
+"""Folder of the tuned model within its artifact."""
+_SEEN = 30
+"""Hits among which hard negatives are looked for."""
+_PASSAGES = 3
+"""Right passages of a question that are learnt, at most."""
+_TOO_NEAR = 0.95
+"""A wrong passage this near to the question, compared with the right one, may well be right: it is no negative
+(de Souza P. Moreira et al. 2024, positive-aware mining)."""
+_SAMPLE = 48
+"""Chunks embedded to tell the price of embedding all."""
+
+
+def embedder_job(builder: Builder, splits: Splits) -> EmbedderJob:
+    """Question-passage pairs of the train split with mined hard negatives, and the dev split's search.
+
+    Raises:
+        TooFewExamples: train or dev holds no question that says where its answer stands.
+        ConfigError: the configured embedder has no model that could be tuned.
+    """
+    builder.require_principal()
+    # searched directly: what is found here for its negatives, 30 passages a question, is wanted no second time
+    learning = replace(builder.learning(splits), retriever=lambda: builder.retriever)
+    train, dev = labelled(learning.splits.train), labelled(learning.splits.dev)
+    for name, part in (("train", train), ("dev", dev)):
+        if not part:
+            raise TooFewExamples(
+                f"tuning the embedder needs questions with doc_ids or spans in the {name} split, and there is none"
+            )
+    options = _options(builder)
+    return EmbedderJob(
+        pairs=tuple(_pairs(builder, learning, train, mined=int(getattr(options, "mined", 0)))),
+        dev=tuple((query(example).text, example) for example in dev),
+        pool=tuple(_pool(builder, learning, dev, size=int(getattr(options, "pool", 600)))),
+        model=_model(builder),
+        seed=builder.config.tuning.seed,
+    )
+
+
+def tune(builder: Builder, splits: Splits, *, progress: Progress = quiet) -> Json:
+    """Tune the embedder unless the store has it; returns the training report with ``key``, ``setting`` and ``reembed``.
+
+    Raises:
+        TrainingError: see the trainer.
+    """
+    job = embedder_job(builder, splits)
+    key = _key(builder, job)
+    cached = builder.artifacts.find(key) is not None
+    if not cached:
+        part = builder.config.tuning.embedder
+        report = loading.make("trainers", part.name, part.options).train(
+            job, builder.artifacts.working(key), progress=progress
+        )
+        manifest = {
+            "kind": "embedder",
+            "model": job.model,
+            "stock": builder.embedder.fingerprint,
+            "trainer": _spec(builder),
+            "rows": len(job.pairs),
+            "seen": builder.learning(splits).seen(),
+            "report": report,
+        }
+        builder.artifacts.finish(key, manifest)
+    report = builder.artifacts.manifest(key)["report"]
+    path = builder.artifacts.find(key)
+    assert path is not None
+    return {**report, "key": key, "cached": cached, "path": str(path / MODEL), "setting": f"artifact:{key}"}
+
+
+def plan(builder: Builder, splits: Splits) -> Json:
+    """What tuning would learn from, and what embedding the documents again would take; nothing is trained.
+
+    Returns:
+        ``pairs``, ``dev_questions``, ``pool``, ``cached``, ``minutes`` (the limit set, 0 for none) and ``reembed``.
+    """
+    job = embedder_job(builder, splits)
+    options = _options(builder)
+    return {
+        "pairs": len(job.pairs),
+        "dev_questions": len(job.dev),
+        "pool": len(job.pool),
+        "cached": builder.artifacts.find(_key(builder, job)) is not None,
+        "minutes": float(getattr(options, "minutes", 0)),
+        "reembed": reembedding(builder),
+    }
+
+
+def reembedding(builder: Builder) -> Json:
+    """What embedding every chunk again takes: ``chunks``, ``documents``, ``seconds`` at the rate measured now."""
+    state = builder.index.state()
+    held = sorted(builder.index.documents())
+    random.Random(0).shuffle(held)
+    sample: list[Chunk] = []
+    for begin in range(0, len(held), 8):
+        sample += builder.index.chunks_of(held[begin : begin + 8])
+        if len(sample) >= _SAMPLE:
+            break
+    texts = [embedded_text(chunk) for chunk in sample[:_SAMPLE]]
+    builder.embedder.embed(texts[:2])
+    started = time.perf_counter()
+    builder.embedder.embed(texts)
+    each = (time.perf_counter() - started) / max(1, len(texts))
+    return {"chunks": state.chunks, "documents": state.documents, "seconds": each * state.chunks}
+
+
+def _pairs(builder: Builder, learning: Learning, train: Sequence[Example], *, mined: int) -> list[SearchPair]:
+    asked = [query(example) for example in train]
+    found = learning.found(train, _SEEN)
+    vectors = builder.embedder.embed([one.text for one in asked])
+    made = []
+    for number, (example, gold) in enumerate(zip(train, builder.gold(train), strict=True)):
+        right = _best_of_each(example, gold)
+        if not right:
+            continue
+        sources = {*example.sources, *example.grades}
+        texts = {chunk.text for chunk in gold}
+        wrong = [h.chunk for h in found[number].hits if h.chunk.span.document not in sources]
+        wrong = [chunk for chunk in wrong if chunk.text not in texts]
+        near = builder.embedder.embed([embedded_text(c) for c in (*right, *wrong)]) @ vectors[number]
+        limit = _TOO_NEAR * float(near[: len(right)].max())
+        negatives = [
+            (c.span.document, embedded_text(c)) for c, s in zip(wrong, near[len(right) :], strict=True) if s < limit
+        ]
+        made += [
+            SearchPair(
+                query=asked[number].text,
+                passage=embedded_text(chunk),
+                document=chunk.span.document,
+                sources=tuple(sorted(sources)),
+                negatives=tuple(negatives[:mined]),
+            )
+            for chunk in right
+        ]
+    return made
+
+
+def _best_of_each(example: Example, gold: Sequence[Chunk]) -> list[Chunk]:
+    """The best evidence in each right document; of graded ones the best grades only."""
+    best: dict[str, Chunk] = {}
+    for chunk in gold:
+        best.setdefault(chunk.span.document, chunk)
+    top = max(example.grades.values(), default=1.0)
+    kept = [c for name, c in best.items() if example.grades.get(name, 1.0) >= top]
+    return kept[:_PASSAGES]
+
+
+def _pool(builder: Builder, learning: Learning, dev: Sequence[Example], *, size: int) -> list[tuple[str, str]]:
+    """The passages in which the dev questions are searched: theirs, what is found for them, and others at random."""
+    kept: dict[str, Chunk] = {}
+    for gold in builder.gold(dev):
+        kept.update({chunk.id: chunk for chunk in gold[:_PASSAGES]})
+    depth = max(3, size // max(1, len(dev)))
+    for one in learning.found(dev, min(_SEEN, depth)):
+        kept.update({hit.chunk.id: hit.chunk for hit in one.hits})
+    others = sorted(set(builder.index.documents()) - learning.filter.without)
+    random.Random(builder.config.tuning.seed).shuffle(others)
+    for begin in range(0, len(others), 16):
+        if len(kept) >= size:
+            break
+        kept.update({chunk.id: chunk for chunk in builder.index.chunks_of(others[begin : begin + 16])})
+    return [(c.span.document, embedded_text(c)) for c in list(kept.values())[:size]]
+
+
+def _options(builder: Builder) -> protocols.Options:
+    part = builder.config.tuning.embedder
+    return loading.options("trainers", part.name, part.options, where="tuning.embedder")
+
+
+def _spec(builder: Builder) -> Json:
+    part = builder.config.tuning.embedder
+    version = loading.find("trainers", part.name).version
+    return {"name": part.name, "version": version, "options": _options(builder).model_dump(mode="json")}
+
+
+def _key(builder: Builder, job: EmbedderJob) -> str:
+    asked = job.model_copy(update={"model": ""})
+    return digest("embedder", {"job": asked, "trainer": _spec(builder), "stock": builder.embedder.fingerprint})
+
+
+def _model(builder: Builder) -> str:
+    part = builder.config.retrieval.embedder
+    options = loading.options("embedders", part.name, builder.embedder_options())
+    model = str(getattr(options, "model", ""))
+    if not model:
+        raise ConfigError(
+            f"the embedder {part.name!r} has no model that could be tuned",
+            cure='Set [retrieval.embedder] name = "minilm".',
+        )
+    return model

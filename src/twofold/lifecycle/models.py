@@ -1,0 +1,302 @@
+"""The tuned models of a project: what is known of each, which one is in use, and copies for other programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from twofold.assembly.builder import Builder, quiet
+from twofold.errors import ModelError
+from twofold.examples.splitting import Splits
+from twofold.forgetting.suite import GROUPS, outcome
+from twofold.lifecycle import retraining
+from twofold.plugins import loading
+from twofold.plugins.protocols import Progress
+from twofold.reports import archive
+from twofold.reports.model_card import card
+from twofold.store.model_registry import CHAMPION, Registry
+from twofold.types import Arm, Json, Message, Prompt
+
+PROMPTS = 50
+"""Prompts on which an export is compared with the trained model."""
+RECEIPT = "export.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TunedModels:
+    """The tuned models of one project. `retrain` and `gc` need the project's lock; aliases move without it."""
+
+    builder: Builder
+    """Holds artifacts and catalogue."""
+    records: Path
+    """Directory of finished studies."""
+
+    @property
+    def registry(self) -> Registry:
+        """Ids and aliases."""
+        return self.builder.registry
+
+    # ------------------------------------------------------------ looking
+
+    def listing(self) -> list[Json]:
+        """Every tuned model, oldest first: its facts, aliases, whether its files are here, and the studies with it."""
+        return [{**record, "studies": [s for s, _ in self._arms(record)]} for record in self.registry.records()]
+
+    def show(self, name: str) -> Json:
+        """All that is known of one model: facts, ``measured``, ``comparisons``, audit ``moves``.
+
+        Raises:
+            UnknownName: there is no such model.
+        """
+        record = self.registry.find(name)
+        moves = [m for m in self.builder.catalogue.alias_moves() if record["id"] in (m["before"], m["after"])]
+        return {
+            **record,
+            "measured": list(self._measured(record)),
+            "comparisons": self.builder.catalogue.comparisons(record["id"]),
+            "moves": moves,
+        }
+
+    def diff(self, before: str, after: str) -> Json:
+        """What differs between two models: ``changed`` (place → both values), ``examples``, and their comparison.
+
+        Raises:
+            UnknownName: there is no such model.
+        """
+        one, two = self.registry.find(before), self.registry.find(after)
+        left, right = (dict(_flat(_told(r))) for r in (one, two))
+        changed = {
+            place: [left.get(place), right.get(place)]
+            for place in sorted({*left, *right})
+            if left.get(place) != right.get(place)
+        }
+        return {
+            "before": one["id"],
+            "after": two["id"],
+            "same": one["id"] == two["id"],
+            "changed": changed,
+            "examples": self._examples(one, two),
+            "comparison": self._between(one["id"], two["id"]),
+            "measured": {r["id"]: list(self._measured(r)) for r in (one, two)},
+        }
+
+    def card(self, name: str) -> str:
+        """The model's card, a Markdown page."""
+        return card(self.show(name))
+
+    # ------------------------------------------------------------ exports
+
+    def export(
+        self, name: str, target: Path, *, forms: Sequence[str], splits: Splits, progress: Progress = quiet
+    ) -> Json:
+        """Write a model for other programs, each form compared with the trained model on real prompts.
+
+        Args:
+            name: The model.
+            target: Directory to write to; each form gets its own in it, with a card and ``export.json``.
+            forms: ``peft``, ``safetensors``, ``gguf``, ``gguf-adapter``.
+            splits: Where the prompts come from: dev first, then train, rendered as the arm's requests are.
+            progress: Shows writing and comparing.
+
+        Raises:
+            ModelError: a form cannot hold it, or what was written does not answer alike.
+            StoreError: the model's files are gone or damaged.
+        """
+        record = self.registry.checked(name)
+        adapter = self.builder.load_adapter(record["key"])
+        generator: Any = self.builder.generator(adapter)
+        try:
+            if not hasattr(generator, "export"):
+                where = self.builder.config.generation.generator.name
+                raise ModelError(
+                    f"the generator {where!r} has no weights to export",
+                    cure="A model tuned at an endpoint stays there; tune locally to own the weights.",
+                )
+            prompts = self._prompts(self.builder.config.arm(record["arm"]), splits)
+            told = generator.export(target, forms=forms, prompts=prompts, progress=progress)
+        finally:
+            generator.close()
+        page = card({**self.show(name), "exports": told})
+        for one in told:
+            folder = Path(one["path"])
+            _named(folder / "adapter_config.json", record["base"])
+            (folder / "README.md").write_text(page, encoding="utf-8")
+            one |= {
+                "id": record["id"],
+                "base": record["base"],
+                "template": record["template"],
+                "bytes": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()),
+                "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            }
+            receipt = {key: value for key, value in one.items() if key != "path"}
+            (folder / RECEIPT).write_text(json.dumps(receipt, indent=1), encoding="utf-8")
+        return {"id": record["id"], "exports": told}
+
+    # ------------------------------------------------------------ retraining
+
+    def due(self, splits: Splits, name: str) -> tuple[Json | None, list[Json]]:
+        """The model to beat (None: there is none), and the triggers of ``[retraining]`` (see `retraining.reasons`).
+
+        Raises:
+            UnknownName: `name` is no alias that has yet to be given, and no model.
+        """
+        champion = self._champion(name)
+        learned = (self.registry.learned(champion) if champion else None) or {}
+        _, counts = retraining.fair(splits, learned, near=self.builder.config.examples.near == "drop")
+        facts = retraining.facts_of(self.builder, counts)
+        return champion, retraining.reasons(
+            self.builder.config.retraining, champion, facts=facts, moment=datetime.now(UTC)
+        )
+
+    def retrain(self, splits: Splits, name: str, *, arm: Arm, who: str = "", progress: Progress = quiet) -> Json:
+        """Train from the base on everything there is, compare, promote if better; see `retraining.retrain`."""
+        champion = self._champion(name)
+        return retraining.retrain(
+            self.builder, splits, champion, arm=arm, records=self.records, who=who, progress=progress
+        )
+
+    def cancel(self, arm: Arm, splits: Splits) -> list[Json]:
+        """Cancel what trainers have under way elsewhere for an arm: ``{"trainer", "job", "status"}`` each."""
+        builder, told = self.builder, []
+        for method in builder.methods:
+            trainer = loading.make("trainers", method.name, method.options)
+            if hasattr(trainer, "cancel"):
+                key = builder.trained_key(builder.training_job(arm, splits, method), method)
+                told.append({"trainer": method.name, **trainer.cancel(builder.artifacts.working(key))})
+        return told
+
+    def _champion(self, name: str) -> Json | None:
+        if name == CHAMPION and name not in self.builder.catalogue.aliases():
+            return None
+        return self.registry.checked(name)
+
+    # ------------------------------------------------------------ clearing
+
+    def gc(self, *, also: Collection[str] = (), dry_run: bool = False) -> Json:
+        """Remove artifacts that no study, alias or lineage needs, and half-made ones.
+
+        Args:
+            also: Keys of artifacts that are needed for other reasons.
+            dry_run: Only tell.
+
+        Returns:
+            ``{"removed": keys, "bytes", "dry_run"}``.
+        """
+        artifacts = self.builder.artifacts
+        used = self.registry.kept() | {key for name in self._studies() for _, key in self._trained(name)} | set(also)
+        models = [str(self.builder.config.retrieval.embedder.options.get("model", ""))]
+        for name in self._studies():
+            record = archive.read_record(self.records / name)
+            told = record["config"].get("retrieval", {}).get("embedder", {})
+            models.append(str(told.get("options", {}).get("model", "")))
+            used |= {str(a["description"].get("retrieval", {}).get("abstention", "")) for a in record["arms"].values()}
+        used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
+        found = artifacts.list()
+        used |= {m["trained"] for m in found if m["key"] in used and m.get("trained")}
+        doomed = [m for m in found if m["key"] not in used]
+        freed = sum(int(m["bytes"]) for m in doomed)
+        if not dry_run:
+            freed = sum(artifacts.remove(m["key"]) for m in doomed)
+        return {"removed": [m["key"] for m in doomed], "bytes": freed, "dry_run": dry_run}
+
+    # ------------------------------------------------------------ inside
+
+    def _studies(self) -> list[str]:
+        if not self.records.is_dir():
+            return []
+        return sorted(path.parent.name for path in self.records.glob("[0-9]*/study.json"))
+
+    def _trained(self, study: str) -> Iterator[tuple[str, str]]:
+        """Arms of a study with the key of their adapter."""
+        for arm, row in archive.read_record(self.records / study)["arms"].items():
+            if row["training"]:
+                yield arm, str(row["training"]["key"])
+
+    def _arms(self, record: Json) -> list[tuple[str, str]]:
+        return [(study, arm) for study in self._studies() for arm, key in self._trained(study) if key == record["key"]]
+
+    def _measured(self, record: Json) -> Iterator[Json]:
+        """What dev, studies and comparisons measured of it, each with its interval."""
+        if record.get("dev"):
+            yield {"source": "dev", "metric": record["dev"]["metric"], "estimate": record["dev"]["score"]}
+        for study, arm in self._arms(record):
+            metrics: Any = archive.read_record(self.records / study)["arms"][arm]["metrics"]
+            for metric, value in metrics.items():
+                yield {"source": f"study {study}, arm {arm}", "metric": metric, "estimate": value}
+        for against, row in self.builder.catalogue.comparisons(record["id"]).items():
+            yield {"source": against, "metric": row["metric"], "estimate": row["scores"]["candidate"]}
+            yield {"source": against, "metric": f"{row['metric']}, difference", "estimate": row["difference"]}
+
+    def _examples(self, one: Json, two: Json) -> Json | None:
+        """How many examples only one of them learned from; None where one does not say."""
+        sets = []
+        for record in (one, two):
+            learned = self.registry.learned(record) if record["here"] else None
+            if learned is None:
+                return None
+            sets.append(set(learned["train"]))
+        return {
+            "only_before": len(sets[0] - sets[1]),
+            "only_after": len(sets[1] - sets[0]),
+            "both": len(sets[0] & sets[1]),
+        }
+
+    def _between(self, one: str, two: str) -> Json | None:
+        for name, other in ((one, two), (two, one)):
+            for row in self.builder.catalogue.comparisons(name).values():
+                if row["champion"] == other:
+                    return row
+        return None
+
+    def _prompts(self, arm: Arm, splits: Splits) -> list[Prompt]:
+        job = self.builder.training_job(arm, splits)
+        held: list[tuple[Message, ...]] = [item.prompt.messages for item in job.dev]
+        held += [pair.messages for pair in job.rows[0]]
+        return [Prompt(messages=messages) for messages in list(dict.fromkeys(held))[:PROMPTS]]
+
+
+_TOLD = (
+    "method",
+    "arm",
+    "tuning",
+    "base",
+    "template",
+    "seed",
+    "trainer",
+    "data",
+    "bytes",
+)
+
+
+def _told(record: Json) -> Json:
+    """What tells models apart: how each was made, and what the gate said."""
+    gate, merged = record.get("gate"), record.get("merge_back") or {}
+    drops = {f"{name} lost": round(gate[name]["drop"]["mean"], 3) for name in GROUPS if name in gate} if gate else {}
+    return {
+        **{part: record[part] for part in _TOLD if part in record},
+        "gate": {"outcome": outcome(gate), **drops} if gate else None,
+        "share kept": merged.get("coefficient"),
+    }
+
+
+def _flat(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{place}.{key}" if place else key)
+    else:
+        yield place, value
+
+
+def _named(path: Path, base: Json) -> None:
+    """Name the base by its source in an adapter's configuration, instead of the folder where it lay."""
+    if path.is_file():
+        recipe = json.loads(path.read_text(encoding="utf-8"))
+        source = str(base.get("source") or base["model"])
+        place, _, revision = source.removeprefix("hf:").partition("@")
+        own = {"base_model_name_or_path": place, "revision": revision} if source.startswith("hf:") else {}
+        recipe |= own or {"base_model_name_or_path": str(base["model"]).removeprefix("path:")}
+        path.write_text(json.dumps(recipe, indent=2), encoding="utf-8")

@@ -1,0 +1,359 @@
+"""Training again: when it is due, on what, and whether the new model replaces the old one.
+
+A candidate starts from the base weights and learns from everything there is now, old examples and new; adapters are
+never stacked. Candidate and champion answer the same held-out questions through the one answering path. A question that
+the champion learned from, or that shares its group with one, is not held out: it goes to the training side, and so
+does its group. The candidate replaces the champion when the whole interval of the paired difference lies above 0, the
+difference is at least the margin, and the forgetting gate did not fail it. A candidate that was not given its chance
+(see `verdict.effort`) is neither promoted nor rejected: not compared, so that no look at the questions is spent on
+it. Each candidate that is compared on the same questions is one more chance of a false promotion, so the k-th is
+compared at the level of its look (`looks.level_of`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from twofold.answering.system import System
+from twofold.assembly.builder import Builder
+from twofold.config import RetrainingSection
+from twofold.errors import TooFewExamples
+from twofold.examples.leaks import leaks
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits
+from twofold.forgetting.suite import outcome
+from twofold.hashing import digest, plain
+from twofold.plugins import loading, specs
+from twofold.plugins.protocols import Progress
+from twofold.stats import intervals
+from twofold.store.model_registry import CANDIDATE, CHAMPION, now, short
+from twofold.study import looks
+from twofold.study.compose import numbers
+from twofold.study.measure import answer_missing, scored
+from twofold.types import Arm, Example, Json
+from twofold.verdict.effort import cure, shortfall, unfinished
+from twofold.verdict.rule import applies, failures_as_wrong
+
+_Scored = tuple[Sequence[float | None], Sequence[bool]]
+"""Scores of questions, and which answers failed."""
+
+
+def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) -> tuple[Splits, Json]:
+    """Splits whose test (and reserve) questions a model did not learn from.
+
+    Args:
+        splits: As they are cut today.
+        learned: Digests of the examples it learned from, by ``train`` and ``dev``.
+        near: Near copies give a question away too.
+
+    Returns:
+        The splits; and how many examples are ``new`` to the model, ``old``, ``gone`` (it learned from them, and they
+        are no longer there), ``moved`` to the training side and ``dropped`` as near copies of moved ones.
+
+    Raises:
+        TooFewExamples: nothing is left to compare on.
+    """
+    known = {one for part in learned.values() for one in part}
+    sides = (splits.train, splits.dev, splits.test, splits.reserve)
+    named = {e.id: name for side in sides for e, name in zip(side, side.digests, strict=True)}
+    groups = {e.group for side in sides for e in side if named[e.id] in known}
+    moved = tuple(e for e in (*splits.test, *splits.reserve) if e.group in groups)
+    test = tuple(e for e in splits.test if e.group not in groups)
+    reserve = tuple(e for e in splits.reserve if e.group not in groups)
+    found = leaks(splits.once(moved), splits.once((*test, *reserve)), near=near)
+    copies = {other for _, other in found.pairs}
+    kept = Questions(e for e in test if e.id not in copies)
+    if not kept:
+        raise TooFewExamples(
+            "the champion learned from every test question, or from its group: nothing is left to compare on",
+            cure="Add examples on documents that are not in the training data yet.",
+        )
+    side = (*splits.train, *moved, *splits.dev)
+    counts = {
+        "new": sum(1 for e in side if named[e.id] not in known),
+        "old": sum(1 for e in side if named[e.id] in known),
+        "gone": len(known - set(named.values())),
+        "moved": len(moved),
+        "dropped": len(test) - len(kept),
+    }
+    made = replace(
+        splits,
+        train=Questions((*splits.train, *(replace(e, split="train") for e in moved))),
+        test=kept,
+        reserve=Questions(e for e in reserve if e.id not in copies),
+        groups=len({e.group for e in kept}),
+        digest=kept.digest,
+    )
+    return made, counts
+
+
+def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, moment: datetime) -> list[Json]:
+    """Every trigger of ``[retraining]`` and whether it says that training again is due. Pure.
+
+    Args:
+        section: What was asked for.
+        champion: The record of the model in use; None: there is none, which makes it due.
+        facts: ``new`` and ``gone`` examples, digests of the ``base`` weights and the ``template`` in force.
+        moment: The time now, with a zone.
+
+    Returns:
+        ``{"reason", "value", "limit", "due"}`` each.
+    """
+    if champion is None:
+        return [{"reason": "no champion", "value": 0, "limit": 1, "due": True}]
+    days = (moment - datetime.fromisoformat(champion["made"])).total_seconds() / 86400
+    rows = []
+    if section.min_new_examples:
+        limit = section.min_new_examples
+        rows.append({"reason": "new examples", "value": facts["new"], "limit": limit, "due": facts["new"] >= limit})
+    if section.max_age_days:
+        limit_days = section.max_age_days
+        rows.append({"reason": "days old", "value": round(days, 2), "limit": limit_days, "due": days >= limit_days})
+    for name, before in (("base", champion["base"].get("weights")), ("template", champion["template"])):
+        if name in section.on:
+            rows.append(
+                {"reason": f"another {name}", "value": facts[name], "limit": before, "due": facts[name] != before}
+            )
+    if "gone" in section.on:
+        rows.append({"reason": "examples taken out", "value": facts["gone"], "limit": 1, "due": facts["gone"] >= 1})
+    return rows
+
+
+def facts_of(builder: Builder, counts: Json) -> Json:
+    """What `reasons` compares with the champion."""
+    return {**counts, "base": builder.base().get("weights", ""), "template": builder.config.template.digest}
+
+
+def retrain(
+    builder: Builder,
+    splits: Splits,
+    champion: Json | None,
+    *,
+    arm: Arm,
+    records: Path,
+    who: str = "",
+    progress: Progress,
+) -> Json:
+    """Train a candidate, compare it, and promote it if it is better and does not forget. Resumes where it was killed.
+
+    Args:
+        builder: Of the project, without ``[tuning].use``.
+        splits: As they are cut today.
+        champion: The record of the model to beat; None: the arm without tuning.
+        arm: Whose adapter is trained where there is no champion; else the champion's arm counts.
+        records: Directory of finished studies, with the ledger of looks.
+        who: For the audit; the operating system's user when empty.
+        progress: Shows training and answering.
+
+    Returns:
+        ``outcome`` (``promoted``, ``kept``, ``undecided`` or ``nothing new``), ``because``, ``candidate`` and
+        ``champion`` (ids; the champion's as it was), ``gate``, ``effort``, ``data``, ``notes``; and where candidate and
+        champion were compared ``against``, ``metric``, ``difference``, ``scores``, ``test``.
+
+    Raises:
+        ConfigError: the metric of [study] cannot decide; see `specs.decider`.
+        TooFewExamples: no held-out question is left.
+        StoreError: the champion's files are damaged, or its alias was moved meanwhile.
+    """
+    specs.decider(builder.config.study)
+    registry, notes = builder.registry, []
+    learned = registry.learned(champion) if champion else {}
+    if learned is None:
+        learned = {}
+        notes.append("the champion does not say what it learned from: test questions may be among it")
+    if champion and (champion.get("seen") or {}).get("everything"):
+        notes.append(
+            "the champion learned from all documents, those of the test questions too (--all-documents), and the "
+            "candidate did not: the comparison flatters the champion"
+        )
+    splits, counts = fair(splits, learned, near=builder.config.examples.near == "drop")
+    arm = builder.config.arm(champion["arm"]) if champion else arm
+    lineage = {"from": champion["id"], "new": counts["new"], "gone": counts["gone"]} if champion else {}
+    adapter, report = builder.adapter(arm, splits, lineage=lineage, progress=progress)
+    name = registry.register(adapter.key)
+    candidate = registry.find(name)
+    told: Json = {
+        "candidate": name,
+        "champion": champion["id"] if champion else "",
+        "arm": arm.name,
+        "data": counts,
+        "cached": report["cached"],
+        "gate": candidate["gate"],
+        "effort": report.get("effort"),
+        "notes": notes,
+    }
+    if champion and champion["id"] == name:
+        return {
+            **told,
+            "outcome": "nothing new",
+            "because": "the data, the base and the recipe make the champion itself",
+        }
+    if unfinished(report.get("effort")):
+        short_of = shortfall(f"the candidate {short(name)}", report["effort"])
+        because = f"{short_of}: it was not given its chance, so it was not compared. {cure(arm.name, report['effort'])}"
+        return {**told, "outcome": "undecided", "because": because}
+    if builder.catalogue.aliases().get(CANDIDATE) != name:
+        registry.promote(name, alias=CANDIDATE, who=who, why=f"retrained from {short(told['champion']) or 'nothing'}")
+    plain_arm = builder.config.arm("rag" if arm.retrieval else "base")
+    outdated = _outdated(builder, champion)
+    if outdated:
+        notes.append(f"the champion cannot answer any more ({outdated}): compared with the arm without tuning")
+    other = builder.load_adapter(champion["key"]) if champion and not outdated else None
+    mine = builder.equipped(arm, splits, adapter=adapter)
+    scores = [_scores(builder, mine, splits, progress=progress, label="candidate")]
+    theirs = builder.equipped(arm if other else plain_arm, splits, adapter=other)
+    scores.append(_scores(builder, theirs, splits, progress=progress, label="champion"))
+    against = (
+        f"the champion {short(champion['id'])}"
+        if champion and other
+        else f"the arm {plain_arm.name}, which is not tuned"
+    )
+    other_name = champion["id"] if champion and other else plain_arm.name
+    look = _look(builder, splits.test, records, candidate=name, against=other_name)
+    level = looks.level_of(look.look, builder.config.study.level)
+    measured = _compared(builder, splits.test, scores, level=level)
+    test = {"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": look.look - 1}
+    measured |= {"against": against, "outcome": "", "test": test, "level": level}
+    better = improves(measured["difference"], builder.config.study.margin)
+    gate = candidate["gate"]
+    kept = gate is None or outcome(gate) != "failed"
+    notes += _gated(gate)
+    notes += _worn(look, level)
+    looks.keep(records, builder.catalogue, look)
+    measured["outcome"] = "promoted" if better and kept else "kept"
+    because = _because(measured, better=better, gate=gate)
+    whole = {**told, **measured, "because": because}
+    builder.catalogue.put_comparison(name, f"against {other_name}", at=now(), record=whole)
+    if better and kept:
+        registry.promote(name, alias=CHAMPION, who=who, why=because, expected=told["champion"])
+    return whole
+
+
+def improves(difference: Json, margin: float) -> bool:
+    """Is a candidate shown to be better, and by what matters? From the record of the difference at its look's level."""
+    return bool(difference["low"] > 0 and difference["mean"] >= margin)
+
+
+def _gated(gate: Json | None) -> list[str]:
+    """What to know of a forgetting gate that neither passed nor failed the candidate."""
+    if gate is None:
+        return ["not gated: what the candidate forgot was not measured"]
+    if outcome(gate) == "open":
+        return [f"the forgetting gate is open: {'; '.join(gate['because'])}"]
+    return []
+
+
+def _outdated(builder: Builder, champion: Json | None) -> str:
+    """Why the champion's weights do not fit the project any more; empty when they do."""
+    if champion is None:
+        return ""
+    if champion["template"] != builder.config.template.digest:
+        return "it was trained with another prompt template"
+    weights = champion["base"].get("weights")
+    return "it was trained on other base weights" if weights not in (None, builder.base().get("weights")) else ""
+
+
+def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progress, label: str) -> _Scored:
+    """The metric of every test question, None where there is none; and whether its answer failed. Answers are kept."""
+    catalogue, test = builder.catalogue, splits.test
+    digests = test.digests
+    try:
+        catalogue.put_system(system.key, system.description)
+        held = catalogue.answers(system.key)
+        missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
+        answer_missing(
+            catalogue,
+            system,
+            missing,
+            batch=builder.config.generation.batch,
+            total=len(test),
+            progress=lambda _, done, total: progress(f"answer {label}", done, total),
+        )
+    finally:
+        system.close()
+    made = catalogue.answers(system.key, include_failures=True)
+    part = specs.informed(builder.config.study.decides, (*splits.train, *splits.dev, *test))
+    metric = loading.make("metrics", part.name, part.options)
+    answers = [made[d] for d in digests]
+    values = [None if a.failure else scored(metric, e, a, name=part.name) for e, a in zip(test, answers, strict=True)]
+    return values, [a.failure is not None for a in answers]
+
+
+def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[_Scored], *, level: float) -> Json:
+    """Both scores and their difference, at `level`. A failed answer counts 0 in the difference, and is in no score."""
+    section = builder.config.study
+    names = ("candidate", "champion")
+    counts = applies(
+        {name: values for name, (values, _) in zip(names, scores, strict=True)},
+        {name: failed for name, (_, failed) in zip(names, scores, strict=True)},
+    )
+    groups = Questions.of(test).groups[counts]
+    mine, theirs = (numbers(values)[counts] for values, _ in scores)
+    lost, theirs_lost = (int(np.isnan(column).sum()) for column in (mine, theirs))
+    settings: Json = {"level": level, "resamples": section.resamples, "seed": section.seed}
+    counted = failures_as_wrong({"candidate": mine, "champion": theirs})
+    both = np.column_stack([*counted.values()])
+    apart = intervals.contrasts(both, groups, {"difference": np.array([1.0, -1.0])}, **settings)["difference"]
+    return {
+        "metric": section.metric.name,
+        "difference": plain(apart.estimate(lost + theirs_lost)),
+        "scores": {
+            "candidate": plain(intervals.estimate(mine, groups, level=level, failed=lost)),
+            "champion": plain(intervals.estimate(theirs, groups, level=level, failed=theirs_lost)),
+        },
+    }
+
+
+def _look(builder: Builder, test: Sequence[Example], records: Path, *, candidate: str, against: str) -> looks.Look:
+    """This comparison as a line of the ledger; the same candidate against the same model is one look."""
+    asked = looks.asked_digests(test)
+    part = builder.config.study.decides
+    pair = {"candidate": candidate, "against": against, "metric": part, "asked": asked}
+    look = looks.Look(
+        kind="retraining",
+        name=candidate,
+        at=now(),
+        identity=digest("promotion", pair),
+        answers="",
+        failed=0,
+        look=0,
+        asked=asked,
+    )
+    kinds: tuple[looks.Kind, ...] = ("retraining",)
+    return replace(look, look=looks.number(looks.ledger(records, builder.catalogue), look, kinds=kinds))
+
+
+WORN = 4
+"""Candidates compared on the same questions from which the user is told to renew these: the level is then 99.8 %, and
+a difference must be nearly half as large again as for the first candidate to be shown."""
+
+
+def _worn(look: looks.Look, level: float) -> list[str]:
+    if look.look == 1:
+        return []
+    told = f"candidate {look.look} on these questions: the difference is judged at {100 * level:g} %"
+    if look.look < WORN:
+        return [told]
+    return [
+        f"{told}, and gains are hard to show by now: renew the test questions (add examples; with "
+        '[examples].split_by = "time" the newest are the test)'
+    ]
+
+
+def _because(measured: Json, *, better: bool, gate: Json | None) -> str:
+    d = measured["difference"]
+    said = f"{measured['metric']} {d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] on {d['n']} questions"
+    said += f" against {measured['against']}"
+    if not better:
+        short_of = "better, but by less than the margin" if d["low"] > 0 else "not shown to be better"
+        return f"{said}: {'worse' if d['high'] < 0 else short_of}"
+    if gate is not None and outcome(gate) == "failed":
+        why = gate.get("because") or "it forgets too much"
+        return f"{said}: better, but the forgetting gate failed: {why if isinstance(why, str) else '; '.join(why)}"
+    how = "not gated" if gate is None else f"the forgetting gate {'passed' if gate['passed'] else 'is open'}"
+    return f"{said}: better, and {how}"

@@ -1,0 +1,1 @@
+"""Metadata as filters compare it, and conditions on it."""

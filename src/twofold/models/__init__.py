@@ -1,0 +1,1 @@
+"""Model files: found by name, checked by digest, converted; adapters; endpoints."""

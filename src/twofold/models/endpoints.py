@@ -1,0 +1,44 @@
+"""What is common to all talk with HTTP endpoints: which answers are worth another attempt, when, and what was said."""
+
+from __future__ import annotations
+
+import email.utils
+from datetime import UTC, datetime
+
+import httpx
+
+from twofold.text.masking import HIDDEN, masked_text
+
+AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+"""Status codes after which the same request may succeed."""
+LONGEST_WAIT = 60.0
+"""Seconds between two attempts, at most."""
+
+
+def reason(response: httpx.Response) -> str:
+    """The endpoint's own words, short, without the key that was sent: some endpoints repeat it."""
+    try:
+        body = response.json()
+        error = body.get("error", body)
+        said, most = str(error.get("message", error) if isinstance(error, dict) else error), 300
+    except (ValueError, AttributeError):
+        said, most = response.text or "nothing", 200
+    key = response.request.headers.get("authorization", "").rpartition(" ")[2]
+    return masked_text(said.replace(key, HIDDEN) if key else said)[:most]
+
+
+def retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait as the server asks, in either form of the header (RFC 9110 section 10.2.3)."""
+    value = response.headers.get("retry-after", "").strip()
+    if not value:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        at = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())

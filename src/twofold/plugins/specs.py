@@ -1,0 +1,155 @@
+"""What decides results, as data for keys: names, versions and options of the parts that a configuration names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from twofold.config import Config, MetricPart, Part, StudySection
+from twofold.errors import ConfigError
+from twofold.plugins import loading, protocols
+from twofold.types import Example, Json
+
+_INNER: dict[str, protocols.Kind] = {
+    "search": "retrievers",
+    "retriever": "retrievers",
+    "rewriters": "rewriters",
+    "rerankers": "rerankers",
+}
+"""Options that name parts, and of which kind."""
+_LONGEST = 80
+"""Characters of a label, at most."""
+
+
+def of_part(kind: protocols.Kind, part: Part) -> Json:
+    """Name, version and options of a part, and the same of the parts that its options name.
+
+    Raises:
+        UnknownName, ConfigError: as `protocols.options`.
+    """
+    options = loading.options(kind, part.name, part.options)
+    named = {name: getattr(options, name) for name in _INNER if name in type(options).model_fields}
+    inner = {
+        name: [of_part(_INNER[name], one) for one in ((held,) if isinstance(held, Part) else held)]
+        for name, held in named.items()
+    }
+    return {
+        "name": part.name,
+        "version": loading.find(kind, part.name).version,
+        "options": options.model_dump(mode="json"),
+        **({"inner": inner} if inner else {}),
+    }
+
+
+def informed(part: MetricPart, examples: Sequence[Example]) -> MetricPart:
+    """A metric of labels with all the labels that these examples have, where it names none and most have no choices.
+
+    So an answer in a sentence is read for the label that it states. The labels are options like others, and part of the
+    metric's key.
+
+    Args:
+        part: A metric.
+        examples: All of the study's, whatever their split.
+    """
+    if not getattr(loading.find("metrics", part.name), "takes_labels", False) or part.options.get("labels"):
+        return part
+    known = [e for e in examples if e.answerable and e.references]
+    labels = sorted({e.references[0].strip() for e in known})
+    chosen = sum(bool(e.choices) for e in known)
+    if 2 * chosen > len(known) or 2 * len(labels) > len(known) or any(len(label) > _LONGEST for label in labels):
+        return part
+    return part.model_copy(update={"options": {**part.options, "labels": labels}})
+
+
+def base_model(config: Config, method: Part) -> str:
+    """The model that a way of tuning starts from: its own, else the generator's; empty where neither names one."""
+    part = config.generation.generator
+    own = getattr(loading.options("trainers", method.name, method.options), "model", "")
+    return str(own or getattr(loading.options("generators", part.name, part.options), "model", ""))
+
+
+def decider(section: StudySection) -> Part:
+    """The metric that decides, once it is known that a mean of its scores over the same questions is what it is.
+
+    Raises:
+        UnknownName: nobody defined it.
+        ConfigError: it is pooled (macro-F1 is no mean of scores of questions), or conditional (an arm that declines, or
+            cites nothing, would be judged only on the questions that it chose).
+    """
+    part = section.decides
+    kind = loading.find("metrics", part.name)
+    cure = f"Decide by a metric that scores every question ({{}}), and put {part.name} into [study].metrics instead: "
+    if getattr(kind, "pooled", False):
+        raise ConfigError(
+            f"[study].metric cannot be {part.name!r}: it is computed from all answers together and has no score for "
+            "one question, so arms cannot be compared question by question",
+            cure=cure.format("for labels accuracy") + "there its value is reported with its interval.",
+        )
+    if getattr(kind, "conditional", False):
+        raise _conditional(part.name, cure.format("token_f1, say") + "to demand citations, set [study].must_cite.")
+    return part
+
+
+def require_same_questions(name: str, scores: Mapping[str, Sequence[float | None]], failed: Json) -> None:
+    """Refuse a deciding metric that turned out to score a question for one arm and not for another.
+
+    Args:
+        name: Of the metric.
+        scores: Arm → score of every question.
+        failed: Arm → whether the answer failed, for every question; a failed answer has no score and is no fault.
+
+    Raises:
+        ConfigError: naming a metric that depends on what an arm chose to answer.
+    """
+    answered: dict[int, set[bool]] = {}
+    for arm, column in scores.items():
+        for place, (score, lost) in enumerate(zip(column, failed[arm], strict=True)):
+            if not lost:
+                answered.setdefault(place, set()).add(score is not None)
+    if any(len(found) > 1 for found in answered.values()):
+        raise _conditional(name, "Decide by a metric that scores every question; put this one into [study].metrics.")
+
+
+def _conditional(name: str, cure: str) -> ConfigError:
+    return ConfigError(
+        f"[study].metric cannot be {name!r}: it has no score where an arm declines or cites nothing, so every arm "
+        "would be judged on other questions, those that it chose to answer",
+        cure=cure,
+    )
+
+
+def of_retrieval(config: Config, *, embedder: str, content: str, words: float | None = None) -> Json:
+    """Everything that decides what is found: stages, index, embedder, content and k.
+
+    Args:
+        config: The configuration in force.
+        embedder: The embedder's fingerprint.
+        content: Digest of what the index holds.
+        words: The weight of the word leg that was chosen for the project; None where none was.
+    """
+    retrieval = config.retrieval
+    return {
+        "rewriters": [of_part("rewriters", part) for part in retrieval.rewriters],
+        "retriever": of_part("retrievers", retrieval.retriever),
+        "rerankers": [of_part("rerankers", part) for part in retrieval.rerankers],
+        **({"depth": retrieval.depth} if retrieval.rerankers else {}),
+        **({"where": list(retrieval.where)} if retrieval.where else {}),
+        "budget": retrieval.budget,
+        "pipeline": loading.find("retrievers", "pipeline").version,
+        **({"tools": _of_tools(config)} if config.tools else {}),
+        "index": of_part("indexes", retrieval.index),
+        "embedder": embedder,
+        "content": content,
+        **({} if words is None else {"words": words}),
+        "k": retrieval.k,
+    }
+
+
+def _of_tools(config: Config) -> Json:
+    return {
+        name: {
+            **of_part("tools", Part(name=tool.kind, options=tool.options)),
+            "description": tool.description,
+            "readers": tool.readers,
+        }
+        for name, tool in config.tools.items()
+    }

@@ -1,0 +1,122 @@
+"""Writing and reading the record: ``study.json``, ``answers.jsonl.gz``, ``study_page.html``."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import zlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from twofold.errors import StudyError
+from twofold.files import writing
+from twofold.hashing import canonical_json, plain
+from twofold.reports import study_page
+from twofold.store.catalogue import shows
+from twofold.verdict.record import FORMAT, AnswerRow, StudyRecord, counted
+
+
+def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str:
+    """The next study's directory name, for example ``0002-agxqa``; `used`: names whose directory may be gone."""
+    names = [*(path.name for path in records.glob("[0-9]*")), *used]
+    taken = [int(name.split("-")[0]) for name in names if name.split("-")[0].isdigit()]
+    slug = re.sub(r"[^a-z0-9]+", "-", project.casefold()).strip("-") or "study"
+    return f"{max(taken, default=0) + 1:04d}-{slug[:40]}"
+
+
+def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]) -> None:
+    """Write ``study.json``, ``answers.jsonl.gz`` and ``study_page.html`` into `directory`, all or nothing."""
+    partial = directory.with_name(f".{directory.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    partial.mkdir(mode=0o700)
+    with (partial / "answers.jsonl.gz").open("wb") as stream, gzip.GzipFile(fileobj=stream, mode="wb", mtime=0) as pack:
+        for row in rows:
+            pack.write((canonical_json(row) + "\n").encode())
+    (partial / "report.html").write_text(study_page.render(record, rows), encoding="utf-8")
+    (partial / "study.json").write_text(json.dumps(plain(record), indent=1, ensure_ascii=False), encoding="utf-8")
+    for path in partial.iterdir():
+        writing.sync(path)
+        path.chmod(0o600)
+    writing.put(partial, directory)
+
+
+def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
+    """Take every answer that shows or cites a document out of a record, and write its report anew.
+
+    The verdict and all figures stay as they were; ``study.json`` says how many answers are not kept any more.
+
+    Returns:
+        How many answers were taken out.
+    """
+    rows = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
+    kept = [row for row in rows if not shows(row, document, chunks)]
+    if len(kept) == len(rows):
+        return 0
+    record = read_record(directory)
+    removed = counted(len(rows) - len(kept), "answer")
+    record["warnings"] = [*record["warnings"], f"removed: {removed}, for a document is forgotten"]
+    for name, text in (
+        ("report.html", study_page.render(record, kept).encode()),
+        ("study.json", json.dumps(plain(record), indent=1, ensure_ascii=False).encode()),
+        ("answers.jsonl.gz", gzip.compress("".join(canonical_json(r) + "\n" for r in kept).encode(), mtime=0)),
+    ):
+        writing.write(directory / name, text, mode=0o600)
+    return len(rows) - len(kept)
+
+
+def read_record(directory: Path) -> StudyRecord:
+    """Read ``study.json`` back.
+
+    Raises:
+        StudyError: it is missing, damaged, or of a newer format.
+    """
+    path = directory / "study.json"
+    try:
+        record: StudyRecord = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StudyError(f"cannot read the record: {error}", file=path, cure="Run the study again.") from error
+    if record.get("format", 0) > FORMAT:
+        raise StudyError("the record was written by a newer Twofold", file=path, cure="Upgrade Twofold.")
+    return record
+
+
+def latest(records: Path) -> StudyRecord | None:
+    """Record of the latest study that did not open the reserve; None when there is none."""
+    for path in sorted(records.glob("[0-9]*/study.json"), reverse=True):
+        record = read_record(path.parent)
+        if not record["policy"]["final"]:
+            return record
+    return None
+
+
+def read_answers(directory: Path) -> list[AnswerRow]:
+    """Read ``answers.jsonl.gz`` back.
+
+    Raises:
+        StudyError: it is missing or damaged.
+    """
+    path = directory / "answers.jsonl.gz"
+    try:
+        with gzip.open(path, "rt", encoding="utf-8") as lines:
+            return [json.loads(line) for line in lines]
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise StudyError(f"cannot read the answers: {error}", file=path, cure="Run the study again.") from error
+
+
+def named(studies: Sequence[str], study: str = "") -> str:
+    """The latest study of that name or number; the latest of all without one.
+
+    Raises:
+        StudyError: there is none.
+    """
+    number = study.lstrip("0")
+    found = [name for name in studies if not study or name == study or name.split("-")[0].lstrip("0") == number]
+    if not found:
+        raise StudyError(
+            f"there is no study {study!r}" if study else "there is no study yet",
+            cure=f"Studies: {', '.join(studies)}." if studies else "Run `twofold study`.",
+        )
+    return found[-1]

@@ -1,0 +1,96 @@
+"""The data card: a set of examples before and after cleaning, on one page that needs no network. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from twofold.reports import charts
+from twofold.types import Json
+
+if TYPE_CHECKING:
+    import jinja2
+
+MOST_CLASSES = 40
+"""Classes drawn; the rest is counted."""
+
+
+def render(name: str, before: Json, after: Json | None = None, *, done: Sequence[Json] = ()) -> str:
+    """The card as HTML.
+
+    Args:
+        name: Name of the set.
+        before: `findings_clean.portrait` of the set.
+        after: And of what was left of it, if it was cleaned.
+        done: What was done, one entry each, as `findings_clean.clean` gives it.
+    """
+    environment = _environment()
+    assert environment.loader is not None
+    style = environment.loader.get_source(environment, "report.css")[0].replace("\r\n", "\n").strip()
+    sides = [("all", before)] if after is None else [("before", before), ("after", after)]
+    plots = [
+        (title, _bars(title, sides, key))
+        for key, title in (
+            ("question_lengths", "Length of questions, in words and marks"),
+            ("answer_lengths", "Length of answers, in words and marks"),
+        )
+    ]
+    counted = [
+        (title, _counts(title, sides, key))
+        for key, title in (("splits", "Splits"), ("origins", "Who wrote them"), ("scripts", "Letters of the questions"))
+    ]
+    classes = dict(list(before["classes"].items())[:MOST_CLASSES])
+    actions: dict[tuple[str, str], int] = {}
+    for entry in done:
+        actions[entry["code"], entry["action"]] = actions.get((entry["code"], entry["action"]), 0) + 1
+    codes = sorted({code for _, side in sides for code in side["findings"]})
+    return environment.get_template("data_card.html.jinja").render(
+        name=name,
+        sides=sides,
+        style=Markup(style),
+        style_digest="sha256-" + base64.b64encode(hashlib.sha256(style.encode()).digest()).decode(),
+        plots=plots,
+        counted=counted,
+        classes=_counts("Classes", sides, "classes", only=classes),
+        more_classes=max(0, len(before["classes"]) - MOST_CLASSES),
+        codes=codes,
+        actions=sorted(actions.items()),
+    )
+
+
+def _bars(title: str, sides: Sequence[tuple[str, Json]], key: str) -> Markup:
+    names = {(low, high): f"{low}-{high}" for _, side in sides for low, high, _ in side[key]}
+    told = [(side, {names[low, high]: count for low, high, count in data[key]}) for side, data in sides]
+    return _drawn(title, [names[span] for span in sorted(names)], told)
+
+
+def _counts(
+    title: str, sides: Sequence[tuple[str, Json]], key: str, *, only: Mapping[str, int] | None = None
+) -> Markup:
+    names = list(only) if only is not None else list(dict.fromkeys(n for _, side in sides for n in side[key]))
+    return _drawn(title, names, [(side, data[key]) for side, data in sides])
+
+
+def _drawn(title: str, names: Sequence[str], told: Sequence[tuple[str, Mapping[str, int]]]) -> Markup:
+    if not names:
+        return Markup("")
+    drawn = [charts.count_bars(names, told, title=title, width=w) for w in (charts.WIDE, charts.NARROW)]
+    return Markup(f'<div class="figure wide">{drawn[0]}</div><div class="figure narrow">{drawn[1]}</div>')
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("twofold.reports", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )

@@ -1,0 +1,222 @@
+"""The question explorer's data: where arms disagree, with each distinct passage held once. Pure.
+
+Character offsets are those of the documents throughout; a passage's marks are cut into segments, so that quotes of
+several arms may overlap and each still covers exactly the characters it names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from twofold.diagnosis.answers import CAUSES
+from twofold.text import sanitize
+from twofold.types import Json
+from twofold.verdict.evidence import RIGHT, is_wrong
+from twofold.verdict.record import AnswerRow, ArmAnswer, StudyRecord
+
+OPEN_WITHOUT_SCRIPT = 25
+"""So many questions carry their passages in the page itself, for readers without JavaScript."""
+BUDGET = 2_000_000
+"""Characters of questions, answers and passages shown at most; the rest is in ``answers.jsonl.gz``."""
+
+
+def disagreement(row: AnswerRow, metric: str, arms: Sequence[str]) -> float:
+    """How far the arms' scores lie apart: largest minus smallest; a failure beside an answer counts 0.5 at least."""
+    scores = [row["arms"][name]["scores"].get(metric) for name in arms if name in row["arms"]]
+    known = [score for score in scores if score is not None]
+    spread = max(known) - min(known) if known else 0.0
+    failed = any(row["arms"][name]["failure"] for name in arms if name in row["arms"])
+    return max(spread, 0.5) if failed and known else spread
+
+
+def state(answer: ArmAnswer, metric: str, *, right: float | None = RIGHT) -> str:
+    """``right``, ``wrong``, ``failed``, or ``unscored`` where the metric does not apply.
+
+    Where no score says that an answer is right (`right` is None), one above 0 is ``scored``.
+    """
+    if answer["failure"]:
+        return "failed"
+    score = answer["scores"].get(metric)
+    if score is None:
+        return "unscored"
+    if is_wrong(score, right):
+        return "wrong"
+    return "scored" if right is None else "right"
+
+
+def segments(length: int, quotes: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, list[str]]]:
+    """The marked parts of a text of `length` characters: (start, end, arms that quote it), in order.
+
+    Ranges are clipped to the text; empty ones are dropped.
+    """
+    ranges = [(max(0, start), min(length, end), arm) for start, end, arm in quotes]
+    ranges = [one for one in ranges if one[0] < one[1]]
+    edges = sorted({edge for start, end, _ in ranges for edge in (start, end)})
+    out: list[tuple[int, int, list[str]]] = []
+    for start, end in pairwise(edges):
+        arms = list(dict.fromkeys(arm for low, high, arm in ranges if low <= start and end <= high))
+        if not arms:
+            continue
+        if out and out[-1][1] == start and out[-1][2] == arms:
+            out[-1] = (out[-1][0], end, arms)
+        else:
+            out.append((start, end, arms))
+    return out
+
+
+def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
+    """Everything the page needs: ``questions`` (for the template), ``data`` (for the script), ``left_out``."""
+    metric, names = record["metric"], list(record["arms"])
+    chosen = [name for name in names if not record["arms"][name]["diagnostic"]]
+    place = {row["id"]: number for number, row in enumerate(rows)}
+    ordered = sorted(rows, key=lambda row: (-disagreement(row, metric, chosen), place[row["id"]]))
+    table: dict[tuple[str, int, int, str], int] = {}
+    passages: list[list[Any]] = []
+    questions: list[Json] = []
+    links: list[list[Json]] = []
+    spent = 0
+    for number, row in enumerate(ordered):
+        spent += len(row["question"]) + sum(len(a["text"]) + len(a["raw"]) for a in row["arms"].values())
+        seen = _passages(row, names)
+        for entry in seen:
+            hit = entry.pop("hit")
+            key = (hit["document"], hit["start"], hit["end"], hit["text"])
+            if key not in table:
+                table[key] = len(passages)
+                passages.append(
+                    [hit["document"], hit["title"], hit["start"], hit["end"], hit["text"], hit.get("place", "")]
+                )
+                spent += len(hit["text"])
+            entry["passage"] = table[key]
+        if spent > BUDGET and questions:
+            break
+        links.append(seen)
+        questions.append(_question(row, record, number, seen=seen, passages=passages, place=place[row["id"]]))
+    return {
+        "questions": questions,
+        "data": {"passages": passages, "questions": links},
+        "left_out": len(rows) - len(questions),
+        "causes": {cause: CAUSES[cause][0] for cause in CAUSES if any(cause in q["causes"] for q in questions)},
+        "disagree": sum(1 for q in questions if len({a["state"] for a in q["arms"] if not a["diagnostic"]}) > 1),
+    }
+
+
+def safe_json(value: Any) -> str:
+    """JSON that may stand in a script element: no character that could end it or start markup."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _passages(row: AnswerRow, names: Sequence[str]) -> list[Json]:
+    """The distinct passages of one question: who saw each at which number, who cited it, and the marks."""
+    found: dict[tuple[str, int, int], Json] = {}
+    for name in names:
+        answer = row["arms"].get(name)
+        if answer is None:
+            continue
+        for hit in answer["hits"]:
+            key = (hit["document"], hit["start"], hit["end"])
+            entry = found.setdefault(
+                key,
+                {
+                    "hit": hit,
+                    "gold": hit["gold"],
+                    "seen": [],
+                    "cited": [],
+                    "quotes": [],
+                    "marks": [],
+                    "flags": sanitize.kinds(hit["text"]),
+                },
+            )
+            entry["seen"].append([name, hit["number"]])
+        for citation in answer["citations"]:
+            entry = found.get((citation["document"], citation["start"], citation["end"]), {})
+            if not entry:
+                continue
+            if name not in entry["cited"]:
+                entry["cited"].append(name)
+            if citation["quote"] is not None:
+                start, end = citation["quote"]
+                entry["quotes"].append((start - citation["start"], end - citation["start"], name))
+    out = []
+    for entry in found.values():
+        entry["marks"] = segments(len(entry["hit"]["text"]), entry.pop("quotes"))
+        out.append(entry)
+    return out
+
+
+def _question(
+    row: AnswerRow, record: StudyRecord, number: int, *, seen: list[Json], passages: list[list[Any]], place: int
+) -> Json:
+    metric = record["metric"]
+    arms = [
+        _arm(name, row["arms"][name], record, seen=seen, passages=passages)
+        for name in record["arms"]
+        if name in row["arms"]
+    ]
+    inline = []
+    if number < OPEN_WITHOUT_SCRIPT:
+        inline = [{**entry, **_shown(passages[entry["passage"]], entry["marks"])} for entry in seen]
+    return {
+        "number": number,
+        "place": place,
+        "id": row["id"],
+        "question": row["question"],
+        "turns": row["messages"][:-1],
+        "references": row["references"],
+        "answerable": row["answerable"],
+        "group": row["group"],
+        "sources": row["sources"],
+        "arms": arms,
+        "states": " ".join(a["state"] for a in arms),
+        "causes": list(dict.fromkeys(a["cause"] for a in arms if a["cause"])),
+        "spread": disagreement(row, metric, [a["name"] for a in arms if not a["diagnostic"]]),
+        "passages": inline,
+        "has_passages": bool(seen),
+    }
+
+
+def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json], passages: list[list[Any]]) -> Json:
+    places = {tuple(passages[e["passage"]][i] for i in (0, 2, 3)): i for i, e in enumerate(seen)}
+    citations = [
+        {
+            "number": c["number"],
+            "target": places.get((c["document"], c["start"], c["end"])),
+            "quoted": c["quote"] is not None,
+            "place": c.get("place", ""),
+        }
+        for c in answer["citations"]
+    ]
+    return {
+        "name": name,
+        "diagnostic": record["arms"][name]["diagnostic"],
+        "state": state(answer, record["metric"], right=record.get("right_from", RIGHT)),
+        "text": answer["text"],
+        "raw": answer["raw"] if answer["raw"].strip() != answer["text"].strip() else "",
+        "abstained": answer["abstained"],
+        "score": answer["scores"].get(record["metric"]),
+        "scores": {key: value for key, value in answer["scores"].items() if value is not None},
+        "citations": citations,
+        "failure": answer["failure"],
+        "cut": answer.get("cut", False),
+        "cause": answer["cause"],
+        "label": CAUSES.get(answer["cause"], (answer["cause"], ""))[0],
+    }
+
+
+def _shown(passage: list[Any], marks: Sequence[tuple[int, int, list[str]]]) -> Json:
+    """A passage with its text in pieces: (text, arms quoting it)."""
+    document, title, start, end, text, place = passage
+    pieces: list[tuple[str, list[str]]] = []
+    at = 0
+    for low, high, arms in marks:
+        pieces += [(text[at:low], []), (text[low:high], arms)]
+        at = high
+    pieces.append((text[at:], []))
+    shown = [piece for piece in pieces if piece[0]]
+    return {"document": document, "title": title, "start": start, "end": end, "place": place, "pieces": shown}

@@ -1,0 +1,187 @@
+"""The card of a tuned model: one self-contained Markdown page.
+
+Its front matter is that of model hubs (licence, base model), so that the page is a README there as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from twofold.forgetting import suite
+from twofold.store.model_registry import short
+from twofold.types import Json
+
+_TURN = {"closed-book": "from the question alone", "open-book": "from passages found for the question"}
+
+
+def card(record: Json) -> str:
+    """The page.
+
+    Args:
+        record: As `Registry.find` gives it, with ``measured`` (rows of ``source``, ``metric``, ``estimate``),
+            ``comparisons``, ``moves`` (audit lines) and ``exports`` (receipts) where they are known.
+    """
+    base = record["base"]
+    licence = base.get("licence") or ""
+    front = {
+        "license": licence.lower() or "unknown",
+        "base_model": base["model"],
+        "library_name": "peft",
+        "tags": "[twofold, fine-tuned]",
+    }
+    gone = "" if record.get("here", True) else " Its files are gone."
+    parts = [
+        "---\n" + "\n".join(f"{key}: {value}" for key, value in front.items()) + "\n---",
+        f"# {record['id']}",
+        f"{base['model']}, tuned by {record['method']} to answer {_TURN.get(record['tuning'], record['tuning'])} "
+        f"(arm `{record['arm']}`). Made {record['made']}.{gone}",
+        _identity(record, licence),
+        "## What it learned from\n\n" + _data(record),
+        "## Measured\n\n" + _measured(record),
+        "## Forgetting\n\n" + _gate(record.get("gate"), record.get("merge_back") or {}),
+        "## How it was trained\n\n" + _training(record),
+        "## Where it comes from\n\n" + _lineage(record),
+        "## Files\n\n" + _table(("file", "sha256"), [(f"`{n}`", f"`{sha}`") for n, sha in record["files"].items()]),
+    ]
+    if record.get("exports"):
+        parts.append("## Exports\n\n" + _exports(record["exports"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _identity(record: Json, licence: str) -> str:
+    base = record["base"]
+    rows = [
+        ("id", f"`{record['id']}`"),
+        ("key (what was to be made)", f"`{record['key']}`"),
+        ("aliases", ", ".join(record.get("aliases", ())) or "none"),
+        ("base", base["model"]),
+        ("base source", f"`{base['source']}`" if base.get("source") else "not recorded"),
+        ("base revision", f"`{base['revision']}`" if base.get("revision") else "not recorded"),
+        ("licence of the base", licence or "not known: ask its author before passing this on"),
+        ("prompt template", f"`{record['template']}`"),
+        ("seed", "not recorded" if record.get("seed") is None else str(record["seed"])),
+        ("size", f"{record['bytes'] / 2**20:.1f} MiB"),
+    ]
+    return _table(("", ""), rows)
+
+
+def _data(record: Json) -> str:
+    data = record["data"]
+    rows = [
+        (name, str(data[name]["examples"]), f"`{data[name]['digest']}`") for name in ("train", "dev") if name in data
+    ]
+    if "job" in data:
+        rows.append(("rows", str(data["rows"]), f"`{data['job']}`"))
+    table = _table(("part", "number", "digest"), rows) if rows else f"{data.get('rows', 'unknown')} rows."
+    lines = [table]
+    if record.get("documents"):
+        lines.append(f"Made from {record['documents']} documents.")
+    if record.get("seen"):
+        lines.append(_seen(record["seen"]))
+    return "\n\n".join(lines)
+
+
+def _seen(seen: Json) -> str:
+    """What was kept from it, and so what its measured scores hold for."""
+    if seen["everything"]:
+        return (
+            "It learned from all documents, those of the test questions too: no study may use it, and scores on those "
+            "questions hold for known documents only."
+        )
+    told = f"Documents that only test questions are about, and that it has not seen: {seen['kept_out']}."
+    if seen["unnamed"]:
+        told += f" Test questions that name no document, so that it may have seen theirs: {seen['unnamed']}."
+    return told
+
+
+def _measured(record: Json) -> str:
+    rows = [(row["source"], row["metric"], estimate(row["estimate"])) for row in record.get("measured", ())]
+    told = (
+        _table(("where", "metric", "mean [95 % interval], questions"), rows)
+        if rows
+        else ("Not measured on held-out questions yet: run `twofold study`.")
+    )
+    compared = [f"- {row['at'][:10]}: {row['because']}" for row in record.get("comparisons", {}).values()]
+    return "\n\n".join([told, *(["\n".join(compared)] if compared else [])])
+
+
+def _gate(gate: Json | None, merged: Json) -> str:
+    if gate is None:
+        return "Not gated: what tuning made the model forget was not measured."
+    said = {"passed": "passed", "failed": "FAILED", "open": "is open"}[suite.outcome(gate)]
+    lines = [f"The forgetting gate {said}."]
+    because = gate.get("because")
+    if because:
+        lines.append("; ".join([because] if isinstance(because, str) else because) + ".")
+    rows = [
+        (name, estimate(gate[name]["base"]), estimate(gate[name]["tuned"]), estimate(gate[name]["drop"]))
+        for name in ("general", "refusal")
+        if isinstance(gate.get(name), dict) and "drop" in gate[name]
+    ]
+    if rows:
+        lines.append("\n\n" + _table(("ability", "base", "tuned", "drop"), rows))
+    if merged.get("coefficient") is not None:
+        lines.append(f"\n\nShare of the tuned change that is kept: {merged['coefficient']:g} ({merged['because']}).")
+    return " ".join(lines).replace(" \n", "\n")
+
+
+def _training(record: Json) -> str:
+    told, trainer = record["report"], record["trainer"]
+    facts = [
+        (name, f"{told[name]:.4g}" if isinstance(told[name], float) else str(told[name]))
+        for name in (
+            "steps",
+            "best_step",
+            "epochs",
+            "rows",
+            "tokens",
+            "tokens_per_second",
+            "peak_mib",
+            "seconds",
+            "stopped",
+        )
+        if name in told
+    ]
+    options = [(f"{trainer['name']}.{key}", f"`{value}`") for key, value in sorted(trainer["options"].items())]
+    return _table(("", ""), [*facts, *options])
+
+
+def _lineage(record: Json) -> str:
+    parent = record["lineage"].get("from")
+    lines = [
+        f"Retrained in place of `{parent}`, from the base weights: {record['lineage'].get('new', 0)} new examples, "
+        f"{record['lineage'].get('gone', 0)} taken out."
+        if parent
+        else "Trained from the base weights; it follows no earlier model."
+    ]
+    for move in record.get("moves", ()):
+        before = f"`{short(move['before'])}`" if move["before"] else "nothing"
+        why = f" ({move['why']})" if move["why"] else ""
+        lines.append(
+            f"- {move['at'][:19]} {move['who']}: {move['action']} `{move['alias']}` from {before} "
+            f"to `{short(move['after'])}`{why}"
+        )
+    return "\n".join([lines[0], "", *lines[1:]]).rstrip()
+
+
+def _exports(receipts: Sequence[Json]) -> str:
+    rows = []
+    for one in receipts:
+        p = one["parity"]
+        rows.append(
+            (one["format"], f"{p['greedy']} of {p['prompts']}", f"{p['logits']:.2g}", f"{p['moved']:.3g}", p["reader"])
+        )
+    heads = ("format", "prompts continued alike", "largest logit difference", "tuning moves a logit by", "read by")
+    return _table(heads, rows)
+
+
+def estimate(value: Json) -> str:
+    """A mean with its interval and number, never without."""
+    failed = f", {value['failed']} failed" if value.get("failed") else ""
+    return f"{value['mean']:.3f} [{value['low']:.3f}, {value['high']:.3f}], n = {value['n']}{failed}"
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    clean = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+    lines = [heads, ["---"] * len(heads), *clean]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

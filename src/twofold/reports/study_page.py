@@ -1,0 +1,541 @@
+"""The report: one self-contained page, a summary for the terminal, and a picture of the verdict. Pure.
+
+All three are made from the record alone. The page loads nothing: its style, script and data are inside, and its
+content security policy names them by digest, so that nothing else in it can run.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup, escape
+
+from twofold.diagnosis.answers import CAUSES, ORACLES
+from twofold.reports import charts
+from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
+from twofold.reports.tuning_lines import methods_lines, tuned_lines
+from twofold.stats import intervals
+from twofold.store import weighing
+from twofold.types import Json
+from twofold.verdict.effort import effort_table
+from twofold.verdict.evidence import RIGHT
+from twofold.verdict.record import (
+    AnswerRow,
+    EffectRecord,
+    EstimateRecord,
+    StudyRecord,
+    asked_text,
+    counted,
+    estimate_text,
+    number_text,
+    plain_number,
+    share_text,
+    true_minus,
+    turns_text,
+)
+from twofold.verdict.wording import metric_title, percent
+
+if TYPE_CHECKING:
+    import jinja2
+
+CELLS = (("base", "ft"), ("rag", "ft+rag"))
+"""Arms of the 2 × 2 table: rows without and with retrieval, columns base and tuned weights."""
+_OUTCOMES = {"choose": "Choose", "undecided": "Undecided", "none acceptable": "None acceptable"}
+
+
+def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
+    """The report as one HTML file that needs no network.
+
+    Args:
+        record: What ``study.json`` holds.
+        answers: The lines of ``answers.jsonl.gz``.
+    """
+    environment = _environment()
+    style, script = (_source(environment, name) for name in ("report.css", "report.js"))
+    found, level = explore(record, answers), percent(record["level"])
+    return environment.get_template("report.html.jinja").render(
+        r=record,
+        style=Markup(style),
+        script=Markup(script),
+        style_digest=_digest(style),
+        script_digest=_digest(script),
+        data=Markup(safe_json({**found["data"], "arms": list(record["arms"])})),
+        explorer=found,
+        inline=OPEN_WITHOUT_SCRIPT,
+        outcome=_OUTCOMES.get(record["verdict"]["outcome"], record["verdict"]["outcome"]),
+        headline=record["verdict"].get("headline", ""),
+        sentence=_sentence(record),
+        metric=metric_title(record["metric"]),
+        right_from=record.get("right_from", RIGHT),
+        metrics=_metric_names(record),
+        asked_text=asked_text(record["policy"]),
+        level=level,
+        decided=percent(_decided_at(record)),
+        together=percent(_own_level(record)),
+        cells=CELLS,
+        four_cells=all(name in record["arms"] for row in CELLS for name in row),
+        efforts=effort_table(record["arms"]),
+        least_p95=intervals.least_for_upper_end(0.95, level=_own_level(record)),
+        winner=record["verdict"]["arm"],
+        arms_plot=_both(
+            _arm_rows(record),
+            brief=_arm_rows(record, brief=True),
+            title=f"Every arm: {metric_title(record['metric'])} with its {level} interval",
+        ),
+        effects_plot=_both(
+            _effect_rows(record, record["effects"]),
+            title=f"Effects with {level} intervals",
+            zero=True,
+            wide=charts.HALF,
+        ),
+        pairs_plot=_both(
+            _effect_rows(record, record["comparisons"]),
+            title=f"Paired differences, simultaneous {level} intervals",
+            zero=True,
+        ),
+        latency=_latency(record),
+        curves=_curves(record),
+        causes=_causes(record, answers),
+        gaps=_oracle_gaps(record, answers),
+        settings=_flat(record["config"]),
+        bar=charts.interval_bar,
+    )
+
+
+def render_summary(record: StudyRecord) -> str:
+    """The verdict, the arms' figures, effects, doubts and cost as plain text for a terminal."""
+    verdict, least = record["verdict"], record.get("right_from", RIGHT)
+    first = (verdict.get("headline", ""), _sentence(record), record["policy"]["sentence"].strip())
+    lines = [line for text in first if text for line in (text, "")]
+    names = _metric_names(record)
+    arms = record["arms"]
+    width = max(len(name) for name in [*arms, "arm"]) + 2
+    for start in range(0, max(1, len(names)), 3):
+        block = names[start : start + 3]
+        table = [["arm", *(metric_title(name) + (" (decides)" if name == record["metric"] else "") for name in block)]]
+        table[0] += [*(["right"] if least is not None else []), "n", "failed", "cut"] if start == 0 else []
+        for name, arm in arms.items():
+            mark = "*" if name == verdict["arm"] else "!" if not arm["acceptable"] else " "
+            cells = [estimate_text(arm["metrics"][m]) if m in arm["metrics"] else "-" for m in block]
+            if start == 0:
+                own = arm["metrics"].get(record["metric"])
+                cells += [_share(arm, "right")] if least is not None else []
+                cells += [str(own["n"]) if own else "-", str(_failed(arm)), _share(arm, "cut")]
+            table.append([f"{mark} {name}", *cells])
+        lines += [*_aligned(table, width), ""]
+    legend = ["* chosen"] if verdict["arm"] else []
+    legend += ["! not acceptable"] if any(not arm["acceptable"] for arm in arms.values()) else []
+    legend += [f"{percent(record['level'])} intervals"]
+    legend += [f"right: {metric_title(record['metric'])} of {plain_number(least)} or more"] if least is not None else []
+    legend += ["cut: ended at the token limit"]
+    lines += ["; ".join(legend), "", *_seconds_table(record, width), ""]
+    if record["effects"]:
+        table = [[f"effect, {percent(record['level'])} interval", "estimate", "p"]]
+        table += [["  " + e["name"], estimate_text(e["estimate"]), _p_value(e["p"])] for e in record["effects"]]
+        lines += [*_aligned(table, width), ""]
+    because = f"because ({percent(_decided_at(record))} intervals)"
+    for title, items in ((because, verdict["because"]), ("provisional", verdict["provisional"])):
+        if items:
+            lines += [f"{title}:", *(f"  - {item}" for item in items), ""]
+    efforts = effort_table(arms)
+    if efforts:
+        indented = [efforts[0], *(["  " + row[0], *row[1:]] for row in efforts[1:])]
+        lines += ["effort of the tuned arms:", *_aligned(indented, width), ""]
+    tuned = [(name, line) for name, arm in arms.items() for line in tuned_lines(arm["training"])]
+    if tuned:
+        lines += ["tuned weights:", *(f"  {name}: {line}" for name, line in tuned), ""]
+    for name, arm in arms.items():
+        compared = methods_lines(name, arm["training"].get("methods", ()) if arm["training"] else ())
+        lines += [*compared, ""] if compared else []
+    cached = sum(item["cached"] for item in record["bill"])
+    total = sum(item["items"] for item in record["bill"])
+    lines.append(
+        f"bill: {_duration(record['seconds'])}, {counted(total, 'item')} ({cached} cached), "
+        f"peak {record['peak_mib']:.0f} MiB"
+    )
+    return "\n".join(true_minus(line.rstrip()) for line in lines) + "\n"
+
+
+def verdict_picture(record: StudyRecord) -> str:
+    """A standalone SVG: the verdict's first line over the arms' intervals in the deciding metric."""
+    caption = (
+        f"{metric_title(record['metric'])}, {percent(record['level'])} intervals · {asked_text(record['policy'])} · "
+        f"{record['project']}"
+    )
+    sentence = true_minus(record["verdict"].get("headline") or _sentence(record))
+    return charts.picture(_arm_rows(record), sentence=sentence, caption=caption)
+
+
+# ---------------------------------------------------------------- the template
+
+
+@lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("twofold.reports", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters.update(
+        estimate=_estimate_html,
+        title_of=metric_title,
+        duration=_duration,
+        p_value=_p_value,
+        flip=_flip,
+        typeset=_typeset,
+        failed=_failed,
+        number=lambda value: true_minus(plain_number(value)),
+        signed=lambda value, digits=0: true_minus(f"{'+' if value > 0 else ''}{number_text(value, digits)}"),
+        decimals=number_text,
+        share=_share,
+        quantile=_quantile,
+        counted=counted,
+        count=lambda value: f"{value:,.0f}",
+        score=_short,
+        weight=lambda choice: re.sub(r"(?<![\d.])0(?=\.\d)", "", weighing.sentence(choice)),
+    )
+    return environment
+
+
+def _source(environment: jinja2.Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0].replace("\r\n", "\n").strip()
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+# ---------------------------------------------------------------- words and numbers
+
+
+def _metric_names(record: StudyRecord) -> list[str]:
+    """The deciding metric first, then those that the settings name (they may have no value), then any others."""
+    seen = [name for arm in record["arms"].values() for name in arm["metrics"]]
+    parts = record["config"].get("study", {}).get("metrics", ())
+    asked = [part if isinstance(part, str) else part["name"] for part in parts]
+    return list(dict.fromkeys([record["metric"], *asked, *seen]))
+
+
+def _sentence(record: StudyRecord) -> str:
+    """The verdict's sentence without the split policy, which stands on a line of its own."""
+    whole, policy = record["verdict"]["sentence"].strip(), record["policy"]["sentence"].strip().rstrip(".")
+    return whole[len(policy) :].lstrip(". ") if policy and whole.startswith(policy) else whole
+
+
+def _decided_at(record: StudyRecord) -> float:
+    return record.get("decided_at", record["level"])
+
+
+def _own_level(record: StudyRecord) -> float:
+    """The level of [study]: of all looks together, and of the intervals of seconds."""
+    return float(record["config"].get("study", {}).get("level", record["level"]))
+
+
+def _estimate_html(value: EstimateRecord) -> Markup:
+    mean, interval = true_minus(estimate_text(value)).split(" ", 1)
+    return Markup('<span class="est"><b>{}</b> <span class="ci">{}</span></span>').format(mean, interval)
+
+
+def _typeset(text: str) -> Markup:
+    """A sentence for the page: a true minus, no zero before a decimal point, names as code, estimates on one line."""
+    plain = re.sub(r"(?<![\d.\w])0(?=\.\d+(?![\d.]))", "", true_minus(str(text)))
+    plain = re.sub(r"(?<=\d) (?=%)|(?<=F1) (?=\.\d)", "\u00a0", plain)
+    marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain)))
+    return Markup(re.sub(r"[\u2212]?\d*\.\d+ \[[^\]]*\]", lambda found: f'<span class="nb">{found[0]}</span>', marked))
+
+
+def _share(arm: Mapping[str, Any], key: str) -> str:
+    """The count and the total that an arm's record holds under `key`; a dash where an older record has none."""
+    if key not in arm:
+        return "-"
+    count, total = arm[key]
+    return share_text(count, total) if key == "cut" and count else f"{count} of {total}"
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return f"[{', '.join('–' if end is None else number_text(end, 2) for end in (low, high))}]"
+
+
+def _quantile(pace: Mapping[str, Any] | None, name: str = "") -> str:
+    """Seconds with their interval: of ``p50`` or ``p95`` of a latency record, or of a `QuantileRecord`."""
+    if not pace:
+        return "–"
+    if not name:
+        return f"{number_text(pace['value'], 2)} {_ends(pace['low'], pace['high'])}"
+    ends = pace.get("intervals", {}).get(name)
+    return f"{number_text(pace[name], 2)} {_ends(*ends)}" if ends else number_text(pace[name], 2)
+
+
+def _seconds_table(record: StudyRecord, first: int) -> list[str]:
+    """Seconds of every arm for the terminal, and what a missing end means."""
+    table = [["seconds", "p50", "p95", "× base", "answers", "retrieval", "generation"]]
+    for name, arm in record["arms"].items():
+        pace, timing = arm["latency"], arm.get("timing", {})
+        cells = [_quantile(pace, "p50"), _quantile(pace, "p95"), _quantile(pace.get("ratio") if pace else None)]
+        cells.append(str(pace["n"]) if pace else "–")
+        table.append([f"  {name}", *cells, _quantile(timing.get("retrieval")), _quantile(timing.get("generation"))])
+    least = intervals.least_for_upper_end(0.95, level=_own_level(record))
+    timed = {arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]}
+    why = "answers: a slow arm is timed on fewer, for 20 seconds or a tenth of its answering time"
+    return [
+        *_aligned(table, first),
+        *([why] if len(timed) > 1 else []),
+        f"{percent(_own_level(record))} intervals; p50, p95: one question at a time, {turns_text(record['arms'])}; "
+        "× base: median ratio to the arm base; retrieval, "
+        f"generation: medians of the batched run; –: too few answers for an end (an upper end of p95 needs {least})",
+    ]
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return "not scored"
+    return number_text(value, 2).removesuffix(".00") or "0"
+
+
+def _p_value(p: float | None) -> str:
+    if p is None:
+        return "-"
+    return "< .001" if p < 0.001 else f"{p:.3f}".replace("0.", ".", 1)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{number_text(seconds, 1)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def _flip(flip: Mapping[str, Any]) -> Markup:
+    condition = str(flip["condition"])
+    condition = _typeset(condition[:1].upper() + condition[1:])
+    if flip["outcome"] == "choose":
+        return Markup("{}: choose <b>{}</b>").format(condition, flip["arm"])
+    return Markup("{}: <b>{}</b>").format(condition, flip["outcome"])
+
+
+def _failed(arm: Mapping[str, Any]) -> int:
+    return sum(failure["count"] for failure in arm["failures"])
+
+
+def _aligned(table: Sequence[Sequence[str]], first: int) -> list[str]:
+    sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    sizes[0] = max(sizes[0], first)
+    table = [[("  " + row[0] if index == 0 else row[0]), *row[1:]] for index, row in enumerate(table)]
+    return ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)) for row in table]
+
+
+def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
+    """A nested mapping as (dotted key, value) rows."""
+    if isinstance(value, Mapping) and value:
+        return [row for key, item in value.items() for row in _flat(item, f"{path}.{key}" if path else str(key))]
+    shown = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return [(path, shown)]
+
+
+# ---------------------------------------------------------------- the pictures
+
+
+def _both(
+    rows: Sequence[charts.IntervalRow],
+    *,
+    title: str,
+    brief: Sequence[charts.IntervalRow] = (),
+    zero: bool = False,
+    wide: int = charts.WIDE,
+) -> Markup:
+    """A chart for desktops and one for phones (with the `brief` rows, if any); the page shows the one that fits."""
+    if not rows:
+        return Markup("")
+    drawn = [(rows, wide), (brief or rows, charts.NARROW)]
+    return _pair(*(charts.interval_plot(shown, title=title, width=w, zero=zero) for shown, w in drawn))
+
+
+def _pair(wide: str, narrow: str) -> Markup:
+    return Markup(f'<div class="figure wide">{wide}</div><div class="figure narrow">{narrow}</div>')
+
+
+def _kind(record: StudyRecord, name: str) -> str:
+    arm = record["arms"][name]
+    if name == record["verdict"]["arm"]:
+        return "winner"
+    return "muted" if arm["diagnostic"] or not arm["acceptable"] else "plain"
+
+
+def _arm_rows(record: StudyRecord, *, brief: bool = False) -> list[charts.IntervalRow]:
+    """A row for every arm, its label with the count of right answers; `brief` labels fit a phone."""
+    rows = []
+    for name, arm in record["arms"].items():
+        value = arm["metrics"].get(record["metric"])
+        if value is None:
+            continue
+        kind = _kind(record, name)
+        note = " · chosen" if kind == "winner" else " · diagnostic" if arm["diagnostic"] else ""
+        note = note or ("" if arm["acceptable"] else " · not acceptable")
+        right = f" · {_share(arm, 'right')}" if "right" in arm else ""
+        label = name + right if brief else f"{name}{right and f'{right} right'}{note}"
+        rows.append(_row(value, label, kind=kind))
+    return rows
+
+
+def _effect_rows(record: StudyRecord, effects: Sequence[EffectRecord]) -> list[charts.IntervalRow]:
+    section = record["config"].get("study", {})
+    bands = {"interaction": float(section.get("interaction_margin", 0.0))}
+    return [_row(e["estimate"], e["name"], band=bands.get(e["name"], record["margin"])) for e in effects]
+
+
+def _row(value: EstimateRecord, label: str, *, kind: str = "plain", band: float = 0.0) -> charts.IntervalRow:
+    ends = {"mean": value["mean"], "low": value["low"], "high": value["high"]}
+    return charts.IntervalRow(
+        label=true_minus(label), text=true_minus(estimate_text(value)), kind=kind, band=band, **ends
+    )
+
+
+def _latency(record: StudyRecord) -> Json:
+    points, without = [], []
+    for name, arm in record["arms"].items():
+        value, pace = arm["metrics"].get(record["metric"]), arm["latency"]
+        if value is None or pace is None:
+            without.append(name)
+            continue
+        points.append(
+            charts.Point(
+                label=name,
+                p50=pace["p50"],
+                p95=pace["p95"],
+                mean=value["mean"],
+                low=value["low"],
+                high=value["high"],
+                kind=_kind(record, name),
+            )
+        )
+    drawn = [
+        charts.scatter(
+            points,
+            title=f"{metric_title(record['metric'])} against latency",
+            width=width,
+            x_axis="seconds for one question (dot: p50, end of the dashed line: p95)",
+            y_axis=f"{metric_title(record['metric'])}, with interval",
+        )
+        if width > charts.COMPACT
+        else charts.scatter(
+            points,
+            title=f"{metric_title(record['metric'])} against latency",
+            width=width,
+            x_axis="seconds (dot p50, dashed to p95)",
+            y_axis=metric_title(record["metric"]),
+        )
+        for width in (charts.WIDE, charts.NARROW)
+    ]
+    sample = max((arm["latency"]["n"] for arm in record["arms"].values() if arm["latency"]), default=0)
+    paces = {name: arm["latency"] for name, arm in record["arms"].items()}
+    ratios = [f"{name} {_quantile(pace['ratio'])}" for name, pace in paces.items() if pace and "ratio" in pace]
+    turns = turns_text(record["arms"])
+    return {"plot": _pair(*drawn) if points else "", "without": without, "n": sample, "ratios": ratios, "turns": turns}
+
+
+def _curves(record: StudyRecord) -> list[Json]:
+    out = []
+    for name, arm in record["arms"].items():
+        training = arm["training"]
+        if not training:
+            continue
+        plots = []
+        for key, title in (("loss", "training loss"), ("dev", f"dev {metric_title(record['metric'])}")):
+            points = [(float(step), float(value)) for step, value in training[key] if math.isfinite(value)]  # type: ignore[literal-required]
+            if points:
+                best = float(training["best_step"]) if key == "dev" else None
+                drawn = charts.line_plot(points, title=f"{name}: {title}", x_axis="step", best=best)
+                plots.append({"title": title, "svg": Markup(drawn)})
+        out.append({"arm": name, "training": training, "plots": plots, "kept": tuned_lines(training)})
+    return out
+
+
+def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
+    """Stacked bars of right, unscored and every cause; legend in the order of the colours."""
+    names = list(CAUSES)
+    order = [c for c in names if any(d["cause"] == c for d in record["diagnosis"])]
+    order += sorted({str(d["cause"]) for d in record["diagnosis"]} - set(names))
+    colours = {cause: f"s{index % 9 + 1}" for index, cause in enumerate(order)}
+    least, bars = record.get("right_from", RIGHT), []
+    fine = "right" if least is not None else "scored"
+    for name in record["arms"]:
+        mine = [row["arms"][name] for row in answers if name in row["arms"]]
+        counts = {d["cause"]: int(d["count"]) for d in record["diagnosis"] if d["arm"] == name}
+        unscored = sum(1 for a in mine if not a["failure"] and a["scores"].get(record["metric"]) is None)
+        right = max(0, len(mine) - sum(counts.values()) - unscored)
+        parts = (
+            (fine, right, "s0"),
+            *((cause, counts.get(cause, 0), colours[cause]) for cause in order),
+            ("not scored", unscored, "sx"),
+        )
+        bars.append(charts.Bar(label=name, parts=parts))
+    legend = [(fine, "s0", f"a score of {plain_number(least)} or more" if least is not None else "a score above 0")]
+    legend += [(cause, colours[cause], CAUSES.get(cause, ("", ""))[0]) for cause in order]
+    if any(part[1] for bar in bars for part in bar.parts if part[2] == "sx"):
+        legend.append(("not scored", "sx", "the metric does not apply"))
+    drawn = [
+        charts.stacked_bars(bars, title=f"{fine.capitalize()} answers and causes of wrong ones, per arm", width=w)
+        for w in (charts.WIDE, charts.NARROW)
+    ]
+    totals = {bar.label: sum(count for _, count, _ in bar.parts) for bar in bars}
+    rows = []
+    for cause in order:
+        found = [d for d in record["diagnosis"] if d["cause"] == cause]
+        ids = dict.fromkeys(id_ for d in sorted(found, key=lambda d: -int(d["count"])) for id_ in d["examples"])
+        counts = {name: next((d["count"] for d in found if d["arm"] == name), 0) for name in record["arms"]}
+        rows.append(
+            {
+                "cause": cause,
+                "colour": colours[cause],
+                "counts": counts,
+                "shares": {d["arm"]: _share_ends(d) for d in found if "low" in d},
+                "cure": found[0]["cure"],
+                "examples": list(ids)[:3],
+            }
+        )
+    return {"plot": _pair(*drawn), "legend": legend, "totals": totals, "rows": rows}
+
+
+def _share_ends(row: Json) -> str:
+    """``9 to 31 %``: the interval of a cause's share of an arm's answers."""
+    return f"{100 * row['low']:.0f} to {100 * row['high']:.0f} %"
+
+
+def _score(answer: Any, metric: str) -> float | None:
+    """An answer's score, 0 where it failed; None where the metric has none, or the arm was not asked."""
+    if answer is None:
+        return None
+    return 0.0 if answer["failure"] else answer["scores"].get(metric)
+
+
+def _oracle_gaps(record: StudyRecord, answers: Sequence[AnswerRow]) -> list[Json]:
+    """What perfect retrieval would add: the paired difference of each oracle arm and its counterpart."""
+    out = []
+    for oracle, usual in ORACLES:
+        if oracle not in record["arms"] or usual not in record["arms"]:
+            continue
+        values: list[Any] = []
+        groups: list[str] = []
+        for row in answers:
+            pair = [_score(row["arms"].get(name), record["metric"]) for name in (usual, oracle)]
+            if None not in pair:
+                values.append(pair)
+                groups.append(row["group"])
+        if len(set(groups)) < 2:
+            continue
+        gap = intervals.contrasts(values, groups, {"gap": [-1.0, 1.0]}, level=record["level"], resamples=2000)["gap"]
+        ends = {"mean": gap.mean, "low": gap.low, "high": gap.high, "n": gap.n, "failed": 0}
+        out.append({"oracle": oracle, "arm": usual, "estimate": ends})
+    return out

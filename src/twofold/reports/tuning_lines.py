@@ -1,0 +1,78 @@
+"""What tuned weights forgot, which share of the change was kept, and how methods compared, as lines of text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from twofold.forgetting.suite import outcome
+from twofold.verdict.record import counted, estimate_text, number_text
+from twofold.verdict.wording import metric_title
+
+GROUPS = (("general", "general ability"), ("refusal", "refusing and abstaining"))
+
+
+def tuned_lines(training: Mapping[str, Any] | None) -> list[str]:
+    """Rows that were cut, the gate's two lines and what merging back did; nothing where there is nothing to say."""
+    gate, merged = (training.get("gate"), training.get("merge_back")) if training else (None, None)
+    lines = _cut_lines(training or {})
+    if not gate:
+        return lines
+    for group, what in GROUPS:
+        line = gate[group]
+        says = {"passed": "passes", "open": "is open in", "failed": "FAILS"}[outcome(line)]
+        on = f"{counted(line['drop']['n'], 'item')}, allowed {number_text(line['limit'])}"
+        if "sees" in line:
+            on += f"; a drop of {number_text(line['sees'])} would have failed it"
+        lines.append(f"{says} the forgetting gate: drop of {what} {estimate_text(line['drop'])} ({on})")
+    if merged:
+        lines.append(
+            f"merging back: {100 * merged['coefficient']:g} % of what training changed is used; {merged['because']}"
+        )
+    return lines
+
+
+def _cut_lines(training: Mapping[str, Any]) -> list[str]:
+    effects = {
+        "answers": "lost their end, and with it the token that ends an answer",
+        "prompts": "lost the beginning of their last message",
+    }
+    return [
+        f"warning: {training[f'cut_{what}']} of {training['rows']} training {what} did not fit into "
+        f"max_length = {training['max_length']} and {effect}; raise [tuning.trainer.options].max_length"
+        for what, effect in effects.items()
+        if training.get(f"cut_{what}")
+    ]
+
+
+def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The methods compared for one arm as a table, a line for each; nothing where there was one."""
+    if not methods:
+        return []
+    metric = methods[0]["metric"]
+    score = f"dev {metric_title(metric)}"
+    table = [[f"methods of {arm}", score, "ability lost", "gate", "share", "p50 s", "steps", "minutes", "MB", "trials"]]
+    for one in methods:
+        pace, drop = (one["latency"] or {}).get("p50"), one["drop"]
+        table.append(
+            [
+                f"{'*' if one['carried'] else ' '} {one['method']}",
+                estimate_text(one["dev"]),
+                estimate_text(drop) if drop else "-",
+                (one["gate"] or "-").replace("failed", "FAILED"),
+                f"{one['coefficient']:g}",
+                "-" if pace is None else f"{pace:.2f}",
+                _steps(one.get("effort")),
+                "-" if one["seconds"] is None else f"{one['seconds'] / 60:.1f}",
+                f"{one['bytes'] / 1e6:.1f}",
+                str(one["trials"]),
+            ]
+        )
+    sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    return ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
+
+
+def _steps(effort: Mapping[str, Any] | None) -> str:
+    if not effort:
+        return "-"
+    return f"{effort['steps']} of {effort['planned']}" + ("" if effort["chance"] else ", unfinished")

@@ -1,0 +1,147 @@
+"""Texts → token ids for sentence encoders: cut to a limit, sorted by length, padded in batches."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.errors import ModelError
+from twofold.plugins.protocols import Progress
+
+_LOG = logging.getLogger(__name__)
+_WINDOW = 4096
+_PAD_TO = 8
+
+Encode = Callable[[NDArray[np.int32], NDArray[np.float32]], NDArray[np.float32]]
+"""``encode(ids, mask)``: (batch, length) int32 and float32 → (batch, hidden), or (batch, length, hidden), float32."""
+
+
+class SentenceTokens:
+    """The tokenizer of a sentence encoder.
+
+    Text is never read as a special token: ``[SEP]`` in a document is five characters.
+
+    Args:
+        directory: Model directory with ``tokenizer.json``.
+        max_tokens: Limit of one text, special tokens included; a longer text is cut.
+
+    Raises:
+        ModelError: there is no readable ``tokenizer.json``.
+    """
+
+    def __init__(self, directory: Path, max_tokens: int) -> None:
+        from tokenizers import Tokenizer
+
+        path = directory / "tokenizer.json"
+        try:
+            self._whole = Tokenizer.from_file(str(path))
+            self._cut = Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise ModelError(f"not a readable tokenizer: {error}", file=path) from error
+        for tokenizer in (self._whole, self._cut):
+            tokenizer.no_padding()
+            tokenizer.no_truncation()
+            tokenizer.encode_special_tokens = True
+        self._cut.enable_truncation(max_tokens)
+        self.max_tokens = max_tokens
+        self._unknown = {self._whole.token_to_id(name) for name in ("[UNK]", "<unk>")} - {None}
+
+    def unknown(self, text: str) -> int:
+        """Letters and digits of the text without a token of their own, or of words known letter by letter only."""
+        encoding = self._whole.encode(text, add_special_tokens=False)
+        return not_known(
+            text, [(span, number in self._unknown) for number, span in zip(encoding.ids, encoding.offsets, strict=True)]
+        )
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Character range of every token; no special tokens, never cut."""
+        found: list[tuple[int, int]] = self._whole.encode(text, add_special_tokens=False).offsets
+        return found
+
+    def embed(
+        self, texts: Sequence[str], encode: Encode, *, dimension: int, batch: int, progress: Progress | None
+    ) -> NDArray[np.float32]:
+        """Run `encode` over length-sorted batches; rows come back in the order of `texts`."""
+        out = np.zeros((len(texts), dimension), dtype=np.float32)
+        cut = done = 0
+        for first in range(0, len(texts), _WINDOW):
+            encodings = self._cut.encode_batch(list(texts[first : first + _WINDOW]))
+            cut += sum(1 for encoding in encodings if encoding.overflowing)
+            for rows, ids, mask in _batches([encoding.ids for encoding in encodings], batch):
+                out[first + rows] = encode(ids, mask)
+                done += len(rows)
+                if progress is not None:
+                    progress("embed", done, len(texts))
+        if cut:
+            _LOG.info("%d of %d texts were cut to %d tokens for embedding", cut, len(texts), self.max_tokens)
+        return out
+
+    def tokens(self, texts: Sequence[str], encode: Encode, *, batch: int) -> list[NDArray[np.float32]]:
+        """Run `encode`, which gives a vector for each token, in length-sorted batches.
+
+        Returns:
+            For each text its tokens' vectors, special tokens apart, rows of length 1.
+        """
+        out: list[NDArray[np.float32]] = [np.zeros((0, 0), dtype=np.float32)] * len(texts)
+        encodings = self._cut.encode_batch(list(texts))
+        for rows, ids, mask in _batches([encoding.ids for encoding in encodings], batch):
+            states = encode(ids, mask)
+            for row, state in zip(rows, states, strict=True):
+                own = [at for at, special in enumerate(encodings[row].special_tokens_mask) if not special]
+                out[row] = unit(state[own])
+        return out
+
+
+def _batches(ids: Sequence[Sequence[int]], batch: int) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    order = np.argsort([len(row) for row in ids], kind="stable")
+    for start in range(0, len(order), batch):
+        rows = order[start : start + batch]
+        length = max(1, len(ids[rows[-1]]))
+        if len(rows) > 1:  # few distinct lengths: compiled kernels are reused
+            length = -(-length // _PAD_TO) * _PAD_TO
+        padded = np.zeros((len(rows), length), dtype=np.int32)
+        mask = np.zeros((len(rows), length), dtype=np.float32)
+        for place, row in enumerate(rows):
+            padded[place, : len(ids[row])] = ids[row]
+            mask[place, : len(ids[row])] = 1.0
+        yield rows, padded, mask
+
+
+def unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """Rows scaled to length 1 in float32; a row of zeros stays zero."""
+    rows = np.asarray(vectors, dtype=np.float32)
+    scaled: NDArray[np.float32] = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-12))
+    return scaled
+
+
+_SPELLED = 4
+"""Letters in a row, each a token, from which a word counts as spelled out: English BERT has Cyrillic, Greek, Arabic and
+Hebrew in no other way."""
+_ALPHABETIC = re.compile(r"(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])[^\W\d_\u0000-\u024f]")
+"""A letter, not of Latin (German is cut into 2.4 letters a token), no ideograph and no kana: these are words by
+themselves."""
+
+
+def not_known(text: str, tokens: Sequence[tuple[tuple[int, int], bool]]) -> int:
+    """Letters and digits in unknown tokens, and letters of words that a vocabulary has letter by letter only.
+
+    Args:
+        text: What was cut.
+        tokens: Character range of each token, and whether it is unknown.
+    """
+    total = sum(sign.isalnum() for (start, end), unknown in tokens if unknown for sign in text[start:end])
+    row: set[int] = set()
+    for (start, end), unknown in (*tokens, ((-2, -2), True)):
+        alone = not unknown and end - start == 1 and _ALPHABETIC.match(text, start) is not None
+        if not alone or (row and start - max(row) > 1):
+            total += len(row) if len(row) >= _SPELLED else 0
+            row = set()
+        if alone:
+            row.add(start)
+    return total

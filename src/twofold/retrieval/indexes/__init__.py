@@ -1,0 +1,1 @@
+"""Indexes: chunks stored and searched. Entry points ``twofold.indexes``."""

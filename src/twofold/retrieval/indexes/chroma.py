@@ -1,0 +1,246 @@
+"""The index in a Chroma server, through its HTTP interface (v2).
+
+Two collections per index: ``twofold_NAME`` and, for the notes, ``twofold_NAME_notes``. Chroma has no transactions; a
+change becomes visible by the one note written last (see `database_index`). It has no BM25 either: the words are held
+by the client (see `held_words`). The package ``chromadb`` is the server with all it needs (ONNX Runtime, a Kubernetes
+client: about 300 MB), and the small client cannot be installed beside it, so requests are made with httpx.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar, cast
+from urllib.parse import quote
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.errors import DatabaseRefused, DatabaseUnreachable, StoreError
+from twofold.retrieval.indexes.client_bm25 import HeldWords
+from twofold.retrieval.indexes.database import DatabaseIndex, DatabaseOptions
+from twofold.retrieval.indexes.database_rows import (
+    NEVER,
+    Row,
+    Rows,
+    Scored,
+    VersionedRows,
+    barred,
+    facets,
+    pack,
+    unpack,
+    unwanted,
+    wanted,
+)
+from twofold.types import Filter, Json
+
+_PUT, _PAGE = 500, 2000
+_EF = 200
+_FLAG = {"facets": "f", "readers": "r"}
+
+
+class ChromaIndex(DatabaseIndex):
+    """See the module and `DatabaseIndex`."""
+
+    version: ClassVar[int] = 3
+
+    class Options(DatabaseOptions):
+        """Options of the index ``chroma``."""
+
+        url: str = "http://localhost:8000"
+        """Of the server or of Chroma Cloud."""
+        tenant: str = "default_tenant"
+        """Chroma's tenant."""
+        database: str = "default_database"
+        """Chroma's database within the tenant."""
+
+    @classmethod
+    def connect(cls, options: Any, dimension: int) -> Rows:
+        """The collections; made when missing."""
+        return cast(Rows, _ChromaRows(options, dimension))
+
+
+class _ChromaRows(VersionedRows):
+    def __init__(self, options: Any, dimension: int) -> None:  # noqa: ARG002
+        self._options = options
+        secret = options.secret()
+        headers = {} if secret is None else {"x-chroma-token": secret.get_secret_value()}
+        place = f"/api/v2/tenants/{quote(options.tenant)}/databases/{quote(options.database)}/collections"
+        self._address = options.url.rstrip("/") + place
+        self._client = httpx.Client(headers=headers, timeout=options.timeout)
+        super().__init__()
+        self._words = HeldWords(self, options.language)
+        self._name = f"twofold_{options.name}"
+        graph = {"space": "cosine", "ef_construction": _EF, "ef_search": _EF}
+        self._chunks = self._collection(self._name, {"hnsw": graph})
+        self._notes = self._collection(f"{self._name}_notes", None)
+
+    def calling(self) -> AbstractContextManager[None]:
+        """Nothing: `_request` turns the client's errors into ours."""
+        return nullcontext()
+
+    def _collection(self, name: str, configuration: Json | None) -> str:
+        body = {"name": name, "get_or_create": True, "configuration": configuration}
+        return str(self._post("", body)["id"])
+
+    def _post(self, path: str, body: Json) -> Any:
+        return self._request("POST", path, body)
+
+    def _request(self, method: str, path: str, body: Json | None = None) -> Any:
+        place = self._options.url
+        try:
+            answer = self._client.request(method, self._address + path, json=body)
+        except httpx.HTTPError as error:
+            told = str(error) or type(error).__name__
+            raise DatabaseUnreachable(f"Chroma does not answer: {told}", file=place) from error
+        if answer.status_code in (401, 403):
+            raise DatabaseRefused(f"Chroma refuses the API key: {answer.text[:300]}", file=place)
+        if answer.is_error:
+            raise StoreError(
+                f"Chroma refuses: {answer.status_code} {answer.text[:300]}", file=place, cure="Read the server's log."
+            )
+        return answer.json() if answer.content else None
+
+    # ------------------------------------------------------------ notes
+
+    def note(self, name: str) -> Json | None:
+        """The note of that name."""
+        found = self._post(f"/{self._notes}/get", {"ids": [name], "include": ["metadatas"]})["metadatas"]
+        return cast(Json, json.loads(found[0]["body"])) if found else None
+
+    def put_note(self, name: str, body: Json) -> None:
+        """Write a note: one record, whole or not at all."""
+        record = {"ids": [name], "embeddings": [[1.0]], "metadatas": [{"body": json.dumps(body)}]}
+        self._post(f"/{self._notes}/upsert", record)
+
+    # ------------------------------------------------------------ rows
+
+    def put(self, rows: Sequence[Row], vectors: NDArray[Any], average: float) -> None:  # noqa: ARG002
+        """Add rows; `average` is not used, the words are held by the client."""
+        for start in range(0, len(rows), _PUT):
+            some = slice(start, start + _PUT)
+            body = {
+                "ids": [row.key for row in rows[some]],
+                "embeddings": vectors[some].tolist(),
+                "metadatas": [_metadata(row) for row in rows[some]],
+            }
+            self._post(f"/{self._chunks}/upsert", body)
+
+    def end(self, rows: Sequence[Row], version: int) -> None:
+        """Give these rows ``died = version``."""
+        for start in range(0, len(rows), _PUT):
+            keys = [row.key for row in rows[start : start + _PUT]]
+            self._post(f"/{self._chunks}/update", {"ids": keys, "metadatas": [{"died": version}] * len(keys)})
+
+    def revive(self, after: int) -> None:
+        """Rows that died after `after` live again."""
+        self.end(self._got(_all([_limit("died", "$gt", after), _limit("died", "$lt", NEVER)])), NEVER)
+        self._words.forget()
+
+    def drop(self, *, after: int, until: int) -> None:
+        """Remove rows for good that were born after `after` and died at `until` or earlier."""
+        where = _all([_limit("born", "$gt", after), _limit("died", "$lte", until)])
+        while found := self._got(where, limit=_PAGE):
+            self._post(f"/{self._chunks}/delete", {"ids": [row.key for row in found]})
+        self._words.forget()
+
+    def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
+        """The rows seen at `version`: all, or those of these documents."""
+        if documents is None:
+            return self._got(_all(_seen(version)))
+        pieces = [list(documents[start : start + 200]) for start in range(0, len(documents), 200)]
+        return [row for piece in pieces for row in self._got(_all([*_seen(version), {"document": {"$in": piece}}]))]
+
+    def changed(self, after: int) -> list[Row]:
+        """The rows that were born or died after that version."""
+        died = _all([_limit("died", "$gt", after), _limit("died", "$lt", NEVER)])
+        return self._got({"$or": [_limit("born", "$gt", after), died]})
+
+    def seals(self, version: int) -> list[tuple[str, str]]:
+        """Document and seal of every row seen at `version`."""
+        return [(row.chunk.span.document, row.chunk.seal) for row in self.live(version)]
+
+    def _got(self, where: Json, limit: int | None = None) -> list[Row]:
+        rows: list[Row] = []
+        while True:
+            body = {"where": where, "include": ["metadatas"], "limit": limit or _PAGE, "offset": len(rows)}
+            page = self._post(f"/{self._chunks}/get", body)
+            rows += [
+                Row(key=key, born=told["born"], died=told["died"], chunk=unpack(told["chunk"]))
+                for key, told in zip(page["ids"], page["metadatas"], strict=True)
+            ]
+            if limit or len(page["ids"]) < _PAGE:
+                return rows
+
+    def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        """The vectors of these rows, shape (rows, dimension)."""
+        found: dict[str, Any] = {}
+        for start in range(0, len(rows), _PUT):
+            body = {"ids": [row.key for row in rows[start : start + _PUT]], "include": ["embeddings"]}
+            page = self._post(f"/{self._chunks}/get", body)
+            found |= dict(zip(page["ids"], page["embeddings"], strict=True))
+        return np.array([found[row.key] for row in rows], dtype=np.float32)
+
+    def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
+        """Nearest rows by cosine."""
+        conditions = _seen(version)
+        for field, values in wanted(which):
+            if not values:
+                return [[] for _ in vectors]
+            if field == "collection":
+                conditions.append({"collection": {"$in": values}})
+            else:
+                each = [{f"{_FLAG[field]}:{value}": {"$eq": True}} for value in values]
+                conditions.append(each[0] if len(each) == 1 else {"$or": each})
+        conditions += [{f"{_FLAG['facets']}:{value}": {"$ne": True}} for value in barred(which)]
+        if hidden := unwanted(which):
+            conditions.append({"document": {"$nin": hidden}})
+        body = {
+            "query_embeddings": vectors.tolist(), "n_results": k, "where": _all(conditions),
+            "include": ["metadatas", "distances"],
+        }  # fmt: skip
+        answer = self._post(f"/{self._chunks}/query", body)
+        return [
+            [(unpack(one["chunk"]), 1.0 - float(distance)) for one, distance in zip(told, distances, strict=True)]
+            for told, distances in zip(answer["metadatas"], answer["distances"], strict=True)
+        ]
+
+    def matching(
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
+    ) -> list[list[Scored]]:
+        """Best rows by BM25, from the words held here."""
+        return self._words.matching(queries, k, version, which=which)
+
+    def settle(self, chunks: int) -> None:
+        """Chroma builds its graph by itself."""
+
+    def scrub(self) -> None:
+        """Chroma has no request for it: `chroma vacuum`, run beside the server, frees the space."""
+
+    def discard(self) -> None:
+        """Drop both collections."""
+        for name in (self._name, f"{self._name}_notes"):
+            self._request("DELETE", f"/{name}")
+
+
+def _metadata(row: Row) -> Json:
+    chunk = row.chunk
+    flags = [f"f:{facet}" for facet in facets(chunk)] + [f"r:{reader}" for reader in chunk.readers or ()]
+    return {
+        "born": row.born, "died": row.died, "document": chunk.span.document, "collection": chunk.collection,
+        "chunk": pack(chunk), **dict.fromkeys(flags, True),
+    }  # fmt: skip
+
+
+def _limit(field: str, relation: str, value: int) -> Json:
+    return {field: {relation: value}}
+
+
+def _seen(version: int) -> list[Json]:
+    return [_limit("born", "$lte", version), _limit("died", "$gt", version)]
+
+
+def _all(conditions: list[Json]) -> Json:
+    return conditions[0] if len(conditions) == 1 else {"$and": conditions}

@@ -1,0 +1,436 @@
+"""An index in somebody's database: versions, atomic changes and checks, the same for every database.
+
+A row is never changed in place. It is *born* at one version and *dies* at a later one; the note ``head`` names the
+version that readers see, and writing that note is the one moment at which a change happens. So a killed writer leaves
+the old version, a reader never sees half a change, and older versions stay searchable until `prune`. Where a database
+has transactions, a change is one transaction; elsewhere the next writer takes an unfinished change back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, SecretStr, field_validator
+
+from twofold.errors import ConfigError, IndexMismatch
+from twofold.plugins import protocols
+from twofold.retrieval.analysis import ANALYSIS, Language, query_terms, searched_text, terms
+from twofold.retrieval.fusion import blend, fetch_size
+from twofold.retrieval.indexes.database_rows import NEVER, Row, Rows, ranked
+from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, sealed
+
+_FORMAT = 2
+_HEAD, _LOG, _TAGS, _START = "head", "log", "tags", "start"
+_KEPT = 250
+"""Versions that stay readable without a tag, at most."""
+_LOGIN = re.compile(r"://[^/@]*:[^/@]*@|password\s*=", re.IGNORECASE)
+
+
+class DatabaseOptions(protocols.Options):
+    """What every database needs to be reached."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    """Of this index within the database: projects that share a database use different names."""
+    url: str
+    """Where the database listens."""
+    api_key_env: str = ""
+    """Environment variable that holds the password or API key; empty for none."""
+    timeout: float = Field(default=30.0, gt=0)
+    """Seconds that one request may take."""
+    language: Language = "english"
+    """``english``: stop words dropped and words stemmed; ``none``: words as they stand."""
+    keep_days: float = Field(default=7.0, ge=0)
+    """Older versions are dropped by `prune`, tagged ones excepted (studies tag theirs)."""
+
+    @field_validator("url")
+    @classmethod
+    def _no_password(cls, url: str) -> str:
+        if _LOGIN.search(url):
+            raise ValueError("leave the password out of the file: name an environment variable in api_key_env")
+        return url
+
+    def secret(self) -> SecretStr | None:
+        """The password or key.
+
+        Raises:
+            ConfigError: the environment variable is not set.
+        """
+        if not self.api_key_env:
+            return None
+        value = os.environ.get(self.api_key_env, "")
+        if not value:
+            raise ConfigError(
+                f"the environment variable {self.api_key_env} (retrieval.index api_key_env) is not set",
+                cure=f"export {self.api_key_env}=… and run the command again.",
+            )
+        return SecretStr(value)
+
+
+class DatabaseIndex(ABC):
+    """See the module; a plugin for one database adds `Options` and `connect`.
+
+    Args:
+        options: Its `DatabaseOptions`.
+        directory: Not used: everything is in the database.
+        fingerprint: Of the embedder whose vectors it holds.
+        dimension: Length of a vector.
+
+    Raises:
+        IndexMismatch: the database holds vectors of another embedder, dimension or analysis under this name.
+        DatabaseUnreachable: nothing answers at the url.
+        DatabaseRefused: the password or key is wrong.
+    """
+
+    version: ClassVar[int] = 1
+
+    def __init__(self, options: Any, *, directory: Path, fingerprint: str, dimension: int) -> None:  # noqa: ARG002
+        self._options = options
+        self._fingerprint = fingerprint
+        self._dimension = dimension
+        self._last: tuple[int, Counter[tuple[str, str]]] = (-1, Counter())
+        self._rows = self.connect(options, dimension)
+        wanted = {
+            "format": _FORMAT,
+            "fingerprint": fingerprint,
+            "dimension": dimension,
+            "language": options.language,
+            "analysis": ANALYSIS,
+        }
+        held = self._rows.note(_HEAD)
+        if held is None:
+            with self._rows.writing() as rows:
+                if rows.note(_HEAD) is None:
+                    rows.put_note(_HEAD, {**wanted, **_EMPTY, **(rows.note(_START) or {})})
+            held = wanted
+        for key, value in wanted.items():
+            if held.get(key) != value:
+                raise IndexMismatch(
+                    f"the index has {key} {held.get(key)!r}, but {value!r} is configured", file=self.place
+                )
+
+    @classmethod
+    @abstractmethod
+    def connect(cls, options: Any, dimension: int) -> Rows:
+        """The database's rows under the options' name; made when missing."""
+
+    @classmethod
+    def discard(cls, options: Any, *, dimension: int) -> None:
+        """Remove the index of that name from the database, whoever made it: what a rebuild starts with.
+
+        Versions go on counting, so that a process which reads meanwhile takes no old version for a new one.
+        """
+        rows = cls.connect(options, dimension)
+        head = rows.note(_HEAD)
+        rows.discard()
+        if head is not None:
+            with cls.connect(options, dimension).writing() as rows:
+                rows.put_note(_START, {"version": head["version"] + 1})
+
+    @property
+    def place(self) -> str:
+        """Url and name, for messages."""
+        return f"{self._options.url} ({self._options.name})"
+
+    # ------------------------------------------------------------ reading
+
+    def state(self) -> IndexState:
+        """What it holds now."""
+        with self._rows.reading() as rows:
+            version = self._at(rows, None)
+            held = self._held(rows, version)
+        return IndexState(
+            version=version,
+            chunks=held.total(),
+            documents=len({document for document, _ in held}),
+            content=sealed(seal for _, seal in held.elements()),
+            fingerprint=self._fingerprint,
+        )
+
+    def documents(self) -> dict[str, int]:
+        """Document id → number of its chunks, by id."""
+        with self._rows.reading() as rows:
+            held = self._held(rows, self._at(rows, None))
+        found: dict[str, int] = {}
+        for (document, _), count in sorted(held.items()):
+            found[document] = found.get(document, 0) + count
+        return found
+
+    def contents(self, version: int | None = None) -> dict[str, str]:
+        """Document id → digest of its chunks, at that version; None for the newest.
+
+        Raises:
+            IndexMismatch: the version is gone.
+        """
+        with self._rows.reading() as rows:
+            held = self._held(rows, self._at(rows, version))
+        seals: dict[str, list[str]] = {}
+        for document, seal in held.elements():
+            seals.setdefault(document, []).append(seal)
+        return {document: sealed(own) for document, own in sorted(seals.items())}
+
+    def _held(self, rows: Rows, version: int) -> Counter[tuple[str, str]]:
+        """Document and seal of every chunk; kept for the version read last."""
+        known, held = self._last
+        if known != version:
+            held = Counter(rows.seals(version))
+            self._last = (version, held)
+        return held
+
+    def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
+        """All chunks of these documents, in the order given and then by place."""
+        order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
+        with self._rows.reading() as rows:
+            found = [row.chunk for row in rows.live(self._at(rows, None), list(order))]
+        return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+
+    def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], NDArray[np.float32]]:
+        """All chunks of these documents, and their vectors, shape (chunks, dimension)."""
+        with self._rows.reading() as rows:
+            found = rows.live(self._at(rows, None), list(dict.fromkeys(documents)))
+            vectors = rows.vectors(found) if found else np.zeros((0, self._dimension), dtype=np.float32)
+        return [row.chunk for row in found], vectors
+
+    def search(
+        self,
+        texts: Sequence[str],
+        vectors: Any,
+        k: int,
+        *,
+        leg: str = "hybrid",
+        version: int | None = None,
+        filter: Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Top `k` per query.
+
+        Args:
+            texts: The queries; any text is a query, no character is syntax.
+            vectors: Their unit vectors, shape (queries, dimension); not used by the lexical leg (may be None).
+            k: Hits per query.
+            leg: ``dense``, ``lexical``, or ``hybrid`` (both, their scores blended).
+            version: An older version to read; None for the newest.
+            filter: Which chunks may be found.
+
+        Raises:
+            IndexMismatch: `version` is gone.
+        """
+        if leg not in ("dense", "lexical", "hybrid"):
+            raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
+        if not len(texts) or k < 1:
+            return [[] for _ in texts]
+        places = None if leg == "lexical" else self._checked(vectors, len(texts))
+        fetch = fetch_size(k) if leg == "hybrid" else k
+        with self._rows.reading() as rows:
+            at = self._at(rows, version)
+            if places is not None:
+                near = [ranked(found, fetch, "dense") for found in rows.near(places, fetch, at, which=filter)]
+            if leg == "dense":
+                return near
+            queries = [query_terms(text, self._options.language) for text in texts]
+            asked = [number for number, query in enumerate(queries) if query]
+            found = rows.matching([queries[number] for number in asked], fetch, at, which=filter) if asked else []
+        words: list[list[Hit]] = [[] for _ in texts]
+        for number, own in zip(asked, found, strict=True):
+            words[number] = ranked(own, fetch, "lexical")
+        if leg == "lexical":
+            return words
+        return [blend(d, w, k) for d, w in zip(near, words, strict=True)]
+
+    def _checked(self, vectors: Any, count: int) -> NDArray[np.float32]:
+        places = np.ascontiguousarray(vectors, dtype=np.float32)
+        if places.shape != (count, self._dimension) or not np.isfinite(places).all():
+            raise ValueError(f"vectors: {count} × {self._dimension} finite numbers wanted, {places.shape} given")
+        return places
+
+    def _head(self, rows: Rows) -> Json:
+        head = rows.note(_HEAD)
+        if head is None:
+            raise IndexMismatch("the index was erased meanwhile", file=self.place, cure="Run `twofold sync`.")
+        return head
+
+    def _at(self, rows: Rows, version: int | None) -> int:
+        newest = int(self._head(rows)["version"])
+        if version is None or version == newest:
+            return newest
+        if not any(entry["version"] == version for entry in _entries(rows)):
+            raise IndexMismatch(
+                f"version {version} of the index is gone (the newest is {newest})",
+                file=self.place,
+                cure="`twofold index log --all` lists the versions that can be read.",
+            )
+        return version
+
+    # ------------------------------------------------------------ writing
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Any) -> None:
+        """Replace all chunks of every document named in `chunks` by these, in one index version.
+
+        Raises:
+            StoreError: the database refuses; the version before stays.
+        """
+        if not len(chunks):
+            return
+        places = self._checked(vectors, len(chunks))
+        first = {chunk.id: number for number, chunk in reversed(list(enumerate(chunks)))}
+        kept = sorted(first.values())
+        self._change(
+            [chunks[number].span.document for number in kept], [chunks[number] for number in kept], places[kept]
+        )
+
+    def delete(self, documents: Iterable[str]) -> int:
+        """Remove documents; returns the number of chunks removed."""
+        return self._change(list(documents), [], np.zeros((0, self._dimension), dtype=np.float32))
+
+    def _change(self, documents: Sequence[str], chunks: Sequence[Chunk], vectors: NDArray[np.float32]) -> int:
+        """One version: all rows of `documents` die, `chunks` are born. Returns how many died."""
+        with self._rows.writing() as rows:
+            head = self._cleared(rows)
+            version = head["version"] + 1
+            old = rows.live(head["version"], list(dict.fromkeys(documents)))
+            if not old and not chunks:
+                return 0
+            self._commit(rows, head, old, [self._row(chunk, version) for chunk in chunks], vectors)
+        known, held = self._last
+        if known == head["version"]:
+            now = held + Counter((chunk.span.document, chunk.seal) for chunk in chunks)
+            self._last = (version, now - Counter((row.chunk.span.document, row.chunk.seal) for row in old))
+        self._rows.settle(head["chunks"] - len(old) + len(chunks))
+        return len(old)
+
+    def _row(self, chunk: Chunk, version: int) -> Row:
+        return Row(key=f"{chunk.id}@{version}", chunk=chunk, born=version, terms=self._terms(chunk))
+
+    def _terms(self, chunk: Chunk) -> tuple[str, ...]:
+        return tuple(terms(searched_text(chunk), self._options.language))
+
+    def _commit(
+        self, rows: Rows, head: Json, old: Sequence[Row], new: Sequence[Row], vectors: NDArray[np.float32]
+    ) -> None:
+        version = head["version"] + 1
+        if not rows.transactional:
+            rows.put_note(_HEAD, {**head, "unfinished": True})
+        old = [replace(row, terms=self._terms(row.chunk)) for row in old]
+        tokens = head["tokens"] + sum(len(row.terms) for row in new) - sum(len(row.terms) for row in old)
+        count = head["chunks"] + len(new) - len(old)
+        if new:
+            rows.put(new, vectors, max(1.0, tokens / max(1, count)))
+        if old:
+            rows.end(old, version)
+        named = set((rows.note(_TAGS) or {}).values())
+        entries = [*_entries(rows), {key: head[key] for key in ("version", "at", "chunks", "tokens")}]
+        recent = entries[-_KEPT:]
+        kept = [one for one in entries[:-_KEPT] if one["version"] in named] + recent
+        rows.put_note(_LOG, {"versions": kept})
+        after = {"version": version, "chunks": count, "tokens": tokens, "at": _now(), "unfinished": False}
+        rows.put_note(_HEAD, {**head, **after})
+
+    def _cleared(self, rows: Rows) -> Json:
+        """The head, after taking back what a killed writer left."""
+        head = self._head(rows)
+        if head["unfinished"]:
+            version = int(head["version"])
+            rows.drop(after=version, until=NEVER)
+            rows.revive(version)
+            head = {**head, "unfinished": False}
+            rows.put_note(_HEAD, head)
+        return head
+
+    # ------------------------------------------------------------ versions
+
+    def tag(self, name: str, version: int | None = None) -> None:
+        """Name a version (the newest when None) so that `prune` keeps it; a name in use moves."""
+        with self._rows.writing() as rows:
+            self._cleared(rows)
+            rows.put_note(_TAGS, {**(rows.note(_TAGS) or {}), name: self._at(rows, version)})
+
+    def untag(self, name: str) -> None:
+        """Take a name away; no error when there is none."""
+        with self._rows.writing() as rows:
+            rows.put_note(_TAGS, {key: at for key, at in (rows.note(_TAGS) or {}).items() if key != name})
+
+    def tags(self) -> dict[str, int]:
+        """Name → version."""
+        return {name: int(version) for name, version in (self._rows.note(_TAGS) or {}).items()}
+
+    def log(self) -> list[IndexVersion]:
+        """Versions that can still be read, oldest first."""
+        with self._rows.reading() as rows:
+            head, entries, tags = self._head(rows), _entries(rows), rows.note(_TAGS) or {}
+        return [
+            IndexVersion(
+                version=one["version"],
+                at=one["at"],
+                chunks=one["chunks"],
+                tags=tuple(sorted(name for name, version in tags.items() if version == one["version"])),
+            )
+            for one in [*entries, head]
+        ]
+
+    def restore(self, version: int) -> None:
+        """Make what that version held the newest version.
+
+        Raises:
+            IndexMismatch: the version is gone.
+        """
+        with self._rows.writing() as rows:
+            head = self._cleared(rows)
+            self._at(rows, version)
+            before = {row.key: row for row in rows.live(version)}
+            now = {row.key: row for row in rows.live(head["version"])}
+            back = [row for key, row in before.items() if key not in now]
+            gone = [row for key, row in now.items() if key not in before]
+            vectors = rows.vectors(back) if back else np.zeros((0, self._dimension), dtype=np.float32)
+            self._commit(rows, head, gone, [self._row(row.chunk, head["version"] + 1) for row in back], vectors)
+
+    def prune(self, *, keep_days: float | None = None) -> int:
+        """Drop versions older than `keep_days` that have no tag, and the rows that no version left sees.
+
+        Returns:
+            How many versions went.
+        """
+        days = self._options.keep_days if keep_days is None else keep_days
+        since = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+        with self._rows.writing() as rows:
+            head = self._cleared(rows)
+            named = set((rows.note(_TAGS) or {}).values())
+            entries = _entries(rows)
+            ends = [entry["at"] for entry in entries[1:]] + [head["at"]]
+            kept = [one for one, end in zip(entries, ends, strict=True) if one["version"] in named or end > since]
+            rows.put_note(_LOG, {"versions": kept})
+            last = -1
+            for version in [*(entry["version"] for entry in kept), head["version"]]:
+                rows.drop(after=last, until=version)
+                last = version
+        return len(entries) - len(kept)
+
+    def erase(self, documents: Iterable[str]) -> Json:
+        """Remove documents from every version: all older versions go, tags too."""
+        chunks = self.delete(documents)
+        with self._rows.writing() as rows:
+            head, tags, versions = self._cleared(rows), rows.note(_TAGS) or {}, len(_entries(rows))
+            rows.put_note(_TAGS, {})
+            rows.put_note(_LOG, {"versions": []})
+            rows.drop(after=-1, until=head["version"])
+        self._rows.scrub()
+        return {"chunks": chunks, "versions": versions, "tags": tags}
+
+
+_EMPTY: Json = {"version": 0, "chunks": 0, "tokens": 0, "at": "", "unfinished": False}
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def _entries(rows: Rows) -> list[Json]:
+    """Older versions that can still be read, oldest first."""
+    return list((rows.note(_LOG) or {}).get("versions", []))

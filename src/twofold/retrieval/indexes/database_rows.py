@@ -1,0 +1,203 @@
+"""What a database must do for `DatabaseIndex`, and the filterable form of a chunk."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.metadata import facets as compared
+from twofold.types import Chunk, Filter, Hit, Json, Span
+
+NEVER = 2_000_000_000
+"""`died` of a row that lives."""
+_DIGITS = 6
+
+Scored = tuple[Chunk, float]
+"""A chunk found, and its score."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A chunk as stored. It is seen at the versions ``born <= version < died``."""
+
+    key: str
+    """Unique in the database, also against earlier rows of the same chunk."""
+    chunk: Chunk
+    """What is stored."""
+    born: int
+    """First version that has it."""
+    died: int = NEVER
+    """First version that no longer has it."""
+    terms: tuple[str, ...] = ()
+    """Analysed words, repeats kept; given when a row is put or ended, empty in one read back."""
+
+
+class Rows(Protocol):
+    """Rows and notes of one index in one database. Raises only errors of `twofold.errors`."""
+
+    transactional: ClassVar[bool]
+    """`writing` is all or nothing. Otherwise an unfinished change is taken back by the next writer."""
+
+    def reading(self) -> AbstractContextManager[Rows]:
+        """Rows that see one state of the database, as far as it can promise that; usable from several threads."""
+        ...
+
+    def writing(self) -> AbstractContextManager[Rows]:
+        """Rows that may be written; one writer at a time, as far as the database can promise that."""
+        ...
+
+    def note(self, name: str) -> Json | None:
+        """The note of that name."""
+        ...
+
+    def put_note(self, name: str, body: Json) -> None:
+        """Write a note, whole or not at all."""
+        ...
+
+    def put(self, rows: Sequence[Row], vectors: NDArray[Any], average: float) -> None:
+        """Add rows. `average` is the mean number of terms of a row, for BM25 weights made on the client."""
+        ...
+
+    def end(self, rows: Sequence[Row], version: int) -> None:
+        """Give these rows ``died = version``."""
+        ...
+
+    def revive(self, after: int) -> None:
+        """Rows that died after `after` live again."""
+        ...
+
+    def drop(self, *, after: int, until: int) -> None:
+        """Remove rows for good that were born after `after` and died at `until` or earlier."""
+        ...
+
+    def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
+        """The rows seen at `version`: all, or those of these documents."""
+        ...
+
+    def seals(self, version: int) -> list[tuple[str, str]]:
+        """Document and seal of every row seen at `version`."""
+        ...
+
+    def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        """The vectors of these rows, shape (rows, dimension)."""
+        ...
+
+    def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
+        """Nearest rows by cosine."""
+        ...
+
+    def matching(
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
+    ) -> list[list[Scored]]:
+        """Best rows by BM25; none of the queries is empty."""
+        ...
+
+    def settle(self, chunks: int) -> None:
+        """After a change: build what searches faster. `chunks` live now."""
+        ...
+
+    def scrub(self) -> None:
+        """Leave no byte of dropped rows behind, as far as the database can promise that."""
+        ...
+
+    def discard(self) -> None:
+        """Remove the index from the database."""
+        ...
+
+
+class VersionedRows(ABC):
+    """Reading and writing where the database has no transactions: what is seen goes by the version."""
+
+    transactional: ClassVar[bool] = False
+
+    def __init__(self) -> None:
+        self._lock = RLock()
+
+    @contextmanager
+    def reading(self) -> Iterator[Self]:
+        """These rows."""
+        with self.calling():
+            yield self
+
+    @contextmanager
+    def writing(self) -> Iterator[Self]:
+        """These rows; threads of one process queue, a second process must not write."""
+        with self._lock, self.calling():
+            yield self
+
+    @abstractmethod
+    def calling(self) -> AbstractContextManager[None]:
+        """Turns the client's errors into ours."""
+
+
+def pack(chunk: Chunk) -> str:
+    """A chunk as JSON text."""
+    span = chunk.span
+    readers = None if chunk.readers is None else list(chunk.readers)
+    fields = [
+        chunk.id, span.document, span.start, span.end, chunk.text, chunk.title, list(chunk.headings), chunk.ordinal,
+        chunk.place, chunk.collection, readers, dict(chunk.metadata),
+    ]  # fmt: skip
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def unpack(text: str) -> Chunk:
+    """The chunk that `pack` wrote."""
+    name, document, start, end, words, title, headings, ordinal, place, collection, readers, metadata = json.loads(text)
+    return Chunk(
+        id=name,
+        span=Span(document=document, start=start, end=end),
+        text=words,
+        title=title,
+        headings=tuple(headings),
+        ordinal=ordinal,
+        place=place,
+        collection=collection,
+        readers=None if readers is None else tuple(readers),
+        metadata=metadata,
+    )
+
+
+def facets(chunk: Chunk) -> list[str]:
+    """The metadata as filters compare it."""
+    return compared.facets(chunk.metadata)
+
+
+def wanted(which: Filter | None) -> list[tuple[str, list[str]]]:
+    """The filter as conditions that must all hold: a field (``collection``, ``facets``, ``readers``) has one of these.
+
+    A condition without values holds for nothing. What must not be found is `unwanted` and `barred`.
+    """
+    if which is None or which.empty:
+        return []
+    out = [("collection", list(which.collections))] if which.collections else []
+    out += [("facets", some) for has, some in compared.clauses(which.conditions) if has]
+    return out + ([] if which.principal is None else [("readers", list(which.principal))])
+
+
+def unwanted(which: Filter | None) -> list[str]:
+    """Ids of the documents of which nothing may be found."""
+    return [] if which is None else sorted(which.without)
+
+
+def barred(which: Filter | None) -> list[str]:
+    """Facets of which a row that may be found has none."""
+    if which is None:
+        return []
+    return list(dict.fromkeys(one for has, some in compared.clauses(which.conditions) if not has for one in some))
+
+
+def ranked(found: Sequence[Scored], k: int, leg: str) -> list[Hit]:
+    """The best `k`; ties by chunk id, rounding errors apart."""
+    rounded = sorted(((round(score, _DIGITS), chunk) for chunk, score in found), key=lambda one: (-one[0], one[1].id))
+    return [
+        Hit(chunk=chunk, score=score, rank=rank, legs={leg: rank}) for rank, (score, chunk) in enumerate(rounded[:k], 1)
+    ]

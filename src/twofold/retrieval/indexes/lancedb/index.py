@@ -1,0 +1,396 @@
+"""The living index on LanceDB: one directory, versioned, read by many processes while one writes.
+
+A change is one commit of the table: a reader sees all of it or none, and a killed writer leaves the version before.
+Up to `flat_limit` chunks are held in memory by each process that searches, so that the same content gives the same hits
+whatever its history, and a change costs the reading of what changed (`lance_held`); above, an HNSW graph with scalar
+quantisation and an inverted index take over, built on upsert.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import RLock
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from twofold.errors import IndexDamaged, IndexMismatch, refused
+from twofold.files import writing
+from twofold.plugins import protocols
+from twofold.retrieval.analysis import ANALYSIS, Language, query_terms
+from twofold.retrieval.fusion import blend, fetch_size
+from twofold.retrieval.indexes.lancedb.in_memory import Held
+from twofold.retrieval.indexes.lancedb.rows import any_of, in_pieces, rows, schema
+from twofold.retrieval.indexes.lancedb.view import FTS_INDEX, VECTOR_INDEX, LanceView
+from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json
+
+_LOG = logging.getLogger(__name__)
+_TABLE = "chunks"
+_META = "index.json"
+_FORMAT = 4
+_VIEWS = 3
+_NEVER = timedelta(days=365_000)
+_PLACE = re.compile(r",? ?(?<![^\s,])[^\s,]{1,200}\.rs:\d+(?::\d+)?")
+"""A place in the library's sources, as its build knew it."""
+
+
+class LanceIndex:
+    """See the module. Safe to use from several threads; one process should write at a time.
+
+    Args:
+        options: See `Options`.
+        directory: Where it lives; made when missing.
+        fingerprint: Of the embedder whose vectors it holds.
+        dimension: Length of a vector.
+
+    Raises:
+        IndexMismatch: the directory holds vectors of another embedder, dimension or analysis.
+    """
+
+    version: ClassVar[int] = 4
+
+    class Options(protocols.Options):
+        """Options of the index ``lancedb``."""
+
+        language: Language = "english"
+        """``english``: stop words dropped and words stemmed; ``none``: words as they stand."""
+        flat_limit: int = Field(default=200_000, ge=0)
+        """Up to this many chunks are held in memory and searched there (5 to 8 KB each at 384 numbers a vector)."""
+        max_fragments: int = Field(default=32, ge=2)
+        """Small edits are compacted once the table has more pieces than this."""
+        keep_days: float = Field(default=7.0, ge=0)
+        """Older versions are dropped by `prune`, as far back as the oldest tagged one (studies tag theirs)."""
+
+    def __init__(self, options: Options, *, directory: Path, fingerprint: str, dimension: int) -> None:
+        import lancedb
+
+        self._options = options
+        self._directory = directory
+        self._fingerprint = fingerprint
+        self._dimension = dimension
+        self._lock = RLock()
+        self._views: OrderedDict[int, LanceView] = OrderedDict()
+        self._check()
+        with self._reading():
+            self._database = lancedb.connect(str(directory), read_consistency_interval=timedelta(0))
+            if _TABLE in self._database.table_names():
+                self._table = self._database.open_table(_TABLE)
+            else:
+                self._table = self._database.create_table(_TABLE, schema=schema(dimension), exist_ok=True)
+
+    def _check(self) -> None:
+        path = self._directory / _META
+        wanted = {
+            "format": _FORMAT,
+            "fingerprint": self._fingerprint,
+            "dimension": self._dimension,
+            "language": self._options.language,
+            "analysis": ANALYSIS,
+        }
+        if path.is_file():
+            try:
+                held = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError, RecursionError) as error:
+                raise IndexDamaged(f"the index's description is damaged: {error}", file=path) from error
+            if not isinstance(held, dict):
+                raise IndexDamaged("the index's description is damaged: it is no object", file=path)
+            for key, value in wanted.items():
+                if held.get(key) != value:
+                    raise IndexMismatch(
+                        f"the index has {key} {held.get(key)!r}, but {value!r} is configured", file=path
+                    )
+            return
+        if (self._directory / f"{_TABLE}.lance").exists():
+            raise IndexMismatch("the index does not say which embedder made it", file=path)
+        with self._writing():
+            self._directory.mkdir(parents=True, exist_ok=True)
+            writing.write(path, json.dumps(wanted, indent=1), shared=True)
+
+    # ------------------------------------------------------------ reading
+
+    def state(self) -> IndexState:
+        """What it holds now."""
+        with self._reading():
+            return self._view(None).state(self._fingerprint)
+
+    def documents(self) -> dict[str, int]:
+        """Document id → number of its chunks."""
+        with self._reading():
+            return self._view(None).documents()
+
+    def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
+        """All chunks of these documents, in the order given and then by place."""
+        with self._reading():
+            return self._view(None).chunks_of(documents)
+
+    def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
+        """All chunks of these documents, and their vectors, shape (chunks, dimension)."""
+        with self._reading():
+            return self._view(None).vectors_of(documents)
+
+    def contents(self, version: int | None = None) -> dict[str, str]:
+        """Document id → digest of its chunks, at that version.
+
+        Raises:
+            IndexMismatch: the version is gone.
+        """
+        with self._reading():
+            return self._view(version).contents()
+
+    def search(
+        self,
+        texts: Sequence[str],
+        vectors: Any,
+        k: int,
+        *,
+        leg: str = "hybrid",
+        version: int | None = None,
+        filter: Filter | None = None,
+    ) -> list[list[Hit]]:
+        """Top `k` per query.
+
+        Args:
+            texts: The queries; any text is a query, no character is syntax.
+            vectors: Their unit vectors, shape (queries, dimension); not used by the lexical leg (may be None).
+            k: Hits per query.
+            leg: ``dense``, ``lexical``, or ``hybrid`` (both, their scores blended).
+            version: An older version to read; None for the newest.
+            filter: Which chunks may be found.
+
+        Raises:
+            IndexMismatch: `version` is gone.
+        """
+        if leg not in ("dense", "lexical", "hybrid"):
+            raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
+        if not len(texts) or k < 1:
+            return [[] for _ in texts]
+        with self._reading():
+            view = self._view(version)
+            if not view.count:
+                return [[] for _ in texts]
+        fetch = fetch_size(k) if leg == "hybrid" else k
+        queries = [] if leg == "dense" else [query_terms(text, self._options.language) for text in texts]
+        places: Any = None if leg == "lexical" else self._checked(vectors, len(texts))
+        with self._reading():
+            if leg == "lexical":
+                return view.lexical(queries, k, filter)
+            if leg == "dense":
+                return view.dense(places, k, filter)
+            near, found = view.dense(places, fetch, filter), view.lexical(queries, fetch, filter)
+        return [blend(d, w, k) for d, w in zip(near, found, strict=True)]
+
+    def _checked(self, vectors: Any, count: int) -> Any:
+        places = np.ascontiguousarray(vectors, dtype=np.float32)
+        if places.shape != (count, self._dimension) or not np.isfinite(places).all():
+            raise ValueError(f"vectors: {count} × {self._dimension} finite numbers wanted, {places.shape} given")
+        return places
+
+    def _view(self, version: int | None) -> LanceView:
+        with self._lock:
+            wanted = int(self._table.version) if version is None else version
+            if wanted not in self._views:
+                handle = self._database.open_table(_TABLE)
+                try:
+                    handle.checkout(wanted)
+                except (ValueError, RuntimeError, OSError) as error:
+                    if version is None:
+                        raise IndexDamaged(f"the index cannot be read: {_told(error)}", file=self._directory) from error
+                    newest = int(self._table.version)
+                    raise IndexMismatch(
+                        f"version {wanted} of the index is gone (the newest is {newest})"
+                        if 0 < wanted < newest
+                        else f"the index has no version {wanted} (the newest is {newest})",
+                        file=self._directory,
+                        cure="`twofold index log --all` lists the versions that can be read.",
+                    ) from error
+                self._views[wanted] = LanceView(handle, wanted, limit=self._options.flat_limit, before=self._held)
+                while len(self._views) > _VIEWS:
+                    self._views.popitem(last=False)
+            self._views.move_to_end(wanted)
+            return self._views[wanted]
+
+    def _held(self) -> Held | None:
+        """The rows in memory, of the version read last."""
+        return next((view.held for view in reversed(list(self._views.values())) if view.held is not None), None)
+
+    # ------------------------------------------------------------ writing
+
+    def upsert(self, chunks: Sequence[Chunk], vectors: Any) -> None:
+        """Replace all chunks of every document named in `chunks` by these, in one index version.
+
+        Raises:
+            StoreError: the disk refuses; the version before stays.
+        """
+        places = self._checked(vectors, len(chunks)) if len(chunks) else None
+        if places is None:
+            return
+        first = {chunk.id: row for row, chunk in reversed(list(enumerate(chunks)))}
+        kept = sorted(first.values())
+        own = [chunks[row] for row in kept]
+        table = rows(own, places[kept], self._options.language)
+        names = list(dict.fromkeys(chunk.span.document for chunk in own))
+        with self._lock:
+            merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
+            merge = merge.when_not_matched_by_source_delete(any_of("document", names))
+            with self._writing():
+                merge.execute(table)
+                self._tidy()
+
+    def delete(self, documents: Iterable[str]) -> int:
+        """Remove documents; returns the number of chunks removed."""
+        names = list(dict.fromkeys(documents))
+        with self._lock, self._writing():
+            before = int(self._table.count_rows())
+            for piece in in_pieces(names, 10_000):
+                self._table.delete(any_of("document", piece))
+            self._tidy()
+            return before - int(self._table.count_rows())
+
+    def _tidy(self) -> None:
+        """Build indices when the table has grown, fold new rows in, compact small pieces. The content stays."""
+        count = int(self._table.count_rows())
+        built = {found.name for found in self._table.list_indices()}
+        if count > self._options.flat_limit and not {FTS_INDEX, VECTOR_INDEX} <= built:
+            self._build()
+            return
+        fragments = int(self._table.stats()["fragment_stats"]["num_fragments"])
+        loose = max((self._unindexed(name) for name in built), default=0)
+        if fragments > self._options.max_fragments or loose > max(2000, count // 20):
+            self._table.optimize(cleanup_older_than=_NEVER)
+
+    def _build(self) -> None:
+        from lancedb.index import FTS, HnswSq
+
+        words = FTS(
+            base_tokenizer="whitespace", with_position=False, lower_case=False, stem=False, remove_stop_words=False,
+            ascii_folding=False, max_token_length=None,
+        )  # fmt: skip
+        _LOG.info("building vector and word indices over %d chunks", self._table.count_rows())
+        self._table.create_index("terms", config=words, name=FTS_INDEX)
+        self._table.create_index("vector", config=HnswSq(distance_type="cosine"), name=VECTOR_INDEX)
+
+    def _unindexed(self, name: str) -> int:
+        found = self._table.index_stats(name)
+        return 0 if found is None else int(found.num_unindexed_rows)
+
+    # ------------------------------------------------------------ versions
+
+    def tag(self, name: str, version: int | None = None) -> None:
+        """Name a version (the newest when None) so that `prune` keeps it; a name in use moves."""
+        with self._lock, self._writing():
+            wanted = int(self._table.version) if version is None else version
+            self._view(wanted)
+            tags = self._table.tags
+            (tags.update if name in tags.list() else tags.create)(name, wanted)
+
+    def untag(self, name: str) -> None:
+        """Take a name away; no error when there is none."""
+        with self._lock, self._writing():
+            if name in self._table.tags.list():
+                self._table.tags.delete(name)
+
+    def tags(self) -> dict[str, int]:
+        """Name → version."""
+        with self._lock, self._reading():
+            return {name: int(entry["version"]) for name, entry in self._table.tags.list().items()}
+
+    def log(self) -> list[IndexVersion]:
+        """Versions that can still be read, oldest first."""
+        with self._lock, self._reading():
+            names: dict[int, list[str]] = {}
+            for name, number in sorted(self.tags().items()):
+                names.setdefault(number, []).append(name)
+            found = sorted(self._table.list_versions(), key=lambda entry: int(entry["version"]))
+        return [
+            IndexVersion(
+                version=int(entry["version"]),
+                at=entry["timestamp"].astimezone(UTC).isoformat(timespec="seconds"),
+                chunks=int(entry["metadata"].get("total_rows", 0)),
+                tags=tuple(names.get(int(entry["version"]), ())),
+            )
+            for entry in found
+        ]
+
+    def restore(self, version: int) -> None:
+        """Make what that version held the newest version.
+
+        Raises:
+            IndexMismatch: the version is gone.
+            StoreError: the disk refuses.
+        """
+        with self._lock, self._writing():
+            self._view(version)
+            self._table.restore(version)
+            self._table.checkout_latest()
+
+    def prune(self, *, keep_days: float | None = None) -> int:
+        """Compact, and drop versions older than `keep_days`, as far back as the oldest tagged one.
+
+        LanceDB cannot drop versions on both sides of a tag: everything from the oldest tag on stays. Another process
+        that still reads a dropped version fails.
+        """
+        days = self._options.keep_days if keep_days is None else keep_days
+        with self._lock, self._writing():
+            self._table.optimize(cleanup_older_than=_NEVER)
+            before = self._table.list_versions()
+            age = max(timedelta(days=days), timedelta(milliseconds=1))
+            tagged = self.tags().values()
+            if tagged:
+                times = {int(v["version"]): v["timestamp"] for v in before}
+                oldest = min(times[version] for version in tagged)
+                age = max(age, datetime.now(oldest.tzinfo) - oldest + timedelta(seconds=1))
+            self._views.clear()
+            self._table.optimize(cleanup_older_than=age)
+            return max(0, len(before) - len(self._table.list_versions()))
+
+    def erase(self, documents: Iterable[str]) -> Json:
+        """Write the table anew without these documents, and drop every older version with its files.
+
+        Deleting alone would leave their text in data files, in the graph and in the word index.
+        """
+        names = set(documents)
+        with self._lock, self._writing():
+            before, tags = self._table.list_versions(), self.tags()
+            had = int(self._table.count_rows())
+            view = self._view(None)
+            kept = view.rows_without(names)
+            removed = had - len(kept)
+            for name in tags:
+                self._table.tags.delete(name)
+            self._views.clear()
+            self._table = self._database.create_table(_TABLE, data=kept, schema=kept.schema, mode="overwrite")
+            self._tidy()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # that every older version goes is what is asked for
+                self._table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+            for path in (self._directory / f"{_TABLE}.lance" / "_transactions").glob("*.txn"):
+                path.unlink(missing_ok=True)  # conditions of old deletions name documents
+            return {"chunks": removed, "versions": len(before), "tags": tags}
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError) as error:
+            raise refused(f"the index was not changed: {_told(error)}", error, file=self._directory) from error
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, RuntimeError, ValueError, LookupError) as error:
+            raise IndexDamaged(f"the index cannot be read: {_told(error)}", file=self._directory) from error
+
+
+def _told(error: Exception) -> str:
+    """What the library says, without the places in its own sources."""
+    return _PLACE.sub("", str(error).splitlines()[0] if str(error) else type(error).__name__)[:300]

@@ -1,0 +1,268 @@
+"""The index in Pinecone, through its official client.
+
+Two namespaces of one Pinecone index, which somebody has made with the embedder's dimension and metric ``cosine``:
+``twofold_NAME`` and, for the notes, ``twofold_NAME_notes``. Pinecone has no transactions and shows a write some time
+later: every write is read back before it counts, and a change becomes visible by the one note written last (see
+`database_index`). Its word search needs an index of its own, so the words are held by the client (see `held_words`).
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from twofold.errors import DatabaseRefused, DatabaseUnreachable, IndexMismatch, StoreError
+from twofold.retrieval.indexes.client_bm25 import HeldWords
+from twofold.retrieval.indexes.database import DatabaseIndex, DatabaseOptions
+from twofold.retrieval.indexes.database_rows import (
+    NEVER,
+    Row,
+    Rows,
+    Scored,
+    VersionedRows,
+    barred,
+    facets,
+    pack,
+    unpack,
+    unwanted,
+    wanted,
+)
+from twofold.types import Filter, Json
+
+_PUT, _PAGE = 100, 100
+_PAUSE = 0.05
+_MARK = "="
+"""Before every value that filters compare with, and alone once, so that no value and no list of them is empty."""
+
+
+class PineconeIndex(DatabaseIndex):
+    """See the module and `DatabaseIndex`."""
+
+    version: ClassVar[int] = 3
+
+    class Options(DatabaseOptions):
+        """Options of the index ``pinecone``."""
+
+        url: str
+        """Host of the Pinecone index, as its console shows it."""
+        api_key_env: str = "PINECONE_API_KEY"
+        """Environment variable that holds the API key."""
+
+    @classmethod
+    def connect(cls, options: Any, dimension: int) -> Rows:
+        """The namespaces; they exist from the first write on."""
+        return cast(Rows, _PineconeRows(options, dimension))
+
+
+class _PineconeRows(VersionedRows):
+    def __init__(self, options: Any, dimension: int) -> None:
+        self._options = options
+        self._dimension = dimension
+        self._space = f"twofold_{options.name}"
+        super().__init__()
+        self._words = HeldWords(self, options.language)
+        with self.calling():
+            self._index = self._opened()
+            held = self._index.describe_index_stats().dimension
+        if held != dimension:
+            raise IndexMismatch(
+                f"the Pinecone index has dimension {held}, but the embedder makes {dimension}",
+                file=options.url,
+                cure=f"Make a Pinecone index of dimension {dimension} and metric cosine, and put its host into url.",
+            )
+
+    def _opened(self) -> Any:
+        from pinecone import Pinecone, RetryConfig
+
+        secret = self._options.secret()
+        key = "none" if secret is None else secret.get_secret_value()
+        client = Pinecone(api_key=key, timeout=self._options.timeout, retry_config=RetryConfig(max_retries=1))
+        return client.Index(host=self._options.url)
+
+    @contextmanager
+    def calling(self) -> Iterator[None]:
+        """The client's errors as ours."""
+        from pinecone import errors as known
+
+        place = self._options.url
+        try:
+            yield
+        except (known.UnauthorizedError, known.ForbiddenError) as error:
+            raise DatabaseRefused(f"Pinecone refuses the API key: {error}", file=place) from error
+        except (known.PineconeConnectionError, known.PineconeTimeoutError) as error:
+            raise DatabaseUnreachable(f"Pinecone does not answer: {error}", file=place) from error
+        except known.PineconeError as error:
+            cure = "Read the message; a passage with its metadata may hold 40 kB at most."
+            raise StoreError(f"Pinecone refuses: {error}", file=place, cure=cure) from error
+
+    # ------------------------------------------------------------ notes
+
+    def note(self, name: str) -> Json | None:
+        """The note of that name."""
+        with self.calling():
+            found = self._index.fetch(ids=[name], namespace=f"{self._space}_notes").vectors
+        return cast(Json, json.loads(found[name].metadata["body"])) if name in found else None
+
+    def put_note(self, name: str, body: Json) -> None:
+        """Write a note: one record, whole or not at all."""
+        values = [1.0] + [0.0] * (self._dimension - 1)
+        record = {"id": name, "values": values, "metadata": {"body": json.dumps(body)}}
+        self._index.upsert(vectors=[record], namespace=f"{self._space}_notes", show_progress=False)
+        self._until(lambda: self.note(name) == body)
+
+    def _until(self, seen: Any) -> None:
+        """Wait until a write is visible."""
+        end = time.monotonic() + self._options.timeout
+        while not seen():
+            if time.monotonic() > end:
+                raise DatabaseUnreachable(
+                    f"Pinecone did not show a write within {self._options.timeout:g} s", file=self._options.url
+                )
+            time.sleep(_PAUSE)
+
+    # ------------------------------------------------------------ rows
+
+    def put(self, rows: Sequence[Row], vectors: NDArray[Any], average: float) -> None:  # noqa: ARG002
+        """Add rows; `average` is not used, the words are held by the client."""
+        for start in range(0, len(rows), _PUT):
+            some = slice(start, start + _PUT)
+            records = [
+                {"id": _id(row.key), "values": vector.tolist(), "metadata": _metadata(row)}
+                for row, vector in zip(rows[some], vectors[some], strict=True)
+            ]
+            self._index.upsert(vectors=records, namespace=self._space, show_progress=False)
+            keys = [record["id"] for record in records]
+            self._until(lambda keys=keys: len(self._fetched(keys)) == len(keys))
+
+    def end(self, rows: Sequence[Row], version: int) -> None:
+        """Give these rows ``died = version``: one request each."""
+        for row in rows:
+            self._index.update(id=row.key, set_metadata={"died": version}, namespace=self._space)
+        for start in range(0, len(rows), _PAGE):
+            keys = [row.key for row in rows[start : start + _PAGE]]
+            self._until(lambda keys=keys: all(one.metadata["died"] == version for one in self._fetched(keys).values()))
+
+    def revive(self, after: int) -> None:
+        """Rows that died after `after` live again."""
+        self.end(self._got([_limit("died", "$gt", after), _limit("died", "$lt", NEVER)]), NEVER)
+        self._words.forget()
+
+    def drop(self, *, after: int, until: int) -> None:
+        """Remove rows for good that were born after `after` and died at `until` or earlier."""
+        found = self._got([_limit("born", "$gt", after), _limit("died", "$lte", until)])
+        for start in range(0, len(found), _PAGE):
+            keys = [row.key for row in found[start : start + _PAGE]]
+            self._index.delete(ids=keys, namespace=self._space)
+            self._until(lambda keys=keys: not self._fetched(keys))
+        self._words.forget()
+
+    def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
+        """The rows seen at `version`: all, or those of these documents."""
+        if documents is None:
+            return self._got(_seen(version))
+        pieces = [documents[start : start + _PAGE] for start in range(0, len(documents), _PAGE)]
+        named = [{"document": {"$in": [_MARK + name for name in piece]}} for piece in pieces]
+        return [row for one in named for row in self._got([*_seen(version), one])]
+
+    def changed(self, after: int) -> list[Row]:
+        """The rows that were born or died after that version."""
+        died = {"$and": [_limit("died", "$gt", after), _limit("died", "$lt", NEVER)]}
+        return self._got([{"$or": [_limit("born", "$gt", after), died]}])
+
+    def seals(self, version: int) -> list[tuple[str, str]]:
+        """Document and seal of every row seen at `version`."""
+        return [(row.chunk.span.document, row.chunk.seal) for row in self.live(version)]
+
+    def _got(self, conditions: list[Json]) -> list[Row]:
+        rows: list[Row] = []
+        token = None
+        while True:
+            page = self._index.fetch_by_metadata(
+                filter={"$and": conditions}, namespace=self._space, limit=_PAGE, pagination_token=token
+            )
+            rows += [
+                Row(key=key, born=int(told["born"]), died=int(told["died"]), chunk=unpack(told["chunk"]))
+                for key, told in ((key, one.metadata) for key, one in page.vectors.items())
+            ]
+            token = page.pagination.next if page.pagination else None
+            if not token:
+                return rows
+
+    def _fetched(self, keys: Sequence[str]) -> dict[str, Any]:
+        return dict(self._index.fetch(ids=list(keys), namespace=self._space).vectors)
+
+    def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
+        """The vectors of these rows, shape (rows, dimension)."""
+        found: dict[str, Any] = {}
+        for start in range(0, len(rows), _PAGE):
+            found |= self._fetched([row.key for row in rows[start : start + _PAGE]])
+        return np.array([found[row.key].values for row in rows], dtype=np.float32)
+
+    def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
+        """Nearest rows by cosine."""
+        conditions = _seen(version)
+        for field, values in wanted(which):
+            if not values:
+                return [[] for _ in vectors]
+            conditions.append({field: {"$in": [_MARK + value for value in values]}})
+        for field, values in (("document", unwanted(which)), ("facets", barred(which))):
+            if values:
+                conditions.append({field: {"$nin": [_MARK + value for value in values]}})
+        out = []
+        for vector in vectors:
+            answer = self._index.query(
+                vector=vector.tolist(), top_k=k, namespace=self._space, filter={"$and": conditions},
+                include_metadata=True,
+            )  # fmt: skip
+            out.append([(unpack(one.metadata["chunk"]), float(one.score)) for one in answer.matches])
+        return out
+
+    def matching(
+        self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
+    ) -> list[list[Scored]]:
+        """Best rows by BM25, from the words held here."""
+        return self._words.matching(queries, k, version, which=which)
+
+    def settle(self, chunks: int) -> None:
+        """Pinecone builds its graph by itself."""
+
+    def scrub(self) -> None:
+        """Pinecone keeps no deleted records, by its own word."""
+
+    def discard(self) -> None:
+        """Empty both namespaces."""
+        from pinecone.errors import NotFoundError
+
+        with self.calling():
+            for space in (self._space, f"{self._space}_notes"):
+                with suppress(NotFoundError):
+                    self._index.delete(delete_all=True, namespace=space)
+            self._until(lambda: self.note("head") is None)
+
+
+def _id(key: str) -> str:
+    return sha256(key.encode()).hexdigest()[:32]
+
+
+def _metadata(row: Row) -> Json:
+    chunk = row.chunk
+    return {
+        "born": row.born, "died": row.died, "document": _MARK + chunk.span.document,
+        "collection": _MARK + chunk.collection, "readers": [_MARK + reader for reader in chunk.readers or ()],
+        "facets": [_MARK, *(_MARK + facet for facet in facets(chunk))], "chunk": pack(chunk),
+    }  # fmt: skip
+
+
+def _limit(field: str, relation: str, value: int) -> Json:
+    return {field: {relation: value}}
+
+
+def _seen(version: int) -> list[Json]:
+    return [_limit("born", "$lte", version), _limit("died", "$gt", version)]

@@ -1,0 +1,1 @@
+"""Rerankers: hits put in another order. Entry points ``twofold.rerankers``."""

@@ -1,0 +1,129 @@
+"""Small to search, large to read: a hit is shown with what stands around it in its document."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from twofold.hashing import digest
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Parts
+from twofold.retrieval.rerankers.plain import reordered
+from twofold.types import Chunk, Document, Hit, Query, Retrieval, Span
+
+_BREAK = re.compile(r"\n\s*\n|[.!?…][\"')\]”’»]*\s+|[。！？]+")
+
+
+class Expand:
+    """Shows the parent, the surroundings or all of the document of each hit, with the exact span of what is shown.
+
+    A hit whose text lies within a better hit's is left out. Where the document is not at hand, or is no longer what
+    was indexed, the hit stays as it is and the trace counts it (``unchanged``).
+
+    Args:
+        options: See `Options`.
+        parts: Documents, and the embedder that counts tokens.
+    """
+
+    version: ClassVar[int] = 1
+    final: ClassVar[bool] = True
+
+    class Options(protocols.Options):
+        """Options of the reranker ``expand``."""
+
+        to: Literal["parent", "around", "document"] = "around"
+        """``parent``: the section the chunk was cut from (chunker ``parents``); ``around``: the sentences on both
+        sides; ``document``: all of it, where it is small enough."""
+        max_tokens: int = Field(default=400, ge=8)
+        """Most tokens shown for a hit; of a larger parent or document only what is around the hit."""
+
+    def __init__(self, options: Options, *, parts: Parts) -> None:
+        self._options = options
+        self._parts = parts
+
+    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
+        """At most `k` hits, in their order, each with its surroundings, none within another."""
+        wanted = list(dict.fromkeys(hit.chunk.span.document for one in found for hit in one.hits))
+        documents = {d.id: d for d in self._parts.texts(wanted)} if self._parts.texts and wanted else {}
+        return [self._expanded(one, k, documents) for one in found]
+
+    def _expanded(self, found: Retrieval, k: int, documents: Mapping[str, Document]) -> Retrieval:
+        shown: list[Hit] = []
+        joined = unchanged = 0
+        for hit in found.hits:
+            span = hit.chunk.span
+            if any(_within(span, other.chunk.span) for other in shown):
+                joined += 1
+                continue
+            if len(shown) == k:
+                break
+            document = documents.get(span.document)
+            if document is None or document.text[span.start : span.end] != hit.chunk.text:
+                unchanged += 1
+                shown.append(hit)
+                continue
+            start, end = self._range(document.text, hit.chunk)
+            larger = hit if (start, end) == (span.start, span.end) else _at(hit, document, start, end)
+            shown = [other for other in shown if not _within(other.chunk.span, larger.chunk.span)]
+            shown.append(larger)
+        return reordered(found, shown, {"joined": joined, "unchanged": unchanged})
+
+    def _range(self, text: str, chunk: Chunk) -> tuple[int, int]:
+        span, limit = chunk.span, self._options.max_tokens
+        if self._options.to == "document":
+            start, end = len(text) - len(text.lstrip()), len(text.rstrip())
+            if self._count(text[start:end]) <= limit:
+                return start, end
+        elif self._options.to == "parent" and "parent_span" in chunk.metadata:
+            start, end = (int(part) for part in chunk.metadata["parent_span"].split("-"))
+            if start <= span.start and span.end <= end <= len(text) and self._count(text[start:end]) <= limit:
+                return start, end
+        elif self._options.to == "parent":
+            return span.start, span.end
+        return self._around(text, span)
+
+    def _around(self, text: str, span: Span) -> tuple[int, int]:
+        """The span with whole sentences on both sides in turn, while they fit."""
+        limit = self._options.max_tokens
+        start, end = span.start, span.end
+        window = 12 * limit  # characters
+        first = max(0, start - window)
+        before = [at for m in _BREAK.finditer(text, first, start) if (at := m.end()) < start]
+        before = before if first else [0, *before]
+        after = [m.end() for m in _BREAK.finditer(text, end, end + window)]
+        after = [*after, len(text)] if len(text) <= end + window else after
+        while before or after:
+            grown = False
+            if before and self._count(text[before[-1] : end]) <= limit:
+                start, grown = before.pop(), True
+            else:
+                before = []
+            if after and self._count(text[start : after[0]]) <= limit:
+                end, grown = after.pop(0), True
+            else:
+                after = []
+            if not grown:
+                break
+        shown = text[start:end]
+        return start + len(shown) - len(shown.lstrip()), end - len(shown) + len(shown.rstrip())
+
+    def _count(self, text: str) -> int:
+        return len(self._parts.embedder.offsets(text))
+
+
+def _at(hit: Hit, document: Document, start: int, end: int) -> Hit:
+    """The hit with its document's text at ``[start, end)``; everything else, its readers too, is the chunk's own."""
+    text = document.text[start:end]
+    name = digest("chunk", {"document": document.id, "start": start, "end": end, "text": digest("text", text)})
+    span = Span(document=document.id, start=start, end=end)
+    places = [place.label for place in document.places if place.start <= start]
+    place = places[-1] if places else hit.chunk.place
+    return replace(hit, chunk=replace(hit.chunk, id=name, span=span, text=text, place=place))
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return inner.document == outer.document and outer.start <= inner.start and inner.end <= outer.end

@@ -1,0 +1,186 @@
+"""Rerankers that need no model: near-duplicates out, variety (MMR), and an order against position bias."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Parts
+from twofold.types import Hit, Json, Query, Retrieval
+
+_WORD = re.compile(r"\w+")
+_NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
+
+
+def reordered(found: Retrieval, hits: Sequence[Hit], *told: Json) -> Retrieval:
+    """`found` with these hits, ranked from 1 in their order, and what the stage has to tell."""
+    ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1))
+    return replace(found, hits=ranked, trace=(*found.trace, *told))
+
+
+class NearDuplicates:
+    """Leaves out a passage that says almost the same as a better one.
+
+    Passages are alike when the shingles of their letters have at least `share` in common (Broder 1997, resemblance:
+    Jaccard's coefficient), or one stands within the other. The sets are compared exactly: a pool is small, and no
+    sketch is needed. A passage with a number that the better one lacks is never left out: tables and forecasts differ
+    in little else.
+
+    Args:
+        options: See `Options`.
+        parts: Not used.
+    """
+
+    version: ClassVar[int] = 2
+    final: ClassVar[bool] = False
+
+    class Options(protocols.Options):
+        """Options of the reranker ``near_duplicates``."""
+
+        share: float = Field(default=0.8, gt=0, le=1)
+        """Share of shingles in common from which a passage is left out."""
+        letters: int = Field(default=5, ge=1)
+        """Characters of a shingle."""
+
+    def __init__(self, options: Options, *, parts: Parts) -> None:  # noqa: ARG002
+        self._options = options
+
+    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
+        """At most `k` hits, in their order, without those that repeat a better one."""
+        return [self._distinct(one, k) for one in found]
+
+    def _distinct(self, found: Retrieval, k: int) -> Retrieval:
+        kept: list[Hit] = []
+        shown: list[_Text] = []
+        dropped = 0
+        for hit in found.hits:
+            own = self._read(hit.chunk.text)
+            if any(own.repeats(other, self._options.share) for other in shown):
+                dropped += 1
+                continue
+            kept.append(hit)
+            shown.append(own)
+            if len(kept) == k:
+                break
+        return reordered(found, kept, {"dropped": dropped})
+
+    def _read(self, text: str) -> _Text:
+        plain, size = " ".join(_WORD.findall(text.casefold())), self._options.letters
+        return _Text(
+            plain=plain,
+            shingles=frozenset(plain[at : at + size] for at in range(max(1, len(plain) - size + 1))),
+            numbers=frozenset(_NUMBER.findall(text)),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """A passage as it is compared."""
+
+    plain: str
+    """Its words in small letters, a blank between them."""
+    shingles: frozenset[str]
+    """All runs of so many characters."""
+    numbers: frozenset[str]
+    """Its numbers, as they are written."""
+
+    def repeats(self, other: _Text, share: float) -> bool:
+        """Does it say nothing that `other` does not?"""
+        if not self.numbers <= other.numbers:
+            return False
+        if f" {self.plain} " in f" {other.plain} ":
+            return True
+        sizes = sorted((len(self.shingles), len(other.shingles)))
+        if sizes[0] < share * sizes[1]:
+            return False
+        common = len(self.shingles & other.shingles)
+        return common >= share * (sum(sizes) - common)
+
+
+class MarginalRelevance:
+    """Maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998): relevant, and unlike what is shown already.
+
+    Relevance is the search's score, scaled to [0, 1] within the pool; likeness is the cosine of the vectors that the
+    index holds.
+
+    Args:
+        options: See `Options`.
+        parts: Index and embedder, for the passages' vectors.
+    """
+
+    version: ClassVar[int] = 1
+    final: ClassVar[bool] = True
+
+    class Options(protocols.Options):
+        """Options of the reranker ``mmr``."""
+
+        relevance: float = Field(default=0.8, ge=0, le=1)
+        """Weight of relevance; the rest is the weight of being unlike."""
+
+    def __init__(self, options: Options, *, parts: Parts) -> None:
+        self._options = options
+        self._parts = parts
+
+    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
+        """At most `k` hits, chosen one after the other."""
+        vectors = vectors_of([hit for one in found for hit in one.hits], self._parts)
+        return [self._chosen(one, k, vectors) for one in found]
+
+    def _chosen(self, found: Retrieval, k: int, vectors: dict[str, NDArray[np.float32]]) -> Retrieval:
+        if not found.hits:
+            return found
+        scores = np.array([hit.score for hit in found.hits])
+        relevance = (scores - scores.min()) / (np.ptp(scores) or 1.0)
+        rows = np.stack([vectors[hit.chunk.id] for hit in found.hits])
+        alike = rows @ rows.T
+        left, taken = list(range(len(scores))), [int(scores.argmax())]
+        left.remove(taken[0])
+        weight = self._options.relevance
+        while left and len(taken) < k:
+            worth = [weight * relevance[n] - (1 - weight) * alike[n, taken].max() for n in left]
+            taken.append(left.pop(int(np.argmax(worth))))
+        return reordered(found, [found.hits[n] for n in taken], {"moved": sum(n >= k for n in taken)})
+
+
+def vectors_of(hits: Sequence[Hit], parts: Parts) -> dict[str, NDArray[np.float32]]:
+    """Chunk id → vector: the index's own, or made now for a chunk that it holds no more."""
+    documents = list(dict.fromkeys(hit.chunk.span.document for hit in hits))
+    held: Any = parts.index.vectors_of(documents) if documents else ([], [])
+    found = {chunk.id: vector for chunk, vector in zip(*held, strict=True)}
+    missing = {hit.chunk.id: hit.chunk.text for hit in hits if hit.chunk.id not in found}
+    if missing:
+        found.update(zip(missing, parts.embedder.embed(list(missing.values())), strict=True))
+    return found
+
+
+class EdgesOptions(protocols.Options):
+    """Options of the reranker ``edges``: none."""
+
+
+class Edges:
+    """The best passages at both ends: first, last, second, last but one, and so on.
+
+    Language models read the middle of a long prompt worst (Liu et al., TACL 2024, "Lost in the Middle").
+
+    Args:
+        options: None to set.
+        parts: Not used.
+    """
+
+    version: ClassVar[int] = 1
+    final: ClassVar[bool] = True
+    Options: ClassVar[type[EdgesOptions]] = EdgesOptions
+
+    def __init__(self, options: EdgesOptions, *, parts: Parts) -> None:  # noqa: ARG002
+        self._options = options
+
+    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
+        """The first `k` hits, the middle of the list the least relevant."""
+        return [reordered(one, [*one.hits[:k][::2], *one.hits[:k][1::2][::-1]]) for one in found]

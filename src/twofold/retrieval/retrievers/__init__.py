@@ -1,0 +1,1 @@
+"""Retrievers: a question to hits. Entry points ``twofold.retrievers``."""

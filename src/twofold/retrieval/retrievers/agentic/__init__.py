@@ -1,0 +1,1 @@
+"""The agentic retriever: a bounded loop of plan, fetch and judge."""

@@ -1,0 +1,272 @@
+"""The retriever ``agentic``: a bounded loop around any other retriever and the live tools.
+
+    plan → search or call a tool → judge → refine or stop → passages, or "insufficient"
+
+The first step by rules is the plain search for what was asked, so a simple question is answered as without the loop;
+passages of later steps take the last places. Calls, tokens, seconds and money have caps that no planner can pass:
+a step that could go over one is not begun. What a single search takes is known only after it: the cap on seconds is
+kept by the tools and the endpoint, and looked at before each search. Every step is in the trace.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from twofold.config import Part
+from twofold.errors import DataError
+from twofold.metadata.conditions import written
+from twofold.plugins import loading, protocols
+from twofold.plugins.protocols import Parts, Retriever
+from twofold.retrieval.retrievers.agentic.budget import Caps, Ledger
+from twofold.retrieval.retrievers.agentic.judge import Evidence, salient
+from twofold.retrieval.retrievers.agentic.planner import Decision, Model, Planner, Rules, State, mark
+from twofold.types import Chunk, Hit, Query, Retrieval
+
+
+class AgenticRetriever:
+    """See the module.
+
+    Args:
+        options: See `Options`.
+        parts: What the search needs; tools, collections and generator for the loop.
+    """
+
+    version: ClassVar[int] = 2
+
+    class Options(protocols.Options):
+        """Options of the retriever ``agentic``."""
+
+        search: Part = Part(name="hybrid")
+        """The retriever that searches the documents."""
+        planner: Literal["rules", "model"] = "rules"
+        """``model``: the configured generator calls tools; where it cannot, or makes no sense, the rules go on."""
+        sufficient: float = Field(default=0.7, ge=0, le=1)
+        """Share of the question's words, names double, that the passages must hold."""
+        abstain: float = Field(default=0.15, ge=0, le=1)
+        """Less than this at the end: the passages do not hold the answer."""
+        max_calls: int = Field(default=6, ge=1, le=100)
+        """Searches, tool calls and model calls for one question."""
+        max_tokens: int = Field(default=20_000, ge=0)
+        """Tokens of the planning model for one question. Before a call its prompt counts by its bytes."""
+        max_seconds: float = Field(default=20.0, gt=0)
+        """Wall time for one question."""
+        max_cost: float = Field(default=1.0, ge=0)
+        """Money for one question, in the currency of the prices."""
+        price_per_call: Mapping[str, float] = Field(default_factory=dict)
+        """Tool, collection, ``search`` or ``model`` → price of one call."""
+        price_per_million_prompt: float = Field(default=0.0, ge=0)
+        """Of tokens that the planning model reads."""
+        price_per_million_completion: float = Field(default=0.0, ge=0)
+        """Of tokens that it writes."""
+
+    def __init__(self, options: Options, *, parts: Parts) -> None:
+        self._options = options
+        self._parts = parts
+        self._search: Retriever = loading.make("retrievers", options.search.name, options.search.options, parts=parts)
+
+    def pin(self, version: int | None) -> None:
+        """Search that index version from now on; None follows the living index. Tools have no versions."""
+        self._search.pin(version)
+
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
+        """Top `k` hits per query, tool passages first, then by the search; and every step."""
+        states = [self._state(query) for query in queries]
+        if self._options.planner == "rules":
+            self._first(states, k)
+        return [self._loop(state, k) for state in states]
+
+    def _state(self, query: Query) -> State:
+        allowed = query.filter.collections
+        last = query.asked or query.text
+        question = last if len(salient(last)) >= 2 or not query.text else query.text
+        named = [name for name in self._parts.collections if not allowed or name in allowed]
+        o = self._options
+        return State(
+            query=query,
+            question=question,
+            tools={name: tool for name, tool in self._parts.tools.items() if tool.allows(query.filter)},
+            collections={name: self._parts.collections[name] for name in self._open(named, query)},
+            evidence=Evidence(question),
+            ledger=Ledger(
+                caps=Caps(calls=o.max_calls, tokens=o.max_tokens, seconds=o.max_seconds, cost=o.max_cost),
+                price_per_call=o.price_per_call,
+                price_prompt=o.price_per_million_prompt / 1e6,
+                price_completion=o.price_per_million_completion / 1e6,
+            ),
+        )
+
+    def _open(self, names: Sequence[str], query: Query) -> list[str]:
+        """The collections that hold anything this principal may read; neither trace nor planner shall name another."""
+        if query.filter.principal is None:
+            return list(names)
+        vectors = self._parts.embedder.embed([query.text or query.asked])
+
+        def holds(name: str) -> bool:
+            which = replace(query.filter, collections=(name,))
+            return bool(self._parts.index.search([""], vectors, 1, leg="dense", filter=which)[0])
+
+        return [name for name in names if holds(name)]
+
+    def _first(self, states: Sequence[State], k: int) -> None:
+        """The plain search of all questions at once."""
+        step = Decision(action="search", why="what was asked")
+        able = [state for state in states if not state.ledger.closed("search")]
+        began = time.monotonic()
+        found = self._search.retrieve([state.query for state in able], k) if able else []
+        share = (time.monotonic() - began) / max(1, len(able))
+        for state, one in zip(able, found, strict=True):
+            state.ledger.begun, state.ledger.earlier = state.ledger.clock(), share
+            self._took(state, replace(step, text=state.query.text), one, share)
+
+    def _loop(self, state: State, k: int) -> Retrieval:
+        planner: Planner = Rules(self._options.sufficient)
+        if self._options.planner == "model":
+            generator: Any = self._parts.generator() if self._parts.generator else None
+            if hasattr(generator, "converse"):
+                planner = Model(generator, state)
+            else:
+                why = "the generator cannot call tools" if generator else "there is no generator"
+                state.trace.append({"step": "agent fallback", "planner": "rules", "why": why})
+        while True:
+            step = planner.decide(state)
+            if step.action == "give up":
+                planner = Rules(self._options.sufficient)
+                state.trace.append({"step": "agent fallback", "planner": "rules", "why": step.why})
+                continue
+            if step.action == "stop":
+                break
+            priced = step.tool or (step.collections[0] if len(step.collections) == 1 else "search")
+            closed = state.ledger.closed(priced)
+            if not closed and mark(step) in state.tried:
+                closed = "repeats"
+            if closed:
+                step = Decision(action="stop", why=f"cap on {closed}", sufficient=step.sufficient)
+                break
+            found, note = self._call(state, step) if step.action == "tool" else (self._searched(state, step, k), "")
+            planner.heard(found, note)
+        return self._ended(state, step, k, ruled=isinstance(planner, Rules))
+
+    def _searched(self, state: State, step: Decision, k: int) -> list[Chunk]:
+        which = state.query.filter
+        which = replace(
+            which, collections=step.collections or which.collections, where=(*which.conditions, *step.where)
+        )
+        began = time.monotonic()
+        one = self._search.retrieve([replace(state.query, text=step.text, filter=which)], k)[0]
+        self._took(state, step, one, time.monotonic() - began)
+        return [hit.chunk for hit in one.hits]
+
+    def _took(self, state: State, step: Decision, one: Retrieval, seconds: float) -> None:
+        """Book a search, judge it, and write it down."""
+        priced = step.collections[0] if len(step.collections) == 1 else "search"
+        cost = state.ledger.spend(priced, one.usage)
+        chunks = [hit.chunk for hit in one.hits]
+        state.tried.add(mark(step))
+        state.searched.append(one.hits)
+        evidence = state.evidence
+        if step.link or (step.part and evidence.chain):
+            joined = evidence.extend(chunks, step.link)
+        else:  # another beginning only where it is enough: a weak one would push out what the plain search found
+            joined = evidence.begin(chunks, least=self._options.sufficient if evidence.chain else 0.0)
+        state.trace += [
+            *one.trace,
+            {
+                "step": "agent search",
+                "query": step.text,
+                "collections": list(step.collections),
+                **({"where": written(step.where)} if step.where else {}),
+                "why": step.why,
+                "hits": len(one.hits),
+                "judgement": {"useful": joined, "coverage": round(evidence.coverage, 3), "open": evidence.open},
+                "seconds": round(seconds, 4),
+                "tokens": one.usage.prompt_tokens + one.usage.completion_tokens,
+                "cost": round(cost, 6),
+            },
+        ]
+
+    def _call(self, state: State, step: Decision) -> tuple[list[Chunk], str]:
+        began = time.monotonic()
+        cost = state.ledger.spend(step.tool)
+        state.tried.add(mark(step))
+        told = protocols.ToolAnswer()
+        try:
+            told = state.tools[step.tool].call(step.arguments, filter=state.query.filter, seconds=state.ledger.left)
+            note = told.note
+        except DataError as error:
+            note = error.message
+        chunks = [chunk for chunk in told.chunks if chunk.id not in {one.id for one in state.live}]
+        state.live += chunks
+        if not told.chunks:
+            state.notes.append(note)
+        state.trace.append(
+            {
+                "step": "agent tool",
+                "tool": step.tool,
+                "arguments": dict(step.arguments),
+                "why": step.why,
+                "hits": len(told.chunks),
+                "note": note,
+                "cached": told.cached,
+                "stale": told.stale,
+                "judgement": {"useful": bool(told.chunks)},
+                "seconds": round(time.monotonic() - began, 4),
+                "tokens": 0,
+                "cost": round(cost, 6),
+            }
+        )
+        return chunks, note
+
+    def _ended(self, state: State, step: Decision, k: int, *, ruled: bool) -> Retrieval:
+        chunks = _chosen(state, k) if ruled else _shared(state, k)
+        coverage = state.evidence.coverage
+        enough = bool(state.live) or coverage >= self._options.sufficient
+        if step.sufficient is not None:
+            enough = step.sufficient
+            insufficient = not enough
+        else:
+            insufficient = not enough and (coverage < self._options.abstain or bool(state.notes))
+        insufficient = insufficient or not chunks
+        state.trace.append(
+            {
+                "step": "agent stop",
+                "why": step.why,
+                "judgement": {"sufficient": enough and bool(chunks), "coverage": round(coverage, 3)},
+                "abstain": insufficient,
+                **({"notes": list(state.notes)} if state.notes else {}),
+                **state.ledger.told(),
+            }
+        )
+        scores = {hit.chunk.id: hit for hits in reversed(state.searched) for hit in hits}
+        hits = []
+        for rank, chunk in enumerate(chunks, 1):
+            known = scores.get(chunk.id)
+            hits.append(replace(known, rank=rank) if known else Hit(chunk=chunk, score=1.0 / rank, rank=rank))
+        return Retrieval(
+            hits=tuple(hits), trace=tuple(state.trace), insufficient=insufficient, usage=state.ledger.usage
+        )
+
+
+def _chosen(state: State, k: int) -> list[Chunk]:
+    """Tool passages, then the first search's; the chain's others take the last places, never the search's first."""
+    live = state.live[:k]
+    plain = [hit.chunk for hit in state.searched[0]] if state.searched else []
+    room = k - len(live)
+    shown = {chunk.id for chunk in plain[:room]}
+    further = [chunk for chunk in state.evidence.chain if chunk.id not in shown]
+    further = further[: max(0, room - 1) if plain else room]
+    taken = {chunk.id for chunk in further}
+    kept = [chunk for chunk in plain[: room - len(further)] if chunk.id not in taken]
+    return [*live, *kept, *further]
+
+
+def _shared(state: State, k: int) -> list[Chunk]:
+    """Tool passages, then the first of every search, the second of every search, and so on."""
+    made = list(state.live)
+    for rank in range(max((len(hits) for hits in state.searched), default=0)):
+        made += [hits[rank].chunk for hits in state.searched if rank < len(hits)]
+    return list({chunk.id: chunk for chunk in made}.values())[:k]

@@ -1,0 +1,161 @@
+"""The retrievers: one index leg alone, or dense and lexical fused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Parts
+from twofold.retrieval.fusion import LEXICAL_WEIGHT, RRF_K, blend, covered, distinct, fetch_size, fuse, word_weight
+from twofold.types import Filter, Hit, Query, Retrieval
+
+_THREADS = 8
+"""Word searches of one retriever that run at the same time; threads start when they are needed."""
+
+
+def by_filter(queries: Sequence[Query]) -> list[tuple[Filter, list[int]]]:
+    """Numbers of the queries that share a filter: an index searches each such batch at once."""
+    batches: list[tuple[Filter, list[int]]] = []
+    for number, query in enumerate(queries):
+        for which, members in batches:
+            if which == query.filter:
+                members.append(number)
+                break
+        else:
+            batches.append((query.filter, [number]))
+    return batches
+
+
+class LegOptions(protocols.Options):
+    """Options of the retrievers ``dense`` and ``lexical``: none."""
+
+
+class DenseRetriever:
+    """Nearest vectors.
+
+    Args:
+        options: None to set.
+        parts: Embedder and index.
+    """
+
+    version: ClassVar[int] = 1
+    Options: ClassVar[type[LegOptions]] = LegOptions
+    leg: ClassVar[str] = "dense"
+
+    def __init__(self, options: LegOptions, *, parts: Parts) -> None:
+        self._options = options
+        self._parts = parts
+        self.index_version: int | None = None
+
+    def pin(self, version: int | None) -> None:
+        """Search that index version from now on; None follows the living index."""
+        self.index_version = version
+
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
+        """Top `k` hits per query, best first, ranks from 1; no two with the same text."""
+        found: list[Retrieval] = [Retrieval(hits=())] * len(queries)
+        for which, members in by_filter(queries):
+            texts = [queries[m].text for m in members]
+            vectors = None if self.leg == "lexical" else self._parts.embedder.embed(texts)
+            hits = self._parts.index.search(
+                texts, vectors, fetch_size(k), leg=self.leg, version=self.index_version, filter=which
+            )
+            for member, own in zip(members, hits, strict=True):
+                found[member] = Retrieval(hits=tuple(distinct(own, k)))
+        return found
+
+
+class LexicalRetriever(DenseRetriever):
+    """Best BM25 matches; takes an embedder and does not use it."""
+
+    leg: ClassVar[str] = "lexical"
+
+
+class HybridRetriever:
+    """Dense and lexical legs at the same time, fused.
+
+    Args:
+        options: See `Options`.
+        parts: Embedder and index.
+    """
+
+    version: ClassVar[int] = 2
+
+    class Options(protocols.Options):
+        """Options of the retriever ``hybrid``."""
+
+        fusion: Literal["scores", "ranks"] = "scores"
+        """``scores``: cosine plus weighted, scaled BM25 (`fusion.blend`), better on every set measured; ``ranks``:
+        reciprocal rank fusion (`fusion.fuse`), for indexes whose dense scores are not cosines."""
+        lexical: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+        """Weight of the lexical leg: with ``scores`` what a passage with all words of the question is worth, in cosine;
+        with ``ranks``, 1 makes the legs equal. ``auto``: the weight chosen on the project's train and dev questions
+        (`twofold bench retrieval`), .5 where there is no such choice."""
+        rrf_k: int = Field(default=RRF_K, ge=0)
+        """Damping of reciprocal rank fusion; smaller trusts the first ranks more."""
+        fetch: int = Field(default=0, ge=0)
+        """Hits taken from each leg; 0 for the larger of 4 k and 50."""
+
+    def __init__(self, options: Options, *, parts: Parts) -> None:
+        self._options = options
+        self._parts = parts
+        self.index_version: int | None = None
+
+    def pin(self, version: int | None) -> None:
+        """Search that index version from now on; None follows the living index."""
+        self.index_version = version
+
+    def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
+        """Top `k` hits per query, best first, ranks from 1; no two with the same text."""
+        found: list[Retrieval] = [Retrieval(hits=())] * len(queries)
+        for which, members in by_filter(queries):
+            hits = self._search([queries[m].text for m in members], k, which)
+            for member, own in zip(members, hits, strict=True):
+                found[member] = Retrieval(hits=tuple(own))
+        return found
+
+    def _search(self, texts: list[str], k: int, which: Filter) -> list[list[Hit]]:
+        options, index, weight = self._options, self._parts.index, self._weight
+        fetch = max(k, options.fetch) if options.fetch else fetch_size(k)
+
+        def lexical() -> list[list[Hit]]:
+            if not weight:
+                return [[] for _ in texts]
+            return index.search(texts, None, fetch, leg="lexical", version=self.index_version, filter=which)
+
+        words = self._pool.submit(lexical)
+        vectors = self._parts.embedder.embed(texts)
+        dense = index.search(texts, vectors, fetch, leg="dense", version=self.index_version, filter=which)
+        found = zip(texts, dense, words.result(), strict=True)
+        return [distinct(self._fused(text, near, own, fetch, weight), k) for text, near, own in found]
+
+    @property
+    def _weight(self) -> float:
+        """Of the word leg, now: a choice for the project counts from the next question on."""
+        if self._options.lexical != "auto":
+            return self._options.lexical
+        chosen = self._parts.words() if self._parts.words and self._options.fusion == "scores" else None
+        return LEXICAL_WEIGHT if chosen is None else chosen
+
+    def _unknown(self, text: str) -> float:
+        """Share of the question's letters that the embedder does not know, where it can tell."""
+        unknown, letters = getattr(self._parts.embedder, "unknown", None), sum(sign.isalnum() for sign in text)
+        return unknown(text) / letters if unknown is not None and letters else 0.0
+
+    @cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(max_workers=_THREADS, thread_name_prefix="words")
+
+    def _fused(self, text: str, dense: list[Hit], lexical: list[Hit], count: int, weight: float) -> list[Hit]:
+        options = self._options
+        if options.fusion == "scores":
+            held = covered(text, lexical[0].chunk) if lexical else 0.0
+            worth = word_weight(weight, covered=held, unknown=self._unknown(text))
+            return blend(dense, lexical, count, lexical_weight=worth)
+        weights = {"lexical": weight}
+        return fuse({"dense": dense, "lexical": lexical}, count, weights=weights, rrf_k=options.rrf_k)

@@ -1,0 +1,1 @@
+"""Query rewriters. Entry points ``twofold.rewriters``."""

@@ -1,0 +1,72 @@
+"""Queries written by the configured model: asked in one batch, read line by line, checked for use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twofold.errors import ConfigError
+from twofold.plugins.protocols import Parts
+from twofold.retrieval.analysis import terms
+from twofold.types import Message, Prompt, Usage
+
+_BULLET = re.compile(
+    r"^\s*(?:[-*•]|\(?\d{1,2}[.):]|(?:question|query|answer|rewritten question)\s*:)\s*", re.IGNORECASE
+)
+_LONGEST = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What the model wrote for one query."""
+
+    lines: tuple[str, ...]
+    """Usable lines, each different; none when there was nothing to use."""
+    why: str
+    """Why there is none; empty otherwise."""
+    usage: Usage
+    """Tokens spent."""
+
+
+def written(
+    tasks: Sequence[str], parts: Parts, *, most: int, whole: bool = False, max_tokens: int = 96
+) -> list[Written]:
+    """Put each task to the configured generator, without an adapter.
+
+    Args:
+        tasks: What to write, the question inside.
+        parts: Has the generator.
+        most: Lines used of each.
+        whole: The whole text is one line.
+        max_tokens: Limit of each completion.
+
+    Raises:
+        ConfigError: there is no generator.
+        GenerationError: the engine as a whole cannot work.
+    """
+    if not tasks:
+        return []
+    if parts.generator is None:
+        raise ConfigError(
+            "this rewriter needs a generator, and there is none", cure="Set [generation.generator], or leave it out."
+        )
+    prompts = [Prompt(messages=(Message(role="user", content=task),), max_tokens=max_tokens) for task in tasks]
+    made = []
+    for task, completion in zip(tasks, parts.generator().generate(prompts), strict=True):
+        if completion.failure is not None:
+            made.append(Written(lines=(), why=completion.failure.message, usage=completion.usage))
+            continue
+        given = [" ".join(completion.text.split())] if whole else completion.text.splitlines()
+        lines = dict.fromkeys(_BULLET.sub("", line).strip(" \"'`*") for line in given)
+        asked = set(terms(task.rsplit("\n", 1)[-1]))
+        usable = [line[:_LONGEST] for line in lines if _usable(line, asked, free=whole)][:most]
+        why = "" if usable else "the model wrote nothing that is about the question"
+        made.append(Written(lines=tuple(usable), why=why, usage=completion.usage))
+    return made
+
+
+def _usable(line: str, asked: set[str], *, free: bool) -> bool:
+    """Is it about the question? A line must share a word with it, and say something; `free` text need only be text."""
+    own = set(terms(line))
+    return len(own) > 2 if free else len(own) > 1 and bool(own & asked)

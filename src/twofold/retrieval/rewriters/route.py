@@ -1,0 +1,110 @@
+"""Which knowledge bases a question is searched in: as the request says, by rule, or by what they hold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from twofold.errors import ConfigError
+from twofold.plugins import protocols
+from twofold.plugins.protocols import Parts
+from twofold.types import Query, Rewritten
+
+
+class Route:
+    """Narrows a query to some of the collections it may see; it never widens a filter.
+
+    A request that names collections is left alone. Otherwise the first rule whose pattern occurs in the question
+    decides; otherwise, with `most`, the collections whose descriptions (``[sources.NAME] description``) are nearest
+    to the question. Collections without a description are always searched, and so is everything when no description
+    is clearly nearer than the others.
+
+    Args:
+        options: See `Options`.
+        parts: Embedder and collections.
+
+    Raises:
+        ConfigError: a rule names a collection that there is not.
+    """
+
+    version: ClassVar[int] = 1
+
+    class Options(protocols.Options):
+        """Options of the rewriter ``route``."""
+
+        rules: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+        """Regular expression (any case) → collections; ``""`` names the documents of ``[documents].paths``."""
+        most: int = Field(default=0, ge=0)
+        """Collections chosen by their descriptions where no rule fits; 0: search all."""
+        margin: float = Field(default=0.05, ge=0)
+        """By so much cosine the chosen descriptions must be nearer than the best one left out."""
+
+        @field_validator("rules")
+        @classmethod
+        def _compiles(cls, rules: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+            for pattern in rules:
+                try:
+                    re.compile(pattern)
+                except re.error as error:
+                    raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+            return rules
+
+    def __init__(self, options: Options, *, parts: Parts) -> None:
+        self._options = options
+        self._parts = parts
+        known = set(parts.collections)
+        for pattern, names in options.rules.items():
+            if unknown := sorted(set(names) - known - {""}):
+                raise ConfigError(
+                    f"the routing rule {pattern!r} names the collection {unknown[0]!r}, which is no source",
+                    cure=f"Sources in twofold.toml: {', '.join(sorted(known)) or 'none'}.",
+                )
+        self._rules = [(re.compile(pattern, re.IGNORECASE), names) for pattern, names in options.rules.items()]
+
+    def rewrite(self, queries: Sequence[Query]) -> list[Rewritten]:
+        """The query itself, its collections narrowed where one of the ways says so."""
+        near = self._nearest(queries)
+        return [self._routed(query, near.get(number)) for number, query in enumerate(queries)]
+
+    def _routed(self, query: Query, near: tuple[str, ...] | None) -> Rewritten:
+        if query.filter.collections:
+            return Rewritten(queries=(query,), trace=({"by": "request", "collections": [*query.filter.collections]},))
+        for pattern, names in self._rules:
+            if pattern.search(query.asked or query.text):
+                return _narrowed(query, names, "rule")
+        if near is not None:
+            return _narrowed(query, near, "description")
+        return Rewritten(queries=(query,), trace=({"by": "none"},))
+
+    def _nearest(self, queries: Sequence[Query]) -> Mapping[int, tuple[str, ...]]:
+        """Query number → collections whose descriptions are clearly nearest."""
+        names, vectors = self._described
+        most = self._options.most
+        if not most or len(names) <= most:
+            return {}
+        asked = [number for number, query in enumerate(queries) if not query.filter.collections]
+        if not asked:
+            return {}
+        rest = tuple(name for name in ("", *self._parts.collections) if name not in names)
+        cosines = self._parts.embedder.embed([queries[number].text for number in asked]) @ vectors.T
+        found = {}
+        for number, row in zip(asked, cosines, strict=True):
+            order = sorted(range(len(names)), key=lambda n: -float(row[n]))
+            if row[order[most - 1]] - row[order[most]] >= self._options.margin:
+                found[number] = (*(names[n] for n in order[:most]), *rest)
+        return found
+
+    @cached_property
+    def _described(self) -> tuple[list[str], Any]:
+        told = {name: text for name, text in self._parts.collections.items() if text}
+        return list(told), self._parts.embedder.embed(list(told.values())) if told else None
+
+
+def _narrowed(query: Query, names: tuple[str, ...], by: str) -> Rewritten:
+    which = replace(query.filter, collections=names)
+    return Rewritten(queries=(replace(query, filter=which),), trace=({"by": by, "collections": list(names)},))

@@ -1,0 +1,1 @@
+"""Live tools: SQL and HTTP asked at question time. Entry points ``twofold.tools``."""

@@ -1,0 +1,125 @@
+"""A live tool that asks a JSON endpoint, such as a weather service.
+
+Arguments are percent-encoded into the address's path and query, never into its host. Redirects go only to allowed
+hosts, and private, loopback and link-local addresses are refused unless `private` is set: the address that a
+connection has is looked at, too, so that a hostile name server of an allowed host is kept out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
+
+from pydantic import Field, model_validator
+
+from twofold.corpus.fetching import Fetcher
+from twofold.corpus.sources.records import MISSING, at
+from twofold.errors import SourceError
+from twofold.retrieval.tools.live import LiveOptions, LiveTool, declared, environment
+
+
+class HttpTool(LiveTool):
+    """One address with parameters; see `LiveTool`."""
+
+    version: ClassVar[int] = 1
+
+    class Options(LiveOptions):
+        """Options of the tool ``http``."""
+
+        url: str
+        """Address with parameters such as ``{city}`` in its path or query."""
+        records: str = ""
+        """Dotted path to the record, or the list of records, in the answer; empty for the whole answer."""
+        fields: Mapping[str, str] = Field(default_factory=dict)
+        """Field shown → dotted path in the record; empty: the record's own plain fields."""
+        hosts: tuple[str, ...] = ()
+        """Further hosts to which it may redirect."""
+        private: bool = False
+        """Addresses in private networks and on this machine are allowed."""
+        headers: Mapping[str, str] = Field(default_factory=dict)
+        """Sent to the address's own host."""
+        token_env: str = ""
+        """Environment variable with a token, sent as ``Authorization: Bearer``."""
+
+        @model_validator(mode="after")
+        def _plain_host(self) -> HttpTool.Options:
+            parts = urlsplit(self.url)
+            if (
+                parts.scheme not in ("http", "https")
+                or not parts.hostname
+                or "{" in parts.netloc
+                or "@" in parts.netloc
+            ):
+                raise ValueError("`url` must be an http or https address with a fixed host and no password")
+            declared(re.findall(r"{(\w+)}", self.url), self.parameters)
+            return self
+
+    def fetch(self, arguments: Mapping[str, Any], seconds: float) -> list[Mapping[str, Any]]:
+        """The answer's records.
+
+        Raises:
+            SourceUnreachable: no connection, or the server is in trouble.
+            SourceEndless: too many bytes or seconds.
+            SourceError: a refusal, a forbidden redirect or address, or not the JSON expected.
+        """
+        options = self.options
+        url = re.sub(r"{(\w+)}", lambda match: _encoded(arguments[match.group(1)]), options.url)
+        headers = {"accept": "application/json", **options.headers}
+        if options.token_env:
+            headers["authorization"] = f"Bearer {environment(options.token_env)}"
+        fetcher = Fetcher(
+            seconds=seconds, limit=options.max_bytes, headers=headers, hosts=options.hosts, private=options.private
+        )
+        try:
+            found = fetcher.get(url, allowed=self._check)
+        finally:
+            fetcher.close()
+        if found.status == 404:
+            return []
+        if found.status != 200:
+            raise SourceError(f"the endpoint answers with status {found.status}", cure="Check `url` and the token.")
+        try:
+            answer = json.loads(found.body)
+        except (ValueError, RecursionError) as error:
+            raise SourceError(f"the endpoint does not answer with JSON: {str(error)[:120]}") from error
+        return self._records(answer)
+
+    def _records(self, answer: Any) -> list[Mapping[str, Any]]:
+        options = self.options
+        found = at(answer, options.records) if options.records else answer
+        records = found if isinstance(found, list) else [found]
+        if found is MISSING or not all(isinstance(one, dict) for one in records):
+            raise SourceError(
+                f"the answer has no record at {options.records or 'its top'!r}", cure="Correct `records`."
+            )
+        if not options.fields:
+            return [
+                {key: value for key, value in one.items() if not isinstance(value, (dict, list))} for one in records
+            ]
+        made: list[Mapping[str, Any]] = []
+        for one in records:
+            taken = {name: at(one, path) for name, path in options.fields.items()}
+            missing = [options.fields[name] for name, value in taken.items() if value is MISSING]
+            if missing:
+                raise SourceError(f"the answer has no field {', '.join(missing)}", cure="Correct `fields`.")
+            made.append(taken)
+        return made
+
+    def _check(self, url: str) -> None:
+        parts, home = urlsplit(url), urlsplit(self.options.url)
+        host = parts.hostname or ""
+        if host != home.hostname and host not in self.options.hosts:
+            raise SourceError(f"the endpoint redirects to another host, {host}", cure="Name it in `hosts`.")
+        if home.scheme == "https" and parts.scheme != "https":
+            raise SourceError("the endpoint redirects from https to http", cure="Correct `url`.")
+
+
+def _encoded(value: object) -> str:
+    """A value for an address; dots alone would walk its path."""
+    text = quote(str(value), safe="")
+    if text.strip(".") == "":
+        raise SourceError("an argument of dots only is refused", cure="Ask with another value.")
+    return text

@@ -1,0 +1,388 @@
+"""What live tools share: arguments from a question, a cache with a limit of age, and records as a passage.
+
+A tool's passage is a document of its own, ``tool:NAME:ARGUMENTS``, whose whole text is shown: citations stand on it.
+When the source is down, an older answer that was kept is served with a note of its age as part of the text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+from urllib.parse import urlencode
+
+from pydantic import Field, field_validator
+
+from twofold.corpus.chunkers.headings import chunk_of
+from twofold.errors import AccessDenied, BadRecord, ConfigError, SourceEndless, SourceError, SourceUnreachable
+from twofold.files import writing
+from twofold.hashing import digest
+from twofold.plugins import protocols
+from twofold.plugins.protocols import ToolAnswer
+from twofold.types import Document, Filter, Json, Place
+
+_PATTERNS = {
+    "text": r"[A-Z][\w'’-]*(?:\s+[A-Z][\w'’-]*)*",
+    "integer": r"-?\b\d+\b",
+    "number": r"-?\b\d+(?:\.\d+)?\b",
+    "date": r"\b\d{4}-\d{2}-\d{2}\b",
+}
+_KEPT = 1000
+
+
+class Parameter(protocols.Options):
+    """A named argument of a tool."""
+
+    type: Literal["text", "integer", "number", "date"] = "text"
+    """What it must be; without a `pattern` the first text of that form in the question, for ``text`` a name that does
+    not begin the question."""
+    pattern: str = ""
+    """Regular expression that finds it in the question; its first group where it has one."""
+    values: tuple[str, ...] = ()
+    """The only values allowed; the first that stands in the question is taken, whatever its case."""
+    default: str | None = None
+    """Where the question has none."""
+    asker: bool = False
+    """It is the name of who asks, taken from the request's principal; neither question nor model can set it."""
+    description: str = ""
+    """For a model."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return value
+
+    def found(self, question: str) -> str | None:
+        """Its value in the question; the default, or None, where there is none."""
+        for value in self.values:
+            if re.search(rf"(?<!\w){re.escape(value)}(?!\w)", question, re.IGNORECASE):
+                return value
+        if not self.values:
+            text = question if self.pattern or self.type != "text" else re.sub(r"^\W*\w+", "", question, count=1)
+            match = re.search(self.pattern or _PATTERNS[self.type], text)
+            if match:
+                return (match.group(1) if match.re.groups else match.group()) or self.default
+        return self.default
+
+    def read(self, name: str, value: object) -> Any:
+        """The value in its type.
+
+        Raises:
+            BadRecord: it is not of that type, or not allowed.
+        """
+        text = str(value).strip()
+        try:
+            if self.values and text.casefold() not in {one.casefold() for one in self.values}:
+                raise ValueError(f"only {', '.join(self.values)}")
+            if self.values:
+                text = next(one for one in self.values if one.casefold() == text.casefold())
+            if isinstance(value, (dict, list)) or not text or len(text) > 500 or not text.isprintable():
+                raise ValueError("empty, too long, or not one line of text")
+            convert: dict[str, Callable[[str], Any]] = {
+                "integer": int,
+                "number": float,
+                "date": date.fromisoformat,
+                "text": str,
+            }
+            made = convert[self.type](text)
+        except ValueError as error:
+            raise BadRecord(
+                f"the argument {name} = {text[:60]!r} is not allowed: {error}", cure=f"It must be a {self.type}."
+            ) from error
+        return made.isoformat() if isinstance(made, date) else made
+
+
+class LiveOptions(protocols.Options):
+    """Options that all live tools have."""
+
+    when: str = ""
+    """Regular expression: questions in which it is found are for this tool, when the arguments are found too. Empty:
+    only a model calls it."""
+    parameters: Mapping[str, Parameter] = Field(default_factory=dict)
+    """Named arguments."""
+    sentence: str = ""
+    """How a record is told, for example ``In {city} it is {temperature} °C.``; empty: ``field: value`` pairs."""
+    timeout: float = Field(default=5.0, gt=0)
+    """Seconds for one call, retries included."""
+    retries: int = Field(default=1, ge=0)
+    """Further attempts when the source is down."""
+    fresh: float = Field(default=300.0, ge=0)
+    """Seconds for which an answer is served again without asking."""
+    stale: float = Field(default=86_400.0, ge=0)
+    """Seconds for which an answer is served, marked, while the source is down."""
+    max_rows: int = Field(default=20, ge=1)
+    """Records shown; what is left out is said."""
+    max_bytes: int = Field(default=1_000_000, ge=100)
+    """More bytes than this from the source are refused."""
+    max_chars: int = Field(default=2000, ge=100)
+    """Longest passage; whole records only, what is left out is said."""
+
+    @field_validator("when")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        return Parameter(pattern=value).pattern
+
+
+class LiveTool(ABC):
+    """A live source under limits, with a cache; `fetch` is what its kinds differ in.
+
+    Args:
+        options: See `LiveOptions`.
+        name: Its name.
+        description: What it tells.
+        readers: Who may see it; None: unknown.
+        root: The project.
+        scratch: Where answers are kept.
+    """
+
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        options: Any,
+        *,
+        name: str,
+        description: str,
+        readers: tuple[str, ...] | None,
+        root: Path,
+        scratch: Path,
+    ) -> None:
+        self.name = name
+        self.description = description
+        self.options = options
+        self._readers = readers
+        self._root = root
+        self._scratch = scratch
+        self._spec = digest("tool", {"options": options.model_dump(mode="json"), "version": self.version})
+
+    @abstractmethod
+    def fetch(self, arguments: Mapping[str, Any], seconds: float) -> list[Mapping[str, Any]]:
+        """The source's records for these arguments, within `seconds`.
+
+        Raises:
+            SourceError: what was wrong.
+        """
+
+    @property
+    def schema(self) -> Json:
+        """JSON schema of the arguments that a model gives."""
+        shown = {name: one for name, one in self.options.parameters.items() if not one.asker}
+        types = {"integer": "integer", "number": "number"}
+        return {
+            "type": "object",
+            "properties": {
+                name: {
+                    "type": types.get(one.type, "string"),
+                    **({"description": one.description} if one.description else {}),
+                    **({"enum": list(one.values)} if one.values else {}),
+                }
+                for name, one in shown.items()
+            },
+            "required": [name for name, one in shown.items() if one.default is None],
+            "additionalProperties": False,
+        }
+
+    def allows(self, filter: Filter) -> bool:
+        """Whether the filter allows this tool's passages, and names who asks where the tool needs it."""
+        needs = any(one.asker for one in self.options.parameters.values())
+        return filter.allows(chunk_of(self._document("-", "-"), 0, 1)) and not (needs and _asker(filter) is None)
+
+    def arguments(self, question: str) -> Json | None:
+        """The arguments as the question has them; None when it is not for this tool."""
+        if not self.options.when or not re.search(self.options.when, question, re.IGNORECASE):
+            return None
+        found = {name: one.found(question) for name, one in self.options.parameters.items() if not one.asker}
+        return None if any(value is None for value in found.values()) else found
+
+    def call(self, arguments: Mapping[str, Any], *, filter: Filter, seconds: float) -> ToolAnswer:
+        """Ask the source, or take what is kept; see `protocols.Tool`."""
+        if not self.allows(filter):
+            raise AccessDenied(f"the tool {self.name!r} is not for who asks")
+        given = self._read(arguments, filter)
+        kept = self._kept(given)
+        if kept and time.time() - kept["at"] <= self.options.fresh:
+            return self._answer(given, kept, ToolAnswer(cached=True))
+        try:
+            records = self._fetched(given, min(seconds, self.options.timeout))
+        except SourceError as error:
+            if kept and time.time() - kept["at"] <= self.options.stale:
+                note = f"{self.name} cannot be had now ({error.message}); this is as of {_moment(kept['at'])}"
+                return self._answer(given, kept, ToolAnswer(cached=True, stale=True, note=note))
+            return ToolAnswer(note=f"{self.name} cannot be had now: {error.message}")
+        if not records:
+            return ToolAnswer(note=f"{self.name} has nothing for {_said(given)}")
+        try:
+            held = {"at": time.time(), "text": self._text(records)}
+        except SourceError as error:
+            return ToolAnswer(note=f"{self.name} cannot be told: {error.message}")
+        self._keep(given, held)
+        return self._answer(given, held, ToolAnswer())
+
+    def _read(self, arguments: Mapping[str, Any], filter: Filter) -> Json:
+        parameters = self.options.parameters
+        unknown = sorted(set(arguments) - {name for name, one in parameters.items() if not one.asker})
+        if unknown:
+            raise BadRecord(f"{self.name} has no argument {', '.join(unknown)}", cure="See its [tools] section.")
+        given = {}
+        for name, one in parameters.items():
+            value = _asker(filter) if one.asker else arguments.get(name, one.default)
+            if value is None:
+                raise BadRecord(f"{self.name} needs the argument {name}", cure="See its [tools] section.")
+            given[name] = value if one.asker else one.read(name, value)
+        return given
+
+    def _fetched(self, given: Json, seconds: float) -> list[Mapping[str, Any]]:
+        deadline = time.monotonic() + seconds
+        attempt = 0
+        while True:
+            left = deadline - time.monotonic()
+            try:
+                made: list[Mapping[str, Any]] = within(max(left, 0.001), partial(self.fetch, given, max(left, 0.001)))
+                return made
+            except SourceUnreachable:
+                wait = 0.1 * 2**attempt
+                attempt += 1
+                if attempt > self.options.retries or time.monotonic() + wait >= deadline:
+                    raise
+                time.sleep(wait)
+
+    def _text(self, records: Sequence[Mapping[str, Any]]) -> str:
+        lines: list[str] = []
+        for record in records[: self.options.max_rows]:
+            line = told(record, self.options.sentence)
+            if lines and sum(map(len, lines)) + len(lines) + len(line) > self.options.max_chars:
+                break
+            lines.append(line[: self.options.max_chars])
+        left = len(records) - len(lines)
+        return "\n".join([*lines, f"({left} more not shown)"] if left else lines)
+
+    def _document(self, arguments: str, text: str, place: str = "") -> Document:
+        return Document(
+            id=f"tool:{self.name}:{arguments}",
+            text=text,
+            title=self.name,
+            source=f"tool:{self.name}",
+            collection=self.name,
+            readers=self._readers,
+            places=(Place(start=0, label=place),) if place else (),
+        )
+
+    def _answer(self, given: Json, held: Json, shell: ToolAnswer) -> ToolAnswer:
+        text = f"{held['text']}\n({shell.note}.)" if shell.stale else held["text"]
+        document = self._document(urlencode(given), text, f"fetched {_moment(held['at'])}")
+        return ToolAnswer(
+            chunks=(chunk_of(document, 0, len(text)),), note=shell.note, cached=shell.cached, stale=shell.stale
+        )
+
+    def _file(self, given: Json) -> Path:
+        return self._scratch / f"{digest('call', [self._spec, given]).partition(':')[2]}.json"
+
+    def _kept(self, given: Json) -> Json | None:
+        try:
+            held = json.loads(self._file(given).read_text(encoding="utf-8"))
+            return {"at": float(held["at"]), "text": str(held["text"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _keep(self, given: Json, held: Json) -> None:
+        """Write it whole or not at all; the oldest go. A disk that is full costs the cache only."""
+        file = self._file(given)
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            writing.write(file, json.dumps(held), shared=True)
+            files = sorted(file.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
+            for old in files[:-_KEPT]:
+                old.unlink(missing_ok=True)
+
+
+def within(seconds: float, work: Callable[[], Any]) -> Any:
+    """What `work` gives, however it hangs: after `seconds` it is left behind in its thread.
+
+    Raises:
+        SourceEndless: it took longer.
+    """
+    made: list[Any] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            made.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True, name="twofold-tool")
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not made:
+        raise SourceEndless(f"no whole answer within {seconds:.3g} s", cure="Raise `timeout`.")
+    return made[0]
+
+
+def told(record: Mapping[str, Any], sentence: str) -> str:
+    """A record in words.
+
+    Raises:
+        SourceError: `sentence` names a field that the record does not have.
+    """
+    shown = {str(key): "unknown" if value is None else str(value) for key, value in record.items()}
+    if not sentence:
+        return "; ".join(f"{key}: {value}" for key, value in shown.items())
+    missing = sorted(set(re.findall(r"{([^{}]*)}", sentence)) - set(shown))
+    if missing:
+        raise SourceError(
+            f"there is no field {', '.join(missing)}; there are {', '.join(shown)}", cure="Correct `sentence`."
+        )
+    return re.sub(r"{([^{}]*)}", lambda match: shown[match.group(1)], sentence)
+
+
+def declared(names: Sequence[str], parameters: Mapping[str, Parameter]) -> None:
+    """Check that exactly the named parameters are declared.
+
+    Raises:
+        ValueError: naming those that are not, or that nothing uses.
+    """
+    unknown, unused = sorted(set(names) - set(parameters)), sorted(set(parameters) - set(names))
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)} is not declared under `parameters`")
+    if unused:
+        raise ValueError(f"the parameter {', '.join(unused)} is not used")
+
+
+def environment(name: str) -> str:
+    """The variable's value.
+
+    Raises:
+        ConfigError: it is not set.
+    """
+    found = os.environ.get(name, "").strip()
+    if not found:
+        raise ConfigError(f"the environment variable {name} is not set", cure="Set it before the command.")
+    return found
+
+
+def _asker(filter: Filter) -> str | None:
+    named = [one.partition(":")[2] for one in filter.principal or () if one.startswith("user:")]
+    return named[0] if len(named) == 1 else None
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _said(given: Json) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in given.items()) or "this question"

@@ -1,0 +1,1 @@
+"""Statistics of scores that come in groups. Pure; numpy only."""

@@ -1,0 +1,148 @@
+"""The weight of the word leg where the settings leave it to the project: kept beside the index, and when it is old.
+
+It is chosen on train and dev questions (`study.retrieval.blend`) and kept in the catalogue with what it was chosen on:
+the questions, the pipeline, and a sketch of the documents. `ask` reads it and chooses nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from twofold.config import Config, Part
+from twofold.files.reading import counted
+from twofold.hashing import digest
+from twofold.plugins import loading, specs
+from twofold.plugins.protocols import Embedder
+from twofold.types import Json
+
+AUTO = "auto"
+"""What the setting says where the project chooses."""
+VERSION = 1
+"""Raised when the same measurements lead to another choice."""
+MOVED = 0.1
+"""Share of the documents that may have changed since a choice before a sync chooses again."""
+_NOTE = "weight of the words"
+_SKETCH = 256
+"""Documents in the sketch of a corpus: its standard error is below .03."""
+
+
+class Notes(Protocol):
+    """What keeps the choice: the catalogue."""
+
+    def note(self, name: str) -> str:
+        """The note of that name; empty where there is none."""
+        ...
+
+    def put_note(self, name: str, value: str) -> None:
+        """Keep it; an empty one is removed."""
+        ...
+
+
+def searching(config: Config) -> Part | None:
+    """The blend of two legs whose weight is ``auto``, as the retriever or within it; None where there is none."""
+    part = config.retrieval.retriever
+    while True:
+        options = loading.options("retrievers", part.name, part.options)
+        if part.name == "hybrid":
+            chosen = getattr(options, "lexical", None) == AUTO and getattr(options, "fusion", "") == "scores"
+            return part if chosen else None
+        inner = getattr(options, "search", None)
+        if not isinstance(inner, Part):
+            return None
+        part = inner
+
+
+def recipe(config: Config, *, chunks: Json, embedder: str) -> str:
+    """Name of the search that a weight is chosen for: what it finds with, whatever the index holds.
+
+    Args:
+        config: The configuration in force.
+        chunks: What documents are cut with.
+        embedder: The embedder's fingerprint.
+    """
+    spec = specs.of_retrieval(config, embedder=embedder, content="")
+    parts = {name: spec[name] for name in ("rewriters", "retriever", "index", "embedder")}
+    return digest("words", {**parts, "chunks": chunks, "version": VERSION})
+
+
+def held(notes: Notes) -> Json | None:
+    """The last choice; see `study.retrieval.blend.settle`. None where none was made."""
+    note = notes.note(_NOTE)
+    return json.loads(note) if note else None
+
+
+def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> float | None:
+    """The chosen weight where the settings leave it to the project and the choice was made for this search.
+
+    None where nothing was chosen, and where the default was: both are the same search, with one key.
+
+    Args:
+        notes: Keep the choice.
+        config: The configuration in force.
+        chunks: What documents are cut with.
+        embedder: The configured one.
+    """
+    choice = held(notes) if searching(config) else None
+    if choice is None or choice["recipe"] != recipe(config, chunks=chunks, embedder=embedder.fingerprint):
+        return None
+    return None if choice["weight"] in (None, choice["default"]) else float(choice["weight"])
+
+
+def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> str:
+    """What the words weigh in a search as it is set up now and why, for people; empty where the settings say a number.
+
+    Args:
+        notes: Keep the choice.
+        config: The configuration in force.
+        chunks: What documents are cut with.
+        embedder: The configured one.
+    """
+    if searching(config) is None:
+        return ""
+    choice = held(notes)
+    if choice is None:
+        return "the words have their default weight: nothing was chosen yet (`twofold sync` does)"
+    if choice["recipe"] != recipe(config, chunks=chunks, embedder=embedder.fingerprint):
+        return "the words have their default weight: the last choice was for another search (`twofold sync` chooses)"
+    return sentence(choice)
+
+
+def keep(notes: Notes, choice: Json) -> None:
+    """Keep a choice in place of the last one."""
+    notes.put_note(_NOTE, json.dumps(choice, sort_keys=True))
+
+
+def sketch(contents: Mapping[str, str]) -> list[str]:
+    """The least digests of the documents: the share that two sketches have in common is that of the documents.
+
+    Bottom-k sampling (Broder 1997).
+
+    Args:
+        contents: Document id → digest of its content.
+    """
+    pairs = (f"{name}\0{content}".encode() for name, content in contents.items())
+    return sorted(hashlib.sha256(pair).hexdigest()[:16] for pair in pairs)[:_SKETCH]
+
+
+def moved(before: Iterable[str], after: Iterable[str]) -> float:
+    """The share of the documents of either sketch that only one of them holds; 0 for the same, 1 for all others."""
+    one, two = set(before), set(after)
+    union = sorted(one | two)[:_SKETCH]
+    return 1 - sum(name in one and name in two for name in union) / len(union) if union else 0.0
+
+
+def sentence(choice: Json | None) -> str:
+    """What was chosen and on what, for people; empty where there was nothing to choose."""
+    if choice is None:
+        return ""
+    if choice["weight"] is None:
+        return f"the words keep their default weight: {choice['why']}"
+    row = next(row for row in choice["weights"] if row["weight"] == choice["weight"])
+    asked = f"{counted(choice['questions'], 'train and dev question')} in {counted(choice['groups'], 'group')}"
+    if choice["weight"] == choice["default"]:
+        return f"the words keep their default weight {choice['default']:g}: none is better on {asked}"
+    gain = f"{choice['metric']} {row['gain']:+.3f}, standard error {row['error']:.3f}".replace("-", "\u2212")
+    return f"the words weigh {choice['weight']:g}, chosen on {asked} ({gain}; default {choice['default']:g})"

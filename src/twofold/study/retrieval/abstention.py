@@ -1,0 +1,81 @@
+"""How well thin evidence is told from good: the risk-coverage curve on questions that were not calibrated on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from twofold.answering import sufficiency
+from twofold.answering.system import query
+from twofold.assembly.builder import Builder
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits
+from twofold.hashing import plain
+from twofold.stats import intervals
+from twofold.types import Estimate, Example, Json
+
+_POINTS = 40
+
+
+def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Json | None:
+    """The calibration's record on `test`; None where [retrieval].risk is 0.
+
+    Returns:
+        ``off`` (why there is no calibration, or empty) and, when there is one: ``key``, ``risk`` (stated), ``level``,
+        ``holds`` (is it shown to hold on dev), ``note`` (that in words, or that no threshold does), ``threshold``,
+        ``dev`` (risk, its upper bound, coverage and n on questions that had no part in fitting), ``area`` (mean risk
+        over all coverages, lower is better), ``blind`` (the same for answering at random: the share of questions
+        without their answer), ``answered`` (share of questions), ``wrong`` (share of those without their answer in the
+        passages), ``unanswerable_kept`` (share of the unanswerable that are answered all the same), all with intervals,
+        and the ``curve`` as (coverage, risk).
+    """
+    if not builder.config.retrieval.risk:
+        return None
+    calibration, off = builder.calibration(splits)
+    if calibration is None:
+        return {"off": off}
+    section, groups = builder.config.study, Questions.of(test).groups
+    asked = [query(example, builder.filter) for example in test]
+    found = builder.retriever.retrieve(asked, builder.config.retrieval.k)
+    held = np.array([calibration.probability(q, f) for q, f in zip(asked, found, strict=True)])
+    labels = np.array([sufficiency.sufficient(e, f) for e, f in zip(test, found, strict=True)], dtype=float)
+    kept = held >= calibration.threshold
+    pairs = list(zip(held.tolist(), labels.tolist(), strict=True))
+
+    def mean(values: object, of: object = None) -> Json | None:
+        chosen = np.array(values, dtype=float)
+        rows = np.ones(len(test), dtype=bool) if of is None else np.array(of)
+        if not rows.any():
+            return None
+        found: Estimate = intervals.estimate(chosen[rows], groups[rows], level=section.level)
+        told: Json = plain(found)
+        return told
+
+    def mean_risk(items: Sequence[tuple[float, float]]) -> float:
+        return sufficiency.area(np.array([p for p, _ in items]), np.array([one for _, one in items]))
+
+    points = sufficiency.curve(held, labels)
+    shown = points[:: max(1, len(points) // _POINTS)]
+    return {
+        "off": "",
+        "key": calibration.key,
+        "risk": calibration.risk,
+        "level": calibration.level,
+        "holds": calibration.holds,
+        "note": calibration.note,
+        "threshold": calibration.threshold,
+        "dev": {
+            "risk": calibration.reached,
+            "bound": calibration.bound,
+            "coverage": calibration.coverage,
+            "n": calibration.n,
+        },
+        "area": plain(intervals.pooled(mean_risk, pairs, groups, level=section.level, seed=section.seed)),
+        "blind": mean(1 - labels),
+        "answered": mean(kept),
+        "wrong": mean(1 - labels, kept),
+        "unanswerable_kept": mean(kept, [not example.answerable for example in test]),
+        "weights": dict(zip(sufficiency.FEATURES, calibration.weights, strict=True)),
+        "curve": [(coverage, risk) for _, coverage, risk in shown],
+    }

@@ -1,0 +1,365 @@
+"""Measure pipelines of retrieval on labelled questions: how well they rank, and what a query costs.
+
+A pipeline is a configuration; several are measured on the same questions, so that their differences are paired. The
+scorers are tested first (`self_test`): a gold ranking must score 1 and rankings dealt to other questions about chance.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from twofold.answering.system import query
+from twofold.assembly.builder import Builder, quiet
+from twofold.config import Config
+from twofold.errors import StudyError, TooFewExamples
+from twofold.examples.questions import Questions
+from twofold.examples.retrieval_questions import WARNING as SYNTHETIC_WARNING
+from twofold.examples.retrieval_questions import self_questions
+from twofold.examples.splitting import Splits
+from twofold.hashing import digest, plain
+from twofold.host import timing
+from twofold.indexing.sync import BATCH_CHUNKS, embedded_text
+from twofold.plugins import loading
+from twofold.plugins.protocols import Metric, Progress
+from twofold.stats import intervals
+from twofold.store.model_registry import now
+from twofold.study import looks
+from twofold.study.admission import require_sound
+from twofold.study.compose import numbers
+from twofold.study.scorer_check import self_test
+from twofold.types import Answer, Chunk, Example, Hit, Json, Query
+
+Unit = Literal["document", "passage"]
+METRICS = ("ndcg", "recall", "mrr")
+RANKS = 10
+"""Ranks that count."""
+_SYNTHETIC = 200
+"""Questions made from the documents where none is labelled."""
+_BATCH = 64
+_PER_DOCUMENT = 3
+"""Hits fetched per rank when several may come from one document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How to measure."""
+
+    unit: Unit = "document"
+    """What is ranked (see `metrics.ranking`)."""
+    latency: int = 40
+    """Questions asked one at a time for milliseconds; 0 to skip."""
+    level: float = 0.95
+    """Of the intervals."""
+    resamples: int = 5000
+    """Of the bootstrap."""
+    seed: int = 0
+    """Of bootstrap and latency sample."""
+
+    @property
+    def hits(self) -> int:
+        """Hits fetched for a question."""
+        return RANKS * _PER_DOCUMENT if self.unit == "document" else RANKS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What one pipeline did."""
+
+    scores: dict[str, list[float | None]]
+    """Per metric, one score a question."""
+    ms: Json | None
+    """``{"p50", "p95", "n"}``: milliseconds of one query at a time."""
+    tokens: float
+    """Mean tokens spent by models within retrieval, a query."""
+    seconds: float
+    """All questions, in batches."""
+
+
+def opened(base: Builder, configs: Mapping[str, Config], *, progress: Progress = quiet) -> dict[str, Builder]:
+    """A builder for each configuration, its index holding what the project's index holds.
+
+    One that cuts and embeds documents as the project does reads the project's index; any other gets an index of its own
+    beside it (``bench/``), kept for the next time and made again when the documents change.
+    """
+    own = _recipe(base)
+    made = {}
+    for name, config in configs.items():
+        builder = Builder(base.directory, config, catalogue=base.catalogue)
+        builder.artifacts = base.artifacts
+        if (recipe := _recipe(builder)) != own:
+            builder.directory = _aside(base, recipe)
+
+            def step(stage: str, done: int, total: int, name: str = name) -> None:
+                progress(f"{name}: {stage}", done, total)
+
+            _fill(base, builder, progress=step)
+        made[name] = builder
+    return made
+
+
+def _recipe(builder: Builder) -> str:
+    retrieval = builder.config.retrieval
+    made_of = [builder.chunk_recipe, retrieval.index, builder.embedder.fingerprint]
+    return digest("index", made_of).partition(":")[2][:12]
+
+
+def _aside(base: Builder, recipe: str) -> Path:
+    """The directory of an index made by another recipe; indexes of earlier documents are removed."""
+    root = base.directory / "bench"
+    content = base.index.state().content.partition(":")[2][:12]
+    for old in root.glob(f"{recipe}-*"):
+        if old.name != f"{recipe}-{content}":
+            shutil.rmtree(old)
+    return root / f"{recipe}-{content}"
+
+
+def _fill(base: Builder, builder: Builder, *, progress: Progress) -> None:
+    """Cut and embed the project's documents; what an interrupted run has left is kept."""
+    builder.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    known, held = base.index.documents(), builder.index.documents()
+    missing = [document for document in base.catalogue.get_documents(list(known)) if document.id not in held]
+    batch: list[Chunk] = []
+    for done, document in enumerate(missing, 1):
+        batch += builder.chunker.split(document)
+        if len(batch) >= BATCH_CHUNKS or (done == len(missing) and batch):
+            builder.index.upsert(batch, builder.embedder.embed([embedded_text(chunk) for chunk in batch]))
+            batch = []
+            progress("embed", done, len(missing))
+
+
+def rules_of(config: Config, unit: Unit = "document") -> Rules:
+    """How to measure, as [study] says."""
+    section = config.study
+    return Rules(unit=unit, level=section.level, resamples=section.resamples, seed=section.seed)
+
+
+def labelled(examples: Sequence[Example]) -> list[Example]:
+    """The examples that tell which documents hold the answer."""
+    return [e for e in examples if e.answerable and (e.sources or e.grades)]
+
+
+def learned_train(configs: Iterable[Config]) -> bool:
+    """Was the embedder of any of these configurations tuned here, that is, on questions of the train split?"""
+    models = (str(one.retrieval.embedder.options.get("model", "")) for one in configs)
+    return any(model.startswith("artifact:") for model in models)
+
+
+def paid(
+    builder: Builder, records: Path, configs: Iterable[Config], *, asked: Sequence[Example], split: str
+) -> list[str]:
+    """What measuring these pipelines costs the next study, in words; they are noted in the ledger of looks.
+
+    Nothing but questions of the test split costs anything.
+    """
+    if split != "test":
+        return []
+    pipelines = [digest("pipeline", {"chunker": one.documents.chunker, "retrieval": one.retrieval}) for one in configs]
+    level = builder.config.study.level
+    return [looks.search(records, builder.catalogue, pipelines, asked=asked, at=now(), level=level)]
+
+
+LEARNED = "an embedder was tuned on the train split's questions"
+"""Why these are not asked to measure it."""
+
+
+def chosen(splits: Splits, split: str) -> list[Example]:
+    """Labelled questions of a split; ``open`` is train and dev together: everything but test and reserve.
+
+    Raises:
+        StudyError: it is the reserve.
+        TooFewExamples: none of them has sources.
+    """
+    if split == "reserve":
+        raise StudyError(
+            "the reserve is sealed: `twofold study --final` opens it, once",
+            cure="Leave --split out; or name test, which counts as looks at the test questions.",
+        )
+    pool = {"open": (*splits.train, *splits.dev)}.get(split) or getattr(splits, split)
+    found = labelled(pool)
+    if not found:
+        raise TooFewExamples(
+            f"no question of the split {split!r} says which documents hold its answer",
+            cure="Give examples doc_ids or spans, or use --synthetic for questions made from the documents.",
+        )
+    return found
+
+
+def questions(
+    builder: Builder,
+    examples: Callable[[], Sequence[Example]],
+    splits: Callable[[], Splits],
+    *,
+    split: str,
+    synthetic: int = 0,
+) -> tuple[list[Example], str, list[str]]:
+    """Questions to measure retrieval with, whose they are, and what to beware of.
+
+    Args:
+        builder: Of the project, synced.
+        examples: Reads all examples.
+        splits: Divides them.
+        split: See `chosen`.
+        synthetic: Ask so many questions made from the documents; 0: only where no example is labelled.
+    """
+    if not synthetic:
+        try:
+            known = bool(labelled(examples()))
+        except TooFewExamples:
+            known = False
+        if known:
+            return chosen(splits(), split), split, []
+    made = self_questions(builder.catalogue.get_documents(), synthetic or _SYNTHETIC, seed=builder.config.study.seed)
+    why = [] if synthetic else ["no example says which documents hold its answer"]
+    return made, "synthetic", [*why, SYNTHETIC_WARNING]
+
+
+def scorers(unit: Unit) -> dict[str, Metric]:
+    """The ranking metrics by name."""
+    return {name: loading.make("metrics", name, {"k": RANKS, "unit": unit}) for name in METRICS}
+
+
+def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Measured:
+    """Run one pipeline over the questions, in batches for the ranking and one at a time for the milliseconds."""
+    retriever, asked = builder.retriever, [query(example, builder.filter) for example in examples]
+    found: list[tuple[Hit, ...]] = []
+    spent = 0
+    started = time.perf_counter()
+    for begin in range(0, len(asked), _BATCH):
+        for one in retriever.retrieve(asked[begin : begin + _BATCH], rules.hits):
+            found.append(one.hits)
+            spent += one.usage.prompt_tokens + one.usage.completion_tokens
+        progress("retrieve", len(found), len(asked))
+    seconds = time.perf_counter() - started
+    made = scorers(rules.unit)
+    scores = {
+        name: [metric.score(e, Answer(text="", hits=hits)) for e, hits in zip(examples, found, strict=True)]
+        for name, metric in made.items()
+    }
+    chance = random.Random(rules.seed)
+    sample = chance.sample(list(enumerate(asked)), min(rules.latency, len(asked)))
+    ms = None
+    if sample:
+        k = builder.config.retrieval.k
+        clock = timing.Clock[tuple[int, Query]](
+            lambda one: bool(retriever.retrieve([one[1]], k)), name=lambda one: str(one[0])
+        )
+        clock.open(next((one for one in enumerate(asked) if one not in sample), sample[0]))
+        timing.in_turns([clock], sample, chance=chance)
+        timed = clock.summary()
+        ms = {"p50": 1000 * timed["p50"], "p95": 1000 * timed["p95"], "n": timed["n"]}
+    return Measured(scores=scores, ms=ms, tokens=spent / max(1, len(asked)), seconds=seconds)
+
+
+def held_measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> Measured:
+    """`measure`, unless the same pipeline was measured on the same questions before."""
+    key = pipeline_key(builder, examples, rules)
+    held = builder.catalogue.measure(key, "retrieval")
+    if held is not None:
+        return Measured(**held)
+    made = measure(builder, examples, rules, progress=progress)
+    builder.catalogue.put_measure(key, "retrieval", plain(made))
+    return made
+
+
+def pipeline_key(builder: Builder, examples: Sequence[Example], rules: Rules) -> str:
+    """Name of a measurement: pipeline, index content, questions and rules."""
+    metrics = {name: metric.version for name, metric in scorers(rules.unit).items()}
+    return digest(
+        "retrieval",
+        {
+            "pipeline": builder.retrieval_spec(),
+            "examples": list(Questions.of(examples).digests),
+            "rules": replace(rules, level=0.95, resamples=0),
+            "metrics": metrics,
+            "ranks": RANKS,
+        },
+    )
+
+
+def compare(
+    pipelines: Mapping[str, Builder], examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet
+) -> Json:
+    """Measure every pipeline and its paired difference to the first.
+
+    Returns:
+        ``pipelines`` (name → ``metrics``, ``ms``, ``tokens``), ``differences`` (name, metric, estimate; the intervals
+        of one metric hold together), ``self_test``, and how many questions in how many groups there were.
+
+    Raises:
+        ScorerBroken: a gold ranking does not score 1.
+        TooFewExamples: there is no question.
+        UnknownDocument, BadRecord: a question is wrong about the documents; see `admission.require_sound`.
+    """
+    if not examples:
+        raise TooFewExamples("there is no question to measure retrieval on")
+    require_sound(next(iter(pipelines.values())), examples)
+    tests = [{"metric": name, **self_test(metric, examples, name=name)} for name, metric in scorers(rules.unit).items()]
+    measured = {}
+    for name, builder in pipelines.items():
+
+        def step(stage: str, done: int, total: int, name: str = name) -> None:
+            progress(f"{name}: {stage}", done, total)
+
+        measured[name] = held_measure(builder, examples, rules, progress=step)
+    return {
+        "unit": rules.unit,
+        "questions": len(examples),
+        "groups": len({example.group for example in examples}),
+        "synthetic": sum(example.origin == "synthetic" for example in examples) / len(examples),
+        "level": rules.level,
+        "self_test": tests,
+        "pipelines": {
+            name: {
+                "metrics": {titled(m): plain(_mean(one.scores[m], examples, rules)) for m in METRICS},
+                "ms": one.ms,
+                "tokens": one.tokens,
+                "seconds": one.seconds,
+            }
+            for name, one in measured.items()
+        },
+        "differences": [row for m in METRICS for row in differences(measured, examples, rules, metric=m)],
+    }
+
+
+def titled(metric: str) -> str:
+    """The metric as people write it."""
+    return {"ndcg": f"nDCG@{RANKS}", "recall": f"recall@{RANKS}", "mrr": f"MRR@{RANKS}"}[metric]
+
+
+def differences(
+    measured: Mapping[str, Measured], examples: Sequence[Example], rules: Rules, *, metric: str
+) -> list[Json]:
+    """Paired differences of every pipeline to the first, with simultaneous intervals."""
+    names = list(measured)
+    if len(names) < 2:
+        return []
+    matrix = np.column_stack([numbers(measured[name].scores[metric]) for name in names])
+    weights: dict[str, Any] = {}
+    for place, name in enumerate(names[1:], 1):
+        weight = np.zeros(len(names))
+        weight[place], weight[0] = 1.0, -1.0
+        weights[name] = weight
+    found = intervals.contrasts(
+        matrix, Questions.of(examples).groups, weights, level=rules.level, resamples=rules.resamples, seed=rules.seed
+    )
+    return [
+        {
+            "pipeline": name,
+            "against": names[0],
+            "metric": titled(metric),
+            "estimate": plain(interval.estimate()),
+        }
+        for name, interval in found.items()
+    ]
+
+
+def _mean(scores: Sequence[float | None], examples: Sequence[Example], rules: Rules) -> Any:
+    return intervals.estimate(numbers(scores), Questions.of(examples).groups, level=rules.level)

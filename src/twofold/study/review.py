@@ -1,0 +1,118 @@
+"""What `twofold check` says of a project's documents and examples, before a minute is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from twofold.answering import access
+from twofold.assembly import schemas
+from twofold.config import Config, every_value
+from twofold.corpus import filtering
+from twofold.corpus.loading import load_documents
+from twofold.errors import ConfigError, LeakFound, TooFewExamples, TwofoldError, UnknownName
+from twofold.examples import checking, loading, preparing, splitting, twins
+from twofold.examples import leaks as leaking
+from twofold.examples.leaks import Leaks
+from twofold.examples.splitting import Splits
+from twofold.files.reading import as_problem
+from twofold.metadata.conditions import conditions
+from twofold.metrics import changes
+from twofold.plugins.protocols import Embedder
+from twofold.store.forgotten import present
+from twofold.study.admission import nothing_to_read
+from twofold.types import Document, Example, Problem
+
+_EMBEDDED = 5000
+"""Most questions whose meaning is compared."""
+
+
+def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) -> list[Problem]:
+    """Everything that is wrong; errors stop a study, warnings do not.
+
+    Args:
+        config: The configuration in force.
+        root: The project's directory.
+        embedder: Makes the embedder, where it is at hand: paraphrases of test questions are told by it.
+    """
+    problems: list[Problem] = []
+    try:
+        every_value(config)
+    except (ConfigError, UnknownName) as error:
+        problems.append(as_problem(error))
+    documents: list[Document] = []
+    if config.documents.paths:
+        documents, found = load_documents(config.documents, root, strict=False, asked=config.examples.paths)
+        documents, problems = present(documents, root), [*problems, *found]
+    elif lacking := nothing_to_read(config, found=bool(config.sources)):
+        problems.append(as_problem(lacking))
+    examples, found = loading.load_examples(config.examples.paths, root, strict=False)
+    if documents and not examples and len(found) == 1:  # retrieval needs no questions
+        found = [replace(found[0], severity="warning")]
+    problems += found
+    problems += checking.check(
+        documents, examples, max_tokens=config.generation.max_tokens, abstention=config.prompt.abstention
+    )
+    problems += access.problems(documents, config.access.rules, enabled=config.access.enabled)
+    if config.retrieval.where and documents and not config.sources:  # those of sources are read by a sync only
+        found = filtering.problems(conditions(config.retrieval.where), [one.metadata for one in documents])
+        problems += found
+    problems += schemas.problems(config.generation.json_schema, root)
+    if not examples:
+        return problems
+    problems += changes.of_study(config.study.metric.name, config.study.metric.options, examples)
+    try:
+        splits = splitting.split(examples, config.examples, documents=twins.same_documents(documents))
+    except (TooFewExamples, LeakFound) as error:
+        return [*problems, as_problem(error)]
+    return [*problems, *_splits(config, splits, examples, embedder)]
+
+
+_DROPPED = (
+    'Nothing need be done: they are left out of training. Give them one "group" to keep all of them on one side, or '
+    'set [examples].near = "keep" where only their wording is alike.'
+)
+
+
+def _splits(
+    config: Config, splits: Splits, examples: Sequence[Example], embedder: Callable[[], Embedder] | None
+) -> list[Problem]:
+    """Leaks between the splits, and splits that tuning needs and that are empty once the leaks are dropped."""
+    section, problems = config.examples, []
+    found, inner = preparing.standing(splits, near=section.near == "drop")
+    for leaks, where in ((found, preparing.TEST), (inner, preparing.DEV)):
+        if leaks.pairs:
+            error = leaking.leak_error(leaks.pairs[0], leaks, examples, where=where)
+            told = as_problem(error, "error" if section.on_leak == "error" else "warning")
+            problems.append(told if section.on_leak == "error" else replace(told, cure=_DROPPED))
+    left, _ = preparing.cleared(splits, found, inner)
+    if any(config.arm(name).tuning for name in config.study.arms):
+        needed = (("train", left.train), ("dev", left.dev))
+        problems += [as_problem(left.lack(name, "tuning needs examples")) for name, part in needed if not part]
+    return [*problems, *_paraphrases(config, splits, found, embedder)]
+
+
+def _paraphrases(
+    config: Config, splits: Splits, known: Leaks, embedder: Callable[[], Embedder] | None
+) -> list[Problem]:
+    """Training questions that mean what a test question asks, or why that was not looked for."""
+    learned, asked = (*splits.train, *splits.dev), (*splits.test, *splits.reserve)
+    if not learned or not asked:
+        return []
+    if len(learned) + len(asked) > _EMBEDDED:
+        why = f"{len(learned) + len(asked)} questions are more than the {_EMBEDDED} that are compared"
+        return [
+            preparing.not_compared(why, 'Give rewordings of a question one "group", so that they stand on one side.')
+        ]
+    if embedder is None:
+        makes = "Run `twofold sync`, then `twofold check` again."
+        cure = makes if config.documents.paths or config.sources else "Add documents, or look for rewordings yourself."
+        why = "there is no index" + (" yet" if cure == makes else "") + ", whose embedder compares them"
+        return [preparing.not_compared(why, cure)]
+    try:
+        vectors = [embedder().embed([e.question for e in part]) for part in (learned, asked)]
+    except TwofoldError as error:
+        return [preparing.not_compared(f"the embedder failed: {error.message}", error.cure)]
+    found = preparing.paraphrases(learned, asked, (vectors[0], vectors[1]), known=known)
+    return [preparing.paraphrase_problem(found)] if found else []

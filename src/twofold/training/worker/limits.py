@@ -1,0 +1,95 @@
+"""A run against its limit of time or money (heavy leaf): how often it looks at the dev split, and when it stops."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from twofold.training.packing import Pack, micro_batches
+from twofold.training.schedule import (
+    EVALUATION_SHARE,
+    FOLLOWED_SHARE,
+    TRAINED,
+    affordable,
+    evaluations_within,
+    free_evaluations,
+    marks,
+)
+from twofold.training.worker import scoring
+from twofold.training.worker.state import Run, packs_of
+
+_BITE = 0.05
+"""Part of the limit that one micro-batch may take, as the clock is looked at between them."""
+_GLANCE = 0.02
+"""Part of the limit that measuring the pace of a whole micro-batch may take; else the shortest rows tell it."""
+_SETTLING = 4
+"""Steps whose pace tells how many fit into the limit; fewer where they take a quarter of it."""
+
+
+def settle_evaluations(run: Run) -> None:
+    """Decide how often and on how many items the dev split is scored, and whether other things are followed at all.
+
+    Without a limit this follows from tokens alone, so that the same job scores the same items on every machine.
+    """
+    state, options = run.state, run.options
+    wanted = min(len(run.dev), options.dev_items)
+    if not options.limit:
+        trained = run.planned_tokens()
+        count, items = free_evaluations(trained, each=run.item_tokens(), most=options.evaluations, items=wanted)
+    else:
+        run.forward = run.crew.told(_forward_pace(run))
+        bite = int(_BITE * options.limit * 60 / (TRAINED * run.forward))
+        state.budget = max(1, min(state.budget, bite))
+        room, each = EVALUATION_SHARE * options.limit * 60, run.item_tokens() * run.forward
+        count, items = evaluations_within(room, each=each, most=options.evaluations, items=wanted)
+    state.evaluations, state.items = state.evaluations or count, state.items or items
+    if wanted and not state.items and options.limit:
+        state.notes.append("the dev split was not scored: the limit leaves no time for it")
+    following = run.followed_tokens() * run.forward * (state.evaluations + 1)
+    if options.limit and following > FOLLOWED_SHARE * options.limit * 60:
+        run.general, run.facts = [], []
+        state.notes.append("the loss on a general set and known facts were not followed: the limit leaves no time")
+
+
+def _forward_pace(run: Run) -> float:
+    """Seconds to read a token: measured on the shortest rows of the first step, and on a micro-batch if it is quick."""
+    epoch, members = run.plan[0]
+    packs = packs_of(run, epoch, members)
+    seen = _read_pace(run, [min(packs, key=lambda one: len(one.ids))])
+    whole = micro_batches(packs, run.state.budget)[0]
+    quick = run.crew.told(seen * sum(len(one.ids) for one in whole) < _GLANCE * run.options.limit * 60)
+    return _read_pace(run, whole) if quick else seen
+
+
+def _read_pace(run: Run, part: Sequence[Pack]) -> float:
+    tick = time.perf_counter()
+    scoring.read_once(run.network, part)
+    return (time.perf_counter() - tick) / sum(len(one.ids) for one in part)
+
+
+def limits(run: Run) -> tuple[bool, int]:
+    """Is the limit reached, and how many steps are to be made in all?"""
+    state, options = run.state, run.options
+    if not options.limit:
+        return False, state.planned
+    each = state.training_seconds / state.step
+    if state.step == _SETTLING or (state.step < _SETTLING and run.spent() > options.limit * 15):
+        due = sum(1 for mark in marks(state.planned, state.evaluations) if mark > state.step)
+        left = run.left() - (due - 1) * state.items * run.item_tokens() * run.forward
+        return run.left() < each, affordable(state.step, state.planned, each=each, left=left)
+    return run.left() < each, state.planned
+
+
+def needed(run: Run) -> float | None:
+    """Seconds that the whole plan takes at the pace seen; None where there was none."""
+    state, whole = run.state, run.planned_tokens()
+    pace_seen = state.training_seconds / state.tokens if state.tokens else TRAINED * run.forward
+    if not pace_seen:
+        return None
+    wanted = min(len(run.dev), run.options.dev_items)
+    count, items = free_evaluations(whole, each=run.item_tokens(), most=run.options.evaluations, items=wanted)
+    count, following = len(marks(len(run.plan), count)), run.followed_tokens()
+    scored = len(state.dev) * state.items * run.item_tokens() + len(state.general_loss) * following
+    read = state.evaluation_seconds / scored if scored else run.forward
+    again = count * items * run.item_tokens() + (count + 1) * following
+    return state.setup_seconds + whole * pace_seen + again * read

@@ -1,0 +1,505 @@
+"""The training loop, one for all methods and objectives (heavy leaf; runs in the child process).
+
+What makes it fast on a CPU: passages shared by several rows are read once (`packing`), logits are computed at
+completion positions only (the vocabulary projection is a fifth of a small model's work), LoRA layers neither cast nor
+copy (`methods`), and micro-batches are bucketed by length. Memory is bounded by the micro-batch, whose size follows
+from `memory_gib`. Batch order and rows are functions of (seed, epoch): the step number recovers both on resume.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from twofold.errors import NothingToLearn, TrainingError
+from twofold.files import writing
+from twofold.host.memory import peak_mib
+from twofold.models import adapter_layers, hub
+from twofold.plugins.jobs import TrainerJob
+from twofold.plugins.protocols import Progress
+from twofold.training.encoding import Encoder
+from twofold.training.options import MEMORY, FitOptions
+from twofold.training.packing import BRANCHES, Pack, Row, micro_batches, variants_of
+from twofold.training.schedule import TRAINED, effort, followed, marks, pace, schedule
+from twofold.training.worker import checkpoints, curves, limits, methods, objectives, scoring
+from twofold.training.worker.distributed import Crew
+from twofold.training.worker.memory import per_token_bytes, token_budget, weights_bytes
+from twofold.training.worker.network import Masters, plain_of, token_losses, why_apart
+from twofold.training.worker.state import OutOfTime, Run, State, bundles_of
+from twofold.types import Json, Pair
+
+_POINTS = 40
+"""Points of the loss curve."""
+_PROBED = (1 / 3, 1.0, 3.0)
+"""Times the learning rate, where it is probed."""
+_PROBE_STEPS = 10
+
+
+def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Progress) -> Json:
+    """Train the job's adapter and leave it in `directory` with ``training.json``; resumes from a checkpoint there.
+
+    Raises:
+        NothingToLearn: a row has no completion token, or lacks what the objective needs.
+        TrainingError: the loss is not a number before anything was learned, memory ran out twice, or the disk is full.
+    """
+    import torch
+
+    began = time.perf_counter()
+    crew = Crew()
+    if options.threads or crew.size > 1:
+        torch.set_num_threads(max(1, (options.threads or torch.get_num_threads()) // crew.size))
+    source = hub.locate(job.model)
+    encoder = Encoder(source, chat_template=options.chat_template)
+    network = methods.adapted(source, options, encoder, seed=job.seed)
+    if options.shard:
+        crew.spread(adapter_layers.layers_of(plain_of(network)), device=methods.device())
+        network.to(methods.device())
+    run = _prepared(job, options, directory, encoder=encoder, network=network, crew=crew, progress=progress)
+    run.began = began
+    if options.objective == "preference":
+        run.references = _references(run)
+    chosen = _probe(run) if options.probe else None
+    _restore(run)
+    run.masters.publish()
+    limits.settle_evaluations(run)
+    log = curves.Log(directory, step=run.state.step, on=crew.first)
+    tick, run.setup_cpu = time.perf_counter(), time.process_time()
+    stopped = _loop(run, log)
+    run.state.seconds = run.spent()
+    used = time.process_time() - run.setup_cpu
+    run.cpu_share = used / (time.perf_counter() - tick) / torch.get_num_threads()
+    last = run.masters.whole(run.masters.live) if crew.spreads else None
+    report = _finish(run, source, last, stopped=stopped, probe=chosen) if crew.first else {}
+    crew.close()
+    return report
+
+
+def _prepared(
+    job: TrainerJob,
+    options: FitOptions,
+    directory: Path,
+    *,
+    encoder: Encoder,
+    network: Any,
+    crew: Crew,
+    progress: Progress,
+) -> Run:
+    plain, virtual = plain_of(network), adapter_layers.virtual(plain_of(network))
+    pairs = [_with_replay(rows, job, options, variant=n) for n, rows in enumerate(job.rows)]
+    if not pairs or not pairs[0]:
+        raise NothingToLearn("there are no training rows")
+    made = [[tuple(objectives.rows_of(p, encoder, options, virtual=virtual)) for p in rows] for rows in pairs]
+    longest = max(len(row.ids) for rows in made for group in rows for row in group)
+    why = why_apart(network, longest) if options.share_prefixes else "configured"
+    notes = [f"shared passages are read once per row: {why}"] if why not in ("", "configured") else []
+    variants = made
+    if options.objective == "supervised" and not why:
+        flat = [[group[0] for group in rows] for rows in made]
+        variants = variants_of(flat, most=min(BRANCHES, options.batch // 2), seed=job.seed)
+    sizes = [[len(g) if options.objective == "supervised" else 1 for g in groups] for groups in variants]
+    masters = Masters(network, options)
+    learned = sum(p.numel() for p in masters.live.values())
+    notes += _economies(plain, options, learned=learned, longest=longest)
+
+    def placed(pair: Pair) -> Row:
+        return scoring.placed(pair, encoder, options, virtual=virtual)
+
+    return Run(
+        job=job,
+        options=options,
+        directory=directory,
+        encoder=encoder,
+        network=network,
+        masters=masters,
+        crew=crew,
+        variants=variants,
+        plan=schedule(sizes, options, seed=job.seed),
+        shared=not why,
+        dev=scoring.dev_rows(job, encoder, options, virtual=virtual),
+        general=[placed(one) for one in followed(job.general)],
+        facts=[(placed(one), placed(replace(one, completion=one.rejected))) for one in job.facts],
+        progress=progress if crew.first else lambda *_: None,
+        began=time.perf_counter(),
+        state=State(budget=token_budget(plain, options, learned=learned), notes=notes),
+    )
+
+
+def _with_replay(rows: Sequence[Pair], job: TrainerJob, options: FitOptions, *, variant: int) -> list[Pair]:
+    """The rows with a share of the replay set among them, another one for each variant.
+
+    The share is of what is learned (characters of completions): general answers are long beside a label or a name.
+    """
+    if not options.replay:
+        return list(rows)
+    if not job.replay or options.objective != "supervised":
+        raise NothingToLearn(
+            "there are no rows to replay" if not job.replay else "only the supervised objective replays rows",
+            cure="Set [tuning.trainer.options].replay = 0.",
+        )
+    room = options.replay * sum(len(row.completion) for row in rows)
+    pool = list(job.replay)
+    random.Random(f"{job.seed}/{variant}").shuffle(pool)
+    made = list(rows)
+    for row in itertools.cycle(pool):
+        made.append(row)
+        room -= max(1, len(row.completion))
+        if room <= 0:
+            return made
+    return made
+
+
+def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -> list[str]:
+    """Switch on what saves memory or time; returns what to tell of it."""
+    notes = []
+    room = options.memory_gib * 2**30 - weights_bytes(plain, learned)
+    tight = room / per_token_bytes(plain.config, options) < longest
+    if options.checkpointing == "on" or (options.checkpointing == "auto" and tight):
+        if options.method == "prefix" or not getattr(plain, "supports_gradient_checkpointing", False):
+            notes.append("activations are kept: this method or model cannot compute them again")
+        else:
+            plain.gradient_checkpointing_enable({"use_reentrant": False})
+            notes.append("activations are computed again in the backward pass, to save memory")
+    if options.compile:
+        for layer in adapter_layers.layers_of(plain):
+            layer.compile(dynamic=True)
+    return notes
+
+
+def _loop(run: Run, log: curves.Log) -> str:
+    """Steps until the end of the plan, of patience or of the limit; returns which."""
+    state, options, plan, crew = run.state, run.options, run.plan, run.crew
+    saved, limited = time.perf_counter(), False
+    state.planned = state.planned or len(plan)
+    # A tenth of the limit at most is forgotten by a kill, so that a rerun keeps to it.
+    every = min(options.checkpoint_seconds, 6 * options.limit) if options.limit else options.checkpoint_seconds
+    run.network.train()
+    if state.step == 0 and crew.measures and not state.general_loss and not state.known_facts:
+        tick = time.perf_counter()
+        log.tell(step=0, **_other_things(run))
+        state.evaluation_seconds += time.perf_counter() - tick
+    state.setup_seconds = state.setup_seconds or run.spent() - state.evaluation_seconds
+    run.progress("train", state.step, state.planned)
+    while state.step < state.planned and not limited:
+        epoch, members = plan[state.step]
+        bundles = bundles_of(run, epoch % len(run.variants), members)
+        rows = [row for m in members for row in run.variants[epoch % len(run.variants)][m]]
+        tick = time.perf_counter()
+        factor = pace(state.step, state.planned, options.warmup)
+        try:
+            loss = take_step(run, bundles, factor=factor)
+        except OutOfTime:
+            run.masters.drop()
+            break
+        if not math.isfinite(loss):
+            return _broken(run, rows)
+        state.step += 1
+        state.losses.append(loss)
+        read, seconds = sum(len(one.ids) for packs in bundles for one in packs), time.perf_counter() - tick
+        state.tokens += read
+        state.row_tokens += sum(len(row.ids) - 1 for row in rows)
+        state.training_seconds += seconds
+        state.fastest = min(state.fastest or math.inf, seconds / read)
+        state.seconds = run.spent()
+        limited, state.planned = crew.told(limits.limits(run))
+        log.tell(step=state.step, epoch=epoch, loss=loss, rate=run.masters.rate * factor, seconds=state.seconds)
+        run.progress("train", state.step, state.planned)
+        due = crew.told(time.perf_counter() - saved > every)
+        if state.step in marks(state.planned, state.evaluations) or limited:
+            if crew.measures:
+                _evaluate(run, log)
+            vars(state).update(crew.told(vars(state)))
+            due = True
+        if due and crew.measures:
+            state.seconds = run.spent()
+            _checkpoint(run)
+        saved = time.perf_counter() if due else saved
+        if state.since_best >= options.patience:
+            return "patience"
+    if state.step and crew.measures and state.step not in [step for step, _ in state.dev]:
+        _evaluate(run, log)
+    return "plan" if state.step == len(plan) else options.limited_by
+
+
+def take_step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
+    """Forward, backward and update over one step; returns its mean loss. Tries again once with half the micro-batch.
+
+    Raises:
+        TrainingError: memory ran out both times.
+    """
+    try:
+        return _step(run, bundles, factor=factor)
+    except (RuntimeError, MemoryError) as error:
+        if not _out_of_memory(error):
+            raise
+        run.masters.drop()
+        first = run.state.budget
+        if run.state.halved or run.crew.size > 1:
+            raise TrainingError(f"out of memory with micro-batches of {first} tokens", cure=MEMORY) from error
+    run.state.budget, run.state.halved = max(1, first // 2), True
+    run.state.notes.append(
+        f"memory ran out at step {run.state.step + 1}: micro-batches were halved from {first} tokens"
+    )
+    return take_step(run, bundles, factor=factor)
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    told = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in told or "can't allocate memory" in told
+
+
+def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
+    options, masters = run.options, run.masters
+    packs = [one for bundle in bundles for one in bundle]
+    whole = options.objective == "supervised" or run.shared
+    parts = micro_batches(packs, run.state.budget) if whole else [list(bundle) for bundle in bundles]
+    count = objectives.count_of(packs, options, pairs=len(bundles))
+    spent = 0.0
+    mine = run.crew.share(parts)
+    for turn in range(math.ceil(len(parts) / run.crew.size)):
+        part, weight = mine[turn] if turn < len(mine) else ([], 0.0)
+        tokens = sum(len(one.ids) for one in part)
+        if options.limit and run.crew.told(run.left() <= max(TRAINED * run.forward, run.trained) * tokens):
+            raise OutOfTime
+        if not part:  # the others have one micro-batch more: this process only hears of the limit
+            break
+        tick = time.perf_counter()
+        loss = weight * objectives.loss_of_packs(token_losses(run.network, part), part, options)
+        (loss / count).backward()
+        masters.collect()
+        spent += float(loss.detach())
+        run.trained = (time.perf_counter() - tick) / tokens
+    spent = run.crew.summed(masters, spent, device=run.network.device)
+    if math.isfinite(spent):
+        masters.update(factor)
+    return spent / count
+
+
+def _broken(run: Run, rows: Sequence[Row]) -> str:
+    """Stop at a loss that is not a number: with the best so far, or where there is none with an error."""
+    names = ", ".join(dict.fromkeys(row.example for row in rows if row.example))
+    where = f"the loss is not a number at step {run.state.step + 1} (examples {names[:300]})"
+    run.masters.drop()
+    if not run.state.best_step:
+        raise TrainingError(
+            where,
+            cure="Lower [tuning.trainer.options].learning_rate, and look at these examples.",
+            file=run.directory,
+        )
+    run.state.notes.append(f"{where}; the best before it was kept")
+    return "nan"
+
+
+def _references(run: Run) -> list[list[float]]:
+    """DPO's reference: by how much the untrained model likes each chosen completion more (difference of log-odds)."""
+    import torch
+
+    made: list[list[float]] = []
+    with torch.no_grad():
+        for variant, groups in enumerate(run.variants):
+            found = []
+            for member in range(len(groups)):
+                (packs,) = bundles_of(run, variant, [member])
+                losses = token_losses(run.network, packs)
+                ((part, _),) = objectives.units(objectives.row_sums(losses, packs), packs)
+                found.append(float(part[1] - part[0]))
+            made.append(found)
+    return made
+
+
+def _probe(run: Run) -> Json:
+    """Try three learning rates on the first steps, each from the beginning; sets and returns the choice.
+
+    What was found is kept, so that a resumed run goes on with the same rate.
+    """
+    import torch
+
+    path = run.directory / "probe.json"
+    if not path.is_file():
+        begin = {name: p.detach().clone() for name, p in run.masters.full.items()}
+        chance, tried = torch.get_rng_state(), []
+        steps = run.plan[:_PROBE_STEPS]
+        run.network.train()
+        for number, times in enumerate(_PROBED):
+            run.masters.rate = run.options.learning_rate * times
+            losses = []
+            for step, (epoch, members) in enumerate(steps):
+                factor = pace(step, len(steps), run.options.warmup)
+                losses.append(take_step(run, bundles_of(run, epoch % len(run.variants), members), factor=factor))
+                run.progress("probe", number * len(steps) + step + 1, len(_PROBED) * len(steps))
+            loss = scoring.mean_loss(run.network, [row for _, row in run.dev], budget=run.state.budget)
+            tried.append({"learning_rate": run.masters.rate, "loss": losses[-1], "dev_loss": loss})
+            with torch.no_grad():
+                for name, full in run.masters.full.items():
+                    full.copy_(begin[name])
+            run.masters.renew()
+            run.masters.publish()
+            torch.set_rng_state(chance)
+        found: Json = {"steps": len(steps), "tried": tried}
+        if run.crew.first:
+            writing.write(path, json.dumps(found))
+    else:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    found = run.crew.told(found)
+    measured = [t for t in found["tried"] if math.isfinite(t["loss"])]
+    if not measured:
+        raise TrainingError(
+            f"at no learning rate down to {run.options.learning_rate * _PROBED[0]:g} is the loss a number",
+            cure="Lower [tuning.trainer.options].learning_rate.",
+        )
+    best = min(measured, key=lambda t: t["loss"] if t["dev_loss"] is None else t["dev_loss"])
+    run.masters.rate = best["learning_rate"]
+    return {**found, "chosen": best["learning_rate"]}
+
+
+def _evaluate(run: Run, log: curves.Log) -> None:
+    """Score the dev split; the best checkpoint so far is kept.
+
+    The later checkpoint is the better one unless an earlier one is ahead by more than a standard error of the paired
+    difference: with a dozen items the earlier would else often win by chance.
+    """
+    state, budget, tick = run.state, run.state.budget, time.perf_counter()
+    dev = run.dev[: state.items]
+    loss = scoring.mean_loss(run.network, [row for _, row in dev], budget=budget)
+    scores = scoring.task_scores(
+        run.network,
+        dev,
+        run.job,
+        encoder=run.encoder,
+        options=run.options,
+        budget=budget,
+        progress=run.progress,
+    )
+    if dev and run.options.limit:
+        run.forward = max(run.forward, (time.perf_counter() - tick) / (len(dev) * run.item_tokens()))
+    mean = sum(scores) / len(scores) if scores else 0.0
+    if dev:
+        state.dev.append((state.step, mean))
+        state.dev_loss.append((state.step, loss or 0.0))
+    log.tell(step=state.step, dev=mean if dev else None, dev_loss=loss, **_other_things(run))
+    reached = (round(mean, 6), -(loss or 0.0))
+    state.since_best = 0 if reached > tuple(state.highest) else state.since_best + 1
+    state.highest = max(reached, (state.highest[0], state.highest[1]))
+    if dev and scoring.keeps_up(scores, state.best_scores):
+        state.best_scores, state.best_step = scores, state.step
+        live = run.masters.whole(run.masters.live)
+        if run.crew.first:
+            checkpoints.write(run.directory / "best.pt", live)
+    state.evaluation_seconds += time.perf_counter() - tick
+
+
+def _other_things(run: Run) -> Json:
+    """What is followed besides the task: the loss on a general set, and which facts are still known."""
+    state = run.state
+    found = {
+        "general_loss": scoring.mean_loss(run.network, run.general, budget=state.budget),
+        "known_facts": scoring.known(run.network, run.facts, budget=state.budget),
+    }
+    for name, value in found.items():
+        if value is not None:
+            getattr(state, name).append((state.step, value))
+    return found
+
+
+def _checkpoint(run: Run) -> None:
+    import torch
+
+    kept = {"state": vars(run.state), "random": torch.get_rng_state(), **run.masters.kept()}
+    if run.crew.first:
+        checkpoints.keep(run.directory, kept)
+        curves.draw(run.directory, metric=run.job.metric)
+
+
+def _restore(run: Run) -> None:
+    """Go on from the newest checkpoint that can be read, if there is one."""
+    import torch
+
+    kept, notes = checkpoints.newest(run.directory)
+    run.state.notes += notes
+    if kept is None:
+        return
+    run.masters.restore(kept)
+    torch.set_rng_state(kept["random"])
+    vars(run.state).update({**kept["state"], "notes": [*kept["state"]["notes"], *notes]})
+    run.earlier = run.state.seconds
+
+
+def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str, probe: Json | None) -> Json:
+    """Save the best weights and the report; `last`: the whole last weights, where they are spread over processes."""
+    state, directory = run.state, run.directory
+    best = checkpoints.read(directory / "best.pt") if state.best_step else None
+    if best is None and state.best_step:
+        state.notes.append("the best checkpoint is damaged: the last weights were kept")
+    network, masters, chosen = run.network, run.masters, best or last
+    if last is not None:
+        network = methods.adapted(source, run.options, run.encoder, seed=run.job.seed)
+        masters = Masters(network, run.options)
+    if chosen is not None:
+        masters.publish(chosen)
+    methods.save(network, directory, source=source, options=run.options)
+    width = max(1, math.ceil(len(state.losses) / _POINTS))
+    curve = [
+        (min(i + width, len(state.losses)), sum(state.losses[i : i + width]) / len(state.losses[i : i + width]))
+        for i in range(0, len(state.losses), width)
+    ]
+    rows = [row for group in run.variants[0] for row in group]
+    epochs = state.step / max(1, sum(1 for epoch, _ in run.plan if epoch == 0))
+    report = {
+        "method": run.options.method,
+        "objective": run.options.objective,
+        "rows": len(rows),
+        "completion_tokens": sum(len(row.ids) - row.start for row in rows),
+        "cut_prompts": sum(1 for row in rows if row.prompt_cut),
+        "cut_answers": sum(1 for row in rows if row.answer_cut),
+        "max_length": run.options.max_length,
+        "shared_prefixes": run.shared,
+        "epochs": epochs,
+        "steps": state.step,
+        "best_step": state.best_step,
+        "learning_rate": run.masters.rate,
+        "seconds": state.seconds,
+        "setup_seconds": state.setup_seconds,
+        "training_seconds": state.training_seconds,
+        "fastest": state.fastest,
+        "setup_cpu": run.setup_cpu,
+        "cpu_share": run.cpu_share,
+        "evaluation_seconds": state.evaluation_seconds,
+        "evaluations": len(state.dev),
+        "dev_items": state.items,
+        "dtype": run.options.dtype,
+        "effort": effort(
+            planned=len(run.plan),
+            losses=state.losses,
+            epochs=epochs,
+            stopped=stopped,
+            dev=state.dev,
+            seconds=run.spent(),
+            needed=limits.needed(run),
+            limit=run.options.limit,
+        ),
+        "euros": round(state.seconds / 3600 * run.options.euros_an_hour, 4),
+        "tokens": state.row_tokens,
+        "tokens_read": state.tokens,
+        "tokens_per_second": state.row_tokens / max(1e-9, state.training_seconds),
+        "peak_mib": peak_mib(),
+        "budget": state.budget,
+        "processes": run.crew.size,
+        "stopped": stopped,
+        "loss": curve,
+        "dev": state.dev,
+        "dev_loss": state.dev_loss,
+        "general_loss": state.general_loss,
+        "known_facts": state.known_facts,
+        "probe": probe,
+        "notes": state.notes,
+        "trainable": sum(p.numel() for p in run.masters.live.values()),
+    }
+    curves.draw(directory, metric=run.job.metric)
+    writing.write(directory / "training.json", json.dumps(report, indent=1))
+    return report

@@ -1,0 +1,275 @@
+"""The loss of a network on packs of rows, and the weights that learn from it (heavy leaf).
+
+Learned weights live in the model's own dtype, so that no matmul casts, and follow float32 masters, which the optimiser
+moves, so that small updates are not rounded away.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from twofold.models import adapter_layers
+from twofold.training.options import FitOptions
+from twofold.training.packing import Pack
+
+_CHUNK = 512
+"""Positions whose logits are held at once."""
+_KEPT_SCORES = 1024
+"""Longest packs whose attention scores are kept for the backward pass: length² numbers a head and layer."""
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class Masters:
+    """Float32 copies of the trained weights; the live ones follow them.
+
+    Of weights that are spread over processes (`Crew.spread`) each process has its own part.
+    """
+
+    def __init__(self, network: Any, options: FitOptions) -> None:
+        self.live = {name: p for name, p in network.named_parameters() if p.requires_grad}
+        self.spread = {name for name, p in self.live.items() if isinstance(p, DTensor)}
+        self.full = {name: nn.Parameter(_own(p).detach().float().clone()) for name, p in self.live.items()}
+        self.rate = options.learning_rate
+        self.options = options
+        self.renew()
+
+    def renew(self) -> None:
+        """An optimiser that has seen nothing."""
+        o = self.options
+        self.optimiser = torch.optim.AdamW(
+            self.full.values(), lr=self.rate, betas=(0.9, 0.99), weight_decay=o.weight_decay
+        )
+
+    def collect(self) -> None:
+        """Add the live gradients of a micro-batch to the masters', in float32."""
+        for name, live in self.live.items():
+            if live.grad is None:
+                continue
+            full, grad = self.full[name], _own(live.grad)
+            if name in self.spread:
+                grad *= torch.distributed.get_world_size()  # FSDP gives the mean over processes
+            full.grad = grad.float() if full.grad is None else full.grad.add_(grad)
+            live.grad = None
+
+    def drop(self) -> None:
+        """Forget the gradients of a step that failed."""
+        for name, live in self.live.items():
+            live.grad = self.full[name].grad = None
+
+    def update(self, factor: float) -> None:
+        """One clipped optimiser step at `factor` times the learning rate."""
+        nn.utils.clip_grads_with_norm_(self.full.values(), self.options.clip, self._norm())
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * factor
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.publish()
+
+    def _norm(self) -> Tensor:
+        """Norm of the whole gradient."""
+        parts = {
+            spread: [p.grad for name, p in self.full.items() if (name in self.spread) is spread and p.grad is not None]
+            for spread in (False, True)
+        }
+        norm = nn.utils.get_total_norm(parts[False])
+        if not self.spread:
+            return norm
+        squares = nn.utils.get_total_norm(parts[True]).square()
+        torch.distributed.all_reduce(squares)
+        return (norm.square() + squares).sqrt()
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def publish(self, values: dict[str, Tensor] | None = None) -> None:
+        """Copy the masters (or `values`, of this process) into the live weights."""
+        for name, live in self.live.items():
+            _own(live).copy_((values or self.full)[name])
+
+    def whole(self, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Values by weight, put together from all processes, which all ask; see `part`."""
+        made = {}
+        for name, value in parts.items():
+            made[name] = _own(value).detach()
+            if name in self.spread:
+                like = self.live[name]
+                spread = DTensor.from_local(
+                    made[name], like.device_mesh, like.placements, shape=like.shape, stride=like.stride()
+                )
+                made[name] = spread.full_tensor()
+        return made
+
+    def part(self, name: str, value: Tensor) -> Tensor:
+        """This process's part of a whole value."""
+        if name not in self.spread:
+            return value
+        like = self.live[name]
+        spread = distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
+        return _own(spread)
+
+    def kept(self) -> dict[str, Any]:
+        """Masters and optimiser, whole, for a checkpoint; all processes ask."""
+        state = self.optimiser.state_dict()
+        numbers = {name: n for n, name in enumerate(self.full) if n in state["state"]}
+        for key in _MOMENTS:
+            found = self.whole({name: state["state"][n][key] for name, n in numbers.items()})
+            for name, n in numbers.items():
+                state["state"][n] = {**state["state"][n], key: found[name]}
+        return {"masters": self.whole(self.full), "optimiser": state}
+
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take up what `kept` gave."""
+        names = list(self.full)
+        for name, full in self.full.items():
+            full.copy_(self.part(name, kept["masters"][name]))
+        for n, one in kept["optimiser"]["state"].items():
+            one.update({key: self.part(names[n], one[key]) for key in _MOMENTS})
+        self.optimiser.load_state_dict(kept["optimiser"])
+
+
+def _own(value: Any) -> Tensor:
+    """This process's part of a tensor."""
+    return value.to_local() if isinstance(value, DTensor) else value
+
+
+def plain_of(network: Any) -> Any:
+    """The causal language model inside PEFT's wrapper, if there is one."""
+    return network.get_base_model() if hasattr(network, "get_base_model") else network
+
+
+def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
+    """Cross-entropy of each wanted token of one micro-batch, float32, in the order of the packs.
+
+    Packs are right-padded. Logits are made at the places to predict only, `_CHUNK` at a time, by the model's own last
+    stage (which may scale or cap them).
+    """
+    plain = plain_of(network)
+    longest = max(len(one.ids) for one in packs)
+    ids = torch.zeros(len(packs), longest, dtype=torch.long)
+    positions = torch.zeros(len(packs), longest, dtype=torch.long)
+    places: list[int] = []
+    wanted: list[int] = []
+    for number, one in enumerate(packs):
+        ids[number, : len(one.ids)] = torch.tensor(one.ids)
+        positions[number, : len(one.ids)] = torch.tensor(one.positions)
+        places += [number * longest + place for place in one.predict]
+        wanted += one.wanted
+    device = next(iter(plain.parameters())).device
+    mask = branch_mask(packs, longest, plain.dtype)
+    if mask is None:
+        out = plain.base_model(input_ids=ids.to(device), use_cache=False)
+    else:
+        mask = mask.to(device)
+        with _MatmulAttention(mask, off=_recomputes(plain)):
+            out = plain.base_model(
+                input_ids=ids.to(device), use_cache=False, attention_mask=mask, position_ids=positions.to(device)
+            )
+    hidden = out.last_hidden_state
+    picked = hidden.reshape(-1, hidden.shape[-1]).index_select(0, torch.tensor(places, device=device))
+    targets = torch.tensor(wanted, device=device)
+    losses = [
+        functional.cross_entropy(logits, targets[begin : begin + _CHUNK], reduction="none")
+        for begin, logits in _logits(plain, picked, out)
+    ]
+    return torch.cat(losses) if losses else picked.new_zeros(0, dtype=torch.float32)
+
+
+def _logits(plain: Any, picked: Tensor, out: Any) -> Iterator[tuple[int, Tensor]]:
+    """(first place, float32 logits) a chunk: the causal model's forward around a body that returns what it is given."""
+    body = plain.base_model
+    given = body.__dict__.get("forward")
+    some = torch.zeros(1, 1, dtype=torch.long, device=picked.device)
+    hooks, body._forward_hooks = body._forward_hooks, type(body._forward_hooks)()
+    before, body._forward_pre_hooks = body._forward_pre_hooks, type(body._forward_pre_hooks)()
+    try:
+        for begin in range(0, len(picked), _CHUNK):
+            part = type(out)(last_hidden_state=picked[None, begin : begin + _CHUNK])
+            body.forward = lambda *_, part=part, **__: part
+            yield begin, plain(input_ids=some, use_cache=False).logits[0].float()
+    finally:
+        body._forward_hooks, body._forward_pre_hooks = hooks, before
+        if given is None:
+            del body.forward
+        else:
+            body.forward = given
+
+
+def loss_of(network: Any, packs: Sequence[Pack]) -> Tensor:
+    """Cross-entropy summed over the completion tokens of one micro-batch, in float32."""
+    return token_losses(network, packs).sum()
+
+
+def branch_mask(packs: Sequence[Pack], longest: int, dtype: torch.dtype) -> Tensor | None:
+    """Additive mask of shape (packs, 1, longest, longest); None where plain causal attention is right.
+
+    Right padding needs no mask: no real token sees a later one.
+    """
+    if all(max(one.branch, default=-1) <= 0 for one in packs):
+        return None
+    branch = torch.full((len(packs), longest), -2)
+    for place, one in enumerate(packs):
+        branch[place, : len(one.ids)] = torch.tensor(one.branch)
+    seen = (branch[:, None, :] == -1) | (branch[:, None, :] == branch[:, :, None])
+    seen &= torch.ones(longest, longest, dtype=torch.bool).tril()
+    mask = torch.zeros(len(packs), 1, longest, longest, dtype=dtype)
+    return mask.masked_fill_(~seen[:, None], torch.finfo(dtype).min)
+
+
+def _recomputes(plain: Any) -> bool:
+    """Are activations computed again in the backward pass?"""
+    return any(getattr(module, "gradient_checkpointing", False) for module in plain.modules())
+
+
+class _MatmulAttention(TorchFunctionMode):  # type: ignore[misc]
+    """Computes the masked attention of packs in bf16 on a CPU by two matrix products and a softmax.
+
+    torch's own kernel for CPUs does not use the processor's bf16 instructions: beside it these products take a third of
+    the time, which is a third of a training step, with gradients as near to those of f32 (`docs/notebook.md`).
+
+    Args:
+        mask: The mask that the network was given, (packs, 1, length, length); attention with another one is left alone.
+        off: Change nothing. Layers that are computed again in the backward pass must do the same operations then, out
+            of reach of this.
+    """
+
+    def __init__(self, mask: Tensor, *, off: bool) -> None:
+        super().__init__()
+        fits = mask.dtype == torch.bfloat16 and mask.device.type == "cpu" and mask.shape[-1] <= _KEPT_SCORES
+        self._mask, self._off = mask, off or not fits
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        mask = given.get("attn_mask")
+        if func is not functional.scaled_dot_product_attention or self._off or mask is None or len(args) != 3:
+            return func(*args, **given)
+        query, key, value = args  # (packs, heads, length, width)
+        same = mask.data_ptr() == self._mask.data_ptr() and mask.shape == self._mask.shape
+        if not same or key.shape[-2] != mask.shape[-1] or given.get("dropout_p"):
+            return func(*args, **given)
+        heads = query.shape[1] // key.shape[1]  # of a group of queries that share keys and values
+        key, value = key.repeat_interleave(heads, dim=1), value.repeat_interleave(heads, dim=1)
+        scale = given.get("scale") or query.shape[-1] ** -0.5
+        scores = torch.matmul(query, key.transpose(-1, -2)).mul_(scale).add_(mask)
+        return torch.matmul(torch.softmax(scores, dim=-1), value)
+
+
+def why_apart(network: Any, longest: int) -> str:
+    """Why rows of at most `longest` tokens cannot share a prefix exactly; empty when they can."""
+    plain = plain_of(network)
+    config = plain.config.get_text_config()
+    if "position_ids" not in inspect.signature(plain.base_model.forward).parameters:
+        return "the model takes no positions"
+    kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
+    if kinds or not config._attn_implementation.startswith(("sdpa", "eager")):
+        return f"its layers are {', '.join(sorted(kinds)) or config._attn_implementation}"
+    window = getattr(config, "sliding_window", None)
+    if window and getattr(config, "use_sliding_window", True) and longest + adapter_layers.virtual(plain) > window:
+        return f"its attention window has {window} tokens, rows up to {longest}"
+    return ""

@@ -1,0 +1,1 @@
+"""From examples to a finished adapter: training data, distillation, finishing, the forgetting gate."""

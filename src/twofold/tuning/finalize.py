@@ -1,0 +1,420 @@
+"""From trained weights to an artifact: dev score, latency, forgetting gate, merge-back.
+
+Nothing here trains. Every answer is kept in the catalogue under a key made of the weights that gave it, so what a
+killed run had measured is not measured again.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from twofold.answering import cached as kept
+from twofold.answering.system import System
+from twofold.config import MetricPart, Part, TuningSection
+from twofold.errors import ConfigError, StoreError
+from twofold.examples.questions import Questions
+from twofold.forgetting import suite
+from twofold.forgetting.merge_back import Limits, Point, choose, reaches
+from twofold.hashing import digest, plain
+from twofold.host import pace, timing
+from twofold.models.adapter_files import combined, scaled, why_not_scalable
+from twofold.plugins import loading
+from twofold.plugins.protocols import Progress, Retriever
+from twofold.stats import intervals
+from twofold.store.artifacts import Artifacts, file_digests
+from twofold.store.catalogue import Catalogue
+from twofold.store.model_registry import LEARNED, weights_of
+from twofold.tuning.forgetting_gate import ForgettingGate
+from twofold.types import Adapter, Answer, Arm, Example, Json
+
+_OWN = ("key", "made", "bytes", "files")
+"""What a manifest says of its own files."""
+_RULE = 3
+"""Raised when the same measurements would be judged otherwise: the adapter is then finished anew, not trained."""
+DEV = 200
+"""Dev examples answered for each candidate, at most."""
+ALONE = 8
+"""Of those, answered one at a time for latency."""
+
+
+def spec(section: TuningSection, *, schema: str = "") -> Json:
+    """What decides the finished weights and what is told of them, for the artifact's key.
+
+    Args:
+        section: [tuning].
+        schema: JSON schema that the answers to dev satisfy; empty where there is none.
+    """
+    answers = {"schema": schema} if schema else {}
+    if section.gate == "off":
+        return {"gate": "off", "rule": _RULE, **answers}
+    made: Json = {
+        **answers,
+        "gate": "on",
+        "rule": _RULE,
+        "suite": suite.suite_digest(),
+        "max_forgetting": section.max_forgetting,
+    }
+    if section.merge_back:
+        names = ("merge_back", "merge_keep", "merge_drop")
+        made |= section.model_dump(mode="json", include=set(names))
+    return made
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finishing:
+    """Measures one arm's trained weights and picks the share of their change that is kept."""
+
+    artifacts: Artifacts
+    """Holds the trained weights and takes the finished ones."""
+    catalogue: Catalogue
+    """Keeps the answers."""
+    equip: Callable[[Adapter | None], System]
+    """The arm made ready with an adapter, or with none."""
+    gathered: Callable[[], Retriever]
+    """Has the dev questions' searches, which are the same for every candidate."""
+    gate: ForgettingGate
+    """Judges general ability."""
+    dev: Sequence[Example]
+    """The dev split."""
+    metric: MetricPart
+    """Of the dev score."""
+    section: TuningSection
+    """What is wanted."""
+    spent: pace.Spent
+    """Gets the seconds of ``latency``, ``dev`` and ``gate``."""
+    progress: Progress
+    """Shown while answering."""
+
+    def finish(self, key: str, trained: str, lineage: Json) -> None:
+        """Make the artifact `key` of the trained weights; its manifest is theirs, and what was measured here.
+
+        The manifest gets ``gate`` (see `suite.judge`; None when it is off or no step was done), ``merge_back``
+        (``coefficient``, ``because``, ``reached`` and the measured ``front``), ``dev`` (``score``, ``n``,
+        ``latency``), ``trained`` and ``lineage``.
+        """
+        manifest = self.artifacts.manifest(trained)
+        effort = manifest["report"].get("effort") or {}
+        told = self._swept(
+            trained, manifest["template"], self.artifacts.working(key), unchanged=effort.get("steps") == 0
+        )
+        kept = {name: value for name, value in manifest.items() if name not in _OWN}
+        self.artifacts.finish(key, {**kept, **told, "kind": "adapter", "trained": trained, "lineage": lineage})
+
+    def _swept(self, trained: str, template: str, work: Path, *, unchanged: bool) -> Json:
+        source = _found(self.artifacts, trained)
+
+        def share(coefficient: float, target: Path) -> Adapter:
+            scaled(source, coefficient, target)
+            files = {name: {"sha256": sha} for name, sha in file_digests(target).items()}
+            weights = digest("adapter", weights_of({"files": files}))
+            return Adapter(key=f"{trained}*{coefficient:g}", weights=weights, path=str(target), template=template)
+
+        section = self.section
+        if section.gate == "off" or unchanged:
+            whole = share(1.0, work)
+            why = (
+                "no training step was done: the base model is unchanged" if unchanged else "the forgetting gate is off"
+            )
+            merged = {"coefficient": 1.0, "because": why, "reached": False, "front": []}
+            return {"gate": None, "merge_back": merged, "dev": _told(self._dev(None if unchanged else whole))}
+        reason = why_not_scalable(source) if section.merge_back else "it is off"
+        base = self._dev(None)
+        limits = Limits(keep=section.merge_keep, drop=section.merge_drop)
+        front, zero = [self._measured(1.0, share(1.0, work / "share-1"), base)], base["score"]["mean"]
+        groups: list[int] = self._asked.groups.tolist()
+        full = _point(front[0], front[0], groups).dev
+        for coefficient in () if reason else sorted(set(section.merge_back), reverse=True):
+            if reaches(_point(front[-1], front[0], groups), base=zero, full=full, limits=limits):
+                break
+            front.append(self._measured(coefficient, share(coefficient, work / f"share-{coefficient:g}"), base))
+        points = [_point(row, front[0], groups) for row in front]
+        scores = {row["coefficient"]: row["dev"]["scores"] for row in front}
+
+        def apart(one: Point, other: Point) -> float:
+            return _paired(scores[one.coefficient], scores[other.coefficient], groups)
+
+        best, because = choose(points, base=zero, limits=limits, apart=apart)
+        if reason and not reaches(best, base=zero, full=full, limits=limits):
+            because = f"nothing was merged back: {reason}"
+        share(best.coefficient, work)
+        chosen = front[points.index(best)]
+        merged = {
+            "coefficient": best.coefficient,
+            "because": because,
+            "reached": reaches(best, base=zero, full=full, limits=limits),
+            "base_dev": base["score"],
+            "front": [_row(row) for row in front],
+        }
+        return {"gate": chosen["gate"], "merge_back": merged, "dev": _told(chosen["dev"])}
+
+    def _measured(self, coefficient: float, adapter: Adapter, base: Json) -> Json:
+        dev = self._dev(adapter)
+        both = np.array([dev["scores"], base["scores"]], dtype=float).T
+        gain = intervals.contrasts(both, self._asked.groups, {"gain": np.array([1.0, -1.0])}, resamples=2000)["gain"]
+        with self.spent.on("gate"):
+            judged = self.gate.judge(adapter)
+        return {"coefficient": coefficient, "dev": dev, "gain": plain(gain.estimate()), "gate": judged}
+
+    @cached_property
+    def _asked(self) -> Questions:
+        """The dev questions that every candidate answers."""
+        some = self.dev if len(self.dev) <= DEV else random.Random(self.section.seed).sample(self.dev, DEV)
+        return Questions.of(some)
+
+    def _dev(self, adapter: Adapter | None) -> Json:
+        """Score, latency and answers of the arm on dev, with an adapter or with the base weights."""
+        asked = self._asked
+        metric = loading.make("metrics", self.metric.name, self.metric.options)
+        with self.spent.on("dev"):
+            key, answers = self._answers(adapter, asked)
+        scores = [None if a.failure else metric.score(e, a) for e, a in zip(asked, answers, strict=True)]
+        failed = sum(1 for answer in answers if answer.failure)
+        values = np.array([np.nan if one is None else one for one in scores], dtype=float)
+        return {
+            "metric": self.metric.name,
+            "n": len(asked),
+            "score": plain(intervals.estimate(values, asked.groups, failed=failed)),
+            "scores": values,
+            "groups": asked.groups.tolist(),
+            "latency": self.catalogue.measure(key, "latency"),
+        }
+
+    def _answers(self, adapter: Adapter | None, asked: Sequence[Example]) -> tuple[str, list[Answer]]:
+        """The arm's answers, and the key that they are kept under; what they took goes to the machine's paces."""
+        system = self.equip(adapter)
+        try:
+            key = digest("dev", {"system": system.key})
+            self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
+            fresh = {example.id for example in kept.missing(self.catalogue, key, asked)}
+            if fresh and not self.catalogue.measure(key, "latency"):
+                with self.spent.on("latency"):
+                    timed = self._latency(system, asked, tuned=adapter is not None)
+                self.catalogue.put_measure(key, "latency", timed)
+            began = time.perf_counter()
+            reading = replace(system, retriever=self.gathered()) if system.retriever else system
+            answers = kept.answered(
+                self.catalogue, key, asked, system=reading, progress=self.progress, stage="dev scores"
+            )
+            seconds = time.perf_counter() - began
+            made = [answer for example, answer in zip(asked, answers, strict=True) if example.id in fresh]
+            found = pace.of_answers(system.arm, made, seconds, max_tokens=system.max_tokens, single=False)
+            pace.keep(pace.answering(system.generator.description), found)
+        finally:
+            system.close()
+        return key, answers
+
+    def _latency(self, system: System, asked: Sequence[Example], *, tuned: bool) -> Json:
+        """Seconds for one question at a time, of some drawn from `asked`; a first one is not counted."""
+        first, *sample = random.Random(self.section.seed).sample(asked, min(len(asked), ALONE + 1))
+        clock = timing.Clock[Example](lambda one: system.answer([one])[0].failure is None, name=lambda one: one.id)
+        clock.open(first)
+        pace.keep(pace.answering(system.generator.description), {"merge" if tuned else "load": clock.opening})
+        timing.in_turns(
+            [clock],
+            sample or [first],
+            chance=random.Random(self.section.seed),
+            progress=lambda done, total: self.progress("dev latency", done + 1, total + 1),
+        )
+        return clock.summary()
+
+
+def methods(section: TuningSection) -> tuple[Part, ...]:
+    """The ways of tuning to compare; one when [tuning].methods names none.
+
+    A method takes those options of [tuning.trainer] whose defaults are the same for both, its own laid over.
+
+    Raises:
+        UnknownName: there is no such trainer.
+    """
+    held = loading.find("trainers", section.trainer.name).Options.model_fields
+    made = []
+    for given in section.methods:
+        part = Part(name=given) if isinstance(given, str) else given
+        theirs = loading.find("trainers", part.name).Options.model_fields
+        shared = section.trainer.options
+        if part.name != section.trainer.name:
+            alike = {
+                key for key in shared if key in theirs and key in held and theirs[key].default == held[key].default
+            }
+            shared = {key: shared[key] for key in alike}
+        made.append(Part(name=part.name, options={**shared, **part.options}))
+    return tuple(made) or (section.trainer,)
+
+
+def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, float]]) -> tuple[str, Json]:
+    """Weights that change the base by the weighted sum of several tuned models' changes, made unless they are there.
+
+    Args:
+        artifacts: Where the models' files are, and these go.
+        arm: What the models were tuned for.
+        parts: Records of the registry, each with its weight.
+
+    Returns:
+        The key of the weights, and their lineage.
+
+    Raises:
+        ConfigError: they were tuned for another arm, from other base weights or with another prompt template.
+        StoreError: one is not a plain LoRA adapter.
+    """
+    first = parts[0][0]
+    for record, _ in parts:
+        if record["tuning"] != arm.tuning or any(record[one] != first[one] for one in ("base", "template")):
+            raise ConfigError(
+                f"the model {record['id']} is of another arm, base or prompt template",
+                cure="Put together models of one arm, tuned from one base with one [prompt].",
+            )
+    weights = {record["id"]: weight for record, weight in parts}
+    key = digest("trained", {"combined": weights})
+    if artifacts.find(key) is None:
+        manifests = [artifacts.manifest(record["key"]) for record, _ in parts]
+        found, work = [_found(artifacts, record["key"]) for record, _ in parts], artifacts.working(key)
+        combined([(path, weight) for path, (_, weight) in zip(found, parts, strict=True)], work)
+        _learned(found, work)
+        kept = {name: manifests[0].get(name) for name in ("arm", "tuning", "template", "model", "base", "seed")}
+        trainer = {"name": "combined", "version": 1, "options": {"weights": weights}}
+        report = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
+        documents = sorted({document for one in manifests for document in one["documents"]})
+        seen = next((one["seen"] for one in manifests if (one.get("seen") or {}).get("everything")), None)
+        seen = seen or manifests[0].get("seen")
+        more = {
+            "kind": "trained", "trainer": trainer, "rows": 0, "documents": documents, "seen": seen, "report": report,
+        }  # fmt: skip
+        artifacts.finish(key, {**kept, **more})
+    return key, {"combined": weights}
+
+
+def _learned(parts: Sequence[Path], work: Path) -> None:
+    """Leave what all parts learned from; nothing where one of them does not say."""
+    files = [path / LEARNED for path in parts]
+    if all(file.is_file() for file in files):
+        each = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        whole = {side: sorted({one for told in each for one in told[side]}) for side in ("train", "dev")}
+        (work / LEARNED).write_text(json.dumps(whole), encoding="utf-8")
+
+
+def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
+    """The method to carry on: the best on dev of those that the gate does not fail (where it counts), else of all.
+
+    Dev scores within one standard error of the best (of the paired difference) count as equal: of these the method with
+    the fewest trained parameters is carried on; one that does not say how many has the most.
+
+    Args:
+        rows: Reports of finished adapters (see `report`); among equals the first.
+        enforce: Does a failed gate count?
+    """
+    kept_rows = [row for row in rows if not enforce or not row["gate"] or suite.outcome(row["gate"]) != "failed"]
+    candidates = kept_rows or list(rows)
+    best = max(candidates, key=lambda row: row["dev_score"]["score"]["mean"])
+    top, reached = best["dev_score"], []
+    for row in candidates:
+        dev = row["dev_score"]
+        se = _paired(dev["scores"], top["scores"], top["groups"])
+        if dev["score"]["mean"] >= top["score"]["mean"] - se:
+            reached.append(row)
+    return min(reached, key=lambda row: math.inf if row.get("trainable") is None else row["trainable"])
+
+
+def report(manifest: Json) -> Json:
+    """What is told of an adapter: its training report, and what followed."""
+    told = manifest["report"]
+    merged = manifest.get("merge_back")
+    return {
+        **told,
+        "gate": manifest.get("gate"),
+        "merge_back": merged,
+        "dev_score": manifest.get("dev"),
+        "method": manifest["trainer"]["name"],
+        "bytes": manifest["bytes"],
+        "trials": len(told.get("dev", ())) + len(merged["front"] if merged else ()),
+    }
+
+
+def compared(rows: Sequence[Json], best: Json) -> Json:
+    """What is told of an arm that several methods tuned: ``cached``, ``methods`` (a row each) and ``effort``.
+
+    A method that a cap cut might have been the best one: the arm then counts as not given its chance, and ``effort`` is
+    that method's, with its name as ``method``.
+
+    Args:
+        rows: Reports of all methods.
+        best: The one that is carried on.
+    """
+    cut = next((row for row in (best, *rows) if row.get("effort") and not row["effort"]["chance"]), None)
+    return {
+        "cached": all(row["cached"] for row in rows),
+        "methods": [method_row(row, carried=row is best) for row in rows],
+        "effort": {**cut["effort"], "method": cut["method"]} if cut else best.get("effort"),
+    }
+
+
+def method_row(told: Json, *, carried: bool) -> Json:
+    """One line of the comparison of methods, from an adapter's report."""
+    gate, dev = told["gate"], told["dev_score"]
+    return {
+        "method": told["method"],
+        "key": told["key"],
+        "carried": carried,
+        "dev": dev["score"],
+        "metric": dev["metric"],
+        "latency": dev["latency"],
+        "drop": gate["general"]["drop"] if gate else None,
+        "refusal_drop": gate["refusal"]["drop"] if gate else None,
+        "gate": suite.outcome(gate) if gate else None,
+        "coefficient": told["merge_back"]["coefficient"],
+        "trials": told["trials"],
+        "effort": told.get("effort"),
+        **{name: told.get(name) for name in ("seconds", "tokens_per_second", "peak_mib", "bytes", "trainable")},
+    }
+
+
+def _point(row: Json, full: Json, groups: Sequence[int]) -> Point:
+    """A measured coefficient beside `full`, that of 1."""
+    gate = row["gate"]
+    return Point(
+        coefficient=row["coefficient"],
+        dev=row["dev"]["score"]["mean"],
+        drop=gate["general"]["drop"]["mean"],
+        gate=suite.outcome(gate),
+        se=_paired(row["dev"]["scores"], full["dev"]["scores"], groups),
+    )
+
+
+def _paired(scores: Sequence[float | None], others: Sequence[float | None], groups: Sequence[int]) -> float:
+    """Standard error of the mean difference of two dev scores of the same questions; 0 where they are the same."""
+    both = np.array([scores, others], dtype=float).T
+    if not np.isfinite(both).all(axis=1).any():
+        return 0.0
+    return float(intervals.contrasts(both, groups, {"apart": np.array([1.0, -1.0])}, resamples=200)["apart"].se)
+
+
+def _row(row: Json) -> Json:
+    """A measured coefficient for the manifest."""
+    gate = row["gate"]
+    return {
+        "coefficient": row["coefficient"],
+        "dev": row["dev"]["score"],
+        "gain": row["gain"],
+        "gate": suite.outcome(gate),
+        **{f"{group}_drop": gate[group]["drop"] for group in suite.GROUPS},
+    }
+
+
+def _found(artifacts: Artifacts, key: str) -> Path:
+    path = artifacts.find(key)
+    if path is None:
+        raise StoreError(f"the files of {key} are gone")
+    return path
+
+
+def _told(dev: Json) -> Json:
+    """The dev score for the manifest, with each question's score (None: it failed), to compare methods in pairs."""
+    return {**dev, "scores": [None if np.isnan(one) else float(one) for one in dev["scores"]]}

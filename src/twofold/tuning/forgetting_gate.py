@@ -1,0 +1,123 @@
+"""The forgetting gate: a base model and its tuned copies answer the suite of `forgetting`, through the ordinary path.
+
+Answers are committed batch by batch under a key made of generator and suite: what was answered before, by whatever
+process, is not answered again, and the base model answers once a project.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from twofold.answering import cached
+from twofold.answering.system import System
+from twofold.examples.questions import Questions
+from twofold.forgetting import suite
+from twofold.forgetting.suite import Item, Scores
+from twofold.hashing import digest
+from twofold.host import pace
+from twofold.plugins.protocols import Generator, Progress
+from twofold.prompts import BARE
+from twofold.store.catalogue import Catalogue
+from twofold.types import Adapter, Answer, Arm, Example, Json
+
+_BATCH = 128
+_PACED = 100
+"""Answers made at once from which a pace is kept: loading the model weighs little among them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForgettingGate:
+    """Judges adapters of one base model."""
+
+    catalogue: Catalogue
+    """Keeps the answers."""
+    generator: Callable[[Adapter | None], Generator]
+    """Makes the base model's generator, or a tuned one's."""
+    threshold: float
+    """Drop allowed where the noise floor is lower."""
+    progress: Progress
+    """Shown while answering."""
+
+    def judge(self, adapter: Adapter) -> Json:
+        """What `suite.judge` says of the adapter, with ``seconds`` spent now."""
+        began = time.monotonic()
+        base = self.scores(None)
+        judged = suite.judge(base, self.scores(adapter), again=self._again(), threshold=self.threshold)
+        return {**judged, "seconds": time.monotonic() - began}
+
+    def scores(self, adapter: Adapter | None) -> Scores:
+        """Scores of shape (items, wordings); NaN where an answer failed."""
+        items = suite.suite()
+        wordings = len(items[0].asks)
+        asked = [(item, item.example(w)) for item in items for w in range(wordings)]
+        return self._answered(adapter, asked, "").reshape(len(items), wordings)
+
+    def _again(self) -> Scores:
+        """The base model's first wording once more, last item first."""
+        asked = [(item, item.example(0)) for item in suite.suite()]
+        return self._answered(None, asked[::-1], "again")[::-1]
+
+    def _answered(self, adapter: Adapter | None, asked: Sequence[tuple[Item, Example]], run: str) -> Scores:
+        generator = self.generator(adapter)
+        try:
+            asks: Json = {"suite": suite.suite_digest(), "template": BARE.digest, "run": run}
+            key = digest("general", {"generator": generator.key, **asks})
+            self.catalogue.put_system(key, {"arm": "general", "generator": generator.description})
+            held = self.catalogue.answers(key)
+            done = len(held)
+            names = Questions(example for _, example in asked).digests
+            missing = [(name, *pair) for name, pair in zip(names, asked, strict=True) if name not in held]
+            began, stage = time.monotonic(), _stage(adapter, run)
+
+            def told(answers: Sequence[Answer]) -> None:
+                nonlocal done
+                done += len(answers)
+                self.progress(stage, done, len(asked))
+
+            if missing:
+                self.progress(stage, done, len(asked))
+            for size in sorted({item.max_tokens for _, item, _ in missing}):
+                system = _system(generator, key, size)
+                todo = [(name, example) for name, item, example in missing if item.max_tokens == size]
+                cached.committed(
+                    self.catalogue,
+                    lambda: key,
+                    todo,
+                    answer=system.answer,
+                    batch=_BATCH,
+                    done=told,
+                )
+            if len(missing) >= _PACED:
+                seconds = (time.monotonic() - began) / len(missing)
+                pace.keep(pace.answering(generator.description), {"general": seconds})
+            held = self.catalogue.answers(key, include_failures=True)
+        finally:
+            generator.close()
+        answers = [held[name] for name in names]
+        return np.array(
+            [
+                np.nan if answer.failure is not None else float(suite.passes(item, answer.text))
+                for (item, _), answer in zip(asked, answers, strict=True)
+            ]
+        )
+
+
+def _stage(adapter: Adapter | None, run: str) -> str:
+    if adapter is not None:
+        return "general ability"
+    return "general ability of the base" + (", again" if run else "")
+
+
+def _system(generator: Generator, key: str, max_tokens: int) -> System:
+    return System(
+        arm=Arm(name="general"),
+        key=key,
+        description={},
+        generator=generator,
+        template=BARE,
+        max_tokens=max_tokens,
+    )

@@ -1,0 +1,176 @@
+"""Training rows from examples, rendered exactly as live requests are. The seed is an argument.
+
+Closed-book rows are question and answer. Open-book rows follow RAFT (Zhang et al. 2024, arXiv:2403.10131): the arm's
+own retriever's hits, shuffled, the gold passage put in where the retriever missed it, and for a share of rows taken
+out and answered by the abstention text; the passage used is cited. Each variant has its own order and its own share
+without gold. Examples with the same gold passage are shown the same passages, those found for one of them, so that
+the trainer reads them once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Container, Sequence
+from pathlib import Path
+
+from twofold import prompts
+from twofold.answering.system import as_hits, question
+from twofold.config import TuningSection
+from twofold.errors import TooFewExamples
+from twofold.examples import feedback
+from twofold.examples.cloze import cloze
+from twofold.examples.grouping import group_name
+from twofold.examples.leaks import bare, leaks
+from twofold.examples.splitting import Splits
+from twofold.prompts import Template
+from twofold.types import Chunk, Example, Hit, Pair, Span
+
+
+def closed_rows(train: Sequence[Example], template: Template) -> tuple[Pair, ...]:
+    """One row an example."""
+    return tuple(
+        prompts.pair(
+            prompts.render(example.messages, template=template, choices=example.choices),
+            example.references[0] if example.references else template.abstention,
+            example,
+        )
+        for example in train
+    )
+
+
+def few_shots(train: Sequence[Example], count: int, *, seed: int) -> tuple[Example, ...]:
+    """So many examples to show in a prompt: short ones, drawn by seed, no two from one group while groups last."""
+    if not count:
+        return ()
+    pool = sorted(train, key=lambda e: (len(e.question), e.id))[: max(count, len(train) // 2)]
+    random.Random(seed).shuffle(pool)
+    order = {example.id: number for number, example in enumerate(pool)}
+    earlier = {e.id: sum(1 for o in pool[: order[e.id]] if o.group == e.group) for e in pool}
+    return tuple(sorted(pool, key=lambda e: earlier[e.id])[:count])
+
+
+def preferred_rows(
+    path: Path, splits: Splits, template: Template, *, without: Container[str] = frozenset(), near: bool = True
+) -> tuple[Pair, ...]:
+    """One row a preference of the file, with the passages that both of its answers were given with.
+
+    What an example outside train asks, or gives away (see `leaks`), and what is of its group, is left out.
+
+    Args:
+        path: The file.
+        splits: Train, and what must not be learned from.
+        template: The wording.
+        without: Documents that must not be seen: an answer given with one of them is left out.
+        near: Leave out near copies of questions outside train too.
+
+    Raises:
+        TooFewExamples: there is no such file.
+        BadRecord: a line is not a preference.
+    """
+    if not path.is_file():
+        raise TooFewExamples(
+            "preference tuning needs better and worse answers, and there are none",
+            file=path,
+            cure="Run `twofold examples mine`, or write lines with question, chosen and rejected.",
+        )
+    found = feedback.preferences(path.read_text(encoding="utf-8"), name=path.name)
+    kept_from = (*splits.dev, *splits.test, *splits.reserve)
+    asked = {bare(example.question) for example in kept_from}
+    groups = {name for example in kept_from if (name := splits.given.get(example.id))}
+    as_examples = [
+        Example(id=str(n), messages=one.messages, references=(one.chosen,), sources=one.sources)
+        for n, one in enumerate(found)
+    ]
+    leaking = {int(name) for name, _ in leaks(as_examples, kept_from, near=near).pairs}
+    return tuple(
+        Pair(
+            messages=prompts.render(one.messages, template=template, hits=one.hits or None).messages,
+            completion=one.chosen,
+            rejected=one.rejected,
+            example=one.id,
+        )
+        for n, one in enumerate(found)
+        if n not in leaking
+        and bare(one.messages[-1].content) not in asked
+        and group_name(one.group) not in groups
+        and not any(document in without for document in (*one.sources, *(hit.chunk.span.document for hit in one.hits)))
+    )
+
+
+def open_rows(
+    train: Sequence[Example],
+    found: Sequence[Sequence[Hit]],
+    golds: Sequence[Sequence[Chunk]],
+    *,
+    template: Template,
+    tuning: TuningSection,
+    k: int,
+) -> tuple[tuple[Pair, ...], ...]:
+    """Rows of every variant.
+
+    Args:
+        train: The examples.
+        found: Hits of each, more than `k`.
+        golds: Gold passages of each, best evidence first.
+        template: The wording.
+        tuning: Variants, the share without gold, cloze questions, seed.
+        k: Passages shown.
+    """
+    together: dict[str, list[int]] = {}
+    for number, gold in enumerate(golds):
+        together.setdefault(gold[0].id if gold else f"alone {number}", []).append(number)
+    variants = []
+    for variant in range(tuning.variants):
+        chance = random.Random(f"{tuning.seed}/{variant}")
+        rows = []
+        for members in together.values():
+            lender = members[variant % len(members)]
+            shown, cited = _raft(found[lender], golds[lender], k=k, without=tuning.unanswerable, chance=chance)
+            for example in (train[number] for number in members):
+                told = example.answerable and (cited is not None or not example.sources)
+                text = example.references[0] if told and example.references else template.abstention
+                prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
+                wanted = prompts.completion_text(text, template=template, number=cited if told else None)
+                rows.append(prompts.pair(prompt, wanted, example))
+            rows += _cloze_rows(shown, chance, template=template, number=tuning.cloze)
+        variants.append(tuple(rows))
+    return tuple(variants)
+
+
+def _cloze_rows(shown: Sequence[Hit], chance: random.Random, *, template: Template, number: int) -> list[Pair]:
+    rows = []
+    for _ in range(number if shown else 0):
+        place = chance.randrange(len(shown)) + 1
+        made = cloze(shown[place - 1].chunk.text, chance)
+        if made is not None:
+            asked = question(made[0])
+            prompt = prompts.render(asked.messages, template=template, hits=shown)
+            wanted = prompts.completion_text(made[1], template=template, number=place)
+            rows.append(prompts.pair(prompt, wanted, asked))
+    return rows
+
+
+def _raft(
+    hits: Sequence[Hit], gold: Sequence[Chunk], *, k: int, without: float, chance: random.Random
+) -> tuple[list[Hit], int | None]:
+    """Passages of one open-book row, shuffled, and the number of the gold one (None when it is left out).
+
+    An example whose sources are unknown keeps its hits as they are, and cites nothing.
+    """
+    if not gold:
+        return list(hits[:k]), None
+    bad, first = {chunk.span.document for chunk in gold}, gold[0].span
+    distractors = [hit for hit in hits if hit.chunk.span.document not in bad]
+    if chance.random() < without:
+        shown = distractors[:k]
+        chance.shuffle(shown)
+        return shown, None
+    holding = (hit for hit in hits[:k] if _within(first, hit.chunk.span))  # a stage may show more than the chunk
+    best = next(holding, None) or as_hits(gold[:1])[0]
+    shown = [best, *[hit for hit in hits[:k] if hit.chunk.id != best.chunk.id]][:k]
+    chance.shuffle(shown)
+    return shown, shown.index(best) + 1
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return inner.document == outer.document and outer.start <= inner.start and inner.end <= outer.end

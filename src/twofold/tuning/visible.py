@@ -1,0 +1,242 @@
+"""What is learned from: the examples of train and dev, and the documents that may be seen meanwhile.
+
+A verdict for new documents needs an adapter, a calibration and an embedder that have read nothing of the documents that
+only test questions are about. Those documents are kept out of every search that learning makes, in the index's own
+query, so that a training row still shows as many passages as a live request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from twofold.answering import access, sufficiency
+from twofold.answering.system import Renderer, query
+from twofold.examples.grouping import documents_of
+from twofold.forgetting.suite import general_rows, known_facts
+from twofold.hashing import digest
+from twofold.plugins import loading, specs
+from twofold.plugins.jobs import TrainerJob
+from twofold.tuning.training_data import closed_rows, open_rows, preferred_rows
+from twofold.types import Arm, Chunk, DevItem, Example, Filter, Json, Pair, Retrieval
+
+if TYPE_CHECKING:
+    from twofold.answering.sufficiency import Calibration, Case
+    from twofold.config import Config, Part
+    from twofold.examples.splitting import Splits
+    from twofold.plugins.protocols import Retriever
+
+Rows = tuple[tuple[Pair, ...], ...]
+_SPARE = 3
+"""Passages that a row's search finds beyond those it shows, to stand in for gold ones that are taken out."""
+_PREFERENCES = "preferences.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learning:
+    """One project's examples and documents, as whatever is learned may see them."""
+
+    splits: Splits
+    """Train and dev as the study's principal may read them."""
+    filter: Filter
+    """Of every search: without the documents that only test questions are about."""
+    everything: bool
+    """Nothing is kept out: no study may use what is learned."""
+    config: Config
+    """The configuration in force."""
+    root: Path
+    """The project's directory."""
+    retriever: Callable[[], Retriever]
+    """The configured pipeline; as a project uses it, it searches for a question once (`gathered.Gathered`)."""
+    gold: Callable[[Sequence[Example]], list[list[Chunk]]]
+    """Gold passages of each example, best evidence first."""
+
+    def found(self, examples: Sequence[Example], k: int) -> list[Retrieval]:
+        """The `k` best passages for each example, of documents that may be seen.
+
+        Raises:
+            AccessDenied: the retriever returned a passage of another document.
+        """
+        if not examples:
+            return []
+        retriever = self.retriever()
+        found = retriever.retrieve([query(example, self.filter) for example in examples], k)
+        access.checked([hit.chunk for one in found for hit in one.hits], self.filter, type(retriever).__name__)
+        return found
+
+    def rows(self, arm: Arm, *, preference: bool) -> Rows:
+        """The training rows of an arm, every variant (see `rows`).
+
+        Args:
+            arm: What is tuned for.
+            preference: The trainer learns from better and worse answers.
+        """
+        config, train = self.config, self.splits.train
+        if preference:
+            file = self.root / _PREFERENCES
+            near = config.examples.near == "drop"
+            return (preferred_rows(file, self.splits, config.template, without=self.filter.without, near=near),)
+        if arm.tuning != "open-book":
+            return (closed_rows(train, config.template),)
+        hits = [one.hits for one in self._of_train()]
+        k = config.retrieval.k
+        return open_rows(train, hits, self.gold(train), template=config.template, tuning=config.tuning, k=k)
+
+    def _of_train(self) -> list[Retrieval]:
+        """What is found for the train questions, some passages more than an answer shows."""
+        return self.found(self.splits.train, self.config.retrieval.k + _SPARE)
+
+    def _of_dev(self) -> list[Retrieval]:
+        """What is found for the dev questions, exactly as for a live request."""
+        return self.found(self.splits.dev, self.config.retrieval.k)
+
+    def job(self, arm: Arm, method: Part, renderer: Renderer) -> TrainerJob:
+        """Rows and dev items of an arm, rendered exactly as its live requests are (see `rows`).
+
+        Args:
+            arm: What is tuned for.
+            method: The trainer.
+            renderer: Makes the arm's prompts, of documents that may be seen.
+
+        Raises:
+            TooFewExamples: the train or dev split is empty.
+        """
+        config, splits = self.config, self.splits
+        for name, examples in (("train", splits.train), ("dev", splits.dev)):
+            if not examples:
+                may = " that the study's principal may read" if self.filter.principal else ""
+                raise splits.lack(name, f"tuning needs examples{may}")
+        gated = config.tuning.gate != "off"
+        return TrainerJob(
+            rows=self.rows(arm, preference=self._prefers(method)),
+            dev=tuple(
+                DevItem(prompt=renderer.prompt(example, found), example=example, hits=tuple(found or ()))
+                for example, found in zip(splits.dev, renderer.hits(splits.dev), strict=True)
+            ),
+            metric=specs.decider(config.study).name,
+            metric_options=config.study.decides.options,
+            model=specs.base_model(config, method),
+            template=config.template,
+            seed=config.tuning.seed,
+            without=tuple(sorted(self.filter.without)),
+            general=general_rows() if gated else (),
+            facts=known_facts() if gated else (),
+        )
+
+    def job_decided_by(self, arm: Arm, method: Part) -> Json:
+        """What decides `job`, the search apart: known without searching for anything."""
+        config, splits = self.config, self.splits
+        prefers = self._prefers(method)
+        sides = {"train": splits.train, "dev": splits.dev}
+        sides |= {"test": splits.test, "reserve": splits.reserve} if prefers else {}
+        file = self.root / _PREFERENCES
+        return {
+            "arm": replace(arm, name=""),
+            "examples": {
+                name: [[e.id, e.group, known] for e, known in zip(side, side.digests, strict=True)]
+                for name, side in sides.items()
+            },
+            "preferences": digest("preferences", file.read_bytes().hex()) if prefers and file.is_file() else "",
+            "near": config.examples.near,
+            "without": sorted(self.filter.without),
+            "principal": self.filter.principal,
+            "template": config.template.digest,
+            "max_tokens": config.generation.max_tokens,
+            "tuning": config.tuning.model_dump(mode="json", exclude={"use"}),
+            "metric": [specs.decider(config.study).name, config.study.decides.options],
+            "model": specs.base_model(config, method),
+        }
+
+    @staticmethod
+    def _prefers(method: Part) -> bool:
+        """Does the trainer learn from better and worse answers?"""
+        options = loading.options("trainers", method.name, method.options)
+        return getattr(options, "objective", "") == "preference"
+
+    def calibrated(self) -> Calibration:
+        """When to abstain for want of evidence: weights from train, the threshold from dev (`sufficiency.calibrate`).
+
+        Raises:
+            TooFewExamples: there are too few unanswerable questions.
+        """
+        config, k = self.config, self.config.retrieval.k
+        sufficiency.require_unanswerable(self.splits.train, self.splits.dev)  # before anything is searched for
+        train = [replace(one, hits=one.hits[:k]) for one in self._of_train()]
+        return sufficiency.calibrate(
+            self._cases(self.splits.dev, self._of_dev()),
+            train=self._cases(self.splits.train, train),
+            risk=config.retrieval.risk,
+            level=config.study.level,
+        )
+
+    def _cases(self, examples: Sequence[Example], found: Sequence[Retrieval]) -> list[Case]:
+        return [(query(example, self.filter), one, example) for example, one in zip(examples, found, strict=True)]
+
+    def calibrated_by(self) -> Json:
+        """What decides `calibrated`, the search apart."""
+        return {
+            "train": list(self.splits.train.digests),
+            "dev": list(self.splits.dev.digests),
+            "without": sorted(self.filter.without),
+            "risk": self.config.retrieval.risk,
+            "level": self.config.study.level,
+            "principal": self.filter.principal,
+        }
+
+    def documents(self, arm: Arm) -> list[str]:
+        """Documents that an arm's rows and dev items are made from: named when one of them is forgotten."""
+        examples = (*self.splits.train, *self.splits.dev)
+        used = {source for example in examples for source in example.sources}
+        if arm.retrieval or self.config.tuning.answers == "retrieval":
+            found = (*self._of_train(), *self._of_dev())
+            used |= {hit.chunk.span.document for one in found for hit in one.hits}
+        return sorted(used)
+
+    def learned(self) -> dict[str, list[str]]:
+        """Digests of the examples of ``train`` and ``dev``, sorted."""
+        sides = {"train": self.splits.train, "dev": self.splits.dev}
+        return {name: sorted(side.digests) for name, side in sides.items()}
+
+    def manifest(self, arm: Arm, job: TrainerJob, learned: Mapping[str, Sequence[str]], *, written: Json) -> Json:
+        """What the manifest of trained weights says of what they learned from.
+
+        Args:
+            arm: What was tuned for.
+            job: What was trained.
+            learned: What `learned` gives.
+            written: Counts of what models wrote for the training (`teaching`).
+        """
+        rows = len(job.rows[0])
+        return {
+            "arm": arm.name,
+            "tuning": arm.tuning,
+            "template": job.template.digest,
+            "model": job.model,
+            "rows": rows,
+            "seed": job.seed,
+            "data": {
+                "rows": rows,
+                **{name: {"examples": len(own), "digest": digest(name, own)} for name, own in learned.items()},
+                "job": digest("rows", job.rows),
+                "replay": len(job.replay),
+                **written,
+            },
+            "documents": self.documents(arm),
+            "seen": self.seen(),
+        }
+
+    def seen(self) -> Json:
+        """What learning saw, for manifests and cards.
+
+        Returns:
+            ``everything`` (documents that only test questions are about were read too), ``kept_out`` (how many were
+            not), and ``unnamed`` (test and reserve questions that name no document, so that theirs may have been).
+        """
+        asked = (*self.splits.test, *self.splits.reserve)
+        return {
+            "everything": self.everything,
+            "kept_out": len(self.filter.without),
+            "unnamed": sum(1 for example in asked if example.answerable and not documents_of(example)),
+        }

@@ -1,0 +1,1 @@
+"""The verdict: the rule, its evidence, its power and its words. Pure."""

@@ -1,0 +1,69 @@
+"""Doubts that a plan tells before a study and the verdict after it, in the same words. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from twofold.config import Config
+from twofold.types import Arm, Example
+from twofold.verdict.evidence import GIANT, WANTED_GROUPS
+from twofold.verdict.record import counted
+
+
+def few_groups(groups: int, worth: float, largest: float) -> list[str]:
+    """Are there too few independent groups, or groups so unequal that they are `worth` too few?
+
+    Args:
+        groups: How many there are.
+        worth: How many of equal size these are worth (`stats.kish`).
+        largest: Share of the questions that the largest holds.
+    """
+    if worth >= WANTED_GROUPS - 1e-9:
+        return []
+    uneven = f", worth {worth:.1f} of equal size" if worth < 0.95 * groups else ""
+    if uneven and largest >= GIANT:
+        uneven += f", for one holds {100 * largest:.0f} % of the questions: add questions of other groups"
+    return [f"few independent groups: {groups}{uneven} ({WANTED_GROUPS} or more are wanted)"]
+
+
+def synthetic(count: int, of: int) -> list[str]:
+    """Did a model write most of the questions?"""
+    if 2 * count <= of:
+        return []
+    return [f"{count} of {counted(of, 'question')} are synthetic, which favours retrieval"]
+
+
+def labels_left_out(config: Config, examples: Sequence[Example]) -> int:
+    """How many labels the data have, where the prompt names less than half of them; 0 where no label is asked for.
+
+    Args:
+        config: In force.
+        examples: Whose references are the labels. What the first of them says beside its question counts as prompt.
+    """
+    known = [example for example in examples if example.answerable and example.references]
+    if config.study.metric.name != "accuracy" or any(example.choices for example in known):
+        return 0
+    template, given = config.template, [message.content for example in known[:1] for message in example.messages]
+    prompt = "\n".join([template.closed, template.open, *given]).casefold()
+    labels = {example.references[0].casefold() for example in known}
+    shown = sum(bool(re.search(rf"(?<!\w){re.escape(label)}(?!\w)", prompt)) for label in labels)
+    return len(labels) if 2 * shown < len(labels) else 0
+
+
+def unseen_labels(labels: int, arms: Sequence[Arm]) -> list[str]:
+    """Is a tuned arm, which learns the labels, compared with arms whose prompt shows none of them?"""
+    blind = [arm.name for arm in arms if not arm.tuning and not arm.shots]
+    if not labels or not blind or not any(arm.tuning for arm in arms):
+        return []
+    return [
+        f"the prompt of {', '.join(blind)} names none of the {labels} labels, which only tuned weights learn: list "
+        "them in [prompt], or give examples choices, for a fair comparison"
+    ]
+
+
+def no_prompt_arm(arms: Sequence[Arm]) -> list[str]:
+    """Is a tuned arm compared with no arm that shows examples?"""
+    if not any(arm.tuning for arm in arms) or any(arm.shots for arm in arms):
+        return []
+    return ["no few-shot prompt arm is among the arms: tuning's gain may be overstated"]

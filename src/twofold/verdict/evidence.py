@@ -1,0 +1,207 @@
+"""What the verdict is made from: the measured differences, the facts beside them, and the rule's bare choice. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from twofold.stats.intervals import Interval
+from twofold.types import Arm, Estimate, Outcome
+
+WANTED_GROUPS = 20
+"""Groups that are worth fewer of equal size than this are a reason for doubt."""
+GIANT = 0.2
+"""A group with this share of the questions or more limits what a study can show, for it counts as one."""
+RIGHT = 0.5
+"""A score from here on counts as right, unless the metric has no such score (`plugins.Metric`). Of a metric that is 0
+or 1 that is 1; of a graded metric it is half."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerdictFacts:
+    """What the verdict has to know besides the scores. Arms without a value are left out of a mapping."""
+
+    policy: str = ""
+    """The split policy as one sentence: the claim about the future that the verdict stands on."""
+    looks: int = 1
+    """The how-manieth look this is at its most looked-at question (`study.looks`)."""
+    level: float = 0.95
+    """Level of the intervals at this look."""
+    next_level: float = 0.0
+    """Level of the look after this one, which a study with more examples would be; 0: as this one."""
+    labels: int = 0
+    """Labels of the data, where the prompt names hardly any of them and no question its choices; 0: else."""
+    synthetic: int = 0
+    """Questions written by a model."""
+    questions: int = 0
+    """All questions asked."""
+    failed_share: Mapping[str, float] = field(default_factory=dict)
+    """Arm → share of its answers that failed."""
+    latency_p95: Mapping[str, float] = field(default_factory=dict)
+    """Arm → seconds, one question at a time."""
+    latency_ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """Arm → ends of the interval of `latency_p95`; an arm left out is known exactly."""
+    latency_wanted: int = 72
+    """Answers that an upper end of the interval of `latency_p95` needs."""
+    latency_answers: Mapping[str, int] = field(default_factory=dict)
+    """Arm → answers that `latency_p95` stands on."""
+    citing: Mapping[str, Estimate] = field(default_factory=dict)
+    """Arm → share of its answers that cite a right document (any document, where no example names its sources)."""
+    uncited: str = ""
+    """Why no answer can cite, whatever the arm; empty where the prompt asks for citations."""
+    letters: Mapping[str, float] = field(default_factory=dict)
+    """Arm → characters of its median answer, failed ones and abstentions apart."""
+    cut_share: Mapping[str, float] = field(default_factory=dict)
+    """Arm → share of its answers that ended at the token limit."""
+    cut_causes: Mapping[str, str] = field(default_factory=dict)
+    """Arm → the cause of most of these (`diagnose.cut_cause`)."""
+    effort: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """Tuned arm → how far it was trained (`verdict.effort`); one that is left out has an unknown effort."""
+    unanswerable: int | None = None
+    """Test questions that nobody can answer; None where no arm can abstain."""
+    reserve: int = 0
+    """Questions set aside in the reserve split."""
+    reserve_seen: int = 0
+    """How many of them earlier studies asked, or chose settings on."""
+    reserve_opened: str = ""
+    """Study that opened the reserve before; empty when it is sealed."""
+    training_minutes: Mapping[str, float] = field(default_factory=dict)
+    """Arm → minutes one training of its adapter takes."""
+    dev_trials: Mapping[str, int] = field(default_factory=dict)
+    """Arm → variants tried on the dev set (checkpoints, prompts, values of k)."""
+    dev_examples: int = 0
+    """Examples in the dev split."""
+    forgetting: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → why its weights failed the forgetting gate; other arms are left out."""
+    forgetting_reported: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → why its weights failed the forgetting gate, where that is only reported and rules no arm out."""
+    forgetting_open: Mapping[str, str] = field(default_factory=dict)
+    """Tuned arm → why the forgetting gate is open: neither shown to pass nor to fail."""
+    remote: frozenset[str] = frozenset()
+    """Arms that need an endpoint on the network."""
+    final: bool = False
+    """Was the sealed reserve split opened for this study?"""
+    confirms: str = ""
+    """Study whose choice is confirmed or not; only two of its arms are measured then."""
+    right: float | None = RIGHT
+    """Score from which an answer counts as right; None: the deciding metric has none."""
+    test_share: float = 1.0
+    """Test questions as a share of all examples: what is collected is divided over all splits."""
+
+    def seconds(self, arm: str) -> tuple[float, float] | None:
+        """Ends of the interval of an arm's 95th percentile of seconds; None where it was not measured."""
+        value = self.latency_p95.get(arm)
+        return None if value is None else self.latency_ends.get(arm, (value, value))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What the rule says, before it is put into words."""
+
+    outcome: Outcome
+    arm: str = ""
+    route: Literal["", "only", "pairwise", "nobody right"] = ""
+    """How it came about."""
+    keep: str = ""
+    """When undecided: the arm to stay with. It is shown better than every simpler one, and no more complex one is shown
+    better than it; empty where there is no such arm."""
+    leader: str = ""
+    """When undecided: the arm the open comparisons are about."""
+    open: tuple[tuple[str, str], ...] = ()
+    """When undecided: comparisons (arm, other) still to settle; with `keep`, (more complex arm, `keep`)."""
+    waiting: tuple[str, ...] = ()
+    """When undecided: arms that were not given their chance, over which no other arm may be chosen."""
+    unshown: tuple[str, ...] = ()
+    """When undecided for their sake: arms that are neither shown to meet a constraint nor shown to break it."""
+
+
+def is_wrong(score: float, least: float | None) -> bool:
+    """Is a score below the least that counts as right? Where the metric has none, only 0 is surely wrong."""
+    return score <= 0 if least is None else score < least
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Right:
+    """How many of the questions that count an arm answered right: no answer `is_wrong`."""
+
+    count: int
+    of: int
+    """Questions that count; one that the arm failed is not right."""
+    graded: bool
+    """Has any arm a score strictly between 0 and 1? Then "right" means at least half right."""
+    least: float | None = RIGHT
+    """Score from which an answer is right; None: no score tells, and `count` is of those that score above 0."""
+
+    @property
+    def nothing(self) -> str:
+        """What an arm does of which no answer is right."""
+        return "scores 0 on every question" if self.least is None else "answers no question right"
+
+    @property
+    def none(self) -> bool:
+        """Is no answer right?"""
+        return self.count == 0
+
+
+def rights(scores: Mapping[str, Any], least: float | None = RIGHT) -> dict[str, Right]:
+    """Count the right answers of arms from their scores, shape (questions,), NaN where the answer failed."""
+    known = {name: [value for value in column if math.isfinite(value)] for name, column in scores.items()}
+    graded = any(value not in (0.0, 1.0) for column in known.values() for value in column)
+    return {
+        name: Right(
+            count=sum(1 for value in column if not is_wrong(value, least)),
+            of=len(scores[name]),
+            graded=graded,
+            least=least,
+        )
+        for name, column in known.items()
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Everything measured that the rule looks at."""
+
+    arms: tuple[Arm, ...]
+    """From simple to complex."""
+    estimates: Mapping[str, Estimate]
+    """Of every arm, without its failed answers."""
+    whole: Mapping[str, Estimate]
+    """Of every arm, with its failed answers as 0: `n` counts all questions, `failed` those that failed."""
+    joint: Mapping[str, Interval]
+    """``A - B`` for all pairs, the simpler arm as B, with simultaneous intervals: for display."""
+    alone: Mapping[str, Interval]
+    """The same pairs, each with an interval of its own at `level`: these decide."""
+    level: float
+    """Coverage of every interval here: 1 − the probability of a false choice that the study may spend."""
+    right: Mapping[str, Right] = field(default_factory=dict)
+    """How many answers of every arm are right."""
+    largest: float = 0.0
+    """Share of the questions that the largest group holds."""
+
+    def difference(self, a: str, b: str) -> Interval:
+        """A − b with the interval that decides, whichever way round it was computed."""
+        found = self.alone.get(f"{a} - {b}")
+        return found if found is not None else self.alone[f"{b} - {a}"].turned()
+
+    def least_gain(self, arm: str, others: Sequence[str]) -> tuple[str, Interval, float]:
+        """The other arm over which `arm` gains least, that gain, and the lower end of the least gain.
+
+        The lower end is the smallest of all lower ends. It holds with probability `level` for the arm that was chosen:
+        an arm is chosen wrongly only where the one interval of its least gain errs (intersection-union, Berger 1982).
+        """
+        gaps = {other: self.difference(arm, other) for other in others}
+        nearest = min(gaps, key=lambda other: gaps[other].mean)
+        return nearest, gaps[nearest], min(gap.low for gap in gaps.values())
+
+
+def is_small(gain: Interval, margin: float) -> bool:
+    """Is the gain shown to be at most `margin`?"""
+    return gain.high <= margin
+
+
+def matters(gain: Interval, margin: float) -> bool:
+    """Is the gain shown to be above 0, and not shown to be at most `margin`?"""
+    return gain.low > 0 and not is_small(gain, margin)

@@ -1,0 +1,111 @@
+"""What would change the verdict: the same numbers, decided again under other constraints. Pure.
+
+Nothing here guesses: each flip is a run of the rule, and is listed only when its outcome differs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from twofold.config import StudySection
+from twofold.stats.intervals import Interval
+from twofold.types import Arm, Estimate, Flip, Outcome
+from twofold.verdict.evidence import Evidence, VerdictFacts
+from twofold.verdict.record import counted, number_text, plain_number
+
+OutcomeIf = Callable[[StudySection, frozenset[str]], tuple[Outcome, str]]
+"""The rule's outcome and arm under another section, without some arms."""
+NONE: frozenset[str] = frozenset()
+
+
+def flips(
+    outcome_if: OutcomeIf,
+    evidence: Evidence,
+    *,
+    arms: Sequence[Arm],
+    section: StudySection,
+    facts: VerdictFacts,
+) -> list[Flip]:
+    """All conditions that change outcome or arm, each with what the verdict would be.
+
+    Along a scale (latency, margin, least score) a flip is listed at every value where the outcome changes once more, in
+    the order in which the condition tightens.
+    """
+    now = outcome_if(section, NONE)
+    found: list[Flip] = []
+    scales = (
+        _latency(section, facts),
+        _margin(section, evidence.alone),
+        _least_score(section, evidence.whole),
+    )
+    for scale in scales:
+        before = now
+        for condition, changed, without in scale:
+            then = outcome_if(changed, without)
+            if then != before:
+                if then != now:
+                    found.append(Flip(condition=condition, outcome=then[0], arm=then[1]))
+                before = then
+    for condition, changed, without in _switches(arms, section, facts):
+        then = outcome_if(changed, without)
+        if then != now:
+            found.append(Flip(condition=condition, outcome=then[0], arm=then[1]))
+    return found
+
+
+Case = tuple[str, StudySection, frozenset[str]]
+
+
+def _with(section: StudySection, **changes: object) -> StudySection:
+    return section.model_copy(update=changes)
+
+
+def _latency(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
+    known = [facts.seconds(arm) for arm in facts.latency_p95]
+    ends = {end for pair in known if pair for end in pair if math.isfinite(end)}
+    limits = {_just_under(end) for end in ends if end > 0}
+    for limit in sorted(limits, reverse=True):
+        if not section.max_latency_p95 or limit < section.max_latency_p95:
+            yield f"if p95 latency may be at most {plain_number(limit)} s", _with(section, max_latency_p95=limit), NONE
+
+
+def _just_under(end: float) -> float:
+    """The largest number of three significant digits below `end`: the limit that is told is the limit that was run."""
+    unit = 10.0 ** (math.floor(math.log10(end)) - 2)
+    return float(f"{(math.ceil(end / unit - 1e-9) - 1) * unit:.3g}")
+
+
+def _margin(section: StudySection, intervals: Mapping[str, Interval]) -> Iterator[Case]:
+    ends = {math.ceil(max(abs(one.low), abs(one.high)) * 1000) / 1000 for one in intervals.values()}
+    ends |= {math.ceil(one.high * 1000) / 1000 for one in intervals.values()}
+    for margin in sorted(end for end in ends if section.margin < end <= 0.3):
+        yield f"if differences up to {number_text(margin)} did not matter", _with(section, margin=margin), NONE
+
+
+def _least_score(section: StudySection, whole: Mapping[str, Estimate]) -> Iterator[Case]:
+    for end in sorted({end for value in whole.values() for end in (value.low, value.high)}):
+        least = math.floor(end * 1000 + 1) / 1000
+        if section.min_score < least <= 1:
+            yield f"if a score of at least {number_text(least)} were required", _with(section, min_score=least), NONE
+
+
+def _switches(arms: Sequence[Arm], section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
+    if section.max_latency_p95:
+        yield "if latency did not matter", _with(section, max_latency_p95=0.0), NONE
+    if section.margin:
+        yield "if every difference mattered (margin 0)", _with(section, margin=0.0), NONE
+    if section.min_score:
+        yield "if no least score were required", _with(section, min_score=0.0), NONE
+    cite = "need not name their source" if section.must_cite else "had to name their source"
+    yield f"if answers {cite}", _with(section, must_cite=not section.must_cite), NONE
+    allowed = "did not have to hold" if section.permissions else "had to hold"
+    yield f"if per-document permissions {allowed}", _with(section, permissions=not section.permissions), NONE
+    if facts.remote:
+        yield "if it had to run offline", section, facts.remote
+    stale = {arm.name: facts.training_minutes.get(arm.name, 0.0) for arm in arms if arm.tuning == "closed-book"}
+    minutes = max(stale.values(), default=0.0)
+    if minutes > 0:
+        often = counted(round(minutes), "minute") if minutes >= 1 else counted(round(60 * minutes), "second")
+        condition = f"if documents changed more often than every {often} (one training of a closed-book adapter)"
+        yield condition, section, frozenset(stale)

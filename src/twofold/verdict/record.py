@@ -1,0 +1,358 @@
+"""The shape of the record: what `study.json` and `answers.jsonl.gz` hold.
+
+The record is the product: the report and `twofold show` read it and nothing else. It is written
+once. Fields are added, never renamed; `format` rises when a reader of the old shape would be wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NotRequired, TypedDict
+
+from twofold.types import Json
+
+FORMAT = 1
+
+
+class EstimateRecord(TypedDict):
+    """A `types.Estimate`."""
+
+    mean: float
+    low: float
+    high: float
+    n: int
+    failed: int
+
+
+class EffectRecord(TypedDict):
+    """A `types.Effect`."""
+
+    name: str
+    estimate: EstimateRecord
+    p: float | None
+    test: str
+    decides: NotRequired[EstimateRecord | None]
+
+
+class VerdictRecord(TypedDict):
+    """A `types.Verdict`; `flips` are ``{condition, outcome, arm}``."""
+
+    outcome: str
+    arm: str
+    headline: NotRequired[str]
+    sentence: str
+    because: list[str]
+    provisional: list[str]
+    more_examples: int | None
+    further: NotRequired[Json]
+    flips: list[Json]
+    looks: int
+
+
+class QuantileRecord(TypedDict):
+    """A median with its distribution-free interval; an end is None where `n` is too small for it."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+
+class LatencyRecord(TypedDict):
+    """Seconds for one question at a time (batch 1), asked in turns over the arms, apart from the batched run."""
+
+    p50: float
+    p95: float
+    n: int
+    intervals: NotRequired[dict[str, list[float | None]]]
+    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
+    failed: NotRequired[int]
+    """Of `n`, answers that failed: they count at their limit."""
+    in_turns: NotRequired[bool]
+    """Were all arms asked in turns? False where this machine has no room for all models together: those of one model
+    were then asked in turns, and seconds of arms with other models stand beside each other less surely."""
+    ratio: NotRequired[QuantileRecord]
+    """Median of the seconds over the arm base's, question by question."""
+
+
+class FailureRecord(TypedDict):
+    """Failed answers of one kind."""
+
+    code: str
+    message: str
+    count: int
+
+
+class TrainingRecord(TypedDict):
+    """How the arm's adapter was made."""
+
+    key: str
+    rows: int
+    epochs: float
+    steps: int
+    best_step: int
+    seconds: float
+    tokens: int
+    tokens_per_second: float
+    peak_mib: float
+    stopped: str
+    """Why it ended, for example ``plan``, ``patience`` or ``minutes``."""
+    loss: list[tuple[int, float]]
+    """(step, mean training loss since the previous point)."""
+    dev: list[tuple[int, float]]
+    """(step, dev score in the study's metric)."""
+    cached: bool
+    cut_prompts: NotRequired[int]
+    """Rows whose last message lost its beginning, for they were longer than `max_length`."""
+    cut_answers: NotRequired[int]
+    """Rows whose answer lost its end."""
+    max_length: NotRequired[int]
+    """Longest row, tokens."""
+    method: NotRequired[str]
+    """Name of the trainer."""
+    trials: NotRequired[int]
+    """Variants tried on the dev split: checkpoints, shares of the change, methods."""
+    gate: NotRequired[Json | None]
+    """What `forgetting.judge` says of it; None where the gate is off."""
+    merge_back: NotRequired[Json]
+    """``{"coefficient", "because", "reached", "base_dev", "front"}``: the share of the tuned change that was kept."""
+    model: NotRequired[str]
+    """Id of the tuned model (`store.model_registry.model_id`): what `ask` answers with."""
+    methods: NotRequired[list[Json]]
+    """Where several methods were compared, a row for each (`finishing.method_row`); one is ``carried``."""
+    effort: NotRequired[Json | None]
+    """How far training came: ``{"planned", "steps", "epochs", "stopped", "limit_minutes", "moved", "rising",
+    "dev_first", "dev_best", "chance", "minutes", "minutes_needed"}``; ``chance`` false: no verdict may crown another
+    arm over this one. None: unknown."""
+
+
+class ArmRecord(TypedDict):
+    """One measured arm."""
+
+    key: str
+    """System key: same key, same answers."""
+    description: Json
+    """Model, runtime, dtype, adapter, retriever, k, shots, template."""
+    metrics: dict[str, EstimateRecord]
+    latency: LatencyRecord | None
+    timing: NotRequired[dict[str, QuantileRecord]]
+    """``retrieval`` and ``generation`` → median seconds an answer of the batched run (shares of its batch)."""
+    right: NotRequired[list[int]]
+    """Answers with at least `StudyRecord.right_from`, and answers scored; left out where that is None."""
+    cut: NotRequired[list[int]]
+    """Answers that ended at the token limit, and answers made."""
+    uncited: NotRequired[list[int]]
+    """Answers that cite no passage, and answers made, failures and abstentions apart."""
+    prompt_tokens: float
+    """Mean per question."""
+    completion_tokens: float
+    tokens_per_second: float
+    """Prompt and completion tokens of the batched run per second of generation."""
+    seconds: float
+    """Answering all test questions, batched (as measured when they were made, also when cached)."""
+    peak_mib: float
+    failures: list[FailureRecord]
+    training: TrainingRecord | None
+    acceptable: bool
+    objections: list[str]
+    """Constraints that it is shown not to meet."""
+    in_question: NotRequired[list[str]]
+    """Constraints that it is shown neither to meet nor not to meet."""
+    diagnostic: bool
+    """Shown for explanation, never chosen."""
+
+
+class BillItem(TypedDict):
+    """One step of the plan, or of the work done."""
+
+    step: str
+    items: int
+    cached: int
+    seconds: float
+    """Estimated (plan) or spent (record)."""
+    detail: str
+
+
+class PolicyRecord(TypedDict):
+    """How examples were split: the claim about the future under which the verdict holds."""
+
+    split_by: str
+    sentence: str
+    seed: int
+    train: int
+    dev: int
+    test: int
+    reserve: int
+    groups: int
+    """Independent groups among the questions asked: of the test split, or of the reserve where that was opened."""
+    groups_worth: NotRequired[float]
+    """How many groups of equal size these are worth (`stats.kish`)."""
+    final: bool
+    """True when the reserve split was opened (`--final`)."""
+
+
+class StudyRecord(TypedDict):
+    """`study.json`."""
+
+    format: int
+    study: str
+    """Directory name, for example ``0001-agxqa``."""
+    project: str
+    about: str
+    created: str
+    """ISO time, UTC."""
+    twofold: str
+    """Version of Twofold."""
+    policy: PolicyRecord
+    metric: str
+    right_from: NotRequired[float | None]
+    """Score in `metric` from which an answer counts as right; None: the metric has none. Older records: 0.5."""
+    level: float
+    """Of every interval but those of seconds, which have the level of [study], whatever the look."""
+    decided_at: NotRequired[float]
+    """Level of the intervals of differences, which decide: the more looks at the same questions, the higher. Records
+    of before have it beside another `level`, that of the scores."""
+    look: NotRequired[Json]
+    """What makes the look the same as another: ``identity`` (arms, settings, questions), ``answers``, ``failed``."""
+    margin: float
+    verdict: VerdictRecord
+    effects: list[EffectRecord]
+    """``retrieval``, ``tuning``, ``interaction`` (only when all four cells were measured)."""
+    comparisons: list[EffectRecord]
+    """``A - B`` for every pair of arms, simpler arm as B."""
+    arms: dict[str, ArmRecord]
+    retrieval: Json
+    """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, where the
+    weight of the words is ``auto`` ``"words"`` (`retrieval_blend.settle`, without the sketch), and where
+    [retrieval].risk is set ``"abstention"`` (`retrieval_abstention.abstention`); empty without retrieval."""
+    diagnosis: list[Json]
+    """``{"arm", "cause", "count", "share", "low", "high", "examples": [ids], "cure"}`` per cause of wrong answers."""
+    contrasts: NotRequired[list[Json]]
+    """Shares of retrieval and of reading in wrong answers, where an oracle arm was measured (`diagnose.contrasts`)."""
+    self_test: list[Json]
+    """``{"metric", "gold", "shuffled", "n"}`` of the scorer self-test."""
+    leaks: Json
+    """``{"exact", "near", "span", "dropped"}`` counts."""
+    warnings: list[str]
+    bill: list[BillItem]
+    seconds: float
+    peak_mib: float
+    environment: Json
+    """Python, platform, cores, memory, package versions."""
+    config: Json
+    """The whole configuration in force."""
+    confirmation: NotRequired[Json]
+    """Where the reserve was opened: ``{"study", "arm", "rival", "hypothesis", "confirmed", "outcome"}``."""
+    ablation: NotRequired[Json]
+    """What each retrieval stage brings and costs (`retrieval_ablation.ablate`), where [study].ablation is on."""
+
+
+class HitRow(TypedDict):
+    """A passage in the prompt."""
+
+    number: int
+    document: str
+    title: str
+    start: int
+    end: int
+    text: str
+    gold: bool
+    """Does it come from a document that holds the answer?"""
+    place: NotRequired[str]
+    """Where it stands in the document, as a citation of it says; empty where unknown."""
+
+
+class CitationRow(TypedDict):
+    """A citation; `quote` is a character range of the document, or None."""
+
+    number: int
+    document: str
+    start: int
+    end: int
+    quote: tuple[int, int] | None
+    place: NotRequired[str]
+    """Page, row, sheet, slide or section of the quoted words; of the passage's beginning where none are."""
+
+
+class ArmAnswer(TypedDict):
+    """One arm's answer to one example."""
+
+    text: str
+    raw: str
+    abstained: bool
+    scores: dict[str, float | None]
+    citations: list[CitationRow]
+    unsupported_citations: NotRequired[int]
+    """Citations taken out because their passage does not hold the answer."""
+    repointed_citations: NotRequired[int]
+    """Citations that name another passage than the model did, which holds the answer."""
+    hits: list[HitRow]
+    failure: Json | None
+    """``{"code", "message"}``."""
+    cut: NotRequired[bool]
+    """The completion ended at the token limit."""
+    cause: str
+    """Diagnosis of a wrong answer, empty when right."""
+
+
+class AnswerRow(TypedDict):
+    """One line of `answers.jsonl.gz`."""
+
+    id: str
+    group: str
+    question: str
+    messages: list[Json]
+    references: list[str]
+    sources: list[str]
+    answerable: bool
+    arms: dict[str, ArmAnswer]
+
+
+def estimate_text(value: EstimateRecord | Any, digits: int = 3) -> str:
+    """``.412 [.351, .470]``: the only way an estimate is printed."""
+    mean, low, high = (number_text(value[key], digits) for key in ("mean", "low", "high"))
+    return f"{mean} [{low}, {high}]"
+
+
+def number_text(value: float, digits: int = 3) -> str:
+    """``.412``, ``-.05`` or ``1.500``: the only way a score or a difference is printed; never a negative zero."""
+    value = round(value, 10)  # so that the order in which scores were added up does not turn a half
+    text = f"{round(value, digits) + 0.0:.{digits}f}"
+    return text.replace("0.", ".", 1) if text.startswith(("0.", "-0.")) else text
+
+
+def plain_number(value: float) -> str:
+    """A setting (a margin, a limit) with as many digits as it has: ``.02``, ``1.5``."""
+    text = f"{value:.4g}"
+    return text.replace("0.", ".", 1) if 0 < abs(value) < 1 else text
+
+
+def counted(count: float, thing: str, plural: str = "") -> str:
+    """``1 example``, ``2 examples``: a count and its noun."""
+    shown = f"{count:,.0f}" if float(count).is_integer() else f"{count:g}"
+    return f"{shown} {thing if count == 1 else plural or thing + 's'}"
+
+
+def true_minus(text: str) -> str:
+    """Text for people: a true minus (U+2212) before numbers and between the arms of a difference."""
+    return re.sub(r"(?<![\w\]-])-(?=\.?\d)|(?<=\S )-(?= \S)", "\u2212", text)
+
+
+def asked_text(policy: PolicyRecord) -> str:
+    """``129 test questions in 56 independent groups``; of a study on the sealed reserve, the reserve questions."""
+    what, number = ("reserve", policy["reserve"]) if policy["final"] else ("test", policy["test"])
+    return f"{counted(number, f'{what} question')} in {counted(policy['groups'], 'independent group')}"
+
+
+def turns_text(arms: Mapping[str, Any]) -> str:
+    """In what order the arms were timed: in turns over all of them, or only over those of one model."""
+    timed = [arm["latency"] for arm in arms.values() if arm["latency"]]
+    if all(one.get("in_turns", True) for one in timed):
+        return "in turns over the arms"
+    return "in turns over the arms of one model, models one after the other (no room for all in memory)"
+
+
+def share_text(count: int, total: int) -> str:
+    """``3 of 40 (8 %)``: a share with the count that it stands on."""
+    return f"{count} of {total} ({100 * count / total:.0f} %)" if total else f"{count} of {total}"

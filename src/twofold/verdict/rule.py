@@ -1,0 +1,368 @@
+"""The verdict: from paired scores to one of *choose*, *undecided*, *none acceptable*. Pure.
+
+The rule, in order:
+
+1. **Constraints.** An arm that is shown to break one is not acceptable, however good; no arm left: *none acceptable*.
+   An arm that is neither shown to break a measured one (citations, least score, latency) nor shown to meet it is in
+   question: the verdict stands only if it is the same with and without that arm, else *undecided*. Where no
+   acceptable arm answered a single question right (`evidence.RIGHT`), or the arm that the rule would choose did not,
+   *none acceptable*.
+2. **One interval a pair.** Every pair of arms has one interval of its own with coverage 1 − alpha (`stats.contrasts`,
+   not joint). A gain is *shown* when its interval lies above 0, and *small* when it lies at or below `margin`.
+3. **Choose** an arm that is shown better than every simpler acceptable arm (and by more than a small gain), while the
+   gain of every more complex acceptable arm over it is small. No evidence chooses nothing, the simplest arm included.
+4. **Else undecided**: it names the arm to keep meanwhile, what may be lost by keeping it, and how many examples would
+   show more. *At least rag* is no choice of rag.
+5. **Effort.** Nothing is decided over an arm that was not given its chance (a limit stopped its training before 90 %
+   of the planned steps, or its loss did not move): where the rule would choose another arm, or none, the verdict is
+   *undecided* and names the unfinished arm. Only what no training can change (it cannot cite, cannot keep permissions,
+   is too slow) puts such an arm out of the race. It may be chosen itself: being cut short can only have hurt it.
+
+Why unadjusted intervals are enough: an arm is chosen falsely only where some simpler arm is as good, and then the one
+interval of that pair has erred. A conjunction of tests at level alpha is a test at level alpha (intersection-union,
+Berger 1982), and the arms that could be chosen falsely exclude one another (Gutmann & Maymin 1987; Hung & Fithian
+2019). So at most alpha of all studies choose an arm that is no better than a simpler one (`bench/calibration.py`).
+Simultaneous intervals, the main effects and the interaction are shown beside the verdict and decide nothing.
+
+A failed answer counts 0 in every difference, in every count of right answers and in `min_score` (a user gets no answer
+either), and is in no arm's mean. Where leaving failures out would decide otherwise, the sentence says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from twofold.config import StudySection
+from twofold.errors import StudyError
+from twofold.hashing import plain
+from twofold.stats import intervals as stats
+from twofold.types import Arm, Effect, Estimate, Outcome, Verdict
+from twofold.verdict import brevity, constrained, wording
+from twofold.verdict.constrained import constraint_objections, constraint_questions
+from twofold.verdict.constrained import lasting as _lasting
+from twofold.verdict.effort import unfinished
+from twofold.verdict.evidence import Choice, Evidence, VerdictFacts, is_small, matters, rights
+from twofold.verdict.flips import flips
+from twofold.verdict.power import further
+
+__all__ = [
+    "Choice",
+    "Evidence",
+    "VerdictFacts",
+    "constraint_objections",
+    "constraint_questions",
+    "decide",
+    "settle",
+]
+
+
+def decide(
+    *,
+    arms: Sequence[Arm],
+    scores: Mapping[str, Any],
+    groups: Any,
+    metric: str,
+    section: StudySection,
+    objections: Mapping[str, Sequence[str]],
+    facts: VerdictFacts,
+    alpha: float | None = None,
+) -> tuple[Verdict, list[Effect], list[Effect], dict[str, Estimate]]:
+    """Weigh the arms.
+
+    Args:
+        arms: The candidates (no diagnostic arms), in the order of the study.
+        scores: Arm name → scores in [0, 1], shape (questions,), NaN where the answer failed. Questions that the metric
+            does not score are left out (`applies`).
+        groups: Integer group of each question, shape (questions,).
+        metric: Name of the metric that decides.
+        section: Margins, level, resamples, seed and constraints.
+        objections: Arm name → constraints it breaks, found elsewhere. Those of `constraint_objections` may be among
+            them and are worked out here in any case.
+        facts: Everything else.
+        alpha: Probability of a false choice that this study may spend, in (0, 1); None: 1 − `section.level`. A later
+            look at the same questions passes less. All intervals have the coverage 1 − alpha.
+
+    Returns:
+        The verdict; the effects (``retrieval``, ``tuning``, ``interaction``; empty unless all four cells have
+        scores); the comparisons ``A - B`` of all pairs, the simpler arm as B; and the estimate of each arm with scores.
+
+    Raises:
+        StudyError: there is no arm, two arms have no question in common, or `alpha` is not in (0, 1).
+    """
+    if not arms:
+        raise StudyError("there is no arm to decide about", cure="Name arms in [study].arms.")
+    spent = 1 - section.level if alpha is None else alpha
+    if not 0 < spent < 1:
+        raise StudyError(f"alpha {spent:g} does not lie between 0 and 1", cure="Pass a probability such as 0.05.")
+    section = section.model_copy(update={"level": 1 - spent})
+    ordered = tuple(sorted(arms, key=lambda arm: arm.complexity))
+    columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
+    alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
+    places = np.asarray(groups)
+    counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive})
+    evidence = _weigh(alive, columns, places, section, facts, counted=counted)
+    answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns) else evidence
+    effects, comparisons = _effects(evidence, counted, places, section)
+    late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
+
+    def acceptable(section: StudySection) -> dict[str, list[str]]:
+        mine = constraint_objections(ordered, section, facts=facts, whole=evidence.whole)
+        return {arm.name: [*standing[arm.name], *mine[arm.name]] for arm in ordered}
+
+    def settled(section: StudySection, without: frozenset[str] = frozenset(), evidence: Evidence = evidence) -> Choice:
+        found = acceptable(section)
+        lasting = _lasting(ordered, section, facts=facts)
+        waiting = [name for name in late if not lasting[name] and not given[name] and name not in without]
+        free = [arm.name for arm in alive if not found[arm.name] and arm.name not in without]
+        doubtful = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
+        open_ = [name for name in free if doubtful[name]]
+        choices = [settle(evidence, left, section, waiting=waiting) for left in _without_any(free, open_)]
+        if len({(choice.outcome, choice.arm) for choice in choices}) == 1:
+            return choices[0]
+        leader = choices[0].arm or choices[0].leader
+        return Choice(outcome="undecided", leader=leader, open=choices[0].open, unshown=tuple(open_))
+
+    usual = constraint_objections(ordered, section, facts=facts, whole=evidence.whole)
+    given = {arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]] for arm in ordered}
+    standing = {arm.name: [*given[arm.name], *([] if arm in alive else ["it has no scored answer"])] for arm in ordered}
+    against = acceptable(section)
+
+    def outcome_if(section: StudySection, without: frozenset[str]) -> tuple[Outcome, str]:
+        choice = settled(section, without)
+        return choice.outcome, choice.arm
+
+    choice = settled(section)
+    other = settled(section, evidence=answered) if answered else choice
+    unmet = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
+    free = [arm for arm in ordered if not against[arm.name]]
+    running = [arm.name for arm in free if arm.name in counted]
+    work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials, margin=section.margin)
+    slight = bool(work) and least <= section.margin
+    more = None if choice.waiting or choice.unshown else further(evidence, choice, section=section, facts=facts)
+    asked = wording.Asked(metric=metric, section=section)
+    policy = f"{facts.policy.strip().rstrip('.')}. " if facts.policy.strip() else ""
+    verdict = Verdict(
+        outcome=choice.outcome,
+        arm=choice.arm,
+        headline=wording.headline(evidence, choice, asked=asked, against=against),
+        sentence=policy
+        + (
+            constrained.unshown(choice, unmet)
+            or wording.sentence(evidence, choice, asked=asked, against=against, facts=facts, more=more)
+        )
+        + constrained.otherwise(choice, other),
+        because=(
+            *constrained.questions(choice, unmet, against=against),
+            *wording.because(evidence, choice, section=section, against=against, facts=facts),
+            *([work] if work and not slight else []),
+        ),
+        provisional=(
+            *wording.doubts(evidence, facts, choice=choice, arms=ordered, asked=asked),
+            *brevity.doubts(
+                counted,
+                places,
+                arm=choice.arm,
+                simpler=running[: running.index(choice.arm)] if choice.arm else [],
+                metric=metric,
+                section=section,
+                facts=facts,
+            ),
+            *([work] if slight else []),
+        ),
+        more_examples=(more.to_see.likely or None) if more and more.to_see and not more.to_see.vague else None,
+        further=plain(more) if more else {},
+        flips=tuple(flips(outcome_if, evidence, arms=ordered, section=section, facts=facts)),
+        looks=facts.looks,
+    )
+    return verdict, effects, comparisons, dict(evidence.estimates)
+
+
+# ---------------------------------------------------------------- the evidence
+
+
+def applies(scores: Mapping[str, Sequence[float | None]], failed: Mapping[str, Sequence[bool]]) -> Any:
+    """Which questions the metric scores, shape (questions,).
+
+    Not those that some arm answered without getting a score. A question that every arm failed counts: as wrong.
+    """
+    left_out = [
+        [score is None and not lost for score, lost in zip(column, failed[arm], strict=True)]
+        for arm, column in scores.items()
+    ]
+    return ~np.any(left_out, axis=0)
+
+
+def failures_as_wrong(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The scores with 0 where there is none, because the answer failed."""
+    return {name: np.where(np.isnan(column), 0.0, column) for name, column in columns.items()}
+
+
+def whole(columns: Mapping[str, Any], groups: Any, *, level: float) -> dict[str, Estimate]:
+    """Arm → its mean score with failed answers as 0, for arms that have a score at all; see `Evidence.whole`.
+
+    The interval is that of all questions: how many fail is as much a matter of chance as what the others score.
+    """
+    counted = failures_as_wrong(columns)
+    return {
+        name: stats.estimate(counted[name], groups, level=level, failed=int(np.isnan(column).sum()))
+        for name, column in columns.items()
+        if np.isfinite(column).any()
+    }
+
+
+def _differ(counted: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:
+    return any(not np.array_equal(column, columns[name], equal_nan=True) for name, column in counted.items())
+
+
+def _if_answered(
+    arms: tuple[Arm, ...], columns: Mapping[str, Any], groups: Any, section: StudySection, facts: VerdictFacts
+) -> Evidence | None:
+    """The evidence of the questions that both arms of a pair answered; None where two arms have no such question."""
+    try:
+        return _weigh(arms, columns, groups, section, facts, counted=columns)
+    except StudyError:
+        return None
+
+
+def _without_any(free: Sequence[str], open_: Sequence[str]) -> list[list[str]]:
+    """The free arms, and what is left of them without each set of arms whose constraints are in question."""
+    sets = [gone for size in range(len(open_) + 1) for gone in combinations(open_, size)]
+    return [[name for name in free if name not in gone] for gone in sets]
+
+
+def _weigh(
+    arms: tuple[Arm, ...],
+    columns: Mapping[str, Any],
+    groups: Any,
+    section: StudySection,
+    facts: VerdictFacts,
+    *,
+    counted: Mapping[str, Any],
+) -> Evidence:
+    """Means of the scores there are (`columns`), differences of those that count (`counted`)."""
+    names = [arm.name for arm in arms]
+    estimates = {}
+    for name in names:
+        failed = int(np.isnan(columns[name]).sum())
+        estimates[name] = stats.estimate(columns[name], groups, level=section.level, failed=failed)
+    joint: dict[str, stats.Interval] = {}
+    alone: dict[str, stats.Interval] = {}
+    if len(names) > 1:
+        matrix = np.stack([counted[name] for name in names], axis=1)
+        settings: Any = {key: getattr(section, key) for key in ("level", "resamples", "seed")}
+        joint = stats.contrasts(matrix, groups, stats.pairs(names), **settings)
+        alone = stats.contrasts(matrix, groups, stats.pairs(names), joint=False, **settings)
+    right = rights({name: columns[name] for name in names}, facts.right)
+    largest = float(np.unique(groups, return_counts=True)[1].max() / len(groups)) if len(groups) else 0.0
+    return Evidence(
+        arms=arms,
+        estimates=estimates,
+        whole=whole(columns, groups, level=section.level),
+        joint=joint,
+        alone=alone,
+        level=section.level,
+        right=right,
+        largest=largest,
+    )
+
+
+def _cells(arms: Sequence[Arm]) -> dict[str, str]:
+    """Names of the arms in the four cells, as `stats.factorial` calls them; empty when one is missing."""
+    table = {(arm.retrieval, bool(arm.tuning)): arm.name for arm in arms if not arm.shots and not arm.oracle}
+    wanted = {"base": (False, False), "rag": (True, False), "ft": (False, True), "both": (True, True)}
+    if any(cell not in table for cell in wanted.values()):
+        return {}
+    return {name: table[cell] for name, cell in wanted.items()}
+
+
+def _effects(
+    evidence: Evidence, columns: Mapping[str, Any], groups: Any, section: StudySection
+) -> tuple[list[Effect], list[Effect]]:
+    """The effects over the 2 × 2 table, each with an interval of its own, and the pairs with simultaneous ones."""
+
+    def listed(intervals: Mapping[str, stats.Interval], test: str) -> list[Effect]:
+        return [Effect(name=name, estimate=one.estimate(), p=one.p, test=test) for name, one in intervals.items()]
+
+    comparisons = [
+        replace(effect, decides=evidence.alone[effect.name].estimate())
+        for effect in listed(evidence.joint, "wild cluster bootstrap-t, adjusted for all pairs")
+    ]
+    cells, names = _cells(evidence.arms), [arm.name for arm in evidence.arms]
+    if not cells:
+        return [], comparisons
+    intervals = stats.contrasts(
+        np.stack([columns[name] for name in names], axis=1),
+        groups,
+        stats.factorial(names, **cells),
+        level=section.level,
+        resamples=section.resamples,
+        seed=section.seed,
+        joint=False,
+    )
+    return listed(intervals, "wild cluster bootstrap-t"), comparisons
+
+
+# ---------------------------------------------------------------- the rule
+
+
+def settle(
+    evidence: Evidence, acceptable: Sequence[str], section: StudySection, *, waiting: Sequence[str] = ()
+) -> Choice:
+    """Apply the rule of this module.
+
+    Args:
+        evidence: What was measured.
+        acceptable: Names of the arms that may be chosen.
+        section: Margins.
+        waiting: Names of the arms that were not given their chance and could still be acceptable once they are.
+    """
+    choice = _settled(evidence, acceptable, section)
+    if choice.arm and evidence.right[choice.arm].none:
+        choice = Choice(outcome="none acceptable", route="nobody right", leader=choice.arm)
+    late = tuple(name for name in waiting if name != choice.arm)
+    if not late:
+        return choice
+    return Choice(outcome="undecided", leader=choice.arm or choice.leader, open=choice.open, waiting=late)
+
+
+def _settled(evidence: Evidence, acceptable: Sequence[str], section: StudySection) -> Choice:
+    """The rule without its last part, effort."""
+    if not acceptable:
+        return Choice(outcome="none acceptable")
+    if all(evidence.right[name].none for name in acceptable):
+        return Choice(outcome="none acceptable", route="nobody right")
+    if len(acceptable) == 1:
+        return Choice(outcome="choose", arm=acceptable[0], route="only")
+    order, margin = [arm.name for arm in evidence.arms if arm.name in acceptable], section.margin
+    proven = [
+        name
+        for place, name in enumerate(order)
+        if all(matters(evidence.difference(name, other), margin) for other in order[:place])
+    ]  # shown better than every simpler arm; of the simplest there is nothing to show
+    for name in proven:
+        if all(is_small(evidence.difference(other, name), margin) for other in order[order.index(name) + 1 :]):
+            return Choice(outcome="choose", arm=name, route="pairwise")
+    leader = max(order, key=lambda name: evidence.estimates[name].mean)
+    for name in reversed(proven):
+        later = [(other, name) for other in order[order.index(name) + 1 :]]
+        if not any(matters(evidence.difference(*pair), margin) for pair in later):
+            unclear = tuple(pair for pair in later if not is_small(evidence.difference(*pair), margin))
+            return Choice(outcome="undecided", keep=name, leader=leader, open=unclear)
+    unclear = tuple(
+        (leader, other)
+        for place, other in enumerate(order)
+        if other != leader and not _settles(evidence, leader, other, simpler=place < order.index(leader), margin=margin)
+    )
+    return Choice(outcome="undecided", leader=leader, open=unclear)
+
+
+def _settles(evidence: Evidence, name: str, other: str, *, simpler: bool, margin: float) -> bool:
+    """Does the comparison with `other` no longer stand between the arm and a choice?"""
+    if simpler:
+        return matters(evidence.difference(name, other), margin)
+    return is_small(evidence.difference(other, name), margin)

@@ -1,0 +1,536 @@
+"""The verdict in words: its sentence, its reasons, its doubts. Every number with its interval. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from twofold.config import StudySection
+from twofold.stats.intervals import Interval
+from twofold.types import Arm, Estimate
+from twofold.verdict import doubting
+from twofold.verdict.effort import cure, shortfall, unfinished
+from twofold.verdict.evidence import GIANT, Choice, Evidence, VerdictFacts, is_small
+from twofold.verdict.power import Further, Needed
+from twofold.verdict.record import counted, estimate_text, number_text, plain_number
+
+TITLES = {
+    "answer_f1": "answer F1",
+    "token_f1": "token F1",
+    "exact_match": "exact match",
+    "squad_exact": "SQuAD exact match",
+    "squad_f1": "SQuAD F1",
+    "rouge_l": "ROUGE-L",
+    "macro_f1": "macro-F1",
+    "field_f1": "field F1",
+    "json_valid": "valid JSON",
+    "section_f1": "section F1",
+    "abstention_f1": "abstention F1",
+}
+"""How a metric is called in sentences; others by their name with spaces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a study decides by."""
+
+    metric: str
+    """Name of the deciding metric."""
+    section: StudySection
+    """Margins, level and constraints."""
+
+    @property
+    def title(self) -> str:
+        """The metric's name in sentences."""
+        return metric_title(self.metric)
+
+
+def metric_title(metric: str) -> str:
+    """A metric's name in sentences."""
+    return TITLES.get(metric, metric.replace("_", " "))
+
+
+def coverage(evidence: Evidence) -> str:
+    """Coverage of the intervals that decide: ``95 %``."""
+    return percent(evidence.level)
+
+
+def percent(level: float) -> str:
+    """A level as it is told everywhere: ``97 %``, ``99.938 %``."""
+    return f"{100 * level:g} %"
+
+
+def text(value: Estimate | Interval) -> str:
+    """``.412 [.351, .470]``."""
+    record: Any = {key: getattr(value, key) for key in ("mean", "low", "high")}
+    return estimate_text(record)
+
+
+def scored(value: Estimate) -> str:
+    """An arm's score; where answers failed, also the score that counts these as wrong, from which the rule decides."""
+    if not value.failed:
+        return text(value)
+    done = f"of the {counted(value.n, 'question')} it answered"
+    counted_in = number_text(value.mean * value.n / (value.n + value.failed))
+    return f"{text(value)} {done} ({counted_in} with {value.failed} failed as wrong)"
+
+
+# ---------------------------------------------------------------- the first line: counts of right answers
+
+
+def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mapping[str, Sequence[str]]) -> str:
+    """The verdict in plain words, with counts of right answers instead of scores.
+
+    "Right" means `Right.least` or more in the deciding metric: exactly right where the metric is 0 or 1, at least
+    half right where it is graded, and the line says which. Of a metric by which no score is right the line has the
+    scores, and says that nothing tells whether they are good enough, unless [study].min_score does.
+    """
+    if not evidence.arms:
+        return "No arm has a scored answer."
+    first = _headline(evidence, choice, asked, against)
+    if all(one.least is not None for one in evidence.right.values()) or asked.section.min_score:
+        return first
+    return (
+        f"{first} {asked.title} does not tell whether answers are good enough: set [study].min_score, or decide by "
+        "a metric that does, such as an LLM judge."
+    )
+
+
+def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping[str, Sequence[str]]) -> str:
+    right = evidence.right
+    scores = {name: value.mean for name, value in evidence.whole.items()}
+    best = sorted(right, key=lambda name: (-right[name].count if right[name].least is not None else 0, -scores[name]))
+    if all(one.none for one in right.values()):
+        so_far = "so far " if choice.waiting else ""
+        most = counted(max(one.of for one in right.values()), "question")
+        if right[best[0]].least is None:
+            return f"Every arm {so_far}scores 0 on every question ({most})."
+        return f"No arm {so_far}answered a single question right ({most})."
+    if choice.outcome == "none acceptable":
+        why = "None of the arms is acceptable."
+        if choice.leader:
+            why = f"No arm is acceptable: it would be {choice.leader}, which {right[choice.leader].nothing}."
+        elif choice.route == "nobody right":
+            why = "No acceptable arm answered a single question right."
+            if right[best[0]].least is None:
+                why = "Every acceptable arm scores 0 on every question."
+        return f"{why} {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
+    free = [name for name in best if not against[name]]
+    running = [name for name in best if not against[name] or name in choice.waiting]
+    if choice.outcome == "choose":
+        others = [name for name in free if name != choice.arm]
+        mine = _counts(choice.arm, evidence, asked)
+        if not others:
+            if len(best) == 1:
+                other = "no other arm was measured" if len(against) == 1 else "no other arm has a scored answer"
+                return f"{mine}; {other}."
+            rival = next(name for name in best if name != choice.arm)
+            return f"{mine}; no other arm is acceptable ({rival}: {_of(rival, choice.arm, evidence)})."
+        rival = others[0]
+        rest = f"the best of the others ({rival})" if len(others) > 1 else rival
+        by_score = _best_score(evidence, others)
+        more = f", the best by its score ({by_score}) {right[by_score].count}" if by_score != rival else ""
+        return f"{mine}; {rest} {_of(rival, choice.arm, evidence)}{more}."
+    if choice.unshown:
+        start = (
+            f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
+        )
+        return f"{start} {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
+    if choice.waiting:
+        start = (
+            f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
+        )
+        return f"{start} So far {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
+    if choice.keep:
+        rivals = [name for name in best if name in dict(choice.open)]
+        gain = max(evidence.difference(name, choice.keep).high for name in rivals)
+        mine = f"{_counts(choice.keep, evidence, asked)}; {rivals[0]} {_of(rivals[0], choice.keep, evidence)}"
+        simpler = _simpler(evidence, choice.keep, against)
+        if simpler:
+            return f"At least {choice.keep}: {mine}. Whether {_gain(rivals, choice.keep, gain)} is open."
+        if _blank(evidence, choice):
+            return f"No arm can be recommended. {mine}; no arm was shown better than {choice.keep}."
+        return f"No arm was shown better; keep {choice.keep}. {mine}."
+    return f"Too close to call: {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
+
+
+VAGUE = 0.5
+"""Where keeping an arm may lose this much or more, nothing is shown, and the arm is not advised."""
+
+
+def _blank(evidence: Evidence, choice: Choice) -> bool:
+    """Is the arm to stay with no advice? None of its answers is right, or the intervals exclude next to nothing."""
+    most = max((evidence.difference(name, choice.keep).high for name, _ in choice.open), default=0.0)
+    return evidence.right[choice.keep].none or most >= VAGUE
+
+
+def _best_score(evidence: Evidence, names: Sequence[str]) -> str:
+    """The first of the arms with the highest score, failed answers as wrong."""
+    return max(names, key=lambda name: evidence.whole[name].mean)
+
+
+def _runner_up(best: Sequence[str], evidence: Evidence) -> str:
+    return f"; {best[1]} {_of(best[1], best[0], evidence)}" if len(best) > 1 else ""
+
+
+def _counts(name: str, evidence: Evidence, asked: Asked) -> str:
+    mine = evidence.right[name]
+    if mine.least is None:
+        return f"{name} scores {asked.title} {scored(evidence.estimates[name])}"
+    done = f"{mine.count:,} of {counted(mine.of, 'question')}"
+    if not mine.graded:
+        return f"{name} answers {done} right"
+    return f"{name} answers {done} at least half right ({asked.title} {plain_number(mine.least)} or more)"
+
+
+def _of(name: str, beside: str, evidence: Evidence) -> str:
+    """A count, with its total where that is another than the total beside it; the score where no score is right."""
+    mine = evidence.right[name]
+    if mine.least is None:
+        return scored(evidence.estimates[name])
+    same = mine.of == evidence.right[beside].of
+    return f"{mine.count:,}" if same else f"{mine.count:,} of {mine.of:,}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _simpler(evidence: Evidence, name: str, against: Mapping[str, Sequence[str]]) -> list[str]:
+    """Acceptable arms that are simpler than this one."""
+    names = [arm.name for arm in evidence.arms]
+    return [other for other in names[: names.index(name)] if not against[other]]
+
+
+def _gain(rivals: Sequence[str], arm: str, most: float) -> str:
+    verb = "is" if len(rivals) == 1 else "are"
+    return f"{_listed(rivals)} {verb} better than {arm} by up to {number_text(max(0.0, most))}"
+
+
+# ---------------------------------------------------------------- the sentence: scores and intervals
+
+
+def sentence(
+    evidence: Evidence,
+    choice: Choice,
+    *,
+    asked: Asked,
+    against: Mapping[str, Sequence[str]],
+    facts: VerdictFacts,
+    more: Further | None,
+) -> str:
+    """The verdict in one sentence, scores with their intervals inside."""
+    means = evidence.estimates
+    if choice.waiting:
+        why = "; ".join(shortfall(name, facts.effort[name]) for name in choice.waiting)
+        return f"Undecided: {why}."
+    if choice.outcome == "none acceptable":
+        reasons = [f"{name}: {', '.join(found)}" for name, found in against.items() if found]
+        if choice.leader:
+            score = f"{asked.title} {scored(means[choice.leader])}"
+            reasons = [
+                f"{choice.leader} would be chosen by its {score}, but it {evidence.right[choice.leader].nothing}",
+                *reasons,
+            ]
+        elif choice.route == "nobody right":
+            zero = [name for name in means if evidence.right[name].none and not against[name]]
+            alike: dict[str, list[str]] = {}
+            for name in zero:
+                alike.setdefault(scored(means[name]), []).append(name)
+            told = [f"{asked.title} is {score} for {_listed(names)}" for score, names in alike.items()]
+            reasons = [*told, *reasons]
+        return f"No arm is acceptable ({'; '.join(reasons)})."
+    acceptable = [arm.name for arm in evidence.arms if not against[arm.name]]
+    if choice.outcome == "choose":
+        start = f"Choose {choice.arm}: {asked.title} {scored(means[choice.arm])}"
+        others = [name for name in acceptable if name != choice.arm]
+        if not others and len(against) == 1:
+            return f"{start} ({coverage(evidence)}); no other arm was measured, so nothing is compared."
+        if not others:
+            return f"{start}; it is the only acceptable arm{_price(evidence, choice.arm)} ({coverage(evidence)} each)."
+        rival = _best_score(evidence, others)
+        best = ", the best of the others" if len(others) > 1 else ""
+        start = f"{start} against {scored(means[rival])} for {rival}{best}"
+        shown = _shown(evidence, choice.arm, acceptable, asked.section.margin)
+        return f"{start}; {shown} ({coverage(evidence)}, for this choice)."
+    ahead = _open_words(evidence, choice, against)
+    return f"Undecided: {ahead} {_further(more, asked.section.margin)}{_elsewhere(more, evidence)}".strip()
+
+
+def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str], margin: float) -> str:
+    """What is shown of the arm that is chosen, for this choice."""
+    place, parts = acceptable.index(arm), []
+    if place:
+        simpler = acceptable[:place]
+        nearest, gain, low = evidence.least_gain(arm, simpler)
+        if len(simpler) > 1:
+            least = f"the least gain {text(gain)} over {nearest}, each gain at least {number_text(low)}"
+            parts.append(f"better than every simpler arm, {least}")
+        else:
+            parts.append(f"better than {nearest} by {text(gain)}")
+    later = acceptable[place + 1 :]
+    if later:
+        most = max(evidence.difference(other, arm).high for other in later)
+        whom = "a more complex arm" if len(later) > 1 else later[0]
+        if most < 0:
+            parts.append(f"{'every more complex arm' if len(later) > 1 else later[0]} is shown worse")
+        else:
+            parts.append(f"{whom} gains at most {number_text(most)}")
+            parts += [f"differences up to {plain_number(margin)} do not matter"] if margin else []
+    return "; ".join(parts)
+
+
+def _open_words(evidence: Evidence, choice: Choice, against: Mapping[str, Sequence[str]]) -> str:
+    rivals = list(dict(choice.open))
+    cover = coverage(evidence)
+    if choice.keep:
+        most = max(evidence.difference(name, choice.keep).high for name in rivals)
+        simpler = _simpler(evidence, choice.keep, against)
+        if simpler:
+            shown = f"at least {choice.keep} (shown better than {_listed(simpler)})"
+            return f"{shown}; whether {_gain(rivals, choice.keep, most)} is open ({cover})."
+        if _blank(evidence, choice):
+            mine = evidence.right[choice.keep]
+            useless = f", which {mine.nothing}" if mine.none else ""
+            may = f"{_listed(rivals)} may be better by up to {number_text(most)}"
+            return f"no arm was shown better than {choice.keep}{useless}; {may} ({cover})."
+        lost = f"at most {number_text(max(0.0, most))} is lost by that ({cover})"
+        return f"no arm was shown better; keep {choice.keep}; {lost}."
+    means, gaps = evidence.estimates, [f"{a} - {b} {text(evidence.difference(a, b))}" for a, b in choice.open[:3]]
+    rest = f" and {len(choice.open) - 3} more" if len(choice.open) > 3 else ""
+    return (
+        f"{choice.leader} scores {scored(means[choice.leader])}, but the "
+        f"{'differences' if len(choice.open) > 1 else 'difference'} {' and '.join(gaps)}{rest} "
+        f"({cover} each) may be chance."
+    )
+
+
+def _further(more: Further | None, margin: float) -> str:
+    """What collecting more examples would show."""
+    if more is None:
+        return ""
+    gain, least = plain_number(more.gain), plain_number(margin)
+    if more.to_see is not None and not more.to_see.likely:
+        see = f"A gain of {gain} would have been shown in 8 of 10 such studies"
+    elif more.to_see is not None:
+        see = f"To show a gain of {gain} in 8 of 10 studies, collect {_needed(more.to_see)}"
+    else:
+        see = f"No practical number of examples would show a gain of {gain}"
+    if more.to_bound is None or not more.to_bound.likely:
+        return f"{see}."
+    if more.to_see is not None and more.to_see.vague:
+        return f"{see}."
+    return f"{see}; to show that no arm gains more than {least}, {_needed(more.to_bound)}."
+
+
+def _elsewhere(more: Further | None, evidence: Evidence) -> str:
+    """Where further examples have to come from, where one group holds much of the questions."""
+    if more is None or evidence.largest < GIANT:
+        return ""
+    share = f"{100 * evidence.largest:.0f} % of the questions"
+    return f" Only new groups help: one group holds {share}, and more of it shows hardly more."
+
+
+def _needed(number: Needed) -> str:
+    if number.vague:
+        return "many more examples than can be told from so few"
+    high = "no upper end" if number.high is None else f"{number.high:,}"
+    return f"about {counted(number.likely, 'more example')} [{number.low:,}, {high}]"
+
+
+def _price(evidence: Evidence, arm: str) -> str:
+    """What the only acceptable arm loses, or gains, against the best of those that may not be chosen."""
+    others = [name for name in evidence.estimates if name != arm]
+    if not others:
+        return ""
+    rival = _best_score(evidence, others)
+    gap = evidence.difference(arm, rival)
+    shown = "shown worse than" if gap.high < 0 else "shown better than" if gap.low > 0 else "not shown to differ from"
+    return (
+        f", {shown} {rival}, which may not be chosen and has {scored(evidence.estimates[rival])} "
+        f"(difference {text(gap)})"
+    )
+
+
+# ---------------------------------------------------------------- the reasons
+
+
+def because(
+    evidence: Evidence,
+    choice: Choice,
+    *,
+    section: StudySection,
+    against: Mapping[str, Sequence[str]],
+    facts: VerdictFacts,
+) -> list[str]:
+    """The reasons, built from the numbers; for an arm that was not given its chance, what to do."""
+    out = [f"{shortfall(name, facts.effort[name])}. {cure(name, facts.effort[name])}" for name in choice.waiting]
+    out += [f"{name} is not acceptable: {'; '.join(found)}." for name, found in against.items() if found]
+    if choice.outcome == "none acceptable":
+        return out
+    arm = choice.arm or choice.keep or choice.leader
+    for other in evidence.arms:
+        name = other.name
+        if not arm or name == arm or against[name]:
+            continue
+        if {arm, name} & set(choice.waiting):
+            late = name if name in choice.waiting else arm
+            gap = text(evidence.difference(arm, name))
+            out.append(f"{arm} - {name} {gap} so far; this says nothing about {late} fully trained.")
+            continue
+        out.append(_because_pair(evidence, arm, name, section, choice))
+    if choice.route == "only":
+        out.append(f"{arm} is the only acceptable arm.")
+    return out
+
+
+def _because_pair(evidence: Evidence, arm: str, other: str, section: StudySection, choice: Choice) -> str:
+    mine = evidence.difference(arm, other)
+    gap = f"{arm} - {other} {text(mine)}"
+    if mine.low > 0:
+        return f"{gap}: {arm} is shown better."
+    if mine.high < 0 and is_small(mine.turned(), section.margin):
+        least = plain_number(section.margin)
+        return f"{gap}: {arm} is shown worse, by at most the {least} that do not matter here."
+    if mine.high < 0:
+        return f"{gap}: {arm} is shown worse."
+    alike = f"; they score alike on all {counted(mine.n, 'question')}" if mine.degenerate else ""
+    unclear = (arm, other) in choice.open or (other, arm) in choice.open
+    if not unclear and is_small(evidence.difference(other, arm), section.margin):
+        least = plain_number(section.margin)
+        return f"{gap}: {other} is shown to gain at most {least}, which does not matter here{alike}."
+    return f"{gap}: not settled{alike}."
+
+
+# ---------------------------------------------------------------- the doubts
+
+CEILING = 0.95
+"""An arm with this mean score or more leaves no room to see differences between good arms."""
+
+
+def doubts(evidence: Evidence, facts: VerdictFacts, *, choice: Choice, arms: Sequence[Arm], asked: Asked) -> list[str]:
+    """Every reason to hold the verdict provisional."""
+    return [
+        *_doubts_questions(evidence, facts),
+        *_doubts_answers(evidence, facts, arms, asked, choice=choice),
+        *_doubts_training(facts, arms, choice),
+        *_doubts_reserve(facts),
+    ]
+
+
+def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
+    out = []
+    fewest = min(evidence.alone.values(), key=lambda one: one.worth, default=None)
+    n = min((value.n for value in evidence.estimates.values()), default=0)
+    if fewest is not None:
+        out += doubting.few_groups(fewest.groups, fewest.worth, evidence.largest)
+    if n < 50:
+        out.append(f"few questions: {n} were scored in the arm with the fewest (50 or more are wanted)")
+    out += doubting.synthetic(facts.synthetic, facts.questions)
+    if facts.unanswerable == 0:
+        out.append(
+            "no unanswerable question is in the test set: whether an arm declines what nobody can know was not measured"
+        )
+    if facts.looks > 1:
+        out.append(
+            f"these questions were looked at {facts.looks} times, now included: look {facts.looks} decides at "
+            f"{percent(facts.level)}, which pays for the earlier ones; settings chosen after reading the answers need "
+            "fresh questions"
+        )
+    return out
+
+
+USEFUL = 0.05
+"""An arm that answers a smaller share of the questions right is of little use, however it compares."""
+
+
+def _of_little_use(evidence: Evidence, choice: Choice) -> list[str]:
+    mine = evidence.right.get(choice.arm or choice.keep)
+    if mine is None or mine.least is None or mine.none or mine.count >= USEFUL * mine.of:
+        return []
+    name, done = choice.arm or choice.keep, f"{mine.count} of {counted(mine.of, 'question')}"
+    return [f"{name} answers {done} right: of little use, however it compares with the other arms"]
+
+
+_CUT = {
+    "cut": ": raise [generation].max_tokens",
+    "repetition": ", most of them in repetition of themselves, which no limit mends: use a larger model, or tune",
+    "rambling": ", most of them far longer than the references and not in the wanted form: say the form in [prompt], "
+    "show examples, or tune",
+}
+"""`diagnose.cut_cause` → what is said of an arm most of whose cut answers have it."""
+
+
+def _doubts_answers(
+    evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], asked: Asked, *, choice: Choice
+) -> list[str]:
+    out = [
+        f"{name} scores {scored(value)}: near the ceiling differences between good arms cannot be seen"
+        for name, value in evidence.estimates.items()
+        if value.mean >= CEILING
+    ]
+    out += _of_little_use(evidence, choice)
+    shares = {arm.name: facts.failed_share.get(arm.name, 0.0) for arm in arms}
+    out += [
+        f"{100 * share:.0f} % of {name}'s answers failed: they count 0 in every difference and are in no mean"
+        for name, share in shares.items()
+        if share > 0.05
+    ]
+    cut = {arm.name: facts.cut_share.get(arm.name, 0.0) for arm in arms}
+    out += [
+        f"{100 * share:.0f} % of {name}'s answers were cut at the token limit{_CUT[facts.cut_causes.get(name, 'cut')]}"
+        for name, share in cut.items()
+        if share > 0.05
+    ]
+    if asked.section.max_latency_p95:
+        least = facts.latency_wanted
+        few = min(facts.latency_answers.values(), default=least)
+        if few < least:
+            out.append(
+                f"latency is a constraint, and p95 stands on {counted(few, 'answer')} of an arm: with fewer than "
+                f"{least} its upper end rests on log-normal seconds: add test questions"
+            )
+    return out
+
+
+def _doubts_training(facts: VerdictFacts, arms: Sequence[Arm], choice: Choice) -> list[str]:
+    tuned = [arm.name for arm in arms if arm.tuning]
+    out = [
+        f"{name} failed the forgetting gate, which is only reported ([tuning].gate): {why}"
+        for name, why in facts.forgetting_reported.items()
+    ]
+    out += [f"the forgetting gate of {name} is open: {why}" for name, why in facts.forgetting_open.items()]
+    for name in tuned:
+        effort = facts.effort.get(name)
+        if effort is None:
+            out.append(f"how far {name} was trained is unknown")
+        elif unfinished(effort) and name not in choice.waiting:
+            out.append(f"{shortfall(name, effort)}: trained further it may score otherwise")
+        elif effort.get("rising") and not unfinished(effort):
+            out.append(f"{name}'s dev score still rose at the end of training: more epochs may help")
+    if tuned:
+        these = "this adapter" if len(tuned) == 1 else "these adapters"
+        out.append(
+            f"one training run of {_listed(tuned)}: the scores are of {these}, and another seed may give other weights"
+        )
+    if not facts.confirms:
+        out += doubting.no_prompt_arm(arms)
+        out += doubting.unseen_labels(facts.labels, arms)
+    if tuned and facts.dev_examples < 30:
+        examples = counted(facts.dev_examples, "example")
+        out.append(f"few dev examples: checkpoints were chosen on {examples} (30 or more are wanted)")
+    return out
+
+
+def _doubts_reserve(facts: VerdictFacts) -> list[str]:
+    if facts.reserve_opened:
+        return [f"not confirmed: study {facts.reserve_opened} opened the reserve, and it confirms once"]
+    if facts.reserve_seen:
+        share = f"{facts.reserve_seen} of {counted(facts.reserve, 'reserve question')}"
+        return [f"the reserve is not sealed: earlier studies used {share}"]
+    if facts.final:
+        return []
+    if facts.reserve:
+        return ["not yet confirmed on the sealed reserve split (twofold study --final)"]
+    return ["no reserve split was set aside, so the verdict cannot be confirmed on unseen questions"]

@@ -1,0 +1,253 @@
+"""What becomes of an index that is damaged, rebuilt while it is read, or fed by a source that is suddenly empty."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sync_project import found, held, sync
+
+from twofold.answering import system as answering
+from twofold.cli.main import main
+from twofold.errors import IndexDamaged, LeftOut
+from twofold.examples.splitting import Splits
+from twofold.indexing import feeds
+from twofold.project import Project
+
+
+def written(project: Path, count: int = 3) -> Path:
+    for number in range(count):
+        text = f"# Well {number}\n\nThe well number {number} is {number}0 metres deep.\n"
+        (project / f"data/documents/{number}.md").write_text(text, encoding="utf-8")
+    return project
+
+
+def truncated(index: Path) -> None:
+    for path in (index / "chunks.lance/data").glob("*.lance"):
+        os.truncate(path, 60)
+
+
+def emptied(index: Path) -> None:
+    for path in (index / "chunks.lance/data").glob("*.lance"):
+        path.write_bytes(b"")
+
+
+def without_data(index: Path) -> None:
+    for path in (index / "chunks.lance/data").glob("*.lance"):
+        path.unlink()
+
+
+def garbled_manifests(index: Path) -> None:
+    for path in (index / "chunks.lance/_versions").glob("*"):
+        path.write_bytes(os.urandom(80))
+
+
+def no_object(index: Path) -> None:
+    (index / "index.json").write_text("[]", encoding="utf-8")
+
+
+def no_json(index: Path) -> None:
+    (index / "index.json").write_bytes(b"\xff\x00{")
+
+
+def deep(index: Path) -> None:
+    (index / "index.json").write_text("[" * 100_000, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "damage", [truncated, emptied, without_data, garbled_manifests, no_object, no_json, deep], ids=lambda d: d.__name__
+)
+def test_a_damaged_index_is_told_with_the_cure_that_works(
+    make: Callable[..., Path], damage: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    project = written(make())
+    sync(project)
+    before = held(project)
+    damage(project / ".twofold/index")
+    at = ["-C", str(project), "-q"]
+    for command in (["ask", "How deep is a well?", "--arm", "rag"], ["sync"], ["index", "log"]):
+        code = main([*command, *at])
+        told = capfd.readouterr().err
+        assert code != 70, told
+        assert ".rs:" not in told
+        assert ".cargo" not in told
+        if code:
+            assert "--rebuild" in told
+    assert main(["sync", "--rebuild", *at]) == 0
+    assert held(project) == before
+
+
+def test_an_index_answers_while_it_is_rebuilt(make: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    project = written(make(), 20)
+    sync(project)
+    (project / "data/documents/0.md").unlink()
+    with Project.open(project) as reader, Project.open(project) as writer:
+        splits = Splits(train=(), dev=(), test=(), reserve=(), policy="", groups=0, digest="")
+        system, _ = reader.builder.system(reader.config.arm("rag"), splits)
+        asked = [answering.question("How deep is the well number 7?")]
+        seen: list[list[str]] = []
+        upsert = type(writer.builder.index).upsert
+
+        def slow(self: object, *given: object) -> None:
+            seen.append([hit.chunk.span.document for hit in system.answer(asked)[0].hits])
+            upsert(self, *given)  # type: ignore[arg-type]
+            seen.append([hit.chunk.span.document for hit in system.answer(asked)[0].hits])
+
+        monkeypatch.setattr(type(writer.builder.index), "upsert", slow)
+        monkeypatch.setattr("twofold.indexing.sync.BATCH_CHUNKS", 4)
+        report = writer.sync(rebuild=True)
+        assert len(seen) >= 6
+        assert all("data/documents/7.md" in names for names in seen)
+        assert report["added"] == 19
+        assert report["embedded"] == report["chunks"]
+        system.close()
+    assert "data/documents/0.md" not in held(project)
+    with Project.open(project) as after:
+        assert "data/documents/0.md" not in [document.id for document in after.catalogue.get_documents()]
+
+
+def test_a_rebuild_that_is_stopped_is_finished_by_the_next_sync(make: Callable[..., Path]) -> None:
+    project = written(make())
+    sync(project)
+    before = held(project)
+    (project / "data/documents/0.md").unlink()
+    with Project.open(project) as opened:
+        opened.catalogue.renew_sync()  # as a rebuild begins
+    assert found(project, "well") != []
+    assert sync(project)["added"] == 2
+    assert held(project) == {name: seal for name, seal in before.items() if name != "data/documents/0.md"}
+    with Project.open(project) as opened:
+        assert len(opened.catalogue.get_documents()) == 2
+
+
+def test_an_index_that_goes_away_under_a_reader_is_told(make: Callable[..., Path]) -> None:
+    project = written(make())
+    sync(project)
+    with Project.open(project) as opened:
+        index = opened.builder.index
+        index.state()
+        without_data(project / ".twofold/index")
+        garbled_manifests(project / ".twofold/index")
+        with pytest.raises(IndexDamaged):
+            opened.builder.index.vectors_of(["data/documents/0.md"])
+
+
+WAYS: dict[str, Callable[[Path], object]] = {
+    "emptied": Path.unlink,
+    "renamed to a hidden name": lambda path: path.rename(path.with_name(f".{path.name}")),
+    "renamed to an ending without a reader": lambda path: path.rename(path.with_suffix(".zzz")),
+    "cut to nothing": lambda path: path.write_bytes(b""),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_folder_that_is_suddenly_empty_is_taken_for_one_that_is_down(make: Callable[..., Path], way: str) -> None:
+    project = written(make())
+    sync(project)
+    before = held(project)
+    kept = {path: path.read_bytes() for path in (project / "data/documents").iterdir()}
+    for path in kept:
+        WAYS[way](path)
+    assert sync(project)["deleted"] == 0
+    report = sync(project)
+    assert report["deleted"] == 0
+    assert report["failed"] == 1
+    assert "nothing was deleted" in report["sources"][0]["failure"]["cure"].lower()
+    assert held(project) == before
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert sync(project)["failed"] == 0
+    assert held(project) == before
+
+
+def test_a_source_is_emptied_by_a_rebuild(make: Callable[..., Path]) -> None:
+    project = written(make())
+    sync(project)
+    for path in (project / "data/documents").iterdir():
+        path.unlink()
+    sync(project, rebuild=True)
+    assert held(project) == {}
+
+
+def test_what_a_project_derives_is_its_owners_only(make: Callable[..., Path]) -> None:
+    project = written(make())
+    sync(project)
+    main(["forget", "data/documents/0.md", "--yes", "-C", str(project), "-q"])
+    for folder in (".twofold", "receipts"):
+        assert stat.S_IMODE((project / folder).stat().st_mode) == 0o700
+    files = [project / ".twofold/catalogue.sqlite", project / ".twofold/lock", *(project / "receipts").iterdir()]
+    assert len(files) >= 4
+    for file in files:
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
+
+
+def bomb() -> bytes:
+    return gzip.compress(gzip.compress(bytes(64 << 20)))
+
+
+def zipped(name: str, size: int) -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as pack:
+        pack.writestr(name, bytes(size))
+    return made.getvalue()
+
+
+HOSTILE = {
+    "deep.json": b"[" * 200_000,
+    "deep.jsonl": b'{"id": "x", "text": "y", "a": ' + b"[" * 50_000 + b"]" * 50_000 + b"}",
+    "deep.html": b"<div>" * 100_000 + b"words",
+    "deep.xml": b"<a>" * 100_000,
+    "line.txt": b"word " * 60_000,
+    "run.md": b"a" * 500_000,
+    "gz.jsonl.gz": bomb(),
+    "bomb.docx": zipped("word/document.xml", 300 << 20),
+    "bomb.epub": zipped("a.xhtml", 300 << 20),
+    "nan.json": b'{"id": "n", "text": "t", "score": NaN}',
+    "a\nb.md": b"A name in two lines.",
+    "--help.md": b"A name like an option.",
+    "$(touch x).md": b"A name like a command.",
+    "'; DROP TABLE documents; --.md": b"A name like SQL.",
+    "%s%n{0}.md": b"A name like a format.",
+    "\u202etxt.exe.md": b"A name that runs backwards.",
+}
+
+
+def test_hostile_files_stop_nothing_and_the_good_one_is_indexed(make: Callable[..., Path]) -> None:
+    project = make("", documents='"data/documents"')
+    for name, content in HOSTILE.items():
+        (project / "data/documents" / name).write_bytes(content)
+    (project / "data/documents/good.md").write_text("The good well is deep.", encoding="utf-8")
+    report = sync(project)
+    assert "data/documents/good.md" in found(project, "good well")
+    names = [entry["file"] for entry in report["files"]]
+    assert len(names) == len(HOSTILE) + 1
+    for name in ("deep.json", "gz.jsonl.gz", "bomb.docx"):
+        entry = next(e for e in report["files"] if e["file"].endswith(name))
+        assert entry["failure"], name
+    for name in ("$(touch x).md", "'; DROP TABLE documents; --.md", "%s%n{0}.md", "--help.md", "a\nb.md"):
+        assert f"data/documents/{name}" in held(project)
+    assert main(["check", "-C", str(project), "-q"]) != 70
+
+
+def test_a_link_that_is_swapped_while_it_is_synced_leads_nowhere(make: Callable[..., Path], tmp_path: Path) -> None:
+    """It is looked at again when it is read: what a folder's file was when the folder was walked does not count."""
+    project = written(make())
+    secret = tmp_path / "secret.txt"
+    secret.write_text("The hidden word is zqsecretqz.", encoding="utf-8")
+    with Project.open(project) as opened:
+        feed = feeds.feeds(opened.builder, project)[0]
+        items = list(feed.source.items({}))
+        victim = project / "data/documents/1.md"
+        victim.unlink()
+        victim.symlink_to(secret)
+        item = next(one for one in items if one.id.endswith("1.md"))
+        with pytest.raises(LeftOut, match="leads out"):
+            item.load()
+    sync(project)
+    assert "zqsecretqz" not in str(found(project, "zqsecretqz"))

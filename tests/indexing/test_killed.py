@@ -1,0 +1,76 @@
+"""Commands that change index and catalogue, killed at each step: the next sync makes what a rebuild would make."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sync_project import held, sync
+
+from twofold.project import Project
+
+FORGOTTEN = "data/documents/secret.txt"
+_KILLED = """
+import importlib, os, sys
+sys.path[:0] = {path!r}
+module, _, place = {step!r}.partition(":")
+owner = importlib.import_module(module)
+*path, last = place.split(".")
+for part in path:
+    owner = getattr(owner, part)
+work = getattr(owner, last)
+def killed(*given, **more):
+    if {after!r}:
+        work(*given, **more)
+    os._exit(9)
+setattr(owner, last, killed)
+from twofold.cli.main import main
+main({command!r})
+"""
+STEPS = {
+    "restore": [
+        "twofold.retrieval.indexes.lancedb.index:LanceIndex.restore",
+        "twofold.store.catalogue:Catalogue.put_note",
+        "twofold.store.catalogue:Catalogue.put_change",
+    ],
+    "rebuild": [
+        "twofold.store.catalogue:Catalogue.renew_sync",
+        "twofold.retrieval.indexes.lancedb.index:LanceIndex.upsert",
+        "twofold.store.catalogue:Catalogue.record_sync",
+        "twofold.store.catalogue:Catalogue.drop_renewed",
+    ],
+}
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize(("what", "step"), [(what, step) for what, steps in STEPS.items() for step in steps])
+def test_what_was_forgotten_stays_away_and_nothing_else_is_lost(
+    make: Callable[..., Path], what: str, step: str, after: bool
+) -> None:
+    directory = make()
+    documents = directory / "data" / "documents"
+    (documents / "secret.txt").write_text("The password is xyzzyplugh.")
+    (documents / "a.txt").write_text("Water is wet.")
+    sync(directory)
+    with Project.open(directory) as project, project.writing():
+        project.versions.forget(FORGOTTEN)
+    before = held(directory)
+    with Project.open(directory) as project:
+        version = project.builder.index.state().version
+    (documents / "b.txt").write_text("Soil is dry.")
+    (documents / "a.txt").write_text("Water is cold.")
+    sync(directory)
+    wanted = held(directory)
+    assert wanted != before
+    commands = {"restore": ["index", "restore", str(version)], "rebuild": ["sync", "--rebuild"]}
+    command = [*commands[what], "-C", str(directory), "-q"]
+    script = _KILLED.format(path=sys.path, step=step, after=after, command=command)
+    done = subprocess.run([sys.executable, "-c", script], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 9, done.stderr
+    with Project.open(directory) as project:
+        assert "xyzzyplugh" not in project.ask("What is the password?", arm="rag")[0].text
+    sync(directory)
+    assert held(directory) == wanted

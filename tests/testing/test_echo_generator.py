@@ -1,0 +1,68 @@
+"""The shipped fake: what it promises, and what it does on purpose."""
+
+from __future__ import annotations
+
+import pytest
+
+from twofold.errors import GenerationError
+from twofold.plugins import loading
+from twofold.prompts import Template, read, render
+from twofold.testing.conformance_generator import check_generator, prompt
+from twofold.testing.echo_generator import EchoGenerator
+from twofold.types import Adapter, Chunk, Hit, Message, Span
+
+TEXTS = [
+    "Bees need water. They fly far.",
+    "Test soil every three years. Lime raises its pH.",
+    "Potatoes like the dark.",
+]
+HITS = [
+    Hit(chunk=Chunk(id=str(n), span=Span(document=f"d{n}", start=0, end=len(text)), text=text), score=1.0, rank=n)
+    for n, text in enumerate(TEXTS, 1)
+]
+ADAPTER = Adapter(key="adapter:x", weights="x", path="", template="")
+
+
+def echo(adapter: Adapter | None = None, **options: object) -> EchoGenerator:
+    made: EchoGenerator = loading.make("generators", "echo", options, adapter=adapter)
+    return made
+
+
+@pytest.mark.parametrize("options", [{}, {"mode": "echo"}, {"stall_seconds": 0.01, "mode": "quote"}])
+@pytest.mark.parametrize("adapter", [None, ADAPTER])
+def test_conformance(options: dict[str, object], adapter: Adapter | None) -> None:
+    check_generator(lambda: echo(adapter, **options))
+
+
+def answer(generator: EchoGenerator, question: str = "How often should soil be tested?") -> object:
+    rendered = render([Message(role="user", content=question)], template=Template(), hits=HITS)
+    return read(generator.generate([rendered])[0], template=Template(), hits=HITS)
+
+
+def test_it_quotes_the_best_sentence_and_cites_it() -> None:
+    made = answer(echo(), "How many years between soil tests?")
+    assert made.text == "Test soil every three years."
+    assert [citation.number for citation in made.citations] == [2]
+    assert made.citations[0].quote is not None
+
+
+def test_it_abstains_cites_strangers_and_shortens() -> None:
+    assert answer(echo(), "Who won?").abstained
+    assert answer(echo(mode="abstain")).abstained
+    assert echo().generate([prompt("Who won?")])[0].text == Template().abstention
+    stranger = answer(echo(cite_unknown=True))
+    assert (stranger.invalid_citations, stranger.citations) == (1, ())
+    long = " ".join(f"word{n}" for n in range(20))
+    tuned = echo(ADAPTER, mode="echo").generate([prompt(long, max_tokens=30)])[0].text
+    assert tuned == " ".join(long.split()[:8])
+    assert echo(ADAPTER).key != echo().key
+
+
+def test_failures_are_the_same_every_time() -> None:
+    asked = [prompt(f"question {n}") for n in range(300)]
+    failed = [completion.failure is not None for completion in echo(fail_every=5, mode="echo").generate(asked)]
+    assert 30 <= sum(failed) <= 90
+    assert failed == [c.failure is not None for c in echo(fail_every=5, mode="echo").generate(asked[::-1])][::-1]
+    assert failed != [False] * 300
+    with pytest.raises(GenerationError, match="on purpose"):
+        list(echo(fail_every=1).stream(asked[0]))
