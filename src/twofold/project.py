@@ -38,10 +38,9 @@ from twofold.store.forgotten import present
 from twofold.store.lock import ProjectLock
 from twofold.study import forecast, review, run
 from twofold.study.admission import require_sound, require_trainable
-from twofold.study.retrieval.ablation import ablate
-from twofold.study.retrieval.abstention import abstention
-from twofold.study.retrieval.benchmark import LEARNED, compare, learned_train, opened, paid, questions, rules_of
-from twofold.study.retrieval.blend import blend, settle
+from twofold.study.retrieval.bench import Bench
+from twofold.study.retrieval.benchmark import rules_of
+from twofold.study.retrieval.blend import settle
 from twofold.types import Answer, Document, Example, Json, Message, Problem
 from twofold.verdict.record import StudyRecord
 
@@ -427,34 +426,21 @@ class Project:
             progress: Shows syncing and retrieving.
 
         Returns:
-            What `benchmark.compare` tells, ``split``, ``ablation`` and ``blend`` (or None), ``warnings``,
-            ``words`` (the weight of the word leg, `retrieval_blend.settle`), and with [retrieval].risk ``abstention``
-            on test or train questions (`retrieval_abstention.abstention`).
+            What `bench.Bench.run` tells, and ``words``: the weight of the word leg (`blend.settle`).
         """
         configs = {"project": self.config}
         for name, values in variants.items():
             configs[name] = config.laid_over(self.config, values)
         self.builder.require_principal()
-        rules = rules_of(self.config, unit)
+        rules_of(self.config, unit)  # refuses, before the sync, a unit that cannot be ranked
+        request = Bench(configs=configs, split=split, synthetic=synthetic, unit=unit, ablation=ablation, weigh=weigh)
         with self.writing():
             self._refresh(progress)
             words = self._weighed(progress)
-            learned = learned_train(configs.values())
-            side = "dev" if learned and split == "open" else split
-            asked, told, warnings = questions(
-                self.builder, lambda: self.examples, lambda: self.splits, split=side, synthetic=synthetic
+            record = request.run(
+                self.builder, lambda: self.examples, lambda: self.splits, records=self.records, progress=progress
             )
-            if learned and told in ("dev", "train"):
-                warnings = [*warnings, f"{LEARNED}: {told} is {'asked alone' if told == 'dev' else 'no fair test'}"]
-            found = compare(opened(self.builder, configs, progress=progress), asked, rules, progress=progress)
-            warnings = [*warnings, *paid(self.builder, self.records, configs.values(), asked=asked, split=told)]
-            found["ablation"] = ablate(self.builder, asked, rules, progress=progress) if ablation else None
-            fair = split in ("open", "train", "dev")
-            found["blend"] = blend(self.builder, asked, rules, progress=progress) if weigh and fair else None
-            if told != "synthetic" and self.config.retrieval.risk:
-                fresh = self.splits.test if split == "test" else self.splits.train
-                found["abstention"] = abstention(self.builder, self.splits, fresh)
-        return {**found, "split": told, "words": words, "warnings": warnings}
+        return {**record, "words": words}
 
     def tune_embedder(self, *, plan: bool = False, progress: Progress = quiet) -> Json:
         """Tune the embedder on the train split's questions and sources; with `plan`, only say what it would take.

@@ -1,0 +1,73 @@
+"""One measurement of retrieval from end to end: pipelines compared, stages and the word leg's weight looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from twofold.assembly.builder import Builder
+from twofold.config import Config
+from twofold.examples.splitting import Splits
+from twofold.plugins.protocols import Progress
+from twofold.study.retrieval.ablation import ablate
+from twofold.study.retrieval.abstention import abstention
+from twofold.study.retrieval.benchmark import LEARNED, compare, learned_train, opened, paid, questions, rules_of
+from twofold.study.retrieval.blend import blend
+from twofold.types import Example, Json
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """What a measurement of retrieval covers."""
+
+    configs: Mapping[str, Config]
+    """Configurations to compare, by name; the project's own comes first."""
+    split: str = "open"
+    """Whose labelled questions to ask; ``open`` is train and dev together."""
+    synthetic: int = 0
+    """Number of questions made from the documents to ask; without any labelled question, 200."""
+    unit: Any = "document"
+    """Unit that is ranked: ``document`` or ``passage``."""
+    ablation: bool = False
+    """Measure each stage's part as well."""
+    weigh: bool = False
+    """Say which weight of the word leg to take; never from test questions."""
+
+    def run(
+        self,
+        builder: Builder,
+        examples: Callable[[], Sequence[Example]],
+        splits: Callable[[], Splits],
+        *,
+        records: Path,
+        progress: Progress,
+    ) -> Json:
+        """Measure on the synced index.
+
+        Args:
+            builder: Of the project.
+            examples: The project's examples, read when they are needed.
+            splits: Their division, made when it is needed.
+            records: Directory of the studies, for what paid calls cost there.
+            progress: Shows retrieving.
+
+        Returns:
+            What `benchmark.compare` tells, ``split``, ``ablation`` and ``blend`` (or None), ``warnings``, and with
+            [retrieval].risk ``abstention`` on test or train questions (`abstention.abstention`).
+        """
+        rules = rules_of(builder.config, self.unit)
+        side = "dev" if learned_train(self.configs.values()) and self.split == "open" else self.split
+        asked, source, warnings = questions(builder, examples, splits, split=side, synthetic=self.synthetic)
+        if learned_train(self.configs.values()) and source in ("dev", "train"):
+            warnings = [*warnings, f"{LEARNED}: {source} is {'asked alone' if source == 'dev' else 'no fair test'}"]
+        record = compare(opened(builder, self.configs, progress=progress), asked, rules, progress=progress)
+        warnings = [*warnings, *paid(builder, records, self.configs.values(), asked=asked, split=source)]
+        record["ablation"] = ablate(builder, asked, rules, progress=progress) if self.ablation else None
+        fair = self.split in ("open", "train", "dev")
+        record["blend"] = blend(builder, asked, rules, progress=progress) if self.weigh and fair else None
+        if source != "synthetic" and builder.config.retrieval.risk:
+            fresh = splits().test if self.split == "test" else splits().train
+            record["abstention"] = abstention(builder, splits(), fresh)
+        return {**record, "split": source, "warnings": warnings}
