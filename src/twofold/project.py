@@ -172,7 +172,7 @@ class Project:
             progress: Shown item by item.
 
         Returns:
-            What `syncing.Sync.run` tells, and ``words``: see `retrieval_blend.settle`.
+            What `syncing.Sync.run` tells, and ``words``: see `blend.settle`.
 
         Raises:
             UnknownName: there is no such source.
@@ -572,7 +572,7 @@ class Project:
         return any(self.config.arm(name).retrieval for name in names)
 
     def _weighed(self, progress: Progress, *, exact: bool = True) -> Json | None:
-        """The weight of the word leg, chosen again where the last choice is old (`retrieval_blend.settle`)."""
+        """The weight of the word leg, chosen again where the last choice is old (`blend.settle`)."""
         try:
             return settle(self.builder, lambda: self.splits, exact=exact, progress=progress)
         except TwofoldError as error:

@@ -106,7 +106,7 @@ class _Overlap(ABC):
         """Score of one answer text against one reference."""
 
     def wants(self, example: Example) -> str:
-        """What the metric tells apart: examples that want the same are interchangeable (see `self_test`)."""
+        """What the metric tells apart: examples that want the same are interchangeable (see `scorer_check`)."""
         if not example.answerable or not example.references:
             return "\0abstain"
         return " ".join(units(example.references[0], example.references[0]))

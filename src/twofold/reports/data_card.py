@@ -25,9 +25,9 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
 
     Args:
         name: Name of the set.
-        before: `findings_clean.portrait` of the set.
+        before: `cleaning.portrait` of the set.
         after: And of what was left of it, if it was cleaned.
-        done: What was done, one entry each, as `findings_clean.clean` gives it.
+        done: What was done, one entry each, as `cleaning.clean` gives it.
     """
     environment = _environment()
     assert environment.loader is not None

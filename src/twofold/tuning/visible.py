@@ -206,7 +206,7 @@ class Learning:
             arm: What was tuned for.
             job: What was trained.
             learned: What `learned` gives.
-            written: Counts of what models wrote for the training (`teaching`).
+            written: Counts of what models wrote for the training (`distillation`).
         """
         rows = len(job.rows[0])
         return {

@@ -120,7 +120,7 @@ class TrainingRecord(TypedDict):
     model: NotRequired[str]
     """Id of the tuned model (`store.model_registry.model_id`): what `ask` answers with."""
     methods: NotRequired[list[Json]]
-    """Where several methods were compared, a row for each (`finishing.method_row`); one is ``carried``."""
+    """Where several methods were compared, a row for each (`finalize.method_row`); one is ``carried``."""
     effort: NotRequired[Json | None]
     """How far training came: ``{"planned", "steps", "epochs", "stopped", "limit_minutes", "moved", "rising",
     "dev_first", "dev_best", "chance", "minutes", "minutes_needed"}``; ``chance`` false: no verdict may crown another
@@ -214,7 +214,7 @@ class StudyRecord(TypedDict):
     """Level of the intervals of differences, which decide: the more looks at the same questions, the higher. Records
     of before have it beside another `level`, that of the scores."""
     look: NotRequired[Json]
-    """What makes the look the same as another: ``identity`` (arms, settings, questions), ``answers``, ``failed``."""
+    """What makes the look the same as another: ``hashing`` (arms, settings, questions), ``answers``, ``failed``."""
     margin: float
     verdict: VerdictRecord
     effects: list[EffectRecord]
@@ -224,8 +224,8 @@ class StudyRecord(TypedDict):
     arms: dict[str, ArmRecord]
     retrieval: Json
     """``{"k", "recall": EstimateRecord (a gold document among the k hits) or None, "index": IndexState}``, where the
-    weight of the words is ``auto`` ``"words"`` (`retrieval_blend.settle`, without the sketch), and where
-    [retrieval].risk is set ``"abstention"`` (`retrieval_abstention.abstention`); empty without retrieval."""
+    weight of the words is ``auto`` ``"words"`` (`blend.settle`, without the sketch), and where
+    [retrieval].risk is set ``"abstention"`` (`abstention.abstention`); empty without retrieval."""
     diagnosis: list[Json]
     """``{"arm", "cause", "count", "share", "low", "high", "examples": [ids], "cure"}`` per cause of wrong answers."""
     contrasts: NotRequired[list[Json]]
@@ -245,7 +245,7 @@ class StudyRecord(TypedDict):
     confirmation: NotRequired[Json]
     """Where the reserve was opened: ``{"study", "arm", "rival", "hypothesis", "confirmed", "outcome"}``."""
     ablation: NotRequired[Json]
-    """What each retrieval stage brings and costs (`retrieval_ablation.ablate`), where [study].ablation is on."""
+    """What each retrieval stage brings and costs (`ablation.ablate`), where [study].ablation is on."""
 
 
 class HitRow(TypedDict):

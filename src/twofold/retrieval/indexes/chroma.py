@@ -1,8 +1,8 @@
 """The index in a Chroma server, through its HTTP interface (v2).
 
 Two collections per index: ``twofold_NAME`` and, for the notes, ``twofold_NAME_notes``. Chroma has no transactions; a
-change becomes visible by the one note written last (see `database_index`). It has no BM25 either: the words are held
-by the client (see `held_words`). The package ``chromadb`` is the server with all it needs (ONNX Runtime, a Kubernetes
+change becomes visible by the one note written last (see `database`). It has no BM25 either: the words are held
+by the client (see `client_bm25`). The package ``chromadb`` is the server with all it needs (ONNX Runtime, a Kubernetes
 client: about 300 MB), and the small client cannot be installed beside it, so requests are made with httpx.
 """
 

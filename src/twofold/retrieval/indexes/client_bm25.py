@@ -1,8 +1,8 @@
 """BM25 held by the client, for databases that have no word search of their own.
 
-Every process reads the passages once and then only what has changed, through the versions of `database_index`; the
+Every process reads the passages once and then only what has changed, through the versions of `database`; the
 scores are the embedded index's. After a change the words of the changed passages are counted, and of small pieces near
-them (see `held_pieces`). Costs memory: the passages and their words.
+them (see `pieces`). Costs memory: the passages and their words.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Two namespaces of one Pinecone index, which somebody has made with the embedder's dimension and metric ``cosine``:
 ``twofold_NAME`` and, for the notes, ``twofold_NAME_notes``. Pinecone has no transactions and shows a write some time
 later: every write is read back before it counts, and a change becomes visible by the one note written last (see
-`database_index`). Its word search needs an index of its own, so the words are held by the client (see `held_words`).
+`database`). Its word search needs an index of its own, so the words are held by the client (see `client_bm25`).
 """
 
 from __future__ import annotations

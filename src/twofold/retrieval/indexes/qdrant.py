@@ -1,7 +1,7 @@
 """The index in Qdrant: dense vectors and BM25 as sparse vectors, made on the client with the embedded index's analysis.
 
 Two collections per index: ``twofold_NAME`` and, for the notes, ``twofold_NAME_notes``. Qdrant has no transactions; a
-change becomes visible by the one note written last (see `database_index`). Term weights carry the mean passage length
+change becomes visible by the one note written last (see `database`). Term weights carry the mean passage length
 of the moment they are written, the only place where BM25 differs from the embedded index; inverse document frequency
 is worked out by Qdrant over the rows of the version searched.
 """

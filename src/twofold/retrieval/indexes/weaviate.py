@@ -1,7 +1,7 @@
 """The index in Weaviate, through its official client (HTTP for the schema, gRPC for data).
 
 Two collections per index: ``Twofold_NAME`` and, for the notes, ``Twofold_NAME_notes``. Weaviate has no transactions; a
-change becomes visible by the one note written last (see `database_index`). Its own BM25 searches the words analysed
+change becomes visible by the one note written last (see `database`). Its own BM25 searches the words analysed
 here, as they stand (``whitespace``, no stop words); its totals count rows of older versions until `prune`.
 """
 

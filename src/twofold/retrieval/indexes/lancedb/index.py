@@ -2,7 +2,7 @@
 
 A change is one commit of the table: a reader sees all of it or none, and a killed writer leaves the version before.
 Up to `flat_limit` chunks are held in memory by each process that searches, so that the same content gives the same hits
-whatever its history, and a change costs the reading of what changed (`lance_held`); above, an HNSW graph with scalar
+whatever its history, and a change costs the reading of what changed (`in_memory`); above, an HNSW graph with scalar
 quantisation and an inverted index take over, built on upsert.
 """
 
