@@ -172,7 +172,7 @@ class Project:
             progress: Shown item by item.
 
         Returns:
-            What `syncing.Sync.run` tells, and ``words``: see `blend.settle`.
+            What `sync.Sync.run` tells, and ``words``: see `blend.settle`.
 
         Raises:
             UnknownName: there is no such source.

@@ -234,7 +234,7 @@ def read(
 
     A number that was not shown is dropped and counted in `invalid_citations`. A citation whose passage does not hold
     the answer is taken out and counted in `unsupported_citations`, or named anew where another passage shown does
-    (`repointed_citations`); see `support.verify`. Either is told in the trace, with the numbers before and after.
+    (`repointed_citations`); see `grounding.verify`. Either is told in the trace, with the numbers before and after.
     Reasoning such as ``<think>…</think>`` is no part of the answer. Brackets stay text without passages, where the
     template cites nothing, and wherever they are no marker at the place it names (see `wrapping`). An answer that
     declines in other words than the template's is an abstention too (see `declining`).

@@ -86,7 +86,7 @@ class CurrentReaders:
         version: int | None = None,
         filter: Filter | None = None,
     ) -> list[list[Hit]]:
-        """Top `k` per query of what the filter allows both by the index and today; see `plugins.Index.search`."""
+        """Top `k` per query of what the filter allows both by the index and today; see `protocols.Index.search`."""
         fetch = k
         while True:
             found = self._inner.search(texts, vectors, fetch, leg=leg, version=version, filter=filter)

@@ -228,7 +228,7 @@ class Builder:
         )
 
     def training_job(self, arm: Arm, splits: Splits, method: Part | None = None) -> TrainerJob:
-        """Rows and dev items of an arm; see `learning.Learning.job`.
+        """Rows and dev items of an arm; see `visible.Learning.job`.
 
         Raises:
             TooFewExamples: the train or dev split is empty.

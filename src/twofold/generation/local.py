@@ -59,7 +59,7 @@ class LocalOptions(Options):
 
 
 class LocalGenerator:
-    """Generates in this process; see `plugins.Generator`.
+    """Generates in this process; see `protocols.Generator`.
 
     Args:
         options: See `LocalOptions`.

@@ -84,7 +84,7 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
 
 
 def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) -> Json:
-    """One sync of all sources or of one; see `syncing.Sync.run`. The caller holds the project's lock."""
+    """One sync of all sources or of one; see `sync.Sync.run`. The caller holds the project's lock."""
     eraser = Eraser(builder=builder, root=root)
     eraser.finish()
     with FileReader(builder.config.documents) as reader:

@@ -124,7 +124,7 @@ def check_system_access(system: Any, written: Any, chunks: Sequence[Chunk], *, p
     """Assert that a system's prompts, answers and traces keep every secret.
 
     Args:
-        system: An `answering.System`, with ``guarded=True``.
+        system: A `system.System`, with ``guarded=True``.
         written: A list into which the system's generator puts the prompts it gets.
         chunks: What its index holds.
         pairs: How many principals and queries.

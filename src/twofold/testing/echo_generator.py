@@ -49,7 +49,7 @@ class EchoOptions(Options):
 
 
 class EchoGenerator:
-    """Answers from the prompt's own words; see `plugins.Generator`.
+    """Answers from the prompt's own words; see `protocols.Generator`.
 
     Args:
         options: See `EchoOptions`.

@@ -69,7 +69,7 @@ class OpenAITrainerOptions(Options):
 
 
 class OpenAITrainer:
-    """Tunes at an OpenAI-compatible endpoint; see `plugins.Trainer`. The generator ``openai`` answers with the result.
+    """Tunes at an OpenAI-compatible endpoint; see `protocols.Trainer`. The generator ``openai`` then answers.
 
     Args:
         options: See `OpenAITrainerOptions`.

@@ -52,42 +52,42 @@ class _Trainer:
 
 
 class LoraTrainer(_Trainer):
-    """Trains LoRA, rsLoRA and DoRA adapters; see `plugins.Trainer`."""
+    """Trains LoRA, rsLoRA and DoRA adapters; see `protocols.Trainer`."""
 
     Options = LoraOptions
 
 
 class QloraTrainer(_Trainer):
-    """Trains LoRA adapters over a 4-bit base; see `plugins.Trainer`."""
+    """Trains LoRA adapters over a 4-bit base; see `protocols.Trainer`."""
 
     Options = QloraOptions
 
 
 class FullTrainer(_Trainer):
-    """Trains all weights; see `plugins.Trainer`."""
+    """Trains all weights; see `protocols.Trainer`."""
 
     Options = FullOptions
 
 
 class AdapterTrainer(_Trainer):
-    """Trains bottleneck adapter layers; see `plugins.Trainer`."""
+    """Trains bottleneck adapter layers; see `protocols.Trainer`."""
 
     Options = AdapterOptions
 
 
 class PromptTrainer(_Trainer):
-    """Trains a soft prompt; see `plugins.Trainer`."""
+    """Trains a soft prompt; see `protocols.Trainer`."""
 
     Options = PromptOptions
 
 
 class PrefixTrainer(_Trainer):
-    """Trains keys and values that stand before every layer's own; see `plugins.Trainer`."""
+    """Trains keys and values that stand before every layer's own; see `protocols.Trainer`."""
 
     Options = PrefixOptions
 
 
 class Ia3Trainer(_Trainer):
-    """Trains IA³ scales; see `plugins.Trainer`."""
+    """Trains IA³ scales; see `protocols.Trainer`."""
 
     Options = Ia3Options

@@ -16,7 +16,7 @@ def few_groups(groups: int, worth: float, largest: float) -> list[str]:
 
     Args:
         groups: How many there are.
-        worth: How many of equal size these are worth (`stats.kish`).
+        worth: How many of equal size these are worth (`intervals.kish`).
         largest: Share of the questions that the largest holds.
     """
     if worth >= WANTED_GROUPS - 1e-9:

@@ -15,7 +15,7 @@ WANTED_GROUPS = 20
 GIANT = 0.2
 """A group with this share of the questions or more limits what a study can show, for it counts as one."""
 RIGHT = 0.5
-"""A score from here on counts as right, unless the metric has no such score (`plugins.Metric`). Of a metric that is 0
+"""A score from here on counts as right, unless the metric has no such score (`protocols.Metric`). Of a metric that is 0
 or 1 that is 1; of a graded metric it is half."""
 
 

@@ -91,7 +91,7 @@ class Spreads:
     """What the gains that were seen, m, have added to the variance of a question, m(1 − m), shape (arms, arms)."""
     worst: Array
     """Largest loss of the first arm against the second on one question, shape (arms, arms). Where no whole loss, 1, was
-    seen, the rule counts with some that stay unseen (`stats.contrasts`)."""
+    seen, the rule counts with some that stay unseen (`intervals.contrasts`)."""
     n: int
     """Questions."""
     worth: float

@@ -66,7 +66,7 @@ class LatencyRecord(TypedDict):
     p95: float
     n: int
     intervals: NotRequired[dict[str, list[float | None]]]
-    """``p50`` and ``p95`` → ends of the distribution-free interval (`stats.quantile_interval`); None: no end."""
+    """``p50`` and ``p95`` → ends of the distribution-free interval (`intervals.quantile_interval`); None: no end."""
     failed: NotRequired[int]
     """Of `n`, answers that failed: they count at their limit."""
     in_turns: NotRequired[bool]
@@ -114,7 +114,7 @@ class TrainingRecord(TypedDict):
     trials: NotRequired[int]
     """Variants tried on the dev split: checkpoints, shares of the change, methods."""
     gate: NotRequired[Json | None]
-    """What `forgetting.judge` says of it; None where the gate is off."""
+    """What `suite.judge` says of it; None where the gate is off."""
     merge_back: NotRequired[Json]
     """``{"coefficient", "because", "reached", "base_dev", "front"}``: the share of the tuned change that was kept."""
     model: NotRequired[str]
@@ -187,7 +187,7 @@ class PolicyRecord(TypedDict):
     groups: int
     """Independent groups among the questions asked: of the test split, or of the reserve where that was opened."""
     groups_worth: NotRequired[float]
-    """How many groups of equal size these are worth (`stats.kish`)."""
+    """How many groups of equal size these are worth (`intervals.kish`)."""
     final: bool
     """True when the reserve split was opened (`--final`)."""
 
@@ -214,7 +214,7 @@ class StudyRecord(TypedDict):
     """Level of the intervals of differences, which decide: the more looks at the same questions, the higher. Records
     of before have it beside another `level`, that of the scores."""
     look: NotRequired[Json]
-    """What makes the look the same as another: ``hashing`` (arms, settings, questions), ``answers``, ``failed``."""
+    """What makes the look the same as another: ``identity`` (arms, settings, questions), ``answers``, ``failed``."""
     margin: float
     verdict: VerdictRecord
     effects: list[EffectRecord]

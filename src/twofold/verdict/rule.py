@@ -7,8 +7,8 @@ The rule, in order:
    question: the verdict stands only if it is the same with and without that arm, else *undecided*. Where no
    acceptable arm answered a single question right (`evidence.RIGHT`), or the arm that the rule would choose did not,
    *none acceptable*.
-2. **One interval a pair.** Every pair of arms has one interval of its own with coverage 1 − alpha (`stats.contrasts`,
-   not joint). A gain is *shown* when its interval lies above 0, and *small* when it lies at or below `margin`.
+2. **One interval a pair.** Every pair of arms has its own interval with coverage 1 − alpha (`intervals.contrasts`, not
+   joint). A gain is *shown* when its interval lies above 0, and *small* when it lies at or below `margin`.
 3. **Choose** an arm that is shown better than every simpler acceptable arm (and by more than a small gain), while the
    gain of every more complex acceptable arm over it is small. No evidence chooses nothing, the simplest arm included.
 4. **Else undecided**: it names the arm to keep meanwhile, what may be lost by keeping it, and how many examples would
@@ -272,7 +272,7 @@ def _weigh(
 
 
 def _cells(arms: Sequence[Arm]) -> dict[str, str]:
-    """Names of the arms in the four cells, as `stats.factorial` calls them; empty when one is missing."""
+    """Names of the arms in the four cells, as `intervals.factorial` calls them; empty when one is missing."""
     table = {(arm.retrieval, bool(arm.tuning)): arm.name for arm in arms if not arm.shots and not arm.oracle}
     wanted = {"base": (False, False), "rag": (True, False), "ft": (False, True), "both": (True, True)}
     if any(cell not in table for cell in wanted.values()):

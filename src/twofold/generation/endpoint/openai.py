@@ -68,7 +68,7 @@ class OpenAIOptions(Options):
 
 
 class OpenAIGenerator:
-    """Generates over HTTP; see `plugins.Generator`.
+    """Generates over HTTP; see `protocols.Generator`.
 
     Args:
         options: See `OpenAIOptions`.

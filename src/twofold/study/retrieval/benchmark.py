@@ -1,7 +1,7 @@
 """Measure pipelines of retrieval on labelled questions: how well they rank, and what a query costs.
 
 A pipeline is a configuration; several are measured on the same questions, so that their differences are paired. The
-scorers are tested first (`scorer_check`): a gold ranking must score 1 and rankings dealt to other questions about chance.
+scorers are tested first (`scorer_check`): a gold ranking must score 1, rankings dealt to other questions about chance.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ def compare(
 
     Returns:
         ``pipelines`` (name → ``metrics``, ``ms``, ``tokens``), ``differences`` (name, metric, estimate; the intervals
-        of one metric hold together), ``scorer_check``, and how many questions in how many groups there were.
+        of one metric hold together), ``self_test``, and how many questions in how many groups there were.
 
     Raises:
         ScorerBroken: a gold ranking does not score 1.
