@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from data_sets import DATA, DEMO, NO_DATA
+from data_sets import DATA, NO_DATA
 from skip_limit import pytest_configure, pytest_sessionfinish, pytest_terminal_summary  # noqa: F401 - hooks of this session
 from twofold.host import cache
 from twofold.models import hub
 from twofold.project import Project
+from twofold.testing import projects
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,15 +45,7 @@ def demo_questions(tmp_path: Path) -> Callable[[int], Path]:
     """Makes a folder of the first so many demo questions and the documents that they are about."""
 
     def make(count: int) -> Path:
-        source = tmp_path / "source"
-        source.mkdir()
-        lines = (DEMO / "examples.jsonl").read_text(encoding="utf-8").splitlines()[:count]
-        (source / "examples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-        wanted = {document for line in lines for document in json.loads(line)["doc_ids"]}
-        documents = (DEMO / "documents.jsonl").read_text(encoding="utf-8").splitlines()
-        kept = [line for line in documents if json.loads(line)["id"] in wanted]
-        (source / "documents.jsonl").write_text("\n".join(kept) + "\n", encoding="utf-8")
-        return source
+        return projects.write_questions(tmp_path / "source", count)
 
     return make
 
@@ -97,17 +89,13 @@ def fast() -> Callable[..., dict[str, Any]]:
     """Overrides: echo generator, hashing embedder, no tuning."""
 
     def overrides(**echo: Any) -> dict[str, Any]:
-        return {
-            "study": {"arms": ["base", "prompt", "rag"], "resamples": 400, "latency_sample": 2},
-            "generation": {"generator": {"name": "echo", "options": {"mode": "quote", **echo}}, "batch": 8},
-            "retrieval": {"embedder": {"name": "hashing", "options": {}}},
-        }
+        generator = {"name": "echo", "options": {"mode": "quote", **echo}}
+        return {**projects.FAST, "generation": {"generator": generator, "batch": 8}}
 
     return overrides
 
 
 @pytest.fixture
-def project(tmp_path: Path, folder: Path, fast: Callable[..., dict[str, Any]]) -> Project:
-    """The project, opened with the fast overrides."""
-    Project.create(tmp_path / "project", folder).close()
-    return Project.open(tmp_path / "project", fast())
+def project(tmp_path: Path) -> Project:
+    """A project of a hundred and twenty demo questions, with the shipped fakes in place of models."""
+    return projects.make_project(tmp_path / "project", questions=120)

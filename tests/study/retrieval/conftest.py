@@ -10,6 +10,7 @@ import pytest
 
 from twofold.models import hub
 from twofold.project import Project
+from twofold.testing.projects import make_project
 
 ENCODER = "all-minilm-l6-v2"
 
@@ -28,10 +29,9 @@ SETTINGS = {
 
 
 @pytest.fixture
-def project(tmp_path: Path, folder: Path) -> Project:
-    """The project, opened with fast settings."""
-    Project.create(tmp_path / "project", folder).close()
-    return Project.open(tmp_path / "project", SETTINGS)
+def project(tmp_path: Path) -> Project:
+    """A project of a hundred demo questions, opened with fast settings."""
+    return make_project(tmp_path / "project", questions=100, settings=SETTINGS)
 
 
 @pytest.fixture(scope="session")
