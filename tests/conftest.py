@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +91,7 @@ def fast() -> Callable[..., dict[str, Any]]:
 
     def overrides(**echo: Any) -> dict[str, Any]:
         generator = {"name": "echo", "options": {"mode": "quote", **echo}}
-        return {**projects.FAST, "generation": {"generator": generator, "batch": 8}}
+        return {**deepcopy(projects.FAST), "generation": {"generator": generator, "batch": 8}}
 
     return overrides
 
