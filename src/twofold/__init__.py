@@ -8,11 +8,6 @@ Example:
     ...     answer = project.ask("How long is the notice period?")
 """
 
-from __future__ import annotations
-
-from importlib import import_module
-from typing import Any
-
 __version__ = "0.1.0"
 __all__ = ["Answer", "Document", "Example", "Project", "System", "TwofoldError", "Verdict"]
 
@@ -28,7 +23,9 @@ _HOME = {
 """Public name to the module that defines it."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name):  # type: ignore[no-untyped-def]  # typed in __init__.pyi; this module imports nothing
     if name not in _HOME:
         raise AttributeError(f"module 'twofold' has no attribute {name!r}; it offers {', '.join(__all__)}")
+    from importlib import import_module
+
     return getattr(import_module(f"twofold.{_HOME[name]}"), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +140,10 @@ def test_logs_on_disk_with_a_torn_line_and_personal_data(tmp_path: Path) -> None
         mine(["b.jsonl"], tmp_path)
 
 
-def test_the_command_writes_examples_that_load(tmp_path: Path, source: Path, capsys: Any) -> None:
+def test_the_command_writes_examples_that_load(
+    tmp_path: Path, demo_questions: Callable[[int], Path], capsys: Any
+) -> None:
+    source = demo_questions(120)
     where = tmp_path / "project"
     assert main(["init", str(where), "--from", str(source), "-q"]) == 0
     (where / "log.jsonl").write_text(json.dumps({"question": "a?", "answer": "x", "correction": "y"}) + "\n")

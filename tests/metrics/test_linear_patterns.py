@@ -30,6 +30,7 @@ UNITS = (
 )  # fmt: skip
 START = 4_000
 _ANCHORED = {
+    "_HERE",
     "_LETTERS",
     "_FORMULA",
     "_ABBREVIATED",

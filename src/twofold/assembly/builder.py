@@ -29,6 +29,7 @@ from twofold.host import pace
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Trainer
+from twofold.reports import word_weight
 from twofold.store import weighing
 from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
@@ -127,7 +128,10 @@ class Builder:
 
     def words_told(self) -> str:
         """`words` and why, as a sentence; see `weighing.in_force`."""
-        return weighing.in_force(self.catalogue, self.config, chunks=self.chunk_recipe, embedder=self.embedder)
+        choice, why_none = weighing.in_force(
+            self.catalogue, self.config, chunks=self.chunk_recipe, embedder=self.embedder
+        )
+        return why_none or word_weight.sentence(choice)
 
     def retrieval_spec(self) -> Json:
         """Everything that decides what is found."""

@@ -12,7 +12,7 @@ from twofold.cli.session import Run
 from twofold.cli.terminal import one_line
 from twofold.files.reading import counted
 from twofold.hashing import plain
-from twofold.store import weighing
+from twofold.reports import word_weight
 
 _LISTED = 20
 
@@ -51,7 +51,7 @@ def _told(done: dict[str, Any]) -> str:
         f"{counts}{more}; {counted(done['chunks'], 'chunk')} ({done['embedded']} embedded) in "
         f"{duration(done['seconds'])}; index version {done['index']['version']}"
     ]
-    lines += [weighing.sentence(done["words"])] if done["words"] and done["words"]["new"] else []
+    lines += [word_weight.sentence(done["words"])] if done["words"] and done["words"]["new"] else []
     lines += [f"warning: {warning}" for warning in done["warnings"]]
     bad = [(e["source"], e["failure"]) for e in done["sources"]]
     bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]

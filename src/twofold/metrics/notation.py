@@ -40,7 +40,7 @@ _LONGEST = 300
 _MORE_FLAGS = re.compile(r"\s{1,3}--?[A-Za-z]")
 _FACTORIAL = re.compile(r"(?<![\w!])(?:[a-zA-Z]|\d{1,4}|\([\w+-]{1,10}\))!(?![=\w])")
 _HERE = re.compile(
-    r"\s*(?:git|docker|pip|cd|ls|make|cargo|find|grep|cp|mv|code|ruff|black|pytest|npx?)\s(?:.*\s)?\.\s*\Z"
+    r"(?:git|docker|pip|cd|ls|make|cargo|find|grep|cp|mv|code|ruff|black|pytest|npx?)\s(?:[^\n]*\s)?\.\Z"
 )
 """A command about the folder it is given in: ``git add .``."""
 _FEET = re.compile(r"\d+(?:\.\d+)?(?:'|\"|'')")
@@ -72,7 +72,7 @@ def _goes_on(text: str, reference: str) -> bool:
     """Is the reference a command of which the answer has more flags, or a factorial of which it lacks the sign?"""
     if "!" not in text and _FACTORIAL.search(reference):
         return True
-    if _HERE.match(reference) and not re.search(r"\s\.(?:\s|\Z|[`'\"])", text):
+    if _HERE.match(reference.strip()) and not re.search(r"\s\.(?:\s|\Z|[`'\"])", text):
         return True
     plain, command = text.casefold(), reference.strip().casefold()
     place = plain.find(command) if " -" in text and command else -1

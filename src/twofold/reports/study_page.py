@@ -17,11 +17,10 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup, escape
 
 from twofold.diagnosis.answers import CAUSES, ORACLES
-from twofold.reports import charts
+from twofold.reports import charts, word_weight
 from twofold.reports.explorer import OPEN_WITHOUT_SCRIPT, explore, safe_json
 from twofold.reports.tuning_lines import methods_lines, tuned_lines
 from twofold.stats import intervals
-from twofold.store import weighing
 from twofold.types import Json
 from twofold.verdict.effort import effort_table
 from twofold.verdict.evidence import RIGHT
@@ -202,7 +201,7 @@ def _environment() -> jinja2.Environment:
         counted=counted,
         count=lambda value: f"{value:,.0f}",
         score=_short,
-        weight=lambda choice: re.sub(r"(?<![\d.])0(?=\.\d)", "", weighing.sentence(choice)),
+        weight=lambda choice: re.sub(r"(?<![\d.])0(?=\.\d)", "", word_weight.sentence(choice)),
     )
     return environment
 

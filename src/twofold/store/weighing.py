@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from twofold.config import Config, Part
-from twofold.files.reading import counted
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Embedder
@@ -91,8 +90,8 @@ def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) ->
     return None if choice["weight"] in (None, choice["default"]) else float(choice["weight"])
 
 
-def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> str:
-    """What the words weigh in a search as it is set up now and why, for people; empty where the settings say a number.
+def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) -> tuple[Json | None, str]:
+    """The choice that a search as it is set up now uses; None, and why for people, where there is none.
 
     Args:
         notes: Keep the choice.
@@ -101,13 +100,13 @@ def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) 
         embedder: The configured one.
     """
     if searching(config) is None:
-        return ""
+        return None, ""  # the settings say a number
     choice = held(notes)
     if choice is None:
-        return "the words have their default weight: nothing was chosen yet (`twofold sync` does)"
+        return None, "the words have their default weight: nothing was chosen yet (`twofold sync` does)"
     if choice["recipe"] != recipe(config, chunks=chunks, embedder=embedder.fingerprint):
-        return "the words have their default weight: the last choice was for another search (`twofold sync` chooses)"
-    return sentence(choice)
+        return None, "the words have their default weight: the last choice was for another search (`twofold sync` does)"
+    return choice, ""
 
 
 def keep(notes: Notes, choice: Json) -> None:
@@ -132,17 +131,3 @@ def moved(before: Iterable[str], after: Iterable[str]) -> float:
     one, two = set(before), set(after)
     union = sorted(one | two)[:_SKETCH]
     return 1 - sum(name in one and name in two for name in union) / len(union) if union else 0.0
-
-
-def sentence(choice: Json | None) -> str:
-    """What was chosen and on what, for people; empty where there was nothing to choose."""
-    if choice is None:
-        return ""
-    if choice["weight"] is None:
-        return f"the words keep their default weight: {choice['why']}"
-    row = next(row for row in choice["weights"] if row["weight"] == choice["weight"])
-    asked = f"{counted(choice['questions'], 'train and dev question')} in {counted(choice['groups'], 'group')}"
-    if choice["weight"] == choice["default"]:
-        return f"the words keep their default weight {choice['default']:g}: none is better on {asked}"
-    gain = f"{choice['metric']} {row['gain']:+.3f}, standard error {row['error']:.3f}".replace("-", "\u2212")
-    return f"the words weigh {choice['weight']:g}, chosen on {asked} ({gain}; default {choice['default']:g})"

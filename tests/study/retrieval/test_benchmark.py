@@ -104,7 +104,7 @@ def test_a_tuned_embedder_is_not_measured_on_the_questions_it_learned_from(
     assert not learned_train([project.config])
     with project:
         assert project.bench({})["split"] == "open"
-        monkeypatch.setattr("twofold.project.learned_train", lambda configs: len(list(configs)) > 1)
+        monkeypatch.setattr("twofold.study.retrieval.bench.learned_train", lambda configs: len(list(configs)) > 1)
         told = project.bench({"deep": {"retrieval": {"k": 5}}})
         assert told["split"] == "dev"
         assert told["pipelines"]["project"]["metrics"]["recall@10"]["n"] == len(chosen(project.splits, "dev"))

@@ -13,6 +13,7 @@ from twofold.answering.system import query
 from twofold.cli.main import main
 from twofold.config import laid_over
 from twofold.project import Project
+from twofold.reports import word_weight
 from twofold.retrieval.fusion import LEXICAL_WEIGHT
 from twofold.store import weighing
 from twofold.study.retrieval import blend
@@ -45,7 +46,7 @@ def test_a_sync_chooses_once_and_keeps_the_choice_with_the_index(project: Projec
         again = project.sync()["words"]
         assert not again.pop("new")
         assert again == {name: value for name, value in first.items() if name != "new"}
-        assert "train and dev question" in weighing.sentence(first)
+        assert "train and dev question" in word_weight.sentence(first)
 
 
 def test_the_search_weighs_the_words_as_chosen(project: Project) -> None:
@@ -201,7 +202,7 @@ def test_without_labelled_questions_the_default_stays_and_says_why(project: Proj
         ]
         told = project.sync()["words"]
         assert told["weight"] is None
-        assert "no train or dev question says which documents" in weighing.sentence(told)
+        assert "no train or dev question says which documents" in word_weight.sentence(told)
         assert project.builder.words() is None
 
 
@@ -210,7 +211,7 @@ def test_questions_of_few_groups_choose_nothing(project: Project, monkeypatch: p
     with project:
         told = project.sync()["words"]
         assert told["weight"] is None
-        assert "10000 are needed" in weighing.sentence(told)
+        assert "10000 are needed" in word_weight.sentence(told)
         assert project.builder.words() is None
 
 
@@ -221,7 +222,7 @@ def test_examples_that_cannot_be_read_do_not_stop_a_sync(project: Project) -> No
         told = project.sync()
         assert told["added"]
         assert told["words"]["weight"] is None
-        assert "not valid JSON" in weighing.sentence(told["words"])
+        assert "not valid JSON" in word_weight.sentence(told["words"])
 
 
 def test_under_access_control_nobody_chooses(project: Project) -> None:

@@ -95,7 +95,9 @@ def opened(base: Builder, configs: Mapping[str, Config], *, progress: Progress =
         builder = Builder(base.directory, config, catalogue=base.catalogue)
         builder.artifacts = base.artifacts
         if (recipe := _recipe(builder)) != own:
-            builder.directory = _aside(base, recipe)
+            embedder = builder.embedder
+            builder = Builder(_aside(base, recipe), config, catalogue=base.catalogue)
+            builder.artifacts, builder.embedder = base.artifacts, embedder  # opened once, a model is not loaded again
 
             def step(stage: str, done: int, total: int, name: str = name) -> None:
                 progress(f"{name}: {stage}", done, total)
