@@ -121,7 +121,7 @@ def show_bench(found: dict[str, Any]) -> None:
     """Print the measurement as tables."""
     from rich.table import Table
 
-    from twofold.store.weighing import sentence
+    from twofold.reports.word_weight import sentence
     from twofold.verdict.record import counted, true_minus
 
     screen = console()
