@@ -75,12 +75,12 @@ def admitted(
     diagnostics = tuple(arm for arm in map(config.arm, config.study.diagnostics) if arm not in arms)
     _require_arms(arms, diagnostics)
     known = builder.catalogue.document_digests() if documents is None else documents or config.sources
-    if lacking := nothing_to_read(config, found=bool(known)):
+    if lacking := nothing_to_read(config, has_documents=bool(known)):
         raise lacking
     metrics = {}
-    for given in config.study.scored:
-        loading.options("metrics", given.name, given.options, where=f"study: options of {given.name}")
-        part = specs.informed(given, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
+    for configured in config.study.scored:
+        loading.options("metrics", configured.name, configured.options, where=f"study: options of {configured.name}")
+        part = specs.informed(configured, (*splits.train, *splits.dev, *splits.test, *splits.reserve))
         metric = loading.make("metrics", part.name, part.options)
         metrics[part.name] = (metric, digest("metric", specs.of_part("metrics", part)))
     specs.decider(config.study)
@@ -146,8 +146,8 @@ def require_sound(
     later = bool(documents) and bool(builder.config.sources)
     if documents is None or later:
         synced = set(catalogue.document_digests())
-        wanted = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
-        known = {document.id: document for document in catalogue.get_documents(wanted)} | known
+        document_ids = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
+        known = {document.id: document for document in catalogue.get_documents(document_ids)} | known
     used = [document for document in known.values() if document.id in named]
     problems = checking.check(used if named <= set(known) else list(known.values()), examples)
     wrong = [problem for problem in problems if problem.severity == "error"]
@@ -186,16 +186,16 @@ def require_trainable(builder: Builder, splits: Splits, arm: Arm) -> None:
     _require_tunable(builder, splits, (arm,))
 
 
-def nothing_to_read(config: Config, *, found: bool) -> ConfigError | None:
+def nothing_to_read(config: Config, *, has_documents: bool) -> ConfigError | None:
     """Why a study cannot be: an arm is to read documents and there is none. It would decline every question, and lose.
 
     Args:
         config: In force; an arm that has tools reads those.
-        found: Is there a document, or a source whose documents are known after the next sync?
+        has_documents: Is there a document, or a source whose documents are known after the next sync?
     """
     arms = dict.fromkeys((*config.study.arms, *config.study.diagnostics))
     reading = [name for name in arms if config.arm(name).retrieval]
-    if found or config.tools or not reading:
+    if has_documents or config.tools or not reading:
         return None
     others = ",".join(name for name in arms if name not in reading)
     named = "none of those it names is left" if config.documents.paths or config.sources else "it names none"
@@ -263,13 +263,13 @@ def _require_kept_out(builder: Builder, splits: Splits, test: Sequence[Example])
             cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
         )
     known = {one for part in (registry.learned(model) or {}).values() for one in part}
-    asked = sum(name in known for name in Questions.of(test).digests)
+    learned = sum(name in known for name in Questions.of(test).digests)
     read = len(splits.hidden & set(builder.artifacts.manifest(model["key"]).get("documents", ())))
-    told = [f"learned from {asked} of the {len(test)} test questions"] if asked else []
-    told += [f"has read {counted(read, 'document')} that only test questions are about"] if read else []
-    if told:
+    reasons = [f"learned from {learned} of the {len(test)} test questions"] if learned else []
+    reasons += [f"has read {counted(read, 'document')} that only test questions are about"] if read else []
+    if reasons:
         raise StudyError(
-            f"the model {named!r} {' and '.join(told)}: it was tuned under another split of the examples",
+            f"the model {named!r} {' and '.join(reasons)}: it was tuned under another split of the examples",
             cure="Remove [tuning].use, so that the arm is tuned anew, or restore the examples and [examples] it was "
             "tuned with.",
         )

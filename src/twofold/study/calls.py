@@ -52,30 +52,30 @@ class Asked:
     """Share of them that go on from earlier turns."""
 
 
-def in_retrieval(config: Config, asked: Asked) -> list[Calls]:
+def in_retrieval(config: Config, questions: Asked) -> list[Calls]:
     """The calls that finding passages for these questions makes."""
-    found, fan = list[Calls](), 1
+    requests, fan = list[Calls](), 1
     for part in config.retrieval.rewriters:
-        told = loading.options("rewriters", part.name, part.options)
-        if isinstance(told, ModelOptions):
-            number = asked.number * fan
-            tokens = (_TASK + asked.tokens, float(told.max_tokens))
-            found += by_generator(config, asked.step, f"rewriter {part.name}", number=number, tokens=tokens)
+        options = loading.options("rewriters", part.name, part.options)
+        if isinstance(options, ModelOptions):
+            number = questions.number * fan
+            tokens = (_TASK + questions.tokens, float(options.max_tokens))
+            requests += by_generator(config, questions.step, f"rewriter {part.name}", number=number, tokens=tokens)
             one_line = getattr(loading.find("rewriters", part.name), "whole", False)
-            fan *= (1 if one_line else told.most) + told.keep
-        elif getattr(told, "by", "") == "model":
-            number, tokens = math.ceil(asked.number * asked.talks), (float(_TALK), float(_WRITTEN))
-            found += by_generator(config, asked.step, f"rewriter {part.name}", number=number, tokens=tokens)
+            fan *= (1 if one_line else options.most) + options.keep
+        elif getattr(options, "by", "") == "model":
+            number, tokens = math.ceil(questions.number * questions.talks), (float(_TALK), float(_WRITTEN))
+            requests += by_generator(config, questions.step, f"rewriter {part.name}", number=number, tokens=tokens)
         else:
-            found += _elsewhere("rewriters", part, asked.step, asked.number * fan)
+            requests += _elsewhere("rewriters", part, questions.step, questions.number * fan)
     for part in _searches(config.retrieval.retriever):
         if part.name == "agentic":
-            found += _by_agent(config, part, asked.step, number=asked.number * fan)
+            requests += _by_agent(config, part, questions.step, number=questions.number * fan)
         else:
-            found += _elsewhere("retrievers", part, asked.step, asked.number * fan)
+            requests += _elsewhere("retrievers", part, questions.step, questions.number * fan)
     for part in config.retrieval.rerankers:
-        found += _elsewhere("rerankers", part, asked.step, asked.number)
-    return [*found, *_elsewhere("embedders", config.retrieval.embedder, asked.step, asked.number * fan)]
+        requests += _elsewhere("rerankers", part, questions.step, questions.number)
+    return [*requests, *_elsewhere("embedders", config.retrieval.embedder, questions.step, questions.number * fan)]
 
 
 def in_metrics(config: Config, *, answers: int) -> list[Calls]:
@@ -112,9 +112,9 @@ def costs(calls: Sequence[Calls]) -> list[Json]:
 def unpriced(calls: Sequence[Calls]) -> list[str]:
     """Sentences on the calls without a price, one for each model or service."""
     numbers: dict[str, int] = {}
-    for one in calls:
-        if not one.amount and one.number:
-            numbers[one.who] = numbers.get(one.who, 0) + one.number
+    for entry in calls:
+        if not entry.amount and entry.number:
+            numbers[entry.who] = numbers.get(entry.who, 0) + entry.number
     return [
         f"plus at most {counted(number, 'call')} to {who}, repeats of failed ones aside, not priced"
         for who, number in numbers.items()
@@ -129,25 +129,25 @@ def _model(config: Config) -> str:
 def prices(config: Config) -> tuple[float, float]:
     """Of a million tokens that the configured generator reads, and writes."""
     part = config.generation.generator
-    told: Any = loading.options("generators", part.name, part.options)
-    read, written = (getattr(told, f"price_per_million_{side}", 0.0) for side in ("prompt", "completion"))
+    options: Any = loading.options("generators", part.name, part.options)
+    read, written = (getattr(options, f"price_per_million_{side}", 0.0) for side in ("prompt", "completion"))
     return read, written
 
 
 def _by_agent(config: Config, part: Part, step: str, *, number: int) -> Iterator[Calls]:
     """The loop's calls: its own caps and prices bound them; tools that have a price are among them."""
-    told: Any = loading.options("retrievers", part.name, part.options)
-    per_call: Mapping[str, float] = told.price_per_call
-    plans = told.planner == "model" and is_endpoint("generators", config.generation.generator.name)
-    own = (told.price_per_million_prompt, told.price_per_million_completion)
-    dearest = max(own if any(own) else prices(config))
-    read = told.max_tokens * dearest / 1e6 if plans else 0.0
-    each = min(told.max_cost, read + told.max_calls * max(per_call.values(), default=0.0))
+    options: Any = loading.options("retrievers", part.name, part.options)
+    per_call: Mapping[str, float] = options.price_per_call
+    plans = options.planner == "model" and is_endpoint("generators", config.generation.generator.name)
+    agent_prices = (options.price_per_million_prompt, options.price_per_million_completion)
+    dearest = max(agent_prices if any(agent_prices) else prices(config))
+    read = options.max_tokens * dearest / 1e6 if plans else 0.0
+    each = min(options.max_cost, read + options.max_calls * max(per_call.values(), default=0.0))
     if each:
-        detail = f"agent: at most {counted(told.max_calls, 'call')} and {each:.2g} for each of {number} questions"
-        yield Calls(step=step, who="the agent", number=number * told.max_calls, amount=number * each, detail=detail)
+        detail = f"agent: at most {counted(options.max_calls, 'call')} and {each:.2g} for each of {number} questions"
+        yield Calls(step=step, who="the agent", number=number * options.max_calls, amount=number * each, detail=detail)
     if plans and not read:
-        yield Calls(step=step, who=_model(config), number=number * told.max_calls)
+        yield Calls(step=step, who=_model(config), number=number * options.max_calls)
 
 
 def _elsewhere(kind: protocols.Kind, part: Part, step: str, number: int) -> Iterator[Calls]:

@@ -63,14 +63,14 @@ def arm_record(
             continue  # nothing was to be declined, and 1 would be a lie
         elif getattr(metric, "pooled", False):
             items = [(e, a) for e, a in zip(test, item.answers, strict=True) if a.failure is None]
-            kept = np.array([a.failure is None for a in item.answers])
+            answered = np.array([a.failure is None for a in item.answers])
             if not items:
                 continue  # every answer failed: there is no value, and 0 would be a lie
             estimates[name] = plain(
                 intervals.pooled(
                     cast(Any, metric).pool,
                     items,
-                    groups[kept],
+                    groups[answered],
                     level=section.level,
                     seed=section.seed,
                     failed=len(failed),
@@ -180,14 +180,14 @@ def cut_answers(answers: Sequence[Answer]) -> int:
 
 def letters(answers: Sequence[Answer]) -> float:
     """Characters of the median answer that says something; 0 where none does."""
-    said = [len(answer.text) for answer in answers if answer.failure is None and not answer.abstained]
-    return float(np.median(said)) if said else 0.0
+    lengths = [len(answer.text) for answer in answers if answer.failure is None and not answer.abstained]
+    return float(np.median(lengths)) if lengths else 0.0
 
 
 def uncited_answers(answers: Sequence[Answer]) -> list[int]:
     """How many of the answers that say something cite no passage, and how many say something."""
-    said = [answer for answer in answers if answer.failure is None and not answer.abstained]
-    return [sum(1 for answer in said if not answer.citations), len(said)]
+    answered = [answer for answer in answers if answer.failure is None and not answer.abstained]
+    return [sum(1 for answer in answered if not answer.citations), len(answered)]
 
 
 def timing(answers: Sequence[Answer], *, level: float) -> dict[str, QuantileRecord]:
@@ -209,33 +209,33 @@ def _gold_found(example: Example, answer: Answer) -> bool | None:
 
 
 def retrieval_record(
-    builder: Builder, own: dict[str, Measured], test: Sequence[Example], *, section: StudySection
+    builder: Builder, measured: dict[str, Measured], test: Sequence[Example], *, section: StudySection
 ) -> Json:
     """Recall of a gold document among the hits, the index state, and on what the words' weight was chosen."""
-    item = next((m for m in own.values() if m.arm.retrieval and not m.arm.oracle), None)
+    item = next((m for m in measured.values() if m.arm.retrieval and not m.arm.oracle), None)
     if item is None:
         return {}
-    found = [_gold_found(e, a) if a.failure is None else None for e, a in zip(test, item.answers, strict=True)]
-    values = numbers([None if f is None else float(f) for f in found])
+    gold_found = [_gold_found(e, a) if a.failure is None else None for e, a in zip(test, item.answers, strict=True)]
+    values = numbers([None if f is None else float(f) for f in gold_found])
     recall = None
     if not np.all(np.isnan(values)):
         recall = plain(intervals.estimate(values, Questions.of(test).groups, level=section.level))
-    made: Json = {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
+    record: Json = {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
     choice = weighing.held(builder.catalogue) if weighing.searching(builder.config) else None
     if choice is not None:
-        made["words"] = {name: value for name, value in choice.items() if name != "sketch"}
-    return made
+        record["words"] = {name: value for name, value in choice.items() if name != "sketch"}
+    return record
 
 
 def answer_rows(
-    builder: Builder, own: dict[str, Measured], test: Sequence[Example], *, right: float | None
+    builder: Builder, measured: dict[str, Measured], test: Sequence[Example], *, right: float | None
 ) -> list[AnswerRow]:
     """The lines of ``answers.jsonl.gz``, each wrong answer (of less than `right`) with its cause."""
     metric = builder.config.study.metric.name
     rows: list[AnswerRow] = []
     for position, example in enumerate(test):
         arms: dict[str, ArmAnswer] = {}
-        for name, item in own.items():
+        for name, item in measured.items():
             answer = item.answers[position]
             cause = diagnose(
                 example,

@@ -192,10 +192,10 @@ def _difference(stated: Hypothesis, comparisons: Sequence[Effect]) -> tuple[floa
     first, second = (stated.rival, stated.arm) if stated.simplest else (stated.arm, stated.rival)
     effects = {effect.name: effect.estimate for effect in comparisons}
     if f"{first} - {second}" in effects:
-        found = effects[f"{first} - {second}"]
-        return found.low, found.high
-    found = effects[f"{second} - {first}"]
-    return -found.high, -found.low
+        estimate = effects[f"{first} - {second}"]
+        return estimate.low, estimate.high
+    estimate = effects[f"{second} - {first}"]
+    return -estimate.high, -estimate.low
 
 
 def restated(verdict: Verdict, stated: Hypothesis, comparisons: Sequence[Effect], *, policy: str, n: int) -> Verdict:
@@ -203,16 +203,16 @@ def restated(verdict: Verdict, stated: Hypothesis, comparisons: Sequence[Effect]
     shown = confirmed(stated, comparisons)
     effect = comparisons[0]
     gap: Any = {key: getattr(effect.estimate, key) for key in ("mean", "low", "high")}
-    found = f"{metric_title(stated.metric)} {effect.name} {estimate_text(gap)}, one comparison stated before"
+    finding = f"{metric_title(stated.metric)} {effect.name} {estimate_text(gap)}, one comparison stated before"
     start = "Confirmed" if shown else "Not confirmed"
-    asked = counted(n, "sealed question")
+    questions = counted(n, "sealed question")
     end = f"the choice of {stated.arm} by study {stated.study} {'holds' if shown else 'is not confirmed'}"
     return replace(
         verdict,
         outcome="choose" if shown else "undecided",
         arm=stated.arm if shown else "",
-        headline=f"{start} on {asked}: {stated.words}.",
-        sentence=f"{policy.strip().rstrip('.')}. {start}: {stated.words} ({found}); {end}.",
+        headline=f"{start} on {questions}: {stated.words}.",
+        sentence=f"{policy.strip().rstrip('.')}. {start}: {stated.words} ({finding}); {end}.",
         because=(f"The hypothesis of study {stated.study}, stated before the reserve was opened: {stated.words}.",),
         more_examples=None,
         flips=(),

@@ -84,18 +84,19 @@ def plan(
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: as for the study itself; see `admission.admitted`.
     """
-    config, asked = builder.config, admitted(builder, splits, records, final=final, documents=documents)
-    arms = (*asked.arms, *asked.diagnostics)
-    work, notes, told = forecast(
-        builder, splits, documents, arms=arms, test=asked.test, measure=measure, progress=progress
+    config = builder.config
+    checked = admitted(builder, splits, records, final=final, documents=documents)
+    arms = (*checked.arms, *checked.diagnostics)
+    work, notes, rates = forecast(
+        builder, splits, documents, arms=arms, test=checked.test, measure=measure, progress=progress
     )
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
-    spread = _earlier(records, [arm.name for arm in asked.arms], config.study.metric.name)
+    spread = _earlier(records, [arm.name for arm in checked.arms], config.study.metric.name)
     rows = looks.ledger(records, builder.catalogue)
-    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in asked.arms))
-    earlier = looks.earlier(rows, looks.asked_digests(asked.test), kinds=kinds)
+    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in checked.arms))
+    earlier = looks.earlier(rows, looks.asked_digests(checked.test), kinds=kinds)
     level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
-    seen = planning.seen_by(splits, config, arms=len(asked.arms), level=level, final=final, earlier=spread)
+    seen = planning.seen_by(splits, config, arms=len(checked.arms), level=level, final=final, earlier=spread)
     return {
         "steps": steps,
         "minutes": sum(step["seconds"] for step in steps) / 60,
@@ -109,17 +110,17 @@ def plan(
         "shows": planning.prospect_text(seen),
         "warnings": [
             *planning.no_chance(work),
-            *asked.closed,
-            *planning.warnings(splits, arms, asked=asked.test, seen=seen, looks=earlier, final=final),
+            *checked.closed,
+            *planning.warnings(splits, arms, questions=checked.test, seen=seen, looks=earlier, final=final),
             *looks.mixtures(rows, splits),
             *reserve_warnings(splits, rows),
             *notes,
-            *asked.notes,
+            *checked.notes,
         ],
-        "policy": planning.policy(splits, config, asked=asked.test if final else ()),
+        "policy": planning.policy(splits, config, sealed=checked.test if final else ()),
         "arms": [arm.name for arm in arms],
         "leaks": leaks,
-        "rates": told,
+        "rates": rates,
     }
 
 
@@ -133,10 +134,10 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
             rows = read_answers(path.parent)
             if not rows:
                 continue  # all its answers were taken out, for a document was forgotten
-            made = [[row["arms"][name] for name in arms] for row in rows]
+            answers = [[row["arms"][name] for name in arms] for row in rows]
             # A failed answer counts 0, as in the verdict.
-            scores = [[0.0 if one["failure"] else one["scores"].get(metric) for one in some] for some in made]
-            found = intervals.contrasts(
+            scores = [[0.0 if one["failure"] else one["scores"].get(metric) for one in some] for some in answers]
+            differences = intervals.contrasts(
                 np.array(scores, dtype=float),
                 [row["group"] for row in rows],
                 intervals.pairs(arms),
@@ -145,8 +146,8 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
             )
         except (StudyError, KeyError):
             continue  # a damaged record, or arms that have no question in common, tell nothing
-        if found:
-            return spreads_of(found, arms)
+        if differences:
+            return spreads_of(differences, arms)
     return None
 
 
@@ -166,11 +167,16 @@ def tuning_plan(
     """
     require_trainable(builder, splits, arm)
     doubts = require_sound(builder, (*splits.train, *splits.dev), documents if arm.retrieval else ())
-    work, notes, told = forecast(builder, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress)
+    work, notes, rates = forecast(builder, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress)
     names = {f"{what} {arm.name}" for what in ("tune", *planning.BESIDE.values())}
     steps = [step for step in planning.bill(work) if step["step"] in names]
     minutes = sum(step["seconds"] for step in steps) / 60
-    return {"steps": steps, "minutes": minutes, "warnings": [*planning.no_chance(work), *notes, *doubts], "rates": told}
+    return {
+        "steps": steps,
+        "minutes": minutes,
+        "warnings": [*planning.no_chance(work), *notes, *doubts],
+        "rates": rates,
+    }
 
 
 def forecast(
@@ -184,7 +190,7 @@ def forecast(
     progress: Progress = quiet,
 ) -> tuple[planning.Work, list[str], str]:
     """The work ahead with the paces of this machine; remarks; and where the paces come from."""
-    return _Forecast(builder, splits, documents, arms=arms, test=test).made(measure=measure, progress=progress)
+    return _Forecast(builder, splits, documents, arms=arms, test=test).run(measure=measure, progress=progress)
 
 
 class _Forecast:
@@ -217,7 +223,7 @@ class _Forecast:
         self.busy = False
         """Was a pace measured beside other work?"""
 
-    def made(self, *, measure: bool, progress: Progress) -> tuple[planning.Work, list[str], str]:
+    def run(self, *, measure: bool, progress: Progress) -> tuple[planning.Work, list[str], str]:
         measured = self._generator_paces(measure=measure, progress=progress)
         chunks = self._chunks() if any(arm.retrieval for arm in self.arms) else {}
         self.stand_ins = StandIns(chunks, (*self.splits.train, *self.splits.dev, *self.test))
@@ -225,9 +231,9 @@ class _Forecast:
         for arm in self.arms:
             item = self._answering(arm, self.test)
             if arm.tuning:
-                found, known = self._tuning(arm, item, measure=measure, progress=progress)
+                planned, known = self._tuning(arm, item, measure=measure, progress=progress)
                 measured = measured and known
-                tuning += found
+                tuning += planned
             answering.append(item)
         self._retrieval_paces(measure=measure, progress=progress)
         whole = sum(len(d.text) for d in self.documents if d.id in chunks) or 1
@@ -242,40 +248,41 @@ class _Forecast:
             examples=len(self.test) * len(self.arms),
             calls=self._calls(answering, tuning),
         )
-        told = "measured here while the machine was busy" if self.busy else "measured here"
-        return work, self.notes, told if measured else "not measured here: defaults scaled to this CPU"
+        rates = "measured here while the machine was busy" if self.busy else "measured here"
+        return work, self.notes, rates if measured else "not measured here: defaults scaled to this CPU"
 
     # ------------------------------------------------------------ calls of models beside the answers
 
     def _calls(self, answering: Sequence[planning.Answering], tuning: Sequence[planning.Tuning]) -> list[calls.Calls]:
-        config, found = self.config, calls.in_metrics(self.config, answers=len(self.test) * len(self.arms))
+        config = self.config
+        requests = calls.in_metrics(config, answers=len(self.test) * len(self.arms))
         answers = [(f"answer {item.arm.name}", item, item.requests, item.requests) for item in answering]
-        for one in tuning:
-            name, beside = one.dev.arm.name, planning.BESIDE
-            alone = round(one.answered * one.dev.single)  # what the others are asked was searched for to tune
-            answers.append((f"{beside['dev']} {name}", one.dev, round(one.answered * one.dev.requests), alone))
-            if one.candidates:
-                taught = one.taught
+        for tuned in tuning:
+            name, beside = tuned.dev.arm.name, planning.BESIDE
+            alone = round(tuned.answered * tuned.dev.single)  # what the others are asked was searched for to tune
+            answers.append((f"{beside['dev']} {name}", tuned.dev, round(tuned.answered * tuned.dev.requests), alone))
+            if tuned.candidates:
+                taught = tuned.taught
                 answers += [(f"{beside['teach']} {name}", taught, taught.requests, taught.requests)] if taught else []
-                if one.dev.arm.retrieval:
+                if tuned.dev.arm.retrieval:
                     both = len(self.splits.train) + len(self.splits.dev)
-                    found += calls.in_retrieval(config, self._asked(f"tune {name}", both))
-                asks = round(one.candidates * one.gate + one.gate_first)
-                for step, number in ((beside["gate"], asks), (beside["replay"], one.replayed)):
-                    found += calls.by_generator(
+                    requests += calls.in_retrieval(config, self._questions(f"tune {name}", both))
+                asks = round(tuned.candidates * tuned.gate + tuned.gate_first)
+                for step, number in ((beside["gate"], asks), (beside["replay"], tuned.replayed)):
+                    requests += calls.by_generator(
                         config, f"{step} {name}", "short questions", number=number, tokens=_SHORT
                     )
-            for training in one.trainings:
+            for training in tuned.trainings:
                 if training.elsewhere and not (training.cached or training.price_per_million):
-                    found.append(calls.Calls(step=f"tune {name}", who=f"trainer {training.method}", number=1))
+                    requests.append(calls.Calls(step=f"tune {name}", who=f"trainer {training.method}", number=1))
         for step, item, number, searched in answers:
             if number and self.remote and not any(item.prices):
-                found += calls.by_generator(config, step, "answers", number=number, tokens=(0.0, 0.0))
+                requests += calls.by_generator(config, step, "answers", number=number, tokens=(0.0, 0.0))
             if searched and item.arm.retrieval and not item.arm.oracle:
-                found += calls.in_retrieval(config, self._asked(step, searched))
-        return found
+                requests += calls.in_retrieval(config, self._questions(step, searched))
+        return requests
 
-    def _asked(self, step: str, number: int) -> calls.Asked:
+    def _questions(self, step: str, number: int) -> calls.Asked:
         some = self.test or self.splits.dev
         return calls.Asked(
             step=step,
@@ -294,10 +301,10 @@ class _Forecast:
             generator.close()
             self.encoder = _encoder(str(self.description.get("model", "")))
             subject = pace.answering(self.description)
-            asked = {f"{sort} {shape}" for sort in ("answer", "alone") for shape in map(pace.shape, self.arms)}
-            if measure and not self.remote and self._lacking(subject, {*asked, "load"}):
+            kinds = {f"{sort} {shape}" for sort in ("answer", "alone") for shape in map(pace.shape, self.arms)}
+            if measure and not self.remote and self._lacking(subject, {*kinds, "load"}):
                 rehearsal.answers(part, progress=progress)
-            self.paces = self._known(subject, {*asked, "load"})
+            self.paces = self._known(subject, {*kinds, "load"})
         except TwofoldError as error:
             self._note(error)
         return self.remote or "load" in self.paces
@@ -310,8 +317,8 @@ class _Forecast:
             subject = pace.embedding(embedder.fingerprint)
             if measure and self._lacking(subject, {"chunk"}):
                 rehearsal.embedding(embedder, progress=progress)
-            found = self._known(subject, {"chunk"} if self.stale else set())
-            self.paces |= {{"load": "load embedder"}.get(kind, kind): value for kind, value in found.items()}
+            known = self._known(subject, {"chunk"} if self.stale else set())
+            self.paces |= {{"load": "load embedder"}.get(kind, kind): value for kind, value in known.items()}
             spec = specs.of_retrieval(self.config, embedder=embedder.fingerprint, content="")
             self.paces |= pace.paces(pace.retrieving(spec))
         except TwofoldError as error:
@@ -322,13 +329,13 @@ class _Forecast:
     ) -> dict[str, float]:
         model = options.model or str(self.description.get("model", ""))
         subject = reckoning.subject(model, options)
-        asked = {"token", "evaluation", "setup"}
-        if measure and self._lacking(subject, asked):
+        kinds = {"token", "evaluation", "setup"}
+        if measure and self._lacking(subject, kinds):
             try:
                 rehearsal.training(method, model, progress=progress)
             except TwofoldError as error:
                 self._note(error)
-        return self._known(subject, asked if measure else set())
+        return self._known(subject, kinds if measure else set())
 
     def _lacking(self, subject: str, kinds: set[str]) -> bool:
         """Is a pace unknown, or was it measured while this machine was busy, which it is no more?"""
@@ -341,9 +348,9 @@ class _Forecast:
         return pace.paces(subject)
 
     def _note(self, error: TwofoldError) -> None:
-        told = f"{error} ({error.cure})"
-        if told not in self.notes:
-            self.notes.append(told)
+        note = f"{error} ({error.cure})"
+        if note not in self.notes:
+            self.notes.append(note)
 
     # ------------------------------------------------------------ passages
 
@@ -354,14 +361,14 @@ class _Forecast:
             if self.unsynced:
                 return {}
             try:
-                found = self.builder.index.chunks_of(sorted(named)[:_CUT])
+                chunks = self.builder.index.chunks_of(sorted(named)[:_CUT])
             except TwofoldError as error:
                 self._note(error)
                 return {}
-            made: dict[str, list[Chunk]] = {}
-            for chunk in found:
-                made.setdefault(chunk.span.document, []).append(chunk)
-            return made
+            by_document: dict[str, list[Chunk]] = {}
+            for chunk in chunks:
+                by_document.setdefault(chunk.span.document, []).append(chunk)
+            return by_document
         drawn = random.Random(0).sample(list(self.documents), len(self.documents))
         chosen = sorted(drawn, key=lambda document: document.id not in named)[:_CUT]
         split = self._splitter()
@@ -401,7 +408,7 @@ class _Forecast:
     def _timed(self, key: str, count: int) -> bool:
         catalogue = self.builder.catalogue
         spent = float((catalogue.measure(key, "answering") or {}).get("seconds", 0.0))
-        return latency.enough(latency.kept(catalogue, key), self.config.study, count, answering=spent)
+        return latency.enough(latency.timings(catalogue, key), self.config.study, count, answering=spent)
 
     def _options(self) -> Any:
         part = self.config.generation.generator
@@ -456,16 +463,16 @@ class _Forecast:
                 return [], False
             known = None if arm.retrieval and self.unsynced else builder.known_keys(arm, self.splits, method)
             self._doubt(arm, known)
-            made, trained = (
+            adapted, trained = (
                 known is not None and builder.artifacts.find(known[name]) is not None for name in ("adapter", "trained")
             )
-            finished += made
+            finished += adapted
             if not isinstance(options, FitOptions):
                 elsewhere = is_endpoint("trainers", method.name)
-                trainings.append(_other(method, options, job, cached=trained or made, elsewhere=elsewhere))
+                trainings.append(_other(method, options, job, cached=trained or adapted, elsewhere=elsewhere))
                 continue
             replays = replays or options.replay > 0
-            needed = measure and not (trained or made)
+            needed = measure and not (trained or adapted)
             paces = self._trainer_paces(method, options, measure=needed, progress=progress)
             measured = measured and (bool(paces) or not needed)
             counted = reckoning.reckon(job, options)
@@ -481,7 +488,7 @@ class _Forecast:
                     followed=counted.followed,
                     limit=options.limit,
                     euros_an_hour=options.euros_an_hour,
-                    cached=trained or made,
+                    cached=trained or adapted,
                 )
             )
         dev = min(DEV, len(builder.readable(self.splits.dev)))
@@ -493,7 +500,7 @@ class _Forecast:
         tuning = planning.Tuning(
             dev=replace(item, questions=dev, cached=0, single=min(ALONE + 1, dev)),
             trainings=trainings,
-            made=finished,
+            finished=finished,
             replayed=len(forgetting.replay_prompts()) if replays and "replay" not in self.answered else 0,
             taught=taught,
             gate=asks,

@@ -39,10 +39,10 @@ _MEMORY = 0.7
 
 def questions(section: StudySection, count: int) -> int:
     """How many of `count` test questions each arm is timed on: enough for an upper end of p95 where it has a limit."""
-    wanted = section.latency_sample
+    number = section.latency_sample
     if section.max_latency_p95:
-        wanted = max(wanted, intervals.least_for_upper_end(0.95, level=section.level))
-    return min(wanted, count)
+        number = max(number, intervals.least_for_upper_end(0.95, level=section.level))
+    return min(number, count)
 
 
 def allowed(section: StudySection, answering: float) -> float:
@@ -54,19 +54,19 @@ def enough(timed: Json | None, section: StudySection, count: int, *, answering: 
     """Was an arm timed on as many of `count` test questions as are wanted, or for as long as it may be?
 
     Args:
-        timed: What `kept` found.
+        timed: What `timings` found.
         section: [study].
         count: Test questions.
         answering: Seconds that its answers took.
     """
-    wanted = questions(section, count)
-    if not wanted or timed is None:
-        return not wanted
+    needed = questions(section, count)
+    if not needed or timed is None:
+        return not needed
     seconds = timed["seconds"].values()
-    return len(seconds) >= wanted or (len(seconds) >= LEAST and sum(seconds) >= allowed(section, answering))
+    return len(seconds) >= needed or (len(seconds) >= LEAST and sum(seconds) >= allowed(section, answering))
 
 
-def kept(catalogue: Catalogue, system: str) -> Json | None:
+def timings(catalogue: Catalogue, system: str) -> Json | None:
     """What was timed on this machine: ``seconds`` (question digest → seconds), ``failed``, ``in_turns``; or None."""
     return catalogue.measure(system, _name())
 
@@ -96,14 +96,14 @@ def time_arms(
     """
     section, catalogue = builder.config.study, builder.catalogue
     timed = [item for item in measured if not item.arm.oracle]
-    wanted = questions(section, len(test))
+    size = questions(section, len(test))
     if all(
-        enough(kept(catalogue, item.system), section, len(test), answering=float(item.measures.get("seconds", 0.0)))
+        enough(timings(catalogue, item.system), section, len(test), answering=float(item.measures.get("seconds", 0.0)))
         for item in timed
     ):
         return
     chance = random.Random(section.seed)
-    sample = chance.sample(_pool(timed, splits, test, wanted), wanted)
+    sample = chance.sample(_pool(timed, splits, test, size), size)
     spare = next((example for example in (*splits.dev, *splits.train, *test) if example not in sample), sample[0])
     batches = _batches(timed)
     for batch in batches:
@@ -119,14 +119,14 @@ def time_arms(
                 chance=chance,
                 progress=lambda done, total: progress("latency", done, total),
             )
-        bill += [arm.kept(catalogue, in_turns=len(batches) == 1) for arm in arms]
+        bill += [arm.keep(catalogue, in_turns=len(batches) == 1) for arm in arms]
 
 
-def _pool(timed: Sequence[Measured], splits: Splits, test: Sequence[Example], wanted: int) -> list[Example]:
+def _pool(timed: Sequence[Measured], splits: Splits, test: Sequence[Example], size: int) -> list[Example]:
     """The test questions; at an endpoint, whose cache may know their prompts, others where there are enough."""
     others = [*splits.dev, *splits.train]
     remote = any(item.description["generator"].get("remote") for item in timed)
-    return others if remote and len(others) >= wanted else list(test)
+    return others if remote and len(others) >= size else list(test)
 
 
 def _batches(timed: Sequence[Measured]) -> list[list[Measured]]:
@@ -148,7 +148,7 @@ class _Timed:
     def __init__(self, item: Measured, most: float) -> None:
         self.item = item
         self.clock = timing.Clock[Example](self._answers, name=example_digest, most=most, least=LEAST)
-        self._said: list[Answer] = []
+        self._replies: list[Answer] = []
 
     def open(
         self,
@@ -174,18 +174,18 @@ class _Timed:
             self.clock.limit = float(getattr(getattr(system.generator, "options", None), "timeout", 0.0))
 
         self.clock.open(spare, load)
-        self._said.clear()
+        self._replies.clear()
 
     def _answers(self, example: Example) -> bool:
-        self._said += self.system.answer([example])
-        return self._said[-1].failure is None
+        self._replies += self.system.answer([example])
+        return self._replies[-1].failure is None
 
-    def kept(self, catalogue: Catalogue, *, in_turns: bool) -> BillItem:
+    def keep(self, catalogue: Catalogue, *, in_turns: bool) -> BillItem:
         """Keep the seconds and the pace that they show; the step of the bill."""
         clock, spent = self.clock, sum(self.clock.spent.values())
-        told = {"seconds": clock.seconds(), "failed": len(clock.failed), "in_turns": in_turns}
-        catalogue.put_measure(self.item.system, _name(), told)
-        keep_pace(self.system, self._said, spent, single=True)
+        record = {"seconds": clock.seconds(), "failed": len(clock.failed), "in_turns": in_turns}
+        catalogue.put_measure(self.item.system, _name(), record)
+        keep_pace(self.system, self._replies, spent, single=True)
         return {
             "step": f"latency of {self.item.arm.name}",
             "items": len(clock.spent),
@@ -237,7 +237,7 @@ def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level
         beside: The key of the arm that its seconds are compared with, question by question; empty for none.
         level: Of the intervals.
     """
-    timed = kept(catalogue, system)
+    timed = timings(catalogue, system)
     if timed is None:
         return None
     x = list(timed["seconds"].values())
@@ -251,7 +251,7 @@ def latency_record(catalogue: Catalogue, system: str, *, beside: str = "", level
         "in_turns": timed["in_turns"],
     }
     other: Mapping[str, float] = (
-        (kept(catalogue, beside) or {}).get("seconds", {}) if beside and beside != system else {}
+        (timings(catalogue, beside) or {}).get("seconds", {}) if beside and beside != system else {}
     )
     ratios = [spent / other[name] for name, spent in timed["seconds"].items() if other.get(name)]
     if ratios:

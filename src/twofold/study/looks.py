@@ -76,8 +76,8 @@ def question(example: Example) -> str:
 
 
 def _conversation(turns: Iterable[tuple[str, str]]) -> str:
-    told = [(role, _words(content)) for role, content in turns if role != "system"]
-    return digest("question", told).partition(":")[2][:16]
+    spoken = [(role, _words(content)) for role, content in turns if role != "system"]
+    return digest("question", spoken).partition(":")[2][:16]
 
 
 def _words(text: str) -> str:
@@ -170,14 +170,14 @@ def ledger(records: Path, catalogue: Catalogue) -> list[Look]:
     """
     rows = read(records)
     known, lost = {row.name for row in rows}, list[Look]()
-    found = [_of_json(study["look"]) for study in catalogue.studies() if "look" in study]
-    told = known.union(one.name for one in found)
+    others = [_of_json(study["look"]) for study in catalogue.studies() if "look" in study]
+    names = known.union(look.name for look in others)
     paths = sorted(records.glob("[0-9]*/study.json"))
-    found += [_of_record(path.parent) for path in paths if path.parent.name not in told]
-    for one in found:
+    others += [_of_record(path.parent) for path in paths if path.parent.name not in names]
+    for look in others:
         # A look taken again has the name of its latest record alone.
-        if one.name not in known and not any(same(row, one) or same(one, row) for row in (*rows, *lost)):
-            lost.append(one)
+        if look.name not in known and not any(same(row, look) or same(look, row) for row in (*rows, *lost)):
+            lost.append(look)
     return [*lost, *rows]
 
 
@@ -189,14 +189,14 @@ def _of_record(directory: Path) -> Look:
     """The look of a finished study whose line is lost: what it asked stands in its answers."""
     record = read_record(directory)
     answers = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
-    asked = {_conversation((turn["role"], turn["content"]) for turn in row["messages"]) for row in answers}
+    conversations = {_conversation((turn["role"], turn["content"]) for turn in row["messages"]) for row in answers}
     return Look(
         kind="final" if record["policy"]["final"] else "study",
         name=directory.name,
         at=record["created"],
         **{"identity": "", "answers": "", "failed": 0, **record.get("look", {})},
         look=record["verdict"]["looks"],
-        asked=tuple(sorted(asked)),
+        asked=tuple(sorted(conversations)),
         outcome=record.get("confirmation", {}).get("outcome", ""),
     )
 
@@ -236,12 +236,12 @@ def number(rows: Sequence[Look], look: Look, *, kinds: Collection[Kind] = ("stud
     return again.look if again else 1 + earlier(rows, look.asked, kinds=kinds)
 
 
-def earlier(rows: Sequence[Look], asked: Collection[str], *, kinds: Collection[Kind] = ("study", "final")) -> int:
+def earlier(rows: Sequence[Look], digests: Collection[str], *, kinds: Collection[Kind] = ("study", "final")) -> int:
     """The largest number of looks that any of these questions had."""
-    wanted = set(asked)
-    counts = Counter(one for row in rows if row.kind in kinds for one in row.asked if one in wanted)
+    these = set(digests)
+    counts = Counter(one for row in rows if row.kind in kinds for one in row.asked if one in these)
     if "study" in kinds:
-        tried = Counter(one for row in rows if row.kind == "search" for one in row.asked if one in wanted)
+        tried = Counter(one for row in rows if row.kind == "search" for one in row.asked if one in these)
         counts.update({one: many - 1 for one, many in tried.items()})  # of one pipeline nothing was chosen
     return max(counts.values(), default=0)
 
@@ -254,7 +254,13 @@ def keep(records: Path, catalogue: Catalogue, look: Look) -> None:
 
 
 def search(
-    records: Path, catalogue: Catalogue, pipelines: Collection[str], *, asked: Sequence[Example], at: str, level: float
+    records: Path,
+    catalogue: Catalogue,
+    pipelines: Collection[str],
+    *,
+    examples: Sequence[Example],
+    at: str,
+    level: float,
 ) -> str:
     """Note that pipelines of retrieval were tried on test questions, each once; returns what that costs, in words.
 
@@ -262,11 +268,11 @@ def search(
         records: Where the ledger is.
         catalogue: Remembers each trial too.
         pipelines: Digest of each pipeline.
-        asked: The questions.
+        examples: The questions.
         at: ISO time.
         level: [study].level.
     """
-    digests = asked_digests(asked)
+    digests = asked_digests(examples)
     for pipeline in pipelines:
         identity = digest("search", {"pipeline": pipeline, "asked": digests})
         name = f"search-{identity.partition(':')[2][:12]}"
@@ -331,7 +337,9 @@ def changed_test(rows: Sequence[Look], test: Sequence[Example], *, before: Mappi
     last = next((row for row in reversed(rows) if row.kind == "study" and before.get(row.name)), None)
     if last is None or before[last.name] == now:
         return []
-    asked, were = set(asked_digests(test)), set(last.asked)
-    new, gone = len(asked - were), len(were - asked)
-    what = f"{counted(new, 'question')} new, {gone} gone" if new or gone else "answers of its questions were changed"
+    current, were = set(asked_digests(test)), set(last.asked)
+    new, removed = len(current - were), len(were - current)
+    what = (
+        f"{counted(new, 'question')} new, {removed} gone" if new or removed else "answers of its questions were changed"
+    )
     return [f"the test set is not that of study {last.name} ({what}): figures of the two must not be compared"]

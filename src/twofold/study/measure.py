@@ -70,18 +70,18 @@ def measure(
         several = training.get("methods", ())
         detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
         count = max(1, len(several))
-        found = count if training["cached"] else 0
+        cached = count if training["cached"] else 0
         beside = {name: builder.spent.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
         spent = 0.0 if training["cached"] else making.seconds - sum(beside.values())
-        bill.append(_item(f"tune {arm.name}", count, found, spent, detail))
+        bill.append(_item(f"tune {arm.name}", count, cached, spent, detail))
         bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]
     catalogue = builder.catalogue
     digests = Questions.of(test).digests
 
     def todo() -> list[tuple[str, Example]]:
         catalogue.put_system(system.key, system.description)
-        held = catalogue.answers(system.key)
-        return [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
+        answered = catalogue.answers(system.key)
+        return [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in answered]
 
     try:
         missing = todo()
@@ -103,12 +103,12 @@ def measure(
         description = {**system.description, "generator": system.generator.description}
     finally:
         system.close()
-    made = catalogue.answers(system.key, include_failures=True)
+    answers = catalogue.answers(system.key, include_failures=True)
     return Measured(
         arm=arm,
         system=system.key,
         description=description,
-        answers=[made[d] for d in digests],
+        answers=[answers[d] for d in digests],
         training=training,
         diagnostic=diagnostic,
         measures=catalogue.measure(system.key, "answering") or {},
@@ -138,12 +138,12 @@ def answer_missing(
     done = total - len(missing)
     progress("", done, total)
     answers = partial(_answered, catalogue, system, batch=batch)
-    made, spent = answers(missing, progress=lambda count: progress("", done + count, total))
-    again = [pair for pair, answer in zip(missing, made, strict=True) if answer.failure is not None]
+    answered, spent = answers(missing, progress=lambda count: progress("", done + count, total))
+    again = [pair for pair, answer in zip(missing, answered, strict=True) if answer.failure is not None]
     if again:
         repeated, more = answers(again, progress=lambda _: progress("", total, total))
-        made, spent = [*(a for a in made if a.failure is None), *repeated], spent + more
-    keep_pace(system, made, spent, single=False)
+        answered, spent = [*(a for a in answered if a.failure is None), *repeated], spent + more
+    keep_pace(system, answered, spent, single=False)
 
 
 def _answered(
@@ -167,20 +167,20 @@ def _answered(
         count, spent = count + len(answers), spent + meter.seconds
         progress(count)
 
-    made = kept.committed(catalogue, lambda: system.key, missing, answer=answer, batch=batch, done=done)
-    return made, spent
+    everything = kept.committed(catalogue, lambda: system.key, missing, answer=answer, batch=batch, done=done)
+    return everything, spent
 
 
 def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], meter: Meter) -> None:
     """Add a batch to what answering took the system so far."""
-    held = catalogue.measure(system, "answering") or {
+    costs = catalogue.measure(system, "answering") or {
         "n": 0,
         "seconds": 0.0,
         "prompt_tokens": 0.0,
         "completion_tokens": 0.0,
         "peak_mib": 0.0,
     }
-    n = held["n"] + len(answers)
+    n = costs["n"] + len(answers)
     read = sum(a.usage.prompt_tokens for a in answers)
     written = sum(a.usage.completion_tokens for a in answers)
     catalogue.put_measure(
@@ -188,18 +188,18 @@ def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], mete
         "answering",
         {
             "n": n,
-            "seconds": held["seconds"] + meter.seconds,
-            "prompt_tokens": (held["prompt_tokens"] * held["n"] + read) / n,
-            "completion_tokens": (held["completion_tokens"] * held["n"] + written) / n,
-            "peak_mib": max(held["peak_mib"], meter.peak_mib),
+            "seconds": costs["seconds"] + meter.seconds,
+            "prompt_tokens": (costs["prompt_tokens"] * costs["n"] + read) / n,
+            "completion_tokens": (costs["completion_tokens"] * costs["n"] + written) / n,
+            "peak_mib": max(costs["peak_mib"], meter.peak_mib),
         },
     )
 
 
-def said(answers: Sequence[Answer]) -> str:
+def answers_digest(answers: Sequence[Answer]) -> str:
     """Digest of what was answered and what failed, whatever time it took."""
-    told = [[a.text, a.raw, a.abstained, a.citations, a.failure and a.failure.code] for a in answers]
-    return digest("answers", told)
+    contents = [[a.text, a.raw, a.abstained, a.citations, a.failure and a.failure.code] for a in answers]
+    return digest("answers", contents)
 
 
 def _ended(training: Json) -> str:
@@ -224,11 +224,11 @@ def _open(system: System, splits: Splits, test: Sequence[Example], *, progress: 
 
 def keep_pace(system: System, answers: Sequence[Answer], seconds: float, *, single: bool) -> None:
     """Keep the pace of answers, made in batches or `single`, for later plans."""
-    found = pace.of_answers(system.arm, answers, seconds, max_tokens=system.max_tokens, single=single)
-    pace.keep(pace.answering(system.generator.description), found)
+    paces = pace.of_answers(system.arm, answers, seconds, max_tokens=system.max_tokens, single=single)
+    pace.keep(pace.answering(system.generator.description), paces)
     searched = sum(answer.timing.retrieval for answer in answers)
     spec = system.description.get("retrieval")
-    if found and spec and searched and not system.arm.oracle:
+    if paces and spec and searched and not system.arm.oracle:
         parts = {name: value for name, value in spec.items() if name not in _NOT_PIPELINE}
         pace.keep(pace.retrieving({**parts, "content": ""}), {"retrieve": searched / len(answers)})
 
@@ -279,15 +279,15 @@ def score(
     for name, (metric, key) in metrics.items():
         if getattr(metric, "pooled", False):
             continue
-        held = catalogue.scores(item.system, key)
+        cached = catalogue.scores(item.system, key)
         fresh = [
             (d, scored(metric, example, answer, name=name))
             for d, example, answer in zip(digests, test, item.answers, strict=True)
-            if d not in held and answer.failure is None
+            if d not in cached and answer.failure is None
         ]
         if fresh:
             catalogue.put_scores(item.system, key, fresh)
-        known = {**held, **dict(fresh)}
+        known = {**cached, **dict(fresh)}
         item.scores[name] = [
             None if answer.failure is not None else known.get(d)
             for d, answer in zip(digests, item.answers, strict=True)

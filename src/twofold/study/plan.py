@@ -140,7 +140,7 @@ class Tuning:
     dev: Answering
     """The dev questions that each candidate answers."""
     trainings: Sequence[Training]
-    made: int
+    finished: int
     """Methods whose finished adapter is in the store."""
     replayed: int = 0
     """Prompts that the base model answers, to be rehearsed."""
@@ -156,7 +156,7 @@ class Tuning:
     @property
     def candidates(self) -> float:
         """Tuned models that are measured, as far as can be foreseen: half of the shares that may be."""
-        return (len(self.trainings) - self.made) * (1.0 + (self.shares - 1) / 2)
+        return (len(self.trainings) - self.finished) * (1.0 + (self.shares - 1) / 2)
 
     @property
     def answered(self) -> float:
@@ -213,47 +213,47 @@ def bill(work: Work) -> list[BillItem]:
         if name in tunings:
             for step in _tuning(tunings[name], work):
                 add(*step)
-        told = f"{item.prompt_tokens:.0f} + {item.completion_tokens:.0f} tokens a question" + _unknown(item, work)
+        text = f"{item.prompt_tokens:.0f} + {item.completion_tokens:.0f} tokens a question" + _unknown(item, work)
         opened = _opening(item, work) if item.todo else 0.0
-        add(f"answer {name}", item.questions, item.cached, opened + item.todo * _batched(item, work), told)
+        add(f"answer {name}", item.questions, item.cached, opened + item.todo * _batched(item, work), text)
         if item.single:
             opens = (name == sharing or item.arm.tuning) and not item.concurrency  # untuned arms share one model
             seconds = item.single * _alone(item, work) + (work.seconds("load") if opens else 0.0)
-            told = f"{'the model is loaded, ' if opens else ''}{counted(item.single, 'question')} one at a time"
-            add(f"latency of {name}", item.single, 0, seconds, told + _unknown(item, work))
+            text = f"{'the model is loaded, ' if opens else ''}{counted(item.single, 'question')} one at a time"
+            add(f"latency of {name}", item.single, 0, seconds, text + _unknown(item, work))
     add("score and decide", work.examples, 0, _SETTLED + _DECIDE * work.examples, "metrics, intervals, verdict, report")
     return steps
 
 
 def _tuning(item: Tuning, work: Work) -> list[tuple[str, int, int, float, str]]:
     name, methods = item.dev.arm.name, len(item.trainings)
-    left = methods - item.made
+    left = methods - item.finished
     steps: list[tuple[str, int, int, float, str]] = []
     trains = left and not all(one.cached for one in item.trainings)
     if trains and item.taught:
         answering = _opening(item.taught, work) + item.taught.todo * _batched(item.taught, work)
-        told = "training questions, by the retrieval arm"
-        steps.append((f"{BESIDE['teach']} {name}", item.taught.questions, item.taught.cached, answering, told))
+        detail = "training questions, by the retrieval arm"
+        steps.append((f"{BESIDE['teach']} {name}", item.taught.questions, item.taught.cached, answering, detail))
     if trains and item.replayed:
         answering = work.seconds("load") + item.replayed * work.seconds("general") * 2
         steps.append((f"{BESIDE['replay']} {name}", item.replayed, 0, answering, "general prompts, by the base"))
     training = 0.0 if not left else sum(training_seconds(one, work) for one in item.trainings)
-    told = "; ".join(_told(one, work) for one in item.trainings)
-    steps.append((f"tune {name}", methods, item.made, training, told))
+    detail = "; ".join(_training_detail(one, work) for one in item.trainings)
+    steps.append((f"tune {name}", methods, item.finished, training, detail))
     several = "" if item.shares == 1 else f"; fewer than {left * item.shares} candidates where little is forgotten"
     opened = item.candidates * work.seconds("merge") + (item.answered - item.candidates) * work.seconds("load")
     alone = opened + item.answered * item.dev.single * _alone(item.dev, work)
-    told = f"{counted(item.dev.single, 'dev question')} one at a time, a candidate{several}"
-    steps.append((f"{BESIDE['latency']} {name}", item.dev.single, 0 if left else item.dev.single, alone, told))
+    detail = f"{counted(item.dev.single, 'dev question')} one at a time, a candidate{several}"
+    steps.append((f"{BESIDE['latency']} {name}", item.dev.single, 0 if left else item.dev.single, alone, detail))
     dev = item.answered * item.dev.questions * _batched(item.dev, work)
-    told = f"the dev questions, a candidate{several}"
-    steps.append((f"{BESIDE['dev']} {name}", item.dev.questions, 0 if left else item.dev.questions, dev, told))
+    detail = f"the dev questions, a candidate{several}"
+    steps.append((f"{BESIDE['dev']} {name}", item.dev.questions, 0 if left else item.dev.questions, dev, detail))
     if item.gate:
         answers = item.candidates * item.gate + (item.gate_first if left else 0)
-        told = f"{item.gate} short questions a candidate{several}"
+        detail = f"{item.gate} short questions a candidate{several}"
         seconds = answers * work.seconds("general")
         total = methods * item.shares
-        steps.append((f"{BESIDE['gate']} {name}", total, 0 if left else total, seconds, told))
+        steps.append((f"{BESIDE['gate']} {name}", total, 0 if left else total, seconds, detail))
     return steps
 
 
@@ -307,12 +307,12 @@ def _evaluating(item: Training, work: Work) -> float:
     return count * items * item.item * each + following
 
 
-def _told(item: Training, work: Work) -> str:
+def _training_detail(item: Training, work: Work) -> str:
     if item.elsewhere:
         return f"{item.method}: at an endpoint, time not known"
-    told = f"{item.method}: {counted(item.steps, 'step')}, {item.tokens:.0f} tokens read"
+    text = f"{item.method}: {counted(item.steps, 'step')}, {item.tokens:.0f} tokens read"
     steps = affordable_steps(item, work)
-    return told if steps >= item.steps else f"{told}, capped at {item.limit:g} min: {steps} of {item.steps} steps fit"
+    return text if steps >= item.steps else f"{text}, capped at {item.limit:g} min: {steps} of {item.steps} steps fit"
 
 
 def _opening(item: Answering, work: Work) -> float:
@@ -351,55 +351,59 @@ def costs(work: Work) -> list[Json]:
     """Rows ``{step, amount, detail}`` of what has a price: requests to an endpoint, hours of training."""
     rows: list[Json] = []
     answers = [(f"answer {item.arm.name}", item, 1.0) for item in work.answering]
-    answers += [(f"{BESIDE['dev']} {one.dev.arm.name}", one.dev, one.answered) for one in work.tuning]
-    answers += [(f"{BESIDE['teach']} {one.dev.arm.name}", one.taught, 1.0) for one in work.tuning if one.taught]
+    answers += [(f"{BESIDE['dev']} {tuning.dev.arm.name}", tuning.dev, tuning.answered) for tuning in work.tuning]
+    answers += [
+        (f"{BESIDE['teach']} {tuning.dev.arm.name}", tuning.taught, 1.0) for tuning in work.tuning if tuning.taught
+    ]
     for step, item, times in answers:
         if item.cost and times:
             requests = round(times * item.requests)
             read, written = requests * item.prompt_tokens, requests * item.completion_tokens
-            told = f"{counted(requests, 'request')}, {read:.0f} prompt and {written:.0f} completion tokens"
-            rows.append({"step": step, "amount": times * item.cost, "detail": told})
+            detail = f"{counted(requests, 'request')}, {read:.0f} prompt and {written:.0f} completion tokens"
+            rows.append({"step": step, "amount": times * item.cost, "detail": detail})
     for tuning in work.tuning:
-        for one in tuning.trainings if tuning.candidates else ():
-            seconds, step = training_seconds(one, work), f"tune {tuning.dev.arm.name}"
-            if one.euros_an_hour and seconds:
-                told = f"{seconds / 60:.0f} min at {one.euros_an_hour:g} an hour"
-                rows.append({"step": step, "amount": seconds / 3600 * one.euros_an_hour, "detail": told})
-            if one.price_per_million and not one.cached:
-                told = f"{one.tokens:.0f} tokens at {one.price_per_million:g} a million"
-                rows.append({"step": step, "amount": one.tokens / 1e6 * one.price_per_million, "detail": told})
+        for training in tuning.trainings if tuning.candidates else ():
+            seconds, step = training_seconds(training, work), f"tune {tuning.dev.arm.name}"
+            if training.euros_an_hour and seconds:
+                detail = f"{seconds / 60:.0f} min at {training.euros_an_hour:g} an hour"
+                rows.append({"step": step, "amount": seconds / 3600 * training.euros_an_hour, "detail": detail})
+            if training.price_per_million and not training.cached:
+                detail = f"{training.tokens:.0f} tokens at {training.price_per_million:g} a million"
+                rows.append(
+                    {"step": step, "amount": training.tokens / 1e6 * training.price_per_million, "detail": detail}
+                )
     return rows
 
 
 def no_chance(work: Work) -> list[str]:
     """A warning for every training whose cap leaves less than `CHANCE` of its planned steps."""
-    found = []
+    lines = []
     for tuning in work.tuning:
-        for one in tuning.trainings if tuning.made < len(tuning.trainings) else ():
-            if one.cached or one.elsewhere or affordable_steps(one, work) >= CHANCE * one.steps:
+        for training in tuning.trainings if tuning.finished < len(tuning.trainings) else ():
+            if training.cached or training.elsewhere or affordable_steps(training, work) >= CHANCE * training.steps:
                 continue
-            parts = _parts(one, work)
+            parts = _parts(training, work)
             least = (parts.preparing + parts.stepping) / (1 - EVALUATION_SHARE - FOLLOWED_SHARE)
-            found.append(
-                f"{tuning.dev.arm.name} will not be given its chance: {one.limit:g} min are enough for about "
-                f"{affordable_steps(one, work)} of {counted(one.steps, 'step')}; remove the cap (--minutes, or "
-                f"minutes or euros in [tuning.trainer.options]), or allow {math.ceil(least / 60)} min"
+            lines.append(
+                f"{tuning.dev.arm.name} will not be given its chance: {training.limit:g} min are enough for about "
+                f"{affordable_steps(training, work)} of {counted(training.steps, 'step')}; remove the cap "
+                f"(--minutes, or minutes or euros in [tuning.trainer.options]), or allow {math.ceil(least / 60)} min"
             )
-    return found
+    return lines
 
 
-def policy(splits: Splits, config: Config, *, asked: Sequence[Example] = ()) -> PolicyRecord:
+def policy(splits: Splits, config: Config, *, sealed: Sequence[Example] = ()) -> PolicyRecord:
     """How the examples were split, for the record.
 
     Args:
         splits: The examples.
         config: In force.
-        asked: The sealed questions, where the reserve is opened: groups and sentence are then about these.
+        sealed: The questions of the reserve, where the reserve is opened: groups and sentence are then about these.
     """
     groups, sentence = splits.groups, splits.sentence
-    if asked:
-        groups = len({example.group for example in asked})
-        what = f"{counted(len(asked), 'sealed reserve question')} in {counted(groups, 'independent group')}"
+    if sealed:
+        groups = len({example.group for example in sealed})
+        what = f"{counted(len(sealed), 'sealed reserve question')} in {counted(groups, 'independent group')}"
         sentence = f"{sentence.rstrip('.')}. Asked here: {what}."
     return {
         "split_by": config.examples.split_by,
@@ -408,10 +412,10 @@ def policy(splits: Splits, config: Config, *, asked: Sequence[Example] = ()) -> 
         "train": len(splits.train),
         "dev": len(splits.dev),
         "test": len(splits.test),
-        "reserve": len(asked or splits.reserve),
+        "reserve": len(sealed or splits.reserve),
         "groups": groups,
-        "groups_worth": intervals.kish(group_sizes(asked or splits.test)),
-        "final": bool(asked),
+        "groups_worth": intervals.kish(group_sizes(sealed or splits.test)),
+        "final": bool(sealed),
     }
 
 
@@ -421,50 +425,56 @@ def group_sizes(examples: Sequence[Example]) -> list[int]:
 
 
 def warnings(
-    splits: Splits, arms: Sequence[Arm], *, asked: Sequence[Example], seen: Prospect, looks: int, final: bool = False
+    splits: Splits,
+    arms: Sequence[Arm],
+    *,
+    questions: Sequence[Example],
+    seen: Prospect,
+    looks: int,
+    final: bool = False,
 ) -> list[str]:
     """Doubts that can be told before anything is spent.
 
     Args:
         splits: The examples.
         arms: Those that answer, diagnostic ones too.
-        asked: The questions: the test split, or the sealed ones where the reserve is opened.
+        questions: The test split, or the sealed ones where the reserve is opened.
         seen: What the study could show.
         looks: Earlier looks at these questions.
         final: Is the reserve opened?
     """
-    sizes = group_sizes(asked)
+    sizes = group_sizes(questions)
     largest = max(sizes, default=0) / max(1, sum(sizes))
-    found = [*splits.warnings, *doubting.few_groups(len(sizes), intervals.kish(sizes), largest)]
+    doubts = [*splits.warnings, *doubting.few_groups(len(sizes), intervals.kish(sizes), largest)]
     if seen.least is None or seen.least > 0.15:
         what = "sealed question" if final else "test question"
         below = number_text(max(gain for gain, _ in seen.chances) if seen.least is None else seen.least, 2)
-        found.append(f"{counted(len(asked), what)} can seldom show a gain below {below}: add questions")
-    found += doubting.synthetic(sum(1 for e in asked if e.origin == "synthetic"), len(asked))
+        doubts.append(f"{counted(len(questions), what)} can seldom show a gain below {below}: add questions")
+    doubts += doubting.synthetic(sum(1 for e in questions if e.origin == "synthetic"), len(questions))
     if any(arm.tuning for arm in arms) and len(splits.train) < 100:
-        found.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
+        doubts.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
     if not final:
-        found += doubting.no_prompt_arm(arms)
+        doubts += doubting.no_prompt_arm(arms)
     if looks and not final:
-        found.append(
+        doubts.append(
             f"these test questions have been looked at {counted(looks, 'time')} before: the next look is decided at a "
             "stricter level, and to whoever has read the answers it proves little; add new questions"
         )
-    if any(arm.retrieval for arm in arms) and not any(e.sources for e in asked):
-        found.append("no question asked names its sources: retrieval cannot be diagnosed")
-    return found
+    if any(arm.retrieval for arm in arms) and not any(e.sources for e in questions):
+        doubts.append("no question asked names its sources: retrieval cannot be diagnosed")
+    return doubts
 
 
 def prospect_text(seen: Prospect) -> str:
     """``a gain of .10 is shown in 1 to 3 of 10 such studies, a gain of .20 in 5 to 9``, with what that stands on."""
     if not any(round(10 * share) for share in seen.best):
         return f"no gain up to {number_text(max(gain for gain, _ in seen.chances), 2)} can be shown with so few"
-    told = [
+    clauses = [
         f"a gain of {number_text(gain, 2)} {{}}in {_tenths(share, best)} of 10{{}}"
         for (gain, share), best in zip(seen.chances, seen.best, strict=True)
     ]
     start, *rest = (
-        text.format(*(("is shown ", " such studies") if place == 0 else ("", ""))) for place, text in enumerate(told)
+        text.format(*(("is shown ", " such studies") if place == 0 else ("", ""))) for place, text in enumerate(clauses)
     )
     low, high = DISAGREE
     assumed = f"assuming that two arms disagree on {100 * low:.0f} to {100 * high:.0f} % of the questions"

@@ -43,21 +43,21 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         problems.append(as_problem(error))
     documents: list[Document] = []
     if config.documents.paths:
-        documents, found = load_documents(config.documents, root, strict=False, asked=config.examples.paths)
-        documents, problems = present(documents, root), [*problems, *found]
-    elif lacking := nothing_to_read(config, found=bool(config.sources)):
+        documents, faults = load_documents(config.documents, root, strict=False, asked=config.examples.paths)
+        documents, problems = present(documents, root), [*problems, *faults]
+    elif lacking := nothing_to_read(config, has_documents=bool(config.sources)):
         problems.append(as_problem(lacking))
-    examples, found = loading.load_examples(config.examples.paths, root, strict=False)
-    if documents and not examples and len(found) == 1:  # retrieval needs no questions
-        found = [replace(found[0], severity="warning")]
-    problems += found
+    examples, faults = loading.load_examples(config.examples.paths, root, strict=False)
+    if documents and not examples and len(faults) == 1:  # retrieval needs no questions
+        faults = [replace(faults[0], severity="warning")]
+    problems += faults
     problems += checking.check(
         documents, examples, max_tokens=config.generation.max_tokens, abstention=config.prompt.abstention
     )
     problems += access.problems(documents, config.access.rules, enabled=config.access.enabled)
     if config.retrieval.where and documents and not config.sources:  # those of sources are read by a sync only
-        found = filtering.problems(conditions(config.retrieval.where), [one.metadata for one in documents])
-        problems += found
+        faults = filtering.problems(conditions(config.retrieval.where), [one.metadata for one in documents])
+        problems += faults
     problems += schemas.problems(config.generation.json_schema, root)
     if not examples:
         return problems
@@ -80,28 +80,28 @@ def _splits(
 ) -> list[Problem]:
     """Leaks between the splits, and splits that tuning needs and that are empty once the leaks are dropped."""
     section, problems = config.examples, []
-    found, inner = preparing.standing(splits, near=section.near == "drop")
-    for leaks, where in ((found, preparing.TEST), (inner, preparing.DEV)):
+    leaked, inner = preparing.standing(splits, near=section.near == "drop")
+    for leaks, where in ((leaked, preparing.TEST), (inner, preparing.DEV)):
         if leaks.pairs:
             error = leaking.leak_error(leaks.pairs[0], leaks, examples, where=where)
-            told = as_problem(error, "error" if section.on_leak == "error" else "warning")
-            problems.append(told if section.on_leak == "error" else replace(told, cure=_DROPPED))
-    left, _ = preparing.cleared(splits, found, inner)
+            problem = as_problem(error, "error" if section.on_leak == "error" else "warning")
+            problems.append(problem if section.on_leak == "error" else replace(problem, cure=_DROPPED))
+    left, _ = preparing.cleared(splits, leaked, inner)
     if any(config.arm(name).tuning for name in config.study.arms):
         needed = (("train", left.train), ("dev", left.dev))
         problems += [as_problem(left.lack(name, "tuning needs examples")) for name, part in needed if not part]
-    return [*problems, *_paraphrases(config, splits, found, embedder)]
+    return [*problems, *_paraphrases(config, splits, leaked, embedder)]
 
 
 def _paraphrases(
     config: Config, splits: Splits, known: Leaks, embedder: Callable[[], Embedder] | None
 ) -> list[Problem]:
     """Training questions that mean what a test question asks, or why that was not looked for."""
-    learned, asked = (*splits.train, *splits.dev), (*splits.test, *splits.reserve)
-    if not learned or not asked:
+    learned, held_out = (*splits.train, *splits.dev), (*splits.test, *splits.reserve)
+    if not learned or not held_out:
         return []
-    if len(learned) + len(asked) > _EMBEDDED:
-        why = f"{len(learned) + len(asked)} questions are more than the {_EMBEDDED} that are compared"
+    if len(learned) + len(held_out) > _EMBEDDED:
+        why = f"{len(learned) + len(held_out)} questions are more than the {_EMBEDDED} that are compared"
         return [
             preparing.not_compared(why, 'Give rewordings of a question one "group", so that they stand on one side.')
         ]
@@ -111,8 +111,8 @@ def _paraphrases(
         why = "there is no index" + (" yet" if cure == makes else "") + ", whose embedder compares them"
         return [preparing.not_compared(why, cure)]
     try:
-        vectors = [embedder().embed([e.question for e in part]) for part in (learned, asked)]
+        vectors = [embedder().embed([e.question for e in part]) for part in (learned, held_out)]
     except TwofoldError as error:
         return [preparing.not_compared(f"the embedder failed: {error.message}", error.cure)]
-    found = preparing.paraphrases(learned, asked, (vectors[0], vectors[1]), known=known)
-    return [preparing.paraphrase_problem(found)] if found else []
+    rewordings = preparing.paraphrases(learned, held_out, (vectors[0], vectors[1]), known=known)
+    return [preparing.paraphrase_problem(rewordings)] if rewordings else []

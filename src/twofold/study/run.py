@@ -41,7 +41,7 @@ from twofold.study.compose import (
     retrieval_record,
     right_from,
 )
-from twofold.study.measure import Measured, measure, require_answers, said, score
+from twofold.study.measure import Measured, answers_digest, measure, require_answers, score
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
 from twofold.study.retrieval.benchmark import LEARNED, labelled, learned_train, rules_of
@@ -72,25 +72,25 @@ def study(
         TwofoldError: whatever else stops an arm as a whole (model missing, training failed, endpoint refused).
     """
     config = builder.config
-    asked = admitted(builder, splits, records, final=final)
-    stated = asked.hypothesis
-    test, arms, diagnostics, metrics = asked.test, asked.arms, asked.diagnostics, dict(asked.metrics)
+    checked = admitted(builder, splits, records, final=final)
+    stated = checked.hypothesis
+    test, arms, diagnostics, metrics = checked.test, checked.arms, checked.diagnostics, dict(checked.metrics)
     tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
     with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
-        measured = _measured(builder, asked, splits, bill=bill, progress=progress)
-    own = {item.arm.name: item for item in measured}
+        measured = _measured(builder, checked, splits, bill=bill, progress=progress)
+    by_arm = {item.arm.name: item for item in measured}
     test_digest = test.digest
     name_of = digest(
         "study",
         {
-            "systems": {name: item.system for name, item in own.items()},
+            "systems": {name: item.system for name, item in by_arm.items()},
             "metrics": {name: key for name, (_, key) in metrics.items()},
             "section": config.study,
             "gate": config.tuning.gate,
             "test": test_digest,
             "final": final,
-            "answers": {name: said(item.answers) for name, item in own.items()},
+            "answers": {name: answers_digest(item.answers) for name, item in by_arm.items()},
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
         },
     )
@@ -99,16 +99,16 @@ def study(
             return read_record(records / row["study"])
     rows = looks.ledger(records, builder.catalogue)
     name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind in ("study", "final")])
-    look = _look(builder, own, asked, splits.dev, rows=rows, name=name)
+    look = _look(builder, by_arm, checked, splits.dev, rows=rows, name=name)
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
     section = section.model_copy(update={"level": level})
     with _pinned(builder, arms):
         latency.time_arms(builder, measured, splits, test=test, bill=bill, progress=progress)
-    policy = planning.policy(splits, config, asked=test if final else ())
+    policy = planning.policy(splits, config, sealed=test if final else ())
     facts = _facts(
         builder,
-        own,
+        by_arm,
         arms,
         test,
         splits=splits,
@@ -119,7 +119,7 @@ def study(
         stated=stated,
         right=right_from(metrics[config.study.metric.name][0]),
     )
-    deciding, counts = _deciding(builder, own, arms)
+    deciding, counts = _deciding(builder, by_arm, arms)
     columns = {name: numbers(scores)[counts] for name, scores in deciding.items()}
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
@@ -133,7 +133,7 @@ def study(
     if stated:
         verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
     with Meter() as finishing:
-        answered = answer_rows(builder, own, test, right=facts.right)
+        answered = answer_rows(builder, by_arm, test, right=facts.right)
     bill.append(
         {
             "step": "score, decide, diagnose",
@@ -169,11 +169,11 @@ def study(
                 decided=estimates.get(name),
                 section=section,
                 counts=counts,
-                beside=own.get("base"),
+                beside=by_arm.get("base"),
             )
-            for name, item in own.items()
+            for name, item in by_arm.items()
         },
-        "retrieval": retrieval_record(builder, own, test, section=section),
+        "retrieval": retrieval_record(builder, by_arm, test, section=section),
         "diagnosis": summary(answered, level=level),
         "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
         "self_test": tests,
@@ -197,8 +197,8 @@ def study(
     _constrained(record, arms, section, facts, whole(columns, test.groups[counts], level=level))
     seen = planning.seen_by(splits, config, arms=len(arms), level=level, final=final)
     record["warnings"] = [
-        *asked.closed,
-        *planning.warnings(splits, arms, asked=test, seen=seen, looks=look.look - 1, final=final),
+        *checked.closed,
+        *planning.warnings(splits, arms, questions=test, seen=seen, looks=look.look - 1, final=final),
         *looks.mixtures(rows, splits),
         *([] if final else looks.changed_test(rows, test, before=builder.catalogue.test_digests(), now=test_digest)),
     ]
@@ -220,7 +220,7 @@ def study(
 
 
 def _measured(
-    builder: Builder, asked: Admitted, splits: Splits, *, bill: list[BillItem], progress: Progress
+    builder: Builder, checked: Admitted, splits: Splits, *, bill: list[BillItem], progress: Progress
 ) -> list[Measured]:
     """Every arm made ready, asked and scored.
 
@@ -228,19 +228,19 @@ def _measured(
         StudyError: the systems are not those of the hypothesis that the reserve is opened for.
         GenerationError: every answer of every arm failed.
     """
-    arms = (*asked.arms, *asked.diagnostics)
-    if asked.hypothesis:
-        confirming.require_same_systems(asked.hypothesis, _systems(builder, arms, splits, progress=progress))
-    found: list[Measured] = []
+    arms = (*checked.arms, *checked.diagnostics)
+    if checked.hypothesis:
+        confirming.require_same_systems(checked.hypothesis, _systems(builder, arms, splits, progress=progress))
+    measured: list[Measured] = []
     for arm in arms:
-        diagnostic = arm in asked.diagnostics
-        found.append(
-            measure(builder, arm, splits, test=asked.test, bill=bill, diagnostic=diagnostic, progress=progress)
+        diagnostic = arm in checked.diagnostics
+        measured.append(
+            measure(builder, arm, splits, test=checked.test, bill=bill, diagnostic=diagnostic, progress=progress)
         )
-        require_answers(builder.config.generation.generator, found, more=len(found) < len(arms))
-    for item in found:
-        score(builder.catalogue, item, test=asked.test, metrics=dict(asked.metrics))
-    return found
+        require_answers(builder.config.generation.generator, measured, more=len(measured) < len(arms))
+    for item in measured:
+        score(builder.catalogue, item, test=checked.test, metrics=dict(checked.metrics))
+    return measured
 
 
 def _constrained(
@@ -258,12 +258,12 @@ def _constrained(
 
 
 def _deciding(
-    builder: Builder, own: Mapping[str, Measured], arms: Sequence[Arm]
+    builder: Builder, by_arm: Mapping[str, Measured], arms: Sequence[Arm]
 ) -> tuple[dict[str, list[float | None]], Any]:
     """The scores that decide, of every arm on the same questions, and which of these count (`verdict.applies`)."""
     name = builder.config.study.metric.name
-    deciding = {arm.name: own[arm.name].scores[name] for arm in arms}
-    lost = {arm.name: [answer.failure is not None for answer in own[arm.name].answers] for arm in arms}
+    deciding = {arm.name: by_arm[arm.name].scores[name] for arm in arms}
+    lost = {arm.name: [answer.failure is not None for answer in by_arm[arm.name].answers] for arm in arms}
     specs.require_same_questions(name, deciding, lost)
     return deciding, applies(deciding, lost)
 
@@ -309,8 +309,8 @@ def _systems(builder: Builder, arms: Sequence[Arm], splits: Splits, *, progress:
 
 def _look(
     builder: Builder,
-    own: Mapping[str, Measured],
-    asked: Admitted,
+    by_arm: Mapping[str, Measured],
+    checked: Admitted,
     dev: Sequence[Example],
     *,
     rows: Sequence[looks.Look],
@@ -322,41 +322,43 @@ def _look(
         StudyError: the reserve was opened before, by another study than this one begun anew.
     """
     section = builder.config.study
-    decided = {arm.name: own[arm.name] for arm in asked.arms}
-    places = sorted(range(len(asked.test)), key=lambda place: looks.question(asked.test[place]))  # whatever their ids
+    decided = {arm.name: by_arm[arm.name] for arm in checked.arms}
+    places = sorted(
+        range(len(checked.test)), key=lambda place: looks.question(checked.test[place])
+    )  # whatever their ids
     texts = {
         arm: [item.answers[place].raw for place in places if item.answers[place].failure is None]
         for arm, item in decided.items()
     }
     systems = {arm: item.system for arm, item in decided.items()}
-    _, metric = asked.metrics[section.metric.name]
+    _, metric = checked.metrics[section.metric.name]
     look = looks.Look(
-        kind="final" if asked.hypothesis else "study",
+        kind="final" if checked.hypothesis else "study",
         name=name,
         at=datetime.now(UTC).isoformat(timespec="seconds"),
         identity=looks.identity_of(
             section,
             systems,
             metric=metric,
-            examples=asked.test,
-            gated=builder.config.tuning.gate == "enforce" and any(arm.tuning for arm in asked.arms),
+            examples=checked.test,
+            gated=builder.config.tuning.gate == "enforce" and any(arm.tuning for arm in checked.arms),
             machine=capabilities.fingerprint() if section.max_latency_p95 else "",
         ),
         answers=digest("answers", texts),
         failed=sum(1 for item in decided.values() for answer in item.answers if answer.failure is not None),
         look=0,
-        asked=looks.asked_digests(asked.test),
+        asked=looks.asked_digests(checked.test),
         dev=looks.asked_digests(dev),
     )
-    if asked.hypothesis:
+    if checked.hypothesis:
         confirming.require_sealed(rows, look)
-    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in asked.arms))
+    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in checked.arms))
     return replace(look, look=looks.number(rows, look, kinds=kinds))
 
 
 def _facts(
     builder: Builder,
-    own: dict[str, Measured],
+    by_arm: dict[str, Measured],
     arms: Sequence[Arm],
     test: Sequence[Example],
     *,
@@ -370,20 +372,20 @@ def _facts(
 ) -> VerdictFacts:
     timing_level, reserve = builder.config.study.level, looks.asked_digests(splits.reserve)
     opened = next((row.name for row in rows if row.kind == "final"), "")
-    timed = {arm.name: latency.kept(builder.catalogue, own[arm.name].system) for arm in arms}
-    shares = {arm.name: cited_share(own[arm.name].answers, test, level=level) for arm in arms if arm.retrieval}
+    timed = {arm.name: latency.timings(builder.catalogue, by_arm[arm.name].system) for arm in arms}
+    shares = {arm.name: cited_share(by_arm[arm.name].answers, test, level=level) for arm in arms if arm.retrieval}
     citing = {name: share for name, share in shares.items() if share is not None}
     uncited = ""
     if builder.config.template.cite == "none":
         uncited = 'the prompt asks for no citation ([prompt].cite = "none")'
     elif builder.schema:
         uncited = "an answer in JSON carries no citation ([generation].schema)"
-    training = {arm.name: own[arm.name].training or {} for arm in arms}
+    training = {arm.name: by_arm[arm.name].training or {} for arm in arms}
     enforced = builder.config.tuning.gate == "enforce"
     gates = {name: report["gate"] for name, report in training.items() if report.get("gate")}
     fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "failed"}
     unsure = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "open"}
-    failed = {arm.name: sum(1 for answer in own[arm.name].answers if answer.failure) for arm in arms}
+    failed = {arm.name: sum(1 for answer in by_arm[arm.name].answers if answer.failure) for arm in arms}
     return VerdictFacts(
         policy=policy["sentence"],
         looks=look.look,
@@ -399,9 +401,9 @@ def _facts(
         latency_answers={name: len(value["seconds"]) for name, value in timed.items() if value},
         citing=citing,
         uncited=uncited,
-        letters={name: letters(own[name].answers) for name in failed},
-        cut_share={n: cut_answers(own[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
-        cut_causes={n: causes[0][0] for n in failed if (causes := _cut_causes(test, own[n].answers))},
+        letters={name: letters(by_arm[name].answers) for name in failed},
+        cut_share={n: cut_answers(by_arm[n].answers) / max(1, len(test) - count) for n, count in failed.items()},
+        cut_causes={n: causes[0][0] for n in failed if (causes := _cut_causes(test, by_arm[n].answers))},
         effort={name: report["effort"] for name, report in training.items() if report.get("effort")},
         unanswerable=sum(1 for e in test if not e.answerable) if any(arm.retrieval for arm in arms) else None,
         reserve=len(reserve),
@@ -413,7 +415,7 @@ def _facts(
         forgetting_reported={} if enforced else fallen,
         forgetting_open=unsure,
         dev_examples=len(splits.dev),
-        remote=frozenset(name for name in own if own[name].description["generator"].get("remote")),
+        remote=frozenset(name for name in by_arm if by_arm[name].description["generator"].get("remote")),
         final=policy["final"],
         test_share=len(test) / max(1, sum(policy[part] for part in ("train", "dev", "test", "reserve"))),
         confirms=stated.study if stated else "",

@@ -106,9 +106,9 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
 
 
 def _told_apart(metric: Metric, name: str, examples: Sequence[Example]) -> None:
-    found = next((p for p in pairs(metric, name, examples) if p.severity == "error"), None)
-    if found is not None:
-        raise ScorerBroken(found.message, cure=found.cure, file=found.file or None, line=found.line or None)
+    problem = next((p for p in pairs(metric, name, examples) if p.severity == "error"), None)
+    if problem is not None:
+        raise ScorerBroken(problem.message, cure=problem.cure, file=problem.file or None, line=problem.line or None)
 
 
 def _nonsense(metric: Metric, examples: Sequence[Example]) -> float:

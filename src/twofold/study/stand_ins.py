@@ -23,14 +23,14 @@ class StandIns:
     def __init__(self, passages: Mapping[str, Sequence[Chunk]], examples: Sequence[Example]) -> None:
         self._passages = passages
         self._pool = [chunk for some in passages.values() for chunk in some]
-        self._asked = {query(example).text: example for example in examples}
+        self._examples = {query(example).text: example for example in examples}
 
     def pin(self, version: int | None) -> None:
         """There is no index to pin."""
 
     def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
         """`k` passages for each question, fewer where there are not as many."""
-        return [Retrieval(hits=tuple(self.hits(self._asked[one.text], k, one.filter))) for one in queries]
+        return [Retrieval(hits=tuple(self.hits(self._examples[one.text], k, one.filter))) for one in queries]
 
     def hits(self, example: Example, count: int, which: Filter | None = None) -> list[Hit]:
         """A gold passage and others, of documents that the filter lets be seen."""

@@ -25,15 +25,15 @@ _LISTS = ("rewriters", "rerankers")
 def stages(config: Config) -> dict[str, Json]:
     """Stage → the values that switch it off, for every stage of the configured pipeline."""
     retrieval = config.retrieval
-    found: dict[str, Json] = {}
+    switches: dict[str, Json] = {}
     for kind in _LISTS:
         parts = list(getattr(retrieval, kind, ()))
         for place, part in enumerate(parts):
             rest = [other.model_dump() for number, other in enumerate(parts) if number != place]
             same = sum(other.name == part.name for other in parts) > 1
             name = f"{kind[:-1]} {part.name}" + (f" ({place + 1})" if same else "")
-            found[name] = {"retrieval": {kind: rest}}
-    return {**found, **_legs(config)}
+            switches[name] = {"retrieval": {kind: rest}}
+    return {**switches, **_legs(config)}
 
 
 def _legs(config: Config) -> dict[str, Json]:
@@ -42,10 +42,10 @@ def _legs(config: Config) -> dict[str, Json]:
     options = loading.options("retrievers", part.name, part.options).model_dump()
     if not options.get("lexical") or "fusion" not in options:
         return {}
-    found: dict[str, Json] = {"lexical leg": {"retrieval": {"retriever": {"options": {"lexical": 0}}}}}
+    legs: dict[str, Json] = {"lexical leg": {"retrieval": {"retriever": {"options": {"lexical": 0}}}}}
     if part.name == "hybrid":
-        found["dense leg"] = {"retrieval": {"retriever": {"name": "lexical"}}}
-    return found
+        legs["dense leg"] = {"retrieval": {"retriever": {"name": "lexical"}}}
+    return legs
 
 
 def ablate(
@@ -66,12 +66,14 @@ def ablate(
     """
     off = stages(base.config)
     configs = {_WHOLE: base.config, **{f"without {name}": laid_over(base.config, how) for name, how in off.items()}}
-    found = compare(opened(base, configs, progress=progress), examples, rules, progress=progress)
-    whole = found["pipelines"][_WHOLE]
+    comparison = compare(opened(base, configs, progress=progress), examples, rules, progress=progress)
+    whole = comparison["pipelines"][_WHOLE]
     rows = []
     for name in off:
-        other = found["pipelines"][f"without {name}"]
-        lost = {d["metric"]: _turned(d["estimate"]) for d in found["differences"] if d["pipeline"] == f"without {name}"}
+        other = comparison["pipelines"][f"without {name}"]
+        lost = {
+            d["metric"]: _turned(d["estimate"]) for d in comparison["differences"] if d["pipeline"] == f"without {name}"
+        }
         decides = titled(METRICS[0])
         rows.append(
             {
@@ -91,9 +93,9 @@ def ablate(
         "unit": rules.unit,
         "margin": margin,
         "level": rules.level,
-        "questions": found["questions"],
-        "groups": found["groups"],
-        "synthetic": found["synthetic"],
+        "questions": comparison["questions"],
+        "groups": comparison["groups"],
+        "synthetic": comparison["synthetic"],
         "stages": rows,
     }
 

@@ -36,26 +36,26 @@ def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Jso
     if calibration is None:
         return {"off": off}
     section, groups = builder.config.study, Questions.of(test).groups
-    asked = [query(example, builder.filter) for example in test]
-    found = builder.retriever.retrieve(asked, builder.config.retrieval.k)
-    held = np.array([calibration.probability(q, f) for q, f in zip(asked, found, strict=True)])
-    labels = np.array([sufficiency.sufficient(e, f) for e, f in zip(test, found, strict=True)], dtype=float)
-    kept = held >= calibration.threshold
-    pairs = list(zip(held.tolist(), labels.tolist(), strict=True))
+    queries = [query(example, builder.filter) for example in test]
+    retrievals = builder.retriever.retrieve(queries, builder.config.retrieval.k)
+    probabilities = np.array([calibration.probability(q, f) for q, f in zip(queries, retrievals, strict=True)])
+    labels = np.array([sufficiency.sufficient(e, f) for e, f in zip(test, retrievals, strict=True)], dtype=float)
+    answered = probabilities >= calibration.threshold
+    pairs = list(zip(probabilities.tolist(), labels.tolist(), strict=True))
 
     def mean(values: object, of: object = None) -> Json | None:
         chosen = np.array(values, dtype=float)
         rows = np.ones(len(test), dtype=bool) if of is None else np.array(of)
         if not rows.any():
             return None
-        found: Estimate = intervals.estimate(chosen[rows], groups[rows], level=section.level)
-        told: Json = plain(found)
-        return told
+        estimate: Estimate = intervals.estimate(chosen[rows], groups[rows], level=section.level)
+        interval: Json = plain(estimate)
+        return interval
 
     def mean_risk(items: Sequence[tuple[float, float]]) -> float:
         return sufficiency.area(np.array([p for p, _ in items]), np.array([one for _, one in items]))
 
-    points = sufficiency.curve(held, labels)
+    points = sufficiency.curve(probabilities, labels)
     shown = points[:: max(1, len(points) // _POINTS)]
     return {
         "off": "",
@@ -73,9 +73,9 @@ def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Jso
         },
         "area": plain(intervals.pooled(mean_risk, pairs, groups, level=section.level, seed=section.seed)),
         "blind": mean(1 - labels),
-        "answered": mean(kept),
-        "wrong": mean(1 - labels, kept),
-        "unanswerable_kept": mean(kept, [not example.answerable for example in test]),
+        "answered": mean(answered),
+        "wrong": mean(1 - labels, answered),
+        "unanswerable_kept": mean(answered, [not example.answerable for example in test]),
         "weights": dict(zip(sufficiency.FEATURES, calibration.weights, strict=True)),
         "curve": [(coverage, risk) for _, coverage, risk in shown],
     }

@@ -59,14 +59,14 @@ class Bench:
         """
         rules = rules_of(builder.config, self.unit)
         side = "dev" if learned_train(self.configs.values()) and self.split == "open" else self.split
-        asked, source, warnings = questions(builder, examples, splits, split=side, synthetic=self.synthetic)
+        drawn, source, warnings = questions(builder, examples, splits, split=side, synthetic=self.synthetic)
         if learned_train(self.configs.values()) and source in ("dev", "train"):
             warnings = [*warnings, f"{LEARNED}: {source} is {'asked alone' if source == 'dev' else 'no fair test'}"]
-        record = compare(opened(builder, self.configs, progress=progress), asked, rules, progress=progress)
-        warnings = [*warnings, *paid(builder, records, self.configs.values(), asked=asked, split=source)]
-        record["ablation"] = ablate(builder, asked, rules, progress=progress) if self.ablation else None
+        record = compare(opened(builder, self.configs, progress=progress), drawn, rules, progress=progress)
+        warnings = [*warnings, *paid(builder, records, self.configs.values(), examples=drawn, split=source)]
+        record["ablation"] = ablate(builder, drawn, rules, progress=progress) if self.ablation else None
         fair = self.split in ("open", "train", "dev")
-        record["blend"] = blend(builder, asked, rules, progress=progress) if self.weigh and fair else None
+        record["blend"] = blend(builder, drawn, rules, progress=progress) if self.weigh and fair else None
         if source != "synthetic" and builder.config.retrieval.risk:
             fresh = splits().test if self.split == "test" else splits().train
             record["abstention"] = abstention(builder, splits(), fresh)

@@ -89,22 +89,23 @@ def opened(base: Builder, configs: Mapping[str, Config], *, progress: Progress =
     One that cuts and embeds documents as the project does reads the project's index; any other gets an index of its own
     beside it (``bench/``), kept for the next time and made again when the documents change.
     """
-    own = _recipe(base)
-    made = {}
+    base_recipe = _recipe(base)
+    builders = {}
     for name, config in configs.items():
         builder = Builder(base.directory, config, catalogue=base.catalogue)
         builder.artifacts = base.artifacts
-        if (recipe := _recipe(builder)) != own:
+        if (recipe := _recipe(builder)) != base_recipe:
             embedder = builder.embedder
             builder = Builder(_aside(base, recipe), config, catalogue=base.catalogue)
-            builder.artifacts, builder.embedder = base.artifacts, embedder  # opened once, a model is not loaded again
+            builder.artifacts = base.artifacts
+            builder.embedder = embedder  # opened once, a model is not loaded again
 
             def step(stage: str, done: int, total: int, name: str = name) -> None:
                 progress(f"{name}: {stage}", done, total)
 
             _fill(base, builder, progress=step)
-        made[name] = builder
-    return made
+        builders[name] = builder
+    return builders
 
 
 def _recipe(builder: Builder) -> str:
@@ -126,8 +127,9 @@ def _aside(base: Builder, recipe: str) -> Path:
 def _fill(base: Builder, builder: Builder, *, progress: Progress) -> None:
     """Cut and embed the project's documents; what an interrupted run has left is kept."""
     builder.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known, held = base.index.documents(), builder.index.documents()
-    missing = [document for document in base.catalogue.get_documents(list(known)) if document.id not in held]
+    known = base.index.documents()
+    indexed = builder.index.documents()
+    missing = [document for document in base.catalogue.get_documents(list(known)) if document.id not in indexed]
     batch: list[Chunk] = []
     for done, document in enumerate(missing, 1):
         batch += builder.chunker.split(document)
@@ -155,7 +157,7 @@ def learned_train(configs: Iterable[Config]) -> bool:
 
 
 def paid(
-    builder: Builder, records: Path, configs: Iterable[Config], *, asked: Sequence[Example], split: str
+    builder: Builder, records: Path, configs: Iterable[Config], *, examples: Sequence[Example], split: str
 ) -> list[str]:
     """What measuring these pipelines costs the next study, in words; they are noted in the ledger of looks.
 
@@ -165,7 +167,7 @@ def paid(
         return []
     pipelines = [digest("pipeline", {"chunker": one.documents.chunker, "retrieval": one.retrieval}) for one in configs]
     level = builder.config.study.level
-    return [looks.search(records, builder.catalogue, pipelines, asked=asked, at=now(), level=level)]
+    return [looks.search(records, builder.catalogue, pipelines, examples=examples, at=now(), level=level)]
 
 
 LEARNED = "an embedder was tuned on the train split's questions"
@@ -185,13 +187,13 @@ def chosen(splits: Splits, split: str) -> list[Example]:
             cure="Leave --split out; or name test, which counts as looks at the test questions.",
         )
     pool = {"open": (*splits.train, *splits.dev)}.get(split) or getattr(splits, split)
-    found = labelled(pool)
-    if not found:
+    sourced = labelled(pool)
+    if not sourced:
         raise TooFewExamples(
             f"no question of the split {split!r} says which documents hold its answer",
             cure="Give examples doc_ids or spans, or use --synthetic for questions made from the documents.",
         )
-    return found
+    return sourced
 
 
 def questions(
@@ -218,9 +220,11 @@ def questions(
             known = False
         if known:
             return chosen(splits(), split), split, []
-    made = self_questions(builder.catalogue.get_documents(), synthetic or _SYNTHETIC, seed=builder.config.study.seed)
+    self_made = self_questions(
+        builder.catalogue.get_documents(), synthetic or _SYNTHETIC, seed=builder.config.study.seed
+    )
     why = [] if synthetic else ["no example says which documents hold its answer"]
-    return made, "synthetic", [*why, SYNTHETIC_WARNING]
+    return self_made, "synthetic", [*why, SYNTHETIC_WARNING]
 
 
 def scorers(unit: Unit) -> dict[str, Metric]:
@@ -230,45 +234,46 @@ def scorers(unit: Unit) -> dict[str, Metric]:
 
 def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Measured:
     """Run one pipeline over the questions, in batches for the ranking and one at a time for the milliseconds."""
-    retriever, asked = builder.retriever, [query(example, builder.filter) for example in examples]
-    found: list[tuple[Hit, ...]] = []
+    retriever = builder.retriever
+    queries = [query(example, builder.filter) for example in examples]
+    hit_lists: list[tuple[Hit, ...]] = []
     spent = 0
     started = time.perf_counter()
-    for begin in range(0, len(asked), _BATCH):
-        for one in retriever.retrieve(asked[begin : begin + _BATCH], rules.hits):
-            found.append(one.hits)
-            spent += one.usage.prompt_tokens + one.usage.completion_tokens
-        progress("retrieve", len(found), len(asked))
+    for begin in range(0, len(queries), _BATCH):
+        for retrieval in retriever.retrieve(queries[begin : begin + _BATCH], rules.hits):
+            hit_lists.append(retrieval.hits)
+            spent += retrieval.usage.prompt_tokens + retrieval.usage.completion_tokens
+        progress("retrieve", len(hit_lists), len(queries))
     seconds = time.perf_counter() - started
-    made = scorers(rules.unit)
+    metrics = scorers(rules.unit)
     scores = {
-        name: [metric.score(e, Answer(text="", hits=hits)) for e, hits in zip(examples, found, strict=True)]
-        for name, metric in made.items()
+        name: [metric.score(e, Answer(text="", hits=hits)) for e, hits in zip(examples, hit_lists, strict=True)]
+        for name, metric in metrics.items()
     }
     chance = random.Random(rules.seed)
-    sample = chance.sample(list(enumerate(asked)), min(rules.latency, len(asked)))
+    sample = chance.sample(list(enumerate(queries)), min(rules.latency, len(queries)))
     ms = None
     if sample:
         k = builder.config.retrieval.k
         clock = timing.Clock[tuple[int, Query]](
-            lambda one: bool(retriever.retrieve([one[1]], k)), name=lambda one: str(one[0])
+            lambda pair: bool(retriever.retrieve([pair[1]], k)), name=lambda pair: str(pair[0])
         )
-        clock.open(next((one for one in enumerate(asked) if one not in sample), sample[0]))
+        clock.open(next((pair for pair in enumerate(queries) if pair not in sample), sample[0]))
         timing.in_turns([clock], sample, chance=chance)
         timed = clock.summary()
         ms = {"p50": 1000 * timed["p50"], "p95": 1000 * timed["p95"], "n": timed["n"]}
-    return Measured(scores=scores, ms=ms, tokens=spent / max(1, len(asked)), seconds=seconds)
+    return Measured(scores=scores, ms=ms, tokens=spent / max(1, len(queries)), seconds=seconds)
 
 
 def held_measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> Measured:
     """`measure`, unless the same pipeline was measured on the same questions before."""
     key = pipeline_key(builder, examples, rules)
-    held = builder.catalogue.measure(key, "retrieval")
-    if held is not None:
-        return Measured(**held)
-    made = measure(builder, examples, rules, progress=progress)
-    builder.catalogue.put_measure(key, "retrieval", plain(made))
-    return made
+    cached = builder.catalogue.measure(key, "retrieval")
+    if cached is not None:
+        return Measured(**cached)
+    fresh = measure(builder, examples, rules, progress=progress)
+    builder.catalogue.put_measure(key, "retrieval", plain(fresh))
+    return fresh
 
 
 def pipeline_key(builder: Builder, examples: Sequence[Example], rules: Rules) -> str:
@@ -349,7 +354,7 @@ def differences(
         weight = np.zeros(len(names))
         weight[place], weight[0] = 1.0, -1.0
         weights[name] = weight
-    found = intervals.contrasts(
+    effects = intervals.contrasts(
         matrix, Questions.of(examples).groups, weights, level=rules.level, resamples=rules.resamples, seed=rules.seed
     )
     return [
@@ -359,7 +364,7 @@ def differences(
             "metric": titled(metric),
             "estimate": plain(interval.estimate()),
         }
-        for name, interval in found.items()
+        for name, interval in effects.items()
     ]
 
 

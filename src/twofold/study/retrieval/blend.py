@@ -105,20 +105,21 @@ def settle(
         last = None
     if last is not None and not exact and weighing.moved(last["sketch"], sketch) <= weighing.MOVED:
         return {**last, "new": False}
-    found = splits()
-    known = found.dev if learned_train([config]) else (*found.train, *found.dev)
-    asked = [example for example in labelled(builder.readable(known)) if example.origin != "synthetic"]
-    named = sorted(zip(Questions(asked).digests, asked, strict=True), key=itemgetter(0))[:LIMIT]
-    asked, questions = [example for _, example in named], digest("asked", [name for name, _ in named])
+    divided = splits()
+    known = divided.dev if learned_train([config]) else (*divided.train, *divided.dev)
+    examples = [example for example in labelled(builder.readable(known)) if example.origin != "synthetic"]
+    named = sorted(zip(Questions(examples).digests, examples, strict=True), key=itemgetter(0))[:LIMIT]
+    examples = [example for _, example in named]
+    questions = digest("asked", [name for name, _ in named])
     if last is not None and last["content"] == content and last["asked"] == questions:
         return {**last, "new": False}
     choice: Json = {"weight": None, "why": "no train or dev question says which documents hold its answer"}
-    groups = len({example.group for example in asked})
+    groups = len({example.group for example in examples})
     if 0 < groups < FEWEST:
         choice["why"] = f"the labelled train and dev questions are of {counted(groups, 'group')}, {FEWEST} are needed"
     elif groups:
-        told = _compared(builder, part, asked, Rules(latency=0), progress=progress)
-        choice = {**told, "weight": told["chosen"], "why": ""}
+        comparison = _compared(builder, part, examples, Rules(latency=0), progress=progress)
+        choice = {**comparison, "weight": comparison["chosen"], "why": ""}
     choice |= {"default": LEXICAL_WEIGHT, "recipe": recipe, "content": content, "sketch": sketch, "asked": questions}
     weighing.keep(builder.catalogue, choice)
     return {**choice, "new": True}
@@ -182,21 +183,22 @@ def _measured(
     """
     once: Any = _Once(builder.index, builder.embedder)
     parts = replace(builder.parts, index=once, embedder=once)
-    asked, metric = [query(example, builder.filter) for example in examples], scorers(rules.unit)[METRICS[0]]
-    matrix = np.empty((len(asked), len(weights)))
+    metric = scorers(rules.unit)[METRICS[0]]
+    queries = [query(example, builder.filter) for example in examples]
+    matrix = np.empty((len(queries), len(weights)))
     plain = [one.model_dump(mode="json") for one in builder.config.retrieval.rewriters if not _asks_model(one)]
     for place, weight in enumerate(weights):
         blended = {"name": part.name, "options": {**part.options, "lexical": weight}}
         options = {"rewriters": plain, "retriever": blended}
         retriever: Retriever = loading.make("retrievers", "pipeline", options, parts=parts)
-        for begin in range(0, len(asked), _BATCH):
+        for begin in range(0, len(queries), _BATCH):
             here = slice(begin, begin + _BATCH)
-            found = retriever.retrieve(asked[here], rules.hits)
-            answers = [Answer(text="", hits=one.hits) for one in found]
+            retrievals = retriever.retrieve(queries[here], rules.hits)
+            answers = [Answer(text="", hits=one.hits) for one in retrievals]
             matrix[here, place] = numbers(
                 [metric.score(example, answer) for example, answer in zip(examples[here], answers, strict=True)]
             )
-            progress("weigh the words", place * len(asked) + min(begin + _BATCH, len(asked)), matrix.size)
+            progress("weigh the words", place * len(queries) + min(begin + _BATCH, len(queries)), matrix.size)
     return matrix
 
 
@@ -213,7 +215,7 @@ class _Once:
     def __init__(self, index: Index, embedder: Embedder) -> None:
         self._index = index
         self._embedder = embedder
-        self._found: dict[tuple[str, str, int, str], list[Hit]] = {}
+        self._hits: dict[tuple[str, str, int, str], list[Hit]] = {}
         self._vectors: dict[str, NDArray[np.float32]] = {}
 
     def __getattr__(self, name: str) -> Any:
@@ -239,13 +241,13 @@ class _Once:
         """As `Index.search`."""
         which = filter or Filter()
         keys = [(text, leg, k, repr((which, version))) for text in texts]
-        new = [place for place, key in enumerate(keys) if key not in self._found]
+        new = [place for place, key in enumerate(keys) if key not in self._hits]
         if new:
-            asked = [texts[place] for place in new]
+            new_texts = [texts[place] for place in new]
             near = None if vectors is None else np.stack([vectors[place] for place in new])
-            found = self._index.search(asked, near, k, leg=leg, version=version, filter=which)
-            self._found.update(zip([keys[place] for place in new], found, strict=True))
-        return [self._found[key] for key in keys]
+            hit_lists = self._index.search(new_texts, near, k, leg=leg, version=version, filter=which)
+            self._hits.update(zip([keys[place] for place in new], hit_lists, strict=True))
+        return [self._hits[key] for key in keys]
 
 
 def compared(
@@ -258,9 +260,9 @@ def compared(
         groups: Group of each question.
         first: The column of the weight in force.
     """
-    kept = ~np.isnan(matrix).any(axis=1)
-    scores = matrix[kept]
-    names, numbered = np.unique(np.asarray([str(group) for group in groups])[kept], return_inverse=True)
+    complete = ~np.isnan(matrix).any(axis=1)
+    scores = matrix[complete]
+    names, numbered = np.unique(np.asarray([str(group) for group in groups])[complete], return_inverse=True)
     differences = scores - scores[:, [first]]
     gains = differences.mean(axis=0) if len(scores) else np.zeros(matrix.shape[1])
     if len(names) < 2:
