@@ -51,11 +51,11 @@ def doubts(
     if not long or not (graded or metric in COUNTS_FORM):
         return []
     lengths = ", ".join(f"{name} {facts.letters[name]:.0f}" for name in long)
-    told = f"{arm} answers briefly ({mine:.0f} characters; {lengths}; medians)"
+    start = f"{arm} answers briefly ({mine:.0f} characters; {lengths}; medians)"
     title = metric.replace("_", " ")
     if metric in COUNTS_FORM:
         return [
-            f"{told}, and {title} counts every word beside the reference: compare by answer_f1 before you believe it"
+            f"{start}, and {title} counts every word beside the reference: compare by answer_f1 before you believe it"
         ]
     whole = np.stack([(columns[name] >= 1 - 1e-9).astype(float) for name in (arm, *long)], axis=1)
     gaps = intervals.contrasts(
@@ -72,6 +72,6 @@ def doubts(
         return []
     gap: Any = {key: getattr(gaps[least], key) for key in ("mean", "low", "high")}
     return [
-        f"{told}: of answers that are wholly right alone {arm} - {least} is {estimate_text(gap)}, so the gain may come "
-        "from wrong answers, of which a short one shares more with the reference"
+        f"{start}: of answers that are wholly right alone {arm} - {least} is {estimate_text(gap)}, so the gain may "
+        "come from wrong answers, of which a short one shares more with the reference"
     ]

@@ -23,9 +23,9 @@ def constraint_objections(
 
     `whole` has the scores as the verdict counts them (`Evidence.whole`).
     """
-    found = lasting(arms, section, facts=facts)
+    objections = lasting(arms, section, facts=facts)
     for arm in arms:
-        reasons = found[arm.name]
+        reasons = objections[arm.name]
         if arm.name in facts.forgetting:
             reasons.append(f"its weights forget too much ({facts.forgetting[arm.name]})")
         value, cited = whole.get(arm.name), facts.citing.get(arm.name)
@@ -36,19 +36,19 @@ def constraint_objections(
             reasons.append(f"its score {_whole(value)} lies below the least score allowed, {least}")
         share = facts.failed_share.get(arm.name, 0.0)
         if value is not None and share > section.max_failed:
-            told = share_text(value.failed, value.n)
+            share_failed = share_text(value.failed, value.n)
             most = f"{100 * section.max_failed:g} %"
-            reasons.append(f"{told} of its answers failed, and [study].max_failed allows {most}")
-    return found
+            reasons.append(f"{share_failed} of its answers failed, and [study].max_failed allows {most}")
+    return objections
 
 
 def constraint_questions(
     arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts, whole: Mapping[str, Estimate]
 ) -> dict[str, list[str]]:
     """Arm name → the measured constraints of `section` that it is neither shown to meet nor shown to break."""
-    found: dict[str, list[str]] = {}
+    questions: dict[str, list[str]] = {}
     for arm in arms:
-        reasons = found[arm.name] = []
+        reasons = questions[arm.name] = []
         value, cited = whole.get(arm.name), facts.citing.get(arm.name)
         if section.must_cite and arm.retrieval and not facts.uncited:
             if cited is None:
@@ -62,14 +62,14 @@ def constraint_questions(
         if limit and ends is None:
             reasons.append("its latency was not measured")
         elif limit and ends is not None and ends[0] <= limit < ends[1]:
-            told = f"is not shown to keep to the limit of {number_text(limit, 2)} s"
-            reasons.append(f"p95 latency {_p95(arm.name, facts)} {told}")
-    return found
+            open_question = f"is not shown to keep to the limit of {number_text(limit, 2)} s"
+            reasons.append(f"p95 latency {_p95(arm.name, facts)} {open_question}")
+    return questions
 
 
 def lasting(arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts) -> dict[str, list[str]]:
     """Arm name → the constraints that it breaks and that no further training would mend."""
-    found: dict[str, list[str]] = {}
+    objections: dict[str, list[str]] = {}
     for arm in arms:
         reasons = []
         if section.must_cite and not arm.retrieval:
@@ -81,16 +81,16 @@ def lasting(arms: Sequence[Arm], section: StudySection, *, facts: VerdictFacts) 
         ends, limit = facts.seconds(arm.name), section.max_latency_p95
         if limit and ends is not None and ends[0] > limit:
             reasons.append(f"p95 latency {_p95(arm.name, facts)} is above the limit of {number_text(limit, 2)} s")
-        found[arm.name] = reasons
-    return found
+        objections[arm.name] = reasons
+    return objections
 
 
 def unshown(choice: Choice, questions: Mapping[str, Sequence[str]]) -> str:
     """A sentence on the constraints that keep a choice undecided; empty when none does."""
     if not choice.unshown:
         return ""
-    told = "; ".join(f"{name}: {', '.join(questions[name])}" for name in choice.unshown)
-    return f"Undecided: which arm is acceptable is not shown ({told})."
+    reasons = "; ".join(f"{name}: {', '.join(questions[name])}" for name in choice.unshown)
+    return f"Undecided: which arm is acceptable is not shown ({reasons})."
 
 
 def questions(choice: Choice, unmet: Mapping[str, Sequence[str]], *, against: Mapping[str, Sequence[str]]) -> list[str]:
@@ -106,7 +106,7 @@ def otherwise(choice: Choice, other: Choice) -> str:
     """A sentence where leaving failed answers out would decide otherwise than counting them as wrong; else empty."""
     if (choice.outcome, choice.arm) == (other.outcome, other.arm):
         return ""
-    return f" Counting failed answers as wrong, the verdict is {_said(choice)}; leaving them out, {_said(other)}."
+    return f" Counting failed answers as wrong, the verdict is {_outcome(choice)}; leaving them out, {_outcome(other)}."
 
 
 def work_left(
@@ -135,21 +135,21 @@ def work_left(
     if not lows:
         return "", 0.0
     gaps = {arm: low if low > 0 else max(0.0, margin + low) for arm, low in lows.items()}
-    arm = min(gaps, key=lambda one: gaps[one])
+    arm = min(gaps, key=lambda name: gaps[name])
     what, needed = "training" if arm.tuning else "prompt", number_text(gaps[arm])
     end = (
         "the lower end of the gap"
         if lows[arm] > 0
         else f"what is left of the {plain_number(margin)} that do not matter"
     )
-    told = (
+    statement = (
         f"{choice.arm} had {counted(mine, 'variant')} tried on the dev set, {arm.name} {trials.get(arm.name, 0)}: the "
         f"verdict stands unless more work on {arm.name}'s {what} gains more than {needed}, {end}"
     )
-    return told, gaps[arm]
+    return statement, gaps[arm]
 
 
-def _said(choice: Choice) -> str:
+def _outcome(choice: Choice) -> str:
     return f"choose {choice.arm}" if choice.arm else choice.outcome
 
 

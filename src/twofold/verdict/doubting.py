@@ -44,8 +44,9 @@ def labels_left_out(config: Config, examples: Sequence[Example]) -> int:
     known = [example for example in examples if example.answerable and example.references]
     if config.study.metric.name != "accuracy" or any(example.choices for example in known):
         return 0
-    template, given = config.template, [message.content for example in known[:1] for message in example.messages]
-    prompt = "\n".join([template.closed, template.open, *given]).casefold()
+    template = config.template
+    turns = [message.content for example in known[:1] for message in example.messages]
+    prompt = "\n".join([template.closed, template.open, *turns]).casefold()
     labels = {example.references[0].casefold() for example in known}
     shown = sum(bool(re.search(rf"(?<!\w){re.escape(label)}(?!\w)", prompt)) for label in labels)
     return len(labels) if 2 * shown < len(labels) else 0

@@ -183,8 +183,8 @@ class Evidence:
 
     def difference(self, a: str, b: str) -> Interval:
         """A − b with the interval that decides, whichever way round it was computed."""
-        found = self.alone.get(f"{a} - {b}")
-        return found if found is not None else self.alone[f"{b} - {a}"].turned()
+        interval = self.alone.get(f"{a} - {b}")
+        return interval if interval is not None else self.alone[f"{b} - {a}"].turned()
 
     def least_gain(self, arm: str, others: Sequence[str]) -> tuple[str, Interval, float]:
         """The other arm over which `arm` gains least, that gain, and the lower end of the least gain.

@@ -33,7 +33,7 @@ def flips(
     the order in which the condition tightens.
     """
     now = outcome_if(section, NONE)
-    found: list[Flip] = []
+    changes: list[Flip] = []
     scales = (
         _latency(section, facts),
         _margin(section, evidence.alone),
@@ -45,13 +45,13 @@ def flips(
             then = outcome_if(changed, without)
             if then != before:
                 if then != now:
-                    found.append(Flip(condition=condition, outcome=then[0], arm=then[1]))
+                    changes.append(Flip(condition=condition, outcome=then[0], arm=then[1]))
                 before = then
     for condition, changed, without in _switches(arms, section, facts):
         then = outcome_if(changed, without)
         if then != now:
-            found.append(Flip(condition=condition, outcome=then[0], arm=then[1]))
-    return found
+            changes.append(Flip(condition=condition, outcome=then[0], arm=then[1]))
+    return changes
 
 
 Case = tuple[str, StudySection, frozenset[str]]

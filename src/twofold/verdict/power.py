@@ -128,7 +128,7 @@ class Simulation:
         values, vectors = np.linalg.eigh(-0.5 * centred @ variances @ centred)
         self._noise = rng.normal(size=(_DRAWS, arms)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
         self._normal = rng.normal(size=_DRAWS)  # of the χ² (Wilson & Hilferty 1931)
-        self._own = rng.normal(size=_DRAWS)  # of an arm that gains more than was seen
+        self._gaining = rng.normal(size=_DRAWS)  # of an arm that gains more than was seen
         self._spreads, self._level, self._margin, self._wider = spreads, level, margin, wider
 
     def chosen(self, arm: int, means: Sequence[float], ratio: float = 1.0) -> float:
@@ -143,7 +143,7 @@ class Simulation:
         hidden = stats.hidden_share(spreads.n * ratio, spreads.worth * ratio, (1 - self._level) / 2)
         spared = hidden * (1 - spreads.worst[arm])
         scores = np.asarray(means, dtype=float) + self._noise / math.sqrt(ratio)
-        scores[:, arm] += self._own * math.sqrt(more / ratio)
+        scores[:, arm] += self._gaining * math.sqrt(more / ratio)
         gain = scores[:, [arm]] - scores  # shape (draws, arms)
         above = (gain > np.maximum(half, (gain + 1) * spared)) & (gain + half > self._margin)
         return float((above[:, :arm].all(axis=1) & (half - gain <= self._margin)[:, arm + 1 :].all(axis=1)).mean())
@@ -180,15 +180,18 @@ def spreads_of(intervals: Mapping[str, stats.Interval], arms: Sequence[str]) -> 
     pairs = []
     for later, name in enumerate(arms):
         for earlier, other in enumerate(arms[:later]):
-            one = intervals[f"{name} - {other}"]
-            pairs.append(one)
-            covered[later, earlier] = covered[earlier, later] = abs(one.mean) * (1 - abs(one.mean))
+            interval = intervals[f"{name} - {other}"]
+            pairs.append(interval)
+            covered[later, earlier] = covered[earlier, later] = abs(interval.mean) * (1 - abs(interval.mean))
             worst[later, earlier], worst[earlier, later] = (
-                min(1.0, max(0.0, end)) for end in (-one.seen[0], one.seen[1])
+                min(1.0, max(0.0, end)) for end in (-interval.seen[0], interval.seen[1])
             )
-            unseen = 1 - 0.5 ** (1 / max(1.0, one.worth))
-            out[later, earlier] = out[earlier, later] = max(one.se**2, unseen / max(1.0, one.worth))
-    n, worth = max((one.n for one in pairs), default=0), min((one.worth for one in pairs), default=0.0)
+            unseen = 1 - 0.5 ** (1 / max(1.0, interval.worth))
+            out[later, earlier] = out[earlier, later] = max(interval.se**2, unseen / max(1.0, interval.worth))
+    n, worth = (
+        max((interval.n for interval in pairs), default=0),
+        min((interval.worth for interval in pairs), default=0.0),
+    )
     return Spreads(variances=out, covered=covered, worst=worst, n=n, worth=worth)
 
 
@@ -197,9 +200,9 @@ def _wider(sizes: Sequence[int], level: float) -> float:
     groups = np.repeat(np.arange(len(sizes)), sizes)
     draws = np.random.default_rng(0).normal(size=(len(groups), 9))
     weights = {str(column): np.eye(9)[column] for column in range(9)}
-    found = stats.contrasts(draws, groups, weights, level=level, resamples=400, joint=False, bounded=False)
+    columns = stats.contrasts(draws, groups, weights, level=level, resamples=400, joint=False, bounded=False)
     usual = distributions.t_quantile(0.5 + level / 2, max(1.0, stats.kish(sizes) - 1))
-    finite = [one.critical for one in found.values() if math.isfinite(one.critical)]
+    finite = [one.critical for one in columns.values() if math.isfinite(one.critical)]
     return max(1.0, sum(finite) / len(finite) / usual) if finite else 1.0
 
 

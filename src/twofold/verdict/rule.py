@@ -115,10 +115,10 @@ def decide(
         return {arm.name: [*standing[arm.name], *mine[arm.name]] for arm in ordered}
 
     def settled(section: StudySection, without: frozenset[str] = frozenset(), evidence: Evidence = evidence) -> Choice:
-        found = acceptable(section)
+        reasons = acceptable(section)
         lasting = _lasting(ordered, section, facts=facts)
-        waiting = [name for name in late if not lasting[name] and not given[name] and name not in without]
-        free = [arm.name for arm in alive if not found[arm.name] and arm.name not in without]
+        waiting = [name for name in late if not lasting[name] and not stated[name] and name not in without]
+        free = [arm.name for arm in alive if not reasons[arm.name] and arm.name not in without]
         doubtful = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
         open_ = [name for name in free if doubtful[name]]
         choices = [settle(evidence, left, section, waiting=waiting) for left in _without_any(free, open_)]
@@ -128,8 +128,10 @@ def decide(
         return Choice(outcome="undecided", leader=leader, open=choices[0].open, unshown=tuple(open_))
 
     usual = constraint_objections(ordered, section, facts=facts, whole=evidence.whole)
-    given = {arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]] for arm in ordered}
-    standing = {arm.name: [*given[arm.name], *([] if arm in alive else ["it has no scored answer"])] for arm in ordered}
+    stated = {arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]] for arm in ordered}
+    standing = {
+        arm.name: [*stated[arm.name], *([] if arm in alive else ["it has no scored answer"])] for arm in ordered
+    }
     against = acceptable(section)
 
     def outcome_if(section: StudySection, without: frozenset[str]) -> tuple[Outcome, str]:
@@ -144,16 +146,16 @@ def decide(
     work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials, margin=section.margin)
     slight = bool(work) and least <= section.margin
     more = None if choice.waiting or choice.unshown else further(evidence, choice, section=section, facts=facts)
-    asked = wording.Asked(metric=metric, section=section)
+    terms = wording.Asked(metric=metric, section=section)
     policy = f"{facts.policy.strip().rstrip('.')}. " if facts.policy.strip() else ""
     verdict = Verdict(
         outcome=choice.outcome,
         arm=choice.arm,
-        headline=wording.headline(evidence, choice, asked=asked, against=against),
+        headline=wording.headline(evidence, choice, terms=terms, against=against),
         sentence=policy
         + (
             constrained.unshown(choice, unmet)
-            or wording.sentence(evidence, choice, asked=asked, against=against, facts=facts, more=more)
+            or wording.sentence(evidence, choice, terms=terms, against=against, facts=facts, more=more)
         )
         + constrained.otherwise(choice, other),
         because=(
@@ -162,7 +164,7 @@ def decide(
             *([work] if work and not slight else []),
         ),
         provisional=(
-            *wording.doubts(evidence, facts, choice=choice, arms=ordered, asked=asked),
+            *wording.doubts(evidence, facts, choice=choice, arms=ordered, terms=terms),
             *brevity.doubts(
                 counted,
                 places,
@@ -274,10 +276,10 @@ def _weigh(
 def _cells(arms: Sequence[Arm]) -> dict[str, str]:
     """Names of the arms in the four cells, as `intervals.factorial` calls them; empty when one is missing."""
     table = {(arm.retrieval, bool(arm.tuning)): arm.name for arm in arms if not arm.shots and not arm.oracle}
-    wanted = {"base": (False, False), "rag": (True, False), "ft": (False, True), "both": (True, True)}
-    if any(cell not in table for cell in wanted.values()):
+    cells = {"base": (False, False), "rag": (True, False), "ft": (False, True), "both": (True, True)}
+    if any(cell not in table for cell in cells.values()):
         return {}
-    return {name: table[cell] for name, cell in wanted.items()}
+    return {name: table[cell] for name, cell in cells.items()}
 
 
 def _effects(

@@ -79,7 +79,7 @@ def scored(value: Estimate) -> str:
 # ---------------------------------------------------------------- the first line: counts of right answers
 
 
-def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mapping[str, Sequence[str]]) -> str:
+def headline(evidence: Evidence, choice: Choice, *, terms: Asked, against: Mapping[str, Sequence[str]]) -> str:
     """The verdict in plain words, with counts of right answers instead of scores.
 
     "Right" means `Right.least` or more in the deciding metric: exactly right where the metric is 0 or 1, at least
@@ -88,16 +88,16 @@ def headline(evidence: Evidence, choice: Choice, *, asked: Asked, against: Mappi
     """
     if not evidence.arms:
         return "No arm has a scored answer."
-    first = _headline(evidence, choice, asked, against)
-    if all(one.least is not None for one in evidence.right.values()) or asked.section.min_score:
+    first = _headline(evidence, choice, terms, against)
+    if all(one.least is not None for one in evidence.right.values()) or terms.section.min_score:
         return first
     return (
-        f"{first} {asked.title} does not tell whether answers are good enough: set [study].min_score, or decide by "
+        f"{first} {terms.title} does not tell whether answers are good enough: set [study].min_score, or decide by "
         "a metric that does, such as an LLM judge."
     )
 
 
-def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping[str, Sequence[str]]) -> str:
+def _headline(evidence: Evidence, choice: Choice, terms: Asked, against: Mapping[str, Sequence[str]]) -> str:
     right = evidence.right
     scores = {name: value.mean for name, value in evidence.whole.items()}
     best = sorted(right, key=lambda name: (-right[name].count if right[name].least is not None else 0, -scores[name]))
@@ -115,12 +115,12 @@ def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping
             why = "No acceptable arm answered a single question right."
             if right[best[0]].least is None:
                 why = "Every acceptable arm scores 0 on every question."
-        return f"{why} {_counts(best[0], evidence, asked)}{_runner_up(best, evidence)}."
+        return f"{why} {_counts(best[0], evidence, terms)}{_runner_up(best, evidence)}."
     free = [name for name in best if not against[name]]
     running = [name for name in best if not against[name] or name in choice.waiting]
     if choice.outcome == "choose":
         others = [name for name in free if name != choice.arm]
-        mine = _counts(choice.arm, evidence, asked)
+        mine = _counts(choice.arm, evidence, terms)
         if not others:
             if len(best) == 1:
                 other = "no other arm was measured" if len(against) == 1 else "no other arm has a scored answer"
@@ -136,23 +136,23 @@ def _headline(evidence: Evidence, choice: Choice, asked: Asked, against: Mapping
         start = (
             f"Whether {_listed(choice.unshown)} {'is' if len(choice.unshown) == 1 else 'are'} acceptable is not shown."
         )
-        return f"{start} {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
+        return f"{start} {_counts(running[0], evidence, terms)}{_runner_up(running, evidence)}."
     if choice.waiting:
         start = (
             f"{_listed(choice.waiting)} {'has' if len(choice.waiting) == 1 else 'have'} not been given a fair chance."
         )
-        return f"{start} So far {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
+        return f"{start} So far {_counts(running[0], evidence, terms)}{_runner_up(running, evidence)}."
     if choice.keep:
         rivals = [name for name in best if name in dict(choice.open)]
         gain = max(evidence.difference(name, choice.keep).high for name in rivals)
-        mine = f"{_counts(choice.keep, evidence, asked)}; {rivals[0]} {_of(rivals[0], choice.keep, evidence)}"
+        mine = f"{_counts(choice.keep, evidence, terms)}; {rivals[0]} {_of(rivals[0], choice.keep, evidence)}"
         simpler = _simpler(evidence, choice.keep, against)
         if simpler:
             return f"At least {choice.keep}: {mine}. Whether {_gain(rivals, choice.keep, gain)} is open."
         if _blank(evidence, choice):
             return f"No arm can be recommended. {mine}; no arm was shown better than {choice.keep}."
         return f"No arm was shown better; keep {choice.keep}. {mine}."
-    return f"Too close to call: {_counts(running[0], evidence, asked)}{_runner_up(running, evidence)}."
+    return f"Too close to call: {_counts(running[0], evidence, terms)}{_runner_up(running, evidence)}."
 
 
 VAGUE = 0.5
@@ -174,14 +174,14 @@ def _runner_up(best: Sequence[str], evidence: Evidence) -> str:
     return f"; {best[1]} {_of(best[1], best[0], evidence)}" if len(best) > 1 else ""
 
 
-def _counts(name: str, evidence: Evidence, asked: Asked) -> str:
+def _counts(name: str, evidence: Evidence, terms: Asked) -> str:
     mine = evidence.right[name]
     if mine.least is None:
-        return f"{name} scores {asked.title} {scored(evidence.estimates[name])}"
+        return f"{name} scores {terms.title} {scored(evidence.estimates[name])}"
     done = f"{mine.count:,} of {counted(mine.of, 'question')}"
     if not mine.graded:
         return f"{name} answers {done} right"
-    return f"{name} answers {done} at least half right ({asked.title} {plain_number(mine.least)} or more)"
+    return f"{name} answers {done} at least half right ({terms.title} {plain_number(mine.least)} or more)"
 
 
 def _of(name: str, beside: str, evidence: Evidence) -> str:
@@ -215,7 +215,7 @@ def sentence(
     evidence: Evidence,
     choice: Choice,
     *,
-    asked: Asked,
+    terms: Asked,
     against: Mapping[str, Sequence[str]],
     facts: VerdictFacts,
     more: Further | None,
@@ -228,7 +228,7 @@ def sentence(
     if choice.outcome == "none acceptable":
         reasons = [f"{name}: {', '.join(found)}" for name, found in against.items() if found]
         if choice.leader:
-            score = f"{asked.title} {scored(means[choice.leader])}"
+            score = f"{terms.title} {scored(means[choice.leader])}"
             reasons = [
                 f"{choice.leader} would be chosen by its {score}, but it {evidence.right[choice.leader].nothing}",
                 *reasons,
@@ -238,12 +238,12 @@ def sentence(
             alike: dict[str, list[str]] = {}
             for name in zero:
                 alike.setdefault(scored(means[name]), []).append(name)
-            told = [f"{asked.title} is {score} for {_listed(names)}" for score, names in alike.items()]
-            reasons = [*told, *reasons]
+            scores = [f"{terms.title} is {score} for {_listed(names)}" for score, names in alike.items()]
+            reasons = [*scores, *reasons]
         return f"No arm is acceptable ({'; '.join(reasons)})."
     acceptable = [arm.name for arm in evidence.arms if not against[arm.name]]
     if choice.outcome == "choose":
-        start = f"Choose {choice.arm}: {asked.title} {scored(means[choice.arm])}"
+        start = f"Choose {choice.arm}: {terms.title} {scored(means[choice.arm])}"
         others = [name for name in acceptable if name != choice.arm]
         if not others and len(against) == 1:
             return f"{start} ({coverage(evidence)}); no other arm was measured, so nothing is compared."
@@ -252,10 +252,10 @@ def sentence(
         rival = _best_score(evidence, others)
         best = ", the best of the others" if len(others) > 1 else ""
         start = f"{start} against {scored(means[rival])} for {rival}{best}"
-        shown = _shown(evidence, choice.arm, acceptable, asked.section.margin)
+        shown = _shown(evidence, choice.arm, acceptable, terms.section.margin)
         return f"{start}; {shown} ({coverage(evidence)}, for this choice)."
     ahead = _open_words(evidence, choice, against)
-    return f"Undecided: {ahead} {_further(more, asked.section.margin)}{_elsewhere(more, evidence)}".strip()
+    return f"Undecided: {ahead} {_further(more, terms.section.margin)}{_elsewhere(more, evidence)}".strip()
 
 
 def _shown(evidence: Evidence, arm: str, acceptable: Sequence[str], margin: float) -> str:
@@ -409,11 +409,11 @@ CEILING = 0.95
 """An arm with this mean score or more leaves no room to see differences between good arms."""
 
 
-def doubts(evidence: Evidence, facts: VerdictFacts, *, choice: Choice, arms: Sequence[Arm], asked: Asked) -> list[str]:
+def doubts(evidence: Evidence, facts: VerdictFacts, *, choice: Choice, arms: Sequence[Arm], terms: Asked) -> list[str]:
     """Every reason to hold the verdict provisional."""
     return [
         *_doubts_questions(evidence, facts),
-        *_doubts_answers(evidence, facts, arms, asked, choice=choice),
+        *_doubts_answers(evidence, facts, arms, terms, choice=choice),
         *_doubts_training(facts, arms, choice),
         *_doubts_reserve(facts),
     ]
@@ -421,7 +421,7 @@ def doubts(evidence: Evidence, facts: VerdictFacts, *, choice: Choice, arms: Seq
 
 def _doubts_questions(evidence: Evidence, facts: VerdictFacts) -> list[str]:
     out = []
-    fewest = min(evidence.alone.values(), key=lambda one: one.worth, default=None)
+    fewest = min(evidence.alone.values(), key=lambda interval: interval.worth, default=None)
     n = min((value.n for value in evidence.estimates.values()), default=0)
     if fewest is not None:
         out += doubting.few_groups(fewest.groups, fewest.worth, evidence.largest)
@@ -463,7 +463,7 @@ _CUT = {
 
 
 def _doubts_answers(
-    evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], asked: Asked, *, choice: Choice
+    evidence: Evidence, facts: VerdictFacts, arms: Sequence[Arm], terms: Asked, *, choice: Choice
 ) -> list[str]:
     out = [
         f"{name} scores {scored(value)}: near the ceiling differences between good arms cannot be seen"
@@ -483,7 +483,7 @@ def _doubts_answers(
         for name, share in cut.items()
         if share > 0.05
     ]
-    if asked.section.max_latency_p95:
+    if terms.section.max_latency_p95:
         least = facts.latency_wanted
         few = min(facts.latency_answers.values(), default=least)
         if few < least:
