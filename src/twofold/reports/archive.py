@@ -52,19 +52,19 @@ def redact(directory: Path, document: str, chunks: Collection[str]) -> int:
         How many answers were taken out.
     """
     rows = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
-    kept = [row for row in rows if not shows(row, document, chunks)]
-    if len(kept) == len(rows):
+    remaining = [row for row in rows if not shows(row, document, chunks)]
+    if len(remaining) == len(rows):
         return 0
     record = read_record(directory)
-    removed = counted(len(rows) - len(kept), "answer")
+    removed = counted(len(rows) - len(remaining), "answer")
     record["warnings"] = [*record["warnings"], f"removed: {removed}, for a document is forgotten"]
     for name, text in (
-        ("report.html", study_page.render(record, kept).encode()),
+        ("report.html", study_page.render(record, remaining).encode()),
         ("study.json", json.dumps(plain(record), indent=1, ensure_ascii=False).encode()),
-        ("answers.jsonl.gz", gzip.compress("".join(canonical_json(r) + "\n" for r in kept).encode(), mtime=0)),
+        ("answers.jsonl.gz", gzip.compress("".join(canonical_json(r) + "\n" for r in remaining).encode(), mtime=0)),
     ):
         writing.write(directory / name, text, mode=0o600)
-    return len(rows) - len(kept)
+    return len(rows) - len(remaining)
 
 
 def read_record(directory: Path) -> StudyRecord:
@@ -113,10 +113,10 @@ def named(studies: Sequence[str], study: str = "") -> str:
         StudyError: there is none.
     """
     number = study.lstrip("0")
-    found = [name for name in studies if not study or name == study or name.split("-")[0].lstrip("0") == number]
-    if not found:
+    matches = [name for name in studies if not study or name == study or name.split("-")[0].lstrip("0") == number]
+    if not matches:
         raise StudyError(
             f"there is no study {study!r}" if study else "there is no study yet",
             cure=f"Studies: {', '.join(studies)}." if studies else "Run `twofold study`.",
         )
-    return found[-1]
+    return matches[-1]

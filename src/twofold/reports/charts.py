@@ -232,12 +232,12 @@ def scatter(points: Sequence[Point], *, title: str, width: int = WIDE, x_axis: s
         [p.label for p in points], places, frame=(left + 2, top, right, bottom - 2), avoid=[*whiskers, *stems]
     )
     for point, (cx, cy), box in zip(points, places, boxes, strict=True):
-        told = f"{point.label}: p50 {number_text(point.p50, 2)} s, p95 {number_text(point.p95, 2)} s"
+        tooltip = f"{point.label}: p50 {number_text(point.p50, 2)} s, p95 {number_text(point.p95, 2)} s"
         middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
         far = math.hypot(middle[0] - cx, middle[1] - cy) > (box[2] - box[0]) / 2 + 26
         bold = " strong" if point.kind == "winner" else ""
         body.append(
-            f'<g class="row {point.kind}"><title>{escape(told)}</title>'
+            f'<g class="row {point.kind}"><title>{escape(tooltip)}</title>'
             + (_line(cx, cy, *middle, "leader") if far else "")
             + _line(cx, y(point.low), cx, y(point.high), "whisker")
             + _line(cx, cy, x(point.p95), cy, "whisker dashed")
@@ -324,8 +324,10 @@ def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:
                 + "</g>"
             )
             at += size
-    told = "; ".join(f"{b.label}: " + ", ".join(f"{name} {count}" for name, count, _ in b.parts if count) for b in bars)
-    return _svg(width, 8 + step * len(bars), body, title=title, describe=told, kind="stacked")
+    description = "; ".join(
+        f"{b.label}: " + ", ".join(f"{name} {count}" for name, count, _ in b.parts if count) for b in bars
+    )
+    return _svg(width, 8 + step * len(bars), body, title=title, describe=description, kind="stacked")
 
 
 def count_bars(
@@ -341,7 +343,7 @@ def count_bars(
     """
     compact, right = width < COMPACT, width - 8.0
     left = 8.0 if compact else min(220.0, max((text_width(n) for n in names), default=0) + 20)
-    most = max((held.get(n, 0) for n in names for _, held in counts), default=0)
+    most = max((by_name.get(n, 0) for n in names for _, by_name in counts), default=0)
     room = text_width(str(most)) + text_width(max((s for s, _ in counts), key=len, default="")) + 14
     scale, thick = Scale(0.0, float(most or 1), left, right - room), 14
     step = thick * len(counts) + (26 if compact else 10)
@@ -350,14 +352,14 @@ def count_bars(
         top = 4 + step * index
         anchor, label_x, label_y = ("start", left, top + 13) if compact else ("end", left - 12, top + thick)
         body.append(_text(label_x, label_y, _cut(name, (right if compact else left) - 16), "label", anchor))
-        for series, (told, held) in enumerate(counts):
-            y, count = top + (18 if compact else 2) + thick * series, held.get(name, 0)
+        for series, (label, by_name) in enumerate(counts):
+            y, count = top + (18 if compact else 2) + thick * series, by_name.get(name, 0)
             box = (left, y, max(left + 0.5 * bool(count), scale(count)), y + thick - 3)
-            described = f"<title>{escape(f'{name}, {told}: {count}')}</title>"
-            shown = f"{count} {told}" if len(counts) > 1 else str(count)
+            described = f"<title>{escape(f'{name}, {label}: {count}')}</title>"
+            shown = f"{count} {label}" if len(counts) > 1 else str(count)
             drawn = f'<rect class="s{series}" {_rect(box)}/>' + _text(box[2] + 5, y + 11, shown, "tick", "start")
             body.append(f"<g>{described}{drawn}</g>")
-    listed = "; ".join(f"{n} " + ", ".join(f"{held.get(n, 0)} {told}" for told, held in counts) for n in names)
+    listed = "; ".join(f"{n} " + ", ".join(f"{by_name.get(n, 0)} {label}" for label, by_name in counts) for n in names)
     return _svg(width, 8 + step * len(names), body, title=title, describe=listed, kind="counts")
 
 
@@ -458,10 +460,10 @@ def _number(value: float) -> str:
 def _cut(text: str, room: float) -> str:
     if text_width(text) <= room:
         return text
-    kept = text
-    while kept and text_width(kept) + _CHAR > room:
-        kept = kept[:-1]
-    return kept.rstrip() + "…"
+    start = text
+    while start and text_width(start) + _CHAR > room:
+        start = start[:-1]
+    return start.rstrip() + "…"
 
 
 def _rect(box: Box) -> str:

@@ -65,8 +65,8 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
 
 def _bars(title: str, sides: Sequence[tuple[str, Json]], key: str) -> Markup:
     names = {(low, high): f"{low}-{high}" for _, side in sides for low, high, _ in side[key]}
-    told = [(side, {names[low, high]: count for low, high, count in data[key]}) for side, data in sides]
-    return _drawn(title, [names[span] for span in sorted(names)], told)
+    series = [(side, {names[low, high]: count for low, high, count in data[key]}) for side, data in sides]
+    return _drawn(title, [names[span] for span in sorted(names)], series)
 
 
 def _counts(
@@ -76,10 +76,10 @@ def _counts(
     return _drawn(title, names, [(side, data[key]) for side, data in sides])
 
 
-def _drawn(title: str, names: Sequence[str], told: Sequence[tuple[str, Mapping[str, int]]]) -> Markup:
+def _drawn(title: str, names: Sequence[str], series: Sequence[tuple[str, Mapping[str, int]]]) -> Markup:
     if not names:
         return Markup("")
-    drawn = [charts.count_bars(names, told, title=title, width=w) for w in (charts.WIDE, charts.NARROW)]
+    drawn = [charts.count_bars(names, series, title=title, width=w) for w in (charts.WIDE, charts.NARROW)]
     return Markup(f'<div class="figure wide">{drawn[0]}</div><div class="figure narrow">{drawn[1]}</div>')
 
 

@@ -114,14 +114,14 @@ def safe_json(value: Any) -> str:
 
 def _passages(row: AnswerRow, names: Sequence[str]) -> list[Json]:
     """The distinct passages of one question: who saw each at which number, who cited it, and the marks."""
-    found: dict[tuple[str, int, int], Json] = {}
+    passages: dict[tuple[str, int, int], Json] = {}
     for name in names:
         answer = row["arms"].get(name)
         if answer is None:
             continue
         for hit in answer["hits"]:
             key = (hit["document"], hit["start"], hit["end"])
-            entry = found.setdefault(
+            entry = passages.setdefault(
                 key,
                 {
                     "hit": hit,
@@ -135,7 +135,7 @@ def _passages(row: AnswerRow, names: Sequence[str]) -> list[Json]:
             )
             entry["seen"].append([name, hit["number"]])
         for citation in answer["citations"]:
-            entry = found.get((citation["document"], citation["start"], citation["end"]), {})
+            entry = passages.get((citation["document"], citation["start"], citation["end"]), {})
             if not entry:
                 continue
             if name not in entry["cited"]:
@@ -144,7 +144,7 @@ def _passages(row: AnswerRow, names: Sequence[str]) -> list[Json]:
                 start, end = citation["quote"]
                 entry["quotes"].append((start - citation["start"], end - citation["start"], name))
     out = []
-    for entry in found.values():
+    for entry in passages.values():
         entry["marks"] = segments(len(entry["hit"]["text"]), entry.pop("quotes"))
         out.append(entry)
     return out

@@ -29,12 +29,12 @@ def card(record: Json) -> str:
         "library_name": "peft",
         "tags": "[twofold, fine-tuned]",
     }
-    gone = "" if record.get("here", True) else " Its files are gone."
+    remark = "" if record.get("here", True) else " Its files are gone."
     parts = [
         "---\n" + "\n".join(f"{key}: {value}" for key, value in front.items()) + "\n---",
         f"# {record['id']}",
         f"{base['model']}, tuned by {record['method']} to answer {_TURN.get(record['tuning'], record['tuning'])} "
-        f"(arm `{record['arm']}`). Made {record['made']}.{gone}",
+        f"(arm `{record['arm']}`). Made {record['made']}.{remark}",
         _identity(record, licence),
         "## What it learned from\n\n" + _data(record),
         "## Measured\n\n" + _measured(record),
@@ -88,28 +88,28 @@ def _seen(seen: Json) -> str:
             "It learned from all documents, those of the test questions too: no study may use it, and scores on those "
             "questions hold for known documents only."
         )
-    told = f"Documents that only test questions are about, and that it has not seen: {seen['kept_out']}."
+    statement = f"Documents that only test questions are about, and that it has not seen: {seen['kept_out']}."
     if seen["unnamed"]:
-        told += f" Test questions that name no document, so that it may have seen theirs: {seen['unnamed']}."
-    return told
+        statement += f" Test questions that name no document, so that it may have seen theirs: {seen['unnamed']}."
+    return statement
 
 
 def _measured(record: Json) -> str:
     rows = [(row["source"], row["metric"], estimate(row["estimate"])) for row in record.get("measured", ())]
-    told = (
+    table = (
         _table(("where", "metric", "mean [95 % interval], questions"), rows)
         if rows
         else ("Not measured on held-out questions yet: run `twofold study`.")
     )
     compared = [f"- {row['at'][:10]}: {row['because']}" for row in record.get("comparisons", {}).values()]
-    return "\n\n".join([told, *(["\n".join(compared)] if compared else [])])
+    return "\n\n".join([table, *(["\n".join(compared)] if compared else [])])
 
 
 def _gate(gate: Json | None, merged: Json) -> str:
     if gate is None:
         return "Not gated: what tuning made the model forget was not measured."
-    said = {"passed": "passed", "failed": "FAILED", "open": "is open"}[suite.outcome(gate)]
-    lines = [f"The forgetting gate {said}."]
+    outcome = {"passed": "passed", "failed": "FAILED", "open": "is open"}[suite.outcome(gate)]
+    lines = [f"The forgetting gate {outcome}."]
     because = gate.get("because")
     if because:
         lines.append("; ".join([because] if isinstance(because, str) else because) + ".")
@@ -126,9 +126,10 @@ def _gate(gate: Json | None, merged: Json) -> str:
 
 
 def _training(record: Json) -> str:
-    told, trainer = record["report"], record["trainer"]
+    report = record["report"]
+    trainer = record["trainer"]
     facts = [
-        (name, f"{told[name]:.4g}" if isinstance(told[name], float) else str(told[name]))
+        (name, f"{report[name]:.4g}" if isinstance(report[name], float) else str(report[name]))
         for name in (
             "steps",
             "best_step",
@@ -140,7 +141,7 @@ def _training(record: Json) -> str:
             "seconds",
             "stopped",
         )
-        if name in told
+        if name in report
     ]
     options = [(f"{trainer['name']}.{key}", f"`{value}`") for key, value in sorted(trainer["options"].items())]
     return _table(("", ""), [*facts, *options])
@@ -166,10 +167,16 @@ def _lineage(record: Json) -> str:
 
 def _exports(receipts: Sequence[Json]) -> str:
     rows = []
-    for one in receipts:
-        p = one["parity"]
+    for receipt in receipts:
+        p = receipt["parity"]
         rows.append(
-            (one["format"], f"{p['greedy']} of {p['prompts']}", f"{p['logits']:.2g}", f"{p['moved']:.3g}", p["reader"])
+            (
+                receipt["format"],
+                f"{p['greedy']} of {p['prompts']}",
+                f"{p['logits']:.2g}",
+                f"{p['moved']:.3g}",
+                p["reader"],
+            )
         )
     heads = ("format", "prompts continued alike", "largest logit difference", "tuning moves a logit by", "read by")
     return _table(heads, rows)

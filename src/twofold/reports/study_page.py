@@ -57,15 +57,16 @@ def render(record: StudyRecord, answers: Sequence[AnswerRow]) -> str:
     """
     environment = _environment()
     style, script = (_source(environment, name) for name in ("report.css", "report.js"))
-    found, level = explore(record, answers), percent(record["level"])
+    explorer = explore(record, answers)
+    level = percent(record["level"])
     return environment.get_template("report.html.jinja").render(
         r=record,
         style=Markup(style),
         script=Markup(script),
         style_digest=_digest(style),
         script_digest=_digest(script),
-        data=Markup(safe_json({**found["data"], "arms": list(record["arms"])})),
-        explorer=found,
+        data=Markup(safe_json({**explorer["data"], "arms": list(record["arms"])})),
+        explorer=explorer,
         inline=OPEN_WITHOUT_SCRIPT,
         outcome=_OUTCOMES.get(record["verdict"]["outcome"], record["verdict"]["outcome"]),
         headline=record["verdict"].get("headline", ""),
@@ -123,9 +124,9 @@ def render_summary(record: StudyRecord) -> str:
             mark = "*" if name == verdict["arm"] else "!" if not arm["acceptable"] else " "
             cells = [estimate_text(arm["metrics"][m]) if m in arm["metrics"] else "-" for m in block]
             if start == 0:
-                own = arm["metrics"].get(record["metric"])
+                estimate = arm["metrics"].get(record["metric"])
                 cells += [_share(arm, "right")] if least is not None else []
-                cells += [str(own["n"]) if own else "-", str(_failed(arm)), _share(arm, "cut")]
+                cells += [str(estimate["n"]) if estimate else "-", str(_failed(arm)), _share(arm, "cut")]
             table.append([f"{mark} {name}", *cells])
         lines += [*_aligned(table, width), ""]
     legend = ["* chosen"] if verdict["arm"] else []
@@ -222,8 +223,8 @@ def _metric_names(record: StudyRecord) -> list[str]:
     """The deciding metric first, then those that the settings name (they may have no value), then any others."""
     seen = [name for arm in record["arms"].values() for name in arm["metrics"]]
     parts = record["config"].get("study", {}).get("metrics", ())
-    asked = [part if isinstance(part, str) else part["name"] for part in parts]
-    return list(dict.fromkeys([record["metric"], *asked, *seen]))
+    configured = [part if isinstance(part, str) else part["name"] for part in parts]
+    return list(dict.fromkeys([record["metric"], *configured, *seen]))
 
 
 def _sentence(record: StudyRecord) -> str:
@@ -251,7 +252,7 @@ def _typeset(text: str) -> Markup:
     plain = re.sub(r"(?<![\d.\w])0(?=\.\d+(?![\d.]))", "", true_minus(str(text)))
     plain = re.sub(r"(?<=\d) (?=%)|(?<=F1) (?=\.\d)", "\u00a0", plain)
     marked = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(plain)))
-    return Markup(re.sub(r"[\u2212]?\d*\.\d+ \[[^\]]*\]", lambda found: f'<span class="nb">{found[0]}</span>', marked))
+    return Markup(re.sub(r"[\u2212]?\d*\.\d+ \[[^\]]*\]", lambda match: f'<span class="nb">{match[0]}</span>', marked))
 
 
 def _share(arm: Mapping[str, Any], key: str) -> str:
@@ -491,16 +492,16 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
     totals = {bar.label: sum(count for _, count, _ in bar.parts) for bar in bars}
     rows = []
     for cause in order:
-        found = [d for d in record["diagnosis"] if d["cause"] == cause]
-        ids = dict.fromkeys(id_ for d in sorted(found, key=lambda d: -int(d["count"])) for id_ in d["examples"])
-        counts = {name: next((d["count"] for d in found if d["arm"] == name), 0) for name in record["arms"]}
+        diagnosed = [d for d in record["diagnosis"] if d["cause"] == cause]
+        ids = dict.fromkeys(id_ for d in sorted(diagnosed, key=lambda d: -int(d["count"])) for id_ in d["examples"])
+        counts = {name: next((d["count"] for d in diagnosed if d["arm"] == name), 0) for name in record["arms"]}
         rows.append(
             {
                 "cause": cause,
                 "colour": colours[cause],
                 "counts": counts,
-                "shares": {d["arm"]: _share_ends(d) for d in found if "low" in d},
-                "cure": found[0]["cure"],
+                "shares": {d["arm"]: _share_ends(d) for d in diagnosed if "low" in d},
+                "cure": diagnosed[0]["cure"],
                 "examples": list(ids)[:3],
             }
         )

@@ -52,20 +52,20 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
     metric = methods[0]["metric"]
     score = f"dev {metric_title(metric)}"
     table = [[f"methods of {arm}", score, "ability lost", "gate", "share", "p50 s", "steps", "minutes", "MB", "trials"]]
-    for one in methods:
-        pace, drop = (one["latency"] or {}).get("p50"), one["drop"]
+    for method in methods:
+        pace, drop = (method["latency"] or {}).get("p50"), method["drop"]
         table.append(
             [
-                f"{'*' if one['carried'] else ' '} {one['method']}",
-                estimate_text(one["dev"]),
+                f"{'*' if method['carried'] else ' '} {method['method']}",
+                estimate_text(method["dev"]),
                 estimate_text(drop) if drop else "-",
-                (one["gate"] or "-").replace("failed", "FAILED"),
-                f"{one['coefficient']:g}",
+                (method["gate"] or "-").replace("failed", "FAILED"),
+                f"{method['coefficient']:g}",
                 "-" if pace is None else f"{pace:.2f}",
-                _steps(one.get("effort")),
-                "-" if one["seconds"] is None else f"{one['seconds'] / 60:.1f}",
-                f"{one['bytes'] / 1e6:.1f}",
-                str(one["trials"]),
+                _steps(method.get("effort")),
+                "-" if method["seconds"] is None else f"{method['seconds'] / 60:.1f}",
+                f"{method['bytes'] / 1e6:.1f}",
+                str(method["trials"]),
             ]
         )
     sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
