@@ -143,12 +143,12 @@ def test_each_candidate_and_the_base_answer_dev_for_money() -> None:
         elsewhere=True,
         price_per_million=8.0,
     )
-    tuning = Tuning(dev=dev, trainings=[job], made=0, gate=700, shares=3)
+    tuning = Tuning(dev=dev, trainings=[job], finished=0, gate=700, shares=3)
     rows = planning.costs(Work(documents=0, chunks=0, answering=[], tuning=[tuning], paces={}))
     found = {row["step"]: row for row in rows}
     assert found["dev scores of ft"]["amount"] == pytest.approx(3 * 41 * 110 / 1e6), "two of three shares, and the base"
     assert found["tune ft"]["amount"] == pytest.approx(24.0)
-    done = Work(documents=0, chunks=0, answering=[], tuning=[Tuning(dev=dev, trainings=[job], made=1)], paces={})
+    done = Work(documents=0, chunks=0, answering=[], tuning=[Tuning(dev=dev, trainings=[job], finished=1)], paces={})
     assert planning.costs(done) == []
 
 

@@ -40,7 +40,7 @@ def tuned(training: Training = LORA, **more: Any) -> Work:
         documents=0,
         chunks=0,
         answering=[FT],
-        tuning=[Tuning(dev=dev, trainings=[training], made=0, **more)],
+        tuning=[Tuning(dev=dev, trainings=[training], finished=0, **more)],
         paces=PACES,
     )
 
