@@ -110,11 +110,11 @@ def plan(builder: Builder, splits: Splits) -> Json:
 def reembedding(builder: Builder) -> Json:
     """What embedding every chunk again takes: ``chunks``, ``documents``, ``seconds`` at the rate measured now."""
     state = builder.index.state()
-    held = sorted(builder.index.documents())
-    random.Random(0).shuffle(held)
+    document_ids = sorted(builder.index.documents())
+    random.Random(0).shuffle(document_ids)
     sample: list[Chunk] = []
-    for begin in range(0, len(held), 8):
-        sample += builder.index.chunks_of(held[begin : begin + 8])
+    for begin in range(0, len(document_ids), 8):
+        sample += builder.index.chunks_of(document_ids[begin : begin + 8])
         if len(sample) >= _SAMPLE:
             break
     texts = [embedded_text(chunk) for chunk in sample[:_SAMPLE]]
@@ -126,26 +126,26 @@ def reembedding(builder: Builder) -> Json:
 
 
 def _pairs(builder: Builder, learning: Learning, train: Sequence[Example], *, mined: int) -> list[SearchPair]:
-    asked = [query(example) for example in train]
-    found = learning.found(train, _SEEN)
-    vectors = builder.embedder.embed([one.text for one in asked])
-    made = []
+    queries = [query(example) for example in train]
+    retrievals = learning.found(train, _SEEN)
+    vectors = builder.embedder.embed([one.text for one in queries])
+    pairs = []
     for number, (example, gold) in enumerate(zip(train, builder.gold(train), strict=True)):
         right = _best_of_each(example, gold)
         if not right:
             continue
         sources = {*example.sources, *example.grades}
         texts = {chunk.text for chunk in gold}
-        wrong = [h.chunk for h in found[number].hits if h.chunk.span.document not in sources]
+        wrong = [h.chunk for h in retrievals[number].hits if h.chunk.span.document not in sources]
         wrong = [chunk for chunk in wrong if chunk.text not in texts]
         near = builder.embedder.embed([embedded_text(c) for c in (*right, *wrong)]) @ vectors[number]
         limit = _TOO_NEAR * float(near[: len(right)].max())
         negatives = [
             (c.span.document, embedded_text(c)) for c, s in zip(wrong, near[len(right) :], strict=True) if s < limit
         ]
-        made += [
+        pairs += [
             SearchPair(
-                query=asked[number].text,
+                query=queries[number].text,
                 passage=embedded_text(chunk),
                 document=chunk.span.document,
                 sources=tuple(sorted(sources)),
@@ -153,7 +153,7 @@ def _pairs(builder: Builder, learning: Learning, train: Sequence[Example], *, mi
             )
             for chunk in right
         ]
-    return made
+    return pairs
 
 
 def _best_of_each(example: Example, gold: Sequence[Chunk]) -> list[Chunk]:
@@ -162,25 +162,25 @@ def _best_of_each(example: Example, gold: Sequence[Chunk]) -> list[Chunk]:
     for chunk in gold:
         best.setdefault(chunk.span.document, chunk)
     top = max(example.grades.values(), default=1.0)
-    kept = [c for name, c in best.items() if example.grades.get(name, 1.0) >= top]
-    return kept[:_PASSAGES]
+    top_graded = [c for name, c in best.items() if example.grades.get(name, 1.0) >= top]
+    return top_graded[:_PASSAGES]
 
 
 def _pool(builder: Builder, learning: Learning, dev: Sequence[Example], *, size: int) -> list[tuple[str, str]]:
     """The passages in which the dev questions are searched: theirs, what is found for them, and others at random."""
-    kept: dict[str, Chunk] = {}
+    passages: dict[str, Chunk] = {}
     for gold in builder.gold(dev):
-        kept.update({chunk.id: chunk for chunk in gold[:_PASSAGES]})
+        passages.update({chunk.id: chunk for chunk in gold[:_PASSAGES]})
     depth = max(3, size // max(1, len(dev)))
-    for one in learning.found(dev, min(_SEEN, depth)):
-        kept.update({hit.chunk.id: hit.chunk for hit in one.hits})
+    for retrieval in learning.found(dev, min(_SEEN, depth)):
+        passages.update({hit.chunk.id: hit.chunk for hit in retrieval.hits})
     others = sorted(set(builder.index.documents()) - learning.filter.without)
     random.Random(builder.config.tuning.seed).shuffle(others)
     for begin in range(0, len(others), 16):
-        if len(kept) >= size:
+        if len(passages) >= size:
             break
-        kept.update({chunk.id: chunk for chunk in builder.index.chunks_of(others[begin : begin + 16])})
-    return [(c.span.document, embedded_text(c)) for c in list(kept.values())[:size]]
+        passages.update({chunk.id: chunk for chunk in builder.index.chunks_of(others[begin : begin + 16])})
+    return [(c.span.document, embedded_text(c)) for c in list(passages.values())[:size]]
 
 
 def _options(builder: Builder) -> protocols.Options:
@@ -195,8 +195,8 @@ def _spec(builder: Builder) -> Json:
 
 
 def _key(builder: Builder, job: EmbedderJob) -> str:
-    asked = job.model_copy(update={"model": ""})
-    return digest("embedder", {"job": asked, "trainer": _spec(builder), "stock": builder.embedder.fingerprint})
+    recipe = job.model_copy(update={"model": ""})
+    return digest("embedder", {"job": recipe, "trainer": _spec(builder), "stock": builder.embedder.fingerprint})
 
 
 def _model(builder: Builder) -> str:

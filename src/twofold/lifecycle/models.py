@@ -67,21 +67,21 @@ class TunedModels:
         Raises:
             UnknownName: there is no such model.
         """
-        one, two = self.registry.find(before), self.registry.find(after)
-        left, right = (dict(_flat(_told(r))) for r in (one, two))
+        old, new = self.registry.find(before), self.registry.find(after)
+        left, right = (dict(_flat(_traits(r))) for r in (old, new))
         changed = {
             place: [left.get(place), right.get(place)]
             for place in sorted({*left, *right})
             if left.get(place) != right.get(place)
         }
         return {
-            "before": one["id"],
-            "after": two["id"],
-            "same": one["id"] == two["id"],
+            "before": old["id"],
+            "after": new["id"],
+            "same": old["id"] == new["id"],
             "changed": changed,
-            "examples": self._examples(one, two),
-            "comparison": self._between(one["id"], two["id"]),
-            "measured": {r["id"]: list(self._measured(r)) for r in (one, two)},
+            "examples": self._examples(old, new),
+            "comparison": self._between(old["id"], new["id"]),
+            "measured": {r["id"]: list(self._measured(r)) for r in (old, new)},
         }
 
     def card(self, name: str) -> str:
@@ -117,24 +117,24 @@ class TunedModels:
                     cure="A model tuned at an endpoint stays there; tune locally to own the weights.",
                 )
             prompts = self._prompts(self.builder.config.arm(record["arm"]), splits)
-            told = generator.export(target, forms=forms, prompts=prompts, progress=progress)
+            exports = generator.export(target, forms=forms, prompts=prompts, progress=progress)
         finally:
             generator.close()
-        page = card({**self.show(name), "exports": told})
-        for one in told:
-            folder = Path(one["path"])
+        page = card({**self.show(name), "exports": exports})
+        for exported in exports:
+            folder = Path(exported["path"])
             _named(folder / "adapter_config.json", record["base"])
             (folder / "README.md").write_text(page, encoding="utf-8")
-            one |= {
+            exported |= {
                 "id": record["id"],
                 "base": record["base"],
                 "template": record["template"],
                 "bytes": sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()),
                 "at": datetime.now(UTC).isoformat(timespec="seconds"),
             }
-            receipt = {key: value for key, value in one.items() if key != "path"}
+            receipt = {key: value for key, value in exported.items() if key != "path"}
             (folder / RECEIPT).write_text(json.dumps(receipt, indent=1), encoding="utf-8")
-        return {"id": record["id"], "exports": told}
+        return {"id": record["id"], "exports": exports}
 
     # ------------------------------------------------------------ retraining
 
@@ -161,13 +161,14 @@ class TunedModels:
 
     def cancel(self, arm: Arm, splits: Splits) -> list[Json]:
         """Cancel what trainers have under way elsewhere for an arm: ``{"trainer", "job", "status"}`` each."""
-        builder, told = self.builder, []
+        builder = self.builder
+        cancelled: list[Json] = []
         for method in builder.methods:
             trainer = loading.make("trainers", method.name, method.options)
             if hasattr(trainer, "cancel"):
                 key = builder.trained_key(builder.training_job(arm, splits, method), method)
-                told.append({"trainer": method.name, **trainer.cancel(builder.artifacts.working(key))})
-        return told
+                cancelled.append({"trainer": method.name, **trainer.cancel(builder.artifacts.working(key))})
+        return cancelled
 
     def _champion(self, name: str) -> Json | None:
         if name == CHAMPION and name not in self.builder.catalogue.aliases():
@@ -191,13 +192,13 @@ class TunedModels:
         models = [str(self.builder.config.retrieval.embedder.options.get("model", ""))]
         for name in self._studies():
             record = archive.read_record(self.records / name)
-            told = record["config"].get("retrieval", {}).get("embedder", {})
-            models.append(str(told.get("options", {}).get("model", "")))
+            embedder = record["config"].get("retrieval", {}).get("embedder", {})
+            models.append(str(embedder.get("options", {}).get("model", "")))
             used |= {str(a["description"].get("retrieval", {}).get("abstention", "")) for a in record["arms"].values()}
         used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
-        found = artifacts.list()
-        used |= {m["trained"] for m in found if m["key"] in used and m.get("trained")}
-        doomed = [m for m in found if m["key"] not in used]
+        manifests = artifacts.list()
+        used |= {m["trained"] for m in manifests if m["key"] in used and m.get("trained")}
+        doomed = [m for m in manifests if m["key"] not in used]
         freed = sum(int(m["bytes"]) for m in doomed)
         if not dry_run:
             freed = sum(artifacts.remove(m["key"]) for m in doomed)
@@ -231,10 +232,10 @@ class TunedModels:
             yield {"source": against, "metric": row["metric"], "estimate": row["scores"]["candidate"]}
             yield {"source": against, "metric": f"{row['metric']}, difference", "estimate": row["difference"]}
 
-    def _examples(self, one: Json, two: Json) -> Json | None:
+    def _examples(self, old: Json, new: Json) -> Json | None:
         """How many examples only one of them learned from; None where one does not say."""
         sets = []
-        for record in (one, two):
+        for record in (old, new):
             learned = self.registry.learned(record) if record["here"] else None
             if learned is None:
                 return None
@@ -245,8 +246,8 @@ class TunedModels:
             "both": len(sets[0] & sets[1]),
         }
 
-    def _between(self, one: str, two: str) -> Json | None:
-        for name, other in ((one, two), (two, one)):
+    def _between(self, before: str, after: str) -> Json | None:
+        for name, other in ((before, after), (after, before)):
             for row in self.builder.catalogue.comparisons(name).values():
                 if row["champion"] == other:
                     return row
@@ -254,9 +255,9 @@ class TunedModels:
 
     def _prompts(self, arm: Arm, splits: Splits) -> list[Prompt]:
         job = self.builder.training_job(arm, splits)
-        held: list[tuple[Message, ...]] = [item.prompt.messages for item in job.dev]
-        held += [pair.messages for pair in job.rows[0]]
-        return [Prompt(messages=messages) for messages in list(dict.fromkeys(held))[:PROMPTS]]
+        conversations: list[tuple[Message, ...]] = [item.prompt.messages for item in job.dev]
+        conversations += [pair.messages for pair in job.rows[0]]
+        return [Prompt(messages=messages) for messages in list(dict.fromkeys(conversations))[:PROMPTS]]
 
 
 _TOLD = (
@@ -272,7 +273,7 @@ _TOLD = (
 )
 
 
-def _told(record: Json) -> Json:
+def _traits(record: Json) -> Json:
     """What tells models apart: how each was made, and what the gate said."""
     gate, merged = record.get("gate"), record.get("merge_back") or {}
     drops = {f"{name} lost": round(gate[name]["drop"]["mean"], 3) for name in GROUPS if name in gate} if gate else {}
@@ -297,6 +298,6 @@ def _named(path: Path, base: Json) -> None:
         recipe = json.loads(path.read_text(encoding="utf-8"))
         source = str(base.get("source") or base["model"])
         place, _, revision = source.removeprefix("hf:").partition("@")
-        own = {"base_model_name_or_path": place, "revision": revision} if source.startswith("hf:") else {}
-        recipe |= own or {"base_model_name_or_path": str(base["model"]).removeprefix("path:")}
+        reference = {"base_model_name_or_path": place, "revision": revision} if source.startswith("hf:") else {}
+        recipe |= reference or {"base_model_name_or_path": str(base["model"]).removeprefix("path:")}
         path.write_text(json.dumps(recipe, indent=2), encoding="utf-8")

@@ -65,10 +65,10 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
     moved = tuple(e for e in (*splits.test, *splits.reserve) if e.group in groups)
     test = tuple(e for e in splits.test if e.group not in groups)
     reserve = tuple(e for e in splits.reserve if e.group not in groups)
-    found = leaks(splits.once(moved), splits.once((*test, *reserve)), near=near)
-    copies = {other for _, other in found.pairs}
-    kept = Questions(e for e in test if e.id not in copies)
-    if not kept:
+    leaked = leaks(splits.once(moved), splits.once((*test, *reserve)), near=near)
+    copies = {other for _, other in leaked.pairs}
+    held_out = Questions(e for e in test if e.id not in copies)
+    if not held_out:
         raise TooFewExamples(
             "the champion learned from every test question, or from its group: nothing is left to compare on",
             cure="Add examples on documents that are not in the training data yet.",
@@ -79,17 +79,17 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
         "old": sum(1 for e in side if named[e.id] in known),
         "gone": len(known - set(named.values())),
         "moved": len(moved),
-        "dropped": len(test) - len(kept),
+        "dropped": len(test) - len(held_out),
     }
-    made = replace(
+    cleared = replace(
         splits,
         train=Questions((*splits.train, *(replace(e, split="train") for e in moved))),
-        test=kept,
+        test=held_out,
         reserve=Questions(e for e in reserve if e.id not in copies),
-        groups=len({e.group for e in kept}),
-        digest=kept.digest,
+        groups=len({e.group for e in held_out}),
+        digest=held_out.digest,
     )
-    return made, counts
+    return cleared, counts
 
 
 def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, moment: datetime) -> list[Json]:
@@ -177,7 +177,7 @@ def retrain(
     adapter, report = builder.adapter(arm, splits, lineage=lineage, progress=progress)
     name = registry.register(adapter.key)
     candidate = registry.find(name)
-    told: Json = {
+    summary: Json = {
         "candidate": name,
         "champion": champion["id"] if champion else "",
         "arm": arm.name,
@@ -189,16 +189,18 @@ def retrain(
     }
     if champion and champion["id"] == name:
         return {
-            **told,
+            **summary,
             "outcome": "nothing new",
             "because": "the data, the base and the recipe make the champion itself",
         }
     if unfinished(report.get("effort")):
         short_of = shortfall(f"the candidate {short(name)}", report["effort"])
         because = f"{short_of}: it was not given its chance, so it was not compared. {cure(arm.name, report['effort'])}"
-        return {**told, "outcome": "undecided", "because": because}
+        return {**summary, "outcome": "undecided", "because": because}
     if builder.catalogue.aliases().get(CANDIDATE) != name:
-        registry.promote(name, alias=CANDIDATE, who=who, why=f"retrained from {short(told['champion']) or 'nothing'}")
+        registry.promote(
+            name, alias=CANDIDATE, who=who, why=f"retrained from {short(summary['champion']) or 'nothing'}"
+        )
     plain_arm = builder.config.arm("rag" if arm.retrieval else "base")
     outdated = _outdated(builder, champion)
     if outdated:
@@ -221,16 +223,16 @@ def retrain(
     measured |= {"against": against, "outcome": "", "test": test, "level": level}
     better = improves(measured["difference"], builder.config.study.margin)
     gate = candidate["gate"]
-    kept = gate is None or outcome(gate) != "failed"
+    passing = gate is None or outcome(gate) != "failed"
     notes += _gated(gate)
     notes += _worn(look, level)
     looks.keep(records, builder.catalogue, look)
-    measured["outcome"] = "promoted" if better and kept else "kept"
+    measured["outcome"] = "promoted" if better and passing else "kept"
     because = _because(measured, better=better, gate=gate)
-    whole = {**told, **measured, "because": because}
+    whole = {**summary, **measured, "because": because}
     builder.catalogue.put_comparison(name, f"against {other_name}", at=now(), record=whole)
-    if better and kept:
-        registry.promote(name, alias=CHAMPION, who=who, why=because, expected=told["champion"])
+    if better and passing:
+        registry.promote(name, alias=CHAMPION, who=who, why=because, expected=summary["champion"])
     return whole
 
 
@@ -264,8 +266,8 @@ def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progr
     digests = test.digests
     try:
         catalogue.put_system(system.key, system.description)
-        held = catalogue.answers(system.key)
-        missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in held]
+        answered = catalogue.answers(system.key)
+        missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in answered]
         answer_missing(
             catalogue,
             system,
@@ -276,10 +278,10 @@ def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progr
         )
     finally:
         system.close()
-    made = catalogue.answers(system.key, include_failures=True)
+    all_answers = catalogue.answers(system.key, include_failures=True)
     part = specs.informed(builder.config.study.decides, (*splits.train, *splits.dev, *test))
     metric = loading.make("metrics", part.name, part.options)
-    answers = [made[d] for d in digests]
+    answers = [all_answers[d] for d in digests]
     values = [None if a.failure else scored(metric, e, a, name=part.name) for e, a in zip(test, answers, strict=True)]
     return values, [a.failure is not None for a in answers]
 
@@ -311,9 +313,9 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[_Score
 
 def _look(builder: Builder, test: Sequence[Example], records: Path, *, candidate: str, against: str) -> looks.Look:
     """This comparison as a line of the ledger; the same candidate against the same model is one look."""
-    asked = looks.asked_digests(test)
+    digests = looks.asked_digests(test)
     part = builder.config.study.decides
-    pair = {"candidate": candidate, "against": against, "metric": part, "asked": asked}
+    pair = {"candidate": candidate, "against": against, "metric": part, "asked": digests}
     look = looks.Look(
         kind="retraining",
         name=candidate,
@@ -322,7 +324,7 @@ def _look(builder: Builder, test: Sequence[Example], records: Path, *, candidate
         answers="",
         failed=0,
         look=0,
-        asked=asked,
+        asked=digests,
     )
     kinds: tuple[looks.Kind, ...] = ("retraining",)
     return replace(look, look=looks.number(looks.ledger(records, builder.catalogue), look, kinds=kinds))
@@ -336,24 +338,24 @@ a difference must be nearly half as large again as for the first candidate to be
 def _worn(look: looks.Look, level: float) -> list[str]:
     if look.look == 1:
         return []
-    told = f"candidate {look.look} on these questions: the difference is judged at {100 * level:g} %"
+    warning = f"candidate {look.look} on these questions: the difference is judged at {100 * level:g} %"
     if look.look < WORN:
-        return [told]
+        return [warning]
     return [
-        f"{told}, and gains are hard to show by now: renew the test questions (add examples; with "
+        f"{warning}, and gains are hard to show by now: renew the test questions (add examples; with "
         '[examples].split_by = "time" the newest are the test)'
     ]
 
 
 def _because(measured: Json, *, better: bool, gate: Json | None) -> str:
     d = measured["difference"]
-    said = f"{measured['metric']} {d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] on {d['n']} questions"
-    said += f" against {measured['against']}"
+    sentence = f"{measured['metric']} {d['mean']:+.3f} [{d['low']:+.3f}, {d['high']:+.3f}] on {d['n']} questions"
+    sentence += f" against {measured['against']}"
     if not better:
         short_of = "better, but by less than the margin" if d["low"] > 0 else "not shown to be better"
-        return f"{said}: {'worse' if d['high'] < 0 else short_of}"
+        return f"{sentence}: {'worse' if d['high'] < 0 else short_of}"
     if gate is not None and outcome(gate) == "failed":
         why = gate.get("because") or "it forgets too much"
-        return f"{said}: better, but the forgetting gate failed: {why if isinstance(why, str) else '; '.join(why)}"
+        return f"{sentence}: better, but the forgetting gate failed: {why if isinstance(why, str) else '; '.join(why)}"
     how = "not gated" if gate is None else f"the forgetting gate {'passed' if gate['passed'] else 'is open'}"
-    return f"{said}: better, and {how}"
+    return f"{sentence}: better, and {how}"
