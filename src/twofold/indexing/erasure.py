@@ -69,12 +69,12 @@ class Eraser:
             whose damaged record may still show it.
         """
         catalogue, index = self.builder.catalogue, self.builder.index
-        own = [chunk.id for chunk in index.chunks_of([document])]
+        chunk_ids = [chunk.id for chunk in index.chunks_of([document])]
         try:
-            self.forgotten.begin(document, _now(), own)
+            self.forgotten.begin(document, _now(), chunk_ids)
         except DiskFull:  # what would be emptied in the end makes the room to begin
             self._empty_caches()
-            self.forgotten.begin(document, _now(), own)
+            self.forgotten.begin(document, _now(), chunk_ids)
         entry = self.forgotten.entries()[document]
         chunks = frozenset(entry["chunks"])
         catalogue.put_note("index-version", "")

@@ -60,27 +60,31 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
             cure="Give the source another name, or leave [documents].paths empty.",
         )
     if config.documents.paths:
-        given = config.documents
-        own = {"paths": list(given.paths), "exclude": [*NOT_DOCUMENTS, *given.exclude], "ids_from": given.ids_from}
-        sections = {UNNAMED: SourceSection(kind="folder", options=own), **sections}
+        documents = config.documents
+        folder_options = {
+            "paths": list(documents.paths),
+            "exclude": [*NOT_DOCUMENTS, *documents.exclude],
+            "ids_from": documents.ids_from,
+        }
+        sections = {UNNAMED: SourceSection(kind="folder", options=folder_options), **sections}
     if only and only not in sections:
         raise UnknownName(f"there is no source {only!r}", cure=f"Sources: {', '.join(sections) or 'none'}.")
-    made = []
+    configured = []
     for name, section in sections.items():
         if only in ("", name):
             options = loading.options("sources", section.kind, section.options, where=f"sources.{name}")
-            found = loading.find("sources", section.kind)
+            kind = loading.find("sources", section.kind)
             limit, scratch = int(config.documents.max_mib * MIB), builder.directory / "sources" / name
             inherited = [section.metadata, section.readers, *config.access.rules]
             feed = Feed(
                 name="" if name == UNNAMED else name,
-                source=found(options, root=root, scratch=scratch, limit=limit),
-                recipe=digest("feed", [section.kind, found.version, options, *inherited]),
+                source=kind(options, root=root, scratch=scratch, limit=limit),
+                recipe=digest("feed", [section.kind, kind.version, options, *inherited]),
                 metadata=section.metadata,
                 readers=section.readers,
             )
-            made.append(feed)
-    return made
+            configured.append(feed)
+    return configured
 
 
 def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) -> Json:
@@ -89,7 +93,7 @@ def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) ->
     eraser.finish()
     with FileReader(builder.config.documents) as reader:
         ready = [replace(f, recipe=f"{f.recipe}/{reader.fingerprint}") for f in feeds(builder, root, only=only)]
-        made = Sync(
+        job = Sync(
             builder.catalogue,
             index=builder.index,
             embedder=builder.embedder,
@@ -98,7 +102,7 @@ def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) ->
             read=partial(_read, reader, frozenset(builder.config.documents.paths)),
             forgotten=frozenset(eraser.forgotten.entries()),
         )
-        return made.run(ready, only=bool(only), progress=progress)
+        return job.run(ready, only=bool(only), progress=progress)
 
 
 def rebuild(builder: Builder, root: Path, *, only: str = "", progress: Progress) -> Json:
@@ -109,10 +113,10 @@ def rebuild(builder: Builder, root: Path, *, only: str = "", progress: Progress)
     """
     try:
         builder.index.contents()
-        kept = not hasattr(loading.find("indexes", builder.config.retrieval.index.name), "discard")
+        usable = not hasattr(loading.find("indexes", builder.config.retrieval.index.name), "discard")
     except (IndexMismatch, IndexDamaged):
-        kept = False
-    if kept:
+        usable = False
+    if usable:
         builder.catalogue.renew_sync()
         try:
             return sync(builder, root, only=only, progress=progress)
@@ -211,12 +215,12 @@ def same_documents(
         return twins.same_documents(read())
     key = digest("same documents", {"documents": known, "version": twins.VERSION})
     note = catalogue.note(_SAME)
-    if note and (held := json.loads(note))["key"] == key:
-        return {**{name: name for name in known}, **held["copies"]}
-    found = twins.same_documents(catalogue.get_documents())
+    if note and (cached := json.loads(note))["key"] == key:
+        return {**{name: name for name in known}, **cached["copies"]}
+    originals = twins.same_documents(catalogue.get_documents())
     if keep:
-        catalogue.put_note(_SAME, json.dumps({"key": key, "copies": twins.copies(found)}))
-    return found
+        catalogue.put_note(_SAME, json.dumps({"key": key, "copies": twins.copies(originals)}))
+    return originals
 
 
 def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bool]:
@@ -273,11 +277,11 @@ def listed(
     """
     known = synced.known_documents() if synced else {}
     if synced and known:
-        found = synced.get_documents()
+        documents = synced.get_documents()
     else:
-        found = load_documents(section, root, strict=False, progress=progress)[0]
+        documents = load_documents(section, root, strict=False, progress=progress)[0]
     rows: list[Json] = []
-    for document in present(found, root):
+    for document in present(documents, root):
         item = known.get(document.id)
         file, source = (item.item, item.source) if item else (document.source, document.collection)
         rows.append({"id": document.id, "title": document.title, "source": source or "documents", "file": file})

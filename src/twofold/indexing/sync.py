@@ -89,16 +89,16 @@ class Feed:
     readers: tuple[str, ...] | None = None
     """Who may read documents that do not say."""
 
-    def document(self, made: Document, item: Item, loaded: Loaded) -> Document:
+    def document(self, document: Document, item: Item, loaded: Loaded) -> Document:
         """A document as it is indexed: its identity, collection, metadata and readers."""
         if loaded.name and loaded.name != item.id:
-            made = renamed(made, loaded.name, item.id)
+            document = renamed(document, loaded.name, item.id)
         return replace(
-            made,
-            id=f"{self.name}:{made.id}" if self.name else made.id,
+            document,
+            id=f"{self.name}:{document.id}" if self.name else document.id,
             collection=self.name,
-            metadata={**self.metadata, **made.metadata},
-            readers=self.readers if made.readers is None else made.readers,
+            metadata={**self.metadata, **document.metadata},
+            readers=self.readers if document.readers is None else document.readers,
         )
 
 
@@ -169,7 +169,7 @@ class Sync:
         self._fresh: dict[str, str] = {}
         self._processed: set[tuple[str, str]] = set()
         self._gone_items: dict[tuple[str, str], KnownItem] = {}
-        self._made: dict[int, str] = {}
+        self._file_contents: dict[int, str] = {}
         self._embedded = self._repaired = self._cut_chunks = 0
         self._letters: list[tuple[int, int, str]] = []
 
@@ -194,28 +194,28 @@ class Sync:
         started = time.perf_counter()
         version = self._index.state().version
         self._known = self._catalogue.known_documents()
-        self._held = None if self._catalogue.note(_TRUSTED) == str(version) else self._index.contents()
+        self._indexed = None if self._catalogue.note(_TRUSTED) == str(version) else self._index.contents()
         self._reuse = self._catalogue.note(_VECTORS) in ("", self._vectors)
         self._of_item: dict[tuple[str, str], list[str]] = {}
         for name, known in self._known.items():
             self._of_item.setdefault((known.source, known.item), []).append(name)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="embed") as self._pool:
             try:
-                gone = self._read_all(feeds, only=only, progress=progress)
-                self._repair(gone)
+                deleted = self._read_all(feeds, only=only, progress=progress)
+                self._repair(deleted)
                 self._flush()
                 self._settle()
             except _Halt as halt:
                 raise halt.error from None
-        orphans = [n for n in self._held or {} if n not in self._known and n not in self._fresh]
-        if gone or orphans or self._gone_items:
-            if gone or orphans:
+        orphans = [n for n in self._indexed or {} if n not in self._known and n not in self._fresh]
+        if deleted or orphans or self._gone_items:
+            if deleted or orphans:
                 self._catalogue.put_note(_TRUSTED, "")
-                self._index.delete([*gone, *orphans])
-            self._catalogue.record_sync([], [], gone=gone, gone_items=self._gone_items)
+                self._index.delete([*deleted, *orphans])
+            self._catalogue.record_sync([], [], gone=deleted, gone_items=self._gone_items)
         if not only:
             self._catalogue.drop_renewed()
-        report = self._report(gone, orphans)
+        report = self._report(deleted, orphans)
         pruned = self._prune()
         state = self._index.state()
         self._catalogue.record_sync([], [], notes={_TRUSTED: str(state.version), _VECTORS: self._vectors})
@@ -282,22 +282,22 @@ class Sync:
 
     def _gave_nothing(self, name: str, entries: Sequence[Json]) -> bool:
         """Has a source lost everything it had: there is no item, or none has a document any more?"""
-        own = [one for one, row in self._known.items() if row.source == name]
+        names = [one for one, row in self._known.items() if row.source == name]
         empty = not any(entry["documents"] for entry in entries)
-        return empty and bool(own or not entries) and self._claimed.keys().isdisjoint(own)
+        return empty and bool(names or not entries) and self._claimed.keys().isdisjoint(names)
 
     def _item(self, feed: Feed, item: Item, row: KnownItem | None) -> None:
-        own = self._of_item.get((feed.name, item.id), [])
+        ids = self._of_item.get((feed.name, item.id), [])
         self._processed.add((feed.name, item.id))
         entry: Json = {
             "source": feed.name or UNNAMED, "file": item.id, "status": "added" if row is None else "changed",
             "documents": 0, "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": [],
         }  # fmt: skip
         self._files.append(entry)
-        free = all(self._claimed.get(name, item.id) == item.id for name in own)
+        free = all(self._claimed.get(name, item.id) == item.id for name in ids)
         usable = row if row is not None and row.recipe == feed.recipe and not _again(row) and free else None
         if usable is not None and item.state and usable.state == item.state:
-            self._keep(usable, own, entry)
+            self._keep(usable, ids, entry)
             return
         began = time.perf_counter()
         content, recipe = "", feed.recipe
@@ -305,26 +305,26 @@ class Sync:
             loaded = item.load()
             content = content_of(loaded)
             if usable is not None and usable.content == content:
-                self._keep(usable, own, entry)
+                self._keep(usable, ids, entry)
                 self._batch.items.append(replace(usable, state=item.state))
                 return
             if self._documents(feed, item, loaded, entry):
                 recipe = f"{recipe}/{_SHARED}"
-            if own and not entry["documents"] and entry["failure"] and entry["failure"]["code"] == "data.no-document":
+            if ids and not entry["documents"] and entry["failure"] and entry["failure"]["code"] == "data.no-document":
                 entry["status"] = "failed"  # it held documents before: this is damage
             if row is not None and row.content == content and entry["status"] == "changed":
                 entry["status"] = "unchanged"
         except MemoryError:
             raise
         except (SourceUnreachable, SourceEndless) as error:  # neither tells what it says now
-            for name in own:
+            for name in ids:
                 self._claimed.setdefault(name, item.id)
-            entry.update(status="failed", documents=len(own), failure=_failure(error))
+            entry.update(status="failed", documents=len(ids), failure=_failure(error))
         except Exception as error:
             content = ""
             entry.update(status="skipped" if isinstance(error, LeftOut) else "failed", failure=_failure(error))
         entry["seconds"] += time.perf_counter() - began
-        self._made[len(self._files) - 1] = content
+        self._file_contents[len(self._files) - 1] = content
         self._batch.items.append(
             KnownItem(
                 source=feed.name,
@@ -339,27 +339,27 @@ class Sync:
         )
         self._maybe_flush()
 
-    def _keep(self, row: KnownItem, own: list[str], entry: Json) -> None:
-        for name in own:
+    def _keep(self, row: KnownItem, ids: list[str], entry: Json) -> None:
+        for name in ids:
             self._claimed[name] = row.item
         failure = json.loads(row.failure) if row.failure else None
         status = ("skipped" if failure["code"] in _SKIPPED else "failed") if failure else "unchanged"
-        entry.update(status=status, documents=len(own), chunks=row.chunks, pages=row.pages, failure=failure)
+        entry.update(status=status, documents=len(ids), chunks=row.chunks, pages=row.pages, failure=failure)
 
     def _documents(self, feed: Feed, item: Item, loaded: Loaded, entry: Json) -> bool:
         """Read, cut and batch the documents of one item; True when one's own id was another's."""
-        found, problems = (loaded.documents, ()) if not loaded.name else self._read(loaded)
+        documents, problems = (loaded.documents, ()) if not loaded.name else self._read(loaded)
         shared: dict[str, int] = {}
-        for made in found:
-            document, cut = bounded(feed.document(made, item, loaded))  # a file's are already, with a problem named
+        for original in documents:
+            document, cut = bounded(feed.document(original, item, loaded))  # a file's are already, with a problem named
             if cut:
                 log.warning("%s: %s", document.id, cut)
             if not document.text.strip():
                 continue
-            if document.id in self._claimed and loaded.name and not made.id.startswith(loaded.name):
+            if document.id in self._claimed and loaded.name and not original.id.startswith(loaded.name):
                 first = self._claimed[document.id]  # a record's own id: the file before it tells the two apart
                 shared[first] = shared.get(first, 0) + 1
-                document = feed.document(replace(made, id=below(loaded.name, made.id)), item, loaded)
+                document = feed.document(replace(original, id=below(loaded.name, original.id)), item, loaded)
             if is_gone(document, self._forgotten):
                 entry["status"] = "forgotten"
                 continue
@@ -382,12 +382,12 @@ class Sync:
         lost = sum(times(problem) for problem in problems if problem.severity == "error")
         for problem in sorted(problems, key=lambda p: p.severity):
             where = f"line {problem.line}: " if problem.line else ""
-            told = {"code": problem.code, "message": where + problem.message, "cure": problem.cure}
-            if problem.severity != "error" and found:
-                entry["remarks"].append(told)
+            remark = {"code": problem.code, "message": where + problem.message, "cure": problem.cure}
+            if problem.severity != "error" and documents:
+                entry["remarks"].append(remark)
             elif not entry["failure"]:
-                entry["failure"] = told
-                told["message"] = (f"{lost} faults, first at " if lost > 1 else "") + told["message"]
+                entry["failure"] = remark
+                remark["message"] = (f"{lost} faults, first at " if lost > 1 else "") + remark["message"]
         if entry["failure"]:
             entry["status"] = "skipped" if entry["failure"]["code"] in _SKIPPED else "failed"
         return bool(shared)
@@ -418,17 +418,17 @@ class Sync:
         self._maybe_flush()
 
     def _is_held(self, name: str, known: KnownDocument) -> bool:
-        return self._held is None or self._held.get(name, "") == known.sealed
+        return self._indexed is None or self._indexed.get(name, "") == known.sealed
 
     @cached_property
     def _sizes(self) -> dict[str, int]:
         return self._index.documents()
 
-    def _repair(self, gone: Sequence[str]) -> None:
+    def _repair(self, deleted: Sequence[str]) -> None:
         """Put back, from the catalogue, what the index does not hold as it should (another version was restored)."""
-        if self._held is None:
+        if self._indexed is None:
             return
-        out = {*gone, *self._fresh}
+        out = {*deleted, *self._fresh}
         lost = [n for n, known in self._known.items() if n not in out and not self._is_held(n, known)]
         for start in range(0, len(lost), _PIECE):
             for document in self._catalogue.get_documents(lost[start : start + _PIECE]):
@@ -460,7 +460,7 @@ class Sync:
     def _commit(self, batch: _Batch) -> None:
         cuts = [cut for cut in batch.cuts if cut.chunks is not None]
         full = [cut for cut in cuts if cut.chunks]
-        empty = [c.document.id for c in cuts if not c.chunks and (self._held or c.document.id in self._known)]
+        empty = [c.document.id for c in cuts if not c.chunks and (self._indexed or c.document.id in self._known)]
         if full or empty:
             self._catalogue.put_note(_TRUSTED, "")
         if full:
@@ -508,11 +508,12 @@ class Sync:
         have: dict[str, Any] = {}
         if self._reuse and (self._known or self._fresh):
             alike = self._catalogue.texts_like([cut.known.content for cut in cuts])
-            mine = [c.document.id for c in cuts if c.document.id in self._known or c.document.id in (self._held or ())]
+            indexed = self._indexed or ()
+            mine = [c.document.id for c in cuts if c.document.id in self._known or c.document.id in indexed]
             donors = sorted({*alike.values(), *mine})
             if donors:
-                found, vectors = self._index.vectors_of(donors)
-                have = {embedded_text(chunk): vector for chunk, vector in zip(found, vectors, strict=True)}
+                donated, vectors = self._index.vectors_of(donors)
+                have = {embedded_text(chunk): vector for chunk, vector in zip(donated, vectors, strict=True)}
         new = list(dict.fromkeys(text for text in texts if text not in have))
         self._embedded += len(new)
         if len(new) == len(texts):
@@ -531,9 +532,9 @@ class Sync:
 
     # ------------------------------------------------------------ reporting
 
-    def _report(self, gone: Sequence[str], orphans: Sequence[str]) -> Json:
+    def _report(self, deleted: Sequence[str], orphans: Sequence[str]) -> Json:
         left: dict[str, list[str]] = {}
-        for name in gone:
+        for name in deleted:
             left.setdefault(self._known[name].content, []).append(name)
         added = [name for name in self._fresh if name not in self._known]
         moved = 0
@@ -544,7 +545,7 @@ class Sync:
         files = {row.content: row for row in self._gone_items.values() if row.content}
         came = {
             content: place
-            for place, content in self._made.items()
+            for place, content in self._file_contents.items()
             if content in files and self._files[place]["status"] == "added"
         }
         for content, place in came.items():
@@ -562,7 +563,7 @@ class Sync:
             "added": len(added) - moved,
             "changed": changed,
             "moved": moved,
-            "deleted": len(gone) - moved + len(orphans),
+            "deleted": len(deleted) - moved + len(orphans),
             "unchanged": len(self._claimed) - len(added) - changed,
             "repaired": self._repaired,
             "failed": sum(1 for entry in self._files if entry["status"] == "failed") + len(self._outages),

@@ -61,11 +61,11 @@ class Versions:
             IndexMismatch: a version is gone, or nothing has that name.
         """
         index = self.builder.index
-        one, two = self.number(before), self.number(after) if after else index.state().version
-        old, new = index.contents(one), index.contents(two)
+        first, second = self.number(before), self.number(after) if after else index.state().version
+        old, new = index.contents(first), index.contents(second)
         return {
-            "before": one,
-            "after": two,
+            "before": first,
+            "after": second,
             "added": sorted(new.keys() - old.keys()),
             "changed": sorted(name for name in new.keys() & old.keys() if new[name] != old[name]),
             "deleted": sorted(old.keys() - new.keys()),
@@ -77,12 +77,12 @@ class Versions:
         Raises:
             IndexMismatch: the version is gone.
         """
-        wanted = self.number(version)
-        self.builder.index.restore(wanted)
-        self.builder.catalogue.put_note(RESTORED, str(wanted))
+        number = self.number(version)
+        self.builder.index.restore(number)
+        self.builder.catalogue.put_note(RESTORED, str(number))
         state = self.builder.index.state()
-        self.builder.catalogue.put_change(state.version, _now(), {"restored": wanted})
-        return {"restored": wanted, "version": state.version, "documents": state.documents, "chunks": state.chunks}
+        self.builder.catalogue.put_change(state.version, _now(), {"restored": number})
+        return {"restored": number, "version": state.version, "documents": state.documents, "chunks": state.chunks}
 
     def prune(self, *, keep_days: float | None = None) -> Json:
         """Drop versions older than `keep_days` (by default the index's own policy); tagged ones stay."""
