@@ -103,8 +103,8 @@ def diagnose(
         return "retrieval-miss"
     if answer.abstained:
         return "false-abstention"
-    wanted = {word for reference in example.references for word in _words(reference)} - _EMPTY
-    if score > 0 or (set(mine) - _EMPTY) & wanted:
+    reference_words = {word for reference in example.references for word in _words(reference)} - _EMPTY
+    if score > 0 or (set(mine) - _EMPTY) & reference_words:
         return "partial"
     if not open_book:
         return "no-knowledge"
@@ -136,15 +136,17 @@ def summary(rows: Sequence[AnswerRow], *, level: float = 0.95) -> list[Json]:
     groups at `level`; `examples` are at most five ids.
     """
     groups: dict[str, list[str]] = {}
-    found: dict[tuple[str, str], dict[int, str]] = {}
+    ids_by_cause: dict[tuple[str, str], dict[int, str]] = {}
     for row in rows:
         for arm, answer in row["arms"].items():
             if answer["cause"]:
-                found.setdefault((arm, answer["cause"]), {})[len(groups.get(arm, ()))] = row["id"]
+                ids_by_cause.setdefault((arm, answer["cause"]), {})[len(groups.get(arm, ()))] = row["id"]
             groups.setdefault(arm, []).append(row["group"])
     place = {arm: number for number, arm in enumerate(groups)}
     out = []
-    for (arm, cause), ids in sorted(found.items(), key=lambda item: (place[item[0][0]], -len(item[1]), item[0][1])):
+    for (arm, cause), ids in sorted(
+        ids_by_cause.items(), key=lambda item: (place[item[0][0]], -len(item[1]), item[0][1])
+    ):
         share = intervals.estimate([float(n in ids) for n in range(len(groups[arm]))], groups[arm], level=level)
         out.append(
             {
@@ -182,7 +184,7 @@ def contrasts(
     """
     if right is None:
         return []
-    asked = [
+    comparisons = [
         (
             usual,
             oracle,
@@ -192,22 +194,22 @@ def contrasts(
         )
         for oracle, usual in ORACLES
     ]
-    asked += [
+    comparisons += [
         (usual, oracle, True, "reading", f"wrong in {usual} and in {oracle}: reading, the model or the reference")
         for oracle, usual in ORACLES
     ]
-    asked.append(
+    comparisons.append(
         ("oracle", "ft+oracle", False, "tuning", "wrong in oracle and right in ft+oracle: reading that tuning mends")
     )
     out = []
-    for arm, beside, both, share, label in asked:
+    for arm, beside, both, share, label in comparisons:
         known = [row for row in rows if all(_score(row, name, metric) is not None for name in (arm, beside))]
         if not known:
             continue
         wrong = [[is_wrong(_score(row, name, metric) or 0.0, right) for name in (arm, beside)] for row in known]
         values = [float(first and second == both) for first, second in wrong]
-        found = intervals.estimate(values, [row["group"] for row in known], level=level)
-        out.append({"arm": arm, "beside": beside, "share": share, "label": label, "estimate": plain(found)})
+        estimate = intervals.estimate(values, [row["group"] for row in known], level=level)
+        out.append({"arm": arm, "beside": beside, "share": share, "label": label, "estimate": plain(estimate)})
     return out
 
 
@@ -220,8 +222,8 @@ _EMPTY = frozenset(_STOP.split(" "))
 
 
 def _words(text: str) -> list[str]:
-    kept = "".join(c if c.isalnum() else " " for c in text.casefold())
-    return kept.split()
+    spaced = "".join(c if c.isalnum() else " " for c in text.casefold())
+    return spaced.split()
 
 
 def _within(needle: list[str], hay: list[str]) -> bool:
