@@ -334,8 +334,8 @@ def _family(matrix: Array, labels: Groups, weights: Mapping[str, npt.ArrayLike])
     total = int(labels.max()) + 1 if len(labels) else 0
     sums, counts = np.zeros((total, len(weights))), np.zeros((total, len(weights)))
     reach, seen, alike = np.zeros((len(weights), 2)), np.zeros((len(weights), 2)), np.zeros(len(weights), dtype=bool)
-    for column, (name, given) in enumerate(weights.items()):
-        weight = np.asarray(given, dtype=float)
+    for column, (name, coefficients) in enumerate(weights.items()):
+        weight = np.asarray(coefficients, dtype=float)
         used = matrix[:, weight != 0]
         whole = np.isfinite(used).all(axis=1)
         if not whole.any():
