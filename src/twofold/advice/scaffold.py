@@ -61,7 +61,7 @@ class Created:
     """Examples in them."""
     first: str
     """A question of theirs; empty without examples."""
-    asked: tuple[str, ...]
+    example_files: tuple[str, ...]
     """Files that the examples are read from, relative to the folder."""
     problems: tuple[Problem, ...]
     """Files and records that are not usable, each with its reason."""
@@ -114,21 +114,21 @@ def create(
         DataError: `source` has nothing usable; the message names file and line.
     """
     _check(directory, source, link=link)
-    found = _look(source, directory)
-    documents, examples, problems = _read(source, found, progress)
+    listing = _look(source, directory)
+    documents, examples, problems = _read(source, listing, progress)
     name = directory.resolve().name
     with _place(directory) as place:
-        paths = _linked(directory, source, found) if link else _copied(place, source, found)
+        paths = _linked(directory, source, listing) if link else _copied(place, source, listing)
         text = starting_config(name, documents, examples, quick=quick, forgetting=forgetting, paths=paths)
         (place / config.FILE).write_text(text, encoding="utf-8")
     return Created(
         directory=directory,
-        files=len(found.documents) + len(found.examples),
+        files=len(listing.documents) + len(listing.examples),
         documents=len(documents),
         questions=len(examples),
         first=examples[0].question if examples else "",
-        asked=found.examples,
-        problems=(*found.left, *problems),
+        example_files=listing.examples,
+        problems=(*listing.left, *problems),
     )
 
 
@@ -254,42 +254,43 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
         values = [record.value for record in records]
     except DataError as error:
         return _Table(problem=None if reader.knows(name) else _left(name, error.message, error.cure))
-    found = [value for value in values if not isinstance(value, BadRecord)]
-    fields = dict.fromkeys(key for value in found[:_PEEKED] for key in value)
-    asked, problems = loading.load_examples((name,), source, strict=False)
-    texts = any(isinstance(value.get("text"), str) for value in found) and reader.knows(name)
-    rows = texts or (bool(found) and suffix_of(name) in CSV)
-    if asked and not texts and len(asked) * 2 >= len(values):
-        return _Table(questions=len(asked))
+    usable = [value for value in values if not isinstance(value, BadRecord)]
+    fields = dict.fromkeys(key for value in usable[:_PEEKED] for key in value)
+    questions, problems = loading.load_examples((name,), source, strict=False)
+    texts = any(isinstance(value.get("text"), str) for value in usable) and reader.knows(name)
+    rows = texts or (bool(usable) and suffix_of(name) in CSV)
+    if questions and not texts and len(questions) * 2 >= len(values):
+        return _Table(questions=len(questions))
     ending = name[-len(_TABLES.search(name.lower())[0]) :]  # type: ignore[index]
     again = f"name the file examples{ending} and run init again, to study on them."
     silent = bool(problems) and {p.code for p in problems} == {"data.empty-answer", TooFewExamples.code}
     shape = shape_of(fields)
-    if asked:
-        told = _left(name, "its records hold text, and questions with answers too; they are read as documents", again)
-        return _Table(remark=replace(told, cure=again[0].upper() + again[1:]))
+    if questions:
+        note = _left(name, "its records hold text, and questions with answers too; they are read as documents", again)
+        return _Table(remark=replace(note, cure=again[0].upper() + again[1:]))
     if silent:
         what = "its records look like examples: they ask questions, and have no answers"
-        told = _left(name, what, f"Give each record answers, {again}")
-        return _Table(remark=told) if rows else _Table(problem=told)
-    if shape is not None and found and examples and _repeats(records, name, source, examples):
+        note = _left(name, what, f"Give each record answers, {again}")
+        return _Table(remark=note) if rows else _Table(problem=note)
+    if shape is not None and usable and examples and _repeats(records, name, source, examples):
         these = ", ".join(examples[:3]) + (", …" if len(examples) > 3 else "")
-        told = _left(
+        note = _left(
             name,
             f"it is not read as documents: its records are the questions and answers of {these}",
             "Nothing need be done. Read as documents they would show every answer to the arms that retrieve.",
         )
-        return _Table(problem=told, repeats=True)
-    if shape is not None and found:
-        given, into = shlex.quote(str(source / name)), shlex.quote(str(source / "examples.jsonl"))
-        told = _left(
+        return _Table(problem=note, repeats=True)
+    if shape is not None and usable:
+        path = shlex.quote(str(source / name))
+        into = shlex.quote(str(source / "examples.jsonl"))
+        note = _left(
             name,
             f"its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))})"
             + (", and are read as documents" if rows else ""),
-            f"To study on them run `twofold examples import {given} --into {into}`, and init again (choose another "
+            f"To study on them run `twofold examples import {path} --into {into}`, and init again (choose another "
             "directory, or remove the project first).",
         )
-        return _Table(remark=told) if rows else _Table(problem=told)
+        return _Table(remark=note) if rows else _Table(problem=note)
     if rows or not reader.knows(name):
         return _Table()
     why = next((value for value in values if isinstance(value, BadRecord)), None)
@@ -299,7 +300,7 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
             f"it is no document: {why.message}"
             if why
             else f'no record has a "text"; their fields are {excerpt(", ".join(fields)) or "none"}'
-            if found
+            if usable
             else "it has no record",
             'Give each record a "text" to have it read, or copy the file under a name that ends in .txt.',
         )
@@ -340,9 +341,11 @@ def _not_taken(name: str, count: int, taken: Sequence[str]) -> Problem:
 
 
 def _both(taken: Sequence[str], stem: str, ending: str) -> str:
-    own = f"examples-{stem}{ending}"
+    renamed = f"examples-{stem}{ending}"
     return (
-        f"it {own}" if skipped(Path(taken[0]).name, NOT_DOCUMENTS) else f"them examples-{Path(taken[0]).name} and {own}"
+        f"it {renamed}"
+        if skipped(Path(taken[0]).name, NOT_DOCUMENTS)
+        else f"them examples-{Path(taken[0]).name} and {renamed}"
     )
 
 
@@ -350,7 +353,7 @@ def _left(file: str, message: str, cure: str) -> Problem:
     return Problem(severity="warning", code=_LEFT, message=message, cure=cure, file=file)
 
 
-def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Document], list[Example], list[Problem]]:
+def _read(source: Path, listing: _Folder, progress: Progress) -> tuple[list[Document], list[Example], list[Problem]]:
     """Documents and examples, and what is wrong with them.
 
     Raises:
@@ -358,23 +361,23 @@ def _read(source: Path, found: _Folder, progress: Progress) -> tuple[list[Docume
     """
     documents: list[Document] = []
     problems: list[Problem] = []
-    if found.documents:
-        section = DocumentsSection(paths=found.documents)
+    if listing.documents:
+        section = DocumentsSection(paths=listing.documents)
         documents, met = load_documents(section, source, strict=False, progress=progress)
-        problems = [p if found.records or p.code in ERRORS else replace(p, severity="warning") for p in met]
+        problems = [p if listing.records or p.code in ERRORS else replace(p, severity="warning") for p in met]
     examples: list[Example] = []
-    if found.examples:
-        examples, more = loading.load_examples(found.examples, source, strict=False)
+    if listing.examples:
+        examples, more = loading.load_examples(listing.examples, source, strict=False)
         problems += more
         if not examples:
             first = next((p for p in sorted(more, key=lambda p: p.severity) if p.file), None)
             place = f"{first.file}:{first.line}" if first and first.line else first.file if first else ""
             where = f" (first problem: {place}: {first.message})" if first else ""
-            file = source / found.examples[0]
+            file = source / listing.examples[0]
             cure = "Put question and answers (or input and output) on each line, or take the file out of the folder."
             raise TooFewExamples(f"no usable example{where}", file=file, cure=_importing(file) or cure)
     if not documents and not examples:
-        first = next(iter((*problems, *found.left)), None)
+        first = next(iter((*problems, *listing.left)), None)
         where = f" (first problem: {first.file}: {first.message})" if first else ""
         rename = f"{first.cure} Or put" if first and first.code == _LEFT else "Put"
         raise TooFewExamples(
@@ -395,49 +398,49 @@ def _importing(file: Path) -> str:
         return ""
     fields = dict.fromkeys(key for one in records if not isinstance(one.value, BadRecord) for key in one.value)
     shape = shape_of(fields)
-    made = converted(records, file.name, source="")[0] if shape else []
-    if not any(isinstance(row_of(value, file.name, n).found, Example) for n, value in enumerate(made, 1)):
+    rows = converted(records, file.name, source="")[0] if shape else []
+    if not any(isinstance(row_of(value, file.name, n).found, Example) for n, value in enumerate(rows, 1)):
         return ""
     ending = file.name[-len(_TABLES.search(file.name.lower())[0]) :]  # type: ignore[index]
-    given = file.with_name(f"raw{ending}")
+    renamed = file.with_name(f"raw{ending}")
     return (
         f"Its records look like examples in another shape ({shape}: {excerpt(', '.join(fields))}). Rename it to "
-        f"{given.name}, run `twofold examples import {shlex.quote(str(given))} --into "
+        f"{renamed.name}, run `twofold examples import {shlex.quote(str(renamed))} --into "
         f"{shlex.quote(str(file.with_name('examples.jsonl')))}`, and init again."
     )
 
 
-def _copied(place: Path, source: Path, found: _Folder) -> Paths:
+def _copied(place: Path, source: Path, listing: _Folder) -> Paths:
     """Copy the files below `place`; returns the paths to configure."""
-    to = "data" if found.records else _PLACE
-    pairs = [(name, f"{to}/{name}") for name in found.documents]
-    pairs += [(name, f"data/{Path(name).name}") for name in (*found.examples, *found.beside)]
+    to = "data" if listing.records else _PLACE
+    pairs = [(name, f"{to}/{name}") for name in listing.documents]
+    pairs += [(name, f"data/{Path(name).name}") for name in (*listing.examples, *listing.beside)]
     for name, copy in pairs:
         (place / copy).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, place / copy)
-    documents = tuple(f"data/{name}" for name in found.documents) if found.records else (_PLACE,)
+    documents = tuple(f"data/{name}" for name in listing.documents) if listing.records else (_PLACE,)
     return Paths(
-        documents=documents if found.documents else (),
-        ids_from="" if found.records or not found.documents else _PLACE,
-        examples=tuple(f"data/{Path(name).name}" for name in found.examples),
+        documents=documents if listing.documents else (),
+        ids_from="" if listing.records or not listing.documents else _PLACE,
+        examples=tuple(f"data/{Path(name).name}" for name in listing.examples),
     )
 
 
-def _linked(directory: Path, source: Path, found: _Folder) -> Paths:
+def _linked(directory: Path, source: Path, listing: _Folder) -> Paths:
     """The paths to configure for files that stay where they are, relative to the project."""
     folder = Path(os.path.relpath(source.resolve(), directory.resolve())).as_posix()
-    documents = tuple(f"{folder}/{name}" for name in found.documents) if found.records else (folder,)
+    documents = tuple(f"{folder}/{name}" for name in listing.documents) if listing.records else (folder,)
     return Paths(
-        documents=documents if found.documents else (),
-        ids_from="" if found.records or not found.documents else folder,
+        documents=documents if listing.documents else (),
+        ids_from="" if listing.records or not listing.documents else folder,
         exclude=()
-        if found.records
+        if listing.records
         else tuple(
             glob.escape(Path(name).name)
-            for name in (*found.examples, *found.apart)
+            for name in (*listing.examples, *listing.apart)
             if not skipped(Path(name).name, NOT_DOCUMENTS)
         ),
-        examples=tuple(f"{folder}/{name}" for name in found.examples),
+        examples=tuple(f"{folder}/{name}" for name in listing.examples),
     )
 
 

@@ -32,11 +32,11 @@ def shape(references: Sequence[str], fits: Callable[[str], bool]) -> str:
     values = [value for value in map(parse, references) if value is not None]
     objects = [value for value in values if isinstance(value, dict)]
     lists = [item for value in values if isinstance(value, list) for item in value if isinstance(item, dict)]
-    found = objects if len(objects) * 2 > len(values) else lists
-    if not found:
+    chosen = objects if len(objects) * 2 > len(values) else lists
+    if not chosen:
         return ""
     for depth, listing in ((2, True), (2, False), (1, False)):
-        clause = _keys(found, depth=depth, listing=listing)
+        clause = _keys(chosen, depth=depth, listing=listing)
         if fits(clause):
             return clause
     return ""
@@ -47,13 +47,13 @@ def _keys(objects: Sequence[dict[str, Any]], *, depth: int, listing: bool) -> st
     counts = Counter(key for item in objects for key in item)
     clauses = []
     for key, count in counts.most_common():
-        told = _told([item[key] for item in objects if key in item], depth=depth, listing=listing)
-        told += ["may be left out"] if count < len(objects) else []
-        clauses.append(json.dumps(key, ensure_ascii=False) + (f" ({', '.join(told)})" if told else ""))
+        facts = _facts([item[key] for item in objects if key in item], depth=depth, listing=listing)
+        facts += ["may be left out"] if count < len(objects) else []
+        clauses.append(json.dumps(key, ensure_ascii=False) + (f" ({', '.join(facts)})" if facts else ""))
     return ", ".join(clauses)
 
 
-def _told(values: Sequence[Any], *, depth: int, listing: bool) -> list[str]:
+def _facts(values: Sequence[Any], *, depth: int, listing: bool) -> list[str]:
     """Type and content of one key."""
     inner = [value for value in values if isinstance(value, dict)]
     if inner:

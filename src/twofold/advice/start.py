@@ -129,8 +129,8 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
 
 
 def _divided(examples: Sequence[Example]) -> bool:
-    given = {named_split(example.file) for example in examples}
-    return "train" in given and None not in given and bool(given & {"test", "dev"})
+    named = {named_split(example.file) for example in examples}
+    return "train" in named and None not in named and bool(named & {"test", "dev"})
 
 
 def _quotable(documents: Sequence[Document], examples: Sequence[Example]) -> float:
@@ -448,8 +448,8 @@ def _form(examples: Sequence[Example], references: Sequence[str], metric: str) -
         return "short", ()
     if _share(references, _is_query) >= 0.9:
         return "query", ()
-    asked = _share([example.question for example in examples], _is_question)
-    if asked < 0.3 and not any(example.sources for example in examples):
+    question_share = _share([example.question for example in examples], _is_question)
+    if question_share < 0.3 and not any(example.sources for example in examples):
         return "text", ()
     return ("long" if statistics.median(map(len, references)) > 120 else "short"), ()
 

@@ -60,7 +60,7 @@ def init(
         "files": made.files,
         "documents": made.documents,
         "questions": made.questions,
-        "examples": list(made.asked),
+        "examples": list(made.example_files),
         "problems": [dataclasses.asdict(problem) for problem in made.problems],
         "metric": study.metric.name,
         "metrics": [part.name for part in study.metrics],
@@ -81,9 +81,9 @@ def _told(target: Path, source: Path, made: Created, settings: Config, *, link: 
         else f"copied to {target / 'data'}; edit them there, or init with --link to read them where they are"
     )
     lines = [f"made {target}: {read} ({where})"]
-    if made.asked:
-        more = "" if len(made.asked) <= _FILES else ", …"
-        lines.append(f"  the questions are those of {', '.join(made.asked[:_FILES])}{more}")
+    if made.example_files:
+        more = "" if len(made.example_files) <= _FILES else ", …"
+        lines.append(f"  the questions are those of {', '.join(made.example_files[:_FILES])}{more}")
     found = grouped(once_a_kind(made.problems))
     alike = [(problem, f" [{count} like this there]" if count > 1 else "") for problem, count in found]
     lines += [f"  {line(problem)}{more}" for problem, more in alike[:_LISTED]]
