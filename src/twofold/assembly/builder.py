@@ -75,8 +75,8 @@ class Builder:
     @cached_property
     def embedder(self) -> Embedder:
         """The configured embedder."""
-        made: Embedder = loading.make("embedders", self.config.retrieval.embedder.name, self.embedder_options())
-        return made
+        embedder: Embedder = loading.make("embedders", self.config.retrieval.embedder.name, self.embedder_options())
+        return embedder
 
     def embedder_options(self) -> Json:
         """The configured embedder's options, with the place of one that was tuned here (`Artifacts.placed`)."""
@@ -86,11 +86,11 @@ class Builder:
     def chunker(self) -> Chunker:
         """The configured chunker, counting the embedder's tokens."""
         part = self.config.documents.chunker
-        made: Chunker = loading.make(
+        chunker: Chunker = loading.make(
             "chunkers", part.name, part.options, offsets=self.embedder.offsets, embed=self.embedder.embed
         )
         rules = self.config.access.rules
-        return access.RuledChunker(made, rules) if rules else made
+        return access.RuledChunker(chunker, rules) if rules else chunker
 
     def _opened(self) -> Search:
         return Search(
@@ -176,10 +176,10 @@ class Builder:
         part = self.config.generation.generator
         skips = brief and "parity" in loading.find("generators", part.name).Options.model_fields
         options = {**part.options, "parity": False} if skips else part.options
-        made: Generator = loading.make("generators", part.name, options, adapter=adapter)
-        if hasattr(made, "remember") and not exact:
-            made.remember(self.directory)
-        return made
+        generator: Generator = loading.make("generators", part.name, options, adapter=adapter)
+        if hasattr(generator, "remember") and not exact:
+            generator.remember(self.directory)
+        return generator
 
     @cached_property
     def schema(self) -> str:
@@ -206,9 +206,9 @@ class Builder:
 
     def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:
         """Gold passages of each example, best evidence first; empty where the sources are unknown."""
-        wanted = list(dict.fromkeys(source for example in examples for source in example.sources))
+        document_ids = list(dict.fromkeys(source for example in examples for source in example.sources))
         by_document: dict[str, list[Chunk]] = {}
-        for chunk in self.index.chunks_of(wanted) if wanted else []:
+        for chunk in self.index.chunks_of(document_ids) if document_ids else []:
             by_document.setdefault(chunk.span.document, []).append(chunk)
         return [
             gold_chunks(example, [c for source in example.sources for c in by_document.get(source, ())])
@@ -324,18 +324,22 @@ class Builder:
         chosen = self.chosen(arm, use)
         if chosen:
             return self.load_adapter(chosen), self._report(chosen, cached=True)
-        made = [self._made(arm, splits, method, lineage=lineage or {}, progress=progress) for method in self.methods]
-        return self._carried(made)
+        reports = [
+            self._report_by(arm, splits, method, lineage=lineage or {}, progress=progress) for method in self.methods
+        ]
+        return self._carried(reports)
 
-    def _carried(self, made: Sequence[Json]) -> tuple[Adapter, Json]:
+    def _carried(self, reports: Sequence[Json]) -> tuple[Adapter, Json]:
         """Of the reports of all methods the one to go on with."""
-        best = finalize.best_of(made, enforce=self.config.tuning.gate == "enforce") if len(made) > 1 else made[0]
-        report = {**best, "trials": sum(one["trials"] for one in made)}
-        if len(made) > 1:
-            report |= finalize.compared(made, best)
+        best = (
+            finalize.best_of(reports, enforce=self.config.tuning.gate == "enforce") if len(reports) > 1 else reports[0]
+        )
+        report = {**best, "trials": sum(one["trials"] for one in reports)}
+        if len(reports) > 1:
+            report |= finalize.compared(reports, best)
         return self.load_adapter(best["key"]), report
 
-    def _made(self, arm: Arm, splits: Splits, method: Part, *, lineage: Json, progress: Progress) -> Json:
+    def _report_by(self, arm: Arm, splits: Splits, method: Part, *, lineage: Json, progress: Progress) -> Json:
         """The report of the arm's adapter by one method: trained and finished now unless the store has it."""
         job = self.training_job(arm, splits, method)
         key, trained = self.adapter_key(job, method), self.trained_key(job, method)

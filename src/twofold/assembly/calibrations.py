@@ -49,13 +49,13 @@ class Calibrations:
         key = self.key(learning)
         if self.artifacts.find(key) is None:
             try:
-                made = learning.calibrated()
+                calibration = learning.calibrated()
             except TooFewExamples as error:
                 return None, error.message
             path = self.artifacts.working(key) / _FILE
-            path.write_text(json.dumps(plain(made)), encoding="utf-8")
+            path.write_text(json.dumps(plain(calibration)), encoding="utf-8")
             settings = _settings(self.retrieval())
-            self.artifacts.finish(key, {"kind": _KIND, "risk": self.risk, "n": made.n, "retrieval": settings})
+            self.artifacts.finish(key, {"kind": _KIND, "risk": self.risk, "n": calibration.n, "retrieval": settings})
         return self.stored(key), ""
 
     def settled(self, learning: Learning) -> bool:
@@ -90,13 +90,13 @@ class Calibrations:
         if not self.risk:
             return ""
         settings = _settings(self.retrieval())
-        found = [
+        manifests = [
             manifest
             for manifest in self.artifacts.list()
             if manifest["finished"] and manifest.get("kind") == _KIND and manifest.get("risk") == self.risk
         ]
         fitting = [
-            m for m in found if m.get("retrieval") == settings or ("retrieval" not in m and m["key"] == measured)
+            m for m in manifests if m.get("retrieval") == settings or ("retrieval" not in m and m["key"] == measured)
         ]
         return str(max(fitting, key=lambda manifest: str(manifest["made"]))["key"]) if fitting else ""
 

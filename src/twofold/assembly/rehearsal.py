@@ -67,33 +67,35 @@ def answers(part: Part, *, progress: Progress = _silent) -> Json:
     """
     generator: Generator = plugin_loading.make("generators", part.name, part.options)
     subject = pace.answering(generator.description)
-    stage, total, told = f"{STAGE}: answers", 1 + len(_SHAPES), {"dtype": generator.description.get("dtype", "")}
+    stage, total = f"{STAGE}: answers", 1 + len(_SHAPES)
+    report = {"dtype": generator.description.get("dtype", "")}
     progress(stage, 0, total)
     try:
         busy = capabilities.crowded()
-        told["loading_seconds"] = _generated(generator, [_prompt("plain", 1000)], busy=busy, cores=1)[1]
-        pace.keep(subject, {"load": told["loading_seconds"]}, kind="busy" if busy else "brief")
+        report["loading_seconds"] = _generated(generator, [_prompt("plain", 1000)], busy=busy, cores=1)[1]
+        pace.keep(subject, {"load": report["loading_seconds"]}, kind="busy" if busy else "brief")
         progress(stage, 1, total)
         for done, (name, (count, _, _)) in enumerate(_SHAPES.items(), 2):
             busy = busy or capabilities.crowded()
-            made, seconds = _generated(generator, [_prompt(name, n) for n in range(count)], busy=busy)
-            found = pace.of_answers(_ARMS[name], made, seconds, max_tokens=_NEW, single=False)
-            told |= {
-                "prompt_tokens_per_second": sum(one.usage.prompt_tokens for one in made) / seconds,
-                "completion_tokens_per_second": sum(one.usage.completion_tokens for one in made) / seconds,
+            batch, seconds = _generated(generator, [_prompt(name, n) for n in range(count)], busy=busy)
+            paces = pace.of_answers(_ARMS[name], batch, seconds, max_tokens=_NEW, single=False)
+            report |= {
+                "prompt_tokens_per_second": sum(one.usage.prompt_tokens for one in batch) / seconds,
+                "completion_tokens_per_second": sum(one.usage.completion_tokens for one in batch) / seconds,
                 "seconds": seconds,
             }
             spent, alone = 0.0, list[Answer]()
             for n in range(count, count + _SINGLE):
-                one, seconds = _generated(generator, [_prompt(name, n)], busy=busy)
-                alone, spent = [*alone, *one], spent + seconds
-            found |= pace.of_answers(_ARMS[name], alone, spent, max_tokens=_NEW, single=True)
-            found = {kind: value for kind, value in found.items() if not kind.startswith("written")}
-            pace.keep(subject, found, kind="busy" if busy else "brief")
+                single, seconds = _generated(generator, [_prompt(name, n)], busy=busy)
+                alone += single
+                spent += seconds
+            paces |= pace.of_answers(_ARMS[name], alone, spent, max_tokens=_NEW, single=True)
+            paces = {kind: value for kind, value in paces.items() if not kind.startswith("written")}
+            pace.keep(subject, paces, kind="busy" if busy else "brief")
             progress(stage, done, total)
     finally:
         generator.close()
-    return told
+    return report
 
 
 def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
@@ -123,8 +125,8 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
         Pair(messages=_prompt("passages", n, sentences=2).messages, completion=f"Every {n} days.", example=f"row-{n}")
         for n in range(reckoning.BRIEF_STEPS * _BATCH)
     )
-    asked = [_prompt("passages", n) for n in range(100, 100 + _ITEMS)]
-    dev = tuple(DevItem(prompt=prompt, example=question(f"Plot {n}?")) for n, prompt in enumerate(asked, 100))
+    dev_prompts = [_prompt("passages", n) for n in range(100, 100 + _ITEMS)]
+    dev = tuple(DevItem(prompt=prompt, example=question(f"Plot {n}?")) for n, prompt in enumerate(dev_prompts, 100))
     job = TrainerJob(rows=(rows,), dev=dev, metric="token_f1", model=model, template=template)
     stage = f"{STAGE}: training ({part.name})"
     progress(stage, 0, 1)
@@ -164,26 +166,26 @@ def _timed(work: Callable[[], T], *, busy: bool, cores: int = 0) -> tuple[T, flo
     Work that hardly computes here waits for something else, such as a server: the clock's seconds are its own.
     """
     began, used = time.perf_counter(), time.process_time()
-    made = work()
+    output = work()
     seconds, used = time.perf_counter() - began, time.process_time() - used
     computes = used >= _COMPUTES * seconds
-    return made, min(seconds, used / (cores or capabilities.cores())) if busy and computes else seconds
+    return output, min(seconds, used / (cores or capabilities.cores())) if busy and computes else seconds
 
 
 def _generated(
-    generator: Generator, asked: Sequence[Prompt], *, busy: bool, cores: int = 0
+    generator: Generator, batch: Sequence[Prompt], *, busy: bool, cores: int = 0
 ) -> tuple[list[Answer], float]:
-    made, seconds = _timed(lambda: generator.generate(asked), busy=busy, cores=cores)
-    fault = next((one.failure for one in made if one.failure is not None), None)
+    completions, seconds = _timed(lambda: generator.generate(batch), busy=busy, cores=cores)
+    fault = next((one.failure for one in completions if one.failure is not None), None)
     if fault is not None:
         raise GenerationError(f"a prompt for measuring the machine was not answered: {fault.message}")
-    return [Answer(text=one.text, usage=one.usage, failure=one.failure) for one in made], seconds
+    return [Answer(text=one.text, usage=one.usage, failure=one.failure) for one in completions], seconds
 
 
 def _prompt(name: str, number: int, *, sentences: int | None = None) -> Prompt:
     _, shared, each = _SHAPES[name]
     each = each if sentences is None else sentences
     places = [*range(shared), *(number + 7 * place for place in range(each))]
-    told = "\n".join(f"[{place}] {_TEXT.format(n=n)}" for place, n in enumerate(places, 1))
-    text = f"{told}\n\nQuestion: How often was plot {number} irrigated?".strip()
+    passages = "\n".join(f"[{place}] {_TEXT.format(n=n)}" for place, n in enumerate(places, 1))
+    text = f"{passages}\n\nQuestion: How often was plot {number} irrigated?".strip()
     return Prompt(messages=(Message(role="user", content=text),), max_tokens=_NEW)

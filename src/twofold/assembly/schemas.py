@@ -64,32 +64,32 @@ _ANNOTATIONS = frozenset(
 """Keywords that a validator has no check of its own for."""
 
 
-def schema_text(given: str | Json, root: Path) -> str:
+def schema_text(configured: str | Json, root: Path) -> str:
     """The configured schema as JSON text; empty where none is configured.
 
     Args:
-        given: Path of a JSON file, relative to `root`, or the schema itself.
+        configured: Path of a JSON file, relative to `root`, or the schema itself.
         root: The project's directory.
 
     Raises:
         ConfigError: the file cannot be read or is not JSON, the schema is not a valid JSON schema, or one of its
             references leads nowhere.
     """
-    if not given:
+    if not configured:
         return ""
-    schema, file = _checked(given, root)
+    schema, file = _checked(configured, root)
     for doubt in _doubts(schema):
         log.warning("%s: %s", file or "twofold.toml", doubt)
     return json.dumps(schema, ensure_ascii=False)  # the order of properties is the order in which they are written
 
 
-def problems(given: str | Json, root: Path) -> list[Problem]:
+def problems(configured: str | Json, root: Path) -> list[Problem]:
     """What is wrong with the configured schema, as `twofold check` lists it; empty where none is configured."""
-    if not given:
+    if not configured:
         return []
     cure = "Check the answers afterwards with the metric json_valid, or write the schema without that keyword."
     try:
-        schema, file = _checked(given, root)
+        schema, file = _checked(configured, root)
     except ConfigError as error:
         return [_problem("error", error.message, cure=error.cure, file=error.file)]
     return [_problem("warning", doubt, cure=cure, file=file) for doubt in _doubts(schema)]
@@ -100,12 +100,12 @@ def _problem(severity: Literal["error", "warning"], message: str, *, cure: str, 
     return Problem(severity=severity, code="config.schema", message=message, cure=cure, file=place)
 
 
-def _checked(given: str | Json, root: Path) -> tuple[Json, Path | None]:
+def _checked(configured: str | Json, root: Path) -> tuple[Json, Path | None]:
     """The schema, and the file it comes from; raises as `schema_text` does."""
     import jsonschema
 
-    file = root / given if isinstance(given, str) else None
-    schema = given if file is None else _read(file)
+    file = root / configured if isinstance(configured, str) else None
+    schema = configured if file is None else _read(file)
     if not isinstance(schema, dict):
         raise ConfigError(
             f"{_WHERE} must be a JSON object, not {type(schema).__name__}",
@@ -170,9 +170,9 @@ def _doubts(schema: Json) -> list[str]:
     import jsonschema
 
     known = set(jsonschema.validators.validator_for(schema).VALIDATORS) | _ANNOTATIONS | _NOT_ENFORCED
-    found = dict.fromkeys(name for part in _parts(schema) for name in part)
+    keywords = dict.fromkeys(name for part in _parts(schema) for name in part)
     doubts = []
-    for name in found:
+    for name in keywords:
         if name in _NOT_ENFORCED:
             doubts.append(f"the OpenVINO runtime does not hold answers to the keyword {name!r} of {_WHERE}")
         elif name not in known:
@@ -191,10 +191,11 @@ def require_support(schema: str, generator: Generator) -> None:
         GenerationError: it cannot.
     """
     if schema and not generator.follows_schema:
-        said = generator.description
+        description = generator.description
         raise GenerationError(
-            f"{_WHERE} is set, and the generator {said.get('name')!r} on the runtime {said.get('runtime')!r} "
-            f"cannot hold its answers to a JSON schema ({said.get('because', 'not supported')})",
+            f"{_WHERE} is set, and the generator {description.get('name')!r} on the runtime "
+            f"{description.get('runtime')!r} cannot hold its answers to a JSON schema "
+            f"({description.get('because', 'not supported')})",
             cure='Set [generation.generator.options].runtime = "openvino", use an endpoint that can, or remove '
             f"{_WHERE}.",
         )

@@ -47,7 +47,7 @@ class Search:
             IndexMismatch: it was made by another embedder.
         """
         part, embedder = self.config.retrieval.index, self.embedder()
-        made: Index = loading.make(
+        index: Index = loading.make(
             "indexes",
             part.name,
             part.options,
@@ -55,13 +55,13 @@ class Search:
             fingerprint=embedder.fingerprint,
             dimension=embedder.dimension,
         )
-        return current(made, self.catalogue, self.config.access)
+        return current(index, self.catalogue, self.config.access)
 
     @cached_property
     def retriever(self) -> Retriever:
         """The configured pipeline over the living index."""
-        made: Retriever = loading.make("retrievers", "pipeline", self.config.retrieval.pipeline, parts=self.parts)
-        return made
+        retriever: Retriever = loading.make("retrievers", "pipeline", self.config.retrieval.pipeline, parts=self.parts)
+        return retriever
 
     @cached_property
     def parts(self) -> Parts:
@@ -100,8 +100,8 @@ class Search:
 
     def spec(self) -> Json:
         """Everything that decides what is found; see `specs.of_retrieval`."""
-        held: Json = {"content": self.index.state().content, "words": self.words()}
-        return specs.of_retrieval(self.config, embedder=self.embedder().fingerprint, **held)
+        contents: Json = {"content": self.index.state().content, "words": self.words()}
+        return specs.of_retrieval(self.config, embedder=self.embedder().fingerprint, **contents)
 
     @property
     def gathered(self) -> Gathered:
