@@ -63,11 +63,12 @@ def select(
         keys=[e.id for e in usable],
         seed=seed,
     )
-    kept, beyond = set(order), set(too_hard)
+    chosen = set(order)
+    beyond = set(too_hard)
     left = [
         {"id": e.id, "why": "the question does not help the model" if n in beyond else "beyond the budget"}
         for n, e in enumerate(usable)
-        if n not in kept
+        if n not in chosen
     ]
     return Selected(examples=tuple(usable[n] for n in order), left_out=tuple(left), difficulty=hard)
 

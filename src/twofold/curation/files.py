@@ -66,8 +66,8 @@ def import_file(
         raise TooFewExamples("it has no record", file=source, cure="Import a file that holds records.")
     if not new:
         raise TooFewExamples("it has no usable record", file=source, cure="Look at its first lines and use --map.")
-    held = _held(into) if into.exists() else []
-    out, came = importing.joined(held, new, str(into), over=replace)
+    existing = _existing(into) if into.exists() else []
+    out, came = importing.joined(existing, new, str(into), over=replace)
     if came:
         save(out, into)
     kinds = Counter(json_answers(value["answers"]) for value in new)
@@ -85,7 +85,7 @@ def import_file(
     }
 
 
-def _held(path: Path) -> list[Json]:
+def _existing(path: Path) -> list[Json]:
     data = read_bytes(path, limit=MAX_MIB * MIB, name=str(path))
     out = []
     for record in records_of(data, name=str(path)):
@@ -135,9 +135,9 @@ def look(
     if not examples:
         raise_first([r.found for r in rows if isinstance(r.found, Problem)])
         raise TooFewExamples("there is no usable example", file=", ".join(paths))
-    found = inspect(examples, looking.documents, declared=looking.declared, skip=looking.skip, progress=progress)
-    found += [r.found for r in rows if isinstance(r.found, Problem)]
-    found += [
+    problems = inspect(examples, looking.documents, declared=looking.declared, skip=looking.skip, progress=progress)
+    problems += [r.found for r in rows if isinstance(r.found, Problem)]
+    problems += [
         Problem(
             severity="warning",
             code="data.empty-answer",
@@ -150,7 +150,7 @@ def look(
         for r in rows
         if r.found is None
     ]
-    return rows, found
+    return rows, problems
 
 
 def clean_files(
@@ -181,17 +181,17 @@ def clean_files(
     """
     if into.suffix.lower() != ".jsonl":
         raise ConfigError(f"{into} is no .jsonl file", cure="Clean into a .jsonl file.")
-    rows, found = look(paths, root, looking, progress=progress)
+    rows, problems = look(paths, root, looking, progress=progress)
     if any((root / row.file).resolve() == into.resolve() for row in rows):
         raise ConfigError(f"{into} is one of the files to clean", cure="Name another file: the input is never touched.")
-    known = {p.code for p in found}
-    done = clean(rows, found, mask=mask, drop=[code for code in drop if code in known])
+    known = {p.code for p in problems}
+    done = clean(rows, problems, mask=mask, drop=[code for code in drop if code in known])
     stem = into.name.removesuffix(".jsonl")
     removed, card = into.with_name(f"{stem}.removed.jsonl"), into.with_name(f"{stem}.card.html")
     after = [r.found for r in done.kept if isinstance(r.found, Example)]
     left = inspect(after, looking.documents, declared=looking.declared, skip=looking.skip, progress=progress)
     before = [r.found for r in rows if isinstance(r.found, Example)]
-    portraits = (portrait(before, found), portrait(after, left))
+    portraits = (portrait(before, problems), portrait(after, left))
     save([dict(entry) for entry in done.done], removed)
     writing.save(card, render(stem, portraits[0], portraits[1], done=done.done))
     save([r.value for r in done.kept], into)

@@ -47,12 +47,12 @@ _NOT = re.compile(r"\b(?:not|no|never|none|without|except|neither|nor)\b|n['’]
 def reworded(text: str, *, seed: int) -> list[str]:
     """Different ways to say `text`, in an order drawn by seed; none when no rule fits."""
     chance = random.Random(f"{seed}/{text}")
-    said = text.strip()
-    made = [match.expand(new) for pattern, new in _FRAMES if (match := pattern.fullmatch(said))]
-    made += [changed for change in (_shortened, _filler_out) if (changed := change(said)) != said]
-    made.append(chance.choice(_POLITE).format(_start_lowered(said)))
-    chance.shuffle(made)
-    return [one for one in dict.fromkeys(made) if bare(one) and one != said]
+    stripped = text.strip()
+    variants = [match.expand(new) for pattern, new in _FRAMES if (match := pattern.fullmatch(stripped))]
+    variants += [changed for change in (_shortened, _filler_out) if (changed := change(stripped)) != stripped]
+    variants.append(chance.choice(_POLITE).format(_start_lowered(stripped)))
+    chance.shuffle(variants)
+    return [one for one in dict.fromkeys(variants) if bare(one) and one != stripped]
 
 
 def _shortened(text: str) -> str:
@@ -76,8 +76,8 @@ def lost(original: str, other: str) -> str:
     if bare(original).casefold() == bare(other).casefold():
         return "the same words"
     flat = other.casefold()
-    gone = [one for one in entities(original) if one.casefold() not in flat]
-    if gone:
+    missing = [one for one in entities(original) if one.casefold() not in flat]
+    if missing:
         return "a name or number is lost"
     if bool(_NOT.search(original)) != bool(_NOT.search(other)):
         return "a negation is lost or new"

@@ -124,8 +124,8 @@ class Writer:
     @property
     def name(self) -> str:
         """What examples name as their maker: the model, whatever runs it."""
-        said = self.generator.description
-        return str(said.get("model") or said.get("name") or self.generator.key)
+        description = self.generator.description
+        return str(description.get("model") or description.get("name") or self.generator.key)
 
     @property
     def _key(self) -> str:
@@ -135,13 +135,13 @@ class Writer:
         return key
 
     @cached_property
-    def _held(self) -> dict[str, Answer]:
+    def _cached(self) -> dict[str, Answer]:
         return self.builder.catalogue.answers(self._key)
 
-    def write(self, asked: Sequence[tuple[Prompt, Chunk | None]]) -> list[str]:
+    def write(self, requests: Sequence[tuple[Prompt, Chunk | None]]) -> list[str]:
         """A text for each prompt; empty where the generator failed. The chunk is what a prompt shows, for `forget`."""
-        names = [digest("prompt", prompt) for prompt, _ in asked]
-        missing = {name: one for name, one in zip(names, asked, strict=True) if name not in self._held}
+        names = [digest("prompt", prompt) for prompt, _ in requests]
+        missing = {name: one for name, one in zip(names, requests, strict=True) if name not in self._cached}
         written = kept.committed(
             self.builder.catalogue,
             lambda: self._key,
@@ -149,8 +149,8 @@ class Writer:
             answer=self._completed,
             batch=self.builder.config.generation.batch,
         )
-        self._held.update(zip(missing, written, strict=True))
-        return ["" if self._held[name].failure else self._held[name].text.strip() for name in names]
+        self._cached.update(zip(missing, written, strict=True))
+        return ["" if self._cached[name].failure else self._cached[name].text.strip() for name in names]
 
     def _completed(self, batch: Sequence[tuple[Prompt, Chunk | None]]) -> list[Answer]:
         completions = self.generator.generate([prompt for prompt, _ in batch])
@@ -197,25 +197,25 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
     if not drawn:
         may = " that the study's principal may read" if builder.filter.principal else ""
         raise TooFewExamples(f"no document{may} has a passage of running text to ask about", cure=_NO_PASSAGE)
-    wanted = recipe.count - round(recipe.count * recipe.unanswerable)
+    answerable = recipe.count - round(recipe.count * recipe.unanswerable)
     writer = Writer(builder)
     try:
-        made = Made(maker=writer.name if recipe.by == "model" else templates.TEMPLATES)
-        maker = _Maker(builder, recipe, made, writer=writer, vectors=_vectors(builder))
+        draft = Made(maker=writer.name if recipe.by == "model" else templates.TEMPLATES)
+        maker = _Maker(builder, recipe, draft, writer=writer, vectors=_vectors(builder))
         pending = iter(drawn)
-        while len(made.examples) < wanted:
-            lacking = 2 * (wanted - len(made.examples))
+        while len(draft.examples) < answerable:
+            lacking = 2 * (answerable - len(draft.examples))
             batch = list(islice(pending, max(_FEWEST, min(lacking, builder.config.generation.batch))))
             if not batch:
                 break
             maker.make(batch)
-            progress(f"make by {recipe.by}", min(len(made.examples), wanted), wanted)
-        made.discarded += [_refused(e, "more than wanted") for e in made.examples[wanted:]]
-        del made.examples[wanted:]
-        _unanswerable(maker, chunks, foreign, recipe.count - wanted, progress=progress)
+            progress(f"make by {recipe.by}", min(len(draft.examples), answerable), answerable)
+        draft.discarded += [_refused(e, "more than wanted") for e in draft.examples[answerable:]]
+        del draft.examples[answerable:]
+        _unanswerable(maker, chunks, foreign, recipe.count - answerable, progress=progress)
     finally:
         writer.close()
-    return made
+    return draft
 
 
 @dataclass(kw_only=True)
@@ -233,40 +233,44 @@ def _vectors(builder: Builder) -> _Vectors:
 class _Maker:
     """Takes passages through all checks, many at a time."""
 
-    def __init__(self, builder: Builder, recipe: Recipe, made: Made, *, writer: Writer, vectors: _Vectors) -> None:
-        self.builder, self.recipe, self.made, self.writer, self.vectors = builder, recipe, made, writer, vectors
-        self.asked: set[str] = set()
+    def __init__(self, builder: Builder, recipe: Recipe, draft: Made, *, writer: Writer, vectors: _Vectors) -> None:
+        self.builder, self.recipe = builder, recipe
+        self.draft = draft
+        self.writer, self.vectors = writer, vectors
+        self.asked_before: set[str] = set()
 
     def make(self, chunks: Sequence[Chunk]) -> None:
         """Keep the questions about these passages that stand."""
         for drawn, chunk in self.checked(chunks):
-            self.made.examples.append(templates.example_of(drawn, chunk, maker=self.made.maker))
+            self.draft.examples.append(templates.example_of(drawn, chunk, maker=self.draft.maker))
 
     def checked(self, chunks: Sequence[Chunk], *, near: bool = True) -> list[tuple[Drawn, Chunk]]:
         """Questions about these passages that stood every check; `near`: the passages are in the index."""
         if self.recipe.by == "model":
-            found = self._written(chunks)
+            candidates = self._written(chunks)
         else:
             tried = ((templates.by_template(chunk, seed=self.recipe.seed), chunk) for chunk in chunks)
-            found = [(drawn, chunk) for drawn, chunk in tried if drawn is not None]
-        kept = []
-        for drawn, chunk in found:
+            candidates = [(drawn, chunk) for drawn, chunk in tried if drawn is not None]
+        passed = []
+        for drawn, chunk in candidates:
             why = templates.fault_of(drawn, chunk, most_words=self.recipe.most_words)
-            if not why and bare(drawn.question) in self.asked:
+            if not why and bare(drawn.question) in self.asked_before:
                 why = "asked already"
             if why:
                 self.discard(drawn, chunk, why)
             else:
-                self.asked.add(bare(drawn.question))
-                kept.append((drawn, chunk))
+                self.asked_before.add(bare(drawn.question))
+                passed.append((drawn, chunk))
         if near:
-            kept = self._about_one(kept)
-        return self._unknown(kept) if self.recipe.by == "model" else kept
+            passed = self._about_one(passed)
+        return self._unknown(passed) if self.recipe.by == "model" else passed
 
     def _written(self, chunks: Sequence[Chunk]) -> list[tuple[Drawn, Chunk]]:
         wish = (Message(role="user", content="Write a question about a fact, a name or a number in this passage."),)
-        asked = [(prompts.render(wish, template=_ASK, hits=as_hits([chunk]), max_tokens=64), chunk) for chunk in chunks]
-        written = [_first_line(text) for text in self.writer.write(asked)]
+        requests = [
+            (prompts.render(wish, template=_ASK, hits=as_hits([chunk]), max_tokens=64), chunk) for chunk in chunks
+        ]
+        written = [_first_line(text) for text in self.writer.write(requests)]
         first = [(question, chunk) for question, chunk in zip(written, chunks, strict=True) if question]
         answers = self.writer.write(
             [
@@ -282,30 +286,30 @@ class _Maker:
                 for question, chunk in first
             ]
         )
-        made = []
+        pairs = []
         for (question, chunk), answer in zip(first, answers, strict=True):
-            told = templates.without_restating(_first_line(answer), question, chunk)
-            drawn = Drawn(question=question, answer=told, kind="model")
+            short = templates.without_restating(_first_line(answer), question, chunk)
+            drawn = Drawn(question=question, answer=short, kind="model")
             if bare(answer).startswith(bare(_ANSWER.abstention)):
                 self.discard(drawn, chunk, "its passage does not tell")
             else:
-                made.append((drawn, chunk))
+                pairs.append((drawn, chunk))
         for _ in range(len(chunks) - len(first)):
-            self.made.discarded.append({"question": "", "answer": "", "document": "", "why": "the generator failed"})
-        return made
+            self.draft.discarded.append({"question": "", "answer": "", "document": "", "why": "the generator failed"})
+        return pairs
 
-    def _about_one(self, found: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
+    def _about_one(self, candidates: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
         """Those whose own passage (or document) is among the nearest."""
-        if not found or not self.recipe.rank:
-            return found
-        near = self.nearest([drawn.question for drawn, _ in found], self.recipe.rank)
-        kept = []
-        for (drawn, chunk), passages in zip(found, near, strict=True):
+        if not candidates or not self.recipe.rank:
+            return candidates
+        near = self.nearest([drawn.question for drawn, _ in candidates], self.recipe.rank)
+        passed = []
+        for (drawn, chunk), passages in zip(candidates, near, strict=True):
             if any(passage.span.document == chunk.span.document for passage in passages):
-                kept.append((drawn, chunk))
+                passed.append((drawn, chunk))
             else:
                 self.discard(drawn, chunk, "other passages fit it better")
-        return kept
+        return passed
 
     def nearest(self, texts: Sequence[str], k: int) -> list[list[Chunk]]:
         """The nearest passages of the index to each text."""
@@ -315,59 +319,62 @@ class _Maker:
         order = (-scores).argsort(axis=1, kind="stable")[:, :k]
         return [[self.vectors.chunks[int(number)] for number in row] for row in order]
 
-    def _unknown(self, found: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
+    def _unknown(self, candidates: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
         """Those that the model does not answer without the passage."""
         template = self.builder.config.template
-        asked = [(Message(role="user", content=drawn.question),) for drawn, _ in found]
-        told = self.writer.write(
+        conversations = [(Message(role="user", content=drawn.question),) for drawn, _ in candidates]
+        closed_book = self.writer.write(
             [
                 (prompts.render(one, template=template, max_tokens=48), chunk)
-                for one, (_, chunk) in zip(asked, found, strict=True)
+                for one, (_, chunk) in zip(conversations, candidates, strict=True)
             ]
         )
         f1, contains = loading.make("metrics", "token_f1", {}), loading.make("metrics", "contains", {})
-        kept = []
-        for (drawn, chunk), text in zip(found, told, strict=True):
+        passed = []
+        for (drawn, chunk), text in zip(candidates, closed_book, strict=True):
             example, answer = templates.example_of(drawn, chunk, maker=""), Answer(text=text)
             if (f1.score(example, answer) or 0) >= _KNOWN or contains.score(example, answer):
                 self.discard(drawn, chunk, "answered without the passage")
             else:
-                kept.append((drawn, chunk))
-        return kept
+                passed.append((drawn, chunk))
+        return passed
 
     def discard(self, drawn: Drawn, chunk: Chunk, why: str) -> None:
         """Throw a question away, and say why."""
-        self.made.discarded.append(
+        self.draft.discarded.append(
             {"question": drawn.question, "answer": drawn.answer, "document": chunk.span.document, "why": why}
         )
 
 
 def _unanswerable(
-    maker: _Maker, chunks: Sequence[Chunk], foreign: Sequence[Chunk], wanted: int, *, progress: Progress
+    maker: _Maker, chunks: Sequence[Chunk], foreign: Sequence[Chunk], count: int, *, progress: Progress
 ) -> None:
-    made, seed, done = maker.made, maker.recipe.seed, 0
-    places = templates.entity_places(chunks) if wanted else {}
-    for example in _shuffled(made.examples, seed):
-        if done >= wanted or (foreign and done >= wanted - wanted // 2):
+    draft = maker.draft
+    seed, done = maker.recipe.seed, 0
+    places = templates.entity_places(chunks) if count else {}
+    for example in _shuffled(draft.examples, seed):
+        if done >= count or (foreign and done >= count - count // 2):
             break
         other = templates.altered(example, chunks, places, seed=seed)
-        if other is not None and bare(other.question) not in maker.asked:
-            maker.asked.add(bare(other.question))
-            made.examples.append(other)
+        if other is not None and bare(other.question) not in maker.asked_before:
+            maker.asked_before.add(bare(other.question))
+            draft.examples.append(other)
             done += 1
-            progress("make unanswerable", done, wanted)
+            progress("make unanswerable", done, count)
     for batch in _batches(templates.worth_asking(foreign, seed=seed), maker.builder.config.generation.batch):
-        if done >= wanted:
+        if done >= count:
             break
-        found = maker.checked(batch, near=False)
-        for (drawn, chunk), near in zip(found, maker.nearest([d.question for d, _ in found], 10), strict=True):
+        candidates = maker.checked(batch, near=False)
+        for (drawn, chunk), near in zip(
+            candidates, maker.nearest([d.question for d, _ in candidates], 10), strict=True
+        ):
             if templates.told_by(drawn.answer, near):
                 maker.discard(drawn, chunk, "a document of the project may answer it")
-            elif done < wanted:
-                whole = templates.example_of(drawn, chunk, maker=made.maker)
-                made.examples.append(replace(whole, references=(), sources=(), spans=(), answerable=False))
+            elif done < count:
+                whole = templates.example_of(drawn, chunk, maker=draft.maker)
+                draft.examples.append(replace(whole, references=(), sources=(), spans=(), answerable=False))
                 done += 1
-        progress("make unanswerable", done, wanted)
+        progress("make unanswerable", done, count)
 
 
 # ---------------------------------------------------------------- questions in other words
@@ -390,29 +397,29 @@ def rewordings(builder: Builder, examples: Sequence[Example], recipe: Recipe, *,
         raise TooFewExamples("there is no training example to reword")
     writer = Writer(builder)
     try:
-        made = Made(maker=writer.name if recipe.by == "model" else paraphrases.RULES)
+        draft = Made(maker=writer.name if recipe.by == "model" else paraphrases.RULES)
         done = 0
         for batch in _batches(examples, builder.config.generation.batch):
             tried = _reworded(writer, batch, recipe)
-            _keep_alike(builder, batch, tried, recipe, made)
+            _keep_alike(builder, batch, tried, recipe, draft)
             done += len(batch)
             progress(f"reword by {recipe.by}", done, len(examples))
     finally:
         writer.close()
-    return made
+    return draft
 
 
 def _reworded(writer: Writer, examples: Sequence[Example], recipe: Recipe) -> list[list[str]]:
     if recipe.by == "templates":
         return [paraphrases.reworded(example.question, seed=recipe.seed) for example in examples]
-    asked: list[tuple[Prompt, Chunk | None]] = []
+    requests: list[tuple[Prompt, Chunk | None]] = []
     for example in examples:
         for number in range(recipe.count):
             wish = f"{_REWORD}{example.question}" + (f"\n\n(Version {number + 1})" if number else "")
             turn = (Message(role="user", content=wish),)
             room = 32 + 2 * len(example.question.split())
-            asked.append((Prompt(messages=turn, max_tokens=room), None))
-    written = writer.write(asked)
+            requests.append((Prompt(messages=turn, max_tokens=room), None))
+    written = writer.write(requests)
     return [
         [_first_line(text) for text in written[at : at + recipe.count] if text]
         for at in range(0, len(written), recipe.count)
@@ -420,29 +427,29 @@ def _reworded(writer: Writer, examples: Sequence[Example], recipe: Recipe) -> li
 
 
 def _keep_alike(
-    builder: Builder, examples: Sequence[Example], tried: Sequence[Sequence[str]], recipe: Recipe, made: Made
+    builder: Builder, examples: Sequence[Example], tried: Sequence[Sequence[str]], recipe: Recipe, draft: Made
 ) -> None:
-    texts = [example.question for example in examples] + [text for own in tried for text in own]
+    texts = [example.question for example in examples] + [text for variants in tried for text in variants]
     vectors = builder.embedder.embed(texts)
     at = len(examples)
-    for number, (example, own) in enumerate(zip(examples, tried, strict=True)):
-        seen, kept = {bare(example.question)}, 0
-        for text in own:
+    for number, (example, variants) in enumerate(zip(examples, tried, strict=True)):
+        seen, count = {bare(example.question)}, 0
+        for text in variants:
             alike = float(vectors[number] @ vectors[at])
             at += 1
-            if kept >= recipe.count:
+            if count >= recipe.count:
                 continue
             why = paraphrases.lost(example.question, text) or ("asked already" if bare(text) in seen else "")
             if not why and alike < recipe.similar:
                 why = "another meaning"
             seen.add(bare(text))
             if why:
-                made.discarded.append(
+                draft.discarded.append(
                     {"question": text, "answer": "", "document": "", "example": example.id, "why": why}
                 )
                 continue
-            kept += 1
-            made.examples.append(paraphrases.reworded_example(example, text, maker=made.maker, number=kept))
+            count += 1
+            draft.examples.append(paraphrases.reworded_example(example, text, maker=draft.maker, number=count))
 
 
 def save(records: Sequence[Json], path: Path) -> None:

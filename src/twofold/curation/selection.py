@@ -69,13 +69,13 @@ def choose(
 def _farthest_first(vectors: npt.NDArray[np.float64], pool: Sequence[int], budget: int) -> list[int]:
     if not pool:
         return []
-    held = vectors[list(pool)]
-    at = int(np.argmax(held @ held.mean(axis=0)))
+    rows = vectors[list(pool)]
+    at = int(np.argmax(rows @ rows.mean(axis=0)))
     chosen = [at]
-    nearest = held @ held[at]
+    nearest = rows @ rows[at]
     for _ in range(min(budget, len(pool)) - 1):
         nearest[chosen[-1]] = np.inf
         at = int(np.argmin(nearest))
         chosen.append(at)
-        nearest = np.maximum(nearest, held @ held[at])
+        nearest = np.maximum(nearest, rows @ rows[at])
     return [pool[n] for n in chosen[:budget]]

@@ -85,14 +85,14 @@ def worth_asking(chunks: Iterable[Chunk], *, seed: int) -> list[Chunk]:
 def by_template(chunk: Chunk, *, seed: int) -> Drawn | None:
     """A definition asked for, or words taken out of a sentence; None where neither is to be had."""
     chance = random.Random(f"{seed}/{chunk.id}")
-    found = list(_definitions(chunk.text))
-    if found and chance.random() < 0.5:
-        return chance.choice(found)
+    definitions = list(_definitions(chunk.text))
+    if definitions and chance.random() < 0.5:
+        return chance.choice(definitions)
     drawn = (cloze(chunk.text, chance) for _ in range(_DRAWS))
-    made = next((one for one in drawn if one and not _GLUE.search(one[1])), None)
-    if made is None:
-        return chance.choice(found) if found else None
-    return Drawn(question=made[0], answer=made[1], kind="cloze")
+    blanked = next((one for one in drawn if one and not _GLUE.search(one[1])), None)
+    if blanked is None:
+        return chance.choice(definitions) if definitions else None
+    return Drawn(question=blanked[0], answer=blanked[1], kind="cloze")
 
 
 def _definitions(text: str) -> Iterator[Drawn]:
@@ -100,8 +100,8 @@ def _definitions(text: str) -> Iterator[Drawn]:
         match = _DEFINED.fullmatch(sentence)
         if match and not _POINTING.match(sentence):
             the = (match["the"] or "").lower()
-            asked = f"What {match['verb']} {the}{match['what']}?"
-            yield Drawn(question=asked, answer=match["told"].strip(), kind="definition")
+            question = f"What {match['verb']} {the}{match['what']}?"
+            yield Drawn(question=question, answer=match["told"].strip(), kind="definition")
 
 
 def place_of(chunk: Chunk, answer: str) -> Span | None:
@@ -110,11 +110,11 @@ def place_of(chunk: Chunk, answer: str) -> Span | None:
     if not words:
         return None
     inner = r"\s+".join(re.escape(word) for word in words)
-    found = re.search(rf"(?<!\w){inner}(?!\w)", chunk.text, re.IGNORECASE)
-    if found is None:
+    match = re.search(rf"(?<!\w){inner}(?!\w)", chunk.text, re.IGNORECASE)
+    if match is None:
         return None
     start = chunk.span.start
-    return Span(document=chunk.span.document, start=start + found.start(), end=start + found.end())
+    return Span(document=chunk.span.document, start=start + match.start(), end=start + match.end())
 
 
 def without_restating(answer: str, question: str, chunk: Chunk) -> str:
@@ -180,16 +180,16 @@ def example_of(drawn: Drawn, chunk: Chunk, *, maker: str) -> Example:
 
 def entities(text: str) -> list[str]:
     """Names within sentences and numbers of a text, in order, each once."""
-    found = [*_NAME.finditer(text), *_NUMBER.finditer(text)]
-    return list(dict.fromkeys(match.group() for match in sorted(found, key=lambda m: m.start())))
+    matches = [*_NAME.finditer(text), *_NUMBER.finditer(text)]
+    return list(dict.fromkeys(match.group() for match in sorted(matches, key=lambda m: m.start())))
 
 
 def entity_places(chunks: Sequence[Chunk]) -> dict[str, set[int]]:
     """Name or number → numbers of the passages it stands in."""
     places: defaultdict[str, set[int]] = defaultdict(set)
     for number, chunk in enumerate(chunks):
-        for one in entities(chunk.text):
-            places[one].add(number)
+        for entity in entities(chunk.text):
+            places[entity].add(number)
     return dict(places)
 
 
@@ -201,22 +201,22 @@ def altered(example: Example, chunks: Sequence[Chunk], places: Mapping[str, set[
     """
     chance = random.Random(f"{seed}/{example.id}/altered")
     question = example.question
-    old = [one for one in entities(question) if question.count(one) == 1]
+    old = [entity for entity in entities(question) if question.count(entity) == 1]
     chance.shuffle(old)
-    pool = sorted(one for one, held in places.items() if len(held) > 1 or one[0].isdigit())
+    pool = sorted(entity for entity, held in places.items() if len(held) > 1 or entity[0].isdigit())
     chance.shuffle(pool)
-    for one in old:
-        tried = [new for new in pool if new != one and _shape(new) == _shape(one) and new not in question][:20]
+    for entity in old:
+        tried = [new for new in pool if new != entity and _shape(new) == _shape(entity) and new not in question][:20]
         for new in tried:
-            asked = question.replace(one, new)
+            variant = question.replace(entity, new)
             holding = [chunks[number] for number in places[new]]
             if any(chunk.span.document in example.sources for chunk in holding):
                 continue
-            rest = asked.replace(new, " ")
+            rest = variant.replace(new, " ")
             if all(grounding.share(rest, [f"{c.title} {c.text}"]) < _ALIKE for c in holding):
                 return Example(
                     id=f"{example.id}/altered",
-                    messages=(Message(role="user", content=asked),),
+                    messages=(Message(role="user", content=variant),),
                     references=(),
                     answerable=False,
                     group=example.group,
