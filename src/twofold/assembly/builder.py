@@ -268,7 +268,8 @@ class Builder:
 
     def _trained_by(self, method: Part, without: Sequence[str]) -> Json:
         """What decides trained weights beside the job: trainer, base, what models write for the training."""
-        weights, wrote = self.base(method).get("weights", ""), self._teaching(method, without).spec()
+        weights = self.base(method).get("weights", "")
+        wrote = self._teaching(method, without).spec()
         wrote |= {"documents": "all"} if self.everything else {}
         return {"trainer": specs.of_part("trainers", method), "model": weights, **wrote}
 
@@ -295,7 +296,8 @@ class Builder:
         return {"trained": self.trained_key(job, method), "adapter": self.adapter_key(job, method)}
 
     def _teaching(self, method: Part, without: Sequence[str]) -> distillation.Teaching:
-        seen, writer = replace(self.filter, without=frozenset(without)), partial(self.generator, exact=True)
+        seen = replace(self.filter, without=frozenset(without))
+        writer = partial(self.generator, exact=True)
         options = loading.options("trainers", method.name, method.options)
         return distillation.Teaching(
             catalogue=self.catalogue,
@@ -387,7 +389,9 @@ class Builder:
         """Train, and keep the weights as they came out."""
         trainer: Trainer = loading.make("trainers", method.name, method.options)
         learning = self.learning(splits)
-        work, wrote, written = self.artifacts.working(key), self._teaching(method, job.without), {}
+        work = self.artifacts.working(key)
+        wrote = self._teaching(method, job.without)
+        written = {}
         if wrote.distils:
             with self.spent.on("teach"):
                 train, written["answers"] = wrote.distilled(learning.splits.train, progress=progress)

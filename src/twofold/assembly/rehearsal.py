@@ -134,7 +134,8 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
     with tempfile.TemporaryDirectory() as scratch:
         report = trainer.train(job, Path(scratch))
     if singly:
-        seen, cores = pace.paces(reckoning.subject(model, trainer.options)), capabilities.cores()
+        seen = pace.paces(reckoning.subject(model, trainer.options))
+        cores = capabilities.cores()
         shared: dict[str, float] = {kind: seen[kind] / cores for kind in ("token", "evaluation") if kind in seen}
         pace.keep(reckoning.subject(model, usual), {**seen, **shared}, kind="busy")
         report["tokens_per_second"] *= cores

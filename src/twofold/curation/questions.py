@@ -332,7 +332,8 @@ class _Maker:
         f1, contains = loading.make("metrics", "token_f1", {}), loading.make("metrics", "contains", {})
         passed = []
         for (drawn, chunk), text in zip(candidates, closed_book, strict=True):
-            example, answer = templates.example_of(drawn, chunk, maker=""), Answer(text=text)
+            example = templates.example_of(drawn, chunk, maker="")
+            answer = Answer(text=text)
             if (f1.score(example, answer) or 0) >= _KNOWN or contains.score(example, answer):
                 self.discard(drawn, chunk, "answered without the passage")
             else:

@@ -74,7 +74,8 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
         if only in ("", name):
             options = loading.options("sources", section.kind, section.options, where=f"sources.{name}")
             kind = loading.find("sources", section.kind)
-            limit, scratch = int(config.documents.max_mib * MIB), builder.directory / "sources" / name
+            limit = int(config.documents.max_mib * MIB)
+            scratch = builder.directory / "sources" / name
             inherited = [section.metadata, section.readers, *config.access.rules]
             feed = Feed(
                 name="" if name == UNNAMED else name,

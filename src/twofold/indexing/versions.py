@@ -61,7 +61,8 @@ class Versions:
             IndexMismatch: a version is gone, or nothing has that name.
         """
         index = self.builder.index
-        first, second = self.number(before), self.number(after) if after else index.state().version
+        first = self.number(before)
+        second = self.number(after) if after else index.state().version
         old, new = index.contents(first), index.contents(second)
         return {
             "before": first,

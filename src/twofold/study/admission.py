@@ -141,7 +141,8 @@ def require_sound(
     Raises:
         UnknownDocument, BadRecord: the first fault, and how many more there are.
     """
-    catalogue, named = builder.catalogue, {source for example in examples for source in example.sources}
+    catalogue = builder.catalogue
+    named = {source for example in examples for source in example.sources}
     known = {document.id: document for document in documents or ()}
     later = bool(documents) and bool(builder.config.sources)
     if documents is None or later:

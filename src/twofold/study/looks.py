@@ -123,7 +123,8 @@ def identity_of(
     """
     rows = sorted((question(one), sorted(one.references), one.answerable, one.group) for one in examples)
     groups = {group: number for number, group in enumerate(dict.fromkeys(row[-1] for row in rows))}
-    timed, settings = bool(section.max_latency_p95), section.model_dump(mode="json", exclude=_SHOWN)
+    timed = bool(section.max_latency_p95)
+    settings = section.model_dump(mode="json", exclude=_SHOWN)
     if timed:
         settings["latency_sample"] = max(section.latency_sample, least_for_upper_end(0.95, level=section.level))
     return digest(

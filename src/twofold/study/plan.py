@@ -363,7 +363,8 @@ def costs(work: Work) -> list[Json]:
             rows.append({"step": step, "amount": times * item.cost, "detail": detail})
     for tuning in work.tuning:
         for training in tuning.trainings if tuning.candidates else ():
-            seconds, step = training_seconds(training, work), f"tune {tuning.dev.arm.name}"
+            seconds = training_seconds(training, work)
+            step = f"tune {tuning.dev.arm.name}"
             if training.euros_an_hour and seconds:
                 detail = f"{seconds / 60:.0f} min at {training.euros_an_hour:g} an hour"
                 rows.append({"step": step, "amount": seconds / 3600 * training.euros_an_hour, "detail": detail})

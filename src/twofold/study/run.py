@@ -370,7 +370,8 @@ def _facts(
     stated: confirming.Hypothesis | None,
     right: float | None,
 ) -> VerdictFacts:
-    timing_level, reserve = builder.config.study.level, looks.asked_digests(splits.reserve)
+    timing_level = builder.config.study.level
+    reserve = looks.asked_digests(splits.reserve)
     opened = next((row.name for row in rows if row.kind == "final"), "")
     timed = {arm.name: latency.timings(builder.catalogue, by_arm[arm.name].system) for arm in arms}
     shares = {arm.name: cited_share(by_arm[arm.name].answers, test, level=level) for arm in arms if arm.retrieval}

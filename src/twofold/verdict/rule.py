@@ -340,7 +340,8 @@ def _settled(evidence: Evidence, acceptable: Sequence[str], section: StudySectio
         return Choice(outcome="none acceptable", route="nobody right")
     if len(acceptable) == 1:
         return Choice(outcome="choose", arm=acceptable[0], route="only")
-    order, margin = [arm.name for arm in evidence.arms if arm.name in acceptable], section.margin
+    order = [arm.name for arm in evidence.arms if arm.name in acceptable]
+    margin = section.margin
     proven = [
         name
         for place, name in enumerate(order)

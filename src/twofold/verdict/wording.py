@@ -297,7 +297,8 @@ def _open_words(evidence: Evidence, choice: Choice, against: Mapping[str, Sequen
             return f"no arm was shown better than {choice.keep}{useless}; {may} ({cover})."
         lost = f"at most {number_text(max(0.0, most))} is lost by that ({cover})"
         return f"no arm was shown better; keep {choice.keep}; {lost}."
-    means, gaps = evidence.estimates, [f"{a} - {b} {text(evidence.difference(a, b))}" for a, b in choice.open[:3]]
+    means = evidence.estimates
+    gaps = [f"{a} - {b} {text(evidence.difference(a, b))}" for a, b in choice.open[:3]]
     rest = f" and {len(choice.open) - 3} more" if len(choice.open) > 3 else ""
     return (
         f"{choice.leader} scores {scored(means[choice.leader])}, but the "
@@ -449,7 +450,8 @@ def _of_little_use(evidence: Evidence, choice: Choice) -> list[str]:
     mine = evidence.right.get(choice.arm or choice.keep)
     if mine is None or mine.least is None or mine.none or mine.count >= USEFUL * mine.of:
         return []
-    name, done = choice.arm or choice.keep, f"{mine.count} of {counted(mine.of, 'question')}"
+    name = choice.arm or choice.keep
+    done = f"{mine.count} of {counted(mine.of, 'question')}"
     return [f"{name} answers {done} right: of little use, however it compares with the other arms"]
 
 

@@ -99,7 +99,8 @@ def settle(
     if part is None or (config.access.enabled and builder.filter.principal is None):
         return None
     recipe = weighing.recipe(config, chunks=builder.chunk_recipe, embedder=builder.embedder.fingerprint)
-    content, sketch = builder.index.state().content, weighing.sketch(builder.index.contents())
+    content = builder.index.state().content
+    sketch = weighing.sketch(builder.index.contents())
     last = weighing.held(builder.catalogue)
     if last is not None and last["recipe"] != recipe:
         last = None
