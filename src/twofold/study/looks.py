@@ -239,10 +239,10 @@ def number(rows: Sequence[Look], look: Look, *, kinds: Collection[Kind] = ("stud
 
 def earlier(rows: Sequence[Look], digests: Collection[str], *, kinds: Collection[Kind] = ("study", "final")) -> int:
     """The largest number of looks that any of these questions had."""
-    these = set(digests)
-    counts = Counter(one for row in rows if row.kind in kinds for one in row.asked if one in these)
+    sought = set(digests)
+    counts = Counter(one for row in rows if row.kind in kinds for one in row.asked if one in sought)
     if "study" in kinds:
-        tried = Counter(one for row in rows if row.kind == "search" for one in row.asked if one in these)
+        tried = Counter(one for row in rows if row.kind == "search" for one in row.asked if one in sought)
         counts.update({one: many - 1 for one, many in tried.items()})  # of one pipeline nothing was chosen
     return max(counts.values(), default=0)
 

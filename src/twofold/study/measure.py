@@ -167,8 +167,8 @@ def _answered(
         count, spent = count + len(answers), spent + meter.seconds
         progress(count)
 
-    everything = kept.committed(catalogue, lambda: system.key, missing, answer=answer, batch=batch, done=done)
-    return everything, spent
+    fresh = kept.committed(catalogue, lambda: system.key, missing, answer=answer, batch=batch, done=done)
+    return fresh, spent
 
 
 def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], meter: Meter) -> None:
