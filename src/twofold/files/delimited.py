@@ -80,9 +80,9 @@ def table_of(text: str, *, tab: bool = False) -> Table:
         tab: Its name says that tabs separate (``.tsv``).
     """
     lines = list(io.StringIO(text.removeprefix("\ufeff"), newline=""))
-    start, given = _beginning(lines)
+    start, declared = _beginning(lines)
     sample = lines[start : start + _SAMPLE_LINES]
-    delimiter = given or _delimiter(sample, tab=tab)
+    delimiter = declared or _delimiter(sample, tab=tab)
     reader = _records(lines, start, delimiter)
     first: list[_Record] = []
     for record in reader:
@@ -304,11 +304,11 @@ def _number(cell: str) -> bool:
 
 def _filled(cells: Sequence[str]) -> list[str]:
     """Each cell, or the last one before it with text."""
-    made, last = [], ""
+    filled, last = [], ""
     for cell in cells:
         last = cell.strip() or last
-        made.append(last)
-    return made
+        filled.append(last)
+    return filled
 
 
 def _joined(groups: Sequence[str], names: Sequence[str]) -> list[str]:
@@ -342,7 +342,7 @@ def _columns(cells: Sequence[str]) -> tuple[str, ...]:
     taken = set(names)
     seen: set[str] = set()
     counts: Counter[str] = Counter()
-    made = []
+    columns = []
     for place, name in enumerate(names, 1):
         called = name or f"column {place}"
         if called in seen or (not name and called in taken):
@@ -351,8 +351,8 @@ def _columns(cells: Sequence[str]) -> tuple[str, ...]:
                 counts[base] += 1
                 called = f"{base} ({counts[base]})"
         seen.add(called)
-        made.append(called)
-    return tuple(made)
+        columns.append(called)
+    return tuple(columns)
 
 
 def _chained(first: Sequence[_Record], rest: Iterator[_Record]) -> Iterator[_Record]:

@@ -34,8 +34,10 @@ def rows_of(data: bytes) -> Iterator[Json]:
             names = batch.schema.names
             single = {name for name, kind in zip(names, batch.schema.types, strict=True) if _innermost(kind) == "float"}
             for row in batch.to_pylist():
-                made = {key: _plain(item, whole=key in whole, single=key in single) for key, item in row.items()}
-                yield made | {key: _named(made[key], labels) for key, labels in names_of.items() if key in made}
+                plain_row = {key: _plain(item, whole=key in whole, single=key in single) for key, item in row.items()}
+                yield plain_row | {
+                    key: _named(plain_row[key], labels) for key, labels in names_of.items() if key in plain_row
+                }
     except pyarrow.ArrowException as error:
         raise ValueError(str(error)) from error
 
@@ -43,8 +45,8 @@ def rows_of(data: bytes) -> Iterator[Json]:
 def _classes(file: Any) -> dict[str, list[str]]:
     """Column → the names of its numbers, where Hugging Face's metadata holds them (``ClassLabel``)."""
     try:
-        told = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
-        features = told["info"]["features"]
+        description = json.loads((file.schema_arrow.metadata or {}).get(b"huggingface", b"{}"))
+        features = description["info"]["features"]
         return {key: list(one["names"]) for key, one in features.items() if one.get("_type") == "ClassLabel"}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

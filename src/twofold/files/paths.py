@@ -70,7 +70,7 @@ def expand(
         else:
             missing.append(UnreadableFile(MISSING[1], file=entry, cure=_cure(entry, root)))
     walk.linked_folders()
-    return list(walk.found.values()), missing
+    return list(walk.files.values()), missing
 
 
 def leads_out(path: Path, paths: Sequence[str], root: Path) -> LeftOut | None:
@@ -82,7 +82,7 @@ class _Walk:
     """Collects the files of folders; each folder once, whatever links lead to it."""
 
     def __init__(self, paths: Sequence[str], root: Path, skip: Callable[[str], bool]) -> None:
-        self.found: dict[str, Found] = {}
+        self.files: dict[str, Found] = {}
         self._root, self._skip = root, skip
         self._inside = [os.path.realpath(root)]
         named = [root / fixed_part(entry) for entry in paths]
@@ -92,7 +92,7 @@ class _Walk:
 
     def add(self, path: Path, *, named: bool, refused: LeftOut | None = None) -> None:
         name = shown(path, self._root)
-        self.found.setdefault(os.path.abspath(path), Found(path=path, name=name, named=named, refused=refused))
+        self.files.setdefault(os.path.abspath(path), Found(path=path, name=name, named=named, refused=refused))
 
     def met(self, path: Path) -> None:
         """A file or folder that matches a pattern."""
@@ -115,10 +115,10 @@ class _Walk:
             self._links += [place / name for name in folders if os.path.islink(place / name)]
             for name in sorted(files):
                 key = os.path.join(at, name)
-                if not name.startswith(HIDDEN) and key not in self.found and not self._skip(name):
-                    told = legible(name if beneath == "." else f"{beneath}/{name}")
+                if not name.startswith(HIDDEN) and key not in self.files and not self._skip(name):
+                    label = legible(name if beneath == "." else f"{beneath}/{name}")
                     refused = self.refused(place / name) if os.path.islink(key) else None
-                    self.found[key] = Found(path=place / name, name=told, named=False, refused=refused)
+                    self.files[key] = Found(path=place / name, name=label, named=False, refused=refused)
 
     def linked_folders(self) -> None:
         """Walk the folders that links lead to, after all others, so that each is read where it lies if it is."""
@@ -142,11 +142,11 @@ class _Walk:
             return LeftOut(
                 "it is a link that leads nowhere", file=shown(path, self._root), cure="Correct or remove the link."
             )
-        own = any(_within(aim, os.path.join(self._inside[0], name)) for name in _OWN)
-        if not own and any(_within(aim, folder) for folder in self._inside):
+        is_own = any(_within(aim, os.path.join(self._inside[0], name)) for name in _OWN)
+        if not is_own and any(_within(aim, folder) for folder in self._inside):
             return None
         return LeftOut(
-            "it is a link to the project's own files" if own else "it is a link that leads out of the project",
+            "it is a link to the project's own files" if is_own else "it is a link that leads out of the project",
             file=shown(path, self._root),
             cure="Name it in `paths` if it is meant to be read.",
         )
@@ -173,10 +173,10 @@ def looked_in(entry: str, root: Path) -> str:
     """A sentence with the folder in which a path that stands for nothing was looked for, and the name nearest to it."""
     steps = Path(os.path.abspath(root), *Path(entry).parts)
     folder = next((parent for parent in steps.parents if parent.is_dir()), Path(steps.anchor))
-    wanted = steps.parts[len(folder.parts)]
+    missing = steps.parts[len(folder.parts)]
     names = sorted(legible(name) for name in os.listdir(folder)) if os.access(folder, os.R_OK) else []
-    near = get_close_matches(wanted, names, 1)
-    return f"Looked for {wanted!r} in {legible(str(folder))}{f': did you mean {near[0]!r}?' if near else '.'}"
+    near = get_close_matches(missing, names, 1)
+    return f"Looked for {missing!r} in {legible(str(folder))}{f': did you mean {near[0]!r}?' if near else '.'}"
 
 
 def _cure(entry: str, root: Path) -> str:
@@ -197,11 +197,11 @@ def legible(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "replace")
 
 
-def stem_of(found: Found, root: Path, ids_from: str) -> str:
+def stem_of(file: Found, root: Path, ids_from: str) -> str:
     """What ids of a file's documents begin with: its path below the folder `ids_from`, else as it is shown."""
     if not ids_from:
-        return found.name
+        return file.name
     try:
-        return legible(Path(os.path.abspath(found.path)).relative_to(os.path.abspath(root / ids_from)).as_posix())
+        return legible(Path(os.path.abspath(file.path)).relative_to(os.path.abspath(root / ids_from)).as_posix())
     except ValueError:
-        return found.name
+        return file.name

@@ -52,8 +52,8 @@ class Record:
 
 def renamed(document: Document, name: str, stem: str) -> Document:
     """A document of the file shown as `name`, with its id and source below `stem`; an id of its own stays."""
-    made = stem + document.id.removeprefix(name) if document.id.startswith(name) else document.id
-    return replace(document, id=made, source=stem if document.source in ("", name) else document.source)
+    document_id = stem + document.id.removeprefix(name) if document.id.startswith(name) else document.id
+    return replace(document, id=document_id, source=stem if document.source in ("", name) else document.source)
 
 
 ROWS = "row "
@@ -165,10 +165,10 @@ def writes(encoding: str) -> bool:
     (WHATWG Encoding, 4.2).
     """
     try:
-        found = codecs.lookup(encoding) if encoding else None
+        codec = codecs.lookup(encoding) if encoding else None
     except (LookupError, ValueError):  # unknown, or no name at all
         return False
-    return found is not None and found._is_text_encoding and found.name.replace("_", "-") not in _NO_WRITING
+    return codec is not None and codec._is_text_encoding and codec.name.replace("_", "-") not in _NO_WRITING
 
 
 def decode(data: bytes, *, name: str, declared: str = "") -> str:
@@ -266,9 +266,9 @@ def jsonl_records(text: str, *, name: str) -> Iterator[Record]:
         if row.strip():
             number += 1
             value = _object(row, name, line)
-            if number == 1 and isinstance(value, BadRecord) and (found := _whole_json(text, row)):
-                message = f"this is {found[0]}, not JSON Lines (one object a line)"
-                value = BadRecord(message, file=name, line=line, cure=found[1])
+            if number == 1 and isinstance(value, BadRecord) and (whole := _whole_json(text, row)):
+                message = f"this is {whole[0]}, not JSON Lines (one object a line)"
+                value = BadRecord(message, file=name, line=line, cure=whole[1])
                 start = len(text)
             yield Record(line=line, number=number, value=value)
 
@@ -324,9 +324,9 @@ class _Written(float):
     spelling: str
 
     def __new__(cls, spelling: str) -> _Written:
-        made = super().__new__(cls, spelling)
-        made.spelling = spelling
-        return made
+        number = super().__new__(cls, spelling)
+        number.spelling = spelling
+        return number
 
 
 def parsed(text: str) -> Any:
@@ -351,12 +351,12 @@ def _constant(name: str) -> None:
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> Json:
-    made = dict(pairs)
-    if len(made) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         names = [key for key, _ in pairs]
         twice = next(key for key in names if names.count(key) > 1)
         raise ValueError(f"the key {excerpt(twice, 40)!r} stands twice in one object")
-    return made
+    return members
 
 
 def checked(value: Any, name: str, line: int) -> Json | BadRecord:
@@ -373,8 +373,8 @@ def _unfit(value: Any) -> str | None:
     while stack:
         item = stack.pop()
         if isinstance(item, str):
-            if not item.isascii() and (found := _SURROGATE.search(item)):
-                return f"half of a surrogate pair stands alone (\\u{ord(found.group()):04x}): this is not text"
+            if not item.isascii() and (surrogate := _SURROGATE.search(item)):
+                return f"half of a surrogate pair stands alone (\\u{ord(surrogate.group()):04x}): this is not text"
         elif isinstance(item, float):
             if math.isinf(item):
                 return "an infinite number is no value"
@@ -412,10 +412,10 @@ def json_records(text: str, *, name: str) -> Iterator[Record]:
         yield Record(line=0, number=1, value=bad)
         return
     for number, item in enumerate(value, 1):
-        made = checked(item, name, 0)
-        if isinstance(made, BadRecord):
-            made = BadRecord(f"record {number}: {made.message}", file=name)
-        yield Record(line=0, number=number, value=made)
+        record = checked(item, name, 0)
+        if isinstance(record, BadRecord):
+            record = BadRecord(f"record {number}: {record.message}", file=name)
+        yield Record(line=0, number=number, value=record)
 
 
 def csv_records(text: str, *, name: str) -> Iterator[Record]:
@@ -427,9 +427,9 @@ def csv_records(text: str, *, name: str) -> Iterator[Record]:
     for row in table.rows:
         fault = row.fault
         if row.extra:
-            count, wanted = len(table.columns) + len(row.extra), len(table.columns)
+            count, expected = len(table.columns) + len(row.extra), len(table.columns)
             fault = (
-                f"{count} cells under a header of {wanted}: {excerpt(', '.join((*row.values.values(), *row.extra)))}"
+                f"{count} cells under a header of {expected}: {excerpt(', '.join((*row.values.values(), *row.extra)))}"
             )
         cells = {column: "" if text in MISSING_CELLS else text for column, text in row.values.items()}
         value: Json | BadRecord = BadRecord(fault, file=name, line=row.line, cure=ROW) if fault else cells
@@ -507,19 +507,19 @@ def grouped(problems: Sequence[Problem]) -> list[tuple[Problem, int]]:
     for (_, code), problem in first.items():
         ranked.append((rank.get(code, 0), problem))
         rank[code] = rank.get(code, 0) + 1
-    ranked.sort(key=lambda one: one[0])
+    ranked.sort(key=lambda entry: entry[0])
     return [(problem, count[problem.file, problem.code]) for _, problem in ranked]
 
 
 def once_a_kind(problems: Sequence[Problem]) -> list[Problem]:
     """The problems; what files have for their kind alone (`PLAIN_WORDS`) is told once, of the first, with a count."""
     files = Counter(problem.message for problem in problems if problem.code == PLAIN_WORDS)
-    made = []
+    merged = []
     for problem in problems:
         count = files.pop(problem.message, 0) if problem.code == PLAIN_WORDS else 1
         more = f" (and {counted(count - 1, 'file')} more of this kind)" if count > 1 else ""
-        made += [replace(problem, message=problem.message + more)] if count else []
-    return made
+        merged += [replace(problem, message=problem.message + more)] if count else []
+    return merged
 
 
 def as_problem(error: TwofoldError, severity: Literal["error", "warning"] = "error") -> Problem:

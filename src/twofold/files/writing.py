@@ -42,9 +42,9 @@ def save(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, text)
     except OSError as error:
-        told = refused(f"it cannot be written: {error.strerror or error}", error, file=path)
-        told.cure = "Name a file in a folder that can be written to, on a disk with room."
-        raise told from error
+        failure = refused(f"it cannot be written: {error.strerror or error}", error, file=path)
+        failure.cure = "Name a file in a folder that can be written to, on a disk with room."
+        raise failure from error
 
 
 @contextmanager
@@ -56,8 +56,8 @@ def replacing(path: Path, *, mode: int | None = None, shared: bool = False) -> I
     Raises:
         OSError: the disk refuses.
     """
-    own = f".{os.getpid()}-{threading.get_ident()}" if shared else ""
-    draft = path.with_name(f".{path.name}{own}.partial")
+    suffix = f".{os.getpid()}-{threading.get_ident()}" if shared else ""
+    draft = path.with_name(f".{path.name}{suffix}.partial")
     try:
         yield draft
         sync(draft)
