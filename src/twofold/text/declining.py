@@ -289,16 +289,16 @@ def declines(text: str, abstention: str) -> bool:
             words at the beginning: ``No`` does not stand in ``None``, and of a sentence of fewer than three words the
             answer's first sentence must be all.
     """
-    wanted = _bare(abstention)
-    if not wanted:
+    phrase = _bare(abstention)
+    if not phrase:
         return False
     sentences = _SENTENCE.split(text.strip())
     first, *rest = [_bare(sentence) for sentence in sentences] or [""]
-    begins = first == wanted or (len(wanted.split()) >= 3 and f"{_bare(text)} ".startswith(f"{wanted} "))
-    after = _bare(text)[len(wanted) :] if begins else ""
-    while not begins and len(first) <= _WIDEST + len(wanted) and (preface := _PREFACE.match(first)):
+    begins = first == phrase or (len(phrase.split()) >= 3 and f"{_bare(text)} ".startswith(f"{phrase} "))
+    after = _bare(text)[len(phrase) :] if begins else ""
+    while not begins and len(first) <= _WIDEST + len(phrase) and (preface := _PREFACE.match(first)):
         first = first[preface.end() :]
-        begins = first == wanted
+        begins = first == phrase
     if begins:
         return not (_GOES_ON.search(after) or _tells(sentences))
     if len(first) > _WIDEST:
@@ -315,8 +315,8 @@ def _tells(sentences: Sequence[str]) -> bool:
     first, *rest = sentences
     if rest and _VALUE.search(first.replace("’", "'")) and _OTHER_VALUE.match(rest[0]):
         return True
-    found = _TELLS.search(first)
-    clause = _bare(next(filter(None, found.groups()), "")) if found else ""
+    tell = _TELLS.search(first)
+    clause = _bare(next(filter(None, tell.groups()), "")) if tell else ""
     return bool(clause) and not (_DECLINES.match(clause) or _SHORT.match(clause) or _TELLS_NOTHING.match(clause))
 
 

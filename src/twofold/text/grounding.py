@@ -43,8 +43,8 @@ def share(answer: str, passages: Sequence[str]) -> float:
     words, numbers = _content(answer), _numbers(answer)
     if not numbers <= frozenset().union(*(_numbers(p) for p in passages)):
         return 0.0
-    held = frozenset().union(*(_content(p) for p in passages))
-    return len(words & held) / len(words) if words else 1.0
+    passage_words = frozenset().union(*(_content(p) for p in passages))
+    return len(words & passage_words) / len(words) if words else 1.0
 
 
 def about(question: str, passage: str, *, answer: str = "") -> float:
@@ -56,10 +56,10 @@ def about(question: str, passage: str, *, answer: str = "") -> float:
     """
     if not _numbers(question) - _numbers(answer) <= _numbers(passage):
         return 0.0
-    asked = _content(question)
-    words = asked - _content(answer)
-    if 2 * len(words) < len(asked):
-        words = asked
+    question_words = _content(question)
+    words = question_words - _content(answer)
+    if 2 * len(words) < len(question_words):
+        words = question_words
     return len(words & _content(passage)) / len(words) if words else 1.0
 
 
@@ -94,22 +94,22 @@ def verify(
         The citations that stand, how many were taken out, and how many name another passage than the model did.
     """
     fit = _fitting(passages, answer=answer, question=question, topic=topic, heads=heads)
-    given, numbers = len(numbers), [n for n in numbers if n in fit]
+    cited, numbers = len(numbers), [n for n in numbers if n in fit]
     alone = [n for n in fit if share(answer, [passages[n - 1]]) >= least]
-    kept = [n for n in numbers if n in alone]
-    if not kept and numbers and share(answer, [passages[n - 1] for n in numbers]) >= least:
-        kept = list(numbers)
+    supported = [n for n in numbers if n in alone]
+    if not supported and numbers and share(answer, [passages[n - 1] for n in numbers]) >= least:
+        supported = list(numbers)
         for n in reversed(numbers):
-            rest = [m for m in kept if m != n]
-            kept = rest if rest and share(answer, [passages[m - 1] for m in rest]) >= least else kept
-    if not given or not (kept or alone):
-        return [], given, 0
-    if not kept or (len(kept) == 1 and kept[0] in alone):
-        held = {n: len(_content(question) & _content(passages[n - 1])) for n in alone}
-        best = _nearest(alone, held)
-        if not kept or held[best] >= held[kept[0]] + max(1.0, CLEARER * len(_content(question))):
-            return [best], given - 1, 1
-    return kept, given - len(kept), 0
+            rest = [m for m in supported if m != n]
+            supported = rest if rest and share(answer, [passages[m - 1] for m in rest]) >= least else supported
+    if not cited or not (supported or alone):
+        return [], cited, 0
+    if not supported or (len(supported) == 1 and supported[0] in alone):
+        overlaps = {n: len(_content(question) & _content(passages[n - 1])) for n in alone}
+        best = _nearest(alone, overlaps)
+        if not supported or overlaps[best] >= overlaps[supported[0]] + max(1.0, CLEARER * len(_content(question))):
+            return [best], cited - 1, 1
+    return supported, cited - len(supported), 0
 
 
 def holder(

@@ -32,8 +32,8 @@ def masked_text(text: str) -> str:
     return _QUERY.sub(_unless_named, _LOGIN.sub(f"{HIDDEN}@", text))
 
 
-def _unless_named(found: re.Match[str]) -> str:
-    return f"{found['name']}{HIDDEN}" if _NAMED_IN_QUERY.search(found["name"]) else found[0]
+def _unless_named(match: re.Match[str]) -> str:
+    return f"{match['name']}{HIDDEN}" if _NAMED_IN_QUERY.search(match["name"]) else match[0]
 
 
 def masked(value: Any, name: str = "") -> Any:

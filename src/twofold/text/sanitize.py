@@ -122,13 +122,13 @@ def _visible(text: str) -> Plain:
 
 def _clusters(text: str) -> list[tuple[int, str]]:
     """Characters with the combining marks that follow them: what NFC may join."""
-    found: list[tuple[int, str]] = []
+    clusters: list[tuple[int, str]] = []
     start = 0
     for at in range(1, len(text) + 1):
         if at == len(text) or not (unicodedata.combining(text[at]) or _jamo(text[at])):
-            found.append((start, text[start:at]))
+            clusters.append((start, text[start:at]))
             start = at
-    return found if text else []
+    return clusters if text else []
 
 
 def _jamo(character: str) -> bool:
@@ -146,7 +146,7 @@ def _folded(character: str, at: int, text: str) -> str:
     if character in _BREAKS:
         return "\n"
     if character in _JOINERS:
-        return character if _wanted(text, at) else ""
+        return character if _is_joining(text, at) else ""
     if character in _FILLERS or character in _BIDI or 0x2061 <= code <= 0x206F or 0xFFF9 <= code <= 0xFFFB:
         return ""
     if 0xFE00 <= code <= 0xFE0F:
@@ -160,21 +160,21 @@ def _folded(character: str, at: int, text: str) -> str:
     return character
 
 
-def _wanted(text: str, at: int) -> bool:
+def _is_joining(text: str, at: int) -> bool:
     """Does the joiner at `at` stand between characters of a script that uses it (or emoji)?"""
     return 0 < at < len(text) - 1 and all(
         ord(c) >= 0x0590 and c not in _JOINERS and c not in _FILLERS for c in (text[at - 1], text[at + 1])
     )
 
 
-def _broken(made: Plain) -> Plain:
+def _broken(plain: Plain) -> Plain:
     """Control tokens parted by a blank after their first character."""
-    while cuts := [match.start() + 1 for match in _CONTROL.finditer(made.text)]:
-        origin = made.origin or range(len(made.text) + 1)
-        pieces = list(pairwise([0, *cuts, len(made.text)]))
+    while cuts := [match.start() + 1 for match in _CONTROL.finditer(plain.text)]:
+        origin = plain.origin or range(len(plain.text) + 1)
+        pieces = list(pairwise([0, *cuts, len(plain.text)]))
         places = [place for start, end in pieces for place in (*origin[start:end], origin[end])]
-        made = Plain(" ".join(made.text[start:end] for start, end in pieces), tuple(places))
-    return made
+        plain = Plain(" ".join(plain.text[start:end] for start, end in pieces), tuple(places))
+    return plain
 
 
 # ---------------------------------------------------------------- findings
@@ -245,10 +245,10 @@ _BINARY = re.compile(r"(?<!\w)(?:[01]{8}\s?){8,}(?!\w)")
 
 def findings(text: str) -> list[Finding]:
     """Everything in `text` that looks like an attack, in order; sentences that speak to the model as a whole."""
-    found = {(m.start(), m.end(), "hidden-text") for m in _HIDDEN.finditer(text)} if not text.isascii() else set()
-    made = _visible(text)
-    here = made.text
-    found |= {(*made.span(m.start(), m.end()), "control-token") for m in _CONTROL.finditer(here)}
+    spans = {(m.start(), m.end(), "hidden-text") for m in _HIDDEN.finditer(text)} if not text.isascii() else set()
+    visible = _visible(text)
+    here = visible.text
+    spans |= {(*visible.span(m.start(), m.end()), "control-token") for m in _CONTROL.finditer(here)}
     places = [match.start() + len(match.group()) // 2 for pattern in _PATTERNS for match in pattern.finditer(here)]
     places += [match.start() for match, said in _decoded(here) if any(p.search(said) for p in _PATTERNS)]
     if places:
@@ -257,8 +257,8 @@ def findings(text: str) -> list[Finding]:
         for start, end in pairwise(edges):
             if bisect_left(places, start) < bisect_left(places, end):
                 trimmed = end - (len(here[start:end]) - len(here[start:end].rstrip()))
-                found.add((*made.span(start, trimmed), "instruction"))
-    return [Finding(kind, start, end) for start, end, kind in sorted(found)]  # type: ignore[arg-type]
+                spans.add((*visible.span(start, trimmed), "instruction"))
+    return [Finding(kind, start, end) for start, end, kind in sorted(spans)]  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=4096)
@@ -274,16 +274,16 @@ def kinds(text: str) -> tuple[Kind, ...]:
 
 def _decoded(text: str) -> list[tuple[re.Match[str], str]]:
     """What stands in base64, hex or binary in `text`, where it is readable."""
-    made: list[tuple[re.Match[str], str]] = []
+    decoded: list[tuple[re.Match[str], str]] = []
     for pattern, read in ((_BASE64, _base64), (_HEX, bytes.fromhex), (_BINARY, _binary)):
         for match in pattern.finditer(text):
             try:
-                said = read(match.group()).decode("ascii")
+                words = read(match.group()).decode("ascii")
             except (ValueError, binascii.Error):
                 continue
-            if said.isprintable():
-                made.append((match, said))
-    return made
+            if words.isprintable():
+                decoded.append((match, words))
+    return decoded
 
 
 def _base64(text: str) -> bytes:

@@ -96,8 +96,8 @@ def answer_text(completion: str) -> str:
     if solution := _SOLUTION.search(text):
         text = solution[1]
     at = 0
-    while found := _OPENED.match(text, at):
-        end = _CLOSED.search(text, found.end())
+    while opening := _OPENED.match(text, at):
+        end = _CLOSED.search(text, opening.end())
         at = end.end() if end else len(text)
     text = text[at:]
     closed = _CLOSED.search(text)
@@ -108,24 +108,24 @@ def answer_text(completion: str) -> str:
 
 def _without_blocks(text: str) -> str:
     """The text without blocks of reasoning within and after it; one that is never closed is the last."""
-    kept, at = [], 0
+    pieces, at = [], 0
     for opened in _MARK_OPENED.finditer(text):
         if opened.start() < at or _is_spoken_of(text, opened) or _is_fenced(text, opened):
             continue
         closed = _CLOSED.search(text, opened.end())
-        kept.append(text[at : opened.start()])
+        pieces.append(text[at : opened.start()])
         at = closed.end() if closed else len(text)
-    return "".join((*kept, text[at:])).strip() if kept else text
+    return "".join((*pieces, text[at:])).strip() if pieces else text
 
 
 def _answered(text: str) -> str:
     """What stands in the answer's own tag, where that is the only one and nothing follows it."""
-    found = list(_ANSWER.finditer(text))
-    if not found:
+    answers = list(_ANSWER.finditer(text))
+    if not answers:
         return _ANSWER_CLOSED.sub("", text) if text[-40:].find("</") > 0 else text
-    if len(found) != 1 or text[found[0].end() :].strip(" .\n") or _is_spoken_of(text, found[0]):
+    if len(answers) != 1 or text[answers[0].end() :].strip(" .\n") or _is_spoken_of(text, answers[0]):
         return text
-    return found[0][2].strip()
+    return answers[0][2].strip()
 
 
 def _is_spoken_of(text: str, tag: re.Match[str]) -> bool:
@@ -241,10 +241,10 @@ def _whole(text: str, completion: str) -> str:
 def _leading(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
     numbers: list[int] = []
     begin = 0
-    while begin < _REACH and (found := _AT_START.match(text, begin)):
-        named = _named(found.group(1))
-        end = found.end()
-        sure = not strict and not numbers and len(named) == 1 and found.group().endswith((" ", "\n", "\t"))
+    while begin < _REACH and (marker := _AT_START.match(text, begin)):
+        named = _named(marker.group(1))
+        end = marker.end()
+        sure = not strict and not numbers and len(named) == 1 and marker.group().endswith((" ", "\n", "\t"))
         if (
             end == len(text)
             or (strict and len(text) <= end + _REACH and _CHAIN.fullmatch(text, end))
@@ -262,11 +262,11 @@ def _trailing(text: str, shown: int, *, strict: bool) -> tuple[str, list[int]]:
     stop = _STOP.search(last)
     left, end = (last[: stop.start()], stop.group().strip()) if stop else (last, "")
     numbers: list[int] = []
-    while found := _AT_END.search(left):
-        named, before = _named(found.group(1)), left[: found.start()]
+    while marker := _AT_END.search(left):
+        named, before = _named(marker.group(1)), left[: marker.start()]
         sure = not strict and not numbers and len(named) == 1
         quoted = text[: len(first) + len(before)] if '"' in text or "“" in text else ""
-        if not _ends_before(before, found.group(), sure=sure) or not _are_passages(named, shown, strict=strict):
+        if not _ends_before(before, marker.group(), sure=sure) or not _are_passages(named, shown, strict=strict):
             break
         if quoted.count('"') % 2 or quoted.count("“") != quoted.count("”"):
             break
