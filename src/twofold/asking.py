@@ -185,7 +185,7 @@ def remarks(builder: Builder, which: Filter | None) -> list[str]:
     if section.enabled:
         names = set(which.principal or ())
         documents = (one for one in documents if names.intersection(access.ruled(one, rules).readers or ()))
-    return filtering.told(which.conditions, (one.metadata for one in documents))
+    return filtering.remarks_on(which.conditions, (one.metadata for one in documents))
 
 
 def open_system(builder: Builder, choice: Choice, splits: Callable[[], Splits], *, root: Path) -> System:

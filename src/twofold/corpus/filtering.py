@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from twofold.errors import BadFilter
 from twofold.files.reading import excerpt
 from twofold.metadata.conditions import ORDERED, Condition, Value
-from twofold.metadata.facets import Held, held, holds
+from twofold.metadata.facets import Held, holds, parsed
 from twofold.types import Problem
 
 _SHOWN = 8
@@ -33,7 +33,7 @@ class _Seen:
     """Of these, with a value of the kind it compares with."""
     lists: int = 0
     """Of these, with a list."""
-    found: int = 0
+    matches: int = 0
     """Documents of which it holds."""
     other: str = ""
     """A value that is not of that kind."""
@@ -41,7 +41,7 @@ class _Seen:
     """Values met."""
 
 
-def told(where: Sequence[Condition], documents: Iterable[Mapping[str, str]]) -> list[str]:
+def remarks_on(where: Sequence[Condition], documents: Iterable[Mapping[str, str]]) -> list[str]:
     """Remarks on what the conditions pass over in these documents.
 
     Args:
@@ -55,34 +55,34 @@ def told(where: Sequence[Condition], documents: Iterable[Mapping[str, str]]) -> 
     seen = [_Seen() for _ in where]
     for metadata in documents:
         names.update(dict.fromkeys(metadata))
-        for which, own in zip(where, seen, strict=True):
-            _look(which, own, metadata.get(which.field, ""))
-    return [remark for which, own in zip(where, seen, strict=True) if (remark := _remark(which, own, list(names)))]
+        for which, tally in zip(where, seen, strict=True):
+            _look(which, tally, metadata.get(which.field, ""))
+    return [remark for which, tally in zip(where, seen, strict=True) if (remark := _remark(which, tally, list(names)))]
 
 
 def problems(where: Sequence[Condition], documents: Iterable[Mapping[str, str]]) -> list[Problem]:
-    """`told` as findings of `twofold check`."""
+    """`remarks_on` as findings of `twofold check`."""
     try:
-        remarks = told(where, documents)
+        remarks = remarks_on(where, documents)
     except BadFilter as error:
         return [Problem(severity="error", code=error.code, message=error.message, cure=error.cure)]
     cure = "Correct [retrieval].where, or the values."
     return [Problem(severity="warning", code="config.filter", message=one, cure=cure) for one in remarks]
 
 
-def _look(which: Condition, own: _Seen, value: str) -> None:
-    have = held(value)
-    own.found += holds(which, have)
+def _look(which: Condition, tally: _Seen, value: str) -> None:
+    have = parsed(value)
+    tally.matches += holds(which, have)
     if not have.texts:
         return
-    own.have += 1
-    own.lists += have.members
+    tally.have += 1
+    tally.lists += have.members
     if not which.values or _comparable(which, have):
-        own.comparable += 1
-    elif not own.other:
-        own.other = value
-    if not own.found and len(own.values) < _SEEN:
-        own.values.update(dict.fromkeys(sorted(have.texts)))
+        tally.comparable += 1
+    elif not tally.other:
+        tally.other = value
+    if not tally.matches and len(tally.values) < _SEEN:
+        tally.values.update(dict.fromkeys(sorted(have.texts)))
 
 
 def _comparable(which: Condition, have: Held) -> bool:
@@ -95,30 +95,30 @@ def _comparable(which: Condition, have: Held) -> bool:
     )  # fmt: skip
 
 
-def _remark(which: Condition, own: _Seen, names: list[str]) -> str:
-    if not own.have:
+def _remark(which: Condition, tally: _Seen, names: list[str]) -> str:
+    if not tally.have:
         if which.field in names:
             return f"{which}: no document has a value of {which.field!r}; it is empty in all"
         raise _unknown(which, names)
-    if not own.comparable:
+    if not tally.comparable:
         kind = _kind(which.values[0])
         raise BadFilter(
-            f"{which}: no value of {which.field!r} is a {kind}, for example {excerpt(own.other)!r}",
-            cure=_cure(which, own.other),
+            f"{which}: no value of {which.field!r} is a {kind}, for example {excerpt(tally.other)!r}",
+            cure=_cure(which, tally.other),
         )
-    lacking = own.have - own.comparable
+    lacking = tally.have - tally.comparable
     if lacking and which.relation in ORDERED:
         kind = _kind(which.values[0])
         return (
-            f"{which}: {lacking} of {own.have} values of {which.field!r} {'is' if lacking == 1 else 'are'} no {kind} "
-            f"and cannot be found by it, for example {excerpt(own.other)!r}"
+            f"{which}: {lacking} of {tally.have} values of {which.field!r} {'is' if lacking == 1 else 'are'} no {kind} "
+            f"and cannot be found by it, for example {excerpt(tally.other)!r}"
         )
-    if own.found or which.relation in ("missing", "!=", "not in"):
+    if tally.matches or which.relation in ("missing", "!=", "not in"):
         return ""
-    asked = [str(value) for value in which.values if isinstance(value, str)]
-    near = [name for value in asked for name in _near(value, list(own.values))]
-    some = near or list(own.values)[:_SHOWN]
-    hint = "did you mean" if near else "values are, among others," if len(own.values) > _SHOWN else "values are"
+    texts = [str(value) for value in which.values if isinstance(value, str)]
+    near = [name for value in texts for name in _near(value, list(tally.values))]
+    some = near or list(tally.values)[:_SHOWN]
+    hint = "did you mean" if near else "values are, among others," if len(tally.values) > _SHOWN else "values are"
     return f"{which}: no document has that; {hint} {', '.join(repr(excerpt(one)) for one in dict.fromkeys(some))}"
 
 
@@ -134,10 +134,10 @@ def _unknown(which: Condition, names: list[str]) -> BadFilter:
 
 def _near(name: str, names: list[str]) -> list[str]:
     folded: dict[str, list[str]] = {}
-    for one in names:
-        folded.setdefault(one.casefold(), []).append(one)
+    for candidate in names:
+        folded.setdefault(candidate.casefold(), []).append(candidate)
     near = get_close_matches(name.casefold(), list(folded), n=3)
-    return [one for key in near for one in folded[key]][:3]
+    return [candidate for key in near for candidate in folded[key]][:3]
 
 
 def _kind(value: Value) -> str:
@@ -147,7 +147,7 @@ def _kind(value: Value) -> str:
 
 
 def _cure(which: Condition, example: str) -> str:
-    have = held(example)
+    have = parsed(example)
     if have.times:
         return f"They are dates: write one without quotes, as in '{which.field} {which.relation} 2031-04-02'."
     if have.numbers:

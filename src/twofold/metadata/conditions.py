@@ -107,12 +107,12 @@ def conditions(where: Where) -> tuple[Condition, ...]:
     return tuple(one if isinstance(one, Condition) else condition(one) for one in where)
 
 
-def _values(name: str, given: Sequence[Value]) -> tuple[Value, ...]:
-    if isinstance(given, (str, int, float, Decimal, date)):
+def _values(name: str, values: Sequence[Value]) -> tuple[Value, ...]:
+    if isinstance(values, (str, int, float, Decimal, date)):
         raise BadFilter(
-            f"the values of the field {name!r} are no list", cure=f'Write {{"{name}": ({given!r},)}}, with a comma.'
+            f"the values of the field {name!r} are no list", cure=f'Write {{"{name}": ({values!r},)}}, with a comma.'
         )
-    return tuple(given)
+    return tuple(values)
 
 
 def condition(text: str) -> Condition:
@@ -124,12 +124,12 @@ def condition(text: str) -> Condition:
     text = text.strip()
     if text[:1] in _QUOTES and text:
         name, rest = _in_quotes(text, text)
-        found = _relation_first(rest.strip())
+        parts = _relation_first(rest.strip())
     else:
-        name, found = _split(text)
-    if found is None or not name:
+        name, parts = _split(text)
+    if parts is None or not name:
         raise BadFilter(f"{text!r} is no condition on a field", cure=_FORM)
-    relation, rest = found
+    relation, rest = parts
     if relation in _BARE:
         return Condition(name, relation)
     several = relation in ("in", "not in", "contains")
@@ -147,8 +147,8 @@ def _split(text: str) -> tuple[str, tuple[Relation, str] | None]:
     name, _, last = text.rpartition(" ")
     if last.lower() in _BARE and quote is None and "," not in name and not _RELATED.search(name):
         return name.strip(), (cast(Relation, last.lower()), "")
-    if found := _BETWEEN.search(text):
-        return text[: found.start()].strip(), (cast(Relation, found[1].lower()), text[found.end() :].strip())
+    if match := _BETWEEN.search(text):
+        return text[: match.start()].strip(), (cast(Relation, match[1].lower()), text[match.end() :].strip())
     return text, None
 
 
@@ -156,8 +156,8 @@ def _relation_first(text: str) -> tuple[Relation, str] | None:
     for sign in _SIGNS:
         if text.startswith(sign):
             return ("=" if sign == "==" else cast(Relation, sign)), text[len(sign) :].strip()
-    if found := _BETWEEN.match(f" {text}"):
-        return cast(Relation, found[1].lower()), text[found.end() - 1 :].strip()
+    if match := _BETWEEN.match(f" {text}"):
+        return cast(Relation, match[1].lower()), text[match.end() - 1 :].strip()
     return (cast(Relation, text.lower()), "") if text.lower() in _BARE else None
 
 
@@ -172,16 +172,16 @@ def _list(text: str, whole: str) -> tuple[Value, ...]:
         text = text[1:-1].strip()
     while text:
         if text[0] in _QUOTES:
-            one, text = _in_quotes(text, whole)
+            member, text = _in_quotes(text, whole)
             text = text.strip()
             if text[:1] not in ("", ","):
-                raise BadFilter(f"{whole!r}: a comma is missing after {one!r}", cure=_FORM)
-            values.append(one)
+                raise BadFilter(f"{whole!r}: a comma is missing after {member!r}", cure=_FORM)
+            values.append(member)
             text = text[1:].strip()
             continue
-        one, _, text = text.partition(",")
-        if one.strip():
-            values.append(read(one.strip()))
+        member, _, text = text.partition(",")
+        if member.strip():
+            values.append(read(member.strip()))
         text = text.strip()
     if not values:
         raise BadFilter(f"{whole!r} names no value", cure=_FORM)
@@ -200,15 +200,15 @@ def _value(text: str, whole: str) -> Value:
 
 def _in_quotes(text: str, whole: str) -> tuple[str, str]:
     """The text in the quotes with which `text` begins, and what follows; a backslash keeps the sign after it."""
-    quote, found, at = text[0], [], 1
+    quote, characters, at = text[0], [], 1
     while at < len(text):
         if text[at] == "\\" and at + 1 < len(text):
-            found.append(text[at + 1])
+            characters.append(text[at + 1])
             at += 2
         elif text[at] == quote:
-            return "".join(found), text[at + 1 :]
+            return "".join(characters), text[at + 1 :]
         else:
-            found.append(text[at])
+            characters.append(text[at])
             at += 1
     raise BadFilter(f"{whole!r}: a quote is not closed", cure=f"{_FORM} In quotes, \\{quote} is a quote.")
 
@@ -217,9 +217,9 @@ def read(text: str) -> Value:
     """A value without quotes by what it reads as: number, day, time, true or false, else itself."""
     if text.casefold() in ("true", "false"):
         return text.casefold() == "true"
-    made = number(text)
-    if made is not None:
-        return made
+    figure = number(text)
+    if figure is not None:
+        return figure
     return day(text) or moment(text) or text
 
 
@@ -242,24 +242,24 @@ def number(text: str) -> Decimal | None:
 
 def day(text: str) -> date | None:
     """The day that a text is, without a time."""
-    found = _TIME.fullmatch(text.strip())
-    if found is None or found[2]:
+    match = _TIME.fullmatch(text.strip())
+    if match is None or match[2]:
         return None
     try:
-        return date.fromisoformat(found[1])
+        return date.fromisoformat(match[1])
     except ValueError:
         return None
 
 
 def moment(text: str) -> datetime | None:
     """The point of time that a text is, in UTC: a time without a zone is in UTC, a day begins at midnight."""
-    found = _TIME.fullmatch(text.strip())
-    if found is None:
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
         return None
-    zone = f"{found[4]}:{found[5] or '00'}".replace("−", "-") if found[4] else "+00:00"
-    clock, _, fraction = (found[2] or "00:00").replace(",", ".").partition(".")
+    zone = f"{match[4]}:{match[5] or '00'}".replace("−", "-") if match[4] else "+00:00"
+    clock, _, fraction = (match[2] or "00:00").replace(",", ".").partition(".")
     try:
-        return utc(datetime.fromisoformat(f"{found[1]}T{clock}{f'.{fraction[:6]:0<6}' if fraction else ''}{zone}"))
+        return utc(datetime.fromisoformat(f"{match[1]}T{clock}{f'.{fraction[:6]:0<6}' if fraction else ''}{zone}"))
     except (ValueError, OverflowError):
         return None
 
@@ -287,9 +287,9 @@ def _exact(which: Condition, value: Value) -> Value:
     if isinstance(value, date):
         return value
     if isinstance(value, (int, float, Decimal)):
-        made = Decimal(str(value))
-        if made.is_finite():
-            return made
+        decimal = Decimal(str(value))
+        if decimal.is_finite():
+            return decimal
     raise BadFilter(
         f"{value!r} of the field {which.field!r} is no value to compare with",
         cure="Give a text, a finite number, true or false, a date or a datetime.",

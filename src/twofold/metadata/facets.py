@@ -56,14 +56,14 @@ class Held:
 
 
 @lru_cache(maxsize=50_000)
-def held(value: str) -> Held:
+def parsed(value: str) -> Held:
     """What a value of the metadata is beside a text."""
     whole = value.strip()
     members = _members(whole)
     parts = tuple(dict.fromkeys(part.strip() for part in (members if members is not None else (whole,))))
     parts = tuple(part for part in parts if part)
     figures = [part for part in parts if part[0] in _FIGURES]
-    numbers = tuple(dict.fromkeys(made for part in figures if (made := number(part)) is not None))
+    numbers = tuple(dict.fromkeys(figure for part in figures if (figure := number(part)) is not None))
     times = tuple(dict.fromkeys(_digits(when) for part in figures if (when := moment(part)) is not None))
     return Held(
         texts=frozenset((whole, *parts) if parts else ()),
@@ -79,7 +79,7 @@ def held(value: str) -> Held:
 
 def allowed(metadata: Mapping[str, str], where: Iterable[Condition]) -> bool:
     """Do all conditions hold? What all indexes' own filters must agree with."""
-    return all(holds(one, held(metadata.get(one.field, ""))) for one in where)
+    return all(holds(one, parsed(metadata.get(one.field, ""))) for one in where)
 
 
 def holds(which: Condition, have: Held) -> bool:
@@ -98,8 +98,8 @@ def holds(which: Condition, have: Held) -> bool:
     value = values[0]
     if isinstance(value, Decimal):
         return any(_ORDER[relation](one, value) for one in have.numbers)
-    wanted = _beginning(value)
-    return any(_ORDER[relation](one[: len(wanted)], wanted) for one in have.times)
+    beginning = _beginning(value)
+    return any(_ORDER[relation](one[: len(beginning)], beginning) for one in have.times)
 
 
 def _equals(have: Held, value: Value) -> bool:
@@ -160,34 +160,34 @@ def facets(metadata: Mapping[str, str]) -> list[str]:
 
 @lru_cache(maxsize=50_000)
 def _of_field(name: str, value: str) -> tuple[str, ...]:
-    have, own = held(value), name.translate(_ESCAPED)
+    have, escaped = parsed(value), name.translate(_ESCAPED)
     if not have.texts:
         return ()
-    found = [f"{own}?", *(f"{own}={text}" for text in sorted(have.texts))]
-    found += [f"{own}!{str(truth).lower()}" for truth in sorted(have.truths)]
-    for one in have.numbers:
-        found += _cuts(f"{own}#{_sign(one)}", _magnitude(one))
+    facets = [f"{escaped}?", *(f"{escaped}={text}" for text in sorted(have.texts))]
+    facets += [f"{escaped}!{str(truth).lower()}" for truth in sorted(have.truths)]
+    for figure in have.numbers:
+        facets += _cuts(f"{escaped}#{_sign(figure)}", _magnitude(figure))
     for time in have.times:
-        found += _cuts(f"{own}@", time)
-    return tuple(dict.fromkeys(found))
+        facets += _cuts(f"{escaped}@", time)
+    return tuple(dict.fromkeys(facets))
 
 
 def clauses(where: Iterable[Condition]) -> list[Clause]:
     """The conditions as clauses on facets, all of which must hold."""
-    found: list[Clause] = []
-    for one in where:
-        name, relation = one.field.translate(_ESCAPED), one.relation
+    collected: list[Clause] = []
+    for condition in where:
+        name, relation = condition.field.translate(_ESCAPED), condition.relation
         if relation in ("exists", "missing"):
-            found.append((relation == "exists", [f"{name}?"]))
+            collected.append((relation == "exists", [f"{name}?"]))
         elif relation in ("=", "in"):
-            found.append((True, [facet for value in one.values for facet in _equal(name, value)]))
+            collected.append((True, [facet for value in condition.values for facet in _equal(name, value)]))
         elif relation in ("!=", "not in"):
-            found.append((False, [facet for value in one.values for facet in _equal(name, value)]))
+            collected.append((False, [facet for value in condition.values for facet in _equal(name, value)]))
         elif relation == "contains":
-            found += [(True, _equal(name, value)) for value in one.values]
+            collected += [(True, _equal(name, value)) for value in condition.values]
         else:
-            found.append((True, _range(name, relation, one.values[0])))
-    return [(wanted, list(dict.fromkeys(some))) for wanted, some in found]
+            collected.append((True, _range(name, relation, condition.values[0])))
+    return [(wanted, list(dict.fromkeys(some))) for wanted, some in collected]
 
 
 def _equal(name: str, value: Value) -> list[str]:
@@ -210,12 +210,12 @@ def _range(name: str, relation: str, value: Value) -> list[str]:
             return _beyond(start, digits.rstrip("0"), above=above) + ([_whole(start, digits)] if also else [])
         return _beside(start, digits, above=above) + (_node(start, digits) if also else [])
     numbers, sign, digits = f"{name}#", _sign(value), _magnitude(value)
-    found = [_whole(f"{numbers}{sign}", digits)] if also else []
+    facets = [_whole(f"{numbers}{sign}", digits)] if also else []
     if sign != "0":  # of negative numbers the nearer to zero is the greater one
-        found += _beyond(f"{numbers}{sign}", digits, above=above == (sign == "+"))
+        facets += _beyond(f"{numbers}{sign}", digits, above=above == (sign == "+"))
     order = "-0+"
     rest = order[order.index(sign) + 1 :] if above else order[: order.index(sign)]
-    return found + [f"{numbers}0$" if one == "0" else f"{numbers}{one}" for one in rest]
+    return facets + [f"{numbers}0$" if one == "0" else f"{numbers}{one}" for one in rest]
 
 
 def _sign(value: Decimal) -> str:
@@ -260,12 +260,12 @@ def _node(start: str, digits: str) -> list[str]:
 
 def _beside(start: str, digits: str, *, above: bool) -> list[str]:
     """Facets of values whose digits, cut to as many as these, are more (or less)."""
-    found: list[str] = []
+    nodes: list[str] = []
     for at, digit in enumerate(digits):
         others: Sequence[int] = range(int(digit) + 1, 10) if above else range(int(digit))
         for other in others:
-            found += _node(start, f"{digits[:at]}{other}")
-    return found
+            nodes += _node(start, f"{digits[:at]}{other}")
+    return nodes
 
 
 def _beyond(start: str, digits: str, *, above: bool) -> list[str]:

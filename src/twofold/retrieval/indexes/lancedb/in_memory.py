@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from twofold.hashing import canonical_json
 from twofold.metadata.conditions import written
-from twofold.metadata.facets import held, holds
+from twofold.metadata.facets import holds, parsed
 from twofold.retrieval.bm25 import Bm25, Words
 from twofold.retrieval.indexes.lancedb.rows import CHUNK_COLUMNS, NUMBER, chunk, matrix
 from twofold.retrieval.indexes.lancedb.vectors import Vectors
@@ -110,7 +110,7 @@ class Piece:
         seen: NDArray[np.bool_] = np.array([plain.allows(label) for label in labels], dtype=np.bool_)[of_row]
         for one in which.conditions:
             values, value_of = self._values_of(one.field)
-            seen &= np.array([holds(one, held(value)) for value in values], dtype=np.bool_)[value_of]
+            seen &= np.array([holds(one, parsed(value)) for value in values], dtype=np.bool_)[value_of]
         if which.without:
             seen &= np.array([document not in which.without for document in self.columns["document"]], dtype=np.bool_)
         return seen
