@@ -127,7 +127,7 @@ class Project:
         """All documents that were not forgotten, read strictly, once a sync; empty when the project has none."""
         if self._documents is None:
             section, asked = self.config.documents, self.config.examples.paths
-            read = load_documents(section, self.directory, asked=asked)[0] if section.paths else []
+            read = load_documents(section, self.directory, question_paths=asked)[0] if section.paths else []
             self._documents = present(read, self.directory)
         return self._documents
 

@@ -21,7 +21,7 @@ from twofold.corpus.readers.html import HtmlReader
 from twofold.corpus.readers.office.number_formats import shown
 from twofold.corpus.readers.text import title_of
 from twofold.corpus.sentences import ends
-from twofold.corpus.sources.web import _bare, _told
+from twofold.corpus.sources.web import _bare, _marked_utf8
 from twofold.types import Chunk, Document, Loaded
 
 pytest.importorskip("kreuzberg")
@@ -160,10 +160,10 @@ def test_numbers_are_written_as_a_sheet_shows_them(value: float, code: str, text
 def test_a_page_in_the_encoding_of_its_header() -> None:
     body = "<title>Größe</title><p>Größe 5 µm".encode("cp1252")
     answer = SimpleNamespace(headers={"content-type": "text/html; charset=ISO-8859-1"}, body=body)
-    (page,) = HtmlReader(HtmlReader.Options()).read(Path("a.html"), _told(answer))  # type: ignore[arg-type]
+    (page,) = HtmlReader(HtmlReader.Options()).read(Path("a.html"), _marked_utf8(answer))  # type: ignore[arg-type]
     assert (page.title, page.text) == ("Größe", "Größe 5 µm")
     wrong = SimpleNamespace(headers={"content-type": "text/html; charset=klingon"}, body=body)
-    assert _told(wrong) == body  # type: ignore[arg-type]
+    assert _marked_utf8(wrong) == body  # type: ignore[arg-type]
 
 
 def test_a_site_and_its_www_are_one() -> None:

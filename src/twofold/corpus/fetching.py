@@ -57,12 +57,12 @@ def public_address(host: str, port: int) -> str:
         SourceError: one of its addresses is private, of this machine, or of many machines.
     """
     try:
-        found = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        addresses = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, ValueError) as error:
         raise SourceUnreachable(f"the host {host} cannot be found: {error}") from error
-    if not all(_public(ipaddress.ip_address(address.partition("%")[0])) for address in found):
+    if not all(_public(ipaddress.ip_address(address.partition("%")[0])) for address in addresses):
         raise _refusal(host)
-    return found[0]
+    return addresses[0]
 
 
 def _refusal(host: str) -> SourceError:
@@ -72,10 +72,10 @@ def _refusal(host: str) -> SourceError:
 def _public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     """Also looks at the IPv4 address that an IPv6 one may hold (mapped, 6to4, Teredo, NAT64)."""
     if isinstance(address, ipaddress.IPv6Address):
-        held = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
+        embedded = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())]
         if address in _NAT64:
-            held.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-        if not all(_public(inner) for inner in held if inner is not None):
+            embedded.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if not all(_public(inner) for inner in embedded if inner is not None):
             return False
         if address.ipv4_mapped is not None:
             return True
@@ -119,8 +119,8 @@ class Fetcher:
         """Hosts that had a public address, ``www.`` apart: a site's list of pages may name either."""
         self._inner: set[str] = set()
         """Hosts that a connection to a private address stands for."""
-        asked = {"user-agent": AGENT, "accept-encoding": "identity, gzip;q=0.5"}
-        self._client = httpx.Client(timeout=seconds, headers=asked, follow_redirects=False)
+        defaults = {"user-agent": AGENT, "accept-encoding": "identity, gzip;q=0.5"}
+        self._client = httpx.Client(timeout=seconds, headers=defaults, follow_redirects=False)
 
     def close(self) -> None:
         """Close the connections."""
@@ -146,14 +146,14 @@ class Fetcher:
             parts = urlsplit(here)
             if parts.scheme not in ("http", "https") or not parts.netloc:
                 raise SourceError(f"{here[:200]} is not an http or https address", cure="Correct the address.")
-            own = self._headers if (parts.scheme, parts.netloc) == (first.scheme, first.netloc) else {}
+            credentials = self._headers if (parts.scheme, parts.netloc) == (first.scheme, first.netloc) else {}
             named = self._private and parts.hostname in {first.hostname, *self._hosts}
-            found = self._in_time(here, {**own, **(headers or {})}, deadline, named=named)
-            onward = found.headers.get("location", "")
-            if found.status not in (301, 302, 303, 307, 308) or not onward:
-                if found.status in _BUSY:
-                    raise SourceUnreachable(f"{url} answers with status {found.status}")
-                return found
+            response = self._in_time(here, {**credentials, **(headers or {})}, deadline, named=named)
+            onward = response.headers.get("location", "")
+            if response.status not in (301, 302, 303, 307, 308) or not onward:
+                if response.status in _BUSY:
+                    raise SourceUnreachable(f"{url} answers with status {response.status}")
+                return response
             here = urljoin(here, onward)
             if allowed is not None:
                 allowed(here)
@@ -171,12 +171,12 @@ class Fetcher:
 
         threading.Thread(target=work, daemon=True, name="twofold-fetch").start()
         try:
-            found = done.get(timeout=max(0.0, deadline - time.monotonic()) + 1.0)
+            outcome = done.get(timeout=max(0.0, deadline - time.monotonic()) + 1.0)
         except queue.Empty:
             raise SourceUnreachable(f"{url} does not answer within {self._seconds:g} s") from None
-        if isinstance(found, BaseException):
-            raise found
-        return found
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
 
     def _once(self, url: str, headers: Mapping[str, str], deadline: float, *, named: bool) -> Response:
         body = bytearray()

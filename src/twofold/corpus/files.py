@@ -125,22 +125,22 @@ class FileReader:
                     )
                 else:
                     try:
-                        kept, cut = bounded(item)
+                        shortened, cut = bounded(item)
                     except BadRecord as error:
                         findings.error(BadRecord(error.message, file=loaded.name, line=line or None, cure=error.cure))
                         continue
                     if cut:
                         findings.add(_cut(cut, loaded.name, line))
-                    documents[item.id] = kept
+                    documents[item.id] = shortened
                     lines[item.id] = line
                     for problem in _partly(item, loaded.name):
                         findings.add(problem)
         except DataError as error:
             findings.error(error)
-        found = findings.all()
-        if not documents and not found and loaded.name:
-            found = [_empty("the file holds no record", loaded.name, 0)]
-        return list(documents.values()), found
+        problems = findings.all()
+        if not documents and not problems and loaded.name:
+            problems = [_empty("the file holds no record", loaded.name, 0)]
+        return list(documents.values()), problems
 
     def items(self, loaded: Loaded) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
         """What is in one file, with its lines (0: the whole file).
@@ -181,8 +181,8 @@ class FileReader:
             encodings = [value for pattern, value in self.section.encodings.items() if _matches(name, pattern)]
             values |= {"encoding": encodings[0]} if encodings else {}
         if "passwords" in known:
-            given = (value for pattern, value in self.section.passwords.items() if _matches(name, pattern))
-            values["passwords"] = [_secret(value) for value in given]
+            secrets = (value for pattern, value in self.section.passwords.items() if _matches(name, pattern))
+            values["passwords"] = [_secret(value) for value in secrets]
         if "ocr" in known:
             values["ocr"] = self.section.ocr
         return values
@@ -195,13 +195,13 @@ def _matches(name: str, pattern: str) -> bool:
 def _secret(value: str) -> str:
     if not value.startswith("env:"):
         return value
-    found = os.environ.get(value[4:])
-    if found is None:
+    secret = os.environ.get(value[4:])
+    if secret is None:
         raise ConfigError(
             f"[documents.passwords] names the environment variable {value[4:]}, which is not set",
             cure=f"Set it (export {value[4:]}=...), or correct [documents.passwords] in twofold.toml.",
         )
-    return found
+    return secret
 
 
 def _partly(document: Document, file: str) -> Iterator[Problem]:

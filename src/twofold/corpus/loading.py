@@ -31,7 +31,7 @@ def load_documents(
     root: Path,
     *,
     strict: bool = True,
-    asked: Sequence[str] = (),
+    question_paths: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> tuple[list[Document], list[Problem]]:
     """Read all documents; see `read_documents`.
@@ -40,7 +40,8 @@ def load_documents(
         section: The paths and the limits.
         root: The project.
         strict: Raise the first error instead of returning it.
-        asked: Paths that the examples are read from; where they lie among the documents nothing is said of them.
+        question_paths: Paths that the examples are read from; where they lie among the documents nothing is
+            said of them.
         progress: Told of every file.
 
     Returns:
@@ -52,7 +53,7 @@ def load_documents(
         TooFewExamples: there is no document (only when `strict`).
     """
     findings = Findings()
-    documents = list(read_documents(section, root, findings=findings, asked=asked, progress=progress))
+    documents = list(read_documents(section, root, findings=findings, question_paths=question_paths, progress=progress))
     if not documents:
         findings.error(
             TooFewExamples(
@@ -74,7 +75,7 @@ def read_documents(
     root: Path,
     *,
     findings: Findings,
-    asked: Sequence[str] = (),
+    question_paths: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Iterator[Document]:
     """Read documents one file at a time, in bounded memory; each file goes to the reader of its ending.
@@ -88,60 +89,60 @@ def read_documents(
         section: The paths and the limits.
         root: The project.
         findings: Takes what is wrong.
-        asked: See `load_documents`.
+        question_paths: See `load_documents`.
         progress: Told of every file.
     """
     files, missing = expand(section.paths, root)
     for error in missing:
         findings.error(error)
-    questions = {os.path.abspath(found.path) for found in expand(asked, root)[0]}
+    questions = {os.path.abspath(file.path) for file in expand(question_paths, root)[0]}
     seen: dict[str, str] = {}
     with FileReader(section) as reader:
-        for number, found in enumerate(files):
+        for number, file in enumerate(files):
             if progress:
                 progress("reading", number, len(files))
             try:
-                check_named(found, (*NOT_DOCUMENTS, *section.exclude))
+                check_named(file, (*NOT_DOCUMENTS, *section.exclude))
             except LeftOut as error:
-                if os.path.abspath(found.path) in questions:
+                if os.path.abspath(file.path) in questions:
                     continue
                 findings.add(replace(as_problem(error), severity="warning"))
                 continue
-            if not found.named and not reader.knows(found.name):
-                unknown = reader.unknown(found.name)
+            if not file.named and not reader.knows(file.name):
+                unknown = reader.unknown(file.name)
                 findings.add(
                     Problem(
                         severity="warning",
                         code="data.no-reader",
                         message=f"skipped: {unknown.message}",
                         cure=unknown.cure,
-                        file=found.name,
+                        file=file.name,
                     )
                 )
                 continue
-            documents, problems = reader.read(Loaded(name=found.name, path=str(found.path)))
-            if not found.named and holds_none(found.name, documents, problems):
+            documents, problems = reader.read(Loaded(name=file.name, path=str(file.path)))
+            if not file.named and holds_none(file.name, documents, problems):
                 findings.add(no_documents(problems))
                 continue
             for problem in problems:
-                keep = found.named or problem.code in ERRORS
+                keep = file.named or problem.code in ERRORS
                 findings.take([problem if keep else replace(problem, severity="warning")])
-            stem = stem_of(found, root, section.ids_from)
-            for made in documents:
-                document = renamed(made, found.name, stem)
-                if document.id in seen and not made.id.startswith(found.name):
-                    findings.add(_shared(document.id, seen[document.id], found.name, named=below(stem, document.id)))
+            stem = stem_of(file, root, section.ids_from)
+            for original in documents:
+                document = renamed(original, file.name, stem)
+                if document.id in seen and not original.id.startswith(file.name):
+                    findings.add(_shared(document.id, seen[document.id], file.name, named=below(stem, document.id)))
                     document = replace(document, id=below(stem, document.id))
                 if document.id in seen:
                     findings.error(
                         BadRecord(
                             f"the document id {document.id!r} is used twice, first at {seen[document.id]}",
-                            file=found.name,
+                            file=file.name,
                             cure="Give every document its own id.",
                         )
                     )
                 else:
-                    seen[document.id] = found.name
+                    seen[document.id] = file.name
                     yield document
     if progress:
         progress("reading", len(files), len(files))

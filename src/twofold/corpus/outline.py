@@ -34,31 +34,31 @@ def fences(text: str) -> list[tuple[int, int]]:
     """Ranges of fenced code, and of HTML's code and comments to where they are closed (CommonMark 4.5, 4.6)."""
     if "```" not in text and "~~~" not in text and "<" not in text:
         return []
-    found: list[tuple[int, int]] = []
+    ranges: list[tuple[int, int]] = []
     opened, mark = -1, ""
     done = 0
     for line in _EDGE.finditer(text):
         item, fence, rest, tag = line.groups()
         if opened >= 0:
             if fence and fence.startswith(mark) and not (item or rest.strip()):
-                found.append((opened, line.end()))
+                ranges.append((opened, line.end()))
                 opened = -1
         elif line.start() < done:
             continue
         elif fence and (fence[0] == "~" or "`" not in rest) and not _underlines(text, line.start(), fence, rest):
             if item:
                 done = _item_end(text, line.end(), line.start(2) - line.start(), fence)
-                found.append((line.start(), done))
+                ranges.append((line.start(), done))
             else:
                 opened, mark = line.start(), fence
         elif tag:
             end = "-->" if tag == "!--" else f"</{tag.lower()}>"
             at = text.find(end, line.start())
             done = at + len(end) if at >= 0 else len(text)
-            found.append((line.start(), done))
+            ranges.append((line.start(), done))
     if opened >= 0:
-        found.append((opened, len(text)))
-    return found
+        ranges.append((opened, len(text)))
+    return ranges
 
 
 def _underlines(text: str, at: int, mark: str, rest: str) -> bool:
@@ -96,21 +96,21 @@ def headings_of(text: str) -> list[tuple[int, int, int, str]]:
     """``(start, end, level, title)`` of every Markdown heading (ATX and setext) outside code, in order."""
     if "#" not in text and "\n==" not in text and "\n--" not in text and "\n~~~~" not in text:
         return []
-    found = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))[:TITLE]) for m in ATX.finditer(text)]
+    headings = [(m.start(), m.end(), len(m.group(1)), heading_text(m.group(2))[:TITLE]) for m in ATX.finditer(text)]
     for m in _SETEXT.finditer(text):
         before = text[max(0, m.start() - 2) : m.start()]
         title, mark = m.group(1).strip(), m.group(2)
         if mark[0] == "~" and len(title) > len(mark):
             continue
         if before in ("", "\n", "\n\n") and not title.startswith(("#", "-", "|", ">", "*")):
-            found.append((m.start(), m.end(), {"=": 1, "-": 2, "~": 3}[mark[0]], title))
-    code = fences(text) if found else []
-    return sorted(h for h in found if not within(code, h[0]))
+            headings.append((m.start(), m.end(), {"=": 1, "-": 2, "~": 3}[mark[0]], title))
+    code = fences(text) if headings else []
+    return sorted(h for h in headings if not within(code, h[0]))
 
 
 def within(ranges: Sequence[tuple[int, int]], at: int) -> bool:
     """Is a place in one of the ranges, which are sorted and apart?"""
-    number = bisect_right(ranges, at, key=lambda one: one[0]) - 1
+    number = bisect_right(ranges, at, key=lambda span: span[0]) - 1
     return number >= 0 and at < ranges[number][1]
 
 
@@ -130,9 +130,9 @@ def tables(text: str) -> list[Table]:
     """The tables of a text: three lines or more of two cells or more, one below the other, outside code."""
     if text.count("|") < 3:
         return []
-    made: list[Table] = []
+    parsed_tables: list[Table] = []
     code: list[tuple[int, int]] | None = None
-    held: list[tuple[int, int]] = []
+    rows: list[tuple[int, int]] = []
     start = 0
     size = len(text)
     while start <= size:
@@ -140,17 +140,17 @@ def tables(text: str) -> list[Table]:
         stop = size if stop < 0 else stop
         bar = text.find("|", start, stop)
         if bar >= 0 and (text.find(" | ", start, stop) >= 0 or text.find("|", bar + 1, stop) >= 0):
-            held.append((start, stop))
+            rows.append((start, stop))
         else:
-            if len(held) > 2:
+            if len(rows) > 2:
                 code = fences(text) if code is None else code
-                if not within(code, held[0][0]):
-                    made.append(_table(text, held))
-            held = []
+                if not within(code, rows[0][0]):
+                    parsed_tables.append(_table(text, rows))
+            rows = []
         start = stop + 1
-    if len(held) > 2 and not within(fences(text) if code is None else code, held[0][0]):
-        made.append(_table(text, held))
-    return made
+    if len(rows) > 2 and not within(fences(text) if code is None else code, rows[0][0]):
+        parsed_tables.append(_table(text, rows))
+    return parsed_tables
 
 
 def _table(text: str, lines: Sequence[tuple[int, int]]) -> Table:

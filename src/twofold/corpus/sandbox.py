@@ -121,13 +121,13 @@ class Worker:
             return
         self.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        kept = {key: value for key, value in os.environ.items() if key in (*_KEPT, *_KEPT_WINDOWS)}
+        environment = {key: value for key, value in os.environ.items() if key in (*_KEPT, *_KEPT_WINDOWS)}
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "twofold.corpus.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env={**kept, **_ONE_THREAD},
+            env={**environment, **_ONE_THREAD},
             cwd=Path(tempfile.gettempdir()),
             start_new_session=True,
             bufsize=0,

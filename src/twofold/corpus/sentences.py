@@ -215,8 +215,8 @@ def ends(text: str) -> list[int]:
     return [found.end() for found in _END.finditer(text) if text[found.start()] != "." or _is_end(text, found)]
 
 
-def _is_end(text: str, found: re.Match[str]) -> bool:
-    at, after = found.start(), found.end()
+def _is_end(text: str, match: re.Match[str]) -> bool:
+    at, after = match.start(), match.end()
     if text.startswith("..", at):
         return True
     first = max(0, at - _WORD)
@@ -228,7 +228,7 @@ def _is_end(text: str, found: re.Match[str]) -> bool:
         return True
     if word.isdigit():
         return not (len(word) < 4 and begins_line) and not (len(word) < 3 and _MONTH.match(text, after) is not None)
-    if "\n\n" in found.group() or _WHOLE.fullmatch(word) is None:
+    if "\n\n" in match.group() or _WHOLE.fullmatch(word) is None:
         return True
     low = word.lower()
     following = text[after : after + 1]

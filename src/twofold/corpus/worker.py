@@ -37,11 +37,11 @@ def main() -> None:
     threading.Thread(target=_receive, args=(coming,), daemon=True).start()
     _send(answers, {"ready": True})
     while True:
-        asked, data = coming.get()
+        request, data = coming.get()
         if hasattr(signal, "alarm"):
-            signal.alarm(int(asked["seconds"]) + 5)
-        _limit("RLIMIT_AS", memory.now("VmSize") + asked["memory_mib"] * MIB)
-        items = list(_read(asked, data))
+            signal.alarm(int(request["seconds"]) + 5)
+        _limit("RLIMIT_AS", memory.now("VmSize") + request["memory_mib"] * MIB)
+        items = list(_read(request, data))
         del data
         _limit("RLIMIT_AS", None)
         _send(answers, {"items": items, "rss_mib": memory.now("VmRSS") // MIB})
@@ -54,36 +54,36 @@ def _receive(coming: queue.SimpleQueue[tuple[Json, bytes]]) -> None:
     requests = os.fdopen(os.dup(0), "rb")
     try:
         while (head := _exactly(requests, LENGTH.size)) is not None:
-            asked = json.loads(_exactly(requests, LENGTH.unpack(head)[0]) or b"{}")
-            coming.put((asked, _exactly(requests, asked["size"]) or b""))
+            request = json.loads(_exactly(requests, LENGTH.unpack(head)[0]) or b"{}")
+            coming.put((request, _exactly(requests, request["size"]) or b""))
     finally:
         os._exit(1)
 
 
-def _read(asked: Json, data: bytes) -> list[Json]:
-    name: str = asked["file"]
+def _read(request: Json, data: bytes) -> list[Json]:
+    name: str = request["file"]
     items: list[Json] = []
     total = 0
     try:
-        cls = _reader(asked["reader"])
-        reader = cls(cls.Options.model_validate(asked["options"]))
+        cls = _reader(request["reader"])
+        reader = cls(cls.Options.model_validate(request["options"]))
         path = Path(name)
-        found = (
+        documents = (
             reader.places(path, data) if hasattr(reader, "places") else ((0, one) for one in reader.read(path, data))
         )
-        for line, item in found:
+        for line, item in documents:
             items.append(as_json(line, as_problem(item) if isinstance(item, BadRecord) else item))
             total += len(item.text) if isinstance(item, Document) else 200
-            if total > asked["limit"]:
-                raise FileTooLarge(f"it gives more than {asked['limit'] / MIB:g} million characters", file=name)
+            if total > request["limit"]:
+                raise FileTooLarge(f"it gives more than {request['limit'] / MIB:g} million characters", file=name)
     except DataError as error:
         return [as_json(0, as_problem(error))]
     except MissingExtra as error:
-        return [as_json(0, _told(error, name))]
+        return [as_json(0, _as_problem(error, name))]
     except MemoryError:
         items.clear()
         _limit("RLIMIT_AS", None)
-        return [as_json(0, as_problem(out_of_memory(asked["memory_mib"], name)))]
+        return [as_json(0, as_problem(out_of_memory(request["memory_mib"], name)))]
     except RecursionError:
         return [as_json(0, as_problem(DamagedFile("it is nested too deeply", file=name)))]
     except Exception as error:
@@ -99,7 +99,7 @@ def _reader(name: str) -> Any:
     return loading.find("readers", name)
 
 
-def _told(error: TwofoldError, name: str) -> Problem:
+def _as_problem(error: TwofoldError, name: str) -> Problem:
     return Problem(severity="error", code=error.code, message=error.message, cure=error.cure, file=name)
 
 

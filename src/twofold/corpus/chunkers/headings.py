@@ -139,15 +139,15 @@ def _evened(offsets: Iterable[tuple[int, int]], text: str) -> Iterator[tuple[int
 
 def tokens_of(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
     """Starts and ends of all tokens that cover something, ends never falling."""
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     for start, end in _pieces(text):
         part = text if end - start == len(text) else text[start:end]
-        found += [(a + start, b + start) for a, b in _evened(offsets(part), part) if b > a]
-    starts = [a for a, _ in found]
+        spans += [(a + start, b + start) for a, b in _evened(offsets(part), part) if b > a]
+    starts = [a for a, _ in spans]
     if any(a > b for a, b in pairwise(starts)):
-        found.sort()
-        starts = [a for a, _ in found]
-    return starts, list(accumulate((b for _, b in found), max))
+        spans.sort()
+        starts = [a for a, _ in spans]
+    return starts, list(accumulate((b for _, b in spans), max))
 
 
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
@@ -222,8 +222,8 @@ class Cut:
                     _, _, level, title = marks[seen]
                     path = [*(p for p in path if p[0] < level), (level, title)]
                     seen += 1
-                own = marks[seen][2] if seen < len(marks) and marks[seen][0] <= start else 7
-                yield start, end, (*(title for level, title in path if level < own), *self.columns(start))
+                heading_level = marks[seen][2] if seen < len(marks) and marks[seen][0] <= start else 7
+                yield start, end, (*(title for level, title in path if level < heading_level), *self.columns(start))
 
     def columns(self, at: int) -> tuple[str, ...]:
         """The head of the table in whose rows a place lies; nothing elsewhere."""
@@ -240,14 +240,14 @@ class Cut:
 
     def packed(self, ranges: Sequence[tuple[int, int]], most: int = 0) -> Iterator[tuple[int, int]]:
         """Neighbouring ranges joined while they fit, at most `most` of them where that is not 0."""
-        held = 0
+        joined_count = 0
         start, end = 0, 0
         for a, b in ranges:
-            if held and (held == most or self.count(start, b) > self.limit):
+            if joined_count and (joined_count == most or self.count(start, b) > self.limit):
                 yield start, end
-                held = 0
-            start, end, held = a if not held else start, b, held + 1
-        if held:
+                joined_count = 0
+            start, end, joined_count = a if not joined_count else start, b, joined_count + 1
+        if joined_count:
             yield start, end
 
     def _sections(self, marks: Sequence[tuple[int, int, int, str]]) -> list[tuple[int, int]]:
@@ -257,21 +257,21 @@ class Cut:
         following one of the same or a deeper level, or else with the one before, where both fit.
         """
         edges = [(0, 0, 0), *(m[:3] for m in marks), (len(self.text), 0, 0)]
-        made: list[tuple[int, int, int, bool]] = []
+        sections: list[tuple[int, int, int, bool]] = []
         for (a, heading, level), (b, _, _) in pairwise(edges):
             start, end = self.trim(a, b)
             if start == end:
                 continue
             lone = end <= heading
-            if made:
-                first, last, above, alone = made[-1]
-                held = alone and above < level
-                if held or (above <= level and self._small(first, last) and self.count(first, end) <= self.limit):
-                    made[-1] = (first, end, above, alone and lone)
+            if sections:
+                first, last, above, alone = sections[-1]
+                joins = alone and above < level
+                if joins or (above <= level and self._small(first, last) and self.count(first, end) <= self.limit):
+                    sections[-1] = (first, end, above, alone and lone)
                     continue
-            made.append((start, end, level, lone))
+            sections.append((start, end, level, lone))
         joined: list[tuple[int, int, int]] = []
-        for start, end, level, _ in made:
+        for start, end, level, _ in sections:
             if joined and self._small(start, end):
                 first, _, above = joined[-1]
                 if above <= level and self.count(first, end) <= self.limit:
@@ -303,13 +303,13 @@ class Cut:
         first = bisect_right(self.ends, start)
         furthest = min(end, self.starts[first + self.limit])
         pieces = -(-left // self.limit)
-        wanted = min(self.starts[min(first + -(-left // pieces), len(self.starts) - 1)], furthest)
+        aim = min(self.starts[min(first + -(-left // pieces), len(self.starts) - 1)], furthest)
         if furthest <= max(start, done):
             return self._forced(max(start, done), end)
         for share in (0.6, 0.3):
             lowest = max(self.starts[first + int(share * left / pieces)], start, done) + 1
             for level in self.levels:
-                cut = self._nearest(level, lowest, furthest, wanted)
+                cut = self._nearest(level, lowest, furthest, aim)
                 if cut:
                     return cut
         row = self.rows[bisect_right(self.rows, furthest) - 1] if self.rows and self.rows[0] <= furthest else 0
@@ -322,15 +322,15 @@ class Cut:
                 return at
         return furthest
 
-    def _nearest(self, level: Sequence[int], lowest: int, furthest: int, wanted: int) -> int:
-        """The break of a level in ``[lowest, furthest]`` nearest to `wanted` that parts no token; 0 for none."""
+    def _nearest(self, level: Sequence[int], lowest: int, furthest: int, aim: int) -> int:
+        """The break of a level in ``[lowest, furthest]`` nearest to `aim` that parts no token; 0 for none."""
         low, high = bisect_left(level, lowest), bisect_right(level, furthest)
         if low >= high:
             return 0
-        middle = bisect_left(level, wanted, low, high)
+        middle = bisect_left(level, aim, low, high)
         around = level[max(low, middle - 4) : min(high, middle + 4)]
         whole = [at for at in around if not self._parts(at)]
-        return min(whole, key=lambda at: abs(at - wanted)) if whole else 0
+        return min(whole, key=lambda at: abs(at - aim)) if whole else 0
 
     def _parts(self, at: int) -> bool:
         """Would a cut here go through a token (white space around the cut aside)?"""

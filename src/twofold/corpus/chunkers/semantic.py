@@ -60,8 +60,8 @@ class SemanticChunker:
 
     def _groups(self, text: str, sentences: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
         """Sentences by subject."""
-        wanted = round(self._options.breaks * (len(sentences) - 1))
-        if wanted < 1:
+        breaks = round(self._options.breaks * (len(sentences) - 1))
+        if breaks < 1:
             return [sentences]
         around, last = self._options.around, len(sentences) - 1
         windows = [
@@ -69,5 +69,5 @@ class SemanticChunker:
         ]
         vectors = self._embed(windows)
         cosines = (vectors[:-1] * vectors[1:]).sum(1)
-        ends = sorted(int(n) + 1 for n in cosines.argsort(kind="stable")[:wanted])
+        ends = sorted(int(n) + 1 for n in cosines.argsort(kind="stable")[:breaks])
         return [sentences[a:b] for a, b in zip([0, *ends], [*ends, len(sentences)], strict=True)]

@@ -111,17 +111,17 @@ class ParentChunker:
 
     def split(self, document: Document) -> list[Chunk]:
         """Children in order; none for a document of white space."""
-        found = tokens_of(document.text, self._offsets)
+        tokens = tokens_of(document.text, self._offsets)
         code = is_code(document)
-        parents = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.parent_tokens), code=code)
-        children = Cut(document.text, found, HeadingChunker.Options(max_tokens=self._options.max_tokens), code=code)
-        made: list[Chunk] = []
+        parents = Cut(document.text, tokens, HeadingChunker.Options(max_tokens=self._options.parent_tokens), code=code)
+        children = Cut(document.text, tokens, HeadingChunker.Options(max_tokens=self._options.max_tokens), code=code)
+        chunks: list[Chunk] = []
         paths = _Paths(parents.marks)
         for start, end, _ in parents.ranges():
             for a, b in children.cuts(start, end):
-                chunk = chunk_of(document, a, b, headings=(*paths.at(a), *children.columns(a)), ordinal=len(made))
-                made.append(replace(chunk, metadata={**chunk.metadata, "parent_span": f"{start}-{end}"}))
-        return made
+                chunk = chunk_of(document, a, b, headings=(*paths.at(a), *children.columns(a)), ordinal=len(chunks))
+                chunks.append(replace(chunk, metadata={**chunk.metadata, "parent_span": f"{start}-{end}"}))
+        return chunks
 
 
 class _Paths:
@@ -136,6 +136,6 @@ class _Paths:
 
     def at(self, place: int) -> tuple[str, ...]:
         before = bisect_left(self._starts, place)
-        own = self._marks[before][2] if before < len(self._marks) and self._starts[before] == place else 7
+        heading_level = self._marks[before][2] if before < len(self._marks) and self._starts[before] == place else 7
         inside = before and self._marks[before - 1][1] > place
-        return tuple(name for depth, name in self._after[before - bool(inside)] if depth < own)
+        return tuple(name for depth, name in self._after[before - bool(inside)] if depth < heading_level)

@@ -94,14 +94,14 @@ def _flow(text: str) -> str:
 
 def _yaml(block: str) -> dict[str, str] | None:
     """The values; None when a line is none of YAML's, so that the block is text."""
-    made: dict[str, list[str]] = {}
+    fields: dict[str, list[str]] = {}
     listed: set[str] = set()
     name, folded = "", ""
     for line in block.split("\n"):
         bare = line.strip()
         if not bare:
-            if folded == "|" and name and made[name]:
-                made[name].append("")
+            if folded == "|" and name and fields[name]:
+                fields[name].append("")
             continue
         if bare.startswith("#") and not (folded and line[:1] in " \t"):
             continue
@@ -109,26 +109,26 @@ def _yaml(block: str) -> dict[str, str] | None:
             if not name:
                 return None
             item = not folded and bare[:1] == "-"
-            if item and made[name] and name not in listed:
+            if item and fields[name] and name not in listed:
                 continue  # below a value of its own: no YAML
             if item:
                 listed.add(name)
-            made[name].append(_value(bare[1:].strip()) if item else bare)
+            fields[name].append(_value(bare[1:].strip()) if item else bare)
             continue
-        found = _KEY.fullmatch(line.rstrip())
-        if found is None:
+        match = _KEY.fullmatch(line.rstrip())
+        if match is None:
             return None
-        name = found.group(1).strip("\"'")
-        value = (found.group(2) or "").strip()
+        name = match.group(1).strip("\"'")
+        value = (match.group(2) or "").strip()
         folded = value[:1] if _BLOCK.fullmatch(value) else ""
-        made[name] = [] if folded or not value or value.startswith("#") else [_value(value)]
+        fields[name] = [] if folded or not value or value.startswith("#") else [_value(value)]
     return (
         {
             name: _list(parts) if name in listed else _flow(" ".join(" ".join(filter(None, parts)).split()))
-            for name, parts in made.items()
+            for name, parts in fields.items()
             if any(parts)
         }
-        if made
+        if fields
         else None
     )
 

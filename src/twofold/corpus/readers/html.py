@@ -115,8 +115,8 @@ def markup_of(data: bytes, name: str) -> tuple[str, str]:
     A page that declares nothing and is not UTF-8 is taken for windows-1252, and so is one that says it is Latin-1 or
     ASCII (HTML Living Standard, section 13.2.3).
     """
-    found = _CHARSET.search(data[:4096])
-    declared = found.group(1).decode("ascii").lower() if found else ""
+    match = _CHARSET.search(data[:4096])
+    declared = match.group(1).decode("ascii").lower() if match else ""
     if declared in _LATIN:
         declared = "cp1252"
     try:
@@ -160,25 +160,27 @@ def _is_text(node: PageElement) -> bool:
 
 def _named_only(soup: BeautifulSoup) -> str:
     """What a page shows that no text of it tells."""
-    found: dict[str, None] = {}
+    shown_parts: dict[str, None] = {}
     for node in soup.find_all(["canvas", "embed", "object", "iframe"]):
         address = str(node.get("src") or node.get("data") or "")
         if node.name == "canvas":
-            found["a drawing (canvas)"] = None
+            shown_parts["a drawing (canvas)"] = None
         elif address and not node.get("srcdoc") and ":" not in address and not any(map(_is_text, _first(node))):
-            found[f"the file {address[:80]} that the page shows"] = None
-    return "; ".join(found)
+            shown_parts[f"the file {address[:80]} that the page shows"] = None
+    return "; ".join(shown_parts)
 
 
 def _crossed(soup: BeautifulSoup) -> frozenset[str]:
     """Classes whose text the page's own style sheets strike out."""
-    found: set[str] = set()
+    classes: set[str] = set()
     for style in soup.find_all("style"):
         for rule in style.get_text().split("}"):
             selectors, _, look = rule.rpartition("{")
             if "line-through" in look:
-                found.update(one.group(1) for part in selectors.split(",") if (one := _CLASS.fullmatch(part.strip())))
-    return frozenset(found)
+                classes.update(
+                    selector.group(1) for part in selectors.split(",") if (selector := _CLASS.fullmatch(part.strip()))
+                )
+    return frozenset(classes)
 
 
 def _flat(text: str) -> str:
@@ -278,7 +280,7 @@ class _Page:
             self.line.append(_HEADINGS[tag])
             self.heading += 1
         elif tag in ("td", "th") and not self.cell:
-            if (held := "".join(self.line[-8:]).rstrip()) and not held.endswith("|"):
+            if (tail := "".join(self.line[-8:]).rstrip()) and not tail.endswith("|"):
                 self.line.append(" | ")
         elif tag == "br":
             self._break("\n")
@@ -307,8 +309,8 @@ class _Page:
             self._say(f"{shown} ")
         elif tag == "q":
             self.line.append("“")
-        if said := _spoken(node):
-            self.line += [" ", said, " "]
+        if spoken := _spoken(node):
+            self.line += [" ", spoken, " "]
 
     def _leave(self, node: Tag) -> None:
         tag = _named(node)
@@ -351,11 +353,11 @@ class _Page:
         return bool(self.crossed) and not self.crossed.isdisjoint(node.get_attribute_list("class"))
 
     def _item(self, node: Tag) -> None:
-        held = self.lists[-1] if self.lists else None
-        if held is None:
+        numbering = self.lists[-1] if self.lists else None
+        if numbering is None:
             self.mark = "-"
         else:
-            number, step, form = held
+            number, step, form = numbering
             number = _number(node.get("value"), number)
             self.lists[-1] = (number + step, step, form)
             self.mark = f"{written(number, form) if number > 0 else number}."
@@ -437,8 +439,8 @@ def _level(node: Tag) -> str:
     """``super`` or ``sub`` for what stands raised or lowered."""
     if node.name in ("sup", "sub"):
         return "super" if node.name == "sup" else "sub"
-    found = _LEVEL.search(str(node.get("style") or "")) if node.name in _INLINE else None
-    return found.group(1).lower() if found else ""
+    match = _LEVEL.search(str(node.get("style") or "")) if node.name in _INLINE else None
+    return match.group(1).lower() if match else ""
 
 
 def _numbered(node: Tag) -> tuple[int, int, str]:
@@ -448,12 +450,12 @@ def _numbered(node: Tag) -> tuple[int, int, str]:
     step = -1 if node.has_attr("reversed") else 1
     first = 1
     if step < 0:  # an item whose end is not written stands inside the one before
-        waiting, first = [one for one in node.contents if isinstance(one, Tag)], 0
+        waiting, first = [element for element in node.contents if isinstance(element, Tag)], 0
         while waiting:
-            one = waiting.pop()
-            first += one.name == "li"
-            if one.name not in ("ol", "ul", "menu"):
-                waiting += [inner for inner in one.contents if isinstance(inner, Tag)]
+            element = waiting.pop()
+            first += element.name == "li"
+            if element.name not in ("ol", "ul", "menu"):
+                waiting += [inner for inner in element.contents if isinstance(inner, Tag)]
     first = _number(node.get("start"), first)
     return first, step, _LETTERED.get(str(node.get("type") or ""), "decimal")
 
@@ -472,13 +474,13 @@ def _spoken(node: Tag) -> str:
 
 def _first(top: Tag | None) -> list[PageElement]:
     """The first nodes within an element."""
-    found: list[PageElement] = []
+    nodes: list[PageElement] = []
     waiting = list(reversed(top.contents[:_SPOKEN])) if top is not None else []
-    while waiting and len(found) < _SPOKEN:
+    while waiting and len(nodes) < _SPOKEN:
         node = waiting.pop()
-        found.append(node)
+        nodes.append(node)
         waiting += reversed(getattr(node, "contents", [])[:_SPOKEN])
-    return found
+    return nodes
 
 
 def _address(node: Tag) -> str:
@@ -517,5 +519,5 @@ def _formula(math: Tag) -> str:
             stack += [(child, False) for child in inner]
             continue
         done[id(node)] = mathml(node.name, [done[id(child)] for child in inner], "" if inner else node.get_text())
-    made = _flat(done[id(math)])
-    return made or str(math.get("alttext") or "")
+    formula = _flat(done[id(math)])
+    return formula or str(math.get("alttext") or "")

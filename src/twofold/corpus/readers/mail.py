@@ -70,11 +70,11 @@ class MailReader:
         """Append a message's parts, its attachments and what it forwards after it."""
         if sum(1 for _, _ in zip(range(_MOST_PARTS + 1), message.walk(), strict=False)) > _MOST_PARTS:
             raise DamagedFile(f"it has more than {_MOST_PARTS} parts")
-        found = parts_of(message)
+        content = parts_of(message)
         lines = (f"{key}: {value}" for key in _HEADERS if (value := header(message, key)))
-        parts.append((place or "message", "\n".join(lines) + "\n\n" + "\n\n".join(found.texts)))
-        unread += found.unread
-        for name, data in found.files:
+        parts.append((place or "message", "\n".join(lines) + "\n\n" + "\n\n".join(content.texts)))
+        unread += content.unread
+        for name, data in content.files:
             if isinstance(data, bytes):
                 self.attach(name, data, parts, unread=unread)
             elif depth < _DEEPEST:
@@ -90,14 +90,14 @@ class MailReader:
             reader = self._reader(name)
             for document in reader.read(Path(name), data):
                 places = [place for place in document.places if not place.lines]
-                told = [str(document.metadata[key]) for key in ("unread", "plain") if key in document.metadata]
-                told += [f"pages {document.metadata['scanned']}"] if "scanned" in document.metadata else []
-                unread += [f"{label}: {one}" for one in told]
-                ends = [*(one.start for one in places[1:]), len(document.text)]
+                remarks = [str(document.metadata[key]) for key in ("unread", "plain") if key in document.metadata]
+                remarks += [f"pages {document.metadata['scanned']}"] if "scanned" in document.metadata else []
+                unread += [f"{label}: {part}" for part in remarks]
+                ends = [*(part.start for part in places[1:]), len(document.text)]
                 if not places:
                     parts.append((label, document.text))
-                for one, end in zip(places, ends, strict=False):
-                    parts.append((f"{label}, {one.label}", document.text[one.start : end]))
+                for part, end in zip(places, ends, strict=False):
+                    parts.append((f"{label}, {part.label}", document.text[part.start : end]))
             if len(parts) + len(unread) == before or not any(text.strip() for _, text in parts[-1:]):
                 unread.append(f"{label} (it has no text)")
         except TwofoldError as error:
@@ -108,8 +108,8 @@ class MailReader:
         cls = _classes().get(suffix)
         if cls is None or (getattr(cls, "pictures", False) and not self.options.ocr):
             raise UnreadableFile(f"no reader for {suffix or 'a name without an ending'}", file=name)
-        given = {"passwords": self.options.passwords, "ocr": self.options.ocr}
-        values = {key: value for key, value in given.items() if key in cls.Options.model_fields}
+        options = {"passwords": self.options.passwords, "ocr": self.options.ocr}
+        values = {key: value for key, value in options.items() if key in cls.Options.model_fields}
         reader: protocols.Reader = cls(cls.Options.model_validate(values))
         return reader
 
@@ -117,13 +117,13 @@ class MailReader:
 @cache
 def _classes() -> dict[str, Any]:
     """Ending → reader's class, mail itself apart."""
-    found: dict[str, Any] = {}
+    classes: dict[str, Any] = {}
     for name in loading.names("readers"):
         cls = loading.find("readers", name)
         if cls is not MailReader:
             for suffix in cls.suffixes:
-                found.setdefault(suffix, cls)
-    return found
+                classes.setdefault(suffix, cls)
+    return classes
 
 
 def _narrow(data: bytes, name: str) -> bytes:

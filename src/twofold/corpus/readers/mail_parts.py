@@ -86,17 +86,17 @@ def parts_of(message: MIMEPart) -> Parts:
         return Parts(unread=["a part that is kept elsewhere (message/external-body)"])
     if message.is_multipart():
         parts = [one for one in message.iter_parts() if isinstance(one, MIMEPart)]
-        found = [parts_of(one) for one in parts]
+        contents = [parts_of(one) for one in parts]
         if kind == "multipart/encrypted":
             return Parts(unread=["an encrypted message"])
         if kind == "multipart/alternative":
-            return _best([one.get_content_type() for one in parts], found)
-        made = Parts()
-        for one in found:
-            made.texts += one.texts
-            made.files += one.files
-            made.unread += one.unread
-        return made
+            return _best([one.get_content_type() for one in parts], contents)
+        gathered = Parts()
+        for content in contents:
+            gathered.texts += content.texts
+            gathered.files += content.files
+            gathered.unread += content.unread
+        return gathered
     return _leaf(message, kind)
 
 
@@ -110,11 +110,13 @@ def _leaf(part: MIMEPart, kind: str) -> Parts:
     data = payload if isinstance(payload, bytes) else str(part.get_payload()).encode("utf-8", "replace")
     if any(isinstance(one, InvalidBase64LengthDefect) for one in part.defects):
         whole = _NO_LETTER.sub("", str(part.get_payload()).partition("=")[0])
-        return _told(part, base64.b64decode(whole[: len(whole) // 4 * 4]), kind, name, "the end of a damaged part")
-    return _told(part, data, kind, name, "")
+        return _content_of(
+            part, base64.b64decode(whole[: len(whole) // 4 * 4]), kind, name, "the end of a damaged part"
+        )
+    return _content_of(part, data, kind, name, "")
 
 
-def _told(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) -> Parts:
+def _content_of(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) -> Parts:
     """What a part says whose bytes are `data`; `lost`: what of them is not there."""
     unread = [lost] if lost else []
     if kind == "text/calendar" and part.get_content_disposition() != "attachment":
@@ -133,27 +135,27 @@ def _told(part: MIMEPart, data: bytes, kind: str, name: str, lost: str) -> Parts
     return Parts(files=[(name, data)], unread=unread)
 
 
-def _best(kinds: list[str], found: list[Parts]) -> Parts:
+def _best(kinds: list[str], forms: list[Parts]) -> Parts:
     """Of several forms of one text the plain one, unless another says more; what is attached to any of them stays."""
-    made = Parts()
-    for one in found:
-        made.files += one.files
-        made.unread += one.unread
-    said = [(kind, "\n\n".join(one.texts)) for kind, one in zip(kinds, found, strict=False) if one.texts]
-    events = [text for kind, text in said if kind == "text/calendar"]
-    plain = next((text for kind, text in said if kind == "text/plain"), "")
-    rich = next((text for kind, text in reversed(said) if kind not in ("text/plain", "text/calendar")), "")
+    best = Parts()
+    for form in forms:
+        best.files += form.files
+        best.unread += form.unread
+    texts = [(kind, "\n\n".join(form.texts)) for kind, form in zip(kinds, forms, strict=False) if form.texts]
+    events = [text for kind, text in texts if kind == "text/calendar"]
+    plain = next((text for kind, text in texts if kind == "text/plain"), "")
+    rich = next((text for kind, text in reversed(texts) if kind not in ("text/plain", "text/calendar")), "")
     words, more = _words(plain), _words(rich)
     if not plain.strip() or not rich.strip():
-        made.texts = [plain if plain.strip() else rich]
+        best.texts = [plain if plain.strip() else rich]
     elif len(more - words) <= max(3, 0.2 * len(more)) and not any(map(_numbered, more - words)):
-        made.texts = [plain]
+        best.texts = [plain]
     elif len(words - more) > max(_STUB, 0.2 * len(words)):
-        made.texts = [plain, rich]
+        best.texts = [plain, rich]
     else:
-        made.texts = [rich]
-    made.texts = [text for text in (*made.texts, *events) if text.strip()]
-    return made
+        best.texts = [rich]
+    best.texts = [text for text in (*best.texts, *events) if text.strip()]
+    return best
 
 
 def _words(text: str) -> set[str]:
@@ -226,7 +228,7 @@ def unfolded(data: bytes) -> bytes:
 def calendar(text: str) -> str:
     """Events and tasks of a calendar (RFC 5545), a property a line; its lines are `unfolded`."""
     lines: list[str] = []
-    page, told, alarm = "", False, False
+    page, described, alarm = "", False, False
     for line in text.splitlines():
         head, colon, value = line.partition(":")
         name, _, parameters = head.partition(";")
@@ -235,9 +237,9 @@ def calendar(text: str) -> str:
             what = value.strip().upper()
             alarm = name == "BEGIN" and what == "VALARM"
             if what in _HELD:
-                lines += [f"Text: {page}"] if page and not told else []
+                lines += [f"Text: {page}"] if page and not described else []
                 lines += [""] if lines and name == "BEGIN" else []
-                page, told = "", False
+                page, described = "", False
         if not colon or name not in _EVENT:
             continue
         if '"' in parameters and parameters.count('"') % 2:  # a colon in a quoted parameter
@@ -247,7 +249,7 @@ def calendar(text: str) -> str:
         if name == "X-ALT-DESC":  # a page that says what the description says, where there is one
             page = " ".join(_TAG.sub(" ", value).split())
             continue
-        told = told or (name == "DESCRIPTION" and not alarm)
+        described = described or (name == "DESCRIPTION" and not alarm)
         if name in ("ORGANIZER", "ATTENDEE"):
             called = re.search(r"CN=\"?([^\";:]+)", parameters, re.IGNORECASE)
             address = re.sub("(?i)^mailto:", "", value)
@@ -265,12 +267,12 @@ def calendar(text: str) -> str:
 
 def _moment(stamp: str, zone: str) -> str:
     """A date or time as people write it; what is none as it is."""
-    found = _STAMP.fullmatch(stamp)
-    if found is None:
+    match = _STAMP.fullmatch(stamp)
+    if match is None:
         return stamp
-    year, month, day, hour, minute, zulu = found.groups()
-    said = f"{year}-{month}-{day}" + (f" {hour}:{minute}" if hour else "")
-    return said + (" UTC" if zulu else f" ({zone})" if zone else "")
+    year, month, day, hour, minute, zulu = match.groups()
+    written = f"{year}-{month}-{day}" + (f" {hour}:{minute}" if hour else "")
+    return written + (" UTC" if zulu else f" ({zone})" if zone else "")
 
 
 def card(text: str) -> str:

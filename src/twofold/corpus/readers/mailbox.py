@@ -39,10 +39,10 @@ class MailboxReader:
         Raises:
             BadRecord: the first that cannot be read.
         """
-        for _, found in self.places(path, data):
-            if isinstance(found, BadRecord):
-                raise found
-            yield found
+        for _, item in self.places(path, data):
+            if isinstance(item, BadRecord):
+                raise item
+            yield item
 
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord]]:
         """Yield ``(line, message or what is wrong with it)``.
@@ -91,5 +91,5 @@ class CalendarReader:
     def read(self, path: Path, data: bytes) -> Iterator[Document]:
         """Yield the one document."""
         text = decoded(unfolded(data.removeprefix(b"\xef\xbb\xbf")), "")
-        said = card(text) if path.suffix.lower() == ".vcf" else calendar(text)
-        yield Document(id=path.as_posix(), text=clean(said), title=title_of(path), source=path.as_posix())
+        content = card(text) if path.suffix.lower() == ".vcf" else calendar(text)
+        yield Document(id=path.as_posix(), text=clean(content), title=title_of(path), source=path.as_posix())

@@ -75,12 +75,12 @@ def settled(text: str) -> str:
     """Struck-out pieces joined and marked as in Markdown, ``~~so~~``, blanks outside the marks; lowered digits set."""
     if text.isascii() or _HELD.search(text) is None:
         return text
-    text = _FORMULA.sub(lambda found: found.group().translate(_SET_PLAIN), text).translate(_SET_LOW)
+    text = _FORMULA.sub(lambda match: match.group().translate(_SET_PLAIN), text).translate(_SET_LOW)
     return _STRAY.sub("", _PIECE.sub(_tilded, text.replace(STRUCK + STRIKE, "")))
 
 
-def _tilded(found: re.Match[str]) -> str:
-    whole = found.group(1)
+def _tilded(match: re.Match[str]) -> str:
+    whole = match.group(1)
     bare = whole.strip()
     if not bare:
         return whole
@@ -140,5 +140,5 @@ class Grid:
         """One line a row; rows and columns without text are left out."""
         width = max(map(len, self.rows), default=0)
         used = [any(at < len(line) and line[at].strip() for line in self.rows) for at in range(width)]
-        kept = ([cell for cell, keep in zip(line, used, strict=False) if keep] for line in self.rows)
-        return "\n".join(line for line in map(row, kept) if line)
+        lines = ([cell for cell, keep in zip(line, used, strict=False) if keep] for line in self.rows)
+        return "\n".join(line for line in map(row, lines) if line)

@@ -51,8 +51,8 @@ class NotebookReader:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise DamagedFile(f"it cannot be read as a notebook: {type(error).__name__}", file=name) from error
         unread: dict[str, int] = {}
-        for _, _, told in parts:
-            for what in told:
+        for _, _, remarks in parts:
+            for what in remarks:
                 unread[what] = unread.get(what, 0) + 1
         text, places = joined((label, text) for label, text, _ in parts)
         yield Document(
@@ -79,14 +79,14 @@ def _cell(cell: Any) -> tuple[str, list[str]]:
     printed: list[str] = []
     for output in _maps(cell.get("outputs")):
         shown = output["data"] if isinstance(output.get("data"), dict) else output
-        said = _said(output, shown)
+        output_text = _output_text(output, shown)
         if output.get("output_type") == "stream" or not printed:
-            printed.append(said)
+            printed.append(output_text)
         else:
-            printed.append(said if printed[-1].endswith("\n") else f"\n{said}")
+            printed.append(output_text if printed[-1].endswith("\n") else f"\n{output_text}")
         if _pictured(shown):
             unread.append("picture drawn by the code")
-        elif not said.strip() and any("/" in str(kind) for kind in shown):
+        elif not output_text.strip() and any("/" in str(kind) for kind in shown):
             unread.append("output that only a program shows")
     whole = "".join(printed).strip()
     if len(whole) > _MOST_PRINTED:
@@ -95,7 +95,7 @@ def _cell(cell: Any) -> tuple[str, list[str]]:
     return "\n\n".join(_fenced(one) for one in blocks if one.strip()), unread
 
 
-def _said(output: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
+def _output_text(output: Mapping[str, Any], shown: Mapping[str, Any]) -> str:
     """One output as text: what was printed, an error, or the form of a result that says most."""
     if output.get("output_type") in ("error", "pyerr"):
         return f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}"

@@ -28,19 +28,19 @@ def attachments(data: bytes) -> Iterator[tuple[str, bytes | None]]:
             "messages of Outlook need the package olefile, which is not installed", cure=install("documents")
         ) from error
     try:
-        with olefile.OleFileIO(io.BytesIO(data)) as held:
-            folders = sorted({path[0] for path in held.listdir() if path[0].startswith("__attach")})
+        with olefile.OleFileIO(io.BytesIO(data)) as message:
+            folders = sorted({path[0] for path in message.listdir() if path[0].startswith("__attach")})
             for number, folder in enumerate(folders, 1):
-                name = _text(held, folder, _LONG_NAME) or _text(held, folder, _NAME) or f"unnamed {number}"
+                name = _text(message, folder, _LONG_NAME) or _text(message, folder, _NAME) or f"unnamed {number}"
                 place = [folder, _DATA]
-                yield name, held.openstream(place).read() if held.exists(place) else None
+                yield name, message.openstream(place).read() if message.exists(place) else None
     except (OSError, ValueError, IndexError, TypeError, AttributeError):
         yield "what is attached to it", None  # the words could be read, and these parts cannot
 
 
-def _text(held: Any, folder: str, name: str) -> str:
+def _text(message: Any, folder: str, name: str) -> str:
     for kind, encoding in ((_WIDE, "utf-16-le"), (_NARROW, "cp1252")):
         place = [folder, f"__substg1.0_{name}{kind}"]
-        if held.exists(place):
-            return " ".join(str(held.openstream(place).read(), encoding, "replace").replace("\0", "").split())
+        if message.exists(place):
+            return " ".join(str(message.openstream(place).read(), encoding, "replace").replace("\0", "").split())
     return ""

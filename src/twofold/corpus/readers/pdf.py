@@ -122,8 +122,8 @@ class PdfReader:
             except pypdfium2.PdfiumError as error:
                 if "password" not in str(error).lower():
                     raise DamagedFile(f"it cannot be opened as PDF: {error}", file=name) from error
-        given = " and none of the passwords given opens it" if self.options.passwords else ""
-        raise EncryptedFile(f"it is encrypted{given}", file=name)
+        tried = " and none of the passwords given opens it" if self.options.passwords else ""
+        raise EncryptedFile(f"it is encrypted{tried}", file=name)
 
 
 def _page(pdf: PdfDocument, number: int, name: str) -> PdfPage | None:
@@ -146,11 +146,11 @@ def _is_picture(page: PdfPage, letters: int) -> bool:
         return False
     width, height = page.get_size()
     covered, drawn = 0.0, 0
-    for one in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_PATH], max_depth=5):
-        if one.type == FPDF_PAGEOBJ_PATH:
+    for page_object in page.get_objects(filter=[FPDF_PAGEOBJ_IMAGE, FPDF_PAGEOBJ_PATH], max_depth=5):
+        if page_object.type == FPDF_PAGEOBJ_PATH:
             drawn += 1
             continue
-        left, bottom, right, top = one.get_bounds()
+        left, bottom, right, top = page_object.get_bounds()
         covered += max(0.0, right - left) * max(0.0, top - bottom)
     if letters > _LITTLE:
         return bool(covered >= 0.5 * width * height)
@@ -161,17 +161,17 @@ def _bookmarks(pdf: PdfDocument) -> dict[int, list[tuple[int, str]]]:
     """Page → ``(level, title)`` of the bookmarks that lead to it; empty when the outline is damaged."""
     import pypdfium2
 
-    found: dict[int, list[tuple[int, str]]] = {}
+    bookmarks: dict[int, list[tuple[int, str]]] = {}
     try:
         for mark in pdf.get_toc(max_depth=6):
             target: Any = mark.get_dest()
             index = target.get_index() if target else None
             title = _WHITE.sub(" ", mark.get_title()).strip()
             if index is not None and title:
-                found.setdefault(index + 1, []).append((min(6, mark.level + 1), title))
+                bookmarks.setdefault(index + 1, []).append((min(6, mark.level + 1), title))
     except (pypdfium2.PdfiumError, RecursionError, ValueError):
         return {}
-    return found
+    return bookmarks
 
 
 def _headed(text: str, marks: Sequence[tuple[int, str]]) -> str:

@@ -85,26 +85,26 @@ def divided(texts: Sequence[str]) -> list[str]:
         whole, hyphened = (left + right).casefold(), f"{left}-{right}".casefold()
         if right and (not right[0].islower() or not left[-1].islower()):
             return f"{left}-{right}"
-        own = hyphened in written or (left.casefold() in _FIRST and right.casefold() in _LAST)
-        return f"{left}-{right}" if own and not known(whole) else left + right
+        hyphen_stays = hyphened in written or (left.casefold() in _FIRST and right.casefold() in _LAST)
+        return f"{left}-{right}" if hyphen_stays and not known(whole) else left + right
 
-    made: list[str] = []
+    pages: list[str] = []
     for page in pieces:
         text = "".join(between + (joined(between, left, right) if left else "") for between, left, right in page)
-        made.append(_BROKEN.sub("-", text) if "\ufffe" in text else text)
-    return made
+        pages.append(_BROKEN.sub("-", text) if "\ufffe" in text else text)
+    return pages
 
 
 def _divided(text: str) -> Iterator[tuple[str, str, str]]:
     """What stands before each divided word, and the word's two parts; at last what is left, without any."""
     done = 0
-    for found in _DIVIDED.finditer(text):
-        end = start = found.start()
+    for match in _DIVIDED.finditer(text):
+        end = start = match.start()
         while start > max(done, end - _LONGEST) and text[start - 1].isalpha():
             start -= 1
         if start < end and not (start and text[start - 1].isalpha()):
-            yield text[done:start], text[start:end], found.group(1)
-            done = found.end()
+            yield text[done:start], text[start:end], match.group(1)
+            done = match.end()
     yield text[done:], "", ""
 
 
@@ -159,8 +159,8 @@ def _before(text: str, place: int) -> int:
 def _raised_runs(text: str, size: Callable[[int], float]) -> Iterator[tuple[int, int]]:
     """Places from which a number goes on in smaller letters than what it follows, each with the number's end."""
     known, height, even = -1, 0.0, False
-    for found in _NUMBER.finditer(text):
-        start, end = found.span()
+    for match in _NUMBER.finditer(text):
+        start, end = match.span()
         base = start - 1
         if base >= 0 and text[base].isspace():
             base = _before(text, base)
@@ -198,7 +198,11 @@ def filled(pdf: PdfDocument, page: PdfPage, shown: str) -> list[str]:
         if kind == raw.FPDF_ANNOT_WIDGET and form is not None:
             lines[_field(raw, form, annotation)] = None
         elif kind not in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP, raw.FPDF_ANNOT_WIDGET):
-            text = _wide(lambda *rest, one=annotation: raw.FPDFAnnot_GetStringValue(one, b"Contents", *rest))
+            text = _wide(
+                lambda *rest, annotation_now=annotation: raw.FPDFAnnot_GetStringValue(
+                    annotation_now, b"Contents", *rest
+                )
+            )
             marks = kind in (raw.FPDF_ANNOT_HIGHLIGHT, raw.FPDF_ANNOT_UNDERLINE, raw.FPDF_ANNOT_STRIKEOUT)
             if marks and text in " ".join(shown.split()):
                 continue  # a copy of the words that it marks

@@ -54,10 +54,10 @@ def righted(page: PdfTextPage, text: str) -> str:
         FPDFText_GetLooseCharBox(raw, places[at], box)
         return _Sign(box.left, box.right, text[at])
 
-    def turned(found: re.Match[str]) -> str:
-        signs = [sign(at) for at in range(*found.span())]
-        words = [list(word) for blank, word in groupby(signs, lambda one: one.text == " ") if not blank]
-        if _ascends([min(one.left for one in word) for word in words]):
+    def turned(match: re.Match[str]) -> str:
+        signs = [sign(at) for at in range(*match.span())]
+        words = [list(word) for blank, word in groupby(signs, lambda letter: letter.text == " ") if not blank]
+        if _ascends([min(letter.left for letter in word) for word in words]):
             words.reverse()
         return " ".join(map(_word, words))
 
@@ -68,27 +68,27 @@ def formless(text: str) -> str:
     """Arabic letters in the forms of their places in a word as the letters that they are (Unicode, NFKC)."""
     if text.isascii() or not _FORMS.search(text):
         return text
-    return _FORMS.sub(lambda found: unicodedata.normalize("NFKC", found[0]), text)
+    return _FORMS.sub(lambda match: unicodedata.normalize("NFKC", match[0]), text)
 
 
 def _word(signs: Sequence[_Sign]) -> str:
     """A word's signs in the order of reading; a mark above or below follows the letter that it belongs to."""
     if len(signs) > _LONGEST:
-        return "".join(one.text for one in signs)
-    made: list[_Sign] = []
+        return "".join(sign.text for sign in signs)
+    ordered: list[_Sign] = []
     for (left, right), each in groupby(signs, attrgetter("left", "right")):
-        held = list(each)
-        made += reversed(held) if left < right else held
-    letters = [one for one in made if not unicodedata.combining(one.text)]
-    if not _ascends([one.left for one in letters]):
-        return "".join(one.text for one in made)
-    letters.sort(key=lambda one: -one.left)
+        run = list(each)
+        ordered += reversed(run) if left < right else run
+    letters = [sign for sign in ordered if not unicodedata.combining(sign.text)]
+    if not _ascends([sign.left for sign in letters]):
+        return "".join(sign.text for sign in ordered)
+    letters.sort(key=lambda sign: -sign.left)
     after: dict[int, list[str]] = {}
-    for one in made:
-        if unicodedata.combining(one.text):
-            away = [abs(letter.left + letter.right - one.left - one.right) for letter in letters]
-            after.setdefault(away.index(min(away)), []).append(one.text)
-    return "".join(one.text + "".join(after.get(at, ())) for at, one in enumerate(letters))
+    for sign in ordered:
+        if unicodedata.combining(sign.text):
+            away = [abs(letter.left + letter.right - sign.left - sign.right) for letter in letters]
+            after.setdefault(away.index(min(away)), []).append(sign.text)
+    return "".join(sign.text + "".join(after.get(at, ())) for at, sign in enumerate(letters))
 
 
 def _ascends(places: Sequence[float]) -> bool:

@@ -60,11 +60,11 @@ class _RecordReader(ABC):
             BadRecord: the first malformed record, naming file and line.
             UnreadableFile: the bytes are not UTF-8 (or UTF-16 with a mark), or no Parquet.
         """
-        for _, found in self.places(path, data):
-            if isinstance(found, BadRecord):
-                raise found
-            if isinstance(found, Document):
-                yield found
+        for _, record in self.places(path, data):
+            if isinstance(record, BadRecord):
+                raise record
+            if isinstance(record, Document):
+                yield record
 
     @abstractmethod
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
@@ -88,10 +88,10 @@ class _TextReader(_RecordReader):
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
         """Yield ``(line, document or what is wrong)`` for each record, so that one bad record does not hide others."""
         name = path.as_posix()
-        yield from self._found(decoded(data, name, self.options.encoding), name)
+        yield from self._records(decoded(data, name, self.options.encoding), name)
 
     @abstractmethod
-    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]: ...
+    def _records(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]: ...
 
 
 class JsonlReader(_TextReader):
@@ -99,7 +99,7 @@ class JsonlReader(_TextReader):
 
     suffixes: ClassVar[tuple[str, ...]] = JSONL
 
-    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
+    def _records(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
         for record in jsonl_records(text, name=name):
             yield record.line, _document(record, name, label=f"line {record.line}")
 
@@ -109,7 +109,7 @@ class JsonReader(_TextReader):
 
     suffixes: ClassVar[tuple[str, ...]] = JSON
 
-    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
+    def _records(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord]]:
         for record in json_records(text, name=name):
             yield record.line, _document(record, name, label=f"record {record.number}")
 
@@ -122,9 +122,9 @@ class CsvReader(_TextReader):
 
     suffixes: ClassVar[tuple[str, ...]] = CSV
 
-    def _found(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+    def _records(self, text: str, name: str) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
         table = table_of(text, tab=suffix_of(name) == ".tsv")
-        given = set[str]()
+        ids = set[str]()
         if not table.headed:
             yield 1, _headless(name)
         for row in table.rows:
@@ -134,11 +134,11 @@ class CsvReader(_TextReader):
             cells: Json = dict(row.values)
             for number, cell in enumerate(row.extra, len(table.columns) + 1):
                 cells[f"column {number}"] = cell
-            made = _row(cells, row, name, title=table.title)
-            if isinstance(made, Document) and made.id.startswith(name):
-                made = replace(made, id=_unused(made.id, given))
-                given.add(made.id)
-            yield row.line, made
+            document = _row(cells, row, name, title=table.title)
+            if isinstance(document, Document) and document.id.startswith(name):
+                document = replace(document, id=_unused(document.id, ids))
+                ids.add(document.id)
+            yield row.line, document
             if row.extra:
                 yield row.line, _too_many(row, len(table.columns), name)
             if row.begins:
@@ -169,18 +169,18 @@ class ParquetReader(_RecordReader):
             UnreadableFile: it is not Parquet.
         """
         name = path.as_posix()
-        given = set[str]()
+        ids = set[str]()
         for record in records_of(data, name=name):
             value = record.value
             if isinstance(value, BadRecord) or "text" in value:
                 yield record.line, _document(record, name, label=f"{ROWS}{record.number}")
                 continue
             cells = {key: value_text(item) for key, item in value.items() if not is_vector(item)}
-            made = _row(cells, Row(line=record.line, number=record.number, values=cells), name, title="")
-            if isinstance(made, Document) and made.id.startswith(name):
-                made = replace(made, id=_unused(made.id, given))
-                given.add(made.id)
-            yield record.line, made
+            document = _row(cells, Row(line=record.line, number=record.number, values=cells), name, title="")
+            if isinstance(document, Document) and document.id.startswith(name):
+                document = replace(document, id=_unused(document.id, ids))
+                ids.add(document.id)
+            yield record.line, document
 
 
 def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecord:
@@ -194,21 +194,21 @@ def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecor
     rest = {key: cell for key, cell in cells.items() if key != "readers" and (key != "title" or key in row.values)}
     small = {key: cell for key, cell in rest.items() if cell.strip() and len(cell) <= VALUE}
     key = f"{name}#{cells['id'].strip()}" if cells.get("id", "").strip() else ""
-    own = {"id": key, "title": cells.get("title", ""), "text": lines(rest, all_of_them=True)}
-    own |= {"readers": cells["readers"]} if "readers" in cells else {}
-    made = _document(Record(line=row.line, number=row.number, value=own), name, label=label, below={})
-    if isinstance(made, BadRecord):
-        return made
-    return replace(made, metadata=small if sum(map(len, small)) <= ALL else {})
+    fields = {"id": key, "title": cells.get("title", ""), "text": lines(rest, all_of_them=True)}
+    fields |= {"readers": cells["readers"]} if "readers" in cells else {}
+    document = _document(Record(line=row.line, number=row.number, value=fields), name, label=label, below={})
+    if isinstance(document, BadRecord):
+        return document
+    return replace(document, metadata=small if sum(map(len, small)) <= ALL else {})
 
 
-def _unused(name: str, given: set[str]) -> str:
+def _unused(name: str, ids: set[str]) -> str:
     """The id, or where an earlier row has it, that with a number."""
-    number, made = 1, name
-    while made in given:
+    number, candidate = 1, name
+    while candidate in ids:
         number += 1
-        made = f"{name} ({number})"
-    return made
+        candidate = f"{name} ({number})"
+    return candidate
 
 
 def _headless(name: str) -> Problem:
@@ -267,7 +267,7 @@ def _document(record: Record, name: str, *, label: str, below: Json | None = Non
         return bad(f'no "text"; its fields are {excerpt(", ".join(value)) or "none"}')
     if not isinstance(text, str):
         return bad(f'"text" must be a string, not {kind(text)}')
-    own: dict[str, str] = {}
+    fields: dict[str, str] = {}
     try:
         readers = _readers(value.get("readers"))
     except ValueError as error:
@@ -276,7 +276,7 @@ def _document(record: Record, name: str, *, label: str, below: Json | None = Non
         item = value.get(key)
         if item is not None and (isinstance(item, bool) or not isinstance(item, (str, int, float))):
             return bad(f'"{key}" must be a string, not {kind(item)}')
-        own[key] = "" if item is None else str(item)
+        fields[key] = "" if item is None else str(item)
     rest: dict[str, str] = {}
     more = {key: item for key, item in value.items() if key not in _OWN and item not in (None, "")}
     for key, item in more.items():
@@ -287,13 +287,13 @@ def _document(record: Record, name: str, *, label: str, below: Json | None = Non
     first = record.line or record.number
     row = label.startswith(ROWS)
     place = Place(start=0, label=label, first=first if row else 1)
-    placed = () if own["source"] or (own["id"] and below is None) else (place,)
+    placed = () if fields["source"] or (fields["id"] and below is None) else (place,)
     called = label.replace(" ", "") if placed and row else f"{first}"
     return Document(
-        id=own["id"].strip() or f"{name}#{called}",
+        id=fields["id"].strip() or f"{name}#{called}",
         text=with_fields(text, more if below is None else below),
-        title=own["title"],
-        source=own["source"] or name,
+        title=fields["title"],
+        source=fields["source"] or name,
         metadata=rest,
         readers=readers,
         places=placed,

@@ -60,7 +60,7 @@ def clean(text: str) -> str:
     if _ODD.search(text):
         text = _NOT_TEXT.sub("", even_lines(text).replace("\f", "\n")).translate(_LIGATURES)
     if any(one in text for one in _LOOSE):
-        text = _BLANKS.sub(lambda found: "\n\n" if found.group().startswith("\n") else "", text)
+        text = _BLANKS.sub(lambda match: "\n\n" if match.group().startswith("\n") else "", text)
     return text.strip()
 
 
@@ -88,8 +88,8 @@ def without_pictures(text: str) -> tuple[str, str]:
     """A text without the bytes of pictures in it (base64), a word in the place of each, and what to say of them."""
     if ";base64," not in text:
         return text, ""
-    made, count = _PICTURE.subn("(picture)", text)
-    return made, f"{count} picture{'' if count == 1 else 's'} inside the text" if count else ""
+    shortened, count = _PICTURE.subn("(picture)", text)
+    return shortened, f"{count} picture{'' if count == 1 else 's'} inside the text" if count else ""
 
 
 class TextReader:
@@ -134,8 +134,10 @@ def _declared(data: bytes, name: str) -> str:
     """The encoding that a Python or Ruby file declares in its first two lines (PEP 263)."""
     if suffix_of(name) not in (".py", ".pyi", ".rb"):
         return ""
-    found = [one for line in data[:400].split(b"\n", 2)[:2] if (one := _CODING.match(line.lstrip()))]
-    return found[0].group(1).decode("ascii") if found else ""
+    declarations = [
+        declaration for line in data[:400].split(b"\n", 2)[:2] if (declaration := _CODING.match(line.lstrip()))
+    ]
+    return declarations[0].group(1).decode("ascii") if declarations else ""
 
 
 class CodeReader(TextReader):
@@ -196,10 +198,10 @@ class MarkdownReader:
         text, left = without_pictures(text[start:])
         title = metadata.pop("title", "") or next((one[3] for one in headings_of(text)), "") or title_of(path)
         above = 0
-        if said := readable(metadata):
+        if heading := readable(metadata):
             body = text.lstrip()
             first += text.count("\n", 0, len(text) - len(body))
-            text, above = f"{said}\n\n{body}", len(said) + 2
+            text, above = f"{heading}\n\n{body}", len(heading) + 2
         if left:
             metadata["unread"] = left
         place = Place(start=above, label="", lines="line", first=first)

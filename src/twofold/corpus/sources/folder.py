@@ -63,16 +63,16 @@ class FolderSource:
         Raises:
             SourceUnreachable: a path is missing; the others' files come first.
         """
-        found, _ = expand(self._options.paths, self._root)
-        self.total = len(found)
+        files, _ = expand(self._options.paths, self._root)
+        self.total = len(files)
         first: dict[str, Found] = {}
-        for one in found:
-            stem = stem_of(one, self._root, self._options.ids_from)
-            if first.setdefault(stem, one) is one:
-                yield self._item(one, stem)
+        for file in files:
+            stem = stem_of(file, self._root, self._options.ids_from)
+            if first.setdefault(stem, file) is file:
+                yield self._item(file, stem)
             else:
-                name = os.fsencode(one.path).decode("utf-8", "backslashreplace")  # the legible one need not be its own
-                yield Item(id=name, state="", load=partial(_refuse, one.name, stem, first[stem].name))
+                name = os.fsencode(file.path).decode("utf-8", "backslashreplace")  # the legible one need not be its own
+                yield Item(id=name, state="", load=partial(_refuse, file.name, stem, first[stem].name))
         missing = [p for p in self._options.paths if not (self._root / fixed_part(p)).exists()]
         if missing:
             raise SourceUnreachable(
@@ -85,22 +85,22 @@ class FolderSource:
         """The folders and files named; of a pattern, the part before its first wildcard."""
         return [self._root / fixed_part(entry) for entry in self._options.paths]
 
-    def _item(self, found: Found, stem: str) -> Item:
+    def _item(self, file: Found, stem: str) -> Item:
         try:
-            seen = found.path.stat()
+            seen = file.path.stat()
         except OSError:
             state = ""
         else:
             state = f"{seen.st_size}-{seen.st_mtime_ns}-{seen.st_ctime_ns}"
-            if found.refused or time.time_ns() - seen.st_mtime_ns < _SETTLED_NS:
+            if file.refused or time.time_ns() - seen.st_mtime_ns < _SETTLED_NS:
                 state = ""
 
         def load() -> Loaded:
-            check_named(found, self._options.exclude)
-            if not found.named and (swapped := leads_out(found.path, self._options.paths, self._root)):
+            check_named(file, self._options.exclude)
+            if not file.named and (swapped := leads_out(file.path, self._options.paths, self._root)):
                 raise swapped
-            check_file(found, self._limit)
-            return Loaded(name=found.name, path=str(found.path))
+            check_file(file, self._limit)
+            return Loaded(name=file.name, path=str(file.path))
 
         return Item(id=stem, state=state, load=load)
 
@@ -111,34 +111,34 @@ def _refuse(name: str, stem: str, first: str) -> Loaded:
     )
 
 
-def check_named(found: Found, exclude: tuple[str, ...]) -> None:
+def check_named(file: Found, exclude: tuple[str, ...]) -> None:
     """Refuse a file that was only met, by where it leads or by its name.
 
     Raises:
         LeftOut: it is a link that leads elsewhere, or its name is one of those left out.
     """
-    if found.refused:
-        raise found.refused
-    if not found.named and skipped(found.path.name, exclude):
-        raise LeftOut("files of this name are left out of folders and patterns", file=found.name)
+    if file.refused:
+        raise file.refused
+    if not file.named and skipped(file.path.name, exclude):
+        raise LeftOut("files of this name are left out of folders and patterns", file=file.name)
 
 
-def check_file(found: Found, limit: int) -> None:
+def check_file(file: Found, limit: int) -> None:
     """Refuse what is not a plain file of a size that may be read.
 
     Raises:
         UnreadableFile: it is gone, a socket, pipe or device, or too large.
     """
     try:
-        plain, size = found.path.is_file(), found.path.stat().st_size
+        plain, size = file.path.is_file(), file.path.stat().st_size
     except OSError as error:
-        raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=found.name) from error
+        raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=file.name) from error
     if not plain:
-        raise UnreadableFile("this is not a plain file", file=found.name)
+        raise UnreadableFile("this is not a plain file", file=file.name)
     if size > limit:
         raise UnreadableFile(
             f"the file has {size / MIB:.1f} MiB; the limit is {limit / MIB:g} MiB",
-            file=found.name,
+            file=file.name,
             cure="Split the file or raise [documents].max_mib in twofold.toml.",
         )
 

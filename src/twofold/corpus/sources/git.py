@@ -134,24 +134,24 @@ class GitSource:
         listed = self._git(place, "ls-tree", "-r", "-l", "-z", "--full-tree", top.decode().strip())
         if listed is None:
             raise SourceUnreachable(
-                f"the files of {self._options.repository} cannot be listed: {self._said}",
+                f"the files of {self._options.repository} cannot be listed: {self._last_error}",
                 cure="Run `git fsck` there and repair the repository; nothing of it was deleted here.",
             )
-        found: dict[str, Callable[[], Loaded]] = {}
+        loaders: dict[str, Callable[[], Loaded]] = {}
         states: dict[str, str] = {}
         for row in listed.split(b"\0"):
             if entry := _ENTRY.match(row):
                 mode, blob = entry.group(1).decode(), entry.group(2).decode()
                 name = entry.group(4).decode("utf-8", "replace")
-                if name in found:  # two names that are not UTF-8 may be alike once they are legible
+                if name in loaders:  # two names that are not UTF-8 may be alike once they are legible
                     name = entry.group(4).decode("utf-8", "backslashreplace")
-                if self._wanted(name):
+                if self._is_listed(name):
                     size = int(entry.group(3)) if entry.group(3).isdigit() else 0
-                    found[name] = self._loader(place, name, mode=mode, blob=blob, size=size)
+                    loaders[name] = self._loader(place, name, mode=mode, blob=blob, size=size)
                     states[name] = blob
-        self.total = len(found)
-        for name in sorted(found):
-            yield Item(id=name, state=states[name], load=found[name])
+        self.total = len(loaders)
+        for name in sorted(loaders):
+            yield Item(id=name, state=states[name], load=loaders[name])
 
     def watched(self) -> list[Path]:
         """The local repository's branches, none for a remote one."""
@@ -160,11 +160,11 @@ class GitSource:
         place = self._local()
         return [place / ".git" if (place / ".git").is_dir() else place]
 
-    def _wanted(self, name: str) -> bool:
+    def _is_listed(self, name: str) -> bool:
         if any(part.startswith(".") for part in PurePosixPath(name).parts):
             return False
-        wanted, out = self._options.paths, self._options.exclude
-        return (not wanted or any(fnmatch(name, p) for p in wanted)) and not any(fnmatch(name, p) for p in out)
+        patterns, out = self._options.paths, self._options.exclude
+        return (not patterns or any(fnmatch(name, p) for p in patterns)) and not any(fnmatch(name, p) for p in out)
 
     def _loader(self, place: Path, name: str, *, mode: str, blob: str, size: int) -> Callable[[], Loaded]:
         def load() -> Loaded:
@@ -175,14 +175,18 @@ class GitSource:
                 raise SourceEndless(f"{name} has {size} bytes; the limit is {self._limit}")
             data = self._git(place, "cat-file", "blob", blob, most=self._limit)
             if data is None:
-                raise SourceUnreachable(f"{name} cannot be read from {self._options.repository}: {self._said}")
+                raise SourceUnreachable(f"{name} cannot be read from {self._options.repository}: {self._last_error}")
             return Loaded(name=name, data=data)
 
         return load
 
     def _local(self) -> Path:
-        given = self._options.repository
-        return Path(url2pathname(urlsplit(given).path)) if given.startswith("file://") else self._root / given
+        repository = self._options.repository
+        return (
+            Path(url2pathname(urlsplit(repository).path))
+            if repository.startswith("file://")
+            else self._root / repository
+        )
 
     def _place(self) -> Path:
         """The local repository, or the mirror brought up to date.
@@ -190,27 +194,30 @@ class GitSource:
         The mirror's settings are written anew each time and the address is given with the call, so that a project
         that came from elsewhere cannot name a program there. It is named after the address: another one starts anew.
         """
-        given = self._options.repository
-        if not _REMOTE.match(given):
+        repository = self._options.repository
+        if not _REMOTE.match(repository):
             place = self._local()
-            if given.startswith("-") or "::" in given or not place.is_dir():
-                raise SourceUnreachable(f"there is no repository at {given}")
+            if repository.startswith("-") or "::" in repository or not place.is_dir():
+                raise SourceUnreachable(f"there is no repository at {repository}")
             if self._git(place, "rev-parse", "--git-dir") is None:
-                raise SourceUnreachable(f"{given} is not a git repository: {self._said}")
+                raise SourceUnreachable(f"{repository} is not a git repository: {self._last_error}")
             self._check_own(place)
             return place
-        mirror = self._scratch / f"mirror-{hashlib.sha256(given.encode()).hexdigest()[:16]}.git"
+        mirror = self._scratch / f"mirror-{hashlib.sha256(repository.encode()).hexdigest()[:16]}.git"
         if not (mirror / "HEAD").is_file() or _leads_on(mirror):
             shutil.rmtree(self._scratch, ignore_errors=True)
             self._scratch.mkdir(parents=True)
             draft = self._scratch / "mirror.partial"
-            if self._git(self._scratch, "clone", "--quiet", "--mirror", "--template=", "--", given, draft.name) is None:
-                raise SourceUnreachable(f"{given} cannot be cloned: {self._said}")
+            if (
+                self._git(self._scratch, "clone", "--quiet", "--mirror", "--template=", "--", repository, draft.name)
+                is None
+            ):
+                raise SourceUnreachable(f"{repository} cannot be cloned: {self._last_error}")
             writing.put(draft, mirror)
         (mirror / "config").write_text(_MIRROR, encoding="utf-8")
         command = ("fetch", "--quiet", "--prune", "--no-auto-maintenance", "--upload-pack=git-upload-pack")
-        if self._git(mirror, *command, "--", given, "+refs/*:refs/*") is None:
-            raise SourceUnreachable(f"{given} cannot be fetched: {self._said}")
+        if self._git(mirror, *command, "--", repository, "+refs/*:refs/*") is None:
+            raise SourceUnreachable(f"{repository} cannot be fetched: {self._last_error}")
         return mirror
 
     def _check_own(self, place: Path) -> None:
@@ -222,11 +229,11 @@ class GitSource:
         Raises:
             SourceError: it leads out of the folder and of the project.
         """
-        asked = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
-        told = (self._git(place, *asked) or b"").decode("utf-8", "surrogateescape").splitlines()
-        if len(told) != 2:
-            raise SourceUnreachable(f"{self._options.repository} does not say where it lies: {self._said}")
-        own, top = (Path(line).resolve() for line in told)
+        command = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir")
+        lines = (self._git(place, *command) or b"").decode("utf-8", "surrogateescape").splitlines()
+        if len(lines) != 2:
+            raise SourceUnreachable(f"{self._options.repository} does not say where it lies: {self._last_error}")
+        git_dir, top = (Path(line).resolve() for line in lines)
         here = (place.resolve(), self._root.resolve())
         for store in _stores_of(top / "objects"):
             if not any(store.is_relative_to(one) for one in (*here, top)):
@@ -237,10 +244,10 @@ class GitSource:
         for part in (top, *(entry.resolve() for entry in _said_by(top))):
             if any(part.is_relative_to(one) for one in here) or (part != top and part.is_relative_to(top)):
                 continue
-            back = own / "gitdir" if own.is_relative_to(top / "worktrees") else None
+            back = git_dir / "gitdir" if git_dir.is_relative_to(top / "worktrees") else None
             if part == top and back is not None and back.is_file():
                 known = Path(back.read_text(encoding="utf-8", errors="surrogateescape").strip()).parent
-            elif part == top and own == top:
+            elif part == top and git_dir == top:
                 tree = self._git(place, "config", "--file", str(top / "config"), "--get", "core.worktree") or b"."
                 known = top / tree.decode("utf-8", "surrogateescape").strip()
             else:
@@ -252,7 +259,7 @@ class GitSource:
                 )
 
     def _git(self, place: Path, *words: str, most: int = _MOST_LISTED) -> bytes | None:
-        """What git writes; None when it fails (then `_said` tells why).
+        """What git writes; None when it fails (then `_last_error` tells why).
 
         Raises:
             SourceEndless: it writes more than `most` bytes. An object may unpack to more than it says, and folders may
@@ -275,7 +282,7 @@ class GitSource:
             raise SourceUnreachable(message, cure="Raise `timeout` in the source's section.") from error
         if len(done.stdout) > most:
             raise SourceEndless(f"git {words[0]} writes more than {most} bytes for {self._options.repository}")
-        self._said = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git says no more"])[-1]
+        self._last_error = (done.stderr.decode("utf-8", "replace").strip().splitlines() or ["git says no more"])[-1]
         return done.stdout if done.returncode == 0 else None
 
 
@@ -287,9 +294,9 @@ def _bounded(
     Raises:
         TimeoutExpired: it takes longer than `timeout` seconds.
     """
-    with tempfile.TemporaryFile() as said:
+    with tempfile.TemporaryFile() as errors:
         program = subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors
         )
         assert program.stdout is not None
         late = threading.Event()
@@ -315,8 +322,8 @@ def _bounded(
             watch.cancel()
         if late.is_set():
             raise subprocess.TimeoutExpired(command, timeout)
-        said.seek(0)
-        return subprocess.CompletedProcess(command, code, bytes(written), said.read(_MOST_SAID))
+        errors.seek(0)
+        return subprocess.CompletedProcess(command, code, bytes(written), errors.read(_MOST_SAID))
 
 
 def _said_by(top: Path) -> Iterator[Path]:
@@ -347,13 +354,13 @@ def _stores_of(objects: Path) -> Iterator[Path]:
             continue
         seen.add(store)
         yield store
-        told = store / "info" / "alternates"
-        if not os.path.lexists(told):
+        alternates = store / "info" / "alternates"
+        if not os.path.lexists(alternates):
             continue
-        if not told.is_file() or told.stat().st_size > _MOST_ALTERNATES:
-            yield Path("/", told.name)
+        if not alternates.is_file() or alternates.stat().st_size > _MOST_ALTERNATES:
+            yield Path("/", alternates.name)
             continue
-        for line in told.read_bytes().split(b"\n"):
+        for line in alternates.read_bytes().split(b"\n"):
             if line.startswith(b'"') or b"\0" in line:
                 yield Path("/", line.decode("utf-8", "replace").strip('"').replace("\0", "?"))
             elif line and not line.startswith(b"#"):
@@ -362,6 +369,6 @@ def _stores_of(objects: Path) -> Iterator[Path]:
 
 def _leads_on(mirror: Path) -> bool:
     """Has someone made a mirror lead to another repository? One that came with a project is then made anew."""
-    told = (mirror / "commondir", mirror / "objects" / "info" / "alternates")
+    entries = (mirror / "commondir", mirror / "objects" / "info" / "alternates")
     links = any(entry.is_symlink() for entry in (mirror, *_said_by(mirror)))
-    return links or any(entry.exists() for entry in told)
+    return links or any(entry.exists() for entry in entries)

@@ -98,20 +98,20 @@ class HttpSource:
         return headers
 
     def _answer(self, fetcher: Fetcher, url: str) -> Any:
-        found = fetcher.get(url)
-        if found.status != 200:
-            raise SourceUnreachable(f"{url} answers with status {found.status}")
+        response = fetcher.get(url)
+        if response.status != 200:
+            raise SourceUnreachable(f"{url} answers with status {response.status}")
         try:
-            return json.loads(found.body)
+            return json.loads(response.body)
         except (ValueError, RecursionError) as error:
             raise SourceError(f"{url} does not answer with JSON: {str(error)[:200]}") from error
 
     def _records(self, answer: Any, url: str) -> list[Mapping[str, Any]]:
-        found = at(answer, self._options.records) if self._options.records else answer
-        if found is MISSING or not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        records = at(answer, self._options.records) if self._options.records else answer
+        if records is MISSING or not isinstance(records, list) or not all(isinstance(one, dict) for one in records):
             keys = ", ".join(answer) if isinstance(answer, dict) else "none: it is a list"
             raise SourceError(
                 f"{url} has no list of records at {self._options.records or 'its top'!r}",
                 cure=f"Correct `records` in the source's section; the answer's keys are {keys}.",
             )
-        return found
+        return records

@@ -111,8 +111,8 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
             )
         return value
 
-    own = {options.link, options.text, options.state, options.readers_field} - {""}
-    rest = {str(key): value for key, value in record.items() if key not in own}
+    reserved = {options.link, options.text, options.state, options.readers_field} - {""}
+    rest = {str(key): value for key, value in record.items() if key not in reserved}
     if options.text:
         text = field(options.text, "text")
         if text is not None and not isinstance(text, (str, int, float)):
@@ -129,9 +129,13 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
         metadata = {to: text_of(field(key, "fields")) for to, key in options.fields.items()}
     readers = None
     if options.readers_field:
-        given = field(options.readers_field, "readers_field")
-        names = given if isinstance(given, list) else text_of(given).split(",")
-        readers = tuple(one for one in (text_of(each).strip() for each in names) if one) if given is not None else None
+        readers_value = field(options.readers_field, "readers_field")
+        names = readers_value if isinstance(readers_value, list) else text_of(readers_value).split(",")
+        readers = (
+            tuple(one for one in (text_of(each).strip() for each in names) if one)
+            if readers_value is not None
+            else None
+        )
     label = f"{called} with {options.id} {excerpt(text_of(at(record, options.id)))}"
     return Document(
         id=name,
@@ -165,8 +169,8 @@ def at(value: Any, path: str) -> Any:
 
 def text_values(record: Mapping[str, Any]) -> dict[str, str]:
     """All fields as text, empty ones left out."""
-    made = {str(key): text_of(value) for key, value in record.items()}
-    return {key: value for key, value in made.items() if value}
+    texts = {str(key): text_of(value) for key, value in record.items()}
+    return {key: value for key, value in texts.items() if value}
 
 
 def text_of(value: Any) -> str:

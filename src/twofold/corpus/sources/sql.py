@@ -87,12 +87,12 @@ class SqlSource:
                 self._harden(connection, url, deadline)
                 yield from self._rows(connection, shown, deadline)
         except self._alchemy.exc.DBAPIError as error:
-            said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-            if "interrupted" in said or "statement timeout" in said:
+            reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+            if "interrupted" in reason or "statement timeout" in reason:
                 raise self._slow() from error
-            if error.statement is None or error.connection_invalidated or "unable to open" in said:
-                raise SourceUnreachable(f"{shown} cannot be reached: {said}") from error
-            raise SourceQuery(f"the query on {shown} failed: {said}") from error
+            if error.statement is None or error.connection_invalidated or "unable to open" in reason:
+                raise SourceUnreachable(f"{shown} cannot be reached: {reason}") from error
+            raise SourceQuery(f"the query on {shown} failed: {reason}") from error
         except self._alchemy.exc.SQLAlchemyError as error:
             raise SourceQuery(f"the query on {shown} failed: {error}") from error
         finally:
@@ -105,14 +105,14 @@ class SqlSource:
 
     def _rows(self, connection: Any, shown: str, deadline: float) -> Iterator[Item]:
         streamed = connection.execution_options(stream_results=True, yield_per=_PIECE)
-        found = streamed.execute(self._alchemy.text(self._options.query))
-        columns = list(found.keys())
+        result = streamed.execute(self._alchemy.text(self._options.query))
+        columns = list(result.keys())
         if self._options.id not in columns:
             raise SourceQuery(
                 f"the query gives no column {self._options.id!r}; it has {', '.join(columns)}",
                 cure="Name the column with the identity: `id` in the source's section.",
             )
-        yield from items_of(self._read(found.mappings(), deadline), self._options, where=shown, called="row")
+        yield from items_of(self._read(result.mappings(), deadline), self._options, where=shown, called="row")
 
     def _read(self, rows: Iterable[Mapping[str, Any]], deadline: float) -> Iterator[Mapping[str, Any]]:
         for number, row in enumerate(rows, 1):
@@ -141,13 +141,13 @@ class SqlSource:
             connection.exec_driver_sql("SET TRANSACTION READ ONLY")
 
     def _address(self) -> Any:
-        given = self._options.url or os.environ.get(self._options.url_env, "").strip()
-        if not given:
+        address = self._options.url or os.environ.get(self._options.url_env, "").strip()
+        if not address:
             raise ConfigError(
                 f"the environment variable {self._options.url_env} is not set", cure="Put the address there."
             )
         try:
-            url = self._alchemy.make_url(given)
+            url = self._alchemy.make_url(address)
         except self._alchemy.exc.ArgumentError as error:
             raise ConfigError("`url` is not an address such as sqlite:///data/shop.db") from error
         if url.get_backend_name() == "sqlite":
@@ -172,6 +172,6 @@ def reads_only(query: str) -> None:
     first = bare.split(None, 1)[0].lower() if bare else ""
     if first not in ("select", "with", "values"):
         raise SourceQuery(f"`query` must be a SELECT, not {first.upper() or 'empty'}")
-    found = _WRITES.search(bare)
-    if found:
-        raise SourceQuery(f"`query` may only read; it says {' '.join(found.group().split())[:40].upper()}")
+    match = _WRITES.search(bare)
+    if match:
+        raise SourceQuery(f"`query` may only read; it says {' '.join(match.group().split())[:40].upper()}")

@@ -137,9 +137,9 @@ class WebSource:
             if changed:
                 self._rules_of(url)
                 return Item(id=url, state=json.dumps({"lastmod": changed}), load=lambda: self._page(url, {})[0])
-            asked = json.loads(before) if before else {}
+            validators = json.loads(before) if before else {}
             headers = {"etag": "if-none-match", "modified": "if-modified-since"}
-            loaded, state = self._page(url, {headers[k]: v for k, v in asked.items() if k in headers})
+            loaded, state = self._page(url, {headers[k]: v for k, v in validators.items() if k in headers})
         except SourceError as error:
             failed = error
 
@@ -153,19 +153,20 @@ class WebSource:
 
     def _page(self, url: str, headers: Mapping[str, str]) -> tuple[Loaded, str]:
         """The page and its state; no name when the server says that it did not change."""
-        found = self._get(url, headers)
-        if found.status == 304 and headers:
+        response = self._get(url, headers)
+        if response.status == 304 and headers:
             return Loaded(), ""
-        if found.status in _GONE:
+        if response.status in _GONE:
             raise SourceError(
-                f"{url} answers with status {found.status}", cure="Take the page out of `urls`, or correct its address."
+                f"{url} answers with status {response.status}",
+                cure="Take the page out of `urls`, or correct its address.",
             )
-        if found.status != 200 or not found.body.strip():
-            what = "with an empty page" if found.status == 200 else f"with status {found.status}"
+        if response.status != 200 or not response.body.strip():
+            what = "with an empty page" if response.status == 200 else f"with status {response.status}"
             raise SourceUnreachable(f"{url} answers {what}")
-        kept = {"etag": found.headers.get("etag"), "modified": found.headers.get("last-modified")}
-        state = {key: value for key, value in kept.items() if value}
-        return Loaded(name=_name(url, found), data=_told(found)), json.dumps(state) if state else ""
+        validators = {"etag": response.headers.get("etag"), "modified": response.headers.get("last-modified")}
+        state = {key: value for key, value in validators.items() if value}
+        return Loaded(name=_name(url, response), data=_marked_utf8(response)), json.dumps(state) if state else ""
 
     def _get(self, url: str, headers: Mapping[str, str]) -> Response:
         self._allow(url)
@@ -220,8 +221,8 @@ class WebSource:
         parts = urlsplit(url)
         host = f"{parts.scheme}://{parts.netloc}"
         if host not in self._rules:
-            found = self._fetcher.get(f"{host}/robots.txt")
-            text = found.body.decode("utf-8", "replace") if found.status == 200 else ""
+            response = self._fetcher.get(f"{host}/robots.txt")
+            text = response.body.decode("utf-8", "replace") if response.status == 200 else ""
             self._rules[host] = self._protego.Protego.parse(text)
         rules = self._rules[host]
         if not rules.can_fetch(url, AGENT):
@@ -231,10 +232,10 @@ class WebSource:
     def _sitemap(self, url: str, depth: int) -> dict[str, str]:
         """Address → ``lastmod`` (empty when not given), of a sitemap or of all sitemaps in an index."""
         self._maps.add(url)
-        found = self._get(url, {})
-        if found.status != 200:
-            raise SourceUnreachable(f"the sitemap {url} answers with status {found.status}")
-        body = _unpacked(found.body, self._limit, url)
+        response = self._get(url, {})
+        if response.status != 200:
+            raise SourceUnreachable(f"the sitemap {url} answers with status {response.status}")
+        body = _unpacked(response.body, self._limit, url)
         if b"<!DOCTYPE" in body[:4096] or b"<!ENTITY" in body:
             raise SourceError(f"the sitemap {url} declares entities", cure="A sitemap needs none; name another.")
         try:
@@ -276,24 +277,24 @@ class WebSource:
         return pages
 
 
-def _told(found: Response) -> bytes:
+def _marked_utf8(response: Response) -> bytes:
     """The page's bytes; text in the encoding that the server names goes on as UTF-8 with a mark.
 
     The header has precedence over what the page itself declares (HTML Living Standard, 13.2.3.1). Bytes that are not
     in that encoding are left to the reader.
     """
     kind = Message()
-    kind["content-type"] = found.headers.get("content-type", "")
+    kind["content-type"] = response.headers.get("content-type", "")
     charset = str(kind.get_param("charset") or "").strip().lower()
     known = _WIDER.get(charset, charset)
-    if not writes(known) or found.body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
-        return found.body
+    if not writes(known) or response.body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
+        return response.body
     if not (kind.get_content_maintype() == "text" or kind.get_content_subtype().endswith(("xml", "json"))):
-        return found.body
+        return response.body
     try:
-        return b"\xef\xbb\xbf" + found.body.decode(known).encode()
+        return b"\xef\xbb\xbf" + response.body.decode(known).encode()
     except (LookupError, ValueError):
-        return found.body
+        return response.body
 
 
 def _bare(address: str) -> str:
@@ -304,10 +305,10 @@ def _bare(address: str) -> str:
     return host.removeprefix("www.")
 
 
-def _name(url: str, found: Response) -> str:
+def _name(url: str, response: Response) -> str:
     """A file name for the reader: the address as a path, with the ending of its media type where it has another."""
-    kind = found.headers.get("content-type", "").split(";")[0].strip().lower()
-    path = PurePosixPath(urlsplit(found.url).path)
+    kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
+    path = PurePosixPath(urlsplit(response.url).path)
     ending = _KINDS.get(kind, "")
     plain = kind in ("", "text/plain", "application/octet-stream")
     if path.suffix and (plain or not ending):
@@ -321,9 +322,9 @@ def _unpacked(body: bytes, limit: int, url: str) -> bytes:
         return body
     state = zlib.decompressobj(31)
     try:
-        made = state.decompress(body, limit + 1)
+        plain = state.decompress(body, limit + 1)
     except zlib.error as error:
         raise SourceError(f"the sitemap {url} is damaged: {error}", cure="Correct `sitemap`.") from error
-    if len(made) > limit:
+    if len(plain) > limit:
         raise SourceEndless(f"the sitemap {url} has more than {limit} bytes")
-    return made
+    return plain

@@ -80,7 +80,7 @@ def repacked(data: bytes, *, name: str) -> tuple[bytes, list[str]]:
         DamagedFile: no part can be read.
     """
     out = io.BytesIO()
-    kept = 0
+    members = 0
     lost: list[str] = []
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as new:
@@ -89,12 +89,12 @@ def repacked(data: bytes, *, name: str) -> tuple[bytes, list[str]]:
                     continue
                 try:
                     new.writestr(part.filename, old.read(part))
-                    kept += 1
+                    members += 1
                 except BROKEN:
                     lost.append(part.filename)
     except BROKEN as error:
         raise DamagedFile(f"the archive in it is broken: {error}", file=name) from error
-    if not kept:
+    if not members:
         raise DamagedFile("the archive in it is empty", file=name)
     return out.getvalue(), lost
 
@@ -143,5 +143,5 @@ def _decrypted(data: bytes, name: str, passwords: Sequence[str]) -> bytes:
         except (InvalidKeyError, DecryptionError, ParseError):
             continue
         return out.getvalue()
-    given = " and none of the passwords given opens it" if passwords else ""
-    raise EncryptedFile(f"it is encrypted{given}", file=name)
+    tried = " and none of the passwords given opens it" if passwords else ""
+    raise EncryptedFile(f"it is encrypted{tried}", file=name)

@@ -37,20 +37,20 @@ class Book:
 
     def title(self) -> str:
         """The title among its properties."""
-        found = (" ".join((one.text or "").split()) for one in inside(self._root, "title"))
-        return next(filter(None, found), "")
+        titles = (" ".join((one.text or "").split()) for one in inside(self._root, "title"))
+        return next(filter(None, titles), "")
 
     def text(self) -> str:
         """All pages, blank lines between them."""
         folder = posixpath.dirname(self.part)
-        items = {attribute(one, "id"): one for one in inside(self._root, "item")}
+        items = {attribute(element, "id"): element for element in inside(self._root, "item")}
         pages: list[str] = []
         missing = pictures = foreign = 0
         webs = {key for key, item in items.items() if _is_page(item, "html")}
         aside = {key for key in webs if "nav" not in attribute(items[key], "properties")}
-        for one in inside(self._root, "itemref"):
-            item = items.get(attribute(one, "idref"))
-            aside.discard(attribute(one, "idref"))
+        for element in inside(self._root, "itemref"):
+            item = items.get(attribute(element, "idref"))
+            aside.discard(attribute(element, "idref"))
             if item is None or not _is_page(item):
                 foreign += item is not None
                 continue

@@ -26,18 +26,18 @@ _FORMS = {
 def drawn(package: Package, node: Node, part: str) -> Iterator[str]:
     """What the drawing `node` of a part says beside its text: charts and diagrams, in order."""
     relations = package.relations(part)
-    for one in inside(node, "chart", "relIds"):
-        name = bare(one.tag)
-        target = relations.get(attribute(one, "id" if name == "chart" else "dm"), ("", ""))[1]
+    for element in inside(node, "chart", "relIds"):
+        name = bare(element.tag)
+        target = relations.get(attribute(element, "id" if name == "chart" else "dm"), ("", ""))[1]
         root = package.root(target) if target else None
-        if root is not None and (made := chart(root) if name == "chart" else diagram(root)):
-            yield made
+        if root is not None and (text := chart(root) if name == "chart" else diagram(root)):
+            yield text
 
 
 def description(node: Node | None) -> str:
     """What the author wrote for those who cannot see a picture; nothing where a program put the file's name there."""
-    told = (attribute(node, name).split() for name in ("descr", "alt", "title")) if node is not None else ()
-    text = " ".join(next((words for words in told if words), ()))
+    texts = (attribute(node, name).split() for name in ("descr", "alt", "title")) if node is not None else ()
+    text = " ".join(next((words for words in texts if words), ()))
     return "" if _FILE.fullmatch(text) else literal(text)
 
 
@@ -52,8 +52,8 @@ def chart(root: Node) -> str:
     plot = next(inside(top, "plotArea"), top)
     for number, series in enumerate(inside(plot, "ser"), 1):
         names.append(" ".join(_points(child(series, "tx")).values()) or f"series {number}")
-        found = _points(child(series, "cat")) or _points(child(series, "xVal"))
-        for at, text in found.items():
+        categories = _points(child(series, "cat")) or _points(child(series, "xVal"))
+        for at, text in categories.items():
             labels.setdefault(at, text)
         columns.append(_points(child(series, "val")) or _points(child(series, "yVal")))
         if sizes := _points(child(series, "bubbleSize")):
@@ -70,9 +70,9 @@ def chart(root: Node) -> str:
 
 def _points(node: Node | None) -> dict[str, str]:
     """Number → text of the points that a chart keeps of a range; levels of categories joined."""
-    found: dict[str, str] = {}
+    points: dict[str, str] = {}
     if node is None:
-        return found
+        return points
     code = next((one.text or "" for one in inside(node, "formatCode")), "")
     for level in list(inside(node, "lvl")) or [node]:
         for point in inside(level, "pt"):
@@ -80,10 +80,10 @@ def _points(node: Node | None) -> dict[str, str]:
             text = " ".join((value.text or "").split()) if value is not None else ""
             if text:
                 at = attribute(point, "idx")
-                found[at] = f"{text} {found[at]}" if at in found else displayed(text, code)
-    if not found:
-        found = {str(at): one.text or "" for at, one in enumerate(inside(node, "v"))}
-    return found
+                points[at] = f"{text} {points[at]}" if at in points else displayed(text, code)
+    if not points:
+        points = {str(at): one.text or "" for at, one in enumerate(inside(node, "v"))}
+    return points
 
 
 def displayed(text: str, code: str) -> str:

@@ -21,15 +21,15 @@ def mathml(tag: str, parts: Sequence[str], text: str) -> str:
         parts: Its elements inside, as text.
         text: Its own text where it has no elements.
     """
-    own = " ".join(text.translate(_UNSEEN).split())
+    words = " ".join(text.translate(_UNSEEN).split())
     if tag in ("annotation", "annotation-xml", "mphantom", "none", "mprescripts"):
         return ""
     if tag == "mo":
-        return f" {own} " if own in _SPACED and own else ", " if own == "," else own
+        return f" {words} " if words in _SPACED and words else ", " if words == "," else words
     if tag == "mspace":
         return " "
     if tag == "mfrac" and len(parts) == 2:
-        return f"{_held(parts[0])}/{_held(parts[1])}"
+        return f"{_bracketed(parts[0])}/{_bracketed(parts[1])}"
     if tag == "msqrt":
         return f"√({''.join(parts).strip()})"
     if tag == "mroot" and len(parts) == 2:
@@ -46,24 +46,24 @@ def mathml(tag: str, parts: Sequence[str], text: str) -> str:
         return f"[{''.join(parts).strip('; ')}]"
     if tag == "mfenced":
         return f"({', '.join(part.strip() for part in parts)})"
-    return "".join(parts) if parts else own
+    return "".join(parts) if parts else words
 
 
 def power(text: str, before: str = "x") -> str:
     """An exponent: ``²``, ``^n``, ``^(n + 1)``."""
     bare = text.strip()
-    made = raised(bare, before.strip() or "x")
-    return made if made != bare or not bare else f"^{_held(bare)}"
+    script = raised(bare, before.strip() or "x")
+    return script if script != bare or not bare else f"^{_bracketed(bare)}"
 
 
 def index(text: str) -> str:
     """An index: ``₁`` behind anything, ``_i``, ``_(i = 1)``."""
     bare = text.strip()
-    made = settled(lowered(bare))
-    return made if made != bare or not bare else f"_{_held(bare)}"
+    script = settled(lowered(bare))
+    return script if script != bare or not bare else f"_{_bracketed(bare)}"
 
 
-def _held(text: str) -> str:
+def _bracketed(text: str) -> str:
     bare = text.strip()
     return bare if len(bare) < 2 or bare.isalnum() else f"({bare})"
 
@@ -75,8 +75,8 @@ def office(node: Any, depth: int = 0) -> str:
         return (node.text or "").translate(_UNSEEN)
     if depth > _DEEPEST or name.endswith("Pr"):
         return ""
-    made = _SHAPES.get(name)
-    if made is None:
+    shape = _SHAPES.get(name)
+    if shape is None:
         return "".join(office(child, depth + 1) for child in node)
     parts = {child.tag.rsplit("}", 1)[-1]: office(child, depth + 1) for child in node}
     if name == "d":
@@ -85,20 +85,20 @@ def office(node: Any, depth: int = 0) -> str:
         return f"{opening}{', '.join(inner)}{closing}"
     if name == "nary":
         parts["chr"] = _chars(node, "chr", "∫")
-    return made(parts)
+    return shape(parts)
 
 
 def _chars(node: Any, name: str, default: str) -> str:
-    for one in node.iter():
-        if one.tag.endswith("}" + name):
-            return next((value for key, value in one.attrib.items() if key.endswith("val")), default)
-        if one.tag.endswith("}e"):
+    for element in node.iter():
+        if element.tag.endswith("}" + name):
+            return next((value for key, value in element.attrib.items() if key.endswith("val")), default)
+        if element.tag.endswith("}e"):
             break
     return default
 
 
 _SHAPES: dict[str, Callable[[dict[str, str]], str]] = {
-    "f": lambda p: f"{_held(p.get('num', ''))}/{_held(p.get('den', ''))}",
+    "f": lambda p: f"{_bracketed(p.get('num', ''))}/{_bracketed(p.get('den', ''))}",
     "sSup": lambda p: p.get("e", "") + power(p.get("sup", ""), p.get("e", "")),
     "sSub": lambda p: p.get("e", "") + index(p.get("sub", "")),
     "sSubSup": lambda p: p.get("e", "") + index(p.get("sub", "")) + power(p.get("sup", ""), p.get("e", "")),

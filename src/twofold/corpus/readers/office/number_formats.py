@@ -61,8 +61,8 @@ def shown(value: float, code: str, *, from_1904: bool = False) -> str:
     if "date" in kinds or "elapsed" in kinds:
         return _date(value, section, from_1904)
     if not kinds & {"digit", "general", "@"}:
-        made = "".join(text for kind, text in section if kind == "text").strip()
-        return made or general(value)
+        literals = "".join(text for kind, text in section if kind == "text").strip()
+        return literals or general(value)
     return _number(value, section)
 
 
@@ -77,14 +77,14 @@ def general(value: float) -> str:
 def _sections(code: str) -> list[list[tuple[str, str]]]:
     """The format's sections, each as ``(kind, text)``: text, digit, date, elapsed, half, exponent, general, @."""
     sections: list[list[tuple[str, str]]] = [[]]
-    for found in _TOKEN.finditer(code):
-        quoted, escaped, money, elapsed, half, plain, exponent, part, digit, other = found.groups()
+    for match in _TOKEN.finditer(code):
+        quoted, escaped, money, elapsed, half, plain, exponent, part, digit, other = match.groups()
         now = sections[-1]
         if other == ";":
             sections.append([])
         elif quoted is not None or escaped is not None or money is not None or other is not None:
             now.append(("text", quoted or escaped or money or other or ""))
-        elif found.group().startswith("_"):
+        elif match.group().startswith("_"):
             now.append(("text", " "))
         elif elapsed:
             now.append(("elapsed", elapsed.lower()))
@@ -118,40 +118,44 @@ def _number(value: float, section: list[tuple[str, str]]) -> str:
         mark = next(at for at, (kind, _) in enumerate(section) if kind == "exponent")
         decimals -= sum(1 for at, text in digits if at > mark and text in "0#?")
         exponent_digits = sum(1 for at, text in digits if at > mark and text in "0#?")
-        made = f"{value:.{max(0, decimals)}e}"
-        base, _, power = made.partition("e")
+        figure = f"{value:.{max(0, decimals)}e}"
+        base, _, power = figure.partition("e")
         sign = "-" if power.startswith("-") else "+" if section[mark][1] == "+" else ""
-        made = f"{base}E{sign}{abs(int(power)):0{max(1, exponent_digits)}}"
+        figure = f"{base}E{sign}{abs(int(power)):0{max(1, exponent_digits)}}"
     else:
         grouped = "," in whole
-        made = f"{value:{',' if grouped else ''}.{min(decimals, 30)}f}" if math.isfinite(value) else str(value)
+        figure = f"{value:{',' if grouped else ''}.{min(decimals, 30)}f}" if math.isfinite(value) else str(value)
         least = sum(c == "0" for c in rest)
-        if decimals > least and "." in made:
-            kept, _, fraction = made.partition(".")
+        if decimals > least and "." in figure:
+            integer_part, _, fraction = figure.partition(".")
             fraction = fraction[:least] + fraction[least:].rstrip("0")
-            made = f"{kept}.{fraction}" if fraction else kept
+            figure = f"{integer_part}.{fraction}" if fraction else integer_part
         zeros = whole.count("0")
-        sign, bare = ("-", made[1:]) if made.startswith("-") else ("", made)
+        sign, bare = ("-", figure[1:]) if figure.startswith("-") else ("", figure)
         head, dot, tail = bare.partition(".")
         if zeros == 0 and head == "0" and dot:
             head = ""
         if not grouped and len(head) < zeros:
             head = head.rjust(zeros, "0")
-        made = ("" if not float(made.replace(",", "") or 0) else sign) + head + dot + tail
+        figure = ("" if not float(figure.replace(",", "") or 0) else sign) + head + dot + tail
     if not scientific and not rest and "," not in pattern and _is_divided(section):
-        return _between(made, section)
+        return _between(figure, section)
     out: list[str] = []
-    said = False
+    written = False
     for at, (kind, text) in enumerate(section):
         if kind == "text":
-            out.append("" if said and scientific and at < digits[-1][0] else text)
+            out.append("" if written and scientific and at < digits[-1][0] else text)
         elif kind == "digit" and text == "%":
             out.append("%")
-        elif kind in ("digit", "general", "@") and not said:
-            out.append(made if kind == "digit" else general(value))
-            said = True
+        elif kind in ("digit", "general", "@") and not written:
+            out.append(figure if kind == "digit" else general(value))
+            written = True
     text = " ".join("".join(out).split())
-    return f"-{text[: -len(made)]}{made[1:]}" if made.startswith("-") and text.endswith(made) and text != made else text
+    return (
+        f"-{text[: -len(figure)]}{figure[1:]}"
+        if figure.startswith("-") and text.endswith(figure) and text != figure
+        else text
+    )
 
 
 def _is_divided(section: list[tuple[str, str]]) -> bool:
@@ -160,9 +164,9 @@ def _is_divided(section: list[tuple[str, str]]) -> bool:
     return any(kind == "text" for kind, _ in section[places[0] : places[-1]]) if places else False
 
 
-def _between(made: str, section: list[tuple[str, str]]) -> str:
+def _between(figure: str, section: list[tuple[str, str]]) -> str:
     """Digits on their places from the last one, the text between them kept: 1234567 as ``123-4567``."""
-    sign, left = ("-", made[1:]) if made.startswith("-") else ("", made)
+    sign, left = ("-", figure[1:]) if figure.startswith("-") else ("", figure)
     first = next(at for at, (kind, text) in enumerate(section) if kind == "digit" and text in "0#?")
     out: list[str] = []
     for at in reversed(range(len(section))):

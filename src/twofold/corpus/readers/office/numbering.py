@@ -46,32 +46,32 @@ class Numbering:
         self._levels: dict[str, dict[int, _Level]] = {}
         self._styled: dict[str, str] = {}
         self._linked: dict[str, str] = {}
-        for one in root if root is not None else ():
-            kind = bare(one.tag)
+        for element in root if root is not None else ():
+            kind = bare(element.tag)
             if kind == "num":
-                self._named[attribute(one, "numId")] = one
+                self._named[attribute(element, "numId")] = element
             elif kind == "abstractNum":
-                name = attribute(one, "abstractNumId")
-                self._kinds[name] = one
-                if (style := child(one, "styleLink")) is not None:
+                name = attribute(element, "abstractNumId")
+                self._kinds[name] = element
+                if (style := child(element, "styleLink")) is not None:
                     self._styled[attribute(style, "val")] = name
-                if (style := child(one, "numStyleLink")) is not None:
+                if (style := child(element, "numStyleLink")) is not None:
                     self._linked[name] = attribute(style, "val")
 
     def _list(self, name: str) -> tuple[str, dict[int, _Level]] | None:
         """What a list counts with and its levels, made when it is first asked for; None where there is no such list."""
         if name not in self._lists:
             node = self._named.get(name)
-            self._lists[name] = self._made(name, node) if node is not None else None
+            self._lists[name] = self._definition(name, node) if node is not None else None
         return self._lists[name]
 
-    def _made(self, name: str, node: Node) -> tuple[str, dict[int, _Level]]:
+    def _definition(self, name: str, node: Node) -> tuple[str, dict[int, _Level]]:
         kind = child(node, "abstractNumId")
         key = attribute(kind, "val") if kind is not None else ""
         key = self._styled.get(self._linked.get(key, ""), key)
         if key not in self._levels:
-            held = self._kinds.get(key)
-            self._levels[key] = dict(_level(level) for level in inside(held, "lvl")) if held is not None else {}
+            shared = self._kinds.get(key)
+            self._levels[key] = dict(_level(level) for level in inside(shared, "lvl")) if shared is not None else {}
         levels = dict(self._levels[key])
         for over in inside(node, "lvlOverride"):
             at = _int(attribute(over, "ilvl"), 0)
@@ -84,11 +84,11 @@ class Numbering:
 
     def label(self, numbers: tuple[str, int] | None) -> str:
         """The label of the next paragraph of a list at a level: ``3.``, ``1.2``, ``b)``, ``-``; empty for none."""
-        found = self._list(numbers[0]) if numbers is not None else None
-        if numbers is None or found is None:
+        definition = self._list(numbers[0]) if numbers is not None else None
+        if numbers is None or definition is None:
             return ""
         name, at = numbers[0], min(numbers[1], _LEVELS - 1)
-        key, levels = found
+        key, levels = definition
         level = levels.get(at)
         if level is None:
             return "-"
@@ -96,8 +96,8 @@ class Numbering:
         if (name, at) in self._starts and (name, at) not in self._begun:
             counts[at] = self._starts[name, at]
         else:
-            held = counts[at]
-            counts[at] = level.start if held is None else held + 1
+            previous = counts[at]
+            counts[at] = level.start if previous is None else previous + 1
         self._begun.add((name, at))
         for deeper in range(at + 1, _LEVELS):
             if levels.get(deeper, _Level()).restart != 0:
@@ -107,19 +107,19 @@ class Numbering:
         if level.form == "none" and "%" not in level.text:
             return level.text.strip()
 
-        def number(found: re.Match[str]) -> str:
-            place = int(found.group(1)) - 1
-            one = levels.get(place, _Level())
-            count = counts[place] if counts[place] is not None else one.start
-            return written(int(count or 0), "decimal" if level.plain else one.form)
+        def number(reference: re.Match[str]) -> str:
+            place = int(reference.group(1)) - 1
+            numbered_level = levels.get(place, _Level())
+            count = counts[place] if counts[place] is not None else numbered_level.start
+            return written(int(count or 0), "decimal" if level.plain else numbered_level.form)
 
         return _PLACE.sub(number, level.text).strip()
 
 
 def _level(node: Node) -> tuple[int, _Level]:
     def of(name: str, default: str) -> str:
-        one = child(node, name)
-        return default if one is None else attribute(one, "val", default)
+        element = child(node, name)
+        return default if element is None else attribute(element, "val", default)
 
     plain = child(node, "isLgl")
     level = _Level(

@@ -73,7 +73,7 @@ class OpenText:
         self._body = body
         self._pages = package.root("styles.xml") if "styles.xml" in package.names() else None
         self._parents: dict[str, str] = {}
-        self._own: dict[str, Node] = {}
+        self._own_styles: dict[str, Node] = {}
         self._lists: dict[str, dict[int, _Level]] = {}
         for part in (self._pages, root):
             if part is not None:
@@ -86,15 +86,15 @@ class OpenText:
     def title(self) -> str:
         """The title among its properties."""
         root = self.package.root("meta.xml") if "meta.xml" in self.package.names() else None
-        found = (" ".join((one.text or "").split()) for one in inside(root, "title")) if root is not None else ()
-        return next(filter(None, found), "")
+        titles = (" ".join((one.text or "").split()) for one in inside(root, "title")) if root is not None else ()
+        return next(filter(None, titles), "")
 
     def text(self) -> str:
         """All of it; blank lines between blocks, none between items of a list."""
         blocks = list(self._blocks(self._body))
         seen: dict[str, None] = {}
-        for one in inside(self._pages, "header", "footer") if self._pages is not None else ():
-            seen["\n".join(text for _, text in self._blocks(one))] = None
+        for element in inside(self._pages, "header", "footer") if self._pages is not None else ():
+            seen["\n".join(text for _, text in self._blocks(element))] = None
         blocks += [("p", text) for text in seen if any(sign.isalpha() for sign in text)]
         out: list[str] = []
         before = ""
@@ -107,22 +107,22 @@ class OpenText:
     def sheets(self) -> Iterator[Sheet]:
         """Of a spreadsheet those with text, cells as they are shown."""
         self._inside += 1
-        asked = [said for one in inside(self._body, "content-validation") for said in self._asked(one)]
+        prompts = [remark for one in inside(self._body, "content-validation") for remark in self._prompts(one)]
         for table in self._body:
             if bare(table.tag) != "table":
                 continue
             hidden: list[int] = []
             cells = self._cells(table, hidden)
             text, rows = lines_of(cells)
-            beside = [said for one in table if bare(one.tag) == "shapes" for _, said in self._blocks(one)]
-            beside += [said for one in table if bare(one.tag) == "forms" for said in _fields(one)]
-            beside, asked = beside + asked, []
+            beside = [remark for one in table if bare(one.tag) == "shapes" for _, remark in self._blocks(one)]
+            beside += [remark for one in table if bare(one.tag) == "forms" for remark in _fields(one)]
+            beside, prompts = beside + prompts, []
             name = attribute(table, "name")
-            unseen = child(self._own.get(attribute(table, "style-name")), "table-properties")
+            unseen = child(self._own_styles.get(attribute(table, "style-name")), "table-properties")
             closed = unseen is not None and attribute(unseen, "display") == "false"
             above = clean(f"## {name}{' (hidden sheet)' if closed else ''}")
-            if said := not_seen(cells, hidden, _closed(table)):
-                above += f"\n\n{said}"
+            if remark := not_seen(cells, hidden, _closed(table)):
+                above += f"\n\n{remark}"
             start = len(above) + 2
             if text or beside:
                 yield Sheet(
@@ -131,11 +131,11 @@ class OpenText:
                     tuple((start + at, number) for at, number in rows),
                 )
 
-    def _asked(self, node: Node) -> Iterator[str]:
+    def _prompts(self, node: Node) -> Iterator[str]:
         """What cells that are to be filled in ask for, and the choices that they give."""
         prompt = child(node, "help-message")
-        if prompt is not None and (said := " ".join(text for _, text in self._blocks(prompt))):
-            yield f"Asked: {said}"
+        if prompt is not None and (text_of_prompt := " ".join(text for _, text in self._blocks(prompt))):
+            yield f"Asked: {text_of_prompt}"
         if choices := _CHOICE.findall(attribute(node, "condition")[:_LONG]):
             yield f"Choices: {', '.join(choices)}"
 
@@ -145,54 +145,54 @@ class OpenText:
         over: list[tuple[int, range, str]] = []
         number = 0
         for line in _rows(table):
-            column, found = 0, dict[int, str]()
+            column, row_cells = 0, dict[int, str]()
             for cell in line:
                 times = max(1, _int(attribute(cell, "number-columns-repeated"), 1))
                 blocks = [text for _, text in self._blocks(cell)] if bare(cell.tag) == "table-cell" else []
                 text = " ".join(" ".join(blocks).split()) or _value(cell)
                 if text:
-                    found |= dict.fromkeys(range(column + 1, column + 1 + min(_MOST, times)), text)
+                    row_cells |= dict.fromkeys(range(column + 1, column + 1 + min(_MOST, times)), text)
                     down = min(_MOST, _int(attribute(cell, "number-rows-spanned"), 1))
                     over += [(column + 1, range(number + 2, number + 1 + down), text)] if down > 1 else []
                 column += times
             repeated = max(1, _int(attribute(line, "number-rows-repeated"), 1))
-            if found and attribute(line, "visibility", "visible") != "visible":
+            if row_cells and attribute(line, "visibility", "visible") != "visible":
                 hidden += range(number + 1, number + 1 + min(_MOST, repeated))
-            if found:
-                cells |= {number + 1 + more: dict(found) for more in range(min(_MOST, repeated))}
+            if row_cells:
+                cells |= {number + 1 + more: dict(row_cells) for more in range(min(_MOST, repeated))}
             number += repeated
         for at, numbers, text in over:
-            for one in numbers:
-                if one in cells:
-                    cells[one].setdefault(at, text)
+            for row_number in numbers:
+                if row_number in cells:
+                    cells[row_number].setdefault(at, text)
         return cells
 
     def _learn(self, root: Node) -> None:
         for style in inside(root, "style"):
-            self._own[attribute(style, "name")] = style
+            self._own_styles[attribute(style, "name")] = style
             self._parents[attribute(style, "name")] = attribute(style, "parent-style-name")
         for style in inside(root, "list-style", "outline-style"):
             levels = {}
-            for one in style:
-                level = _int(attribute(one, "level"), 1)
+            for element in style:
+                level = _int(attribute(element, "level"), 1)
                 levels[level] = _Level(
-                    form=_FORMS.get(attribute(one, "num-format"), ""),
-                    before=attribute(one, "num-prefix"),
-                    after=attribute(one, "num-suffix"),
-                    start=_int(attribute(one, "start-value"), 1),
-                    shown=_int(attribute(one, "display-levels"), 1),
+                    form=_FORMS.get(attribute(element, "num-format"), ""),
+                    before=attribute(element, "num-prefix"),
+                    after=attribute(element, "num-suffix"),
+                    start=_int(attribute(element, "start-value"), 1),
+                    shown=_int(attribute(element, "display-levels"), 1),
                 )
             self._lists["" if bare(style.tag) == "outline-style" else attribute(style, "name")] = levels
 
     def _look(self, name: str) -> _Look:
         if name not in self._looks:
             chain: list[str] = []
-            while name in self._own and name not in chain:
+            while name in self._own_styles and name not in chain:
                 chain.append(name)
                 name = self._parents[name]
             look = _Look()
             for key in reversed(chain):
-                settings = child(self._own[key], "text-properties")
+                settings = child(self._own_styles[key], "text-properties")
                 look = look if settings is None else _changed(look, settings)
             self._looks[chain[0] if chain else name] = look
             return look
@@ -200,22 +200,22 @@ class OpenText:
 
     def _blocks(self, node: Node, style: str = "", level: int = 0) -> Iterator[tuple[str, str]]:
         """``(kind, text)`` of paragraphs and tables: ``p``, ``item``, ``heading``, ``table``."""
-        for one in node:
-            name = bare(one.tag) if isinstance(one.tag, str) else ""
+        for element in node:
+            name = bare(element.tag) if isinstance(element.tag, str) else ""
             if name in ("p", "h"):
-                yield from self._paragraph(one, name)
+                yield from self._paragraph(element, name)
             elif name == "list":
-                yield from self._list(one, attribute(one, "style-name") or style, level + 1)
+                yield from self._list(element, attribute(element, "style-name") or style, level + 1)
             elif name == "table":
-                yield from self._table(one)
+                yield from self._table(element)
             elif name in _DRAWINGS:
                 after: list[str] = []
-                self._drawing(one, after)
+                self._drawing(element, after)
                 yield from (("p", text) for text in after)
             elif name == "forms":
-                yield from (("p", text) for text in _fields(one))
+                yield from (("p", text) for text in _fields(element))
             elif name and name not in _SKIPPED:
-                yield from self._blocks(one, style, level)
+                yield from self._blocks(element, style, level)
 
     def _paragraph(self, node: Node, name: str) -> Iterator[tuple[str, str]]:
         out: list[str] = []
@@ -232,16 +232,18 @@ class OpenText:
 
     def _label(self, style: str, level: int, start: int | None = None) -> str:
         levels = self._lists.get(style, {})
-        own = levels.get(level, _Level())
+        own_level = levels.get(level, _Level())
         counts = self._counts.setdefault(style, {})
         for deeper in [one for one in counts if one > level]:
             del counts[deeper]
-        counts[level] = start if start is not None else counts.get(level, own.start - 1) + 1
-        if not own.form:
+        counts[level] = start if start is not None else counts.get(level, own_level.start - 1) + 1
+        if not own_level.form:
             return "" if not style else "-"
-        shown = [one for one in range(max(1, level - own.shown + 1), level + 1) if levels.get(one, own).form]
-        numbers = [written(counts.get(one, 1), levels.get(one, own).form) for one in shown]
-        return f"{own.before}{'.'.join(numbers)}{own.after}"
+        shown = [
+            one for one in range(max(1, level - own_level.shown + 1), level + 1) if levels.get(one, own_level).form
+        ]
+        numbers = [written(counts.get(one, 1), levels.get(one, own_level).form) for one in shown]
+        return f"{own_level.before}{'.'.join(numbers)}{own_level.after}"
 
     def _list(self, node: Node, style: str, level: int) -> Iterator[tuple[str, str]]:
         known = style or "-"
@@ -261,35 +263,35 @@ class OpenText:
 
     def _runs(self, node: Node, out: list[str], after: list[str], look: _Look) -> None:
         self._say(node.text, out, look)
-        for one in node:
-            name = bare(one.tag) if isinstance(one.tag, str) else ""
+        for element in node:
+            name = bare(element.tag) if isinstance(element.tag, str) else ""
             if name == "span":
-                style = self._look(attribute(one, "style-name"))
-                self._runs(one, out, after, _over(look, style))
+                style = self._look(attribute(element, "style-name"))
+                self._runs(element, out, after, _over(look, style))
             elif name == "s":
-                out.append(" " * min(_MOST, _int(attribute(one, "c"), 1)))
+                out.append(" " * min(_MOST, _int(attribute(element, "c"), 1)))
             elif name == "tab":
                 out.append(" ")
             elif name == "line-break":
                 out.append("\n")
             elif name == "note":
-                self._note(one, out, after)
+                self._note(element, out, after)
             elif name == "annotation":
-                author = child(one, "creator")
-                said = " ".join(text for _, text in self._blocks(one))
+                author = child(element, "creator")
+                comment = " ".join(text for _, text in self._blocks(element))
                 head = f"Comment ({author.text})" if author is not None and author.text else "Comment"
-                after += [f"{head}: {said}"] if said else []
+                after += [f"{head}: {comment}"] if comment else []
             elif name in _DRAWINGS:
-                self._drawing(one, after)
+                self._drawing(element, after)
             elif name == "ruby":
-                base, read = child(one, "ruby-base"), child(one, "ruby-text")
+                base, read = child(element, "ruby-base"), child(element, "ruby-text")
                 if base is not None:
                     self._runs(base, out, after, look)
                 if read is not None:
                     out.append(f"({''.join(read.itertext())})")
             elif name and name not in _SKIPPED:
-                self._runs(one, out, after, look)
-            self._say(one.tail, out, look)
+                self._runs(element, out, after, look)
+            self._say(element.tail, out, look)
 
     def _say(self, raw: str | None, out: list[str], look: _Look) -> None:
         if not raw:
@@ -308,25 +310,27 @@ class OpenText:
         self._notes[kind] += 1
         mark = f"[^{roman(self._notes[kind]) if kind == 'endnote' else self._notes[kind]}]"
         body = child(node, "note-body")
-        said = " ".join(text for _, text in self._blocks(body)) if body is not None else ""
+        note = " ".join(text for _, text in self._blocks(body)) if body is not None else ""
         out.append(mark)
-        after += [f"{mark}: {said}"] if said else []
+        after += [f"{mark}: {note}"] if note else []
 
     def _drawing(self, node: Node, after: list[str]) -> None:
         if bare(node.tag) in _SHAPES:
-            told = (" ".join((one.text or "").split()) for one in node if bare(one.tag) in ("title", "desc"))
-            after += [*filter(None, told), *(text for _, text in self._blocks(node))]
+            texts = (
+                " ".join((element.text or "").split()) for element in node if bare(element.tag) in ("title", "desc")
+            )
+            after += [*filter(None, texts), *(text for _, text in self._blocks(node))]
             return
-        for one in node:
-            name = bare(one.tag) if isinstance(one.tag, str) else ""
+        for element in node:
+            name = bare(element.tag) if isinstance(element.tag, str) else ""
             if name in ("title", "desc"):
-                after += [text] if (text := " ".join((one.text or "").split())) else []
-            elif name == "object" and (text := self._object(one)):
+                after += [text] if (text := " ".join((element.text or "").split())) else []
+            elif name == "object" and (text := self._object(element)):
                 after.append(text)
             elif name in ("object", "object-ole"):
                 self.unread["an object put in"] = None
             elif name:
-                self._drawing(one, after)
+                self._drawing(element, after)
 
     def _object(self, node: Node) -> str:
         """A formula, or a chart's titles and values; nothing of another object."""
@@ -340,10 +344,10 @@ class OpenText:
         chart = next(inside(root, "chart"), None)
         if chart is None:
             return ""
-        told = [" ".join("".join(one.itertext()).split()) for one in inside(chart, "title", "subtitle")]
+        texts = [" ".join("".join(one.itertext()).split()) for one in inside(chart, "title", "subtitle")]
         for table in inside(chart, "table"):
-            told += [text for _, text in self._table(table)]
-        return "\n".join(filter(None, told))
+            texts += [text for _, text in self._table(table)]
+        return "\n".join(filter(None, texts))
 
     def _table(self, node: Node) -> Iterator[tuple[str, str]]:
         """A row a line; a table of one cell as its paragraphs."""
@@ -357,13 +361,13 @@ class OpenText:
         grid = Grid()
         self._inside += 1
         for line in cells:
-            made = []
+            row = []
             for cell in line:
                 text = " ".join(text for _, text in self._blocks(cell))
                 spans = [_int(attribute(cell, f"number-{way}-spanned"), 1) for way in ("columns", "rows")]
                 times = max(1, min(_MOST, _int(attribute(cell, "number-columns-repeated"), 1)))
-                made += [(" ".join(text.split()), spans[0], spans[1])] * times
-            grid.add(made)
+                row += [(" ".join(text.split()), spans[0], spans[1])] * times
+            grid.add(row)
         self._inside -= 1
         if text := grid.text():
             yield "table", text
@@ -371,37 +375,37 @@ class OpenText:
 
 def _fields(forms: Node) -> Iterator[str]:
     """The controls of a document's forms, each with its label and what is filled in or chosen."""
-    for one in inside(forms, *_CONTROLS, "listbox"):
-        label, name = attribute(one, "label"), bare(one.tag)
-        value = attribute(one, "current-value") or attribute(one, "value")
+    for control in inside(forms, *_CONTROLS, "listbox"):
+        label, name = attribute(control, "label"), bare(control.tag)
+        value = attribute(control, "current-value") or attribute(control, "value")
         if name in ("checkbox", "radio"):
-            on = attribute(one, "current-state") == "checked" or attribute(one, "current-selected") == "true"
+            on = attribute(control, "current-state") == "checked" or attribute(control, "current-selected") == "true"
             if label or value:
                 yield f"{'☒' if on else '☐'} {label or value}"
             continue
-        entries = [text for item in inside(one, "option", "item") if (text := attribute(item, "label"))]
-        if said := "; ".join(filter(None, (label, value, *entries))):
-            yield said
+        entries = [text for item in inside(control, "option", "item") if (text := attribute(item, "label"))]
+        if line := "; ".join(filter(None, (label, value, *entries))):
+            yield line
 
 
 def _rows(node: Node) -> Iterator[Node]:
-    for one in node:
-        name = bare(one.tag)
+    for element in node:
+        name = bare(element.tag)
         if name == "table-row":
-            yield one
+            yield element
         elif name in ("table-header-rows", "table-rows", "table-row-group"):
-            yield from _rows(one)
+            yield from _rows(element)
 
 
 def _closed(table: Node) -> list[tuple[int, int]]:
     """First and last of each range of hidden columns."""
-    found, at = [], 1
-    for one in inside(table, "table-column"):
-        times = max(1, _int(attribute(one, "number-columns-repeated"), 1))
-        if attribute(one, "visibility", "visible") != "visible":
-            found.append((at, at + times - 1))
+    ranges, at = [], 1
+    for column in inside(table, "table-column"):
+        times = max(1, _int(attribute(column, "number-columns-repeated"), 1))
+        if attribute(column, "visibility", "visible") != "visible":
+            ranges.append((at, at + times - 1))
         at += times
-    return found
+    return ranges
 
 
 def _value(cell: Node) -> str:
@@ -414,8 +418,10 @@ def _value(cell: Node) -> str:
 def formula(math: Node) -> str:
     """MathML as a line."""
     done: dict[Node, str] = {}
-    for one in reversed(list(math.iter())):
-        done[one] = mathml(bare(one.tag), [done[part] for part in one], "" if len(one) else one.text or "")
+    for element in reversed(list(math.iter())):
+        done[element] = mathml(
+            bare(element.tag), [done[part] for part in element], "" if len(element) else element.text or ""
+        )
     return " ".join(done[math].split())
 
 

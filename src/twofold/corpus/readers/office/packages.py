@@ -31,18 +31,18 @@ def attribute(node: Node, name: str, default: str = "") -> str:
 def child(node: Node | None, name: str) -> Node | None:
     """The first element of that name directly inside; None where there is none."""
     if node is not None:  # no generator: this is asked some ten times for each paragraph
-        for one in node:
-            if bare(one.tag) == name:
-                return one
+        for element in node:
+            if bare(element.tag) == name:
+                return element
     return None
 
 
 def children(node: Node | None) -> dict[str, Node]:
     """The first element of each name directly inside, found in one pass."""
-    found: dict[str, Node] = {}
-    for one in node if node is not None else ():
-        found.setdefault(bare(one.tag), one)
-    return found
+    elements: dict[str, Node] = {}
+    for element in node if node is not None else ():
+        elements.setdefault(bare(element.tag), element)
+    return elements
 
 
 def inside(node: Node, *names: str) -> Iterator[Node]:
@@ -114,14 +114,14 @@ class Package:
         if part not in self._relations:
             folder, name = posixpath.split(part)
             root = self.root(f"{folder}/_rels/{name}.rels" if folder else f"_rels/{name}.rels")
-            made: dict[str, tuple[str, str]] = {}
-            for one in root if root is not None else ():
-                target = attribute(one, "Target")
-                if attribute(one, "TargetMode") != "External" and target:
+            relations: dict[str, tuple[str, str]] = {}
+            for element in root if root is not None else ():
+                target = attribute(element, "Target")
+                if attribute(element, "TargetMode") != "External" and target:
                     whole = target.lstrip("/") if target.startswith("/") else posixpath.join(folder, target)
-                    kind = attribute(one, "Type").rsplit("/", 1)[-1]
-                    made[attribute(one, "Id")] = (kind, posixpath.normpath(whole))
-            self._relations[part] = made
+                    kind = attribute(element, "Type").rsplit("/", 1)[-1]
+                    relations[attribute(element, "Id")] = (kind, posixpath.normpath(whole))
+            self._relations[part] = relations
         return self._relations[part]
 
     def targets(self, part: str, kind: str) -> list[str]:
@@ -131,5 +131,5 @@ class Package:
     def title(self) -> str:
         """The title in the file's properties, else its subject; empty when there is none."""
         root = self.root("docProps/core.xml")
-        found = {bare(one.tag): " ".join((one.text or "").split()) for one in root} if root is not None else {}
-        return found.get("title") or found.get("subject") or ""
+        properties = {bare(one.tag): " ".join((one.text or "").split()) for one in root} if root is not None else {}
+        return properties.get("title") or properties.get("subject") or ""

@@ -91,10 +91,10 @@ class OfficeReader:
         data = prepared(data, name=name, passwords=self.options.passwords)
         unread: list[str] = []
         plain: list[str] = []
-        made = _own(data, suffix, name, unread)
-        if made is None:
-            made = _foreign(data, suffix, name, unread, plain)
-        text, places, title = made
+        content = _common_format(data, suffix, name, unread)
+        if content is None:
+            content = _foreign(data, suffix, name, unread, plain)
+        text, places, title = content
         if suffix == ".msg":
             text, places = _with_attachments(text, data, self.options.passwords, unread)
         headings = (one[3] for one in headings_of(text) if suffix not in _SHEETS)
@@ -108,7 +108,7 @@ class OfficeReader:
         )
 
 
-def _own(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
+def _common_format(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
     """Text, places and title of a format that is read here; None for another, or where its main part is damaged."""
     if suffix == ".xml":
         try:
@@ -122,42 +122,42 @@ def _own(data: bytes, suffix: str, name: str, unread: list[str]) -> tuple[str, t
         return _opened(data, suffix, unread)
     try:
         package = Package(data, name=name)
-        made = Word(package) if suffix in _WORDS else Workbook(package)
-        sheets = list(made.sheets()) if isinstance(made, Workbook) else []
-        parts = [("", made.text())] if isinstance(made, Word) else [(one.label, one.text) for one in sheets]
+        reader = Word(package) if suffix in _WORDS else Workbook(package)
+        sheets = list(reader.sheets()) if isinstance(reader, Workbook) else []
+        parts = [("", reader.text())] if isinstance(reader, Word) else [(one.label, one.text) for one in sheets]
     except (*BROKEN, KeyError, IndexError):
         unread.append("what a damaged main part holds beyond the words that could be saved")
         return None
     text, places = joined(parts)
     if sheets:
         places = _with_rows(places, sheets)
-    unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
+    unread += [*reader.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
     return (text, places, package.title()) if text or not package.lost else None
 
 
 def _opened(data: bytes, suffix: str, unread: list[str]) -> tuple[str, tuple[Place, ...], str] | None:
-    """As `_own`, of the formats whose parts are named by the format itself."""
+    """As `_common_format`, of the formats whose parts are named by the format itself."""
     try:
         package = Package(data)
-        made = _OPENED[suffix](package)
-        sheets = list(made.sheets()) if isinstance(made, OpenText) and suffix in _SHEETS else []
-        text, places = joined([(one.label, one.text) for one in sheets] if sheets else [("", made.text())])
+        reader = _OPENED[suffix](package)
+        sheets = list(reader.sheets()) if isinstance(reader, OpenText) and suffix in _SHEETS else []
+        text, places = joined([(one.label, one.text) for one in sheets] if sheets else [("", reader.text())])
         places = _with_rows(places, sheets) if sheets else places
     except (*BROKEN, KeyError, IndexError, UnreadableFile):
         return None
-    unread += [*made.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
-    return (text, places, made.title()) if text or not package.lost else None
+    unread += [*reader.unread, *([f"damaged parts {', '.join(package.lost)}"] if package.lost else [])]
+    return (text, places, reader.title()) if text or not package.lost else None
 
 
 def _with_rows(places: tuple[Place, ...], sheets: list[Sheet]) -> tuple[Place, ...]:
     """The places of sheets, and within each those where its rows are counted from."""
-    made: list[Place] = []
+    rows: list[Place] = []
     for place, sheet in zip(places, sheets, strict=True):
-        made.append(place)
-        made += [
+        rows.append(place)
+        rows += [
             Place(start=place.start + at, label=place.label, lines="row", first=number) for at, number in sheet.rows
         ]
-    return tuple(made)
+    return tuple(rows)
 
 
 def _foreign(
@@ -165,8 +165,8 @@ def _foreign(
 ) -> tuple[str, tuple[Place, ...], str]:
     """Text, places and title as kreuzberg finds them; what of the look of its kind is not read goes to `plain`."""
     if suffix == ".rtf":
-        data, told = settled_rtf(data)
-        unread += told
+        data, remarks = settled_rtf(data)
+        unread += remarks
     no_entities(data, name=name, suffix=suffix)
     if suffix in _PLAIN:
         plain.append(f"a {suffix} file is read as plain words: {_PLAIN[suffix]} are not told apart")
@@ -178,8 +178,8 @@ def _foreign(
         text, places = joined([("", result.content)])
     if suffix == ".rtf":
         text = joined_again(text)
-    found: Json = dict(result.metadata or {})
-    return text, places, " ".join(str(found.get("title") or found.get("subject") or "").split())
+    metadata: Json = dict(result.metadata or {})
+    return text, places, " ".join(str(metadata.get("title") or metadata.get("subject") or "").split())
 
 
 def _with_attachments(
@@ -190,11 +190,11 @@ def _with_attachments(
 
     mail = MailReader(MailReader.Options(passwords=passwords))
     parts = [("message", text)]
-    for name, held in attachments(data):
-        if held is None:
+    for name, attachment in attachments(data):
+        if attachment is None:
             unread.append(f"attachment {name} (a message or object)")
         else:
-            mail.attach(name, held, parts, unread=unread)
+            mail.attach(name, attachment, parts, unread=unread)
     return joined(parts)
 
 
@@ -269,8 +269,8 @@ def _text_of(kind: str, content: Json) -> str:
     if kind == "metadata_block":
         return "\n".join(f"{key}: {value}" for key, value in content.get("entries", ()) if value)
     if kind == "image":
-        said = str(content.get("description") or content.get("alt_text") or "")
-        return "" if said == "image" else said  # kreuzberg's word for one that nobody described
+        description = str(content.get("description") or content.get("alt_text") or "")
+        return "" if description == "image" else description  # kreuzberg's word for one that nobody described
     return "" if kind in {"group", "list"} else str(content.get("text") or "")
 
 

@@ -44,8 +44,8 @@ def settled_rtf(data: bytes) -> tuple[bytes, list[str]]:
     unread: dict[str, None] = {}
     stack = [_Look()]
     before, open_ = "", False
-    for found in _TOKEN.finditer(text):
-        token, word, number = found.group(), found.group(1), found.group(2)
+    for match in _TOKEN.finditer(text):
+        token, word, number = match.group(), match.group(1), match.group(2)
         look = stack[-1]
         if token == "{":
             stack.append(look)

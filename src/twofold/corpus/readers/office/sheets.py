@@ -67,7 +67,7 @@ class Workbook:
         self._from_1904 = settings is not None and attribute(settings, "date1904") in ("1", "true")
         self._strings = self._shared()
         self._formats, self._struck = self._styles()
-        self._made: dict[tuple[str, str], str] = {}
+        self._displayed: dict[tuple[str, str], str] = {}
         self._hidden: tuple[list[int], list[tuple[int, int]]] = ([], [])
 
     def sheets(self) -> Iterator[Sheet]:
@@ -83,8 +83,8 @@ class Workbook:
             if not lines and not more:
                 continue
             above = clean(f"## {name}{' (hidden sheet)' if hidden else ''}")
-            if said := not_seen(cells, *self._hidden):
-                above += f"\n\n{said}"
+            if remark := not_seen(cells, *self._hidden):
+                above += f"\n\n{remark}"
             start = len(above) + 2
             yield Sheet(
                 label=f"sheet {name}{' (hidden)' if hidden else ''}",
@@ -103,12 +103,12 @@ class Workbook:
         root = self.package.root(targets[0]) if targets else None
         if root is None:
             return [], []
-        own = {attribute(one, "numFmtId"): attribute(one, "formatCode") for one in inside(root, "numFmt")}
+        codes = {attribute(one, "numFmtId"): attribute(one, "formatCode") for one in inside(root, "numFmt")}
         fonts = [_on(child(one, "strike")) for one in child(root, "fonts") or ()]
         formats, crossed = [], []
         for style in child(root, "cellXfs") or ():
             number = attribute(style, "numFmtId", "0")
-            formats.append(own.get(number) or BUILT_IN.get(int(number) if number.isdigit() else 0, ""))
+            formats.append(codes.get(number) or BUILT_IN.get(int(number) if number.isdigit() else 0, ""))
             font = attribute(style, "fontId", "0")
             crossed.append(font.isdigit() and int(font) < len(fonts) and fonts[int(font)])
         return formats, crossed
@@ -131,8 +131,8 @@ class Workbook:
                 if name == "row":
                     number = attribute(node, "r")
                     at = int(number) if number.isdigit() else max(cells, default=0) + 1
-                    if found := self._row(node):
-                        cells[at] = found
+                    if row := self._row(node):
+                        cells[at] = row
                         if attribute(node, "hidden") in _TRUE:
                             rows.append(at)
                     node.clear()
@@ -142,7 +142,7 @@ class Workbook:
                     first, last = attribute(node, "min"), attribute(node, "max")
                     columns += [(int(first), int(last))] if first.isdigit() and last.isdigit() else []
                 elif name == "dataValidation":
-                    printed |= dict.fromkeys(_asked(node))
+                    printed |= dict.fromkeys(_prompts(node))
                 elif name in _PRINT and node.text:
                     printed[" ".join(_PRINTED.sub(" ", node.text).split())] = None
         except ElementTree.ParseError:
@@ -163,27 +163,27 @@ class Workbook:
                 yield from drawn(self.package, root, drawing)
 
     def _row(self, node: Node) -> dict[int, str]:
-        found: dict[int, str] = {}
+        row: dict[int, str] = {}
         at = 0
         for cell in node:
             place = _CELL.match(cell.get("r", ""))
             at = _column(place.group(1)) if place else at + 1
             text = self._cell(cell)
             if text:
-                found[at] = text
-        return found
+                row[at] = text
+        return row
 
     def _cell(self, cell: Node) -> str:
         kind = cell.get("t", "n")
         value = formula = ""
-        for one in cell:
-            name = bare(one.tag)
+        for element in cell:
+            name = bare(element.tag)
             if name == "v":
-                value = one.text or ""
+                value = element.text or ""
             elif name == "is":
-                value = _string(one)
+                value = _string(element)
             elif name == "f":
-                formula = one.text or ""
+                formula = element.text or ""
         style = cell.get("s", "0")
         number = int(style) if style.isdigit() else 0
         if kind == "s":
@@ -200,16 +200,16 @@ class Workbook:
 
     def _number(self, value: str, style: int) -> str:
         code = self._formats[style] if style < len(self._formats) else ""
-        known = self._made.get((value, code))
+        known = self._displayed.get((value, code))
         if known is None:
             try:
                 stored = float(value)
                 known = general(stored) if code in _GENERAL else shown(stored, code, from_1904=self._from_1904)
             except (ValueError, OverflowError, ZeroDivisionError):
                 known = value
-            if len(self._made) > 100_000:
-                self._made.clear()
-            self._made[value, code] = known
+            if len(self._displayed) > 100_000:
+                self._displayed.clear()
+            self._displayed[value, code] = known
         return known
 
     def _comments(self, part: str) -> Iterator[str]:
@@ -218,22 +218,22 @@ class Workbook:
             root = self.package.root(target)
             if root is None:
                 continue
-            for one in inside(root, "comment", "threadedComment"):
-                text = " ".join("".join(t.text or "" for t in inside(one, "t", "text")).split())
+            for comment in inside(root, "comment", "threadedComment"):
+                text = " ".join("".join(t.text or "" for t in inside(comment, "t", "text")).split())
                 if text:
-                    yield f"Comment at {attribute(one, 'ref')}: {text}"
+                    yield f"Comment at {attribute(comment, 'ref')}: {text}"
 
 
 def _string(node: Node) -> str:
     """A string item: its own text, or its runs as they look; how to read it aloud (Japanese) is left out."""
     out: list[str] = []
-    for one in node:
-        name = bare(one.tag)
+    for element in node:
+        name = bare(element.tag)
         if name == "t":
-            out.append(one.text or "")
+            out.append(element.text or "")
         elif name == "r":
-            text = "".join(t.text or "" for t in one if bare(t.tag) == "t")
-            look = child(one, "rPr")
+            text = "".join(t.text or "" for t in element if bare(t.tag) == "t")
+            look = child(element, "rPr")
             level = child(look, "vertAlign")
             if level is not None:
                 change = {"superscript": raised, "subscript": lowered}.get(attribute(level, "val"))
@@ -242,7 +242,7 @@ def _string(node: Node) -> str:
     return settled("".join(out))
 
 
-def _asked(node: Node) -> Iterator[str]:
+def _prompts(node: Node) -> Iterator[str]:
     """What a cell that is to be filled in asks for, and the choices that it gives."""
     place = attribute(node, "sqref")
     prompt = " ".join(f"{attribute(node, 'promptTitle')} {attribute(node, 'prompt')}".split())
@@ -276,8 +276,8 @@ def _spread(cells: Cells, merged: list[str]) -> None:
         first, last = int(corners[0].group(2)), int(corners[1].group(2))
         text = cells.get(first, {}).get(column, "")
         if text and first < last:
-            held = range(first + 1, last + 1) if last - first < len(cells) else (n for n in cells if first < n <= last)
-            for number in held:
+            rows = range(first + 1, last + 1) if last - first < len(cells) else (n for n in cells if first < n <= last)
+            for number in rows:
                 if number in cells:
                     cells[number].setdefault(column, text)
 
@@ -333,8 +333,8 @@ def not_seen(cells: Cells, rows: Sequence[int], columns: Sequence[tuple[int, int
             ranges.append([number, number])
     parts = [_range("row", str(first), str(end)) for first, end in ranges]
     parts += [_range("column", _letters(first), _letters(min(end, last))) for first, end in columns if first <= last]
-    told = ", ".join(parts[:_MOST_RANGES]) + (" …" if len(parts) > _MOST_RANGES else "")
-    return f"(hidden: {told})" if told else ""
+    listed = ", ".join(parts[:_MOST_RANGES]) + (" …" if len(parts) > _MOST_RANGES else "")
+    return f"(hidden: {listed})" if listed else ""
 
 
 def _range(what: str, first: str, last: str) -> str:

@@ -65,8 +65,8 @@ class SlideReader:
         unread: dict[str, None] = {}
         behind: dict[str, None] = {}
         layouts: dict[str, list[str]] = {}
-        for number, one in enumerate(inside(show, "sldId"), 1):
-            part = relations.get(next((v for k, v in one.attrib.items() if k.endswith("}id")), ""), ("", ""))[1]
+        for number, slide in enumerate(inside(show, "sldId"), 1):
+            part = relations.get(next((v for k, v in slide.attrib.items() if k.endswith("}id")), ""), ("", ""))[1]
             root = package.root(part) if part else None
             if root is None:
                 broken.append(str(number))
@@ -81,14 +81,14 @@ class SlideReader:
             parts.append(("background of slides", "On the background of slides: " + "\n".join(behind)))
         text, places = joined(parts)
         first = text.split("\n", 1)[0]
-        told = [*([f"slides {', '.join(broken)}"] if broken else []), *unread]
-        told += [f"damaged parts {', '.join(package.lost)}"] if package.lost and not broken else []
+        remarks = [*([f"slides {', '.join(broken)}"] if broken else []), *unread]
+        remarks += [f"damaged parts {', '.join(package.lost)}"] if package.lost and not broken else []
         yield Document(
             id=name,
             text=text,
             title=package.title() or (first[2:] if first.startswith("# ") else "") or title_of(path),
             source=name,
-            metadata={"unread": "; ".join(told)} if told else {},
+            metadata={"unread": "; ".join(remarks)} if remarks else {},
             places=places,
         )
 
@@ -113,8 +113,8 @@ def _slide(package: Package, root: Node, part: str, unread: dict[str, None]) -> 
                 yield f"Notes: {text}"
     for comments in package.targets(part, "comments"):
         page = package.root(comments)
-        for one in inside(page, "cm") if page is not None else ():
-            text = " ".join(t.text or "" for t in inside(one, "text", "t"))
+        for comment in inside(page, "cm") if page is not None else ():
+            text = " ".join(t.text or "" for t in inside(comment, "text", "t"))
             if text.strip():
                 yield f"Comment: {' '.join(text.split())}"
 
@@ -144,28 +144,28 @@ def _behind(package: Package, slide: Node, part: str, known: dict[str, list[str]
 
 def _shapes(tree: Node, depth: int) -> Iterator[Node]:
     """Shapes in the order in which they are drawn, those of groups too."""
-    for one in tree:
-        name = bare(one.tag)
+    for element in tree:
+        name = bare(element.tag)
         if name in ("sp", "pic", "graphicFrame", "cxnSp", "contentPart"):
-            yield one
+            yield element
         elif name == "AlternateContent":
-            ways = [way for way in one if bare(way.tag) in ("Choice", "Fallback")]
-            said = next(
+            ways = [way for way in element if bare(way.tag) in ("Choice", "Fallback")]
+            readable = next(
                 (way for way in ways if next(inside(way, "t", "chart", "relIds", "descr"), None) is not None), None
             )
-            chosen = said if said is not None else ways[0] if ways else None
+            chosen = readable if readable is not None else ways[0] if ways else None
             if chosen is not None:
                 yield from _shapes(chosen, depth)
         elif name == "nvGrpSpPr":
-            yield one  # of a group: what its author wrote for those who cannot see it
+            yield element  # of a group: what its author wrote for those who cannot see it
         elif name == "grpSp" and depth < _DEEPEST:
-            yield from _shapes(one, depth + 1)
+            yield from _shapes(element, depth + 1)
 
 
 def _placeholder(shape: Node) -> str:
     """What the shape holds the place of: ``title``, ``body``...; empty for a shape of its own."""
-    found = next(inside(shape, "ph"), None)
-    return attribute(found, "type", "obj") if found is not None else ""
+    placeholder = next(inside(shape, "ph"), None)
+    return attribute(placeholder, "type", "obj") if placeholder is not None else ""
 
 
 def _is_number(shape: Node) -> bool:
@@ -191,8 +191,8 @@ def _shape(package: Package, shape: Node, part: str, unread: dict[str, None]) ->
         yield described
     if next(inside(shape, *_FILMS), None) is not None:
         unread["a film or sound"] = None
-    for one in inside(shape, "oleObj"):
-        unread[f"an object put in ({attribute(one, 'progId') or 'unknown'})"] = None
+    for embedded in inside(shape, "oleObj"):
+        unread[f"an object put in ({attribute(embedded, 'progId') or 'unknown'})"] = None
 
 
 def _table(table: Node) -> str:

@@ -83,8 +83,8 @@ class Word:
 
     def __init__(self, package: Package) -> None:
         self.package = package
-        found = package.targets("", "officeDocument") or ["word/document.xml"]
-        self.part = found[0]
+        targets = package.targets("", "officeDocument") or ["word/document.xml"]
+        self.part = targets[0]
         root = package.root(self.part)
         if root is None:
             raise KeyError(self.part)
@@ -132,22 +132,22 @@ class Word:
 
     def _styled(self, name: str) -> _Style | None:
         """The style of that id, with all that it takes from those it is based on; None where the file has none."""
-        raw, made = self._described, self._styles
+        raw, styles = self._described, self._styles
         if not name:
             return None
-        if name not in made:
+        if name not in styles:
             chain: list[str] = []
             at = name
-            while at in raw and at not in chain and at not in made:
+            while at in raw and at not in chain and at not in styles:
                 chain.append(at)
                 based = child(raw[at], "basedOn")
                 at = attribute(based, "val") if based is not None else ""
-            style = made.get(at, _Style())
-            made.update(dict.fromkeys(chain, style))  # what asks for itself while it is read gets this
+            style = styles.get(at, _Style())
+            styles.update(dict.fromkeys(chain, style))  # what asks for itself while it is read gets this
             for key in reversed(chain):
                 style = self._style(raw[key], style)
-                made[key] = style
-        return made.get(name)
+                styles[key] = style
+        return styles.get(name)
 
     def _style(self, node: Node, base: _Style) -> _Style:
         title = child(node, "name")
@@ -171,35 +171,35 @@ class Word:
         format_ = children(node)
         if "rStyle" in format_ and (known := self._styled(attribute(format_["rStyle"], "val"))):
             look = known.look
-        for name, one in format_.items():
+        for name, property in format_.items():
             if name not in _LOOKS:
                 continue
-            on = attribute(one, "val", "1").lower() not in _OFF
+            on = attribute(property, "val", "1").lower() not in _OFF
             if name in ("strike", "dstrike"):
                 look = replace(look, struck=on)
             elif name == "vanish":
                 look = replace(look, hidden=on)
             elif name == "vertAlign":
-                look = replace(look, level=attribute(one, "val"))
-            elif name == "position" and not look.level and (by := attribute(one, "val")).lstrip("-").isdigit():
+                look = replace(look, level=attribute(property, "val"))
+            elif name == "position" and not look.level and (by := attribute(property, "val")).lstrip("-").isdigit():
                 look = replace(look, level="lower" if int(by) <= -_SHIFT else "higher" if int(by) >= _SHIFT else "")
         return look
 
     def _blocks(self, node: Node, part: str) -> Iterator[tuple[str, str]]:
         """``(kind, text)`` of paragraphs and tables: ``p``, ``item``, ``heading``, ``table``."""
-        for one in node:
-            name = bare(one.tag)
+        for element in node:
+            name = bare(element.tag)
             if name == "p":
-                yield from self._paragraph(one, part)
+                yield from self._paragraph(element, part)
             elif name == "tbl":
                 yield from self._ended()
-                yield from self._table(one, part)
+                yield from self._table(element, part)
             elif name in ("altChunk", "subDoc"):
                 self.unread["a document put into this one"] = None
             elif name == "AlternateContent":
-                yield from self._blocks(_chosen(one), part)
+                yield from self._blocks(_chosen(element), part)
             elif name not in _GONE and name != "sectPr":
-                yield from self._blocks(one, part)
+                yield from self._blocks(element, part)
         if bare(node.tag) in _CLOSED:
             yield from self._ended()
 
@@ -240,48 +240,48 @@ class Word:
         yield from (("p", more) for more in line.after)
 
     def _runs(self, node: Node, part: str, line: _Line, look: _Look) -> None:
-        for one in node:
-            name = bare(one.tag) if isinstance(one.tag, str) else ""
+        for element in node:
+            name = bare(element.tag) if isinstance(element.tag, str) else ""
             if name == "r":
-                self._run(one, part, line, look)
+                self._run(element, part, line, look)
             elif name in ("oMath", "oMathPara"):
-                line.out.append(" ".join(office(one).split()))
+                line.out.append(" ".join(office(element).split()))
             elif name == "AlternateContent":
-                self._runs(_chosen(one), part, line, look)
+                self._runs(_chosen(element), part, line, look)
             elif name == "ruby":
-                base, read = (child(one, key) for key in ("rubyBase", "rt"))
+                base, read = (child(element, key) for key in ("rubyBase", "rt"))
                 if base is not None:
                     self._runs(base, part, line, look)
                 if read is not None:
                     line.out.append(f"({''.join(t.text or '' for t in inside(read, 't'))})")
             elif name and name not in _GONE:
-                self._runs(one, part, line, look)
+                self._runs(element, part, line, look)
 
     def _run(self, node: Node, part: str, line: _Line, look: _Look) -> None:
         look = self._look(child(node, "rPr"), look)
-        for one in node:
-            name = bare(one.tag)
+        for element in node:
+            name = bare(element.tag)
             if name == "fldChar":
-                self._field(one, line)
+                self._field(element, line)
             elif line.fields and not line.fields[-1]:
-                if name == "instrText" and (one.text or "").split()[:1] == ["EQ"]:
+                if name == "instrText" and (element.text or "").split()[:1] == ["EQ"]:
                     self.unread["a formula written as a field (EQ)"] = None
             elif name == "t":
-                self._say(one.text or "", line, look)
+                self._say(element.text or "", line, look)
             elif name in _LETTERS:
                 self._say(_LETTERS[name], line, look)
             elif name == "br":
-                self._say("\n" if attribute(one, "type") in ("", "textWrapping") else " ", line, look)
+                self._say("\n" if attribute(element, "type") in ("", "textWrapping") else " ", line, look)
             elif name == "sym":
-                self._say(_symbol(one), line, look)
+                self._say(_symbol(element), line, look)
             elif name in ("footnoteReference", "endnoteReference", "commentReference"):
-                self._note(name.removesuffix("Reference") + "s", attribute(one, "id"), line)
+                self._note(name.removesuffix("Reference") + "s", attribute(element, "id"), line)
             elif name == "AlternateContent":
-                self._run(_chosen(one), part, line, look)
+                self._run(_chosen(element), part, line, look)
             elif name in ("drawing", "pict", "object"):
-                self._drawing(one, part, line)
+                self._drawing(element, part, line)
             elif name in ("ruby", "oMath"):
-                self._runs([one], part, line, look)  # type: ignore[arg-type]
+                self._runs([element], part, line, look)  # type: ignore[arg-type]
 
     def _say(self, text: str, line: _Line, look: _Look) -> None:
         if look.hidden:
@@ -318,15 +318,15 @@ class Word:
     def _note(self, kind: str, name: str, line: _Line) -> None:
         if kind not in self._notes:
             self._notes[kind] = self._by_id(kind)
-        found = self._notes[kind].get(name)
-        if found is None or (kind, name) in self._numbers:
+        note = self._notes[kind].get(name)
+        if note is None or (kind, name) in self._numbers:
             line.out.append(self._numbers.get((kind, name), ""))
             return
         number = 1 + sum(1 for known, _ in self._numbers if known == kind)
         mark = {"footnotes": f"[^{number}]", "endnotes": f"[^{roman(number)}]", "comments": ""}[kind]
         self._numbers[kind, name] = mark
         line.out.append(mark)
-        node, part = found
+        node, part = note
         text = " ".join(self._cell(node, part).split())
         author = attribute(node, "author")
         head = f"{mark}:" if mark else f"Comment ({author}):" if author else "Comment:"
@@ -338,21 +338,23 @@ class Word:
         boxes = [] if self._inside > 8 else list(_outermost(node, "txbxContent"))
         for box in boxes:
             line.after += [text for _, text in self._blocks(box, part)]
-        line.after += [attribute(one, "string") for one in inside(node, "textpath") if attribute(one, "string")]
+        line.after += [
+            attribute(element, "string") for element in inside(node, "textpath") if attribute(element, "string")
+        ]
         line.after += drawn(self.package, node, part)
         line.after += [text for text in described if text and not boxes]
         if next(inside(node, "webVideoPr"), None) is not None:
             self.unread["a film"] = None
         if bare(node.tag) == "object":
-            for one in inside(node, "OLEObject"):
-                self.unread[f"an object put in ({attribute(one, 'ProgID') or 'unknown'})"] = None
+            for element in inside(node, "OLEObject"):
+                self.unread[f"an object put in ({attribute(element, 'ProgID') or 'unknown'})"] = None
 
     def _table(self, node: Node, part: str) -> Iterator[tuple[str, str]]:
         """A row a line; a table of one cell, or that lays out pages, as its paragraphs."""
         settings = child(node, "tblPr")
         for name in ("tblCaption", "tblDescription"):
-            if (said := child(settings, name)) is not None and attribute(said, "val").strip():
-                yield "p", literal(" ".join(attribute(said, "val").split()))
+            if (element := child(settings, name)) is not None and attribute(element, "val").strip():
+                yield "p", literal(" ".join(attribute(element, "val").split()))
         lines = [one for one in _rows(node) if not _deleted(one)]
         cells = [[one for one in _cells(line) if not _deleted(one)] for line in lines]
         count = sum(map(len, cells))
@@ -363,12 +365,12 @@ class Word:
             return
         grid = Grid()
         above: dict[int, str] = {}
-        for line, found in zip(lines, cells, strict=True):
+        for line, row_cells in zip(lines, cells, strict=True):
             settings = child(line, "trPr")
             gap = next(inside(settings, "gridBefore"), None) if settings is not None else None
-            given = [("", int(attribute(gap, "val", "1") or 1), 1)] if gap is not None else []
-            at = sum(columns for _, columns, _ in given)
-            for cell in found:
+            grid_row = [("", int(attribute(gap, "val", "1") or 1), 1)] if gap is not None else []
+            at = sum(columns for _, columns, _ in grid_row)
+            for cell in row_cells:
                 format_ = child(cell, "tcPr")
                 span, merged = child(format_, "gridSpan"), child(format_, "vMerge")
                 width = attribute(span, "val") if span is not None else "1"
@@ -378,9 +380,9 @@ class Word:
                 else:
                     text = self._cell(cell, part)
                 above[at] = text if merged is not None else ""
-                given.append((text, columns, 1))
+                grid_row.append((text, columns, 1))
                 at += columns
-            grid.add(given)
+            grid.add(grid_row)
         yield "table", grid.text()
 
     def _cell(self, node: Node, part: str) -> str:
@@ -411,20 +413,20 @@ def _chosen(node: Node) -> Node:
     """Of two ways to say the same thing the newer, unless only the older has text or drawings."""
     choices = [one for one in node if bare(one.tag) == "Choice"]
     fallback = child(node, "Fallback")
-    said = next((one for one in choices if any(True for _ in inside(one, "t", "drawing", "pict", "chart"))), None)
-    chosen = said if said is not None else fallback
+    readable = next((one for one in choices if any(True for _ in inside(one, "t", "drawing", "pict", "chart"))), None)
+    chosen = readable if readable is not None else fallback
     return chosen if chosen is not None else node
 
 
 def _outermost(node: Node, name: str) -> Iterator[Node]:
     """Elements of that name that stand in no other of it, one of the two ways of each."""
-    for one in node:
-        if bare(one.tag) == name:
-            yield one
-        elif bare(one.tag) == "AlternateContent":
-            yield from _outermost(_chosen(one), name)
+    for element in node:
+        if bare(element.tag) == name:
+            yield element
+        elif bare(element.tag) == "AlternateContent":
+            yield from _outermost(_chosen(element), name)
         else:
-            yield from _outermost(one, name)
+            yield from _outermost(element, name)
 
 
 def _number_of(numbers: Node | None) -> tuple[str, int] | None:
@@ -437,19 +439,19 @@ def _number_of(numbers: Node | None) -> tuple[str, int] | None:
 
 
 def _rows(table: Node) -> Iterator[Node]:
-    for one in table:
-        if bare(one.tag) == "tr":
-            yield one
-        elif bare(one.tag) in ("sdt", "sdtContent", "customXml", "ins", "moveTo"):
-            yield from _rows(one)
+    for element in table:
+        if bare(element.tag) == "tr":
+            yield element
+        elif bare(element.tag) in ("sdt", "sdtContent", "customXml", "ins", "moveTo"):
+            yield from _rows(element)
 
 
 def _cells(line: Node) -> Iterator[Node]:
-    for one in line:
-        if bare(one.tag) == "tc":
-            yield one
-        elif bare(one.tag) in ("sdt", "sdtContent", "customXml"):
-            yield from _cells(one)
+    for element in line:
+        if bare(element.tag) == "tc":
+            yield element
+        elif bare(element.tag) in ("sdt", "sdtContent", "customXml"):
+            yield from _cells(element)
 
 
 def _deleted_mark(look: Node) -> bool:
@@ -463,8 +465,8 @@ def _deleted(node: Node) -> bool:
 
 def _long(cell: Node) -> bool:
     size = 0
-    for one in inside(cell, "t"):
-        size += len(one.text or "")
+    for element in inside(cell, "t"):
+        size += len(element.text or "")
         if size > _LONG_CELL:
             return True
     return False

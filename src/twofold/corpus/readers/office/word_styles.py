@@ -77,5 +77,5 @@ def _cut(data: bytes) -> tuple[bytes, bytes, dict[str, tuple[int, int]]] | None:
 
 
 def _utf8(prologue: bytes) -> bool:
-    said = re.search(rb"encoding\s*=\s*[\"']([\w.-]+)", prologue)
-    return said is None or said[1].lower() in (b"utf-8", b"us-ascii")
+    declared = re.search(rb"encoding\s*=\s*[\"']([\w.-]+)", prologue)
+    return declared is None or declared[1].lower() in (b"utf-8", b"us-ascii")

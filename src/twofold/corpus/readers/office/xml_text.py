@@ -33,22 +33,24 @@ def _blocks(root: Node) -> Iterator[tuple[int, str]]:
         node, level = stack.pop()
         if callable(node.tag):  # a comment or an instruction
             continue
-        own = " ".join((node.text or "").split())
-        parts = [one for one in node if isinstance(one.tag, str)]
-        mixed = bool(own) or any((one.tail or "").strip() for one in node)
-        name, said = bare(node.tag), _attributes(node)
+        text_before = " ".join((node.text or "").split())
+        parts = [element for element in node if isinstance(element.tag, str)]
+        mixed = bool(text_before) or any((element.tail or "").strip() for element in node)
+        name, attributes = bare(node.tag), _attributes(node)
         if parts and not mixed:
-            title = next((one for key in _TITLES if (one := child(node, key)) is not None and not len(one)), None)
+            title = next(
+                (element for key in _TITLES if (element := child(node, key)) is not None and not len(element)), None
+            )
             named = " ".join((title.text or "").split()) if title is not None else ""
-            head = f"{name}{f' ({said})' if said else ''}{f': {named}' if named else ''}"
+            head = f"{name}{f' ({attributes})' if attributes else ''}{f': {named}' if named else ''}"
             yield min(level, 6), f"{'#' * min(level, 6)} {head}"
-            rest = [one for one in parts if one is not title or not named or one.attrib]
-            stack += [(one, level + 1) for one in reversed(rest)]
+            rest = [element for element in parts if element is not title or not named or element.attrib]
+            stack += [(element, level + 1) for element in reversed(rest)]
             continue
-        text = " ".join("".join(node.itertext()).split()) if parts else own
-        inner = "; ".join(filter(None, (_attributes(one) for part in parts for one in part.iter())))
-        label = "" if name in _UNSAID and not said else f"{name}{f' ({said})' if said else ''}"
-        line = ": ".join(filter(None, (label if text or said else "", text)))
+        text = " ".join("".join(node.itertext()).split()) if parts else text_before
+        inner = "; ".join(filter(None, (_attributes(element) for part in parts for element in part.iter())))
+        label = "" if name in _UNSAID and not attributes else f"{name}{f' ({attributes})' if attributes else ''}"
+        line = ": ".join(filter(None, (label if text or attributes else "", text)))
         if line:
             yield 0, literal(f"{line} ({inner})" if inner else line)
 
