@@ -29,10 +29,10 @@ def bounded(document: Document) -> tuple[Document, str]:
     left = ALL - sum(len(key) for key in document.metadata)
     metadata: dict[str, str] = {}
     for key, value in document.metadata.items():
-        shortened = value[: min(VALUE, left)]
-        left -= len(shortened)
-        metadata[key] = shortened
-        cut += [key] if len(shortened) < len(value) else []
+        part = value[: min(VALUE, left)]
+        left -= len(part)
+        metadata[key] = part
+        cut += [key] if len(part) < len(value) else []
     if not cut:
         return document, ""
     names = ", ".join(name[:40] for name in cut[:3]) + (", …" if len(cut) > 3 else "")

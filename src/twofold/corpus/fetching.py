@@ -146,9 +146,9 @@ class Fetcher:
             parts = urlsplit(here)
             if parts.scheme not in ("http", "https") or not parts.netloc:
                 raise SourceError(f"{here[:200]} is not an http or https address", cure="Correct the address.")
-            credentials = self._headers if (parts.scheme, parts.netloc) == (first.scheme, first.netloc) else {}
+            own_headers = self._headers if (parts.scheme, parts.netloc) == (first.scheme, first.netloc) else {}
             named = self._private and parts.hostname in {first.hostname, *self._hosts}
-            response = self._in_time(here, {**credentials, **(headers or {})}, deadline, named=named)
+            response = self._in_time(here, {**own_headers, **(headers or {})}, deadline, named=named)
             onward = response.headers.get("location", "")
             if response.status not in (301, 302, 303, 307, 308) or not onward:
                 if response.status in _BUSY:

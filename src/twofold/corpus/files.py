@@ -125,13 +125,13 @@ class FileReader:
                     )
                 else:
                     try:
-                        shortened, cut = bounded(item)
+                        fitted, cut = bounded(item)
                     except BadRecord as error:
                         findings.error(BadRecord(error.message, file=loaded.name, line=line or None, cure=error.cure))
                         continue
                     if cut:
                         findings.add(_cut(cut, loaded.name, line))
-                    documents[item.id] = shortened
+                    documents[item.id] = fitted
                     lines[item.id] = line
                     for problem in _partly(item, loaded.name):
                         findings.add(problem)

@@ -60,8 +60,8 @@ class SemanticChunker:
 
     def _groups(self, text: str, sentences: list[tuple[int, int]]) -> list[list[tuple[int, int]]]:
         """Sentences by subject."""
-        breaks = round(self._options.breaks * (len(sentences) - 1))
-        if breaks < 1:
+        break_count = round(self._options.breaks * (len(sentences) - 1))
+        if break_count < 1:
             return [sentences]
         around, last = self._options.around, len(sentences) - 1
         windows = [
@@ -69,5 +69,5 @@ class SemanticChunker:
         ]
         vectors = self._embed(windows)
         cosines = (vectors[:-1] * vectors[1:]).sum(1)
-        ends = sorted(int(n) + 1 for n in cosines.argsort(kind="stable")[:breaks])
+        ends = sorted(int(n) + 1 for n in cosines.argsort(kind="stable")[:break_count])
         return [sentences[a:b] for a, b in zip([0, *ends], [*ends, len(sentences)], strict=True)]

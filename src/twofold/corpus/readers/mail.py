@@ -92,7 +92,7 @@ class MailReader:
                 places = [place for place in document.places if not place.lines]
                 remarks = [str(document.metadata[key]) for key in ("unread", "plain") if key in document.metadata]
                 remarks += [f"pages {document.metadata['scanned']}"] if "scanned" in document.metadata else []
-                unread += [f"{label}: {part}" for part in remarks]
+                unread += [f"{label}: {remark}" for remark in remarks]
                 ends = [*(part.start for part in places[1:]), len(document.text)]
                 if not places:
                     parts.append((label, document.text))

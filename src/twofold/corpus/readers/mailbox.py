@@ -39,10 +39,10 @@ class MailboxReader:
         Raises:
             BadRecord: the first that cannot be read.
         """
-        for _, item in self.places(path, data):
-            if isinstance(item, BadRecord):
-                raise item
-            yield item
+        for _, record in self.places(path, data):
+            if isinstance(record, BadRecord):
+                raise record
+            yield record
 
     def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord]]:
         """Yield ``(line, message or what is wrong with it)``.

@@ -122,8 +122,8 @@ class PdfReader:
             except pypdfium2.PdfiumError as error:
                 if "password" not in str(error).lower():
                     raise DamagedFile(f"it cannot be opened as PDF: {error}", file=name) from error
-        tried = " and none of the passwords given opens it" if self.options.passwords else ""
-        raise EncryptedFile(f"it is encrypted{tried}", file=name)
+        hint = " and none of the passwords given opens it" if self.options.passwords else ""
+        raise EncryptedFile(f"it is encrypted{hint}", file=name)
 
 
 def _page(pdf: PdfDocument, number: int, name: str) -> PdfPage | None:

@@ -198,11 +198,7 @@ def filled(pdf: PdfDocument, page: PdfPage, shown: str) -> list[str]:
         if kind == raw.FPDF_ANNOT_WIDGET and form is not None:
             lines[_field(raw, form, annotation)] = None
         elif kind not in (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP, raw.FPDF_ANNOT_WIDGET):
-            text = _wide(
-                lambda *rest, annotation_now=annotation: raw.FPDFAnnot_GetStringValue(
-                    annotation_now, b"Contents", *rest
-                )
-            )
+            text = _wide(lambda *rest, handle=annotation: raw.FPDFAnnot_GetStringValue(handle, b"Contents", *rest))
             marks = kind in (raw.FPDF_ANNOT_HIGHLIGHT, raw.FPDF_ANNOT_UNDERLINE, raw.FPDF_ANNOT_STRIKEOUT)
             if marks and text in " ".join(shown.split()):
                 continue  # a copy of the words that it marks

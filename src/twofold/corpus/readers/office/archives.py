@@ -80,7 +80,7 @@ def repacked(data: bytes, *, name: str) -> tuple[bytes, list[str]]:
         DamagedFile: no part can be read.
     """
     out = io.BytesIO()
-    members = 0
+    member_count = 0
     lost: list[str] = []
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as new:
@@ -89,12 +89,12 @@ def repacked(data: bytes, *, name: str) -> tuple[bytes, list[str]]:
                     continue
                 try:
                     new.writestr(part.filename, old.read(part))
-                    members += 1
+                    member_count += 1
                 except BROKEN:
                     lost.append(part.filename)
     except BROKEN as error:
         raise DamagedFile(f"the archive in it is broken: {error}", file=name) from error
-    if not members:
+    if not member_count:
         raise DamagedFile("the archive in it is empty", file=name)
     return out.getvalue(), lost
 
@@ -143,5 +143,5 @@ def _decrypted(data: bytes, name: str, passwords: Sequence[str]) -> bytes:
         except (InvalidKeyError, DecryptionError, ParseError):
             continue
         return out.getvalue()
-    tried = " and none of the passwords given opens it" if passwords else ""
-    raise EncryptedFile(f"it is encrypted{tried}", file=name)
+    hint = " and none of the passwords given opens it" if passwords else ""
+    raise EncryptedFile(f"it is encrypted{hint}", file=name)

@@ -75,8 +75,8 @@ def office(node: Any, depth: int = 0) -> str:
         return (node.text or "").translate(_UNSEEN)
     if depth > _DEEPEST or name.endswith("Pr"):
         return ""
-    shape = _SHAPES.get(name)
-    if shape is None:
+    writer = _SHAPES.get(name)
+    if writer is None:
         return "".join(office(child, depth + 1) for child in node)
     parts = {child.tag.rsplit("}", 1)[-1]: office(child, depth + 1) for child in node}
     if name == "d":
@@ -85,7 +85,7 @@ def office(node: Any, depth: int = 0) -> str:
         return f"{opening}{', '.join(inner)}{closing}"
     if name == "nary":
         parts["chr"] = _chars(node, "chr", "∫")
-    return shape(parts)
+    return writer(parts)
 
 
 def _chars(node: Any, name: str, default: str) -> str:
