@@ -43,9 +43,7 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         problems.append(as_problem(error))
     documents: list[Document] = []
     if config.documents.paths:
-        documents, faults = load_documents(
-            config.documents, root, strict=False, question_paths=config.examples.paths
-        )
+        documents, faults = load_documents(config.documents, root, strict=False, question_paths=config.examples.paths)
         documents, problems = present(documents, root), [*problems, *faults]
     elif lacking := nothing_to_read(config, has_documents=bool(config.sources)):
         problems.append(as_problem(lacking))
