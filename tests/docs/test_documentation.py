@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 import re
 import shlex
 import shutil
@@ -27,6 +28,8 @@ from twofold.project import Project
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "AGENTS.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DATELESS = [page for page in PAGES if page.name != "notebook.md"]
+"""Pages about what is; the notebook names files as they were called then."""
 DEMO = "<!-- ci: demo -->"
 RUN_BY_THE_DEMO = {"scripts/demo", "twofold study --yes", 'twofold ask "how does mulch save water?"'}
 """Commands too long for a test of documentation: CI runs them as `scripts/demo --quick`."""
@@ -83,6 +86,30 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
     targets = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text)
     missing = [t for t in targets if "://" not in t and not (page.parent / t).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", DATELESS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_of_the_code_that_a_page_names_exist(page: Path) -> None:
+    """A page may name a file from the root, from the package or from the tests."""
+    named = re.findall(
+        r"`((?:[\w-]+/)*[\w-]+\.py|(?:src|tests|scripts|bench)/[\w./-]+)(?:::\w+)?`", page.read_text("utf-8")
+    )
+    beside = (ROOT, ROOT / "src" / "twofold", ROOT / "tests")
+    assert not [name for name in named if not any((place / name).exists() for place in beside)]
+
+
+@pytest.mark.parametrize("page", DATELESS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    """``twofold.x.y`` in a page is a module, something in a module, or a group of entry points."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["entry-points"]
+    named = set(re.findall(r"`(twofold(?:\.[A-Za-z_]\w*)+)`", page.read_text("utf-8")))
+    missing = []
+    for name in sorted(named - {"twofold.toml", *groups}):
+        try:
+            pkgutil.resolve_name(name)
+        except (ImportError, AttributeError):
+            missing.append(name)
     assert not missing
 
 

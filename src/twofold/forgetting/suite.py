@@ -1,6 +1,6 @@
 """What tuning forgets: a small suite of general ability, its noise floor, and the gate's judgement. Pure but one read.
 
-The suite (``ability/``) is written for Twofold and asks short things that a small instruct model can partly do; every
+The suite (``data/``) is written for Twofold and asks short things that a small instruct model can partly do; every
 answer is checked by code. An item belongs to one of two groups: ``general`` (facts, arithmetic, reading, format …) and
 ``refusal`` (abstaining and refusing where that is right, and not where it is not). Each item is asked in several
 wordings; its score is the mean over them.

@@ -90,7 +90,7 @@ class Teaching:
         return tuple(left), counts
 
     def replayed(self, *, progress: Progress) -> tuple[Pair, ...]:
-        """General prompts (``ability/replay.jsonl``) with what the untuned generator answers: rehearsal.
+        """General prompts (``forgetting/data/replay.jsonl``) with what the untuned generator answers: rehearsal.
 
         Rows that a model wrote itself hold it to where it was about as well as those it once learned from (Huang et al.
         2024, arXiv:2403.01244). The forgetting gate asks none of them. Unfinished answers are left out.
