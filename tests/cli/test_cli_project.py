@@ -76,6 +76,31 @@ def test_sync_embeds_only_what_changed(call: Call) -> None:
     assert (code, second["added"], second["changed"], second["unchanged"]) == (0, 0, 0, 155)
 
 
+def test_sync_groups_what_it_left_out_and_says_the_cure_of_each_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    (folder / "well.md").write_text("# Wells\n\nThe well is nine metres deep.\n", encoding="utf-8")
+    project = tmp_path / "p"
+    assert main(["init", str(project), "--from", str(folder)]) == 0
+    for name in ("empty.txt", "blank.md", "plan.png", "photo.png", "a.xyz", "b.qqq"):
+        text = "" if name == "empty.txt" else " \n"
+        (project / "data" / "documents" / name).write_text(text, encoding="utf-8")
+    capsys.readouterr()
+    assert main(["sync", "-C", str(project), *FAST]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if "skipped" in line]
+    assert sorted(line.split(": ")[0] for line in lines) == [
+        "2 files skipped (a.xyz, …)",
+        "2 files skipped (blank.md, …)",
+        "2 files skipped (photo.png, …)",
+    ]
+    told = {line.split("(")[1].split(",")[0]: line for line in lines}
+    assert told["blank.md"].endswith("without text")
+    assert "[documents].ocr = true" in told["photo.png"]
+    assert "Convert the file" in told["a.xyz"]
+
+
 def test_ask_prints_the_whole_record(call: Call) -> None:
     code, value, _ = call("ask", "--arm", "rag", "what can help guide early season irrigation decisions?")
     assert code == 0

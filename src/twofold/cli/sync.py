@@ -91,8 +91,8 @@ def _why(entry: dict[str, Any]) -> str:
     if entry["status"] == "forgotten":
         return "left out since `twofold forget`"
     failure = entry["failure"] or {}
-    return (
-        "of a kind that no reader knows"
-        if failure.get("code") == "data.no-reader"
-        else failure.get("message", "").removeprefix(f"{entry['file']}: ")
-    )
+    if failure.get("code") == "data.no-reader":
+        return f"of a kind that no reader knows. {failure['cure']}"
+    if failure.get("code") == "data.empty-document":
+        return "without text"
+    return failure.get("message", "").removeprefix(f"{entry['file']}: ")
