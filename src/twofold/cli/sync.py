@@ -95,4 +95,4 @@ def _why(entry: dict[str, Any]) -> str:
         return f"of a kind that no reader knows. {failure['cure']}"
     if failure.get("code") == "data.empty-document":
         return "without text"
-    return failure.get("message", "").removeprefix(f"{entry['file']}: ")
+    return str(failure.get("message", "")).removeprefix(f"{entry['file']}: ")
