@@ -587,6 +587,29 @@ def test_forget_asks_on_a_terminal_and_refuses_elsewhere(
     assert (code, "Did you mean 'hr/leave.md'?" in told["error"]["cure"]) == (2, True)
 
 
+def test_examples_about_a_forgotten_document_are_not_taken_for_slips_of_the_pen(
+    call: Call, handbook: Path, tmp_path: Path
+) -> None:
+    lines = [
+        {"question": f"Question {n}?", "answer": f"answer {n}", "doc_ids": [("hr/leave.md", "README.md")[n % 2]]}
+        for n in range(30)
+    ]
+    ask_about(handbook, *lines)
+    call("init", tmp_path / "p", "--from", handbook)
+    where = ["-C", fast(tmp_path / "p")]
+    assert call("sync", *where)[0] == 0
+    assert call("forget", "hr/leave.md", "--yes", *where)[0] == 0
+    code, told, _ = call("check", *where)
+    (problem,) = [one for one in told["problems"] if one["severity"] == "error"]
+    assert code == 1
+    assert "'hr/leave.md' here" in problem["message"]
+    assert "It was forgotten" in problem["cure"]
+    code, told, _ = call("study", "--plan", *where)
+    assert code == 2
+    assert "It was forgotten" in told["error"]["cure"]
+    assert "Did you mean" not in problem["cure"] + told["error"]["cure"]
+
+
 def test_import_into_a_project_says_when_the_file_is_not_read(call: Call, handbook: Path, tmp_path: Path) -> None:
     ask_about(handbook, {"question": "Q?", "answer": "a"})
     call("init", tmp_path / "p", "--from", handbook)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -28,7 +28,12 @@ def tokens_about(text: str, *, dense: bool = False) -> float:
 
 
 def check(
-    documents: Sequence[Document], examples: Sequence[Example], *, max_tokens: int = 0, abstention: str = ""
+    documents: Sequence[Document],
+    examples: Sequence[Example],
+    *,
+    max_tokens: int = 0,
+    abstention: str = "",
+    forgotten: Container[str] = (),
 ) -> list[Problem]:
     """What is wrong between examples and documents, and among the examples. Errors stop a study, warnings do not.
 
@@ -37,11 +42,12 @@ def check(
         examples: The project's.
         max_tokens: Limit of an answer, which references are held against; 0 for none.
         abstention: The sentence that a prompt asks for where the documents do not tell; empty: none.
+        forgotten: Ids of documents that `twofold forget` removed: an example that names one is no slip of the pen.
     """
     findings = Findings()
     texts = {d.id: d.text for d in documents}
     if documents:
-        _unknown(examples, texts, findings)
+        _unknown(examples, texts, forgotten, findings)
 
     def note(severity: Literal["error", "warning"], code: str, message: str, cure: str, example: Example) -> None:
         findings.add(
@@ -161,7 +167,9 @@ def _declining(examples: Sequence[Example], abstention: str, note: Any) -> None:
         )
 
 
-def _unknown(examples: Sequence[Example], texts: Mapping[str, str], findings: Findings) -> None:
+def _unknown(
+    examples: Sequence[Example], texts: Mapping[str, str], forgotten: Container[str], findings: Findings
+) -> None:
     """Examples that name documents which are not there, as one error."""
     wrong = [(e, source) for e in examples for source in e.sources if source not in texts]
     if not wrong:
@@ -171,13 +179,19 @@ def _unknown(examples: Sequence[Example], texts: Mapping[str, str], findings: Fi
     lead = f"{counted(count, 'example')} {'names a document' if count == 1 else 'name documents'}"
     others = list(dict.fromkeys(source for _, source in wrong if source != name))
     more = f" (and {excerpt(', '.join(map(repr, others)))})" if others else ""
-    near = nearest(name, texts, 1)
+    if name in forgotten:
+        cure = "It was forgotten: take out the examples that name it; or `twofold forget DOC --lift` takes it in again."
+    else:
+        cure = (
+            f"{meant(name, nearest(name, texts, 1))}`twofold index documents` lists the ids; correct doc_ids, or add "
+        )
+        cure += "the documents."
     findings.add(
         Problem(
             severity="error",
             code="data.unknown-document",
             message=f"{lead} that {'is' if count == 1 else 'are'} not there: {name!r} here{more}",
-            cure=f"{meant(name, near)}`twofold index documents` lists the ids; correct doc_ids, or add the documents.",
+            cure=cure,
             file=first.file,
             line=first.line,
         )

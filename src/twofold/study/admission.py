@@ -18,6 +18,7 @@ from twofold.hashing import digest
 from twofold.plugins import loading, protocols, specs
 from twofold.plugins.protocols import Metric
 from twofold.reports.archive import latest, read_record
+from twofold.store.forgotten import RECEIPTS, Forgotten
 from twofold.study import looks
 from twofold.study.confirming import Hypothesis, hypothesis, unseen
 from twofold.types import Arm, Document, Example, Problem
@@ -150,7 +151,8 @@ def require_sound(
         document_ids = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
         known = {document.id: document for document in catalogue.get_documents(document_ids)} | known
     used = [document for document in known.values() if document.id in named]
-    problems = checking.check(used if named <= set(known) else list(known.values()), examples)
+    gone = Forgotten(builder.directory.parent / RECEIPTS).entries()
+    problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=gone)
     wrong = [problem for problem in problems if problem.severity == "error"]
     unknown = [problem for problem in wrong if problem.code == UnknownDocument.code]
     if wrong and not (later and wrong == unknown):

@@ -20,7 +20,7 @@ from twofold.files.reading import as_problem
 from twofold.metadata.conditions import conditions
 from twofold.metrics import changes
 from twofold.plugins.protocols import Embedder
-from twofold.store.forgotten import present
+from twofold.store.forgotten import RECEIPTS, Forgotten, present
 from twofold.study.admission import nothing_to_read
 from twofold.types import Document, Example, Problem
 
@@ -52,7 +52,11 @@ def review(config: Config, root: Path, embedder: Callable[[], Embedder] | None) 
         faults = [replace(faults[0], severity="warning")]
     problems += faults
     problems += checking.check(
-        documents, examples, max_tokens=config.generation.max_tokens, abstention=config.prompt.abstention
+        documents,
+        examples,
+        max_tokens=config.generation.max_tokens,
+        abstention=config.prompt.abstention,
+        forgotten=Forgotten(root / RECEIPTS).entries(),
     )
     problems += access.problems(documents, config.access.rules, enabled=config.access.enabled)
     if config.retrieval.where and documents and not config.sources:  # those of sources are read by a sync only
