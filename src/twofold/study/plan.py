@@ -449,8 +449,8 @@ def warnings(
     doubts = [*splits.warnings, *doubting.few_groups(len(sizes), intervals.kish(sizes), largest)]
     if seen.least is None or seen.least > 0.15:
         what = "sealed question" if final else "test question"
-        below = number_text(max(gain for gain, _ in seen.chances) if seen.least is None else seen.least, 2)
-        doubts.append(f"{counted(len(questions), what)} can seldom show a gain below {below}: add questions")
+        gain = "any gain" if seen.least is None else f"a gain below {number_text(seen.least, 2)}"
+        doubts.append(f"{counted(len(questions), what)} can seldom show {gain}: add questions")
     doubts += doubting.synthetic(sum(1 for e in questions if e.origin == "synthetic"), len(questions))
     if any(arm.tuning for arm in arms) and len(splits.train) < 100:
         doubts.append(f"few training examples ({len(splits.train)}): tuning may look worse than it could be")
