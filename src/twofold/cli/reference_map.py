@@ -31,7 +31,6 @@ class Room:
     purpose: str = ""
     """First sentence of the docstring."""
     files: int = 0
-    lines: int = 0
     entered_by: set[str] = field(default_factory=set)
     """Rooms of the first level that import it."""
 
@@ -58,8 +57,8 @@ def page() -> str:
         "",
     ]
     for number, line in zip(range(len(layers()), 0, -1), layers(), strict=True):
-        text += [f"## {number}. {', '.join(line)}", "", "| room | what it does | files | lines | entered by |"]
-        text += ["| --- | --- | --- | --- | --- |"]
+        text += [f"## {number}. {', '.join(line)}", "", "| room | what it does | files | entered by |"]
+        text += ["| --- | --- | --- | --- |"]
         for name in line:
             text += [_row(rooms[each]) for each in sorted(rooms) if each == name or each.startswith(f"{name}.")]
         text += [""]
@@ -105,7 +104,7 @@ def _drawn_line(rooms: Sequence[Room], top: float) -> tuple[list[str], float]:
 
 def _row(room: Room) -> str:
     entered = ", ".join(sorted(room.entered_by)) or "nobody"
-    return f"| `{room.name}` | {room.purpose.replace('|', ' ')} | {room.files} | {room.lines} | {entered} |"
+    return f"| `{room.name}` | {room.purpose.replace('|', ' ')} | {room.files} | {entered} |"
 
 
 def _rooms() -> Mapping[str, Room]:
@@ -120,7 +119,6 @@ def _rooms() -> Mapping[str, Room]:
         for room in _with_parents(package):
             rooms[room].name = room
             rooms[room].files += 1
-            rooms[room].lines += len(tree.body) and path.read_text(encoding="utf-8").count("\n")
         if package == name:
             rooms[name].purpose = _purpose(ast.get_docstring(tree) or "")
         inside = name.partition(".")[0]
