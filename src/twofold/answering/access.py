@@ -84,14 +84,14 @@ class RuledChunker:
         return self._inner.split(ruled(document, self._rules))
 
 
-def granted(asked: Filter | None, default: Filter, *, enabled: bool, tuned: bool) -> Filter:
+def granted(requested: Filter | None, default: Filter, *, enabled: bool, tuned: bool) -> Filter:
     """The filter of a request.
 
     Tuned weights hold what they were trained on, and nothing can be filtered out of them: they saw what the study's
     principal may read, so they answer only who may read all that.
 
     Args:
-        asked: The request's own filter, if any.
+        requested: The request's own filter, if any.
         default: The system's: the study's principal, where access control is on, and [retrieval].where, which holds of
             every request.
         enabled: Is access control on?
@@ -100,7 +100,7 @@ def granted(asked: Filter | None, default: Filter, *, enabled: bool, tuned: bool
     Raises:
         AccessDenied: access control is on and there is no principal, or not one who may ask tuned weights.
     """
-    which = default if asked is None else replace(asked, where=_both(default, asked))
+    which = default if requested is None else replace(requested, where=_both(default, requested))
     if not enabled:
         return which
     if which.principal is None:
@@ -114,9 +114,9 @@ def granted(asked: Filter | None, default: Filter, *, enabled: bool, tuned: bool
     return which
 
 
-def _both(default: Filter, asked: Filter) -> tuple[Condition, ...]:
+def _both(default: Filter, requested: Filter) -> tuple[Condition, ...]:
     """A request adds conditions on metadata to the project's; it takes none away."""
-    return tuple(dict.fromkeys((*default.conditions, *asked.conditions)))
+    return tuple(dict.fromkeys((*default.conditions, *requested.conditions)))
 
 
 def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
@@ -129,10 +129,10 @@ def readable(example: Example, sources: Sequence[Chunk], which: Filter) -> bool:
     """
     if which.principal is None:
         return True
-    found = {chunk.span.document for chunk in sources}
+    known_documents = {chunk.span.document for chunk in sources}
     return (
         bool(example.sources)
-        and found >= set(example.sources)
+        and known_documents >= set(example.sources)
         and all(replace(which, collections=(), where=()).allows(chunk) for chunk in sources)
     )
 

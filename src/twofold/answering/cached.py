@@ -38,46 +38,46 @@ def committed(
     Returns:
         The answers, in order.
     """
-    made: list[Answer] = []
+    all_answers: list[Answer] = []
     for start in range(0, len(todo), batch):
         part = todo[start : start + batch]
         answers = answer([item for _, item in part])
         catalogue.put_answers(key(), [(name, one) for (name, _), one in zip(part, answers, strict=True)])
-        made += answers
+        all_answers += answers
         done(answers)
-    return made
+    return all_answers
 
 
-def missing(catalogue: Catalogue, key: str, asked: Sequence[Example]) -> list[Example]:
+def missing(catalogue: Catalogue, key: str, examples: Sequence[Example]) -> list[Example]:
     """The examples without an answer under this key; failed ones are tried again."""
-    held, known = catalogue.answers(key), Questions.of(asked)
-    return [example for example, name in zip(known, known.digests, strict=True) if name not in held]
+    existing, known = catalogue.answers(key), Questions.of(examples)
+    return [example for example, name in zip(known, known.digests, strict=True) if name not in existing]
 
 
 def answered(
-    catalogue: Catalogue, key: str, asked: Sequence[Example], *, system: System, progress: Progress, stage: str
+    catalogue: Catalogue, key: str, examples: Sequence[Example], *, system: System, progress: Progress, stage: str
 ) -> list[Answer]:
     """The system's answers, in order, those missing made now; a failed one carries its `Failure`.
 
     Args:
         catalogue: Keeps them.
         key: Names the system, and what else decides its answers.
-        asked: What.
+        examples: The questions to answer.
         system: Answers.
         progress: Told of `stage` after each batch.
         stage: What it is for.
     """
-    known, held = Questions.of(asked), catalogue.answers(key)
-    todo = [(name, example) for name, example in zip(known.digests, known, strict=True) if name not in held]
-    count = len(asked) - len(todo)
+    known, existing = Questions.of(examples), catalogue.answers(key)
+    todo = [(name, example) for name, example in zip(known.digests, known, strict=True) if name not in existing]
+    count = len(examples) - len(todo)
 
-    def told(answers: Sequence[Answer]) -> None:
+    def count_done(answers: Sequence[Answer]) -> None:
         nonlocal count
         count += len(answers)
-        progress(stage, count, len(asked))
+        progress(stage, count, len(examples))
 
     if todo:
-        progress(stage, count, len(asked))
-    committed(catalogue, lambda: key, todo, answer=system.answer, done=told)
-    held = catalogue.answers(key, include_failures=True)
-    return [held[name] for name in known.digests]
+        progress(stage, count, len(examples))
+    committed(catalogue, lambda: key, todo, answer=system.answer, done=count_done)
+    existing = catalogue.answers(key, include_failures=True)
+    return [existing[name] for name in known.digests]

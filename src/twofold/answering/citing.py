@@ -35,15 +35,17 @@ def whereabouts(catalogue: Catalogue, answer: Answer, attached: Sequence[Citatio
         attached: Citations found beside the model's own.
     """
     quoted = {one.number: one.quote for one in (*answer.citations, *attached) if one.quote}
-    wanted = {span.document for span in quoted.values()}
-    wanted |= {hit.chunk.span.document for hit in answer.hits if hit.chunk.place.startswith(RECORDS)}
-    documents = {document.id: document for document in catalogue.get_documents(sorted(wanted))} if wanted else {}
-    found = []
+    document_ids = {span.document for span in quoted.values()}
+    document_ids |= {hit.chunk.span.document for hit in answer.hits if hit.chunk.place.startswith(RECORDS)}
+    documents = (
+        {document.id: document for document in catalogue.get_documents(sorted(document_ids))} if document_ids else {}
+    )
+    passages = []
     for number, hit in enumerate(answer.hits, 1):
         document, quote = documents.get(hit.chunk.span.document), quoted.get(number)
         place = _begins(hit.chunk) if document is None or quote is None else place_at(document, quote.start)
-        found.append(Whereabouts(name=_name(hit.chunk, document), place=place))
-    return found
+        passages.append(Whereabouts(name=_name(hit.chunk, document), place=place))
+    return passages
 
 
 def _begins(chunk: Chunk) -> str:
@@ -68,5 +70,5 @@ def _name(chunk: Chunk, document: Document | None) -> str:
     name = chunk.span.document
     if document is None or not chunk.place.startswith(RECORDS) or "://" in document.source:
         return name  # an address of a database says nothing to who asks that the source's name does not
-    own = name.removeprefix(f"{document.collection}:") if document.collection else name
-    return document.source if own.startswith(document.source) else f"{name} in {document.source}"
+    in_collection = name.removeprefix(f"{document.collection}:") if document.collection else name
+    return document.source if in_collection.startswith(document.source) else f"{name} in {document.source}"

@@ -89,27 +89,27 @@ class CurrentReaders:
         """Top `k` per query of what the filter allows both by the index and today; see `protocols.Index.search`."""
         fetch = k
         while True:
-            found = self._inner.search(texts, vectors, fetch, leg=leg, version=version, filter=filter)
-            now = self._readers(_documents(hit.chunk for hits in found for hit in hits))
-            open_now = [_allowed(hits, now, filter) for hits in found]
+            hit_lists = self._inner.search(texts, vectors, fetch, leg=leg, version=version, filter=filter)
+            now = self._readers(_documents(hit.chunk for hits in hit_lists for hit in hits))
+            open_now = [_allowed(hits, now, filter) for hits in hit_lists]
             lacking = any(
-                len(own) < k and len(hits) >= fetch for own, hits in zip(open_now, found, strict=True)
+                len(allowed) < k and len(hits) >= fetch for allowed, hits in zip(open_now, hit_lists, strict=True)
             )  # the index has more, and some of these are closed
             if not lacking:
-                return [_ranked(own[:k]) for own in open_now]
+                return [_ranked(allowed[:k]) for allowed in open_now]
             fetch *= 4
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, with today's readers."""
-        found = self._inner.chunks_of(documents)
-        now = self._readers(_documents(found))
-        return [_as_of_now(chunk, now) for chunk in found]
+        chunks = self._inner.chunks_of(documents)
+        now = self._readers(_documents(chunks))
+        return [_as_of_now(chunk, now) for chunk in chunks]
 
     def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
         """`chunks_of`, and their vectors."""
-        found, vectors = self._inner.vectors_of(documents)
-        now = self._readers(_documents(found))
-        return [_as_of_now(chunk, now) for chunk in found], vectors
+        chunks, vectors = self._inner.vectors_of(documents)
+        now = self._readers(_documents(chunks))
+        return [_as_of_now(chunk, now) for chunk in chunks], vectors
 
 
 def _documents(chunks: Iterable[Chunk]) -> list[str]:

@@ -96,27 +96,37 @@ class Calibration:
             f"{self.reached:.2f} and may have up to {self.bound:.2f}: add dev questions, or state a larger risk"
         )
 
-    def probability(self, query: Query, found: Retrieval) -> float:
+    def probability(self, query: Query, retrieved: Retrieval) -> float:
         """Probability that the passages hold the answer."""
-        given = (features(query, found) - np.array(self.means)) / np.array(self.scales)
-        return _sigmoid(float(given @ np.array(self.weights)) + self.bias)
+        standardised = (features(query, retrieved) - np.array(self.means)) / np.array(self.scales)
+        return _sigmoid(float(standardised @ np.array(self.weights)) + self.bias)
 
 
-def features(query: Query, found: Retrieval) -> Array:
+def features(query: Query, retrieved: Retrieval) -> Array:
     """Evidence of one search, in the order of `FEATURES`.
 
     Best score; its lead over the mean of the other hits; share of the question's content words (by their first letters)
     in the first passage, and in all; share of the hits that more than one leg found.
     """
-    if not found.hits:
+    if not retrieved.hits:
         return np.zeros(len(FEATURES))
-    scores = [hit.score for hit in found.hits]
+    scores = [hit.score for hit in retrieved.hits]
     lead = scores[0] - (sum(scores[1:]) / len(scores[1:]) if len(scores) > 1 else 0.0)
-    wanted = stems(query.asked or query.text)
-    held = [stems(f"{hit.chunk.title} {' '.join(hit.chunk.headings)} {hit.chunk.text}") for hit in found.hits]
-    size = max(1, len(wanted))
-    agreed = sum(len(hit.legs) > 1 for hit in found.hits) / len(found.hits)
-    return np.array([scores[0], lead, len(wanted & held[0]) / size, len(wanted & set().union(*held)) / size, agreed])
+    query_stems = stems(query.asked or query.text)
+    passage_stems = [
+        stems(f"{hit.chunk.title} {' '.join(hit.chunk.headings)} {hit.chunk.text}") for hit in retrieved.hits
+    ]
+    size = max(1, len(query_stems))
+    agreed = sum(len(hit.legs) > 1 for hit in retrieved.hits) / len(retrieved.hits)
+    return np.array(
+        [
+            scores[0],
+            lead,
+            len(query_stems & passage_stems[0]) / size,
+            len(query_stems & set().union(*passage_stems)) / size,
+            agreed,
+        ]
+    )
 
 
 def stems(text: str) -> set[str]:
@@ -124,10 +134,10 @@ def stems(text: str) -> set[str]:
     return {word[:_STEM] for word in _WORD.findall(text.casefold()) if word not in _STOP}
 
 
-def sufficient(example: Example, found: Retrieval) -> bool:
+def sufficient(example: Example, retrieved: Retrieval) -> bool:
     """Is the question answerable, and is a right document among the hits (where the right ones are known)?"""
     right = {*example.sources, *example.grades}
-    return example.answerable and (not right or any(hit.chunk.span.document in right for hit in found.hits))
+    return example.answerable and (not right or any(hit.chunk.span.document in right for hit in retrieved.hits))
 
 
 def require_unanswerable(train: Sequence[Example], dev: Sequence[Example]) -> None:
@@ -156,8 +166,8 @@ def calibrate(dev: Sequence[Case], *, train: Sequence[Case] = (), risk: float, l
     Raises:
         TooFewExamples: fewer than `FEWEST` unanswerable questions are there to fit on, or fewer that suffice.
     """
-    fit, held = (train, dev) if _enough(train) else _halves(dev)
-    if not _enough(fit) or not held:
+    fit, held_out = (train, dev) if _enough(train) else _halves(dev)
+    if not _enough(fit) or not held_out:
         missing, good = _kinds(dev)
         raise TooFewExamples(
             f"abstention is not calibrated: dev has {missing} unanswerable questions and {good} whose passages hold "
@@ -167,21 +177,21 @@ def calibrate(dev: Sequence[Case], *, train: Sequence[Case] = (), risk: float, l
     rows, labels = _rows(fit), _labels(fit)
     out = _out_of_fold(rows, labels, _numbered(fit))
     means, scales, weights, bias = fitted = _fit(rows, labels)
-    probabilities, right = _predict(_rows(held), fitted), _labels(held)
-    found = tested((out, labels), (probabilities, right), _numbered(held), risk=risk, level=level)
+    probabilities, right = _predict(_rows(held_out), fitted), _labels(held_out)
+    outcome = tested((out, labels), (probabilities, right), _numbered(held_out), risk=risk, level=level)
     return Calibration(
         means=tuple(means.tolist()),
         scales=tuple(scales.tolist()),
         weights=tuple(weights.tolist()),
         bias=bias,
-        threshold=found.threshold,
+        threshold=outcome.threshold,
         risk=risk,
         level=level,
-        holds=found.holds,
-        reached=found.reached,
-        bound=found.bound,
-        coverage=found.coverage,
-        n=len(held),
+        holds=outcome.holds,
+        reached=outcome.reached,
+        bound=outcome.bound,
+        coverage=outcome.coverage,
+        n=len(held_out),
         fitted=len(fit),
     )
 
@@ -202,13 +212,15 @@ class Tested:
     """Share answered."""
 
 
-def tested(fit: tuple[Array, Array], held: tuple[Array, Array], groups: Groups, *, risk: float, level: float) -> Tested:
-    """The lowest threshold down to which every one tested holds the risk on `held`; see the module.
+def tested(
+    fit: tuple[Array, Array], held_out: tuple[Array, Array], groups: Groups, *, risk: float, level: float
+) -> Tested:
+    """The lowest threshold down to which every one tested holds the risk on `held_out`; see the module.
 
     Args:
         fit: Probabilities and labels (1: the passages suffice) that say where to begin: at the threshold that is most
             likely to pass. The others follow downwards, so that each further one answers more.
-        held: Probabilities and labels of questions that had no part in fitting.
+        held_out: Probabilities and labels of questions that had no part in fitting.
         groups: Group of each of those, as a number.
         risk: Stated risk.
         level: Confidence.
@@ -222,17 +234,17 @@ def tested(fit: tuple[Array, Array], held: tuple[Array, Array], groups: Groups, 
         size = float(answered.mean()) * _independent(groups)
         hopes.append(distributions.binomial_below(wrong * size, size, risk))
     begin = int(np.argmin(hopes))
-    shown = _tested_at(float(steps[begin]), held, groups, risk=risk, level=level)
+    shown = _tested_at(float(steps[begin]), held_out, groups, risk=risk, level=level)
     for step in steps[begin + 1 :]:
-        further = _tested_at(float(step), held, groups, risk=risk, level=level)
+        further = _tested_at(float(step), held_out, groups, risk=risk, level=level)
         if not (shown.holds and further.holds):
             break
         shown = further
     return shown
 
 
-def _tested_at(threshold: float, held: tuple[Array, Array], groups: Groups, *, risk: float, level: float) -> Tested:
-    probabilities, labels = held
+def _tested_at(threshold: float, held_out: tuple[Array, Array], groups: Groups, *, risk: float, level: float) -> Tested:
+    probabilities, labels = held_out
     answered = probabilities >= threshold
     size = _independent(groups[answered])
     reached = float((1 - labels[answered]).mean()) if answered.any() else 0.0

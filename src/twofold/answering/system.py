@@ -48,8 +48,10 @@ def query(example: Example, filter: Filter | None = None) -> Query:
 
     A follow-up ("and at night?") means little alone. Rewriting by a model is a retriever's stage, not done here.
     """
-    asked = [m.content for m in example.messages if m.role == "user"]
-    return Query(text="\n".join(asked[-2:]), asked=asked[-1], history=example.messages[:-1], filter=filter or Filter())
+    user_turns = [m.content for m in example.messages if m.role == "user"]
+    return Query(
+        text="\n".join(user_turns[-2:]), asked=user_turns[-1], history=example.messages[:-1], filter=filter or Filter()
+    )
 
 
 def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -66,8 +68,10 @@ def gold_chunks(example: Example, chunks: Sequence[Chunk]) -> list[Chunk]:
         text = chunk.text.casefold()
         return 1 if any(r.casefold() in text for r in example.references if r) else 2
 
-    own = [chunk for chunk in chunks if chunk.span.document in example.sources]
-    return sorted(own, key=lambda chunk: (grade(chunk), example.sources.index(chunk.span.document), chunk.ordinal))
+    source_chunks = [chunk for chunk in chunks if chunk.span.document in example.sources]
+    return sorted(
+        source_chunks, key=lambda chunk: (grade(chunk), example.sources.index(chunk.span.document), chunk.ordinal)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,9 +107,11 @@ class Renderer:
         """What is found for each example; None for an arm without retrieval."""
         filter = self.granted(filter)
         if self.gold is not None:
-            given = [[chunk for chunk in chunks if filter.allows(chunk)] for chunks in self.gold(examples)]
-            found = self._retrieve([e for e, chunks in zip(examples, given, strict=True) if not chunks], filter)
-            return [Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else found.pop(0) for chunks in given]
+            gold_lists = [[chunk for chunk in chunks if filter.allows(chunk)] for chunks in self.gold(examples)]
+            searched = self._retrieve([e for e, chunks in zip(examples, gold_lists, strict=True) if not chunks], filter)
+            return [
+                Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else searched.pop(0) for chunks in gold_lists
+            ]
         if self.retriever is None:
             return [None] * len(examples)
         return list(self._retrieve(examples, filter))
@@ -134,40 +140,42 @@ class Renderer:
         """The few-shot examples that this principal may see: those made from documents they may read."""
         if filter.principal is None or not self.shots:
             return self.shots
-        held = self.sources(self.shots) if self.sources else [[] for _ in self.shots]
-        return tuple(s for s, own in zip(self.shots, held, strict=True) if access.readable(s, own, filter))
+        source_lists = self.sources(self.shots) if self.sources else [[] for _ in self.shots]
+        return tuple(s for s, own in zip(self.shots, source_lists, strict=True) if access.readable(s, own, filter))
 
     def _retrieve(self, examples: Sequence[Example], filter: Filter) -> list[Retrieval | None]:
         if not examples or self.retriever is None:
             return []
-        found = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
-        access.checked([hit.chunk for one in found for hit in one.hits], filter, type(self.retriever).__name__)
-        judged = [self._judged(query(example, filter), one) for example, one in zip(examples, found, strict=True)]
+        retrievals = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
+        access.checked([hit.chunk for one in retrievals for hit in one.hits], filter, type(self.retriever).__name__)
+        judged = [self._judged(query(example, filter), one) for example, one in zip(examples, retrievals, strict=True)]
         return [self._unfound(example, one) for example, one in zip(examples, judged, strict=True)]
 
-    def _unfound(self, example: Example, found: Retrieval) -> Retrieval:
+    def _unfound(self, example: Example, retrieved: Retrieval) -> Retrieval:
         """Insufficient also where nothing was found at all: the model would answer from memory, as if it had read.
 
         Not where the answer has a form that an abstention lacks (a choice, a schema), or where none is worded.
         """
-        if found.hits or example.choices or self.schema or not self.template.abstention:
-            return found
-        return replace(found, insufficient=True, trace=(*found.trace, {"step": "nothing found", "abstains": True}))
+        if retrieved.hits or example.choices or self.schema or not self.template.abstention:
+            return retrieved
+        return replace(
+            retrieved, insufficient=True, trace=(*retrieved.trace, {"step": "nothing found", "abstains": True})
+        )
 
-    def _judged(self, asked: Query, found: Retrieval) -> Retrieval:
+    def _judged(self, search_query: Query, retrieved: Retrieval) -> Retrieval:
         """Insufficient also where the evidence says that the passages do not hold the answer."""
         if self.calibration is None:
-            return found
-        held = self.calibration.probability(asked, found)
-        short = held < self.calibration.threshold
+            return retrieved
+        probability = self.calibration.probability(search_query, retrieved)
+        short = probability < self.calibration.threshold
         step = {
             "step": "evidence",
-            "sufficient": held,
+            "sufficient": probability,
             "threshold": self.calibration.threshold,
             "holds": self.calibration.holds,
             "abstains": short,
         }
-        return replace(found, insufficient=found.insufficient or short, trace=(*found.trace, step))
+        return replace(retrieved, insufficient=retrieved.insufficient or short, trace=(*retrieved.trace, step))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,20 +210,26 @@ class System(Renderer):
         filter = self.granted(filter)
         shots = self.shown_shots(filter)
         started = time.perf_counter()
-        found = self.retrieve(examples, filter)
+        retrievals = self.retrieve(examples, filter)
         seconds = (time.perf_counter() - started) / len(examples) if self.retriever else 0.0
-        asked = [n for n, one in enumerate(found) if one is None or not one.insufficient]
-        wanted = [self.prompt(examples[n], _shown(found[n]), shots=shots) for n in asked]
-        made = dict(zip(asked, self.generator.generate(wanted, progress=progress) if wanted else [], strict=True))
+        to_generate = [n for n, one in enumerate(retrievals) if one is None or not one.insufficient]
+        prompt_batch = [self.prompt(examples[n], _shown(retrievals[n]), shots=shots) for n in to_generate]
+        completions = dict(
+            zip(
+                to_generate,
+                self.generator.generate(prompt_batch, progress=progress) if prompt_batch else [],
+                strict=True,
+            )
+        )
         silent = Completion(text=self.template.abstention)
         return [
-            self._read(example, made.get(number, silent), one, seconds)
-            for number, (example, one) in enumerate(zip(examples, found, strict=True))
+            self._read(example, completions.get(number, silent), one, seconds)
+            for number, (example, one) in enumerate(zip(examples, retrievals, strict=True))
         ]
 
-    def _read(self, example: Example, completion: Completion, found: Retrieval | None, retrieval: float) -> Answer:
+    def _read(self, example: Example, completion: Completion, retrieved: Retrieval | None, retrieval: float) -> Answer:
         follows = any(message.role == "user" for message in example.messages[:-1])
-        shown = _shown(found)
+        shown = _shown(retrieved)
         answer = prompts.read(
             completion,
             template=replace(self.template, about=0.0) if follows else self.template,  # "and at night?" names little
@@ -225,14 +239,14 @@ class System(Renderer):
         )
         answer = replace(answer, hits=tuple(shown or ()))
         timing = Timing(retrieval=retrieval, generation=completion.seconds)
-        if found is None:
+        if retrieved is None:
             return replace(answer, timing=timing)
         spent = Usage(
-            prompt_tokens=answer.usage.prompt_tokens + found.usage.prompt_tokens,
-            completion_tokens=answer.usage.completion_tokens + found.usage.completion_tokens,
+            prompt_tokens=answer.usage.prompt_tokens + retrieved.usage.prompt_tokens,
+            completion_tokens=answer.usage.completion_tokens + retrieved.usage.completion_tokens,
         )
         return replace(
-            answer, timing=timing, trace=(*found.trace, *_suspicious(found.hits), *answer.trace), usage=spent
+            answer, timing=timing, trace=(*retrieved.trace, *_suspicious(retrieved.hits), *answer.trace), usage=spent
         )
 
     def stream(self, example: Example, *, filter: Filter | None = None) -> Iterator[str | Answer]:
@@ -248,21 +262,21 @@ class System(Renderer):
         filter = self.granted(filter)
         shots = self.shown_shots(filter)
         started = time.perf_counter()
-        found = self.retrieve([example], filter)[0]
+        retrieved = self.retrieve([example], filter)[0]
         searched = time.perf_counter()
-        made = Completion(text=self.template.abstention)
-        if found is not None and found.insufficient:
-            yield made.text
+        completion = Completion(text=self.template.abstention)
+        if retrieved is not None and retrieved.insufficient:
+            yield completion.text
         else:
-            coming = prompts.stream(self.template, None if self.schema else _shown(found))
-            for piece in self.generator.stream(self.prompt(example, _shown(found), shots=shots)):
+            coming = prompts.stream(self.template, None if self.schema else _shown(retrieved))
+            for piece in self.generator.stream(self.prompt(example, _shown(retrieved), shots=shots)):
                 if isinstance(piece, Completion):
-                    made = piece
+                    completion = piece
                 elif text := coming.passed(piece):
                     yield text
             if text := coming.rest():
                 yield text
-        yield self._read(example, made, found, searched - started)
+        yield self._read(example, completion, retrieved, searched - started)
 
     def as_sent(self) -> System:
         """This system, under another key where the generator has learned to send something else than it was asked to.
@@ -279,14 +293,14 @@ class System(Renderer):
         self.generator.close()
 
 
-def _shown(found: Retrieval | None) -> list[Hit] | None:
-    return None if found is None else list(found.hits)
+def _shown(retrieved: Retrieval | None) -> list[Hit] | None:
+    return None if retrieved is None else list(retrieved.hits)
 
 
 def _suspicious(hits: Sequence[Hit]) -> list[Json]:
     """A trace step that names the passages in which something looks like an attack; none when none does."""
-    found = {str(number): list(sanitize.kinds(hit.chunk.text)) for number, hit in enumerate(hits, 1)}
-    flagged = {number: kinds for number, kinds in found.items() if kinds}
+    kinds_by_number = {str(number): list(sanitize.kinds(hit.chunk.text)) for number, hit in enumerate(hits, 1)}
+    flagged = {number: kinds for number, kinds in kinds_by_number.items() if kinds}
     return [{"step": "hostile text", "passages": flagged}] if flagged else []
 
 
