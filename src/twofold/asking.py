@@ -111,12 +111,12 @@ def _adapter(builder: Builder, arm: Arm, training: Json, model: str) -> str:
     if measured and builder.artifacts.find(measured) is not None:
         builder.artifacts.verify(measured)
         return measured
-    own = [r for r in registry.records() if r["tuning"] == arm.tuning and not (r["seen"] or {}).get("everything")]
-    here = [record["key"] for record in own if record["here"]]
+    trained = [r for r in registry.records() if r["tuning"] == arm.tuning and not (r["seen"] or {}).get("everything")]
+    here = [record["key"] for record in trained if record["here"]]
     if not here:
-        gone = "; the files of those that were are gone" if own else ""
+        missing_note = "; the files of those that were are gone" if trained else ""
         raise UnknownName(
-            f"no model is tuned for the arm {arm.name}{gone}",
+            f"no model is tuned for the arm {arm.name}{missing_note}",
             cure=f"Run `twofold tune --arm {arm.name}`, or a study with that arm; or ask an arm without tuning, such "
             f"as --arm {'rag' if arm.retrieval else 'base'}.",
         )

@@ -105,10 +105,10 @@ class _KindSection(Section):
     def _gather_options(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        own = {key: value for key, value in values.items() if key in cls.model_fields}
+        declared = {key: value for key, value in values.items() if key in cls.model_fields}
         rest = {key: value for key, value in values.items() if key not in cls.model_fields}
-        given = own.get("options", {})
-        return {**own, "options": {**given, **rest} if isinstance(given, dict) else given}
+        options = declared.get("options", {})
+        return {**declared, "options": {**options, **rest} if isinstance(options, dict) else options}
 
 
 class SourceSection(_KindSection):
@@ -218,9 +218,9 @@ class RetrievalSection(Section):
         if not isinstance(values, dict):
             return values
         preset = PRESETS.get(str(values.get("preset", "naive")), {})
-        own = values.get("retriever")
-        if isinstance(own, dict) and "name" not in own:
-            values = {**values, "retriever": {**preset.get("retriever", {}), **own}}
+        retriever = values.get("retriever")
+        if isinstance(retriever, dict) and "name" not in retriever:
+            values = {**values, "retriever": {**preset.get("retriever", {}), **retriever}}
         return {**preset, **values}
 
     @property
@@ -458,8 +458,8 @@ def load(directory: Path, overrides: Json | None = None) -> Config:
         raise ConfigError(f"not UTF-8: {error}", file=path, cure="Save the file as UTF-8.") from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
         raise ConfigError(f"it cannot be read: {str(error)[:100]}", file=path) from error
-    for given, where in ((values, path), (overrides or {}, None)):
-        if odd := oddity(given):
+    for tree, where in ((values, path), (overrides or {}, None)):
+        if odd := oddity(tree):
             raise ConfigError(odd, file=where)
     try:
         return Config.model_validate(merged(values, overrides or {}))
@@ -499,13 +499,13 @@ def _laid(section: BaseModel, values: Json) -> Json:
     if isinstance(section, RetrievalSection) and "preset" in values:  # another preset brings its own stages
         out = {name: value for name, value in out.items() if name not in PRESETS["naive"]}
     for key, value in values.items():
-        held = out.get(key)
-        if isinstance(held, Part) and isinstance(value, dict):
-            same = value.get("name", held.name) == held.name
-            options = merged(held.options, value.get("options", {})) if same else value.get("options", {})
-            out[key] = {**value, "name": value.get("name", held.name), "options": options}
+        current = out.get(key)
+        if isinstance(current, Part) and isinstance(value, dict):
+            same = value.get("name", current.name) == current.name
+            options = merged(current.options, value.get("options", {})) if same else value.get("options", {})
+            out[key] = {**value, "name": value.get("name", current.name), "options": options}
         else:
-            out[key] = _laid(held, value) if isinstance(held, BaseModel) and isinstance(value, dict) else value
+            out[key] = _laid(current, value) if isinstance(current, BaseModel) and isinstance(value, dict) else value
     return out
 
 
@@ -523,10 +523,10 @@ def origins(directory: Path, overrides: Json | None = None) -> list[tuple[str, A
     Options of plugins are shown with the plugin's own defaults.
     """
     config = load(directory, overrides)
-    given = tomllib.loads((directory / FILE).read_text(encoding="utf-8"))
+    file_values = tomllib.loads((directory / FILE).read_text(encoding="utf-8"))
 
     def origin(path: tuple[str, ...]) -> str:
-        for name, tree in (("override", overrides or {}), (FILE, given)):
+        for name, tree in (("override", overrides or {}), (FILE, file_values)):
             here: Any = tree
             for part in path:
                 here = here.get(part) if isinstance(here, dict) else None

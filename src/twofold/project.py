@@ -126,8 +126,10 @@ class Project:
     def documents(self) -> list[Document]:
         """All documents that were not forgotten, read strictly, once a sync; empty when the project has none."""
         if self._documents is None:
-            section, asked = self.config.documents, self.config.examples.paths
-            read = load_documents(section, self.directory, question_paths=asked)[0] if section.paths else []
+            section, example_paths = self.config.documents, self.config.examples.paths
+            read = []
+            if section.paths:
+                read = load_documents(section, self.directory, question_paths=example_paths)[0]
             self._documents = present(read, self.directory)
         return self._documents
 
@@ -182,8 +184,8 @@ class Project:
         with self.writing():
             feeds.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
             self.catalogue.put_note(feeds.RESTORED, "")
-            made = feeds.rebuild if rebuild else feeds.sync
-            report = made(self.builder, self.directory, only=source, progress=progress)
+            feed = feeds.rebuild if rebuild else feeds.sync
+            report = feed(self.builder, self.directory, only=source, progress=progress)
             return {**report, "words": self._weighed(progress, exact=False)}
 
     def watch(self, *, stop: Event | None = None, progress: Progress = quiet) -> Iterator[Json]:
@@ -202,12 +204,12 @@ class Project:
         """
         places = [p for feed in feeds.feeds(self.builder, self.directory) for p in feed.source.watched()]
         yield self.sync(progress=progress)
-        wanted = True  # what changed before the watching began
+        due = True  # what changed before the watching began
         for changed in feeds.changes(places, stop=stop):
-            wanted = wanted or changed
-            if wanted:
+            due = due or changed
+            if due:
                 with suppress(ProjectLocked):
-                    report, wanted = self.sync(progress=progress), False
+                    report, due = self.sync(progress=progress), False
                     if changed or any(report[name] for name in ("added", "changed", "moved", "deleted")):
                         yield report
 
@@ -549,16 +551,16 @@ class Project:
         models, splits = TunedModels(builder=builder, records=self.records), self.splits
         with nullcontext() if plan else self.writing():
             known, triggers = models.due(splits, champion)
-            told: Json = {"due": any(row["due"] for row in triggers), "triggers": triggers}
-            if plan or (if_due and not told["due"]):
-                return {**told, "outcome": "due" if told["due"] else "not due"}
+            report: Json = {"due": any(row["due"] for row in triggers), "triggers": triggers}
+            if plan or (if_due and not report["due"]):
+                return {**report, "outcome": "due" if report["due"] else "not due"}
             chosen = fresh.arm(known["arm"]) if known else fresh.arm(arm)
             if chosen.retrieval:
                 feeds.refresh(builder, self.directory, progress=progress)
                 splits = self.splits  # of the documents as they are now
-            asked = (*splits.train, *splits.dev, *splits.test)
-            require_sound(builder, asked, None if chosen.retrieval else ())
-            return {**told, **models.retrain(splits, champion, arm=chosen, who=who, progress=progress)}
+            examples = (*splits.train, *splits.dev, *splits.test)
+            require_sound(builder, examples, None if chosen.retrieval else ())
+            return {**report, **models.retrain(splits, champion, arm=chosen, who=who, progress=progress)}
 
     def cancel_tuning(self, *, arm: str = "ft+rag") -> list[Json]:
         """Cancel what trainers of an arm have under way elsewhere: ``{"trainer", "job", "status"}`` each."""

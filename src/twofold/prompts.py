@@ -111,14 +111,14 @@ def render(
     messages = [Message(role=m.role, content=sanitize.shown(m.content)) for m in messages]
     for shot in shots:
         turns += [Message(role=m.role, content=sanitize.shown(m.content)) for m in shot.messages if m.role != "system"]
-        told = sanitize.shown(shot.references[0]) if shot.references else template.abstention
-        turns.append(Message(role="assistant", content=told))
+        reply = sanitize.shown(shot.references[0]) if shot.references else template.abstention
+        turns.append(Message(role="assistant", content=reply))
     turns += messages[:-1]
     last = messages[-1].content
     if hits is not None:
         passages = [_passage(template, number, hit.chunk) for number, hit in enumerate(hits, 1)]
-        asked = template.question.replace("{question}", last)
-        last = f"{_fenced(template.fence, passages, asked)}\n\n{asked}".strip()
+        question_turn = template.question.replace("{question}", last)
+        last = f"{_fenced(template.fence, passages, question_turn)}\n\n{question_turn}".strip()
     turns.append(Message(role="user", content=last))
     return Prompt(messages=tuple(turns), max_tokens=max_tokens, schema=schema)
 
@@ -139,19 +139,19 @@ def passage_text(chunk: Chunk, template: Template) -> Plain:
 
     A number in square brackets is put in round ones: only we number passages.
     """
-    made = sanitize.plain(chunk.text)
-    text = _NUMBERED.sub(r"(\1)", made.text)
+    cleaned = sanitize.plain(chunk.text)
+    text = _NUMBERED.sub(r"(\1)", cleaned.text)
     if template.withhold and (doomed := sanitize.instructions(chunk.text)):
-        origin = range(len(text) + 1) if made.origin is None else made.origin
-        kept: list[tuple[str, int]] = []
+        origin = range(len(text) + 1) if cleaned.origin is None else cleaned.origin
+        placed: list[tuple[str, int]] = []
         for letter, at in zip(text, origin, strict=False):
             within = next((one for one in doomed if one.start <= at < one.end), None)
             if within is None:
-                kept.append((letter, at))
-            elif not kept or kept[-1] != ("…", within.start):
-                kept.append(("…", within.start))
-        return Plain("".join(letter for letter, _ in kept), (*(at for _, at in kept), origin[-1]))
-    return Plain(text, made.origin)
+                placed.append((letter, at))
+            elif not placed or placed[-1] != ("…", within.start):
+                placed.append(("…", within.start))
+        return Plain("".join(letter for letter, _ in placed), (*(at for _, at in placed), origin[-1]))
+    return Plain(text, cleaned.origin)
 
 
 def quoted(chunk: Chunk, number: int, *, most: int) -> str:
@@ -180,7 +180,7 @@ def _passage(template: Template, number: int, chunk: Chunk) -> str:
     return re.sub(r"\{(number|title|text)\}", lambda match: values[match.group(1)], template.passage)
 
 
-def _fenced(fence: str, passages: Sequence[str], asked: str) -> str:
+def _fenced(fence: str, passages: Sequence[str], question_turn: str) -> str:
     """The passages between their fences.
 
     The word of ``nonce`` follows from all that is shown and asked: the same request has the same prompt, in training
@@ -189,7 +189,7 @@ def _fenced(fence: str, passages: Sequence[str], asked: str) -> str:
     body = "\n".join(passages)
     if not passages or fence in ("none", "datamark"):
         return body
-    word = f" {digest('fence', [body, asked])[-6:]}" if fence == "nonce" else ""
+    word = f" {digest('fence', [body, question_turn])[-6:]}" if fence == "nonce" else ""
     return f"<passages{word}>\n{body}\n</passages{word}>"
 
 
@@ -302,13 +302,13 @@ def attached(answer: Answer, *, template: Template, question: str = "") -> Citat
         template: The wording; with ``support = 0`` all of the answer's words must stand in the passage.
         question: What was asked.
     """
-    told = _ATTRIBUTION.sub("", answer.text) or answer.text
-    if answer.failure or answer.abstained or answer.citations or not support.checkable(told):
+    bare_answer = _ATTRIBUTION.sub("", answer.text) or answer.text
+    if answer.failure or answer.abstained or answer.citations or not support.checkable(bare_answer):
         return None
     passages = [passage_text(hit.chunk, template) for hit in answer.hits]
     number = support.holder(
         [passage.text for passage in passages],
-        answer=told,
+        answer=bare_answer,
         question=question,
         least=template.support or 1.0,
         topic=template.about,
@@ -325,9 +325,9 @@ def _citation(number: int, hit: Hit, passage: Plain, text: str) -> Citation:
     span, quote = hit.chunk.span, None
     words = text.strip(" .\"'").split()
     if words:
-        found = re.search(r"\s+".join(re.escape(word) for word in words), passage.text, re.IGNORECASE)
-        if found:
-            start, end = passage.span(found.start(), found.end())
+        match = re.search(r"\s+".join(re.escape(word) for word in words), passage.text, re.IGNORECASE)
+        if match:
+            start, end = passage.span(match.start(), match.end())
             quote = Span(document=span.document, start=span.start + start, end=span.start + end)
     return Citation(number=number, span=span, quote=quote)
 

@@ -82,10 +82,10 @@ def options(kind: Kind, name: str, values: Json, *, where: str = "") -> Options:
     """
     cls = find(kind, name)
     try:
-        made: Options = cls.Options.model_validate(values)
+        validated: Options = cls.Options.model_validate(values)
     except ValidationError as error:
         raise ConfigError(explain(error, cls.Options, where or f"{kind[:-1]} {name!r}")) from error
-    return made
+    return validated
 
 
 def make(kind: Kind, name: str, values: Json, /, **collaborators: Any) -> Any:
@@ -94,23 +94,23 @@ def make(kind: Kind, name: str, values: Json, /, **collaborators: Any) -> Any:
     Raises:
         MissingExtra: when it needs an optional dependency that is not installed.
     """
-    given, cls = options(kind, name, values), find(kind, name)
+    validated, cls = options(kind, name, values), find(kind, name)
     try:
-        return cls(given, **collaborators)
+        return cls(validated, **collaborators)
     except ModuleNotFoundError as error:
         raise _missing(kind, name, error, module=cls.__module__) from error
 
 
 def _missing(kind: Kind, name: str, error: ModuleNotFoundError, *, module: str) -> Exception:
     """Which package the plugin of this module lacks; an extra of ours installs what a stranger's plugin needs never."""
-    own, _, _ = module.partition(".")
+    package_of_plugin, _, _ = module.partition(".")
     package, _, _ = (error.name or "").partition(".")
-    if package in ("twofold", own) and package:
+    if package in ("twofold", package_of_plugin) and package:
         return error
-    theirs = f"Install the package that has the module {package!r}, as the documentation of {own!r} says."
+    theirs = f"Install the package that has the module {package!r}, as the documentation of {package_of_plugin!r} says."
     return MissingExtra(
         f"the {kind[:-1]} {name!r} needs the package {package!r}, which is not installed",
-        cure=install(_EXTRA_OF.get(package, "all")) if own == "twofold" else theirs,
+        cure=install(_EXTRA_OF.get(package, "all")) if package_of_plugin == "twofold" else theirs,
     )
 
 

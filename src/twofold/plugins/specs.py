@@ -63,8 +63,8 @@ def informed(part: MetricPart, examples: Sequence[Example]) -> MetricPart:
 def base_model(config: Config, method: Part) -> str:
     """The model that a way of tuning starts from: its own, else the generator's; empty where neither names one."""
     part = config.generation.generator
-    own = getattr(loading.options("trainers", method.name, method.options), "model", "")
-    return str(own or getattr(loading.options("generators", part.name, part.options), "model", ""))
+    model = getattr(loading.options("trainers", method.name, method.options), "model", "")
+    return str(model or getattr(loading.options("generators", part.name, part.options), "model", ""))
 
 
 def decider(section: StudySection) -> Part:
