@@ -39,16 +39,16 @@ class Teaching:
 
     def spec(self) -> Json:
         """What decides what is written, without writing it; empty where nothing is."""
-        made: Json = {}
+        identity: Json = {}
         if self.distils:
             system = self.retrieval()
-            made["teacher"] = system.key
+            identity["teacher"] = system.key
             system.close()
         if self.replays:
             generator = self.generator()
-            made["replay"] = _replay_key(generator)
+            identity["replay"] = _replay_key(generator)
             generator.close()
-        return made
+        return identity
 
     def distilled(self, train: Sequence[Example], *, progress: Progress) -> tuple[tuple[Example, ...], Json]:
         """The examples with the retrieval arm's answers instead of their own (Snell et al. 2022, arXiv:2209.15189).
@@ -80,8 +80,8 @@ class Teaching:
             why = "abstained" if answer.abstained and example.answerable else _unfit(answer)
             counts[why or "kept"] += 1
             if not why:
-                told = () if answer.abstained else (answer.text,)
-                left.append(replace(example, references=told, origin="synthetic"))
+                references = () if answer.abstained else (answer.text,)
+                left.append(replace(example, references=references, origin="synthetic"))
         if not left:
             raise TooFewExamples(
                 f"the retrieval arm answered no training question in a way to learn from: {counts}",
@@ -110,15 +110,17 @@ class Teaching:
                 template=prompts.BARE,
                 max_tokens=_TOKENS,
             )
-            asked = [replace(question(text), id=f"replay/{n}") for n, text in enumerate(suite.replay_prompts())]
+            prompt_examples = [
+                replace(question(text), id=f"replay/{n}") for n, text in enumerate(suite.replay_prompts())
+            ]
             answers = cached.answered(
-                self.catalogue, key, asked, system=system, progress=progress, stage="answers to replay"
+                self.catalogue, key, prompt_examples, system=system, progress=progress, stage="answers to replay"
             )
         finally:
             generator.close()
         rows = tuple(
             prompts.pair(prompts.render(example.messages, template=prompts.BARE), answer.text, example)
-            for example, answer in zip(asked, answers, strict=True)
+            for example, answer in zip(prompt_examples, answers, strict=True)
             if not _unfit(answer)
         )
         if not rows:

@@ -56,7 +56,7 @@ def spec(section: TuningSection, *, schema: str = "") -> Json:
     answers = {"schema": schema} if schema else {}
     if section.gate == "off":
         return {"gate": "off", "rule": _RULE, **answers}
-    made: Json = {
+    identity: Json = {
         **answers,
         "gate": "on",
         "rule": _RULE,
@@ -65,8 +65,8 @@ def spec(section: TuningSection, *, schema: str = "") -> Json:
     }
     if section.merge_back:
         names = ("merge_back", "merge_keep", "merge_drop")
-        made |= section.model_dump(mode="json", include=set(names))
-    return made
+        identity |= section.model_dump(mode="json", include=set(names))
+    return identity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +103,14 @@ class Finishing:
         """
         manifest = self.artifacts.manifest(trained)
         effort = manifest["report"].get("effort") or {}
-        told = self._swept(
+        measured = self._swept(
             trained, manifest["template"], self.artifacts.working(key), unchanged=effort.get("steps") == 0
         )
-        kept = {name: value for name, value in manifest.items() if name not in _OWN}
-        self.artifacts.finish(key, {**kept, **told, "kind": "adapter", "trained": trained, "lineage": lineage})
+        inherited = {name: value for name, value in manifest.items() if name not in _OWN}
+        self.artifacts.finish(key, {**inherited, **measured, "kind": "adapter", "trained": trained, "lineage": lineage})
 
     def _swept(self, trained: str, template: str, work: Path, *, unchanged: bool) -> Json:
-        source = _found(self.artifacts, trained)
+        source = _directory(self.artifacts, trained)
 
         def share(coefficient: float, target: Path) -> Adapter:
             scaled(source, coefficient, target)
@@ -125,12 +125,12 @@ class Finishing:
                 "no training step was done: the base model is unchanged" if unchanged else "the forgetting gate is off"
             )
             merged = {"coefficient": 1.0, "because": why, "reached": False, "front": []}
-            return {"gate": None, "merge_back": merged, "dev": _told(self._dev(None if unchanged else whole))}
+            return {"gate": None, "merge_back": merged, "dev": _dev_record(self._dev(None if unchanged else whole))}
         reason = why_not_scalable(source) if section.merge_back else "it is off"
         base = self._dev(None)
         limits = Limits(keep=section.merge_keep, drop=section.merge_drop)
         front, zero = [self._measured(1.0, share(1.0, work / "share-1"), base)], base["score"]["mean"]
-        groups: list[int] = self._asked.groups.tolist()
+        groups: list[int] = self._dev_questions.groups.tolist()
         full = _point(front[0], front[0], groups).dev
         for coefficient in () if reason else sorted(set(section.merge_back), reverse=True):
             if reaches(_point(front[-1], front[0], groups), base=zero, full=full, limits=limits):
@@ -139,8 +139,8 @@ class Finishing:
         points = [_point(row, front[0], groups) for row in front]
         scores = {row["coefficient"]: row["dev"]["scores"] for row in front}
 
-        def apart(one: Point, other: Point) -> float:
-            return _paired(scores[one.coefficient], scores[other.coefficient], groups)
+        def apart(point: Point, other: Point) -> float:
+            return _paired(scores[point.coefficient], scores[other.coefficient], groups)
 
         best, because = choose(points, base=zero, limits=limits, apart=apart)
         if reason and not reaches(best, base=zero, full=full, limits=limits):
@@ -154,68 +154,72 @@ class Finishing:
             "base_dev": base["score"],
             "front": [_row(row) for row in front],
         }
-        return {"gate": chosen["gate"], "merge_back": merged, "dev": _told(chosen["dev"])}
+        return {"gate": chosen["gate"], "merge_back": merged, "dev": _dev_record(chosen["dev"])}
 
     def _measured(self, coefficient: float, adapter: Adapter, base: Json) -> Json:
         dev = self._dev(adapter)
         both = np.array([dev["scores"], base["scores"]], dtype=float).T
-        gain = intervals.contrasts(both, self._asked.groups, {"gain": np.array([1.0, -1.0])}, resamples=2000)["gain"]
+        gain = intervals.contrasts(both, self._dev_questions.groups, {"gain": np.array([1.0, -1.0])}, resamples=2000)[
+            "gain"
+        ]
         with self.spent.on("gate"):
             judged = self.gate.judge(adapter)
         return {"coefficient": coefficient, "dev": dev, "gain": plain(gain.estimate()), "gate": judged}
 
     @cached_property
-    def _asked(self) -> Questions:
+    def _dev_questions(self) -> Questions:
         """The dev questions that every candidate answers."""
         some = self.dev if len(self.dev) <= DEV else random.Random(self.section.seed).sample(self.dev, DEV)
         return Questions.of(some)
 
     def _dev(self, adapter: Adapter | None) -> Json:
         """Score, latency and answers of the arm on dev, with an adapter or with the base weights."""
-        asked = self._asked
+        questions = self._dev_questions
         metric = loading.make("metrics", self.metric.name, self.metric.options)
         with self.spent.on("dev"):
-            key, answers = self._answers(adapter, asked)
-        scores = [None if a.failure else metric.score(e, a) for e, a in zip(asked, answers, strict=True)]
+            key, answers = self._answers(adapter, questions)
+        scores = [None if a.failure else metric.score(e, a) for e, a in zip(questions, answers, strict=True)]
         failed = sum(1 for answer in answers if answer.failure)
         values = np.array([np.nan if one is None else one for one in scores], dtype=float)
         return {
             "metric": self.metric.name,
-            "n": len(asked),
-            "score": plain(intervals.estimate(values, asked.groups, failed=failed)),
+            "n": len(questions),
+            "score": plain(intervals.estimate(values, questions.groups, failed=failed)),
             "scores": values,
-            "groups": asked.groups.tolist(),
+            "groups": questions.groups.tolist(),
             "latency": self.catalogue.measure(key, "latency"),
         }
 
-    def _answers(self, adapter: Adapter | None, asked: Sequence[Example]) -> tuple[str, list[Answer]]:
+    def _answers(self, adapter: Adapter | None, questions: Sequence[Example]) -> tuple[str, list[Answer]]:
         """The arm's answers, and the key that they are kept under; what they took goes to the machine's paces."""
         system = self.equip(adapter)
         try:
             key = digest("dev", {"system": system.key})
             self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
-            fresh = {example.id for example in kept.missing(self.catalogue, key, asked)}
+            fresh = {example.id for example in kept.missing(self.catalogue, key, questions)}
             if fresh and not self.catalogue.measure(key, "latency"):
                 with self.spent.on("latency"):
-                    timed = self._latency(system, asked, tuned=adapter is not None)
+                    timed = self._latency(system, questions, tuned=adapter is not None)
                 self.catalogue.put_measure(key, "latency", timed)
             began = time.perf_counter()
             reading = replace(system, retriever=self.gathered()) if system.retriever else system
             answers = kept.answered(
-                self.catalogue, key, asked, system=reading, progress=self.progress, stage="dev scores"
+                self.catalogue, key, questions, system=reading, progress=self.progress, stage="dev scores"
             )
             seconds = time.perf_counter() - began
-            made = [answer for example, answer in zip(asked, answers, strict=True) if example.id in fresh]
-            found = pace.of_answers(system.arm, made, seconds, max_tokens=system.max_tokens, single=False)
-            pace.keep(pace.answering(system.generator.description), found)
+            fresh_answers = [answer for example, answer in zip(questions, answers, strict=True) if example.id in fresh]
+            rate = pace.of_answers(system.arm, fresh_answers, seconds, max_tokens=system.max_tokens, single=False)
+            pace.keep(pace.answering(system.generator.description), rate)
         finally:
             system.close()
         return key, answers
 
-    def _latency(self, system: System, asked: Sequence[Example], *, tuned: bool) -> Json:
+    def _latency(self, system: System, questions: Sequence[Example], *, tuned: bool) -> Json:
         """Seconds for one question at a time, of some drawn from `asked`; a first one is not counted."""
-        first, *sample = random.Random(self.section.seed).sample(asked, min(len(asked), ALONE + 1))
-        clock = timing.Clock[Example](lambda one: system.answer([one])[0].failure is None, name=lambda one: one.id)
+        first, *sample = random.Random(self.section.seed).sample(questions, min(len(questions), ALONE + 1))
+        clock = timing.Clock[Example](
+            lambda example: system.answer([example])[0].failure is None, name=lambda example: example.id
+        )
         clock.open(first)
         pace.keep(pace.answering(system.generator.description), {"merge" if tuned else "load": clock.opening})
         timing.in_turns(
@@ -235,19 +239,21 @@ def methods(section: TuningSection) -> tuple[Part, ...]:
     Raises:
         UnknownName: there is no such trainer.
     """
-    held = loading.find("trainers", section.trainer.name).Options.model_fields
-    made = []
-    for given in section.methods:
-        part = Part(name=given) if isinstance(given, str) else given
+    chosen_fields = loading.find("trainers", section.trainer.name).Options.model_fields
+    parts = []
+    for entry in section.methods:
+        part = Part(name=entry) if isinstance(entry, str) else entry
         theirs = loading.find("trainers", part.name).Options.model_fields
         shared = section.trainer.options
         if part.name != section.trainer.name:
             alike = {
-                key for key in shared if key in theirs and key in held and theirs[key].default == held[key].default
+                key
+                for key in shared
+                if key in theirs and key in chosen_fields and theirs[key].default == chosen_fields[key].default
             }
             shared = {key: shared[key] for key in alike}
-        made.append(Part(name=part.name, options={**shared, **part.options}))
-    return tuple(made) or (section.trainer,)
+        parts.append(Part(name=part.name, options={**shared, **part.options}))
+    return tuple(parts) or (section.trainer,)
 
 
 def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, float]]) -> tuple[str, Json]:
@@ -276,10 +282,10 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
     key = digest("trained", {"combined": weights})
     if artifacts.find(key) is None:
         manifests = [artifacts.manifest(record["key"]) for record, _ in parts]
-        found, work = [_found(artifacts, record["key"]) for record, _ in parts], artifacts.working(key)
-        combined([(path, weight) for path, (_, weight) in zip(found, parts, strict=True)], work)
-        _learned(found, work)
-        kept = {name: manifests[0].get(name) for name in ("arm", "tuning", "template", "model", "base", "seed")}
+        adapters, work = [_directory(artifacts, record["key"]) for record, _ in parts], artifacts.working(key)
+        combined([(path, weight) for path, (_, weight) in zip(adapters, parts, strict=True)], work)
+        _learned(adapters, work)
+        shared = {name: manifests[0].get(name) for name in ("arm", "tuning", "template", "model", "base", "seed")}
         trainer = {"name": "combined", "version": 1, "options": {"weights": weights}}
         report = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
         documents = sorted({document for one in manifests for document in one["documents"]})
@@ -288,7 +294,7 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
         more = {
             "kind": "trained", "trainer": trainer, "rows": 0, "documents": documents, "seen": seen, "report": report,
         }  # fmt: skip
-        artifacts.finish(key, {**kept, **more})
+        artifacts.finish(key, {**shared, **more})
     return key, {"combined": weights}
 
 
@@ -325,16 +331,16 @@ def best_of(rows: Sequence[Json], *, enforce: bool) -> Json:
 
 def report(manifest: Json) -> Json:
     """What is told of an adapter: its training report, and what followed."""
-    told = manifest["report"]
+    training = manifest["report"]
     merged = manifest.get("merge_back")
     return {
-        **told,
+        **training,
         "gate": manifest.get("gate"),
         "merge_back": merged,
         "dev_score": manifest.get("dev"),
         "method": manifest["trainer"]["name"],
         "bytes": manifest["bytes"],
-        "trials": len(told.get("dev", ())) + len(merged["front"] if merged else ()),
+        "trials": len(training.get("dev", ())) + len(merged["front"] if merged else ()),
     }
 
 
@@ -356,12 +362,12 @@ def compared(rows: Sequence[Json], best: Json) -> Json:
     }
 
 
-def method_row(told: Json, *, carried: bool) -> Json:
+def method_row(adapter_report: Json, *, carried: bool) -> Json:
     """One line of the comparison of methods, from an adapter's report."""
-    gate, dev = told["gate"], told["dev_score"]
+    gate, dev = adapter_report["gate"], adapter_report["dev_score"]
     return {
-        "method": told["method"],
-        "key": told["key"],
+        "method": adapter_report["method"],
+        "key": adapter_report["key"],
         "carried": carried,
         "dev": dev["score"],
         "metric": dev["metric"],
@@ -369,10 +375,13 @@ def method_row(told: Json, *, carried: bool) -> Json:
         "drop": gate["general"]["drop"] if gate else None,
         "refusal_drop": gate["refusal"]["drop"] if gate else None,
         "gate": suite.outcome(gate) if gate else None,
-        "coefficient": told["merge_back"]["coefficient"],
-        "trials": told["trials"],
-        "effort": told.get("effort"),
-        **{name: told.get(name) for name in ("seconds", "tokens_per_second", "peak_mib", "bytes", "trainable")},
+        "coefficient": adapter_report["merge_back"]["coefficient"],
+        "trials": adapter_report["trials"],
+        "effort": adapter_report.get("effort"),
+        **{
+            name: adapter_report.get(name)
+            for name in ("seconds", "tokens_per_second", "peak_mib", "bytes", "trainable")
+        },
     }
 
 
@@ -408,13 +417,13 @@ def _row(row: Json) -> Json:
     }
 
 
-def _found(artifacts: Artifacts, key: str) -> Path:
+def _directory(artifacts: Artifacts, key: str) -> Path:
     path = artifacts.find(key)
     if path is None:
         raise StoreError(f"the files of {key} are gone")
     return path
 
 
-def _told(dev: Json) -> Json:
+def _dev_record(dev: Json) -> Json:
     """The dev score for the manifest, with each question's score (None: it failed), to compare methods in pairs."""
     return {**dev, "scores": [None if np.isnan(one) else float(one) for one in dev["scores"]]}

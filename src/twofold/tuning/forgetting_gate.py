@@ -53,33 +53,33 @@ class ForgettingGate:
         """Scores of shape (items, wordings); NaN where an answer failed."""
         items = suite.suite()
         wordings = len(items[0].asks)
-        asked = [(item, item.example(w)) for item in items for w in range(wordings)]
-        return self._answered(adapter, asked, "").reshape(len(items), wordings)
+        pairs = [(item, item.example(w)) for item in items for w in range(wordings)]
+        return self._answered(adapter, pairs, "").reshape(len(items), wordings)
 
     def _again(self) -> Scores:
         """The base model's first wording once more, last item first."""
-        asked = [(item, item.example(0)) for item in suite.suite()]
-        return self._answered(None, asked[::-1], "again")[::-1]
+        pairs = [(item, item.example(0)) for item in suite.suite()]
+        return self._answered(None, pairs[::-1], "again")[::-1]
 
-    def _answered(self, adapter: Adapter | None, asked: Sequence[tuple[Item, Example]], run: str) -> Scores:
+    def _answered(self, adapter: Adapter | None, pairs: Sequence[tuple[Item, Example]], run: str) -> Scores:
         generator = self.generator(adapter)
         try:
             asks: Json = {"suite": suite.suite_digest(), "template": BARE.digest, "run": run}
             key = digest("general", {"generator": generator.key, **asks})
             self.catalogue.put_system(key, {"arm": "general", "generator": generator.description})
-            held = self.catalogue.answers(key)
-            done = len(held)
-            names = Questions(example for _, example in asked).digests
-            missing = [(name, *pair) for name, pair in zip(names, asked, strict=True) if name not in held]
+            existing = self.catalogue.answers(key)
+            done = len(existing)
+            names = Questions(example for _, example in pairs).digests
+            missing = [(name, *pair) for name, pair in zip(names, pairs, strict=True) if name not in existing]
             began, stage = time.monotonic(), _stage(adapter, run)
 
-            def told(answers: Sequence[Answer]) -> None:
+            def count_done(answers: Sequence[Answer]) -> None:
                 nonlocal done
                 done += len(answers)
-                self.progress(stage, done, len(asked))
+                self.progress(stage, done, len(pairs))
 
             if missing:
-                self.progress(stage, done, len(asked))
+                self.progress(stage, done, len(pairs))
             for size in sorted({item.max_tokens for _, item, _ in missing}):
                 system = _system(generator, key, size)
                 todo = [(name, example) for name, item, example in missing if item.max_tokens == size]
@@ -89,19 +89,19 @@ class ForgettingGate:
                     todo,
                     answer=system.answer,
                     batch=_BATCH,
-                    done=told,
+                    done=count_done,
                 )
             if len(missing) >= _PACED:
                 seconds = (time.monotonic() - began) / len(missing)
                 pace.keep(pace.answering(generator.description), {"general": seconds})
-            held = self.catalogue.answers(key, include_failures=True)
+            existing = self.catalogue.answers(key, include_failures=True)
         finally:
             generator.close()
-        answers = [held[name] for name in names]
+        answers = [existing[name] for name in names]
         return np.array(
             [
                 np.nan if answer.failure is not None else float(suite.passes(item, answer.text))
-                for (item, _), answer in zip(asked, answers, strict=True)
+                for (item, _), answer in zip(pairs, answers, strict=True)
             ]
         )
 

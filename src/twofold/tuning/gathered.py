@@ -29,7 +29,7 @@ class Gathered:
     def __init__(self, live: Retriever, *, decided_by: str) -> None:
         self.live = live
         self.decided_by = decided_by
-        self._found: dict[tuple[Query, int], Retrieval] = {}
+        self._retrievals: dict[tuple[Query, int], Retrieval] = {}
 
     def pin(self, version: int | None) -> None:
         """As the retriever that searches; what was found stays, for it was found in an index of the same content."""
@@ -43,10 +43,12 @@ class Gathered:
         Raises:
             AccessDenied: the live retriever returned a passage that a query's filter hides; nothing of it is kept.
         """
-        missing = list(dict.fromkeys(query for query in queries if (query, k) not in self._found))
+        missing = list(dict.fromkeys(query for query in queries if (query, k) not in self._retrievals))
         if missing:
-            found = self.live.retrieve(missing, k)
-            for query, one in zip(missing, found, strict=True):
-                access.checked([hit.chunk for hit in one.hits], query.filter, type(self.live).__name__)
-            self._found.update(((query, k), one) for query, one in zip(missing, found, strict=True))
-        return [self._found[query, k] for query in queries]
+            retrievals = self.live.retrieve(missing, k)
+            for query, retrieval in zip(missing, retrievals, strict=True):
+                access.checked([hit.chunk for hit in retrieval.hits], query.filter, type(self.live).__name__)
+            self._retrievals.update(
+                ((query, k), retrieval) for query, retrieval in zip(missing, retrievals, strict=True)
+            )
+        return [self._retrievals[query, k] for query in queries]

@@ -73,13 +73,13 @@ def preferred_rows(
             file=path,
             cure="Run `twofold examples mine`, or write lines with question, chosen and rejected.",
         )
-    found = feedback.preferences(path.read_text(encoding="utf-8"), name=path.name)
+    preferences = feedback.preferences(path.read_text(encoding="utf-8"), name=path.name)
     kept_from = (*splits.dev, *splits.test, *splits.reserve)
-    asked = {bare(example.question) for example in kept_from}
+    train_questions = {bare(example.question) for example in kept_from}
     groups = {name for example in kept_from if (name := splits.given.get(example.id))}
     as_examples = [
         Example(id=str(n), messages=one.messages, references=(one.chosen,), sources=one.sources)
-        for n, one in enumerate(found)
+        for n, one in enumerate(preferences)
     ]
     leaking = {int(name) for name, _ in leaks(as_examples, kept_from, near=near).pairs}
     return tuple(
@@ -89,9 +89,9 @@ def preferred_rows(
             rejected=one.rejected,
             example=one.id,
         )
-        for n, one in enumerate(found)
+        for n, one in enumerate(preferences)
         if n not in leaking
-        and bare(one.messages[-1].content) not in asked
+        and bare(one.messages[-1].content) not in train_questions
         and group_name(one.group) not in groups
         and not any(document in without for document in (*one.sources, *(hit.chunk.span.document for hit in one.hits)))
     )
@@ -99,7 +99,7 @@ def preferred_rows(
 
 def open_rows(
     train: Sequence[Example],
-    found: Sequence[Sequence[Hit]],
+    hit_lists: Sequence[Sequence[Hit]],
     golds: Sequence[Sequence[Chunk]],
     *,
     template: Template,
@@ -110,7 +110,7 @@ def open_rows(
 
     Args:
         train: The examples.
-        found: Hits of each, more than `k`.
+        hit_lists: Hits of each, more than `k`.
         golds: Gold passages of each, best evidence first.
         template: The wording.
         tuning: Variants, the share without gold, cloze questions, seed.
@@ -125,13 +125,13 @@ def open_rows(
         rows = []
         for members in together.values():
             lender = members[variant % len(members)]
-            shown, cited = _raft(found[lender], golds[lender], k=k, without=tuning.unanswerable, chance=chance)
+            shown, cited = _raft(hit_lists[lender], golds[lender], k=k, without=tuning.unanswerable, chance=chance)
             for example in (train[number] for number in members):
-                told = example.answerable and (cited is not None or not example.sources)
-                text = example.references[0] if told and example.references else template.abstention
+                answered = example.answerable and (cited is not None or not example.sources)
+                text = example.references[0] if answered and example.references else template.abstention
                 prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
-                wanted = prompts.completion_text(text, template=template, number=cited if told else None)
-                rows.append(prompts.pair(prompt, wanted, example))
+                completion = prompts.completion_text(text, template=template, number=cited if answered else None)
+                rows.append(prompts.pair(prompt, completion, example))
             rows += _cloze_rows(shown, chance, template=template, number=tuning.cloze)
         variants.append(tuple(rows))
     return tuple(variants)
@@ -141,12 +141,12 @@ def _cloze_rows(shown: Sequence[Hit], chance: random.Random, *, template: Templa
     rows = []
     for _ in range(number if shown else 0):
         place = chance.randrange(len(shown)) + 1
-        made = cloze(shown[place - 1].chunk.text, chance)
-        if made is not None:
-            asked = question(made[0])
-            prompt = prompts.render(asked.messages, template=template, hits=shown)
-            wanted = prompts.completion_text(made[1], template=template, number=place)
-            rows.append(prompts.pair(prompt, wanted, asked))
+        gap = cloze(shown[place - 1].chunk.text, chance)
+        if gap is not None:
+            example = question(gap[0])
+            prompt = prompts.render(example.messages, template=template, hits=shown)
+            completion = prompts.completion_text(gap[1], template=template, number=place)
+            rows.append(prompts.pair(prompt, completion, example))
     return rows
 
 

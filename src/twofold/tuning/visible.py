@@ -62,9 +62,9 @@ class Learning:
         if not examples:
             return []
         retriever = self.retriever()
-        found = retriever.retrieve([query(example, self.filter) for example in examples], k)
-        access.checked([hit.chunk for one in found for hit in one.hits], self.filter, type(retriever).__name__)
-        return found
+        retrievals = retriever.retrieve([query(example, self.filter) for example in examples], k)
+        access.checked([hit.chunk for one in retrievals for hit in one.hits], self.filter, type(retriever).__name__)
+        return retrievals
 
     def rows(self, arm: Arm, *, preference: bool) -> Rows:
         """The training rows of an arm, every variant (see `rows`).
@@ -171,8 +171,8 @@ class Learning:
             level=config.study.level,
         )
 
-    def _cases(self, examples: Sequence[Example], found: Sequence[Retrieval]) -> list[Case]:
-        return [(query(example, self.filter), one, example) for example, one in zip(examples, found, strict=True)]
+    def _cases(self, examples: Sequence[Example], retrievals: Sequence[Retrieval]) -> list[Case]:
+        return [(query(example, self.filter), one, example) for example, one in zip(examples, retrievals, strict=True)]
 
     def calibrated_by(self) -> Json:
         """What decides `calibrated`, the search apart."""
@@ -190,8 +190,8 @@ class Learning:
         examples = (*self.splits.train, *self.splits.dev)
         used = {source for example in examples for source in example.sources}
         if arm.retrieval or self.config.tuning.answers == "retrieval":
-            found = (*self._of_train(), *self._of_dev())
-            used |= {hit.chunk.span.document for one in found for hit in one.hits}
+            retrievals = (*self._of_train(), *self._of_dev())
+            used |= {hit.chunk.span.document for one in retrievals for hit in one.hits}
         return sorted(used)
 
     def learned(self) -> dict[str, list[str]]:
@@ -234,9 +234,9 @@ class Learning:
             ``everything`` (documents that only test questions are about were read too), ``kept_out`` (how many were
             not), and ``unnamed`` (test and reserve questions that name no document, so that theirs may have been).
         """
-        asked = (*self.splits.test, *self.splits.reserve)
+        evaluation = (*self.splits.test, *self.splits.reserve)
         return {
             "everything": self.everything,
             "kept_out": len(self.filter.without),
-            "unnamed": sum(1 for example in asked if example.answerable and not documents_of(example)),
+            "unnamed": sum(1 for example in evaluation if example.answerable and not documents_of(example)),
         }
