@@ -35,32 +35,32 @@ def derived(kind: str, key: str, make: Callable[[Path], Json]) -> Path:
     """
     folder = cache_root() / kind
     artifacts = Artifacts(folder)
-    found = artifacts.find(key)
-    if found is not None:
-        os.utime(found)
-        return found
+    directory = artifacts.find(key)
+    if directory is not None:
+        os.utime(directory)
+        return directory
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / f"{key.replace(':', '-')}.lock"):
-        found = artifacts.find(key)
-        if found is not None:
-            return found
+        directory = artifacts.find(key)
+        if directory is not None:
+            return directory
         shutil.rmtree(artifacts.working(key))
         work = artifacts.working(key)
-        made = artifacts.finish(key, make(work))
+        record = artifacts.finish(key, make(work))
     _make_room(artifacts)
-    return made
+    return record
 
 
 def _make_room(artifacts: Artifacts) -> None:
     ready = [m for m in artifacts.list() if m["finished"]]
-    held = 0
-    for place, one in enumerate(sorted(ready, key=lambda m: _used(artifacts, m["key"]), reverse=True)):
-        held += int(one["bytes"])
-        if place >= KEPT and held > ROOM:
-            _log.info("the cache is full: %s goes, it was used longest ago", one["key"])
-            artifacts.remove(one["key"])
+    total = 0
+    for place, manifest in enumerate(sorted(ready, key=lambda m: _used(artifacts, m["key"]), reverse=True)):
+        total += int(manifest["bytes"])
+        if place >= KEPT and total > ROOM:
+            _log.info("the cache is full: %s goes, it was used longest ago", manifest["key"])
+            artifacts.remove(manifest["key"])
 
 
 def _used(artifacts: Artifacts, key: str) -> float:
-    found = artifacts.find(key)
-    return found.stat().st_mtime if found is not None else 0.0
+    directory = artifacts.find(key)
+    return directory.stat().st_mtime if directory is not None else 0.0

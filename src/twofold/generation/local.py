@@ -111,7 +111,7 @@ class LocalGenerator:
     @property
     def description(self) -> Json:
         """Model, runtime, dtype, adapter and sampling; once used with an adapter, how well merging kept its answers."""
-        said: Json = {
+        fields: Json = {
             "name": "local",
             "model": self.options.model,
             "weights": self._weights,
@@ -124,8 +124,8 @@ class LocalGenerator:
             "seed": self.options.seed,
         }
         if self._parity is not None:
-            said["parity"] = self._parity
-        return said
+            fields["parity"] = self._parity
+        return fields
 
     @property
     def follows_schema(self) -> bool:
@@ -143,8 +143,8 @@ class LocalGenerator:
         with self._lock:
             runtime, tokens = self._ready()
             begun = time.monotonic()
-            made = [self._request(tokens, prompt) for prompt in prompts]
-            requests = [request for request in made if isinstance(request, Request)]
+            prepared = [self._request(tokens, prompt) for prompt in prompts]
+            requests = [request for request in prepared if isinstance(request, Request)]
             results = iter(runtime.generate(requests, progress) if requests else [])
             share = (time.monotonic() - begun) / len(prompts)
         if progress is not None:
@@ -153,7 +153,7 @@ class LocalGenerator:
             Completion(text="", seconds=share, failure=item)
             if isinstance(item, Failure)
             else _completion(tokens, item, next(results), share)
-            for item in made
+            for item in prepared
         ]
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:

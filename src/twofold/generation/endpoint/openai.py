@@ -88,7 +88,7 @@ class OpenAIGenerator:
         self._lock = threading.Lock()
         self._dropped: set[str] = set()
         self._other_limit = False
-        self._kept: Path | None = None
+        self._refusals_path: Path | None = None
         self._price = 0.0
         key = os.environ.get(options.api_key_env, "").strip()
         self._client = httpx.Client(
@@ -115,14 +115,14 @@ class OpenAIGenerator:
     def description(self) -> Json:
         """Endpoint, model and sampling; fields the endpoint refused, and the price so far."""
         o = self.options
-        said: Json = {"name": "openai", "model": o.model, "base_url": masked_text(o.base_url), "runtime": "http"}
-        said["adapter"] = self._adapter
-        said |= {"temperature": o.temperature, "extra": o.extra, "not_sent": sorted(self._dropped)}
+        fields: Json = {"name": "openai", "model": o.model, "base_url": masked_text(o.base_url), "runtime": "http"}
+        fields["adapter"] = self._adapter
+        fields |= {"temperature": o.temperature, "extra": o.extra, "not_sent": sorted(self._dropped)}
         if self._other_limit:
-            said["limit"] = OTHER_LIMIT
+            fields["limit"] = OTHER_LIMIT
         if o.price_per_million_prompt or o.price_per_million_completion:
-            said["price"] = round(self._price, 6)
-        return said
+            fields["price"] = round(self._price, 6)
+        return fields
 
     @property
     def follows_schema(self) -> bool:
@@ -138,19 +138,19 @@ class OpenAIGenerator:
         if not prompts:
             return []
         done = 0
-        made: list[Completion] = []
+        completions: list[Completion] = []
         with ThreadPoolExecutor(max_workers=min(self.options.concurrency, len(prompts))) as pool:
-            futures = [pool.submit(self._one, prompt) for prompt in prompts]
+            futures = [pool.submit(self._complete, prompt) for prompt in prompts]
             try:
                 for future in futures:
-                    made.append(future.result())
+                    completions.append(future.result())
                     done += 1
                     if progress is not None:
                         progress("generate", done, len(prompts))
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return made
+        return completions
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
         """Pieces as server-sent events bring them, then the completion.
@@ -199,13 +199,13 @@ class OpenAIGenerator:
             yield rest
         yield _completion(text, finish, reasoned=reasoned, usage=usage, seconds=time.monotonic() - begun)
 
-    def _unstreamed(self, made: Completion) -> Iterator[str | Completion]:
+    def _unstreamed(self, completion: Completion) -> Iterator[str | Completion]:
         """The pieces of an answer that came whole, though a stream was asked for."""
-        if made.failure is not None and made.failure.code == "generation.malformed":
-            raise GenerationError(f"the endpoint does not stream: {made.failure.message}")
-        if made.text:
-            yield made.text
-        yield made
+        if completion.failure is not None and completion.failure.code == "generation.malformed":
+            raise GenerationError(f"the endpoint does not stream: {completion.failure.message}")
+        if completion.text:
+            yield completion.text
+        yield completion
 
     def converse(self, messages: Sequence[Json], tools: Sequence[Json], *, max_tokens: int, seconds: float) -> Turn:
         """One turn of a conversation with tools (OpenAI's function calling); what fails is in the completion.
@@ -226,14 +226,14 @@ class OpenAIGenerator:
             return {**shell, "messages": list(messages), "tools": list(tools)}
 
         def read(response: httpx.Response, taken: float) -> Completion:
-            made = self._read(response, taken)
+            reply = self._read(response, taken)
             try:
-                asked = response.json()["choices"][0]["message"].get("tool_calls") or []
-                calls[:] = [_call(number, one) for number, one in enumerate(asked)]
+                tool_calls = response.json()["choices"][0]["message"].get("tool_calls") or []
+                calls[:] = [_call(number, one) for number, one in enumerate(tool_calls)]
             except (ValueError, KeyError, IndexError, TypeError, AttributeError) as error:
-                said = f"not a tool call ({type(error).__name__}): {response.text[:120]!r}"
-                return replace(made, failure=Failure(code="generation.malformed", message=said))
-            return made
+                complaint = f"not a tool call ({type(error).__name__}): {response.text[:120]!r}"
+                return replace(reply, failure=Failure(code="generation.malformed", message=complaint))
+            return reply
 
         completion = self._attempts(body, read, seconds=seconds)
         return Turn(completion=completion, calls=() if completion.failure else tuple(calls))
@@ -247,7 +247,7 @@ class OpenAIGenerator:
         o, path = self.options, directory / FILE
         before = known(path, o.base_url, o.model)
         with self._lock:
-            self._kept = path
+            self._refusals_path = path
             self._dropped |= {name for name in before.fields if self._may_drop(name)}
             self._other_limit |= bool(before.limit) and o.max_tokens_field == "auto"
 
@@ -255,7 +255,7 @@ class OpenAIGenerator:
         """Close the connections."""
         self._client.close()
 
-    def _one(self, prompt: Prompt) -> Completion:
+    def _complete(self, prompt: Prompt) -> Completion:
         return self._attempts(lambda: self._body(prompt), self._read)
 
     def _attempts(
@@ -277,16 +277,16 @@ class OpenAIGenerator:
             except httpx.TimeoutException:
                 failure = Failure(code="generation.timeout", message=f"no answer within {timeout:g} s")
             except httpx.HTTPError as error:
-                said = masked_text(f"{self.options.base_url}: {error}")
-                failure = Failure(code="generation.connection", message=said)
+                fault = masked_text(f"{self.options.base_url}: {error}")
+                failure = Failure(code="generation.connection", message=fault)
             except RuntimeError as error:
                 raise GenerationError(f"this generator is closed: {error}", cure="Make a new one.") from error
             else:
                 if response.status_code == 200:
-                    made = read(response, time.monotonic() - begun)
-                    if made.failure is None or made.failure.code != "generation.malformed":
-                        return made
-                    failure = made.failure
+                    completion = read(response, time.monotonic() - begun)
+                    if completion.failure is None or completion.failure.code != "generation.malformed":
+                        return completion
+                    failure = completion.failure
                 else:
                     self._fatal(response)
                     if self._adapts(response, sent):
@@ -369,9 +369,9 @@ class OpenAIGenerator:
         return field not in o.extra and (field != "temperature" or o.temperature is not None)
 
     def _keep(self) -> None:
-        if self._kept is not None:
+        if self._refusals_path is not None:
             refused = Refused(fields=frozenset(self._dropped), limit=OTHER_LIMIT if self._other_limit else "")
-            keep(self._kept, self.options.base_url, self.options.model, refused=refused)
+            keep(self._refusals_path, self.options.base_url, self.options.model, refused=refused)
 
     def _fatal(self, response: httpx.Response) -> None:
         """Raise for what is wrong with every prompt."""
@@ -419,7 +419,7 @@ _BROKEN = ("error", "abort", "aborted", "cancelled", "network_error", "insuffici
 
 def _completion(text: str, finish: str, *, reasoned: bool, usage: Usage, seconds: float) -> Completion:
     """What came, if it is an answer: whole or cut, but not empty, filtered or broken off."""
-    said: dict[str, Any] = {"usage": usage, "seconds": seconds, "finish": "length" if finish in _CUT else "stop"}
+    common: dict[str, Any] = {"usage": usage, "seconds": seconds, "finish": "length" if finish in _CUT else "stop"}
     if finish == "content_filter":
         failure = Failure(code="generation.refused", message="the endpoint's content filter ended the answer")
     elif finish in _BROKEN:
@@ -432,8 +432,8 @@ def _completion(text: str, finish: str, *, reasoned: bool, usage: Usage, seconds
         where = "there is text in its reasoning only" if reasoned else "the endpoint returned no text"
         failure = Failure(code="generation.empty", message=f"the answer is empty: {where} (finish_reason {finish!r})")
     else:
-        return Completion(text=text, **said)
-    return Completion(text="", failure=failure, **said)
+        return Completion(text=text, **common)
+    return Completion(text="", failure=failure, **common)
 
 
 def _reasons(message: Json) -> bool:
@@ -448,23 +448,23 @@ def _tuned(options: OpenAIOptions, adapter: Adapter) -> OpenAIOptions:
             f"the endpoint's model {options.model!r} cannot be tuned with the local adapter {adapter.key}",
             cure='Set [tuning.trainer].name = "openai" to tune at the endpoint, or use the generator "local".',
         )
-    made: Json = json.loads(path.read_text(encoding="utf-8"))
-    if made["base_url"].rstrip("/") != options.base_url.rstrip("/"):
+    tuned_model: Json = json.loads(path.read_text(encoding="utf-8"))
+    if tuned_model["base_url"].rstrip("/") != options.base_url.rstrip("/"):
         raise GenerationError(
-            f"the model {made['model']!r} was tuned at {made['base_url']}, not at {options.base_url}",
+            f"the model {tuned_model['model']!r} was tuned at {tuned_model['base_url']}, not at {options.base_url}",
             cure="Set base_url in [generation.generator.options] to the endpoint that holds it.",
         )
-    return options.model_copy(update={"model": made["model"]})
+    return options.model_copy(update={"model": tuned_model["model"]})
 
 
-def _call(number: int, asked: Any) -> ToolCall:
+def _call(number: int, tool_call: Any) -> ToolCall:
     """A function call of a message; arguments are JSON text, from some endpoints the object itself."""
-    function = asked["function"]
-    given = function.get("arguments") or "{}"
+    function = tool_call["function"]
+    arguments = function.get("arguments") or "{}"
     return ToolCall(
-        id=str(asked.get("id") or f"call-{number}"),
+        id=str(tool_call.get("id") or f"call-{number}"),
         name=str(function["name"]),
-        arguments=given if isinstance(given, str) else json.dumps(given),
+        arguments=arguments if isinstance(arguments, str) else json.dumps(arguments),
     )
 
 
@@ -483,8 +483,8 @@ def _text(content: Any) -> str:
 def _usage(body: Json) -> Usage:
     """Tokens as a response or the last event of a stream counts them; 0 where it does not."""
     counts = body.get("usage")
-    told = {key: value for key, value in counts.items() if isinstance(value, int)} if isinstance(counts, dict) else {}
+    tokens = {key: value for key, value in counts.items() if isinstance(value, int)} if isinstance(counts, dict) else {}
     return Usage(
-        prompt_tokens=told.get("prompt_tokens", 0),
-        completion_tokens=told.get("completion_tokens", 0),
+        prompt_tokens=tokens.get("prompt_tokens", 0),
+        completion_tokens=tokens.get("completion_tokens", 0),
     )

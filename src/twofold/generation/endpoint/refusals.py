@@ -48,8 +48,8 @@ def refuses(body: Any, field: str, sent: Json) -> bool:
         body = body["errors"][0]
     error = body.get("error", body) if isinstance(body, dict) else body
     error = error if isinstance(error, dict) else {"message": error}
-    for one in _details(error):
-        if field in (one.get("loc") or ()) and "extra" in str(one.get("type")):
+    for detail in _details(error):
+        if field in (detail.get("loc") or ()) and "extra" in str(detail.get("type")):
             return True
     message, code = str(error.get("message") or ""), str(error.get("code") or "")
     param = str(error.get("param") or "").rpartition(".")[2]
@@ -61,12 +61,12 @@ def refuses(body: Any, field: str, sent: Json) -> bool:
         return True
     name = rf"['\"`]?\b{field}\b['\"`]?"
     words = [rf"{_BEFORE}{name}", rf"{name}{_AFTER}", *([rf"{name}{_ONE_VALUE}"] if field == "temperature" else [])]
-    found = re.finditer("|".join(words), message.replace("(s)", "s"), re.IGNORECASE)
-    return any(not _SIZE.search(one.group().lower()) for one in found)
+    matches = re.finditer("|".join(words), message.replace("(s)", "s"), re.IGNORECASE)
+    return any(not _SIZE.search(detail.group().lower()) for detail in matches)
 
 
 def _details(error: Json) -> list[Json]:
     """FastAPI's list of faults, which some endpoints put into `message`."""
     inside = error.get("message")
-    found = error.get("detail") or (inside.get("detail") if isinstance(inside, dict) else None)
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    details = error.get("detail") or (inside.get("detail") if isinstance(inside, dict) else None)
+    return [one for one in details if isinstance(one, dict)] if isinstance(details, list) else []

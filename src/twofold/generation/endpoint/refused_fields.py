@@ -42,11 +42,11 @@ def known(path: Path, url: str, model: str) -> Refused:
         url: The endpoint's address.
         model: As the endpoint calls it.
     """
-    found = next((one for one in _read(path) if _of(one, url, model)), None)
-    if found is None:
+    entry = next((one for one in _read(path) if _of(one, url, model)), None)
+    if entry is None:
         return Refused()
-    fields = frozenset(name for name in found["not_sent"] if name in CAN_DO_WITHOUT)
-    return Refused(fields=fields, limit=OTHER_LIMIT if found["limit"] == OTHER_LIMIT else "")
+    fields = frozenset(name for name in entry["not_sent"] if name in CAN_DO_WITHOUT)
+    return Refused(fields=fields, limit=OTHER_LIMIT if entry["limit"] == OTHER_LIMIT else "")
 
 
 def keep(path: Path, url: str, model: str, *, refused: Refused) -> None:
@@ -82,8 +82,8 @@ def _of(entry: Json, url: str, model: str) -> bool:
 def _read(path: Path) -> list[Json]:
     """The entries of the file; none where it is missing, damaged or of another format."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != _FORMAT:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
             return []
         return [
             {
@@ -92,7 +92,7 @@ def _read(path: Path) -> list[Json]:
                 "not_sent": [str(name) for name in one["not_sent"]],
                 "limit": str(one["limit"]),
             }
-            for one in found["endpoints"]
+            for one in content["endpoints"]
         ]
     except OSError:
         return []

@@ -67,12 +67,12 @@ def why_not(tuned: Tuned, form: str) -> str:
         if form in ("peft", "gguf-adapter"):
             return "all weights were tuned, so there is no adapter"
         return gguf.why_not_elsewhere(tuned.whole) if form == "gguf" else ""
-    told = recipe(Path(tuned.adapter.path))
-    kind = told.get("peft_type")
+    adapter_recipe = recipe(Path(tuned.adapter.path))
+    kind = adapter_recipe.get("peft_type")
     if form == "peft":
         return f"it is {kind}, which PEFT does not have" if kind in ("BOTTLENECK", "FULL") else ""
-    if form == "gguf-adapter" and (kind != "LORA" or told.get("use_dora") or told["base"]):
-        return f"such a file holds plain LoRA only, this is {'QLoRA' if told['base'] else kind}"
+    if form == "gguf-adapter" and (kind != "LORA" or adapter_recipe.get("use_dora") or adapter_recipe["base"]):
+        return f"such a file holds plain LoRA only, this is {'QLoRA' if adapter_recipe['base'] else kind}"
     reason = merging.why_not(tuned.adapter)
     return reason or (gguf.why_not_elsewhere(tuned.model) if form.startswith("gguf") else "")
 
@@ -165,19 +165,19 @@ def _check(
 ) -> Json:
     with tempfile.TemporaryDirectory() as folder:
         job, out = Path(folder) / "job.json", Path(folder) / "out.json"
-        given = {
+        request = {
             "base": str(tuned.model),
             "adapter": tuned.adapter.path,
             "works": {form: str(work) for form, work in works.items()},
             "prompts": [list(ids) for ids in prompts],
             "out": str(out),
         }
-        job.write_text(json.dumps(given), encoding="utf-8")
+        job.write_text(json.dumps(request), encoding="utf-8")
         log = Path(folder) / "log"
         with (
-            log.open("wb") as said,
+            log.open("wb") as log_file,
             children.running(
-                "twofold.generation.export.exporting", [str(job)], stdout=subprocess.PIPE, stderr=said
+                "twofold.generation.export.exporting", [str(job)], stdout=subprocess.PIPE, stderr=log_file
             ) as child,
         ):
             assert child.stdout is not None
@@ -189,8 +189,8 @@ def _check(
             raise ModelError(
                 f"the check of the exported files failed (status {status}): {last[0]}; nothing was exported"
             )
-        made: Json = json.loads(out.read_text(encoding="utf-8"))
-        return made
+        report: Json = json.loads(out.read_text(encoding="utf-8"))
+        return report
 
 
 # ---------------------------------------------------------------- the child
@@ -216,46 +216,46 @@ def _child(job: Json) -> Json:
 
     base, adapter = Path(job["base"]), Path(job["adapter"])
 
-    def places(model: Any, prompt: list[int], made: list[int]) -> Any:
+    def places(model: Any, prompt: list[int], continuation: list[int]) -> Any:
         """Logits before each token of the continuation, (its length, vocabulary)."""
         with torch.inference_mode():
-            return model(input_ids=torch.tensor([[*prompt, *made[:-1]]])).logits[0, -len(made) :]
+            return model(input_ids=torch.tensor([[*prompt, *continuation[:-1]]])).logits[0, -len(continuation) :]
 
     tuned = open_tuned(base, adapter, dtype="f32").eval()
     lead = [0] * virtual(tuned)
-    wanted: list[tuple[list[int], Any]] = []
+    references: list[tuple[list[int], Any]] = []
     for number, prompt in enumerate(prompts, 1):
-        given = torch.tensor([[*lead, *prompt]])
+        input_ids = torch.tensor([[*lead, *prompt]])
         with torch.inference_mode():
             done = tuned.generate(
-                input_ids=given,
-                attention_mask=torch.ones_like(given),
+                input_ids=input_ids,
+                attention_mask=torch.ones_like(input_ids),
                 max_new_tokens=NEW,
                 do_sample=False,
                 output_logits=True,
                 return_dict_in_generate=True,
             )
-        wanted.append((done.sequences[0, given.shape[1] :].tolist(), torch.cat(done.logits)))
+        references.append((done.sequences[0, input_ids.shape[1] :].tolist(), torch.cat(done.logits)))
         _tell("reference", number, len(prompts))
     moved = 0.0
     del tuned
     plain = load(job["base"])
-    for prompt, (made, logits) in list(zip(prompts, wanted, strict=True))[:_MOVED]:
-        moved = max(moved, float((places(plain, prompt, made) - logits).abs().max()))
+    for prompt, (continuation, logits) in list(zip(prompts, references, strict=True))[:_MOVED]:
+        moved = max(moved, float((places(plain, prompt, continuation) - logits).abs().max()))
     del plain
-    found: Json = {}
+    report: Json = {}
     for form, work in job["works"].items():
         model, reader = _loaded(form, Path(work), base, load)
         greedy, apart = 0, 0.0
-        for number, (prompt, (made, logits)) in enumerate(zip(prompts, wanted, strict=True), 1):
-            own = places(model, prompt, made)
-            greedy += own.argmax(-1).tolist() == made
-            apart = max(apart, float((own - logits).abs().max()))
+        for number, (prompt, (continuation, logits)) in enumerate(zip(prompts, references, strict=True), 1):
+            form_logits = places(model, prompt, continuation)
+            greedy += form_logits.argmax(-1).tolist() == continuation
+            apart = max(apart, float((form_logits - logits).abs().max()))
             _tell(f"check {form}", number, len(prompts))
         del model
-        said = {"prompts": len(prompts), "greedy": greedy, "logits": apart, "moved": moved, "new_tokens": NEW}
-        found[form] = {**said, "reader": reader}
-    return found
+        agreement = {"prompts": len(prompts), "greedy": greedy, "logits": apart, "moved": moved, "new_tokens": NEW}
+        report[form] = {**agreement, "reader": reader}
+    return report
 
 
 def _loaded(form: str, work: Path, base: Path, load: Callable[..., Any]) -> tuple[Any, str]:
@@ -279,9 +279,9 @@ def _loaded(form: str, work: Path, base: Path, load: Callable[..., Any]) -> tupl
     settings = peft.LoraConfig(r=rank, lora_alpha=alpha, target_modules=layers)
     network = peft.get_peft_model(load(str(base)), settings).eval()
     state = {name: torch.from_numpy(values.copy()) for name, values in tensors.items()}
-    told = peft.set_peft_model_state_dict(network, state)
-    if told.unexpected_keys:
-        raise ModelError(f"{told.unexpected_keys[0]!r} has no place in the model", file=work)
+    loading = peft.set_peft_model_state_dict(network, state)
+    if loading.unexpected_keys:
+        raise ModelError(f"{loading.unexpected_keys[0]!r} has no place in the model", file=work)
     return network, f"gguf {version('gguf')}, read back into peft {version('peft')}"
 
 

@@ -208,8 +208,8 @@ _SPLITS = {
 
 def pre_tokenizer(tokenizer: Json) -> str:
     """llama.cpp's name of how a ``tokenizer.json`` splits text; empty for a way that it has no name for."""
-    given = tokenizer.get("pre_tokenizer") or {}
-    steps = given.get("pretokenizers", [given])
+    declared = tokenizer.get("pre_tokenizer") or {}
+    steps = declared.get("pretokenizers", [declared])
     patterns = [(step.get("pattern") or {}).get("Regex", "") for step in steps if step.get("type") == "Split"]
     if patterns:
         return _SPLITS.get(patterns[0], "") if len(patterns) == 1 else ""

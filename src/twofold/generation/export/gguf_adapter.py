@@ -72,7 +72,7 @@ def read_adapter(model: Path, file: Path) -> tuple[dict[str, NDArray[np.float32]
     config, reader = _json(model / "config.json"), gguf.GGUFReader(str(file))
     llama = ARCHITECTURES[config["architectures"][0]] == "llama"
     names = {renamed(name): name.removesuffix(".weight") for name in Weights(model) if name.startswith("model.layers")}
-    found: dict[str, NDArray[np.float32]] = {}
+    tensors: dict[str, NDArray[np.float32]] = {}
     for tensor in reader.tensors:
         weight, _, side = str(tensor.name).rpartition(".lora_")
         if weight not in names:
@@ -80,9 +80,9 @@ def read_adapter(model: Path, file: Path) -> tuple[dict[str, NDArray[np.float32]
         layer, values = names[weight], np.asarray(tensor.data, dtype=np.float32)
         if side == "b" and llama:
             values = _ordered(layer, values, config, back=True)
-        found[f"{PREFIX}{layer}.lora_{side.upper()}.weight"] = values
+        tensors[f"{PREFIX}{layer}.lora_{side.upper()}.weight"] = values
     field = reader.get_field("adapter.lora.alpha")
-    return found, float(field.parts[field.data[0]][0])
+    return tensors, float(field.parts[field.data[0]][0])
 
 
 def _ordered(layer: str, values: NDArray[np.float32], config: Json, *, back: bool = False) -> NDArray[np.float32]:
@@ -99,5 +99,5 @@ def _ordered(layer: str, values: NDArray[np.float32], config: Json, *, back: boo
 
 def _json(path: Path) -> Json:
     value: Any = json.loads(path.read_text(encoding="utf-8"))
-    made: Json = value
-    return made
+    parsed: Json = value
+    return parsed

@@ -76,17 +76,17 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
         raise ModelError(f"the adapter {adapter.key} cannot be merged: {reason}", cure=_CURE)
     base, recipe, tuned = Weights(model), recipe_of(Path(adapter.path)), Weights(_file(adapter))
     changes = {name.split(mark)[0] for name in tuned for mark in (".lora_A.", ".ia3_l") if mark in name}
-    wanted = {f"{change.removeprefix(_PREFIX)}.weight": change for change in changes}
-    strange = sorted(set(wanted) - set(base))
-    if strange or not wanted:
+    changed_names = {f"{change.removeprefix(_PREFIX)}.weight": change for change in changes}
+    strange = sorted(set(changed_names) - set(base))
+    if strange or not changed_names:
         what = f"changes {strange[0]!r}, which the model has not" if strange else "holds no weights"
         raise ModelError(f"the adapter {adapter.key} {what}", cure="Use the base model it was trained on.")
-    if "model.embed_tokens.weight" in wanted:
+    if "model.embed_tokens.weight" in changed_names:
         raise ModelError(f"the adapter {adapter.key} changes the embedding, which may be tied", cure=_CURE)
     largest = 0.0
     tensors: list[tuple[str, str, NDArray[Any]]] = []
     for name in base:
-        module = wanted.get(name) or wanted.get(f"{name.removesuffix('.bias')}.weight", "")
+        module = changed_names.get(name) or changed_names.get(f"{name.removesuffix('.bias')}.weight", "")
         if name.endswith(".bias") and (not module or tuned_scale(tuned, module, rows=True) is None):
             module = ""
         rounded = name.removesuffix(".weight") in recipe.get("rounded", ())
@@ -114,7 +114,7 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
             shutil.copyfile(path, target / path.name)
     (target / "twofold-model.json").unlink(missing_ok=True)
     write_safetensors(target / "model.safetensors", tensors)
-    return len(wanted)
+    return len(changed_names)
 
 
 def changed(weight: NDArray[np.float32], tuned: Weights, module: str, *, recipe: Json) -> NDArray[np.float32]:
@@ -124,12 +124,12 @@ def changed(weight: NDArray[np.float32], tuned: Weights, module: str, *, recipe:
         return weight * (rows[:, None] if weight.ndim == 2 else rows)
     if columns is not None:
         return weight * columns[None]
-    made: NDArray[np.float32] = weight + delta(tuned, module, recipe)
+    merged: NDArray[np.float32] = weight + delta(tuned, module, recipe)
     if recipe.get("use_dora"):
         name = f"{module}.lora_magnitude_vector"
         length = tuned[name if name in tuned else f"{name}.weight"].reshape(-1)
-        made = made * (length / np.linalg.norm(made, axis=1))[:, None]
-    return made
+        merged = merged * (length / np.linalg.norm(merged, axis=1))[:, None]
+    return merged
 
 
 def tuned_scale(tuned: Weights, module: str, *, rows: bool) -> NDArray[np.float32] | None:
@@ -151,8 +151,8 @@ def nf4(values: NDArray[np.float32], *, bf16: bool) -> NDArray[np.float32]:
     scale = np.abs(flat).max(axis=1, keepdims=True)
     normal = np.array(NORMAL, dtype=np.float32)
     places = np.searchsorted((normal[1:] + normal[:-1]) / 2, flat / np.where(scale == 0, 1, scale))
-    made = (normal[places] * scale).reshape(values.shape)
-    return _bf16(made) if bf16 else made
+    rounded = (normal[places] * scale).reshape(values.shape)
+    return _bf16(rounded) if bf16 else rounded
 
 
 def _bf16(values: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -167,8 +167,8 @@ def delta(tuned: Weights, module: str, recipe: Json) -> NDArray[np.float32]:
     rank = _of(recipe.get("rank_pattern"), name, recipe["r"])
     alpha = _of(recipe.get("alpha_pattern"), name, recipe["lora_alpha"])
     scale = alpha / (math.sqrt(rank) if recipe.get("use_rslora") else rank)
-    made: NDArray[np.float32] = np.float32(scale) * (up @ down)
-    return made
+    change: NDArray[np.float32] = np.float32(scale) * (up @ down)
+    return change
 
 
 def _of(patterns: dict[str, float] | None, name: str, otherwise: float) -> float:

@@ -63,11 +63,11 @@ def check(paths: tuple[Path, Path], adapter: Adapter, tokens: Tokens, *, key: st
     place = cache_root() / "parity" / f"{digest('parity', [key, _VERSION]).partition(':')[2]}.json"
     if place.is_file():
         try:
-            said: Json = json.loads(place.read_text(encoding="utf-8"))
+            report: Json = json.loads(place.read_text(encoding="utf-8"))
         except ValueError:
             place.unlink(missing_ok=True)
         else:
-            return said
+            return report
     prompts = [tokens.encode(tokens.text([Message(role="user", content=question)])) for question in _QUESTIONS]
     reference = _reference(paths, adapter, prompts)
     results = generate([Request(ids=ids, max_tokens=_NEW) for ids in prompts])
@@ -82,10 +82,10 @@ def check(paths: tuple[Path, Path], adapter: Adapter, tokens: Tokens, *, key: st
             f"the adapter itself moves them by {moved:.3g}",
             cure='Set [generation.generator.options].runtime = "transformers": it applies the adapter unmerged.',
         )
-    said = {"checked": True, "logits": logits, "moved": moved, "greedy": same / len(prompts), "prompts": len(prompts)}
+    report = {"checked": True, "logits": logits, "moved": moved, "greedy": same / len(prompts), "prompts": len(prompts)}
     place.parent.mkdir(parents=True, exist_ok=True)
-    writing.write(place, json.dumps(said), shared=True)
-    return said
+    writing.write(place, json.dumps(report), shared=True)
+    return report
 
 
 def _trimmed(ids: Sequence[int], tokens: Tokens) -> list[int]:
@@ -95,8 +95,8 @@ def _trimmed(ids: Sequence[int], tokens: Tokens) -> list[int]:
 def _reference(paths: tuple[Path, Path], adapter: Adapter, prompts: Sequence[Sequence[int]]) -> Json:
     with tempfile.TemporaryDirectory() as folder:
         job, out = Path(folder) / "job.json", Path(folder) / "out.json"
-        given = {"base": str(paths[0]), "merged": str(paths[1]), "adapter": adapter.path, "out": str(out)}
-        job.write_text(json.dumps({**given, "prompts": prompts}), encoding="utf-8")
+        request = {"base": str(paths[0]), "merged": str(paths[1]), "adapter": adapter.path, "out": str(out)}
+        job.write_text(json.dumps({**request, "prompts": prompts}), encoding="utf-8")
         log = Path(folder) / "log"
         status = children.run("twofold.generation.export.parity", [str(job)], log=log)
         if status != 0:
@@ -105,8 +105,8 @@ def _reference(paths: tuple[Path, Path], adapter: Adapter, prompts: Sequence[Seq
                 f"the parity check of {adapter.key} failed (status {status}): {last[0]}",
                 cure="Set [generation.generator.options].parity = false to do without it.",
             )
-        said: Json = json.loads(out.read_text(encoding="utf-8"))
-        return said
+        answers: Json = json.loads(out.read_text(encoding="utf-8"))
+        return answers
 
 
 def _child(job: Json) -> Json:
@@ -134,15 +134,15 @@ def _child(job: Json) -> Json:
     greedy = []
     with torch.inference_mode():
         for ids in job["prompts"]:
-            given = torch.tensor([ids])
-            made = model.generate(
-                input_ids=given,
-                attention_mask=torch.ones_like(given),
+            input_ids = torch.tensor([ids])
+            generated = model.generate(
+                input_ids=input_ids,
+                attention_mask=torch.ones_like(input_ids),
                 max_new_tokens=_NEW,
                 do_sample=False,
                 repetition_penalty=1.0,
             )
-            greedy.append(made[0, len(ids) :].tolist())
+            greedy.append(generated[0, len(ids) :].tolist())
 
     def apart(left: list[object], right: list[object]) -> float:
         return max(float((a - b).abs().max()) for a, b in zip(left, right, strict=True))  # type: ignore[operator]

@@ -134,11 +134,11 @@ def pieces(tokens: Tokens, stop: Sequence[str], new: Iterator[Sequence[int]]) ->
     """Text pieces from token ids: whole characters only, nothing of a stop string, joined equal to the whole text."""
     ids: list[int] = []
     sent = 0
-    held = max((len(mark) for mark in stop), default=1) - 1
+    tail = max((len(mark) for mark in stop), default=1) - 1
     for more in new:
         ids += more
         text, ended = cut(tokens.decode(ids), stop)
-        ready = len(text) if ended else len(text) - held
+        ready = len(text) if ended else len(text) - tail
         if not ended and text.endswith("\ufffd"):
             continue
         if ready > sent:

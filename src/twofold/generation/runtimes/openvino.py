@@ -143,13 +143,13 @@ class OpenVinoRuntime:
                     results[place] = Result(failure=handle)
                 else:
                     handles[place] = handle
-            told = time.monotonic()
+            last_report = time.monotonic()
             for step in itertools.count():
                 if not self._pipeline.has_non_finished_requests():
                     break
                 self._step()
-                if progress is not None and step % _POLL == 0 and time.monotonic() - told > _SECONDS:
-                    told = time.monotonic()
+                if progress is not None and step % _POLL == 0 and time.monotonic() - last_report > _SECONDS:
+                    last_report = time.monotonic()
                     running = self._genai.GenerationStatus.RUNNING
                     done = sum(1 for handle in handles.values() if handle.get_status() != running)
                     progress("generate", len(requests) - len(handles) + done, len(requests))
@@ -268,5 +268,5 @@ class OpenVinoRuntime:
 
 def _short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Check '", "Exception from"))]
-    return (told or lines or [type(error).__name__])[-1][:300]
+    specific = [line for line in lines if not line.startswith(("Check '", "Exception from"))]
+    return (specific or lines or [type(error).__name__])[-1][:300]

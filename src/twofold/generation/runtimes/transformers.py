@@ -74,13 +74,13 @@ class TransformersRuntime:
         for places in self._batches(requests):
             batch = [requests[place] for place in places]
             try:
-                made = self._run(batch)
+                batch_results = self._run(batch)
             except self._torch.OutOfMemoryError as error:
                 raise GenerationError(
                     f"out of memory with {len(batch)} prompts of up to {len(batch[-1].ids)} tokens",
                     cure="Lower [generation.generator.options].batch_tokens.",
                 ) from error
-            for place, result in zip(places, made, strict=True):
+            for place, result in zip(places, batch_results, strict=True):
                 results[place] = result
             done += len(places)
             if progress is not None:
@@ -164,7 +164,7 @@ class TransformersRuntime:
             torch.manual_seed(self._sampling.seed)
             arguments = {"do_sample": True, "temperature": self._sampling.temperature, "top_k": 0, "top_p": 1.0}
         with torch.inference_mode(), _quiet(self._transformers):
-            made = self._model.generate(
+            generated = self._model.generate(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),
                 max_new_tokens=limit,
@@ -175,7 +175,7 @@ class TransformersRuntime:
                 streamer=streamer,
                 **arguments,
             )
-        rows = made[:, wide:].tolist()
+        rows = generated[:, wide:].tolist()
         return [self._result(request, row) for request, row in zip(batch, rows, strict=True)]
 
     def _result(self, request: Request, row: list[int]) -> Result:
