@@ -30,7 +30,7 @@ def corpus(*, documents: int = 60, chunks: int = 3, seed: int = 0) -> list[Chunk
     """Chunks whose documents have random readers: unknown, nobody, everyone, users and groups in every spelling."""
     chance = random.Random(seed)
     names = [*_USERS, *_GROUPS, *(f"user:{u}" for u in _USERS), *(f"group:{g}" for g in _GROUPS), access.EVERYONE]
-    made: list[Chunk] = []
+    corpus_chunks: list[Chunk] = []
     for number in range(documents):
         readers = chance.choice([None, (), (access.EVERYONE,), *[tuple(chance.sample(names, 2))] * 5])
         topic, collection = chance.sample(_WORDS, 6), chance.choice(["", "a", "b"])
@@ -38,14 +38,14 @@ def corpus(*, documents: int = 60, chunks: int = 3, seed: int = 0) -> list[Chunk
         for ordinal in range(chunks):
             text = " ".join([*chance.choices(topic, k=12), f"zq{number:03}{ordinal:02}x"])
             span = Span(document=f"d{number}", start=start, end=start + len(text))
-            made.append(
+            corpus_chunks.append(
                 Chunk(
                     id=f"c{number}-{ordinal}", span=span, text=text, title=topic[0], ordinal=ordinal, readers=readers,
                     collection=collection, metadata={"year": str(2020 + number % 3)},
                 )
             )  # fmt: skip
             start += len(text) + 1
-    return made
+    return corpus_chunks
 
 
 def requests(chunks: Sequence[Chunk], count: int, *, seed: int = 0) -> Iterator[list[Query]]:
@@ -85,11 +85,11 @@ def check_retriever_access(retriever: Retriever, chunks: Sequence[Chunk], *, pai
     """
     seen = 0
     for batch in requests(chunks, pairs, seed=seed):
-        for query, found in zip(batch, retriever.retrieve(batch, 5), strict=True):
-            for hit in found.hits:
+        for query, retrieval in zip(batch, retriever.retrieve(batch, 5), strict=True):
+            for hit in retrieval.hits:
                 assert query.filter.allows(hit.chunk), f"{query!r} was given {hit.chunk.id} of {hit.chunk.readers}"
-            check_silent(plain(found), chunks, query.filter)
-            seen += len(found.hits)
+            check_silent(plain(retrieval), chunks, query.filter)
+            seen += len(retrieval.hits)
     return seen
 
 
@@ -101,23 +101,23 @@ def check_stage_access(stage: Rewriter | Reranker, chunks: Sequence[Chunk], *, p
     """
     for batch in requests(chunks, pairs, seed=seed):
         if isinstance(stage, Rewriter):
-            for query, made in zip(batch, stage.rewrite(batch), strict=True):
-                assert made.queries, f"{query!r} was rewritten to nothing"
-                for one in made.queries:
-                    old, new = query.filter, one.filter
+            for query, rewritten in zip(batch, stage.rewrite(batch), strict=True):
+                assert rewritten.queries, f"{query!r} was rewritten to nothing"
+                for variant in rewritten.queries:
+                    old, new = query.filter, variant.filter
                     same = (new.principal, new.conditions) == (old.principal, old.conditions)
                     narrowed = not old.collections or (new.collections and set(new.collections) <= set(old.collections))
                     assert same, f"the filter of {query!r} was changed to {new!r}"
                     assert narrowed, f"the filter of {query!r} was loosened to {new!r}"
-                check_silent(plain(made), chunks, query.filter)
+                check_silent(plain(rewritten), chunks, query.filter)
             continue
-        given = [
+        retrievals = [
             Retrieval(hits=tuple(Hit(chunk=c, score=1.0 / n, rank=n) for n, c in enumerate(allowed[:12], 1)))
             for allowed in ([c for c in chunks if query.filter.allows(c)] for query in batch)
         ]
-        for query, found in zip(batch, stage.rerank(batch, given, 5), strict=True):
-            assert all(query.filter.allows(hit.chunk) for hit in found.hits), f"{query!r}: a forbidden hit was added"
-            check_silent(plain(found), chunks, query.filter)
+        for query, reranked in zip(batch, stage.rerank(batch, retrievals, 5), strict=True):
+            assert all(query.filter.allows(hit.chunk) for hit in reranked.hits), f"{query!r}: a forbidden hit was added"
+            check_silent(plain(reranked), chunks, query.filter)
 
 
 def check_system_access(system: Any, written: Any, chunks: Sequence[Chunk], *, pairs: int, seed: int = 0) -> int:
@@ -140,22 +140,22 @@ def check_system_access(system: Any, written: Any, chunks: Sequence[Chunk], *, p
     for batch in requests(chunks, pairs, seed=seed):
         for query in batch:
             written.clear()
-            asked = Example(id="q", messages=(Message(role="user", content=query.text),), references=())
-            answer = system.answer([asked], filter=query.filter)[0]
+            example = Example(id="q", messages=(Message(role="user", content=query.text),), references=())
+            answer = system.answer([example], filter=query.filter)[0]
             check_silent([plain(answer), plain(written)], chunks, Filter(principal=query.filter.principal))
             shown += len(answer.hits)
     return shown
 
 
-def check_silent(said: Any, chunks: Sequence[Chunk], which: Filter) -> None:
-    """Assert that no word of a forbidden chunk stands anywhere in `said`, whatever its shape.
+def check_silent(output: Any, chunks: Sequence[Chunk], which: Filter) -> None:
+    """Assert that no word of a forbidden chunk stands anywhere in `output`, whatever its shape.
 
     Raises:
         AssertionError: naming the first chunk.
     """
-    heard = set(_CANARY.findall(canonical_json(said)))
+    heard = set(_CANARY.findall(canonical_json(output)))
     for chunk in chunks if heard else ():
-        told = _CANARY.search(chunk.text)
-        assert told is None or told.group() not in heard or which.allows(chunk), (
+        canary = _CANARY.search(chunk.text)
+        assert canary is None or canary.group() not in heard or which.allows(chunk), (
             f"{chunk.id}, read by {chunk.readers}, leaked to {which.principal}"
         )

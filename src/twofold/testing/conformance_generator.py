@@ -45,39 +45,41 @@ def check_generator(make: Callable[[], protocols.Generator], *, max_tokens: int 
     assert key, "the key must not be empty"
     assert key == generator.key, "the key must not change"
     assert generator.generate([]) == [], "no prompts, no completions"
-    wanted = [prompt(question, max_tokens=max_tokens) for question in QUESTIONS]
-    told: list[tuple[str, int, int]] = []
-    first = generator.generate(wanted, progress=lambda *state: told.append(state))
-    assert len(first) == len(wanted), f"{len(wanted)} prompts gave {len(first)} completions"
-    for question, completion in zip(wanted, first, strict=True):
+    prompts = [prompt(question, max_tokens=max_tokens) for question in QUESTIONS]
+    progress_states: list[tuple[str, int, int]] = []
+    first = generator.generate(prompts, progress=lambda *state: progress_states.append(state))
+    assert len(first) == len(prompts), f"{len(prompts)} prompts gave {len(first)} completions"
+    for question, completion in zip(prompts, first, strict=True):
         _whole(completion, question, usage=usage)
-    assert [state[1:] for state in told[-1:]] == [(len(wanted),) * 2], f"progress ended at {told[-1:]}"
+    assert [state[1:] for state in progress_states[-1:]] == [(len(prompts),) * 2], (
+        f"progress ended at {progress_states[-1:]}"
+    )
     texts = [completion.text for completion in first]
     assert len(set(texts)) > 1, "all prompts gave one text: order cannot be told"
-    assert [c.text for c in generator.generate(wanted)] == texts, "the same prompts gave other texts"
-    turned = [c.text for c in generator.generate(wanted[::-1])][::-1]
+    assert [c.text for c in generator.generate(prompts)] == texts, "the same prompts gave other texts"
+    turned = [c.text for c in generator.generate(prompts[::-1])][::-1]
     assert turned == texts, f"completions are not in the order of their prompts: {turned} for {texts}"
-    *pieces, last = generator.stream(wanted[0])
+    *pieces, last = generator.stream(prompts[0])
     assert isinstance(last, Completion), "a stream must end with the completion"
     assert all(isinstance(piece, str) for piece in pieces), "a stream has one completion, at its end"
     assert "".join(map(str, pieces)) == texts[0] == last.text, "the stream does not join to the completion's text"
     assert last.finish == first[0].finish, f"streamed, it ended by {last.finish!r}, else by {first[0].finish!r}"
     assert isinstance(generator.follows_schema, bool), "`follows_schema` must tell whether it can hold to a JSON schema"
-    abandoned = iter(generator.stream(wanted[-1]))
+    abandoned = iter(generator.stream(prompts[-1]))
     next(abandoned)
     closing = getattr(abandoned, "close", None)
     if closing is not None:
         closing()
-    assert generator.generate(wanted[:1])[0].text == texts[0], "an abandoned stream has left something behind"
+    assert generator.generate(prompts[:1])[0].text == texts[0], "an abandoned stream has left something behind"
     assert generator.key == key, "the key changed by use"
     assert isinstance(generator.description, dict), "the description must be a JSON object"
     generator.close()
     generator.close()
-    _closed(generator, wanted[0])
+    _closed(generator, prompts[0])
     second = make()
     try:
         assert second.key == key, "two generators made alike have two keys"
-        assert second.generate(wanted[:1])[0].text == texts[0], "one key, two answers"
+        assert second.generate(prompts[:1])[0].text == texts[0], "one key, two answers"
     finally:
         second.close()
 

@@ -195,17 +195,21 @@ def _check_versions(index: Index) -> None:
 
 def _check_contents(index: Index) -> None:
     assert index.contents() == {}, "an empty index holds nothing"
-    own = [chunk("a", "sprinkler irrigation"), chunk("a", "wind", 1), replace(chunk("b", "maize"), readers=("ann",))]
-    put(index, own)
-    wanted = {"a": sealed(c.seal for c in own[:2]), "b": sealed([own[2].seal])}
-    assert index.contents() == wanted, "contents() must be `sealed` of each document's chunks"
-    assert index.state().content == sealed(c.seal for c in own), "state().content must be `sealed` of all chunks"
-    put(index, [replace(own[2], readers=("bob",))])
-    assert index.contents()["b"] != wanted["b"], "other readers are another content"
-    found, vectors = index.vectors_of(["b", "a", "never"])
-    assert {c.id for c in found} == {c.id for c in own}, "vectors_of() gives every chunk of the documents asked for"
-    for one, vector in zip(found, vectors, strict=True):
-        assert float(vector @ _EMBEDDER.embed([one.text])[0]) > 0.999, "a chunk's vector is not the one that was put"
+    stored = [chunk("a", "sprinkler irrigation"), chunk("a", "wind", 1), replace(chunk("b", "maize"), readers=("ann",))]
+    put(index, stored)
+    expected = {"a": sealed(c.seal for c in stored[:2]), "b": sealed([stored[2].seal])}
+    assert index.contents() == expected, "contents() must be `sealed` of each document's chunks"
+    assert index.state().content == sealed(c.seal for c in stored), "state().content must be `sealed` of all chunks"
+    put(index, [replace(stored[2], readers=("bob",))])
+    assert index.contents()["b"] != expected["b"], "other readers are another content"
+    stored_chunks, vectors = index.vectors_of(["b", "a", "never"])
+    assert {c.id for c in stored_chunks} == {c.id for c in stored}, (
+        "vectors_of() gives every chunk of the documents asked for"
+    )
+    for stored_chunk, vector in zip(stored_chunks, vectors, strict=True):
+        assert float(vector @ _EMBEDDER.embed([stored_chunk.text])[0]) > 0.999, (
+            "a chunk's vector is not the one that was put"
+        )
     nothing, empty = index.vectors_of(["never"])
     assert not nothing, "an unknown document has no chunks"
     assert len(empty) == 0, "… and no vectors"
@@ -329,8 +333,8 @@ def _check_filters(index: Index, *, seed: int) -> None:
     for which in filters:
         allowed = {c.id for c in chunks if which.allows(c)}
         for leg in ("dense", "lexical", "hybrid"):
-            found = index.search(["water drip"], vectors, 50, leg=leg, filter=which)[0]
-            assert {hit.chunk.id for hit in found} == allowed, f"{leg} under {which}: not exactly the allowed chunks"
+            hits = index.search(["water drip"], vectors, 50, leg=leg, filter=which)[0]
+            assert {hit.chunk.id for hit in hits} == allowed, f"{leg} under {which}: not exactly the allowed chunks"
             few = index.search(["water drip"], vectors, 3, leg=leg, filter=which)[0]
             assert len(few) == min(3, len(allowed)), f"{leg} under {which}: filtered after the search, not in it"
 
@@ -346,8 +350,8 @@ def check_random_edits(make: Make, directory: Path, *, exact: bool, seed: int, e
     index, truth = make(directory / "edited", FINGERPRINT), dict[str, list[Chunk]]()
     for _ in range(edits):
         if truth and chance.random() < 0.3:
-            gone = chance.sample(sorted(truth), min(len(truth), chance.randint(1, 2)))
-            assert index.delete(gone) == sum(len(truth.pop(name)) for name in gone), "delete() miscounts"
+            deleted = chance.sample(sorted(truth), min(len(truth), chance.randint(1, 2)))
+            assert index.delete(deleted) == sum(len(truth.pop(name)) for name in deleted), "delete() miscounts"
             continue
         batch = {
             f"d{number}": [
@@ -367,10 +371,12 @@ def check_random_edits(make: Make, directory: Path, *, exact: bool, seed: int, e
     assert index.chunks_of(sorted(truth)) == rebuilt.chunks_of(sorted(truth)), "chunks differ from the rebuilt index"
     for leg in ("dense", "lexical", "hybrid"):
         for query in (*words, "drip water on soil", "wind canal pump rain"):
-            one, two = (find(each, query, 40, leg=leg) for each in (index, rebuilt))
+            edited_hits, rebuilt_hits = (find(each, query, 40, leg=leg) for each in (index, rebuilt))
             if exact:
-                assert [h.chunk.id for h in one] == [h.chunk.id for h in two], (
+                assert [h.chunk.id for h in edited_hits] == [h.chunk.id for h in rebuilt_hits], (
                     f"{leg}: {query!r} depends on the history"
                 )
             else:
-                assert {h.chunk.id for h in one} == {h.chunk.id for h in two}, f"{leg}: {query!r} misses a chunk"
+                assert {h.chunk.id for h in edited_hits} == {h.chunk.id for h in rebuilt_hits}, (
+                    f"{leg}: {query!r} misses a chunk"
+                )

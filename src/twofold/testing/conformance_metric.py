@@ -57,8 +57,8 @@ def _gold(example: Example) -> Answer:
         return Answer(text="The documents do not say.", abstained=True)
     text = example.references[0] if example.references else ""
     cited = [Citation(number=n, span=Span(document=d, start=0, end=0)) for n, d in enumerate(example.sources, 1)]
-    held = [Hit(chunk=Chunk(id=c.span.document, span=c.span, text=text), score=1.0, rank=c.number) for c in cited]
-    return Answer(text=text, citations=tuple(cited), hits=tuple(held))
+    hits = [Hit(chunk=Chunk(id=c.span.document, span=c.span, text=text), score=1.0, rank=c.number) for c in cited]
+    return Answer(text=text, citations=tuple(cited), hits=tuple(hits))
 
 
 def _checked(metric: protocols.Metric, example: Example, answer: Answer) -> float | None:

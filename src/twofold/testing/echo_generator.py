@@ -87,12 +87,12 @@ class EchoGenerator:
             raise GenerationError("this generator is closed", cure="Make a new one.")
         if prompts and self.options.stall_seconds:
             time.sleep(self.options.stall_seconds)
-        made = []
+        completions = []
         for done, prompt in enumerate(prompts, 1):
-            made.append(self._complete(prompt))
+            completions.append(self._complete(prompt))
             if progress is not None:
                 progress("generate", done, len(prompts))
-        return made
+        return completions
 
     def stream(self, prompt: Prompt) -> Iterator[str | Completion]:
         """The completion word by word, then whole."""
@@ -113,10 +113,10 @@ class EchoGenerator:
         every = self.options.fail_every
         if every and int(digest("echo", prompt.messages).partition(":")[2], 16) % every == 0:
             return Completion(text="", failure=Failure(code="generation.echo", message="failed on purpose"))
-        said = self._text(prompt)
+        reply = self._text(prompt)
         if prompt.schema and self.options.schemas:
-            said = json.dumps(_instance(json.loads(prompt.schema), said), ensure_ascii=False)
-        words = said.split(" ")
+            reply = json.dumps(_instance(json.loads(prompt.schema), reply), ensure_ascii=False)
+        words = reply.split(" ")
         length = len(words) > prompt.max_tokens
         text = " ".join(words[: prompt.max_tokens])
         for mark in prompt.stop:
@@ -139,10 +139,10 @@ class EchoGenerator:
             return self._shortened(question)
         if options.mode == "abstain" or not passages:
             return options.abstention
-        wanted = _words(question)
-        number, text = max(passages, key=lambda passage: (len(wanted & _words(passage[1])), -passage[0]))
-        sentence = max(_SENTENCE.split(text), key=lambda part: len(wanted & _words(part)))
-        if not wanted & _words(sentence):
+        question_words = _words(question)
+        number, text = max(passages, key=lambda passage: (len(question_words & _words(passage[1])), -passage[0]))
+        sentence = max(_SENTENCE.split(text), key=lambda part: len(question_words & _words(part)))
+        if not question_words & _words(sentence):
             return options.abstention
         marker = len(passages) + 7 if options.cite_unknown else number
         return f"[{marker}] {self._shortened(sentence)}"
@@ -151,14 +151,14 @@ class EchoGenerator:
         return " ".join(text.split()[:_SHORT]) if self._adapter else text
 
 
-def _instance(schema: Json, said: str) -> Any:
+def _instance(schema: Json, text: str) -> Any:
     """A value by the schema's types, enums and properties, every free string of which is what was said."""
     if "enum" in schema:
         return schema["enum"][0]
     kind = schema.get("type", "string")
     if kind == "object":
-        return {name: _instance(inner, said) for name, inner in schema.get("properties", {}).items()}
-    return {"array": [], "integer": 0, "number": 0, "boolean": True, "null": None}.get(kind, said)
+        return {name: _instance(inner, text) for name, inner in schema.get("properties", {}).items()}
+    return {"array": [], "integer": 0, "number": 0, "boolean": True, "null": None}.get(kind, text)
 
 
 def _words(text: str) -> set[str]:

@@ -64,22 +64,22 @@ class MemoryIndex:
         if not marker.is_file():
             directory.mkdir(parents=True, exist_ok=True)
             marker.write_text(json.dumps({"fingerprint": fingerprint, "token": uuid.uuid4().hex}), encoding="utf-8")
-        held = json.loads(marker.read_text(encoding="utf-8"))
-        if held["fingerprint"] != fingerprint:
+        marked = json.loads(marker.read_text(encoding="utf-8"))
+        if marked["fingerprint"] != fingerprint:
             raise IndexMismatch(
-                f"the index has fingerprint {held['fingerprint']!r}, but {fingerprint!r} is configured", file=marker
+                f"the index has fingerprint {marked['fingerprint']!r}, but {fingerprint!r} is configured", file=marker
             )
         self.tags: dict[str, int] = {}
-        self._versions = _OPEN.setdefault(held["token"], _Versions())
+        self._versions = _OPEN.setdefault(marked["token"], _Versions())
 
     def state(self) -> IndexState:
         """What it holds now."""
-        held = self._at(None)
+        pairs = self._at(None)
         return IndexState(
             version=len(self._versions.all),
-            chunks=len(held),
+            chunks=len(pairs),
             documents=len(self.documents()),
-            content=sealed(chunk.seal for chunk, _ in held.values()),
+            content=sealed(chunk.seal for chunk, _ in pairs.values()),
             fingerprint=self._fingerprint,
         )
 
@@ -95,11 +95,11 @@ class MemoryIndex:
 
     def delete(self, documents: Iterable[str]) -> int:
         """Remove documents; returns the number of chunks removed."""
-        gone, held = set(documents), self._at(None)
-        new = {n: pair for n, pair in held.items() if pair[0].span.document not in gone}
-        if len(new) != len(held):
+        deleted, pairs = set(documents), self._at(None)
+        new = {n: pair for n, pair in pairs.items() if pair[0].span.document not in deleted}
+        if len(new) != len(pairs):
             self._versions.all.append(new)
-        return len(held) - len(new)
+        return len(pairs) - len(new)
 
     def tag(self, name: str) -> None:
         """Note the present version under a name, so that `prune` keeps it."""
@@ -112,13 +112,13 @@ class MemoryIndex:
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in the order given and then by place."""
         order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
-        found = [chunk for chunk, _ in self._at(None).values() if chunk.span.document in order]
-        return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+        chunks = [chunk for chunk, _ in self._at(None).values() if chunk.span.document in order]
+        return sorted(chunks, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
 
     def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], Any]:
         """All chunks of these documents, and their vectors, shape (chunks, dimension)."""
-        found, held = self.chunks_of(documents), self._at(None)
-        return found, np.array([held[c.id][1] for c in found], dtype=np.float32).reshape(-1, self._dimension)
+        chunks, pairs = self.chunks_of(documents), self._at(None)
+        return chunks, np.array([pairs[c.id][1] for c in chunks], dtype=np.float32).reshape(-1, self._dimension)
 
     def contents(self, version: int | None = None) -> dict[str, str]:
         """Document id → digest of its chunks, at that version."""
@@ -148,17 +148,17 @@ class MemoryIndex:
         """Drop every version but the newest and the tagged ones when `keep_days` is 0, else none."""
         if keep_days != 0:
             return 0
-        every, kept = self._versions.all, {len(self._versions.all), *self.tags.values()}
-        gone = [n for n, held in enumerate(every, 1) if held is not None and n not in kept]
-        for number in gone:
+        every, retained = self._versions.all, {len(self._versions.all), *self.tags.values()}
+        dropped = [n for n, held in enumerate(every, 1) if held is not None and n not in retained]
+        for number in dropped:
             every[number - 1] = None
-        return len(gone)
+        return len(dropped)
 
     def erase(self, documents: Iterable[str]) -> Json:
         """Remove documents, and every older version with all tags."""
-        gone, held = set(documents), self._at(None)
-        new = {n: pair for n, pair in held.items() if pair[0].span.document not in gone}
-        lost: Json = {"chunks": len(held) - len(new), "versions": len(self.log()), "tags": dict(self.tags)}
+        deleted, pairs = set(documents), self._at(None)
+        new = {n: pair for n, pair in pairs.items() if pair[0].span.document not in deleted}
+        lost: Json = {"chunks": len(pairs) - len(new), "versions": len(self.log()), "tags": dict(self.tags)}
         self._versions.all[:] = [None] * len(self._versions.all)
         self._versions.all.append(new)
         self.tags.clear()
@@ -179,36 +179,36 @@ class MemoryIndex:
         Raises:
             IndexMismatch: there is no such version.
         """
-        held = self._at(version)
+        pairs = self._at(version)
         if filter is not None:
-            held = {name: pair for name, pair in held.items() if filter.allows(pair[0])}
+            pairs = {name: pair for name, pair in pairs.items() if filter.allows(pair[0])}
         if leg == "lexical":
-            return [self._lexical(held, text, k) for text in texts]
+            return [self._lexical(pairs, text, k) for text in texts]
         if leg == "dense":
-            return [self._dense(held, vector, k) for vector in vectors]
+            return [self._dense(pairs, vector, k) for vector in vectors]
         if leg != "hybrid":
             raise ValueError(f"no leg {leg!r}: dense, lexical or hybrid")
         fetch = fetch_size(k)
         return [
-            blend(self._dense(held, vector, fetch), self._lexical(held, text, fetch), k)
+            blend(self._dense(pairs, vector, fetch), self._lexical(pairs, text, fetch), k)
             for text, vector in zip(texts, vectors, strict=True)
         ]
 
     def _at(self, version: int | None) -> _Held:
         every = self._versions.all
         number = len(every) if version is None else version
-        held = every[number - 1] if 1 <= number <= len(every) else None
-        if held is None:
+        pairs = every[number - 1] if 1 <= number <= len(every) else None
+        if pairs is None:
             raise IndexMismatch(f"there is no version {version} of the index")
-        return held
+        return pairs
 
-    def _dense(self, held: _Held, vector: NDArray[np.float32], k: int) -> list[Hit]:
-        return _top({name: float(own @ vector) for name, (_, own) in held.items()}, held, k, "dense")
+    def _dense(self, pairs: _Held, vector: NDArray[np.float32], k: int) -> list[Hit]:
+        return _top({name: float(own @ vector) for name, (_, own) in pairs.items()}, pairs, k, "dense")
 
-    def _lexical(self, held: _Held, text: str, k: int) -> list[Hit]:
-        counts = {n: Counter(terms(searched_text(c), self._options.language)) for n, (c, _) in held.items()}
+    def _lexical(self, pairs: _Held, text: str, k: int) -> list[Hit]:
+        counts = {n: Counter(terms(searched_text(c), self._options.language)) for n, (c, _) in pairs.items()}
         mean = sum(count.total() for count in counts.values()) / max(1, len(counts))
-        scores: dict[str, float] = dict.fromkeys(sorted(held), 0.0)
+        scores: dict[str, float] = dict.fromkeys(sorted(pairs), 0.0)
         for term in query_terms(text, self._options.language):
             having = [name for name, count in counts.items() if term in count]
             idf = math.log1p((len(counts) - len(having) + 0.5) / (len(having) + 0.5))
@@ -216,11 +216,11 @@ class MemoryIndex:
                 often = counts[name][term]
                 norm = K1 * (1 - B + B * counts[name].total() / mean)
                 scores[name] += idf * often * (K1 + 1) / (often + norm)
-        return _top({name: score for name, score in scores.items() if score > 0}, held, k, "lexical")
+        return _top({name: score for name, score in scores.items() if score > 0}, pairs, k, "lexical")
 
 
-def _top(scores: dict[str, float], held: _Held, k: int, leg: str) -> list[Hit]:
+def _top(scores: dict[str, float], pairs: _Held, k: int, leg: str) -> list[Hit]:
     best = sorted(scores, key=lambda name: (-round(scores[name], 4), name))[:k]
     return [
-        Hit(chunk=held[name][0], score=scores[name], rank=rank, legs={leg: rank}) for rank, name in enumerate(best, 1)
+        Hit(chunk=pairs[name][0], score=scores[name], rank=rank, legs={leg: rank}) for rank, name in enumerate(best, 1)
     ]
