@@ -61,7 +61,7 @@ def retrieval(
         )
     variants = dict(parse_variant(text) for text in variant or [])
     with run.project() as project, run.progress() as progress:
-        found = project.bench(
+        report = project.bench(
             variants,
             ablation=ablation,
             weigh=weigh,
@@ -70,12 +70,12 @@ def retrieval(
             unit=unit,
             progress=progress,
         )
-    for warning in found["warnings"]:
+    for warning in report["warnings"]:
         run.note(f"warning: {warning}")
     if run.json:
-        run.result(found)
+        run.result(report)
     else:
-        show_bench(found)
+        show_bench(report)
 
 
 SPLITS = ("open", "train", "dev", "test")
@@ -117,7 +117,7 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in (*parts, text[start:]) if part.strip()]
 
 
-def show_bench(found: dict[str, Any]) -> None:
+def show_bench(report: dict[str, Any]) -> None:
     """Print the measurement as tables."""
     from rich.table import Table
 
@@ -125,38 +125,40 @@ def show_bench(found: dict[str, Any]) -> None:
     from twofold.verdict.record import counted, true_minus
 
     screen = console()
-    asked, groups = counted(found["questions"], "question"), counted(found["groups"], "group")
-    screen.print(f"{asked} ({found['split']}) in {groups}, by {found['unit']}")
-    metrics = list(next(iter(found["pipelines"].values()))["metrics"])
+    questions, groups = counted(report["questions"], "question"), counted(report["groups"], "group")
+    screen.print(f"{questions} ({report['split']}) in {groups}, by {report['unit']}")
+    metrics = list(next(iter(report["pipelines"].values()))["metrics"])
     table = _table(Table, "pipeline", *metrics, "p50 ms", "p95 ms", "tokens")
-    for name, row in found["pipelines"].items():
+    for name, row in report["pipelines"].items():
         ms = row["ms"]
         paces = [f"{ms['p50']:.1f}", f"{ms['p95']:.1f}"] if ms else ["-", "-"]
         table.add_row(name, *(_text(row["metrics"][m]) for m in metrics), *paces, f"{row['tokens']:.0f}")
     screen.print(table)
-    if found["differences"]:
+    if report["differences"]:
         table = _table(Table, "difference", *metrics)
-        names = dict.fromkeys((d["pipeline"], d["against"]) for d in found["differences"])
+        names = dict.fromkeys((d["pipeline"], d["against"]) for d in report["differences"])
         for pipeline, against in names:
-            own = {d["metric"]: d["estimate"] for d in found["differences"] if d["pipeline"] == pipeline}
-            table.add_row(true_minus(f"{pipeline} - {against}"), *(_text(own[m]) for m in metrics))
+            estimates = {d["metric"]: d["estimate"] for d in report["differences"] if d["pipeline"] == pipeline}
+            table.add_row(true_minus(f"{pipeline} - {against}"), *(_text(estimates[m]) for m in metrics))
         screen.print(table)
-    if found.get("words"):
-        screen.print(sentence(found["words"]), markup=False)
-    if found.get("ablation"):
-        show_ablation(found["ablation"], screen, Table)
-    if found.get("blend"):
-        show_blend(found["blend"], screen, Table)
-    if found.get("abstention"):
-        show_abstention(found["abstention"], screen)
+    if report.get("words"):
+        screen.print(sentence(report["words"]), markup=False)
+    if report.get("ablation"):
+        show_ablation(report["ablation"], screen, Table)
+    if report.get("blend"):
+        show_blend(report["blend"], screen, Table)
+    if report.get("abstention"):
+        show_abstention(report["abstention"], screen)
 
 
-def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
+def show_ablation(ablation: dict[str, Any], screen: Any, table_class: Any) -> None:
     """Print what each stage brings and costs."""
     from twofold.verdict.record import true_minus
 
-    table = _table(table_class, "stage", f"{found['metric']} with", "without", "difference", "ms", "tokens", "advice")
-    for row in found["stages"]:
+    table = _table(
+        table_class, "stage", f"{ablation['metric']} with", "without", "difference", "ms", "tokens", "advice"
+    )
+    for row in ablation["stages"]:
         table.add_row(
             row["stage"],
             _text(row["with"]),
@@ -169,47 +171,47 @@ def show_ablation(found: dict[str, Any], screen: Any, table_class: Any) -> None:
     screen.print(table)
 
 
-def show_blend(found: dict[str, Any], screen: Any, table_class: Any) -> None:
+def show_blend(blend: dict[str, Any], screen: Any, table_class: Any) -> None:
     """Print what each weight of the word leg is worth, and which to take."""
     from twofold.verdict.record import true_minus
 
-    table = _table(table_class, "words' weight", found["metric"], "gain", "standard error", "believed")
-    for row in found["weights"]:
+    table = _table(table_class, "words' weight", blend["metric"], "gain", "standard error", "believed")
+    for row in blend["weights"]:
         numbers = [true_minus(f"{row['gain']:+.3f}"), f"{row['error']:.3f}", true_minus(f"{row['believed']:+.3f}")]
         table.add_row(f"{row['weight']:g}", f"{row['mean']:.3f}", *numbers)
     screen.print(table)
-    if found["synthetic"]:
+    if blend["synthetic"]:
         screen.print("nothing is chosen on questions made from the documents: they flatter words")
-    elif found["chosen"] == found["now"]:
-        screen.print(f"the weight {found['now']:g} stays")
+    elif blend["chosen"] == blend["now"]:
+        screen.print(f"the weight {blend['now']:g} stays")
     else:
-        told = f"lexical = {found['chosen']:g}"
-        screen.print(f"better than {found['now']:g}: [retrieval.retriever] options = {{{told}}}", markup=False)
+        setting = f"lexical = {blend['chosen']:g}"
+        screen.print(f"better than {blend['now']:g}: [retrieval.retriever] options = {{{setting}}}", markup=False)
 
 
-def show_abstention(found: dict[str, Any], screen: Any) -> None:
+def show_abstention(abstention: dict[str, Any], screen: Any) -> None:
     """Print when the system would abstain, and how often rightly."""
-    if found["off"]:
-        screen.print(f"abstention is off: {found['off']}")
+    if abstention["off"]:
+        screen.print(f"abstention is off: {abstention['off']}")
         return
-    told = {
+    labels = {
         "answered": "questions answered",
         "wrong": "of these without their answer in the passages",
         "unanswerable_kept": "of the unanswerable answered all the same",
         "area": "mean risk over all coverages",
         "blind": "the same when answering at random",
     }
-    screen.print(f"abstention: {found['note']}")
-    for key, words in told.items():
-        if found[key]:
-            screen.print(f"  {words}: {_text(found[key])}")
+    screen.print(f"abstention: {abstention['note']}")
+    for key, words in labels.items():
+        if abstention[key]:
+            screen.print(f"  {words}: {_text(abstention[key])}")
 
 
 def _table(table_class: Any, first: str, *others: str) -> Any:
-    made = table_class(first, box=None, pad_edge=False, header_style="bold")
+    table = table_class(first, box=None, pad_edge=False, header_style="bold")
     for name in others:
-        made.add_column(name, justify="right")
-    return made
+        table.add_column(name, justify="right")
+    return table
 
 
 def _text(estimate: dict[str, Any]) -> str:

@@ -87,11 +87,11 @@ def show(
 ) -> None:
     """Print all that is known of a tuned model: its card."""
     with run.project() as project:
-        told, page = project.models.show(name), project.models.card(name)
+        record, page = project.models.show(name), project.models.card(name)
     if card is not None:
         card.write_text(page, encoding="utf-8")
         run.note(f"written to {card}")
-    run.result(plain(told), "" if card else page.rstrip())
+    run.result(plain(record), "" if card else page.rstrip())
 
 
 def diff(
@@ -106,19 +106,22 @@ def diff(
     from twofold.verdict.record import true_minus
 
     with run.project() as project:
-        told = project.models.diff(before, after)
-    lines = [f"{short(told['before'])} and {short(told['after'])}" + (" are the same" if told["same"] else "")]
-    lines += [f"  {place}: {one} -> {two}" for place, (one, two) in told["changed"].items()]
-    if told["examples"]:
-        e = told["examples"]
+        difference = project.models.diff(before, after)
+    lines = [
+        f"{short(difference['before'])} and {short(difference['after'])}"
+        + (" are the same" if difference["same"] else "")
+    ]
+    lines += [f"  {place}: {one} -> {two}" for place, (one, two) in difference["changed"].items()]
+    if difference["examples"]:
+        e = difference["examples"]
         lines.append(
             f"  training examples: {e['only_before']} only before, {e['only_after']} only after, {e['both']} both"
         )
-    for name, rows in told["measured"].items():
+    for name, rows in difference["measured"].items():
         lines += [f"  {short(name)}, {row['source']}: {row['metric']} {estimate(row['estimate'])}" for row in rows]
-    if told["comparison"]:
-        lines.append(f"compared: {told['comparison']['because']}")
-    run.result(plain(told), true_minus("\n".join(lines)))
+    if difference["comparison"]:
+        lines.append(f"compared: {difference['comparison']['because']}")
+    run.result(plain(difference), true_minus("\n".join(lines)))
 
 
 def promote(run: Run, *, name: Name, alias: Alias = "champion", by: By = "", why: Why = "") -> None:
@@ -154,16 +157,16 @@ def export(
 ) -> None:
     """Write a tuned model for other programs; each format is compared with the trained model on 50 prompts."""
     with run.project() as project, run.progress() as progress:
-        told = project.models.export(name, to, forms=form or ["peft"], splits=project.splits, progress=progress)
+        report = project.models.export(name, to, forms=form or ["peft"], splits=project.splits, progress=progress)
     lines = []
-    for one in told["exports"]:
-        p = one["parity"]
+    for exported in report["exports"]:
+        p = exported["parity"]
         lines += [
-            f"{one['path']}: {one['bytes'] / 2**20:.1f} MiB",
+            f"{exported['path']}: {exported['bytes'] / 2**20:.1f} MiB",
             f"    {p['greedy']} of {p['prompts']} prompts continued alike; logits differ by at most {p['logits']:.2g}, "
             f"tuning moves them by {p['moved']:.3g} (read by {p['reader']})",
         ]
-    run.result(plain(told), "\n".join(lines))
+    run.result(plain(report), "\n".join(lines))
 
 
 def _moved(move: Json) -> str:

@@ -17,40 +17,42 @@ from twofold.hashing import plain
 def retrain(run: Run, *, champion: str, arm: str, minutes: float | None, if_due: bool, plan: bool, by: str) -> None:
     """Train again from the base and promote what is better and does not forget; ends the command with its code."""
     with run.project(tuning__trainer__options__minutes=minutes) as project, run.progress() as progress:
-        told: dict[str, Any] = project.retrain(
+        report: dict[str, Any] = project.retrain(
             champion=champion, arm=arm, if_due=if_due, plan=plan, who=by, progress=progress
         )
-    run.result(plain(told), "\n".join(_lines(told)))
-    if told["outcome"] in ("kept", "undecided", "due"):
+    run.result(plain(report), "\n".join(_lines(report)))
+    if report["outcome"] in ("kept", "undecided", "due"):
         raise typer.Exit(1)
 
 
 def cancel(run: Run, *, arm: str) -> None:
     """Cancel what trainers have under way at endpoints."""
     with run.project() as project:
-        told = project.cancel_tuning(arm=arm)
-    lines = [f"{row['trainer']}: {row['job'] or 'no job'} {row['status']}" for row in told]
-    run.result(told, "\n".join(lines) or "no trainer of this arm works elsewhere: stop the command itself")
+        jobs = project.cancel_tuning(arm=arm)
+    lines = [f"{row['trainer']}: {row['job'] or 'no job'} {row['status']}" for row in jobs]
+    run.result(jobs, "\n".join(lines) or "no trainer of this arm works elsewhere: stop the command itself")
 
 
-def _lines(told: dict[str, Any]) -> list[str]:
+def _lines(report: dict[str, Any]) -> list[str]:
     from twofold.reports.model_card import estimate
     from twofold.store.model_registry import short
     from twofold.verdict.record import true_minus
 
     lines = [
         f"{'due' if row['due'] else 'not due'}: {row['reason']}: {row['value']} (limit {row['limit']})"
-        for row in told["triggers"]
+        for row in report["triggers"]
     ]
     lines = lines or ["no trigger is set: see [retraining] in twofold.toml"]
-    if told["outcome"] in ("due", "not due"):
+    if report["outcome"] in ("due", "not due"):
         return lines
-    data = told["data"]
+    data = report["data"]
     lines.append(
         f"learned from {data['old']} old and {data['new']} new examples; {data['gone']} taken out, "
         f"{data['moved']} kept on the training side"
     )
-    if "scores" in told:
-        lines += [f"{name}: {told['metric']} {true_minus(estimate(value))}" for name, value in told["scores"].items()]
-    lines += [f"note: {note}" for note in told["notes"]]
-    return [*lines, f"{told['outcome']}: {short(told['candidate'])}: {true_minus(told['because'])}"]
+    if "scores" in report:
+        lines += [
+            f"{name}: {report['metric']} {true_minus(estimate(value))}" for name, value in report["scores"].items()
+        ]
+    lines += [f"note: {note}" for note in report["notes"]]
+    return [*lines, f"{report['outcome']}: {short(report['candidate'])}: {true_minus(report['because'])}"]
