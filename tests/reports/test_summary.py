@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from xml.etree import ElementTree
 
@@ -31,7 +32,7 @@ def test_summary_holds_verdict_arms_effects_doubts_and_bill(case, made) -> None:
 
 
 def test_a_difference_and_a_negative_number_have_a_true_minus_and_a_list_its_hyphen(made) -> None:
-    record = made("undecided")[0]
+    record = copy.deepcopy(made("undecided")[0])  # the sample is shared by all tests of the session
     record["verdict"]["because"] = ["rag - base -.04 [-.09, .01]: nothing is shown; see ft+rag, 2026-11-28"]
     record["effects"][0]["estimate"].update(mean=-0.25)
     text = render_summary(record)
