@@ -295,9 +295,10 @@ def test_an_open_verdict_counts_the_arms_that_may_be_chosen() -> None:
     assert "ft" not in asked.headline
 
 
-def test_an_arm_that_failed_on_everything_was_measured_all_the_same() -> None:
+def test_an_arm_that_failed_on_everything_was_not_measured() -> None:
     found = verdict({BASE: marks(20, 40), RAG: marks(0, 0, 40)})
-    assert found.headline == "base answers 20 of 40 questions right; no other arm has a scored answer."
+    assert found.outcome == "undecided"
+    assert found.headline == "Whether rag is acceptable is not shown. base answers 20 of 40 questions right."
 
 
 def test_an_unfinished_arm_that_nothing_else_can_replace_is_still_counted() -> None:

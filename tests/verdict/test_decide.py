@@ -248,12 +248,13 @@ def test_the_only_acceptable_arm_is_chosen():
     assert "(difference -.400 [" in found.sentence
 
 
-def test_an_arm_without_any_score_is_not_acceptable():
+def test_nothing_is_chosen_over_an_arm_of_which_every_answer_failed():
     values = scores([0.1, 0.15, 0.3, 0.25, 0.7])
     values[:, 4] = np.nan
     found, effects, comparisons, estimates = run(values=values)
-    assert found.arm == "rag"
-    assert "ft+rag is not acceptable: it has no scored answer." in found.because
+    assert (found.outcome, found.arm) == ("undecided", "")
+    assert "ft+rag: every answer of it failed, so it was not measured" in found.sentence
+    assert not any("ft+rag is not acceptable" in reason for reason in found.because)
     assert effects == []
     assert len(comparisons) == 6
     assert "ft+rag" not in estimates

@@ -17,6 +17,7 @@ The rule, in order:
    of the planned steps, or its loss did not move): where the rule would choose another arm, or none, the verdict is
    *undecided* and names the unfinished arm. Only what no training can change (it cannot cite, cannot keep permissions,
    is too slow) puts such an arm out of the race. It may be chosen itself: being cut short can only have hurt it.
+   Likewise nothing is chosen over an arm of which every answer failed: it was not measured.
 
 Why unadjusted intervals are enough: an arm is chosen falsely only where some simpler arm is as good, and then the one
 interval of that pair has erred. A conjunction of tests at level alpha is a test at level alpha (intersection-union,
@@ -108,6 +109,7 @@ def decide(
     evidence = _weigh(alive, columns, places, section, facts, counted=counted)
     answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns) else evidence
     effects, comparisons = _effects(evidence, counted, places, section)
+    unmeasured = [arm.name for arm in ordered if arm not in alive]
     late = [arm.name for arm in ordered if arm.tuning and unfinished(facts.effort.get(arm.name))]
 
     def acceptable(section: StudySection) -> dict[str, list[str]]:
@@ -122,9 +124,12 @@ def decide(
         doubtful = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
         open_ = [name for name in free if doubtful[name]]
         choices = [settle(evidence, left, section, waiting=waiting) for left in _without_any(free, open_)]
+        silent = tuple(name for name in unmeasured if not lasting[name] and not stated[name] and name not in without)
+        leader = choices[0].arm or choices[0].leader
+        if silent and choices[0].outcome == "choose":  # nothing is chosen over an arm that never answered
+            return Choice(outcome="undecided", leader=leader, open=choices[0].open, unshown=silent)
         if len({(choice.outcome, choice.arm) for choice in choices}) == 1:
             return choices[0]
-        leader = choices[0].arm or choices[0].leader
         return Choice(outcome="undecided", leader=leader, open=choices[0].open, unshown=tuple(open_))
 
     usual = constraint_objections(ordered, section, facts=facts, whole=evidence.whole)
@@ -141,6 +146,9 @@ def decide(
     choice = settled(section)
     other = settled(section, evidence=answered) if answered else choice
     unmet = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
+    for name in set(unmeasured) & set(choice.unshown):
+        unmet[name] = ["every answer of it failed, so it was not measured: mend what failed and run the study again"]
+        against = {**against, name: []}  # in question, not unacceptable
     free = [arm for arm in ordered if not against[arm.name]]
     running = [arm.name for arm in free if arm.name in counted]
     work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials, margin=section.margin)
