@@ -19,8 +19,15 @@ _NAMED = re.compile(
 _VARIABLE = re.compile(r"_env$|^env:", re.IGNORECASE)
 """The name of an environment variable is no secret."""
 _OPEN_HEADERS = frozenset({"accept", "accept-encoding", "accept-language", "content-type", "user-agent"})
-_LOGIN = re.compile(r"(?<=://)(?:[^\s/?#@:\"'<>]*:(?!\d{1,5}(?:[/?#\s]|$))[^\s@]{0,200}@|[^\s/?#@]*@)(?:[^\s/?#@]*@)*")
-"""``user:password@``, also with the signs in a password that an address should not have. A port is none."""
+_LOGIN = re.compile(
+    r"(?<=://)(?:[^\s/?#@:\"'<>]*:(?!\d{1,5}(?:[/?#\s]|$))[^\s@]{0,200}@(?:[^\s@\"'<>]{0,200}@)*"
+    r"|[^\s/?#@]*@(?:[^\s/?#@]*@)*)"
+)
+"""``user:password@``, also with the signs in a password that an address should not have. A port is none.
+
+After a password everything up to the last @ of the address is hidden: a path with an @ goes, too; no tail of a password
+stays.
+"""
 _QUERY = re.compile(r"(?<=[?&;])(?P<name>[\w.-]{1,60}=)[^&;\s#\"']+")
 _NAMED_IN_QUERY = re.compile(rf"{_NAMED.pattern}|pwd|(?:^|[_.-])(?:key|sig|signature|pass)=", re.IGNORECASE)
 
