@@ -143,6 +143,7 @@ WAYS: dict[str, Callable[[Path], object]] = {
     "renamed to a hidden name": lambda path: path.rename(path.with_name(f".{path.name}")),
     "renamed to an ending without a reader": lambda path: path.rename(path.with_suffix(".zzz")),
     "cut to nothing": lambda path: path.write_bytes(b""),
+    "made links that lead nowhere": lambda path: (path.unlink(), path.symlink_to("nowhere.txt")),
 }
 
 
@@ -161,6 +162,7 @@ def test_a_folder_that_is_suddenly_empty_is_taken_for_one_that_is_down(make: Cal
     assert "nothing was deleted" in report["sources"][0]["failure"]["cure"].lower()
     assert held(project) == before
     for path, content in kept.items():
+        path.unlink(missing_ok=True)  # a link would be written through
         path.write_bytes(content)
     assert sync(project)["failed"] == 0
     assert held(project) == before

@@ -118,3 +118,30 @@ def test_http_records_page_by_page(make: Callable[..., Path], site: Site) -> Non
     assert (report["deleted"], report["failed"], len(held(directory))) == (0, 1, 2)
     site.close()
     assert sync(directory)["sources"][0]["failure"]["code"] == "source.unreachable"
+
+
+def test_rows_that_lose_their_ids_empty_no_source(make: Callable[..., Path]) -> None:
+    """A query whose id column is null for every row says nothing of the rows being gone."""
+    section = '[sources.shop]\nkind = "sql"\nurl = "sqlite:///data/shop.db"\ntext = "body"\n'
+    directory = make(section + 'query = "SELECT id, body FROM articles"')
+    with sqlite3.connect(directory / "data" / "shop.db") as shop:
+        shop.execute("CREATE TABLE articles (id TEXT, body TEXT)")
+        shop.executemany("INSERT INTO articles VALUES (?, ?)", [("a", "water"), ("b", "wind")])
+    assert sync(directory)["added"] == 2
+    with sqlite3.connect(directory / "data" / "shop.db") as shop:
+        shop.execute("UPDATE articles SET id = NULL")
+    for _ in range(2):
+        report = sync(directory)
+        assert (report["deleted"], report["failed"] > 0) == (0, True)
+    assert held(directory).keys() == {"shop:a", "shop:b"}
+
+
+def test_records_that_all_lose_their_text_empty_no_source(make: Callable[..., Path], site: Site) -> None:
+    directory = make(f'[sources.api]\nkind = "http"\nurl = "{site.url}/all"\ntext = "body"')
+    site.put("/all", json.dumps([{"id": "a", "body": "water"}, {"id": "b", "body": "wind"}]), kind="application/json")
+    assert sync(directory)["added"] == 2
+    site.put("/all", json.dumps([{"error": "try later"}, {"error": "try later"}]), kind="application/json")
+    for _ in range(2):
+        report = sync(directory)
+        assert (report["deleted"], report["failed"] > 0) == (0, True)
+    assert held(directory).keys() == {"api:a", "api:b"}
