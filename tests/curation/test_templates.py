@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from twofold.curation.templates import by_template, fault_of
-from twofold.examples.cloze import cloze, sentences_of
+from twofold.curation.templates import by_template, fault_of, worth_asking
+from twofold.examples.cloze import BLANK, cloze, english, sentences_of
 from twofold.types import Chunk, Span
 
 PAGE = """# Repairs
@@ -57,3 +57,39 @@ def test_an_answer_is_one_phrase(seed: int) -> None:
     assert drawn is not None
     assert not fault_of(drawn, chunk, most_words=6)
     assert not {"before", "by", "in", "of", "on", "since", "within"} & set(drawn.answer.split())
+
+
+GERMAN = (
+    "Die Stadtbücherei ist dienstags bis freitags von zehn bis achtzehn Uhr geöffnet. Ein Ausweis kostet für "
+    "Erwachsene 20 Euro im Jahr, Kinder zahlen nichts. Bücher dürfen vier Wochen behalten werden, Filme nur sieben Tage."
+)
+SPANISH = (
+    "La biblioteca municipal abre de martes a viernes entre las diez y las dieciocho horas. El carné cuesta a los "
+    "adultos 20 euros al año y los niños no pagan nada. Los libros se prestan cuatro semanas y las películas siete días."
+)
+
+
+@pytest.mark.parametrize("text", [GERMAN, SPANISH], ids=["German", "Spanish"])
+@pytest.mark.parametrize("seed", range(10))
+def test_a_sentence_of_another_language_has_a_gap_and_no_english_word(text: str, seed: int) -> None:
+    made = cloze(text, random.Random(seed))
+    assert made is not None
+    asked, answer = made
+    assert "what" not in asked.split()
+    whole = asked.rstrip("?").replace(BLANK, answer, 1)
+    assert any(whole == sentence.rstrip(".") for sentence in sentences_of(text))
+
+
+def test_english_is_told_from_other_languages_by_its_commonest_words() -> None:
+    assert english("The oven is cleaned by the night shift, and the head of it signs the list on the door.")
+    assert not english(GERMAN)
+    assert not english(SPANISH)
+
+
+def test_a_passage_without_blanks_between_words_is_worth_asking() -> None:
+    text = "图书馆每周二至周五上午十点至下午六点开放。成人借书证每年收费二十元，儿童免费。图书可以借四个星期，影片只能借七天。"
+    short = "图书馆每周二开放。"
+    chunks = [
+        Chunk(id=name, span=Span(document=name, start=0, end=9), text=t) for name, t in (("a", text), ("b", short))
+    ]
+    assert [chunk.id for chunk in worth_asking(chunks, seed=0)] == ["a"]

@@ -9,6 +9,7 @@ import typer
 
 from twofold.cli.session import Run, unread
 from twofold.errors import ConfigError
+from twofold.examples.cloze import BLANK
 from twofold.files.reading import counted
 
 WHATS = ("questions", "rewordings")
@@ -76,7 +77,14 @@ def make(
         save([as_record(example) for example in made.examples], path)
         save(made.discarded, beside)
         run.note(unread(project, path))
-    told: dict[str, Any] = {**made.counts, "maker": made.maker, "file": str(path), "discarded_file": str(beside)}
+    gaps = sum(BLANK in example.question for example in made.examples)
+    told: dict[str, Any] = {
+        **made.counts,
+        "maker": made.maker,
+        "file": str(path),
+        "discarded_file": str(beside),
+        "gaps": gaps,
+    }
     run.result(told, _text(told, recipe.count if what == "questions" else 0))
 
 
@@ -87,6 +95,11 @@ def _text(told: dict[str, Any], wanted: int) -> str:
     lines = [first]
     if told["made"] < wanted:
         lines.append(f"{wanted} were wanted: the passages are used up")
+    if told["gaps"]:
+        lines.append(
+            f"{counted(told['gaps'], 'question')} with a gap to fill ({BLANK}): templates ask in English only; "
+            "--by model asks in the language of the passage"
+        )
     if told["discarded"]:
         lines.append(f"thrown away ({told['discarded_file']}):")
         lines += [f"  {number:>5} {why}" for why, number in told["discarded"].items()]

@@ -56,6 +56,7 @@ _ANSWER = Template(
     cite="none",
 )
 _NO_PASSAGE = "Add documents, and sync; under access control see [access].study_groups."
+_NO_TEMPLATE = "Let a model ask: add --by model, and set [generation.generator] to one that writes their language."
 _REWORD = (
     "Write the message below in other words. Keep its meaning, all names and all numbers. "
     "Write the new message only.\n\n"
@@ -187,7 +188,7 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
         progress: Told how many are kept.
 
     Raises:
-        TooFewExamples: there is no passage of running text.
+        TooFewExamples: there is no passage of running text, or none that a template can ask about.
         GenerationError: the generator as a whole cannot work.
     """
     builder.require_principal()
@@ -210,6 +211,8 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
                 break
             maker.make(batch)
             progress(f"make by {recipe.by}", min(len(draft.examples), answerable), answerable)
+        if not draft.examples and not draft.discarded:
+            raise TooFewExamples("no passage has a sentence that a template can ask about", cure=_NO_TEMPLATE)
         draft.discarded += [_refused(e, "more than wanted") for e in draft.examples[answerable:]]
         del draft.examples[answerable:]
         _unanswerable(maker, chunks, foreign, recipe.count - answerable, progress=progress)

@@ -48,6 +48,10 @@ _LETTERS = 0.6
 """Share of letters below which a passage is a table, code or a list of numbers."""
 FEWEST_WORDS = 20
 """Shorter passages are asked nothing."""
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+"""Letters of Thai, Lao, Burmese, Khmer, Japanese and Chinese, which set no blanks between words."""
+_LETTERS_A_WORD = 2.5
+"""Such letters that count as a word: a Chinese word has two, a Thai one four to five with its vowel signs."""
 _RESTATED = 0.8
 """Share of an answer's first words that must be the question's to be left out."""
 _ALIKE = 0.5
@@ -71,7 +75,7 @@ def worth_asking(chunks: Iterable[Chunk], *, seed: int) -> list[Chunk]:
     by_document: defaultdict[str, list[Chunk]] = defaultdict(list)
     for chunk in sorted(chunks, key=lambda c: c.id):
         letters = sum(letter.isalpha() or letter.isspace() for letter in chunk.text)
-        if len(chunk.text.split()) >= FEWEST_WORDS and letters >= _LETTERS * len(chunk.text):
+        if _words(chunk.text) >= FEWEST_WORDS and letters >= _LETTERS * len(chunk.text):
             by_document[chunk.span.document].append(chunk)
     queues = []
     for name in sorted(by_document):
@@ -80,6 +84,11 @@ def worth_asking(chunks: Iterable[Chunk], *, seed: int) -> list[Chunk]:
     random.Random(f"{seed}/documents").shuffle(queues)
     longest = max(map(len, queues), default=0)
     return [queue[turn] for turn in range(longest) for queue in queues if turn < len(queue)]
+
+
+def _words(text: str) -> float:
+    """Words of a text, estimated where the script sets no blanks between them."""
+    return max(len(text.split()), len(_UNSPACED.findall(text)) / _LETTERS_A_WORD)
 
 
 def by_template(chunk: Chunk, *, seed: int) -> Drawn | None:

@@ -26,10 +26,17 @@ _STOP = frozenset(
 )
 MOST_WORDS = 6
 """Longest answer, words."""
+BLANK = "___"
+"""Stands for the words taken out of a sentence that is not English: "what" would be a foreign word in it."""
+_ENGLISH = 0.15
+"""Least share of `_STOP` among the words of English text, which has some .4; other languages have less than .08."""
+_LETTERS = re.compile(r"[^\W\d_]+")
 
 
 def cloze(text: str, chance: random.Random) -> tuple[str, str] | None:
     """A question and its answer, which stands word for word in `text`; None when no sentence fits.
+
+    In English the words taken out become "what"; in any other language a gap, `BLANK`.
 
     Args:
         text: A passage.
@@ -37,13 +44,14 @@ def cloze(text: str, chance: random.Random) -> tuple[str, str] | None:
     """
     sentences = [s for s in sentences_of(text) if 7 <= len(s.split()) <= 45]
     chance.shuffle(sentences)
-    plain = " ".join(text.split())
+    plain, in_english = " ".join(text.split()), english(text)
     for sentence in sentences[:4]:
-        found = _answer(sentence, chance)
+        found = _answer(sentence, chance, shortest=3 if in_english else 5)
         if found is not None and sentence[slice(*found)] in plain:  # markup within it was taken off
             start, end = found
-            asked = f"{sentence[:start]}what{sentence[end:]}".rstrip(" .!?")
-            return f"{asked[:1].lower()}{asked[1:]}?", sentence[start:end].rstrip(".!?")
+            asked = f"{sentence[:start]}{'what' if in_english else BLANK}{sentence[end:]}".rstrip(" .!?")
+            asked = f"{asked[:1].lower()}{asked[1:]}" if in_english else asked
+            return f"{asked}?", sentence[start:end].rstrip(".!?")
     return None
 
 
@@ -67,10 +75,19 @@ def sentences_of(text: str) -> list[str]:
     return [sentence.strip() for block in whole for sentence in _SENTENCE.findall(block) if sentence.strip()]
 
 
-def _answer(sentence: str, chance: random.Random) -> tuple[int, int] | None:
-    """Character range of a stretch of words that begins and ends with a content word and crosses no punctuation."""
+def english(text: str) -> bool:
+    """Is this English, by the share of its commonest words?"""
+    words = _LETTERS.findall(text.casefold())
+    return sum(word in _STOP for word in words) >= _ENGLISH * len(words)
+
+
+def _answer(sentence: str, chance: random.Random, *, shortest: int) -> tuple[int, int] | None:
+    """Character range of a stretch of words that begins and ends with a content word and crosses no punctuation.
+
+    The length of a content word, `shortest`, stands in for a list of function words in languages without one.
+    """
     words = list(_WORD.finditer(sentence))
-    starts = [n for n, word in enumerate(words) if _content(word.group())]
+    starts = [n for n, word in enumerate(words) if _content(word.group(), shortest)]
     chance.shuffle(starts)
     for first in starts[:6]:
         last, wanted = first, chance.choice((1, 1, 2, 2, 3, 4, MOST_WORDS))
@@ -79,7 +96,7 @@ def _answer(sentence: str, chance: random.Random) -> tuple[int, int] | None:
             if gap.strip():
                 break
             last += 1
-        while last > first and not _content(words[last].group()):
+        while last > first and not _content(words[last].group(), shortest):
             last -= 1
         start, end = words[first].start(), words[last].end()
         if len(sentence) - (end - start) >= 25:
@@ -87,6 +104,6 @@ def _answer(sentence: str, chance: random.Random) -> tuple[int, int] | None:
     return None
 
 
-def _content(word: str) -> bool:
+def _content(word: str, shortest: int) -> bool:
     bare = word.strip(".'’-!?").casefold()
-    return bare not in _STOP and (len(bare) > 2 or any(c.isdigit() for c in bare))
+    return bare not in _STOP and (len(bare) >= shortest or any(c.isdigit() for c in bare))
