@@ -60,12 +60,14 @@ def test_an_answer_is_one_phrase(seed: int) -> None:
 
 
 GERMAN = (
-    "Die Stadtbücherei ist dienstags bis freitags von zehn bis achtzehn Uhr geöffnet. Ein Ausweis kostet für "
-    "Erwachsene 20 Euro im Jahr, Kinder zahlen nichts. Bücher dürfen vier Wochen behalten werden, Filme nur sieben Tage."
+    "Die Stadtbücherei ist dienstags bis freitags von zehn bis achtzehn Uhr geöffnet. Ein Ausweis kostet "
+    "für Erwachsene 20 Euro im Jahr, Kinder zahlen nichts. Bücher dürfen vier Wochen behalten "
+    "werden, Filme nur sieben Tage."
 )
 SPANISH = (
     "La biblioteca municipal abre de martes a viernes entre las diez y las dieciocho horas. El carné cuesta a los "
-    "adultos 20 euros al año y los niños no pagan nada. Los libros se prestan cuatro semanas y las películas siete días."
+    "adultos 20 euros al año y los niños no pagan nada. Los libros se prestan cuatro semanas y las películas "
+    "siete días."
 )
 
 
@@ -87,9 +89,11 @@ def test_english_is_told_from_other_languages_by_its_commonest_words() -> None:
 
 
 def test_a_passage_without_blanks_between_words_is_worth_asking() -> None:
-    text = "图书馆每周二至周五上午十点至下午六点开放。成人借书证每年收费二十元，儿童免费。图书可以借四个星期，影片只能借七天。"
+    text = (
+        "图书馆每周二至周五上午十点至下午六点开放。"
+        "成人借书证每年收费二十元，儿童免费。图书可以借四个星期，影片只能借七天。"
+    )
     short = "图书馆每周二开放。"
-    chunks = [
-        Chunk(id=name, span=Span(document=name, start=0, end=9), text=t) for name, t in (("a", text), ("b", short))
-    ]
+    texts = {"a": text, "b": short}
+    chunks = [Chunk(id=name, span=Span(document=name, start=0, end=9), text=t) for name, t in texts.items()]
     assert [chunk.id for chunk in worth_asking(chunks, seed=0)] == ["a"]
