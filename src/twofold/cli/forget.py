@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from twofold.cli.session import Run
 from twofold.cli.terminal import say
+from twofold.errors import DataError
 from twofold.files.reading import counted
+
+if TYPE_CHECKING:
+    from twofold.project import Project
 
 
 def forget(
@@ -33,7 +38,7 @@ def forget(
         project.versions.check_known(document)
         if not yes:
             _agreed(document)
-        done = project.versions.forget(document)
+        done = {**project.versions.forget(document), "examples": _naming(project, document)}
     index, catalogue = done["index"], done["catalogue"]
     lines = [
         f"forgotten: {document}",
@@ -51,12 +56,23 @@ def forget(
     ]
     if done["source"]:
         lines.insert(1, f"still in your own data: {done['source']['file']}; later syncs leave it out")
+    if done["examples"]:
+        shown = ", ".join(done["examples"][:3])
+        naming = counted(len(done["examples"]), "example")
+        lines.insert(-1, f"to take out of your files, as a study refuses them: {naming} about it ({shown})")
     if done["unreadable"]:
         names = ", ".join(done["unreadable"])
         lines.append(f"not looked into, the record is damaged: {names}; delete it, it may still show the document")
     run.result(done, "\n".join(lines))
     if done["left"] or done["unreadable"]:
         raise typer.Exit(1)
+
+
+def _naming(project: Project, document: str) -> list[str]:
+    """Ids of the examples that name the document as a source; none where the examples cannot be read."""
+    with suppress(DataError):
+        return [example.id for example in project.examples if document in example.sources]
+    return []
 
 
 def _agreed(document: str) -> None:
