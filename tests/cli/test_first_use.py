@@ -737,3 +737,16 @@ def test_ask_says_when_the_documents_are_gone_and_the_last_index_answers(
     assert (code, bool(answer["hits"])) == (0, True)
     assert "the source 'documents' cannot be read (" in answer["behind"]
     assert "the last sync's text of it is used" in answer["behind"]
+
+
+def test_init_says_that_the_default_models_do_not_read_the_documents_language(call: Call, tmp_path: Path) -> None:
+    german = "Die Mülltonne wird am Dienstag geleert. Wer sie bis dahin nicht an die Straße stellt, wartet länger."
+    english = "The bin is emptied on Tuesday, and who has not put it on the street by 6:45 waits for two weeks."
+    for name, texts in (("de", (german, german, english)), ("en", (german, english, english))):
+        (tmp_path / name).mkdir()
+        for number, text in enumerate(texts):
+            (tmp_path / name / f"{number}.md").write_text(f"{text} {number}\n", encoding="utf-8")
+    (problem,) = call("init", tmp_path / "a", "--from", tmp_path / "de")[1]["problems"]
+    assert problem["code"] == "data.language"
+    assert problem["message"].startswith("2 of 3 documents are not in English")
+    assert call("init", tmp_path / "b", "--from", tmp_path / "en")[1]["problems"] == []
