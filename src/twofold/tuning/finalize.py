@@ -102,6 +102,7 @@ class Finishing:
         ``latency``), ``trained`` and ``lineage``.
         """
         manifest = self.artifacts.manifest(trained)
+        # Weights after no step are the base: measuring them, or merging them back, would only add noise.
         effort = manifest["report"].get("effort") or {}
         measured = self._swept(
             trained, manifest["template"], self.artifacts.working(key), unchanged=effort.get("steps") == 0
@@ -129,9 +130,11 @@ class Finishing:
         reason = why_not_scalable(source) if section.merge_back else "it is off"
         base = self._dev(None)
         limits = Limits(keep=section.merge_keep, drop=section.merge_drop)
+        # The whole change is measured first: every smaller share is compared with its dev score.
         front, zero = [self._measured(1.0, share(1.0, work / "share-1"), base)], base["score"]["mean"]
         groups: list[int] = self._dev_questions.groups.tolist()
         full = _point(front[0], front[0], groups).dev
+        # From large shares to small: the first that forgets little enough keeps the most of the gain.
         for coefficient in () if reason else sorted(set(section.merge_back), reverse=True):
             if reaches(_point(front[-1], front[0], groups), base=zero, full=full, limits=limits):
                 break
@@ -158,6 +161,7 @@ class Finishing:
 
     def _measured(self, coefficient: float, adapter: Adapter, base: Json) -> Json:
         dev = self._dev(adapter)
+        # both: (questions, 2), the adapter first
         both = np.array([dev["scores"], base["scores"]], dtype=float).T
         gain = intervals.contrasts(both, self._dev_questions.groups, {"gain": np.array([1.0, -1.0])}, resamples=2000)[
             "gain"
@@ -169,6 +173,7 @@ class Finishing:
     @cached_property
     def _dev_questions(self) -> Questions:
         """The dev questions that every candidate answers."""
+        # Drawn by the seed of tuning: every candidate answers the same questions, so their scores are paired.
         some = self.dev if len(self.dev) <= DEV else random.Random(self.section.seed).sample(self.dev, DEV)
         return Questions.of(some)
 
@@ -202,6 +207,7 @@ class Finishing:
                     timed = self._latency(system, questions, tuned=adapter is not None)
                 self.catalogue.put_measure(key, "latency", timed)
             began = time.perf_counter()
+            # Searches are shared between candidates; the latency above is measured with each its own.
             reading = replace(system, retriever=self.gathered()) if system.retriever else system
             answers = kept.answered(
                 self.catalogue, key, questions, system=reading, progress=self.progress, stage="dev scores"
@@ -246,6 +252,7 @@ def methods(section: TuningSection) -> tuple[Part, ...]:
         theirs = loading.find("trainers", part.name).Options.model_fields
         shared = section.trainer.options
         if part.name != section.trainer.name:
+            # An option that another trainer happens to spell alike but defaults otherwise means something else there.
             alike = {
                 key
                 for key in shared

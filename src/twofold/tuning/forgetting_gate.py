@@ -59,6 +59,7 @@ class ForgettingGate:
     def _again(self) -> Scores:
         """The base model's first wording once more, last item first."""
         pairs = [(item, item.example(0)) for item in suite.suite()]
+        # In another order, so that batches differ: the noise of batching is part of the noise floor.
         return self._answered(None, pairs[::-1], "again")[::-1]
 
     def _answered(self, adapter: Adapter | None, pairs: Sequence[tuple[Item, Example]], run: str) -> Scores:
@@ -80,6 +81,7 @@ class ForgettingGate:
 
             if missing:
                 self.progress(stage, done, len(pairs))
+            # One system a length limit: a batch is generated to one limit.
             for size in sorted({item.max_tokens for _, item, _ in missing}):
                 system = _system(generator, key, size)
                 todo = [(name, example) for name, item, example in missing if item.max_tokens == size]
@@ -91,6 +93,7 @@ class ForgettingGate:
                     batch=_BATCH,
                     done=count_done,
                 )
+            # Few answers would measure the loading of the model.
             if len(missing) >= _PACED:
                 seconds = (time.monotonic() - began) / len(missing)
                 pace.keep(pace.answering(generator.description), {"general": seconds})

@@ -42,9 +42,11 @@ def few_shots(train: Sequence[Example], count: int, *, seed: int) -> tuple[Examp
     """So many examples to show in a prompt: short ones, drawn by seed, no two from one group while groups last."""
     if not count:
         return ()
+    # The shorter half: shots are paid for with every request.
     pool = sorted(train, key=lambda e: (len(e.question), e.id))[: max(count, len(train) // 2)]
     random.Random(seed).shuffle(pool)
     order = {example.id: number for number, example in enumerate(pool)}
+    # Sorting by how often its group came before takes one example of each group, then the second, and so on.
     earlier = {e.id: sum(1 for o in pool[: order[e.id]] if o.group == e.group) for e in pool}
     return tuple(sorted(pool, key=lambda e: earlier[e.id])[:count])
 
@@ -74,6 +76,7 @@ def preferred_rows(
             cure="Run `twofold examples mine`, or write lines with question, chosen and rejected.",
         )
     preferences = feedback.preferences(path.read_text(encoding="utf-8"), name=path.name)
+    # A preference is training data: it must not hold what dev, test or reserve ask.
     kept_from = (*splits.dev, *splits.test, *splits.reserve)
     train_questions = {bare(example.question) for example in kept_from}
     groups = {name for example in kept_from if (name := splits.given.get(example.id))}
@@ -124,9 +127,11 @@ def open_rows(
         chance = random.Random(f"{tuning.seed}/{variant}")
         rows = []
         for members in together.values():
+            # Another example lends its hits in each variant: the shared passages are not always one question's.
             lender = members[variant % len(members)]
             shown, cited = _raft(hit_lists[lender], golds[lender], k=k, without=tuning.unanswerable, chance=chance)
             for example in (train[number] for number in members):
+                # Without its gold passage the answer is the abstention: the model shall read, not remember.
                 answered = example.answerable and (cited is not None or not example.sources)
                 text = example.references[0] if answered and example.references else template.abstention
                 prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
@@ -159,6 +164,7 @@ def _raft(
     """
     if not gold:
         return list(hits[:k]), None
+    # Other passages of a gold document may hold the answer too: they are no distractors.
     bad, first = {chunk.span.document for chunk in gold}, gold[0].span
     distractors = [hit for hit in hits if hit.chunk.span.document not in bad]
     if chance.random() < without:

@@ -63,6 +63,7 @@ class Learning:
             return []
         retriever = self.retriever()
         retrievals = retriever.retrieve([query(example, self.filter) for example in examples], k)
+        # Checked after the search too: a plugin that ignores the filter must not teach what is hidden.
         access.checked([hit.chunk for one in retrievals for hit in one.hits], self.filter, type(retriever).__name__)
         return retrievals
 

@@ -134,6 +134,7 @@ def work_left(
     lows = {arm: evidence.difference(choice.arm, arm.name).low for arm in arms if trials.get(arm.name, 0) < mine}
     if not lows:
         return "", 0.0
+    # Shown worse: it must make up the lower end. Not shown: it has what is left of the margin to gain.
     gaps = {arm: low if low > 0 else max(0.0, margin + low) for arm, low in lows.items()}
     arm = min(gaps, key=lambda name: gaps[name])
     what, needed = "training" if arm.tuning else "prompt", number_text(gaps[arm])

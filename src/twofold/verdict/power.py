@@ -305,6 +305,7 @@ def _needed(ratio: float | None, *, n: float, worth: float, giant: float, share:
     squares = max(n**2 / worth - giant**2, n - giant)
 
     def examples(times: float) -> int:
+        # The positive root of the quadratic in m that the worth above makes.
         linear = 2 * n - times * worth * squares / max(1.0, n - giant)
         more = (math.sqrt(max(0.0, linear**2 + 4 * n**2 * (times - 1))) - linear) / 2
         return max(0, math.ceil(more / max(share, 1e-6) - 1e-9))

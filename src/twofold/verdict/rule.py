@@ -103,8 +103,10 @@ def decide(
     section = section.model_copy(update={"level": 1 - spent})
     ordered = tuple(sorted(arms, key=lambda arm: arm.complexity))
     columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
+    # An arm without a single score has no interval; it is named, not compared.
     alive = tuple(arm for arm in ordered if np.isfinite(columns[arm.name]).any())
     places = np.asarray(groups)
+    # counted: arm → (questions,), a failed answer 0; columns keep NaN there for the means
     counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive})
     evidence = _weigh(alive, columns, places, section, facts, counted=counted)
     answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns) else evidence
@@ -123,6 +125,7 @@ def decide(
         free = [arm.name for arm in alive if not reasons[arm.name] and arm.name not in without]
         doubtful = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
         open_ = [name for name in free if doubtful[name]]
+        # The verdict must be the same whatever the arms in question turn out to be.
         choices = [settle(evidence, left, section, waiting=waiting) for left in _without_any(free, open_)]
         silent = tuple(name for name in unmeasured if not lasting[name] and not stated[name] and name not in without)
         leader = choices[0].arm or choices[0].leader
@@ -152,6 +155,7 @@ def decide(
     free = [arm for arm in ordered if not against[arm.name]]
     running = [arm.name for arm in free if arm.name in counted]
     work, least = constrained.work_left(evidence, choice, free, trials=facts.dev_trials, margin=section.margin)
+    # A gain below the margin would not matter: it is then a doubt, not a reason.
     slight = bool(work) and least <= section.margin
     more = None if choice.waiting or choice.unshown else further(evidence, choice, section=section, facts=facts)
     terms = wording.Asked(metric=metric, section=section)
@@ -241,6 +245,7 @@ def _if_answered(
 
 def _without_any(free: Sequence[str], open_: Sequence[str]) -> list[list[str]]:
     """The free arms, and what is left of them without each set of arms whose constraints are in question."""
+    # 2ⁿ sets for n arms in question; a study has at most a handful of arms.
     sets = [gone for size in range(len(open_) + 1) for gone in combinations(open_, size)]
     return [[name for name in free if name not in gone] for gone in sets]
 
@@ -263,6 +268,7 @@ def _weigh(
     joint: dict[str, stats.Interval] = {}
     alone: dict[str, stats.Interval] = {}
     if len(names) > 1:
+        # matrix: (questions, arms)
         matrix = np.stack([counted[name] for name in names], axis=1)
         settings: Any = {key: getattr(section, key) for key in ("level", "resamples", "seed")}
         joint = stats.contrasts(matrix, groups, stats.pairs(names), **settings)
@@ -283,6 +289,7 @@ def _weigh(
 
 def _cells(arms: Sequence[Arm]) -> dict[str, str]:
     """Names of the arms in the four cells, as `intervals.factorial` calls them; empty when one is missing."""
+    # Few-shot and oracle arms stand outside the 2 × 2 table.
     table = {(arm.retrieval, bool(arm.tuning)): arm.name for arm in arms if not arm.shots and not arm.oracle}
     cells = {"base": (False, False), "rag": (True, False), "ft": (False, True), "both": (True, True)}
     if any(cell not in table for cell in cells.values()):
