@@ -18,8 +18,8 @@ from twofold.host import capabilities
 from twofold.training.options import LoraOptions
 
 LAYERS = 2
-TOKENS = 128
-ROUNDS = 5
+TOKENS = 64
+ROUNDS = 3
 
 
 def main() -> None:
