@@ -73,12 +73,12 @@ def choose(points: Sequence[Point], *, base: float, limits: Limits, apart: Apart
     if reached:
         best = smallest(reached, apart)
         return best, _tells(best, base, full)
-    wanted = f"no share keeps {limits.keep:.0%} of the dev gain and loses at most {limits.drop:g}"
+    shortfall = f"no share keeps {limits.keep:.0%} of the dev gain and loses at most {limits.drop:g}"
     for outcome, those in (("passed", "that pass the gate"), ("open", "whose gate is open")):
-        found = [point for point in points if point.gate == outcome]
-        if found:
-            best = smallest(found, apart)
-            return best, f"{wanted}; of those {those} the best on dev: {_tells(best, base, full)}"
+        candidates = [point for point in points if point.gate == outcome]
+        if candidates:
+            best = smallest(candidates, apart)
+            return best, f"{shortfall}; of those {those} the best on dev: {_tells(best, base, full)}"
     return full, "no share passes the gate: the weights stay as they were tuned"
 
 
@@ -95,5 +95,5 @@ def smallest(points: Sequence[Point], apart: Apart) -> Point:
 
 def _tells(point: Point, base: float, full: Point) -> str:
     gain = full.dev - base
-    kept = f"{(point.dev - base) / gain:.0%} of the dev gain" if gain > 0 else "a dev score that tuning did not raise"
-    return f"the share {point.coefficient:g} keeps {kept} and loses {point.drop:.3f} of general ability"
+    share = f"{(point.dev - base) / gain:.0%} of the dev gain" if gain > 0 else "a dev score that tuning did not raise"
+    return f"the share {point.coefficient:g} keeps {share} and loses {point.drop:.3f} of general ability"

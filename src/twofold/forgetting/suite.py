@@ -60,9 +60,9 @@ class Item:
 
     def example(self, wording: int) -> Example:
         """The item as an example, in one of its wordings."""
-        asked = Message(role="user", content=self.asks[wording])
+        message = Message(role="user", content=self.asks[wording])
         return Example(
-            id=f"{self.id}/{wording}", messages=(asked,), references=tuple(self.rule.get("holds", ())), group=self.id
+            id=f"{self.id}/{wording}", messages=(message,), references=tuple(self.rule.get("holds", ())), group=self.id
         )
 
 
@@ -103,12 +103,13 @@ def known_facts() -> tuple[Pair, ...]:
 
 def general_rows() -> tuple[Pair, ...]:
     """The suite's other items with a right answer: a training run watches its loss on them. Nothing trains on them."""
-    told = [(item, item.rule.get("equals") or item.rule.get("first") or item.rule.get("holds")) for item in suite()]
-    return tuple(
-        Pair(messages=item.example(0).messages, completion=one if isinstance(one, str) else one[0], example=item.id)
-        for item, one in told
-        if one and item.skill != "facts"
-    )
+    rows = []
+    for item in suite():
+        right = item.rule.get("equals") or item.rule.get("first") or item.rule.get("holds")
+        if right and item.skill != "facts":  # facts are watched as pairs, see `known_facts`
+            completion = right if isinstance(right, str) else right[0]
+            rows.append(Pair(messages=item.example(0).messages, completion=completion, example=item.id))
+    return tuple(rows)
 
 
 @lru_cache(maxsize=1)
@@ -140,57 +141,57 @@ def _has(phrase: str, text: str) -> bool:
     return re.search(rf"(?<!\w){re.escape(_bare(phrase))}(?!\w)", _bare(text)) is not None
 
 
-def _holds(text: str, wanted: Sequence[str], rule: Json) -> bool:
+def _holds(text: str, expected: Sequence[str], rule: Json) -> bool:
     if rule.get("last"):
         numbers = re.findall(r"\d+(?:\.\d+)?", text.replace(",", ""))
-        return bool(numbers) and numbers[-1] in wanted
-    return any(_has(one, text) for one in wanted)
+        return bool(numbers) and numbers[-1] in expected
+    return any(_has(one, text) for one in expected)
 
 
-def _first(text: str, wanted: str, rule: Json) -> bool:
-    found = [(re.search(rf"(?<!\w){re.escape(_bare(one))}(?!\w)", _bare(text)), one) for one in rule["of"]]
-    placed = sorted((match.start(), one) for match, one in found if match)
-    return bool(placed) and placed[0][1] == wanted
+def _first(text: str, expected: str, rule: Json) -> bool:
+    positions = [(re.search(rf"(?<!\w){re.escape(_bare(one))}(?!\w)", _bare(text)), one) for one in rule["of"]]
+    placed = sorted((match.start(), one) for match, one in positions if match)
+    return bool(placed) and placed[0][1] == expected
 
 
-def _equals(text: str, wanted: str, _: Json) -> bool:
+def _equals(text: str, expected: str, _: Json) -> bool:
     def stripped(value: str) -> str:
         return value.strip().strip("\"'“”*").rstrip(".!\"'“”*").strip()
 
-    return stripped(text) == stripped(wanted)
+    return stripped(text) == stripped(expected)
 
 
-def _order(text: str, wanted: Sequence[str], _: Json) -> bool:
-    kind = r"\d+" if wanted[0].isdigit() else r"(?<!\w)[A-Z](?!\w)"
-    return re.findall(kind, text) == list(wanted)
+def _order(text: str, expected: Sequence[str], _: Json) -> bool:
+    kind = r"\d+" if expected[0].isdigit() else r"(?<!\w)[A-Z](?!\w)"
+    return re.findall(kind, text) == list(expected)
 
 
-def _json(text: str, wanted: Json, _: Json) -> bool:
-    found = re.search(r"\{.*\}", text, re.DOTALL)
+def _json(text: str, expected: Json, _: Json) -> bool:
+    match = re.search(r"\{.*\}", text, re.DOTALL)
     try:
-        value = json.loads(found[0]) if found else None
+        value = json.loads(match[0]) if match else None
     except ValueError:
         return False
-    return isinstance(value, dict) and all(value.get(key) == one for key, one in wanted.items())
+    return isinstance(value, dict) and all(value.get(key) == one for key, one in expected.items())
 
 
-def _says(text: str, wanted: str, _: Json) -> bool:
-    said = {name: any(_has(one, text) for one in phrases) for name, phrases in _phrases().items()}
-    return not any(said.values()) and bool(text) if wanted == "none" else said[wanted]
+def _says(text: str, expected: str, _: Json) -> bool:
+    signs = {name: any(_has(one, text) for one in phrases) for name, phrases in _phrases().items()}
+    return not any(signs.values()) and bool(text) if expected == "none" else signs[expected]
 
 
 _CHECKS: dict[str, Any] = {
     "holds": _holds,
     "first": _first,
     "equals": _equals,
-    "words": lambda text, wanted, _: len(text.split()) == wanted,
-    "lines": lambda text, wanted, _: sum(1 for line in text.splitlines() if line.strip()) == wanted,
-    "count": lambda text, wanted, rule: (
-        len(re.findall(rf"(?<!\w){wanted}(?!\w)", text, re.IGNORECASE)) == rule["times"]
+    "words": lambda text, expected, _: len(text.split()) == expected,
+    "lines": lambda text, expected, _: sum(1 for line in text.splitlines() if line.strip()) == expected,
+    "count": lambda text, expected, rule: (
+        len(re.findall(rf"(?<!\w){expected}(?!\w)", text, re.IGNORECASE)) == rule["times"]
     ),
     "order": _order,
-    "begins": lambda text, wanted, _: text.lstrip("\"'“").startswith(wanted),
-    "ends": lambda text, wanted, _: text.rstrip("\"'”").endswith(wanted),
+    "begins": lambda text, expected, _: text.lstrip("\"'“").startswith(expected),
+    "ends": lambda text, expected, _: text.rstrip("\"'”").endswith(expected),
     "json": _json,
     "says": _says,
 }
@@ -288,13 +289,14 @@ def _line(base: Scores, tuned: Scores, again: Scores, threshold: float, *, level
     least = max(floor(base, level=level, seed=seed), abs(order))
     limit = max(threshold, least)
     sees = limit + drop.mean - drop.low
-    why, found = "", f"a drop of {drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}]"
+    why = ""
+    finding = f"a drop of {drop.mean:.3f} [{drop.low:.3f}, {drop.high:.3f}]"
     if share > FAILED:
         why = f"{failed} of {base.size} answers failed: nothing can be said"
     elif drop.low > limit:
-        why = f"{found}, allowed are {limit:.3f}"
+        why = f"{finding}, allowed are {limit:.3f}"
     elif drop.high > limit:
-        why = f"{found} may exceed the {limit:.3f} allowed; a drop of {sees:.3f} would have been failed"
+        why = f"{finding} may exceed the {limit:.3f} allowed; a drop of {sees:.3f} would have been failed"
     return {
         "base": plain(intervals.estimate(before, level=level, failed=failed)),
         "tuned": plain(intervals.estimate(after, level=level, failed=failed)),
@@ -318,15 +320,15 @@ def _drop(before: Scores, after: Scores, *, level: float, seed: int) -> interval
 
 def _of_items(scores: Scores) -> Scores:
     """Mean over wordings; NaN where one failed, so that both models are compared on the same."""
-    made: Scores = scores.mean(axis=1)
-    return made
+    means: Scores = scores.mean(axis=1)
+    return means
 
 
 @lru_cache(maxsize=1)
 def _phrases() -> dict[str, list[str]]:
     """Words by which an abstention and a refusal are known."""
-    made: dict[str, list[str]] = json.loads((_FOLDER / "phrases.json").read_text(encoding="utf-8"))
-    return made
+    phrases: dict[str, list[str]] = json.loads((_FOLDER / "phrases.json").read_text(encoding="utf-8"))
+    return phrases
 
 
 def _rows(name: str) -> list[Json]:

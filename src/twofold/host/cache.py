@@ -8,7 +8,7 @@ from pathlib import Path
 
 def cache_root() -> Path:
     """Directory for downloaded and converted models: ``$TWOFOLD_CACHE``, or the platform's user cache."""
-    given = os.environ.get("TWOFOLD_CACHE")
-    if given:
-        return Path(given).expanduser()
+    setting = os.environ.get("TWOFOLD_CACHE")
+    if setting:
+        return Path(setting).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "twofold"

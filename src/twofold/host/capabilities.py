@@ -186,9 +186,9 @@ def _flags(fields: Mapping[str, str]) -> set[str]:
 
 def _darwin_flags(fields: Mapping[str, str]) -> set[str]:
     arm = {"bf16": "FEAT_BF16", "i8mm": "FEAT_I8MM", "fphp": "FEAT_FP16"}
-    found = {name for name, key in arm.items() if fields.get(f"hw.optional.arm.{key}") == "1"}
+    flags = {name for name, key in arm.items() if fields.get(f"hw.optional.arm.{key}") == "1"}
     intel = {"avx2": "avx2_0", "avx512f": "avx512f"}
-    return found | {name for name, key in intel.items() if fields.get(f"hw.optional.{key}") == "1"}
+    return flags | {name for name, key in intel.items() if fields.get(f"hw.optional.{key}") == "1"}
 
 
 @lru_cache(maxsize=1)
@@ -252,15 +252,15 @@ def cpu_quota(root: Path = Path("/")) -> float:
     Args:
         root: Where ``proc`` and ``sys`` are.
     """
-    found = []
+    limits = []
     for folder in _groups(root, "cpu"):
         words = _read(folder / "cpu.max").split()
         if len(words) == 2 and words[0].isdigit():
-            found.append(int(words[0]) / int(words[1]))
+            limits.append(int(words[0]) / int(words[1]))
         quota, period = _read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")
         if quota.isdigit() and period.isdigit() and int(period):
-            found.append(int(quota) / int(period))
-    return min((limit for limit in found if limit > 0), default=0.0)
+            limits.append(int(quota) / int(period))
+    return min((limit for limit in limits if limit > 0), default=0.0)
 
 
 def memory_bytes(root: Path = Path("/")) -> int:
@@ -385,8 +385,8 @@ def arithmetic(device: Device = "auto") -> Choice:
     return _on_cpu(processor(), device=device, cache=cache_root())
 
 
-def _on_cuda(found: tuple[Gpu, ...]) -> Choice:
-    weakest = min((gpu.capability for gpu in found), default=CUDA_BF16)
+def _on_cuda(devices: tuple[Gpu, ...]) -> Choice:
+    weakest = min((gpu.capability for gpu in devices), default=CUDA_BF16)
     if weakest >= CUDA_BF16:
         return Choice(dtype="bf16", because="the GPU multiplies it in hardware")
     version = ".".join(map(str, weakest))
@@ -451,8 +451,8 @@ def torch_version() -> str:
 def measured(cpu: Processor | None = None, *, cache: Path | None = None) -> dict[str, float] | None:
     """GFLOP/s of a core by dtype (``f32``, ``bf16``, ``f16``) that an earlier measurement of this machine found."""
     try:
-        found = json.loads(_place(cpu or processor(), cache).read_text(encoding="utf-8"))
-        speeds = {name: float(value) for name, value in found["gflops"].items()}
+        record = json.loads(_place(cpu or processor(), cache).read_text(encoding="utf-8"))
+        speeds = {name: float(value) for name, value in record["gflops"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return speeds if speeds.get("f32", 0) > 0 and "bf16" in speeds else None
@@ -468,18 +468,18 @@ def measure(cpu: Processor | None = None) -> dict[str, float] | None:
         done = subprocess.run(
             command, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=_PATIENCE, check=False
         )
-        found: Json = json.loads(done.stdout)
+        measurement: Json = json.loads(done.stdout)
     except (OSError, ValueError, subprocess.SubprocessError) as error:
         _log.warning("the speed of this CPU could not be measured (%s); f32 is used", type(error).__name__)
         return None
     place = _place(cpu, None)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
-        writing.write(place, json.dumps({**found, "model": cpu.model, "caps": cpu.caps}), shared=True)
+        writing.write(place, json.dumps({**measurement, "model": cpu.model, "caps": cpu.caps}), shared=True)
     except OSError as error:
         _log.info("the measurement cannot be kept: %s", error)
     _on_cpu.cache_clear()
-    return {name: float(value) for name, value in found["gflops"].items()}
+    return {name: float(value) for name, value in measurement["gflops"].items()}
 
 
 def _place(cpu: Processor, cache: Path | None) -> Path:

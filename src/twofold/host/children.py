@@ -64,8 +64,8 @@ def running(
 def run(module: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None) -> int:
     """Run ``python -m module arguments`` with its output in `log`; returns the exit status."""
     with (
-        log.open("wb") as said,
-        running(module, arguments, stdout=said, stderr=subprocess.STDOUT, environment=environment) as child,
+        log.open("wb") as output,
+        running(module, arguments, stdout=output, stderr=subprocess.STDOUT, environment=environment) as child,
     ):
         return child.wait()
 

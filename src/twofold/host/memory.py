@@ -45,6 +45,7 @@ def _of_windows() -> int:
         words = (ctypes.c_size_t * (9 if ctypes.sizeof(ctypes.c_size_t) == 8 else 10))()
         ctypes.cast(words, ctypes.POINTER(ctypes.c_uint32))[0] = ctypes.sizeof(words)
         kernel.GetCurrentProcess.restype = ctypes.c_void_p
-        told = kernel.K32GetProcessMemoryInfo(ctypes.c_void_p(kernel.GetCurrentProcess()), words, ctypes.sizeof(words))
-        return int(words[len(words) - 8]) if told else 0
+        process = ctypes.c_void_p(kernel.GetCurrentProcess())
+        succeeded = kernel.K32GetProcessMemoryInfo(process, words, ctypes.sizeof(words))
+        return int(words[len(words) - 8]) if succeeded else 0
     return 0

@@ -98,15 +98,15 @@ def keep(subject: str, measured: Mapping[str, float], *, kind: Kind = "real") ->
 def _read(path: Path) -> dict[str, dict[str, dict[str, list[float]]]]:
     """Machine → subject → kind → measurements; empty where the file is missing, damaged or of another format."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["format"] != _FORMAT:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["format"] != _FORMAT:
             return {}
         return {
             str(name): {
                 str(subject): {str(kind): [float(value) for value in values] for kind, values in kinds.items()}
                 for subject, kinds in subjects.items()
             }
-            for name, subjects in found["machines"].items()
+            for name, subjects in stored["machines"].items()
         }
     except OSError:
         return {}
@@ -133,8 +133,8 @@ def answering(description: Json) -> str:
 def training(trainer: str, options: Json, weights: str) -> str:
     """The subject of a trainer: those options that decide its speed, and the weights it starts from."""
     deciding = ("dtype", "layers", "dora", "processes", "shard", "threads", "compile", "checkpointing", "objective")
-    told = {name: options[name] for name in deciding if name in options}
-    return f"train {trainer} {digest('trainer', {'options': told, 'weights': weights})}"
+    decisive = {name: options[name] for name in deciding if name in options}
+    return f"train {trainer} {digest('trainer', {'options': decisive, 'weights': weights})}"
 
 
 def embedding(fingerprint: str) -> str:
@@ -179,8 +179,8 @@ def of_answers(arm: Arm, answers: Sequence[Answer], seconds: float, *, max_token
     written = sum(answer.usage.completion_tokens for answer in answers)
     units = alone(read, written) if single else batched(read, written)
     tuned = "tuned " if arm.tuning else ""
-    found = {f"{'alone' if single else 'answer'} {shape(arm)}": seconds / units} if units else {}
-    return found | {f"written {tuned}{shape(arm)}": written / len(answers) / max_tokens}
+    figures = {f"{'alone' if single else 'answer'} {shape(arm)}": seconds / units} if units else {}
+    return figures | {f"written {tuned}{shape(arm)}": written / len(answers) / max_tokens}
 
 
 class Spent:

@@ -91,19 +91,19 @@ def combined(parts: Sequence[tuple[Path, float]], target: Path) -> None:
         for name in sorted(n for n in tensors if ".lora_A." in n):
             layer = name.split(".lora_A.")[0]
             down, up = tensors[name], tensors[name.replace(".lora_A.", ".lora_B.")]
-            below, above = stacks.setdefault(layer, ([], []))
-            below.append(down)
-            above.append(up * np.float32(weight * _scale(recipe, layer, len(down))))
-    made, ranks = {}, {}
-    for layer, (below, above) in stacks.items():
-        made[f"{layer}.lora_A.weight"] = np.ascontiguousarray(np.concatenate(below, axis=0))
-        made[f"{layer}.lora_B.weight"] = np.ascontiguousarray(np.concatenate(above, axis=1))
-        ranks[layer.removeprefix("base_model.model.")] = sum(len(one) for one in below)
+            downs, ups = stacks.setdefault(layer, ([], []))
+            downs.append(down)
+            ups.append(up * np.float32(weight * _scale(recipe, layer, len(down))))
+    stacked, ranks = {}, {}
+    for layer, (downs, ups) in stacks.items():
+        stacked[f"{layer}.lora_A.weight"] = np.ascontiguousarray(np.concatenate(downs, axis=0))
+        stacked[f"{layer}.lora_B.weight"] = np.ascontiguousarray(np.concatenate(ups, axis=1))
+        ranks[layer.removeprefix("base_model.model.")] = sum(len(one) for one in downs)
     whole = {**recipes[0], "r": 1, "lora_alpha": 1.0, "use_rslora": False, "rank_pattern": ranks}
     whole["alpha_pattern"] = {layer: float(rank) for layer, rank in ranks.items()}
     whole["target_modules"] = sorted({layer.rpartition(".")[2] for layer in ranks})
     target.mkdir(parents=True, exist_ok=True)
-    write_safetensors(target / _WEIGHTS, ((name, "", values) for name, values in made.items()))
+    write_safetensors(target / _WEIGHTS, ((name, "", values) for name, values in stacked.items()))
     (target / _RECIPE).write_text(json.dumps(whole, indent=2, sort_keys=True), encoding="utf-8")
 
 
@@ -120,7 +120,7 @@ def _scale(recipe: Json, layer: str, rank: int) -> float:
 def _recipe(adapter: Path) -> Json:
     path = adapter / _RECIPE
     try:
-        made: Json = json.loads(path.read_text(encoding="utf-8"))
+        recipe: Json = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise StoreError(f"the adapter's configuration cannot be read: {error}", file=path) from error
-    return made
+    return recipe

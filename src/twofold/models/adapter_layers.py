@@ -31,15 +31,15 @@ def recipe(adapter: Path) -> Json:
     Raises:
         ModelError: it cannot be read.
     """
-    told: Json = {"base": "", "dtype": "bf16"}
+    settings: Json = {"base": "", "dtype": "bf16"}
     for path in (adapter / "adapter_config.json", adapter / "method.json"):
         if path.name == "method.json" and not path.is_file():
             continue
         try:
-            told |= json.loads(path.read_text(encoding="utf-8"))
+            settings |= json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ModelError(f"the adapter's configuration cannot be read: {error}", file=path) from error
-    return told
+    return settings
 
 
 def chat_template_of(directory: Path, settings: Json) -> str:
@@ -53,10 +53,10 @@ def chat_template_of(directory: Path, settings: Json) -> str:
         Jinja text; empty where there is none.
     """
     beside = directory / "chat_template.jinja"
-    found = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
-    if isinstance(found, list):
-        found = next((one.get("template") for one in found if one.get("name") == "default"), "")
-    return found if isinstance(found, str) else ""
+    template = beside.read_text(encoding="utf-8") if beside.is_file() else settings.get("chat_template")
+    if isinstance(template, list):
+        template = next((one.get("template") for one in template if one.get("name") == "default"), "")
+    return template if isinstance(template, str) else ""
 
 
 def open_model(directory: Path, *, dtype: Dtype, nf4: bool = False) -> Any:
@@ -99,11 +99,11 @@ def open_tuned(directory: Path, adapter: Path, *, dtype: Dtype) -> Any:
         ModelError: the artifact cannot be read or does not fit.
         MissingExtra: PEFT is needed and not installed.
     """
-    told = recipe(adapter)
-    kind = told.get("peft_type")
+    settings = recipe(adapter)
+    kind = settings.get("peft_type")
     if kind == "FULL":
         return open_model(adapter / WEIGHTS, dtype=dtype)
-    network = open_model(directory, dtype=dtype, nf4=told["base"] == "nf4")
+    network = open_model(directory, dtype=dtype, nf4=settings["base"] == "nf4")
     if kind not in ("PROMPT_TUNING", "PREFIX_TUNING", "BOTTLENECK"):
         try:
             import peft
@@ -117,7 +117,7 @@ def open_tuned(directory: Path, adapter: Path, *, dtype: Dtype) -> Any:
 
     tensors = load_file(adapter / "adapter_model.safetensors")
     if kind == "BOTTLENECK":
-        add_bottlenecks(network, told["width"], placement=told["placement"])
+        add_bottlenecks(network, settings["width"], placement=settings["placement"])
         missing = set(added(network)) ^ set(tensors)
         if missing:
             raise ModelError(f"the adapter does not fit the model: {min(missing)!r}", file=adapter)
@@ -145,8 +145,8 @@ def layers_of(network: Any) -> list[Any]:
     import torch
 
     depth = network.config.get_text_config().num_hidden_layers
-    found = (m for m in network.base_model.modules() if isinstance(m, torch.nn.ModuleList))
-    return list(next((m for m in found if len(m) == depth), ()))
+    module_lists = (m for m in network.base_model.modules() if isinstance(m, torch.nn.ModuleList))
+    return list(next((m for m in module_lists if len(m) == depth), ()))
 
 
 # ---------------------------------------------------------------- soft prompts and prefixes
@@ -164,9 +164,9 @@ def add_prompt(network: Any, vectors: Any) -> None:
         ids, kwargs = _ids(args, kwargs)
         if ids is None or _begun(kwargs):
             return (), kwargs
-        own = getattr(network, _PROMPT)
-        front = own.to(words.weight.dtype)[None].expand(len(ids), -1, -1)
-        embedded = torch.cat([front, words(ids[:, len(own) :])], dim=1)
+        prompt = getattr(network, _PROMPT)
+        front = prompt.to(words.weight.dtype)[None].expand(len(ids), -1, -1)
+        embedded = torch.cat([front, words(ids[:, len(prompt) :])], dim=1)
         return (), {**kwargs, "input_ids": None, "inputs_embeds": embedded}
 
     network.base_model.register_forward_pre_hook(before, with_kwargs=True)
@@ -343,7 +343,7 @@ _PLACES = (
 def _beside(extra: Any) -> Any:
     def after(_: Any, __: Any, out: Any) -> Any:
         first = out[0] if isinstance(out, tuple) else out
-        made = first + extra(first)
-        return (made, *out[1:]) if isinstance(out, tuple) else made
+        adapted = first + extra(first)
+        return (adapted, *out[1:]) if isinstance(out, tuple) else adapted
 
     return after

