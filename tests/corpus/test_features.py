@@ -17,9 +17,9 @@ from twofold.answering.citing import place_at
 from twofold.config import DocumentsSection
 from twofold.corpus.chunkers.headings import HeadingChunker, headings_of
 from twofold.corpus.files import FileReader
+from twofold.corpus.plain_text import title_of
 from twofold.corpus.readers.html import HtmlReader
 from twofold.corpus.readers.office.number_formats import shown
-from twofold.corpus.readers.text import title_of
 from twofold.corpus.sentences import ends
 from twofold.corpus.sources.web import _bare, _marked_utf8
 from twofold.types import Chunk, Document, Loaded

@@ -20,8 +20,9 @@ import pytest
 
 from twofold.corpus.chunkers.headings import HeadingChunker
 from twofold.corpus.chunkers.windows import ParentChunker, SentenceChunker
+from twofold.corpus.plain_text import clean
 from twofold.corpus.readers.office.rich_text import settled_rtf
-from twofold.corpus.readers.text import MarkdownReader, clean
+from twofold.corpus.readers.text import MarkdownReader
 from twofold.errors import DataError
 from twofold.examples.quality.privacy import masked
 from twofold.files.reading import csv_records

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from twofold.corpus.plain_text import title_of
 from twofold.corpus.readers.marks import Grid, fence_of, literal, lowered, raised, settled, struck
 from twofold.corpus.readers.office.formulas import mathml
 from twofold.corpus.readers.office.numbering import written
-from twofold.corpus.readers.text import title_of
 from twofold.errors import UnreadableFile
 from twofold.files.reading import decode
 from twofold.plugins import protocols

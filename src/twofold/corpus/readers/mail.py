@@ -10,8 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
+from twofold.corpus.plain_text import joined, title_of
 from twofold.corpus.readers.mail_parts import header, parts_of
-from twofold.corpus.readers.text import joined, title_of
 from twofold.errors import DamagedFile, TwofoldError, UnreadableFile
 from twofold.files.reading import decode, suffix_of
 from twofold.plugins import loading, protocols

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
+from twofold.corpus.plain_text import clean, title_of
 from twofold.corpus.readers.mail import MailReader
 from twofold.corpus.readers.mail_parts import calendar, card, decoded, unfolded
-from twofold.corpus.readers.text import clean, title_of
 from twofold.errors import BadRecord, DamagedFile
 from twofold.plugins import protocols
 from twofold.types import Document

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twofold.corpus.outline import headings_of
+from twofold.corpus.plain_text import decoded, joined, title_of
 from twofold.corpus.readers.marks import fence_of
-from twofold.corpus.readers.text import decoded, joined, title_of
 from twofold.errors import DamagedFile
 from twofold.plugins import protocols
 from twofold.types import Document

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from twofold.corpus.plain_text import joined, title_of
 from twofold.corpus.readers.marks import literal
 from twofold.corpus.readers.pdf_pages import crossed, divided, filled, scripts
 from twofold.corpus.readers.right_to_left import formless, righted
-from twofold.corpus.readers.text import joined, title_of
 from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, ScannedFile, install
 from twofold.plugins import protocols
 from twofold.types import Document

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-from twofold.corpus.readers.text import clean
+from twofold.corpus.plain_text import clean
 from twofold.errors import DamagedFile, MissingExtra, install
 from twofold.plugins import protocols
 from twofold.types import Document

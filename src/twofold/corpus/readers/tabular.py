@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twofold.corpus.bounds import ALL, VALUE
+from twofold.corpus.plain_text import decoded
 from twofold.corpus.readers.fields import is_vector, lines, value_text, with_fields
-from twofold.corpus.readers.text import decoded
 from twofold.errors import BadRecord
 from twofold.files.delimited import Row, table_of
 from twofold.files.reading import (

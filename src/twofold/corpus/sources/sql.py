@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,12 +11,10 @@ from typing import Any, ClassVar
 from pydantic import Field, model_validator
 
 from twofold.corpus.sources.records import RecordOptions, items_of
+from twofold.corpus.statements import reads_only
 from twofold.errors import ConfigError, SourceEndless, SourceQuery, SourceUnreachable
 from twofold.plugins.protocols import Item
 
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
-_TEXT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`", re.DOTALL)
-_WRITES = re.compile(r"\b(into|delete\s+from|update\s+\S+\s+set)\b", re.IGNORECASE)
 _PIECE = 500
 
 
@@ -158,20 +155,3 @@ class SqlSource:
                 raise SourceUnreachable(f"there is no database {url.database}")
             url = url.set(database=str(place))
         return url
-
-
-def reads_only(query: str) -> None:
-    """Refuse everything but one statement that reads.
-
-    Raises:
-        SourceQuery: naming the word that does not.
-    """
-    bare = _TEXT.sub("''", _COMMENT.sub(" ", query)).strip().rstrip(";").strip()
-    if ";" in bare:
-        raise SourceQuery("`query` holds more than one statement")
-    first = bare.split(None, 1)[0].lower() if bare else ""
-    if first not in ("select", "with", "values"):
-        raise SourceQuery(f"`query` must be a SELECT, not {first.upper() or 'empty'}")
-    match = _WRITES.search(bare)
-    if match:
-        raise SourceQuery(f"`query` may only read; it says {' '.join(match.group().split())[:40].upper()}")

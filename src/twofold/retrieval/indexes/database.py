@@ -352,11 +352,6 @@ class DatabaseIndex(ABC):
             self._cleared(rows)
             rows.put_note(_TAGS, {**(rows.note(_TAGS) or {}), name: self._at(rows, version)})
 
-    def untag(self, name: str) -> None:
-        """Take a name away; no error when there is none."""
-        with self._rows.writing() as rows:
-            rows.put_note(_TAGS, {key: at for key, at in (rows.note(_TAGS) or {}).items() if key != name})
-
     def tags(self) -> dict[str, int]:
         """Name → version."""
         return {name: int(version) for name, version in (self._rows.note(_TAGS) or {}).items()}

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from pydantic import model_validator
 
-from twofold.corpus.sources.sql import reads_only
+from twofold.corpus.statements import reads_only
 from twofold.errors import ConfigError, SourceEndless, SourceQuery, SourceUnreachable
 from twofold.retrieval.tools.live import LiveOptions, LiveTool, declared, environment
 

@@ -11,12 +11,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from twofold.corpus.plain_text import clean
 from twofold.corpus.readers.marks import Grid, literal, lowered, raised, settled, struck
 from twofold.corpus.readers.office.formulas import mathml
 from twofold.corpus.readers.office.numbering import roman, written
 from twofold.corpus.readers.office.packages import Node, Package, attribute, bare, child, inside
 from twofold.corpus.readers.office.sheets import Cells, Sheet, lines_of, not_seen
-from twofold.corpus.readers.text import clean
 
 _BLANKS = re.compile(r"[ \t\r\n]+")
 _CHOICE = re.compile(r'"([^"]{1,400})"')

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 from twofold.corpus.outline import headings_of
+from twofold.corpus.plain_text import joined, title_of
 from twofold.corpus.readers.office.archives import BROKEN, no_entities, prepared, repacked
 from twofold.corpus.readers.office.books import Book
 from twofold.corpus.readers.office.open_text import OpenText
@@ -21,7 +22,6 @@ from twofold.corpus.readers.office.sheets import Sheet, Workbook
 from twofold.corpus.readers.office.word import Word
 from twofold.corpus.readers.office.xml_text import xml_text
 from twofold.corpus.readers.outlook import attachments
-from twofold.corpus.readers.text import joined, title_of
 from twofold.errors import DamagedFile, EncryptedFile, MissingExtra, UnreadableFile, install
 from twofold.files.reading import excerpt, suffix_of
 from twofold.plugins import protocols

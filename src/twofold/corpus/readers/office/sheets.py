@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from twofold.corpus.plain_text import clean
 from twofold.corpus.readers.marks import lowered, raised, row, settled, struck
 from twofold.corpus.readers.office.drawings import description, drawn, paragraphs
 from twofold.corpus.readers.office.number_formats import BUILT_IN, general, shown
 from twofold.corpus.readers.office.packages import Node, Package, attribute, bare, child, inside
-from twofold.corpus.readers.text import clean
 
 _CELL = re.compile(r"([A-Z]{1,3})(\d{1,7})")
 _GENERAL = ("General", "@", "")

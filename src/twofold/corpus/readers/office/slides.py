@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+from twofold.corpus.plain_text import joined, title_of
 from twofold.corpus.readers.marks import Grid, literal
 from twofold.corpus.readers.office.archives import BROKEN, prepared
 from twofold.corpus.readers.office.drawings import description, drawn, paragraphs
 from twofold.corpus.readers.office.packages import Node, Package, attribute, bare, child, inside
-from twofold.corpus.readers.text import joined, title_of
 from twofold.errors import DamagedFile
 from twofold.files.reading import excerpt
 from twofold.plugins import protocols

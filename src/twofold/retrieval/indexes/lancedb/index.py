@@ -292,12 +292,6 @@ class LanceIndex:
             tags = self._table.tags
             (tags.update if name in tags.list() else tags.create)(name, wanted)
 
-    def untag(self, name: str) -> None:
-        """Take a name away; no error when there is none."""
-        with self._lock, self._writing():
-            if name in self._table.tags.list():
-                self._table.tags.delete(name)
-
     def tags(self) -> dict[str, int]:
         """Name → version."""
         with self._lock, self._reading():

@@ -1,0 +1,28 @@
+"""Statements of SQL that may only read: a source's query, and a tool's. Pure."""
+
+from __future__ import annotations
+
+import re
+
+from twofold.errors import SourceQuery
+
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
+_TEXT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`", re.DOTALL)
+_WRITES = re.compile(r"\b(into|delete\s+from|update\s+\S+\s+set)\b", re.IGNORECASE)
+
+
+def reads_only(query: str) -> None:
+    """Refuse everything but one statement that reads.
+
+    Raises:
+        SourceQuery: naming the word that does not.
+    """
+    bare = _TEXT.sub("''", _COMMENT.sub(" ", query)).strip().rstrip(";").strip()
+    if ";" in bare:
+        raise SourceQuery("`query` holds more than one statement")
+    first = bare.split(None, 1)[0].lower() if bare else ""
+    if first not in ("select", "with", "values"):
+        raise SourceQuery(f"`query` must be a SELECT, not {first.upper() or 'empty'}")
+    match = _WRITES.search(bare)
+    if match:
+        raise SourceQuery(f"`query` may only read; it says {' '.join(match.group().split())[:40].upper()}")
