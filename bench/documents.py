@@ -107,7 +107,7 @@ def whole_sync() -> dict[str, float]:
             began = time.perf_counter()
             report = project.sync()
             spent = time.perf_counter() - began
-            characters = sum(len(one.text) for one in project.catalogue.get_documents())
+            characters = sum(len(one.text) for one in project.catalogue.documents.get())
     return {
         "files": report["added"],
         "of": len(paths),

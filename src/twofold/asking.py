@@ -181,7 +181,7 @@ def remarks(builder: Builder, which: Filter | None) -> list[str]:
     if which is None or not which.conditions:
         return []
     rules, section = builder.config.access.rules, builder.config.access
-    documents = builder.catalogue.described()
+    documents = builder.catalogue.documents.without_texts()
     if section.enabled:
         names = set(which.principal or ())
         documents = (one for one in documents if names.intersection(access.ruled(one, rules).readers or ()))
@@ -226,7 +226,7 @@ def unseen(builder: Builder, choice: Choice, root: Path) -> str:
     """
     if not choice.arm.retrieval:
         return ""
-    if restored := builder.catalogue.note(feeds.RESTORED):
+    if restored := builder.catalogue.notes.get(feeds.RESTORED):
         remarks = [f"index version {restored} was restored: changes since then are not seen until `twofold sync`"]
     else:
         remarks = feeds.behind(builder, root)
@@ -267,9 +267,9 @@ def provenance(builder: Builder, system: System, example: Example, *, answer: An
     follows = any(message.role == "user" for message in example.messages[:-1])
     template = replace(system.template, about=0.0) if follows else system.template
     attached = None if system.schema else prompts.attached(answer, template=template, question=example.question)
-    shown = whereabouts(builder.catalogue, answer, (attached,) if attached else ())
+    shown = whereabouts(builder.catalogue.documents, answer, (attached,) if attached else ())
     system = system.as_sent()
-    measured = system.key in builder.catalogue.systems()
+    measured = system.key in builder.catalogue.systems.descriptions()
     why, number = choice.why, choice.study.split("-")[0].lstrip("0")
     if choice.study and system.arm.retrieval and choice.index and builder.index.state().content != choice.index:
         why += f"; documents changed since study {number}"

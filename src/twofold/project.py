@@ -183,7 +183,7 @@ class Project:
         """
         with self.writing():
             feeds.feeds(self.builder, self.directory, only=source)  # what is wrong there, before anything is undone
-            self.catalogue.put_note(feeds.RESTORED, "")
+            self.catalogue.notes.put(feeds.RESTORED, "")
             feed = feeds.rebuild if rebuild else feeds.sync
             report = feed(self.builder, self.directory, only=source, progress=progress)
             return {**report, "words": self._weighed(progress, exact=False)}

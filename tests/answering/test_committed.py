@@ -29,20 +29,30 @@ def test_what_was_answered_before_a_kill_is_there_and_the_batch_that_was_killed_
     counts: list[int] = []
     with pytest.raises(KeyboardInterrupt):
         cached.committed(
-            catalogue, lambda: "s", todo, answer=answer, batch=2, done=lambda answers: counts.append(len(answers))
+            catalogue.answers,
+            lambda: "s",
+            todo,
+            answer=answer,
+            batch=2,
+            done=lambda answers: counts.append(len(answers)),
         )
     catalogue.close()
     again = Catalogue(tmp_path / "c.sqlite")
-    assert {name: one.text for name, one in again.answers("s").items()} == {"d0": "A", "d1": "B", "d2": "C", "d3": "D"}
+    assert {name: one.text for name, one in again.answers.get("s").items()} == {
+        "d0": "A",
+        "d1": "B",
+        "d2": "C",
+        "d3": "D",
+    }
     assert (batches, counts) == ([["a", "b"], ["c", "d"], ["e", "f"]], [2, 2])
-    left = [(name, item) for name, item in todo if name not in again.answers("s")]
-    made = cached.committed(again, lambda: "s", left, answer=said, batch=2)
+    left = [(name, item) for name, item in todo if name not in again.answers.get("s")]
+    made = cached.committed(again.answers, lambda: "s", left, answer=said, batch=2)
     assert [one.text for one in made] == ["E", "F", "G"]
-    assert len(again.answers("s")) == 7
+    assert len(again.answers.get("s")) == 7
     again.close()
 
 
 def test_a_batch_is_kept_under_the_key_that_holds_once_it_is_answered() -> None:
     catalogue, keys = Catalogue(None), iter(["before", "after"])
-    cached.committed(catalogue, lambda: next(keys), [("x", "x"), ("y", "y")], answer=said, batch=1)
-    assert (list(catalogue.answers("before")), list(catalogue.answers("after"))) == (["x"], ["y"])
+    cached.committed(catalogue.answers, lambda: next(keys), [("x", "x"), ("y", "y")], answer=said, batch=1)
+    assert (list(catalogue.answers.get("before")), list(catalogue.answers.get("after"))) == (["x"], ["y"])

@@ -49,7 +49,9 @@ def test_files_are_put_in_place_by_one_module(path: Path) -> None:
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_answers_are_made_and_committed_by_one_loop(path: Path) -> None:
-    here = [line for line, _, name in calls(path.read_text(encoding="utf-8")) if name.endswith(".put_answers")]
+    here = [
+        line for line, _, name in calls(path.read_text(encoding="utf-8")) if name.endswith(("answers.put", "store.put"))
+    ]
     assert len(here) == (name_of(path) == "answering/cached.py"), f"use cached.committed: lines {here}"
 
 

@@ -146,7 +146,7 @@ def test_a_model_writes_question_and_answer_apart_and_every_reason_is_counted(op
         made = project.make_examples(Recipe(count=25, by="model", unanswerable=0, rank=0))
         known = made.examples[3]
         KNOWN[known.question.removeprefix("Which words follow ").rstrip("?")] = f"It is {known.references[0]}."
-        project.builder.catalogue.put_system("x", {})
+        project.builder.catalogue.systems.put("x", {})
     assert made.maker == "scripted-1"
     assert all(e.maker == "scripted-1" and e.references for e in made.examples)
     reasons = made.counts["discarded"]
@@ -168,7 +168,7 @@ def test_a_run_that_was_stopped_goes_on_and_asks_nothing_twice(opened: Any) -> N
     recipe = Recipe(count=25, by="model", rank=0)
     with opened(whole) as project:
         wanted = project.make_examples(recipe)
-        project.builder.catalogue.put_note("", "")
+        project.builder.catalogue.notes.put("", "")
         total = len(whole.asked)
         assert len(set(whole.asked)) == total
         rerun = project.make_examples(recipe)

@@ -109,7 +109,7 @@ def test_an_index_answers_while_it_is_rebuilt(make: Callable[..., Path], monkeyp
         system.close()
     assert "data/documents/0.md" not in held(project)
     with Project.open(project) as after:
-        assert "data/documents/0.md" not in [document.id for document in after.catalogue.get_documents()]
+        assert "data/documents/0.md" not in [document.id for document in after.catalogue.documents.get()]
 
 
 def test_a_rebuild_that_is_stopped_is_finished_by_the_next_sync(make: Callable[..., Path]) -> None:
@@ -118,12 +118,12 @@ def test_a_rebuild_that_is_stopped_is_finished_by_the_next_sync(make: Callable[.
     before = held(project)
     (project / "data/documents/0.md").unlink()
     with Project.open(project) as opened:
-        opened.catalogue.renew_sync()  # as a rebuild begins
+        opened.catalogue.sync.renew()  # as a rebuild begins
     assert found(project, "well") != []
     assert sync(project)["added"] == 2
     assert held(project) == {name: seal for name, seal in before.items() if name != "data/documents/0.md"}
     with Project.open(project) as opened:
-        assert len(opened.catalogue.get_documents()) == 2
+        assert len(opened.catalogue.documents.get()) == 2
 
 
 def test_an_index_that_goes_away_under_a_reader_is_told(make: Callable[..., Path]) -> None:

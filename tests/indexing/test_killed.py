@@ -33,14 +33,14 @@ main({command!r})
 STEPS = {
     "restore": [
         "twofold.retrieval.indexes.lancedb.index:LanceIndex.restore",
-        "twofold.store.catalogue:Catalogue.put_note",
-        "twofold.store.catalogue:Catalogue.put_change",
+        "twofold.store.documents:Notes.put",
+        "twofold.store.documents:SyncState.put_change",
     ],
     "rebuild": [
-        "twofold.store.catalogue:Catalogue.renew_sync",
+        "twofold.store.documents:SyncState.renew",
         "twofold.retrieval.indexes.lancedb.index:LanceIndex.upsert",
-        "twofold.store.catalogue:Catalogue.record_sync",
-        "twofold.store.catalogue:Catalogue.drop_renewed",
+        "twofold.store.documents:SyncState.record",
+        "twofold.store.documents:SyncState.drop_renewed",
     ],
 }
 

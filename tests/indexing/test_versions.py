@@ -162,7 +162,7 @@ def _secret(make: Callable[..., Path]) -> tuple[Path, str]:
     "step",
     [
         "twofold.retrieval.indexes.lancedb.index:LanceIndex.erase",
-        "twofold.store.catalogue:Catalogue.erase_document",
+        "twofold.store.erasure:Erasure.erase",
         "twofold.reports.archive:redact",
         "twofold.indexing.erasure:Eraser._empty_caches",
         "twofold.store.forgotten:Forgotten.finish",

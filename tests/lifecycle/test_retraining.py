@@ -306,24 +306,24 @@ def test_what_forgets_is_not_promoted(
     assert told["difference"]["low"] > 0
     assert "the forgetting gate failed: general: 0.30 less" in told["because"]
     with Project.open(directory) as project:
-        assert set(project.catalogue.aliases()) == {"candidate"}
+        assert set(project.catalogue.models.aliases()) == {"candidate"}
 
 
 def test_killed_after_each_step_nothing_is_done_twice(
     directory: Path, endpoint: Endpoint, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from twofold.store.catalogue import Catalogue
+    from twofold.store.tuned_models import TunedModels
 
     skilled(endpoint, ftjob_1=0.9)
-    real, stopped = Catalogue.move_alias, []
+    real, stopped = TunedModels.move_alias, []
 
-    def dying(self: Catalogue, alias: str, model: str, **more: Any) -> None:
+    def dying(self: TunedModels, alias: str, model: str, **more: Any) -> None:
         if alias not in stopped:
             stopped.append(alias)
             raise KeyboardInterrupt
         real(self, alias, model, **more)
 
-    monkeypatch.setattr(Catalogue, "move_alias", dying)
+    monkeypatch.setattr(TunedModels, "move_alias", dying)
     words = ("tune", "--arm", "ft", "--from", "champion", "-C", str(directory))
     assert run(capsys, *words)[0] == 130
     assert run(capsys, *words)[0] == 130
@@ -333,7 +333,7 @@ def test_killed_after_each_step_nothing_is_done_twice(
     assert len(endpoint.asked_of) == answered, "every answer was kept"
     assert len(endpoint.jobs) == 1
     with Project.open(directory) as project:
-        assert [m["alias"] for m in project.catalogue.alias_moves()] == ["candidate", "champion"]
+        assert [m["alias"] for m in project.catalogue.models.alias_moves()] == ["candidate", "champion"]
 
 
 def test_a_champion_that_read_the_documents_of_the_test_is_said_to_be_flattered(

@@ -101,9 +101,11 @@ def test_a_candidate_without_its_chance_is_undecided(
         assert "not given its chance" in told["because"]
         assert "difference" not in told
         assert told["effort"]["chance"] is False
-        assert project.catalogue.aliases() == {}, "no alias moves"
-        assert project.catalogue.comparisons(told["candidate"]) == {}
-        assert "ft" not in {row.get("arm") for row in project.catalogue.systems().values() if "split" not in row}
+        assert project.catalogue.models.aliases() == {}, "no alias moves"
+        assert project.catalogue.models.comparisons(told["candidate"]) == {}
+        assert "ft" not in {
+            row.get("arm") for row in project.catalogue.systems.descriptions().values() if "split" not in row
+        }
         again = project.retrain(arm="ft")
         assert (again["outcome"], again["cached"]) == ("undecided", True)
 
@@ -112,7 +114,7 @@ def test_with_its_plan_done_the_same_candidate_is_compared(opened: Callable[...,
     with opened(stopped="plan", done=40) as project:
         told = project.retrain(arm="ft")
         assert told["outcome"] == "kept", "weights that change nothing are not better"
-        assert set(project.catalogue.aliases()) == {"candidate"}
+        assert set(project.catalogue.models.aliases()) == {"candidate"}
 
 
 def test_the_command_says_so_and_ends_with_1(opened: Callable[..., Project]) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from twofold.errors import StoreError
-from twofold.store.catalogue import Catalogue, KnownDocument
+from twofold.store.catalogue import Catalogue
+from twofold.store.documents import KnownDocument
 from twofold.store.migrations import MIGRATIONS
 from twofold.types import Answer, Document, Failure, Usage
 
@@ -27,74 +28,74 @@ def test_documents(path: Path) -> None:
     a = Document(id="a", text="Ä text", title="A", source="s", metadata={"lang": "de"})
     b = Document(id="b", text="other")
     with Catalogue(path) as catalogue:
-        catalogue.record_sync([(a, KnownDocument(digest="document:1")), (b, KnownDocument(digest="document:2"))], [])
-        catalogue.record_sync([(b, KnownDocument(digest="document:3"))], [])
-        assert catalogue.document_digests() == {"a": "document:1", "b": "document:3"}
-        assert catalogue.get_documents() == [a, b]
-        assert catalogue.get_documents(["b", "unknown", "a"]) == [b, a]
-        assert catalogue.get_documents([]) == []
-        catalogue.record_sync([], [], gone=["a", "unknown"])
-        assert list(catalogue.document_digests()) == ["b"]
+        catalogue.sync.record([(a, KnownDocument(digest="document:1")), (b, KnownDocument(digest="document:2"))], [])
+        catalogue.sync.record([(b, KnownDocument(digest="document:3"))], [])
+        assert catalogue.documents.digests() == {"a": "document:1", "b": "document:3"}
+        assert catalogue.documents.get() == [a, b]
+        assert catalogue.documents.get(["b", "unknown", "a"]) == [b, a]
+        assert catalogue.documents.get([]) == []
+        catalogue.sync.record([], [], deleted=["a", "unknown"])
+        assert list(catalogue.documents.digests()) == ["b"]
     with Catalogue(path) as catalogue:
-        assert catalogue.get_documents() == [b]
+        assert catalogue.documents.get() == [b]
 
 
 def test_many_documents_are_found_by_id(path: Path) -> None:
     with Catalogue(path) as catalogue:
-        catalogue.record_sync([(Document(id=str(i), text="t"), KnownDocument(digest="d")) for i in range(1300)], [])
-        assert len(catalogue.get_documents([str(i) for i in range(1300)])) == 1300
+        catalogue.sync.record([(Document(id=str(i), text="t"), KnownDocument(digest="d")) for i in range(1300)], [])
+        assert len(catalogue.documents.get([str(i) for i in range(1300)])) == 1300
 
 
 def test_an_answer_stays_and_a_failure_is_tried_again(path: Path) -> None:
     good, later = Answer(text="yes", usage=Usage(prompt_tokens=3)), Answer(text="no")
     failed = Answer(text="", failure=Failure(code="generation.timeout", message="too slow"))
     with Catalogue(path) as catalogue:
-        catalogue.put_answers("system:1", [("e1", good), ("e2", failed)])
-        assert catalogue.answers("system:1") == {"e1": good}
-        assert catalogue.answers("system:1", include_failures=True) == {"e1": good, "e2": failed}
-        catalogue.put_answers("system:1", [("e1", failed), ("e2", later)])
-        assert catalogue.answers("system:1") == {"e1": good, "e2": later}, "a failure never replaces an answer"
-        catalogue.put_answers("system:1", [("e1", later)])
-        assert catalogue.answers("system:1")["e1"] == good
-        assert catalogue.answers("system:2") == {}
+        catalogue.answers.put("system:1", [("e1", good), ("e2", failed)])
+        assert catalogue.answers.get("system:1") == {"e1": good}
+        assert catalogue.answers.get("system:1", include_failures=True) == {"e1": good, "e2": failed}
+        catalogue.answers.put("system:1", [("e1", failed), ("e2", later)])
+        assert catalogue.answers.get("system:1") == {"e1": good, "e2": later}, "a failure never replaces an answer"
+        catalogue.answers.put("system:1", [("e1", later)])
+        assert catalogue.answers.get("system:1")["e1"] == good
+        assert catalogue.answers.get("system:2") == {}
 
 
 def test_scores_measures_systems(path: Path) -> None:
     with Catalogue(path) as catalogue:
-        catalogue.put_scores("s", "f1:1", [("e1", 0.5), ("e2", None)])
-        catalogue.put_scores("s", "em:1", {"e1": 1.0})
-        catalogue.put_scores("s", "f1:1", [("e1", 0.75)])
-        assert catalogue.scores("s", "f1:1") == {"e1": 0.75, "e2": None}
-        assert catalogue.scores("s", "em:1") == {"e1": 1.0}
-        assert catalogue.scores("t", "em:1") == {}
-        catalogue.put_measure("s", "latency", {"p50": 0.25, "n": 12})
-        catalogue.put_measure("s", "latency", {"p50": 0.5, "n": 12})
-        assert catalogue.measure("s", "latency") == {"p50": 0.5, "n": 12}
-        assert catalogue.measure("s", "tokens") is None
-        catalogue.put_system("s", {"arm": "rag"})
-        catalogue.put_system("s", {"arm": "rag", "k": 3})
-        assert catalogue.systems() == {"s": {"arm": "rag", "k": 3}}
+        catalogue.scores.put("s", "f1:1", [("e1", 0.5), ("e2", None)])
+        catalogue.scores.put("s", "em:1", {"e1": 1.0})
+        catalogue.scores.put("s", "f1:1", [("e1", 0.75)])
+        assert catalogue.scores.get("s", "f1:1") == {"e1": 0.75, "e2": None}
+        assert catalogue.scores.get("s", "em:1") == {"e1": 1.0}
+        assert catalogue.scores.get("t", "em:1") == {}
+        catalogue.measures.put("s", "latency", {"p50": 0.25, "n": 12})
+        catalogue.measures.put("s", "latency", {"p50": 0.5, "n": 12})
+        assert catalogue.measures.get("s", "latency") == {"p50": 0.5, "n": 12}
+        assert catalogue.measures.get("s", "tokens") is None
+        catalogue.systems.put("s", {"arm": "rag"})
+        catalogue.systems.put("s", {"arm": "rag", "k": 3})
+        assert catalogue.systems.descriptions() == {"s": {"arm": "rag", "k": 3}}
 
 
 def test_studies_are_listed_oldest_first(path: Path) -> None:
     with Catalogue(path) as catalogue:
         for number in (1, 2, 3):
-            catalogue.put_study(f"000{number}-x", {"study": number}, "test:a" if number < 3 else "test:b")
-        catalogue.put_study("0001-x", {"study": 1}, "test:a")
-        assert [row["study"] for row in catalogue.studies()] == [1, 2, 3]
+            catalogue.studies.put(f"000{number}-x", {"study": number}, "test:a" if number < 3 else "test:b")
+        catalogue.studies.put("0001-x", {"study": 1}, "test:a")
+        assert [row["study"] for row in catalogue.studies.records()] == [1, 2, 3]
 
 
 def test_a_batch_is_stored_whole_or_not_at_all(path: Path) -> None:
     with Catalogue(path) as catalogue:
         bad = Document(id="b", text=float("nan"))  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="canonical"):
-            catalogue.record_sync([(d, KnownDocument(digest="d")) for d in (Document(id="a", text="t"), bad)], [])
+            catalogue.sync.record([(d, KnownDocument(digest="d")) for d in (Document(id="a", text="t"), bad)], [])
         with pytest.raises(StoreError):
-            catalogue.put_scores("s", "m", [("e1", 1.0), (None, 1.0)])  # type: ignore[list-item]
-        assert catalogue.document_digests() == {}
-        assert catalogue.scores("s", "m") == {}
-        catalogue.put_scores("s", "m", [("e1", 1.0)])
-        assert catalogue.scores("s", "m") == {"e1": 1.0}
+            catalogue.scores.put("s", "m", [("e1", 1.0), (None, 1.0)])  # type: ignore[list-item]
+        assert catalogue.documents.digests() == {}
+        assert catalogue.scores.get("s", "m") == {}
+        catalogue.scores.put("s", "m", [("e1", 1.0)])
+        assert catalogue.scores.get("s", "m") == {"e1": 1.0}
 
 
 def test_settings_and_migrations(path: Path) -> None:
@@ -106,20 +107,20 @@ def test_settings_and_migrations(path: Path) -> None:
 
 def test_an_older_catalogue_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Catalogue(path) as catalogue:
-        catalogue.put_scores("s", "m", [("e", 1.0)])
+        catalogue.scores.put("s", "m", [("e", 1.0)])
     steps = (*MIGRATIONS, "ALTER TABLE documents ADD COLUMN note TEXT;\nCREATE TABLE further (x TEXT) STRICT;")
-    monkeypatch.setattr("twofold.store.catalogue.MIGRATIONS", steps)
+    monkeypatch.setattr("twofold.store.database.MIGRATIONS", steps)
     with pytest.raises(StoreError, match="needs"):
         Catalogue(path, readonly=True)
     with Catalogue(path) as catalogue:
-        assert catalogue.scores("s", "m") == {"e": 1.0}
-        assert catalogue._version() == len(steps)
-    monkeypatch.setattr("twofold.store.catalogue.MIGRATIONS", (*steps, "CREATE TABLE one (x);\nCREATE TABLE one (x);"))
+        assert catalogue.scores.get("s", "m") == {"e": 1.0}
+        assert catalogue.database.version() == len(steps)
+    monkeypatch.setattr("twofold.store.database.MIGRATIONS", (*steps, "CREATE TABLE one (x);\nCREATE TABLE one (x);"))
     with pytest.raises(StoreError, match="already exists"):
         Catalogue(path)
-    monkeypatch.setattr("twofold.store.catalogue.MIGRATIONS", steps)
+    monkeypatch.setattr("twofold.store.database.MIGRATIONS", steps)
     with Catalogue(path) as catalogue:
-        assert catalogue._version() == len(steps), "a failed step leaves nothing behind"
+        assert catalogue.database.version() == len(steps), "a failed step leaves nothing behind"
 
 
 def test_a_newer_catalogue_is_refused(path: Path) -> None:
@@ -147,17 +148,17 @@ def test_reading_only(path: Path) -> None:
     with pytest.raises(StoreError, match="no catalogue"):
         Catalogue(path, readonly=True)
     with Catalogue(path) as writer, Catalogue(path, readonly=True) as reader:
-        writer.put_system("s", {"a": 1})
-        assert reader.systems() == {"s": {"a": 1}}
+        writer.systems.put("s", {"a": 1})
+        assert reader.systems.descriptions() == {"s": {"a": 1}}
         with pytest.raises(StoreError, match="readonly"):
-            reader.put_system("t", {})
+            reader.systems.put("t", {})
 
 
 def test_closed_catalogue_is_a_store_error(path: Path) -> None:
     catalogue = Catalogue(path)
     catalogue.close()
     with pytest.raises(StoreError):
-        catalogue.systems()
+        catalogue.systems.descriptions()
 
 
 def test_readers_in_threads_see_whole_batches_while_one_writes(path: Path) -> None:
@@ -166,7 +167,7 @@ def test_readers_in_threads_see_whole_batches_while_one_writes(path: Path) -> No
     def read() -> None:
         with Catalogue(path, readonly=True) as reader:
             while True:
-                counts.append(len(reader.answers("s")))
+                counts.append(len(reader.answers.get("s")))
                 if stop.is_set():
                     return
 
@@ -175,7 +176,7 @@ def test_readers_in_threads_see_whole_batches_while_one_writes(path: Path) -> No
         for thread in threads:
             thread.start()
         for batch in range(20):
-            writer.put_answers("s", [(f"{batch}/{i}", Answer(text="x")) for i in range(10)])
+            writer.answers.put("s", [(f"{batch}/{i}", Answer(text="x")) for i in range(10)])
         stop.set()
         for thread in threads:
             thread.join()
@@ -186,12 +187,12 @@ def test_readers_in_threads_see_whole_batches_while_one_writes(path: Path) -> No
 WRITER = """
 import sys
 from pathlib import Path
-from twofold.store.catalogue import Catalogue; from twofold.store.catalogue import KnownDocument
+from twofold.store.catalogue import Catalogue
 from twofold.types import Answer
 catalogue = Catalogue(Path(sys.argv[1]))
-done = len(catalogue.answers("s"))
+done = len(catalogue.answers.get("s"))
 for batch in range(done // 7, 100000):
-    catalogue.put_answers("s", [(f"{batch}/{i}", Answer(text=f"{batch}/{i}" * 50)) for i in range(7)])
+    catalogue.answers.put("s", [(f"{batch}/{i}", Answer(text=f"{batch}/{i}" * 50)) for i in range(7)])
     print(batch, flush=True)
 """
 
@@ -210,7 +211,7 @@ def test_kill_9_loses_nothing_committed_and_doubles_nothing(path: Path) -> None:
             child.send_signal(signal.SIGKILL)
             told = max([told, *(int(line) for line in child.stdout.read().split("\n")[:-1])])
         with Catalogue(path) as catalogue:
-            held = catalogue.answers("s")
+            held = catalogue.answers.get("s")
             assert len(held) >= 7 * (told + 1)
             assert len(held) % 7 == 0, "a batch is whole"
             assert all(answer.text == name * 50 for name, answer in held.items())

@@ -20,7 +20,7 @@ from twofold.store.model_registry import LEARNED, Registry, model_id, short
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
-    return Registry(Artifacts(tmp_path / "artifacts"), Catalogue(tmp_path / "catalogue.sqlite"))
+    return Registry(Artifacts(tmp_path / "artifacts"), Catalogue(tmp_path / "catalogue.sqlite").models)
 
 
 def made(registry: Registry, weights: bytes, key: str = "", **more: Any) -> str:
@@ -80,7 +80,7 @@ def test_changed_bytes_are_refused_under_their_id(registry: Registry) -> None:
     manifest = json.loads((path / "manifest.json").read_text())
     manifest["files"]["adapter_model.safetensors"]["sha256"] = "0" * 64
     assert model_id(manifest) != name
-    assert registry.catalogue.aliases() == {}
+    assert registry.models.aliases() == {}
 
 
 def test_names(registry: Registry) -> None:
@@ -110,7 +110,7 @@ def test_promote_and_rollback_leave_an_audit(registry: Registry) -> None:
         registry.rollback()
     registry.promote(c)
     assert registry.rollback()["after"] == a, "what was rolled back is not come back to"
-    moves = registry.catalogue.alias_moves()
+    moves = registry.models.alias_moves()
     assert [m["action"] for m in moves].count("rollback") == 3
     told = {"alias": "champion", "action": "rollback", "before": c, "after": b, "who": "bob", "why": "it was slow"}
     assert {key: value for key, value in moves[4].items() if key != "at"} == told
@@ -125,7 +125,7 @@ def test_a_rollback_to_lost_files_is_refused(registry: Registry) -> None:
     registry.artifacts.remove(registry.find(a)["key"])
     with pytest.raises(StoreError, match="are gone"):
         registry.rollback()
-    assert registry.catalogue.aliases() == {"champion": b}
+    assert registry.models.aliases() == {"champion": b}
 
 
 def test_who_decided_on_an_older_state_is_told(registry: Registry) -> None:
@@ -134,8 +134,8 @@ def test_who_decided_on_an_older_state_is_told(registry: Registry) -> None:
     registry.promote(b)
     with pytest.raises(StoreError, match="meanwhile"):
         registry.promote(c, expected=a)
-    assert registry.catalogue.aliases()["champion"] == b
-    assert len(registry.catalogue.alias_moves()) == 2, "a refused move leaves no line"
+    assert registry.models.aliases()["champion"] == b
+    assert len(registry.models.alias_moves()) == 2, "a refused move leaves no line"
 
 
 def test_moves_from_many_threads_are_whole(registry: Registry, tmp_path: Path) -> None:
@@ -145,16 +145,16 @@ def test_moves_from_many_threads_are_whole(registry: Registry, tmp_path: Path) -
         with Catalogue(tmp_path / "catalogue.sqlite") as own:
             for _ in range(10):
                 with suppress(StoreError):  # another was faster
-                    Registry(registry.artifacts, own).promote(name)
+                    Registry(registry.artifacts, own.models).promote(name)
 
     threads = [threading.Thread(target=work, args=(name,)) for name in names]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    moves = registry.catalogue.alias_moves()
+    moves = registry.models.alias_moves()
     assert [m["before"] for m in moves] == ["", *(m["after"] for m in moves[:-1])], "no line is lost or doubled"
-    assert registry.catalogue.aliases()["champion"] == moves[-1]["after"]
+    assert registry.models.aliases()["champion"] == moves[-1]["after"]
 
 
 def test_what_is_kept(registry: Registry) -> None:
@@ -162,14 +162,14 @@ def test_what_is_kept(registry: Registry) -> None:
     parent = made(registry, b"parent", lineage={"from": old})
     child = made(registry, b"child", lineage={"from": parent}, trained="trained:raw")
     made(registry, b"alone")
-    assert registry.kept() == set()
+    assert registry.keys_in_use() == set()
     registry.promote(child, alias="candidate")
     own = {r["id"]: r["key"] for r in registry.records()}
-    assert registry.kept() == {own[child], own[parent], own[old], "trained:raw"}
+    assert registry.keys_in_use() == {own[child], own[parent], own[old], "trained:raw"}
     other = made(registry, b"other")
     registry.promote(other)
     registry.promote(made(registry, b"newer"))
-    assert registry.find(other)["key"] in registry.kept(), "a rollback needs it"
+    assert registry.find(other)["key"] in registry.keys_in_use(), "a rollback needs it"
 
 
 def test_an_older_catalogue_is_brought_up_to_date(tmp_path: Path) -> None:
@@ -182,9 +182,9 @@ def test_an_older_catalogue_is_brought_up_to_date(tmp_path: Path) -> None:
             db.executescript(script)
             db.execute("INSERT INTO migrations VALUES (?, 'then')", (number,))
     with Catalogue(path) as catalogue:
-        assert catalogue.aliases() == {}
+        assert catalogue.models.aliases() == {}
         with pytest.raises(StoreError, match="FOREIGN KEY"):
-            catalogue.move_alias(
+            catalogue.models.move_alias(
                 "champion", "model:nothing", expected="", move={"at": "", "action": "promote", "who": "", "why": ""}
             )
 
@@ -196,7 +196,7 @@ def test_the_card_says_everything_and_no_number_alone(registry: Registry) -> Non
     parity = {"prompts": 50, "greedy": 49, "logits": 0.0123, "moved": 4.5, "reader": "transformers"}
     record = registry.find(name) | {
         "measured": [{"source": "study 1", "metric": "token_f1", "estimate": line}],
-        "moves": registry.catalogue.alias_moves(),
+        "moves": registry.models.alias_moves(),
         "exports": [{"format": "gguf", "parity": parity}],
     }
     page = card(record)

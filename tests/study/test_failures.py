@@ -88,7 +88,7 @@ def test_a_rerun_answers_what_failed_and_writes_a_new_record(
     endpoint.down = False
     with Project.open(project.directory, asking) as mended:
         second = mended.study()
-        kept = [mended.catalogue.answers(arm["key"], include_failures=True) for arm in second["arms"].values()]
+        kept = [mended.catalogue.answers.get(arm["key"], include_failures=True) for arm in second["arms"].values()]
         third = mended.study()
     assert failures(second) == 0
     assert not [answer for answers in kept for answer in answers.values() if answer.failure]

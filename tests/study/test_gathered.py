@@ -168,7 +168,7 @@ def test_a_plan_for_a_changed_document_does_not_take_the_old_model_for_the_new(d
 def test_a_model_made_before_plans_could_know_it_is_a_remark_of_the_plan(directory: Path) -> None:
     with Project.open(directory, FAST) as project:
         project.tune(arm="ft+rag")
-        project.catalogue._write("DELETE FROM measures WHERE name = ?", [("keys",)])
+        project.catalogue.database.write("DELETE FROM measures WHERE name = ?", [("keys",)])
     with Project.open(directory, FAST) as project:
         plan = project.tuning_plan()
         [tuned] = [step for step in plan["steps"] if step["step"] == "tune ft+rag"]

@@ -37,7 +37,7 @@ def test_options_reach_the_scores_and_their_key(project: Project, fast: Any) -> 
     assert record["config"]["study"]["metric"] == "token_f1"
     with opened(project, fast, **wanted, metrics=["contains", "citation_support"]) as usual:
         other = usual.study()
-        scores = {row[0] for row in usual.catalogue._read("SELECT DISTINCT metric FROM scores")}
+        scores = {row[0] for row in usual.catalogue.database.read("SELECT DISTINCT metric FROM scores")}
     assert other["study"] != record["study"]
     assert len(scores) == 5, "token F1, valid JSON, contains, and citation support under each of its two options"
 

@@ -337,7 +337,7 @@ def test_a_study_after_the_plan_of_a_new_project_is_written(project: Project, fa
         steps = {step["step"] for step in one.plan()["steps"]}
         assert "embed documents" in steps
         one.study()
-        assert one.catalogue.document_digests()
+        assert one.catalogue.documents.digests()
         assert one.studies()
 
 

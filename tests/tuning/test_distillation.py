@@ -101,9 +101,9 @@ def test_a_plan_asks_no_teacher_and_a_studied_arm_is_not_taken_for_measured(fold
         project.sync()
         bill = {step["step"]: step for step in project.plan()["steps"]}
         assert bill["tune ft"]["cached"] == 0
-        assert not project.catalogue.systems()
+        assert not project.catalogue.systems.descriptions()
         project.tune(arm="ft")
-        assert [told["arm"] for told in project.catalogue.systems().values()].count("teacher") == 1
+        assert [told["arm"] for told in project.catalogue.systems.descriptions().values()].count("teacher") == 1
         assert not project.ask("What is wheat?", arm="rag")[1]["measured"]
 
 
@@ -140,7 +140,7 @@ def test_answers_of_the_gate_and_to_replay_are_asked_again_when_answers_are_read
 ) -> None:
     def keys(what: str) -> set[str]:
         with Project.open(folder) as project:
-            return {key for key, row in project.catalogue.systems().items() if row["arm"] == what}
+            return {key for key, row in project.catalogue.systems.descriptions().items() if row["arm"] == what}
 
     given: dict[str, Any] = {"gate": "report", "trainer": {"name": "one", "options": {"replay": 0.5}}}
     tuned(folder, echo={"mode": "echo"}, **given)

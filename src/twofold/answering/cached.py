@@ -8,7 +8,7 @@ from typing import TypeVar
 from twofold.answering.system import System
 from twofold.examples.questions import Questions
 from twofold.plugins.protocols import Progress
-from twofold.store.catalogue import Catalogue
+from twofold.store.answers import Answers
 from twofold.types import Answer, Example
 
 _BATCH = 64
@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 def committed(
-    catalogue: Catalogue,
+    store: Answers,
     key: Callable[[], str],
     todo: Sequence[tuple[str, Item]],
     *,
@@ -28,7 +28,7 @@ def committed(
     """Answer in batches, each committed before the next is begun: what a kill takes is one batch at most.
 
     Args:
-        catalogue: Keeps the answers.
+        store: Keeps the answers.
         key: Names who answers, and what else decides it; asked after each batch, for an endpoint's refusal changes it.
         todo: Under which name an answer is kept (an example's digest), and what is asked.
         answer: Answers a batch, in order; a failed answer carries its `Failure`.
@@ -42,32 +42,32 @@ def committed(
     for start in range(0, len(todo), batch):
         part = todo[start : start + batch]
         answers = answer([item for _, item in part])
-        catalogue.put_answers(key(), [(name, one) for (name, _), one in zip(part, answers, strict=True)])
+        store.put(key(), [(name, reply) for (name, _), reply in zip(part, answers, strict=True)])
         all_answers += answers
         done(answers)
     return all_answers
 
 
-def missing(catalogue: Catalogue, key: str, examples: Sequence[Example]) -> list[Example]:
+def missing(store: Answers, key: str, examples: Sequence[Example]) -> list[Example]:
     """The examples without an answer under this key; failed ones are tried again."""
-    existing, known = catalogue.answers(key), Questions.of(examples)
+    existing, known = store.get(key), Questions.of(examples)
     return [example for example, name in zip(known, known.digests, strict=True) if name not in existing]
 
 
 def answered(
-    catalogue: Catalogue, key: str, examples: Sequence[Example], *, system: System, progress: Progress, stage: str
+    store: Answers, key: str, examples: Sequence[Example], *, system: System, progress: Progress, stage: str
 ) -> list[Answer]:
     """The system's answers, in order, those missing made now; a failed one carries its `Failure`.
 
     Args:
-        catalogue: Keeps them.
+        store: Keeps them.
         key: Names the system, and what else decides its answers.
         examples: The questions to answer.
         system: Answers.
         progress: Told of `stage` after each batch.
         stage: What it is for.
     """
-    known, existing = Questions.of(examples), catalogue.answers(key)
+    known, existing = Questions.of(examples), store.get(key)
     todo = [(name, example) for name, example in zip(known.digests, known, strict=True) if name not in existing]
     count = len(examples) - len(todo)
 
@@ -78,6 +78,6 @@ def answered(
 
     if todo:
         progress(stage, count, len(examples))
-    committed(catalogue, lambda: key, todo, answer=system.answer, done=count_done)
-    existing = catalogue.answers(key, include_failures=True)
+    committed(store, lambda: key, todo, answer=system.answer, done=count_done)
+    existing = store.get(key, include_failures=True)
     return [existing[name] for name in known.digests]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from twofold.corpus.outline import headings_of
 from twofold.corpus.readers.text import is_code
 from twofold.files.reading import RECORDS
-from twofold.store.catalogue import Catalogue
+from twofold.store.documents import Documents
 from twofold.types import Answer, Chunk, Citation, Document
 
 
@@ -26,23 +26,21 @@ class Whereabouts:
     """For example ``page 3``, ``row 7`` or ``section Fees``; empty where none is known."""
 
 
-def whereabouts(catalogue: Catalogue, answer: Answer, attached: Sequence[Citation] = ()) -> list[Whereabouts]:
+def whereabouts(documents: Documents, answer: Answer, attached: Sequence[Citation] = ()) -> list[Whereabouts]:
     """Where each passage that the answer was shown stands.
 
     Args:
-        catalogue: Has the documents, as of the last sync.
+        documents: Those of the last sync.
         answer: What was answered.
         attached: Citations found beside the model's own.
     """
     quoted = {one.number: one.quote for one in (*answer.citations, *attached) if one.quote}
     document_ids = {span.document for span in quoted.values()}
     document_ids |= {hit.chunk.span.document for hit in answer.hits if hit.chunk.place.startswith(RECORDS)}
-    documents = (
-        {document.id: document for document in catalogue.get_documents(sorted(document_ids))} if document_ids else {}
-    )
+    shown = {document.id: document for document in documents.get(sorted(document_ids))} if document_ids else {}
     passages = []
     for number, hit in enumerate(answer.hits, 1):
-        document, quote = documents.get(hit.chunk.span.document), quoted.get(number)
+        document, quote = shown.get(hit.chunk.span.document), quoted.get(number)
         place = _begins(hit.chunk) if document is None or quote is None else place_at(document, quote.start)
         passages.append(Whereabouts(name=_name(hit.chunk, document), place=place))
     return passages

@@ -129,7 +129,7 @@ class Builder:
     def words_told(self) -> str:
         """`words` and why, as a sentence; see `weighing.in_force`."""
         choice, why_none = weighing.in_force(
-            self.catalogue, self.config, chunks=self.chunk_recipe, embedder=self.embedder
+            self.catalogue.notes, self.config, chunks=self.chunk_recipe, embedder=self.embedder
         )
         return why_none or word_weight.sentence(choice)
 
@@ -197,7 +197,7 @@ class Builder:
     def clear_index(self) -> None:
         """Remove the index and what is known of the documents in it."""
         self._search = self._opened()
-        self.catalogue.forget_sync()
+        self.catalogue.sync.forget()
         part = self.config.retrieval.index
         discard = getattr(loading.find("indexes", part.name), "discard", None)
         if discard is not None:
@@ -291,7 +291,7 @@ class Builder:
         with the examples, documents and settings of now.
         """
         if arm.retrieval:
-            return self.catalogue.measure(self._recipe(arm, splits, method), KEYS)
+            return self.catalogue.measures.get(self._recipe(arm, splits, method), KEYS)
         job = self.training_job(arm, splits, method)
         return {"trained": self.trained_key(job, method), "adapter": self.adapter_key(job, method)}
 
@@ -346,7 +346,7 @@ class Builder:
         job = self.training_job(arm, splits, method)
         key, trained = self.adapter_key(job, method), self.trained_key(job, method)
         if arm.retrieval:
-            self.catalogue.put_measure(self._recipe(arm, splits, method), KEYS, {"trained": trained, "adapter": key})
+            self.catalogue.measures.put(self._recipe(arm, splits, method), KEYS, {"trained": trained, "adapter": key})
         if self.artifacts.find(key) is not None:
             return self._report(key, cached=True)
         if self.artifacts.find(trained) is None:
@@ -419,7 +419,7 @@ class Builder:
     @property
     def registry(self) -> Registry:
         """The project's tuned models by id and alias."""
-        return Registry(self.artifacts, self.catalogue)
+        return Registry(self.artifacts, self.catalogue.models)
 
     def chosen(self, arm: Arm, use: str = "") -> str:
         """Key of the model that `use`, else ``[tuning].use``, names, where it was tuned as the arm is; else empty.

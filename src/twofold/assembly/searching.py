@@ -55,7 +55,7 @@ class Search:
             fingerprint=embedder.fingerprint,
             dimension=embedder.dimension,
         )
-        return current(index, self.catalogue, self.config.access)
+        return current(index, self.catalogue.documents, self.config.access)
 
     @cached_property
     def retriever(self) -> Retriever:
@@ -72,7 +72,7 @@ class Search:
             index=self.index,
             generator=self.generator,
             collections=collections,
-            texts=self.catalogue.get_documents,
+            texts=self.catalogue.documents.get,
             tools=self.tools,
             words=self.words,
         )
@@ -96,7 +96,7 @@ class Search:
 
     def words(self) -> float | None:
         """The weight of the word leg chosen for this search; None without a choice."""
-        return weighing.weight(self.catalogue, self.config, chunks=self.chunks(), embedder=self.embedder())
+        return weighing.weight(self.catalogue.notes, self.config, chunks=self.chunks(), embedder=self.embedder())
 
     def spec(self) -> Json:
         """Everything that decides what is found; see `specs.of_retrieval`."""

@@ -10,6 +10,7 @@ import typer
 from twofold.cli.gc import gc
 from twofold.cli.session import Run, command
 from twofold.cli.terminal import one_line
+from twofold.files import writing
 from twofold.hashing import plain
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def show(
     with run.project() as project:
         record, page = project.models.show(name), project.models.card(name)
     if card is not None:
-        card.write_text(page, encoding="utf-8")
+        writing.save(card, page)
         run.note(f"written to {card}")
     run.result(plain(record), "" if card else page.rstrip())
 
@@ -141,7 +142,7 @@ def rollback(run: Run, *, alias: Alias = "champion", by: By = "", why: Why = "")
 def log(run: Run) -> None:
     """Print the audit: every move of an alias, who, when and why."""
     with run.project() as project:
-        moves = project.catalogue.alias_moves()
+        moves = project.catalogue.models.alias_moves()
     run.result(moves, "\n".join(f"{move['at'][:19]} {_moved(move)}" for move in moves) or "no alias was ever given")
 
 

@@ -132,19 +132,19 @@ class Writer:
     def _key(self) -> str:
         """Of completions as they are sent now: an endpoint's first refusal changes it."""
         key = digest("system", {"writing": self.generator.key, "version": _VERSION})
-        self.builder.catalogue.put_system(key, {"writes": "examples", "generator": self.generator.description})
+        self.builder.catalogue.systems.put(key, {"writes": "examples", "generator": self.generator.description})
         return key
 
     @cached_property
     def _cached(self) -> dict[str, Answer]:
-        return self.builder.catalogue.answers(self._key)
+        return self.builder.catalogue.answers.get(self._key)
 
     def write(self, requests: Sequence[tuple[Prompt, Chunk | None]]) -> list[str]:
         """A text for each prompt; empty where the generator failed. The chunk is what a prompt shows, for `forget`."""
         names = [digest("prompt", prompt) for prompt, _ in requests]
         missing = {name: one for name, one in zip(names, requests, strict=True) if name not in self._cached}
         written = kept.committed(
-            self.builder.catalogue,
+            self.builder.catalogue.answers,
             lambda: self._key,
             list(missing.items()),
             answer=self._completed,

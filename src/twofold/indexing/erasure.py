@@ -39,7 +39,7 @@ class Eraser:
         done = [name for name, entry in entries.items() if entry["finished"]]
         back: set[str] = set()
         if done:
-            back.update(document.id for document in self.builder.catalogue.get_documents(done))
+            back.update(document.id for document in self.builder.catalogue.documents.get(done))
             back.update(chunk.span.document for chunk in self.builder.index.chunks_of(done))
         return [name for name, entry in entries.items() if not entry["finished"] or name in back]
 
@@ -49,9 +49,9 @@ class Eraser:
         Called before each sync. The catalogue of a project from before the list lay with the receipts
         has a list of its own: it is moved.
         """
-        for document, at in self.builder.catalogue.forgotten().items():
+        for document, at in self.builder.catalogue.erasure.forgotten().items():
             self.forgotten.begin(document, at, ())
-        self.builder.catalogue.clear_forgotten()
+        self.builder.catalogue.erasure.clear_forgotten()
         due = self.due()
         for document in due:
             self.erase(document)
@@ -77,11 +77,11 @@ class Eraser:
             self.forgotten.begin(document, _now(), chunk_ids)
         entry = self.forgotten.entries()[document]
         chunks = frozenset(entry["chunks"])
-        catalogue.put_note("index-version", "")
+        catalogue.notes.put("index-version", "")
         lost = index.erase([document])
-        erased = catalogue.erase_document(document, chunks=chunks)
+        erased = catalogue.erasure.erase(document, chunks=chunks)
         version = index.state().version
-        catalogue.put_change(version, entry["at"], {"forgotten": 1})
+        catalogue.sync.put_change(version, entry["at"], {"forgotten": 1})
         studies, unreadable = {}, []
         for path in sorted((self.root / RECORDS).glob("[0-9]*/study.json")):
             try:

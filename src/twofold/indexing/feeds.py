@@ -118,7 +118,7 @@ def rebuild(builder: Builder, root: Path, *, only: str = "", progress: Progress)
     except (IndexMismatch, IndexDamaged):
         usable = False
     if usable:
-        builder.catalogue.renew_sync()
+        builder.catalogue.sync.renew()
         try:
             return sync(builder, root, only=only, progress=progress)
         except IndexDamaged:
@@ -144,7 +144,7 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
     Returns:
         Did everything that was read turn out well?
     """
-    restored = builder.catalogue.note(RESTORED)
+    restored = builder.catalogue.notes.get(RESTORED)
     if restored:
         Eraser(builder=builder, root=root).finish()
         log.warning("index version %s was restored: nothing is synced until `twofold sync`", restored)
@@ -172,7 +172,7 @@ def behind(builder: Builder, root: Path) -> list[str]:
     for feed in feeds(builder, root):
         if not isinstance(feed.source, FolderSource):
             continue
-        known, seen = builder.catalogue.known_items(feed.name), set()
+        known, seen = builder.catalogue.sync.items(feed.name), set()
         try:
             for item in feed.source.items({}):
                 seen.add(item.id)
@@ -198,7 +198,7 @@ def _differs(item: Item, content: str) -> bool:
 
 def contents(catalogue: Catalogue | None) -> dict[str, str]:
     """Document id → digest of its content, as of the last sync; empty before the first."""
-    return {name: one.content or one.digest for name, one in catalogue.known_documents().items()} if catalogue else {}
+    return {name: one.content or one.digest for name, one in catalogue.documents.known().items()} if catalogue else {}
 
 
 def same_documents(
@@ -215,12 +215,12 @@ def same_documents(
     if catalogue is None or not known:
         return twins.same_documents(read())
     key = digest("same documents", {"documents": known, "version": twins.VERSION})
-    note = catalogue.note(_SAME)
+    note = catalogue.notes.get(_SAME)
     if note and (cached := json.loads(note))["key"] == key:
         return {**{name: name for name in known}, **cached["copies"]}
-    originals = twins.same_documents(catalogue.get_documents())
+    originals = twins.same_documents(catalogue.documents.get())
     if keep:
-        catalogue.put_note(_SAME, json.dumps({"key": key, "copies": twins.copies(originals)}))
+        catalogue.notes.put(_SAME, json.dumps({"key": key, "copies": twins.copies(originals)}))
     return originals
 
 
@@ -276,9 +276,9 @@ def listed(
         root: The project.
         progress: Shows the reading.
     """
-    known = synced.known_documents() if synced else {}
+    known = synced.documents.known() if synced else {}
     if synced and known:
-        documents = synced.get_documents()
+        documents = synced.documents.get()
     else:
         documents = load_documents(section, root, strict=False, progress=progress)[0]
     rows: list[Json] = []

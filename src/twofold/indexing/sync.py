@@ -23,13 +23,14 @@ from typing import Any
 
 from twofold.corpus.bounds import bounded
 from twofold.corpus.loading import content_of
-from twofold.corpus.readers.text import title_of
+from twofold.corpus.plain_text import title_of
 from twofold.errors import LeftOut, SourceEndless, SourceUnreachable, TwofoldError, UnreadableFile
 from twofold.files.reading import RECORDS, below, counted, renamed, times
 from twofold.hashing import canonical_json, digest
 from twofold.host import pace
 from twofold.plugins.protocols import Chunker, Embedder, Index, Item, Progress, Source
-from twofold.store.catalogue import Catalogue, KnownDocument, KnownItem
+from twofold.store.catalogue import Catalogue
+from twofold.store.documents import KnownDocument, KnownItem
 from twofold.store.forgotten import is_gone
 from twofold.types import Chunk, Document, Json, Loaded, Problem, sealed
 
@@ -193,9 +194,9 @@ class Sync:
         """
         started = time.perf_counter()
         version = self._index.state().version
-        self._known = self._catalogue.known_documents()
-        self._indexed = None if self._catalogue.note(_TRUSTED) == str(version) else self._index.contents()
-        self._reuse = self._catalogue.note(_VECTORS) in ("", self._vectors)
+        self._known = self._catalogue.documents.known()
+        self._indexed = None if self._catalogue.notes.get(_TRUSTED) == str(version) else self._index.contents()
+        self._reuse = self._catalogue.notes.get(_VECTORS) in ("", self._vectors)
         self._of_item: dict[tuple[str, str], list[str]] = {}
         for name, known in self._known.items():
             self._of_item.setdefault((known.source, known.item), []).append(name)
@@ -210,18 +211,18 @@ class Sync:
         orphans = [n for n in self._indexed or {} if n not in self._known and n not in self._fresh]
         if deleted or orphans or self._gone_items:
             if deleted or orphans:
-                self._catalogue.put_note(_TRUSTED, "")
+                self._catalogue.notes.put(_TRUSTED, "")
                 self._index.delete([*deleted, *orphans])
-            self._catalogue.record_sync([], [], gone=deleted, gone_items=self._gone_items)
+            self._catalogue.sync.record([], [], deleted=deleted, deleted_items=self._gone_items)
         if not only:
-            self._catalogue.drop_renewed()
+            self._catalogue.sync.drop_renewed()
         report = self._report(deleted, orphans)
         pruned = self._prune()
         state = self._index.state()
-        self._catalogue.record_sync([], [], notes={_TRUSTED: str(state.version), _VECTORS: self._vectors})
+        self._catalogue.sync.record([], [], notes={_TRUSTED: str(state.version), _VECTORS: self._vectors})
         counts = {name: report[name] for name in _CHANGES}
         if any(counts.values()):
-            self._catalogue.put_change(state.version, _now(), counts)
+            self._catalogue.sync.put_change(state.version, _now(), counts)
         index = {
             "version": state.version, "chunks": state.chunks, "documents": state.documents, "content": state.content,
             "fingerprint": state.fingerprint,
@@ -237,11 +238,9 @@ class Sync:
             if self._feed(feed, progress):
                 complete.add(feed.name)
         if not only:
-            here = {feed.name for feed in feeds}
-            for name in self._catalogue.known_sources():
-                if name not in here:
-                    complete.add(name)
-                    self._gone_items.update({(name, i): row for i, row in self._catalogue.known_items(name).items()})
+            for name in sorted(set(self._catalogue.sync.sources()) - {feed.name for feed in feeds}):
+                complete.add(name)
+                self._gone_items.update({(name, i): row for i, row in self._catalogue.sync.items(name).items()})
         return [
             name
             for name, known in self._known.items()
@@ -250,7 +249,7 @@ class Sync:
 
     def _feed(self, feed: Feed, progress: Progress) -> bool:
         """Read one source; True when it named everything it has."""
-        known = self._catalogue.known_items(feed.name)
+        known = self._catalogue.sync.items(feed.name)
         states = {n: row.state for n, row in known.items() if row.recipe == feed.recipe and not _again(row)}
         seen: set[str] = set()
         stage, began = f"sync {feed.name}".rstrip(), len(self._files)
@@ -431,7 +430,7 @@ class Sync:
         out = {*deleted, *self._fresh}
         lost = [n for n, known in self._known.items() if n not in out and not self._is_held(n, known)]
         for start in range(0, len(lost), _PIECE):
-            for document in self._catalogue.get_documents(lost[start : start + _PIECE]):
+            for document in self._catalogue.documents.get(lost[start : start + _PIECE]):
                 known = self._known[document.id]
                 self._document(document, replace(known, digest=""), None)
                 self._repaired += 1
@@ -462,7 +461,7 @@ class Sync:
         full = [cut for cut in cuts if cut.chunks]
         empty = [c.document.id for c in cuts if not c.chunks and (self._indexed or c.document.id in self._known)]
         if full or empty:
-            self._catalogue.put_note(_TRUSTED, "")
+            self._catalogue.notes.put(_TRUSTED, "")
         if full:
             began = time.perf_counter()
             chunks = [chunk for cut in full for chunk in cut.chunks or ()]
@@ -476,7 +475,7 @@ class Sync:
                     cut.entry["seconds"] += seconds * len(cut.chunks or ())
         if empty:
             self._index.delete(empty)
-        self._catalogue.record_sync([(cut.document, cut.known) for cut in batch.cuts], batch.items)
+        self._catalogue.sync.record([(cut.document, cut.known) for cut in batch.cuts], batch.items)
 
     def _look_at(self, chunks: Sequence[Chunk]) -> None:
         """Count the letters that the embedder does not know, where it can tell."""
@@ -507,7 +506,7 @@ class Sync:
         texts = [embedded_text(chunk) for chunk in chunks]
         have: dict[str, Any] = {}
         if self._reuse and (self._known or self._fresh):
-            alike = self._catalogue.texts_like([cut.known.content for cut in cuts])
+            alike = self._catalogue.documents.with_contents([cut.known.content for cut in cuts])
             indexed = self._indexed or ()
             mine = [c.document.id for c in cuts if c.document.id in self._known or c.document.id in indexed]
             donors = sorted({*alike.values(), *mine})
@@ -523,11 +522,11 @@ class Sync:
 
     def _prune(self) -> int:
         """Once a day at most: drop old versions by the index's own policy."""
-        last, now = self._catalogue.note(_PRUNED), datetime.now(UTC)
+        last, now = self._catalogue.notes.get(_PRUNED), datetime.now(UTC)
         if last and now - datetime.fromisoformat(last) < timedelta(days=1):
             return 0
         dropped = self._index.prune() if last else 0
-        self._catalogue.put_note(_PRUNED, now.isoformat(timespec="seconds"))
+        self._catalogue.notes.put(_PRUNED, now.isoformat(timespec="seconds"))
         return dropped
 
     # ------------------------------------------------------------ reporting
@@ -580,7 +579,7 @@ class Sync:
 
 def synced(catalogue: Catalogue) -> bool:
     """Was the project ever synced, or is a first sync that was killed begun?"""
-    return bool(catalogue.note(_VECTORS)) or bool(catalogue.known_documents())
+    return bool(catalogue.notes.get(_VECTORS)) or bool(catalogue.documents.known())
 
 
 def _again(row: KnownItem) -> bool:

@@ -38,7 +38,7 @@ class Versions:
             everything: Versions within a sync and from compacting too, not only those that a command left behind.
         """
         index = self.builder.index
-        changes, newest = self.builder.catalogue.changes(), index.state().version
+        changes, newest = self.builder.catalogue.sync.changes(), index.state().version
         rows: list[Json] = [
             {
                 "version": entry.version,
@@ -80,9 +80,9 @@ class Versions:
         """
         number = self.number(version)
         self.builder.index.restore(number)
-        self.builder.catalogue.put_note(RESTORED, str(number))
+        self.builder.catalogue.notes.put(RESTORED, str(number))
         state = self.builder.index.state()
-        self.builder.catalogue.put_change(state.version, _now(), {"restored": number})
+        self.builder.catalogue.sync.put_change(state.version, _now(), {"restored": number})
         return {"restored": number, "version": state.version, "documents": state.documents, "chunks": state.chunks}
 
     def prune(self, *, keep_days: float | None = None) -> Json:
@@ -114,7 +114,7 @@ class Versions:
             DataError: with the ids that may be meant.
         """
         catalogue = self.builder.catalogue
-        known = catalogue.known_documents()
+        known = catalogue.documents.known()
         if (
             document in known
             or document in self.eraser.forgotten.entries()
@@ -139,7 +139,7 @@ class Versions:
         self.check_known(document)
         builder = self.builder
         catalogue, index = builder.catalogue, builder.index
-        item = catalogue.known_documents().get(document)
+        item = catalogue.documents.known().get(document)
         receipt: Json = {
             "document": document,
             **self.eraser.erase(document),
@@ -151,14 +151,14 @@ class Versions:
                 and made.get("kind") != "sufficiency"  # five weights and a threshold: no text of a document
             ],
             "source": None if item is None else {"source": item.source or "documents", "file": item.item},
-            "left": [document] if document in index.contents() or catalogue.get_documents([document]) else [],
+            "left": [document] if document in index.contents() or catalogue.documents.get([document]) else [],
         }
         receipt["receipt"] = str(self._write(receipt))
         return receipt
 
     def lift(self, document: str) -> bool:
         """Take a forgotten document in again from the next sync on; False when it was not left out."""
-        self.builder.catalogue.read_all_again()
+        self.builder.catalogue.sync.read_all_again()
         return self.eraser.forgotten.lift(document)
 
     def _write(self, receipt: Json) -> Path:

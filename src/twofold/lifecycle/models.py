@@ -53,11 +53,11 @@ class TunedModels:
             UnknownName: there is no such model.
         """
         record = self.registry.find(name)
-        moves = [m for m in self.builder.catalogue.alias_moves() if record["id"] in (m["before"], m["after"])]
+        moves = [m for m in self.builder.catalogue.models.alias_moves() if record["id"] in (m["before"], m["after"])]
         return {
             **record,
             "measured": list(self._measured(record)),
-            "comparisons": self.builder.catalogue.comparisons(record["id"]),
+            "comparisons": self.builder.catalogue.models.comparisons(record["id"]),
             "moves": moves,
         }
 
@@ -171,7 +171,7 @@ class TunedModels:
         return cancelled
 
     def _champion(self, name: str) -> Json | None:
-        if name == CHAMPION and name not in self.builder.catalogue.aliases():
+        if name == CHAMPION and name not in self.builder.catalogue.models.aliases():
             return None
         return self.registry.checked(name)
 
@@ -188,7 +188,8 @@ class TunedModels:
             ``{"removed": keys, "bytes", "dry_run"}``.
         """
         artifacts = self.builder.artifacts
-        used = self.registry.kept() | {key for name in self._studies() for _, key in self._trained(name)} | set(also)
+        trained = {key for name in self._studies() for _, key in self._trained(name)}
+        used = self.registry.keys_in_use() | trained | set(also)
         models = [str(self.builder.config.retrieval.embedder.options.get("model", ""))]
         for name in self._studies():
             record = archive.read_record(self.records / name)
@@ -228,7 +229,7 @@ class TunedModels:
             metrics: Any = archive.read_record(self.records / study)["arms"][arm]["metrics"]
             for metric, value in metrics.items():
                 yield {"source": f"study {study}, arm {arm}", "metric": metric, "estimate": value}
-        for against, row in self.builder.catalogue.comparisons(record["id"]).items():
+        for against, row in self.builder.catalogue.models.comparisons(record["id"]).items():
             yield {"source": against, "metric": row["metric"], "estimate": row["scores"]["candidate"]}
             yield {"source": against, "metric": f"{row['metric']}, difference", "estimate": row["difference"]}
 
@@ -248,7 +249,7 @@ class TunedModels:
 
     def _between(self, before: str, after: str) -> Json | None:
         for name, other in ((before, after), (after, before)):
-            for row in self.builder.catalogue.comparisons(name).values():
+            for row in self.builder.catalogue.models.comparisons(name).values():
                 if row["champion"] == other:
                     return row
         return None

@@ -197,7 +197,7 @@ def retrain(
         short_of = shortfall(f"the candidate {short(name)}", report["effort"])
         because = f"{short_of}: it was not given its chance, so it was not compared. {cure(arm.name, report['effort'])}"
         return {**summary, "outcome": "undecided", "because": because}
-    if builder.catalogue.aliases().get(CANDIDATE) != name:
+    if builder.catalogue.models.aliases().get(CANDIDATE) != name:
         registry.promote(
             name, alias=CANDIDATE, who=who, why=f"retrained from {short(summary['champion']) or 'nothing'}"
         )
@@ -230,7 +230,7 @@ def retrain(
     measured["outcome"] = "promoted" if better and passing else "kept"
     because = _because(measured, better=better, gate=gate)
     whole = {**summary, **measured, "because": because}
-    builder.catalogue.put_comparison(name, f"against {other_name}", at=now(), record=whole)
+    builder.catalogue.models.put_comparison(name, f"against {other_name}", at=now(), record=whole)
     if better and passing:
         registry.promote(name, alias=CHAMPION, who=who, why=because, expected=summary["champion"])
     return whole
@@ -265,8 +265,8 @@ def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progr
     catalogue, test = builder.catalogue, splits.test
     digests = test.digests
     try:
-        catalogue.put_system(system.key, system.description)
-        answered = catalogue.answers(system.key)
+        catalogue.systems.put(system.key, system.description)
+        answered = catalogue.answers.get(system.key)
         missing = [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in answered]
         answer_missing(
             catalogue,
@@ -278,7 +278,7 @@ def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progr
         )
     finally:
         system.close()
-    all_answers = catalogue.answers(system.key, include_failures=True)
+    all_answers = catalogue.answers.get(system.key, include_failures=True)
     part = specs.informed(builder.config.study.decides, (*splits.train, *splits.dev, *test))
     metric = loading.make("metrics", part.name, part.options)
     answers = [all_answers[d] for d in digests]

@@ -14,7 +14,7 @@ from twofold.errors import StudyError
 from twofold.files import writing
 from twofold.hashing import canonical_json, plain
 from twofold.reports import study_page
-from twofold.store.catalogue import shows
+from twofold.store.erasure import shows
 from twofold.verdict.record import FORMAT, AnswerRow, StudyRecord, counted
 
 

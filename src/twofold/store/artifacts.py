@@ -118,14 +118,14 @@ class Artifacts:
         """
         path = self._path(key) / MANIFEST
         try:
-            made: Json = json.loads(path.read_text(encoding="utf-8"))
+            manifest: Json = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise StoreError(f"there is no artifact {key}", file=path.parent) from error
         except (OSError, ValueError, RecursionError) as error:
             raise StoreError(f"the manifest of {key} cannot be read: {error}", file=path) from error
-        if not isinstance(made, dict) or made.get("key") != key:
+        if not isinstance(manifest, dict) or manifest.get("key") != key:
             raise StoreError(f"the manifest of {key} is not its own", file=path)
-        return made
+        return manifest
 
     def verify(self, key: str) -> None:
         """Read every file again and compare it with the manifest.
@@ -150,9 +150,9 @@ class Artifacts:
 
         So is one whose manifest is damaged. A folder that is named otherwise is left alone.
         """
-        found: list[Json] = []
+        manifests: list[Json] = []
         if not self.directory.is_dir():
-            return found
+            return manifests
         for path in sorted(p for p in self.directory.iterdir() if p.is_dir()):
             name = path.name.removesuffix(_PARTIAL)
             tag, _, rest = name.rpartition("-")
@@ -161,14 +161,14 @@ class Artifacts:
                 continue
             unfinished = {"key": key, "bytes": _size(path), "finished": False}
             if path.name != name:
-                found.append(unfinished)
+                manifests.append(unfinished)
             elif (path / MANIFEST).is_file():
                 try:
-                    found.append({**self.manifest(key), "finished": True})
+                    manifests.append({**self.manifest(key), "finished": True})
                 except StoreError as error:  # it must not stop what has nothing to do with it, such as `forget`
                     log.warning("%s", error)
-                    found.append(unfinished)
-        return found
+                    manifests.append(unfinished)
+        return manifests
 
     def remove(self, key: str) -> int:
         """Delete an artifact, finished or not; returns the bytes freed."""

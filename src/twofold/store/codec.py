@@ -24,8 +24,8 @@ def to_json(record: Any) -> Json:
     """
     if not dataclasses.is_dataclass(record) or isinstance(record, type):
         raise TypeError(f"{type(record).__name__} is not a record")
-    made: Json = plain(record)
-    return made
+    fields: Json = plain(record)
+    return fields
 
 
 def from_json(cls: type[T], value: Any) -> T:
@@ -37,10 +37,10 @@ def from_json(cls: type[T], value: Any) -> T:
         StoreError: `value` is not such an object.
     """
     try:
-        made: T = _read(cls, value)
+        record: T = _read(cls, value)
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise StoreError(f"a stored {cls.__name__} cannot be read: {error}") from error
-    return made
+    return record
 
 
 def answer_from_json(value: Json) -> Answer:

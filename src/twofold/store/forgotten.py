@@ -26,26 +26,26 @@ def present(documents: Iterable[Document], root: Path) -> list[Document]:
     Raises:
         StoreError: the list is damaged.
     """
-    gone = Forgotten(root / RECEIPTS).entries()
-    return [document for document in documents if not is_gone(document, gone)]
+    entries = Forgotten(root / RECEIPTS).entries()
+    return [document for document in documents if not is_gone(document, entries)]
 
 
-def is_gone(document: Document, gone: Container[str]) -> bool:
+def is_gone(document: Document, forgotten: Container[str]) -> bool:
     """Was it forgotten, under its name or under the one it had before?
 
     A row of a table was once called by its ``id`` alone, as a document of that id still is, and one without an id by
     its line (``fees.csv#3``); its name now has the file, too, or its row. What was forgotten must not come back for
     having another name.
     """
-    if document.id in gone:
+    if document.id in forgotten:
         return True
     file, _, called = document.id.rpartition("#")
     place = document.places[0] if document.places else None
     if place is not None and place.label.startswith(ROWS) and called == place.label.replace(" ", ""):
-        return f"{file}#{place.first}" in gone
+        return f"{file}#{place.first}" in forgotten
     key = document.metadata.get("id", "")
     before = f"{document.collection}:{key}" if document.collection else key
-    return bool(key) and document.id.endswith(f"#{key}") and before in gone
+    return bool(key) and document.id.endswith(f"#{key}") and before in forgotten
 
 
 class Entry(TypedDict):
@@ -76,9 +76,9 @@ class Forgotten:
             StoreError: the list is damaged. Without it forgotten documents would come back.
         """
         try:
-            found: dict[str, Entry] = json.loads(self._path.read_text(encoding="utf-8"))
+            stored: dict[str, Entry] = json.loads(self._path.read_text(encoding="utf-8"))
             return {
-                name: {"at": e["at"], "finished": e["finished"], "chunks": e["chunks"]} for name, e in found.items()
+                name: {"at": e["at"], "finished": e["finished"], "chunks": e["chunks"]} for name, e in stored.items()
             }
         except FileNotFoundError:
             return {}

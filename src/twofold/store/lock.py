@@ -45,9 +45,9 @@ class ProjectLock:
         try:
             locking.take(file, wait=False)
         except BlockingIOError as error:
-            held = os.read(file, 4096).decode("utf-8", "replace").strip()
+            note = os.read(file, 4096).decode("utf-8", "replace").strip()
             os.close(file)
-            pid, _, command = held.partition(" ")
+            pid, _, command = note.partition(" ")
             holder = (f"process {pid}" if pid else "another process") + (f" ({command})" if command else "")
             raise ProjectLocked(f"{holder} is writing to this project", file=self.path) from error
         except OSError as error:
@@ -75,6 +75,6 @@ class ProjectLock:
 def _command() -> str:
     """Program and subcommand: arguments hold questions, names and secrets, and another user reads this."""
     program = os.path.basename(sys.argv[0] or "python")
-    own = program in ("twofold", "__main__.py")  # of another program the first argument may be anything
-    words = [program, *(sys.argv[1:2] if own else ())]
+    is_twofold = program in ("twofold", "__main__.py")  # of another program the first argument may be anything
+    words = [program, *(sys.argv[1:2] if is_twofold else ())]
     return " ".join(word for word in words if not word.startswith("-"))[:80]

@@ -18,7 +18,7 @@ from typing import Literal
 from twofold.errors import ConfigError, StoreError, UnknownName
 from twofold.hashing import digest
 from twofold.store.artifacts import Artifacts
-from twofold.store.catalogue import Catalogue
+from twofold.store.tuned_models import TunedModels
 from twofold.types import Json
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -55,34 +55,35 @@ class Registry:
 
     Args:
         artifacts: Where their files are.
-        catalogue: Where ids, aliases and audit lines are kept.
+        models: Where ids, aliases and audit lines are kept.
     """
 
-    def __init__(self, artifacts: Artifacts, catalogue: Catalogue) -> None:
+    def __init__(self, artifacts: Artifacts, models: TunedModels) -> None:
         self.artifacts = artifacts
-        self.catalogue = catalogue
+        self.models = models
 
     def register(self, key: str) -> str:
         """Make a finished artifact known; returns its id. Doing so again changes nothing."""
         manifest = self.artifacts.manifest(key)
         name = model_id(manifest)
-        self.catalogue.put_model(name, key, at=str(manifest["made"]), record=_facts(name, manifest))
+        self.models.put(name, key, at=str(manifest["made"]), record=_facts(name, manifest))
         return name
 
     def records(self) -> list[Json]:
         """Every tuned model ever made here, oldest first, with its ``aliases`` and whether its files are ``here``."""
-        known, held = self.catalogue.models(), {}
+        known = self.models.records()
+        keys = {}
         for manifest in self._finished():
             name, key = model_id(manifest), str(manifest["key"])
-            held[name] = key
+            keys[name] = key
             if name not in known:  # what only looks writes nothing
                 self.register(key)
         names: dict[str, list[str]] = {}
-        for alias, model in self.catalogue.aliases().items():
+        for alias, model in self.models.aliases().items():
             names.setdefault(model, []).append(alias)
         return [
-            {**record, "key": held.get(name, record["key"]), "aliases": names.get(name, []), "here": name in held}
-            for name, record in self.catalogue.models().items()
+            {**record, "key": keys.get(name, record["key"]), "aliases": names.get(name, []), "here": name in keys}
+            for name, record in self.models.records().items()
         ]
 
     def find(self, name: str) -> Json:
@@ -92,17 +93,17 @@ class Registry:
             UnknownName: nothing has that name, or several have.
         """
         records = self.records()
-        target = self.catalogue.aliases().get(name, name)
+        target = self.models.aliases().get(name, name)
         exact = [r for r in records if target == r["id"]] or [r for r in records if r["here"] and target == r["key"]]
         digits = target.removeprefix("model:")
         begun = [r for r in records if len(digits) >= _SHORTEST and r["id"].startswith(f"model:{digits}")]
-        found = exact or begun
-        if len(found) == 1:
-            return found[0]
-        if found:
-            said = ", ".join(r["id"] for r in found)
-            raise UnknownName(f"{name!r} is the beginning of several ids", cure=f"Write more of one: {said}.")
-        known = [*self.catalogue.aliases(), *(short(r["id"]) for r in records)]
+        matches = exact or begun
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            ids = ", ".join(r["id"] for r in matches)
+            raise UnknownName(f"{name!r} is the beginning of several ids", cure=f"Write more of one: {ids}.")
+        known = [*self.models.aliases(), *(short(r["id"]) for r in records)]
         near = get_close_matches(name, known, 1, 0.5)
         hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UnknownName(
@@ -134,14 +135,14 @@ class Registry:
         path = self.artifacts.find(record["key"])
         if path is None or not (path / LEARNED).is_file():
             return None
-        made: dict[str, list[str]] = json.loads((path / LEARNED).read_text(encoding="utf-8"))
-        return made
+        digests: dict[str, list[str]] = json.loads((path / LEARNED).read_text(encoding="utf-8"))
+        return digests
 
     # ------------------------------------------------------------ aliases
 
     def alias(self, alias: str) -> Json | None:
         """The model that an alias stands for, or None."""
-        name = self.catalogue.aliases().get(alias)
+        name = self.models.aliases().get(alias)
         return self.find(name) if name else None
 
     def promote(
@@ -176,40 +177,42 @@ class Registry:
         Raises:
             StoreError: there is none before, or its files are gone.
         """
-        held = self.history(alias)
-        if len(held) < 2:
+        model_ids = self.history(alias)
+        if len(model_ids) < 2:
             raise StoreError(
                 f"there is no {alias} before the present one",
                 cure="`twofold models list` shows what could be promoted.",
             )
-        record = self.checked(held[-2])
-        return self._move(alias, record["id"], "rollback", who=who, why=why, expected=held[-1])
+        record = self.checked(model_ids[-2])
+        return self._move(alias, record["id"], "rollback", who=who, why=why, expected=model_ids[-1])
 
     def history(self, alias: str) -> list[str]:
         """What an alias stood for, oldest first, the present last; what was rolled back is not in it."""
-        held: list[str] = []
-        for move in self.catalogue.alias_moves():
+        model_ids: list[str] = []
+        for move in self.models.alias_moves():
             if move["alias"] != alias:
                 continue
             if move["action"] == "rollback":
-                held.pop()
-            elif move["after"] != (held[-1] if held else ""):
-                held.append(move["after"])
-        return held
+                model_ids.pop()
+            elif move["after"] != (model_ids[-1] if model_ids else ""):
+                model_ids.append(move["after"])
+        return model_ids
 
-    def kept(self) -> set[str]:
+    def keys_in_use(self) -> set[str]:
         """Keys of artifacts that aliases name, that a rollback needs, and of their ancestors and unmerged weights."""
         records = {r["id"]: r for r in self.records()}
-        wanted = set(self.catalogue.aliases().values())
-        wanted |= {name for alias in self.catalogue.aliases() for name in self.history(alias)[-2:]}
-        waiting = list(wanted)
+        aliases = self.models.aliases()
+        in_use = set(aliases.values())
+        for alias in aliases:
+            in_use.update(self.history(alias)[-2:])  # the present one, and the one that a rollback goes to
+        waiting = list(in_use)
         while waiting:
             parent = records[waiting.pop()]["lineage"].get("from", "")
-            if parent in records and parent not in wanted:
-                wanted.add(parent)
+            if parent in records and parent not in in_use:
+                in_use.add(parent)
                 waiting.append(parent)
-        own = [records[name] for name in wanted if records[name]["here"]]
-        return {record[part] for record in own for part in ("key", "trained") if record.get(part)}
+        present = [records[name] for name in in_use if records[name]["here"]]
+        return {record[part] for record in present for part in ("key", "trained") if record.get(part)}
 
     def _move(
         self,
@@ -221,9 +224,9 @@ class Registry:
         why: str,
         expected: str | None,
     ) -> Json:
-        before = self.catalogue.aliases().get(alias, "")
+        before = self.models.aliases().get(alias, "")
         move = {"at": now(), "action": action, "who": who or _user(), "why": why}
-        self.catalogue.move_alias(alias, model, expected=before if expected is None else expected, move=move)
+        self.models.move_alias(alias, model, expected=before if expected is None else expected, move=move)
         return {"alias": alias, "before": before, "after": model, **move}
 
     def _finished(self) -> Iterator[Json]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Protocol
 
 from twofold.config import Config, Part
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Embedder
+from twofold.store.documents import Notes
 from twofold.types import Json
 
 AUTO = "auto"
@@ -26,18 +26,6 @@ MOVED = 0.1
 _NOTE = "weight of the words"
 _SKETCH = 256
 """Documents in the sketch of a corpus: its standard error is below .03."""
-
-
-class Notes(Protocol):
-    """What keeps the choice: the catalogue."""
-
-    def note(self, name: str) -> str:
-        """The note of that name; empty where there is none."""
-        ...
-
-    def put_note(self, name: str, value: str) -> None:
-        """Keep it; an empty one is removed."""
-        ...
 
 
 def searching(config: Config) -> Part | None:
@@ -67,9 +55,9 @@ def recipe(config: Config, *, chunks: Json, embedder: str) -> str:
     return digest("words", {**parts, "chunks": chunks, "version": VERSION})
 
 
-def held(notes: Notes) -> Json | None:
+def last_choice(notes: Notes) -> Json | None:
     """The last choice; see `study.retrieval.blend.settle`. None where none was made."""
-    note = notes.note(_NOTE)
+    note = notes.get(_NOTE)
     return json.loads(note) if note else None
 
 
@@ -84,7 +72,7 @@ def weight(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) ->
         chunks: What documents are cut with.
         embedder: The configured one.
     """
-    choice = held(notes) if searching(config) else None
+    choice = last_choice(notes) if searching(config) else None
     if choice is None or choice["recipe"] != recipe(config, chunks=chunks, embedder=embedder.fingerprint):
         return None
     return None if choice["weight"] in (None, choice["default"]) else float(choice["weight"])
@@ -101,7 +89,7 @@ def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) 
     """
     if searching(config) is None:
         return None, ""  # the settings say a number
-    choice = held(notes)
+    choice = last_choice(notes)
     if choice is None:
         return None, "the words have their default weight: nothing was chosen yet (`twofold sync` does)"
     if choice["recipe"] != recipe(config, chunks=chunks, embedder=embedder.fingerprint):
@@ -111,7 +99,7 @@ def in_force(notes: Notes, config: Config, *, chunks: Json, embedder: Embedder) 
 
 def keep(notes: Notes, choice: Json) -> None:
     """Keep a choice in place of the last one."""
-    notes.put_note(_NOTE, json.dumps(choice, sort_keys=True))
+    notes.put(_NOTE, json.dumps(choice, sort_keys=True))
 
 
 def sketch(contents: Mapping[str, str]) -> list[str]:
@@ -128,6 +116,6 @@ def sketch(contents: Mapping[str, str]) -> list[str]:
 
 def moved(before: Iterable[str], after: Iterable[str]) -> float:
     """The share of the documents of either sketch that only one of them holds; 0 for the same, 1 for all others."""
-    one, two = set(before), set(after)
-    union = sorted(one | two)[:_SKETCH]
-    return 1 - sum(name in one and name in two for name in union) / len(union) if union else 0.0
+    earlier, later = set(before), set(after)
+    union = sorted(earlier | later)[:_SKETCH]
+    return 1 - sum(name in earlier and name in later for name in union) / len(union) if union else 0.0

@@ -75,7 +75,7 @@ def admitted(
     arms = tuple(config.arm(name) for name in config.study.arms)
     diagnostics = tuple(arm for arm in map(config.arm, config.study.diagnostics) if arm not in arms)
     _require_arms(arms, diagnostics)
-    known = builder.catalogue.document_digests() if documents is None else documents or config.sources
+    known = builder.catalogue.documents.digests() if documents is None else documents or config.sources
     if lacking := nothing_to_read(config, has_documents=bool(known)):
         raise lacking
     metrics = {}
@@ -121,7 +121,7 @@ def _open(builder: Builder, test: Sequence[Example]) -> Questions:
     if who is None:
         return Questions.of(test)
     named = sorted({source for example in test for source in example.sources})
-    readers = readers_now(builder.catalogue, builder.config.access.rules, named)
+    readers = readers_now(builder.catalogue.documents, builder.config.access.rules, named)
     shut = {name for name, own in readers.items() if not set(own or ()) & set(who)}
     return Questions(example for example in test if not shut & set(example.sources))
 
@@ -147,9 +147,9 @@ def require_sound(
     known = {document.id: document for document in documents or ()}
     later = bool(documents) and bool(builder.config.sources)
     if documents is None or later:
-        synced = set(catalogue.document_digests())
+        synced = set(catalogue.documents.digests())
         document_ids = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
-        known = {document.id: document for document in catalogue.get_documents(document_ids)} | known
+        known = {document.id: document for document in catalogue.documents.get(document_ids)} | known
     used = [document for document in known.values() if document.id in named]
     gone = Forgotten(builder.directory.parent / RECEIPTS).entries()
     problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=gone)

@@ -221,7 +221,7 @@ def retrieval_record(
     if not np.all(np.isnan(values)):
         recall = plain(intervals.estimate(values, Questions.of(test).groups, level=section.level))
     record: Json = {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
-    choice = weighing.held(builder.catalogue) if weighing.searching(builder.config) else None
+    choice = weighing.last_choice(builder.catalogue.notes) if weighing.searching(builder.config) else None
     if choice is not None:
         record["words"] = {name: value for name, value in choice.items() if name != "sketch"}
     return record
@@ -245,7 +245,7 @@ def answer_rows(
                 gold_in_hits=_gold_found(example, answer),
                 right=right,
             )
-            places = [one.place for one in whereabouts(builder.catalogue, answer)]
+            places = [one.place for one in whereabouts(builder.catalogue.documents, answer)]
             arms[name] = _arm_answer(item, example, position, cause=cause, places=places)
         rows.append(
             {

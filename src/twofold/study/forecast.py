@@ -210,7 +210,7 @@ class _Forecast:
         self.documents = documents
         part = self.config.generation.generator
         self.remote = is_endpoint("generators", part.name)
-        indexed = set(builder.catalogue.document_digests())
+        indexed = set(builder.catalogue.documents.digests())
         retrieves = any(arm.retrieval for arm in arms)
         self.stale = [d for d in documents if d.id not in indexed] if retrieves else []
         self.unsynced = bool(self.stale) or not indexed
@@ -218,7 +218,7 @@ class _Forecast:
         self.encoder = None
         self.description: Json = {}
         self.paces: dict[str, float] = {}
-        self.answered = {str(told.get("arm")) for told in builder.catalogue.systems().values()}
+        self.answered = {str(told.get("arm")) for told in builder.catalogue.systems.descriptions().values()}
         """What the base model has answered, or will have for an arm before: ``general``, ``replay``, ``teacher``."""
         self.busy = False
         """Was a pace measured beside other work?"""
@@ -392,7 +392,7 @@ class _Forecast:
         read = [reckoning.prompt_tokens(self._prompt(arm, e, shots).messages, self.encoder) for e in sample]
         key = self._system_key(arm)
         digests = set(Questions.of(questions).digests)
-        cached = len(digests & set(self.builder.catalogue.answers(key))) if key else 0
+        cached = len(digests & set(self.builder.catalogue.answers.get(key))) if key else 0
         timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
         return planning.Answering(
             arm=arm,
@@ -407,7 +407,7 @@ class _Forecast:
 
     def _timed(self, key: str, count: int) -> bool:
         catalogue = self.builder.catalogue
-        spent = float((catalogue.measure(key, "answering") or {}).get("seconds", 0.0))
+        spent = float((catalogue.measures.get(key, "answering") or {}).get("seconds", 0.0))
         return latency.enough(latency.timings(catalogue, key), self.config.study, count, answering=spent)
 
     def _options(self) -> Any:
@@ -517,8 +517,8 @@ class _Forecast:
         catalogue = self.builder.catalogue
         if (
             known is None
-            and not catalogue.measured(KEYS)
-            and any(r["arm"] == arm.name for r in catalogue.models().values())
+            and not catalogue.measures.exists(KEYS)
+            and any(r["arm"] == arm.name for r in catalogue.models.records().values())
         ):
             self.notes.append(
                 f"a model of {arm.name} was made before such plans could tell whether it is this study's: the study "

@@ -68,7 +68,7 @@ def enough(timed: Json | None, section: StudySection, count: int, *, answering: 
 
 def timings(catalogue: Catalogue, system: str) -> Json | None:
     """What was timed on this machine: ``seconds`` (question digest → seconds), ``failed``, ``in_turns``; or None."""
-    return catalogue.measure(system, _name())
+    return catalogue.measures.get(system, _name())
 
 
 def _name() -> str:
@@ -184,7 +184,7 @@ class _Timed:
         """Keep the seconds and the pace that they show; the step of the bill."""
         clock, spent = self.clock, sum(self.clock.spent.values())
         record = {"seconds": clock.seconds(), "failed": len(clock.failed), "in_turns": in_turns}
-        catalogue.put_measure(self.item.system, _name(), record)
+        catalogue.measures.put(self.item.system, _name(), record)
         keep_pace(self.system, self._replies, spent, single=True)
         return {
             "step": f"latency of {self.item.arm.name}",

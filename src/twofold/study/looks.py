@@ -171,7 +171,7 @@ def ledger(records: Path, catalogue: Catalogue) -> list[Look]:
     """
     rows = read(records)
     known, lost = {row.name for row in rows}, list[Look]()
-    others = [_of_json(study["look"]) for study in catalogue.studies() if "look" in study]
+    others = [_of_json(study["look"]) for study in catalogue.studies.records() if "look" in study]
     names = known.union(look.name for look in others)
     paths = sorted(records.glob("[0-9]*/study.json"))
     others += [_of_record(path.parent) for path in paths if path.parent.name not in names]
@@ -250,7 +250,7 @@ def earlier(rows: Sequence[Look], digests: Collection[str], *, kinds: Collection
 def keep(records: Path, catalogue: Catalogue, look: Look) -> None:
     """Write the line of a look that is no study: to the ledger and, in case that is deleted, to the catalogue."""
     known = ledger(records, catalogue)
-    catalogue.put_study(f"{look.kind} {look.identity}", {"study": look.name, "look": asdict(look)}, "")
+    catalogue.studies.put(f"{look.kind} {look.identity}", {"study": look.name, "look": asdict(look)}, "")
     write(records, look, known=known)
 
 

@@ -79,8 +79,8 @@ def measure(
     digests = Questions.of(test).digests
 
     def todo() -> list[tuple[str, Example]]:
-        catalogue.put_system(system.key, system.description)
-        answered = catalogue.answers(system.key)
+        catalogue.systems.put(system.key, system.description)
+        answered = catalogue.answers.get(system.key)
         return [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in answered]
 
     try:
@@ -103,7 +103,7 @@ def measure(
         description = {**system.description, "generator": system.generator.description}
     finally:
         system.close()
-    answers = catalogue.answers(system.key, include_failures=True)
+    answers = catalogue.answers.get(system.key, include_failures=True)
     return Measured(
         arm=arm,
         system=system.key,
@@ -111,7 +111,7 @@ def measure(
         answers=[answers[d] for d in digests],
         training=training,
         diagnostic=diagnostic,
-        measures=catalogue.measure(system.key, "answering") or {},
+        measures=catalogue.measures.get(system.key, "answering") or {},
         scores={},
     )
 
@@ -167,13 +167,13 @@ def _answered(
         count, spent = count + len(answers), spent + meter.seconds
         progress(count)
 
-    fresh = kept.committed(catalogue, lambda: system.key, missing, answer=answer, batch=batch, done=done)
+    fresh = kept.committed(catalogue.answers, lambda: system.key, missing, answer=answer, batch=batch, done=done)
     return fresh, spent
 
 
 def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], meter: Meter) -> None:
     """Add a batch to what answering took the system so far."""
-    costs = catalogue.measure(system, "answering") or {
+    costs = catalogue.measures.get(system, "answering") or {
         "n": 0,
         "seconds": 0.0,
         "prompt_tokens": 0.0,
@@ -183,7 +183,7 @@ def _add_cost(catalogue: Catalogue, system: str, answers: Sequence[Answer], mete
     n = costs["n"] + len(answers)
     read = sum(a.usage.prompt_tokens for a in answers)
     written = sum(a.usage.completion_tokens for a in answers)
-    catalogue.put_measure(
+    catalogue.measures.put(
         system,
         "answering",
         {
@@ -279,14 +279,14 @@ def score(
     for name, (metric, key) in metrics.items():
         if getattr(metric, "pooled", False):
             continue
-        cached = catalogue.scores(item.system, key)
+        cached = catalogue.scores.get(item.system, key)
         fresh = [
             (d, scored(metric, example, answer, name=name))
             for d, example, answer in zip(digests, test, item.answers, strict=True)
             if d not in cached and answer.failure is None
         ]
         if fresh:
-            catalogue.put_scores(item.system, key, fresh)
+            catalogue.scores.put(item.system, key, fresh)
         known = {**cached, **dict(fresh)}
         item.scores[name] = [
             None if answer.failure is not None else known.get(d)

@@ -94,7 +94,7 @@ def study(
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
         },
     )
-    for row in builder.catalogue.studies():
+    for row in builder.catalogue.studies.records():
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
     rows = looks.ledger(records, builder.catalogue)
@@ -200,7 +200,11 @@ def study(
         *checked.closed,
         *planning.warnings(splits, arms, questions=test, seen=seen, looks=look.look - 1, final=final),
         *looks.mixtures(rows, splits),
-        *([] if final else looks.changed_test(rows, test, before=builder.catalogue.test_digests(), now=test_digest)),
+        *(
+            []
+            if final
+            else looks.changed_test(rows, test, before=builder.catalogue.studies.test_digests(), now=test_digest)
+        ),
     ]
     if record["retrieval"]:
         builder.index.tag(record["study"])
@@ -215,7 +219,7 @@ def study(
     )  # before the record: a look whose record was not finished has been taken all the same
     write_record(records / record["study"], record, answered)
     study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
-    builder.catalogue.put_study(record["study"], study_row, test_digest)
+    builder.catalogue.studies.put(record["study"], study_row, test_digest)
     return record
 
 

@@ -68,9 +68,14 @@ class Teaching:
         system = self.retrieval()
         try:
             key = digest("teacher", {"system": system.key})
-            self.catalogue.put_system(key, {**system.description, "arm": "teacher"})
+            self.catalogue.systems.put(key, {**system.description, "arm": "teacher"})
             answers = cached.answered(
-                self.catalogue, key, train, system=system, progress=progress, stage="answers of the retrieval arm"
+                self.catalogue.answers,
+                key,
+                train,
+                system=system,
+                progress=progress,
+                stage="answers of the retrieval arm",
             )
         finally:
             system.close()
@@ -101,7 +106,7 @@ class Teaching:
         generator = self.generator()
         try:
             key = _replay_key(generator)
-            self.catalogue.put_system(key, {"arm": "replay", "generator": generator.description})
+            self.catalogue.systems.put(key, {"arm": "replay", "generator": generator.description})
             system = System(
                 arm=Arm(name="replay"),
                 key=key,
@@ -114,7 +119,12 @@ class Teaching:
                 replace(question(text), id=f"replay/{n}") for n, text in enumerate(suite.replay_prompts())
             ]
             answers = cached.answered(
-                self.catalogue, key, prompt_examples, system=system, progress=progress, stage="answers to replay"
+                self.catalogue.answers,
+                key,
+                prompt_examples,
+                system=system,
+                progress=progress,
+                stage="answers to replay",
             )
         finally:
             generator.close()

@@ -192,7 +192,7 @@ class Finishing:
             "score": plain(intervals.estimate(values, questions.groups, failed=failed)),
             "scores": values,
             "groups": questions.groups.tolist(),
-            "latency": self.catalogue.measure(key, "latency"),
+            "latency": self.catalogue.measures.get(key, "latency"),
         }
 
     def _answers(self, adapter: Adapter | None, questions: Sequence[Example]) -> tuple[str, list[Answer]]:
@@ -200,17 +200,17 @@ class Finishing:
         system = self.equip(adapter)
         try:
             key = digest("dev", {"system": system.key})
-            self.catalogue.put_system(key, {"arm": system.arm.name, "split": "dev"})
-            fresh = {example.id for example in kept.missing(self.catalogue, key, questions)}
-            if fresh and not self.catalogue.measure(key, "latency"):
+            self.catalogue.systems.put(key, {"arm": system.arm.name, "split": "dev"})
+            fresh = {example.id for example in kept.missing(self.catalogue.answers, key, questions)}
+            if fresh and not self.catalogue.measures.get(key, "latency"):
                 with self.spent.on("latency"):
                     timed = self._latency(system, questions, tuned=adapter is not None)
-                self.catalogue.put_measure(key, "latency", timed)
+                self.catalogue.measures.put(key, "latency", timed)
             began = time.perf_counter()
             # Searches are shared between candidates; the latency above is measured with each its own.
             reading = replace(system, retriever=self.gathered()) if system.retriever else system
             answers = kept.answered(
-                self.catalogue, key, questions, system=reading, progress=self.progress, stage="dev scores"
+                self.catalogue.answers, key, questions, system=reading, progress=self.progress, stage="dev scores"
             )
             seconds = time.perf_counter() - began
             fresh_answers = [answer for example, answer in zip(questions, answers, strict=True) if example.id in fresh]

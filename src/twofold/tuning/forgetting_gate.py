@@ -67,8 +67,8 @@ class ForgettingGate:
         try:
             asks: Json = {"suite": suite.suite_digest(), "template": BARE.digest, "run": run}
             key = digest("general", {"generator": generator.key, **asks})
-            self.catalogue.put_system(key, {"arm": "general", "generator": generator.description})
-            existing = self.catalogue.answers(key)
+            self.catalogue.systems.put(key, {"arm": "general", "generator": generator.description})
+            existing = self.catalogue.answers.get(key)
             done = len(existing)
             names = Questions(example for _, example in pairs).digests
             missing = [(name, *pair) for name, pair in zip(names, pairs, strict=True) if name not in existing]
@@ -86,7 +86,7 @@ class ForgettingGate:
                 system = _system(generator, key, size)
                 todo = [(name, example) for name, item, example in missing if item.max_tokens == size]
                 cached.committed(
-                    self.catalogue,
+                    self.catalogue.answers,
                     lambda: key,
                     todo,
                     answer=system.answer,
@@ -97,7 +97,7 @@ class ForgettingGate:
             if len(missing) >= _PACED:
                 seconds = (time.monotonic() - began) / len(missing)
                 pace.keep(pace.answering(generator.description), {"general": seconds})
-            existing = self.catalogue.answers(key, include_failures=True)
+            existing = self.catalogue.answers.get(key, include_failures=True)
         finally:
             generator.close()
         answers = [existing[name] for name in names]

@@ -169,5 +169,5 @@ def test_gc_keeps_the_calibration_in_force_and_removes_what_nothing_uses(project
             live.finish(key, manifest)
         assert project.gc()["removed"] == ["sufficiency:" + "0" * 32]
         project.config = laid_over(project.config, {"retrieval": {"risk": 0.4}})
-        project.__dict__.pop("builder")
+        del project.builder
         assert len(project.gc()["removed"]) == 1, "another risk has another calibration"

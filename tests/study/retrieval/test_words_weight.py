@@ -56,7 +56,7 @@ def test_the_search_weighs_the_words_as_chosen(project: Project) -> None:
 
         def found(weight: float | None) -> list[list[tuple[str, float]]]:
             kept = {**choice, "weight": weight}
-            weighing.keep(project.catalogue, {name: value for name, value in kept.items() if name != "new"})
+            weighing.keep(project.catalogue.notes, {name: value for name, value in kept.items() if name != "new"})
             hits = project.builder.retriever.retrieve(asked, 5)
             return [[(hit.chunk.id, round(hit.score, 5)) for hit in one.hits] for one in hits]
 
@@ -79,7 +79,7 @@ def test_the_settings_show_what_was_chosen(project: Project, capsys: pytest.Capt
     assert shown() == "default"
     with project:
         choice = project.sync()["words"]
-        weighing.keep(project.catalogue, {**{n: v for n, v in choice.items() if n != "new"}, "weight": 2.0})
+        weighing.keep(project.catalogue.notes, {**{n: v for n, v in choice.items() if n != "new"}, "weight": 2.0})
     assert "the words weigh 2, chosen on" in shown()
     assert "the last choice was for another search" in shown("--set", "retrieval.retriever.options.fetch=20")
     assert shown("--set", "retrieval.retriever.options.lexical=0.3") == "override"
@@ -92,7 +92,7 @@ def test_other_weights_make_other_keys(project: Project) -> None:
         arm = project.config.arm("rag")
         keys = {}
         for weight in (0.2, 1.0, None, LEXICAL_WEIGHT):
-            weighing.keep(project.catalogue, {**choice, "weight": weight})
+            weighing.keep(project.catalogue.notes, {**choice, "weight": weight})
             assert project.builder.retrieval_spec().get("words", LEXICAL_WEIGHT) == (weight or LEXICAL_WEIGHT)
             keys[weight] = project.builder.known_system_key(arm, project.splits)
         assert len({keys[0.2], keys[1.0], keys[None]}) == 3
@@ -120,11 +120,11 @@ def test_another_search_is_another_choice(project: Project) -> None:
         project.sync()
         other = laid_over(project.config, {"retrieval": {"retriever": {"options": {"fetch": 20}}}})
     with Project.open(project.directory, other.model_dump(mode="json")) as changed:
-        weighing.keep(changed.catalogue, {**(weighing.held(changed.catalogue) or {}), "weight": 2.0})
+        weighing.keep(changed.catalogue.notes, {**(weighing.last_choice(changed.catalogue.notes) or {}), "weight": 2.0})
         assert changed.builder.words() is None, "nothing was chosen for it yet"
         made = changed.sync()["words"]
         assert made.pop("new")
-        weighing.keep(changed.catalogue, {**made, "weight": 2.0})
+        weighing.keep(changed.catalogue.notes, {**made, "weight": 2.0})
         assert changed.builder.words() == 2.0
     with Project.open(project.directory, project.config.model_dump(mode="json")) as back:
         assert back.builder.words() is None, "one choice is kept: the last"
@@ -163,10 +163,10 @@ def test_a_choice_that_is_killed_leaves_the_last_one_and_is_made_again(
             patch.setattr(blend._Once, "search", dies)
             with pytest.raises(KeyboardInterrupt):
                 project.sync()
-        assert weighing.held(project.catalogue) == {n: v for n, v in first.items() if n != "new"}
+        assert weighing.last_choice(project.catalogue.notes) == {n: v for n, v in first.items() if n != "new"}
         made = project.sync()["words"]
         assert made["new"]
-        weighing.keep(project.catalogue, {**made, "recipe": ""})
+        weighing.keep(project.catalogue.notes, {**made, "recipe": ""})
         assert project.sync()["words"] == made, "the same again, to the last figure"
 
 
@@ -179,7 +179,7 @@ def test_two_projects_of_the_same_files_choose_alike(project: Project, tmp_path:
 def test_a_study_records_on_what_the_weight_was_chosen(project: Project) -> None:
     with project:
         told = project.study()["retrieval"]["words"]
-        kept = weighing.held(project.catalogue)
+        kept = weighing.last_choice(project.catalogue.notes)
         assert kept is not None
         assert kept.pop("sketch")
         assert told == kept
@@ -190,7 +190,7 @@ def test_nothing_is_chosen_where_the_weight_is_set(project: Project) -> None:
     fixed = laid_over(project.config, {"retrieval": {"retriever": {"options": {"lexical": 0.5}}}})
     with Project.open(project.directory, fixed.model_dump(mode="json")) as own:
         assert own.sync()["words"] is None
-        assert weighing.held(own.catalogue) is None
+        assert weighing.last_choice(own.catalogue.notes) is None
         assert "words" not in own.builder.retrieval_spec()
         assert own.bench({}, weigh=True)["blend"]["now"] == 0.5
 

@@ -129,7 +129,7 @@ def _fill(base: Builder, builder: Builder, *, progress: Progress) -> None:
     builder.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     known = base.index.documents()
     indexed = builder.index.documents()
-    missing = [document for document in base.catalogue.get_documents(list(known)) if document.id not in indexed]
+    missing = [document for document in base.catalogue.documents.get(list(known)) if document.id not in indexed]
     batch: list[Chunk] = []
     for done, document in enumerate(missing, 1):
         batch += builder.chunker.split(document)
@@ -221,7 +221,7 @@ def questions(
         if known:
             return chosen(splits(), split), split, []
     self_made = self_questions(
-        builder.catalogue.get_documents(), synthetic or _SYNTHETIC, seed=builder.config.study.seed
+        builder.catalogue.documents.get(), synthetic or _SYNTHETIC, seed=builder.config.study.seed
     )
     why = [] if synthetic else ["no example says which documents hold its answer"]
     return self_made, "synthetic", [*why, SYNTHETIC_WARNING]
@@ -268,11 +268,11 @@ def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, prog
 def held_measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> Measured:
     """`measure`, unless the same pipeline was measured on the same questions before."""
     key = pipeline_key(builder, examples, rules)
-    cached = builder.catalogue.measure(key, "retrieval")
+    cached = builder.catalogue.measures.get(key, "retrieval")
     if cached is not None:
         return Measured(**cached)
     fresh = measure(builder, examples, rules, progress=progress)
-    builder.catalogue.put_measure(key, "retrieval", plain(fresh))
+    builder.catalogue.measures.put(key, "retrieval", plain(fresh))
     return fresh
 
 

@@ -101,7 +101,7 @@ def settle(
     recipe = weighing.recipe(config, chunks=builder.chunk_recipe, embedder=builder.embedder.fingerprint)
     content = builder.index.state().content
     sketch = weighing.sketch(builder.index.contents())
-    last = weighing.held(builder.catalogue)
+    last = weighing.last_choice(builder.catalogue.notes)
     if last is not None and last["recipe"] != recipe:
         last = None
     if last is not None and not exact and weighing.moved(last["sketch"], sketch) <= weighing.MOVED:
@@ -122,7 +122,7 @@ def settle(
         comparison = _compared(builder, part, examples, Rules(latency=0), progress=progress)
         choice = {**comparison, "weight": comparison["chosen"], "why": ""}
     choice |= {"default": LEXICAL_WEIGHT, "recipe": recipe, "content": content, "sketch": sketch, "asked": questions}
-    weighing.keep(builder.catalogue, choice)
+    weighing.keep(builder.catalogue.notes, choice)
     return {**choice, "new": True}
 
 

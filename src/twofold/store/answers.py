@@ -1,0 +1,148 @@
+"""Systems, their answers, scores and measured numbers, and finished studies: parts of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from twofold.hashing import canonical_json
+from twofold.store.codec import answer_from_json, to_json
+from twofold.store.database import Database
+from twofold.types import Answer, Json
+
+
+class Systems:
+    """What is inside the keys of systems.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, key: str, description: Json) -> None:
+        """Record what is inside a system's key."""
+        self._database.write(
+            "INSERT INTO systems (key, description) VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET description = excluded.description",
+            [(key, canonical_json(description))],
+        )
+
+    def descriptions(self) -> dict[str, Json]:
+        """System key → description."""
+        rows = self._database.read("SELECT key, description FROM systems ORDER BY key")
+        return {key: self._database.json(text) for key, text in rows}
+
+
+class Measures:
+    """Measured numbers of systems: latency, seconds, peak memory.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, system: str, name: str, value: Json) -> None:
+        """Record a measured number of a system, replacing the one before."""
+        self._database.write(
+            "INSERT INTO measures (system, name, value) VALUES (?, ?, ?) "
+            "ON CONFLICT (system, name) DO UPDATE SET value = excluded.value",
+            [(system, name, canonical_json(value))],
+        )
+
+    def get(self, system: str, name: str) -> Json | None:
+        """A measured number of a system, or None."""
+        rows = self._database.read("SELECT value FROM measures WHERE system = ? AND name = ?", (system, name))
+        value: Json | None = self._database.json(rows[0][0]) if rows else None
+        return value
+
+    def exists(self, name: str) -> bool:
+        """Was anything ever measured under this name, of whatever system?"""
+        return bool(self._database.read("SELECT 1 FROM measures WHERE name = ? LIMIT 1", (name,)))
+
+
+class Answers:
+    """Answers of systems, by digest of the example.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, system: str, *, include_failures: bool = False) -> dict[str, Answer]:
+        """Example digest → answer of a system. Failed ones only on request, so that a rerun tries them again."""
+        condition = "" if include_failures else " AND failed = 0"
+        sql = f"SELECT example, record FROM answers WHERE system = ?{condition} ORDER BY rowid"
+        rows = self._database.read(sql, (system,))
+        return {example: answer_from_json(self._database.json(record)) for example, record in rows}
+
+    def put(self, system: str, items: Sequence[tuple[str, Answer]]) -> None:
+        """Store ``(example digest, answer)`` pairs. An answer that is there stays; only a failed one is replaced."""
+        self._database.write(
+            "INSERT INTO answers (system, example, failed, record) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (system, example) DO UPDATE SET failed = excluded.failed, record = excluded.record "
+            "WHERE answers.failed = 1",
+            (
+                (system, example, int(answer.failure is not None), canonical_json(to_json(answer)))
+                for example, answer in items
+            ),
+        )
+
+
+class Scores:
+    """Scores of answers, by system, metric and digest of the example.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, system: str, metric_key: str) -> dict[str, float | None]:
+        """Example digest → score; None where the metric does not apply."""
+        sql = "SELECT example, value FROM scores WHERE system = ? AND metric = ?"
+        return dict(self._database.read(sql, (system, metric_key)))
+
+    def put(
+        self, system: str, metric_key: str, items: Iterable[tuple[str, float | None]] | Mapping[str, float | None]
+    ) -> None:
+        """Store ``(example digest, score)`` pairs, replacing those of the same key."""
+        pairs = items.items() if isinstance(items, Mapping) else items
+        self._database.write(
+            "INSERT INTO scores (system, example, metric, value) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (system, metric, example) DO UPDATE SET value = excluded.value",
+            ((system, example, metric_key, value) for example, value in pairs),
+        )
+
+
+class Studies:
+    """Finished studies and the test sets that they looked at.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def put(self, name: str, record: Json, test_digest: str) -> None:
+        """Record a finished study and the test split it looked at."""
+        self._database.write(
+            "INSERT INTO studies (name, test_digest, record) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET "
+            "test_digest = excluded.test_digest, record = excluded.record",
+            [(name, test_digest, canonical_json(record))],
+        )
+
+    def records(self) -> list[Json]:
+        """Records of the finished studies, oldest first."""
+        rows = self._database.read("SELECT record FROM studies ORDER BY number")
+        return [self._database.json(text) for (text,) in rows]
+
+    def test_digests(self) -> dict[str, str]:
+        """Name of every finished study → digest of its test set, as `put` was given it."""
+        return dict(self._database.read("SELECT name, test_digest FROM studies"))

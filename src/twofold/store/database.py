@@ -1,0 +1,215 @@
+"""One SQLite file under a lock: opened, brought up to date, read, and written in transactions.
+
+Plain SQL, write-ahead log: one process writes while many read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from twofold.errors import DiskFull, StoreError, refused
+from twofold.store.migrations import MIGRATIONS
+
+BATCH = 500
+"""Values in one ``IN (…)``: SQLite before 3.32 takes at most 999 variables in a statement."""
+_PATIENCE_MS = 30_000
+
+
+class Database:
+    """A connection that all parts of the catalogue share.
+
+    Args:
+        path: The SQLite file; made if missing. None: in memory, which writes nothing to the disk.
+        readonly: Open an existing file for reading only; writing then raises `StoreError`.
+
+    Raises:
+        StoreError: the file is damaged, missing (when `readonly`), or of a newer Twofold.
+    """
+
+    def __init__(self, path: Path | None, *, readonly: bool = False) -> None:
+        self.path = path
+        self.readonly = readonly
+        self._lock = threading.RLock()
+        if readonly and (path is None or not path.is_file()):
+            raise StoreError("there is no catalogue", file=path, cure="Run `twofold sync` or `twofold study` first.")
+        if path is not None and not readonly and not path.parent.is_dir():
+            raise StoreError("the catalogue's directory does not exist", file=path.parent)
+        with self._guard():
+            if path is not None and not readonly:
+                _make_private(path)
+            self._connection = self._connected()
+        try:
+            with self._guard():
+                self._open()
+        except DiskFull:
+            self._connection.close()
+            with self._guard():
+                self._connection = self._connected()
+                self._open(alone=True)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def close(self) -> None:
+        """Close the file; the database is unusable afterwards."""
+        with self._lock:
+            self._connection.close()
+
+    @contextmanager
+    def session(self) -> Iterator[sqlite3.Connection]:
+        """The connection for this thread alone, outside any transaction.
+
+        Raises:
+            StoreError: SQLite refused something in the block.
+        """
+        with self._lock, self._guard():
+            yield self._connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """The connection within one transaction: the block is stored whole, or not at all when it raises.
+
+        Raises:
+            StoreError: SQLite refused something in the block.
+        """
+        with self.session() as connection, self._transaction():
+            yield connection
+
+    def write(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run `sql` for each of `rows` in one transaction; returns the number of changed rows."""
+        values = list(rows)
+        if not values:
+            return 0
+        with self.transaction() as connection:
+            return connection.executemany(sql, values).rowcount
+
+    def read(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The rows of one query."""
+        with self.session() as connection:
+            return connection.execute(sql, values).fetchall()
+
+    def json(self, text: str) -> Any:
+        """The value of a JSON column.
+
+        Raises:
+            StoreError: it is no JSON.
+        """
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise StoreError(f"the catalogue holds a damaged record: {error}", file=self.path) from error
+
+    def version(self) -> int:
+        """Number of the last migration that the file has; 0 for a new file."""
+        table = self._connection.execute(
+            "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'migrations'"
+        ).fetchone()
+        if not table:
+            return 0
+        return int(self._connection.execute("SELECT coalesce(max(version), 0) FROM migrations").fetchone()[0])
+
+    # ------------------------------------------------------------ opening
+
+    def _connected(self) -> sqlite3.Connection:
+        mode = "ro" if self.readonly else "rwc"
+        return sqlite3.connect(
+            ":memory:" if self.path is None else f"file:{quote(str(self.path.absolute()))}?mode={mode}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=_PATIENCE_MS / 1000,
+        )
+
+    def _open(self, *, alone: bool = False) -> None:
+        """Make the connection ready; `alone` needs no file beside the catalogue, for a disk that is full.
+
+        SQLite keeps its index of the log in a file that all processes share, and in memory where no other may come in:
+        one then waits for the other.
+        """
+        self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+        if alone:
+            self._connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        if self.readonly:
+            self._connection.execute("PRAGMA query_only = ON")
+        else:
+            self._connection.execute("PRAGMA journal_mode = WAL")
+            self._connection.execute("PRAGMA synchronous = NORMAL")
+        file_version = self.version()
+        if file_version > len(MIGRATIONS):
+            raise StoreError(
+                f"the catalogue has version {file_version}, this Twofold knows {len(MIGRATIONS)}",
+                file=self.path,
+                cure="Upgrade Twofold: a later version wrote it.",
+            )
+        if file_version < len(MIGRATIONS):
+            if self.readonly:
+                raise StoreError(
+                    f"the catalogue has version {file_version}, this Twofold needs {len(MIGRATIONS)}",
+                    file=self.path,
+                    cure="Run any writing command, such as `twofold sync`, once: it brings the catalogue up to date.",
+                )
+            self._migrate()
+
+    def _migrate(self) -> None:
+        for number, script in enumerate(MIGRATIONS, 1):
+            with self._transaction():
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS migrations "
+                    "(version INTEGER PRIMARY KEY, applied TEXT NOT NULL DEFAULT CURRENT_TIMESTAMP) STRICT"
+                )
+                if self.version() >= number:  # asked within the transaction: another process may have been first
+                    continue
+                for statement in _statements(script):
+                    self._connection.execute(statement)
+                self._connection.execute("INSERT INTO migrations (version) VALUES (?)", (number,))
+
+    @contextmanager
+    def _guard(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, UnicodeEncodeError) as error:
+            if isinstance(error, sqlite3.DatabaseError) and "not a database" in str(error):
+                message = "this is not a catalogue: the file is damaged"
+            else:
+                message = f"the catalogue failed: {error}"
+            raise refused(message, error, file=self.path) from error
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+def _make_private(path: Path) -> None:
+    """Make the file, if there is none, readable by its owner only: it holds everybody's texts, whoever may read them.
+
+    SQLite gives its other files the same mode.
+    """
+    with suppress(OSError):  # sqlite says it better
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script, so that they run inside one transaction (`executescript` would commit first)."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement

@@ -1,0 +1,239 @@
+"""Documents as they were synced last, the items that they came from, and notes about both: parts of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from twofold.hashing import canonical_json
+from twofold.store.codec import document_from_json
+from twofold.store.database import BATCH, Database
+from twofold.types import Document, Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownItem:
+    """What is known of one item of a source since it was last read."""
+
+    source: str
+    """Name of the source; empty for ``[documents].paths``."""
+    item: str
+    """Identity within the source."""
+    state: str
+    """The source's token for its content then."""
+    recipe: str
+    """Digest of what it was read with."""
+    content: str
+    """Digest of what was read."""
+    chunks: int = 0
+    """Chunks of its documents."""
+    pages: int = 0
+    """Pages, sheets and slides in it."""
+    failure: str = ""
+    """JSON of the failure; empty when it was read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDocument:
+    """What is known of one document beside its text."""
+
+    digest: str
+    """Of the document and everything that chunks are made with."""
+    source: str = ""
+    """Name of its source."""
+    item: str = ""
+    """The item it came from."""
+    content: str = ""
+    """Digest of its text."""
+    sealed: str = ""
+    """What the index should say of its chunks (`types.sealed`); empty for a document without chunks."""
+
+
+class Documents:
+    """The documents of the last sync.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def digests(self) -> dict[str, str]:
+        """Document id → digest given when it was recorded."""
+        return dict(self._database.read("SELECT id, digest FROM documents ORDER BY id"))
+
+    def get(self, ids: Sequence[str] | None = None) -> list[Document]:
+        """Documents in the order of `ids` (unknown ones left out), or all by id."""
+        if ids is None:
+            rows = self._database.read("SELECT id, record FROM documents ORDER BY id")
+            return [document_from_json(self._database.json(record)) for _, record in rows]
+        records: dict[str, str] = {}
+        for start in range(0, len(ids), BATCH):
+            part = list(ids[start : start + BATCH])
+            marks = ",".join("?" * len(part))
+            records.update(self._database.read(f"SELECT id, record FROM documents WHERE id IN ({marks})", part))
+        return [document_from_json(self._database.json(records[name])) for name in ids if name in records]
+
+    def without_texts(self) -> Iterator[Document]:
+        """All documents by id, without their texts: source, collection, readers and metadata."""
+        fields = ("source", "collection", "readers", "metadata")
+        columns = ", ".join(f"json_extract(record, '$.{name}')" for name in fields)
+        for name, source, collection, readers, metadata in self._database.read(
+            f"SELECT id, {columns} FROM documents ORDER BY id"
+        ):
+            yield Document(
+                id=name,
+                text="",
+                source=source or "",
+                collection=collection or "",
+                readers=None if readers is None else tuple(self._database.json(readers)),
+                metadata=self._database.json(metadata) if metadata else {},
+            )
+
+    def readers_of(self, ids: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...] | None]]:
+        """Document id → its source, and its own readers (None: it names none); unknown ids are left out."""
+        named: dict[str, tuple[str, tuple[str, ...] | None]] = {}
+        for start in range(0, len(ids), BATCH):
+            part = list(ids[start : start + BATCH])
+            sql = "SELECT id, json_extract(record, '$.source'), json_extract(record, '$.readers') FROM documents "
+            for name, source, readers in self._database.read(f"{sql}WHERE id IN ({','.join('?' * len(part))})", part):
+                named[name] = (source or "", None if readers is None else tuple(self._database.json(readers)))
+        return named
+
+    def known(self) -> dict[str, KnownDocument]:
+        """Document id → what is known of it beside its text."""
+        rows = self._database.read(
+            "SELECT id, digest, source, item, content, sealed FROM documents WHERE digest != '' ORDER BY id"
+        )
+        return {
+            name: KnownDocument(digest=digest, source=source, item=item, content=content, sealed=sealed)
+            for name, digest, source, item, content, sealed in rows
+        }
+
+    def with_contents(self, contents: Sequence[str]) -> dict[str, str]:
+        """Digest of a text → some document that has it and has chunks; digests that no document has are left out."""
+        owners: dict[str, str] = {}
+        for start in range(0, len(contents), BATCH):
+            part = list(contents[start : start + BATCH])
+            marks = ",".join("?" * len(part))
+            owners.update(
+                self._database.read(
+                    f"SELECT content, min(id) FROM documents WHERE content IN ({marks}) AND sealed != '' "
+                    "GROUP BY content",
+                    part,
+                )
+            )
+        return owners
+
+
+class SyncState:
+    """What the last sync read of every source, and what led to each index version.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def items(self, source: str) -> dict[str, KnownItem]:
+        """Item → what is known of it, of one source."""
+        sql = "SELECT item, state, recipe, content, chunks, pages, failure FROM items WHERE source = ? ORDER BY item"
+        return {
+            item: KnownItem(
+                source=source, item=item, state=state, recipe=recipe, content=content, chunks=chunks, pages=pages,
+                failure=failure,
+            )
+            for item, state, recipe, content, chunks, pages, failure in self._database.read(sql, (source,))
+        }  # fmt: skip
+
+    def sources(self) -> list[str]:
+        """Sources of which anything is known."""
+        rows = self._database.read("SELECT source FROM items UNION SELECT source FROM documents ORDER BY source")
+        return [source for (source,) in rows]
+
+    def record(
+        self,
+        documents: Iterable[tuple[Document, KnownDocument]],
+        items: Iterable[KnownItem],
+        *,
+        deleted: Iterable[str] = (),
+        deleted_items: Iterable[tuple[str, str]] = (),
+        notes: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store a batch of a sync in one transaction: what was read, what went, and notes.
+
+        Args:
+            documents: Documents that were read, with what is known of each.
+            items: Items that were read.
+            deleted: Ids of documents that no source holds any more.
+            deleted_items: Source and item of items that their source holds no more.
+            notes: Name → value, replacing notes of those names.
+        """
+        document_rows = [
+            (d.id, known.digest, canonical_json(d), known.source, known.item, known.content, known.sealed)
+            for d, known in documents
+        ]
+        item_rows = [(i.source, i.item, i.state, i.recipe, i.content, i.chunks, i.pages, i.failure) for i in items]
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO documents (id, digest, record, source, item, content, sealed) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                document_rows,
+            )
+            connection.executemany("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)", item_rows)
+            connection.executemany("DELETE FROM documents WHERE id = ?", [(name,) for name in deleted])
+            connection.executemany("DELETE FROM items WHERE source = ? AND item = ?", list(deleted_items))
+            connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", list((notes or {}).items()))
+
+    def forget(self) -> None:
+        """Forget all documents and items, so that the next sync reads everything again."""
+        with self._database.transaction() as connection:
+            for table in ("documents", "items", "notes", "changes"):
+                connection.execute(f"DELETE FROM {table}")
+
+    def renew(self) -> None:
+        """Have the next sync take every document for a new one, and embed it; texts and readers stay till then."""
+        with self._database.transaction() as connection:
+            connection.execute("UPDATE documents SET digest = '', content = '', sealed = ''")
+            connection.execute("DELETE FROM items")
+            connection.execute("DELETE FROM notes")
+            connection.execute("INSERT INTO notes VALUES ('vectors', 'none')")  # those of before are not taken over
+
+    def drop_renewed(self) -> None:
+        """Delete the documents that `renew` left and no sync has read again."""
+        self._database.write("DELETE FROM documents WHERE digest = ''", [()])
+
+    def read_all_again(self) -> None:
+        """Have the next sync read every item, changed or not."""
+        self._database.write("UPDATE items SET state = '', content = ''", [()])
+
+    def put_change(self, version: int, at: str, record: Json) -> None:
+        """Record what led to an index version."""
+        self._database.write("INSERT OR REPLACE INTO changes VALUES (?, ?, ?)", [(version, at, canonical_json(record))])
+
+    def changes(self) -> dict[int, Json]:
+        """Index version → what led to it, and ``at``."""
+        rows = self._database.read("SELECT version, at, record FROM changes ORDER BY version")
+        return {version: {"at": at, **self._database.json(record)} for version, at, record in rows}
+
+
+class Notes:
+    """Short texts by name, such as the index version that the documents agree with.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, name: str) -> str:
+        """A note's value; empty when there is none."""
+        rows = self._database.read("SELECT value FROM notes WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else ""
+
+    def put(self, name: str, value: str) -> None:
+        """Keep a note, replacing the one of that name."""
+        self._database.write("INSERT OR REPLACE INTO notes VALUES (?, ?)", [(name, value)])

@@ -1,0 +1,70 @@
+"""Erasing a document from the catalogue's file, so that its bytes are overwritten: a part of the catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from twofold.store.database import Database
+
+
+class Erasure:
+    """Deletes what shows a document.
+
+    Args:
+        database: The catalogue's file.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def erase(self, document: str, *, chunks: Collection[str] = ()) -> dict[str, int]:
+        """Delete a document, every answer that shows or cites it and their scores, and overwrite what they took up.
+
+        Args:
+            document: Its id.
+            chunks: Ids of its chunks, by which traces may name it.
+        """
+        counts = {"documents": 0, "answers": 0, "scores": 0}
+        with self._database.session() as connection:
+            connection.execute("PRAGMA secure_delete = ON")
+            with self._database.transaction():
+                counts["documents"] = connection.execute("DELETE FROM documents WHERE id = ?", (document,)).rowcount
+                rows = connection.execute("SELECT system, example, record FROM answers").fetchall()
+                showing = [
+                    (system, example)
+                    for system, example, record in rows
+                    if shows(self._database.json(record), document, chunks)
+                ]
+                for key in showing:
+                    row = "WHERE system = ? AND example = ?"
+                    counts["answers"] += connection.execute(f"DELETE FROM answers {row}", key).rowcount
+                    counts["scores"] += connection.execute(f"DELETE FROM scores {row}", key).rowcount
+            connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return counts
+
+    def forgotten(self) -> dict[str, str]:
+        """Documents that were forgotten before the list of them lay with the receipts, and since when."""
+        return dict(self._database.read("SELECT document, at FROM forgotten ORDER BY document"))
+
+    def clear_forgotten(self) -> None:
+        """Empty that list, once it is moved to the receipts."""
+        if self.forgotten():
+            self._database.write("DELETE FROM forgotten", [()])
+
+
+def shows(value: Any, document: str, chunks: Collection[str] = ()) -> bool:
+    """Does this JSON hold a span of the document (a hit, a citation, a quote), or name one of its chunks?"""
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, dict):
+            if item.get("document") == document:
+                return True
+            stack += item.values()
+        elif isinstance(item, list):
+            stack += item
+        elif isinstance(item, str) and item in chunks:
+            return True
+    return False
