@@ -171,6 +171,12 @@ def test_tags_keep_their_version_readable(tmp_path: Path) -> None:
     assert find(index, "first", leg="lexical", version=first)
     index.tag("study-0001")
     assert index.tags()["study-0001"] == index.state().version, "a name in use moves"
+
+
+def test_a_version_that_was_dropped_is_refused(tmp_path: Path) -> None:
+    index = lance(tmp_path)
+    put(index, [chunk("a", "first words")])
+    first = index.state().version
     put(index, [chunk("a", "third words")])
     newest = index.state()
     index.prune(keep_days=0)
