@@ -254,6 +254,12 @@ def _aliases_and_audit(
     code, page = run(capsys, "models", "show", second, *here)
     assert {row["source"] for row in page["measured"]} >= {f"against {first}"}
     assert all({"mean", "low", "high", "n"} <= set(row["estimate"]) for row in page["measured"])
+    card = Path(here[1]) / "cards" / "model.md"
+    code, _ = run(capsys, "models", "show", second, "--card", str(card), *here)
+    assert (code, second in card.read_text(encoding="utf-8")) == (0, True), "its folder is made"
+    code, refusal = run(capsys, "models", "show", second, "--card", str(card / "below a file"), *here)
+    assert (code, refusal["error"]["code"]) == (3, "store"), "a failed write is no unreadable file"
+    assert "cannot be written" in refusal["error"]["message"]
 
 
 def test_what_is_worn_is_said_before_it_decides_everything(

@@ -1,22 +1,12 @@
 from __future__ import annotations
 
-import json
-import os
-import signal
-import sqlite3
-import subprocess
-import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
 
-from twofold.errors import StoreError
 from twofold.store.catalogue import Catalogue
-from twofold.store.documents import KnownDocument
-from twofold.store.migrations import MIGRATIONS
-from twofold.types import Answer, Document, Failure, Usage
+from twofold.store.documents import KnownDocument, KnownItem
+from twofold.types import Answer, Chunk, Document, Failure, Hit, Span, Usage
 
 
 @pytest.fixture
@@ -85,138 +75,48 @@ def test_studies_are_listed_oldest_first(path: Path) -> None:
         assert [row["study"] for row in catalogue.studies.records()] == [1, 2, 3]
 
 
-def test_a_batch_is_stored_whole_or_not_at_all(path: Path) -> None:
+def test_documents_without_their_texts_and_who_may_read_them(path: Path) -> None:
+    closed = Document(id="a", text="secret", source="wiki", readers=("board",), metadata={"lang": "de"})
     with Catalogue(path) as catalogue:
-        bad = Document(id="b", text=float("nan"))  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="canonical"):
-            catalogue.sync.record([(d, KnownDocument(digest="d")) for d in (Document(id="a", text="t"), bad)], [])
-        with pytest.raises(StoreError):
-            catalogue.scores.put("s", "m", [("e1", 1.0), (None, 1.0)])  # type: ignore[list-item]
-        assert catalogue.documents.digests() == {}
-        assert catalogue.scores.get("s", "m") == {}
-        catalogue.scores.put("s", "m", [("e1", 1.0)])
-        assert catalogue.scores.get("s", "m") == {"e1": 1.0}
+        catalogue.sync.record([(d, KnownDocument(digest="d")) for d in (closed, Document(id="b", text="open"))], [])
+        described = list(catalogue.documents.without_texts())
+        assert [(d.id, d.text, d.readers, d.metadata) for d in described] == [
+            ("a", "", ("board",), {"lang": "de"}),
+            ("b", "", None, {}),
+        ]
+        assert catalogue.documents.readers_of(["b", "a", "unknown"]) == {"a": ("wiki", ("board",)), "b": ("", None)}
 
 
-def test_settings_and_migrations(path: Path) -> None:
-    Catalogue(path).close()
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert [v for (v,) in db.execute("SELECT version FROM migrations")] == list(range(1, len(MIGRATIONS) + 1))
-
-
-def test_an_older_catalogue_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_vectors_are_taken_over_from_a_document_with_chunks_only(path: Path) -> None:
+    known = {"a": KnownDocument(digest="1", content="same"), "b": KnownDocument(digest="2", content="same", sealed="x")}
     with Catalogue(path) as catalogue:
-        catalogue.scores.put("s", "m", [("e", 1.0)])
-    steps = (*MIGRATIONS, "ALTER TABLE documents ADD COLUMN note TEXT;\nCREATE TABLE further (x TEXT) STRICT;")
-    monkeypatch.setattr("twofold.store.database.MIGRATIONS", steps)
-    with pytest.raises(StoreError, match="needs"):
-        Catalogue(path, readonly=True)
+        catalogue.sync.record([(Document(id=name, text="t"), row) for name, row in known.items()], [])
+        assert catalogue.documents.known() == known
+        assert catalogue.documents.with_contents(["same", "other"]) == {"same": "b"}
+
+
+def test_a_renewed_sync_takes_every_document_for_a_new_one_and_keeps_it_until_then(path: Path) -> None:
+    item = KnownItem(source="wiki", item="a", state="1", recipe="r", content="c", chunks=2)
     with Catalogue(path) as catalogue:
-        assert catalogue.scores.get("s", "m") == {"e": 1.0}
-        assert catalogue.database.version() == len(steps)
-    monkeypatch.setattr("twofold.store.database.MIGRATIONS", (*steps, "CREATE TABLE one (x);\nCREATE TABLE one (x);"))
-    with pytest.raises(StoreError, match="already exists"):
-        Catalogue(path)
-    monkeypatch.setattr("twofold.store.database.MIGRATIONS", steps)
+        catalogue.sync.record([(Document(id="a", text="t"), KnownDocument(digest="1"))], [item], notes={"vectors": "v"})
+        assert (catalogue.sync.sources(), catalogue.sync.items("wiki")) == (["", "wiki"], {"a": item})
+        catalogue.sync.renew()
+        assert (catalogue.documents.known(), catalogue.sync.items("wiki")) == ({}, {})
+        assert catalogue.notes.get("vectors") == "none"
+        assert len(catalogue.documents.get()) == 1
+        catalogue.sync.drop_renewed()
+        assert catalogue.documents.get() == []
+
+
+def test_erasing_a_document_takes_the_answers_that_show_it_and_their_scores(path: Path) -> None:
+    chunk = Chunk(id="c1", span=Span(document="a", start=0, end=8), text="xyzzyplugh")
+    shown = Answer(text="xyzzyplugh", hits=(Hit(chunk=chunk, score=1.0, rank=1),))
     with Catalogue(path) as catalogue:
-        assert catalogue.database.version() == len(steps), "a failed step leaves nothing behind"
-
-
-def test_a_newer_catalogue_is_refused(path: Path) -> None:
-    Catalogue(path).close()
-    with sqlite3.connect(path) as db:
-        db.execute("INSERT INTO migrations (version) VALUES (99)")
-    with pytest.raises(StoreError, match="version 99") as caught:
-        Catalogue(path)
-    assert "Upgrade" in caught.value.cure
-
-
-@pytest.mark.parametrize(
-    "content", [b"this is no database, though it is long enough to be one" * 99, b"SQLite format 3\0" + b"\1" * 4000]
-)
-def test_a_damaged_file_is_refused(path: Path, content: bytes) -> None:
-    path.write_bytes(content)
-    for readonly in (False, True):
-        with pytest.raises(StoreError) as caught:
-            Catalogue(path, readonly=readonly)
-        assert caught.value.file == str(path)
-    assert path.read_bytes() == content
-
-
-def test_reading_only(path: Path) -> None:
-    with pytest.raises(StoreError, match="no catalogue"):
-        Catalogue(path, readonly=True)
-    with Catalogue(path) as writer, Catalogue(path, readonly=True) as reader:
-        writer.systems.put("s", {"a": 1})
-        assert reader.systems.descriptions() == {"s": {"a": 1}}
-        with pytest.raises(StoreError, match="readonly"):
-            reader.systems.put("t", {})
-
-
-def test_closed_catalogue_is_a_store_error(path: Path) -> None:
-    catalogue = Catalogue(path)
-    catalogue.close()
-    with pytest.raises(StoreError):
-        catalogue.systems.descriptions()
-
-
-def test_readers_in_threads_see_whole_batches_while_one_writes(path: Path) -> None:
-    stop, counts = threading.Event(), []
-
-    def read() -> None:
-        with Catalogue(path, readonly=True) as reader:
-            while True:
-                counts.append(len(reader.answers.get("s")))
-                if stop.is_set():
-                    return
-
-    with Catalogue(path) as writer:
-        threads = [threading.Thread(target=read) for _ in range(3)]
-        for thread in threads:
-            thread.start()
-        for batch in range(20):
-            writer.answers.put("s", [(f"{batch}/{i}", Answer(text="x")) for i in range(10)])
-        stop.set()
-        for thread in threads:
-            thread.join()
-    assert len(counts) >= 3
-    assert all(count % 10 == 0 for count in counts)
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from twofold.store.catalogue import Catalogue
-from twofold.types import Answer
-catalogue = Catalogue(Path(sys.argv[1]))
-done = len(catalogue.answers.get("s"))
-for batch in range(done // 7, 100000):
-    catalogue.answers.put("s", [(f"{batch}/{i}", Answer(text=f"{batch}/{i}" * 50)) for i in range(7)])
-    print(batch, flush=True)
-"""
-
-
-def test_kill_9_loses_nothing_committed_and_doubles_nothing(path: Path) -> None:
-    told = -1
-    for round_ in range(3):
-        with subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True, env={**os.environ}
-        ) as child:
-            assert child.stdout is not None
-            first = child.stdout.readline()
-            assert int(first) >= told, "it goes on where it was"
-            told = int(first)
-            time.sleep(0.03 + 0.05 * round_)
-            child.send_signal(signal.SIGKILL)
-            told = max([told, *(int(line) for line in child.stdout.read().split("\n")[:-1])])
-        with Catalogue(path) as catalogue:
-            held = catalogue.answers.get("s")
-            assert len(held) >= 7 * (told + 1)
-            assert len(held) % 7 == 0, "a batch is whole"
-            assert all(answer.text == name * 50 for name, answer in held.items())
-            assert {name.split("/")[0] for name in held} == {str(b) for b in range(len(held) // 7)}
-            told = len(held) // 7 - 1
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert json.loads(db.execute("SELECT record FROM answers LIMIT 1").fetchone()[0])["text"]
+        texts = {"a": "xyzzyplugh", "b": "water"}
+        catalogue.sync.record([(Document(id=n, text=t), KnownDocument(digest=n)) for n, t in texts.items()], [])
+        catalogue.answers.put("s", [("e1", shown), ("e2", Answer(text="water"))])
+        catalogue.scores.put("s", "em", {"e1": 1.0, "e2": 0.0})
+        assert catalogue.erasure.erase("a", chunks=["c1"]) == {"documents": 1, "answers": 1, "scores": 1}
+        assert list(catalogue.answers.get("s")) == list(catalogue.scores.get("s", "em")) == ["e2"]
+        assert [document.id for document in catalogue.documents.get()] == ["b"]
+    assert b"xyzzyplugh" not in path.read_bytes(), "what it took up is overwritten"

@@ -197,7 +197,7 @@ class Builder:
     def clear_index(self) -> None:
         """Remove the index and what is known of the documents in it."""
         self._search = self._opened()
-        self.catalogue.sync.forget()
+        self.catalogue.sync.clear()
         part = self.config.retrieval.index
         discard = getattr(loading.find("indexes", part.name), "discard", None)
         if discard is not None:

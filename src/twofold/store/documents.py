@@ -187,7 +187,7 @@ class SyncState:
             connection.executemany("DELETE FROM items WHERE source = ? AND item = ?", list(deleted_items))
             connection.executemany("INSERT OR REPLACE INTO notes VALUES (?, ?)", list((notes or {}).items()))
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Forget all documents and items, so that the next sync reads everything again."""
         with self._database.transaction() as connection:
             for table in ("documents", "items", "notes", "changes"):
