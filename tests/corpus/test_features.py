@@ -15,8 +15,9 @@ from features import FEATURES, PAGE, outcome
 
 from twofold.answering.citing import place_at
 from twofold.config import DocumentsSection
-from twofold.corpus.chunkers.headings import HeadingChunker, headings_of
+from twofold.corpus.chunkers.headings import HeadingChunker
 from twofold.corpus.files import FileReader
+from twofold.corpus.outline import headings_of
 from twofold.corpus.plain_text import title_of
 from twofold.corpus.readers.html import HtmlReader
 from twofold.corpus.readers.office.number_formats import shown

@@ -23,14 +23,13 @@ from twofold.assembly.builder import quiet
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import ERRORS, load_documents
-from twofold.corpus.sources.folder import NOT_DOCUMENTS, skipped
 from twofold.errors import BadRecord, ConfigError, DataError, ScannedFile, TooFewExamples
 from twofold.examples import checking, loading
 from twofold.examples.cloze import english
 from twofold.examples.importing import converted, shape_of
 from twofold.examples.loading import MAX_MIB, named_split, row_of
 from twofold.files import writing
-from twofold.files.paths import expand
+from twofold.files.paths import NOT_DOCUMENTS, expand, skipped
 from twofold.files.reading import CSV, MIB, Record, counted, excerpt, read_bytes, records_of, suffix_of
 from twofold.plugins.protocols import Progress
 from twofold.types import Document, Example, Problem

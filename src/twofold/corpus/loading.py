@@ -10,9 +10,8 @@ from pathlib import Path
 
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
-from twofold.corpus.sources.folder import NOT_DOCUMENTS, check_named
 from twofold.errors import BadRecord, LeftOut, TooFewExamples, UnreadableFile
-from twofold.files.paths import expand, stem_of
+from twofold.files.paths import NOT_DOCUMENTS, check_named, expand, stem_of
 from twofold.files.reading import JSON, JSONL, Findings, as_problem, below, counted, raise_first, renamed, suffix_of
 from twofold.hashing import digest, digest_bytes, digest_file
 from twofold.plugins.protocols import Progress

@@ -6,9 +6,12 @@ Documents, examples and interaction logs are all found through here.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from fnmatch import translate
+from functools import lru_cache
 from pathlib import Path
 
 from twofold import config
@@ -20,6 +23,10 @@ HIDDEN = (".", "~$")
 """How names of files begin that no folder gives: hidden ones, and what Office keeps beside a file that is open."""
 _OWN = (config.FILE, ".twofold", "studies", "receipts")
 """Settings and records: whoever may write into a folder of documents may not have them read through a link."""
+NOT_DOCUMENTS = tuple(
+    f"examples*.{kind}{gz}" for kind in ("jsonl", "ndjson", "json", "csv", "tsv", "parquet") for gz in ("", ".gz")
+)
+"""Files that are left out of ``[documents].paths`` unless they are named: the examples beside the documents."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,3 +212,25 @@ def stem_of(file: Found, root: Path, ids_from: str) -> str:
         return legible(Path(os.path.abspath(file.path)).relative_to(os.path.abspath(root / ids_from)).as_posix())
     except ValueError:
         return file.name
+
+
+def check_named(file: Found, exclude: tuple[str, ...]) -> None:
+    """Refuse a file that was only met, by where it leads or by its name.
+
+    Raises:
+        LeftOut: it is a link that leads elsewhere, or its name is one of those left out.
+    """
+    if file.refused:
+        raise file.refused
+    if not file.named and skipped(file.path.name, exclude):
+        raise LeftOut("files of this name are left out of folders and patterns", file=file.name)
+
+
+def skipped(name: str, patterns: tuple[str, ...]) -> bool:
+    """Does a file name match one of the patterns, whatever its case?"""
+    return _any_of(patterns).match(name.lower()) is not None
+
+
+@lru_cache(maxsize=64)
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")

@@ -14,7 +14,7 @@ from twofold.assembly.builder import Builder
 from twofold.config import DocumentsSection, SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import content_of, holds_none, load_documents, no_documents
-from twofold.corpus.sources.folder import NOT_DOCUMENTS, FolderSource
+from twofold.corpus.sources.folder import FolderSource
 from twofold.errors import (
     ConfigError,
     IndexDamaged,
@@ -26,6 +26,7 @@ from twofold.errors import (
     install,
 )
 from twofold.examples import twins
+from twofold.files.paths import NOT_DOCUMENTS
 from twofold.files.reading import MIB, counted
 from twofold.hashing import digest
 from twofold.indexing.erasure import Eraser

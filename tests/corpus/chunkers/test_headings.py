@@ -13,8 +13,10 @@ from pydantic import ValidationError
 
 from data_sets import folder, whole_sets
 from twofold.config import DocumentsSection
-from twofold.corpus.chunkers.headings import PIECE, HeadingChunker, WholeChunker, headings_of
+from twofold.corpus.chunkers.cutting import PIECE
+from twofold.corpus.chunkers.headings import HeadingChunker, WholeChunker
 from twofold.corpus.loading import load_documents
+from twofold.corpus.outline import headings_of
 from twofold.plugins import loading
 from twofold.types import Document
 

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from twofold.corpus.chunkers.headings import Cut, HeadingChunker, chunk_of, tokens_of
+from twofold.corpus.chunkers.cutting import Cut, chunk_of, tokens_of
+from twofold.corpus.chunkers.headings import HeadingChunker
 from twofold.corpus.readers.text import is_code
 from twofold.errors import ConfigError
 from twofold.plugins import protocols

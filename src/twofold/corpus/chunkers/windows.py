@@ -1,6 +1,6 @@
 """Chunkers that do not go by headings alone: token windows, sentences, and children of a section.
 
-All keep the promise of `chunking`: exact spans within the limit, nothing but white space left out.
+All keep the promise of `cutting`: exact spans within the limit, nothing but white space left out.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from typing import ClassVar
 
 from pydantic import Field, model_validator
 
-from twofold.corpus.chunkers.headings import Cut, HeadingChunker, chunk_of, tokens_of
+from twofold.corpus.chunkers.cutting import Cut, chunk_of, tokens_of
+from twofold.corpus.chunkers.headings import HeadingChunker
 from twofold.corpus.readers.text import is_code
 from twofold.plugins import protocols
 from twofold.plugins.protocols import Embed, TokenOffsets

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping
-from fnmatch import translate
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from twofold.errors import LeftOut, SourceUnreachable, UnreadableFile
-from twofold.files.paths import Found, expand, fixed_part, leads_out, looked_in, stem_of
+from twofold.errors import SourceUnreachable, UnreadableFile
+from twofold.files.paths import Found, check_named, expand, fixed_part, leads_out, looked_in, stem_of
 from twofold.files.reading import MIB
 from twofold.plugins import protocols
 from twofold.plugins.protocols import Item
@@ -20,10 +18,6 @@ from twofold.types import Loaded
 
 _SETTLED_NS = 100_000_000
 """A file changed less than this before it is looked at may change again under the same time stamp."""
-NOT_DOCUMENTS = tuple(
-    f"examples*.{kind}{gz}" for kind in ("jsonl", "ndjson", "json", "csv", "tsv", "parquet") for gz in ("", ".gz")
-)
-"""Files that are left out of ``[documents].paths`` unless they are named: the examples beside the documents."""
 
 
 class FolderSource:
@@ -111,18 +105,6 @@ def _refuse(name: str, stem: str, first: str) -> Loaded:
     )
 
 
-def check_named(file: Found, exclude: tuple[str, ...]) -> None:
-    """Refuse a file that was only met, by where it leads or by its name.
-
-    Raises:
-        LeftOut: it is a link that leads elsewhere, or its name is one of those left out.
-    """
-    if file.refused:
-        raise file.refused
-    if not file.named and skipped(file.path.name, exclude):
-        raise LeftOut("files of this name are left out of folders and patterns", file=file.name)
-
-
 def check_file(file: Found, limit: int) -> None:
     """Refuse what is not a plain file of a size that may be read.
 
@@ -141,13 +123,3 @@ def check_file(file: Found, limit: int) -> None:
             file=file.name,
             cure="Split the file or raise [documents].max_mib in twofold.toml.",
         )
-
-
-def skipped(name: str, patterns: tuple[str, ...]) -> bool:
-    """Does a file name match one of the patterns, whatever its case?"""
-    return _any_of(patterns).match(name.lower()) is not None
-
-
-@lru_cache(maxsize=64)
-def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(translate(pattern.lower()) for pattern in patterns) or r"(?!)")

@@ -22,7 +22,7 @@ from urllib.parse import urlencode
 
 from pydantic import Field, field_validator
 
-from twofold.corpus.chunkers.headings import chunk_of
+from twofold.corpus.chunkers.cutting import chunk_of
 from twofold.errors import AccessDenied, BadRecord, ConfigError, SourceEndless, SourceError, SourceUnreachable
 from twofold.files import writing
 from twofold.hashing import digest

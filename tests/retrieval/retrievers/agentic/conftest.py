@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from twofold.corpus.chunkers.headings import chunk_of
+from twofold.corpus.chunkers.cutting import chunk_of
 from twofold.plugins import loading
 from twofold.plugins.protocols import Parts
 from twofold.types import Document

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conftest import CROPS, FARMS, PEOPLE
 from twofold.answering import access
-from twofold.corpus.chunkers.headings import chunk_of
+from twofold.corpus.chunkers.cutting import chunk_of
 from twofold.plugins import loading, protocols
 from twofold.plugins.protocols import ToolAnswer
 from twofold.retrieval.retrievers.agentic import loop
