@@ -168,6 +168,81 @@ def test_a_folder_that_is_suddenly_empty_is_taken_for_one_that_is_down(make: Cal
     assert held(project) == before
 
 
+ROWS = '{"id": "a", "text": "water"}\n{"id": "b", "text": "wind"}\n'
+LONE = {
+    "notes.md": ("# Wells\n\nA well is deep.\n", b""),
+    "notes.txt": ("A well is deep.\n", b"\0\0\0\0"),
+    "page.html": ("<p>A well is deep.</p>", b"<html></html>"),
+    "one.jsonl": ('{"id": "a", "text": "water"}\n', b""),
+    "many.jsonl": (ROWS, b"\n"),
+    "list.json": ('[{"id": "a", "text": "water"}, {"id": "b", "text": "wind"}]', b"[]"),
+    "rows.csv": ("id,text\na,water\nb,wind\n", b"id,text\n"),
+    "lost.jsonl": (ROWS, b'{"id": "a", "text": ""}\n{"id": "b", "text": " "}\n'),
+}
+
+
+@pytest.mark.parametrize("paths", ["data/documents", "data/documents/*", "data/documents/{}"])
+@pytest.mark.parametrize("name", LONE)
+def test_a_source_of_one_file_that_is_cut_to_nothing_loses_no_document(
+    make: Callable[..., Path], name: str, paths: str
+) -> None:
+    project = make(documents=f'"{paths.format(name)}"')
+    file = project / "data" / "documents" / name
+    full, cut = LONE[name]
+    file.write_text(full)
+    assert sync(project)["failed"] == 0
+    before = held(project)
+    assert before
+    file.write_bytes(cut)
+    for _ in range(2):
+        report = sync(project)
+        assert (report["deleted"], report["failed"] > 0, held(project)) == (0, True, before)
+        assert "--rebuild" in report["sources"][0]["failure"]["cure"]
+    file.write_text(full)
+    assert sync(project)["failed"] == 0
+    assert held(project) == before
+    file.write_bytes(cut)
+    sync(project, rebuild=True)
+    assert held(project) == {}
+
+
+def test_a_file_of_many_documents_that_goes_takes_none_along_and_one_of_a_single_document_does(
+    make: Callable[..., Path],
+) -> None:
+    project = make()
+    file = project / "data" / "documents" / "rows.jsonl"
+    for rows, deleted in ((ROWS, 0), (ROWS.splitlines()[0], 1)):
+        file.write_text(rows)
+        sync(project)
+        file.unlink()
+        assert sync(project)["deleted"] == deleted
+
+
+def test_one_file_among_others_that_is_cut_to_nothing_is_a_failure_once(make: Callable[..., Path]) -> None:
+    project = make()
+    data = project / "data" / "documents"
+    (data / "rows.jsonl").write_text(ROWS)
+    (data / "other.md").write_text("A pump lifts water.")
+    sync(project)
+    (data / "rows.jsonl").write_bytes(b"")
+    report = sync(project)
+    assert (report["deleted"], report["failed"]) == (2, 1)
+    assert {entry["file"]: entry["failure"] for entry in report["files"] if entry["status"] == "failed"}.keys() == {
+        "data/documents/rows.jsonl"
+    }
+    assert sync(project)["failed"] == 0
+
+
+def test_what_is_left_out_by_the_settings_leaves_though_it_is_the_only_one(make: Callable[..., Path]) -> None:
+    project = make()
+    (project / "data" / "documents" / "draft.md").write_text("A well is deep.")
+    sync(project)
+    settings = project / "twofold.toml"
+    settings.write_text(settings.read_text().replace("[documents]\n", '[documents]\nexclude = ["draft*"]\n'))
+    report = sync(project)
+    assert (report["deleted"], report["failed"], held(project)) == (1, 0, {})
+
+
 def test_a_source_is_emptied_by_a_rebuild(make: Callable[..., Path]) -> None:
     project = written(make())
     sync(project)

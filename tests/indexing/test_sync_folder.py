@@ -303,6 +303,37 @@ def test_an_empty_file_is_nothing_to_mend(make: Callable[..., Path]) -> None:
         assert (report["failed"], by_file(report)["data/documents/__init__.py"]) == (0, "skipped")
 
 
+def test_no_name_of_a_file_leaves_it_out_silently(
+    make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Read and found, or named with its reason by `sync` and by `check`, in a folder and below it."""
+    directory = make()
+    data = directory / "data" / "documents"
+    names = [
+        "README.md", "readme.txt", "LICENSE.md", "Licence fees 2040.md", "NOTICE.txt", "CHANGELOG.md", "SOURCE.md",
+        "Examples of forms.md", "examples.md", "example.txt", "index.html", "test_pump.md", "~draft.md",
+        "copy of a plan.md", "COPYING.txt", "deep/README.md", "deep/License terms.txt", "deep/examples of leave.txt",
+        "deep/__init__.md", "node_modules/a.md", "build/b.md", "tests/c.md",
+    ]  # fmt: skip
+    left_out = ["examples.jsonl", "examples-2040.csv", "deep/Examples.json", "notes.xyz"]
+    codes = {}
+    for number, name in enumerate([*names, *left_out]):
+        path = data / name
+        path.parent.mkdir(exist_ok=True)
+        codes[name] = f"zq{number:03d}"
+        path.write_text(f"The code of this one is {codes[name]}.\n")
+    report = sync(directory)
+    prefix = "data/documents/"
+    assert held(directory).keys() == {prefix + name for name in names}
+    assert {name: found(directory, codes[name])[:1] for name in names} == {name: [prefix + name] for name in names}
+    told = {entry["file"]: (entry["failure"] or {}).get("message", "") for entry in report["files"]}
+    assert told.keys() == {prefix + name for name in codes}
+    assert all(told[prefix + name] for name in left_out)
+    main(["check", "-C", str(directory)])
+    shown = capsys.readouterr().out
+    assert all(f"{prefix}{name}: warning" in shown for name in left_out)
+
+
 def test_a_file_that_is_read_in_part_is_named_when_it_is_read(
     make: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

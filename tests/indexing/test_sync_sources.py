@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sync_project import Site, by_file, held, sync
+import pytest
+from sync_project import Site, by_file, found, held, sync
 
 
 def test_web_pages_are_asked_for_again_only_if_they_changed(make: Callable[..., Path], site: Site) -> None:
@@ -145,3 +146,40 @@ def test_records_that_all_lose_their_text_empty_no_source(make: Callable[..., Pa
         report = sync(directory)
         assert (report["deleted"], report["failed"] > 0) == (0, True)
     assert held(directory).keys() == {"api:a", "api:b"}
+
+
+@pytest.mark.parametrize("kind", ["sql", "http"])
+def test_of_rows_that_share_an_id_none_is_lost(make: Callable[..., Path], site: Site, kind: str) -> None:
+    """A join gives the rows of one order the order's id: each is a document, whatever their order."""
+    query = "SELECT o.id AS id, o.name AS name, l.item AS item, l.qty AS qty FROM o JOIN l ON l.o = o.id ORDER BY l.pos"
+    section = {
+        "sql": f'url = "sqlite:///data/shop.db"\nquery = "{query}"',
+        "http": f'url = "{site.url}/lines"',
+    }[kind]
+    directory = make(f'[sources.shop]\nkind = "{kind}"\n{section}')
+
+    def say(lines: list[tuple[int, str, int]]) -> None:
+        buyers = {1: "Ada", 2: "Ben"}
+        records = [{"id": o, "name": buyers[o], "item": item, "qty": qty} for o, item, qty in lines]
+        site.put("/lines", json.dumps(records), kind="application/json")
+        with sqlite3.connect(directory / "data" / "shop.db") as shop:
+            shop.executescript("DROP TABLE IF EXISTS o; DROP TABLE IF EXISTS l; CREATE TABLE o (id, name);")
+            shop.execute("CREATE TABLE l (pos, o, item, qty)")
+            shop.executemany("INSERT INTO o VALUES (?, ?)", buyers.items())
+            shop.executemany("INSERT INTO l VALUES (?, ?, ?, ?)", [(n, *line) for n, line in enumerate(lines)])
+
+    lines = [(1, "bolt", 3), (1, "nut", 9), (2, "pin", 1), (1, "washer", 4), (2, "rivet", 8)]
+    say(lines)
+    report = sync(directory)
+    assert (report["added"], report["failed"]) == (5, 0)
+    assert all(len(found(directory, item)) == 1 for _, item, _ in lines), "each by its own words"
+    say([lines[0], *reversed(lines[1:])])
+    assert sync(directory)["unchanged"] >= 4, "but for the first of order 2, which keeps the order's id"
+    say([*lines, (1, "nut", 9)])
+    report = sync(directory)
+    assert len(held(directory)) == 5
+    (again,) = [entry for entry in report["files"] if entry["documents"] == 0 and entry["status"] != "deleted"]
+    assert "says again" in again["failure"]["message"]
+    say([line for line in lines if line[1] != "nut"])
+    sync(directory)
+    assert (len(held(directory)), found(directory, "nut")) == (4, [])

@@ -12,7 +12,7 @@ from twofold.answering.system import question
 from twofold.cli.main import main
 from twofold.errors import BadFilter, ConfigError
 from twofold.project import Project
-from twofold.types import Filter
+from twofold.types import Filter, Query
 
 STUDY = """
 [study]
@@ -81,6 +81,40 @@ def test_every_format_s_fields_are_filtered_by_what_they_are(
 ) -> None:
     with Project.open(made) as opened:
         assert found(opened, *where) == documents
+
+
+@pytest.mark.parametrize(
+    ("where", "documents"),
+    [
+        ({"tags": ("blue",)}, ["a", "b"]),
+        ({"tags": ("red",)}, ["a"]),
+        ({"tags": ("red", "dark blue")}, ["a", "c"]),
+        ({"tags": ("green",)}, []),
+        ({"years": (2031,)}, ["b", "c"]),
+        ({"years": ("2031",)}, ["b", "c"]),
+        ({"tags": ("blue",), "years": (2031,)}, ["b"]),
+        ({"open": (True,)}, ["c"]),
+        ({"single": ("x",)}, ["d"]),
+        ({"tags": ('["blue"]',)}, []),
+    ],
+)
+@pytest.mark.parametrize("held", [True, False], ids=["in memory", "on disk"])
+def test_one_of_a_list_s_members_is_enough(
+    tmp_path: Path, where: dict[str, tuple[str, ...]], documents: list[str], *, held: bool
+) -> None:
+    records = [
+        {"id": "a", "text": "first note on pumps", "tags": ["red", "blue"], "years": [2030]},
+        {"id": "b", "text": "second note on pumps", "tags": ["blue"], "years": [2030, 2031]},
+        {"id": "c", "text": "third note on pumps", "tags": ["dark blue"], "years": [2031], "open": [False, True]},
+        {"id": "d", "text": "fourth note on pumps", "tags": [], "single": "x"},
+    ]
+    directory = write_project(tmp_path / "p", records, [("a", "Which pumps?", "pumps")], copies=15, settings=STUDY)
+    index = {"name": "lancedb", "options": {"flat_limit": 1000 if held else 0}}
+    with Project.open(directory, {"retrieval": {"index": index}}) as opened:
+        opened.sync()
+        asked = Query(text="pumps", asked="pumps", filter=Filter(where=where))
+        hits = opened.builder.retriever.retrieve([asked], 5)[0].hits
+        assert sorted(hit.chunk.span.document for hit in hits) == documents
 
 
 def test_k_passages_come_however_few_documents_a_filter_leaves(made: Path) -> None:

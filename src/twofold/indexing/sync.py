@@ -46,8 +46,8 @@ UNNAMED = "documents"
 """What the source of ``[documents].paths`` is called."""
 _PIECE = 200
 _PROOF = 2
-"""A source that had so many items and has none at all, or none with a document, is taken for one that is down: a full
-disk empties files, too."""
+"""A source that had so many items or documents and has none at all, or none with a document, is taken for one that is
+down: a full disk empties files, too."""
 _PACED = 50
 """Chunks embedded at once from which a pace is kept."""
 log = logging.getLogger(__name__)
@@ -223,10 +223,7 @@ class Sync:
         counts = {name: report[name] for name in _CHANGES}
         if any(counts.values()):
             self._catalogue.sync.put_change(state.version, _now(), counts)
-        index = {
-            "version": state.version, "chunks": state.chunks, "documents": state.documents, "content": state.content,
-            "fingerprint": state.fingerprint,
-        }  # fmt: skip
+        index = {name: getattr(state, name) for name in ("version", "chunks", "documents", "content", "fingerprint")}
         return {**report, "pruned": pruned, "seconds": time.perf_counter() - started, "index": index}
 
     # ------------------------------------------------------------ reading
@@ -260,11 +257,11 @@ class Sync:
                 seen.add(item.id)
                 self._item(feed, item, known.get(item.id))
                 progress(stage, len(seen), max(feed.source.total, len(seen)) if feed.source.total else 0)
-            if len(known) >= _PROOF and self._gave_nothing(feed.name, self._files[began:]):
+            if self._gave_nothing(feed.name, len(known), self._files[began:]):
                 self._processed -= {(feed.name, item) for item in seen}
                 self._batch.items = [one for one in self._batch.items if one.source != feed.name]  # asked again
                 raise SourceUnreachable(
-                    f"it gives nothing and gave {len(known)} items before: a share that is not mounted looks so",
+                    f"it gives nothing and gave {counted(len(known), 'item')} before: so does a share not mounted",
                     cure="Bring its items back; or, if it is empty indeed, take the source out of twofold.toml or run "
                     "`twofold sync --rebuild`. Nothing was deleted.",
                 )
@@ -279,19 +276,20 @@ class Sync:
         self._gone_items.update({(feed.name, name): row for name, row in known.items() if name not in seen})
         return True
 
-    def _gave_nothing(self, name: str, entries: Sequence[Json]) -> bool:
-        """Has a source lost everything it had: there is no item, or none has a document any more?"""
+    def _gave_nothing(self, name: str, items: int, entries: Sequence[Json]) -> bool:
+        """Has a source lost everything it had: there is no item, or none has a document any more?
+
+        A last item of one document may go; that it is there and cannot be read, or has no text, is no proof.
+        """
         names = [one for one, row in self._known.items() if row.source == name]
-        empty = not any(entry["documents"] for entry in entries)
+        enough = max(items, len(names)) >= _PROOF or any(_says_nothing(entry) for entry in entries)
+        empty = enough and not any(entry["documents"] for entry in entries)
         return empty and bool(names or not entries) and self._claimed.keys().isdisjoint(names)
 
     def _item(self, feed: Feed, item: Item, row: KnownItem | None) -> None:
         ids = self._of_item.get((feed.name, item.id), [])
         self._processed.add((feed.name, item.id))
-        entry: Json = {
-            "source": feed.name or UNNAMED, "file": item.id, "status": "added" if row is None else "changed",
-            "documents": 0, "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": [],
-        }  # fmt: skip
+        entry = _entry(feed.name, item.id, "added" if row is None else "changed")
         self._files.append(entry)
         free = all(self._claimed.get(name, item.id) == item.id for name in ids)
         usable = row if row is not None and row.recipe == feed.recipe and not _again(row) and free else None
@@ -309,7 +307,7 @@ class Sync:
                 return
             if self._documents(feed, item, loaded, entry):
                 recipe = f"{recipe}/{_SHARED}"
-            if ids and not entry["documents"] and entry["failure"] and entry["failure"]["code"] == "data.no-document":
+            if ids and not entry["documents"] and _says_nothing(entry):
                 entry["status"] = "failed"  # it held documents before: this is damage
             if row is not None and row.content == content and entry["status"] == "changed":
                 entry["status"] = "unchanged"
@@ -324,18 +322,12 @@ class Sync:
             entry.update(status="skipped" if isinstance(error, LeftOut) else "failed", failure=_failure(error))
         entry["seconds"] += time.perf_counter() - began
         self._file_contents[len(self._files) - 1] = content
-        self._batch.items.append(
-            KnownItem(
-                source=feed.name,
-                item=item.id,
-                state=item.state,
-                recipe=recipe,
-                content=content,
-                chunks=entry["chunks"],
-                pages=entry["pages"],
-                failure=canonical_json(entry["failure"]) if entry["failure"] else "",
-            )
-        )
+        failure = canonical_json(entry["failure"]) if entry["failure"] else ""
+        now = KnownItem(
+            source=feed.name, item=item.id, state=item.state, recipe=recipe, content=content, chunks=entry["chunks"],
+            pages=entry["pages"], failure=failure,
+        )  # fmt: skip
+        self._batch.items.append(now)
         self._maybe_flush()
 
     def _keep(self, row: KnownItem, ids: list[str], entry: Json) -> None:
@@ -551,12 +543,7 @@ class Sync:
             self._files[place].update(status="moved", was=files[content].item)
         for row in self._gone_items.values():
             if row.content not in came:
-                self._files.append(
-                    {
-                        "source": row.source or UNNAMED, "file": row.item, "status": "deleted", "documents": 0,
-                        "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": [],
-                    }
-                )  # fmt: skip
+                self._files.append(_entry(row.source, row.item, "deleted"))
         changed = len(self._fresh) - len(added) - self._repaired
         return {
             "added": len(added) - moved,
@@ -586,6 +573,18 @@ def _again(row: KnownItem) -> bool:
     """Is it to be read again although its source says that it is the same? What failed for a reason outside it is."""
     code = json.loads(row.failure)["code"] if row.failure else ""
     return code == _DUPLICATE or code.startswith("source")
+
+
+def _entry(source: str, item: str, status: str) -> Json:
+    """A line of the report."""
+    nothing: Json = {"documents": 0, "chunks": 0, "pages": 0, "seconds": 0.0, "failure": None, "remarks": []}
+    return {"source": source or UNNAMED, "file": item, "status": status, **nothing}
+
+
+def _says_nothing(entry: Json) -> bool:
+    """Is an item there of which nothing can be read, for a reason that is in it and not in what was asked for?"""
+    code = entry["failure"]["code"] if entry["failure"] else ""
+    return code.startswith("data.") and code not in (LeftOut.code, _DUPLICATE)
 
 
 def _failure(error: Exception) -> Json:
