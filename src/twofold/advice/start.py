@@ -341,10 +341,9 @@ def _retrieval(seen: Facts) -> list[str]:
         lines.append("# A small model reads few passages best, and tuning on them is quick; a larger one can take 5.")
     if seen.follow_ups * 4 > seen.count:
         lines += [
-            "# Many questions go on from what was said: its words are searched for too, and such queries share words",
-            "# with passages by chance, so that the lexical leg weighs less.",
+            "# Many questions go on from what was said: its words are searched for too. `twofold sync` chooses what the",
+            "# words weigh in such a search, on train and dev questions.",
             'preset = "advanced"',
-            "retriever = { options = { lexical = 0.2 } }",
         ]
     return [*lines, f"k = {_k(seen)}"]
 

@@ -46,8 +46,7 @@ UNNAMED = "documents"
 """What the source of ``[documents].paths`` is called."""
 _PIECE = 200
 _PROOF = 2
-"""A source that had so many items or documents and has none at all, or none with a document, is taken for one that is
-down: a full disk empties files, too."""
+"""Items or documents from which a source that has none now is taken for one that is down: a full disk empties files."""
 _PACED = 50
 """Chunks embedded at once from which a pace is kept."""
 log = logging.getLogger(__name__)
@@ -260,6 +259,9 @@ class Sync:
             if self._gave_nothing(feed.name, len(known), self._files[began:]):
                 self._processed -= {(feed.name, item) for item in seen}
                 self._batch.items = [one for one in self._batch.items if one.source != feed.name]  # asked again
+                for entry in self._files[began:]:  # what they held stays: the source is the one failure
+                    if (entry["failure"] or {}).get("code") in _SKIPPED:
+                        entry["status"] = "skipped"
                 raise SourceUnreachable(
                     f"it gives nothing and gave {counted(len(known), 'item')} before: so does a share not mounted",
                     cure="Bring its items back; or, if it is empty indeed, take the source out of twofold.toml or run "
@@ -277,10 +279,7 @@ class Sync:
         return True
 
     def _gave_nothing(self, name: str, items: int, entries: Sequence[Json]) -> bool:
-        """Has a source lost everything it had: there is no item, or none has a document any more?
-
-        A last item of one document may go; that it is there and cannot be read, or has no text, is no proof.
-        """
+        """Has a source lost all it had? A last item of one document may go; that it is there and empty is no proof."""
         names = [one for one, row in self._known.items() if row.source == name]
         enough = max(items, len(names)) >= _PROOF or any(_says_nothing(entry) for entry in entries)
         empty = enough and not any(entry["documents"] for entry in entries)
