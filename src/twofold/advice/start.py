@@ -341,8 +341,8 @@ def _retrieval(seen: Facts) -> list[str]:
         lines.append("# A small model reads few passages best, and tuning on them is quick; a larger one can take 5.")
     if seen.follow_ups * 4 > seen.count:
         lines += [
-            "# Many questions go on from what was said: its words are searched for too. `twofold sync` chooses what the",
-            "# words weigh in such a search, on train and dev questions.",
+            "# Many questions go on from what was said: its words are searched for too. `twofold sync` chooses what",
+            "# the words weigh in such a search, on train and dev questions.",
             'preset = "advanced"',
         ]
     return [*lines, f"k = {_k(seen)}"]
