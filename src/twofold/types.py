@@ -170,7 +170,7 @@ class Query:
 
     text: str
     """The words searched with; what the user said last, until a rewriter changes it."""
-    asked: str = ""
+    question: str = ""
     """What the user said last; the same as `text` when empty."""
     history: tuple[Message, ...] = ()
     """Turns before it."""

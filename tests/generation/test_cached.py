@@ -22,7 +22,7 @@ def put(name: str, size: int = 100) -> Path:
 
 def test_what_was_used_longest_ago_goes_once_there_is_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TWOFOLD_CACHE", str(tmp_path))
-    monkeypatch.setattr(cached, "KEPT", 2)
+    monkeypatch.setattr(cached, "KEPT_COPIES", 2)
     monkeypatch.setattr(cached, "ROOM", 350)
     paths = {}
     for at, name in enumerate("abc"):

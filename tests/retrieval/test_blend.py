@@ -89,7 +89,7 @@ def test_a_question_that_the_embedder_cannot_read_is_decided_by_its_words(
     put(index, [chunk(name, text) for name, text in texts.items()])
     parts = Parts(embedder=_Blind(_Blind.Options(dimension=DIMENSION)), index=index)
     retriever = HybridRetriever(HybridRetriever.Options(lexical=0.01), parts=parts)
-    (found,) = retriever.retrieve([Query(text=question, asked=question)], 2)
+    (found,) = retriever.retrieve([Query(text=question, question=question)], 2)
     assert found.hits[0].chunk.span.document == first
     worth = found.hits[0].score
     assert (worth > 1.5) == (not question.isascii())

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from twofold.retrieval.bm25 import Bm25, Words
-from twofold.retrieval.indexes.client_bm25 import HeldWords
+from twofold.retrieval.indexes.client_bm25 import ClientWords
 from twofold.retrieval.indexes.database_rows import NEVER, Row
 from twofold.retrieval.indexes.lancedb import in_memory
 from twofold.retrieval.indexes.lancedb import vectors as held_vectors
@@ -235,7 +235,7 @@ class Past:
 
 def test_words_held_for_a_database_follow_its_versions() -> None:
     chance, past = random.Random(4), Past()
-    held = HeldWords(past, "english")
+    held = ClientWords(past, "english")
     for version in range(1, 40):
         names = {f"d{chance.randrange(30)}" for _ in range(chance.choice([1, 2, 15]))}
         past.rows = [
@@ -247,5 +247,5 @@ def test_words_held_for_a_database_follow_its_versions() -> None:
         for which in (None, Filter(where={"lang": ("de",)})):
             for at in (version, max(1, version - 1)):
                 queries = [["w01", "w02"], ["w33"], ["none"]]
-                fresh = HeldWords(past, "english").matching(queries, 5, at, which=which)
+                fresh = ClientWords(past, "english").matching(queries, 5, at, which=which)
                 assert held.matching(queries, 5, at, which=which) == fresh

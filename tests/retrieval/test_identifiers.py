@@ -62,7 +62,7 @@ def test_the_exact_identifier_comes_first(index: MemoryIndex, leg: str) -> None:
         if leg == "lexical"
         else HybridRetriever(HybridRetriever.Options(), parts=parts)
     )
-    found = retriever.retrieve([Query(text=text, asked=text) for text, _ in ASKED], 3)
+    found = retriever.retrieve([Query(text=text, question=text) for text, _ in ASKED], 3)
     missed = [
         (text, one.hits[0].chunk.text if one.hits else "")
         for (text, name), one in zip(ASKED, found, strict=True)
@@ -203,7 +203,7 @@ def test_an_identifier_written_in_another_way_comes_first(
     put(made, [chunk("other", f"Of {other} this is the note."), chunk("wanted", f"Of {wanted} this is the note.")])
     put(made, [chunk(f"d{number}", f"Of a thing {number + 30} this is a note.") for number in range(20)])
     (found,) = LexicalRetriever(LegOptions(), parts=Parts(embedder=EMBEDDER, index=made)).retrieve(
-        [Query(text=question, asked=question)], 2
+        [Query(text=question, question=question)], 2
     )
     assert found.hits[0].chunk.span.document == "wanted"
     assert len(found.hits) == 1 or found.hits[1].score < found.hits[0].score

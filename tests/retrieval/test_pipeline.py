@@ -80,7 +80,7 @@ def test_stages_run_in_order_and_leave_steps(parts: Parts) -> None:
         budget=12,
     )
     talk = (Message(role="user", content="tell me about drip irrigation"), Message(role="assistant", content="Yes."))
-    found = made.retrieve([Query(text="does it save water?", asked="does it save water?", history=talk)], 3)[0]
+    found = made.retrieve([Query(text="does it save water?", question="does it save water?", history=talk)], 3)[0]
     steps = [step["step"] for step in found.trace]
     assert steps == [
         "rewrite conversation", "rewrite multi_query", "search hybrid", "rerank near_duplicates", "rerank mmr",

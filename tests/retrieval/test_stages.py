@@ -44,7 +44,7 @@ def rerank(name: str, parts: Parts, before: Retrieval, k: int = 9, query: str = 
 def rewrite(name: str, parts: Parts, query: Query, **options: object) -> Rewritten:
     made: Rewritten = loading.make("rewriters", name, dict(options), parts=parts).rewrite([query])[0]
     for one in made.queries:
-        assert (one.asked, one.history) == (query.asked, query.history)
+        assert (one.question, one.history) == (query.question, query.history)
         assert replace(one.filter, collections=()) == replace(query.filter, collections=())
     return made
 
@@ -222,18 +222,18 @@ TALK = (
 
 def test_conversation_adds_words(tmp_path: Path) -> None:
     parts = parts_of(tmp_path)
-    follow = Query(text="whatever", asked="And how much do they cost?", history=TALK)
+    follow = Query(text="whatever", question="And how much do they cost?", history=TALK)
     made = rewrite("conversation", parts, follow)
     assert made.queries[0].text == "And how much do they cost?\nSmall filters pumps suit"
     asked = rewrite("conversation", parts, follow, replies=False)
     assert asked.queries[0].text == "And how much do they cost?\npumps suit drip irrigation"
     assert rewrite("conversation", parts, follow, words=1).queries[0].text.count("\n") == 1
-    alone = Query(text="How deep?", asked="How deep?")
+    alone = Query(text="How deep?", question="How deep?")
     assert rewrite("conversation", parts, alone).queries == (alone,)
 
 
 def test_a_model_writes_or_the_trace_says_that_it_did_not(tmp_path: Path) -> None:
-    follow = Query(text="x", asked="How much do they cost?", history=TALK)
+    follow = Query(text="x", question="How much do they cost?", history=TALK)
     good = rewrite("conversation", parts_of(tmp_path / "a", says="How much do drip pumps cost?"), follow, by="model")
     assert good.queries[0].text == "How much do drip pumps cost?"
     assert good.usage.completion_tokens > 0

@@ -30,9 +30,11 @@ FEATURES = ("score", "lead", "words_first", "words_all", "both_legs")
 FEWEST = 8
 """Questions with and without an answer that the fit needs, each."""
 _RIDGE = 1.0
+"""Penalty of the weights, which are of standardised features."""
 _FOLDS = 5
 _WORD = re.compile(r"\w+")
 _STEM = 5
+"""First letters by which words of question and passage are compared."""
 _STOP = frozenset(
     re.findall(
         r"\w+",
@@ -112,7 +114,7 @@ def features(query: Query, retrieved: Retrieval) -> Array:
         return np.zeros(len(FEATURES))
     scores = [hit.score for hit in retrieved.hits]
     lead = scores[0] - (sum(scores[1:]) / len(scores[1:]) if len(scores) > 1 else 0.0)
-    query_stems = stems(query.asked or query.text)
+    query_stems = stems(query.question or query.text)
     passage_stems = [
         stems(f"{hit.chunk.title} {' '.join(hit.chunk.headings)} {hit.chunk.text}") for hit in retrieved.hits
     ]
@@ -140,18 +142,24 @@ def sufficient(example: Example, retrieved: Retrieval) -> bool:
     return example.answerable and (not right or any(hit.chunk.span.document in right for hit in retrieved.hits))
 
 
+def _unanswerable(examples: Sequence[Example]) -> int:
+    return sum(not example.answerable for example in examples)
+
+
 def require_unanswerable(train: Sequence[Example], dev: Sequence[Example]) -> None:
     """Refuse where there are too few unanswerable questions to fit on, whatever would be found for the others.
 
     Raises:
         TooFewExamples: fewer than `FEWEST` are in train, and in the half of dev that would take its place.
     """
-    fit = [example for _, _, example in _halves([(Query(text=""), Retrieval(hits=()), e) for e in dev])[0]]
-    lacking = [sum(not e.answerable for e in side) for side in (train, fit)]
-    if max(lacking) < FEWEST:
-        count = sum(not e.answerable for e in dev)
+    # halved before anything is searched for: the halves go by group and kind, not by what is found
+    cases: list[Case] = [(Query(text=""), Retrieval(hits=()), example) for example in dev]
+    fit = [example for _, _, example in _halves(cases)[0]]
+    in_train = _unanswerable(train)
+    if max(in_train, _unanswerable(fit)) < FEWEST:
+        count = _unanswerable(dev)
         raise TooFewExamples(
-            f"abstention is not calibrated: train has {lacking[0]} unanswerable questions and dev {count}; {FEWEST} "
+            f"abstention is not calibrated: train has {in_train} unanswerable questions and dev {count}; {FEWEST} "
             "are needed in train, or twice as many in dev",
             cure=_CURE,
         )
@@ -226,17 +234,21 @@ def tested(
         level: Confidence.
     """
     probabilities, labels = fit
+    # descending: the surest questions first
     steps = np.unique(np.quantile(probabilities, np.linspace(0, 1, _STEPS), method="lower"))[::-1]
     hopes = []
     for step in steps:
         answered = probabilities >= step
+        # half a question wrong added: of few answered none wrong is no sign of no risk
         wrong = (float((1 - labels[answered]).sum()) + 0.5) / (int(answered.sum()) + 1)
         size = float(answered.mean()) * _independent(groups)
         hopes.append(distributions.binomial_below(wrong * size, size, risk))
+    # chosen on `fit` alone: the order must be fixed before `held_out` is looked at
     begin = int(np.argmin(hopes))
     shown = _tested_at(float(steps[begin]), held_out, groups, risk=risk, level=level)
     for step in steps[begin + 1 :]:
         further = _tested_at(float(step), held_out, groups, risk=risk, level=level)
+        # fixed-sequence testing ends at the first failure; what follows may not be tested
         if not (shown.holds and further.holds):
             break
         shown = further
@@ -248,6 +260,7 @@ def _tested_at(threshold: float, held_out: tuple[Array, Array], groups: Groups, 
     answered = probabilities >= threshold
     size = _independent(groups[answered])
     reached = float((1 - labels[answered]).mean()) if answered.any() else 0.0
+    # grouped questions count as fewer independent ones, which widens the bound
     bound = distributions.binomial_upper(reached * size, size, level) if size else 1.0
     return Tested(
         threshold=threshold,
@@ -278,8 +291,11 @@ def _halves(cases: Sequence[Case]) -> tuple[list[Case], list[Case]]:
     kinds: dict[str, bool] = {}
     for _, _, example in cases:
         group = example.group or example.id
+        # a group with one unanswerable question counts as unanswerable: that kind is the rarer
         kinds[group] = kinds.get(group, True) and example.answerable
-    first = {group for kind in (True, False) for group in [g for g, k in kinds.items() if k is kind][::2]}
+    first: set[str] = set()
+    for kind in (True, False):
+        first.update([group for group, answerable in kinds.items() if answerable is kind][::2])
     parts: tuple[list[Case], list[Case]] = ([], [])
     for case in cases:
         parts[(case[2].group or case[2].id) not in first].append(case)
@@ -341,9 +357,11 @@ def _fit(rows: Array, labels: Array) -> tuple[Array, Array, Array, float]:
     """Ridge logistic regression by Newton's method: means, scales, weights, bias."""
     means, scales = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
     design = np.column_stack([(rows - means) / scales, np.ones(len(rows))])
+    # the bias, last, is next to free: 1e-6 only keeps the system solvable
     ridge = np.diag([_RIDGE] * rows.shape[1] + [1e-6])
     weights = np.zeros(design.shape[1])
     for _ in range(50):
+        # clipped, so that exp cannot overflow
         expected = 1 / (1 + np.exp(-np.clip(design @ weights, -30, 30)))
         slope = design.T @ (labels - expected) - ridge @ weights
         bend = (design * (expected * (1 - expected))[:, None]).T @ design + ridge

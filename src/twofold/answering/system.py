@@ -50,7 +50,10 @@ def query(example: Example, filter: Filter | None = None) -> Query:
     """
     user_turns = [m.content for m in example.messages if m.role == "user"]
     return Query(
-        text="\n".join(user_turns[-2:]), asked=user_turns[-1], history=example.messages[:-1], filter=filter or Filter()
+        text="\n".join(user_turns[-2:]),
+        question=user_turns[-1],
+        history=example.messages[:-1],
+        filter=filter or Filter(),
     )
 
 
@@ -107,7 +110,9 @@ class Renderer:
         """What is found for each example; None for an arm without retrieval."""
         filter = self.granted(filter)
         if self.gold is not None:
-            gold_lists = [[chunk for chunk in chunks if filter.allows(chunk)] for chunks in self.gold(examples)]
+            gold_lists = []
+            for chunks in self.gold(examples):
+                gold_lists.append([chunk for chunk in chunks if filter.allows(chunk)])
             searched = self._retrieve([e for e, chunks in zip(examples, gold_lists, strict=True) if not chunks], filter)
             return [
                 Retrieval(hits=tuple(as_hits(chunks[: self.k]))) if chunks else searched.pop(0) for chunks in gold_lists
@@ -147,6 +152,7 @@ class Renderer:
         if not examples or self.retriever is None:
             return []
         retrievals = self.retriever.retrieve([query(example, filter) for example in examples], self.k)
+        # before anything is judged or shown: a plugin that ignores the filter must not leak
         access.checked([hit.chunk for one in retrievals for hit in one.hits], filter, type(self.retriever).__name__)
         judged = [self._judged(query(example, filter), one) for example, one in zip(examples, retrievals, strict=True)]
         return [self._unfound(example, one) for example, one in zip(examples, judged, strict=True)]
@@ -212,6 +218,7 @@ class System(Renderer):
         started = time.perf_counter()
         retrievals = self.retrieve(examples, filter)
         seconds = (time.perf_counter() - started) / len(examples) if self.retriever else 0.0
+        # an abstention costs no generation
         to_generate = [n for n, one in enumerate(retrievals) if one is None or not one.insufficient]
         prompt_batch = [self.prompt(examples[n], _shown(retrievals[n]), shots=shots) for n in to_generate]
         completions = dict(
@@ -270,6 +277,7 @@ class System(Renderer):
         else:
             coming = prompts.stream(self.template, None if self.schema else _shown(retrieved))
             for piece in self.generator.stream(self.prompt(example, _shown(retrieved), shots=shots)):
+                # the generator yields pieces of text, and the completion last
                 if isinstance(piece, Completion):
                     completion = piece
                 elif text := coming.passed(piece):

@@ -57,6 +57,7 @@ def public_address(host: str, port: int) -> str:
         SourceError: one of its addresses is private, of this machine, or of many machines.
     """
     try:
+        # all of them: a name may stand for a public and a private address at once
         addresses = [str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
     except (OSError, ValueError) as error:
         raise SourceUnreachable(f"the host {host} cannot be found: {error}") from error
@@ -146,6 +147,7 @@ class Fetcher:
             parts = urlsplit(here)
             if parts.scheme not in ("http", "https") or not parts.netloc:
                 raise SourceError(f"{here[:200]} is not an http or https address", cure="Correct the address.")
+            # a token in the headers must not follow a redirect to another host
             own_headers = self._headers if (parts.scheme, parts.netloc) == (first.scheme, first.netloc) else {}
             named = self._private and parts.hostname in {first.hostname, *self._hosts}
             response = self._in_time(here, {**own_headers, **(headers or {})}, deadline, named=named)
@@ -171,6 +173,7 @@ class Fetcher:
 
         threading.Thread(target=work, daemon=True, name="twofold-fetch").start()
         try:
+            # a second more, so that the limits within the request speak first
             outcome = done.get(timeout=max(0.0, deadline - time.monotonic()) + 1.0)
         except queue.Empty:
             raise SourceUnreachable(f"{url} does not answer within {self._seconds:g} s") from None
@@ -181,10 +184,12 @@ class Fetcher:
     def _once(self, url: str, headers: Mapping[str, str], deadline: float, *, named: bool) -> Response:
         body = bytearray()
         try:
+            # behind a proxy every connection has the address of the proxy
             extensions = {} if self._proxied else {"trace": self._watch(url, named=named)}
             if not named:
                 self._look(url)
             with self._client.stream("GET", url, headers=headers, extensions=extensions) as answer:
+                # as sent: what is packed is unpacked below, within the limit
                 for piece in answer.iter_raw():
                     body += piece
                     if len(body) > self._limit:

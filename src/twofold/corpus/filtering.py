@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from twofold.errors import BadFilter
 from twofold.files.reading import excerpt
 from twofold.metadata.conditions import ORDERED, Condition, Value
-from twofold.metadata.facets import Held, holds, parsed
+from twofold.metadata.facets import Parsed, holds, parsed
 from twofold.types import Problem
 
 _SHOWN = 8
@@ -85,7 +85,7 @@ def _look(which: Condition, tally: _Seen, value: str) -> None:
         tally.values.update(dict.fromkeys(sorted(have.texts)))
 
 
-def _comparable(which: Condition, have: Held) -> bool:
+def _comparable(which: Condition, have: Parsed) -> bool:
     """Has a value one of the kinds that a condition compares with? Every value is a text."""
     return any(
         bool(have.truths) if isinstance(value, bool)

@@ -26,8 +26,8 @@ LENGTH = struct.Struct("!Q")
 """Length of the JSON that follows."""
 START_SECONDS = 120.0
 _PIECE = 1 << 16
-_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
-_KEPT_WINDOWS = ("TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PATHEXT")
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")
+_PASSED_ON_WINDOWS = ("TEMP", "TMP", "SYSTEMROOT", "USERPROFILE", "APPDATA", "LOCALAPPDATA", "PATHEXT")
 _ONE_THREAD = {
     "RAYON_NUM_THREADS": "1",
     "TOKIO_WORKER_THREADS": "1",
@@ -112,6 +112,7 @@ class Worker:
             self.close()
             raise
         self._served += 1
+        # memory that it keeps would be taken from what the next file may need
         if answer.get("rss_mib", 0) > self.memory_mib:
             self.close()
         return items
@@ -121,14 +122,16 @@ class Worker:
             return
         self.close()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        environment = {key: value for key, value in os.environ.items() if key in (*_KEPT, *_KEPT_WINDOWS)}
+        environment = {key: value for key, value in os.environ.items() if key in (*_PASSED_ON, *_PASSED_ON_WINDOWS)}
         self._process = subprocess.Popen(
+            # -P: a module in the working directory must not take the place of an installed one
             [sys.executable, "-P", "-m", "twofold.corpus.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env={**environment, **_ONE_THREAD},
             cwd=Path(tempfile.gettempdir()),
+            # Ctrl-C in the terminal is not sent to it
             start_new_session=True,
             bufsize=0,
         )
@@ -160,6 +163,7 @@ class Worker:
                     pending = pending[os.write(process.stdin.fileno(), pending[: 16 * _PIECE]) :]
             got = bytearray()
             while len(got) < LENGTH.size or len(got) < LENGTH.size + LENGTH.unpack_from(got)[0]:
+                # a length beyond what the limit allows is not waited for
                 if len(got) >= LENGTH.size and LENGTH.unpack_from(got)[0] > 12 * self.limit + 16 * MIB:
                     raise self._too_much(name)
                 piece = os.read(process.stdout.fileno(), 16 * _PIECE)
@@ -181,6 +185,7 @@ class Worker:
         assert self._errors is not None
         code = self._process.wait()
         self._errors.seek(0, os.SEEK_END)
+        # the end of standard error has the reason
         self._errors.seek(max(0, self._errors.tell() - 4096))
         tail = self._errors.read().decode("utf-8", "replace").strip()
         if any(sign in tail for sign in ("memory allocation of", "MemoryError", "bad_alloc", "Cannot allocate memory")):

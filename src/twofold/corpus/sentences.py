@@ -217,8 +217,10 @@ def ends(text: str) -> list[int]:
 
 def _is_end(text: str, match: re.Match[str]) -> bool:
     at, after = match.start(), match.end()
+    # an ellipsis ends as it stands: no abbreviation has two dots
     if text.startswith("..", at):
         return True
+    # a bounded look back keeps the whole linear
     first = max(0, at - _WORD)
     word = text[first:at]
     cut = max(word.rfind(" "), word.rfind("\n"), word.rfind("\t"), word.rfind("\u00a0"))

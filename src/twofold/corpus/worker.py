@@ -30,7 +30,9 @@ from twofold.types import Document, Json, Problem
 def main() -> None:
     """Answer requests until there are no more."""
     answers = os.fdopen(os.dup(1), "wb")
+    # answers have a descriptor of their own: what a library prints to standard output goes to standard error
     os.dup2(2, 1)
+    # Ctrl-C is for the process that asks, which then ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit("RLIMIT_CORE", 0)
     coming: queue.SimpleQueue[tuple[Json, bytes]] = queue.SimpleQueue()
@@ -40,6 +42,7 @@ def main() -> None:
         request, data = coming.get()
         if hasattr(signal, "alarm"):
             signal.alarm(int(request["seconds"]) + 5)
+        # of the address space, for the system has no limit of the memory in use
         _limit("RLIMIT_AS", memory.now("VmSize") + request["memory_mib"] * MIB)
         items = list(_read(request, data))
         del data
@@ -81,6 +84,7 @@ def _read(request: Json, data: bytes) -> list[Json]:
     except MissingExtra as error:
         return [as_json(0, _as_problem(error, name))]
     except MemoryError:
+        # what was read so far is given up first: the error needs some memory, too
         items.clear()
         _limit("RLIMIT_AS", None)
         return [as_json(0, as_problem(out_of_memory(request["memory_mib"], name)))]

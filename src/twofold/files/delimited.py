@@ -19,6 +19,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from twofold.metadata.conditions import number as value_of
 
@@ -106,7 +107,7 @@ def table_of(text: str, *, tab: bool = False) -> Table:
     if below and all(len(r.cells) == len(cells) + 1 for r in below) and _begin_with_names([r.cells for r in below]):
         cells = ["", *cells]  # R writes no name above the rows' names
     columns = _columns(cells)
-    words = " ".join(", ".join(cell.strip() for cell in r.cells if cell.strip()) for r in above).replace(":, ", ": ")
+    words = " ".join(_listed(line.cells) for line in above).replace(":, ", ": ")
     title = " ".join(words.split())[:_TITLE]
     rows = _rows(_chained(first[at + 1 :], reader), columns, header=first[at].cells)
     return Table(columns=columns, title=title, rows=rows)
@@ -298,6 +299,10 @@ def _numbers_below(rows: Sequence[_Record]) -> bool:
     return len(words) == _named(rows[0].cells) and any(n < len(cells) and _number(cells[n]) for n in words)
 
 
+def _listed(cells: Sequence[str]) -> str:
+    return ", ".join(cell.strip() for cell in cells if cell.strip())
+
+
 def _number(cell: str) -> bool:
     return bool(cell.strip()) and all(c.isdigit() or c in "+-.,%\u202f\u00a0 " for c in cell.strip())
 
@@ -315,6 +320,14 @@ def _joined(groups: Sequence[str], names: Sequence[str]) -> list[str]:
     return [f"{group} {name}".strip() for group, name in zip(_filled(groups), names, strict=True)]
 
 
+def _counts(column: Sequence[Any]) -> bool:
+    return all(below == above + 1 for above, below in pairwise(column))
+
+
+def _has_decimals(row: Sequence[Any]) -> bool:
+    return any(number % 1 for number in row)
+
+
 def _labelled(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Are these labels of the columns below? Not where one only begins a count, or has decimals as all below it have.
 
@@ -323,14 +336,21 @@ def _labelled(cells: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """
     if len(below) < 2 or any(len(row) != len(cells) for row in below) or not all(cell.strip() for cell in cells):
         return True
-    over = [n for n in range(len(cells)) if all(value_of(row[n]) is not None for row in below)]
-    columns = [[value_of(row[n]) for row in (cells, *below)] for n in over]
-    values = [[one for one in column if one is not None] for column in columns]
-    if not over or any(len(own) < len(column) for own, column in zip(values, columns, strict=True)):
+    values: list[list[Any]] = []
+    for label, *column in zip(cells, *below, strict=True):
+        numbers = [value_of(cell) for cell in column]
+        if None in numbers:
+            continue  # words: the label may be any
+        head = value_of(label)
+        if head is None:
+            return True  # words over numbers
+        values.append([head, *numbers])
+    if not values:
         return True
-    counts = any(all(b == a + 1 for a, b in pairwise(own)) for own in values)
-    decimals = all(any(one % 1 for one in row) for row in zip(*values, strict=True))
-    rising = len(values) > 1 and all(a < b for a, b in pairwise([own[0] for own in values]))
+    counts = any(_counts(column) for column in values)
+    decimals = all(map(_has_decimals, zip(*values, strict=True)))
+    heads = [column[0] for column in values]
+    rising = len(heads) > 1 and all(left < right for left, right in pairwise(heads))
     return not (counts or (decimals and not rising))
 
 

@@ -21,7 +21,7 @@ MISSING = ("no file matches this pattern", "there is no such file or folder")
 """What is said of a path of the configuration that stands for nothing."""
 HIDDEN = (".", "~$")
 """How names of files begin that no folder gives: hidden ones, and what Office keeps beside a file that is open."""
-_OWN = (config.FILE, ".twofold", "studies", "receipts")
+_PROJECT_FILES = (config.FILE, ".twofold", "studies", "receipts")
 """Settings and records: whoever may write into a folder of documents may not have them read through a link."""
 NOT_DOCUMENTS = tuple(
     f"examples*.{kind}{gz}" for kind in ("jsonl", "ndjson", "json", "csv", "tsv", "parquet") for gz in ("", ".gz")
@@ -149,7 +149,7 @@ class _Walk:
             return LeftOut(
                 "it is a link that leads nowhere", file=shown(path, self._root), cure="Correct or remove the link."
             )
-        is_own = any(_within(aim, os.path.join(self._inside[0], name)) for name in _OWN)
+        is_own = any(_within(aim, os.path.join(self._inside[0], name)) for name in _PROJECT_FILES)
         if not is_own and any(_within(aim, folder) for folder in self._inside):
             return None
         return LeftOut(
@@ -169,10 +169,13 @@ def _matches(pattern: str, root: Path) -> list[Path]:
     return sorted(Path(match) for match in glob.glob(str(Path(glob.escape(str(root))) / pattern), recursive=True))
 
 
+_WILDCARDS = frozenset("*?[")
+
+
 def fixed_part(entry: str) -> str:
     """The part of a path of the configuration before its first wildcard, up to a folder."""
     parts = Path(entry).parts
-    plain = next((n for n, part in enumerate(parts) if any(mark in part for mark in "*?[")), len(parts))
+    plain = next((n for n, part in enumerate(parts) if not _WILDCARDS.isdisjoint(part)), len(parts))
     return str(Path(*parts[:plain])) if plain else "."
 
 

@@ -89,11 +89,13 @@ def read_bytes(path: Path, *, limit: int, name: str = "") -> bytes:
         if not path.is_file():
             reason = "this is not a plain file" if path.exists() else "there is no such file"
             raise UnreadableFile(reason, file=name)
+        # before it is opened: a file that is too large is not read at all
         size = path.stat().st_size
         packed = path.suffix.lower() == ".gz"
         if size > limit:
             raise FileTooLarge(f"the file has {size / MIB:.1f} MiB; the limit is {limit / MIB:g} MiB", file=name)
         with path.open("rb") as stream:
+            # one byte more than allowed: the size may have been another a moment ago
             data = _inflate(stream, limit) if packed else stream.read(limit + 1)
     except OSError as error:
         raise UnreadableFile(f"it cannot be read: {error.strerror or error}", file=name) from error
@@ -131,6 +133,7 @@ def _inflate(stream: Any, limit: int) -> bytes:
     pending = stream.read(_PIECE)
     while len(out) <= limit:
         if state.eof:
+            # the next member; zeros between members are padding (gzip(1))
             pending = (state.unused_data or stream.read(_PIECE)).lstrip(b"\0")
             if not pending:
                 return bytes(out)
@@ -177,6 +180,7 @@ def decode(data: bytes, *, name: str, declared: str = "") -> str:
     Raises:
         UnreadableFile: naming the first bad byte.
     """
+    # told apart first: as text it would fail with a message that does not help
     if data.startswith(b"\x1f\x8b"):
         raise UnreadableFile("it is gzip under another name", file=name, cure="Name it .gz.")
     mark, encoding = next(((m, e) for m, e in _MARKS if data.startswith(m)), (b"", declared or "utf-8"))
@@ -369,10 +373,12 @@ def checked(value: Any, name: str, line: int) -> Json | BadRecord:
 
 def _unfit(value: Any) -> str | None:
     """What in a record is no text or no number; None where all is well."""
+    # a stack of our own: a record may be nested deeper than Python calls
     stack = [value]
     while stack:
         item = stack.pop()
         if isinstance(item, str):
+            # the cheap test first: most texts of a record are ASCII
             if not item.isascii() and (surrogate := _SURROGATE.search(item)):
                 return f"half of a surrogate pair stands alone (\\u{ord(surrogate.group()):04x}): this is not text"
         elif isinstance(item, float):

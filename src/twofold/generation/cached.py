@@ -19,7 +19,7 @@ from twofold.types import Json
 
 _log = logging.getLogger(__name__)
 
-KEPT = 4
+KEPT_COPIES = 4
 """So many directories of a kind stay whatever their size."""
 ROOM = 4 * 2**30
 """More stay while all of a kind have at most so many bytes."""
@@ -56,7 +56,7 @@ def _make_room(artifacts: Artifacts) -> None:
     total = 0
     for place, manifest in enumerate(sorted(ready, key=lambda m: _used(artifacts, m["key"]), reverse=True)):
         total += int(manifest["bytes"])
-        if place >= KEPT and total > ROOM:
+        if place >= KEPT_COPIES and total > ROOM:
             _log.info("the cache is full: %s goes, it was used longest ago", manifest["key"])
             artifacts.remove(manifest["key"])
 

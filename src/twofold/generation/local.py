@@ -100,10 +100,12 @@ class LocalGenerator:
             "runtime": self._runtime_name,
             "package": _package_version(self._runtime_name),
             "dtype": self._dtype,
+            # greedy answers are the same whatever the seed: it must not change their key
             "sampling": [o.temperature, o.seed if o.temperature > 0 else 0],
             "batching": [o.batch_tokens, o.prefix_cache],
             "version": self.version,
         }
+        # only where it is set, so that keys made before there was the option stay
         if o.chat_template:
             made_of["chat_template"] = o.chat_template
         return digest("generator", made_of)
@@ -146,6 +148,7 @@ class LocalGenerator:
             prepared = [self._request(tokens, prompt) for prompt in prompts]
             requests = [request for request in prepared if isinstance(request, Request)]
             results = iter(runtime.generate(requests, progress) if requests else [])
+            # one batch: each completion counts its share of the time
             share = (time.monotonic() - begun) / len(prompts)
         if progress is not None:
             progress("generate", len(prompts), len(prompts))
@@ -196,6 +199,7 @@ class LocalGenerator:
             model=self._model, weights=self._weights, adapter=self._adapter, chat_template=tokens.template
         )
         ids = [tokens.encode(tokens.text(prompt.messages)) for prompt in prompts]
+        # the forms are compared over `NEW` further tokens, which must fit into the context
         room = [one for one in ids if len(one) + exporting.NEW <= tokens.context]
         return exporting.export(tuned, target, forms=forms, prompts=room, progress=progress or _silent)
 
@@ -251,6 +255,7 @@ class LocalGenerator:
         o, adapter = self.options, self._adapter
         model, weights = self._model, self._weights
         whole = _whole(adapter)
+        # tuned as a whole: its weights are run, and nothing is merged
         if adapter is not None and whole is not None:
             model, weights, adapter = whole, adapter.weights, None
         if adapter is not None:
@@ -265,6 +270,7 @@ class LocalGenerator:
         runtime = openvino.OpenVinoRuntime(
             openvino.graph(model, weights), settings, ends=tokens.ends, sampling=sampling
         )
+        # sampled answers differ by chance: only greedy ones can be compared
         if adapter is not None and o.parity and o.temperature == 0:
             self._parity = parity.check(
                 (self._model, model),
@@ -299,6 +305,7 @@ def _choose(options: LocalOptions, model: Path, adapter: Adapter | None) -> tupl
         _require("transformers")
         return "transformers", "OpenVINO is not installed"
     whole = _whole(adapter)
+    # what OpenVINO must be able to run is the model itself, and an adapter merged into it
     reason = gguf.why_not(whole or model) or (merging.why_not(adapter) if adapter and whole is None else "")
     if reason:
         _log.warning("OpenVINO cannot run this (%s); using transformers, which is slower", reason)

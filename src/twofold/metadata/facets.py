@@ -40,7 +40,7 @@ Clause = tuple[bool, list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class Parsed:
     """A value of a field, read."""
 
     texts: frozenset[str]
@@ -56,7 +56,7 @@ class Held:
 
 
 @lru_cache(maxsize=50_000)
-def parsed(value: str) -> Held:
+def parsed(value: str) -> Parsed:
     """What a value of the metadata is beside a text."""
     whole = value.strip()
     members = _members(whole)
@@ -65,7 +65,7 @@ def parsed(value: str) -> Held:
     figures = [part for part in parts if part[0] in _FIGURES]
     numbers = tuple(dict.fromkeys(figure for part in figures if (figure := number(part)) is not None))
     times = tuple(dict.fromkeys(_digits(when) for part in figures if (when := moment(part)) is not None))
-    return Held(
+    return Parsed(
         texts=frozenset((whole, *parts) if parts else ()),
         numbers=numbers,
         times=times,
@@ -82,7 +82,7 @@ def allowed(metadata: Mapping[str, str], where: Iterable[Condition]) -> bool:
     return all(holds(one, parsed(metadata.get(one.field, ""))) for one in where)
 
 
-def holds(which: Condition, have: Held) -> bool:
+def holds(which: Condition, have: Parsed) -> bool:
     """Does one condition hold of a value?"""
     relation, values = which.relation, which.values
     if relation == "exists":
@@ -102,7 +102,7 @@ def holds(which: Condition, have: Held) -> bool:
     return any(_ORDER[relation](one[: len(beginning)], beginning) for one in have.times)
 
 
-def _equals(have: Held, value: Value) -> bool:
+def _equals(have: Parsed, value: Value) -> bool:
     if isinstance(value, str):
         return value in have.texts
     if isinstance(value, bool):

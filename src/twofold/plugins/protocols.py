@@ -357,7 +357,7 @@ class Reranker(Protocol):
     final: ClassVar[bool]
     """True: it makes the hits that are shown, at most `k`, of what the stages before it left."""
 
-    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:
+    def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:
         """Each query's hits in a new order, ranks from 1; none that its filter forbids.
 
         What the stage has to tell is added to the trace without a name, tokens to the usage.

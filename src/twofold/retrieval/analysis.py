@@ -32,6 +32,7 @@ _STOP = frozenset(
     )
 )
 _LONGEST = 64
+"""Characters of a term; a longer one is cut."""
 _HAN = "\u3005\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f"
 _SPACELESS = f"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff{_HAN}"
 """Thai, Lao, Burmese, Khmer, Japanese and Chinese: scripts that write no blank between words."""
@@ -41,7 +42,7 @@ _MARKS = "".join(
     if unicodedata.category(chr(code)) in ("Mn", "Mc")
 )
 """Signs that belong to the letter before them; Python's ``\\w`` has none of them."""
-_KEPT = frozenset({0, 7, 8, 9})
+_TELLING = frozenset({0, 7, 8, 9})
 """Combining classes whose marks tell words apart (Indic vowels, nuktas, viramas; Japanese voicing)."""
 _JOINT = r"(?:(?<=[A-Za-z_])::(?=[A-Za-z_])|->|[-./:@\\+&‐'’]|_+|(?<=[0-9]),(?=[0-9]))"
 _PLAIN = re.compile(rf"[A-Za-z0-9]+(?:{_JOINT}[A-Za-z0-9]+)*(?:\+\+|#)?")
@@ -107,7 +108,7 @@ _TIME = re.compile(
 _SIGNS = re.compile(r"[^0-9A-Za-z]+")
 _JOINED = 5
 """Neighbouring words of a question that a passage may write as one: get user by id, RAG 4819 ZX."""
-_ASKED = 16
+_SHORT_QUESTION = 16
 """Words of a question up to which its neighbours are joined; a longer one tells by its words what it is about."""
 _COMPACT = 10
 """Characters from which an identifier of three parts is also one without its signs: ISBN, MAC, UUID."""
@@ -144,14 +145,17 @@ def terms(text: str, language: Language = "english") -> list[str]:
         text: Any.
         language: ``english`` drops stop words and takes stems; ``none`` does neither.
     """
+    # ASCII needs no folding, and no pattern that knows every script
     pattern = _PLAIN
+    # plain ASCII text, most of a corpus, needs neither folding nor the pattern that knows every script
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.translate(_HIDDEN)).translate(_APOSTROPHES)
         pattern = _TOKEN
-    found = [term for token in pattern.findall(text) for term in _terms_of(token, language)]
+    text_terms = [term for token in pattern.findall(text) for term in _terms_of(token, language)]
+    # as lower-case words these are stop words and were dropped above
     if language == "english" and _CAPITALS.search(text):
-        found += _acronyms(text)
-    return found + _named_dates(text) + _in_groups(text)
+        text_terms += _acronyms(text)
+    return text_terms + _named_dates(text) + _in_groups(text)
 
 
 def query_terms(text: str, language: Language = "english") -> list[str]:
@@ -160,16 +164,16 @@ def query_terms(text: str, language: Language = "english") -> list[str]:
     A passage has its signs one by one and in pairs. A question of several signs asks for the pairs alone: what is
     common to many words would outvote the word that is meant (7.8 points of nDCG@10 worse on Chinese questions).
     """
-    found = terms(text, language)
+    question_terms = terms(text, language)
     alone = set(_LONE_HAN.findall(unicodedata.normalize("NFKC", text))) if not text.isascii() else set()
-    found = [term for term in found if term in alone or len(term) != 1 or not _HAN_SIGN.match(term)]
-    return found + [term for term in dict.fromkeys(_spellings(text, language)) if term not in found]
+    question_terms = [term for term in question_terms if term in alone or len(term) != 1 or not _HAN_SIGN.match(term)]
+    return question_terms + [term for term in dict.fromkeys(_spellings(text, language)) if term not in question_terms]
 
 
 def _spellings(text: str, language: Language) -> Iterator[str]:
     """Other ways in which a passage may write a word of the question: Mueller and Müller, AB1234 and AB 1234."""
     for word in _SPELT_OUT.findall(text):
-        yield from _word(re.sub("[Aa]e|[Oo]e|[Uu]e", lambda found: found.group()[0], word), language)
+        yield from _word(re.sub("[Aa]e|[Oo]e|[Uu]e", lambda match: match.group()[0], word), language)
     for word in _HAS_UMLAUT.findall(text) if not text.isascii() else ():
         yield from _word("".join(_UMLAUT.get(sign, sign) for sign in word), language)
     for letters, digits in _SERIES.findall(text):
@@ -182,7 +186,7 @@ def _spellings(text: str, language: Language) -> Iterator[str]:
 def _joined(text: str, language: Language) -> Iterator[str]:
     """Neighbouring words as one, as names in code, part numbers and compounds are written."""
     words = [_SEPARATORS.sub("", _fold(word)) for word in _TOKEN.findall(text) if not _SPACELESS_RUN.match(word)]
-    if len(words) > _ASKED:
+    if len(words) > _SHORT_QUESTION:
         return
     for first, word in enumerate(words):
         for last in range(first + 1, min(first + _JOINED, len(words))):
@@ -193,51 +197,54 @@ def _joined(text: str, language: Language) -> Iterator[str]:
 
 def _acronyms(text: str) -> list[str]:
     """Words in capitals that would be stop words (WHO, IT, US), but for lines that shout."""
-    found = []
+    acronyms = []
     for line in text.splitlines():
         capitals = _CAPITALS.findall(line)
+        # in a long line all in capitals they are the plain words
         if capitals and (len(line.split()) < 4 or line.upper() != line):
-            found += [word.lower() for word in capitals]
-    return found
+            acronyms += [word.lower() for word in capitals]
+    return acronyms
 
 
 def _in_groups(text: str) -> list[str]:
     """What is written in groups, as one: numbers with blanks, options of commands, clauses, the time of a day."""
-    found = []
+    wholes = []
     for whole in _SPACED.findall(text):
-        made = _SIGNS.sub("", whole.replace("×", "x")).lower()
+        bare = _SIGNS.sub("", whole.replace("×", "x")).lower()
         if " " in whole or "×" in whole or whole[0] == "+":
-            found.append(made[:_LONGEST])
-        else:
-            found += made.split("x")
+            wholes.append(bare[:_LONGEST])
+        else:  # M8x40 is a term already; its parts are not
+            wholes += bare.split("x")
+    # a cheap test spares most texts each pattern
     if "(" in text:
-        found += [_SIGNS.sub(".", clause.replace(")", "") + " ")[:-1].lower() for clause in _CLAUSE.findall(text)]
+        wholes += [_SIGNS.sub(".", clause.replace(")", "") + " ")[:-1].lower() for clause in _CLAUSE.findall(text)]
     if _DIGIT.search(text):
-        found += _times(text)
+        wholes += _times(text)
     if "--" in text:
-        found += [_SIGNS.sub("-", flag).lower()[:_LONGEST] for flag in _FLAG.findall(text)]
-    return found
+        wholes += [_SIGNS.sub("-", flag).lower()[:_LONGEST] for flag in _FLAG.findall(text)]
+    return wholes
 
 
 def _times(text: str) -> list[str]:
     """``7:45``, ``7:45 a.m.`` and ``5 pm`` as the terms of ``07:45`` and ``17:00``."""
-    found = []
+    clock_times = []
     for hours, minutes, half in _TIME.findall(text):
         hour = int(hours)
         if half and 1 <= hour <= 12:
-            found.append(f"{hour % 12 + 12 * (half in 'pP'):02}.{minutes or '00'}")
+            # hour % 12: 12 a.m. is 00 and 12 p.m. is 12
+            clock_times.append(f"{hour % 12 + 12 * (half in 'pP'):02}.{minutes or '00'}")
         elif minutes and len(hours) == 1:
-            found.append(f"0{hours}.{minutes}")
-    return found
+            clock_times.append(f"0{hours}.{minutes}")
+    return clock_times
 
 
 def _named_dates(text: str) -> list[str]:
     """``5 March 2024`` and ``March 5, 2024`` as the term of ``2024-03-05``."""
-    found = []
+    dates = []
     for day, month, year, other_month, other_day, other_year in _NAMED_DATE.findall(text):
         number = _MONTHS[(month or other_month).lower()]
-        found.append(_date(year or other_year, str(number), day or other_day))
-    return found
+        dates.append(_date(year or other_year, str(number), day or other_day))
+    return dates
 
 
 def _date(year: str, month: str, day: str) -> str:
@@ -249,31 +256,32 @@ def _terms_of(token: str, language: Language) -> tuple[str, ...]:
     """Terms of what stands between blanks: its words, then the wholes that they are parts of."""
     if _SPACELESS_RUN.match(token):
         return tuple(_pairs(_folded(token)))
-    found: list[str] = []
+    token_terms: list[str] = []
     if token.endswith(("++", "#")):
         stripped = token.rstrip("+#")
-        if len(stripped) == 1:
+        if len(stripped) == 1:  # C++ and C# are words; of others (Foo++) the signs are not part
             return (token.lower(),)
         token = stripped
+    # 2024-03-05T10:15 is a day and a time of day
     clocked = _CLOCK.sub(r"\1 ", token)
     for piece in clocked.split(" "):
         parts = _PARTS.split(piece)
         for part in parts:
-            found += _words(part, language)
+            token_terms += _words(part, language)
         if len(parts) > 1 and len(piece) <= 4 * _LONGEST:
-            found += [stem(whole) if language == "english" else whole for whole in _wholes(piece)]
-    return tuple(found)
+            token_terms += [stem(whole) if language == "english" else whole for whole in _wholes(piece)]
+    return tuple(token_terms)
 
 
 def _pairs(run: str) -> list[str]:
     """Overlapping pairs of signs; a Chinese sign is also a term, since many are words."""
-    found = []
+    grams = []
     for place, sign in enumerate(run):
         if _HAN_SIGN.match(sign):
-            found.append(sign)
+            grams.append(sign)
         if place + 1 < len(run):
-            found.append(run[place : place + 2])
-    return found or [run]
+            grams.append(run[place : place + 2])
+    return grams or [run]
 
 
 def _words(part: str, language: Language) -> list[str]:
@@ -286,15 +294,16 @@ def _words(part: str, language: Language) -> list[str]:
             article = pieces.pop(0)
             if article[0].isupper() and pieces[0][:1].isupper() and not part.isupper():
                 name = article + pieces[0]  # a name: D'Angelo
-    found = [term for piece in pieces if len(piece) > 1 or len(pieces) == 1 for term in _word(piece, language)]
+    word_terms = [term for piece in pieces if len(piece) > 1 or len(pieces) == 1 for term in _word(piece, language)]
     if len(pieces) > 1:
-        found += _word("".join(pieces), language)
-    found += _word(name, language)
+        word_terms += _word("".join(pieces), language)
+    word_terms += _word(name, language)
+    # camelCase: the whole name is a term already, its humps stand beside it
     if not part.islower() and not part.isupper() and part.isascii():
         humps = _CAMEL.findall(part)
         if len(humps) > 1 and all(len(hump) > 1 for hump in humps) and "".join(humps) == part:
-            found += [term for hump in humps if not hump.isdigit() for term in _word(hump, language)]
-    return found
+            word_terms += [term for hump in humps if not hump.isdigit() for term in _word(hump, language)]
+    return word_terms
 
 
 def _word(word: str, language: Language) -> tuple[str, ...]:
@@ -308,36 +317,38 @@ def _word(word: str, language: Language) -> tuple[str, ...]:
 
 def _wholes(token: str) -> list[str]:
     """An identifier as one term, and the identifiers that it is made of (the address in ``10.1.5.3:80``)."""
-    found: list[str] = []
+    wholes: list[str] = []
     inner = _OUTER.split(token)
     for piece in (token, *(inner if len(inner) > 1 else ())):
         if not _PARTS.search(piece) or not _names(piece):
             continue
         folded = _VERSION.sub("", _fold(piece))
+        # one form for each way to write a date or an amount, so that the question's way need not be the passage's
         if year_first := _YEAR_FIRST.fullmatch(folded):
-            found.append(_date(*year_first.groups()))
+            wholes.append(_date(*year_first.groups()))
             continue
         if day_first := _EUROPEAN_DATE.fullmatch(folded):
             day, month, year = day_first.groups()
-            found.append(_date(year, month, day))
+            wholes.append(_date(year, month, day))
         if _THOUSANDS.fullmatch(folded):
             folded = folded.replace(",", "")
         if _EUROPEAN_AMOUNT.fullmatch(folded):
             folded = folded.replace(".", "").replace(",", ".")
         if amount := _ROUND.fullmatch(folded):
-            found.append(amount.group(1))
+            wholes.append(amount.group(1))
         whole = _SEPARATORS.sub("", _BETWEEN_DIGITS.sub(".", folded))
         if len(whole) <= _LONGEST:
-            found.append(whole)
-        made = _SIGNS.sub("", folded)
-        least = _COMPACT if "." in folded or made.isdigit() else _COMPACT_MIXED
-        if made != whole and least <= len(made) <= _LONGEST and "," not in folded and len(_SIGNS.findall(folded)) > 1:
-            found.append(made)
-    return list(dict.fromkeys(found))
+            wholes.append(whole)
+        bare = _SIGNS.sub("", folded)
+        least = _COMPACT if "." in folded or bare.isdigit() else _COMPACT_MIXED
+        if bare != whole and least <= len(bare) <= _LONGEST and "," not in folded and len(_SIGNS.findall(folded)) > 1:
+            wholes.append(bare)
+    return list(dict.fromkeys(wholes))
 
 
 def _names(piece: str) -> bool:
     """Does it name one thing, rather than list several (``and/or``, ``well-known``)?"""
+    # hyphenated words joined cost .5 points of nDCG@10 on qmsum (docs/notebook.md)
     return any(sign.isdigit() for sign in piece) or any(mark in piece for mark in (*"._@\\&", "::", "->"))
 
 
@@ -348,10 +359,10 @@ def _fold(word: str) -> str:
 def _folded(text: str) -> str:
     """Lower case without accents; marks that make another word stay."""
     apart = unicodedata.normalize("NFKD", text.casefold())
-    kept = "".join(sign for sign in apart if (unicodedata.combining(sign) in _KEPT) or _is_kept(sign))
-    return unicodedata.normalize("NFC", kept)
+    without_accents = "".join(sign for sign in apart if unicodedata.combining(sign) in _TELLING or _has_own_class(sign))
+    return unicodedata.normalize("NFC", without_accents)
 
 
-def _is_kept(sign: str) -> bool:
+def _has_own_class(sign: str) -> bool:
     """Vowels and tones of Thai, Lao, Tibetan and Telugu have classes of their own, between Hebrew's and Latin's."""
     return 36 < unicodedata.combining(sign) < 200

@@ -30,6 +30,7 @@ class Words:
     def __init__(self, codes: NDArray[Any], lengths: NDArray[Any], vocabulary: Mapping[str, int]) -> None:
         size = max(len(lengths), 1)
         owners = np.repeat(np.arange(len(lengths), dtype=np.int64), lengths)
+        # one number for a term and a passage: sorted by it, the passages of a term stand together and in order
         pairs, counts = np.unique(codes.astype(np.int64) * size + owners, return_counts=True)
         term, owner = np.divmod(pairs, size)
         self._set(term, owner, counts, lengths=lengths, vocabulary=vocabulary)
@@ -61,22 +62,24 @@ class Words:
     def joined(cls, parts: Sequence[tuple[Words, NDArray[np.bool_]]]) -> Words:
         """The passages kept of each part, one part after the other."""
         vocabulary: dict[str, int] = {}
-        made: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
+        postings: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
         start = 0
-        for words, kept in parts:
-            number = np.array([vocabulary.setdefault(t, len(vocabulary)) for t in words.vocabulary], dtype=np.int64)
-            own = np.fromiter(words.vocabulary.values(), dtype=np.int64, count=len(number))
-            renamed = np.empty(len(number), dtype=np.int64)
-            renamed[own] = number
-            here = kept[words._owners]
-            place = np.cumsum(kept) - 1 + start
+        for words, living in parts:
+            numbers = [vocabulary.setdefault(term, len(vocabulary)) for term in words.vocabulary]
+            old_numbers = np.fromiter(words.vocabulary.values(), dtype=np.int64, count=len(numbers))
+            renamed = np.empty(len(numbers), dtype=np.int64)
+            renamed[old_numbers] = numbers
+            here = living[words._owners]
+            # number of each living passage in the joined part; those that do not live have none, and are not read
+            place = np.cumsum(living) - 1 + start
             term = np.repeat(renamed, np.diff(words._starts))[here]
-            made.append((term, place[words._owners[here]], words._counts[here]))
-            start += int(kept.sum())
-        term, owners, counts = (np.concatenate([part[n] for part in made]) for n in range(3))
+            postings.append((term, place[words._owners[here]], words._counts[here]))
+            start += int(living.sum())
+        term, owners, counts = (np.concatenate(column) for column in zip(*postings, strict=True))
+        # stable: the passages of a term stay in order
         order = np.argsort(term, kind="stable")
         out = cls.__new__(cls)
-        lengths = np.concatenate([words.lengths[kept] for words, kept in parts])
+        lengths = np.concatenate([words.lengths[living] for words, living in parts])
         out._set(term[order], owners[order], counts[order], lengths=lengths, vocabulary=vocabulary)
         return out
 
@@ -97,11 +100,11 @@ class Bm25:
     """
 
     def __init__(self, parts: Sequence[tuple[Words, NDArray[np.bool_]]]) -> None:
-        self._parts = [(words, None if kept.all() else kept) for words, kept in parts]
-        self._count = int(sum(kept.sum() for _, kept in parts))
-        total = sum(float(words.lengths[kept].sum(dtype=np.float64)) for words, kept in parts)
-        self._mean = max(total / max(self._count, 1), 1e-9)
-        self._sizes = [len(kept) for _, kept in parts]
+        self._parts = [(words, None if living.all() else living) for words, living in parts]
+        self._count = int(sum(living.sum() for _, living in parts))
+        total = sum(float(words.lengths[living].sum(dtype=np.float64)) for words, living in parts)
+        self._mean = max(total / max(self._count, 1), 1e-9)  # passages without a term: no division by zero
+        self._sizes = [len(living) for _, living in parts]
 
     @classmethod
     def of(cls, passages: Sequence[Sequence[str]]) -> Bm25:
@@ -112,11 +115,12 @@ class Bm25:
         """One score per passage of every part, one part after the other; 0 where no term is shared."""
         out = np.zeros(sum(self._sizes), dtype=np.float32)
         for term, times in Counter(query).items():
-            found = [self._having(term, part) for part in range(len(self._parts))]
-            holding = sum(len(owners) for owners, _ in found)
+            postings = [self._having(term, part) for part in range(len(self._parts))]
+            holding = sum(len(owners) for owners, _ in postings)
             idf = math.log1p((self._count - holding + 0.5) / (holding + 0.5))
             start = 0
-            for (owners, counts), (words, _), size in zip(found, self._parts, self._sizes, strict=True):
+            for (owners, counts), (words, _), size in zip(postings, self._parts, self._sizes, strict=True):
+                # counts · idf · (K1 + 1) / (counts + K1 · (1 − B + B · length / mean)), in place over one copy
                 norm = words.lengths[owners]
                 norm *= K1 * B / self._mean
                 norm += K1 * (1 - B)
@@ -128,9 +132,9 @@ class Bm25:
         return out
 
     def _having(self, term: str, part: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-        words, kept = self._parts[part]
+        words, living = self._parts[part]
         owners, counts = words.having(term)
-        if kept is None or not len(owners):
+        if living is None or not len(owners):
             return owners, counts
-        here = kept[owners]
+        here = living[owners]
         return owners[here], counts[here]

@@ -45,6 +45,7 @@ def fuse(
             seen.setdefault(name, hit)
             scores[name] = scores.get(name, 0.0) + weight / (rrf_k + rank)
             legs.setdefault(name, {})[leg] = rank
+    # rounded: sums in another order are the same score, and the tie goes by id
     best = sorted(scores, key=lambda name: (-round(scores[name], 12), name))[:k]
     return [
         replace(seen[name], score=scores[name], rank=rank, legs=dict(legs[name])) for rank, name in enumerate(best, 1)
@@ -66,22 +67,21 @@ def blend(dense: Sequence[Hit], lexical: Sequence[Hit], k: int, *, lexical_weigh
     Returns:
         As `fuse`.
     """
-    found = {"dense": {hit.chunk.id: hit for hit in dense}, "lexical": {hit.chunk.id: hit for hit in lexical}}
-    near, words = found["dense"], found["lexical"]
+    near = {hit.chunk.id: hit for hit in dense}
+    words = {hit.chunk.id: hit for hit in lexical}
     floor = min((hit.score for hit in dense), default=0.0)
     worth = lexical_weight / max(*(hit.score for hit in lexical), 1e-9) if lexical else 0.0
     scores = {name: (near[name].score if name in near else floor) for name in {**near, **words}}
     for name, hit in words.items():
         scores[name] += worth * hit.score
-    ranks = {leg: {name: rank for rank, name in enumerate(own, 1)} for leg, own in found.items()}
+    legs: dict[str, dict[str, int]] = {name: {} for name in scores}
+    for leg, found_hits in (("dense", near), ("lexical", words)):
+        for rank, name in enumerate(found_hits, 1):
+            legs[name][leg] = rank
+    # rounded: a cosine worked out in another order is the same score, and the tie goes by id
     best = sorted(scores, key=lambda name: (-round(scores[name], 6), name))[:k]
     return [
-        Hit(
-            chunk=(near.get(name) or words[name]).chunk,
-            score=scores[name],
-            rank=rank,
-            legs={leg: own[name] for leg, own in ranks.items() if name in own},
-        )
+        Hit(chunk=(near.get(name) or words[name]).chunk, score=scores[name], rank=rank, legs=legs[name])
         for rank, name in enumerate(best, 1)
     ]
 
@@ -107,18 +107,18 @@ def word_weight(weight: float, *, covered: float, unknown: float) -> float:
 
 def covered(question: str, best: Chunk) -> float:
     """Share of the question's different terms that a passage holds; 0 where there are none."""
-    asked = set(terms(question))
-    return len(asked & set(terms(searched_text(best)))) / len(asked) if asked else 0.0
+    question_terms = set(terms(question))
+    return len(question_terms & set(terms(searched_text(best)))) / len(question_terms) if question_terms else 0.0
 
 
 def distinct(hits: Sequence[Hit], k: int) -> list[Hit]:
     """The first `k` hits with different texts (white space apart), ranked anew."""
-    kept: dict[str, Hit] = {}
+    by_text: dict[str, Hit] = {}
     for hit in hits:
-        kept.setdefault(" ".join(hit.chunk.text.split()), hit)
-        if len(kept) == k:
+        by_text.setdefault(" ".join(hit.chunk.text.split()), hit)
+        if len(by_text) == k:
             break
-    return [replace(hit, rank=rank) for rank, hit in enumerate(list(kept.values())[:k], 1)]
+    return [replace(hit, rank=rank) for rank, hit in enumerate(list(by_text.values())[:k], 1)]
 
 
 def fetch_size(k: int) -> int:

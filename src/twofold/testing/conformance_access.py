@@ -60,7 +60,7 @@ def requests(chunks: Sequence[Chunk], count: int, *, seed: int = 0) -> Iterator[
             words = chance.sample(_WORDS, 3)
             if chance.random() < 0.5:
                 words = _CANARY.sub("", chance.choice(chunks).text).split()
-            batch.append(Query(text=" ".join(words), asked=" ".join(words), filter=_filter(chance)))
+            batch.append(Query(text=" ".join(words), question=" ".join(words), filter=_filter(chance)))
         count -= len(batch)
         yield batch
 

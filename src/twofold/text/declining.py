@@ -28,7 +28,7 @@ _FACTS = (
 _ABOUT = (
     r"(?: (?:about|on|regarding|concerning|in|from|of|to|that|which|as|available|provided|given|here|for|whether)\b|\Z)"
 )
-_ASKED = (
+_OF_WHAT = (
     r"(?: (?:it|this|that|the|any|an? answer|your|how|what|who|when|where|which|whether|if|from|based|in|with|more|"
     r"such|specific|information)\b|\Z)"
 )
@@ -38,7 +38,7 @@ _SAY = (
     r"clarify|refer to)"
 )
 _HOLD = r"(?:provide|contain|include|give|offer|have|hold)"
-_SAID = (
+_STATED = (
     r"(?:mentioned|stated|specified|provided|given|told|discussed|indicated|included|listed|found|answered|disclosed|"
     r"described|known|clear|available|covered|addressed|explained)"
 )
@@ -57,7 +57,7 @@ PHRASES: tuple[str, ...] = (
     rf"{_SOURCE} (?:is|are) (?:all )?about (?:something else|(?:an)?other (?:things?|topics?|subjects?|matters?))\b",
     rf"{_SOURCE} (?:is|are) (?:insufficient|not sufficient|not enough)(?: to (?:answer|tell|say|know|determine)\b|\Z)",
     rf"it(?:'s| is) (?:not clear|unclear|unknown) (?:from|in) {_SOURCE}",
-    rf"it(?:'s| is)(?: impossible|n't possible) to (?:tell|say|know|answer|determine){_ASKED}",
+    rf"it(?:'s| is)(?: impossible|n't possible) to (?:tell|say|know|answer|determine){_OF_WHAT}",
     r"(?:i|we) (?:(?:could not|couldn't|cannot|can't|do not|don't|did not|didn't) find|(?:have not|haven't) found|"
     r"found) (?:anything|nothing) (?:about|on|regarding|concerning) (?:[\w'-]+ ){1,8}(?:in|within|among) "
     rf"(?:{_SOURCE}|{_OTHER_SOURCE})\Z",
@@ -80,12 +80,12 @@ PHRASES: tuple[str, ...] = (
     r"(?:(?:i|we) (?:cannot|can't|can not|could not|couldn't)|(?:i'm|i am|we're|we are) (?:unable|not able) to) "
     r"(?:find|locate|see) (?:it|this|that|anything)"
     rf"(?: (?:about|on|regarding) (?:it|this|that)| (?:in|from) {_SOURCE})?\Z",
-    rf"(?:it|this|that) (?:is|was)(?: not|n't)(?: \w+ly)? {_SAID} (?:in|by) (?:the|this|our|your) "
+    rf"(?:it|this|that) (?:is|was)(?: not|n't)(?: \w+ly)? {_STATED} (?:in|by) (?:the|this|our|your) "
     r"(?:handbooks?|manuals?|guides?)\Z",
-    rf"(?:i'm|we're) (?:unable|not able) to (?:answer|determine|tell|say){_ASKED}",
+    rf"(?:i'm|we're) (?:unable|not able) to (?:answer|determine|tell|say){_OF_WHAT}",
     r"(?:this|that|the|such) (?:information|detail|answer) (?:is|was)(?:n't| not) "
     r"(?:available|given|provided|included|mentioned|stated|specified|found)\Z",
-    rf"nothing (?:is|was) (?:\w+ly )?(?:{_SAID}|said|written) (?:[\w']+ ){{0,8}}(?:in|by|from) {_SOURCE}\Z",
+    rf"nothing (?:is|was) (?:\w+ly )?(?:{_STATED}|said|written) (?:[\w']+ ){{0,8}}(?:in|by|from) {_SOURCE}\Z",
     r"(?:(?:it|this|that|the question|this question) is )?(?:unanswerable|not answerable)"
     rf"(?: (?:from|with|by|given|based on) {_SOURCE})?\Z",
     rf"no (?:\w+ )?answers? (?:(?:can|could|may) be (?:\w+ly )?(?:given|found|determined|provided|derived)\b|"
@@ -93,22 +93,22 @@ PHRASES: tuple[str, ...] = (
     rf"{_SOURCE} (?:lacks? {_FACTS}|(?:is|are) silent\b)",
     rf"nothing in {_SOURCE} {_SAY}s?\b",
     rf"the answer (?:is|was)(?: not|n't) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
-    rf"(?:it|that) is(?: not|n't) possible to (?:tell|say|know|answer|determine){_ASKED}",
-    rf"no (?:such |specific |relevant )?information (?:(?:is|was) (?:\w+ly )?{_SAID}\b|(?:about|on|regarding) )",
+    rf"(?:it|that) is(?: not|n't) possible to (?:tell|say|know|answer|determine){_OF_WHAT}",
+    rf"no (?:such |specific |relevant )?information (?:(?:is|was) (?:\w+ly )?{_STATED}\b|(?:about|on|regarding) )",
     rf"no (?:such |specific |relevant |further )?(?:details?|data|mention|information) (?:(?:is|are|was|were) "
-    rf"(?:\w+ly )?{_SAID}\b|(?:about|on|regarding|of) [\w' ]{{1,60}}? (?:is|are|was|were) (?:\w+ly )?{_SAID}\b)",
+    rf"(?:\w+ly )?{_STATED}\b|(?:about|on|regarding|of) [\w' ]{{1,60}}? (?:is|are|was|were) (?:\w+ly )?{_STATED}\b)",
     rf"(?:i|we) have no {_FACTS}",
     r"(?:i'm|i am|we're|we are) not (?:entirely |really )?(?:sure|certain)"
     r"(?: (?:if|whether|how|what|who|when|where|why|which|about)(?: [\w']+){0,8})?\Z",
     rf"{_OTHER_SOURCE} {_NOT} (?:say|tell|mention|state|specify)\b",
     rf"the answer (?:is|was) (?:not|n't|nowhere) (?:\w+ )?(?:in|among|within|part of) {_SOURCE}",
     rf"nothing in {_SOURCE} (?:\w+ly )?(?:{_SAY}s?|tells|says)\b",
-    rf"(?:it|that|this|the answer|the exact [\w ]+?) (?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_SAID} "
+    rf"(?:it|that|this|the answer|the exact [\w ]+?) (?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_STATED} "
     rf"(?:in|by|from) {_SOURCE}",
     rf"(?:(?:(?!(?:is|are|was|were|which|has|have)\b)[\w'-]+ ){{1,15}})?"
-    rf"(?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_SAID} "
+    rf"(?:is|are|was|were)(?: not|n't)(?: \w+ly)? {_STATED} "
     rf"(?:anywhere )?(?:in|by|from) {_SOURCE}\Z",
-    rf"not {_SAID} (?:in|by|from) {_SOURCE}\Z",
+    rf"not {_STATED} (?:in|by|from) {_SOURCE}\Z",
     r"not (?:mentioned|stated|specified)\Z",
     r"(?:it|this|that|the answer) (?:is|was)(?: not|n't)(?: \w+ly)? (?:mentioned|stated|specified|provided|given)\Z",
     r"(?:i|we) (?:do not|don't|did not|didn't) (?:actually |really )?know"
@@ -116,7 +116,7 @@ PHRASES: tuple[str, ...] = (
     rf"(?:i|we) (?:do not|don't) (?:actually |really )?have {_FACTS}",
     r"(?:i|we) (?:cannot|can't|can not|could not|couldn't|(?:am|are|was|were|have been) (?:unable|not able) to|"
     r"(?:wasn't|weren't|have not been|haven't been) able to) "
-    rf"(?:\w+ly )?(?:(?:find|locate|provide) (?:{_FACTS}|.*\b{_SOURCE}\Z|\Z)|(?:answer|determine|tell|say){_ASKED})",
+    rf"(?:\w+ly )?(?:(?:find|locate|provide) (?:{_FACTS}|.*\b{_SOURCE}\Z|\Z)|(?:answer|determine|tell|say){_OF_WHAT})",
     r"(?:the|this|that|your) (?:question|answer) (?:cannot|can't|can not|could not) be (?:answered|determined|found)",
     rf"(?:(?:it|this|that) )?(?:cannot|can't|can not|could not) be (?:answered|determined|found|inferred) "
     rf"(?:from|in|by) {_SOURCE}",
@@ -167,7 +167,7 @@ SHORT: tuple[str, ...] = (
     r"(?:anywhere|explicitly)",
     r"we (?:are|were) not told",
     r"no mention (?:of|about) (?:it|this|that)(?: (?:is|was) (?:made|found))?",
-    rf"nothing (?:is|was) (?:said|written|{_SAID}) (?:about|on|regarding) (?:it|this|that)",
+    rf"nothing (?:is|was) (?:said|written|{_STATED}) (?:about|on|regarding) (?:it|this|that)",
     rf"(?:it|this|that) (?:does not|doesn't) say(?: (?:so|that|it|anything))?{_HERE}",
     rf"not in {_SOURCE}",
     r"(?:(?:it|this|that|the answer) )?(?:cannot|can't|can not|could not) be (?:answered|determined|inferred|found)"
@@ -207,7 +207,7 @@ SHORT: tuple[str, ...] = (
     r"(?:i|we) have no idea(?: (?:about|of) (?:it|this|that))?",
     r"(?:the |this |that )?information (?:(?:is|was) )?"
     r"(?:not (?:available|given|provided|found|included)|unavailable|missing)",
-    rf"nothing (?:about|on|regarding) (?:it|this|that) (?:is|was) {_SAID}{_HERE}",
+    rf"nothing (?:about|on|regarding) (?:it|this|that) (?:is|was) {_STATED}{_HERE}",
     r"(?:it|this|that) (?:does not|doesn't) (?:say|tell|specify|mention it)",
     r"aucune (?:information|donnée|réponse) (?:à ce sujet|là dessus|sur ce point)",
     r"(?:dokumenty?|teksty?|fragmenty?|źródła|źródło) (?:tego |o tym )?nie "

@@ -43,6 +43,7 @@ def share(answer: str, passages: Sequence[str]) -> float:
     words, numbers = _content(answer), _numbers(answer)
     if not numbers <= frozenset().union(*(_numbers(p) for p in passages)):
         return 0.0
+    # together: an answer may have its words of several passages
     passage_words = frozenset().union(*(_content(p) for p in passages))
     return len(words & passage_words) / len(words) if words else 1.0
 
@@ -99,6 +100,7 @@ def verify(
     supported = [n for n in numbers if n in alone]
     if not supported and numbers and share(answer, [passages[n - 1] for n in numbers]) >= least:
         supported = list(numbers)
+        # the last one named goes first where it is not needed
         for n in reversed(numbers):
             rest = [m for m in supported if m != n]
             supported = rest if rest and share(answer, [passages[m - 1] for m in rest]) >= least else supported

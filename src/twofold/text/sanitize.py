@@ -243,6 +243,10 @@ _HEX = re.compile(r"(?<!\w)(?:[0-9a-f]{2}\s?){16,}(?!\w)", re.IGNORECASE)
 _BINARY = re.compile(r"(?<!\w)(?:[01]{8}\s?){8,}(?!\w)")
 
 
+def _instructs(text: str) -> bool:
+    return any(pattern.search(text) for pattern in _PATTERNS)
+
+
 def findings(text: str) -> list[Finding]:
     """Everything in `text` that looks like an attack, in order; sentences that speak to the model as a whole."""
     spans = {(m.start(), m.end(), "hidden-text") for m in _HIDDEN.finditer(text)} if not text.isascii() else set()
@@ -250,7 +254,7 @@ def findings(text: str) -> list[Finding]:
     here = visible.text
     spans |= {(*visible.span(m.start(), m.end()), "control-token") for m in _CONTROL.finditer(here)}
     places = [match.start() + len(match.group()) // 2 for pattern in _PATTERNS for match in pattern.finditer(here)]
-    places += [match.start() for match, said in _decoded(here) if any(p.search(said) for p in _PATTERNS)]
+    places += [match.start() for match, decoded in _decoded(here) if _instructs(decoded)]
     if places:
         edges = [0, *(m.end() for m in _ENDS.finditer(here)), len(here)]
         places.sort()

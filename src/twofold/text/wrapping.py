@@ -209,8 +209,10 @@ class Unwrapped:
         """The text that can be shown once `piece` has come; what may turn out to be no answer waits."""
         self._come += piece
         opened = _OPENED.match(self._come)
+        # within reasoning, or where it may begin, nothing is shown
         if (opened and not _CLOSED.search(self._come)) or _MAY_OPEN.fullmatch(self._come):
             return ""
+        # the end may still turn out to be the first signs of a tag
         come = self._come[:-_REACH] + _TAG_COMES.sub("", self._come[-_REACH:])
         text = _whole(answer_text(come), come)
         if self._cite == "none":

@@ -89,6 +89,7 @@ def tokens_of(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
         part = text if end - start == len(text) else text[start:end]
         spans += [(a + start, b + start) for a, b in _evened(offsets(part), part) if b > a]
     starts = [a for a, _ in spans]
+    # a tokenizer may give them out of order; it rarely does
     if any(a > b for a, b in pairwise(starts)):
         spans.sort()
         starts = [a for a, _ in spans]
@@ -98,6 +99,7 @@ def tokens_of(text: str, offsets: TokenOffsets) -> tuple[list[int], list[int]]:
 def _pieces(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     while len(text) - start > PIECE:
+        # in the second half, so that no piece is small
         window = text[start + PIECE // 2 : start + PIECE]
         cut = max(window.rfind("\n\n"), window.rfind("\n"))
         cut = cut if cut >= 0 else window.rfind(" ")
@@ -136,10 +138,13 @@ class Cut:
         lines = [m.end() for m in _LINE.finditer(text)]
         self.levels = [paragraphs, ends(text), lines]
         self._inside = [(table.start + 1, table.end) for table in self.tables]
-        if self.tables:
-            self.levels[1:] = (
-                sorted({*(at for at in level if not within(self._inside, at)), *self.rows}) for level in self.levels[1:]
-            )
+        if self.tables:  # within a table sentences and lines end nothing, rows do
+            self.levels[1:] = [self._row_ends(level) for level in self.levels[1:]]
+
+    def _row_ends(self, level: Sequence[int]) -> list[int]:
+        """The level's places outside of tables, and the beginnings of rows."""
+        outside = [at for at in level if not within(self._inside, at)]
+        return sorted({*outside, *self.rows})
 
     def count(self, start: int, end: int) -> int:
         """Tokens that overlap ``[start, end)``."""
@@ -245,10 +250,12 @@ class Cut:
         """Where to end the chunk that begins at `start`; beyond `done`, at most `limit` tokens away."""
         first = bisect_right(self.ends, start)
         furthest = min(end, self.starts[first + self.limit])
+        # about equal pieces: the last one is not a remainder
         pieces = -(-left // self.limit)
         aim = min(self.starts[min(first + -(-left // pieces), len(self.starts) - 1)], furthest)
         if furthest <= max(start, done):
             return self._forced(max(start, done), end)
+        # no smaller than three fifths of an even share where any level has a break there, else three tenths
         for share in (0.6, 0.3):
             lowest = max(self.starts[first + int(share * left / pieces)], start, done) + 1
             for level in self.levels:
@@ -271,6 +278,7 @@ class Cut:
         if low >= high:
             return 0
         middle = bisect_left(level, aim, low, high)
+        # breaks near the aim only: a level may have thousands
         around = level[max(low, middle - 4) : min(high, middle + 4)]
         whole = [at for at in around if not self._parts(at)]
         return min(whole, key=lambda at: abs(at - aim)) if whole else 0

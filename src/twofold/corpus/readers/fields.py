@@ -65,7 +65,8 @@ def _flat(above: str, fields: Mapping[str, Any], depth: int) -> Iterator[tuple[s
         if isinstance(value, list) and not any(isinstance(item, (dict, list)) for item in value):
             numbers = sum(1 for item in value if isinstance(item, (int, float)))
             if numbers <= _VECTOR:
-                shown = ", ".join(text for text in (value_text(item).strip() for item in value) if text)
+                texts = [value_text(item).strip() for item in value]
+                shown = ", ".join(filter(None, texts))
                 yield from [(name, shown)] if shown else []
                 continue
         shown = value_text(value)

@@ -118,6 +118,7 @@ def markup_of(data: bytes, name: str) -> tuple[str, str]:
     match = _CHARSET.search(data[:4096])
     declared = match.group(1).decode("ascii").lower() if match else ""
     if declared in _LATIN:
+        # as browsers do: windows-1252 has all signs of Latin-1, and more
         declared = "cp1252"
     try:
         return decode(data, name=name, declared=declared), ""
@@ -229,6 +230,7 @@ class _Page:
     def text(self, root: Tag) -> str:
         from bs4.element import NavigableString, PreformattedString, Tag
 
+        # a stack of our own: a page may be nested deeper than Python calls
         stack: list[tuple[PageElement, bool]] = [(root, False)]
         while stack:
             node, leaving = stack.pop()
@@ -269,6 +271,7 @@ class _Page:
     def _say(self, text: str) -> None:
         if self.menu and len(text.split()) < 2:
             return  # "Menu", the page one is on, signs between links
+        # a soft hyphen is a place to break a word, and no sign of it
         text = text.replace("\u00ad", "")
         self.line.append(struck(text) if self.struck and text.strip() else text)
 

@@ -56,7 +56,7 @@ _TAG = re.compile(r"<[^<>]{0,200}>")
 _TYPES = re.compile(r"TYPE=\"?([^\";:]{1,80})", re.IGNORECASE)
 _PLACES = frozenset(["work", "home", "cell", "fax", "pager", "main", "other", "postal", "dom", "intl", "parcel", "car"])
 """Which of several telephones or addresses it is."""
-_HELD = frozenset(["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"])
+_ENTRIES = frozenset(["VEVENT", "VTODO", "VJOURNAL", "VFREEBUSY"])
 """What a calendar holds."""
 
 
@@ -70,6 +70,10 @@ class Parts:
     unread: list[str] = field(default_factory=list)
 
 
+def _lines_of(block: Message) -> str:
+    return "\n".join(f"{key}: {value}" for key, value in block.items())
+
+
 def parts_of(message: MIMEPart) -> Parts:
     """The parts of one message; those of messages inside it are theirs."""
     kind = message.get_content_type()
@@ -81,7 +85,7 @@ def parts_of(message: MIMEPart) -> Parts:
     if kind == "message/delivery-status":
         blocks = message.get_payload()
         fields = [one for one in blocks if isinstance(one, Message)] if isinstance(blocks, list) else []
-        return Parts(texts=["\n".join(f"{key}: {value}" for key, value in block.items()) for block in fields])
+        return Parts(texts=[_lines_of(block) for block in fields])
     if kind == "message/external-body":
         return Parts(unread=["a part that is kept elsewhere (message/external-body)"])
     if message.is_multipart():
@@ -236,7 +240,7 @@ def calendar(text: str) -> str:
         if name in ("BEGIN", "END"):
             what = value.strip().upper()
             alarm = name == "BEGIN" and what == "VALARM"
-            if what in _HELD:
+            if what in _ENTRIES:
                 lines += [f"Text: {page}"] if page and not described else []
                 lines += [""] if lines and name == "BEGIN" else []
                 page, described = "", False
@@ -257,12 +261,17 @@ def calendar(text: str) -> str:
         elif name == "ATTACH" and "BASE64" in parameters.upper():
             value = "a file, which is not read"
         elif _STAMP.match(value):
-            zone = re.search(r"TZID=([^;:]+)", parameters, re.IGNORECASE)
-            times = ([_moment(one, zone[1] if zone else "") for one in each.split("/")] for each in value.split(","))
-            value = ", ".join(" to ".join(pair) for pair in times)
+            named = re.search(r"TZID=([^;:]+)", parameters, re.IGNORECASE)
+            zone = named[1] if named else ""
+            value = ", ".join(_period(period, zone) for period in value.split(","))
         if value:
             lines.append(f"{_EVENT[name]}: {value}")
     return "\n".join(lines)
+
+
+def _period(period: str, zone: str) -> str:
+    """A time, or one to another."""
+    return " to ".join(_moment(stamp, zone) for stamp in period.split("/"))
 
 
 def _moment(stamp: str, zone: str) -> str:

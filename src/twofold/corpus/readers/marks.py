@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import compress, zip_longest
 
 _RAISED = str.maketrans("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ")
 _HELD_LOW = {ord(letter): 0xE010 + at for at, letter in enumerate("0123456789+-−=()")}
@@ -26,7 +27,7 @@ STRIKE, STRUCK = "\ue000", "\ue001"
 """Around each struck-out piece until `settled` joins the pieces."""
 _PIECE = re.compile(f"{STRIKE}([^{STRIKE}{STRUCK}]*){STRUCK}")
 _STRAY = re.compile(f"[{STRIKE}{STRUCK}]")
-_HELD = re.compile(f"[{STRIKE}{STRUCK}\ue010-\ue01f]")
+_PRIVATE_SIGN = re.compile(f"[{STRIKE}{STRUCK}\ue010-\ue01f]")
 _LONGEST = 400
 """Characters of a raised or lowered piece; what is longer is text that was set small."""
 
@@ -73,7 +74,7 @@ def struck(text: str) -> str:
 
 def settled(text: str) -> str:
     """Struck-out pieces joined and marked as in Markdown, ``~~so~~``, blanks outside the marks; lowered digits set."""
-    if text.isascii() or _HELD.search(text) is None:
+    if text.isascii() or _PRIVATE_SIGN.search(text) is None:
         return text
     text = _FORMULA.sub(lambda match: match.group().translate(_SET_PLAIN), text).translate(_SET_LOW)
     return _STRAY.sub("", _PIECE.sub(_tilded, text.replace(STRUCK + STRIKE, "")))
@@ -138,7 +139,7 @@ class Grid:
 
     def text(self) -> str:
         """One line a row; rows and columns without text are left out."""
-        width = max(map(len, self.rows), default=0)
-        used = [any(at < len(line) and line[at].strip() for line in self.rows) for at in range(width)]
-        lines = ([cell for cell, keep in zip(line, used, strict=False) if keep] for line in self.rows)
+        columns = zip_longest(*self.rows, fillvalue="")
+        used = [any(cell.strip() for cell in column) for column in columns]
+        lines = (list(compress(line, used)) for line in self.rows)
         return "\n".join(line for line in map(row, lines) if line)

@@ -33,6 +33,10 @@ class _Sign(NamedTuple):
     text: str
 
 
+def _left_edge(word: Sequence[_Sign]) -> float:
+    return min(sign.left for sign in word)
+
+
 def righted(page: PdfTextPage, text: str) -> str:
     """The page's text with such words in the order of reading; the rest as it is.
 
@@ -57,7 +61,7 @@ def righted(page: PdfTextPage, text: str) -> str:
     def turned(match: re.Match[str]) -> str:
         signs = [sign(at) for at in range(*match.span())]
         words = [list(word) for blank, word in groupby(signs, lambda letter: letter.text == " ") if not blank]
-        if _ascends([min(letter.left for letter in word) for word in words]):
+        if _ascends([_left_edge(word) for word in words]):
             words.reverse()
         return " ".join(map(_word, words))
 

@@ -43,7 +43,7 @@ from twofold.hashing import canonical_json
 from twofold.plugins import protocols
 from twofold.types import Document, Json, Place, Problem
 
-_OWN = ("id", "title", "text", "source", "readers")
+_RECORD_FIELDS = ("id", "title", "text", "source", "readers")
 _FORM = 'Give each record a "text" (and best an "id" and a "title").'
 
 
@@ -278,7 +278,7 @@ def _document(record: Record, name: str, *, label: str, below: Json | None = Non
             return bad(f'"{key}" must be a string, not {kind(item)}')
         fields[key] = "" if item is None else str(item)
     rest: dict[str, str] = {}
-    more = {key: item for key, item in value.items() if key not in _OWN and item not in (None, "")}
+    more = {key: item for key, item in value.items() if key not in _RECORD_FIELDS and item not in (None, "")}
     for key, item in more.items():
         try:
             rest[key] = _string(item)

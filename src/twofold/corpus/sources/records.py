@@ -127,15 +127,13 @@ def document_of(record: Mapping[str, Any], options: RecordOptions, *, name: str,
         metadata = metadata if sum(map(len, metadata)) <= ALL else {}
     if options.fields:
         metadata = {to: text_of(field(key, "fields")) for to, key in options.fields.items()}
-    readers = None
+    readers: tuple[str, ...] | None = None
     if options.readers_field:
         readers_value = field(options.readers_field, "readers_field")
         names = readers_value if isinstance(readers_value, list) else text_of(readers_value).split(",")
-        readers = (
-            tuple(one for one in (text_of(each).strip() for each in names) if one)
-            if readers_value is not None
-            else None
-        )
+        if readers_value is not None:
+            stripped = [text_of(name).strip() for name in names]
+            readers = tuple(name for name in stripped if name)
     label = f"{called} with {options.id} {excerpt(text_of(at(record, options.id)))}"
     return Document(
         id=name,

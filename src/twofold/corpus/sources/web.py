@@ -44,7 +44,7 @@ _MOST_DELAY = 30.0
 _DEPTH = 3
 _MOST_MAPS = 1000
 """Sitemaps of one index that are read: more than a site of any size has."""
-_GONE = (404, 410)
+_REMOVED = (404, 410)
 """What says that a page is there no more (RFC 9110); every other status says so only of the moment."""
 _PROOF = 2
 """Pages that a sitemap may drop unasked: beyond, and where it drops half or more of them, the pages are looked at."""
@@ -111,6 +111,7 @@ class WebSource:
         self._rules.clear()
         self._maps.clear()
         try:
+            # a page listed by hand is asked for by its validators, also where the sitemap names it
             pages = dict.fromkeys(self._options.urls, "")
             if self._options.sitemap:
                 mapped = self._sitemap(self._options.sitemap, _DEPTH)
@@ -156,7 +157,7 @@ class WebSource:
         response = self._get(url, headers)
         if response.status == 304 and headers:
             return Loaded(), ""
-        if response.status in _GONE:
+        if response.status in _REMOVED:
             raise SourceError(
                 f"{url} answers with status {response.status}",
                 cure="Take the page out of `urls`, or correct its address.",
@@ -183,6 +184,7 @@ class WebSource:
         Raises:
             SourceUnreachable: one is there, or nobody can tell.
         """
+        # a few pages less are usual; half of them at once is a broken sitemap
         if len(lost) < _PROOF or 2 * len(lost) < known:
             return
         for url in lost[:: -(-len(lost) // _LOOKS)]:
@@ -192,7 +194,7 @@ class WebSource:
                 raise
             except SourceError:  # its robots.txt forbids it
                 continue
-            if self._get(url, {}).status not in _GONE:
+            if self._get(url, {}).status not in _REMOVED:
                 raise SourceUnreachable(
                     f"the sitemap names {len(lost)} pages less than the {known} before, and {url} is still there",
                     cure="Mend the sitemap; or, if it is right, run `twofold sync --rebuild`. Nothing was deleted.",
@@ -222,6 +224,7 @@ class WebSource:
         host = f"{parts.scheme}://{parts.netloc}"
         if host not in self._rules:
             response = self._fetcher.get(f"{host}/robots.txt")
+            # no robots.txt allows everything (RFC 9309)
             text = response.body.decode("utf-8", "replace") if response.status == 200 else ""
             self._rules[host] = self._protego.Protego.parse(text)
         rules = self._rules[host]
@@ -236,6 +239,7 @@ class WebSource:
         if response.status != 200:
             raise SourceUnreachable(f"the sitemap {url} answers with status {response.status}")
         body = _unpacked(response.body, self._limit, url)
+        # entities may name files of this machine, or unpack without end
         if b"<!DOCTYPE" in body[:4096] or b"<!ENTITY" in body:
             raise SourceError(f"the sitemap {url} declares entities", cure="A sitemap needs none; name another.")
         try:
@@ -320,8 +324,10 @@ def _name(url: str, response: Response) -> str:
 def _unpacked(body: bytes, limit: int, url: str) -> bytes:
     if not body.startswith(b"\x1f\x8b"):
         return body
+    # 31: the gzip format
     state = zlib.decompressobj(31)
     try:
+        # one byte more than the limit tells that there is more, without unpacking it
         plain = state.decompress(body, limit + 1)
     except zlib.error as error:
         raise SourceError(f"the sitemap {url} is damaged: {error}", cure="Correct `sitemap`.") from error

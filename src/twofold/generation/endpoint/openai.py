@@ -148,6 +148,7 @@ class OpenAIGenerator:
                     if progress is not None:
                         progress("generate", done, len(prompts))
             except BaseException:
+                # what waits is not sent: with a wrong key or after Ctrl-C it would only cost
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return completions
@@ -172,6 +173,7 @@ class OpenAIGenerator:
                     raise GenerationError(f"the endpoint answered {response.status_code}: {reason(response)}")
                 pieces = response.iter_bytes()
                 first = next((piece for piece in pieces if piece.strip()), b"")
+                # an endpoint that does not stream answers with one JSON object
                 if first.lstrip().startswith(b"{"):
                     whole = httpx.Response(200, content=first + b"".join(pieces))
                     yield from self._unstreamed(self._read(whole, time.monotonic() - begun))
@@ -189,6 +191,7 @@ class OpenAIGenerator:
             raise GenerationError(f"no answer within {self.options.timeout:g} s", cure="Raise timeout.") from error
         except httpx.HTTPError as error:
             raise GenerationError(f"the connection to {self.options.base_url} failed: {error}") from error
+        # a stream that breaks off is no answer, however much of it came
         if not finish:
             raise GenerationError(
                 f"the stream ended after {len(text)} characters without finish_reason or [DONE]: no whole answer",
@@ -219,6 +222,7 @@ class OpenAIGenerator:
         Raises:
             GenerationError: the endpoint refuses the key, the model or the address.
         """
+        # `read` runs once an attempt: the calls are those of the last
         calls: list[ToolCall] = []
 
         def body() -> Json:
@@ -270,6 +274,7 @@ class OpenAIGenerator:
         failure = Failure(code="generation.lost", message="no attempt was made")
         attempt = 0
         while True:
+            # None: backoff; else what the endpoint asks for
             wait: float | None = None
             sent = body()
             try:
@@ -293,6 +298,7 @@ class OpenAIGenerator:
                         continue
                     code = f"generation.http-{response.status_code}"
                     failure = Failure(code=code, message=reason(response))
+                    # asked again it would be refused again
                     if response.status_code not in AGAIN:
                         break
                     wait = retry_after(response)
@@ -315,6 +321,7 @@ class OpenAIGenerator:
                 parts.append(part)
                 if time.monotonic() > by:
                     raise httpx.ReadTimeout("the answer drips", request=response.request)
+        # the body is decoded already: headers about its bytes would have it decoded twice
         headers = {name: value for name, value in response.headers.items() if name not in _OF_BODY}
         return httpx.Response(response.status_code, headers=headers, content=b"".join(parts), request=response.request)
 

@@ -79,21 +79,22 @@ def _of(entry: Json, url: str, model: str) -> bool:
     return bool(entry["url"] == url.rstrip("/") and entry["model"] == model)
 
 
+def _entry(endpoint: Json) -> Json:
+    return {
+        "url": str(endpoint["url"]),
+        "model": str(endpoint["model"]),
+        "not_sent": [str(name) for name in endpoint["not_sent"]],
+        "limit": str(endpoint["limit"]),
+    }
+
+
 def _read(path: Path) -> list[Json]:
     """The entries of the file; none where it is missing, damaged or of another format."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != _FORMAT:
             return []
-        return [
-            {
-                "url": str(one["url"]),
-                "model": str(one["model"]),
-                "not_sent": [str(name) for name in one["not_sent"]],
-                "limit": str(one["limit"]),
-            }
-            for one in content["endpoints"]
-        ]
+        return [_entry(endpoint) for endpoint in content["endpoints"]]
     except OSError:
         return []
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -97,6 +97,7 @@ def write_gguf(model: Path, target: Path, *, chat_template: str | None = None) -
     key_heads: int = config.get("num_key_value_heads") or heads
     for name in weights:
         place = renamed(name)
+        # tied: a reader takes the embedding where there is no output layer
         if place == "output.weight" and config.get("tie_word_embeddings"):
             continue
         values = weights[name]
@@ -154,6 +155,7 @@ def _describe(writer: Any, config: Json) -> None:
     heads = config["num_attention_heads"]
     head = config.get("head_dim") or config["hidden_size"] // heads
     rope = config.get("rope_parameters") or {}
+    # 1: mostly f16
     writer.add_file_type(1)
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_context_length(config["max_position_embeddings"])
@@ -177,6 +179,7 @@ def _add_tokenizer(writer: Any, gguf: Any, model: Path, config: Json) -> None:
     kinds = gguf.TokenType
     tokens, types = [], []
     for number in range(config["vocab_size"]):
+        # ids without a token (a vocabulary rounded up) still need a row of their own
         tokens.append(by_id.get(number, f"[PAD{number}]"))
         if number in added:
             types.append(kinds.CONTROL if added[number]["special"] else kinds.USER_DEFINED)

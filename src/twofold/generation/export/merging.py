@@ -81,12 +81,14 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
     if strange or not changed_names:
         what = f"changes {strange[0]!r}, which the model has not" if strange else "holds no weights"
         raise ModelError(f"the adapter {adapter.key} {what}", cure="Use the base model it was trained on.")
+    # it may be the output layer's weight as well: merged, the change would reach both
     if "model.embed_tokens.weight" in changed_names:
         raise ModelError(f"the adapter {adapter.key} changes the embedding, which may be tied", cure=_CURE)
     largest = 0.0
     tensors: list[tuple[str, str, NDArray[Any]]] = []
     for name in base:
         module = changed_names.get(name) or changed_names.get(f"{name.removesuffix('.bias')}.weight", "")
+        # only IA³ on outputs scales the bias too
         if name.endswith(".bias") and (not module or tuned_scale(tuned, module, rows=True) is None):
             module = ""
         rounded = name.removesuffix(".weight") in recipe.get("rounded", ())
@@ -106,12 +108,14 @@ def merge(model: Path, adapter: Adapter, target: Path) -> int:
         tensors.append((name, "", as_f16(name, new)))
     if not math.isfinite(largest):
         raise ModelError(f"the adapter {adapter.key} holds values that are not numbers", cure="Train it again.")
+    # B starts at zero: an adapter with B = 0 rightly changes nothing
     moved = any(float(np.abs(tuned[name]).max(initial=0.0)) > 0 for name in tuned if ".lora_B." in name)
     if moved and largest == 0.0:
         raise ModelError(f"the adapter {adapter.key} changes nothing, though its weights are not zero")
     for path in model.iterdir():
         if path.is_file() and path.suffix in (".json", ".jinja") and "safetensors" not in path.name:
             shutil.copyfile(path, target / path.name)
+    # it describes the base weights, not these
     (target / "twofold-model.json").unlink(missing_ok=True)
     write_safetensors(target / "model.safetensors", tensors)
     return len(changed_names)
@@ -150,6 +154,7 @@ def nf4(values: NDArray[np.float32], *, bf16: bool) -> NDArray[np.float32]:
     flat = (_bf16(values) if bf16 else values).reshape(-1, BLOCK)
     scale = np.abs(flat).max(axis=1, keepdims=True)
     normal = np.array(NORMAL, dtype=np.float32)
+    # nearest level: between two midpoints
     places = np.searchsorted((normal[1:] + normal[:-1]) / 2, flat / np.where(scale == 0, 1, scale))
     rounded = (normal[places] * scale).reshape(values.shape)
     return _bf16(rounded) if bf16 else rounded
@@ -157,6 +162,7 @@ def nf4(values: NDArray[np.float32], *, bf16: bool) -> NDArray[np.float32]:
 
 def _bf16(values: NDArray[np.float32]) -> NDArray[np.float32]:
     bits = np.ascontiguousarray(values).view(np.uint32)
+    # round half to even, as the hardware does
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
 
 

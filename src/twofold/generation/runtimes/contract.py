@@ -99,6 +99,7 @@ class Tokens:
         added = self.tokenizer.get_added_tokens_decoder().values()
         self.controls = sanitize.control_tokens((one.content, one.special) for one in added)
         self.context = int(config.get("max_position_embeddings") or 2048)
+        # models name their end tokens in three places, and not the same ones
         ends = [config.get("eos_token_id"), self.tokenizer.token_to_id(self.specials["eos_token"])]
         generation = directory / "generation_config.json"
         if generation.is_file():
@@ -126,6 +127,7 @@ class Tokens:
 
 def cut(text: str, stop: Sequence[str]) -> tuple[str, bool]:
     """The text before the stop string that was whole first, as it is generated, and whether one was there."""
+    # by its end: of two that overlap the one completed first stops the model
     places = [(place + len(mark), place) for mark in stop if mark and (place := text.find(mark)) >= 0]
     return (text[: min(places)[1]], True) if places else (text, False)
 
@@ -134,11 +136,13 @@ def pieces(tokens: Tokens, stop: Sequence[str], new: Iterator[Sequence[int]]) ->
     """Text pieces from token ids: whole characters only, nothing of a stop string, joined equal to the whole text."""
     ids: list[int] = []
     sent = 0
+    # so many letters may still be the beginning of a stop string
     tail = max((len(mark) for mark in stop), default=1) - 1
     for more in new:
         ids += more
         text, ended = cut(tokens.decode(ids), stop)
         ready = len(text) if ended else len(text) - tail
+        # half a character: its other bytes come with the next token
         if not ended and text.endswith("\ufffd"):
             continue
         if ready > sent:

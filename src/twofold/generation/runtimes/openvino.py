@@ -72,6 +72,7 @@ def graph(model: Path, weights: str) -> Path:
         file = work / "model.gguf"
         write_gguf(model, file, chat_template="")
         scheduler = openvino_genai.SchedulerConfig()
+        # opened only to write the graph: the smallest cache will do
         scheduler.cache_size = 1
         properties = {"enable_save_ov_model": True, "INFERENCE_PRECISION_HINT": "f32"}
         try:
@@ -82,6 +83,7 @@ def graph(model: Path, weights: str) -> Path:
                 f"OpenVINO cannot load {model.name}: {_short(error)}",
                 cure='Set [generation.generator.options].runtime = "transformers".',
             ) from error
+        # the graph has the weights: kept, the GGUF would take the room twice
         file.unlink()
         write_tokenizer(model, work / "tokenizer.gguf")
         return {"weights": weights, "package": package_version()}
@@ -112,6 +114,7 @@ class OpenVinoRuntime:
         scheduler.enable_prefix_caching = settings.prefix_cache
         scheduler.dynamic_split_fuse = True
         properties: Json = {"INFERENCE_PRECISION_HINT": settings.dtype}
+        # "exact" means the cache as well, which is compressed by default
         if settings.dtype == "f32":
             properties["KV_CACHE_PRECISION"] = "f32"
         if settings.threads:
@@ -211,6 +214,7 @@ class OpenVinoRuntime:
         config = self._genai.GenerationConfig()
         config.max_new_tokens = 1
         config.structured_output_config = self._genai.StructuredOutputConfig(json_schema=schema)
+        # any token: only whether the schema compiles is asked
         first = np.array([[min(self._ends, default=0)]], dtype=np.int64)
         pipeline = self._open()
         try:
@@ -227,11 +231,13 @@ class OpenVinoRuntime:
         openvino = telemetry.imported("openvino")
         config = self._genai.GenerationConfig()
         config.max_new_tokens = request.max_tokens
+        # the ids are rendered and tokenised here, as in training
         config.apply_chat_template = False
         config.stop_token_ids = set(self._ends)
         config.set_eos_token_id(min(self._ends, default=0))
         if request.stop:
             config.stop_strings = set(request.stop)
+            # `contract.cut` cuts it off, the same for every runtime
             config.include_stop_str_in_output = True
         if self._sampling.temperature > 0:
             config.do_sample = True

@@ -133,6 +133,7 @@ class TransformersRuntime:
 
     def _batches(self, requests: Sequence[Request]) -> Iterator[list[int]]:
         """Places of requests, similar lengths together, within the token budget; one stop setting per batch."""
+        # stop strings first: a batch has one stopping rule; then by length, for little padding
         order = sorted(range(len(requests)), key=lambda i: (requests[i].stop, len(requests[i].ids)))
         batch: list[int] = []
         for place in order:
@@ -153,6 +154,7 @@ class TransformersRuntime:
         wide = max(len(request.ids) for request in batch)
         pad = min(self._tokens.ends, default=0)
         front = self._front
+        # ids and mask: (batch, front + wide), padded on the left, so that all rows end where generation begins
         ids = torch.tensor([[0] * front + [pad] * (wide - len(r.ids)) + list(r.ids) for r in batch])
         mask = torch.tensor([[1] * front + [0] * (wide - len(r.ids)) + [1] * len(r.ids) for r in batch])
         wide += front
@@ -161,13 +163,16 @@ class TransformersRuntime:
         rule = _stopping(self._tokens, stop, wide, stopped)
         arguments: dict[str, Any] = {"do_sample": False}
         if self._sampling.temperature > 0:
+            # before each batch: a batch alone gives the same answers
             torch.manual_seed(self._sampling.seed)
+            # top_k and top_p are set, for a model may bring others in its generation_config
             arguments = {"do_sample": True, "temperature": self._sampling.temperature, "top_k": 0, "top_p": 1.0}
         with torch.inference_mode(), _quiet(self._transformers):
             generated = self._model.generate(
                 input_ids=ids.to(self._device),
                 attention_mask=mask.to(self._device),
                 max_new_tokens=limit,
+                # likewise: none, whatever the model brings
                 repetition_penalty=1.0,
                 eos_token_id=sorted(self._tokens.ends) or None,
                 pad_token_id=pad,

@@ -125,8 +125,8 @@ class _Graph:
 
     def _layer(self, state: Any, bias: Any, name: str) -> Any:
         op, shape = self.op, self.shape
-        own = name + "attention.self."
-        query, key, value = (self._heads(self._dense(state, own + part)) for part in ("query.", "key.", "value."))
+        attention = name + "attention.self."
+        query, key, value = (self._heads(self._dense(state, attention + part)) for part in ("query.", "key.", "value."))
         mixed = op.scaled_dot_product_attention(query, key, value, bias)
         mixed = op.reshape(op.transpose(mixed, self._ints(0, 2, 1, 3)), self._ints(0, 0, shape.hidden), True)
         mixed = self._dense(mixed, name + "attention.output.dense.")

@@ -142,13 +142,13 @@ class UnigramTokens:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Character range of every token, without the white space that a token begins with; never cut."""
-        found = []
+        spans = []
         for start, end in self._tokenizer.encode(text).offsets:
             piece = text[start:end]
             if shown := piece.strip():
                 begins = start + len(piece) - len(piece.lstrip())
-                found.append((begins, begins + len(shown)))
-        return found
+                spans.append((begins, begins + len(shown)))
+        return spans
 
     def unknown(self, text: str) -> int:
         """As `SentenceTokens.unknown`."""

@@ -21,8 +21,8 @@ def read_pooling(directory: Path) -> Pooling:
         ModelError: its pooling is neither mean nor first token.
     """
     path = directory / "1_Pooling" / "config.json"
-    said = read_config(path) if path.is_file() else {"pooling_mode_mean_tokens": True}
-    modes = [name for name, on in said.items() if name.startswith("pooling_mode_") and on]
+    config = read_config(path) if path.is_file() else {"pooling_mode_mean_tokens": True}
+    modes = [name for name, on in config.items() if name.startswith("pooling_mode_") and on]
     names: dict[str, Pooling] = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
     if len(modes) != 1 or modes[0] not in names:
         raise ModelError(f"neither mean nor first-token pooling: {modes}", file=path, cure=_CURE)
@@ -36,7 +36,7 @@ def read_config(path: Path) -> Json:
         ModelError: it is missing or damaged.
     """
     try:
-        found: Json = json.loads(path.read_text(encoding="utf-8"))
+        config: Json = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ModelError(f"not a readable model configuration: {error}", file=path, cure=_CURE) from error
-    return found
+    return config

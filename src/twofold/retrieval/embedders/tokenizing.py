@@ -61,8 +61,8 @@ class SentenceTokens:
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Character range of every token; no special tokens, never cut."""
-        found: list[tuple[int, int]] = self._whole.encode(text, add_special_tokens=False).offsets
-        return found
+        spans: list[tuple[int, int]] = self._whole.encode(text, add_special_tokens=False).offsets
+        return spans
 
     def embed(
         self, texts: Sequence[str], encode: Encode, *, dimension: int, batch: int, progress: Progress | None
@@ -93,8 +93,8 @@ class SentenceTokens:
         for rows, ids, mask in _batches([encoding.ids for encoding in encodings], batch):
             states = encode(ids, mask)
             for row, state in zip(rows, states, strict=True):
-                own = [at for at, special in enumerate(encodings[row].special_tokens_mask) if not special]
-                out[row] = unit(state[own])
+                places = [at for at, special in enumerate(encodings[row].special_tokens_mask) if not special]
+                out[row] = unit(state[places])
         return out
 
 

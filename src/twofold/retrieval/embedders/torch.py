@@ -49,8 +49,8 @@ class TorchEmbedder:
 
         @field_validator("precision")
         @classmethod
-        def _resolved(cls, value: Literal["auto", "bf16", "f32"], given: ValidationInfo) -> capabilities.Dtype:
-            return capabilities.resolve(value, "cuda" if given.data.get("device", "").startswith("cuda") else "cpu")
+        def _resolved(cls, value: Literal["auto", "bf16", "f32"], info: ValidationInfo) -> capabilities.Dtype:
+            return capabilities.resolve(value, "cuda" if info.data.get("device", "").startswith("cuda") else "cpu")
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -108,8 +108,8 @@ class TorchEmbedder:
         weight = torch.from_numpy(mask).to(self._options.device)
         with torch.inference_mode():
             states = self._model(input_ids=places, attention_mask=weight.long()).last_hidden_state.float()
-        found: NDArray[np.float32] = states.cpu().numpy()
-        return found
+        vectors: NDArray[np.float32] = states.cpu().numpy()
+        return vectors
 
     @cached_property
     def _model(self) -> Any:

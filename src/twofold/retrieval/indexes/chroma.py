@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, StoreError
-from twofold.retrieval.indexes.client_bm25 import HeldWords
+from twofold.retrieval.indexes.client_bm25 import ClientWords
 from twofold.retrieval.indexes.database import DatabaseIndex, DatabaseOptions
 from twofold.retrieval.indexes.database_rows import (
     NEVER,
@@ -30,9 +30,9 @@ from twofold.retrieval.indexes.database_rows import (
     barred,
     facets,
     pack,
+    required,
     unpack,
     unwanted,
-    wanted,
 )
 from twofold.types import Filter, Json
 
@@ -71,7 +71,7 @@ class _ChromaRows(VersionedRows):
         self._address = options.url.rstrip("/") + place
         self._client = httpx.Client(headers=headers, timeout=options.timeout)
         super().__init__()
-        self._words = HeldWords(self, options.language)
+        self._words = ClientWords(self, options.language)
         self._name = f"twofold_{options.name}"
         graph = {"space": "cosine", "ef_construction": _EF, "ef_search": _EF}
         self._chunks = self._collection(self._name, {"hnsw": graph})
@@ -93,8 +93,8 @@ class _ChromaRows(VersionedRows):
         try:
             answer = self._client.request(method, self._address + path, json=body)
         except httpx.HTTPError as error:
-            told = str(error) or type(error).__name__
-            raise DatabaseUnreachable(f"Chroma does not answer: {told}", file=place) from error
+            reason = str(error) or type(error).__name__
+            raise DatabaseUnreachable(f"Chroma does not answer: {reason}", file=place) from error
         if answer.status_code in (401, 403):
             raise DatabaseRefused(f"Chroma refuses the API key: {answer.text[:300]}", file=place)
         if answer.is_error:
@@ -107,11 +107,12 @@ class _ChromaRows(VersionedRows):
 
     def note(self, name: str) -> Json | None:
         """The note of that name."""
-        found = self._post(f"/{self._notes}/get", {"ids": [name], "include": ["metadatas"]})["metadatas"]
-        return cast(Json, json.loads(found[0]["body"])) if found else None
+        metadatas = self._post(f"/{self._notes}/get", {"ids": [name], "include": ["metadatas"]})["metadatas"]
+        return cast(Json, json.loads(metadatas[0]["body"])) if metadatas else None
 
     def put_note(self, name: str, body: Json) -> None:
         """Write a note: one record, whole or not at all."""
+        # a record must have an embedding: one number that nothing searches
         record = {"ids": [name], "embeddings": [[1.0]], "metadatas": [{"body": json.dumps(body)}]}
         self._post(f"/{self._notes}/upsert", record)
 
@@ -142,8 +143,9 @@ class _ChromaRows(VersionedRows):
     def drop(self, *, after: int, until: int) -> None:
         """Remove rows for good that were born after `after` and died at `until` or earlier."""
         where = _all([_limit("born", "$gt", after), _limit("died", "$lte", until)])
-        while found := self._got(where, limit=_PAGE):
-            self._post(f"/{self._chunks}/delete", {"ids": [row.key for row in found]})
+        # from the start each time: what was deleted no longer counts as an offset
+        while batch := self._got(where, limit=_PAGE):
+            self._post(f"/{self._chunks}/delete", {"ids": [row.key for row in batch]})
         self._words.forget()
 
     def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
@@ -168,25 +170,25 @@ class _ChromaRows(VersionedRows):
             body = {"where": where, "include": ["metadatas"], "limit": limit or _PAGE, "offset": len(rows)}
             page = self._post(f"/{self._chunks}/get", body)
             rows += [
-                Row(key=key, born=told["born"], died=told["died"], chunk=unpack(told["chunk"]))
-                for key, told in zip(page["ids"], page["metadatas"], strict=True)
+                Row(key=key, born=metadata["born"], died=metadata["died"], chunk=unpack(metadata["chunk"]))
+                for key, metadata in zip(page["ids"], page["metadatas"], strict=True)
             ]
             if limit or len(page["ids"]) < _PAGE:
                 return rows
 
     def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The vectors of these rows, shape (rows, dimension)."""
-        found: dict[str, Any] = {}
+        by_key: dict[str, Any] = {}
         for start in range(0, len(rows), _PUT):
             body = {"ids": [row.key for row in rows[start : start + _PUT]], "include": ["embeddings"]}
             page = self._post(f"/{self._chunks}/get", body)
-            found |= dict(zip(page["ids"], page["embeddings"], strict=True))
-        return np.array([found[row.key] for row in rows], dtype=np.float32)
+            by_key |= dict(zip(page["ids"], page["embeddings"], strict=True))
+        return np.array([by_key[row.key] for row in rows], dtype=np.float32)
 
     def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         conditions = _seen(version)
-        for field, values in wanted(which):
+        for field, values in required(which):
             if not values:
                 return [[] for _ in vectors]
             if field == "collection":
@@ -202,10 +204,8 @@ class _ChromaRows(VersionedRows):
             "include": ["metadatas", "distances"],
         }  # fmt: skip
         answer = self._post(f"/{self._chunks}/query", body)
-        return [
-            [(unpack(one["chunk"]), 1.0 - float(distance)) for one, distance in zip(told, distances, strict=True)]
-            for told, distances in zip(answer["metadatas"], answer["distances"], strict=True)
-        ]
+        by_query = zip(answer["metadatas"], answer["distances"], strict=True)
+        return [_scored(metadatas, distances) for metadatas, distances in by_query]
 
     def matching(
         self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
@@ -227,11 +227,18 @@ class _ChromaRows(VersionedRows):
 
 def _metadata(row: Row) -> Json:
     chunk = row.chunk
+    # a key for each text, since Chroma has no lists (docs/decisions/0014)
     flags = [f"f:{facet}" for facet in facets(chunk)] + [f"r:{reader}" for reader in chunk.readers or ()]
     return {
         "born": row.born, "died": row.died, "document": chunk.span.document, "collection": chunk.collection,
         "chunk": pack(chunk), **dict.fromkeys(flags, True),
     }  # fmt: skip
+
+
+def _scored(metadatas: Sequence[Json], distances: Sequence[float]) -> list[Scored]:
+    """One query's rows; Chroma's cosine distance is 1 − cosine."""
+    pairs = zip(metadatas, distances, strict=True)
+    return [(unpack(metadata["chunk"]), 1.0 - float(distance)) for metadata, distance in pairs]
 
 
 def _limit(field: str, relation: str, value: int) -> Json:

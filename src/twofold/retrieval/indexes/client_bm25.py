@@ -22,6 +22,7 @@ from twofold.retrieval.indexes.pieces import LEAST, best, settled
 from twofold.types import Filter
 
 _VIEWS = 3
+"""Versions held at a time: their pieces are mostly the same objects."""
 
 
 class Changes(Protocol):
@@ -40,7 +41,7 @@ class Changes(Protocol):
 class _Piece:
     rows: Sequence[Row]
     words: Words
-    kept: NDArray[np.bool_]
+    living: NDArray[np.bool_]
     """Rows that the version has."""
 
 
@@ -50,7 +51,7 @@ class _View:
     bm25: Bm25
 
 
-class HeldWords:
+class ClientWords:
     """See the module. May be used from several threads.
 
     Args:
@@ -69,7 +70,7 @@ class HeldWords:
     ) -> list[list[Scored]]:
         """Best allowed rows of that version by BM25; a row that shares no word is none."""
         with self._lock:
-            view = self._view(version)
+            view = self._view(version)  # never changed, so that scoring needs no lock
         rows = [row for piece in view.pieces for row in piece.rows]
         allowed = (
             None if which is None or which.empty else np.array([which.allows(row.chunk) for row in rows], dtype=bool)
@@ -80,8 +81,10 @@ class HeldWords:
     def _best(scores: NDArray[np.float32], rows: list[Row], allowed: Any, k: int) -> list[Scored]:
         if allowed is not None:
             scores *= allowed
-        found = np.flatnonzero(scores >= LEAST)
-        named = best(found, scores[found], k, names=lambda some: [rows[number].chunk.id for number in some.tolist()])
+        matched = np.flatnonzero(scores >= LEAST)
+        named = best(
+            matched, scores[matched], k, names=lambda some: [rows[number].chunk.id for number in some.tolist()]
+        )
         return [(rows[number].chunk, score) for number, score in named]
 
     def _view(self, version: int) -> _View:
@@ -93,13 +96,14 @@ class HeldWords:
         else:
             changed = {row.key: row for row in self._rows.changed(older)}
             pieces = [_without(piece, changed) if changed else piece for piece in self._views[older].pieces]
+            # a changed row leaves its piece; those that live at `version` make a piece of their own
             born = [row for row in changed.values() if row.born <= version < row.died]
         if born:
             pieces.append(self._piece([replace(row, died=NEVER) for row in born]))
-        stay = settled([piece.kept for piece in pieces])
+        stay = settled([piece.living for piece in pieces])
         if stay < len(pieces):
             pieces[stay:] = [_joined(pieces[stay:])]
-        view = _View(pieces, Bm25([(piece.words, piece.kept) for piece in pieces]))
+        view = _View(pieces, Bm25([(piece.words, piece.living) for piece in pieces]))
         self._views[version] = view
         while len(self._views) > _VIEWS:
             self._views.pop(next(iter(self._views)))
@@ -116,11 +120,11 @@ class HeldWords:
 
 
 def _without(piece: _Piece, changed: Container[str]) -> _Piece:
-    kept = np.array([row.key not in changed for row in piece.rows], dtype=np.bool_)
-    return replace(piece, kept=piece.kept & kept)
+    unchanged = np.array([row.key not in changed for row in piece.rows], dtype=np.bool_)
+    return replace(piece, living=piece.living & unchanged)
 
 
 def _joined(pieces: Sequence[_Piece]) -> _Piece:
-    rows = [row for piece in pieces for row, keep in zip(piece.rows, piece.kept.tolist(), strict=True) if keep]
-    words = Words.joined([(piece.words, piece.kept) for piece in pieces])
+    rows = [row for piece in pieces for row, keep in zip(piece.rows, piece.living.tolist(), strict=True) if keep]
+    words = Words.joined([(piece.words, piece.living) for piece in pieces])
     return _Piece(rows, words, np.ones(len(rows), dtype=np.bool_))

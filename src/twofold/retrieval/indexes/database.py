@@ -31,7 +31,7 @@ from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json, se
 
 _FORMAT = 2
 _HEAD, _LOG, _TAGS, _START = "head", "log", "tags", "start"
-_KEPT = 250
+_LISTED = 250
 """Versions that stay readable without a tag, at most."""
 _LOGIN = re.compile(r"://[^/@]*:[^/@]*@|password\s*=", re.IGNORECASE)
 
@@ -99,23 +99,23 @@ class DatabaseIndex(ABC):
         self._dimension = dimension
         self._last: tuple[int, Counter[tuple[str, str]]] = (-1, Counter())
         self._rows = self.connect(options, dimension)
-        wanted = {
+        settings = {
             "format": _FORMAT,
             "fingerprint": fingerprint,
             "dimension": dimension,
             "language": options.language,
             "analysis": ANALYSIS,
         }
-        held = self._rows.note(_HEAD)
-        if held is None:
+        stored = self._rows.note(_HEAD)
+        if stored is None:
             with self._rows.writing() as rows:
-                if rows.note(_HEAD) is None:
-                    rows.put_note(_HEAD, {**wanted, **_EMPTY, **(rows.note(_START) or {})})
-            held = wanted
-        for key, value in wanted.items():
-            if held.get(key) != value:
+                if rows.note(_HEAD) is None:  # once more: another process may have made it meanwhile
+                    rows.put_note(_HEAD, {**settings, **_EMPTY, **(rows.note(_START) or {})})
+            stored = settings
+        for key, value in settings.items():
+            if stored.get(key) != value:
                 raise IndexMismatch(
-                    f"the index has {key} {held.get(key)!r}, but {value!r} is configured", file=self.place
+                    f"the index has {key} {stored.get(key)!r}, but {value!r} is configured", file=self.place
                 )
 
     @classmethod
@@ -147,23 +147,23 @@ class DatabaseIndex(ABC):
         """What it holds now."""
         with self._rows.reading() as rows:
             version = self._at(rows, None)
-            held = self._held(rows, version)
+            seal_counts = self._seal_counts(rows, version)
         return IndexState(
             version=version,
-            chunks=held.total(),
-            documents=len({document for document, _ in held}),
-            content=sealed(seal for _, seal in held.elements()),
+            chunks=seal_counts.total(),
+            documents=len({document for document, _ in seal_counts}),
+            content=sealed(seal for _, seal in seal_counts.elements()),
             fingerprint=self._fingerprint,
         )
 
     def documents(self) -> dict[str, int]:
         """Document id → number of its chunks, by id."""
         with self._rows.reading() as rows:
-            held = self._held(rows, self._at(rows, None))
-        found: dict[str, int] = {}
-        for (document, _), count in sorted(held.items()):
-            found[document] = found.get(document, 0) + count
-        return found
+            seal_counts = self._seal_counts(rows, self._at(rows, None))
+        chunk_counts: dict[str, int] = {}
+        for (document, _), count in sorted(seal_counts.items()):
+            chunk_counts[document] = chunk_counts.get(document, 0) + count
+        return chunk_counts
 
     def contents(self, version: int | None = None) -> dict[str, str]:
         """Document id → digest of its chunks, at that version; None for the newest.
@@ -172,33 +172,33 @@ class DatabaseIndex(ABC):
             IndexMismatch: the version is gone.
         """
         with self._rows.reading() as rows:
-            held = self._held(rows, self._at(rows, version))
+            seal_counts = self._seal_counts(rows, self._at(rows, version))
         seals: dict[str, list[str]] = {}
-        for document, seal in held.elements():
+        for document, seal in seal_counts.elements():
             seals.setdefault(document, []).append(seal)
-        return {document: sealed(own) for document, own in sorted(seals.items())}
+        return {document: sealed(chunk_seals) for document, chunk_seals in sorted(seals.items())}
 
-    def _held(self, rows: Rows, version: int) -> Counter[tuple[str, str]]:
+    def _seal_counts(self, rows: Rows, version: int) -> Counter[tuple[str, str]]:
         """Document and seal of every chunk; kept for the version read last."""
-        known, held = self._last
+        known, seal_counts = self._last
         if known != version:
-            held = Counter(rows.seals(version))
-            self._last = (version, held)
-        return held
+            seal_counts = Counter(rows.seals(version))
+            self._last = (version, seal_counts)
+        return seal_counts
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in the order given and then by place."""
         order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
         with self._rows.reading() as rows:
-            found = [row.chunk for row in rows.live(self._at(rows, None), list(order))]
-        return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+            chunks = [row.chunk for row in rows.live(self._at(rows, None), list(order))]
+        return sorted(chunks, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
 
     def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], NDArray[np.float32]]:
         """All chunks of these documents, and their vectors, shape (chunks, dimension)."""
         with self._rows.reading() as rows:
-            found = rows.live(self._at(rows, None), list(dict.fromkeys(documents)))
-            vectors = rows.vectors(found) if found else np.zeros((0, self._dimension), dtype=np.float32)
-        return [row.chunk for row in found], vectors
+            live = rows.live(self._at(rows, None), list(dict.fromkeys(documents)))
+            vectors = rows.vectors(live) if live else np.zeros((0, self._dimension), dtype=np.float32)
+        return [row.chunk for row in live], vectors
 
     def search(
         self,
@@ -232,15 +232,17 @@ class DatabaseIndex(ABC):
         with self._rows.reading() as rows:
             at = self._at(rows, version)
             if places is not None:
-                near = [ranked(found, fetch, "dense") for found in rows.near(places, fetch, at, which=filter)]
+                nearest = rows.near(places, fetch, at, which=filter)
+                near = [ranked(scored, fetch, "dense") for scored in nearest]
             if leg == "dense":
                 return near
             queries = [query_terms(text, self._options.language) for text in texts]
-            asked = [number for number, query in enumerate(queries) if query]
-            found = rows.matching([queries[number] for number in asked], fetch, at, which=filter) if asked else []
+            # a query without terms finds nothing; `Rows.matching` takes none
+            numbers = [number for number, query in enumerate(queries) if query]
+            matches = rows.matching([queries[number] for number in numbers], fetch, at, which=filter) if numbers else []
         words: list[list[Hit]] = [[] for _ in texts]
-        for number, own in zip(asked, found, strict=True):
-            words[number] = ranked(own, fetch, "lexical")
+        for number, scored in zip(numbers, matches, strict=True):
+            words[number] = ranked(scored, fetch, "lexical")
         if leg == "lexical":
             return words
         return [blend(d, w, k) for d, w in zip(near, words, strict=True)]
@@ -280,10 +282,13 @@ class DatabaseIndex(ABC):
         if not len(chunks):
             return
         places = self._checked(vectors, len(chunks))
+        # of chunks with the same id the first counts: reversed, the first one is written last
         first = {chunk.id: number for number, chunk in reversed(list(enumerate(chunks)))}
-        kept = sorted(first.values())
+        numbers = sorted(first.values())
         self._change(
-            [chunks[number].span.document for number in kept], [chunks[number] for number in kept], places[kept]
+            [chunks[number].span.document for number in numbers],
+            [chunks[number] for number in numbers],
+            places[numbers],
         )
 
     def delete(self, documents: Iterable[str]) -> int:
@@ -299,9 +304,10 @@ class DatabaseIndex(ABC):
             if not old and not chunks:
                 return 0
             self._commit(rows, head, old, [self._row(chunk, version) for chunk in chunks], vectors)
-        known, held = self._last
+        known, seal_counts = self._last
         if known == head["version"]:
-            now = held + Counter((chunk.span.document, chunk.seal) for chunk in chunks)
+            # the counts follow the change, so that the next `state` need not read every seal
+            now = seal_counts + Counter((chunk.span.document, chunk.seal) for chunk in chunks)
             self._last = (version, now - Counter((row.chunk.span.document, row.chunk.seal) for row in old))
         self._rows.settle(head["chunks"] - len(old) + len(chunks))
         return len(old)
@@ -316,7 +322,7 @@ class DatabaseIndex(ABC):
         self, rows: Rows, head: Json, old: Sequence[Row], new: Sequence[Row], vectors: NDArray[np.float32]
     ) -> None:
         version = head["version"] + 1
-        if not rows.transactional:
+        if not rows.transactional:  # a writer killed from here on leaves the mark, and `_cleared` takes its rows back
             rows.put_note(_HEAD, {**head, "unfinished": True})
         old = [replace(row, terms=self._terms(row.chunk)) for row in old]
         tokens = head["tokens"] + sum(len(row.terms) for row in new) - sum(len(row.terms) for row in old)
@@ -327,9 +333,9 @@ class DatabaseIndex(ABC):
             rows.end(old, version)
         named = set((rows.note(_TAGS) or {}).values())
         entries = [*_entries(rows), {key: head[key] for key in ("version", "at", "chunks", "tokens")}]
-        recent = entries[-_KEPT:]
-        kept = [one for one in entries[:-_KEPT] if one["version"] in named] + recent
-        rows.put_note(_LOG, {"versions": kept})
+        tagged = [entry for entry in entries[:-_LISTED] if entry["version"] in named]
+        rows.put_note(_LOG, {"versions": tagged + entries[-_LISTED:]})
+        # last: this one note is the change that readers see
         after = {"version": version, "chunks": count, "tokens": tokens, "at": _now(), "unfinished": False}
         rows.put_note(_HEAD, {**head, **after})
 
@@ -340,7 +346,7 @@ class DatabaseIndex(ABC):
             version = int(head["version"])
             rows.drop(after=version, until=NEVER)
             rows.revive(version)
-            head = {**head, "unfinished": False}
+            head = {**head, "unfinished": False}  # after both: killed in between, they are done again
             rows.put_note(_HEAD, head)
         return head
 
@@ -359,15 +365,20 @@ class DatabaseIndex(ABC):
     def log(self) -> list[IndexVersion]:
         """Versions that can still be read, oldest first."""
         with self._rows.reading() as rows:
-            head, entries, tags = self._head(rows), _entries(rows), rows.note(_TAGS) or {}
+            head = self._head(rows)
+            versions = [*_entries(rows), head]
+            tags = rows.note(_TAGS) or {}
+        names: dict[int, list[str]] = {}
+        for name, version in sorted(tags.items()):
+            names.setdefault(version, []).append(name)
         return [
             IndexVersion(
-                version=one["version"],
-                at=one["at"],
-                chunks=one["chunks"],
-                tags=tuple(sorted(name for name, version in tags.items() if version == one["version"])),
+                version=entry["version"],
+                at=entry["at"],
+                chunks=entry["chunks"],
+                tags=tuple(names.get(entry["version"], ())),
             )
-            for one in [*entries, head]
+            for entry in versions
         ]
 
     def restore(self, version: int) -> None:
@@ -382,9 +393,9 @@ class DatabaseIndex(ABC):
             before = {row.key: row for row in rows.live(version)}
             now = {row.key: row for row in rows.live(head["version"])}
             back = [row for key, row in before.items() if key not in now]
-            gone = [row for key, row in now.items() if key not in before]
+            ended = [row for key, row in now.items() if key not in before]
             vectors = rows.vectors(back) if back else np.zeros((0, self._dimension), dtype=np.float32)
-            self._commit(rows, head, gone, [self._row(row.chunk, head["version"] + 1) for row in back], vectors)
+            self._commit(rows, head, ended, [self._row(row.chunk, head["version"] + 1) for row in back], vectors)
 
     def prune(self, *, keep_days: float | None = None) -> int:
         """Drop versions older than `keep_days` that have no tag, and the rows that no version left sees.
@@ -398,20 +409,24 @@ class DatabaseIndex(ABC):
             head = self._cleared(rows)
             named = set((rows.note(_TAGS) or {}).values())
             entries = _entries(rows)
+            # a version is as old as the moment at which the next one took its place
             ends = [entry["at"] for entry in entries[1:]] + [head["at"]]
-            kept = [one for one, end in zip(entries, ends, strict=True) if one["version"] in named or end > since]
-            rows.put_note(_LOG, {"versions": kept})
-            last = -1
-            for version in [*(entry["version"] for entry in kept), head["version"]]:
+            aged = zip(entries, ends, strict=True)
+            listed = [entry for entry, end in aged if entry["version"] in named or end > since]
+            rows.put_note(_LOG, {"versions": listed})
+            last = -1  # between two versions that stay, a row that was born and died there is seen by none
+            for version in [*(entry["version"] for entry in listed), head["version"]]:
                 rows.drop(after=last, until=version)
                 last = version
-        return len(entries) - len(kept)
+        return len(entries) - len(listed)
 
     def erase(self, documents: Iterable[str]) -> Json:
         """Remove documents from every version: all older versions go, tags too."""
         chunks = self.delete(documents)
         with self._rows.writing() as rows:
-            head, tags, versions = self._cleared(rows), rows.note(_TAGS) or {}, len(_entries(rows))
+            head = self._cleared(rows)
+            tags = rows.note(_TAGS) or {}
+            versions = len(_entries(rows))
             rows.put_note(_TAGS, {})
             rows.put_note(_LOG, {"versions": []})
             rows.drop(after=-1, until=head["version"])

@@ -19,6 +19,7 @@ from twofold.types import Chunk, Filter, Hit, Json, Span
 NEVER = 2_000_000_000
 """`died` of a row that lives."""
 _DIGITS = 6
+"""Of a score: what differs less is rounding, and goes by chunk id."""
 
 Scored = tuple[Chunk, float]
 """A chunk found, and its score."""
@@ -171,7 +172,7 @@ def facets(chunk: Chunk) -> list[str]:
     return compared.facets(chunk.metadata)
 
 
-def wanted(which: Filter | None) -> list[tuple[str, list[str]]]:
+def required(which: Filter | None) -> list[tuple[str, list[str]]]:
     """The filter as conditions that must all hold: a field (``collection``, ``facets``, ``readers``) has one of these.
 
     A condition without values holds for nothing. What must not be found is `unwanted` and `barred`.
@@ -192,12 +193,14 @@ def barred(which: Filter | None) -> list[str]:
     """Facets of which a row that may be found has none."""
     if which is None:
         return []
-    return list(dict.fromkeys(one for has, some in compared.clauses(which.conditions) if not has for one in some))
+    negated = [values for has, values in compared.clauses(which.conditions) if not has]
+    return list(dict.fromkeys(value for values in negated for value in values))
 
 
-def ranked(found: Sequence[Scored], k: int, leg: str) -> list[Hit]:
+def ranked(scored: Sequence[Scored], k: int, leg: str) -> list[Hit]:
     """The best `k`; ties by chunk id, rounding errors apart."""
-    rounded = sorted(((round(score, _DIGITS), chunk) for chunk, score in found), key=lambda one: (-one[0], one[1].id))
+    rounded = [(round(score, _DIGITS), chunk) for chunk, score in scored]
+    rounded.sort(key=lambda pair: (-pair[0], pair[1].id))
     return [
         Hit(chunk=chunk, score=score, rank=rank, legs={leg: rank}) for rank, (score, chunk) in enumerate(rounded[:k], 1)
     ]

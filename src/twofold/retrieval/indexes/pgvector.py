@@ -31,9 +31,9 @@ from twofold.retrieval.indexes.database_rows import (
     barred,
     facets,
     pack,
+    required,
     unpack,
     unwanted,
-    wanted,
 )
 from twofold.types import Filter, Json
 
@@ -119,6 +119,7 @@ class _Pool:
             self._prepare(connection)
 
     def _prepare(self, connection: Any) -> None:
+        # two processes that start at once: CREATE … IF NOT EXISTS alone may fail in one of them
         connection.execute("SELECT pg_advisory_xact_lock(20090625)")
         connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
         row = connection.execute("SELECT extversion FROM pg_extension WHERE extname = 'vector'").fetchone()
@@ -136,10 +137,10 @@ class _Pool:
         self.graph = self._has_graph(connection)
 
     def _has_graph(self, connection: Any) -> bool:
-        found = connection.execute(
+        row = connection.execute(
             "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(%s)", [f"{self._prefix}_vector"]
         ).fetchone()
-        return bool(found and found[0])
+        return bool(row and row[0])
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
@@ -152,7 +153,7 @@ class _Pool:
             if connection is None or connection.closed:
                 connection = self._connected()
             yield connection
-            with self._lock:
+            with self._lock:  # only a connection that worked goes back; another is closed below
                 self._free.append(connection)
                 connection = None
         except psycopg.Error as error:
@@ -180,6 +181,7 @@ class _Pool:
     def reading(self) -> Iterator[_PostgresRows]:
         """Rows of one snapshot."""
         with self._connection() as connection, connection.transaction():
+            # every statement sees the same snapshot: head, rows and words belong together
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             yield _PostgresRows(connection, self._prefix, graph=self.graph)
 
@@ -188,6 +190,7 @@ class _Pool:
         """Rows in one transaction; a second writer waits."""
         with self._connection() as connection, connection.transaction():
             connection.execute("SET LOCAL statement_timeout = 0")
+            # the notes are locked, not the rows: writers queue, readers go on
             connection.execute(f"LOCK TABLE {self._prefix}_notes IN SHARE ROW EXCLUSIVE MODE")
             yield _PostgresRows(connection, self._prefix, graph=self.graph)
 
@@ -241,8 +244,8 @@ class _PostgresRows:
 
     def note(self, name: str) -> Json | None:
         """The note of that name."""
-        found = self._do("SELECT body FROM {p}_notes WHERE name = %s", [name]).fetchone()
-        return None if found is None else cast(Json, json.loads(found[0]))
+        row = self._do("SELECT body FROM {p}_notes WHERE name = %s", [name]).fetchone()
+        return None if row is None else cast(Json, json.loads(row[0]))
 
     def put_note(self, name: str, body: Json) -> None:
         """Write a note."""
@@ -252,7 +255,7 @@ class _PostgresRows:
     def put(self, rows: Sequence[Row], vectors: NDArray[Any], average: float) -> None:  # noqa: ARG002
         """Add rows and their postings; BM25 weights are made by the query, so `average` is not used."""
         start = self._do("SELECT coalesce(max(number), 0) + 1 FROM {p}_chunks").fetchone()[0]
-        form = "[" + ",".join(["%.9g"] * vectors.shape[1]) + "]"
+        form = "[" + ",".join(["%.9g"] * vectors.shape[1]) + "]"  # nine digits give a float32 back exactly
         with self._copy("chunks") as copy:
             for number, (row, vector) in enumerate(zip(rows, vectors, strict=True), start):
                 chunk = row.chunk
@@ -291,11 +294,11 @@ class _PostgresRows:
     def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
         """The rows seen at `version`: all, or those of these documents."""
         which = "" if documents is None else " AND document = ANY(%(documents)s)"
-        found = self._do(
+        records = self._do(
             "SELECT number, born, died, chunk FROM {p}_chunks WHERE born <= %(version)s AND died > %(version)s" + which,
             {"version": version, "documents": None if documents is None else list(documents)},
         ).fetchall()
-        return [Row(key=str(number), born=born, died=died, chunk=unpack(text)) for number, born, died, text in found]
+        return [Row(key=str(number), born=born, died=died, chunk=unpack(text)) for number, born, died, text in records]
 
     def seals(self, version: int) -> list[tuple[str, str]]:
         """Document and seal of every row seen at `version`."""
@@ -305,15 +308,16 @@ class _PostgresRows:
     def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The vectors of these rows, shape (rows, dimension)."""
         sql = "SELECT number, vector::real[] FROM {p}_chunks WHERE number = ANY(%s)"
-        found = dict(self._do(sql, [[int(row.key) for row in rows]]).fetchall())
-        return np.array([found[int(row.key)] for row in rows], dtype=np.float32)
+        by_number = dict(self._do(sql, [[int(row.key) for row in rows]]).fetchall())
+        return np.array([by_number[int(row.key)] for row in rows], dtype=np.float32)
 
     def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         newest = int((self.note("head") or {}).get("version", 0)) == version
-        graph = self._graph and newest
+        graph = self._graph and newest  # the graph has living rows only
         if graph:
             ef = min(1000, max(_EF, 2 * k))
+            # iteratively and without a limit, so that a narrow filter loses nothing
             self._do(f"SET LOCAL hnsw.ef_search = {ef}; SET LOCAL hnsw.iterative_scan = strict_order")
             self._do("SET LOCAL hnsw.max_scan_tuples = 2000000000; SET LOCAL hnsw.scan_mem_multiplier = 4")
         conditions, values = _conditions(which)
@@ -338,8 +342,8 @@ class _PostgresRows:
         out = []
         for query in queries:
             times = Counter(query)
-            asked = {"terms": list(times), "times": list(times.values())}
-            out.append(_scored(self._do(_LEXICAL.replace("{where}", where), {**values, **fixed, **asked})))
+            query_terms = {"terms": list(times), "times": list(times.values())}
+            out.append(_scored(self._do(_LEXICAL.replace("{where}", where), {**values, **fixed, **query_terms})))
         return out
 
     def _totals(self, version: int) -> tuple[int, int]:
@@ -350,7 +354,7 @@ class _PostgresRows:
 
 def _conditions(which: Filter | None) -> tuple[list[str], dict[str, list[str]]]:
     parts, values = [], {}
-    for number, (name, allowed) in enumerate(wanted(which)):
+    for number, (name, allowed) in enumerate(required(which)):
         values[f"f{number}"] = allowed
         parts.append(f"collection = ANY(%(f{number})s)" if name == "collection" else f"{name} && %(f{number})s::text[]")
     if some := barred(which):
@@ -370,25 +374,30 @@ def _explained(error: Any, options: Any) -> StoreError:
     import psycopg
     from psycopg import errors
 
-    told = " ".join(str(error).split())
-    if isinstance(error, errors.InvalidPassword | errors.InvalidAuthorizationSpecification) or "authentication" in told:
-        return DatabaseRefused(f"PostgreSQL refuses the user or password: {told}", file=options.url)
+    reason = " ".join(str(error).split())
+    if (
+        isinstance(error, errors.InvalidPassword | errors.InvalidAuthorizationSpecification)
+        or "authentication" in reason
+    ):
+        return DatabaseRefused(f"PostgreSQL refuses the user or password: {reason}", file=options.url)
     if isinstance(error, errors.InsufficientPrivilege):
         return DatabaseRefused(
-            f"PostgreSQL refuses: {told}",
+            f"PostgreSQL refuses: {reason}",
             file=options.url,
             cure="Let an administrator run CREATE EXTENSION vector, and GRANT CREATE ON SCHEMA public.",
         )
-    if isinstance(error, errors.UndefinedFile | errors.FeatureNotSupported) and "vector" in told:
+    if isinstance(error, errors.UndefinedFile | errors.FeatureNotSupported) and "vector" in reason:
         return StoreError(
-            f"the server has no pgvector: {told}", file=options.url, cure="Install pgvector 0.8 or later on the server."
+            f"the server has no pgvector: {reason}",
+            file=options.url,
+            cure="Install pgvector 0.8 or later on the server.",
         )
     if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
-        return DatabaseUnreachable(f"PostgreSQL took longer than {options.timeout:g} s: {told}", file=options.url)
+        return DatabaseUnreachable(f"PostgreSQL took longer than {options.timeout:g} s: {reason}", file=options.url)
     if isinstance(error, errors.InvalidCatalogName):
-        return DatabaseUnreachable(f"there is no such database: {told}", file=options.url, cure="Run createdb first.")
+        return DatabaseUnreachable(f"there is no such database: {reason}", file=options.url, cure="Run createdb first.")
     if isinstance(error, psycopg.OperationalError) and not isinstance(error, errors.DiskFull):
-        return DatabaseUnreachable(f"PostgreSQL does not answer: {told}", file=options.url)
+        return DatabaseUnreachable(f"PostgreSQL does not answer: {reason}", file=options.url)
     return StoreError(
-        f"PostgreSQL refuses: {told}", file=options.url, cure="Read the server's log; the version before stays."
+        f"PostgreSQL refuses: {reason}", file=options.url, cure="Read the server's log; the version before stays."
     )

@@ -24,13 +24,15 @@ def settled(pieces: Sequence[NDArray[np.bool_]]) -> int:
     Args:
         pieces: Which rows of each piece still live, the newest piece last.
     """
-    living = [int(kept.sum()) for kept in pieces]
-    wasted = (n for n, kept in enumerate(pieces) if 2 * living[n] < len(kept))
+    living = [int(mask.sum()) for mask in pieces]
+    # a piece with more dead rows than living ones is written anew, and with it all after it
+    wasted = (n for n, mask in enumerate(pieces) if 2 * living[n] < len(mask))
     stay, tail = len(pieces), 0
     while stay and (stay == len(pieces) or living[stay - 1] < _FACTOR * tail):
         stay -= 1
         tail += living[stay]
     first = next(wasted, len(pieces))
+    # the last piece alone has nothing to be joined with
     return min(first, stay if stay < len(pieces) - 1 else len(pieces))
 
 
@@ -46,8 +48,9 @@ def best(
         names: Names of rows; asked for those that may be among the best only.
     """
     scores = np.round(scores, _DIGITS)
+    # with all that tie with the k-th: which of them count, their names decide
     if len(rows) > k:
         near = scores >= np.partition(scores, len(scores) - k)[len(scores) - k]
         rows, scores = rows[near], scores[near]
-    found = zip((-scores).tolist(), names(rows), rows.tolist(), strict=True)
-    return [(row, -score) for score, _, row in sorted(found)[:k]]
+    ranked = zip((-scores).tolist(), names(rows), rows.tolist(), strict=True)
+    return [(row, -score) for score, _, row in sorted(ranked)[:k]]

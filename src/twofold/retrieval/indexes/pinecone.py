@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.errors import DatabaseRefused, DatabaseUnreachable, IndexMismatch, StoreError
-from twofold.retrieval.indexes.client_bm25 import HeldWords
+from twofold.retrieval.indexes.client_bm25 import ClientWords
 from twofold.retrieval.indexes.database import DatabaseIndex, DatabaseOptions
 from twofold.retrieval.indexes.database_rows import (
     NEVER,
@@ -30,9 +30,9 @@ from twofold.retrieval.indexes.database_rows import (
     barred,
     facets,
     pack,
+    required,
     unpack,
     unwanted,
-    wanted,
 )
 from twofold.types import Filter, Json
 
@@ -67,13 +67,13 @@ class _PineconeRows(VersionedRows):
         self._dimension = dimension
         self._space = f"twofold_{options.name}"
         super().__init__()
-        self._words = HeldWords(self, options.language)
+        self._words = ClientWords(self, options.language)
         with self.calling():
             self._index = self._opened()
-            held = self._index.describe_index_stats().dimension
-        if held != dimension:
+            stored_dimension = self._index.describe_index_stats().dimension
+        if stored_dimension != dimension:
             raise IndexMismatch(
-                f"the Pinecone index has dimension {held}, but the embedder makes {dimension}",
+                f"the Pinecone index has dimension {stored_dimension}, but the embedder makes {dimension}",
                 file=options.url,
                 cure=f"Make a Pinecone index of dimension {dimension} and metric cosine, and put its host into url.",
             )
@@ -107,11 +107,12 @@ class _PineconeRows(VersionedRows):
     def note(self, name: str) -> Json | None:
         """The note of that name."""
         with self.calling():
-            found = self._index.fetch(ids=[name], namespace=f"{self._space}_notes").vectors
-        return cast(Json, json.loads(found[name].metadata["body"])) if name in found else None
+            records = self._index.fetch(ids=[name], namespace=f"{self._space}_notes").vectors
+        return cast(Json, json.loads(records[name].metadata["body"])) if name in records else None
 
     def put_note(self, name: str, body: Json) -> None:
         """Write a note: one record, whole or not at all."""
+        # a record must have a vector, and not one of zeros alone
         values = [1.0] + [0.0] * (self._dimension - 1)
         record = {"id": name, "values": values, "metadata": {"body": json.dumps(body)}}
         self._index.upsert(vectors=[record], namespace=f"{self._space}_notes", show_progress=False)
@@ -156,9 +157,9 @@ class _PineconeRows(VersionedRows):
 
     def drop(self, *, after: int, until: int) -> None:
         """Remove rows for good that were born after `after` and died at `until` or earlier."""
-        found = self._got([_limit("born", "$gt", after), _limit("died", "$lte", until)])
-        for start in range(0, len(found), _PAGE):
-            keys = [row.key for row in found[start : start + _PAGE]]
+        doomed = self._got([_limit("born", "$gt", after), _limit("died", "$lte", until)])
+        for start in range(0, len(doomed), _PAGE):
+            keys = [row.key for row in doomed[start : start + _PAGE]]
             self._index.delete(ids=keys, namespace=self._space)
             self._until(lambda keys=keys: not self._fetched(keys))
         self._words.forget()
@@ -167,9 +168,11 @@ class _PineconeRows(VersionedRows):
         """The rows seen at `version`: all, or those of these documents."""
         if documents is None:
             return self._got(_seen(version))
-        pieces = [documents[start : start + _PAGE] for start in range(0, len(documents), _PAGE)]
-        named = [{"document": {"$in": [_MARK + name for name in piece]}} for piece in pieces]
-        return [row for one in named for row in self._got([*_seen(version), one])]
+        rows: list[Row] = []
+        for start in range(0, len(documents), _PAGE):
+            marked = [_MARK + name for name in documents[start : start + _PAGE]]
+            rows += self._got([*_seen(version), {"document": {"$in": marked}}])
+        return rows
 
     def changed(self, after: int) -> list[Row]:
         """The rows that were born or died after that version."""
@@ -187,10 +190,7 @@ class _PineconeRows(VersionedRows):
             page = self._index.fetch_by_metadata(
                 filter={"$and": conditions}, namespace=self._space, limit=_PAGE, pagination_token=token
             )
-            rows += [
-                Row(key=key, born=int(told["born"]), died=int(told["died"]), chunk=unpack(told["chunk"]))
-                for key, told in ((key, one.metadata) for key, one in page.vectors.items())
-            ]
+            rows += [_row(key, vector.metadata) for key, vector in page.vectors.items()]
             token = page.pagination.next if page.pagination else None
             if not token:
                 return rows
@@ -200,15 +200,15 @@ class _PineconeRows(VersionedRows):
 
     def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The vectors of these rows, shape (rows, dimension)."""
-        found: dict[str, Any] = {}
+        by_key: dict[str, Any] = {}
         for start in range(0, len(rows), _PAGE):
-            found |= self._fetched([row.key for row in rows[start : start + _PAGE]])
-        return np.array([found[row.key].values for row in rows], dtype=np.float32)
+            by_key |= self._fetched([row.key for row in rows[start : start + _PAGE]])
+        return np.array([by_key[row.key].values for row in rows], dtype=np.float32)
 
     def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         conditions = _seen(version)
-        for field, values in wanted(which):
+        for field, values in required(which):
             if not values:
                 return [[] for _ in vectors]
             conditions.append({field: {"$in": [_MARK + value for value in values]}})
@@ -249,6 +249,11 @@ class _PineconeRows(VersionedRows):
 
 def _id(key: str) -> str:
     return sha256(key.encode()).hexdigest()[:32]
+
+
+def _row(key: str, metadata: Json) -> Row:
+    # Pinecone keeps every number as a float
+    return Row(key=key, born=int(metadata["born"]), died=int(metadata["died"]), chunk=unpack(metadata["chunk"]))
 
 
 def _metadata(row: Row) -> Json:

@@ -34,9 +34,9 @@ from twofold.retrieval.indexes.database_rows import (
     barred,
     facets,
     pack,
+    required,
     unpack,
     unwanted,
-    wanted,
 )
 from twofold.types import Filter, Json
 
@@ -83,7 +83,7 @@ class _QdrantRows(VersionedRows):
         if self._local:
             folder = url.removeprefix(_LOCAL)
             with _OPENING:
-                if folder not in _FOLDERS:
+                if folder not in _FOLDERS:  # the client's stand-in locks its folder: one for the process
                     _FOLDERS[folder] = QdrantClient(path=folder, force_disable_check_same_thread=True)
                     atexit.register(_FOLDERS[folder].close)
                 return _FOLDERS[folder]
@@ -120,10 +120,10 @@ class _QdrantRows(VersionedRows):
         try:
             yield
         except UnexpectedResponse as error:
-            told = f"{error.status_code} {error.content.decode(errors='replace')[:300]}"
+            reason = f"{error.status_code} {error.content.decode(errors='replace')[:300]}"
             if error.status_code in (401, 403):
-                raise DatabaseRefused(f"Qdrant refuses the API key: {told}", file=place) from error
-            raise StoreError(f"Qdrant refuses: {told}", file=place, cure="Read the server's log.") from error
+                raise DatabaseRefused(f"Qdrant refuses the API key: {reason}", file=place) from error
+            raise StoreError(f"Qdrant refuses: {reason}", file=place, cure="Read the server's log.") from error
         except ResponseHandlingException as error:
             raise DatabaseUnreachable(f"Qdrant does not answer: {error}", file=place) from error
         except (OSError, RuntimeError) as error:
@@ -134,8 +134,8 @@ class _QdrantRows(VersionedRows):
     def note(self, name: str) -> Json | None:
         """The note of that name."""
         with self.calling():
-            found = self._client.retrieve(self._notes, [_id(name)], with_payload=True)
-        return cast(Json, json.loads(found[0].payload["body"])) if found else None
+            points = self._client.retrieve(self._notes, [_id(name)], with_payload=True)
+        return cast(Json, json.loads(points[0].payload["body"])) if points else None
 
     def put_note(self, name: str, body: Json) -> None:
         """Write a note: one point, whole or not at all."""
@@ -159,6 +159,7 @@ class _QdrantRows(VersionedRows):
                 "collection": chunk.collection, "readers": list(chunk.readers or ()), "facets": facets(chunk),
                 "chunk": pack(chunk),
             }  # fmt: skip
+            # BM25 without its idf, which Qdrant works out over the rows of the version searched
             norm = K1 * (1 - B + B * len(row.terms) / average)
             words = _sparse({term: n * (K1 + 1) / (n + norm) for term, n in Counter(row.terms).items()})
             points.append(
@@ -190,16 +191,16 @@ class _QdrantRows(VersionedRows):
     def live(self, version: int, documents: Sequence[str] | None = None) -> list[Row]:
         """The rows seen at `version`: all, or those of these documents."""
         pieces = [None] if documents is None else [documents[i : i + 500] for i in range(0, len(documents), 500)]
-        found = [p for piece in pieces for p in self._scrolled(version, ["chunk", "born", "died"], piece)]
+        points = [p for piece in pieces for p in self._scrolled(version, ["chunk", "born", "died"], piece)]
         return [
             Row(key=str(p.id), born=p.payload["born"], died=p.payload["died"], chunk=unpack(p.payload["chunk"]))
-            for p in found
+            for p in points
         ]
 
     def seals(self, version: int) -> list[tuple[str, str]]:
         """Document and seal of every row seen at `version`."""
-        found = self._scrolled(version, ["document", "seal"], None)
-        return [(point.payload["document"], point.payload["seal"]) for point in found]
+        points = self._scrolled(version, ["document", "seal"], None)
+        return [(point.payload["document"], point.payload["seal"]) for point in points]
 
     def _scrolled(self, version: int, fields: list[str], documents: Sequence[str] | None) -> Iterator[Any]:
         from qdrant_client import models as m
@@ -218,19 +219,19 @@ class _QdrantRows(VersionedRows):
 
     def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The vectors of these rows, shape (rows, dimension)."""
-        found: dict[str, Any] = {}
+        by_key: dict[str, Any] = {}
         for start in range(0, len(rows), _PUT):
             keys = [row.key for row in rows[start : start + _PUT]]
             for point in self._client.retrieve(self._name, keys, with_payload=False, with_vectors=["dense"]):
-                found[str(point.id)] = point.vector["dense"]
-        return np.array([found[row.key] for row in rows], dtype=np.float32)
+                by_key[str(point.id)] = point.vector["dense"]
+        return np.array([by_key[row.key] for row in rows], dtype=np.float32)
 
     def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
         from qdrant_client import models as m
 
         params = None if self._local else m.SearchParams(hnsw_ef=max(_EF, 2 * k))
-        return self._asked("dense", [vector.tolist() for vector in vectors], k, (version, which), params)
+        return self._queried("dense", [vector.tolist() for vector in vectors], k, (version, which), params)
 
     def matching(
         self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
@@ -240,16 +241,16 @@ class _QdrantRows(VersionedRows):
 
         corpus = m.Filter(must=_seen(version))
         params = m.SearchParams(idf=m.IdfCorpusParams(corpus=corpus))
-        found = self._asked("words", [_sparse(Counter(query)) for query in queries], k, (version, which), params)
-        return [[one for one in own if one[1] > 0] for own in found]
+        matches = self._queried("words", [_sparse(Counter(query)) for query in queries], k, (version, which), params)
+        return [_matching(scored) for scored in matches]
 
-    def _asked(
+    def _queried(
         self, leg: str, queries: Sequence[Any], k: int, seen: tuple[int, Filter | None], params: Any
     ) -> list[list[Scored]]:
         from qdrant_client import models as m
 
         conditions = _seen(seen[0])
-        for field, values in wanted(seen[1]):
+        for field, values in required(seen[1]):
             if not values:
                 return [[] for _ in queries]
             conditions.append(m.FieldCondition(key=field, match=m.MatchAny(any=values)))
@@ -262,10 +263,8 @@ class _QdrantRows(VersionedRows):
             m.QueryRequest(query=query, using=leg, limit=k, filter=allowed, params=params, with_payload=["chunk"])
             for query in queries
         ]
-        return [
-            [(unpack(point.payload["chunk"]), float(point.score)) for point in answer.points]
-            for answer in self._client.query_batch_points(self._name, requests)
-        ]
+        answers = self._client.query_batch_points(self._name, requests)
+        return [_scored(answer.points) for answer in answers]
 
     def settle(self, chunks: int) -> None:
         """Qdrant builds its graph by itself."""
@@ -278,6 +277,15 @@ class _QdrantRows(VersionedRows):
         with self.calling():
             self._client.delete_collection(self._name)
             self._client.delete_collection(self._notes)
+
+
+def _scored(points: Sequence[Any]) -> list[Scored]:
+    return [(unpack(point.payload["chunk"]), float(point.score)) for point in points]
+
+
+def _matching(scored: Sequence[Scored]) -> list[Scored]:
+    """Those with a score: a row of 0 shares no term with the query."""
+    return [(chunk, score) for chunk, score in scored if score > 0]
 
 
 def _id(name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, cast
 from urllib.parse import urlsplit
@@ -29,15 +29,15 @@ from twofold.retrieval.indexes.database_rows import (
     barred,
     facets,
     pack,
+    required,
     unpack,
     unwanted,
-    wanted,
 )
 from twofold.types import Filter, Json
 
 _SPACE = uuid.UUID("0c6ff9a6-3b5c-4b6e-8c86-5c9b5e6d9b11")
 _PUT, _PAGE, _DOCUMENTS = 200, 1000, 20
-_KEPT_FIELDS = ["born", "died", "chunk"]
+_ROW_FIELDS = ["born", "died", "chunk"]
 _MARK = "="
 """Before every value that filters compare with: Weaviate cannot find an empty text."""
 
@@ -147,15 +147,15 @@ class _WeaviateRows(VersionedRows):
     def note(self, name: str) -> Json | None:
         """The note of that name."""
         with self.calling():
-            found = self._notes.query.fetch_object_by_id(_id(name))
-        return None if found is None else cast(Json, json.loads(found.properties["body"]))
+            stored = self._notes.query.fetch_object_by_id(_id(name))
+        return None if stored is None else cast(Json, json.loads(stored.properties["body"]))
 
     def put_note(self, name: str, body: Json) -> None:
         """Write a note: one object, whole or not at all."""
         from weaviate.classes.data import DataObject
 
-        made = self._notes.data.insert_many([DataObject(uuid=_id(name), properties={"body": json.dumps(body)})])
-        self._sound(made)
+        report = self._notes.data.insert_many([DataObject(uuid=_id(name), properties={"body": json.dumps(body)})])
+        self._sound(report)
 
     # ------------------------------------------------------------ rows
 
@@ -170,8 +170,8 @@ class _WeaviateRows(VersionedRows):
         for start in range(0, len(objects), _PUT):
             self._sound(self._chunks.data.insert_many(objects[start : start + _PUT]))
 
-    def _sound(self, made: Any) -> None:
-        for error in made.errors.values():
+    def _sound(self, report: Any) -> None:
+        for error in report.errors.values():
             raise StoreError(f"Weaviate did not take an object: {error.message}", file=self._options.url)
 
     def end(self, rows: Sequence[Row], version: int) -> None:
@@ -184,8 +184,8 @@ class _WeaviateRows(VersionedRows):
         from weaviate.classes.query import Filter as Where
 
         died = Where.by_property("died")
-        while found := self._fetched(died.greater_than(after) & died.less_than(NEVER)):
-            self.end(found, NEVER)
+        while batch := self._fetched(died.greater_than(after) & died.less_than(NEVER)):
+            self.end(batch, NEVER)
 
     def drop(self, *, after: int, until: int) -> None:
         """Remove rows for good that were born after `after` and died at `until` or earlier."""
@@ -201,7 +201,8 @@ class _WeaviateRows(VersionedRows):
         from weaviate.classes.query import Filter as Where
 
         if documents is None:
-            every = (_row(one) for one in self._chunks.iterator(return_properties=_KEPT_FIELDS, cache_size=_PAGE))
+            # the iterator takes no filter: rows of other versions are read, too, and left out here
+            every = (_row(one) for one in self._chunks.iterator(return_properties=_ROW_FIELDS, cache_size=_PAGE))
             return [row for row in every if row.born <= version < row.died]
         rows = []
         for start in range(0, len(documents), _DOCUMENTS):
@@ -213,7 +214,7 @@ class _WeaviateRows(VersionedRows):
         rows: list[Row] = []
         while True:
             page = self._chunks.query.fetch_objects(
-                filters=where, limit=_PAGE, offset=len(rows), return_properties=_KEPT_FIELDS
+                filters=where, limit=_PAGE, offset=len(rows), return_properties=_ROW_FIELDS
             ).objects
             rows += [_row(one) for one in page]
             if len(page) < _PAGE:
@@ -225,12 +226,12 @@ class _WeaviateRows(VersionedRows):
 
     def vectors(self, rows: Sequence[Row]) -> NDArray[np.float32]:
         """The vectors of these rows, shape (rows, dimension)."""
-        found: dict[str, Any] = {}
+        by_key: dict[str, Any] = {}
         for start in range(0, len(rows), _PUT):
             keys = [row.key for row in rows[start : start + _PUT]]
             page = self._chunks.query.fetch_objects_by_ids(keys, limit=_PUT, include_vector=True, return_properties=[])
-            found |= {str(one.uuid): one.vector["default"] for one in page.objects}
-        return np.array([found[row.key] for row in rows], dtype=np.float32)
+            by_key |= {str(one.uuid): one.vector["default"] for one in page.objects}
+        return np.array([by_key[row.key] for row in rows], dtype=np.float32)
 
     def near(self, vectors: NDArray[Any], k: int, version: int, *, which: Filter | None) -> list[list[Scored]]:
         """Nearest rows by cosine."""
@@ -243,7 +244,7 @@ class _WeaviateRows(VersionedRows):
             )
             for vector in vectors
         ]
-        return [[(_chunk(one), 1.0 - float(one.metadata.distance)) for one in answer.objects] for answer in answers]
+        return [_scored(answer.objects, lambda metadata: 1.0 - float(metadata.distance)) for answer in answers]
 
     def matching(
         self, queries: Sequence[Sequence[str]], k: int, version: int, *, which: Filter | None
@@ -259,7 +260,7 @@ class _WeaviateRows(VersionedRows):
             )
             for query in queries
         ]  # fmt: skip
-        return [[(_chunk(one), float(one.metadata.score)) for one in answer.objects] for answer in answers]
+        return [_scored(answer.objects, lambda metadata: float(metadata.score)) for answer in answers]
 
     def settle(self, chunks: int) -> None:
         """Weaviate builds its graph by itself."""
@@ -291,13 +292,13 @@ def _properties(row: Row) -> Json:
     }  # fmt: skip
 
 
-def _row(found: Any) -> Row:
-    told = found.properties
-    return Row(key=str(found.uuid), born=int(told["born"]), died=int(told["died"]), chunk=unpack(told["chunk"]))
+def _row(stored: Any) -> Row:
+    fields = stored.properties
+    return Row(key=str(stored.uuid), born=int(fields["born"]), died=int(fields["died"]), chunk=unpack(fields["chunk"]))
 
 
-def _chunk(found: Any) -> Any:
-    return unpack(found.properties["chunk"])
+def _scored(objects: Sequence[Any], score: Callable[[Any], float]) -> list[Scored]:
+    return [(unpack(stored.properties["chunk"]), score(stored.metadata)) for stored in objects]
 
 
 def _seen(version: int) -> Any:
@@ -311,7 +312,7 @@ def _where(version: int, which: Filter | None) -> Any:
     from weaviate.classes.query import Filter as Where
 
     where = _seen(version)
-    for field, values in wanted(which):
+    for field, values in required(which):
         if not values:
             return None
         where &= Where.by_property(field).contains_any([_MARK + value for value in values])
@@ -324,12 +325,17 @@ def _where(version: int, which: Filter | None) -> Any:
 def _explained(error: Exception, place: str) -> StoreError:
     from weaviate import exceptions as known
 
-    told = " ".join(str(error).split())[:400]
+    reason = " ".join(str(error).split())[:400]
     status = getattr(error, "status_code", 0)
     refused = (known.AuthenticationFailedError, known.InsufficientPermissionsError)
-    if isinstance(error, refused) or status in (401, 403) or "UNAUTHENTICATED" in told or "PERMISSION_DENIED" in told:
-        return DatabaseRefused(f"Weaviate refuses the API key: {told}", file=place)
+    if (
+        isinstance(error, refused)
+        or status in (401, 403)
+        or "UNAUTHENTICATED" in reason
+        or "PERMISSION_DENIED" in reason
+    ):
+        return DatabaseRefused(f"Weaviate refuses the API key: {reason}", file=place)
     lost = (known.WeaviateConnectionError, known.WeaviateStartUpError, known.WeaviateTimeoutError, OSError)
-    if isinstance(error, lost) or "UNAVAILABLE" in told or type(error).__module__.startswith("httpx"):
-        return DatabaseUnreachable(f"Weaviate does not answer: {told}", file=place)
-    return StoreError(f"Weaviate refuses: {told}", file=place, cure="Read the server's log.")
+    if isinstance(error, lost) or "UNAVAILABLE" in reason or type(error).__module__.startswith("httpx"):
+        return DatabaseUnreachable(f"Weaviate does not answer: {reason}", file=place)
+    return StoreError(f"Weaviate refuses: {reason}", file=place, cure="Read the server's log.")

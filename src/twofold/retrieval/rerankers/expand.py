@@ -45,16 +45,18 @@ class Expand:
         self._options = options
         self._parts = parts
 
-    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
+    def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
         """At most `k` hits, in their order, each with its surroundings, none within another."""
-        wanted = list(dict.fromkeys(hit.chunk.span.document for one in found for hit in one.hits))
-        documents = {d.id: d for d in self._parts.texts(wanted)} if self._parts.texts and wanted else {}
-        return [self._expanded(one, k, documents) for one in found]
+        hits = [hit for retrieval in retrievals for hit in retrieval.hits]
+        document_ids = list(dict.fromkeys(hit.chunk.span.document for hit in hits))
+        texts = self._parts.texts(document_ids) if self._parts.texts and document_ids else []
+        documents = {document.id: document for document in texts}
+        return [self._expanded(retrieval, k, documents) for retrieval in retrievals]
 
-    def _expanded(self, found: Retrieval, k: int, documents: Mapping[str, Document]) -> Retrieval:
+    def _expanded(self, retrieval: Retrieval, k: int, documents: Mapping[str, Document]) -> Retrieval:
         shown: list[Hit] = []
         joined = unchanged = 0
-        for hit in found.hits:
+        for hit in retrieval.hits:
             span = hit.chunk.span
             if any(_within(span, other.chunk.span) for other in shown):
                 joined += 1
@@ -62,15 +64,17 @@ class Expand:
             if len(shown) == k:
                 break
             document = documents.get(span.document)
+            # the document may have changed since it was indexed: its places would show another text
             if document is None or document.text[span.start : span.end] != hit.chunk.text:
                 unchanged += 1
                 shown.append(hit)
                 continue
             start, end = self._range(document.text, hit.chunk)
             larger = hit if (start, end) == (span.start, span.end) else _at(hit, document, start, end)
+            # grown, it may have taken in a hit before it
             shown = [other for other in shown if not _within(other.chunk.span, larger.chunk.span)]
             shown.append(larger)
-        return reordered(found, shown, {"joined": joined, "unchanged": unchanged})
+        return reordered(retrieval, shown, {"joined": joined, "unchanged": unchanged})
 
     def _range(self, text: str, chunk: Chunk) -> tuple[int, int]:
         span, limit = chunk.span, self._options.max_tokens
@@ -96,18 +100,15 @@ class Expand:
         before = before if first else [0, *before]
         after = [m.end() for m in _BREAK.finditer(text, end, end + window)]
         after = [*after, len(text)] if len(text) <= end + window else after
-        while before or after:
-            grown = False
+        while before or after:  # each turn takes a sentence on a side, or closes the side
             if before and self._count(text[before[-1] : end]) <= limit:
-                start, grown = before.pop(), True
+                start = before.pop()
             else:
                 before = []
             if after and self._count(text[start : after[0]]) <= limit:
-                end, grown = after.pop(0), True
+                end = after.pop(0)
             else:
                 after = []
-            if not grown:
-                break
         shown = text[start:end]
         return start + len(shown) - len(shown.lstrip()), end - len(shown) + len(shown.rstrip())
 

@@ -52,21 +52,22 @@ class LateInteraction:
             )
         self._embedder = parts.embedder
 
-    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:
+    def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:
         """At most `k` hits, those of the pool by their new scores."""
-        pools = [one.hits[: self._options.pool] for one in found]
+        pools = [retrieval.hits[: self._options.pool] for retrieval in retrievals]
         texts = list(dict.fromkeys(hit.chunk.text for pool in pools for hit in pool))
-        asked = self._embedder.tokens([query.text for query in queries])
+        questions = self._embedder.tokens([query.text for query in queries])
         passages = dict(zip(texts, self._embedder.tokens(texts), strict=True))
-        made = []
-        for one, pool, question in zip(found, pools, asked, strict=True):
+        reranked = []
+        for retrieval, pool, question in zip(retrievals, pools, questions, strict=True):
             if len(pool) < 2 or not len(question):
-                made.append(replace(one, hits=one.hits[:k]))
+                reranked.append(replace(retrieval, hits=retrieval.hits[:k]))
                 continue
+            # each (tokens of the question, tokens of the passage): cosines, since all rows have length 1
             sims = [(question @ passages[hit.chunk.text].T) for hit in pool]
             best = np.array([float(s.max(axis=1).mean()) if s.size else 0.0 for s in sims])
-            made.append(_rescored(one, pool, best, self._options.weight, k))
-        return made
+            reranked.append(_rescored(retrieval, pool, best, self._options.weight, k))
+        return reranked
 
 
 class CrossEncoder:
@@ -110,19 +111,21 @@ class CrossEncoder:
             )
         self._path = hub.locate(options.model)
 
-    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:
+    def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:
         """At most `k` hits, those of the pool by the model's scores."""
-        pools = [one.hits[: self._options.pool] for one in found]
+        pools = [retrieval.hits[: self._options.pool] for retrieval in retrievals]
         pairs = [(query.text, hit.chunk.text) for query, pool in zip(queries, pools, strict=True) for hit in pool]
         scores, tokens = self._scores(pairs)
-        made, at = [], 0
-        for one, pool in zip(found, pools, strict=True):
-            own, spent = scores[at : at + len(pool)], sum(tokens[at : at + len(pool)])
+        reranked = []
+        at = 0
+        for retrieval, pool in zip(retrievals, pools, strict=True):
+            pool_scores = scores[at : at + len(pool)]
+            spent = sum(tokens[at : at + len(pool)])
             at += len(pool)
-            done = _rescored(one, pool, own, self._options.weight, k) if pool else one
-            usage = replace(one.usage, prompt_tokens=one.usage.prompt_tokens + spent)
-            made.append(replace(done, usage=usage))
-        return made
+            done = _rescored(retrieval, pool, pool_scores, self._options.weight, k) if pool else retrieval
+            usage = replace(retrieval.usage, prompt_tokens=retrieval.usage.prompt_tokens + spent)
+            reranked.append(replace(done, usage=usage))
+        return reranked
 
     def _scores(self, pairs: Sequence[tuple[str, str]]) -> tuple[np.ndarray, list[int]]:
         """The model's output and the tokens read, for each pair."""
@@ -132,6 +135,7 @@ class CrossEncoder:
         tokenizer, model = self._model
         import torch
 
+        # by length: a batch is padded to its longest passage
         order = sorted(range(len(pairs)), key=lambda n: len(pairs[n][1]))
         for start in range(0, len(order), self._options.batch):
             rows = order[start : start + self._options.batch]
@@ -174,15 +178,17 @@ class CrossEncoder:
         return tokenizer, model.eval().to(self._options.device)
 
 
-def _rescored(found: Retrieval, pool: Sequence[Hit], scores: np.ndarray, weight: float, k: int) -> Retrieval:
+def _rescored(retrieval: Retrieval, pool: Sequence[Hit], scores: np.ndarray, weight: float, k: int) -> Retrieval:
     """The pool by mixed scores, the other hits behind it."""
     before = np.array([hit.score for hit in pool])
     mixed = weight * _scaled(scores) + (1 - weight) * _scaled(before)
+    # rounded: what differs less is rounding, and stays in the search's order
     order = sorted(range(len(pool)), key=lambda n: (-round(float(mixed[n]), 9), n))
     hits = [replace(pool[n], score=float(mixed[n])) for n in order]
-    rest = [replace(hit, score=min(0.0, hit.score)) for hit in found.hits[len(pool) :]]
+    # mixed scores are in [0, 1]: what stays behind must not have a higher one
+    rest = [replace(hit, score=min(0.0, hit.score)) for hit in retrieval.hits[len(pool) :]]
     moved = sum(n != place for place, n in enumerate(order))
-    return reordered(found, [*hits, *rest][:k], {"scored": len(pool), "moved": moved})
+    return reordered(retrieval, [*hits, *rest][:k], {"scored": len(pool), "moved": moved})
 
 
 def _scaled(values: np.ndarray) -> np.ndarray:

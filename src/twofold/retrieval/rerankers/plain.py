@@ -19,10 +19,10 @@ _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\d+(?:[.,:/-]\d+)*")
 
 
-def reordered(found: Retrieval, hits: Sequence[Hit], *told: Json) -> Retrieval:
+def reordered(retrieval: Retrieval, hits: Sequence[Hit], *notes: Json) -> Retrieval:
     """`found` with these hits, ranked from 1 in their order, and what the stage has to tell."""
     ranked = tuple(replace(hit, rank=rank) for rank, hit in enumerate(hits, 1))
-    return replace(found, hits=ranked, trace=(*found.trace, *told))
+    return replace(retrieval, hits=ranked, trace=(*retrieval.trace, *notes))
 
 
 class NearDuplicates:
@@ -52,27 +52,28 @@ class NearDuplicates:
     def __init__(self, options: Options, *, parts: Parts) -> None:  # noqa: ARG002
         self._options = options
 
-    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
+    def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
         """At most `k` hits, in their order, without those that repeat a better one."""
-        return [self._distinct(one, k) for one in found]
+        return [self._distinct(retrieval, k) for retrieval in retrievals]
 
-    def _distinct(self, found: Retrieval, k: int) -> Retrieval:
-        kept: list[Hit] = []
+    def _distinct(self, retrieval: Retrieval, k: int) -> Retrieval:
+        distinct: list[Hit] = []
         shown: list[_Text] = []
         dropped = 0
-        for hit in found.hits:
-            own = self._read(hit.chunk.text)
-            if any(own.repeats(other, self._options.share) for other in shown):
+        for hit in retrieval.hits:
+            passage = self._read(hit.chunk.text)
+            if any(passage.repeats(other, self._options.share) for other in shown):
                 dropped += 1
                 continue
-            kept.append(hit)
-            shown.append(own)
-            if len(kept) == k:
+            distinct.append(hit)
+            shown.append(passage)
+            if len(distinct) == k:
                 break
-        return reordered(found, kept, {"dropped": dropped})
+        return reordered(retrieval, distinct, {"dropped": dropped})
 
     def _read(self, text: str) -> _Text:
-        plain, size = " ".join(_WORD.findall(text.casefold())), self._options.letters
+        plain = " ".join(_WORD.findall(text.casefold()))
+        size = self._options.letters
         return _Text(
             plain=plain,
             shingles=frozenset(plain[at : at + size] for at in range(max(1, len(plain) - size + 1))),
@@ -97,6 +98,7 @@ class _Text:
             return False
         if f" {self.plain} " in f" {other.plain} ":
             return True
+        # their intersection cannot be larger than the smaller set: most pairs are told apart by size
         sizes = sorted((len(self.shingles), len(other.shingles)))
         if sizes[0] < share * sizes[1]:
             return False
@@ -128,36 +130,37 @@ class MarginalRelevance:
         self._options = options
         self._parts = parts
 
-    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
+    def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
         """At most `k` hits, chosen one after the other."""
-        vectors = vectors_of([hit for one in found for hit in one.hits], self._parts)
-        return [self._chosen(one, k, vectors) for one in found]
+        vectors = vectors_of([hit for retrieval in retrievals for hit in retrieval.hits], self._parts)
+        return [self._chosen(retrieval, k, vectors) for retrieval in retrievals]
 
-    def _chosen(self, found: Retrieval, k: int, vectors: dict[str, NDArray[np.float32]]) -> Retrieval:
-        if not found.hits:
-            return found
-        scores = np.array([hit.score for hit in found.hits])
+    def _chosen(self, retrieval: Retrieval, k: int, vectors: dict[str, NDArray[np.float32]]) -> Retrieval:
+        if not retrieval.hits:
+            return retrieval
+        scores = np.array([hit.score for hit in retrieval.hits])
         relevance = (scores - scores.min()) / (np.ptp(scores) or 1.0)
-        rows = np.stack([vectors[hit.chunk.id] for hit in found.hits])
-        alike = rows @ rows.T
-        left, taken = list(range(len(scores))), [int(scores.argmax())]
-        left.remove(taken[0])
+        rows = np.stack([vectors[hit.chunk.id] for hit in retrieval.hits])
+        alike = rows @ rows.T  # (hits, hits): cosines
+        taken = [int(scores.argmax())]
+        left = [n for n in range(len(scores)) if n != taken[0]]
         weight = self._options.relevance
         while left and len(taken) < k:
             worth = [weight * relevance[n] - (1 - weight) * alike[n, taken].max() for n in left]
             taken.append(left.pop(int(np.argmax(worth))))
-        return reordered(found, [found.hits[n] for n in taken], {"moved": sum(n >= k for n in taken)})
+        chosen = [retrieval.hits[n] for n in taken]
+        return reordered(retrieval, chosen, {"moved": sum(n >= k for n in taken)})
 
 
 def vectors_of(hits: Sequence[Hit], parts: Parts) -> dict[str, NDArray[np.float32]]:
     """Chunk id → vector: the index's own, or made now for a chunk that it holds no more."""
     documents = list(dict.fromkeys(hit.chunk.span.document for hit in hits))
-    held: Any = parts.index.vectors_of(documents) if documents else ([], [])
-    found = {chunk.id: vector for chunk, vector in zip(*held, strict=True)}
-    missing = {hit.chunk.id: hit.chunk.text for hit in hits if hit.chunk.id not in found}
+    stored: Any = parts.index.vectors_of(documents) if documents else ([], [])
+    vectors = {chunk.id: vector for chunk, vector in zip(*stored, strict=True)}
+    missing = {hit.chunk.id: hit.chunk.text for hit in hits if hit.chunk.id not in vectors}
     if missing:
-        found.update(zip(missing, parts.embedder.embed(list(missing.values())), strict=True))
-    return found
+        vectors.update(zip(missing, parts.embedder.embed(list(missing.values())), strict=True))
+    return vectors
 
 
 class EdgesOptions(protocols.Options):
@@ -181,6 +184,10 @@ class Edges:
     def __init__(self, options: EdgesOptions, *, parts: Parts) -> None:  # noqa: ARG002
         self._options = options
 
-    def rerank(self, queries: Sequence[Query], found: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
+    def rerank(self, queries: Sequence[Query], retrievals: Sequence[Retrieval], k: int) -> list[Retrieval]:  # noqa: ARG002
         """The first `k` hits, the middle of the list the least relevant."""
-        return [reordered(one, [*one.hits[:k][::2], *one.hits[:k][1::2][::-1]]) for one in found]
+        reranked = []
+        for retrieval in retrievals:
+            hits = retrieval.hits[:k]
+            reranked.append(reordered(retrieval, [*hits[::2], *hits[1::2][::-1]]))
+        return reranked

@@ -58,16 +58,16 @@ class DenseRetriever:
 
     def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
         """Top `k` hits per query, best first, ranks from 1; no two with the same text."""
-        found: list[Retrieval] = [Retrieval(hits=())] * len(queries)
+        retrievals: list[Retrieval] = [Retrieval(hits=())] * len(queries)
         for which, members in by_filter(queries):
             texts = [queries[m].text for m in members]
             vectors = None if self.leg == "lexical" else self._parts.embedder.embed(texts)
             hits = self._parts.index.search(
                 texts, vectors, fetch_size(k), leg=self.leg, version=self.index_version, filter=which
             )
-            for member, own in zip(members, hits, strict=True):
-                found[member] = Retrieval(hits=tuple(distinct(own, k)))
-        return found
+            for member, query_hits in zip(members, hits, strict=True):
+                retrievals[member] = Retrieval(hits=tuple(distinct(query_hits, k)))
+        return retrievals
 
 
 class LexicalRetriever(DenseRetriever):
@@ -112,12 +112,12 @@ class HybridRetriever:
 
     def retrieve(self, queries: Sequence[Query], k: int) -> list[Retrieval]:
         """Top `k` hits per query, best first, ranks from 1; no two with the same text."""
-        found: list[Retrieval] = [Retrieval(hits=())] * len(queries)
+        retrievals: list[Retrieval] = [Retrieval(hits=())] * len(queries)
         for which, members in by_filter(queries):
             hits = self._search([queries[m].text for m in members], k, which)
-            for member, own in zip(members, hits, strict=True):
-                found[member] = Retrieval(hits=tuple(own))
-        return found
+            for member, query_hits in zip(members, hits, strict=True):
+                retrievals[member] = Retrieval(hits=tuple(query_hits))
+        return retrievals
 
     def _search(self, texts: list[str], k: int, which: Filter) -> list[list[Hit]]:
         options, index, weight = self._options, self._parts.index, self._weight
@@ -128,11 +128,13 @@ class HybridRetriever:
                 return [[] for _ in texts]
             return index.search(texts, None, fetch, leg="lexical", version=self.index_version, filter=which)
 
-        words = self._pool.submit(lexical)
+        words = self._pool.submit(lexical)  # beside the embedding, the slowest part (docs/notebook.md)
         vectors = self._parts.embedder.embed(texts)
         dense = index.search(texts, vectors, fetch, leg="dense", version=self.index_version, filter=which)
-        found = zip(texts, dense, words.result(), strict=True)
-        return [distinct(self._fused(text, near, own, fetch, weight), k) for text, near, own in found]
+        legs = zip(texts, dense, words.result(), strict=True)
+        fused = [self._fused(text, near, lexical_hits, fetch, weight) for text, near, lexical_hits in legs]
+        # after fusion, of more than k hits: copies must not take the places of other passages
+        return [distinct(hits, k) for hits in fused]
 
     @property
     def _weight(self) -> float:
@@ -154,8 +156,8 @@ class HybridRetriever:
     def _fused(self, text: str, dense: list[Hit], lexical: list[Hit], count: int, weight: float) -> list[Hit]:
         options = self._options
         if options.fusion == "scores":
-            held = covered(text, lexical[0].chunk) if lexical else 0.0
-            worth = word_weight(weight, covered=held, unknown=self._unknown(text))
+            share = covered(text, lexical[0].chunk) if lexical else 0.0
+            worth = word_weight(weight, covered=share, unknown=self._unknown(text))
             return blend(dense, lexical, count, lexical_weight=worth)
         weights = {"lexical": weight}
         return fuse({"dense": dense, "lexical": lexical}, count, weights=weights, rrf_k=options.rrf_k)

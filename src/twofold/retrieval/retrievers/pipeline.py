@@ -9,9 +9,9 @@ hits it left, and what it has to tell itself. With no stage configured it is the
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ from twofold.plugins import loading, protocols
 from twofold.plugins.protocols import Parts, Reranker, Retriever, Rewriter
 from twofold.retrieval.fusion import distinct, fuse
 from twofold.types import Hit, Json, Query, Retrieval, Rewritten, Usage
+
+T = TypeVar("T")
 
 
 class Pipeline:
@@ -70,95 +72,107 @@ class Pipeline:
         rewritten = [Rewritten(queries=(query,)) for query in queries]
         for name, rewriter in self._rewriters:
             rewritten = _rewrite(name, rewriter, rewritten)
-        found = self._searched(rewritten, max(k, self._options.depth) if self._rerankers else k)
+        retrievals = self._searched(rewritten, max(k, self._options.depth) if self._rerankers else k)
         for name, reranker in self._rerankers:
-            keep = k if reranker.final else max((len(one.hits) for one in found), default=0)
-            found = _rerank(name, reranker, queries, found=found, k=max(1, keep))
-        found = [replace(one, hits=one.hits[:k]) for one in found]
-        return [self._fitted(one) for one in found] if self._options.budget else found
+            # only a final stage cuts: the stages after it choose among all that is left
+            keep = k if reranker.final else max((len(retrieval.hits) for retrieval in retrievals), default=0)
+            retrievals = _rerank(name, reranker, queries, retrievals=retrievals, k=max(1, keep))
+        retrievals = [replace(retrieval, hits=retrieval.hits[:k]) for retrieval in retrievals]
+        return [self._fitted(retrieval) for retrieval in retrievals] if self._options.budget else retrievals
 
     def _searched(self, rewritten: Sequence[Rewritten], depth: int) -> list[Retrieval]:
         """The hits of every query's queries, fused by reciprocal rank where there are several."""
         began = time.perf_counter()
+        # one search of all: the embedder and the index take batches
         flat = iter(self._search.retrieve([query for one in rewritten for query in one.queries], depth))
-        parts = [[next(flat) for _ in one.queries] for one in rewritten]
+        parts = _dealt(flat, rewritten)
         seconds = (time.perf_counter() - began) / len(rewritten)
         staged = bool(self._rewriters or self._rerankers or self._options.budget)
-        found = []
-        for one, own in zip(rewritten, parts, strict=True):
-            inner = tuple(step for each in own for step in each.trace)
-            hits = own[0].hits if len(own) == 1 else tuple(_fused([each.hits for each in own], depth))
+        retrievals = []
+        for query, searched in zip(rewritten, parts, strict=True):
+            inner = tuple(step for each in searched for step in each.trace)
+            hits = searched[0].hits if len(searched) == 1 else tuple(_fused([each.hits for each in searched], depth))
             step = {
                 "step": f"search {self._options.retriever.name}",
-                "queries": [query.text for query in one.queries],
+                "queries": [variant.text for variant in query.queries],
                 "hits": len(hits),
                 "seconds": seconds,
             }
-            if any(query.filter.collections for query in one.queries):
-                step["collections"] = sorted({c for query in one.queries for c in query.filter.collections})
-            found.append(
+            if collections := {name for variant in query.queries for name in variant.filter.collections}:
+                step["collections"] = sorted(collections)
+            retrievals.append(
                 Retrieval(
                     hits=hits,
-                    trace=(*one.trace, *inner, step) if staged else inner,
-                    insufficient=all(each.insufficient for each in own),
-                    usage=_added(one.usage, *(each.usage for each in own)),
+                    trace=(*query.trace, *inner, step) if staged else inner,
+                    insufficient=all(each.insufficient for each in searched),
+                    usage=_added(query.usage, *(each.usage for each in searched)),
                 )
             )
-        return found
+        return retrievals
 
-    def _fitted(self, found: Retrieval) -> Retrieval:
+    def _fitted(self, retrieval: Retrieval) -> Retrieval:
         """The first hits whose tokens fit into the budget; the first always stays."""
-        left, spent = self._options.budget, 0
-        kept: list[Hit] = []
-        for hit in found.hits:
+        left = self._options.budget
+        spent = 0
+        fitting: list[Hit] = []
+        for hit in retrieval.hits:
             tokens = len(self._parts.embedder.offsets(hit.chunk.text))
-            if kept and spent + tokens > left:
+            if fitting and spent + tokens > left:
                 break
             spent += tokens
-            kept.append(hit)
-        step = {"step": "budget", "tokens": spent, "hits": len(kept), "left_out": len(found.hits) - len(kept)}
-        return replace(found, hits=tuple(kept), trace=(*found.trace, step))
+            fitting.append(hit)
+        step = {"step": "budget", "tokens": spent, "hits": len(fitting), "left_out": len(retrieval.hits) - len(fitting)}
+        return replace(retrieval, hits=tuple(fitting), trace=(*retrieval.trace, step))
 
 
 def _rewrite(name: str, rewriter: Rewriter, before: Sequence[Rewritten]) -> list[Rewritten]:
     """One stage over all queries that the stages before it made; equal queries are searched once."""
     began = time.perf_counter()
     flat = iter(rewriter.rewrite([query for one in before for query in one.queries]))
-    after = [[next(flat) for _ in one.queries] for one in before]
+    after = _dealt(flat, before)
     seconds = (time.perf_counter() - began) / len(before)
-    made = []
-    for one, own in zip(before, after, strict=True):
-        queries = list({(q.text, q.filter.collections): q for each in own for q in each.queries}.values())
-        told = [dict(note) for each in own for note in each.trace]
-        step = _step(f"rewrite {name}", told, queries=[query.text for query in queries], seconds=seconds)
-        made.append(
+    rewritten = []
+    for old, variants in zip(before, after, strict=True):
+        queries = list({(q.text, q.filter.collections): q for new in variants for q in new.queries}.values())
+        notes = [dict(note) for new in variants for note in new.trace]
+        step = _step(f"rewrite {name}", notes, queries=[query.text for query in queries], seconds=seconds)
+        rewritten.append(
             Rewritten(
                 queries=tuple(queries),
-                trace=(*one.trace, step),
-                usage=_added(one.usage, *(each.usage for each in own)),
+                trace=(*old.trace, step),
+                usage=_added(old.usage, *(new.usage for new in variants)),
             )
         )
-    return made
+    return rewritten
+
+
+def _dealt(flat: Iterator[T], rewritten: Sequence[Rewritten]) -> list[list[T]]:
+    """What was made of all queries in a row, by the query that they came from."""
+    parts = []
+    for query in rewritten:
+        parts.append([next(flat) for _ in query.queries])
+    return parts
 
 
 def _rerank(
-    name: str, reranker: Reranker, queries: Sequence[Query], *, found: Sequence[Retrieval], k: int
+    name: str, reranker: Reranker, queries: Sequence[Query], *, retrievals: Sequence[Retrieval], k: int
 ) -> list[Retrieval]:
     began = time.perf_counter()
-    after = reranker.rerank(queries, found, k)
+    after = reranker.rerank(queries, retrievals, k)
     seconds = (time.perf_counter() - began) / len(queries)
-    made = []
-    for old, new in zip(found, after, strict=True):
-        told = [dict(note) for note in new.trace[len(old.trace) :]]
-        step = _step(f"rerank {name}", told, given=len(old.hits), hits=len(new.hits), seconds=seconds)
-        made.append(replace(new, trace=(*old.trace, step)))
-    return made
+    reranked = []
+    for old, new in zip(retrievals, after, strict=True):
+        notes = [dict(note) for note in new.trace[len(old.trace) :]]
+        step = _step(f"rerank {name}", notes, given=len(old.hits), hits=len(new.hits), seconds=seconds)
+        reranked.append(replace(new, trace=(*old.trace, step)))
+    return reranked
 
 
-def _step(name: str, told: Sequence[Json], **known: Any) -> Json:
+def _step(name: str, notes: Sequence[Json], **known: Any) -> Json:
     """A step of the trace: what a stage tells is part of it; several notes (several queries) stand in a list."""
-    notes: Json = dict(told[0]) if len(told) == 1 else ({"notes": list(told)} if told else {})
-    return {"step": name, **notes, **known}
+    if len(notes) == 1:
+        return {"step": name, **notes[0], **known}
+    return {"step": name, **({"notes": list(notes)} if notes else {}), **known}
 
 
 def _fused(rankings: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
@@ -169,6 +183,7 @@ def _fused(rankings: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
             best = legs.setdefault(hit.chunk.id, {})
             for leg, rank in hit.legs.items():
                 best[leg] = min(rank, best.get(leg, rank))
+    # `fuse` goes through the rankings in the order of their names: leading zeros keep theirs
     named = {f"{number:03d}": hits for number, hits in enumerate(rankings)}
     fused = fuse(named, sum(len(hits) for hits in rankings))
     return distinct([replace(hit, legs=legs[hit.chunk.id]) for hit in fused], k)

@@ -54,29 +54,29 @@ class ConversationRewriter:
         by_words = [self._by_words(query) for query in queries]
         if self._options.by == "words":
             return by_words
-        talks = [number for number, query in enumerate(queries) if _said(query)]
-        made = written([_TASK + "\n\n" + _talk(queries[number]) for number in talks], self._parts, most=1)
-        for number, one in zip(talks, made, strict=True):
-            if one.lines:
-                query = replace(queries[number], text=one.lines[0])
-                by_words[number] = Rewritten(queries=(query,), trace=({"by": "model"},), usage=one.usage)
+        talks = [number for number, query in enumerate(queries) if _turns(query)]
+        answers = written([_TASK + "\n\n" + _talk(queries[number]) for number in talks], self._parts, most=1)
+        for number, answer in zip(talks, answers, strict=True):
+            if answer.lines:
+                query = replace(queries[number], text=answer.lines[0])
+                by_words[number] = Rewritten(queries=(query,), trace=({"by": "model"},), usage=answer.usage)
             else:  # the words are what is left when the model says nothing usable
-                told = {**by_words[number].trace[0], "by": "words", "useless": one.why}
-                by_words[number] = replace(by_words[number], trace=(told,), usage=one.usage)
+                note = {**by_words[number].trace[0], "by": "words", "useless": answer.why}
+                by_words[number] = replace(by_words[number], trace=(note,), usage=answer.usage)
         return by_words
 
     def _by_words(self, query: Query) -> Rewritten:
-        earlier = _said(query, replies=self._options.replies)[-self._options.turns :]
+        earlier = _turns(query, replies=self._options.replies)[-self._options.turns :]
         if not earlier:
             return Rewritten(queries=(query,))
-        asked = query.asked or query.text
-        known = set(terms(asked))
+        question = query.question or query.text
+        known = set(terms(question))
         worth: dict[str, float] = {}
         first: dict[str, str] = {}
-        for age, said in enumerate(reversed(earlier)):
-            words = said.split()
+        for age, turn in enumerate(reversed(earlier)):  # the last turn first: it counts most
+            words = turn.split()
             for before, word in zip([".", *words], words, strict=False):
-                opens = before[-1] in ".!?:"
+                opens = before[-1] in ".!?:"  # a capital that begins a sentence makes no name
                 for term in terms(word)[:1]:
                     if term not in known and term not in _POINTING:
                         named = word[:1].isupper() and not opens
@@ -84,15 +84,15 @@ class ConversationRewriter:
                         first.setdefault(term, word.strip(".,;:!?()\"'"))
         best = sorted(worth, key=lambda term: -worth[term])[: self._options.words]
         added = [first[term] for term in best]
-        text = f"{asked}\n{' '.join(added)}" if added else asked
+        text = f"{question}\n{' '.join(added)}" if added else question
         return Rewritten(queries=(replace(query, text=text),), trace=({"added": added},))
 
 
-def _said(query: Query, *, replies: bool = True) -> list[str]:
+def _turns(query: Query, *, replies: bool = True) -> list[str]:
     roles = ("user", "assistant") if replies else ("user",)
     return [message.content for message in query.history if message.role in roles]
 
 
 def _talk(query: Query) -> str:
     turns = [f"{m.role}: {m.content[:400]}" for m in query.history[-6:] if m.role != "system"]
-    return "\n".join([*turns, f"Last question: {query.asked or query.text}"])
+    return "\n".join([*turns, f"Last question: {query.question or query.text}"])

@@ -52,21 +52,21 @@ def written(
             "this rewriter needs a generator, and there is none", cure="Set [generation.generator], or leave it out."
         )
     prompts = [Prompt(messages=(Message(role="user", content=task),), max_tokens=max_tokens) for task in tasks]
-    made = []
+    answers = []
     for task, completion in zip(tasks, parts.generator().generate(prompts), strict=True):
         if completion.failure is not None:
-            made.append(Written(lines=(), why=completion.failure.message, usage=completion.usage))
+            answers.append(Written(lines=(), why=completion.failure.message, usage=completion.usage))
             continue
-        given = [" ".join(completion.text.split())] if whole else completion.text.splitlines()
-        lines = dict.fromkeys(_BULLET.sub("", line).strip(" \"'`*") for line in given)
-        asked = set(terms(task.rsplit("\n", 1)[-1]))
-        usable = [line[:_LONGEST] for line in lines if _usable(line, asked, free=whole)][:most]
+        raw_lines = [" ".join(completion.text.split())] if whole else completion.text.splitlines()
+        lines = dict.fromkeys(_BULLET.sub("", line).strip(" \"'`*") for line in raw_lines)
+        question_terms = set(terms(task.rsplit("\n", 1)[-1]))  # the task ends with the question, on a line of its own
+        usable = [line[:_LONGEST] for line in lines if _usable(line, question_terms, free=whole)][:most]
         why = "" if usable else "the model wrote nothing that is about the question"
-        made.append(Written(lines=tuple(usable), why=why, usage=completion.usage))
-    return made
+        answers.append(Written(lines=tuple(usable), why=why, usage=completion.usage))
+    return answers
 
 
-def _usable(line: str, asked: set[str], *, free: bool) -> bool:
+def _usable(line: str, question_terms: set[str], *, free: bool) -> bool:
     """Is it about the question? A line must share a word with it, and say something; `free` text need only be text."""
-    own = set(terms(line))
-    return len(own) > 2 if free else len(own) > 1 and bool(own & asked)
+    line_terms = set(terms(line))
+    return len(line_terms) > 2 if free else len(line_terms) > 1 and bool(line_terms & question_terms)

@@ -57,13 +57,13 @@ class MultiQuery:
             self.task.replace("{most}", str(options.most)).replace("{question}", " ".join(query.text.split()))
             for query in queries
         ]
-        made = written(tasks, self._parts, most=options.most, whole=self.whole, max_tokens=options.max_tokens)
+        answers = written(tasks, self._parts, most=options.most, whole=self.whole, max_tokens=options.max_tokens)
         out = []
-        for query, one in zip(queries, made, strict=True):
-            new = [replace(query, text=line) for line in one.lines]
-            kept = (query, *new) if options.keep or not new else tuple(new)
-            told = {"useless": one.why} if one.why else {"written": len(new)}
-            out.append(Rewritten(queries=kept, trace=(told,), usage=one.usage))
+        for query, answer in zip(queries, answers, strict=True):
+            new = [replace(query, text=line) for line in answer.lines]
+            searched = (query, *new) if options.keep or not new else tuple(new)
+            note = {"useless": answer.why} if answer.why else {"written": len(new)}
+            out.append(Rewritten(queries=searched, trace=(note,), usage=answer.usage))
         return out
 
 

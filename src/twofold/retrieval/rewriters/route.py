@@ -75,7 +75,7 @@ class Route:
         if query.filter.collections:
             return Rewritten(queries=(query,), trace=({"by": "request", "collections": [*query.filter.collections]},))
         for pattern, names in self._rules:
-            if pattern.search(query.asked or query.text):
+            if pattern.search(query.question or query.text):
                 return _narrowed(query, names, "rule")
         if near is not None:
             return _narrowed(query, near, "description")
@@ -87,22 +87,22 @@ class Route:
         most = self._options.most
         if not most or len(names) <= most:
             return {}
-        asked = [number for number, query in enumerate(queries) if not query.filter.collections]
-        if not asked:
+        numbers = [number for number, query in enumerate(queries) if not query.filter.collections]
+        if not numbers:
             return {}
         rest = tuple(name for name in ("", *self._parts.collections) if name not in names)
-        cosines = self._parts.embedder.embed([queries[number].text for number in asked]) @ vectors.T
-        found = {}
-        for number, row in zip(asked, cosines, strict=True):
+        cosines = self._parts.embedder.embed([queries[number].text for number in numbers]) @ vectors.T
+        nearest = {}
+        for number, row in zip(numbers, cosines, strict=True):
             order = sorted(range(len(names)), key=lambda n: -float(row[n]))
             if row[order[most - 1]] - row[order[most]] >= self._options.margin:
-                found[number] = (*(names[n] for n in order[:most]), *rest)
-        return found
+                nearest[number] = (*(names[n] for n in order[:most]), *rest)
+        return nearest
 
     @cached_property
     def _described(self) -> tuple[list[str], Any]:
-        told = {name: text for name, text in self._parts.collections.items() if text}
-        return list(told), self._parts.embedder.embed(list(told.values())) if told else None
+        described = {name: text for name, text in self._parts.collections.items() if text}
+        return list(described), self._parts.embedder.embed(list(described.values())) if described else None
 
 
 def _narrowed(query: Query, names: tuple[str, ...], by: str) -> Rewritten:

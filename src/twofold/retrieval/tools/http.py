@@ -74,39 +74,37 @@ class HttpTool(LiveTool):
             seconds=seconds, limit=options.max_bytes, headers=headers, hosts=options.hosts, private=options.private
         )
         try:
-            found = fetcher.get(url, allowed=self._check)
+            reply = fetcher.get(url, allowed=self._check)
         finally:
             fetcher.close()
-        if found.status == 404:
+        if reply.status == 404:
             return []
-        if found.status != 200:
-            raise SourceError(f"the endpoint answers with status {found.status}", cure="Check `url` and the token.")
+        if reply.status != 200:
+            raise SourceError(f"the endpoint answers with status {reply.status}", cure="Check `url` and the token.")
         try:
-            answer = json.loads(found.body)
+            answer = json.loads(reply.body)
         except (ValueError, RecursionError) as error:
             raise SourceError(f"the endpoint does not answer with JSON: {str(error)[:120]}") from error
         return self._records(answer)
 
     def _records(self, answer: Any) -> list[Mapping[str, Any]]:
         options = self.options
-        found = at(answer, options.records) if options.records else answer
-        records = found if isinstance(found, list) else [found]
-        if found is MISSING or not all(isinstance(one, dict) for one in records):
+        body = at(answer, options.records) if options.records else answer
+        records = body if isinstance(body, list) else [body]
+        if body is MISSING or not all(isinstance(record, dict) for record in records):
             raise SourceError(
                 f"the answer has no record at {options.records or 'its top'!r}", cure="Correct `records`."
             )
         if not options.fields:
-            return [
-                {key: value for key, value in one.items() if not isinstance(value, (dict, list))} for one in records
-            ]
-        made: list[Mapping[str, Any]] = []
-        for one in records:
-            taken = {name: at(one, path) for name, path in options.fields.items()}
+            return [_plain_fields(record) for record in records]
+        selected: list[Mapping[str, Any]] = []
+        for record in records:
+            taken = {name: at(record, path) for name, path in options.fields.items()}
             missing = [options.fields[name] for name, value in taken.items() if value is MISSING]
             if missing:
                 raise SourceError(f"the answer has no field {', '.join(missing)}", cure="Correct `fields`.")
-            made.append(taken)
-        return made
+            selected.append(taken)
+        return selected
 
     def _check(self, url: str) -> None:
         parts, home = urlsplit(url), urlsplit(self.options.url)
@@ -115,6 +113,10 @@ class HttpTool(LiveTool):
             raise SourceError(f"the endpoint redirects to another host, {host}", cure="Name it in `hosts`.")
         if home.scheme == "https" and parts.scheme != "https":
             raise SourceError("the endpoint redirects from https to http", cure="Correct `url`.")
+
+
+def _plain_fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in record.items() if not isinstance(value, (dict, list))}
 
 
 def _encoded(value: object) -> str:

@@ -36,7 +36,8 @@ _PATTERNS = {
     "number": r"-?\b\d+(?:\.\d+)?\b",
     "date": r"\b\d{4}-\d{2}-\d{2}\b",
 }
-_KEPT = 1000
+_CACHED = 1000
+"""Answers of a tool kept on disk, the newest."""
 
 
 class Parameter(protocols.Options):
@@ -65,12 +66,13 @@ class Parameter(protocols.Options):
             raise ValueError(f"not a regular expression: {error}") from error
         return value
 
-    def found(self, question: str) -> str | None:
+    def value_in(self, question: str) -> str | None:
         """Its value in the question; the default, or None, where there is none."""
         for value in self.values:
             if re.search(rf"(?<!\w){re.escape(value)}(?!\w)", question, re.IGNORECASE):
                 return value
         if not self.values:
+            # a name is told by its capital, which the question's first word has anyway
             text = question if self.pattern or self.type != "text" else re.sub(r"^\W*\w+", "", question, count=1)
             match = re.search(self.pattern or _PATTERNS[self.type], text)
             if match:
@@ -97,12 +99,12 @@ class Parameter(protocols.Options):
                 "date": date.fromisoformat,
                 "text": str,
             }
-            made = convert[self.type](text)
+            typed = convert[self.type](text)
         except ValueError as error:
             raise BadRecord(
                 f"the argument {name} = {text[:60]!r} is not allowed: {error}", cure=f"It must be a {self.type}."
             ) from error
-        return made.isoformat() if isinstance(made, date) else made
+        return typed.isoformat() if isinstance(typed, date) else typed
 
 
 class LiveOptions(protocols.Options):
@@ -204,54 +206,58 @@ class LiveTool(ABC):
         """The arguments as the question has them; None when it is not for this tool."""
         if not self.options.when or not re.search(self.options.when, question, re.IGNORECASE):
             return None
-        found = {name: one.found(question) for name, one in self.options.parameters.items() if not one.asker}
-        return None if any(value is None for value in found.values()) else found
+        # the asker's name is never taken from the question: who asks says the request
+        parameters = {name: parameter for name, parameter in self.options.parameters.items() if not parameter.asker}
+        arguments = {name: parameter.value_in(question) for name, parameter in parameters.items()}
+        return None if any(value is None for value in arguments.values()) else arguments
 
     def call(self, arguments: Mapping[str, Any], *, filter: Filter, seconds: float) -> ToolAnswer:
         """Ask the source, or take what is kept; see `protocols.Tool`."""
         if not self.allows(filter):
             raise AccessDenied(f"the tool {self.name!r} is not for who asks")
-        given = self._read(arguments, filter)
-        kept = self._kept(given)
-        if kept and time.time() - kept["at"] <= self.options.fresh:
-            return self._answer(given, kept, ToolAnswer(cached=True))
+        checked = self._read(arguments, filter)
+        cached = self._cached(checked)
+        if cached and time.time() - cached["at"] <= self.options.fresh:
+            return self._answer(checked, cached, ToolAnswer(cached=True))
         try:
-            records = self._fetched(given, min(seconds, self.options.timeout))
+            records = self._fetched(checked, min(seconds, self.options.timeout))
         except SourceError as error:
-            if kept and time.time() - kept["at"] <= self.options.stale:
-                note = f"{self.name} cannot be had now ({error.message}); this is as of {_moment(kept['at'])}"
-                return self._answer(given, kept, ToolAnswer(cached=True, stale=True, note=note))
+            if cached and time.time() - cached["at"] <= self.options.stale:
+                note = f"{self.name} cannot be had now ({error.message}); this is as of {_moment(cached['at'])}"
+                return self._answer(checked, cached, ToolAnswer(cached=True, stale=True, note=note))
             return ToolAnswer(note=f"{self.name} cannot be had now: {error.message}")
         if not records:
-            return ToolAnswer(note=f"{self.name} has nothing for {_said(given)}")
+            return ToolAnswer(note=f"{self.name} has nothing for {_arguments_text(checked)}")
         try:
-            held = {"at": time.time(), "text": self._text(records)}
+            answer = {"at": time.time(), "text": self._text(records)}
         except SourceError as error:
             return ToolAnswer(note=f"{self.name} cannot be told: {error.message}")
-        self._keep(given, held)
-        return self._answer(given, held, ToolAnswer())
+        self._store(checked, answer)
+        return self._answer(checked, answer, ToolAnswer())
 
     def _read(self, arguments: Mapping[str, Any], filter: Filter) -> Json:
         parameters = self.options.parameters
-        unknown = sorted(set(arguments) - {name for name, one in parameters.items() if not one.asker})
+        unknown = sorted(set(arguments) - {name for name, parameter in parameters.items() if not parameter.asker})
         if unknown:
             raise BadRecord(f"{self.name} has no argument {', '.join(unknown)}", cure="See its [tools] section.")
-        given = {}
-        for name, one in parameters.items():
-            value = _asker(filter) if one.asker else arguments.get(name, one.default)
+        checked = {}
+        for name, parameter in parameters.items():
+            value = _asker(filter) if parameter.asker else arguments.get(name, parameter.default)
             if value is None:
                 raise BadRecord(f"{self.name} needs the argument {name}", cure="See its [tools] section.")
-            given[name] = value if one.asker else one.read(name, value)
-        return given
+            checked[name] = value if parameter.asker else parameter.read(name, value)
+        return checked
 
-    def _fetched(self, given: Json, seconds: float) -> list[Mapping[str, Any]]:
+    def _fetched(self, arguments: Json, seconds: float) -> list[Mapping[str, Any]]:
         deadline = time.monotonic() + seconds
         attempt = 0
         while True:
             left = deadline - time.monotonic()
             try:
-                made: list[Mapping[str, Any]] = within(max(left, 0.001), partial(self.fetch, given, max(left, 0.001)))
-                return made
+                # the source has the limit, and is left behind where it does not keep it
+                limit = max(left, 0.001)
+                records: list[Mapping[str, Any]] = within(limit, partial(self.fetch, arguments, limit))
+                return records
             except SourceUnreachable:
                 wait = 0.1 * 2**attempt
                 attempt += 1
@@ -262,7 +268,8 @@ class LiveTool(ABC):
     def _text(self, records: Sequence[Mapping[str, Any]]) -> str:
         lines: list[str] = []
         for record in records[: self.options.max_rows]:
-            line = told(record, self.options.sentence)
+            line = record_text(record, self.options.sentence)
+            # whole records only, but for the first: something is always shown
             if lines and sum(map(len, lines)) + len(lines) + len(line) > self.options.max_chars:
                 break
             lines.append(line[: self.options.max_chars])
@@ -280,31 +287,31 @@ class LiveTool(ABC):
             places=(Place(start=0, label=place),) if place else (),
         )
 
-    def _answer(self, given: Json, held: Json, shell: ToolAnswer) -> ToolAnswer:
-        text = f"{held['text']}\n({shell.note}.)" if shell.stale else held["text"]
-        document = self._document(urlencode(given), text, f"fetched {_moment(held['at'])}")
+    def _answer(self, arguments: Json, entry: Json, shell: ToolAnswer) -> ToolAnswer:
+        text = f"{entry['text']}\n({shell.note}.)" if shell.stale else entry["text"]
+        document = self._document(urlencode(arguments), text, f"fetched {_moment(entry['at'])}")
         return ToolAnswer(
             chunks=(chunk_of(document, 0, len(text)),), note=shell.note, cached=shell.cached, stale=shell.stale
         )
 
-    def _file(self, given: Json) -> Path:
-        return self._scratch / f"{digest('call', [self._spec, given]).partition(':')[2]}.json"
+    def _file(self, arguments: Json) -> Path:
+        return self._scratch / f"{digest('call', [self._spec, arguments]).partition(':')[2]}.json"
 
-    def _kept(self, given: Json) -> Json | None:
+    def _cached(self, arguments: Json) -> Json | None:
         try:
-            held = json.loads(self._file(given).read_text(encoding="utf-8"))
-            return {"at": float(held["at"]), "text": str(held["text"])}
+            entry = json.loads(self._file(arguments).read_text(encoding="utf-8"))
+            return {"at": float(entry["at"]), "text": str(entry["text"])}
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _keep(self, given: Json, held: Json) -> None:
+    def _store(self, arguments: Json, entry: Json) -> None:
         """Write it whole or not at all; the oldest go. A disk that is full costs the cache only."""
-        file = self._file(given)
+        file = self._file(arguments)
         with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            writing.write(file, json.dumps(held), shared=True)
-            files = sorted(file.parent.glob("*.json"), key=lambda one: one.stat().st_mtime)
-            for old in files[:-_KEPT]:
+            writing.write(file, json.dumps(entry), shared=True)
+            files = sorted(file.parent.glob("*.json"), key=lambda path: path.stat().st_mtime)
+            for old in files[:-_CACHED]:
                 old.unlink(missing_ok=True)
 
 
@@ -314,26 +321,27 @@ def within(seconds: float, work: Callable[[], Any]) -> Any:
     Raises:
         SourceEndless: it took longer.
     """
-    made: list[Any] = []
+    outcome: list[Any] = []
     failed: list[BaseException] = []
 
     def run() -> None:
         try:
-            made.append(work())
+            outcome.append(work())
         except BaseException as error:
             failed.append(error)
 
+    # a daemon: what hangs must not keep the process from ending
     thread = threading.Thread(target=run, daemon=True, name="twofold-tool")
     thread.start()
     thread.join(seconds)
     if failed:
         raise failed[0]
-    if not made:
+    if not outcome:
         raise SourceEndless(f"no whole answer within {seconds:.3g} s", cure="Raise `timeout`.")
-    return made[0]
+    return outcome[0]
 
 
-def told(record: Mapping[str, Any], sentence: str) -> str:
+def record_text(record: Mapping[str, Any], sentence: str) -> str:
     """A record in words.
 
     Raises:
@@ -369,20 +377,20 @@ def environment(name: str) -> str:
     Raises:
         ConfigError: it is not set.
     """
-    found = os.environ.get(name, "").strip()
-    if not found:
+    value = os.environ.get(name, "").strip()
+    if not value:
         raise ConfigError(f"the environment variable {name} is not set", cure="Set it before the command.")
-    return found
+    return value
 
 
 def _asker(filter: Filter) -> str | None:
     named = [one.partition(":")[2] for one in filter.principal or () if one.startswith("user:")]
-    return named[0] if len(named) == 1 else None
+    return named[0] if len(named) == 1 else None  # of several users nobody can say which one asks
 
 
 def _moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _said(given: Json) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in given.items()) or "this question"
+def _arguments_text(arguments: Json) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in arguments.items()) or "this question"

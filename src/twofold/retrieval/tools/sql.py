@@ -70,9 +70,10 @@ class SqlTool(LiveTool):
             with engine.connect() as connection:
                 _harden(connection, url.get_backend_name(), seconds, deadline)
                 streamed = connection.execution_options(stream_results=True)
-                found = streamed.execute(sqlalchemy.text(self.options.statement), dict(arguments))
-                rows, size = [], 0
-                for row in found.mappings():
+                results = streamed.execute(sqlalchemy.text(self.options.statement), dict(arguments))
+                rows = []
+                size = 0
+                for row in results.mappings():
                     rows.append(dict(row))
                     size += sum(len(str(value)) for value in row.values())
                     if size > self.options.max_bytes:
@@ -81,12 +82,12 @@ class SqlTool(LiveTool):
                         break
                 return rows  # type: ignore[return-value]
         except sqlalchemy.exc.DBAPIError as error:
-            said = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
-            if "interrupted" in said or "statement timeout" in said:
+            reason = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+            if "interrupted" in reason or "statement timeout" in reason:
                 raise SourceEndless(f"the statement took more than {seconds:.3g} s") from error
-            if error.statement is None or error.connection_invalidated or "unable to open" in said:
-                raise SourceUnreachable(f"{shown} cannot be reached: {said}") from error
-            raise SourceQuery(f"{shown} refuses the statement: {said}") from error
+            if error.statement is None or error.connection_invalidated or "unable to open" in reason:
+                raise SourceUnreachable(f"{shown} cannot be reached: {reason}") from error
+            raise SourceQuery(f"{shown} refuses the statement: {reason}") from error
         except sqlalchemy.exc.SQLAlchemyError as error:
             raise SourceQuery(f"the statement failed: {error}") from error
         finally:

@@ -64,7 +64,8 @@ def chart(root: Node) -> str:
         return "\n".join(line for line in (head, " | ".join(texts[:_MOST_POINTS])) if line)
     order = sorted({at for column in (labels, *columns) for at in column}, key=lambda at: (len(at), at))
     lines = [row(["category", *names])]
-    lines += [row([labels.get(at, ""), *(column.get(at, "") for column in columns)]) for at in order[:_MOST_POINTS]]
+    for at in order[:_MOST_POINTS]:
+        lines.append(row([labels.get(at, ""), *(column.get(at, "") for column in columns)]))
     return "\n".join(line for line in (head, *lines) if line)
 
 

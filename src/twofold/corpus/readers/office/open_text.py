@@ -352,7 +352,7 @@ class OpenText:
     def _table(self, node: Node) -> Iterator[tuple[str, str]]:
         """A row a line; a table of one cell as its paragraphs."""
         rows = list(_rows(node))
-        cells = [[one for one in line if bare(one.tag) == "table-cell"] for line in rows]
+        cells = [_table_cells(line) for line in rows]
         if sum(map(len, cells)) < 2 and not self._inside:
             for line in cells:
                 for cell in line:
@@ -395,6 +395,10 @@ def _rows(node: Node) -> Iterator[Node]:
             yield element
         elif name in ("table-header-rows", "table-rows", "table-row-group"):
             yield from _rows(element)
+
+
+def _table_cells(line: Node) -> list[Node]:
+    return [element for element in line if bare(element.tag) == "table-cell"]
 
 
 def _closed(table: Node) -> list[tuple[int, int]]:

@@ -279,5 +279,9 @@ def _table(grid: Json) -> str:
     rows: dict[int, list[tuple[int, str]]] = {}
     for cell in grid.get("cells", ()):
         rows.setdefault(int(cell["row"]), []).append((int(cell["col"]), " ".join(str(cell["content"]).split())))
-    lines = (" | ".join(text for _, text in sorted(cells)).strip() for _, cells in sorted(rows.items()))
-    return "\n".join(line.removesuffix("|").rstrip() for line in lines if line.strip(" |"))
+    lines = []
+    for _, cells in sorted(rows.items()):
+        line = " | ".join(text for _, text in sorted(cells)).strip()
+        if line.strip(" |"):
+            lines.append(line.removesuffix("|").rstrip())
+    return "\n".join(lines)

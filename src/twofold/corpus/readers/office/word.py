@@ -24,7 +24,9 @@ _HEADING_ID = re.compile(r"heading ?([1-9])$", re.IGNORECASE)
 """Of a style that the file does not describe."""
 _PAGE = re.compile(r"(?:[\d\s/|.–-]|\b(?:page|of|seite|von|sur|de|p)\b)*", re.IGNORECASE)
 _OFF = ("0", "false", "none", "off")
-_GONE = frozenset(["del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "sdtPr", "tblPr", "trPr"])
+_UNSHOWN = frozenset(
+    ["del", "moveFrom", "instrText", "delText", "delInstrText", "pPr", "rPr", "sdtPr", "tblPr", "trPr"]
+)
 _LOOKS = frozenset(["strike", "dstrike", "vanish", "vertAlign", "position"])
 _CLOSED = frozenset(["body", "tc", "txbxContent", "hdr", "ftr", "footnote", "endnote", "comment"])
 """What no paragraph goes on beyond."""
@@ -198,7 +200,7 @@ class Word:
                 self.unread["a document put into this one"] = None
             elif name == "AlternateContent":
                 yield from self._blocks(_chosen(element), part)
-            elif name not in _GONE and name != "sectPr":
+            elif name not in _UNSHOWN and name != "sectPr":
                 yield from self._blocks(element, part)
         if bare(node.tag) in _CLOSED:
             yield from self._ended()
@@ -254,7 +256,7 @@ class Word:
                     self._runs(base, part, line, look)
                 if read is not None:
                     line.out.append(f"({''.join(t.text or '' for t in inside(read, 't'))})")
-            elif name and name not in _GONE:
+            elif name and name not in _UNSHOWN:
                 self._runs(element, part, line, look)
 
     def _run(self, node: Node, part: str, line: _Line, look: _Look) -> None:
@@ -356,7 +358,7 @@ class Word:
             if (element := child(settings, name)) is not None and attribute(element, "val").strip():
                 yield "p", literal(" ".join(attribute(element, "val").split()))
         lines = [one for one in _rows(node) if not _deleted(one)]
-        cells = [[one for one in _cells(line) if not _deleted(one)] for line in lines]
+        cells = [_shown_cells(line) for line in lines]
         count = sum(map(len, cells))
         if not self._inside and (count < 2 or any(_long(cell) for row in cells for cell in row)):
             for row in cells:
@@ -409,11 +411,15 @@ def _symbol(node: Node) -> str:
     return _DINGBATS.get(low, "")
 
 
+def _readable(node: Node) -> bool:
+    return next(inside(node, "t", "drawing", "pict", "chart"), None) is not None
+
+
 def _chosen(node: Node) -> Node:
     """Of two ways to say the same thing the newer, unless only the older has text or drawings."""
     choices = [one for one in node if bare(one.tag) == "Choice"]
     fallback = child(node, "Fallback")
-    readable = next((one for one in choices if any(True for _ in inside(one, "t", "drawing", "pict", "chart"))), None)
+    readable = next((one for one in choices if _readable(one)), None)
     chosen = readable if readable is not None else fallback
     return chosen if chosen is not None else node
 
@@ -444,6 +450,10 @@ def _rows(table: Node) -> Iterator[Node]:
             yield element
         elif bare(element.tag) in ("sdt", "sdtContent", "customXml", "ins", "moveTo"):
             yield from _rows(element)
+
+
+def _shown_cells(line: Node) -> list[Node]:
+    return [cell for cell in _cells(line) if not _deleted(cell)]
 
 
 def _cells(line: Node) -> Iterator[Node]:

@@ -26,7 +26,7 @@ PASSAGE = [*CHUNK_COLUMNS, "seal"]
 ALL = [*PASSAGE, "terms", "vector"]
 _SHARED = ("document", "title", "headings", "place", "collection", "metadata")
 """Columns in which many rows have the same value: it is kept once."""
-_GONE = np.uint64(2**64 - 1)
+_NO_ROW = np.uint64(2**64 - 1)
 """Number of a row that is not there any more."""
 _FILTERS = 64
 """Filters whose rows are kept in memory."""
@@ -55,7 +55,7 @@ class Piece:
         self.vectors = vectors
         self.words = words
         self._values = [columns[name] for name in CHUNK_COLUMNS]
-        self._made: dict[int, Chunk] = {}
+        self._cached: dict[int, Chunk] = {}
         self._fields: dict[str, tuple[list[str], NDArray[np.int32]]] = {}
 
     @classmethod
@@ -65,6 +65,7 @@ class Piece:
 
         table = table.combine_chunks()
         split = pc.split_pattern(table["terms"], " ")
+        # "" splits into one empty term: such a passage has none
         lengths = np.where(
             np.asarray(pc.equal(table["terms"], "")), 0, pc.list_value_length(split).to_numpy(zero_copy_only=False)
         )
@@ -73,7 +74,7 @@ class Piece:
         vocabulary = {term: number for number, term in enumerate(terms.dictionary.to_pylist())}
         words = Words(terms.indices.to_numpy(zero_copy_only=False), lengths.astype(np.int64), vocabulary)
         columns = {name: table[name].to_pylist() for name in PASSAGE}
-        for name in _SHARED:
+        for name in _SHARED:  # equal values become one object
             same: dict[str, str] = {}
             columns[name] = [same.setdefault(value, value) for value in columns[name]]
         return cls(columns, Vectors(matrix(table["vector"])), words)
@@ -81,23 +82,26 @@ class Piece:
     @classmethod
     def joined(cls, parts: Sequence[tuple[Piece, NDArray[np.bool_]]]) -> Piece:
         """The rows kept of each part, one part after the other."""
-        kept = [mask.tolist() for _, mask in parts]
-        columns = {
-            name: [v for (piece, _), own in zip(parts, kept, strict=True) for v in compress(piece.columns[name], own)]
-            for name in PASSAGE
-        }
+        columns: dict[str, list[Any]] = {name: [] for name in PASSAGE}
+        for piece, mask in parts:
+            living = mask.tolist()
+            for name, values in columns.items():
+                values.extend(compress(piece.columns[name], living))
         vectors = np.concatenate([piece.vectors.matrix[mask] for piece, mask in parts])
         return cls(columns, Vectors(vectors), Words.joined([(piece.words, mask) for piece, mask in parts]))
 
     def chunks(self, rows: Sequence[int]) -> list[Chunk]:
         """The chunks of these rows."""
-        made = self._made
-        if len(made) > _CHUNKS:
-            made = self._made = {}
+        cached = self._cached
+        if len(cached) > _CHUNKS:  # a new dict, not an emptied one: another thread may be reading the old one
+            cached = self._cached = {}
         for row in rows:
-            if row not in made:
-                made[row] = chunk([values[row] for values in self._values])
-        return [made[row] for row in rows]
+            if row not in cached:
+                cached[row] = self._chunk(row)
+        return [cached[row] for row in rows]
+
+    def _chunk(self, row: int) -> Chunk:
+        return chunk([values[row] for values in self._values])
 
     def allowed(self, which: Filter) -> NDArray[np.bool_]:
         """The rows that a filter allows.
@@ -108,9 +112,9 @@ class Piece:
         labels, of_row = self._labels
         plain = replace(which, without=frozenset(), where=())
         seen: NDArray[np.bool_] = np.array([plain.allows(label) for label in labels], dtype=np.bool_)[of_row]
-        for one in which.conditions:
-            values, value_of = self._values_of(one.field)
-            seen &= np.array([holds(one, parsed(value)) for value in values], dtype=np.bool_)[value_of]
+        for condition in which.conditions:
+            values, value_of = self._values_of(condition.field)
+            seen &= np.array([holds(condition, parsed(value)) for value in values], dtype=np.bool_)[value_of]
         if which.without:
             seen &= np.array([document not in which.without for document in self.columns["document"]], dtype=np.bool_)
         return seen
@@ -128,7 +132,7 @@ class Piece:
             of_row[row] = kinds.setdefault(kind, len(kinds))
             if len(first) < len(kinds):
                 first.append(row)
-        return [chunk([values[row] for values in self._values]) for row in first], of_row
+        return [self._chunk(row) for row in first], of_row
 
     def _values_of(self, name: str) -> tuple[list[str], NDArray[np.int32]]:
         """The different values of a field of the metadata, the empty one for none, and which is each row's."""
@@ -146,60 +150,62 @@ class Piece:
         return self._fields[name]
 
 
-class Held:
+class RowsInMemory:
     """The rows of a version: pieces, and what each row is numbered in the table. May be used from several threads.
 
     Args:
-        pieces: Each with the numbers of its rows, `_GONE` for those that this version does not have.
+        pieces: Each with the numbers of its rows, `_NO_ROW` for those that this version does not have.
     """
 
     def __init__(self, pieces: Sequence[tuple[Piece, NDArray[np.uint64]]]) -> None:
         self._pieces = list(pieces)
-        self._living = [numbers != _GONE for _, numbers in pieces]
+        self._living = [numbers != _NO_ROW for _, numbers in pieces]
         self._starts = np.cumsum([0, *(len(numbers) for _, numbers in pieces)])
-        self._bm25 = Bm25([(p.words, kept) for (p, _), kept in zip(pieces, self._living, strict=True)])
-        self._whole = [bool(kept.all()) for kept in self._living]
+        self._bm25 = Bm25([(p.words, living) for (p, _), living in zip(pieces, self._living, strict=True)])
+        self._whole = [bool(living.all()) for living in self._living]
         self._allowed: OrderedDict[str, list[NDArray[np.bool_]]] = OrderedDict()
 
     @classmethod
-    def whole(cls, read: Read) -> Held:
+    def whole(cls, read: Read) -> RowsInMemory:
         """All rows, read anew."""
-        found = read(ALL, None)
-        return cls([(Piece.of(found), found[NUMBER].to_numpy())])
+        table = read(ALL, None)
+        return cls([(Piece.of(table), table[NUMBER].to_numpy())])
 
-    def after(self, read: Read) -> Held:
+    def after(self, read: Read) -> RowsInMemory:
         """The rows of another version of the same table: what both have is taken from here."""
         now = np.sort(read([], None)[NUMBER].to_numpy())
         had = np.concatenate([numbers for _, numbers in self._pieces])
         stays = _among(had, now)
         new = now[~_among(now, np.sort(had))]
+        # nothing in common, and much larger: nothing here would spare reading
         if len(new) > _FEW and not stays.any() and len(had) * 8 < len(new):
-            return Held.whole(read)
-        numbers = np.where(stays, had, _GONE)
+            return RowsInMemory.whole(read)
+        numbers = np.where(stays, had, _NO_ROW)
         if len(new) > _FEW:
-            new = self._moved(read, new, numbers, gone=np.flatnonzero(~stays & (had != _GONE)))
-        own = [numbers[a:b] for a, b in zip(self._starts[:-1], self._starts[1:], strict=True)]
-        pieces = [(piece, part) for (piece, _), part in zip(self._pieces, own, strict=True)]
+            new = self._moved(read, new, numbers, departed=np.flatnonzero(~stays & (had != _NO_ROW)))
+        shares = [numbers[a:b] for a, b in zip(self._starts[:-1], self._starts[1:], strict=True)]
+        pieces = [(piece, part) for (piece, _), part in zip(self._pieces, shares, strict=True)]
         if len(new):
-            found = read(ALL, new)
-            pieces.append((Piece.of(found), found[NUMBER].to_numpy()))
-        return Held(_tidied(pieces))
+            table = read(ALL, new)
+            pieces.append((Piece.of(table), table[NUMBER].to_numpy()))
+        return RowsInMemory(_tidied(pieces))
 
     def _moved(
-        self, read: Read, new: NDArray[np.uint64], numbers: NDArray[np.uint64], *, gone: NDArray[Any]
+        self, read: Read, new: NDArray[np.uint64], numbers: NDArray[np.uint64], *, departed: NDArray[Any]
     ) -> NDArray[np.uint64]:
         """Give rows that only moved within the table their new number; returns the numbers that are really new."""
         seals = [seal for piece, _ in self._pieces for seal in piece.columns["seal"]]
-        place = {seals[row]: row for row in gone.tolist()}
-        found = read(["seal", "vector"], new)
-        at = np.array([place.get(seal, -1) for seal in found["seal"].to_pylist()])
-        vectors, asked = matrix(found["vector"]), found[NUMBER].to_numpy()
+        place = {seals[row]: row for row in departed.tolist()}
+        table = read(["seal", "vector"], new)
+        at = np.array([place.get(seal, -1) for seal in table["seal"].to_pylist()])
+        vectors, new_numbers = matrix(table["vector"]), table[NUMBER].to_numpy()
+        # the seal is of the chunk alone, so the vectors are compared as well
         same = np.zeros(len(at), dtype=np.bool_)
         for (piece, _), start, end in zip(self._pieces, self._starts[:-1], self._starts[1:], strict=True):
             here = np.flatnonzero((at >= start) & (at < end))
             same[here] = (piece.vectors.matrix[at[here] - start] == vectors[here]).all(axis=1)
-        numbers[at[same]] = asked[same]
-        left: NDArray[np.uint64] = asked[~same]
+        numbers[at[same]] = new_numbers[same]
+        left: NDArray[np.uint64] = new_numbers[~same]
         return left
 
     # ------------------------------------------------------------ searching
@@ -209,8 +215,8 @@ class Held:
         seen = self._seen(which)
         rows, scores = [], []
         for number, (piece, _) in enumerate(self._pieces):
-            found, near = piece.vectors.nearest(vector, k, seen[number])
-            rows.append(found + self._starts[number])
+            near_rows, near = piece.vectors.nearest(vector, k, seen[number])
+            rows.append(near_rows + self._starts[number])
             scores.append(near)
         return self._hits(np.concatenate(rows), np.concatenate(scores), k, "dense")
 
@@ -218,30 +224,30 @@ class Held:
         """Best BM25 matches among the allowed chunks."""
         scores = self._bm25.scores(query)
         if which is not None and not which.empty:
-            for kept, start in zip(self._seen(which), self._starts, strict=False):
-                scores[start : start + len(kept)] *= kept
+            for allowed, start in zip(self._seen(which), self._starts, strict=False):
+                scores[start : start + len(allowed)] *= allowed
         rows = np.flatnonzero(scores >= LEAST)
         return self._hits(rows, scores[rows], k, "lexical")
 
     def _seen(self, which: Filter | None) -> list[Any]:
         """Rows of each piece that may be found; None for all."""
         if which is None or which.empty:
-            return [None if whole else kept for whole, kept in zip(self._whole, self._living, strict=True)]
+            return [None if whole else living for whole, living in zip(self._whole, self._living, strict=True)]
         name = canonical_json([replace(which, where=()), written(which.conditions)])  # "7" is not 7
-        found = self._allowed.pop(name, None)
-        if found is None:
-            found = [p.allowed(which) & kept for (p, _), kept in zip(self._pieces, self._living, strict=True)]
+        allowed = self._allowed.pop(name, None)
+        if allowed is None:
+            allowed = [p.allowed(which) & living for (p, _), living in zip(self._pieces, self._living, strict=True)]
             while len(self._allowed) >= _FILTERS:
                 self._allowed.popitem(last=False)
-        self._allowed[name] = found
-        return found
+        self._allowed[name] = allowed
+        return allowed
 
     def _hits(self, rows: NDArray[Any], scores: NDArray[np.float32], k: int, leg: str) -> list[Hit]:
-        found = best(rows, scores, k, names=self._names)
-        made = self._chunks([row for row, _ in found])
+        ranked = best(rows, scores, k, names=self._names)
+        chunks = self._chunks([row for row, _ in ranked])
         return [
             Hit(chunk=chunk, score=score, rank=rank, legs={leg: rank})
-            for rank, (chunk, (_, score)) in enumerate(zip(made, found, strict=True), 1)
+            for rank, (chunk, (_, score)) in enumerate(zip(chunks, ranked, strict=True), 1)
         ]
 
     def _split(self, rows: NDArray[Any]) -> list[tuple[Piece, NDArray[Any], NDArray[Any]]]:
@@ -255,16 +261,16 @@ class Held:
 
     def _names(self, rows: NDArray[Any]) -> list[str]:
         out = [""] * len(rows)
-        for piece, here, own in self._split(rows):
+        for piece, here, local_rows in self._split(rows):
             names = piece.columns["id"]
-            for place, row in zip(here.tolist(), own.tolist(), strict=True):
+            for place, row in zip(here.tolist(), local_rows.tolist(), strict=True):
                 out[place] = names[row]
         return out
 
     def _chunks(self, rows: Sequence[int]) -> list[Chunk]:
         out: dict[int, Chunk] = {}
-        for piece, here, own in self._split(np.array(rows, dtype=np.int64)):
-            out.update(zip(here.tolist(), piece.chunks(own.tolist()), strict=True))
+        for piece, here, local_rows in self._split(np.array(rows, dtype=np.int64)):
+            out.update(zip(here.tolist(), piece.chunks(local_rows.tolist()), strict=True))
         return [out[place] for place in range(len(rows))]
 
 
@@ -273,17 +279,17 @@ def _among(values: NDArray[np.uint64], ordered: NDArray[np.uint64]) -> NDArray[n
     if not len(ordered):
         return np.zeros(len(values), dtype=np.bool_)
     place = np.minimum(np.searchsorted(ordered, values), len(ordered) - 1)
-    found: NDArray[np.bool_] = ordered[place] == values
-    return found
+    present: NDArray[np.bool_] = ordered[place] == values
+    return present
 
 
 def _tidied(pieces: list[tuple[Piece, NDArray[np.uint64]]]) -> list[tuple[Piece, NDArray[np.uint64]]]:
     """The same rows in fewer pieces, where there are too many."""
-    living = [numbers != _GONE for _, numbers in pieces]
+    living = [numbers != _NO_ROW for _, numbers in pieces]
     stay = settled(living)
     if stay == len(pieces):
         return pieces
     rest = pieces[stay:]
-    joined = Piece.joined([(piece, kept) for (piece, _), kept in zip(rest, living[stay:], strict=True)])
-    numbers = np.concatenate([numbers[kept] for (_, numbers), kept in zip(rest, living[stay:], strict=True)])
+    joined = Piece.joined([(piece, mask) for (piece, _), mask in zip(rest, living[stay:], strict=True)])
+    numbers = np.concatenate([numbers[mask] for (_, numbers), mask in zip(rest, living[stay:], strict=True)])
     return [*pieces[:stay], (joined, numbers)]

@@ -28,7 +28,7 @@ from twofold.files import writing
 from twofold.plugins import protocols
 from twofold.retrieval.analysis import ANALYSIS, Language, query_terms
 from twofold.retrieval.fusion import blend, fetch_size
-from twofold.retrieval.indexes.lancedb.in_memory import Held
+from twofold.retrieval.indexes.lancedb.in_memory import RowsInMemory
 from twofold.retrieval.indexes.lancedb.rows import any_of, in_pieces, rows, schema
 from twofold.retrieval.indexes.lancedb.view import FTS_INDEX, VECTOR_INDEX, LanceView
 from twofold.types import Chunk, Filter, Hit, IndexState, IndexVersion, Json
@@ -38,7 +38,9 @@ _TABLE = "chunks"
 _META = "index.json"
 _FORMAT = 4
 _VIEWS = 3
+"""Versions open at a time; what they have in common is in memory once."""
 _NEVER = timedelta(days=365_000)
+"""Older than any version: compacting drops none, `prune` alone does."""
 _PLACE = re.compile(r",? ?(?<![^\s,])[^\s,]{1,200}\.rs:\d+(?::\d+)?")
 """A place in the library's sources, as its build knew it."""
 
@@ -89,7 +91,7 @@ class LanceIndex:
 
     def _check(self) -> None:
         path = self._directory / _META
-        wanted = {
+        settings = {
             "format": _FORMAT,
             "fingerprint": self._fingerprint,
             "dimension": self._dimension,
@@ -98,22 +100,23 @@ class LanceIndex:
         }
         if path.is_file():
             try:
-                held = json.loads(path.read_text(encoding="utf-8"))
+                stored = json.loads(path.read_text(encoding="utf-8"))
             except (OSError, ValueError, RecursionError) as error:
                 raise IndexDamaged(f"the index's description is damaged: {error}", file=path) from error
-            if not isinstance(held, dict):
+            if not isinstance(stored, dict):
                 raise IndexDamaged("the index's description is damaged: it is no object", file=path)
-            for key, value in wanted.items():
-                if held.get(key) != value:
+            for key, value in settings.items():
+                if stored.get(key) != value:
                     raise IndexMismatch(
-                        f"the index has {key} {held.get(key)!r}, but {value!r} is configured", file=path
+                        f"the index has {key} {stored.get(key)!r}, but {value!r} is configured", file=path
                     )
             return
+        # the description is written before the table, so a table without one may hold the vectors of any embedder
         if (self._directory / f"{_TABLE}.lance").exists():
             raise IndexMismatch("the index does not say which embedder made it", file=path)
         with self._writing():
             self._directory.mkdir(parents=True, exist_ok=True)
-            writing.write(path, json.dumps(wanted, indent=1), shared=True)
+            writing.write(path, json.dumps(settings, indent=1), shared=True)
 
     # ------------------------------------------------------------ reading
 
@@ -185,8 +188,9 @@ class LanceIndex:
                 return view.lexical(queries, k, filter)
             if leg == "dense":
                 return view.dense(places, k, filter)
-            near, found = view.dense(places, fetch, filter), view.lexical(queries, fetch, filter)
-        return [blend(d, w, k) for d, w in zip(near, found, strict=True)]
+            near = view.dense(places, fetch, filter)
+            words = view.lexical(queries, fetch, filter)
+        return [blend(d, w, k) for d, w in zip(near, words, strict=True)]
 
     def _checked(self, vectors: Any, count: int) -> Any:
         places = np.ascontiguousarray(vectors, dtype=np.float32)
@@ -196,31 +200,35 @@ class LanceIndex:
 
     def _view(self, version: int | None) -> LanceView:
         with self._lock:
-            wanted = int(self._table.version) if version is None else version
-            if wanted not in self._views:
+            number = int(self._table.version) if version is None else version
+            if number not in self._views:
+                # a handle of its own: `checkout` changes the one it is called on
                 handle = self._database.open_table(_TABLE)
                 try:
-                    handle.checkout(wanted)
+                    handle.checkout(number)
                 except (ValueError, RuntimeError, OSError) as error:
                     if version is None:
-                        raise IndexDamaged(f"the index cannot be read: {_told(error)}", file=self._directory) from error
+                        raise IndexDamaged(
+                            f"the index cannot be read: {_reason(error)}", file=self._directory
+                        ) from error
                     newest = int(self._table.version)
                     raise IndexMismatch(
-                        f"version {wanted} of the index is gone (the newest is {newest})"
-                        if 0 < wanted < newest
-                        else f"the index has no version {wanted} (the newest is {newest})",
+                        f"version {number} of the index is gone (the newest is {newest})"
+                        if 0 < number < newest
+                        else f"the index has no version {number} (the newest is {newest})",
                         file=self._directory,
                         cure="`twofold index log --all` lists the versions that can be read.",
                     ) from error
-                self._views[wanted] = LanceView(handle, wanted, limit=self._options.flat_limit, before=self._held)
+                self._views[number] = LanceView(handle, number, limit=self._options.flat_limit, before=self._last_rows)
                 while len(self._views) > _VIEWS:
                     self._views.popitem(last=False)
-            self._views.move_to_end(wanted)
-            return self._views[wanted]
+            self._views.move_to_end(number)
+            return self._views[number]
 
-    def _held(self) -> Held | None:
+    def _last_rows(self) -> RowsInMemory | None:
         """The rows in memory, of the version read last."""
-        return next((view.held for view in reversed(list(self._views.values())) if view.held is not None), None)
+        loaded = [view.rows_in_memory for view in self._views.values() if view.rows_in_memory is not None]
+        return loaded[-1] if loaded else None
 
     # ------------------------------------------------------------ writing
 
@@ -233,12 +241,14 @@ class LanceIndex:
         places = self._checked(vectors, len(chunks)) if len(chunks) else None
         if places is None:
             return
+        # of chunks with the same id the first counts: reversed, the first one is written last
         first = {chunk.id: row for row, chunk in reversed(list(enumerate(chunks)))}
-        kept = sorted(first.values())
-        own = [chunks[row] for row in kept]
-        table = rows(own, places[kept], self._options.language)
-        names = list(dict.fromkeys(chunk.span.document for chunk in own))
+        row_numbers = sorted(first.values())
+        distinct_chunks = [chunks[row] for row in row_numbers]
+        table = rows(distinct_chunks, places[row_numbers], self._options.language)
+        names = list(dict.fromkeys(chunk.span.document for chunk in distinct_chunks))
         with self._lock:
+            # one merge is one commit: a reader never sees a document without its chunks
             merge = self._table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all()
             merge = merge.when_not_matched_by_source_delete(any_of("document", names))
             with self._writing():
@@ -258,7 +268,7 @@ class LanceIndex:
     def _tidy(self) -> None:
         """Build indices when the table has grown, fold new rows in, compact small pieces. The content stays."""
         count = int(self._table.count_rows())
-        built = {found.name for found in self._table.list_indices()}
+        built = {index.name for index in self._table.list_indices()}
         if count > self._options.flat_limit and not {FTS_INDEX, VECTOR_INDEX} <= built:
             self._build()
             return
@@ -270,6 +280,7 @@ class LanceIndex:
     def _build(self) -> None:
         from lancedb.index import FTS, HnswSq
 
+        # the column holds analysed words already: the library must neither cut nor change them
         words = FTS(
             base_tokenizer="whitespace", with_position=False, lower_case=False, stem=False, remove_stop_words=False,
             ascii_folding=False, max_token_length=None,
@@ -279,18 +290,18 @@ class LanceIndex:
         self._table.create_index("vector", config=HnswSq(distance_type="cosine"), name=VECTOR_INDEX)
 
     def _unindexed(self, name: str) -> int:
-        found = self._table.index_stats(name)
-        return 0 if found is None else int(found.num_unindexed_rows)
+        statistics = self._table.index_stats(name)
+        return 0 if statistics is None else int(statistics.num_unindexed_rows)
 
     # ------------------------------------------------------------ versions
 
     def tag(self, name: str, version: int | None = None) -> None:
         """Name a version (the newest when None) so that `prune` keeps it; a name in use moves."""
         with self._lock, self._writing():
-            wanted = int(self._table.version) if version is None else version
-            self._view(wanted)
+            number = int(self._table.version) if version is None else version
+            self._view(number)
             tags = self._table.tags
-            (tags.update if name in tags.list() else tags.create)(name, wanted)
+            (tags.update if name in tags.list() else tags.create)(name, number)
 
     def tags(self) -> dict[str, int]:
         """Name → version."""
@@ -303,7 +314,7 @@ class LanceIndex:
             names: dict[int, list[str]] = {}
             for name, number in sorted(self.tags().items()):
                 names.setdefault(number, []).append(name)
-            found = sorted(self._table.list_versions(), key=lambda entry: int(entry["version"]))
+            versions = sorted(self._table.list_versions(), key=lambda entry: int(entry["version"]))
         return [
             IndexVersion(
                 version=int(entry["version"]),
@@ -311,7 +322,7 @@ class LanceIndex:
                 chunks=int(entry["metadata"].get("total_rows", 0)),
                 tags=tuple(names.get(int(entry["version"]), ())),
             )
-            for entry in found
+            for entry in versions
         ]
 
     def restore(self, version: int) -> None:
@@ -341,6 +352,7 @@ class LanceIndex:
             if tagged:
                 times = {int(v["version"]): v["timestamp"] for v in before}
                 oldest = min(times[version] for version in tagged)
+                # a second more, so that the tagged version itself is not of that age yet
                 age = max(age, datetime.now(oldest.tzinfo) - oldest + timedelta(seconds=1))
             self._views.clear()
             self._table.optimize(cleanup_older_than=age)
@@ -353,15 +365,16 @@ class LanceIndex:
         """
         names = set(documents)
         with self._lock, self._writing():
-            before, tags = self._table.list_versions(), self.tags()
+            before = self._table.list_versions()
+            tags = self.tags()
             had = int(self._table.count_rows())
             view = self._view(None)
-            kept = view.rows_without(names)
-            removed = had - len(kept)
+            remaining = view.rows_without(names)
+            removed = had - len(remaining)
             for name in tags:
                 self._table.tags.delete(name)
             self._views.clear()
-            self._table = self._database.create_table(_TABLE, data=kept, schema=kept.schema, mode="overwrite")
+            self._table = self._database.create_table(_TABLE, data=remaining, schema=remaining.schema, mode="overwrite")
             self._tidy()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", UserWarning)  # that every older version goes is what is asked for
@@ -375,16 +388,16 @@ class LanceIndex:
         try:
             yield
         except (OSError, RuntimeError, ValueError) as error:
-            raise refused(f"the index was not changed: {_told(error)}", error, file=self._directory) from error
+            raise refused(f"the index was not changed: {_reason(error)}", error, file=self._directory) from error
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
         try:
             yield
         except (OSError, RuntimeError, ValueError, LookupError) as error:
-            raise IndexDamaged(f"the index cannot be read: {_told(error)}", file=self._directory) from error
+            raise IndexDamaged(f"the index cannot be read: {_reason(error)}", file=self._directory) from error
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """What the library says, without the places in its own sources."""
     return _PLACE.sub("", str(error).splitlines()[0] if str(error) else type(error).__name__)[:300]

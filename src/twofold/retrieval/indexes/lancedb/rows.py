@@ -41,10 +41,10 @@ def schema(dimension: int) -> Any:
 
     plain = [("id", pa.string()), ("document", pa.string()), ("start", pa.int64()), ("end", pa.int64())]
     texts = [("text", pa.string()), ("title", pa.string()), ("headings", pa.string()), ("ordinal", pa.int64())]
-    given = [("place", pa.string()), ("collection", pa.string()), ("readers", pa.list_(pa.string()))]
+    access = [("place", pa.string()), ("collection", pa.string()), ("readers", pa.list_(pa.string()))]
     more = [("metadata", pa.string()), ("facets", pa.list_(pa.string())), ("seal", pa.string())]
     search = [("terms", pa.string()), ("vector", pa.list_(pa.float32(), dimension))]
-    return pa.schema([*plain, *texts, *given, *more, *search])
+    return pa.schema([*plain, *texts, *access, *more, *search])
 
 
 def rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], language: Language) -> Any:
@@ -100,8 +100,8 @@ def matrix(column: Any) -> NDArray[np.float32]:
     width = column.type.list_size
     if not len(column):
         return np.zeros((0, width), dtype=np.float32)
-    made: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
-    return made
+    vectors: NDArray[np.float32] = column.combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return vectors
 
 
 def condition(which: Filter | None) -> str:
@@ -111,8 +111,8 @@ def condition(which: Filter | None) -> str:
     parts = [any_of("collection", which.collections)] if which.collections else []
     if which.without:
         parts.append(f"NOT {any_of('document', sorted(which.without))}")
-    for wanted, some in clauses(which.conditions):
-        parts.append(_has_any("facets", some) if wanted else f"NOT {_has_any('facets', some)}")
+    for required, values in clauses(which.conditions):
+        parts.append(_has_any("facets", values) if required else f"NOT {_has_any('facets', values)}")
     if which.principal is not None:
         parts.append(_has_any("readers", which.principal))
     return " AND ".join(parts)

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 _PLAIN = 8192
 """Up to so many rows every one is compared in full."""
 _FIRST, _SECOND = 80, 112
-"""Principal axes looked at first, of all rows, and after that, of those still possible."""
+"""Principal axes looked at first, of all rows, and after that, of those still possible. With 48 first axes the search
+fell back to comparing everything (docs/notebook.md)."""
 _SAMPLE = 4096
+"""Rows that the axes are worked out from."""
 _REST = 0.5
 """Assumed of two vectors: what some leading axes leave of them has a cosine of at most this."""
 _SHARE = 8
@@ -39,25 +41,27 @@ class Vectors:
         self, vector: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[Any], NDArray[np.float32]]:
         """Rows among which the `k` nearest allowed ones are, and their cosines with `vector`."""
-        asked = None if allowed is None else np.flatnonzero(allowed)
-        count = len(self.matrix) if asked is None else len(asked)
+        allowed_rows = None if allowed is None else np.flatnonzero(allowed)
+        count = len(self.matrix) if allowed_rows is None else len(allowed_rows)
         if count <= max(_PLAIN, 8 * k) or self.matrix.shape[1] < 2 * (_FIRST + _SECOND):
-            return self._compared(vector, asked)
+            return self._compared(vector, allowed_rows)
         axes, first, second = self._sketch
-        seen = axes @ vector
+        seen = axes @ vector  # (axes,): the query's coordinates
         known = first.coordinates @ seen[:_FIRST]
+        # bound: (rows,), from above, on the first axes; in place, for it is as long as the set
         bound = first.rest * np.float32(_REST * _left(seen[:_FIRST]))
         bound += known
         if allowed is not None:
-            bound[~allowed] = -2
+            bound[~allowed] = -2  # below any cosine
         high = _high(bound, 4 * k)
         if high < -1:
-            return self._compared(vector, asked)
+            return self._compared(vector, allowed_rows)
         near = self.matrix.take(np.flatnonzero(bound >= high), axis=0) @ vector
         floor = np.partition(near, len(near) - k)[len(near) - k] if len(near) > k else np.float32(-1)
         rows = np.flatnonzero(bound >= min(floor, high))
         if len(rows) * 2 > len(bound):
-            return self._compared(vector, asked)
+            return self._compared(vector, allowed_rows)
+        # those compared above stay whatever their second bound: their cosines made `floor`
         compared = bound[rows] >= high
         bound = second.coordinates.take(rows, axis=0) @ seen[_FIRST:]
         bound += known[rows]
@@ -77,12 +81,13 @@ class Vectors:
     def _sketch(self) -> tuple[NDArray[np.float32], _Sketch, _Sketch]:
         """The axes, and what is known of every row on the first of them, and on the others and all of them."""
         some = self.matrix[:: max(1, len(self.matrix) // _SAMPLE)]
+        # eigh gives the axes in ascending order, as columns
         axes = np.ascontiguousarray(np.linalg.eigh(some.T @ some)[1][:, ::-1][:, : _FIRST + _SECOND].T)
         first = self.matrix @ axes[:_FIRST].T
         second = np.empty((len(first), _SECOND), dtype=np.float32)
-        left = 1 - np.einsum("ij,ij->i", first, first)
+        left = 1 - np.einsum("ij,ij->i", first, first)  # the rows have length 1
         rest = np.sqrt(np.maximum(left, 0))
-        for start in range(0, len(first), _PLAIN):
+        for start in range(0, len(first), _PLAIN):  # in pieces: the products need no second copy of the set
             part = self.matrix[start : start + _PLAIN] @ axes[_FIRST:].T
             second[start : start + _PLAIN] = part
             left[start : start + _PLAIN] -= np.einsum("ij,ij->i", part, part)
@@ -103,5 +108,5 @@ def _high(values: NDArray[np.float32], count: int) -> np.float32:
     """Some value that about `count` of `values` reach, found among the maxima of many groups."""
     groups = max(1, min(len(values) // 2, 2 * count))
     tops = values[: len(values) // groups * groups].reshape(-1, groups).max(axis=0)
-    found: np.float32 = np.partition(tops, len(tops) - min(count, len(tops)))[len(tops) - min(count, len(tops))]
-    return found
+    reached: np.float32 = np.partition(tops, len(tops) - min(count, len(tops)))[len(tops) - min(count, len(tops))]
+    return reached

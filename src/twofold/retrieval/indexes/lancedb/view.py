@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from twofold.retrieval.indexes.lancedb.in_memory import Held
+from twofold.retrieval.indexes.lancedb.in_memory import RowsInMemory
 from twofold.retrieval.indexes.lancedb.rows import CHUNK_COLUMNS, NUMBER, any_of, chunks, condition, in_pieces, matrix
 from twofold.types import Chunk, Filter, Hit, IndexState, sealed
 
@@ -35,13 +35,13 @@ class LanceView:
         before: Gives the rows of another version, if any are in memory: what both have is not read again.
     """
 
-    def __init__(self, table: Any, version: int, *, limit: int, before: Callable[[], Held | None]) -> None:
+    def __init__(self, table: Any, version: int, *, limit: int, before: Callable[[], RowsInMemory | None]) -> None:
         self.version = version
         self._table = table
         self._limit = limit
         self._before = before
         self._lock = RLock()
-        self.held: Held | None = None
+        self.rows_in_memory: RowsInMemory | None = None
         """The rows in memory, if they have been read."""
 
     @cached_property
@@ -51,7 +51,7 @@ class LanceView:
 
     @cached_property
     def _in_memory(self) -> bool:
-        indexed = {FTS_INDEX, VECTOR_INDEX} <= {found.name for found in self._table.list_indices()}
+        indexed = {FTS_INDEX, VECTOR_INDEX} <= {index.name for index in self._table.list_indices()}
         return self.count <= self._limit or not indexed
 
     def read(self, columns: Sequence[str], where: str = "") -> Any:
@@ -69,26 +69,26 @@ class LanceView:
     @cached_property
     def _content(self) -> tuple[int, str]:
         with self._lock:
-            found = self.read(["document", "seal"])
-        return len(found["document"].unique()), sealed(found["seal"].to_pylist())
+            table = self.read(["document", "seal"])
+        return len(table["document"].unique()), sealed(table["seal"].to_pylist())
 
     def contents(self) -> dict[str, str]:
         """Document id → digest of its chunks, by id."""
-        found = self.read(["document", "seal"])
+        table = self.read(["document", "seal"])
         seals: dict[str, list[str]] = {}
-        for document, seal in zip(found["document"].to_pylist(), found["seal"].to_pylist(), strict=True):
+        for document, seal in zip(table["document"].to_pylist(), table["seal"].to_pylist(), strict=True):
             seals.setdefault(document, []).append(seal)
         return {document: sealed(own) for document, own in sorted(seals.items())}
 
     def chunks_of(self, documents: Sequence[str]) -> list[Chunk]:
         """All chunks of these documents, in the order given and then by place."""
         order = {name: place for place, name in enumerate(dict.fromkeys(documents))}
-        found = [
+        found_chunks = [
             chunk
             for piece in in_pieces(list(order))
             for chunk in chunks(self.read(CHUNK_COLUMNS, any_of("document", piece)))
         ]
-        return sorted(found, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
+        return sorted(found_chunks, key=lambda c: (order[c.span.document], c.ordinal, c.span.start, c.id))
 
     def vectors_of(self, documents: Sequence[str]) -> tuple[list[Chunk], NDArray[np.float32]]:
         """All chunks of these documents, and their vectors."""
@@ -100,13 +100,13 @@ class LanceView:
         ]
         if not pieces:
             return [], np.zeros((0, 0), dtype=np.float32)
-        found = pa.concat_tables(pieces).combine_chunks()
-        return chunks(found), matrix(found["vector"])
+        table = pa.concat_tables(pieces).combine_chunks()
+        return chunks(table), matrix(table["vector"])
 
     def rows_without(self, documents: Collection[str]) -> Any:
         """Arrow table of all rows but those of these documents."""
-        found = self._table.to_arrow()
-        return found.filter([name not in documents for name in found["document"].to_pylist()])
+        table = self._table.to_arrow()
+        return table.filter([name not in documents for name in table["document"].to_pylist()])
 
     def documents(self) -> dict[str, int]:
         """Document id → number of its chunks, by id."""
@@ -118,14 +118,16 @@ class LanceView:
             return [self._loaded.dense(vector, k, which) for vector in vectors]
         where = condition(which)
 
-        def one(vector: NDArray[np.float32]) -> list[Hit]:
+        def nearest(vector: NDArray[np.float32]) -> list[Hit]:
             query = self._table.search(vector, vector_column_name="vector").distance_type("cosine").limit(k)
+            # ef, the candidates of the graph search, must not be fewer than the hits
             query = query.ef(max(_EF, 2 * k)).refine_factor(_REFINE)
+            # prefilter: a filter after the search would leave fewer than k hits
             query = query.where(where, prefilter=True) if where else query
-            found = query.select([*CHUNK_COLUMNS, "_distance"]).to_arrow()
-            return _ranked(chunks(found), 1.0 - found["_distance"].to_numpy(), "dense")
+            table = query.select([*CHUNK_COLUMNS, "_distance"]).to_arrow()
+            return _ranked(chunks(table), 1.0 - table["_distance"].to_numpy(), "dense")
 
-        return _many(one, list(vectors))
+        return _many(nearest, list(vectors))
 
     def lexical(self, queries: Sequence[Sequence[str]], k: int, which: Filter | None = None) -> list[list[Hit]]:
         """Best BM25 matches of each query's terms among the allowed chunks; a query without terms finds nothing."""
@@ -133,27 +135,27 @@ class LanceView:
             return [self._loaded.lexical(query, k, which) if query else [] for query in queries]
         where = condition(which)
 
-        def one(query: Sequence[str]) -> list[Hit]:
+        def best(query: Sequence[str]) -> list[Hit]:
             from lancedb.query import MatchQuery
 
             if not query:
                 return []
             match = MatchQuery(" ".join(query), "terms")
-            asked = self._table.search(match, query_type="fts").limit(k)
-            asked = asked.where(where, prefilter=True) if where else asked
-            found = asked.select([*CHUNK_COLUMNS, "_score"]).to_arrow()
-            return _ranked(chunks(found), found["_score"].to_numpy(), "lexical")
+            request = self._table.search(match, query_type="fts").limit(k)
+            request = request.where(where, prefilter=True) if where else request
+            table = request.select([*CHUNK_COLUMNS, "_score"]).to_arrow()
+            return _ranked(chunks(table), table["_score"].to_numpy(), "lexical")
 
-        return _many(one, list(queries))
+        return _many(best, list(queries))
 
     @property
-    def _loaded(self) -> Held:
+    def _loaded(self) -> RowsInMemory:
         """The rows in memory, read at the first use."""
-        with self._lock:
-            if self.held is None:
+        with self._lock:  # threads that come at the same time wait for the one reading
+            if self.rows_in_memory is None:
                 before = self._before()
-                self.held = Held.whole(self.rows) if before is None else before.after(self.rows)
-            return self.held
+                self.rows_in_memory = RowsInMemory.whole(self.rows) if before is None else before.after(self.rows)
+            return self.rows_in_memory
 
     def rows(self, columns: Sequence[str], numbers: NDArray[np.uint64] | None = None) -> Any:
         """Arrow table of these columns and of `NUMBER`, of all rows or of the rows with these numbers."""
@@ -162,16 +164,16 @@ class LanceView:
         return self._table.take_row_ids(numbers.tolist()).select(list(columns)).with_row_id().to_arrow()
 
 
-def _ranked(found: list[Chunk], scores: NDArray[Any], leg: str) -> list[Hit]:
-    order = sorted(range(len(found)), key=lambda row: (-round(float(scores[row]), _DIGITS), found[row].id))
+def _ranked(matched: list[Chunk], scores: NDArray[Any], leg: str) -> list[Hit]:
+    order = sorted(range(len(matched)), key=lambda row: (-round(float(scores[row]), _DIGITS), matched[row].id))
     return [
-        Hit(chunk=found[row], score=float(scores[row]), rank=rank, legs={leg: rank})
+        Hit(chunk=matched[row], score=float(scores[row]), rank=rank, legs={leg: rank})
         for rank, row in enumerate(order, 1)
     ]
 
 
-def _many(one: Callable[[Any], list[Hit]], queries: Sequence[Any]) -> list[list[Hit]]:
+def _many(search: Callable[[Any], list[Hit]], queries: Sequence[Any]) -> list[list[Hit]]:
     if len(queries) < 2:
-        return [one(query) for query in queries]
+        return [search(query) for query in queries]
     with ThreadPoolExecutor(max_workers=_WORKERS) as pool:
-        return list(pool.map(one, queries))
+        return list(pool.map(search, queries))

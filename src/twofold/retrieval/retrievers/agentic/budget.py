@@ -81,23 +81,23 @@ class Ledger:
         if prompt + completion and self.tokens + prompt + completion > self.caps.tokens:
             return "tokens"
         price = self._price(name, prompt, completion)
-        if price and self.cost + price > self.caps.cost + 1e-12:
+        if price and self.cost + price > self.caps.cost + 1e-12:  # a sum of prices may exceed its cap by rounding
             return "cost"
         return ""
 
     def spend(self, name: str, usage: Usage | None = None) -> float:
         """Book one call; returns its price."""
-        given = usage or Usage()
-        price = self._price(name, given.prompt_tokens, given.completion_tokens)
+        spent = usage or Usage()
+        price = self._price(name, spent.prompt_tokens, spent.completion_tokens)
         self.calls += 1
         self.cost += price
         self.usage = Usage(
-            prompt_tokens=self.usage.prompt_tokens + given.prompt_tokens,
-            completion_tokens=self.usage.completion_tokens + given.completion_tokens,
+            prompt_tokens=self.usage.prompt_tokens + spent.prompt_tokens,
+            completion_tokens=self.usage.completion_tokens + spent.completion_tokens,
         )
         return price
 
-    def told(self) -> Json:
+    def report(self) -> Json:
         """Spent and allowed, for the trace."""
         caps = self.caps
         return {

@@ -26,16 +26,17 @@ _COMPOUND = re.compile(
     re.IGNORECASE,
 )
 _NAMED = 2.0
+"""Weight of a name or number; other words have 1."""
 
 
 def salient(question: str) -> dict[str, float]:
     """Term → weight, in the question's order."""
     named = {term for name in names(question, inner=True) for term in terms(name)}
-    found = {}
+    weights = {}
     for term in terms(question):
         if term not in _ASKING:
-            found[term] = _NAMED if term in named or any(map(str.isdigit, term)) else 1.0
-    return found
+            weights[term] = _NAMED if term in named or any(map(str.isdigit, term)) else 1.0
+    return weights
 
 
 def names(text: str, *, inner: bool = False) -> list[str]:
@@ -47,12 +48,13 @@ def names(text: str, *, inner: bool = False) -> list[str]:
     """
     first = re.match(r"\W*\w+", text)
     begin = first.end() if inner and first else 0
-    found = (
+    capitalised = (
         match.group()
         for match in _NAME.finditer(text, begin)
+        # a single word with a capital that begins a sentence may be any word
         if " " in match.group() or not _begins(text, match.start())
     )
-    return list(dict.fromkeys(name for name in found if len(name) > 2 and terms(name)))
+    return list(dict.fromkeys(name for name in capitalised if len(name) > 2 and terms(name)))
 
 
 def _begins(text: str, at: int) -> bool:
@@ -70,10 +72,10 @@ def words_of(chunk: Chunk) -> set[str]:
     return set(terms(" ".join((chunk.title, *chunk.headings, chunk.text))))
 
 
-def covered(weights: dict[str, float], held: set[str]) -> float:
-    """Share of the weight whose terms are held; 1 for a question without salient terms."""
+def covered(weights: dict[str, float], present: set[str]) -> float:
+    """Share of the weight whose terms are present; 1 for a question without salient terms."""
     total = sum(weights.values())
-    return sum(weight for term, weight in weights.items() if term in held) / total if total else 1.0
+    return sum(weight for term, weight in weights.items() if term in present) / total if total else 1.0
 
 
 def parts(question: str) -> list[str]:
@@ -82,10 +84,10 @@ def parts(question: str) -> list[str]:
     if len(pieces) < 2:
         return []
     first = names(pieces[0], inner=True)
-    made = [pieces[0]]
+    questions = [pieces[0]]
     for piece in pieces[1:]:
-        made.append(piece if names(piece, inner=True) or not first else f"{piece} {first[0]}")
-    return made
+        questions.append(piece if names(piece, inner=True) or not first else f"{piece} {first[0]}")
+    return questions
 
 
 class Evidence:
@@ -98,49 +100,51 @@ class Evidence:
     def __init__(self, question: str) -> None:
         self.weights = salient(question)
         self.chain: list[Chunk] = []
-        self._held: set[str] = set()
-        self._asked = question.casefold()
+        self._present: set[str] = set()
+        self._question = question.casefold()
 
     @property
     def coverage(self) -> float:
         """Share of the question that the chain holds."""
-        return covered(self.weights, self._held) if self.chain else 0.0
+        return covered(self.weights, self._present) if self.chain else 0.0
 
     @property
     def open(self) -> list[str]:
         """Terms that it does not hold."""
-        return [term for term in self.weights if term not in self._held]
+        return [term for term in self.weights if term not in self._present]
 
-    def begin(self, found: Sequence[Chunk], *, least: float = 0.0) -> bool:
+    def begin(self, chunks: Sequence[Chunk], *, least: float = 0.0) -> bool:
         """Start the chain, or start again, with the best passage, the first of equals.
 
         Args:
-            found: Passages, best first.
+            chunks: Passages, best first.
             least: Share of the question that it must hold.
 
         Returns:
             True when it holds more than the chain did.
         """
-        scored = [(covered(self.weights, words_of(chunk)), -rank, chunk) for rank, chunk in enumerate(found)]
-        best = max(scored, key=lambda one: one[:2], default=None)
+        scored = [(covered(self.weights, words_of(chunk)), -rank, chunk) for rank, chunk in enumerate(chunks)]
+        best = max(scored, key=lambda scores: scores[:2], default=None)
+        # 1e-9: sums in another order are no gain
         if best is None or best[0] < least or (self.chain and best[0] <= self.coverage + 1e-9):
             return False
-        self.chain, self._held = [best[2]], words_of(best[2])
+        self.chain, self._present = [best[2]], words_of(best[2])
         return True
 
-    def extend(self, found: Sequence[Chunk], link: str = "") -> bool:
+    def extend(self, chunks: Sequence[Chunk], link: str = "") -> bool:
         """Add the passage that holds most of what is open, and all of `link`; False when there is none."""
-        linked, known = set(terms(link)), {chunk.id for chunk in self.chain}
+        linked = set(terms(link))
+        known = {chunk.id for chunk in self.chain}
         best, gain = None, 0.0
-        for chunk in found:
-            held = words_of(chunk)
-            more = sum(self.weights[term] for term in self.open if term in held)
-            if chunk.id not in known and linked <= held and more > gain:
+        for chunk in chunks:
+            present = words_of(chunk)
+            more = sum(self.weights[term] for term in self.open if term in present)
+            if chunk.id not in known and linked <= present and more > gain:
                 best, gain = chunk, more
         if best is None:
             return False
         self.chain.append(best)
-        self._held |= words_of(best)
+        self._present |= words_of(best)
         return True
 
     def leads(self) -> list[str]:
@@ -149,9 +153,9 @@ class Evidence:
             return []
         last = self.chain[-1]
         known = set(self.weights) | {term for chunk in self.chain[:-1] for term in words_of(chunk)}
-        found = []
+        leads = []
         for name in names(f"{last.title}\n{last.text}"):
-            own = set(terms(name))
-            if not own <= known and name.casefold() not in self._asked:
-                found.append(name)
-        return found
+            name_terms = set(terms(name))
+            if not name_terms <= known and name.casefold() not in self._question:
+                leads.append(name)
+        return leads

@@ -82,7 +82,7 @@ class AgenticRetriever:
 
     def _state(self, query: Query) -> State:
         allowed = query.filter.collections
-        last = query.asked or query.text
+        last = query.question or query.text
         question = last if len(salient(last)) >= 2 or not query.text else query.text
         named = [name for name in self._parts.collections if not allowed or name in allowed]
         o = self._options
@@ -104,7 +104,7 @@ class AgenticRetriever:
         """The collections that hold anything this principal may read; neither trace nor planner shall name another."""
         if query.filter.principal is None:
             return list(names)
-        vectors = self._parts.embedder.embed([query.text or query.asked])
+        vectors = self._parts.embedder.embed([query.text or query.question])
 
         def holds(name: str) -> bool:
             which = replace(query.filter, collections=(name,))
@@ -117,11 +117,13 @@ class AgenticRetriever:
         step = Decision(action="search", why="what was asked")
         able = [state for state in states if not state.ledger.closed("search")]
         began = time.monotonic()
-        found = self._search.retrieve([state.query for state in able], k) if able else []
+        retrievals = self._search.retrieve([state.query for state in able], k) if able else []
         share = (time.monotonic() - began) / max(1, len(able))
-        for state, one in zip(able, found, strict=True):
-            state.ledger.begun, state.ledger.earlier = state.ledger.clock(), share
-            self._took(state, replace(step, text=state.query.text), one, share)
+        for state, retrieval in zip(able, retrievals, strict=True):
+            # one search for all of them: each counts its share of the time
+            state.ledger.begun = state.ledger.clock()
+            state.ledger.earlier = share
+            self._took(state, replace(step, text=state.query.text), retrieval, share)
 
     def _loop(self, state: State, k: int) -> Retrieval:
         planner: Planner = Rules(self._options.sufficient)
@@ -147,8 +149,8 @@ class AgenticRetriever:
             if closed:
                 step = Decision(action="stop", why=f"cap on {closed}", sufficient=step.sufficient)
                 break
-            found, note = self._call(state, step) if step.action == "tool" else (self._searched(state, step, k), "")
-            planner.heard(found, note)
+            chunks, note = self._call(state, step) if step.action == "tool" else (self._searched(state, step, k), "")
+            planner.heard(chunks, note)
         return self._ended(state, step, k, ruled=isinstance(planner, Rules))
 
     def _searched(self, state: State, step: Decision, k: int) -> list[Chunk]:
@@ -157,34 +159,34 @@ class AgenticRetriever:
             which, collections=step.collections or which.collections, where=(*which.conditions, *step.where)
         )
         began = time.monotonic()
-        one = self._search.retrieve([replace(state.query, text=step.text, filter=which)], k)[0]
-        self._took(state, step, one, time.monotonic() - began)
-        return [hit.chunk for hit in one.hits]
+        retrieval = self._search.retrieve([replace(state.query, text=step.text, filter=which)], k)[0]
+        self._took(state, step, retrieval, time.monotonic() - began)
+        return [hit.chunk for hit in retrieval.hits]
 
-    def _took(self, state: State, step: Decision, one: Retrieval, seconds: float) -> None:
+    def _took(self, state: State, step: Decision, retrieval: Retrieval, seconds: float) -> None:
         """Book a search, judge it, and write it down."""
         priced = step.collections[0] if len(step.collections) == 1 else "search"
-        cost = state.ledger.spend(priced, one.usage)
-        chunks = [hit.chunk for hit in one.hits]
+        cost = state.ledger.spend(priced, retrieval.usage)
+        chunks = [hit.chunk for hit in retrieval.hits]
         state.tried.add(mark(step))
-        state.searched.append(one.hits)
+        state.searched.append(retrieval.hits)
         evidence = state.evidence
         if step.link or (step.part and evidence.chain):
             joined = evidence.extend(chunks, step.link)
         else:  # another beginning only where it is enough: a weak one would push out what the plain search found
             joined = evidence.begin(chunks, least=self._options.sufficient if evidence.chain else 0.0)
         state.trace += [
-            *one.trace,
+            *retrieval.trace,
             {
                 "step": "agent search",
                 "query": step.text,
                 "collections": list(step.collections),
                 **({"where": written(step.where)} if step.where else {}),
                 "why": step.why,
-                "hits": len(one.hits),
+                "hits": len(retrieval.hits),
                 "judgement": {"useful": joined, "coverage": round(evidence.coverage, 3), "open": evidence.open},
                 "seconds": round(seconds, 4),
-                "tokens": one.usage.prompt_tokens + one.usage.completion_tokens,
+                "tokens": retrieval.usage.prompt_tokens + retrieval.usage.completion_tokens,
                 "cost": round(cost, 6),
             },
         ]
@@ -193,15 +195,16 @@ class AgenticRetriever:
         began = time.monotonic()
         cost = state.ledger.spend(step.tool)
         state.tried.add(mark(step))
-        told = protocols.ToolAnswer()
+        answer = protocols.ToolAnswer()
         try:
-            told = state.tools[step.tool].call(step.arguments, filter=state.query.filter, seconds=state.ledger.left)
-            note = told.note
+            answer = state.tools[step.tool].call(step.arguments, filter=state.query.filter, seconds=state.ledger.left)
+            note = answer.note
         except DataError as error:
             note = error.message
-        chunks = [chunk for chunk in told.chunks if chunk.id not in {one.id for one in state.live}]
+        known = {chunk.id for chunk in state.live}
+        chunks = [chunk for chunk in answer.chunks if chunk.id not in known]
         state.live += chunks
-        if not told.chunks:
+        if not answer.chunks:
             state.notes.append(note)
         state.trace.append(
             {
@@ -209,11 +212,11 @@ class AgenticRetriever:
                 "tool": step.tool,
                 "arguments": dict(step.arguments),
                 "why": step.why,
-                "hits": len(told.chunks),
+                "hits": len(answer.chunks),
                 "note": note,
-                "cached": told.cached,
-                "stale": told.stale,
-                "judgement": {"useful": bool(told.chunks)},
+                "cached": answer.cached,
+                "stale": answer.stale,
+                "judgement": {"useful": bool(answer.chunks)},
                 "seconds": round(time.monotonic() - began, 4),
                 "tokens": 0,
                 "cost": round(cost, 6),
@@ -238,7 +241,7 @@ class AgenticRetriever:
                 "judgement": {"sufficient": enough and bool(chunks), "coverage": round(coverage, 3)},
                 "abstain": insufficient,
                 **({"notes": list(state.notes)} if state.notes else {}),
-                **state.ledger.told(),
+                **state.ledger.report(),
             }
         )
         scores = {hit.chunk.id: hit for hits in reversed(state.searched) for hit in hits}
@@ -260,13 +263,13 @@ def _chosen(state: State, k: int) -> list[Chunk]:
     further = [chunk for chunk in state.evidence.chain if chunk.id not in shown]
     further = further[: max(0, room - 1) if plain else room]
     taken = {chunk.id for chunk in further}
-    kept = [chunk for chunk in plain[: room - len(further)] if chunk.id not in taken]
-    return [*live, *kept, *further]
+    plain_rest = [chunk for chunk in plain[: room - len(further)] if chunk.id not in taken]
+    return [*live, *plain_rest, *further]
 
 
 def _shared(state: State, k: int) -> list[Chunk]:
     """Tool passages, then the first of every search, the second of every search, and so on."""
-    made = list(state.live)
+    merged = list(state.live)
     for rank in range(max((len(hits) for hits in state.searched), default=0)):
-        made += [hits[rank].chunk for hits in state.searched if rank < len(hits)]
-    return list({chunk.id: chunk for chunk in made}.values())[:k]
+        merged += [hits[rank].chunk for hits in state.searched if rank < len(hits)]
+    return list({chunk.id: chunk for chunk in merged}.values())[:k]

@@ -24,8 +24,11 @@ from twofold.text import sanitize
 from twofold.types import Chunk, Completion, Failure, Hit, Json, Query, ToolCall, Turn, Usage
 
 _LEADS = 4
+"""Names found on the way that a step may search for."""
 _SHOWN = 400
+"""Characters of a passage that the planning model sees."""
 _REPLY = 256
+"""Tokens that it may write in a turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +92,7 @@ class Planner(Protocol):
         """The next step."""
         ...
 
-    def heard(self, found: Sequence[Chunk], note: str) -> None:
+    def heard(self, chunks: Sequence[Chunk], note: str) -> None:
         """What the step brought."""
         ...
 
@@ -119,11 +122,11 @@ class Rules:
         if not state.searched:
             return Decision(action="search", text=state.query.text, why="what was asked")
         for name, tool in state.tools.items():
-            given = tool.arguments(state.question)
-            if given is None and state.query.text != state.question:
-                given = tool.arguments(state.query.text)
-            if given is not None:
-                step = Decision(action="tool", tool=name, arguments=given, why="the question is for this tool")
+            arguments = tool.arguments(state.question)
+            if arguments is None and state.query.text != state.question:
+                arguments = tool.arguments(state.query.text)
+            if arguments is not None:
+                step = Decision(action="tool", tool=name, arguments=arguments, why="the question is for this tool")
                 if mark(step) not in state.tried:
                     return step
         if state.live:
@@ -135,7 +138,7 @@ class Rules:
                 return step
         return Decision(action="stop", why="nothing further to try")
 
-    def heard(self, found: Sequence[Chunk], note: str) -> None:
+    def heard(self, chunks: Sequence[Chunk], note: str) -> None:
         """Nothing to remember: the state has it."""
 
     def _further(self, state: State) -> list[Decision]:
@@ -144,11 +147,11 @@ class Rules:
             Decision(action="search", text=part, part=True, why="a part of the question")
             for part in parts(state.question)
         ]
-        asked = set(salient(state.question))
+        question_terms = set(salient(state.question))
         steps += [
             Decision(action="search", text=state.question, collections=(name,), why="its description fits")
             for name, about in state.collections.items()
-            if asked & set(terms(f"{name} {about}"))
+            if question_terms & set(terms(f"{name} {about}"))
         ]
         steps += [
             Decision(action="search", text=f"{lead} {unsure}", link=lead, why="a name found on the way")
@@ -177,7 +180,7 @@ class Model:
                 for m in state.query.history
                 if m.role != "system"
             ),
-            {"role": "user", "content": sanitize.shown(state.query.asked or state.query.text)},
+            {"role": "user", "content": sanitize.shown(state.query.question or state.query.text)},
         ]
         self._tools = _functions(state)
 
@@ -195,32 +198,34 @@ class Model:
                         return Decision(action="give up", why="the model calls no function")
                     continue
             call = self._waiting.pop(0)
-            made = self._read(call, state)
-            if isinstance(made, Decision):
+            step_or_fault = self._read(call, state)
+            if isinstance(step_or_fault, Decision):
                 self._answered = call
-                return made
-            if self._nonsense(call, made):
-                return Decision(action="give up", why=f"the model's calls make no sense: {made}")
+                return step_or_fault
+            if self._nonsense(call, step_or_fault):
+                return Decision(action="give up", why=f"the model's calls make no sense: {step_or_fault}")
 
-    def heard(self, found: Sequence[Chunk], note: str) -> None:
+    def heard(self, chunks: Sequence[Chunk], note: str) -> None:
         """Tell the model what its call brought, shortened."""
         if self._answered is None:
             return
-        shown = [prompts.quoted(chunk, number, most=_SHOWN) for number, chunk in enumerate(found, 1)]
-        told = [*shown, shown_note] if (shown_note := sanitize.shown(note)) else shown
-        told += _fields(found)
-        self._reply(self._answered, "\n".join(told) or "Nothing was found.")
+        shown = [prompts.quoted(chunk, number, most=_SHOWN) for number, chunk in enumerate(chunks, 1)]
+        shown_note = sanitize.shown(note)
+        lines = [*shown, *([shown_note] if shown_note else []), *_fields(chunks)]
+        self._reply(self._answered, "\n".join(lines) or "Nothing was found.")
         self._answered = None
 
     def _ask(self, state: State) -> str:
         """One turn; returns why there is none."""
+        # by its bytes, at least as many as its tokens: the cap must hold before the call is made
         prompt = len(json.dumps([self._messages, self._tools]).encode()) + 16 * len(self._messages)
         room = state.ledger.caps.tokens - state.ledger.tokens - prompt
         limit = max(1, min(_REPLY, room))
         closed = state.ledger.closed("model", prompt=prompt, completion=limit)
         if closed:
             return f"cap on {closed}"
-        before, left = state.ledger.seconds, state.ledger.left
+        before = state.ledger.seconds
+        left = state.ledger.left
         try:
             ask = partial(self._generator.converse, self._messages, self._tools, max_tokens=limit, seconds=left)
             turn: Turn = within(left, ask)
@@ -244,52 +249,55 @@ class Model:
         )
         if failure:
             return f"the model cannot be asked: {failure.message}"
-        said: Json = {"role": "assistant", "content": turn.completion.text or None}
+        message: Json = {"role": "assistant", "content": turn.completion.text or None}
         if turn.calls:
-            said["tool_calls"] = [
+            message["tool_calls"] = [
                 {"id": c.id, "type": "function", "function": {"name": c.name, "arguments": c.arguments}}
                 for c in turn.calls
             ]
-        self._messages.append(said)
+        self._messages.append(message)
         self._waiting = list(turn.calls)
         return ""
 
     def _read(self, call: ToolCall, state: State) -> Decision | str:
         """The step that a call means, or what is wrong with it."""
         try:
-            given = json.loads(call.arguments or "{}")
+            arguments = json.loads(call.arguments or "{}")
         except (ValueError, RecursionError):
             return "the arguments are not JSON"
-        if not isinstance(given, dict):
+        if not isinstance(arguments, dict):
             return "the arguments are not an object"
         if call.name == "finish":
-            said = given.get("sufficient")
-            return Decision(action="stop", why="the model stops", sufficient=said if isinstance(said, bool) else None)
+            sufficient = arguments.get("sufficient")
+            sufficient = sufficient if isinstance(sufficient, bool) else None  # left to the words otherwise
+            return Decision(action="stop", why="the model stops", sufficient=sufficient)
         if call.name == "search":
-            text, where = given.get("query"), given.get("collection") or ""
+            text = arguments.get("query")
+            collection = arguments.get("collection") or ""
             if not isinstance(text, str) or not terms(text):
                 return "search needs a query with words"
-            if where and where not in state.collections:
+            # also a collection that there is, but not for who asks: the answer must not tell them apart
+            if collection and collection not in state.collections:
                 return "there is no such collection"
             try:
-                kept = _conditions(given.get("where"))
+                where = _conditions(arguments.get("where"))
             except BadFilter as error:
                 return f"{error.message}. {error.cure}"
-            named = (where,) if where else ()
-            step = Decision(action="search", text=text[:500], collections=named, where=kept, why="the model")
+            named = (collection,) if collection else ()
+            step = Decision(action="search", text=text[:500], collections=named, where=where, why="the model")
         elif call.name in state.tools:
-            step = Decision(action="tool", tool=call.name, arguments=given, why="the model")
+            step = Decision(action="tool", tool=call.name, arguments=arguments, why="the model")
         else:
             return "there is no such function"
         return "this was asked before" if mark(step) in state.tried else step
 
-    def _nonsense(self, call: ToolCall | None, said: str) -> bool:
+    def _nonsense(self, call: ToolCall | None, fault: str) -> bool:
         """Tell the model what is wrong; True when it was told twice already."""
         self._wrong += 1
         if call is None:
-            self._messages.append({"role": "user", "content": said})
+            self._messages.append({"role": "user", "content": fault})
         else:
-            self._reply(call, f"Not possible: {said}.")
+            self._reply(call, f"Not possible: {fault}.")
         return self._wrong > 2
 
     def _reply(self, call: ToolCall, text: str) -> None:
@@ -309,23 +317,24 @@ _WHERE = (
     "question asks for it."
 )
 _FIELDS = 30
+"""Names of fields that the planning model is told."""
 
 
-def _conditions(given: Any) -> tuple[Condition, ...]:
+def _conditions(where: Any) -> tuple[Condition, ...]:
     """The conditions a model wrote.
 
     Raises:
         BadFilter: they cannot be read.
     """
-    texts = [given] if isinstance(given, str) else given or []
-    if not isinstance(texts, list) or not all(isinstance(one, str) for one in texts):
+    texts = [where] if isinstance(where, str) else where or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise BadFilter("where is no list of texts")
-    return conditions([one[:500] for one in texts[:10] if one.strip()])
+    return conditions([text[:500] for text in texts[:10] if text.strip()])
 
 
-def _fields(found: Sequence[Chunk]) -> list[str]:
+def _fields(chunks: Sequence[Chunk]) -> list[str]:
     """The names of the fields of passages found: what a search may be narrowed by."""
-    names = list(dict.fromkeys(name for chunk in found for name in chunk.metadata))[:_FIELDS]
+    names = list(dict.fromkeys(name for chunk in chunks for name in chunk.metadata))[:_FIELDS]
     return [f"Fields: {sanitize.shown(', '.join(name[:60] for name in names))}"] if names else []
 
 
@@ -336,12 +345,12 @@ def _functions(state: State) -> list[Json]:
         about = "; ".join(f"{name}: {text}" for name, text in state.collections.items())
         words["collection"] = {"type": "string", "enum": list(state.collections), "description": about}
     done: Json = {"sufficient": {"type": "boolean", "description": "Do the passages hold the answer?"}}
-    made = [
+    functions = [
         ("search", "Search the documents.", {"type": "object", "properties": words, "required": ["query"]}),
         *((name, tool.description, tool.schema) for name, tool in state.tools.items()),
         ("finish", "Stop.", {"type": "object", "properties": done, "required": ["sufficient"]}),
     ]
     return [
         {"type": "function", "function": {"name": name, "description": about, "parameters": schema}}
-        for name, about, schema in made
+        for name, about, schema in functions
     ]
