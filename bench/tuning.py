@@ -127,7 +127,7 @@ def dev_loss(network: Any, encoder: Any, job: Any, options: Any) -> float:
     network.eval()
     packs = [pack([row]) for _, row in dev_rows(job, encoder, options, virtual=0)]
     with torch.no_grad():
-        return sum(float(loss_of(network, [one])) for one in packs) / sum(len(one.wanted) for one in packs)
+        return sum(float(loss_of(network, [one])) for one in packs) / sum(len(one.targets) for one in packs)
 
 
 def main() -> None:

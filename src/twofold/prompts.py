@@ -208,10 +208,10 @@ def pair(prompt: Prompt, completion: str, example: Example) -> Pair:
 def stream(template: Template, hits: Sequence[Hit] | None) -> Unwrapped:
     """What shows a completion on its way as `read` will read it: without reasoning and citation markers."""
     cite = "none" if hits is None else template.cite
-    return Unwrapped(lambda text: _text_and_citations(text, template, hits)[0], cite=cite, shown=len(hits or ()))
+    return Unwrapped(lambda text: _answer_and_citations(text, template, hits)[0], cite=cite, shown=len(hits or ()))
 
 
-def _text_and_citations(completion: str, template: Template, hits: Sequence[Hit] | None) -> tuple[str, list[int]]:
+def _answer_and_citations(completion: str, template: Template, hits: Sequence[Hit] | None) -> tuple[str, list[int]]:
     """The answer's text, and the numbers of the passages it cites."""
     text = answer_text(completion)
     if hits is None:
@@ -251,7 +251,7 @@ def read(
     common = {"raw": completion.text, "hits": shown, "usage": completion.usage, "cut": cut}
     if completion.failure is not None:
         return Answer(text="", failure=completion.failure, **common)  # type: ignore[arg-type]
-    text, numbers = _text_and_citations(completion.text, template, hits)
+    text, numbers = _answer_and_citations(completion.text, template, hits)
     abstained = text not in choices and declines(text, template.abstention)
     valid = [n for n in dict.fromkeys(numbers) if 1 <= n <= len(shown)]
     passages = [passage_text(hit.chunk, template) for hit in shown] if valid and not abstained else []

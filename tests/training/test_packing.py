@@ -27,8 +27,8 @@ rows = st.lists(
 def test_a_pack_predicts_every_completion_token_of_every_row_from_its_own_history(given_rows: list[Row]) -> None:
     one = pack(given_rows)
     wanted = [token for row in given_rows for token in row.ids[row.start :]]
-    assert list(one.wanted) == wanted
-    place = iter(zip(one.predict, one.wanted, strict=True))
+    assert list(one.targets) == wanted
+    place = iter(zip(one.predict, one.targets, strict=True))
     for number, row in enumerate(given_rows):
         for position in range(row.start, len(row.ids)):
             where, token = next(place)

@@ -181,10 +181,10 @@ def test_a_retriever_that_finds_what_must_be_left_out_stops_training(demo: Proje
     with demo as project:
         project.sync()
         learning = project.builder.learning(project.splits)
-        assert learning.found(project.splits.train, 20)
+        assert learning.retrieved(project.splits.train, 20)
         blind = replace(learning, retriever=lambda: Blind(learning.retriever()))
         with pytest.raises(AccessDenied, match="Blind returned a passage"):
-            blind.found(project.splits.train, 20)
+            blind.retrieved(project.splits.train, 20)
 
 
 def test_an_answer_given_with_a_document_of_the_test_is_no_preference_to_learn_from(

@@ -147,6 +147,7 @@ def _check(directory: Path, source: Path, *, link: bool) -> None:
             cure="Choose another directory, or edit its twofold.toml. To make it anew, remove the directory first; its "
             "studies go with it.",
         )
+    # The nearest place that exists: a file there can never become a directory.
     place = next(one for one in (directory, *directory.resolve().parents) if one.exists())
     if not place.is_dir():
         raise ConfigError(
@@ -165,6 +166,7 @@ def _check(directory: Path, source: Path, *, link: bool) -> None:
         )
     if not source.is_dir():
         raise DataError("there is no such folder", file=source, cure="Name a folder with documents, examples or both.")
+    # Linked, the project would read its own settings and records as documents.
     if link and directory.resolve().is_relative_to(source.resolve()):
         raise ConfigError(
             f"the project {directory} would lie in the folder that it reads, {source}",
@@ -206,6 +208,7 @@ def _look(source: Path, directory: Path) -> _Folder:
                 )
                 continue
             table = _table(source, file.name, reader, examples) if _TABLES.search(file.name.lower()) else _Table()
+            # In this order: what asks questions is never a document, else every answer would stand in a passage.
             if table.questions:
                 asking[file.name] = table.questions
             elif records:
@@ -267,6 +270,7 @@ def _table(source: Path, name: str, reader: FileReader, examples: Sequence[str])
     questions, problems = loading.load_examples((name,), source, strict=False)
     texts = any(isinstance(value.get("text"), str) for value in usable) and reader.knows(name)
     rows = texts or (bool(usable) and suffix_of(name) in CSV)
+    # By most of its records: a file of questions may have broken lines, a file of texts a stray question.
     if questions and not texts and len(questions) * 2 >= len(values):
         return _Table(questions=len(questions))
     ending = name[-len(_TABLES.search(name.lower())[0]) :]  # type: ignore[index]
@@ -322,7 +326,7 @@ def _repeats(records: Sequence[Record], name: str, source: Path, examples: Seque
         answers.setdefault(example.question.strip(), set()).update(example.references)
     same = 0
     for number, value in enumerate(converted(records, name, source="")[0], 1):
-        row = row_of(value, name, number).found
+        row = row_of(value, name, number).outcome
         same += isinstance(row, Example) and not answers.get(row.question.strip(), set()).isdisjoint(row.references)
     return bool(same) and 2 * same >= len(records)
 
@@ -372,6 +376,7 @@ def _read(source: Path, listing: _Folder, progress: Progress) -> tuple[list[Docu
     if listing.documents:
         section = DocumentsSection(paths=listing.documents)
         documents, met = load_documents(section, source, strict=False, progress=progress)
+        # A folder holds all sorts of files: one that cannot be read does not stop a project from being made.
         problems = [p if listing.records or p.code in ERRORS else replace(p, severity="warning") for p in met]
     examples: list[Example] = []
     if listing.examples:
@@ -429,7 +434,7 @@ def _importing(file: Path) -> str:
     fields = dict.fromkeys(key for one in records if not isinstance(one.value, BadRecord) for key in one.value)
     shape = shape_of(fields)
     rows = converted(records, file.name, source="")[0] if shape else []
-    if not any(isinstance(row_of(value, file.name, n).found, Example) for n, value in enumerate(rows, 1)):
+    if not any(isinstance(row_of(value, file.name, n).outcome, Example) for n, value in enumerate(rows, 1)):
         return ""
     ending = file.name[-len(_TABLES.search(file.name.lower())[0]) :]  # type: ignore[index]
     renamed = file.with_name(f"raw{ending}")
@@ -478,6 +483,7 @@ def _linked(directory: Path, source: Path, listing: _Folder) -> Paths:
 def _place(directory: Path) -> Iterator[Path]:
     """A hidden folder beside the project, whose content takes its place when nothing went wrong."""
     existed = directory.exists()
+    # Beside the project, on the same disk: only there a rename is all or nothing.
     place = directory.resolve().parent / f".{directory.resolve().name}.partial"
     shutil.rmtree(place, ignore_errors=True)
     try:
@@ -490,6 +496,7 @@ def _place(directory: Path) -> Iterator[Path]:
             if (directory / "data").exists():
                 (directory / "data").rmdir()
             writing.put(place / "data", directory / "data")
+        # Last: a directory with a twofold.toml is a project, and this one is whole now.
         writing.put(place / config.FILE, directory / config.FILE)
     except OSError as error:
         raise ConfigError(

@@ -110,19 +110,24 @@ def facts(documents: Sequence[Document], examples: Sequence[Example], metric: st
     """Look at the data; the deciding metric tells whether references are JSON or labels."""
     references = [example.references[0] for example in examples if example.references]
     form, labels = _form(examples, references, metric)
+    input_tokens = []
+    follow_ups = 0
+    for example in examples:
+        input_tokens.append(sum(tokens_about(m.content) for m in example.messages))
+        follow_ups += any(m.role == "assistant" for m in example.messages)
     return Facts(
         form=form,
         labels=labels,
         shape=shape(references, _listable) if form == "structured" else "",
         answer_tokens=_percentile95([tokens_about(text, dense=form in {"structured", "query"}) for text in references]),
-        input_tokens=_percentile95([sum(tokens_about(m.content) for m in example.messages) for example in examples]),
+        input_tokens=_percentile95(input_tokens),
         document_characters=round(statistics.median(len(d.text) for d in documents)) if documents else 0,
         sourced=sum(1 for example in examples if example.sources),
         quoted=_quotable(documents, examples),
         spoken=_spoken(documents, examples),
         source_documents=len({source for example in examples for source in example.sources}),
         unanswerable=sum(1 for example in examples if not example.answerable),
-        follow_ups=sum(1 for example in examples if any(m.role == "assistant" for m in example.messages)),
+        follow_ups=follow_ups,
         divided=_divided(examples),
         count=len(examples),
     )
@@ -135,13 +140,11 @@ def _divided(examples: Sequence[Example]) -> bool:
 
 def _quotable(documents: Sequence[Document], examples: Sequence[Example]) -> float:
     texts = {document.id: document.text for document in documents}
-    shares = [
-        grounding.share(example.references[0], [texts[s] for s in example.sources if s in texts])
-        for example in examples[:QUOTED_EXAMPLES]
-        if example.references
-        and grounding.checkable(example.references[0], example.choices)
-        and any(s in texts for s in example.sources)
-    ]
+    shares = []
+    for example in examples[:QUOTED_EXAMPLES]:
+        passages = [texts[source] for source in example.sources if source in texts]
+        if passages and example.references and grounding.checkable(example.references[0], example.choices):
+            shares.append(grounding.share(example.references[0], passages))
     return statistics.median(shares) if shares else 1.0
 
 
@@ -156,7 +159,10 @@ def _spoken(documents: Sequence[Document], examples: Sequence[Example]) -> float
                 passage = document.text[max(0, at - AROUND) : at + len(reference) + AROUND]
                 shares.append(grounding.about(example.question, f"{document.title}\n{passage}", answer=reference))
                 break
-    return next((t for t in ABOUT if sum(share > t for share in shares) >= 0.9 * len(shares)), 0.0) if shares else 0.0
+    for threshold in ABOUT if shares else ():
+        if sum(share > threshold for share in shares) >= 0.9 * len(shares):
+            return threshold
+    return 0.0
 
 
 def starting_config(
@@ -240,6 +246,7 @@ def _examples(seen: Facts, paths: Paths, *, quick: bool) -> list[str]:
             "# The names of the files say what trains and what tests.",
             'split_by = "given"',
         ]
+    # By document only where most questions name theirs, and where there are groups enough for an interval.
     elif seen.sourced * 2 > seen.count - seen.unanswerable and seen.source_documents >= FEW_GROUPS:
         lines += [
             "# Test questions are about documents that no training example is about. If future questions will be",
@@ -448,6 +455,7 @@ def _form(examples: Sequence[Example], references: Sequence[str], metric: str) -
     if _share(references, _is_query) >= 0.9:
         return "query", ()
     question_share = _share([example.question for example in examples], _is_question)
+    # Inputs that are mostly no questions, and about no document: a text is made from each.
     if question_share < 0.3 and not any(example.sources for example in examples):
         return "text", ()
     return ("long" if statistics.median(map(len, references)) > 120 else "short"), ()

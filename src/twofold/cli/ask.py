@@ -59,7 +59,7 @@ def ask(
 
     On a terminal the words appear as they are written; with --json, or into a pipe, the whole answer comes at once.
     """
-    asked = _question(question)
+    question_text = _question(question)
     pieces: list[str] = []
     with run.project() as project, ExitStack() as shown:
         from twofold.asking import read_history
@@ -75,7 +75,7 @@ def ask(
         progress = shown.enter_context(run.progress())
         answered = partial(
             project.where(*(where or ())).ask,
-            asked,
+            question_text,
             arm=arm,
             model=model,
             user=user,
@@ -153,6 +153,7 @@ def text(answer: Answer, made_by: dict[str, Any], *, streamed: str = "") -> str:
         marks = f" … (cut at {made_by['max_tokens']} tokens: raise [generation].max_tokens){marks}"
     first = answer.text + marks
     if streamed:
+        # Markers and what is no answer are taken out after the fact: then what was taken as the answer is shown.
         same = streamed.split() == answer.text.split()
         first = marks if same else f"\n(taken as: {first})"
     lines = [first]

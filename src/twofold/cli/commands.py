@@ -66,8 +66,8 @@ command(app, "demo", without=("project",))(demo.demo)
 command(app, "doctor")(doctor.doctor)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         typer.echo(f"twofold {__version__}")
         raise typer.Exit
 
@@ -81,17 +81,17 @@ def root(
     """Should your language model know more (retrieval), behave differently (fine-tuning), or both?"""
 
 
-def run(given: list[str], *, as_json: bool, verbose: bool) -> int:
+def run(arguments: list[str], *, as_json: bool, verbose: bool) -> int:
     """Run one command; returns its exit code, and prints what stopped it.
 
     Args:
-        given: The arguments after the program's name.
+        arguments: The arguments after the program's name.
         as_json: Print an error as JSON too.
         verbose: Show the traceback of an error.
     """
     usage: Any = importlib.import_module(typer.BadParameter.__module__)  # Typer ships its own copy of click, or uses it
     try:
-        code = app(args=given, prog_name="twofold", standalone_mode=False)
+        code = app(args=arguments, prog_name="twofold", standalone_mode=False)
     except TwofoldError as error:
         if verbose:
             say(masked_text(traceback.format_exc()), err=True)
@@ -107,6 +107,7 @@ def run(given: list[str], *, as_json: bool, verbose: bool) -> int:
     except typer.Abort:
         return INTERRUPTED
     except BrokenPipeError:
+        # Whoever reads has seen enough (`| head`): no error. Closed, so that Python does not complain at exit.
         sys.stderr.close()
         return 0
     except OSError as error:  # the machine's: a full disk, a missing right, a descriptor too many

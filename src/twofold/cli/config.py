@@ -68,15 +68,15 @@ def stages_of(config: Any) -> list[dict[str, Any]]:
         ("retrievers", retrieval.retriever),
         *(("rerankers", part) for part in retrieval.rerankers),
     ]
-    found: list[dict[str, Any]] = []
+    stages: list[dict[str, Any]] = []
     for kind, part in kinds:
         chosen = loading.options(kind, part.name, part.options, where=f"retrieval.{kind}").model_dump(mode="json")
         usual = {key: field.get_default(call_default_factory=True) for key, field in _fields(kind, part.name).items()}
-        own = {key: value for key, value in chosen.items() if plain(usual.get(key)) != value}
-        found.append({"kind": kind[:-1], "name": part.name, "options": own})
+        changed = {key: value for key, value in chosen.items() if plain(usual.get(key)) != value}
+        stages.append({"kind": kind[:-1], "name": part.name, "options": changed})
     shown = {"k": retrieval.k} | ({"depth": retrieval.depth} if retrieval.rerankers else {})
     shown |= {"budget": retrieval.budget} if retrieval.budget else {}
-    return [*found, {"kind": "context", "name": "passages", "options": shown}]
+    return [*stages, {"kind": "context", "name": "passages", "options": shown}]
 
 
 def _fields(kind: Any, name: str) -> Any:

@@ -61,26 +61,26 @@ def lines(findings: Json) -> Iterator[str]:
     yield from (f"  - {sentence}" for sentence in findings["todo"])
 
 
-def _machine(found: Json) -> Iterator[str]:
-    if not found:
+def _machine(machine: Json) -> Iterator[str]:
+    if not machine:
         return
-    name = found["cpu"] or "CPU not named by the system"
-    yield _row("machine", f"{found['system']}, {found['architecture']}, {name}")
-    caps = f" (under {', '.join(found['caps'])})" if found["caps"] else ""
-    yield _row("instructions", (", ".join(found["instructions"]) or "none that matter here") + caps)
-    quota = f", the cgroup allows {found['cpu_quota']:g}" if found["cpu_quota"] else ""
-    yield _row("cores", f"{found['cores']} usable of {found['cores_machine']}{quota}")
-    yield _row("memory", f"{_gib(found['memory_bytes'])} usable" if found["memory_bytes"] else "not known")
-    for gpu in found["gpus"]:
-        state = "used" if found["gpu_used"] else "not used: torch is missing or not built for CUDA"
+    name = machine["cpu"] or "CPU not named by the system"
+    yield _row("machine", f"{machine['system']}, {machine['architecture']}, {name}")
+    caps = f" (under {', '.join(machine['caps'])})" if machine["caps"] else ""
+    yield _row("instructions", (", ".join(machine["instructions"]) or "none that matter here") + caps)
+    quota = f", the cgroup allows {machine['cpu_quota']:g}" if machine["cpu_quota"] else ""
+    yield _row("cores", f"{machine['cores']} usable of {machine['cores_machine']}{quota}")
+    yield _row("memory", f"{_gib(machine['memory_bytes'])} usable" if machine["memory_bytes"] else "not known")
+    for gpu in machine["gpus"]:
+        state = "used" if machine["gpu_used"] else "not used: torch is missing or not built for CUDA"
         yield _row("GPU", f"{gpu['name']}, compute capability {gpu['capability']}, {_gib(gpu['bytes'])}, {state}")
-    if found["mps"]:
+    if machine["mps"]:
         yield _row("GPU", "Apple (MPS): seen, not used; Twofold was never run on it")
 
 
-def _speed(found: Json) -> Iterator[str]:
+def _speed(speed: Json) -> Iterator[str]:
     arithmetic, training, answering, embedding = (
-        found[name] for name in ("arithmetic", "training", "answering", "embedding")
+        speed[name] for name in ("arithmetic", "training", "answering", "embedding")
     )
     if arithmetic:
         yield _row("GFLOP/s of a core", ", ".join(f"{name} {value:.3g}" for name, value in arithmetic.items()))
@@ -93,17 +93,17 @@ def _speed(found: Json) -> Iterator[str]:
         yield _row("answering speed", f"{wrote:.0f} tokens/s written while reading {read:.0f}; {loading:.1f} s to load")
     if embedding:
         yield _row("embedding speed", f"{embedding['chunks_per_second']:.0f} chunks/s")
-    if not any(found.values()):
+    if not any(speed.values()):
         yield _row("speed", "not measured")
 
 
-def _minutes(found: Json) -> Iterator[str]:
+def _minutes(minutes: Json) -> Iterator[str]:
     named = {"demo": "twofold demo", "demo_quick": "twofold demo --quick", "project": "this project's study"}
     for key, name in named.items():
-        if found[key] is not None:
-            yield _row("time", f"{name}: about {duration(found[key] * 60)}")
-    if found["paces"]:
-        yield _row("", f"(from {found['paces']})")
+        if minutes[key] is not None:
+            yield _row("time", f"{name}: about {duration(minutes[key] * 60)}")
+    if minutes["paces"]:
+        yield _row("", f"(from {minutes['paces']})")
 
 
 def _gib(count: int) -> str:

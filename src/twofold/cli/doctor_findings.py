@@ -67,10 +67,10 @@ def examine(
     def measured(stage: str, check: Callable[[], Json | None]) -> Json | None:
         if progress is not None:
             progress(f"measure {stage}", 0, 1)
-        found: Json | None = attempt(stage, check, None)
+        measurement: Json | None = attempt(stage, check, None)
         if progress is not None:
             progress(f"measure {stage}", 1, 1)
-        return found
+        return measurement
 
     speed: Json = dict.fromkeys(_STAGES)
     speed["arithmetic"] = attempt("arithmetic", capabilities.measured, None)
@@ -145,6 +145,7 @@ def _machine() -> Json:
 def _disk(directory: Path) -> list[Json]:
     rows = []
     for name, path in (("cache", cache.cache_root()), ("project", directory.resolve())):
+        # Neither folder need exist yet: the disk is that of the nearest one that does.
         there = next(place for place in (path, *path.resolve().parents) if place.is_dir())
         rows.append({"name": name, "path": str(path), "free_bytes": shutil.disk_usage(there).free})
     return rows
@@ -156,6 +157,7 @@ def _extras() -> list[Json]:
     rows: dict[str, Json] = {}
     for line in required:
         name, extra = re.match(r"[\w.-]+", line), re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        # "all" lists the packages of the others once more.
         if name is None or extra is None or extra[1] == "all":
             continue
         row = rows.setdefault(
@@ -296,11 +298,11 @@ def advise(findings: Json, config: Config) -> list[str]:
         if row["dtype"] == "bf16" and row["fastest"] == "f32":
             todo.append(f'Set the arithmetic of {row["part"]} to "auto": bf16 is slow here, and f32 is exact.')
     computer = findings["machine"]
-    memory, wanted = computer.get("memory_bytes", 0), float(config.tuning.trainer.options.get("memory_gib", 8.0))
-    if memory and memory < wanted * 2**30:
+    memory, needed_gib = computer.get("memory_bytes", 0), float(config.tuning.trainer.options.get("memory_gib", 8.0))
+    if memory and memory < needed_gib * 2**30:
         todo.append(
             f"Set [tuning.trainer.options].memory_gib = {max(2, int(memory * 0.7 / 2**30))}: training may take "
-            f"{wanted:g} GiB, this machine has {memory / 2**30:.1f} GiB."
+            f"{needed_gib:g} GiB, this machine has {memory / 2**30:.1f} GiB."
         )
     for cap in computer.get("caps", ()):
         todo.append(f"Unset {cap.partition('=')[0]} unless it is meant: {cap} hides instructions of this CPU.")

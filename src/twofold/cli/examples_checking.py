@@ -62,17 +62,17 @@ def import_(
     from twofold.curation.files import import_file
 
     mapping: dict[str, str] = {}
-    for one in columns or []:
-        field, mark, column = one.partition("=")
+    for entry in columns or []:
+        field, mark, column = entry.partition("=")
         if not mark or not column:
-            raise ConfigError(f"--map {one!r} is not FIELD=COLUMN", cure="For example: --map question=Utterance")
+            raise ConfigError(f"--map {entry!r} is not FIELD=COLUMN", cure="For example: --map question=Utterance")
         mapping[field.strip()] = column.strip()
     done = import_file(source, into, columns=mapping, replace=replace, lenient=lenient)
     shapes = ", ".join(f"{count} {shape}" for shape, count in done["shapes"].items())
     already = f", {done['already']} there already" if done["already"] else ""
     lines = [f"{counted(done['imported'], 'example')} imported into {into} ({shapes}){already}"]
-    for one in done["left_out"]:
-        run.note(f"left out: {one['file']}:{one['line']}: {one['message']}")
+    for row in done["left_out"]:
+        run.note(f"left out: {row['file']}:{row['line']}: {row['message']}")
     if done["lists"]:
         run.note(
             f"in {counted(done['lists'], 'record')} the answer is one JSON list of objects, right as a whole (several "
@@ -100,24 +100,20 @@ def check(run: Run, *, files: _FILES = None, labels: _LABELS = None, skip: _SKIP
 
     paths, root, looking = _scope(run, files, labels, skip)
     with run.progress() as progress:
-        rows, found = look(paths, root, looking, progress=progress)
-    errors = sum(1 for problem in found if problem.severity == "error")
-    counts = dict(sorted(Counter(problem.code for problem in found).items()))
+        rows, problems = look(paths, root, looking, progress=progress)
+    errors = sum(1 for problem in problems if problem.severity == "error")
+    warnings = len(problems) - errors
+    counts = dict(sorted(Counter(problem.code for problem in problems).items()))
     value = {
         "examples": len(rows),
         "errors": errors,
-        "warnings": len(found) - errors,
+        "warnings": warnings,
         "codes": counts,
         "skipped": list(looking.skip),
-        "findings": [dataclasses.asdict(problem) for problem in found],
+        "findings": [dataclasses.asdict(problem) for problem in problems],
     }
-    run.result(
-        value,
-        _told(
-            found,
-            f"{counted(len(rows), 'example')}: {counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}",
-        ),
-    )
+    summary = f"{counted(len(rows), 'example')}: {counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    run.result(value, _findings_text(problems, summary))
     if errors:
         raise typer.Exit(1)
 
@@ -172,13 +168,13 @@ def card(
     from twofold.types import Example
 
     paths, root, looking = _scope(run, files, None, skip)
-    made: list[dict[str, Any]] = []
+    portraits: list[dict[str, Any]] = []
     with run.progress() as progress:
         for names, at in ((paths, root), *([([str(after)], Path())] if after else [])):
-            rows, found = look(names, at, looking, progress=progress)
-            made.append(portrait([r.found for r in rows if isinstance(r.found, Example)], found))
-    writing.save(to, render(Path(paths[0]).name, made[0], made[1] if after else None))
-    run.result({"card": str(to), "before": made[0], "after": made[1] if after else None}, f"card: {to}")
+            rows, problems = look(names, at, looking, progress=progress)
+            portraits.append(portrait([r.outcome for r in rows if isinstance(r.outcome, Example)], problems))
+    writing.save(to, render(Path(paths[0]).name, portraits[0], portraits[1] if after else None))
+    run.result({"card": str(to), "before": portraits[0], "after": portraits[1] if after else None}, f"card: {to}")
 
 
 def _scope(
@@ -192,6 +188,7 @@ def _scope(
     if unknown:
         raise ConfigError(f"--skip {unknown[0]!r} is not a part of the check", cure=f"Parts: {', '.join(PARTS)}.")
     declared = read_labels(labels) if labels else ()
+    # Files named on the command line need no project, and start from the current directory.
     if files:
         return [str(f) for f in files], Path(), Looking(declared=declared, skip=tuple(skip or ()))
     with run.project() as project:
@@ -200,11 +197,11 @@ def _scope(
         return list(project.config.examples.paths), project.directory, looking
 
 
-def _told(found: list[Problem], summary: str) -> str:
+def _findings_text(problems: list[Problem], summary: str) -> str:
     """The findings, errors first, at most so many of each code, and the counts."""
     shown: Counter[str] = Counter()
     lines = []
-    for problem in sorted(found, key=lambda p: p.severity):
+    for problem in sorted(problems, key=lambda p: p.severity):
         shown[problem.code] += 1
         if shown[problem.code] <= _LISTED:
             lines.append(f"{line(problem)} [{problem.code}{f', {problem.action}' if problem.action else ''}]")

@@ -71,36 +71,31 @@ def make(
         seed=seed,
     )
     with run.project() as project, run.progress() as progress:
-        made = project.make_examples(recipe, what=what, foreign=foreign or (), progress=progress)
+        batch = project.make_examples(recipe, what=what, foreign=foreign or (), progress=progress)
         path = out or project.examples_file(f"made-{what}-{by}.jsonl")
         beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
-        save([as_record(example) for example in made.examples], path)
-        save(made.discarded, beside)
+        save([as_record(example) for example in batch.examples], path)
+        save(batch.discarded, beside)
         run.note(unread(project, path))
-    gaps = sum(BLANK in example.question for example in made.examples)
-    told: dict[str, Any] = {
-        **made.counts,
-        "maker": made.maker,
-        "file": str(path),
-        "discarded_file": str(beside),
-        "gaps": gaps,
-    }
-    run.result(told, _text(told, recipe.count if what == "questions" else 0))
+    gaps = sum(BLANK in example.question for example in batch.examples)
+    files = {"file": str(path), "discarded_file": str(beside)}
+    report: dict[str, Any] = {**batch.counts, "maker": batch.maker, **files, "gaps": gaps}
+    run.result(report, _text(report, recipe.count if what == "questions" else 0))
 
 
-def _text(told: dict[str, Any], wanted: int) -> str:
-    first = f"{counted(told['made'], 'example')} by {told['maker']} in {told['file']}"
-    if told["unanswerable"]:
-        first += f", {told['unanswerable']} of them unanswerable"
+def _text(report: dict[str, Any], requested: int) -> str:
+    first = f"{counted(report['made'], 'example')} by {report['maker']} in {report['file']}"
+    if report["unanswerable"]:
+        first += f", {report['unanswerable']} of them unanswerable"
     lines = [first]
-    if told["made"] < wanted:
-        lines.append(f"{wanted} were wanted: the passages are used up")
-    if told["gaps"]:
+    if report["made"] < requested:
+        lines.append(f"{requested} were wanted: the passages are used up")
+    if report["gaps"]:
         lines.append(
-            f"{counted(told['gaps'], 'question')} with a gap to fill ({BLANK}): templates ask in English only; "
+            f"{counted(report['gaps'], 'question')} with a gap to fill ({BLANK}): templates ask in English only; "
             "--by model asks in the language of the passage"
         )
-    if told["discarded"]:
-        lines.append(f"thrown away ({told['discarded_file']}):")
-        lines += [f"  {number:>5} {why}" for why, number in told["discarded"].items()]
+    if report["discarded"]:
+        lines.append(f"thrown away ({report['discarded_file']}):")
+        lines += [f"  {number:>5} {why}" for why, number in report["discarded"].items()]
     return "\n".join(lines)

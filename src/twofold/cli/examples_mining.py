@@ -35,22 +35,22 @@ def mine(
     from twofold.examples.feedback import preference_record
 
     with run.project() as project:
-        made = project.mine_examples(logs, mask=mask)
+        mined = project.mine_examples(logs, mask=mask)
         path = out or project.examples_file("mined.jsonl")
         pairs = preferences or project.directory / "preferences.jsonl"
         beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
-        save([as_record(example) for example in made.examples], path)
-        save([preference_record(one) for one in made.preferences], pairs)
-        save(made.discarded, beside)
-        run.note(unread(project, path) if made.examples else "")
+        save([as_record(example) for example in mined.examples], path)
+        save([preference_record(one) for one in mined.preferences], pairs)
+        save(mined.discarded, beside)
+        run.note(unread(project, path) if mined.examples else "")
     files = {"file": str(path), "preferences_file": str(pairs), "discarded_file": str(beside)}
-    told: dict[str, Any] = {**made.counts, **files}
+    report: dict[str, Any] = {**mined.counts, **files}
     lines = [
-        f"{counted(told['examples'], 'example')} in {path}",
-        f"{counted(told['preferences'], 'preference')} in {pairs}",
+        f"{counted(report['examples'], 'example')} in {path}",
+        f"{counted(report['preferences'], 'preference')} in {pairs}",
     ]
-    if told["masked"]:
-        lines.append(f"personal data or secrets masked in {counted(told['masked'], 'text')}")
-    if told["discarded"]:
-        lines += [f"not used ({beside}):", *(f"  {number:>5} {why}" for why, number in told["discarded"].items())]
-    run.result(told, "\n".join(lines))
+    if report["masked"]:
+        lines.append(f"personal data or secrets masked in {counted(report['masked'], 'text')}")
+    if report["discarded"]:
+        lines += [f"not used ({beside}):", *(f"  {number:>5} {why}" for why, number in report["discarded"].items())]
+    run.result(report, "\n".join(lines))

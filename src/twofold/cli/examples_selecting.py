@@ -32,20 +32,20 @@ def select(
     if way is None:
         raise ConfigError(f"--by {by} is not possible", cure=f"Choose one of {', '.join(BYS)}.")
     with run.project() as project, run.progress() as progress:
-        found = project.select_examples(budget, by=way, seed=seed, progress=progress)
+        selection = project.select_examples(budget, by=way, seed=seed, progress=progress)
         path = out or project.directory / "selected.jsonl"
-    save([{**as_record(e), "split": "train"} for e in found.examples], path)
-    beyond = sum(one["why"] != "beyond the budget" for one in found.left_out)
-    told: dict[str, Any] = {
-        "selected": len(found.examples),
+    save([{**as_record(e), "split": "train"} for e in selection.examples], path)
+    beyond = sum(one["why"] != "beyond the budget" for one in selection.left_out)
+    report: dict[str, Any] = {
+        "selected": len(selection.examples),
         "by": by,
-        "of": len(found.examples) + len(found.left_out),
+        "of": len(selection.examples) + len(selection.left_out),
         "too_hard": beyond,
-        "difficulty": {e.id: found.difficulty[e.id] for e in found.examples} if found.difficulty else {},
-        "left_out": list(found.left_out),
+        "difficulty": {e.id: selection.difficulty[e.id] for e in selection.examples} if selection.difficulty else {},
+        "left_out": list(selection.left_out),
         "file": str(path),
     }
-    lines = [f"{told['selected']} of {told['of']} training examples by {by} in {path}"]
+    lines = [f"{report['selected']} of {report['of']} training examples by {by} in {path}"]
     if beyond:
         lines.append(f"{beyond} are too hard: their question does not help the model; read them (--json lists them)")
-    run.result(told, "\n".join(lines))
+    run.result(report, "\n".join(lines))

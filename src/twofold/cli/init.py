@@ -52,28 +52,28 @@ def init(
     from twofold.config import load
 
     with run.progress() as progress:
-        made = create(target, source, quick=quick, link=link, progress=progress)
+        created = create(target, source, quick=quick, link=link, progress=progress)
     settings = load(target)
     study = settings.study
     value = {
         "project": str(target),
-        "files": made.files,
-        "documents": made.documents,
-        "questions": made.questions,
-        "examples": list(made.example_files),
-        "problems": [dataclasses.asdict(problem) for problem in made.problems],
+        "files": created.files,
+        "documents": created.documents,
+        "questions": created.questions,
+        "examples": list(created.example_files),
+        "problems": [dataclasses.asdict(problem) for problem in created.problems],
         "metric": study.metric.name,
         "metrics": [part.name for part in study.metrics],
         "arms": list(study.arms),
         "max_tokens": settings.generation.max_tokens,
     }
-    run.result(value, "\n".join(_told(target, source, made, settings, link=link)))
+    run.result(value, "\n".join(_report_lines(target, source, created, settings, link=link)))
 
 
-def _told(target: Path, source: Path, made: Created, settings: Config, *, link: bool) -> list[str]:
+def _report_lines(target: Path, source: Path, created: Created, settings: Config, *, link: bool) -> list[str]:
     read = ", ".join(
         counted(number, what)
-        for number, what in ((made.files, "file"), (made.documents, "document"), (made.questions, "question"))
+        for number, what in ((created.files, "file"), (created.documents, "document"), (created.questions, "question"))
     )
     where = (
         f"read where they are, in {source}"
@@ -81,31 +81,35 @@ def _told(target: Path, source: Path, made: Created, settings: Config, *, link: 
         else f"copied to {target / 'data'}; edit them there, or init with --link to read them where they are"
     )
     lines = [f"made {target}: {read} ({where})"]
-    if made.example_files:
-        more = "" if len(made.example_files) <= _FILES else ", …"
-        lines.append(f"  the questions are those of {', '.join(made.example_files[:_FILES])}{more}")
-    found = grouped(once_a_kind(made.problems))
-    alike = [(problem, f" [{count} like this there]" if count > 1 else "") for problem, count in found]
+    if created.example_files:
+        more = "" if len(created.example_files) <= _FILES else ", …"
+        lines.append(f"  the questions are those of {', '.join(created.example_files[:_FILES])}{more}")
+    kinds = grouped(once_a_kind(created.problems))
+    alike = [(problem, f" [{count} like this there]" if count > 1 else "") for problem, count in kinds]
     lines += [f"  {line(problem)}{more}" for problem, more in alike[:_LISTED]]
-    if len(found) > _LISTED:
-        rest = sum(count for _, count in found[_LISTED:])
+    if len(kinds) > _LISTED:
+        rest = sum(count for _, count in kinds[_LISTED:])
         lines.append(f"  and {rest} more: `twofold check -C {shlex.quote(str(target))}`")
     lines += [
         f"arms {', '.join(settings.study.arms)}; decided by {settings.study.metric}; the reasons, and all settings: "
         f"{target / 'twofold.toml'}",
         "try next:",
     ]
-    return lines + [f"  {command}" for command in _next(shlex.quote(str(target)), made)]
+    return lines + [f"  {command}" for command in _next(shlex.quote(str(target)), created)]
 
 
-def _next(target: str, made: Created) -> list[str]:
+def _next(target: str, created: Created) -> list[str]:
     commands = []
-    if made.documents:
-        asked = made.first if 0 < len(made.first) < _ASKED and "\n" not in made.first else "What do you want to know?"
+    if created.documents:
+        question = (
+            created.first
+            if 0 < len(created.first) < _ASKED and "\n" not in created.first
+            else "What do you want to know?"
+        )
         commands += [
             f"twofold index documents -C {target}     # the ids of the documents",
-            f"twofold ask -C {target} --arm rag {shlex.quote(asked)}",
+            f"twofold ask -C {target} --arm rag {shlex.quote(question)}",
         ]
-    if made.questions:
+    if created.questions:
         return [*commands, f"twofold check -C {target}", f"twofold study -C {target} --plan"]
     return [*commands, f"twofold examples make -C {target}     # no questions yet: a study needs some"]

@@ -16,9 +16,10 @@ from twofold.cli.stopping import INTERRUPTED, stoppable
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code. The `twofold` script exits with it."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    as_json = "--json" in given
-    verbose = bool({"--verbose", "-v"} & set(given))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    as_json = "--json" in words
+    verbose = bool({"--verbose", "-v"} & set(words))
+    # A pipe or file gets UTF-8 whatever the locale; a terminal keeps its own, with marks for what it cannot show.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             from twofold.cli import commands  # here: loading takes half a second, in which Ctrl-C has to work as well
 
-            code = commands.run(given, as_json=as_json, verbose=verbose)
+            code = commands.run(words, as_json=as_json, verbose=verbose)
         except KeyboardInterrupt:
             code = INTERRUPTED
         if code == INTERRUPTED:  # Typer turns Ctrl-C into this code

@@ -33,16 +33,16 @@ def describe(kind: Any, name: str) -> dict[str, Any]:
 
     row: dict[str, Any] = {"kind": kind, "name": name, "version": None, "options": {}, "summary": ""}
     try:
-        found = find(kind, name)
+        plugin = find(kind, name)
     except MissingExtra as error:
         return {**row, "available": False, "missing": error.cure}
-    fields = found.Options.model_fields
+    fields = plugin.Options.model_fields
     defaults = {key: field.get_default(call_default_factory=True) for key, field in fields.items()}
     return {
         **row,
-        "version": found.version,
+        "version": plugin.version,
         "options": {key: None if value is PydanticUndefined else plain(value) for key, value in defaults.items()},
-        "summary": (found.__doc__ or "").strip().split("\n", 1)[0],
+        "summary": (plugin.__doc__ or "").strip().split("\n", 1)[0],
         "available": True,
         "missing": "",
     }

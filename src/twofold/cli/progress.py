@@ -73,7 +73,7 @@ class PlainLines:
         self.stream = stream
         self.clock = clock
         self.stage = ""
-        self.began = self.said = 0.0
+        self.began = self.written = 0.0
         self.start = 0
         self.last: tuple[int, int] | None = None
         self.shown: tuple[int, int] | None = None
@@ -85,7 +85,7 @@ class PlainLines:
             self.finish()
             self.stage, self.began, self.start, self.shown = stage, now, done, None
         self.last = (done, total)
-        if self.shown is None or (total and done >= total) or now - self.said >= EVERY:
+        if self.shown is None or (total and done >= total) or now - self.written >= EVERY:
             self._say(now)
 
     def finish(self) -> None:
@@ -99,13 +99,14 @@ class PlainLines:
         (done, total), spent = self.last, now - self.began
         count = f"{done}/{total}" if total else str(done)
         left = ""
+        # What was done before this run took no time now: a resumed stage counts from where it began.
         if total > done > self.start and spent > 1:
             left = f", {duration(spent * (total - done) / (done - self.start))} left"
         elif total and done >= total and spent >= 1:
             left = f", took {duration(spent)}"
         self.stream.write(f"{self.stage}: {count}{left}\n")
         self.stream.flush()
-        self.said, self.shown = now, self.last
+        self.written, self.shown = now, self.last
 
 
 def _again(last: tuple[int, int], done: int) -> bool:

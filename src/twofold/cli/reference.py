@@ -41,14 +41,14 @@ def pages() -> dict[str, Callable[[], str]]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the pages, or with ``--check`` name those that are not up to date (exit code 1)."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    place = Path(given[given.index("--to") + 1]) if "--to" in given else PLACE
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    place = Path(words[words.index("--to") + 1]) if "--to" in words else PLACE
     stale = []
     for name, write in pages().items():
         text, path = NOTICE + "\n" + write(), place / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
-        if "--check" in given:
+        if "--check" in words:
             stale.append(path)
         else:
             place.mkdir(parents=True, exist_ok=True)
@@ -69,16 +69,18 @@ def commands() -> str:
     from twofold.cli import commands as assembled
     from twofold.cli import main
 
-    found: Any = typer.main.get_command(assembled.app)
+    program: Any = typer.main.get_command(assembled.app)
     lines = ["# Commands", "", *_paragraphs(inspect.getdoc(main) or ""), ""]
-    for path, command in _walk("twofold", found):
+    for path, command in _walk("twofold", program):
         arguments = " ".join(_metavar(p) for p in _arguments(command))
         lines += [f"## `{path}{' ' + arguments if arguments else ''}`", "", *_paragraphs(command.help or ""), ""]
-        own = [p for p in command.params if p.param_type_name == "option" and not _is_common(p) and p.name != "help"]
+        options = [
+            p for p in command.params if p.param_type_name == "option" and not _is_common(p) and p.name != "help"
+        ]
         rows = [(f"`{_metavar(p)}`", p.help or "", "") for p in _arguments(command)]
-        rows += [(_flags(p), p.help or "", _default(p)) for p in own]
+        rows += [(_flags(p), p.help or "", _default(p)) for p in options]
         lines += _table(("argument or option", "meaning", "default"), rows)
-    common = [p for p in found.commands["check"].params if _is_common(p)]
+    common = [p for p in program.commands["check"].params if _is_common(p)]
     lines += [
         "## Common options",
         "",
@@ -114,8 +116,10 @@ def configuration() -> str:
             kind = _source_type(model, key)
             kind = "plugin" if isinstance(default, config.Part) and kind == "Part" else kind
             note = notes[model.__name__].get(key) or (wording.get(key, "") if section == "prompt" else "")
-            told = "required" if value.is_required() else f"`{json.dumps(shown, ensure_ascii=False, default=plain)}`"
-            rows.append((f"`{value.alias or key}`", f"`{kind}`", told, note))
+            shown_default = (
+                "required" if value.is_required() else f"`{json.dumps(shown, ensure_ascii=False, default=plain)}`"
+            )
+            rows.append((f"`{value.alias or key}`", f"`{kind}`", shown_default, note))
         lines += _table(("key", "type", "default", "meaning"), rows)
     return _joined(lines)
 
@@ -157,14 +161,14 @@ def plugins() -> str:
         lines += [f"## {kind.capitalize()}", "", _first(protocol), ""]
         for name in loading.names(kind):
             try:
-                found = loading.find(kind, name)
+                plugin = loading.find(kind, name)
             except MissingExtra as error:
                 raise SystemExit(f"error: {error}\nhelp: the reference is written with everything installed") from error
-            lines += [f"### `{name}`", "", f"{_first(found)} Version {found.version}.", ""]
-            notes = _notes_of(found.Options)
+            lines += [f"### `{name}`", "", f"{_first(plugin)} Version {plugin.version}.", ""]
+            notes = _notes_of(plugin.Options)
             rows = [
-                (f"`{key}`", f"`{_source_type(found.Options, key)}`", _shown(field), notes.get(key, ""))
-                for key, field in found.Options.model_fields.items()
+                (f"`{key}`", f"`{_source_type(plugin.Options, key)}`", _shown(field), notes.get(key, ""))
+                for key, field in plugin.Options.model_fields.items()
             ]
             lines += _table(("option", "type", "default", "meaning"), rows)
     return _joined(lines)
@@ -183,9 +187,9 @@ def records() -> str:
         lines += [f"## {title}", "", *_paragraphs(inspect.getdoc(module) or ""), ""]
         notes = _field_notes(module)
         for name, fields in notes.items():
-            found = getattr(module, name)
-            lines += [f"### `{name}`", "", *_paragraphs(inspect.getdoc(found) or ""), ""]
-            rows = [(f"`{key}`", f"`{_source_type(found, key)}`", note) for key, note in fields.items()]
+            record_class = getattr(module, name)
+            lines += [f"### `{name}`", "", *_paragraphs(inspect.getdoc(record_class) or ""), ""]
+            rows = [(f"`{key}`", f"`{_source_type(record_class, key)}`", note) for key, note in fields.items()]
             lines += _table(("field", "type", "meaning"), rows)
     return _joined(lines)
 
@@ -195,8 +199,8 @@ def records() -> str:
 
 def _field_notes(module: ModuleType) -> dict[str, dict[str, str]]:
     """Class → field → the docstring under it, in source order, for the public classes of a module."""
-    found = ast.parse(inspect.getsource(module))
-    return {n.name: _notes(n) for n in found.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")}
+    source = ast.parse(inspect.getsource(module))
+    return {n.name: _notes(n) for n in source.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")}
 
 
 def _notes_of(cls: type) -> dict[str, str]:
@@ -287,7 +291,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return []
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
-    return [*lines, *(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows), ""]
+    for row in rows:
+        cells = (cell.replace("|", r"\|") for cell in row)
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
 
 
 def _paragraphs(text: str) -> list[str]:

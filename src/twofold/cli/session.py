@@ -54,7 +54,7 @@ class Run:
         """
         from twofold.project import Project
 
-        overrides = json.loads(json.dumps(self.overrides))
+        overrides = json.loads(json.dumps(self.overrides))  # a copy: what a command lays over is its own
         for key, value in more.items():
             if value is not None:
                 place(overrides, key.split("__"), value)
@@ -93,21 +93,22 @@ def command(app: typer.Typer, name: str, *, without: Sequence[str] = ()) -> Call
     """Register a command and give it the common options, but for those that would mean nothing to it."""
 
     def register(function: _Function) -> _Function:
-        own = inspect.signature(function).parameters
+        signature = inspect.signature(function).parameters
         hints = get_type_hints(function, include_extras=True)
         parameters = [
             p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY)
-            for p in own.values()
+            for p in signature.values()
             if p.name != "run"
         ]
         shared = inspect.signature(_options, eval_str=True).parameters.values()
         parameters += [p for p in shared if p.name not in without]
 
         @functools.wraps(function)
-        def wrapper(**given: Any) -> None:
-            common = {key: given.pop(key) for key in _SHARED if key in given}
-            function(_options(**common), **given)
+        def wrapper(**options: Any) -> None:
+            common = {key: options.pop(key) for key in _SHARED if key in options}
+            function(_options(**common), **options)
 
+        # Typer reads both: the command's own options, then the common ones.
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {p.name: p.annotation for p in parameters}
         app.command(name)(wrapper)

@@ -41,7 +41,7 @@ class Stop:
         self.as_json = as_json
         self.signal = 0
         self._lock = threading.Lock()
-        self._said = False
+        self._spoken = False
 
     @property
     def code(self) -> int:
@@ -68,8 +68,8 @@ class Stop:
 
     def _first(self) -> bool:
         with self._lock:
-            said, self._said = self._said, True
-        return not said
+            already, self._spoken = self._spoken, True
+        return not already
 
     def _object(self) -> str:
         if not self.as_json:
@@ -100,10 +100,11 @@ def stoppable(*, as_json: bool, ends_process: bool) -> Iterator[Stop]:
             raise KeyboardInterrupt
 
     waking, woken = socket.socketpair()
-    waking.setblocking(False)
+    waking.setblocking(False)  # the system writes from within the signal: it must never wait
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(woken, stop, over), daemon=True, name="twofold-stop")
     watcher.start()
+    # `nohup` ignores SIGHUP before the program starts, and means it.
     heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, interrupt) for number in heard}
     earlier = signal.set_wakeup_fd(waking.fileno(), warn_on_full_buffer=False)

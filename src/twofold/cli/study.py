@@ -59,6 +59,7 @@ def study(
                     show_plan(bill, error=False)
                 return
             show_plan(bill, error=True)
+            # A script has nobody who could agree to what a study costs.
             if not sys.stdin.isatty():
                 typer.echo("error: not started: this is not a terminal, so nobody can agree to the plan", err=True)
                 typer.echo("help: Add --yes to start, or --plan to print the plan only.", err=True)

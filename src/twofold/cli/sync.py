@@ -36,15 +36,15 @@ def sync(
         if watch:
             run.note("following; stop with Ctrl-C")
             for done in project.watch(progress=progress):
-                run.result(plain(done), _told(done))
+                run.result(plain(done), _report_lines(done))
             return
         done = project.sync(source=source, rebuild=rebuild, progress=progress)
-    run.result(plain(done), _told(done))
+    run.result(plain(done), _report_lines(done))
     if done["failed"]:
         raise typer.Exit(1)
 
 
-def _told(done: dict[str, Any]) -> str:
+def _report_lines(done: dict[str, Any]) -> str:
     counts = ", ".join(f"{done[name]} {name}" for name in ("added", "changed", "moved", "deleted", "unchanged"))
     more = f", {done['repaired']} put back" if done["repaired"] else ""
     lines = [
@@ -56,8 +56,8 @@ def _told(done: dict[str, Any]) -> str:
     bad = [(e["source"], e["failure"]) for e in done["sources"]]
     bad += [(e["file"], e["failure"]) for e in done["files"] if e["status"] == "failed"]
     for name, failure in bad[:_LISTED]:
-        told = one_line(f"failed: {name}: {failure['message']} [{failure['code']}]")
-        lines += [told, f"  help: {one_line(failure['cure'])}"]
+        failed_line = one_line(f"failed: {name}: {failure['message']} [{failure['code']}]")
+        lines += [failed_line, f"  help: {one_line(failure['cure'])}"]
     if len(bad) > _LISTED:
         lines.append(f"and {len(bad) - _LISTED} more failed: `twofold sync --json` lists all")
     lines += _partly(done["files"])
@@ -76,11 +76,13 @@ def _partly(files: list[dict[str, Any]]) -> list[str]:
         for remark in entry["remarks"]:
             more = counts.pop(remark["code"], 0) - 1
             if more >= 0:
-                told = remark["message"] + (f" (and {more} more like this)" if more else "")
-                remarks.setdefault(told, []).append(entry["file"])
+                remark_text = remark["message"] + (f" (and {more} more like this)" if more else "")
+                remarks.setdefault(remark_text, []).append(entry["file"])
     lines = [
-        one_line(f"{counted(len(names), 'file')} read in part ({names[0]}{', …' if len(names) > 1 else ''}): {told}")
-        for told, names in remarks.items()
+        one_line(
+            f"{counted(len(names), 'file')} read in part ({names[0]}{', …' if len(names) > 1 else ''}): {remark_text}"
+        )
+        for remark_text, names in remarks.items()
     ]
     rest = len(lines) - _LISTED
     return lines if rest <= 0 else [*lines[:_LISTED], f"and {rest} more remarks: `twofold sync --json` lists all"]

@@ -48,8 +48,8 @@ def say_json(value: Any) -> None:
     typer.echo(_DRIVING.sub(_spelt, json.dumps(value, ensure_ascii=False, indent=2)))
 
 
-def _spelt(found: re.Match[str]) -> str:
-    return json.dumps(found.group())[1:-1]
+def _spelt(match: re.Match[str]) -> str:
+    return json.dumps(match.group())[1:-1]
 
 
 def console() -> Console:

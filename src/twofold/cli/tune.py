@@ -87,9 +87,9 @@ def tune(
         _embedder(run, minutes, plan=plan)
         return
     if what != "adapter" or plan:
-        told = "--plan belongs to --what embedder" if plan else f"there is nothing named {what!r} to tune"
+        problem = "--plan belongs to --what embedder" if plan else f"there is nothing named {what!r} to tune"
         raise ConfigError(
-            told, cure="--what adapter or --what embedder; the bill of a study is `twofold study --plan`."
+            problem, cure="--what adapter or --what embedder; the bill of a study is `twofold study --plan`."
         )
     laid = {"tuning__trainer__options__minutes": minutes, "tuning__methods": method or None}
     weights = _weights(combine or [])
@@ -137,9 +137,10 @@ def short_of(arm: str, effort: dict[str, Any] | None) -> str:
     return f"warning: {shortfall(arm, effort)}: this model was not given its chance. {cure(arm, effort)}{again}"
 
 
-def _weights(given: list[str]) -> dict[str, float]:
+def _weights(pairs: list[str]) -> dict[str, float]:
     try:
-        return {name: float(weight) for name, _, weight in (one.rpartition("=") for one in given)}
+        parts = [pair.rpartition("=") for pair in pairs]
+        return {name: float(weight) for name, _, weight in parts}
     except ValueError as error:
         raise ConfigError(
             f"not a weight: {error}", cure="Write MODEL=WEIGHT, for example champion=0.5; see `twofold models list`."

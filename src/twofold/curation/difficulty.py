@@ -53,7 +53,9 @@ def select(
     if not usable:
         raise TooFewExamples("there is no training example to choose from")
     hard = difficulty(builder, usable, progress=progress) if by in {"both", "difficulty"} else {}
-    texts = ["\n".join(m.content for m in e.messages if m.role == "user") for e in usable]
+    texts = []
+    for e in usable:
+        texts.append("\n".join(m.content for m in e.messages if m.role == "user"))
     vectors = builder.embedder.embed(texts, progress=progress) if by in {"both", "diversity"} else None
     order, too_hard = selection.choose(
         budget,

@@ -129,14 +129,14 @@ def look(
         MissingExtra: a part needs a package; the message says how to do without.
     """
     rows = list(read_rows(paths, root))
-    raise_first([r.found for r in rows if r.line == 0 and isinstance(r.found, Problem)])
+    raise_first([r.outcome for r in rows if r.line == 0 and isinstance(r.outcome, Problem)])
     rows = [r for r in rows if r.line]
-    examples = [r.found for r in rows if isinstance(r.found, Example)]
+    examples = [r.outcome for r in rows if isinstance(r.outcome, Example)]
     if not examples:
-        raise_first([r.found for r in rows if isinstance(r.found, Problem)])
+        raise_first([r.outcome for r in rows if isinstance(r.outcome, Problem)])
         raise TooFewExamples("there is no usable example", file=", ".join(paths))
     problems = inspect(examples, looking.documents, declared=looking.declared, skip=looking.skip, progress=progress)
-    problems += [r.found for r in rows if isinstance(r.found, Problem)]
+    problems += [r.outcome for r in rows if isinstance(r.outcome, Problem)]
     problems += [
         Problem(
             severity="warning",
@@ -148,7 +148,7 @@ def look(
             action="drop",
         )
         for r in rows
-        if r.found is None
+        if r.outcome is None
     ]
     return rows, problems
 
@@ -182,19 +182,21 @@ def clean_files(
     if into.suffix.lower() != ".jsonl":
         raise ConfigError(f"{into} is no .jsonl file", cure="Clean into a .jsonl file.")
     rows, problems = look(paths, root, looking, progress=progress)
+    # Resolved: a link to an input file is that file.
     if any((root / row.file).resolve() == into.resolve() for row in rows):
         raise ConfigError(f"{into} is one of the files to clean", cure="Name another file: the input is never touched.")
     known = {p.code for p in problems}
     done = clean(rows, problems, mask=mask, drop=[code for code in drop if code in known])
     stem = into.name.removesuffix(".jsonl")
     removed, card = into.with_name(f"{stem}.removed.jsonl"), into.with_name(f"{stem}.card.html")
-    after = [r.found for r in done.kept if isinstance(r.found, Example)]
+    after = [r.outcome for r in done.rows if isinstance(r.outcome, Example)]
     left = inspect(after, looking.documents, declared=looking.declared, skip=looking.skip, progress=progress)
-    before = [r.found for r in rows if isinstance(r.found, Example)]
+    before = [r.outcome for r in rows if isinstance(r.outcome, Example)]
     portraits = (portrait(before, problems), portrait(after, left))
+    # The cleaned file last: where it stands, what was taken out of it stands beside it.
     save([dict(entry) for entry in done.done], removed)
     writing.save(card, render(stem, portraits[0], portraits[1], done=done.done))
-    save([r.value for r in done.kept], into)
+    save([r.value for r in done.rows], into)
     counts: dict[str, int] = {}
     for entry in done.done:
         counts[entry["action"]] = counts.get(entry["action"], 0) + 1
@@ -203,7 +205,7 @@ def clean_files(
         "removed_file": str(removed),
         "card": str(card),
         "before": len(rows),
-        "after": len(done.kept),
+        "after": len(done.rows),
         "done": counts,
         "codes": _by_code(done.done),
         "left": [asdict(problem) for problem in left],

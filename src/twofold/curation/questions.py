@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from twofold import prompts
-from twofold.answering import cached as kept
+from twofold.answering import cached as answer_cache
 from twofold.answering.system import as_hits
 from twofold.assembly.builder import Builder, quiet
 from twofold.curation import paraphrases, templates
@@ -142,8 +142,9 @@ class Writer:
     def write(self, requests: Sequence[tuple[Prompt, Chunk | None]]) -> list[str]:
         """A text for each prompt; empty where the generator failed. The chunk is what a prompt shows, for `forget`."""
         names = [digest("prompt", prompt) for prompt, _ in requests]
+        # By name: two passages may lead to one prompt, which is asked for once.
         missing = {name: one for name, one in zip(names, requests, strict=True) if name not in self._cached}
-        written = kept.committed(
+        written = answer_cache.committed(
             self.builder.catalogue.answers,
             lambda: self._key,
             list(missing.items()),
@@ -205,6 +206,7 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
         maker = _Maker(builder, recipe, draft, writer=writer, vectors=_vectors(builder))
         pending = iter(drawn)
         while len(draft.examples) < answerable:
+            # Twice what is lacking, since a part is thrown away.
             lacking = 2 * (answerable - len(draft.examples))
             batch = list(islice(pending, max(_FEWEST, min(lacking, builder.config.generation.batch))))
             if not batch:
@@ -256,6 +258,7 @@ class _Maker:
             candidates = [(drawn, chunk) for drawn, chunk in tried if drawn is not None]
         passed = []
         for drawn, chunk in candidates:
+            # The cheap checks first, by words; those that ask the embedder or the model see only what is left.
             why = templates.fault_of(drawn, chunk, most_words=self.recipe.most_words)
             if not why and bare(drawn.question) in self.asked_before:
                 why = "asked already"
@@ -319,8 +322,8 @@ class _Maker:
         if not texts:
             return []
         scores = self.builder.embedder.embed(list(texts)) @ self.vectors.matrix.T
-        order = (-scores).argsort(axis=1, kind="stable")[:, :k]
-        return [[self.vectors.chunks[int(number)] for number in row] for row in order]
+        order = (-scores).argsort(axis=1, kind="stable")[:, :k]  # (texts, k): ties in the index's order, always alike
+        return [list(map(self.vectors.chunks.__getitem__, row)) for row in order.tolist()]
 
     def _unknown(self, candidates: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
         """Those that the model does not answer without the passage."""
@@ -357,6 +360,7 @@ def _unanswerable(
     seed, done = maker.recipe.seed, 0
     places = templates.entity_places(chunks) if count else {}
     for example in _shuffled(draft.examples, seed):
+        # With foreign passages, half of the unanswerable questions are left to them.
         if done >= count or (foreign and done >= count - count // 2):
             break
         other = templates.altered(example, chunks, places, seed=seed)
@@ -424,10 +428,10 @@ def _reworded(writer: Writer, examples: Sequence[Example], recipe: Recipe) -> li
             room = 32 + 2 * len(example.question.split())
             requests.append((Prompt(messages=turn, max_tokens=room), None))
     written = writer.write(requests)
-    return [
-        [_first_line(text) for text in written[at : at + recipe.count] if text]
-        for at in range(0, len(written), recipe.count)
-    ]
+    reworded = []
+    for at in range(0, len(written), recipe.count):
+        reworded.append([_first_line(text) for text in written[at : at + recipe.count] if text])
+    return reworded
 
 
 def _keep_alike(
@@ -480,6 +484,7 @@ def _shuffled(examples: Sequence[Example], seed: int) -> list[Example]:
 
 
 def _first_line(text: str) -> str:
+    # Models announce what they write ("Here is a question:"), and number, quote and embolden it.
     lines = (line.strip(" \t\"'`*-") for line in text.splitlines())
     line = next((line for line in lines if line and not line.endswith(":")), "")
     for label in ("question:", "answer:", "q:", "a:"):

@@ -203,12 +203,18 @@ def contrasts(
     )
     out = []
     for arm, beside, both, share, label in comparisons:
-        known = [row for row in rows if all(_score(row, name, metric) is not None for name in (arm, beside))]
-        if not known:
+        values: list[float] = []
+        groups = []
+        for row in rows:
+            # Pairs only: a question that one of the two did not answer says nothing of their difference.
+            score, other = _score(row, arm, metric), _score(row, beside, metric)
+            if score is None or other is None:
+                continue
+            values.append(float(is_wrong(score, right) and is_wrong(other, right) == both))
+            groups.append(row["group"])
+        if not values:
             continue
-        wrong = [[is_wrong(_score(row, name, metric) or 0.0, right) for name in (arm, beside)] for row in known]
-        values = [float(first and second == both) for first, second in wrong]
-        estimate = intervals.estimate(values, [row["group"] for row in known], level=level)
+        estimate = intervals.estimate(values, groups, level=level)
         out.append({"arm": arm, "beside": beside, "share": share, "label": label, "estimate": plain(estimate)})
     return out
 

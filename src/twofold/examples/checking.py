@@ -46,6 +46,7 @@ def check(
     """
     findings = Findings()
     texts = {d.id: d.text for d in documents}
+    # Without documents every name would be unknown: that is said once, below.
     if documents:
         _unknown(examples, texts, forgotten, findings)
 
@@ -110,8 +111,9 @@ def _too_long(examples: Sequence[Example], max_tokens: int, note: Any) -> None:
     """Examples none of whose references can be written within the limit, where these are many, as one warning."""
     needed = [(min(map(tokens_about, e.references)), e) for e in examples if e.references]
     over = [(tokens, e) for tokens, e in needed if max_tokens and tokens > max_tokens]
+    # A few long references are what `init` expects: it sets the limit by the others.
     if len(over) > RARE * len(needed):
-        most, example = max(over, key=lambda one: one[0])
+        most, example = max(over, key=lambda pair: pair[0])
         note(
             "warning",
             "data.long-answer",
@@ -147,13 +149,13 @@ def _placeholders(examples: Sequence[Example], note: Any) -> None:
 
 def _declining(examples: Sequence[Example], abstention: str, note: Any) -> None:
     """Answers that decline: an answer in these words is read as an abstention, and scores 0 where one is wanted."""
-    found = [
+    declined = [
         (r, e) for e in examples if e.answerable for r in e.references if r not in e.choices and declines(r, abstention)
     ]
-    if found:
-        reference, example = found[0]
-        count = len({e.id for _, e in found})
-        lines = list(dict.fromkeys(e.line for _, e in found if e.line and e.file == example.file))
+    if declined:
+        reference, example = declined[0]
+        count = len({e.id for _, e in declined})
+        lines = list(dict.fromkeys(e.line for _, e in declined if e.line and e.file == example.file))
         where = f" (lines {', '.join(map(str, lines[:_SHOWN]))}{' and more' if len(lines) > _SHOWN else ''})"
         note(
             "warning",
@@ -230,24 +232,26 @@ _SUSPICIOUS = {
 
 def _suspicious(documents: Sequence[Document], findings: Findings) -> None:
     """Documents in which something looks like an attack on the model; one line for each kind."""
-    found: defaultdict[str, list[tuple[Document, str]]] = defaultdict(list)
+    by_kind: defaultdict[str, list[tuple[Document, str]]] = defaultdict(list)
     for document in documents:
+        # Backwards, so that the first place of a kind is the one that is quoted.
         seen: dict[str, str] = {
-            one.kind: document.text[one.start : one.end] for one in reversed(sanitize.findings(document.text))
+            suspicion.kind: document.text[suspicion.start : suspicion.end]
+            for suspicion in reversed(sanitize.findings(document.text))
         }
         for kind, words in seen.items():
-            found[kind].append((document, words))
-    for kind, held in sorted(found.items()):
+            by_kind[kind].append((document, words))
+    for kind, affected in sorted(by_kind.items()):
         what, cure = _SUSPICIOUS[kind]
-        names = ", ".join(document.id for document, _ in held[:3]) + (", …" if len(held) > 3 else "")
-        words = excerpt(sanitize.shown(held[0][1]), 80)
+        names = ", ".join(document.id for document, _ in affected[:3]) + (", …" if len(affected) > 3 else "")
+        words = excerpt(sanitize.shown(affected[0][1]), 80)
         findings.add(
             Problem(
                 severity="warning",
                 code="data.hostile-text",
-                message=f"{len(held)} of {len(documents)} documents hold {what}: {names}; the first: {words!r}",
+                message=f"{len(affected)} of {len(documents)} documents hold {what}: {names}; the first: {words!r}",
                 cure=cure,
-                file=held[0][0].source,
+                file=affected[0][0].source,
             )
         )
 
@@ -255,11 +259,14 @@ def _suspicious(documents: Sequence[Document], findings: Findings) -> None:
 def _quoted(example: Example, texts: Mapping[str, str]) -> bool:
     quotes = [texts[s.document][s.start : s.end] for s in example.spans if s.document in texts]
     words = {w for quote in quotes for w in bare(quote).split()}
-    wanted = [set(bare(r).split()) for r in example.references]
-    if not words or not any(wanted):
+    reference_words = [set(bare(r).split()) for r in example.references]
+    if not words or not any(reference_words):
         return True
+    # A script without blanks has a whole sentence as one word: there the letters decide.
     quoted = bare(" ".join(quotes)).replace(" ", "")
-    return any(w & words for w in wanted) or any(bare(r).replace(" ", "") in quoted for r in example.references)
+    return any(w & words for w in reference_words) or any(
+        bare(r).replace(" ", "") in quoted for r in example.references
+    )
 
 
 def _repeats(examples: Iterable[Example], note: Any) -> None:
@@ -271,22 +278,23 @@ def _repeats(examples: Iterable[Example], note: Any) -> None:
         first = group[0]
         alike: defaultdict[tuple[str, str, str], list[Example]] = defaultdict(list)
         for e in group[1:]:
-            one, two = ({bare(r) for r in x.references} for x in (first, e))
+            answers = {bare(r) for r in e.references}
+            first_answers = {bare(r) for r in first.references}
             apart = bool(first.sources and e.sources and not set(first.sources) & set(e.sources))
             where = f"{first.file}:{first.line}" if first.file else first.id
             shown = excerpt(first.question, 40)
-            if one & two or (not one and not two):
-                message, code = f"the same question twice, first at {where}: {shown!r}", "data.repeated-question"
+            if first_answers & answers or (not first_answers and not answers):
+                message = f"the same question twice, first at {where}: {shown!r}"
+                code = "data.repeated-question"
                 cure = "Remove one, or keep both in one group."
             elif apart:
                 message = f"the same question about another document, first at {where}: {shown!r}"
-                code, cure = (
-                    "data.ambiguous-question",
-                    "Name the document in the question: retrieval cannot tell which.",
-                )
+                code = "data.ambiguous-question"
+                cure = "Name the document in the question: retrieval cannot tell which."
             else:
                 message = f"the same question with another answer, first at {where}: {shown!r}"
-                code, cure = "data.contradiction", "List all right answers in one example."
+                code = "data.contradiction"
+                cure = "List all right answers in one example."
             alike[code, message, cure].append(e)
         for (code, message, cure), others in alike.items():
             more = f" (and {counted(len(others) - 1, 'more example')})" if len(others) > 1 else ""

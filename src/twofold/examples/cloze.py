@@ -44,14 +44,16 @@ def cloze(text: str, chance: random.Random) -> tuple[str, str] | None:
     """
     sentences = [s for s in sentences_of(text) if 7 <= len(s.split()) <= 45]
     chance.shuffle(sentences)
-    plain, in_english = " ".join(text.split()), english(text)
+    plain = " ".join(text.split())
+    in_english = english(text)
     for sentence in sentences[:4]:
-        found = _answer(sentence, chance, shortest=3 if in_english else 5)
-        if found is not None and sentence[slice(*found)] in plain:  # markup within it was taken off
-            start, end = found
-            asked = f"{sentence[:start]}{'what' if in_english else BLANK}{sentence[end:]}".rstrip(" .!?")
-            asked = f"{asked[:1].lower()}{asked[1:]}" if in_english else asked
-            return f"{asked}?", sentence[start:end].rstrip(".!?")
+        stretch = _answer(sentence, chance, shortest=3 if in_english else 5)
+        # The stretch must stand in the passage as it is: markup within it was taken off.
+        if stretch is not None and sentence[slice(*stretch)] in plain:
+            start, end = stretch
+            question = f"{sentence[:start]}{'what' if in_english else BLANK}{sentence[end:]}".rstrip(" .!?")
+            question = f"{question[:1].lower()}{question[1:]}" if in_english else question
+            return f"{question}?", sentence[start:end].rstrip(".!?")
     return None
 
 
@@ -63,8 +65,8 @@ def sentences_of(text: str) -> list[str]:
     blocks: list[list[str]] = [[]]
     fenced = False
     for line in text.splitlines():
-        found = _LINE.fullmatch(line)
-        mark, rest = (found["mark"] or "", found["text"]) if found else ("", line)
+        parts = _LINE.fullmatch(line)
+        mark, rest = (parts["mark"] or "", parts["text"]) if parts else ("", line)
         if mark in ("```", "~~~"):
             fenced = not fenced
         if fenced or not rest.strip() or mark.strip():
@@ -90,12 +92,14 @@ def _answer(sentence: str, chance: random.Random, *, shortest: int) -> tuple[int
     starts = [n for n, word in enumerate(words) if _content(word.group(), shortest)]
     chance.shuffle(starts)
     for first in starts[:6]:
-        last, wanted = first, chance.choice((1, 1, 2, 2, 3, 4, MOST_WORDS))
-        while last + 1 < len(words) and last + 1 - first < wanted:
+        last = first
+        most_words = chance.choice((1, 1, 2, 2, 3, 4, MOST_WORDS))
+        while last + 1 < len(words) and last + 1 - first < most_words:
             gap = sentence[words[last].end() : words[last + 1].start()]
             if gap.strip():
                 break
             last += 1
+        # An answer ends with a word that says something: "the harbour of" is none.
         while last > first and not _content(words[last].group(), shortest):
             last -= 1
         start, end = words[first].start(), words[last].end()

@@ -69,7 +69,7 @@ class Mined:
     @property
     def counts(self) -> Json:
         """How much of each."""
-        reasons = Counter(str(one["why"]) for one in self.discarded)
+        reasons = Counter(str(entry["why"]) for entry in self.discarded)
         return {
             "examples": len(self.examples),
             "preferences": len(self.preferences),
@@ -110,81 +110,90 @@ def mined(log: Sequence[Interaction], *, abstention: str = "", mask: Callable[[s
         return changed
 
     same: defaultdict[str, list[Interaction]] = defaultdict(list)
-    for one in log:
-        same["\n".join(bare(m.content) for m in one.messages if m.role != "system")].append(one)
-    for asked in same.values():
-        _of_one_question(asked, out, abstention=abstention, hide=hide)
+    for interaction in log:
+        same["\n".join(bare(m.content) for m in interaction.messages if m.role != "system")].append(interaction)
+    for same_question in same.values():
+        _of_one_question(same_question, out, abstention=abstention, hide=hide)
     return out
 
 
-def _of_one_question(asked: Sequence[Interaction], out: Mined, *, abstention: str, hide: Callable[[str], str]) -> None:
-    def discard(one: Interaction, why: str) -> None:
-        out.discarded.append({"question": hide(one.messages[-1].content), "at": one.place, "why": why})
+def _of_one_question(
+    answered: Sequence[Interaction], out: Mined, *, abstention: str, hide: Callable[[str], str]
+) -> None:
+    def discard(interaction: Interaction, why: str) -> None:
+        out.discarded.append({"question": hide(interaction.messages[-1].content), "at": interaction.place, "why": why})
 
     votes: Counter[str] = Counter()
     first: dict[str, Interaction] = {}
-    corrected = [one for one in asked if one.correction and bare(one.correction) != bare(one.answer)]
-    for one in asked:
-        vote = one.rating or (1 if one.correction and one not in corrected else 0)
-        if one in corrected:
+    corrected = [
+        interaction
+        for interaction in answered
+        if interaction.correction and bare(interaction.correction) != bare(interaction.answer)
+    ]
+    for interaction in answered:
+        vote = interaction.rating or (1 if interaction.correction and interaction not in corrected else 0)
+        if interaction in corrected:
             vote = -1
         elif vote == 0:
-            discard(one, "nobody said whether it was right")
+            discard(interaction, "nobody said whether it was right")
             continue
-        if not one.answer.strip():
-            discard(one, "empty answer")
+        if not interaction.answer.strip():
+            discard(interaction, "empty answer")
             continue
-        if bare(one.answer) in first and one not in corrected:
-            discard(one, "the same answer to the same question")
-        first.setdefault(bare(one.answer), one)
-        votes[bare(one.answer)] += vote
-    for one in corrected[:-1]:
-        if bare(one.correction) != bare(corrected[-1].correction):
-            discard(one, "corrected otherwise later")
-    liked = [one for text, one in first.items() if votes[text] > 0]
-    for text, one in first.items():
+        if bare(interaction.answer) in first and interaction not in corrected:
+            discard(interaction, "the same answer to the same question")
+        first.setdefault(bare(interaction.answer), interaction)
+        votes[bare(interaction.answer)] += vote
+    for interaction in corrected[:-1]:
+        if bare(interaction.correction) != bare(corrected[-1].correction):
+            discard(interaction, "corrected otherwise later")
+    liked = [interaction for text, interaction in first.items() if votes[text] > 0]
+    for text, interaction in first.items():
         if votes[text] == 0:
-            discard(one, "people disagree")
+            discard(interaction, "people disagree")
+    # A correction counts before any answer that was liked; of several the latest.
     best = corrected[-1] if corrected else liked[-1] if liked else None
-    disliked = [one for text, one in first.items() if votes[text] < 0]
+    disliked = [interaction for text, interaction in first.items() if votes[text] < 0]
     if best is None:
-        for one in disliked:
-            discard(one, "rated down, and no better answer is known")
+        for interaction in disliked:
+            discard(interaction, "rated down, and no better answer is known")
         return
     right = best.correction if corrected else best.answer
     out.examples.append(_example(best, right, abstention=abstention, hide=hide))
-    for one in disliked:
-        if bare(one.answer) != bare(right):
-            out.preferences.append(_preference(one, right, hide=hide))
+    for interaction in disliked:
+        if bare(interaction.answer) != bare(right):
+            out.preferences.append(_preference(interaction, right, hide=hide))
 
 
-def _example(one: Interaction, right: str, *, abstention: str, hide: Callable[[str], str]) -> Example:
+def _example(interaction: Interaction, right: str, *, abstention: str, hide: Callable[[str], str]) -> Example:
     declines = bool(abstention) and bare(right) == bare(abstention)
     holding = [
-        h.chunk.span.document for h in one.hits if h.chunk.text and grounding.share(right, [h.chunk.text]) >= _HOLDS
+        h.chunk.span.document
+        for h in interaction.hits
+        if h.chunk.text and grounding.share(right, [h.chunk.text]) >= _HOLDS
     ]
     return Example(
-        id=f"log/{one.id}",
-        messages=_hidden(one.messages, hide),
+        id=f"log/{interaction.id}",
+        messages=_hidden(interaction.messages, hide),
         references=() if declines else (hide(right.strip()),),
         sources=() if declines else tuple(dict.fromkeys(holding)),
         answerable=not declines,
-        group=one.conversation,
+        group=interaction.conversation,
         origin="log",
-        at=one.at,
+        at=interaction.at,
     )
 
 
-def _preference(one: Interaction, right: str, *, hide: Callable[[str], str]) -> Preference:
+def _preference(interaction: Interaction, right: str, *, hide: Callable[[str], str]) -> Preference:
     return Preference(
-        id=f"log/{one.id}",
-        messages=_hidden(one.messages, hide),
+        id=f"log/{interaction.id}",
+        messages=_hidden(interaction.messages, hide),
         chosen=hide(right.strip()),
-        rejected=hide(one.answer.strip()),
-        hits=one.hits,
-        sources=tuple(dict.fromkeys(hit.chunk.span.document for hit in one.hits)),
-        group=one.conversation,
-        at=one.at,
+        rejected=hide(interaction.answer.strip()),
+        hits=interaction.hits,
+        sources=tuple(dict.fromkeys(hit.chunk.span.document for hit in interaction.hits)),
+        group=interaction.conversation,
+        at=interaction.at,
     )
 
 
@@ -225,7 +234,7 @@ def preferences(text: str, *, name: str) -> list[Preference]:
     Raises:
         BadRecord: naming the line.
     """
-    made = []
+    pairs = []
     for record in records(text, name=name):
         if isinstance(record.value, BadRecord):
             raise record.value
@@ -240,7 +249,7 @@ def preferences(text: str, *, name: str) -> list[Preference]:
             )
         hits = _hits(value.get("hits") or [], name, line)
         messages = _messages(value, name, line)
-        made.append(
+        pairs.append(
             Preference(
                 id=_text(value, "id", name, line) or f"{name}#{line or record.number}",
                 messages=messages,
@@ -252,7 +261,7 @@ def preferences(text: str, *, name: str) -> list[Preference]:
                 at=_text(value, "at", name, line),
             )
         )
-    return made
+    return pairs
 
 
 def _interaction(value: Json, name: str, line: int) -> Interaction:
@@ -263,9 +272,9 @@ def _interaction(value: Json, name: str, line: int) -> Interaction:
         raise BadRecord(
             f'"at" is no ISO date: {excerpt(at, 20)!r}', file=name, line=line, cure="Write it as 2025-01-31."
         )
-    said = digest("log", [[(m.role, m.content) for m in messages], answer, correction, at])
+    fingerprint = digest("log", [[(m.role, m.content) for m in messages], answer, correction, at])
     return Interaction(
-        id=_text(value, "id", name, line) or said.partition(":")[2][:12],
+        id=_text(value, "id", name, line) or fingerprint.partition(":")[2][:12],
         messages=messages,
         answer=answer,
         rating=_rating(value.get("rating"), name, line),
@@ -278,17 +287,17 @@ def _interaction(value: Json, name: str, line: int) -> Interaction:
 
 
 def _rating(value: Any, name: str, line: int) -> int:
-    said = "" if value is None else str(value).strip().lower()
-    if said in _NONE:
+    rating = "" if value is None else str(value).strip().lower()
+    if rating in _NONE:
         return 0
-    if said not in _UP | _DOWN:
+    if rating not in _UP | _DOWN:
         raise BadRecord(
-            f'"rating" must be up or down, not {excerpt(said, 20)!r}',
+            f'"rating" must be up or down, not {excerpt(rating, 20)!r}',
             file=name,
             line=line,
             cure="Write up, down, 1 or -1; say yourself which stars are up.",
         )
-    return 1 if said in _UP else -1
+    return 1 if rating in _UP else -1
 
 
 def _text(value: Json, key: str, name: str, line: int) -> str:
@@ -307,22 +316,22 @@ def _messages(value: Json, name: str, line: int) -> tuple[Message, ...]:
         if not question:
             raise BadRecord("no question: neither question nor messages", file=name, line=line)
         return (Message(role="user", content=question),)
-    made = []
+    messages = []
     for turn in turns if isinstance(turns, list) else [None]:
         role: Any = turn.get("role") if isinstance(turn, dict) else None
         content = turn.get("content") if isinstance(turn, dict) else None
         if role not in get_args(Role) or not isinstance(content, str):
             raise BadRecord('"messages" must be a list of objects with "role" and "content"', file=name, line=line)
-        made.append(Message(role=role, content=content))
-    if made[-1].role != "user":
+        messages.append(Message(role=role, content=content))
+    if messages[-1].role != "user":
         raise BadRecord("the last message must be the user's: it is what was answered", file=name, line=line)
-    return tuple(made)
+    return tuple(messages)
 
 
 def _hits(items: Any, name: str, line: int) -> tuple[Hit, ...]:
     if not isinstance(items, list):
         raise BadRecord(f'"hits" must be a list, not {kind(items)}', file=name, line=line)
-    made = []
+    hits = []
     for rank, item in enumerate(items, 1):
         value = {"document": item} if isinstance(item, str) else item
         if not isinstance(value, dict) or not isinstance(value.get("document"), str):
@@ -333,5 +342,5 @@ def _hits(items: Any, name: str, line: int) -> tuple[Hit, ...]:
         span = Span(document=value["document"], start=start, end=end)
         text = str(value.get("text") or "")
         chunk = Chunk(id=digest("chunk", [span, text]), span=span, text=text, title=str(value.get("title") or ""))
-        made.append(Hit(chunk=chunk, score=0.0, rank=rank))
-    return tuple(made)
+        hits.append(Hit(chunk=chunk, score=0.0, rank=rank))
+    return tuple(hits)

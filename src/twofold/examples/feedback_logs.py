@@ -41,17 +41,23 @@ def mine(paths: Sequence[str], root: Path, *, abstention: str = "", mask: bool =
         if file.refused:
             raise file.refused
         text = decode(read_bytes(file.path, limit=MAX_MIB * MIB, name=file.name), name=file.name)
-        for one in feedback.interactions(text, name=file.name):
-            if isinstance(one, BadRecord):
-                broken.append({"question": "", "at": f"{one.file}:{one.line}", "why": f"malformed: {one.message}"})
+        for interaction in feedback.interactions(text, name=file.name):
+            if isinstance(interaction, BadRecord):
+                broken.append(
+                    {
+                        "question": "",
+                        "at": f"{interaction.file}:{interaction.line}",
+                        "why": f"malformed: {interaction.message}",
+                    }
+                )
             else:
-                log.append(one)
-    made = feedback.mined(log, abstention=abstention, mask=masked if mask else None)
-    made.discarded[:0] = broken
-    if not made.examples:
-        first = made.discarded[0] if made.discarded else {"at": ", ".join(paths), "why": "no line at all"}
+                log.append(interaction)
+    result = feedback.mined(log, abstention=abstention, mask=masked if mask else None)
+    result.discarded[:0] = broken
+    if not result.examples:
+        first = result.discarded[0] if result.discarded else {"at": ", ".join(paths), "why": "no line at all"}
         raise TooFewExamples(
             f"no feedback could be used; the first reason, {first['at']}: {first['why']}",
             cure="A line needs question, answer, and a rating (up, down) or a correction.",
         )
-    return made
+    return result

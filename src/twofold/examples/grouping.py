@@ -33,7 +33,7 @@ def grouped(
     same: Mapping[str, str],
     warnings: list[str],
     seed: int = 0,
-    made: Mapping[str, Sequence[Example]] = MappingProxyType({}),
+    derived: Mapping[str, Sequence[Example]] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Example id → name of its group; the same for any order of `examples`.
 
@@ -46,25 +46,28 @@ def grouped(
         same: Document id → the first id of the same text.
         warnings: Gets what was done otherwise than asked.
         seed: Draws among documents that link equally many.
-        made: Example id → what was made from it, which stands where it stands and ties what it belongs to.
+        derived: Example id → what was made from it, which stands where it stands and ties what it belongs to.
     """
-    kin = {e.id: (e, *made.get(e.id, ())) for e in examples}
-    owner = {one.id: name for name, members in kin.items() for one in members}
-    fixed = {name: [node for one in members for node in _fixed_nodes(one)] for name, members in kin.items()}
-    for number, talks in enumerate(_dialogues([one for members in kin.values() for one in members])):
-        for name in dict.fromkeys(owner[one] for one in talks):
+    kin = {e.id: (e, *derived.get(e.id, ())) for e in examples}
+    owner: dict[str, str] = {}
+    fixed: dict[str, list[str]] = {}
+    documents: dict[str, list[str]] = {}
+    for name, members in kin.items():
+        owner |= {member.id: name for member in members}
+        fixed[name] = [node for member in members for node in _fixed_nodes(member)]
+        ids = dict.fromkeys(document for member in members for document in _named(member, same))
+        documents[name] = [f"document {document}" for document in ids] if by_document else []
+    everyone = [member for members in kin.values() for member in members]
+    for number, talks in enumerate(_dialogues(everyone)):
+        for name in dict.fromkeys(owner[talk] for talk in talks):
             fixed[name].append(f"dialogue {number}")
-    documents = {
-        name: [f"document {one}" for one in dict.fromkeys(own for e in members for own in _named(e, same))]
-        if by_document
-        else []
-        for name, members in kin.items()
-    }
+    # The documents that link most come first; ties are drawn by seed, so that ids and order decide nothing.
     links = Counter(node for nodes in documents.values() for node in nodes)
     hubs = sorted((n for n in links if links[n] > 1), key=lambda n: (-links[n], _chance(seed, n), n))
     roots = _components(fixed, documents, without=frozenset())
     largest = _largest(roots)
     if largest > GIANT * len(examples) and hubs:
+        # Leaving out more hubs never joins groups, so the fewest that will do are found by halving.
         least, most = 0, len(hubs)
         while least < most:
             middle = (least + most) // 2
@@ -73,9 +76,10 @@ def grouped(
             else:
                 most = middle
         cut = frozenset(hubs[:least])
-        found = _components(fixed, documents, without=cut)
-        if _largest(found) < largest:
-            roots = found
+        without_hubs = _components(fixed, documents, without=cut)
+        # Given groups and dialogues may hold the giant together: then leaving documents out gains nothing.
+        if _largest(without_hubs) < largest:
+            roots = without_hubs
             names = ", ".join(repr(node.split(" ", 1)[1]) for node in hubs[: min(least, 3)])
             warnings.append(
                 f"{largest} of {len(examples)} examples are linked through shared documents: those that link most "
@@ -86,9 +90,9 @@ def grouped(
     return {name: roots[name] if short[name] in clash else short[name] for name in roots}
 
 
-def group_name(given: str) -> str:
+def group_name(name: str) -> str:
     """What a group is known by: its name whatever the case, the blanks and the way its characters are encoded."""
-    return " ".join(unicodedata.normalize("NFKC", unified(given).casefold()).split())
+    return " ".join(unicodedata.normalize("NFKC", unified(name).casefold()).split())
 
 
 def _fixed_nodes(example: Example) -> list[str]:
@@ -125,6 +129,7 @@ def _components(
 
 
 def _order(node: str) -> tuple[bool, str]:
+    # A dialogue has only a number: a group takes its name from any other node that it has.
     return node.startswith("dialogue "), node
 
 

@@ -36,6 +36,7 @@ _Wrong = Callable[..., BadRecord]
 def shape_of(fields: Iterable[str]) -> Shape | None:
     """The shape that field names tell, None for none that is known."""
     names = set(fields)
+    # From the most telling field to the least: a preference has a prompt too, and a conversation may have an input.
     if names & {"chosen", "preferred_output"}:
         return "preference"
     if "conversations" in names or "conversation" in names:
@@ -80,7 +81,7 @@ def converted(
             continue
         seen.update(record.value)
         try:
-            shape, value = _one(record, file, mapping, source)
+            shape, value = _convert(record, file, mapping, source)
             first = places.setdefault(value["id"], value)
             if _content(first) != _content(value):
                 message = f"the id {value['id']!r} is used twice, first in {_place(first)}"
@@ -89,6 +90,7 @@ def converted(
         except BadRecord as error:
             bad.append(error)
             continue
+        # The same record twice in a file is one example.
         if first is value:
             out.append(value)
             shapes[shape] = shapes.get(shape, 0) + 1
@@ -100,22 +102,23 @@ def converted(
     return out, bad, shapes, sorted(seen - _READ - set(mapping.values()))
 
 
-def _one(record: Record, file: str, mapping: Mapping[str, str], source: str) -> tuple[Shape, Json]:
+def _convert(record: Record, file: str, mapping: Mapping[str, str], source: str) -> tuple[Shape, Json]:
     """A record's shape, and the project's own record of it, which the project's reader takes."""
-    given: Json = dict(record.value)  # type: ignore[arg-type]
+    fields: Json = dict(record.value)  # type: ignore[arg-type]
     for field, column in mapping.items():
-        if column in given:
-            given[field] = given.pop(column) if column not in mapping else given[column]
+        if column in fields:
+            fields[field] = fields.pop(column) if column not in mapping else fields[column]
     wrong = _wrong(file, record)
-    value = {key: item for key, item in given.items() if item is not None}
-    shape = _shape(value, given, mapping, wrong)
+    value = {key: item for key, item in fields.items() if item is not None}
+    shape = _shape(value, fields, mapping, wrong)
+    # KTO's rows are labelled: an answer with a false label is one that must not be learned.
     unwanted = "kto_tag" if "kto_tag" in value else "label" if shape == "prompt-completion" else ""
     if str(value.get(unwanted, "")).strip().lower() in ("false", "0", "0.0"):
         raise wrong(
             f'"{unwanted}" is {spelled(value[unwanted])}: its answer is one that is not wanted',
             "Take such records out, or leave them out with --lenient.",
         )
-    made = _MAKERS[shape](value, wrong)
+    converted_fields = _MAKERS[shape](value, wrong)
     ours = {key: value[key] for key in _OURS if key in value}
     line = record.line or record.number
     name = ours.pop("id", "")
@@ -123,20 +126,21 @@ def _one(record: Record, file: str, mapping: Mapping[str, str], source: str) -> 
     if not isinstance(name, str):
         raise wrong(f'"id" must be a string, not {kind(name)}', "Map another column to id: --map id=COLUMN.")
     origin = {"file": file, "line": line, "shape": shape, "sha256": source}
-    out = {"id": name or f"{file}:{line}", **made, **ours, "from": origin}
-    found = row_of(out, file, line).found
-    if isinstance(found, Problem):
-        raise wrong(found.message, found.cure)
-    if found is None:
+    out = {"id": name or f"{file}:{line}", **converted_fields, **ours, "from": origin}
+    # Read as the project will read it: what imports today must not be refused by tomorrow's check.
+    outcome = row_of(out, file, line).outcome
+    if isinstance(outcome, Problem):
+        raise wrong(outcome.message, outcome.cure)
+    if outcome is None:
         raise wrong("it has no answer", _NO_ANSWER)
     return shape, out
 
 
-def joined(held: Sequence[Json], new: Sequence[Json], file: str, *, over: bool = False) -> tuple[list[Json], int]:
-    """`new` put behind what is held; records that are there already are left out. Returns all, and how many came in.
+def joined(existing: Sequence[Json], new: Sequence[Json], file: str, *, over: bool = False) -> tuple[list[Json], int]:
+    """`new` behind the `existing` records; those that exist already are left out. Returns all, and how many came in.
 
     Args:
-        held: Records of the project's file.
+        existing: Records of the project's file.
         new: Imported ones.
         file: The project's file, for errors.
         over: Let an imported record take the place of another one of the same id.
@@ -144,8 +148,8 @@ def joined(held: Sequence[Json], new: Sequence[Json], file: str, *, over: bool =
     Raises:
         BadRecord: an id is held with other content, and `over` is false.
     """
-    places = {str(value["id"]): number for number, value in enumerate(held) if "id" in value}
-    out, came = list(held), 0
+    places = {str(value["id"]): number for number, value in enumerate(existing) if "id" in value}
+    out, came = list(existing), 0
     for value in new:
         at = places.get(value["id"])
         if at is None:
@@ -181,16 +185,16 @@ def _wrong(file: str, record: Record) -> _Wrong:
 _NO_ANSWER = 'Fill it in, say "answerable": false, or take the record out.'
 
 
-def _shape(value: Json, given: Json, mapping: Mapping[str, str], wrong: _Wrong) -> Shape:
+def _shape(value: Json, fields: Json, mapping: Mapping[str, str], wrong: _Wrong) -> Shape:
     """The shape by the fields that are filled, else by all that the record names."""
     if {"question", "answers"} & set(mapping):
         return "question-answer"
-    shape = "messages" if "messages" in mapping else shape_of(value) or shape_of(given)
+    shape = "messages" if "messages" in mapping else shape_of(value) or shape_of(fields)
     if shape is None and "prompt" in value:
-        raise wrong(f"it has no answer (columns {excerpt(', '.join(given), 120)})", _NO_ANSWER)
+        raise wrong(f"it has no answer (columns {excerpt(', '.join(fields), 120)})", _NO_ANSWER)
     if shape is None:
         raise wrong(
-            f"its shape is not known (columns {excerpt(', '.join(given), 120) or 'none'})",
+            f"its shape is not known (columns {excerpt(', '.join(fields), 120) or 'none'})",
             "Say which column is which: --map question=COLUMN --map answers=COLUMN.",
         )
     return shape
@@ -199,7 +203,7 @@ def _shape(value: Json, given: Json, mapping: Mapping[str, str], wrong: _Wrong) 
 def _messages(value: Json, wrong: _Wrong) -> Json:
     turns = _under_system(turns_of(value.get("messages"), wrong), value, wrong)
     if any(key in value for key in _ANSWERS) and (answers := _answers(value)):
-        return {"messages": _plain(_asked(turns, wrong)), "answers": answers}
+        return {"messages": _plain(_ending_in_question(turns, wrong)), "answers": answers}
     return _answered(turns, wrong)
 
 
@@ -241,10 +245,11 @@ def _preference(value: Json, wrong: _Wrong) -> Json:
     OpenAI's names for it are ``preferred_output`` and, within ``input``, ``messages``.
     """
     if "preferred_output" in value:
-        asked = value.get("input")
-        talk = asked.get("messages") if isinstance(asked, dict) else asked
+        source = value.get("input")
+        talk = source.get("messages") if isinstance(source, dict) else source
         return _continued({**value, "prompt": talk}, "preferred_output", wrong)
     talk = _first(value, ("prompt", "messages", "conversations", "conversation"))
+    # TRL's implicit prompts: both completions are whole conversations, which begin alike.
     if talk is None and is_conversation(value.get("chosen")):
         return _answered(turns_of(value["chosen"], wrong, field="chosen"), wrong)
     if talk is None and "instruction" in value:
@@ -281,10 +286,11 @@ def _continued(value: Json, field: str, wrong: _Wrong) -> Json:
     first = cell(prompt) if talk else [{"role": "user", "content": _with_context(prompt, [], wrong)}]
     if not is_conversation(completion):
         return {
-            "messages": _plain(_asked(turns_of(first, wrong, field="prompt"), wrong)),
+            "messages": _plain(_ending_in_question(turns_of(first, wrong, field="prompt"), wrong)),
             "answers": _required(value, (field,), wrong),
         }
     then = cell(completion)
+    # Some repeat the prompt at the beginning of the completion.
     shared = len(first) if then[: len(first)] == first else 0
     return _answered(_under_system(turns_of([*first, *then[shared:]], wrong), value, wrong), wrong)
 
@@ -294,18 +300,18 @@ def _question(value: Json, wrong: _Wrong) -> Json:
     question = value.get(field)
     if field == "input" and isinstance(question, (dict, list)):
         question = canonical_json(question)
-    asked = _with_context(question, [value["context"]] if "context" in value else [], wrong)
-    turns = _under_system((Message(role="user", content=asked),), value, wrong)
-    made: Json = {"question": asked} if len(turns) == 1 else {"messages": _plain(turns)}
+    question_text = _with_context(question, [value["context"]] if "context" in value else [], wrong)
+    turns = _under_system((Message(role="user", content=question_text),), value, wrong)
+    turn_fields: Json = {"question": question_text} if len(turns) == 1 else {"messages": _plain(turns)}
     answers = _answers(value)
     flags = [str(value.get(key, "")).strip().lower() for key in ("answerable", "is_impossible")]
     if not answers and (
         flags[0] == "false" or flags[1] == "true" or any(is_declined(value.get(key)) for key in REFERENCES)
     ):
-        return {**made, "answers": [], "answerable": False}
+        return {**turn_fields, "answers": [], "answerable": False}
     if not answers:
         raise wrong("it has no answer", _NO_ANSWER)
-    return {**made, "answers": answers}
+    return {**turn_fields, "answers": answers}
 
 
 def _answers(value: Json) -> list[str]:
@@ -333,7 +339,7 @@ def _answered(turns: Sequence[Message], wrong: _Wrong) -> Json:
     return {"messages": _plain(turns[:-1]), "answers": answers_of(turns[-1].content, "answer")}
 
 
-def _asked(turns: Sequence[Message], wrong: _Wrong) -> Sequence[Message]:
+def _ending_in_question(turns: Sequence[Message], wrong: _Wrong) -> Sequence[Message]:
     if not turns or turns[-1].role != "user":
         raise wrong(
             "the last message must be the user's where the answer stands in a field of its own",
@@ -360,13 +366,13 @@ def _first(value: Json, names: Sequence[str]) -> Any:
     return next((value[name] for name in names if name in value and value[name] not in ("", [])), None)
 
 
-def _with_context(asked: Any, shown: Sequence[Any], wrong: _Wrong) -> str:
+def _with_context(question: Any, shown: Sequence[Any], wrong: _Wrong) -> str:
     """The question, and under it what it is about; objects are JSON text."""
-    if not isinstance(asked, str):
+    if not isinstance(question, str):
         raise wrong(
-            f"the question must be text, not {kind(asked)}", "Map the column that holds it: --map question=COLUMN."
+            f"the question must be text, not {kind(question)}", "Map the column that holds it: --map question=COLUMN."
         )
-    if not asked.strip():
+    if not question.strip():
         raise wrong("the question is empty", "Fill it, or take the record out.")
     parts: list[str] = []
     for item in shown:
@@ -374,7 +380,7 @@ def _with_context(asked: Any, shown: Sequence[Any], wrong: _Wrong) -> str:
             parts += item
         else:
             parts.append(canonical_json(item) if isinstance(item, (dict, list)) else spelled(item))
-    return "\n\n".join(part.strip() for part in (asked, *parts) if part.strip())
+    return "\n\n".join(part.strip() for part in (question, *parts) if part.strip())
 
 
 _MAKERS: Mapping[Shape, Callable[[Json, _Wrong], Json]] = {

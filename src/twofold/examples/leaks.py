@@ -67,24 +67,25 @@ def leaks(train: Sequence[Example], test: Sequence[Example], *, near: bool = Tru
         match = next((t for t in by_text.get(conversation(e), ()) if _gives_away(e, t)), None)
         if match:
             exact[e.id] = match.id
+    # The surest kind first: an example is looked at for the dearer kinds only where it is not the same outright.
     rest = [e for e in train if e.id not in exact]
-    told: dict[tuple[str, str], str] = {}
+    test_answers: dict[tuple[str, str], str] = {}
     places: defaultdict[str, list[tuple[Span, str]]] = defaultdict(list)
     for e in test:
-        for mark in _told(e):
-            told.setdefault(mark, e.id)
+        for mark in _source_answers(e):
+            test_answers.setdefault(mark, e.id)
         for place in e.spans:
             places[place.document].append((place, e.id))
     span = {}
     for e in train:
-        found = next((told[mark] for mark in _told(e) if mark in told), None)
+        leaked = next((test_answers[mark] for mark in _source_answers(e) if mark in test_answers), None)
         near_places = (name for mine in e.spans for other, name in places[mine.document] if _same_place(mine, other))
-        found = found or next(near_places, None)
-        if found:
-            span[e.id] = found
+        leaked = leaked or next(near_places, None)
+        if leaked:
+            span[e.id] = leaked
     history: dict[str, str] = {}
-    for one, other in histories(rest, test):
-        history.setdefault(one, other)
+    for trained, other in histories(rest, test):
+        history.setdefault(trained, other)
     wrapped, shown = _within(rest, test)
     return Leaks(
         exact=tuple(exact.items()),
@@ -96,7 +97,7 @@ def leaks(train: Sequence[Example], test: Sequence[Example], *, near: bool = Tru
 
 def drop_leaks(train: Sequence[Example], leaks: Leaks) -> tuple[Example, ...]:
     """`train` without the examples that leak."""
-    bad = {name for name, _ in leaks.pairs}
+    bad = {name for name, _ in leaks.pairs}  # the first of a pair is the example that is learned from
     return tuple(e for e in train if e.id not in bad)
 
 
@@ -154,8 +155,9 @@ def wording(text: str) -> str:
     closed = {"'": True, '"': True}
     counted = 0
     shouted = text == text.upper()
-    found, tokens = [("", 0), *((m.group(), m.start()) for m in _token().finditer(plain))], []
-    for (before, _), (token, at) in pairwise(found):
+    positions = [("", 0), *((m.group(), m.start()) for m in _token().finditer(plain))]
+    tokens = []
+    for (before, _), (token, at) in pairwise(positions):
         if odd:
             for quote in odd:
                 closed[quote] ^= plain.count(quote, counted, at) % 2 == 1
@@ -215,20 +217,21 @@ _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])")
 
 
-def alike(one: str, two: str) -> bool:
+def alike(first: str, second: str) -> bool:
     """Do two answers, as `bare` makes them, say the same or nearly so, or one what the other says and more?
 
     Answers with different numbers do not; ``1,000`` is 1000.
     """
-    one, two = (_THOUSANDS.sub(lambda found: found.group().replace(",", ""), text) for text in (one, two))
-    if one == two:
+    first, second = (_THOUSANDS.sub(lambda number: number.group().replace(",", ""), text) for text in (first, second))
+    if first == second:
         return True
-    mine, theirs = (sorted(_NUMBER.findall(text)) for text in (one, two))
-    if mine != theirs or not one or not two:
+    # Inputs filled in from a template differ in their numbers alone: these must be equal before words are compared.
+    mine, theirs = (sorted(_NUMBER.findall(text)) for text in (first, second))
+    if mine != theirs or not first or not second:
         return False
-    if f" {one} " in f" {two} " or f" {two} " in f" {one} ":
+    if f" {first} " in f" {second} " or f" {second} " in f" {first} ":
         return True
-    a, b = grams(one), grams(two)
+    a, b = grams(first), grams(second)
     both = len(a & b)
     return both / (len(a) + len(b) - both) >= NEAR
 
@@ -265,28 +268,29 @@ def histories(later: Sequence[Example], earlier: Sequence[Example]) -> Iterator[
     A turn of the same words is the same question where what was said before is the same, or where the reply is one of
     the example's answers; a question of some words also where the two do not ask of different documents.
     """
-    asked: defaultdict[str, list[Example]] = defaultdict(list)
+    by_question: defaultdict[str, list[Example]] = defaultdict(list)
     for example in earlier:
-        asked[bare(example.question)].append(example)
+        by_question[bare(example.question)].append(example)
     for example in later:
         turns = turns_of(example)
         for number, (role, text) in enumerate(turns[:-1]):
-            if role != "user" or text not in asked:
+            if role != "user" or text not in by_question:
                 continue
             reply = turns[number + 1][1] if turns[number + 1][0] == "assistant" else ""
-            for other in asked[text]:
+            for other in by_question[text]:
                 if other.id != example.id and _continues(example, other, turns[: number + 1], reply=reply):
                     yield example.id, other.id
 
 
-def _continues(later: Example, earlier: Example, said: list[tuple[str, str]], *, reply: str) -> bool:
+def _continues(later: Example, earlier: Example, history: list[tuple[str, str]], *, reply: str) -> bool:
     before = turns_of(earlier)
-    if len(before) > 1 and before == said:
+    if len(before) > 1 and before == history:
         return True
+    # After another conversation the words may mean another thing: the reply, or enough words, must say the same.
     if reply and any(alike(reply, answer) for answer in answers_of(earlier)):
         return True
     apart = later.sources and earlier.sources and not set(later.sources) & set(earlier.sources)
-    return len(said[-1][1].split()) >= _TELLING and not apart
+    return len(history[-1][1].split()) >= _TELLING and not apart
 
 
 # ---------------------------------------------------------------- the kinds
@@ -299,22 +303,23 @@ def _gives_away(train: Example, test: Example) -> bool:
     return bool(set(answers_of(train)) & set(answers_of(test)))
 
 
-def _told(example: Example) -> list[tuple[str, str]]:
-    """Which answer it takes from which document."""
+def _source_answers(example: Example) -> list[tuple[str, str]]:
+    """Pairs of a document and an answer that the example takes from it."""
+    # A choice or an abstention is the same answer for many questions: it does not point to a place.
     if example.choices or not example.answerable:
         return []
     return [(source, answer) for source in example.sources for answer in answers_of(example)]
 
 
-def _same_place(one: Span, other: Span) -> bool:
+def _same_place(place: Span, other: Span) -> bool:
     """Do two places of one document share `SAME_PLACE` or more of what either covers?"""
-    shared = min(one.end, other.end) - max(one.start, other.start)
-    return shared >= SAME_PLACE * (max(one.end, other.end) - min(one.start, other.start))
+    shared = min(place.end, other.end) - max(place.start, other.start)
+    return shared >= SAME_PLACE * (max(place.end, other.end) - min(place.start, other.start))
 
 
-def agree(one: Example, two: Example) -> bool:
-    """Is an answer of the one `alike` to one of the other, or has neither any?"""
-    return _agree(answers_of(one), answers_of(two))
+def agree(first: Example, second: Example) -> bool:
+    """Is an answer of `first` `alike` to an answer of `second`, or has neither any?"""
+    return _agree(answers_of(first), answers_of(second))
 
 
 def _agree(mine: Sequence[str], theirs: Sequence[str]) -> bool:
@@ -327,12 +332,12 @@ def _near(train: Sequence[Example], test: Sequence[Example]) -> dict[str, str]:
     for number in range(len(test)):
         texts.add(number)
     answers = [answers_of(e) for e in (*test, *train)]
-    found: dict[str, str] = {}
+    near_pairs: dict[str, str] = {}
     for number, example in enumerate(train, len(test)):
         match = next((test[o].id for o in texts.near(number) if _agree(answers[number], answers[o])), None)
         if match is not None:
-            found[example.id] = match
-    return found
+            near_pairs[example.id] = match
+    return near_pairs
 
 
 # ---------------------------------------------------------------- one question within another prompt
@@ -349,41 +354,48 @@ _PART = re.compile(r"\n+|(?<=[.!?。！？])[ \t]+|(?<=[:：])[ \t]+")
 
 
 def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str, str], dict[str, str]]:
-    """Train id → the first test id of which one question stands within the other's prompt: ``(wrapped, told)``.
+    """Train id → the first test id of which one question stands within the other's prompt: ``(wrapped, shown)``.
 
     Wrapped are questions of one answer of which the one holds the other, or both hold a third one, or both are the
-    same without the sentences that wrap many others (`_cores`). Told is a test question that stands anywhere in a
-    training prompt, as in an instance shown there, with its answer soon after it.
+    same without the sentences that wrap many others (`_cores`). Shown is a test question that stands anywhere in a
+    training prompt, as in an instance given there, with its answer soon after it.
     """
-    everyone, tested = (*test, *train), len(test)
-    cores, asked = _cores(everyone), [wording(e.question) for e in everyone]
+    # Test questions come first: a number below `tested` is one of the test's.
+    everyone = (*test, *train)
+    tested = len(test)
+    cores = _cores(everyone)
+    questions = [wording(e.question) for e in everyone]
     answers = [answers_of(e) for e in everyone]
-    talks = [sum(m.role != "system" for m in e.messages) > 1 for e in everyone]
-    first = {core: answer for core, own in zip(cores[tested:], answers[tested:], strict=True) for answer in own[:1]}
-    labels = 2 * len(set(first.values())) <= len(first)  # one within the other is then two ways of asking
-    often = Counter(shingle for question in asked for shingle in _shingles(question))
+    talks = [len(turns_of(e)) > 1 for e in everyone]
+    trained = zip(cores[tested:], answers[tested:], strict=True)
+    first = {core: answer for core, texts in trained for answer in texts[:1]}
+    # Few answers for many questions are labels: a question within another is then two ways of asking.
+    labels = 2 * len(set(first.values())) <= len(first)
+    # Each question is looked up by its rarest run of words only, so that the time stays linear.
+    often = Counter(shingle for question in questions for shingle in _shingles(question))
     rarest: defaultdict[tuple[str, ...], list[int]] = defaultdict(list)
-    for number, question in enumerate(asked):
-        if own := _shingles(question):
-            rarest[min(own, key=often.__getitem__)].append(number)
+    for number, question in enumerate(questions):
+        if shingles := _shingles(question):
+            rarest[min(shingles, key=often.__getitem__)].append(number)
     holding: defaultdict[str, dict[int, None]] = defaultdict(dict)
-    told: dict[str, str] = {}
+    shown: dict[str, str] = {}
     known: dict[str, str] = {}
     for outer, e in enumerate(everyone):
         for m in e.messages[:-1]:
             if m.content not in known:
                 known[m.content] = wording(m.content)
-        padded = f" {' '.join([*(known[m.content] for m in e.messages[:-1]), asked[outer]])} "
+        padded = f" {' '.join([*(known[m.content] for m in e.messages[:-1]), questions[outer]])} "
         for inner in dict.fromkeys(number for shingle in _shingles(padded) for number in rarest.get(shingle, ())):
-            other, at = everyone[inner], padded.find(f" {asked[inner]} ")
-            alone = asked[inner] == asked[outer] and not (talks[inner] or talks[outer])
+            other = everyone[inner]
+            at = padded.find(f" {questions[inner]} ")
+            alone = questions[inner] == questions[outer] and not (talks[inner] or talks[outer])
             if at < 0 or inner == outer or alone or max(inner, outer) < tested:
                 continue
             if not labels and not e.choices and not other.choices and _answers_too(answers[outer], answers[inner]):
-                holding[asked[inner]] |= {outer: None, inner: None}
-            if inner < tested and _answered(padded[at + len(asked[inner]) + 1 :], answers[inner]):
-                told.setdefault(e.id, other.id)
-    bared = {core for core, question in zip(cores, asked, strict=True) if core != question}
+                holding[questions[inner]] |= {outer: None, inner: None}
+            if inner < tested and _answered(padded[at + len(questions[inner]) + 1 :], answers[inner]):
+                shown.setdefault(e.id, other.id)
+    bared = {core for core, question in zip(cores, questions, strict=True) if core != question}
     for number, e in enumerate(everyone):
         if cores[number] in bared and len(cores[number].split()) >= _SHINGLE:
             before = "\n".join(text for _, text in turns_of(e)[:-1])
@@ -394,11 +406,12 @@ def _within(train: Sequence[Example], test: Sequence[Example]) -> tuple[dict[str
         same = {answer: number for number in reversed(inside) for answer in answers[number]}
         for number in (number for number in members if number >= tested):
             match = next((same[answer] for answer in answers[number] if answer in same), None)
+            # Pair by pair only where there are few: with thousands of one wording this would take quadratic time.
             if match is None and len(inside) <= _MANY:
                 match = next((other for other in inside if _answers_too(answers[number], answers[other])), None)
             if match is not None:
                 wrapped.setdefault(everyone[number].id, everyone[match].id)
-    return wrapped, told
+    return wrapped, shown
 
 
 def _answers_too(mine: Sequence[str], theirs: Sequence[str]) -> bool:
@@ -416,19 +429,24 @@ def _answered(after: str, answers: Sequence[str]) -> bool:
 
 def _cores(examples: Sequence[Example]) -> list[str]:
     """Each question without the sentences and lines around it that wrap many other questions as well."""
-    parts = [tuple(one for part in _PART.split(e.question) if (one := wording(part))) for e in examples]
-    often = Counter(part for own in set(parts) for part in set(own))
+    questions: list[tuple[str, ...]] = []
+    for e in examples:
+        words = map(wording, _PART.split(e.question))
+        questions.append(tuple(part for part in words if part))
+    # Repeats of one question count once: they would make its own words look like a wrapper.
+    often = Counter(part for parts in set(questions) for part in set(parts))
     cut: list[tuple[str, tuple[tuple[str, ...], tuple[str, ...]]]] = []
-    for own in parts:
-        least = min((often[part] for part in own), default=0)
-        rare = [at for at, part in enumerate(own) if often[part] < max(_OFTEN, 2 * least + 1)]
-        start, end = (rare[0], rare[-1] + 1) if rare else (0, len(own))
-        cut.append((" ".join(own[start:end]), (own[:start], own[end:])))
+    for parts in questions:
+        least = min((often[part] for part in parts), default=0)
+        rare = [at for at, part in enumerate(parts) if often[part] < max(_OFTEN, 2 * least + 1)]
+        start, end = (rare[0], rare[-1] + 1) if rare else (0, len(parts))
+        cut.append((" ".join(parts[start:end]), (parts[:start], parts[end:])))
     wraps: defaultdict[tuple[tuple[str, ...], tuple[str, ...]], set[str]] = defaultdict(set)
     for core, around in cut:
         wraps[around].add(core)
     return [
-        core if len(wraps[around]) >= _OFTEN else " ".join(own) for own, (core, around) in zip(parts, cut, strict=True)
+        core if len(wraps[around]) >= _OFTEN else " ".join(parts)
+        for parts, (core, around) in zip(questions, cut, strict=True)
     ]
 
 

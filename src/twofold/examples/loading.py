@@ -63,7 +63,7 @@ class Row:
     """1-based; a JSON file's records have their position instead of a line."""
     value: Json
     """The record; empty where it could not be read."""
-    found: Example | Problem | None
+    outcome: Example | Problem | None
     """The example, or why there is none; None where it has no answer and does not say that it needs none."""
 
 
@@ -76,25 +76,26 @@ def read_rows(paths: Sequence[str], root: Path) -> Iterator[Row]:
     """
     files, missing = expand(paths, root, skip=lambda name: suffix_of(name) not in _KINDS)
     for error in missing:
-        yield Row(file=error.file or "", line=0, value={}, found=as_problem(error))
-    made: dict[str, str] = {}
-    for found in files:
+        yield Row(file=error.file or "", line=0, value={}, outcome=as_problem(error))
+    first_places: dict[str, str] = {}
+    for file in files:
         try:
-            if found.refused:
-                raise found.refused
+            if file.refused:
+                raise file.refused
             try:
-                require_kind(found.name)
+                require_kind(file.name)
             except UnreadableFile as fault:
-                if found.named:
+                # Somebody who names a file wants it read; in a folder other kinds may lie beside the examples.
+                if file.named:
                     raise
                 problem = replace(as_problem(fault), severity="warning", code="data.no-reader")
-                yield Row(file=found.name, line=0, value={}, found=problem)
+                yield Row(file=file.name, line=0, value={}, outcome=problem)
                 continue
-            data = read_bytes(found.path, limit=MAX_MIB * MIB, name=found.name)
-            for record in records_of(data, name=found.name):
-                yield _row(record, found.name, made)
+            data = read_bytes(file.path, limit=MAX_MIB * MIB, name=file.name)
+            for record in records_of(data, name=file.name):
+                yield _row(record, file.name, first_places)
         except DataError as error:
-            yield Row(file=found.name, line=0, value={}, found=as_problem(error))
+            yield Row(file=file.name, line=0, value={}, outcome=as_problem(error))
 
 
 def require_kind(name: str) -> None:
@@ -117,18 +118,18 @@ def row_of(value: Json, file: str, line: int) -> Row:
     return _row(Record(line=line, number=line, value=value), file, {})
 
 
-def _row(record: Record, file: str, made: dict[str, str]) -> Row:
+def _row(record: Record, file: str, first_places: dict[str, str]) -> Row:
     value = {} if isinstance(record.value, BadRecord) else dict(record.value)
     line = record.line or record.number
     try:
         example = _example(record, file)
         if isinstance(example, Example):
-            first = made.setdefault(example.id, f"{file}:{line}")
+            first = first_places.setdefault(example.id, f"{file}:{line}")
             if first != f"{file}:{line}":
                 raise _bad(record, f"the id {example.id!r} is used twice, first at {first}", file)
-        return Row(file=file, line=line, value=value, found=example)
+        return Row(file=file, line=line, value=value, outcome=example)
     except BadRecord as error:
-        return Row(file=file, line=line, value=value, found=as_problem(error))
+        return Row(file=file, line=line, value=value, outcome=as_problem(error))
 
 
 def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> tuple[list[Example], list[Problem]]:
@@ -153,28 +154,29 @@ def load_examples(paths: Sequence[str], root: Path, *, strict: bool = True) -> t
         TooFewExamples: there is no usable example (only when `strict`).
     """
     findings = Findings()
-    made: dict[str, Example] = {}
+    examples: dict[str, Example] = {}
     silent: dict[str, list[int]] = {}
     for row in read_rows(paths, root):
-        if isinstance(row.found, Problem):
-            findings.add(row.found)
-        elif row.found is not None:
-            made[row.found.id] = row.found
+        if isinstance(row.outcome, Problem):
+            findings.add(row.outcome)
+        elif row.outcome is not None:
+            examples[row.outcome.id] = row.outcome
         else:
             silent.setdefault(row.file, []).append(row.line)
     for file, lines in silent.items():
         findings.add(_silent(file, lines))
     problems = findings.all()
-    if not made and (problems or not paths) and all(p.message in MISSING for p in problems):
+    # A project whose questions are still to be made lacks files, and is told how to make them, not what is missing.
+    if not examples and (problems or not paths) and all(p.message in MISSING for p in problems):
         problems = [as_problem(no_questions(paths))]
-    elif not made:
+    elif not examples:
         findings.error(
             TooFewExamples(f"there is no usable example in {', '.join(paths) or 'no path at all'}", cure=_FORM)
         )
         problems = findings.all()
     if strict:
         raise_first(problems)
-    return list(made.values()), problems
+    return list(examples.values()), problems
 
 
 def no_questions(paths: Sequence[str]) -> TooFewExamples:
@@ -232,6 +234,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
     references = tuple(
         dict.fromkeys(text for key in REFERENCES if key in value for text in answers_of(value[key], key))
     )
+    # SQuAD 2 says "unanswerable" by an empty list of texts, without any flag.
     if not references and not flagged and any(is_declined(value.get(key)) for key in REFERENCES):
         flagged = "false"
     if not references and flagged != "false":
@@ -250,6 +253,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
     sources = texts_of("doc_ids") if "doc_ids" in value else texts_of("sources")
     choices = _choices(value, bad)
     if isinstance(choices, str):
+        # The model must see what the letters stand for; the answer is then one of the letters.
         messages = (*messages[:-1], replace(messages[-1], content=f"{messages[-1].content}\n{choices}"))
         letters = tuple(str(key) for key in value["choices"])
         choices = letters if all(reference in letters for reference in references) else ()
@@ -264,6 +268,7 @@ def _example(record: Record, file: str) -> Example | Problem | None:
     split = text_of("split").lower()
     if split and split not in _SPLITS:
         raise bad(f'"split" must be train, dev, test or reserve, not {excerpt(split, 20)!r}')
+    # An example without an id is known by its place: another one after an edit above it.
     name = text_of("id") or f"{file}#{record.line or record.number}"
     return Example(
         id=name,
@@ -298,16 +303,17 @@ _NO_GROUP = frozenset({"nan", "none", "null", "n/a", "#n/a", "<na>", "-"})
 """What programs write into a column where there is no group."""
 
 
-def _group(given: Any, text_of: Callable[[str], str], bad: Any) -> str:
+def _group(value: Any, text_of: Callable[[str], str], bad: Any) -> str:
     """A group's name: 7 and 7.0, which a missing value elsewhere in the column makes of it, are one group."""
-    if isinstance(cell(given), (list, dict)):
+    if isinstance(cell(value), (list, dict)):
         raise bad(
-            f'"group" must be one name, not {kind(cell(given))}',
+            f'"group" must be one name, not {kind(cell(value))}',
             "Give the one that ties most examples together (a customer, a conversation).",
         )
     text = text_of("group")
     if text.casefold() in _NO_GROUP:
         return ""
+    # A missing value makes floats of a column's integers: 7.0 is the group 7.
     return text[:-2] if re.fullmatch(r"[0-9]+\.0", text) else text
 
 
@@ -318,21 +324,21 @@ def _without(value: Json) -> str:
 
 def _messages(value: Json, bad: Any) -> tuple[Message, ...]:
     if "messages" not in value or value["messages"] in ("", []):
-        given = [key for key in ("question", "input") if str(value.get(key, "")).strip()]
-        if not given:
+        filled = [key for key in ("question", "input") if str(value.get(key, "")).strip()]
+        if not filled:
             fields = excerpt(", ".join(value)) or "none"
             raise bad(f"no question: none of question, messages, input (its fields are {fields})", _FORM)
         if "instruction" in value and "question" not in value:
             raise bad('"instruction" beside "input" is Alpaca\'s shape, which is not read as it stands', _IMPORT)
-        if given[0] == "input" and isinstance(value["input"], (dict, list)):
+        if filled[0] == "input" and isinstance(value["input"], (dict, list)):
             return (Message(role="user", content=canonical_json(value["input"])),)
-        if not isinstance(value[given[0]], str):
-            raise bad(f'"{given[0]}" must be a string, not {kind(value[given[0]])}')
-        return (Message(role="user", content=value[given[0]].strip()),)
-    made = turns_of(value["messages"], bad)
-    if not made or made[-1].role != "user":
+        if not isinstance(value[filled[0]], str):
+            raise bad(f'"{filled[0]}" must be a string, not {kind(value[filled[0]])}')
+        return (Message(role="user", content=value[filled[0]].strip()),)
+    messages = turns_of(value["messages"], bad)
+    if not messages or messages[-1].role != "user":
         raise bad("the last message must be the user's: it is what is to be answered", _IMPORT)
-    return made
+    return messages
 
 
 def _spans(value: Any, bad: Any) -> tuple[Span, ...]:
@@ -340,7 +346,7 @@ def _spans(value: Any, bad: Any) -> tuple[Span, ...]:
         return ()
     if not isinstance(value, list):
         raise bad(f'"spans" must be a list, not {kind(value)}')
-    made = []
+    spans = []
     for number, item in enumerate(value, 1):
         parts = [item.get(key) for key in ("document", "start", "end")] if isinstance(item, dict) else item
         if (
@@ -352,8 +358,8 @@ def _spans(value: Any, bad: Any) -> tuple[Span, ...]:
             raise bad(f"span {number} must be [document id, start, end]")
         if not 0 <= parts[1] < parts[2]:
             raise bad(f"span {number} is empty or runs backwards: {parts[1]} to {parts[2]}")
-        made.append(Span(document=parts[0], start=parts[1], end=parts[2]))
-    return tuple(made)
+        spans.append(Span(document=parts[0], start=parts[1], end=parts[2]))
+    return tuple(spans)
 
 
 def _grades(value: Any, bad: Any) -> dict[str, float]:
@@ -369,23 +375,23 @@ def _grades(value: Any, bad: Any) -> dict[str, float]:
 
 def _choices(value: Json, bad: Any) -> tuple[str, ...] | str:
     """Allowed answers; for choices with letters, the lines to put under the question."""
-    given = cell(value.get("choices", []))
-    if isinstance(given, dict):
-        value["choices"] = given
-        return "\n".join(f"{letter}: {text}" for letter, text in given.items())
-    if given == "":
+    choices = cell(value.get("choices", []))
+    if isinstance(choices, dict):
+        value["choices"] = choices
+        return "\n".join(f"{letter}: {text}" for letter, text in choices.items())
+    if choices == "":
         return ()
-    if not isinstance(given, list) or not all(isinstance(part, (str, int, float)) for part in given):
-        raise bad(f'"choices" must be a list of strings or an object of letters, not {kind(given)}')
-    return tuple(dict.fromkeys(spelled(part) for part in given))
+    if not isinstance(choices, list) or not all(isinstance(part, (str, int, float)) for part in choices):
+        raise bad(f'"choices" must be a list of strings or an object of letters, not {kind(choices)}')
+    return tuple(dict.fromkeys(spelled(part) for part in choices))
 
 
 def moment_of(at: str) -> datetime | None:
     """An ISO date or time (year and month alone will do), in UTC."""
     text = at + "-01-01" if re.fullmatch(r"\d{4}", at) else at + "-01" if re.fullmatch(r"\d{4}-\d\d", at) else at
     try:
-        made = datetime.fromisoformat(text)
-        return made.astimezone(UTC) if made.tzinfo else made.replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
 
@@ -400,4 +406,5 @@ def example_digest(example: Example) -> str:
         "answerable": example.answerable,
         "choices": example.choices,
     }
+    # Grades only where there are any: examples without them keep the digests that answers are stored under.
     return digest("example", {**made_of, "grades": example.grades} if example.grades else made_of)

@@ -45,12 +45,13 @@ class NearTexts:
         if not candidates:
             return []
         others = np.array(sorted(candidates))
+        # Estimated from the minima first: comparing sets gram by gram is what takes the time.
         likely = (self._marks[others] == self._marks[number]).mean(axis=1) >= _LIKELY
         return [int(o) for o in others[likely] if self.similarity(number, int(o)) >= NEAR - 1e-9]
 
-    def similarity(self, one: int, two: int) -> float:
+    def similarity(self, first: int, second: int) -> float:
         """Jaccard similarity of two texts' character 5-grams."""
-        a, b = self._grams[one], self._grams[two]
+        a, b = self._grams[first], self._grams[second]
         both = len(a & b)
         return both / (len(a) + len(b) - both)
 
@@ -74,13 +75,14 @@ def _signatures(sets: Sequence[set[str]]) -> NDArray[np.uint32]:
     known: dict[str, int] = {}
     out = np.empty((len(sets), size), dtype=np.uint32)
     for row, members in enumerate(sets):
+        # (grams,) × (128,): a minimum under each permutation.
         values = np.fromiter((_number(gram, known) for gram in members), dtype=np.uint64, count=len(members))
         out[row] = ((values[:, None] * factor + offset) % _PRIME).min(axis=0)
     return out
 
 
 def _number(gram: str, known: dict[str, int]) -> int:
-    found = known.get(gram)
-    if found is None:
-        found = known[gram] = zlib.crc32(gram.encode("utf-8", "surrogatepass")) % _PRIME
-    return found
+    number = known.get(gram)
+    if number is None:
+        number = known[gram] = zlib.crc32(gram.encode("utf-8", "surrogatepass")) % _PRIME
+    return number

@@ -43,12 +43,12 @@ def prepared(
         TooFewExamples: a split is empty.
     """
     splits = split(examples, section, documents=documents)
-    found, inner = standing(splits, near=section.near == "drop")
+    leaked, inner = standing(splits, near=section.near == "drop")
     if section.on_leak == "error":
-        for kind, where in ((found, TEST), (inner, DEV)):
+        for kind, where in ((leaked, TEST), (inner, DEV)):
             if kind.pairs:
                 raise leak_error(kind.pairs[0], kind, examples, where=where)
-    return cleared(splits, found, inner)
+    return cleared(splits, leaked, inner)
 
 
 def standing(splits: Splits, *, near: bool) -> tuple[Leaks, Leaks]:
@@ -58,18 +58,18 @@ def standing(splits: Splits, *, near: bool) -> tuple[Leaks, Leaks]:
         splits: As divided.
         near: Look for near copies too.
     """
-    found = leaks(
+    leaked = leaks(
         (*splits.once(splits.train), *splits.once(splits.dev)), splits.once((*splits.test, *splits.reserve)), near=near
     )
-    train, dev = drop_leaks(splits.train, found), drop_leaks(splits.dev, found)
-    return found, replace(leaks(splits.once(train), splits.once(dev), near=near), span=())
+    train, dev = drop_leaks(splits.train, leaked), drop_leaks(splits.dev, leaked)
+    return leaked, replace(leaks(splits.once(train), splits.once(dev), near=near), span=())
 
 
-def cleared(splits: Splits, found: Leaks, inner: Leaks) -> tuple[Splits, Json]:
+def cleared(splits: Splits, leaked: Leaks, inner: Leaks) -> tuple[Splits, Json]:
     """The splits without the leaks that `standing` found, and how many of each kind; see `prepared`."""
-    train, dev = drop_leaks(drop_leaks(splits.train, found), inner), drop_leaks(splits.dev, found)
+    train, dev = drop_leaks(drop_leaks(splits.train, leaked), inner), drop_leaks(splits.dev, leaked)
     dropped = {"train": len(splits.train) - len(train), "dev": len(splits.dev) - len(dev)}
-    counts = {**found.counts, "dev": len({name for name, _ in inner.pairs}), "dropped": sum(dropped.values())}
+    counts = {**leaked.counts, "dev": len({name for name, _ in inner.pairs}), "dropped": sum(dropped.values())}
     return replace(splits, train=Questions(train), dev=Questions(dev), dropped=dropped), counts
 
 
@@ -88,33 +88,34 @@ def paraphrases(
         vectors: Of the questions of each, of length 1.
         known: Leaks, which are not told again.
     """
-    told = {name for name, _ in known.pairs}
-    found: list[tuple[Example, Example]] = []
+    leaked_ids = {name for name, _ in known.pairs}
+    pairs: list[tuple[Example, Example]] = []
+    # In pieces: all questions against all others at once would not fit into memory.
     for start in range(0, len(train) if len(test) else 0, _PIECE):
         close = vectors[0][start : start + _PIECE] @ vectors[1].T
         for row, example in enumerate(train[start : start + _PIECE]):
-            if example.id in told:
+            if example.id in leaked_ids:
                 continue
             best = sorted(np.flatnonzero(close[row] >= PARAPHRASE).tolist(), key=lambda n: (-close[row][n], n))
             match = next((test[n] for n in best if agree(example, test[n])), None)
             if match is not None:
-                found.append((example, match))
-    return found
+                pairs.append((example, match))
+    return pairs
 
 
-def paraphrase_problem(found: Sequence[tuple[Example, Example]]) -> Problem:
+def paraphrase_problem(pairs: Sequence[tuple[Example, Example]]) -> Problem:
     """What `check` says of them: the number, and one pair."""
-    one, other = found[0]
-    many = f"{len(found)} training questions mean" if len(found) > 1 else "1 training question means"
+    first, other = pairs[0]
+    many = f"{len(pairs)} training questions mean" if len(pairs) > 1 else "1 training question means"
     return Problem(
         severity="warning",
         code="data.paraphrase",
-        message=f"{many} what a test question asks, in other words and with the same answer: {one.question[:60]!r} and "
-        f"{other.question[:60]!r}",
+        message=f"{many} what a test question asks, in other words and with the same answer: "
+        f"{first.question[:60]!r} and {other.question[:60]!r}",
         cure='Give such questions one "group", so that they stand on one side; nothing is dropped for it.',
-        file=one.file,
-        line=one.line,
-        example=one.id,
+        file=first.file,
+        line=first.line,
+        example=first.id,
     )
 
 

@@ -33,8 +33,8 @@ class Questions(tuple[Example, ...]):
     @cached_property
     def groups(self) -> npt.NDArray[np.intp]:
         """Group number of each example, shape (n,), from 0 in order of appearance."""
-        order = {group: number for number, group in enumerate(dict.fromkeys(e.group for e in self))}
-        return np.array([order[e.group] for e in self], dtype=np.intp)
+        order: dict[str, int] = {}
+        return np.array([order.setdefault(e.group, len(order)) for e in self], dtype=np.intp)
 
     @cached_property
     def digest(self) -> str:

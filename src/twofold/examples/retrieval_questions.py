@@ -42,21 +42,22 @@ def self_questions(documents: Sequence[Document], count: int, *, seed: int = 0) 
     spread = Counter(word for document in ordered for word in set(_words(document.text)))
     titles = Counter(_flat(document.title) for document in ordered)
     makers = [(d, _candidates(d, spread, titles, random.Random(f"{seed}/{d.id}"))) for d in ordered]
-    made: list[Example] = []
-    asked: dict[str, str] = {}
-    while makers and len(made) < count:
+    questions: list[Example] = []
+    first_document: dict[str, str] = {}
+    while makers and len(questions) < count:
         left = []
         for document, maker in makers:
-            found = next(maker, None)
-            if found is None:
+            candidate = next(maker, None)
+            if candidate is None:
                 continue
             left.append((document, maker))
-            kind, text, span, answer = found
-            other = asked.setdefault(_flat(text), document.id)
-            if other == document.id and len(made) < count:
-                made.append(_example(document, len(made), kind=kind, text=text, span=span, answer=answer))
+            kind, text, span, answer = candidate
+            # Two documents with one heading or sentence: its answer would be ambiguous.
+            other = first_document.setdefault(_flat(text), document.id)
+            if other == document.id and len(questions) < count:
+                questions.append(_example(document, len(questions), kind=kind, text=text, span=span, answer=answer))
         makers = left
-    return made
+    return questions
 
 
 def _example(document: Document, number: int, *, kind: str, text: str, span: Span | None, answer: str) -> Example:
@@ -85,17 +86,17 @@ def _candidates(
     chance.shuffle(kinds)
     while kinds:
         for kind in list(kinds):
-            found = next(kind, None)
-            if found is None:
+            candidate = next(kind, None)
+            if candidate is None:
                 kinds.remove(kind)
             else:
-                yield found
+                yield candidate
 
 
 def _headings(document: Document, chance: random.Random) -> Iterator[_Candidate]:
-    found = list(_HEADING.finditer(document.text))
-    ends = [*(heading.start() for heading in found[1:]), len(document.text)][: len(found)]
-    sections = [(h.group(1).rstrip(" \t#"), h.end(), end) for h, end in zip(found, ends, strict=True)]
+    headings = list(_HEADING.finditer(document.text))
+    ends = [*(heading.start() for heading in headings[1:]), len(document.text)][: len(headings)]
+    sections = [(h.group(1).rstrip(" \t#"), h.end(), end) for h, end in zip(headings, ends, strict=True)]
     names = Counter(_flat(name) for name, _, _ in sections)
     chance.shuffle(sections)
     for name, start, end in sections:
@@ -118,13 +119,13 @@ def _sentences(document: Document, spread: Counter[str], chance: random.Random) 
     chance.shuffle(best)
     for match in best:
         sentence = match.group().rstrip()
-        found = list(_WORD.finditer(sentence))
-        size = min(chance.randint(2, 5), len(found) // 3)
+        words_at = list(_WORD.finditer(sentence))
+        size = min(chance.randint(2, 5), len(words_at) // 3)
         start = min(
-            range(len(found) - size + 1),
-            key=lambda place: sum(math.log2(1 + spread[w.group().casefold()]) for w in found[place : place + size]),
+            range(len(words_at) - size + 1),
+            key=lambda place: sum(math.log2(1 + spread[w.group().casefold()]) for w in words_at[place : place + size]),
         )
-        taken = (found[start].start(), found[start + size - 1].end())
+        taken = (words_at[start].start(), words_at[start + size - 1].end())
         text = " ".join(f"{sentence[: taken[0]]} {sentence[taken[1] :]}".split())
         span = Span(document=document.id, start=match.start(), end=match.start() + len(sentence))
         yield "sentence", text, span, sentence[taken[0] : taken[1]]

@@ -29,22 +29,23 @@ def answers_of(value: Any, field: str) -> list[str]:
         field: Name of the field; in ``output`` a list is one answer. So is a list with objects or lists in a field
             named in the singular (``"answer": [{…}, {…}]``); any other list is several answers, each right alone.
     """
+    # A table's cell is text: a list in it is opened only where it holds texts, for JSON may be the answer itself.
     if field in _SEVERAL and isinstance(value, str):
         opened = cell(value)
         value = opened if _is_squad(opened) or _is_texts(opened) else value
     if _is_squad(value):
         value = value["text"]
     items = value if isinstance(value, list) and not _is_one(value, field) else [value]
-    made: list[str] = []
+    texts: list[str] = []
     for item in items:
         if _is_squad(item):
-            made += answers_of(item["text"], "answers")
+            texts += answers_of(item["text"], "answers")
         elif isinstance(item, (dict, list)):
-            made.append(canonical_json(item))
+            texts.append(canonical_json(item))
         elif item is not None:
             text = spelled(item)
-            made.append(answer_text(text) or text)
-    return [text for text in made if text]
+            texts.append(answer_text(text) or text)
+    return [text for text in texts if text]
 
 
 def json_answers(texts: Sequence[str]) -> Literal["", "one list", "several"]:

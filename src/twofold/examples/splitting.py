@@ -45,7 +45,7 @@ class Splits:
     """Id of every document → the first id of the same text."""
     dropped: Mapping[str, int] = field(default_factory=dict)
     """Split → examples that were taken out of it, because they stand in a split that is kept from it."""
-    given: Mapping[str, str] = field(default_factory=dict)
+    author_groups: Mapping[str, str] = field(default_factory=dict)
     """Example id → the group that its author gave it (`grouping.group_name`); without those of none."""
 
     def once(self, examples: Sequence[Example]) -> tuple[Example, ...]:
@@ -66,11 +66,11 @@ class Splits:
     @property
     def hidden(self) -> frozenset[str]:
         """Ids of the documents that only test or reserve questions are about, and of their copies."""
-        learned, asked = (
-            {self.documents.get(one, one) for e in part for one in documents_of(e)}
-            for part in ((*self.train, *self.dev), (*self.test, *self.reserve))
-        )
-        only = asked - learned
+
+        def originals(part: Sequence[Example]) -> set[str]:
+            return {self.documents.get(name, name) for e in part for name in documents_of(e)}
+
+        only = originals((*self.test, *self.reserve)) - originals((*self.train, *self.dev))
         return frozenset(only | {name for name, first in self.documents.items() if first in only})
 
     @property
@@ -79,25 +79,25 @@ class Splits:
         parts = {"train": self.train, "dev": self.dev, "test": self.test, "reserve": self.reserve}
         counts = []
         for name, part in parts.items():
-            gone = self.dropped.get(name, 0)
-            if part or gone:
+            dropped = self.dropped.get(name, 0)
+            if part or dropped:
                 of = "test questions" if name == "dev" else "test or dev questions"
-                counts.append(f"{len(part)} {name}" + (f" ({gone} dropped: they give {of} away)" if gone else ""))
-        told = f"Split {self.policy} ({', '.join(counts)}; {counted(self.groups, 'independent group')} in test)."
+                counts.append(f"{len(part)} {name}" + (f" ({dropped} dropped: they give {of} away)" if dropped else ""))
+        sentence = f"Split {self.policy} ({', '.join(counts)}; {counted(self.groups, 'independent group')} in test)."
         hidden = self.hidden
         learns = bool(self.train or self.dev)
         if hidden and learns:
             these = "the document" if len(hidden) == 1 else f"the {len(hidden)} documents"
-            told += f" Nothing was learned from {these} that only test questions are about."
-        asked = (*self.test, *self.reserve)
-        unnamed = sum(1 for e in asked if e.answerable and not documents_of(e))
+            sentence += f" Nothing was learned from {these} that only test questions are about."
+        tested = (*self.test, *self.reserve)
+        unnamed = sum(1 for e in tested if e.answerable and not documents_of(e))
         if unnamed and learns and (hidden or self.documents):
             these = "test and reserve questions" if self.reserve else "test questions"
-            told += (
-                f" {unnamed} of {len(asked)} {these} name no document: tuning may have read the documents that "
+            sentence += (
+                f" {unnamed} of {len(tested)} {these} name no document: tuning may have read the documents that "
                 "answer them."
             )
-        return told
+        return sentence
 
     def lack(self, name: str, need: str) -> TooFewExamples:
         """The error for a split that is empty and needed, with the cause where its examples were dropped.
@@ -106,11 +106,11 @@ class Splits:
             name: Of the split.
             need: What needs it, for example ``tuning needs examples``.
         """
-        gone = self.dropped.get(name, 0)
-        if not gone:
+        dropped = self.dropped.get(name, 0)
+        if not dropped:
             return TooFewExamples(f"{need} in the {name} split, and there is none")
         return TooFewExamples(
-            f"{need} in the {name} split, and all {gone} of it were dropped: they give test questions away",
+            f"{need} in the {name} split, and all {dropped} of it were dropped: they give test questions away",
             cure='Add examples, or leave the arm out. [examples].near = "keep" brings back those that only look alike, '
             "not the same question, dialogue, or answer from the same place.",
         )
@@ -142,9 +142,11 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         BadRecord: ``time`` is asked for and an example has no date.
     """
     warnings: list[str] = []
+    # Limited by a draw of its own, before anything is divided: another limit takes more of the same order.
     everyone = _limited(examples, section)
     elders = _elders(everyone)
     names = {e.id: group_name(e.group) for e in everyone}
+    # Only elders are placed; what was made from one follows it.
     pool = [e for e in everyone if elders[e.id] == e.id]
     shares: dict[SplitName, float] = {
         "train": section.train,
@@ -157,13 +159,15 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         warnings.append(f"the shares of [examples] add up to {total:.2f}, and were scaled to 1")
     shares = {name: share / total for name, share in shares.items()}
     by_document = section.split_by in ("document", "given")
-    made: defaultdict[str, list[Example]] = defaultdict(list)
+    derived: defaultdict[str, list[Example]] = defaultdict(list)
     for e in everyone:
         if elders[e.id] != e.id:
-            made[elders[e.id]].append(e)
-    groups = grouped(pool, by_document=by_document, same=documents, warnings=warnings, seed=section.seed, made=made)
+            derived[elders[e.id]].append(e)
+    groups = grouped(
+        pool, by_document=by_document, same=documents, warnings=warnings, seed=section.seed, derived=derived
+    )
     if section.split_by == "given":
-        chosen, words = _given(pool, groups, shares, section.seed, warnings)
+        chosen, words = _by_record(pool, groups, shares, section.seed, warnings)
     elif section.split_by == "time":
         chosen, words = _by_time(pool, groups, shares, section.seed)
     else:
@@ -173,18 +177,21 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         if section.split_by == "question":
             words = _question_words(pool)
     if not by_document:
-        chosen, given = _clustered(pool, chosen, same=documents, seed=section.seed, made=made)
-        words += given
+        chosen, caveat = _clustered(pool, chosen, same=documents, seed=section.seed, derived=derived)
+        words += caveat
     placed = [
         replace(e, group=chosen[elders[e.id]][0], split=chosen[elders[e.id]][1])
         for e in sorted(everyone, key=lambda e: _chance(section.seed, e.id))
     ]
     placed = _makers_apart(placed, warnings)
-    parts: dict[SplitName, Questions] = {name: Questions(e for e in placed if e.split == name) for name in shares}
+    parts: dict[SplitName, Questions] = {}
+    for side in shares:
+        parts[side] = Questions(e for e in placed if e.split == side)
     empty = [name for name, share in shares.items() if share > 0 and not parts[name]]
     if empty:
+        group_count = len({group for group, _ in chosen.values()})
         raise TooFewExamples(
-            f"{counted(len(placed), 'example')} in {counted(len({g for g, _ in chosen.values()}), 'group')}, "
+            f"{counted(len(placed), 'example')} in {counted(group_count, 'group')}, "
             f"split by {section.split_by}, {'leaves' if len(placed) == 1 else 'leave'} nothing for: {', '.join(empty)}",
             cure=f"Raise --limit ([examples].limit, now {section.limit}), or leave it out."
             if len(everyone) < len(examples)
@@ -207,7 +214,7 @@ def split(examples: Sequence[Example], section: ExamplesSection, *, documents: M
         digest=parts["test"].digest,
         warnings=tuple(warnings),
         documents=documents,
-        given={e.id: name for e in placed if (name := names[e.id])},
+        author_groups={e.id: name for e in placed if (name := names[e.id])},
     )
 
 
@@ -225,31 +232,31 @@ def _elders(examples: Sequence[Example]) -> dict[str, str]:
     parents = {e.id: e.parent for e in examples if e.parent and e.parent != e.id}
     ids = {e.id for e in examples}
     first: dict[str, str] = {}
-    found: dict[str, str] = {}
+    elders: dict[str, str] = {}
     for e in sorted(examples, key=lambda e: e.id):
         root, seen = e.id, {e.id}
         while root in parents and parents[root] not in seen:
             root = parents[root]
             seen.add(root)
-        if root in parents:  # a circle: its first member by name
+        # Parents in a circle have no earliest one: the first member by name stands for it.
+        if root in parents:
             circle = [root]
             while parents[circle[-1]] != root:
                 circle.append(parents[circle[-1]])
             root = min(circle)
-        found[e.id] = root if root in ids else first.setdefault(root, e.id)
-    return found
+        elders[e.id] = root if root in ids else first.setdefault(root, e.id)
+    return elders
 
 
 def _makers_apart(placed: Sequence[Example], warnings: list[str]) -> list[Example]:
     """`placed` without the examples that would have one maker write for training and for the test."""
-    learning, testing = (
-        Counter(e.maker for e in placed if e.maker and e.split in sides)
-        for sides in (("train", "dev"), ("test", "reserve"))
-    )
+    learning = Counter(e.maker for e in placed if e.maker and e.split in ("train", "dev"))
+    testing = Counter(e.maker for e in placed if e.maker and e.split in ("test", "reserve"))
+    # A maker on both sides: the study would measure how well its habits are learned.
     shared = sorted(learning.keys() & testing.keys())
     if not shared:
         return list(placed)
-    kept = ""
+    test_maker = ""
     if all(e.maker in shared for e in placed if e.split == "test"):
         if len(shared) == 1:
             raise LeakFound(
@@ -257,12 +264,12 @@ def _makers_apart(placed: Sequence[Example], warnings: list[str]) -> list[Exampl
                 "measure how well its habits are learned",
                 cure="Let people or another generator write test questions, or set [examples].train = dev = 0.",
             )
-        kept = min(shared, key=lambda maker: (learning[maker] + testing[maker], maker))
-    out = [e for e in placed if e.maker not in shared or (e.split in ("test", "reserve")) == (e.maker == kept)]
-    told = f"; those by {kept} are the test" if kept else ""
+        test_maker = min(shared, key=lambda maker: (learning[maker] + testing[maker], maker))
+    out = [e for e in placed if e.maker not in shared or (e.split in ("test", "reserve")) == (e.maker == test_maker)]
+    note = f"; those by {test_maker} are the test" if test_maker else ""
     warnings.append(
         f"left out: {counted(len(placed) - len(out), 'example')}, because {', '.join(shared)} wrote for training and "
-        f"for the test{told}"
+        f"for the test{note}"
     )
     return out
 
@@ -281,18 +288,19 @@ def _clustered(
     *,
     same: Mapping[str, str],
     seed: int,
-    made: Mapping[str, Sequence[Example]],
+    derived: Mapping[str, Sequence[Example]],
 ) -> tuple[dict[str, tuple[str, SplitName]], str]:
     """The groups by document too, each side for itself; unless they would be too few, and then what is said of that."""
-    held: defaultdict[SplitName, list[Example]] = defaultdict(list)
+    by_side: defaultdict[SplitName, list[Example]] = defaultdict(list)
     for e in examples:
-        held[chosen[e.id][1]].append(e)
+        by_side[chosen[e.id][1]].append(e)
     out: dict[str, tuple[str, SplitName]] = {}
-    for side, members in held.items():
-        found = grouped(members, by_document=True, same=same, warnings=[], seed=seed, made=made)
-        out |= {name: (group, side) for name, group in found.items()}
-    tested = {e.id for e in held["test"]}
-    before, after = ({groups[name][0] for name in tested} for groups in (chosen, out))
+    for side, members in by_side.items():
+        regrouped = grouped(members, by_document=True, same=same, warnings=[], seed=seed, derived=derived)
+        out |= {name: (group, side) for name, group in regrouped.items()}
+    tested = {e.id for e in by_side["test"]}
+    before = {chosen[name][0] for name in tested}
+    after = {out[name][0] for name in tested}
     if len(after) < min(FEW, len(before)):
         return dict(chosen), "; the documents are taken as given, and intervals hold for further questions on them"
     sides: defaultdict[str, set[SplitName]] = defaultdict(set)
@@ -333,6 +341,7 @@ def _assign(
     tested = "test" not in lacking
     for group in order:
         side = max(lacking, key=lambda name: lacking[name])
+        # Rare examples go where they are lacked most, if there is room: half of the group must still fit.
         if count := rare.get(group, 0):
             room = [name for name in lacking if 2 * lacking[name] >= sizes[group]] or [side]
             side = max(room, key=lambda name: (without[name], lacking[name]))
@@ -341,14 +350,15 @@ def _assign(
             without[side] -= count
         sides[group] = side
         lacking[side] -= sizes[group]
+    # Few or large groups may leave a split empty: it gets the smallest group of the split that has most.
     for name in lacking:
-        held = Counter(sides.values())
-        if held[name] or not held:
+        counts = Counter(sides.values())
+        if counts[name] or not counts:
             continue
-        donor = max(held, key=lambda side: (held[side], side))
-        if held[donor] > 1:
-            own = [g for g, side in sides.items() if side == donor]
-            sides[min(own, key=lambda g: (sizes[g], _chance(seed, g)))] = name
+        donor = max(counts, key=lambda side: (counts[side], side))
+        if counts[donor] > 1:
+            donated = [g for g, side in sides.items() if side == donor]
+            sides[min(donated, key=lambda g: (sizes[g], _chance(seed, g)))] = name
     return sides
 
 
@@ -377,11 +387,12 @@ def _by_time(
     done, at, edge = 0, 0, shares[names[0]] * len(examples)
     for number, group in enumerate(order):
         waiting = len(order) - number
-        own = any(side == names[at] for side in sides.values())
-        while at < len(names) - 1 and own and (done + sizes[group] / 2 > edge or waiting <= len(names) - 1 - at):
+        filled = any(side == names[at] for side in sides.values())
+        # A side ends at its share, and early enough that every later side still gets a group.
+        while at < len(names) - 1 and filled and (done + sizes[group] / 2 > edge or waiting <= len(names) - 1 - at):
             at += 1
             edge += shares[names[at]] * len(examples)
-            own = False
+            filled = False
         sides[group] = names[at]
         done += sizes[group]
     start = min((latest[g] for g, side in sides.items() if side == "test"), default=None)
@@ -390,7 +401,7 @@ def _by_time(
     return {name: (group, sides[group]) for name, group in groups.items()}, words
 
 
-def _given(
+def _by_record(
     examples: Sequence[Example],
     base: Mapping[str, str],
     shares: Mapping[SplitName, float],
@@ -406,11 +417,12 @@ def _given(
     sides: dict[str, SplitName] = {}
     for e in examples:
         side: SplitName = e.split or "train"
+        # A set without a test part of its own is tested on its dev part.
         sides[e.id] = "test" if side == "dev" and not whole else side
-    held: defaultdict[str, set[SplitName]] = defaultdict(set)
+    sides_of: defaultdict[str, set[SplitName]] = defaultdict(set)
     for e in examples:
-        held[base[e.id]].add(sides[e.id])
-    both = {group for group, found in held.items() if len(found) > 1}
+        sides_of[base[e.id]].add(sides[e.id])
+    both = {group for group, found in sides_of.items() if len(found) > 1}
     if both:
         warnings.append(f"on more than one side of the given split: {counted(len(both), 'group')} (documents)")
     groups = {e.id: f"{base[e.id]} ({sides[e.id]})" if base[e.id] in both else base[e.id] for e in examples}

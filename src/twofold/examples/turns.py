@@ -44,7 +44,7 @@ def turns_of(value: Any, wrong: Callable[..., BadRecord], *, field: str = "messa
     turns = cell(value)
     if not isinstance(turns, list):
         raise wrong(f'"{field}" must be a list, not {kind(turns)}', "Write the messages as a JSON list.")
-    made: list[Message] = []
+    messages: list[Message] = []
     for number, turn in enumerate(turns, 1):
         role = _role(turn, number, wrong)
         content = _content(turn, f"message {number} ({role})", wrong)
@@ -54,18 +54,18 @@ def turns_of(value: Any, wrong: Callable[..., BadRecord], *, field: str = "messa
             if role == "system":
                 continue
             raise wrong(f"message {number} ({role}) is empty", _CURE)
-        before = made[-1].role if made else ""
+        before = messages[-1].role if messages else ""
         if role == before:
             raise wrong(f"messages {number - 1} and {number} are both the {role}'s", "Join them into one message.")
         if role == "assistant" and before != "user":
             raise wrong(f"message {number} is the assistant's, but no user has spoken before it", _CURE)
-        made.append(Message(role=role, content=content))
-    if made and made[-1].role == "assistant" and str(turns[-1].get("weight")).strip() in _NOTHING:
+        messages.append(Message(role=role, content=content))
+    if messages and messages[-1].role == "assistant" and str(turns[-1].get("weight")).strip() in _NOTHING:
         raise wrong(
             f'message {len(turns)} (assistant) has "weight" 0: it is an answer that is not to be learned',
             "Take out the turns after the last answer with weight 1, or take the record out.",
         )
-    return tuple(made)
+    return tuple(messages)
 
 
 def is_conversation(value: Any) -> bool:
@@ -79,17 +79,17 @@ def _is_turn(turn: Any) -> bool:
 
 
 def _role(turn: Any, number: int, wrong: Callable[..., BadRecord]) -> Role:
-    given = (turn.get("role") or turn.get("from")) if isinstance(turn, dict) else None
-    if isinstance(given, str) and (given.strip().lower() in _TOOLS or _calls(turn)):
+    name = (turn.get("role") or turn.get("from")) if isinstance(turn, dict) else None
+    if isinstance(name, str) and (name.strip().lower() in _TOOLS or _calls(turn)):
         raise wrong(
-            f"message {number} ({given}) is a call of a tool or its result, which examples do not hold",
+            f"message {number} ({name}) is a call of a tool or its result, which examples do not hold",
             "Take the record out.",
         )
-    role = _ROLES.get(given.strip().lower()) if isinstance(given, str) else None
+    role = _ROLES.get(name.strip().lower()) if isinstance(name, str) else None
     if role is None:
         raise wrong(
             f'message {number} must be an object with "role" (system, user or assistant) and "content", not '
-            + (f"the role {excerpt(str(given), 30)!r}" if given else excerpt(str(turn), 60)),
+            + (f"the role {excerpt(str(name), 30)!r}" if name else excerpt(str(turn), 60)),
             _CURE,
         )
     return role

@@ -53,7 +53,7 @@ def same_documents(documents: Iterable[Document]) -> dict[str, str]:
         name, text = document.id, " ".join(document.text.split())
         if not text:
             continue
-        mine = sketches[name] = _sketch(text)
+        mine = sketches[name] = _sketch(text)  # (at most 256,) sorted hashes
         numbers[name] = Counter(_NUMBERS.findall(text))
         marks[number] = _minima(mine)
         keys = [bytes([band]) + row.tobytes() for band, row in enumerate(marks[number].reshape(_BANDS, _ROWS))]
@@ -63,6 +63,7 @@ def same_documents(documents: Iterable[Document]) -> dict[str, str]:
             if find(other) == find(name) or _shared(numbers[name], numbers[other]) < NEAR:
                 continue  # the cheap questions first: sheets of one template differ in their numbers
             if _similarity(mine, sketches[other]) >= NEAR:
+                # The first by name stands for all, whatever the order in which copies are met.
                 low, high = sorted((find(other), find(name)))
                 first[high] = low
         for key in keys:
@@ -77,7 +78,7 @@ def copies(same: Mapping[str, str]) -> dict[str, str]:
 
 def _minima(sketch: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """The least of a sketch's hashes under each of 128 multiplications."""
-    least: NDArray[np.uint64] = (sketch[:, None] * _FACTORS).min(axis=0)
+    least: NDArray[np.uint64] = (sketch[:, None] * _FACTORS).min(axis=0)  # (128,); odd factors permute all hashes
     return least
 
 
@@ -94,11 +95,11 @@ def _sketch(text: str) -> NDArray[np.uint64]:
     return np.unique(mixed)[:_SIZE]
 
 
-def _similarity(one: NDArray[np.uint64], two: NDArray[np.uint64]) -> float:
-    least = np.union1d(one, two)[:_SIZE]
-    return float((np.isin(least, one) & np.isin(least, two)).mean())
+def _similarity(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> float:
+    least = np.union1d(first, second)[:_SIZE]
+    return float((np.isin(least, first) & np.isin(least, second)).mean())
 
 
-def _shared(one: Counter[str], two: Counter[str]) -> float:
-    union = (one | two).total()
-    return (one & two).total() / union if union else 1.0
+def _shared(first: Counter[str], second: Counter[str]) -> float:
+    union = (first | second).total()
+    return (first & second).total() / union if union else 1.0

@@ -110,6 +110,7 @@ def plan(builder: Builder, splits: Splits) -> Json:
 def reembedding(builder: Builder) -> Json:
     """What embedding every chunk again takes: ``chunks``, ``documents``, ``seconds`` at the rate measured now."""
     state = builder.index.state()
+    # Drawn at random: documents that came together are often of like length.
     document_ids = sorted(builder.index.documents())
     random.Random(0).shuffle(document_ids)
     sample: list[Chunk] = []
@@ -118,7 +119,7 @@ def reembedding(builder: Builder) -> Json:
         if len(sample) >= _SAMPLE:
             break
     texts = [embedded_text(chunk) for chunk in sample[:_SAMPLE]]
-    builder.embedder.embed(texts[:2])
+    builder.embedder.embed(texts[:2])  # loads the model, which is paid once
     started = time.perf_counter()
     builder.embedder.embed(texts)
     each = (time.perf_counter() - started) / max(1, len(texts))
@@ -127,7 +128,7 @@ def reembedding(builder: Builder) -> Json:
 
 def _pairs(builder: Builder, learning: Learning, train: Sequence[Example], *, mined: int) -> list[SearchPair]:
     queries = [query(example) for example in train]
-    retrievals = learning.found(train, _SEEN)
+    retrievals = learning.retrieved(train, _SEEN)
     vectors = builder.embedder.embed([one.text for one in queries])
     pairs = []
     for number, (example, gold) in enumerate(zip(train, builder.gold(train), strict=True)):
@@ -137,6 +138,7 @@ def _pairs(builder: Builder, learning: Learning, train: Sequence[Example], *, mi
         sources = {*example.sources, *example.grades}
         texts = {chunk.text for chunk in gold}
         wrong = [h.chunk for h in retrievals[number].hits if h.chunk.span.document not in sources]
+        # The same text in another document is as right as the gold one.
         wrong = [chunk for chunk in wrong if chunk.text not in texts]
         near = builder.embedder.embed([embedded_text(c) for c in (*right, *wrong)]) @ vectors[number]
         limit = _TOO_NEAR * float(near[: len(right)].max())
@@ -172,7 +174,7 @@ def _pool(builder: Builder, learning: Learning, dev: Sequence[Example], *, size:
     for gold in builder.gold(dev):
         passages.update({chunk.id: chunk for chunk in gold[:_PASSAGES]})
     depth = max(3, size // max(1, len(dev)))
-    for retrieval in learning.found(dev, min(_SEEN, depth)):
+    for retrieval in learning.retrieved(dev, min(_SEEN, depth)):
         passages.update({hit.chunk.id: hit.chunk for hit in retrieval.hits})
     others = sorted(set(builder.index.documents()) - learning.filter.without)
     random.Random(builder.config.tuning.seed).shuffle(others)

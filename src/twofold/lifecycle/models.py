@@ -44,7 +44,10 @@ class TunedModels:
 
     def listing(self) -> list[Json]:
         """Every tuned model, oldest first: its facts, aliases, whether its files are here, and the studies with it."""
-        return [{**record, "studies": [s for s, _ in self._arms(record)]} for record in self.registry.records()]
+        rows = []
+        for record in self.registry.records():
+            rows.append({**record, "studies": [study for study, _ in self._arms(record)]})
+        return rows
 
     def show(self, name: str) -> Json:
         """All that is known of one model: facts, ``measured``, ``comparisons``, audit ``moves``.
@@ -106,7 +109,7 @@ class TunedModels:
             ModelError: a form cannot hold it, or what was written does not answer alike.
             StoreError: the model's files are gone or damaged.
         """
-        record = self.registry.checked(name)
+        record = self.registry.checked(name)  # damaged files are not handed on to other programs
         adapter = self.builder.load_adapter(record["key"])
         generator: Any = self.builder.generator(adapter)
         try:
@@ -198,6 +201,7 @@ class TunedModels:
             used |= {str(a["description"].get("retrieval", {}).get("abstention", "")) for a in record["arms"].values()}
         used |= {model.partition(":")[2] for model in models if model.startswith("artifact:")}
         manifests = artifacts.list()
+        # After all others are known: finished weights need the trained ones that they were made of.
         used |= {m["trained"] for m in manifests if m["key"] in used and m.get("trained")}
         doomed = [m for m in manifests if m["key"] not in used]
         freed = sum(int(m["bytes"]) for m in doomed)
@@ -261,7 +265,7 @@ class TunedModels:
         return [Prompt(messages=messages) for messages in list(dict.fromkeys(conversations))[:PROMPTS]]
 
 
-_TOLD = (
+_DIFF_FIELDS = (
     "method",
     "arm",
     "tuning",
@@ -279,7 +283,7 @@ def _traits(record: Json) -> Json:
     gate, merged = record.get("gate"), record.get("merge_back") or {}
     drops = {f"{name} lost": round(gate[name]["drop"]["mean"], 3) for name in GROUPS if name in gate} if gate else {}
     return {
-        **{part: record[part] for part in _TOLD if part in record},
+        **{part: record[part] for part in _DIFF_FIELDS if part in record},
         "gate": {"outcome": outcome(gate), **drops} if gate else None,
         "share kept": merged.get("coefficient"),
     }

@@ -61,6 +61,7 @@ def fair(splits: Splits, learned: Mapping[str, Collection[str]], *, near: bool) 
     known = {one for part in learned.values() for one in part}
     sides = (splits.train, splits.dev, splits.test, splits.reserve)
     named = {e.id: name for side in sides for e, name in zip(side, side.digests, strict=True)}
+    # Whole groups: a question on a document that the model learned from is not held out either.
     groups = {e.group for side in sides for e in side if named[e.id] in known}
     moved = tuple(e for e in (*splits.test, *splits.reserve) if e.group in groups)
     test = tuple(e for e in splits.test if e.group not in groups)
@@ -193,6 +194,7 @@ def retrain(
             "outcome": "nothing new",
             "because": "the data, the base and the recipe make the champion itself",
         }
+    # Before it is compared: a comparison would spend a look at the questions.
     if unfinished(report.get("effort")):
         short_of = shortfall(f"the candidate {short(name)}", report["effort"])
         because = f"{short_of}: it was not given its chance, so it was not compared. {cure(arm.name, report['effort'])}"
@@ -226,12 +228,14 @@ def retrain(
     passing = gate is None or outcome(gate) != "failed"
     notes += _gated(gate)
     notes += _worn(look, level)
+    # Before anything is promoted: a look that was taken counts even if what follows fails.
     looks.keep(records, builder.catalogue, look)
     measured["outcome"] = "promoted" if better and passing else "kept"
     because = _because(measured, better=better, gate=gate)
     whole = {**summary, **measured, "because": because}
     builder.catalogue.models.put_comparison(name, f"against {other_name}", at=now(), record=whole)
     if better and passing:
+        # `expected`: the alias may have been moved by somebody while this candidate was trained.
         registry.promote(name, alias=CHAMPION, who=who, why=because, expected=summary["champion"])
     return whole
 

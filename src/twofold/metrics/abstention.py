@@ -56,5 +56,5 @@ class AbstentionF1(AbstentionPrecision):
         """F1 in [0, 1]; 1 when nothing was unanswerable and nothing was abstained on."""
         hits = sum(answer.abstained and not example.answerable for example, answer in items)
         marked = sum(answer.abstained for _, answer in items)
-        wanted = sum(not example.answerable for example, _ in items)
-        return 2 * hits / (marked + wanted) if marked + wanted else 1.0
+        unanswerable = sum(not example.answerable for example, _ in items)
+        return 2 * hits / (marked + unanswerable) if marked + unanswerable else 1.0

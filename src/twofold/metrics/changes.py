@@ -82,23 +82,22 @@ def pairs(metric: Metric, name: str, examples: Sequence[Example]) -> list[Proble
     if getattr(metric, "reference_free", False):
         return []
     closed = _closed(examples)
-    found = []
-    for one, two in alike(metric, examples)[:SHOWN]:
+    findings = []
+    for first, second in alike(metric, examples)[:SHOWN]:
         what = "labels" if closed else "of your answers"
-        message = (
-            f"these two {what} score alike under {name}: {_short(one.references[0])} and {_short(two.references[0])}"
-        )
+        texts = f"{_short(first.references[0])} and {_short(second.references[0])}"
+        message = f"these two {what} score alike under {name}: {texts}"
         cure = "Write them the same, or rename one." if closed else "Choose another [study].metric, or accept it."
         code, severity = ("data.labels-alike", "error") if closed else ("data.answers-alike", "warning")
-        found.append(_problem(one, code, message, cure, severity=severity))
-    return found
+        findings.append(_problem(first, code, message, cure, severity=severity))
+    return findings
 
 
 def problems(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:
     """What a study's metric cannot tell apart among these examples' own answers, by pair and by kind of change."""
     if getattr(metric, "reference_free", False):
         return []
-    found = pairs(metric, name, examples)
+    findings = pairs(metric, name, examples)
     seen: defaultdict[str, list[tuple[Example, str]]] = defaultdict(list)
     for example in [e for e in examples if e.answerable and e.references][:MOST]:
         for change, text in wrong(example.references[0]):
@@ -111,8 +110,8 @@ def problems(metric: Metric, name: str, examples: Sequence[Example]) -> list[Pro
             f"({change}; so in {len(places)} of your answers)"
         )
         cure = "Choose a [study].metric that sees it, such as exact_match, token_f1 or answer_f1."
-        found.append(_problem(example, "data.blind-metric", message, cure))
-    return found
+        findings.append(_problem(example, "data.blind-metric", message, cure))
+    return findings
 
 
 def of_study(name: str, options: Json, examples: Sequence[Example]) -> list[Problem]:
@@ -129,6 +128,7 @@ def _short(text: str) -> str:
 
 
 def _is_right(metric: Metric, example: Example, text: str) -> bool:
+    # A change may hit upon another of the right answers.
     if text in example.references:
         return False
     score = metric.score(example, Answer(text=text, raw=text))
@@ -156,8 +156,8 @@ def _plain(text: str) -> str:
 
 def _first(pattern: re.Pattern[str], change: Callable[[str], str]) -> Callable[[str], str | None]:
     def changed(text: str) -> str | None:
-        found = pattern.search(text)
-        return text[: found.start()] + change(found.group()) + text[found.end() :] if found else None
+        match = pattern.search(text)
+        return text[: match.start()] + change(match.group()) + text[match.end() :] if match else None
 
     return changed
 
@@ -182,11 +182,11 @@ def _swapped_fields(text: str) -> str | None:
     """JSON in which two items of an array have exchanged the value of a key that tells nothing alone."""
     value = copy.deepcopy(parse(text))  # it is cached
     for items in _arrays(value):
-        for one, two in combinations([item for item in items if isinstance(item, dict)], 2):
-            unlike = [key for key in one.keys() & two.keys() if one[key] != two[key]]
+        for first, second in combinations([item for item in items if isinstance(item, dict)], 2):
+            unlike = [key for key in first.keys() & second.keys() if first[key] != second[key]]
             if len(unlike) > 1:
                 key = sorted(unlike)[0]
-                one[key], two[key] = two[key], one[key]
+                first[key], second[key] = second[key], first[key]
                 return json.dumps(value, ensure_ascii=False)
     return None
 
@@ -200,24 +200,24 @@ def _arrays(value: Any) -> Iterator[list[Any]]:
 
 def _retyped(text: str) -> str | None:
     """JSON in which the first null, number or empty array is a string."""
-    found = (
+    match = (
         re.search(r"(?<=[:\[,])(\s*)(null|-?\d+(?:\.\d+)?|\[\])(?=\s*[,}\]])", text)
         if parse(text) is not None
         else None
     )
-    return f'{text[: found.start()]}{found.group(1)}"{found.group(2)}"{text[found.end() :]}' if found else None
+    return f'{text[: match.start()]}{match.group(1)}"{match.group(2)}"{text[match.end() :]}' if match else None
 
 
 _WRONG: dict[str, Callable[[str], str | None]] = {
-    "a digit changed": _first(_NUMBER, lambda found: found[:-1] + str((int(found[-1]) + 1) % 10)),
+    "a digit changed": _first(_NUMBER, lambda digits: digits[:-1] + str((int(digits[-1]) + 1) % 10)),
     "a decimal point left out": _first(
-        re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.,])"), lambda found: found.replace(".", "")
+        re.compile(r"(?<![\w.,])\d+\.\d+(?![\w.,])"), lambda number: number.replace(".", "")
     ),
     "a sign changed": _first(
         re.compile(r"(?:(?<=\s)|(?<=\A))-?(?=[\d.]*[1-9])\d+(?:\.\d+)?(?![\w.,:/%-])"),
         lambda n: n[1:] if n[0] == "-" else f"-{n}",
     ),
-    "an operator changed": _first(_OPERATOR, lambda found: _SWAPPED[found]),
+    "an operator changed": _first(_OPERATOR, lambda sign: _SWAPPED[sign]),
     "negated": _negated,
     "another letter by its mark": _marked,
     "fields of two items exchanged": _swapped_fields,

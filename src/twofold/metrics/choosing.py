@@ -43,7 +43,7 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
     """
     answerable = [example for example in examples if example.answerable and example.references]
     step = 1 + sum(len(example.references[0]) for example in answerable) // MOST_TEXT
-    answerable = answerable[::step]
+    answerable = answerable[::step]  # evenly over all files
     firsts = [example.references[0] for example in answerable]
     deciding, others = _by_references(answerable, firsts)
     if any(example.sources for example in examples):
@@ -55,7 +55,7 @@ def suitable(examples: Sequence[Example]) -> tuple[str, tuple[str, ...]]:
 
 def _quantities(labels: Collection[str]) -> bool:
     """Are most of these a number, alone or before a unit, and too many to be grades?"""
-    after = [text[found.end() :].strip() for text in labels if (found := _NUMBER.match(text))]
+    after = [text[match.end() :].strip() for text in labels if (match := _NUMBER.match(text))]
     most = GRADED if any(after) or any(not text.strip().isdecimal() for text in labels) else RATED
     return len(labels) > most and 2 * len(after) > len(labels)
 
@@ -72,6 +72,7 @@ def _by_references(answerable: Sequence[Example], firsts: Sequence[str]) -> tupl
     brief = sum(len(label(text).split()) <= LABEL and len(text) <= 80 for text in firsts) >= 0.98 * n
     repeated = sum(count for count in labels.values() if count > 1) / n
     identifiers = all(_IDENTIFIER.fullmatch(text.strip()) for text in firsts)
+    # Given choices decide alone. Else answers must recur, and be no quantities: heights and prices recur as well.
     closed = sum(bool(example.choices) for example in answerable) >= 0.6 * n
     if closed or (
         not _quantities(labels) and brief and n >= 10 and len(labels) >= 2 and repeated >= (0.2 if identifiers else 0.6)

@@ -30,10 +30,10 @@ class CitationPrecision:
 
     def score(self, example: Example, answer: Answer) -> float | None:
         """A share in [0, 1], or None. A marker that names no passage of the prompt counts as a wrong citation."""
-        made = len(answer.citations) + answer.invalid_citations
-        if not example.sources or answer.abstained or not made:
+        markers = len(answer.citations) + answer.invalid_citations
+        if not example.sources or answer.abstained or not markers:
             return None
-        return sum(citation.span.document in example.sources for citation in answer.citations) / made
+        return sum(citation.span.document in example.sources for citation in answer.citations) / markers
 
     def wants(self, example: Example) -> str:
         """The documents that may be cited."""
@@ -73,15 +73,16 @@ class CitationSupport:
 
     def score(self, example: Example, answer: Answer) -> float | None:
         """A share in [0, 1], or None. A marker that names no passage of the prompt counts as unsupported."""
-        made = len(answer.citations) + answer.invalid_citations
-        if answer.abstained or not made or not answer.hits or not grounding.checkable(answer.text, example.choices):
+        markers = len(answer.citations) + answer.invalid_citations
+        if answer.abstained or not markers or not answer.hits or not grounding.checkable(answer.text, example.choices):
             return None
         texts = {hit.chunk.span: hit.chunk.text for hit in answer.hits}
         cited = [texts[c.span] for c in answer.citations if c.span in texts]
+        # An answer may be put together from two passages: each then has only a part of its words.
         together = len(cited) > 1 and grounding.share(answer.text, cited) >= self.options.least
-        held = sum(
+        supported = sum(
             grounding.share(answer.text, [text]) >= self.options.least
             or (together and grounding.share(answer.text, [text]) > 0)
             for text in cited
         )
-        return held / made
+        return supported / markers

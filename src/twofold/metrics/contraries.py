@@ -65,9 +65,10 @@ def _stem(word: str) -> str:
 
 _CONTRARY: dict[str, set[str]] = {}
 _EXCLUDED: dict[str, set[str]] = {}
-for _one, _two in (pair.split("/") for pair in _PAIRS.split(" ")):
-    _CONTRARY.setdefault(_stem(_one), set()).add(_stem(_two))
-    _CONTRARY.setdefault(_stem(_two), set()).add(_stem(_one))
+for _pair in _PAIRS.split(" "):
+    _word, _contrary = map(_stem, _pair.split("/"))
+    _CONTRARY.setdefault(_word, set()).add(_contrary)
+    _CONTRARY.setdefault(_contrary, set()).add(_word)
 for _words in _SETS:
     for _word in map(_stem, _words.split(" ")):
         _EXCLUDED.setdefault(_word, set()).update(set(map(_stem, _words.split(" "))) - {_word})
@@ -106,6 +107,7 @@ def contrary(mine: tuple[str, ...], theirs: tuple[str, ...], *, denied: bool = F
         theirs: Tokens of the reference.
         denied: One of the two denies: then one contrary makes them the same ("not open" for "closed").
     """
+    # In a long reference one contrary word is a detail.
     if len(theirs) > _LONGEST:
         return False
     lacking, added = set(theirs) - set(mine), set(mine) - set(theirs)
@@ -114,9 +116,10 @@ def contrary(mine: tuple[str, ...], theirs: tuple[str, ...], *, denied: bool = F
         return True
     if (("every", "other") in pairwise(mine)) != (("every", "other") in pairwise(theirs)):
         return True
-    turned = sum(
-        bool(_CONTRARY.get(_stem(word), _NONE) & stems) or any(_opposed(word, two) for two in added) for word in lacking
-    )
+    turned = 0
+    for word in lacking:
+        listed = bool(_CONTRARY.get(_stem(word), _NONE) & stems)
+        turned += listed or any(_opposed(word, other) for other in added)
     return turned != 1 if denied else turned > 0
 
 
@@ -132,16 +135,16 @@ def other_word(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     )
 
 
-def _opposed(one: str, two: str) -> bool:
+def _opposed(word: str, contrary: str) -> bool:
     """Are two words the same but for what denies it: ``legal`` and ``illegal``, ``useful`` and ``useless``?"""
-    short, long = sorted((one, two), key=len)
+    short, long = sorted((word, contrary), key=len)
     if len(short) > _PREFIXED and long.endswith(short) and long.removesuffix(short) in _NEGATING:
         return True
     if long.endswith("less") and short.endswith("ful") and long[:-4] == short[:-3]:
         return True
     return any(
         len(rest) > 2 and rest == second.removeprefix(other) != second
-        for first, second in ((one, two), (two, one))
+        for first, second in ((word, contrary), (contrary, word))
         for beginning, other in _EXCHANGED
         if (rest := first.removeprefix(beginning)) != first
     )
@@ -153,20 +156,22 @@ def other_name(text: str, reference: str) -> bool:
     Names are words with a capital, and months. A word in another spelling (``Organization``) is none, and neither are
     initials (``US`` for ``American``) and, in a sentence, its first word.
     """
-    mine, theirs = ([token for token in scanned(one) if token.lower() not in ARTICLES] for one in (text, reference))
+    mine = [token for token in scanned(text) if token.lower() not in ARTICLES]
+    theirs = [token for token in scanned(reference) if token.lower() not in ARTICLES]
     if not 2 <= len(theirs) <= _LONGEST or len(mine) != len(theirs):
         return False
     pairs = zip(mine, theirs, strict=True)
-    places = [(at, one, two) for at, (one, two) in enumerate(pairs) if one.casefold() != two.casefold()]
+    places = [(at, name, other) for at, (name, other) in enumerate(pairs) if name.casefold() != other.casefold()]
     if len(places) != 1:
         return False
-    at, one, two = places[0]
+    at, name, other = places[0]
+    # The first word of a sentence has a capital whatever it is.
     begins_sentence = not at and (len(theirs) > _FEW or not any(map(_is_name, theirs[1:])))
-    if begins_sentence and not _is_initials(one) and one not in MONTHS:
+    if begins_sentence and not _is_initials(name) and name not in MONTHS:
         return False
-    if _is_initials(one) != _is_initials(two) or one[:4].casefold() == two[:4].casefold():
+    if _is_initials(name) != _is_initials(other) or name[:4].casefold() == other[:4].casefold():
         return False
-    return _is_name(one) and _is_name(two)
+    return _is_name(name) and _is_name(other)
 
 
 def longer_name(text: str, reference: str) -> bool:
@@ -182,8 +187,12 @@ def longer_name(text: str, reference: str) -> bool:
 
 def other_currency(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     """Have both a currency, and not the same: ``CHF 20`` and ``EUR 20``?"""
-    one, two = (_CURRENCIES.intersection(said) for said in (mine, theirs))
-    return bool(one and two) and one.isdisjoint(two) and any(token[:1].isdigit() for token in theirs)
+    my_currencies, their_currencies = (_CURRENCIES.intersection(said) for said in (mine, theirs))
+    return (
+        bool(my_currencies and their_currencies)
+        and my_currencies.isdisjoint(their_currencies)
+        and any(token[:1].isdigit() for token in theirs)
+    )
 
 
 def half_listed(mine: tuple[str, ...], reference: str) -> bool:
@@ -191,8 +200,8 @@ def half_listed(mine: tuple[str, ...], reference: str) -> bool:
     items = [set(tokens(item)) for item in _ITEMS.split(reference)]
     if len(items) < 2 or not _LAST.search(reference) or not all(0 < len(item) <= _FEW for item in items):
         return False
-    said = set(mine)
-    return 2 * sum(said.isdisjoint(item) for item in items) >= len(items)
+    words = set(mine)
+    return 2 * sum(words.isdisjoint(item) for item in items) >= len(items)
 
 
 def _is_name(token: str) -> bool:
@@ -208,6 +217,7 @@ def exchanged(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
 
     What stands between them says that their order counts; a mere "and" does not.
     """
+    # What both share at the ends has not moved: without it fewer pieces are tried.
     if len(mine) == len(theirs):
         mine, theirs = _unlike_middles(mine, theirs)
     size = len(theirs)
@@ -222,11 +232,11 @@ def exchanged(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     )
 
 
-def _unlike_middles(one: tuple[str, ...], two: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _unlike_middles(left: tuple[str, ...], right: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Two texts of as many tokens without those at the beginning and end that they share."""
-    first, last = 0, len(one)
-    while first < last and one[first] == two[first]:
+    first, last = 0, len(left)
+    while first < last and left[first] == right[first]:
         first += 1
-    while last > first and one[last - 1] == two[last - 1]:
+    while last > first and left[last - 1] == right[last - 1]:
         last -= 1
-    return one[first:last], two[first:last]
+    return left[first:last], right[first:last]

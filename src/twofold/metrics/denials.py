@@ -105,11 +105,12 @@ def is_negated(before: tuple[str, ...]) -> bool:
     last, near = before[-1:], set(before[-2:])
     if before[-3:] == ("used", "to", "be"):
         return True
+    # "Everyone but Ann" excludes her; "nobody but Ann", below, is Ann.
     if last == ("but",) and before[-2:-1] in _ALL:
         return True
     if not NEGATIONS & near and not "".join(before[-4:]).endswith("ไม่"):
         return False
-    if near & _WIDENED:
+    if near & _WIDENED:  # "not only 42"
         return False
     bounded = bool(_BOUNDS.intersection(last) and set(before[-4:]) & _BOUNDED)
     return not (bounded or (_EXCEPT.intersection(last) and _NOBODY & set(before[-4:-1])))
@@ -117,6 +118,7 @@ def is_negated(before: tuple[str, ...]) -> bool:
 
 def is_doubted(before: tuple[str, ...]) -> bool:
     """Is what follows called unlikely, as in "I don't think it is"?"""
+    # "I do not think it is Rome, but …": what is said after a "but" is not doubted any more.
     since = before[-1 - before[::-1].index("but") :] if "but" in before else before
     return any(
         one in DENIALS and two in _BELIEFS and three != "so"
@@ -131,12 +133,13 @@ def is_refuted(after: tuple[str, ...]) -> bool:
     after = after[1:] if after[:1] in (("which",), ("that",)) else after
     first = after[0] if after else ""
     if first in _IS:
-        said = tuple(one for one in after[1:5] if one not in _DEGREES)
-        if not said or said[0] in _WRONG:
-            return bool(said)
-        said = said[1:] if said[0] in DENIALS else ("-",)
+        judgement = tuple(one for one in after[1:5] if one not in _DEGREES)
+        if not judgement or judgement[0] in _WRONG:
+            return bool(judgement)
+        # Without a denial nothing is refuted: "is right" must not read as "is not right".
+        judgement = judgement[1:] if judgement[0] in DENIALS else ("-",)
     elif first in _IS_NOT:
-        said = tuple(one for one in after[1:5] if one not in _DEGREES)
+        judgement = tuple(one for one in after[1:5] if one not in _DEGREES)
     else:
         return "".join(after[:4]).startswith(_AFTER)
-    return not said or said[0] in _JUDGED
+    return not judgement or judgement[0] in _JUDGED

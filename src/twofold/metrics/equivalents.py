@@ -209,102 +209,102 @@ def alternative(text: str) -> str:
     return text
 
 
-def _ordinal(found: re.Match[str]) -> str:
-    tens, word = found.groups()
+def _ordinal(match: re.Match[str]) -> str:
+    tens, word = match.groups()
     value = _ORDINALS[word.lower()] + (_COUNT[tens.lower()] if tens else 0)
     if tens and _ORDINALS[word.lower()] > 9:
-        return found.group()
+        return match.group()
     ending = "th" if value % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(value % 10, "th")
     return f"{value}{ending}"
 
 
-def _time(found: re.Match[str]) -> str:
-    hour = int(found[1]) % 12 + 12 * (found[3].lower() == "p")
-    return f"{hour}:{found[2] or '00'}"
+def _time(match: re.Match[str]) -> str:
+    hour = int(match[1]) % 12 + 12 * (match[3].lower() == "p")
+    return f"{hour}:{match[2] or '00'}"
 
 
-def _day(found: re.Match[str]) -> str:
-    first, second = int(found[1]), int(found[3])
+def _day(match: re.Match[str]) -> str:
+    first, second = int(match[1]), int(match[3])
     if first <= 12 < second <= 31:
         first, second = second, first
     plain = (12 < first <= 31 and 1 <= second <= 12) or (first == second and 1 <= first <= 12)
-    return f"{found[4]}-{second:02}-{first:02}" if plain else found.group()
+    return f"{match[4]}-{second:02}-{first:02}" if plain else match.group()
 
 
-def _counted(found: re.Match[str]) -> str:
+def _counted(match: re.Match[str]) -> str:
     """A number from its words; the words where they are none (``nineteen eighty``), or one that is a pronoun too."""
-    words = [word for word in re.split(r"[\s-]+", found.group().lower()) if word not in ("and", "a")]
-    if words in (["one"], *([large] for large in _LARGE)) and found.group()[:2].lower() != "a ":
-        return found.group()
+    words = [word for word in re.split(r"[\s-]+", match.group().lower()) if word not in ("and", "a")]
+    if words in (["one"], *([large] for large in _LARGE)) and match.group()[:2].lower() != "a ":
+        return match.group()
     total = part = 0
     last = 10**12
     for word in words:
         if word in _COUNT:
             value = _COUNT[word]
             if last <= value or (part % 100 and not (part % 10 == 0 and value < 10 and part % 100 >= 20)):
-                return found.group()
+                return match.group()
             part, last = part + value, value if value >= 20 else 0
         elif word == "hundred":
             if part > 99:
-                return found.group()
+                return match.group()
             part, last = max(part, 1) * 100, 100
         else:
             if total and total < _LARGE[word]:
-                return found.group()
+                return match.group()
             total, part, last = total + max(part, 1) * _LARGE[word], 0, 10**12
     return str(total + part)
 
 
-def _foreign_day(found: re.Match[str]) -> str:
-    return f"{found[1]} {_ENGLISH[_MONTH_NAMES[found[2].lower()] - 1]} {found[3] or ''}".strip()
+def _foreign_day(match: re.Match[str]) -> str:
+    return f"{match[1]} {_ENGLISH[_MONTH_NAMES[match[2].lower()] - 1]} {match[3] or ''}".strip()
 
 
-def _quarter(found: re.Match[str]) -> str:
-    word = (found[2] or "").lower()
-    number = found[1] or found[5] or str({"f": 1, "s": 2, "t": 3}[word[0]] if word.isalpha() else int(word[0]))
+def _quarter(match: re.Match[str]) -> str:
+    word = (match[2] or "").lower()
+    number = match[1] or match[5] or str({"f": 1, "s": 2, "t": 3}[word[0]] if word.isalpha() else int(word[0]))
     number = "4" if word == "fourth" else number
-    return f"Q{number} {found[3] or found[4]}"
+    return f"Q{number} {match[3] or match[4]}"
 
 
-def _share(found: re.Match[str]) -> str:
-    count = found[1].lower()
-    return f"{_COUNT.get(count, 1)}/{_SHARES[found[2].lower()]}"
+def _share(match: re.Match[str]) -> str:
+    count = match[1].lower()
+    return f"{_COUNT.get(count, 1)}/{_SHARES[match[2].lower()]}"
 
 
-def _mixed(found: re.Match[str]) -> str:
-    above, below = int(found[2]), int(found[3])
+def _mixed(match: re.Match[str]) -> str:
+    above, below = int(match[2]), int(match[3])
     if above >= below or Fraction(above, below).denominator != below:
-        return found.group()
-    return str(float(int(found[1] or 0) + Fraction(above, below)))
+        return match.group()
+    return str(float(int(match[1] or 0) + Fraction(above, below)))
 
 
-def _phone(found: re.Match[str]) -> str:
-    return "tel" + re.sub(r"\D", "", found.group().replace("(0)", ""))
+def _phone(match: re.Match[str]) -> str:
+    return "tel" + re.sub(r"\D", "", match.group().replace("(0)", ""))
 
 
-def _numeral(found: re.Match[str]) -> str:
-    return f"{found[1]} {_roman(found[2])}"
+def _numeral(match: re.Match[str]) -> str:
+    return f"{match[1]} {_roman(match[2])}"
 
 
-def _square(found: re.Match[str]) -> str:
-    if found[3]:
-        return f"{_METRIC[(found[2] or '').lower()]}^2"
-    return "ft^2" if found[4] else "in^2" if found[5] else f"{found[1].lower()}^2"
+def _square(match: re.Match[str]) -> str:
+    if match[3]:
+        return f"{_METRIC[(match[2] or '').lower()]}^2"
+    return "ft^2" if match[4] else "in^2" if match[5] else f"{match[1].lower()}^2"
 
 
-def _regnal(found: re.Match[str]) -> str:
+def _regnal(match: re.Match[str]) -> str:
     """A name and its number: ``Henry VIII`` is Henry the Eighth, and ``Rocky 2`` Rocky II."""
-    if found[1].islower():
-        return found.group()
-    if found[2]:
-        return f"{found[1]} {_ORDINALS[found[2].lower()]}"
-    if found[3]:
-        return f"{found[1]} {found[3]}"
-    return f"{found[1]} {_roman(found[4])}" if found[4].isupper() and len(found[4]) > 1 else found.group()
+    if match[1].islower():
+        return match.group()
+    if match[2]:
+        return f"{match[1]} {_ORDINALS[match[2].lower()]}"
+    if match[3]:
+        return f"{match[1]} {match[3]}"
+    return f"{match[1]} {_roman(match[4])}" if match[4].isupper() and len(match[4]) > 1 else match.group()
 
 
-def _designated(found: re.Match[str]) -> str:
-    return f"{_DESIGNATIONS[(found[1] or found[2]).lower()]} "
+def _designated(match: re.Match[str]) -> str:
+    return f"{_DESIGNATIONS[(match[1] or match[2]).lower()]} "
 
 
 def _roman(text: str) -> int:
@@ -312,75 +312,75 @@ def _roman(text: str) -> int:
     return sum(-one if one < after else one for one, after in zip(digits, (*digits[1:], 0), strict=True))
 
 
-def _risen(found: re.Match[str]) -> str:
-    low, high = (float(number.replace(",", "").replace("_", "")) for number in found.groups())
-    return f"{found[1]}-{found[2]}" if low < high else found.group()
+def _risen(match: re.Match[str]) -> str:
+    low, high = (float(number.replace(",", "").replace("_", "")) for number in match.groups())
+    return f"{match[1]}-{match[2]}" if low < high else match.group()
 
 
 _Change = str | Callable[[re.Match[str]], str]
 _RULES: tuple[tuple[re.Pattern[str], _Change], ...] = (
-    (_SHORT_POLAR, lambda found: "no" if found[1] else "yes"),
+    (_SHORT_POLAR, lambda match: "no" if match[1] else "yes"),
     (_FRACTION, r"\1/\2"),
-    (_DOZEN, lambda found: "6" if found[1] else "12"),
+    (_DOZEN, lambda match: "6" if match[1] else "12"),
     (_STERLING, r"\1 lb"),
     (_EVERY_OTHER, "every second"),
     (_IS_VALUE, r"\1 = "),
     (_HYPHENED, r"\1"),
     (_PHONE, _phone),
     (_DESIGNATED, _designated),
-    (_PAGES, lambda found: f"{found[1][:-1]} "),
+    (_PAGES, lambda match: f"{match[1][:-1]} "),
     (_LETTERED_AND, r"\1&"),
-    (_DECIMAL_COMMA, lambda found: f"{found[1].replace(' ', '')}.{found[2]}"),
+    (_DECIMAL_COMMA, lambda match: f"{match[1].replace(' ', '')}.{match[2]}"),
     (_SQUARE, _square),
-    (_CUBIC, lambda found: f"{found[2].lower() if found[2] else _METRIC[(found[1] or '').lower()]}^3"),
+    (_CUBIC, lambda match: f"{match[2].lower() if match[2] else _METRIC[(match[1] or '').lower()]}^3"),
     (_TIMES, " * "),
     (_FOLD, r"\1 times"),
-    (_SQUARE_ROOT, lambda found: f"√{found[1] or found[2]}"),
+    (_SQUARE_ROOT, lambda match: f"√{match[1] or match[2]}"),
     (_PI, "π"),
-    (_NATIONAL, lambda found: _NATIONS[(found.lastindex or 1) - 1]),
+    (_NATIONAL, lambda match: _NATIONS[(match.lastindex or 1) - 1]),
     (_CODE_FIRST, r"\2 \1"),
     (_CLOCK, _time),
-    (_CLOCK_24, lambda found: f"{int(found[1])}:{found[2]}"),
-    (_SLASHED, lambda found: f"{found[1]}-{int(found[2]):02}-{int(found[3]):02}"),
-    (_NOON, lambda found: "12:00" if found[1] else "0:00"),
+    (_CLOCK_24, lambda match: f"{int(match[1])}:{match[2]}"),
+    (_SLASHED, lambda match: f"{match[1]}-{int(match[2]):02}-{int(match[3]):02}"),
+    (_NOON, lambda match: "12:00" if match[1] else "0:00"),
     (_TIME_RANGE, r"\1-\2"),
-    (_DAY_RANGE, lambda found: "-".join(one[:3].title() for one in found.groups())),
-    (_DAY_ALONE, lambda found: _DAYS[found[1][:3].lower()]),
-    (_YEARS, lambda found: f"{found[1]}{found[2]}-{found[1]}{found[3]}" if found[2] < found[3] else found.group()),
-    (_ERA, lambda found: f"{found[1]} AD" if found[1] else "BC" if found[2] else "AD"),
+    (_DAY_RANGE, lambda match: "-".join(one[:3].title() for one in match.groups())),
+    (_DAY_ALONE, lambda match: _DAYS[match[1][:3].lower()]),
+    (_YEARS, lambda match: f"{match[1]}{match[2]}-{match[1]}{match[3]}" if match[2] < match[3] else match.group()),
+    (_ERA, lambda match: f"{match[1]} AD" if match[1] else "BC" if match[2] else "AD"),
     (_SCHEME, ""),
     (_RATIO, ":"),
     (_POWER, "^"),
-    (_MILLIONS, lambda found: f"{found[1]}.{found[2] or 0} {'million' if found[3] else 'billion'}"),
+    (_MILLIONS, lambda match: f"{match[1]}.{match[2] or 0} {'million' if match[3] else 'billion'}"),
     (_LASTING, r"\1 \2s"),
     (_COMPACT, r"\1-\2-\3"),
-    (_YEAR_MONTH, lambda found: f"{_ENGLISH[int(found[2]) - 1]} {found[1]}"),
+    (_YEAR_MONTH, lambda match: f"{_ENGLISH[int(match[2]) - 1]} {match[1]}"),
     (_DATE, _day),
     (_FOREIGN_DAY, _foreign_day),
-    (_FOREIGN_MONTH, lambda found: f"{_ENGLISH[_MONTH_NAMES[found[1].lower()] - 1]} {found[2]}"),
+    (_FOREIGN_MONTH, lambda match: f"{_ENGLISH[_MONTH_NAMES[match[1].lower()] - 1]} {match[2]}"),
     (_QUARTER, _quarter),
-    (_THOUSANDS, lambda found: f"{round(float(found[1]) * 1000)}"),
-    (_GROUPED, lambda found: found.group().replace(" ", "")),
-    (_POINTS, lambda found: found.group().replace(".", "")),
+    (_THOUSANDS, lambda match: f"{round(float(match[1]) * 1000)}"),
+    (_GROUPED, lambda match: match.group().replace(" ", "")),
+    (_POINTS, lambda match: match.group().replace(".", "")),
     (_INITIALS, r"\1."),
-    (_VERSION, lambda found: f"v{found[1]}" if re.search(r"\.\d+0\Z", found[1]) else found[1]),
+    (_VERSION, lambda match: f"v{match[1]}" if re.search(r"\.\d+0\Z", match[1]) else match[1]),
     (_CODE, r"\1\2"),
     (_HEIGHT, r"\1 ft \2 inch"),
-    (_SPEED, lambda found: " km/h" if found[1] else " miles/h"),
-    (_DEGREES, lambda found: f"°{found[1] or 'C'}"),
-    (_RATE, lambda found: "/".join(UNITS.get(one.lower(), one) for one in found.groups())),
+    (_SPEED, lambda match: " km/h" if match[1] else " miles/h"),
+    (_DEGREES, lambda match: f"°{match[1] or 'C'}"),
+    (_RATE, lambda match: "/".join(UNITS.get(one.lower(), one) for one in match.groups())),
     (_HOURLY, "/h"),
     (_NUMERAL, _numeral),
     (_REGNAL, _regnal),
     (_SHARE, _share),
-    (_VULGAR_FORM, lambda found: f" {_VULGAR[found[1]]}" if found[1] else _VULGAR[found[2]]),
+    (_VULGAR_FORM, lambda match: f" {_VULGAR[match[1]]}" if match[1] else _VULGAR[match[2]]),
     (_MIXED, _mixed),
     (_ONE, "1"),
     (_ORDINAL, _ordinal),
     (_WRITTEN_OUT, _counted),
     (_BETWEEN, r"\1-"),
     (_FROM_TO, _risen),
-    (_OR_MORE, lambda found: f"{'>=' if found[2] else '<='} {found[1]}"),
+    (_OR_MORE, lambda match: f"{'>=' if match[2] else '<='} {match[1]}"),
     (_PLUS, r">= \1"),
     *_COMPARED,
     (_ABOUT, "about "),

@@ -137,6 +137,7 @@ def found_json(text: str) -> Any:
     ("Result: …"), or all others are said to be something else ("Schema: …") or are JSON schemas: nobody can tell which
     it is.
     """
+    # All of it, then fences, then anywhere between sentences: what is set apart as JSON is meant as the answer.
     whole = parse(text)
     if whole is not None:
         return whole
@@ -154,6 +155,7 @@ def language(reference: str) -> Language:
     if parse(reference) is not None:
         return "json"
     text = re.sub(r"\n\s*\n", "\n", unfenced(reference).strip())
+    # A query by its clauses before prose and code: SQL reads like a sentence, and has calls and operators too.
     if _QUERY.match(text) and (re.match(r"\s*[A-Z]{4}", text) or re.search(r"[=<>*;()]", text)):
         return "sql"
     if _SENTENCE.search(re.sub(r"#.*|//.*|\"[^\"\n]*\"|'[^'\n]*'", "", text)):
@@ -178,8 +180,8 @@ def pieces(text: str, kind: Language) -> tuple[str, ...]:
     fenced = _FENCED.findall(text)
     body = next(one or other for one, other in fenced) if len(fenced) == 1 else _spanned(unfenced(text))
     body = _unmarked(body, kind)
-    if kind == "sql" and not _SQL.match(body) and (found := _AFTER_PROSE.search(body)):
-        body = re.split(r";\s|\n\s*\n", body[found.end() :])[0]
+    if kind == "sql" and not _SQL.match(body) and (query := _AFTER_PROSE.search(body)):
+        body = re.split(r";\s|\n\s*\n", body[query.end() :])[0]
     return _sql(body) if kind == "sql" else _code(body)
 
 
@@ -234,6 +236,7 @@ def _sql(text: str) -> tuple[str, ...]:
 
 
 def _code(text: str) -> tuple[str, ...]:
+    # Only where a line ends with a colon does indentation say what belongs to what.
     indented = bool(re.search(r":[ \t]*(?:#.*)?$", text, re.MULTILINE))
     out: list[str] = []
     depths = [0]
@@ -275,6 +278,7 @@ def _refused(name: str) -> float:
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     out = dict(pairs)
+    # Programs differ in which of two values they read.
     if len(out) < len(pairs) and any(canonical(out[key]) != canonical(value) for key, value in pairs):
         raise ValueError("two values under one key")
     return out
@@ -292,6 +296,7 @@ def _within(text: str) -> list[Any]:
     for opening in ("{", "["):
         values, at, failed = [], text.find(opening), 0
         decoder = json.JSONDecoder(parse_constant=_refused, parse_float=_finite, object_pairs_hook=_object)
+        # Bounded: a text of nothing but opening brackets would be read from each of them again.
         while 0 <= at < _LONGEST and failed < _TRIES:
             try:
                 before = text[max(0, at - 40) : at]
@@ -309,8 +314,8 @@ def _within(text: str) -> list[Any]:
 def _meant(values: list[tuple[Any, str]]) -> list[Any]:
     """Those of the values, each with what stands before it, that are called the answer, or else are called nothing."""
     announced = [value for value, before in values if _ANNOUNCED.search(before)]
-    own = [value for value, before in values if not _OTHER.search(before) and not _is_schema(value)]
-    return announced or own or [value for value, _ in values]
+    unmarked = [value for value, before in values if not _OTHER.search(before) and not _is_schema(value)]
+    return announced or unmarked or [value for value, _ in values]
 
 
 def _is_schema(value: Any) -> bool:

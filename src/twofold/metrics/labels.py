@@ -100,6 +100,7 @@ def predicted(example: Example, answer: Answer, labels: Sequence[str] = ()) -> s
     labels = (*example.references, *choices)
     if answer.abstained:
         return _known(answer.raw, choices) or ABSTAINED  # a label may be "not stated"
+    # As it stands first: reading it again could change a label that has idle words or a scale of its own.
     whole = _known(answer.text, labels)
     if whole:
         return whole
@@ -108,14 +109,21 @@ def predicted(example: Example, answer: Answer, labels: Sequence[str] = ()) -> s
     whole = whole or _compared(text, labels)
     if whole or not choices:
         return whole or strict_label(answer.text)
+    # Who begins with two letters has chosen none, whatever is said of either afterwards.
     if (pair := _TWO_LETTERS.match(text)) and len({*pair.groups()} & {c.strip() for c in choices}) > 1:
         return strict_label(answer.text)
-    found = {choice for choice in choices if _states(choice, text)}
-    letters = {choice for choice in found if len(choice.strip()) == 1 and choice.strip().isalpha()}
+    stated = {choice for choice in choices if _states(choice, text)}
+    letters = {choice for choice in stated if len(choice.strip()) == 1 and choice.strip().isalpha()}
     named = {choice for choice in letters if _named(choice.strip(), text)}
+    # A letter that is called the answer comes before one that the text merely begins with.
     named = named or {choice for choice in letters if _begins(choice.strip(), text, letters)}
-    found = named if len(named) == 1 else found or _denied(text, choices)
-    longest = [one for one in found if not any(one != other and _within(one, other) for other in found)]
+    stated = named if len(named) == 1 else stated or _denied(text, choices)
+
+    def is_longest(choice: str) -> bool:
+        return not any(choice != other and _within(choice, other) for other in stated)
+
+    # A choice within a longer one that is stated too is only a part of its words.
+    longest = list(filter(is_longest, stated))
     return strict_label(longest[0]) if len(longest) == 1 else strict_label(answer.text)
 
 
@@ -128,26 +136,27 @@ def _begins(letter: str, text: str, others: set[str]) -> bool:
 
 def _denied(text: str, choices: Sequence[str]) -> set[str]:
     """The choices such as ``not spam`` of which the text denies the other, ``spam``."""
-    found = set()
+    denied = set()
     for choice in choices:
         denies = _NOT_LABEL.fullmatch(choice)
         other = next((c for c in choices if denies and label(c) == label(denies["other"])), None)
-        wanted = tuple(label(other).split()) if other else ()
-        if wanted and any(find(wanted, tuple(label(part).split())) for part in _CLAUSE.split(text)):
-            found.add(choice)
-    return found
+        denied_words = tuple(label(other).split()) if other else ()
+        if denied_words and any(find(denied_words, tuple(label(part).split())) for part in _CLAUSE.split(text)):
+            denied.add(choice)
+    return denied
 
 
 def _compared(text: str, labels: Sequence[str]) -> str:
     """The label that is the comparison which the text makes, in words or signs; empty where no label is one."""
-    ranges = [(one, found) for one in labels if re.match(r"\s*[<>≤≥]", one) and len(found := _ranges(one)) == 1]
-    said = _ranges(text) if ranges else set()
-    same = {strict_label(one) for one, found in ranges if found == said}
+    signed = {name: _ranges(name) for name in labels if re.match(r"\s*[<>≤≥]", name)}
+    single = {name: ranges for name, ranges in signed.items() if len(ranges) == 1}
+    comparison = _ranges(text) if single else set()
+    same = {strict_label(name) for name, ranges in single.items() if ranges == comparison}
     return same.pop() if len(same) == 1 else ""
 
 
 def _ranges(text: str) -> set[tuple[str, float]]:
-    found = set()
+    ranges = set()
     for match in _COMPARISON.finditer(text):
         sign, words = match["sign"], (match["words"] or "").casefold()
         if sign:
@@ -161,8 +170,8 @@ def _ranges(text: str) -> set[tuple[str, float]]:
         if sign:
             sign = _OPPOSITE[sign] if match["no"] else sign
             size = float(match["number"].replace(",", "")) * _UNITS.get((match["unit"] or "").casefold(), 1.0)
-            found.add((sign, size))
-    return found
+            ranges.add((sign, size))
+    return ranges
 
 
 def _reread(text: str, labels: Sequence[str]) -> str:
@@ -173,8 +182,9 @@ def _reread(text: str, labels: Sequence[str]) -> str:
         text = _IDLE.sub("", text)
     numbers = {one.strip() for one in labels if one.strip().isdigit()}
     if numbers and not any(_OF.search(one) for one in labels):
+        # "4 of 5" is 4 on a scale that ends at 5, and nothing where the scale ends elsewhere.
         top = str(max(map(int, numbers)))
-        text = _OF.sub(lambda found: found[1] if found[1] in numbers and found[2] == top else found[0], text)
+        text = _OF.sub(lambda match: match[1] if match[1] in numbers and match[2] == top else match[0], text)
     return text.strip()
 
 
@@ -182,6 +192,7 @@ def _known(text: str, labels: Sequence[str]) -> str:
     """The label, of those known, that the text is; empty when it is none, or more than one."""
     if text.strip() in labels:
         return strict_label(text)
+    # From the strictest form to the loosest; one that fits two labels decides for neither.
     for form in (strict_label, label, _joined, _numbered):
         same = {strict_label(one) for one in labels if form(one) == form(text)}
         if same:
@@ -208,22 +219,23 @@ def _states(choice: str, text: str) -> bool:
     name = choice.strip()
     if len(name) == 1 and name.isalpha():
         return _states_letter(name, text)
-    wanted = tuple(label(choice).split())
-    if wanted == ("no",) and not re.search(r"\A\W*no\b|\bno\b(?!\s+\w)", text, re.IGNORECASE):
+    label_words = tuple(label(choice).split())
+    if label_words == ("no",) and not re.search(r"\A\W*no\b|\bno\b(?!\s+\w)", text, re.IGNORECASE):
         return False  # "there is no doubt" says nothing of yes or no
     if re.search(rf"{re.escape(name)}\s*{_ASKED_AND_DENIED.pattern}", text, re.IGNORECASE):
         return False
+    # A label with a comma of its own would be cut in two.
     clauses = [text] if re.search(r"[,;:.]", name) else _CLAUSE.split(text)
-    return any(_stated_in(tuple(label(clause).split()), wanted) for clause in clauses)
+    return any(_stated_in(tuple(label(clause).split()), label_words) for clause in clauses)
 
 
-def _stated_in(here: tuple[str, ...], wanted: tuple[str, ...]) -> bool:
+def _stated_in(here: tuple[str, ...], label_words: tuple[str, ...]) -> bool:
     """Do the words hold those of a label, not denied in the words before and after?"""
-    size = len(wanted)
-    starts = [at for at in range(len(here) - size + 1) if size and here[at : at + size] == wanted]
+    size = len(label_words)
+    starts = [at for at in range(len(here) - size + 1) if size and here[at : at + size] == label_words]
     return any(
         not (
-            set(here[max(0, at - 2) : at]) & _NOT - set(wanted)
+            set(here[max(0, at - 2) : at]) & _NOT - set(label_words)
             or _DENIED.search(" ".join(here[max(0, at - 8) : at]))
             or _refuted(" ".join(here[at + size : at + size + 4]))
         )
@@ -246,8 +258,8 @@ def _named(letter: str, text: str) -> bool:
     plain = text.replace("’", "'")
     named = rf"\b(?:answer|option|choice|letter|label)(?:\s+is)?\s*(?::\s*)?[\"'(*\[]{{0,4}}{letter}(?![\w+#])"
     ends = re.compile(r"\s*(?:\Z|[).,;:\n])")
-    found = [match.end() for match in re.finditer(named, plain, re.IGNORECASE)]
-    return any((plain[end - 1] == letter or ends.match(plain, end)) and _is_meant(plain, end) for end in found)
+    ends_at = [match.end() for match in re.finditer(named, plain, re.IGNORECASE)]
+    return any((plain[end - 1] == letter or ends.match(plain, end)) and _is_meant(plain, end) for end in ends_at)
 
 
 def _is_meant(text: str, end: int) -> bool:
@@ -259,7 +271,7 @@ def _refuted(rest: str) -> bool:
     return bool(_REFUTED.match(rest) or _ASKED_AND_DENIED.match(rest.lstrip(" )\"'”’")))
 
 
-def _wanted(example: Example) -> tuple[str, ...]:
+def _right_labels(example: Example) -> tuple[str, ...]:
     return tuple(strict_label(text) for text in example.references) if example.answerable else (ABSTAINED,)
 
 
@@ -281,12 +293,12 @@ class Accuracy:
 
     def score(self, example: Example, answer: Answer) -> float | None:
         """1 or 0; None when there is no reference."""
-        wanted = _wanted(example)
-        return float(predicted(example, answer, self.options.labels) in wanted) if wanted else None
+        right = _right_labels(example)
+        return float(predicted(example, answer, self.options.labels) in right) if right else None
 
     def wants(self, example: Example) -> str:
         """The label wanted."""
-        return (*_wanted(example), "")[0]
+        return (*_right_labels(example), "")[0]
 
 
 class MacroF1(Accuracy):
@@ -300,21 +312,22 @@ class MacroF1(Accuracy):
 
     def pool(self, items: Sequence[tuple[Example, Answer]]) -> float:
         """Macro-F1 in [0, 1] of all items that have a reference; 0 when there are none."""
-        names = {name for example, _ in items for name in _wanted(example)}
+        names = {name for example, _ in items for name in _right_labels(example)}
         alike = {name.casefold(): name for name in names}
         hits: Counter[str] = Counter()
-        wanted_count: Counter[str] = Counter()
-        said_count: Counter[str] = Counter()
+        true_count: Counter[str] = Counter()
+        guess_count: Counter[str] = Counter()
         for example, answer in items:
-            wanted = _wanted(example)
-            if not wanted:
+            right = _right_labels(example)
+            if not right:
                 continue
-            said = predicted(example, answer, self.options.labels)
-            said = said if said in names else alike.get(said.casefold(), said)
-            truth = said if said in wanted else wanted[0]
-            wanted_count[truth] += 1
-            said_count[said] += 1
-            hits[truth] += said == truth
-        if not wanted_count:
+            guess = predicted(example, answer, self.options.labels)
+            guess = guess if guess in names else alike.get(guess.casefold(), guess)
+            # Of several right labels the one that was said; else the first stands for the example.
+            truth = guess if guess in right else right[0]
+            true_count[truth] += 1
+            guess_count[guess] += 1
+            hits[truth] += guess == truth
+        if not true_count:
             return 0.0
-        return sum(2 * hits[one] / (wanted_count[one] + said_count[one]) for one in wanted_count) / len(wanted_count)
+        return sum(2 * hits[one] / (true_count[one] + guess_count[one]) for one in true_count) / len(true_count)

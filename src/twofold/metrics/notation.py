@@ -61,10 +61,12 @@ def unlike(text: str, reference: str) -> int:
         text: An answer.
         reference: What it is compared with.
     """
-    mine, count = _by_letters(text), 0
+    mine = _by_letters(text)
+    count = 0
     for letters, forms in _by_letters(reference).items():
         others = mine.get(letters, ())
-        count += sum(bool(others) and all(_differ(form, other) for other in others) for form in forms)
+        for form in forms:
+            count += bool(others) and all(_differ(form, other) for other in others)
     return max(count, _bracketed_otherwise(text, reference), _goes_on(text, reference))
 
 
@@ -99,14 +101,14 @@ def _chunks(text: str) -> list[str]:
     return [_bare(match.group()) for match in _CHUNK.finditer(plain)]
 
 
-def _unemphasised(found: re.Match[str]) -> str:
-    inner = found[2]
-    return inner if " " in inner and inner == inner.strip() else found[0]
+def _unemphasised(match: re.Match[str]) -> str:
+    inner = match[2]
+    return inner if " " in inner and inner == inner.strip() else match[0]
 
 
 def _bare(chunk: str) -> str:
     chunk = chunk.rstrip(".,;:!?…").lstrip('“‘«`"')
-    if not _FEET.fullmatch(chunk):
+    if not _FEET.fullmatch(chunk):  # of 6'2" the sign is no quotation mark
         chunk = chunk.rstrip("\"'`”’»")
     for opening, closing in (("(", ")"), ("[", "]"), ("{", "}")):
         if chunk.startswith(opening) and closing not in chunk:
@@ -119,6 +121,7 @@ def _bare(chunk: str) -> str:
 
 def _kind(chunk: str) -> str:
     """The notation of a token; empty for a word."""
+    # Flags, paths and hosts are short, and ASCII.
     if len(chunk) > _LONGEST or not chunk.isascii():
         return ""
     if _FEET.fullmatch(chunk):
@@ -139,27 +142,27 @@ def _keeps_case(chunk: str) -> bool:
     return _kind(chunk) in ("flag", "path") or bool(re.fullmatch(r"\$[A-Za-z_]\w*", chunk))
 
 
-def _differ(one: str, other: str) -> bool:
-    kinds = _kind(one), _kind(other)
+def _differ(word: str, other: str) -> bool:
+    kinds = _kind(word), _kind(other)
     if not any(kinds):
-        return _is_other_symbol(one, other)
+        return _is_other_symbol(word, other)
     if "path" in kinds:
-        one, other = (text.rstrip("/") for text in (one, other))
-    if not (_keeps_case(one) or _keeps_case(other)):
-        one, other = one.casefold(), other.casefold()
-    return one != other
+        word, other = (text.rstrip("/") for text in (word, other))
+    if not (_keeps_case(word) or _keeps_case(other)):
+        word, other = word.casefold(), other.casefold()
+    return word != other
 
 
-def _is_other_symbol(one: str, other: str) -> bool:
+def _is_other_symbol(word: str, other: str) -> bool:
     """Are two words with a capital each two symbols? One in lower case may be either."""
-    folded = one.casefold()
-    if folded != other.casefold() or one == other or one == one.lower() or other == other.lower():
+    folded = word.casefold()
+    if folded != other.casefold() or word == other or word == word.lower() or other == other.lower():
         return False
     if folded in _PREFIXED:
-        return one[0] != other[0]
+        return word[0] != other[0]
     if folded in _BITS:
-        return one[-1] != other[-1]
-    return folded in _CASED_SYMBOLS or bool(_MOLECULE.fullmatch(one) and _MOLECULE.fullmatch(other))
+        return word[-1] != other[-1]
+    return folded in _CASED_SYMBOLS or bool(_MOLECULE.fullmatch(word) and _MOLECULE.fullmatch(other))
 
 
 def _bracketed_otherwise(text: str, reference: str) -> bool:
@@ -177,9 +180,9 @@ def _bracketed_otherwise(text: str, reference: str) -> bool:
 def _groups(text: str) -> dict[str, set[str]]:
     """What stands in brackets, by its letters and digits, with the kinds of these brackets."""
     out: defaultdict[str, set[str]] = defaultdict(set)
-    for found in _BRACKETED.finditer(text):
-        if _BRACKETS[found[1]] == found[3] and (inner := "".join(filter(str.isalnum, found[2])).casefold()):
-            out[inner].add(found[1])
+    for match in _BRACKETED.finditer(text):
+        if _BRACKETS[match[1]] == match[3] and (inner := "".join(filter(str.isalnum, match[2])).casefold()):
+            out[inner].add(match[1])
     return dict(out)
 
 

@@ -167,8 +167,11 @@ class TokenF1(_Overlap):
             return 1.0
         mine, theirs = units(text, reference), units(reference, reference)
         f1 = bag_f1(Counter(mine), Counter(theirs))
-        if language(reference):  # brackets and commas that any two calls share are no part of an answer
-            f1 = min(f1, bag_f1(*(Counter(one for one in bag if one not in _GROUPING) for bag in (mine, theirs))))
+        if language(reference):
+            # Brackets and commas that any two calls share are no part of an answer.
+            my_words = Counter(token for token in mine if token not in _GROUPING)
+            their_words = Counter(token for token in theirs if token not in _GROUPING)
+            f1 = min(f1, bag_f1(my_words, their_words))
         elif f1:
             f1 = max(0.0, f1 - 2 * unlike(text, reference) / (len(mine) + len(theirs)))
         ordered = f1 < 1 or (not language(reference) and _values_stand_alike(mine, theirs))
@@ -193,6 +196,7 @@ class Contains(_Overlap):
         if unlike(text, reference) or longer_name(text, reference):
             return 0.0
         text = without_idle(without_refuted_question(text), reference)
+        # As a whole, without a "no" that stands alone, and sentence by sentence: a denial ends with its sentence.
         texts = {text, without_standing_no(text), *sentences(text)}
         return float(any(_stands(*two) for one in texts for two in _written(one, reference)))
 
@@ -201,6 +205,7 @@ def _stands(text: str, reference: str) -> bool:
     """Does the reference stand somewhere in the text where it is not denied?"""
     mine, theirs = units(text, reference), units(reference, reference)
     place = contained(theirs, mine)
+    # At one place it may be denied, and said at the next ("not 42 but … 42").
     while place >= 0 and denied(
         mine[max(0, place - AROUND) : place], mine[place + len(theirs) : place + len(theirs) + AROUND]
     ):
@@ -231,14 +236,15 @@ class AnswerF1(TokenF1):
         What a reference has in brackets after its answer ("9.8% [3.2%-25%]") may be left out, not be another.
         """
         text, reference = (_POSSESSIVE.sub("", unicodedata.normalize("NFC", one)) for one in (text, reference))
-        kept = bool(_REMARK.search(text) or language(reference) or unlike(text, reference))
-        left = "" if kept else _REMARK.sub("", reference).strip()
+        whole = bool(_REMARK.search(text) or language(reference) or unlike(text, reference))
+        left = "" if whole else _REMARK.sub("", reference).strip()
         return max(self._compare(text, one) for one in {reference, left or reference})
 
     def _compare(self, text: str, reference: str) -> float:
         text = text if language(reference) else without_idle(_corrected(text), reference)
         if not language(reference) and any(_says(*two) for two in _written(text, reference)):
             return 1.0
+        # "No, it closes at five" is an answer after a no that denies the question, not the reference.
         if (
             not language(reference)
             and (rest := without_standing_no(text)) != text
@@ -247,6 +253,7 @@ class AnswerF1(TokenF1):
             return 1.0
         if language(reference) == "code" and _says_code(text, reference):
             return 1.0
+        # Before the words are counted: a sentence about another number shares most of them.
         if _misses_values(text, reference):
             return 0.0
         shared = super().compare(text, reference)
@@ -257,6 +264,7 @@ class AnswerF1(TokenF1):
 
 def _means_another(text: str, reference: str) -> bool:
     """Does an answer that shares many words deny, reverse or leave open what the reference says, or name another?"""
+    # JSON has a score by fields; a query or code that is nearly right is wrong.
     if language(reference):
         return language(reference) != "json"
     mine, theirs = units(text, reference), units(reference, reference)
@@ -305,24 +313,30 @@ def _denies_aside(text: str, reference: str) -> bool:
     denying = [said for _, said in parts if DENIALS & set(said)]
     if not all(map(tells, denying)):
         return False
-    kept = units(" ".join(part for part, said in parts if not DENIALS & set(said)), reference)
-    return (Counter(kept) & theirs).total() >= (Counter(units(text, reference)) & theirs).total() > 0
+    affirmed = units(" ".join(part for part, said in parts if not DENIALS & set(said)), reference)
+    return (Counter(affirmed) & theirs).total() >= (Counter(units(text, reference)) & theirs).total() > 0
 
 
 def _names_another(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     """Does the answer put another number or designator after the same word: ``type II`` for ``type I``?"""
     if len(theirs) > _SHORT:
         return False
-    told = set(pairwise(mine))
-    following = {after: before for before, after in told}
-    for own, word in pairwise(theirs):
+    neighbours = set(pairwise(mine))
+    following = {after: before for before, after in neighbours}
+    for designator, word in pairwise(theirs):
         other = following.get(word, "")
-        if own.isdigit() and word.isalpha() and own not in mine and other.isdigit() and other not in theirs:
+        if (
+            designator.isdigit()
+            and word.isalpha()
+            and designator not in mine
+            and other.isdigit()
+            and other not in theirs
+        ):
             return True
-    for word, own in pairwise(theirs):
-        if not word.isalpha() or not _DESIGNATOR.fullmatch(own) or own in mine:
+    for word, designator in pairwise(theirs):
+        if not word.isalpha() or not _DESIGNATOR.fullmatch(designator) or designator in mine:
             continue
-        if any(one == word and two not in theirs and _DESIGNATOR.fullmatch(two) for one, two in told):
+        if any(one == word and two not in theirs and _DESIGNATOR.fullmatch(two) for one, two in neighbours):
             return True
     return False
 
@@ -344,6 +358,7 @@ def _says(text: str, reference: str) -> bool:
     if unlike(text, reference):
         return False
     mine, theirs = units(text, reference), units(reference, reference)
+    # A text that is long beside the reference holds it rather than says it.
     if len(mine) > len(theirs) + AROUND:
         return False
     place = contained(theirs, mine)
@@ -402,6 +417,7 @@ def _is_one_of_many(text: str, theirs: tuple[str, ...], before: tuple[str, ...],
     place = next((at for at, item in enumerate(items) if item[-len(theirs) :] == theirs), None)
     if place is None:
         return False
+    # Candidates are about as long as the reference; a long item is a clause of its own and ends the list.
     short = [0 < len(item) <= len(theirs) + 1 for item in items]
     first, last = place, place
     while first and short[first - 1]:
@@ -437,8 +453,8 @@ def _misses_values(text: str, reference: str) -> bool:
     theirs = units(reference, reference)
     if 3 * unlike(text, reference) >= len(theirs) > 0:
         return True
-    wanted = {token for token in theirs if _is_value(token)}
-    return 3 * len(wanted) >= len(theirs) > 0 and not wanted <= set(units(text, reference))
+    values = {token for token in theirs if _is_value(token)}
+    return 3 * len(values) >= len(theirs) > 0 and not values <= set(units(text, reference))
 
 
 def _is_value(token: str) -> bool:
@@ -454,16 +470,17 @@ def _values_stand_alike(mine: tuple[str, ...], theirs: tuple[str, ...]) -> bool:
     """
     if any(UNSPACED.match(token) for token in mine):
         return mine == theirs
-    places = [
-        Counter(
+
+    def places(tokens: tuple[str, ...]) -> Counter[tuple[str, str, str]]:
+        return Counter(
             (token, follower, "" if token[-1].isalnum() else before)
-            for before, token, follower in zip(("", *found[:-1]), found, (*found[1:], ""), strict=True)
+            for before, token, follower in zip(("", *tokens[:-1]), tokens, (*tokens[1:], ""), strict=True)
             if _is_value(token) and not re.fullmatch(CURRENCY, token)
         )
-        for found in (mine, theirs)
-    ]
-    several = places[0].total() > 1 or any(not token[-1].isalnum() for token, _, _ in places[0])
-    return not several or places[0] == places[1]
+
+    my_places = places(mine)
+    several = my_places.total() > 1 or any(not token[-1].isalnum() for token, _, _ in my_places)
+    return not several or my_places == places(theirs)
 
 
 class SquadExact(_Overlap):

@@ -33,27 +33,27 @@ def relevance(example: Example) -> dict[str, float]:
 
 def gains(example: Example, hits: Sequence[Hit], unit: str = "document") -> list[float]:
     """Gain at each rank, best first: a document's grade where it is found for the first time, otherwise 0."""
-    wanted = relevance(example)
+    grades = relevance(example)
     spans = {span.document for span in example.spans}
     met: set[str] = set()
-    found = []
+    gained = []
     for hit in hits:
         here = hit.chunk.span
         if unit == "document":
             if here.document in met:
                 continue
             met.add(here.document)
-            found.append(wanted.get(here.document, 0.0))
+            gained.append(grades.get(here.document, 0.0))
             continue
-        right = here.document in wanted and here.document not in met
+        right = here.document in grades and here.document not in met
         if right and here.document in spans:
             right = any(
                 s.document == here.document and s.start < here.end and here.start < s.end for s in example.spans
             )
         if right:
             met.add(here.document)
-        found.append(wanted[here.document] if right else 0.0)
-    return found
+        gained.append(grades[here.document] if right else 0.0)
+    return gained
 
 
 class Ndcg:
@@ -70,7 +70,7 @@ class Ndcg:
         ideal = sorted(relevance(example).values(), reverse=True)[: self.options.k]
         if not ideal or not example.answerable:
             return None
-        return min(1.0, _dcg(self._gains(example, answer)) / _dcg(ideal))
+        return min(1.0, _dcg(self._gains(example, answer)) / _dcg(ideal))  # sums of like terms may round above 1
 
     def wants(self, example: Example) -> str:
         """The documents to find."""

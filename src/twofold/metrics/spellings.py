@@ -98,8 +98,8 @@ def unfenced(text: str) -> str:
             return re.sub(r"\A[a-zA-Z]+[ \t]", "", bare[3:-3]).strip()
     elif len(bare) > 1 and bare[0] == bare[-1] == "`" and "`" not in bare[1:-1]:
         return bare[1:-1]
-    found = _FORMULA.fullmatch(bare)
-    return next(group for group in found.groups() if group is not None) if found else text
+    formula = _FORMULA.fullmatch(bare)
+    return next(group for group in formula.groups() if group is not None) if formula else text
 
 
 def unlisted(text: str) -> str:
@@ -114,6 +114,7 @@ def written(text: str) -> str:
     text = re.sub("(?<=[A-Za-z₀-₉])[⁰¹²³⁴-⁹]*[⁺⁻](?![⁰¹²³⁴-⁹])", lambda m: m.group().translate(_SUPERSCRIPTS), text)
     text = re.sub("[⁰¹²³⁴-⁹⁺⁻]+", lambda run: f"^{run.group().translate(_SUPERSCRIPTS)}", text)
     out: list[str] = []
+    # Primes are kept apart from NFKC, which makes two of a double one.
     for character in unicodedata.normalize("NFKC", text.replace("′", " \1 ").replace("″", " \2 ")):
         if character in "\1\2":
             out.append("′″"[ord(character) - 1])
@@ -132,6 +133,7 @@ def written(text: str) -> str:
 def spelled(text: str) -> str:
     """`written`, on one line, with the ways of writing numbers, units and marks that mean the same made one."""
     text = " ".join(written(unlisted(unfenced(text))).split())
+    # In the order of the rules: what one has written anew, a later one reads.
     for pattern, change in _COMPILED:
         text = pattern.sub(change, text)
     return text

@@ -26,7 +26,7 @@ _MOST_PAIRS = 40_000
 
 
 def _references(example: Example) -> list[Any]:
-    return [value for value in (parse(text) for text in example.references) if value is not None]
+    return [value for value in map(parse, example.references) if value is not None]
 
 
 class JsonValid:
@@ -127,9 +127,8 @@ def field_f1(mine: Any, theirs: Any) -> float:
 def _agreeing(mine: Any, theirs: Any) -> int:
     """How many leaves of the two values agree in path and value; an empty object or array is a leaf."""
     if isinstance(mine, dict) and isinstance(theirs, dict) and mine and theirs:
-        mine, theirs = (
-            {unicodedata.normalize("NFC", key): item for key, item in one.items()} for one in (mine, theirs)
-        )
+        mine = {unicodedata.normalize("NFC", key): item for key, item in mine.items()}
+        theirs = {unicodedata.normalize("NFC", key): item for key, item in theirs.items()}
         return sum(_agreeing(mine[key], theirs[key]) for key in mine.keys() & theirs.keys())
     if isinstance(mine, list) and isinstance(theirs, list) and mine and theirs:
         return _matched(mine, theirs)
@@ -140,14 +139,17 @@ def _matched(mine: Sequence[Any], theirs: Sequence[Any]) -> int:
     """Agreeing leaves of two arrays, items matched: equal ones first, then greedily those that agree in most."""
     if _is_numbers(mine) and _is_numbers(theirs):
         names: dict[Any, str] = {}  # 1 and 1.0 are one value
-        numbers, wanted = (tuple(names.setdefault(item, str(len(names))) for item in items) for items in (mine, theirs))
-        return common_subsequence(numbers, wanted)
+        my_numbers = tuple(names.setdefault(item, str(len(names))) for item in mine)
+        their_numbers = tuple(names.setdefault(item, str(len(names))) for item in theirs)
+        return common_subsequence(my_numbers, their_numbers)
+    # Equal items go first: they are found by their form, without comparing all pairs.
     ours, others = Counter(map(_form, mine)), Counter(map(_form, theirs))
     equal = ours & others
     left, right = _without(mine, equal), _without(theirs, equal)
     total = sum(_leaves_of_form(form) * count for form, count in equal.items())
     if len(left) * len(right) > _MOST_PAIRS:
         return total + sum(map(_agreeing, left, right))
+    # Of pairs that agree in as many leaves those of like size come first, then those at like places.
     pairs = [
         (count, -abs(_leaves(a) - _leaves(b)), -i, -j)
         for i, a in enumerate(left)
@@ -244,5 +246,5 @@ def bag_f1(mine: Counter[str], theirs: Counter[str]) -> float:
 
 def headings(text: str) -> Counter[str]:
     """Bag of the headings of a text, as labels."""
-    found = (match["hashed"] or match["named"] for match in _HEADING.finditer(text))
-    return Counter(label(one) for one in found if len(one.split()) <= _HEADING_WORDS)
+    titles = (match["hashed"] or match["named"] for match in _HEADING.finditer(text))
+    return Counter(label(one) for one in titles if len(one.split()) <= _HEADING_WORDS)

@@ -50,11 +50,11 @@ def _features(text: str) -> tuple[npt.NDArray[np.int64], Array]:
 
 
 def _matrix(texts: Sequence[str]) -> Array:
-    made = np.zeros((len(texts), _DIMENSION))
+    features = np.zeros((len(texts), _DIMENSION))
     for row, text in enumerate(texts):
         places, values = _features(text)
-        made[row, places] = values
-    return made
+        features[row, places] = values
+    return features
 
 
 def _fit(kernel: Array, labels: Array) -> Array:
@@ -62,6 +62,7 @@ def _fit(kernel: Array, labels: Array) -> Array:
     ones, twos = (labels > 0).sum(), (labels < 0).sum()
     size = len(labels)
     penalty = np.where(labels > 0, ones, twos) / size * 2 * _RIDGE * max(1.0, size / 100)
+    # Kernel ridge regression with a constant: (texts + 1, texts + 1), the last row and column the constant's.
     whole = np.ones((size + 1, size + 1))
     whole[:size, :size] = kernel + np.diag(penalty)
     whole[size, size] = 0.0
@@ -83,9 +84,9 @@ def style_distance(brand: Sequence[str], other: Sequence[str]) -> float:
         return 0.0 if list(brand) == list(other) else 1.0
     folds = _folds(brand)
     fold = np.array([*folds, *(folds if len(brand) == len(other) else _folds(other))])
-    held = _matrix([*brand, *other])
+    features = _matrix([*brand, *other])
     labels = np.array([1.0] * len(brand) + [-1.0] * len(other))
-    kernel = held @ held.T
+    kernel = features @ features.T  # (texts, texts), made once: every fold takes its part
     margins = np.zeros(len(labels))
     for left in range(_FOLDS):
         test, train = np.flatnonzero(fold == left), np.flatnonzero(fold != left)
@@ -95,10 +96,10 @@ def style_distance(brand: Sequence[str], other: Sequence[str]) -> float:
         margins[test] = kernel[np.ix_(test, train)] @ weights[:-1] + weights[-1]
     aucs = [_auc(margins[fold == left], labels[fold == left]) for left in range(_FOLDS)]
     sizes = [int((fold == left).sum()) for left in range(_FOLDS)]
-    told = [(auc, size) for auc, size in zip(aucs, sizes, strict=True) if auc is not None]
-    if not told:
+    measured = [(auc, size) for auc, size in zip(aucs, sizes, strict=True) if auc is not None]
+    if not measured:
         return 1.0
-    return max(0.0, 2 * sum(auc * size for auc, size in told) / sum(size for _, size in told) - 1)
+    return max(0.0, 2 * sum(auc * size for auc, size in measured) / sum(size for _, size in measured) - 1)
 
 
 def _folds(texts: Sequence[str]) -> list[int]:
@@ -119,7 +120,7 @@ def _auc(margins: Array, labels: Array) -> float | None:
     ours, others = margins[labels > 0], margins[labels < 0]
     if not len(ours) or not len(others):
         return None
-    apart = ours[:, None] - others[None, :]
+    apart = ours[:, None] - others[None, :]  # (brand texts, other texts)
     return float(((apart > 1e-9).sum() + 0.5 * (np.abs(apart) <= 1e-9).sum()) / apart.size)
 
 
@@ -149,6 +150,7 @@ class Style:
     def pool(self, items: Sequence[tuple[Example, Answer]]) -> float:
         """1 − style distance of all items that have a reference and an answer; 1 when there are none."""
         used = [(e, a) for e, a in items if e.references and e.answerable and not a.abstained]
+        # By hash, so that which pairs are looked at, and in which fold, does not follow the order of files.
         used.sort(key=lambda item: (_place(item[0].references[0]), item[0].id, item[1].text))
         used = used[:MOST]
         brand, other = [e.references[0] for e, _ in used], [a.text for _, a in used]

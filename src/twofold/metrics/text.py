@@ -59,7 +59,7 @@ def common_subsequence(first: tuple[str, ...], second: tuple[str, ...]) -> int:
     places: dict[str, int] = {}
     for index, word in enumerate(first):
         places[word] = places.get(word, 0) | 1 << index
-    full = (1 << len(first)) - 1
+    full = (1 << len(first)) - 1  # a bit for each word of `first`; 0 where the subsequence has one
     open_places = full
     for word in second:
         match = open_places & places.get(word, 0)

@@ -125,8 +125,10 @@ def tokens(text: str, *, versions: bool = False) -> tuple[str, ...]:
     """
     cased = scanned(text, versions=versions)
     out = [_lowered(cased, place) for place in range(len(cased))]
+    # A list of letters: "A" is one of them here, and no article.
     if all(len(token) == 1 and token.isalpha() for token in out):
         return tuple(out)
+    # An answer that is nothing but articles ("The The") keeps them: two empty answers would be the same.
     return tuple(token for place, token in enumerate(out) if not _is_article(cased, place)) or tuple(out)
 
 
@@ -146,6 +148,7 @@ def scanned(text: str, *, versions: bool = False) -> tuple[str, ...]:
     out: list[str] = []
     for match in _TOKEN.finditer(plain):
         for token in _read(match, plain, versions=versions):
+            # A run is cut at `_LONGEST`: growing one token sign by sign would take quadratic time.
             follows = (
                 out
                 and len(out[-1]) < _LONGEST
@@ -193,6 +196,7 @@ def contained(needle: tuple[str, ...], hay: tuple[str, ...], *, begin: int = 0) 
     """
     size = len(needle)
     for start in range(begin, len(hay) - size + 1) if size else ():
+        # The first token alone first: cutting a piece out at every place is what takes the time.
         if hay[start] != needle[0] or hay[start : start + size] != needle:
             continue
         before = hay[start - 1] if start else ""
@@ -230,10 +234,12 @@ def number(text: str) -> str:
     sign = "-" if text.startswith("-") else ""
     body, _, exponent = text.lstrip("+-").replace(",", "").replace("_", "").lower().partition("e")
     whole, _, part = body.partition(".")
+    # Leading zeros make an identifier: 007 is not 7.
     if len(whole) > 1 and whole[0] == "0" and not part and not exponent:
         return sign + whole
     if exponent:
         shift = int(exponent)
+        # Written out, 1e999999999 would fill the memory: from here on an exponent is compared as written.
         if abs(shift) > 30:
             return f"{sign}{body}e{shift}"
         digits = whole + part + "0" * max(0, shift - len(part))
@@ -243,7 +249,7 @@ def number(text: str) -> str:
     part = part.rstrip("0")
     whole = whole.lstrip("0") or "0"
     value = f"{whole}.{part}" if part else whole
-    return value if value == "0" else sign + value
+    return value if value == "0" else sign + value  # -0 is 0
 
 
 def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
@@ -252,7 +258,7 @@ def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
     got = match.groupdict()
     if kind == "interval":
         inner = re.sub(r"[;]", ",", re.sub(r"\s", "", match.group()))
-        return [re.sub(NUMBER, lambda found: number(found.group()), inner)]
+        return [re.sub(NUMBER, lambda figure: number(figure.group()), inner)]
     if got["month5"]:
         return [got["year5"], _month(got["month5"])]
     if kind.startswith("year") or kind.startswith("month") or kind.startswith("day"):
@@ -266,6 +272,7 @@ def _read(match: re.Match[str], text: str, *, versions: bool) -> list[str]:
         around = text[match.start() - 1 : match.start()], text[match.end() : match.end() + 1]
         if versions and re.fullmatch(r"\d+\.\d*[1-9]0+", match.group()):
             return [match.group()]
+        # In times and dates a leading zero is only a way of writing: 09:30, 01/02.
         bare = match.group().lstrip("0") if match.group().isdigit() and set(around) & set(":/") else match.group()
         return [number(bare or "0")]
     if kind in ("word", "tail"):
@@ -290,10 +297,10 @@ def _word(word: str, tail: str, text: str, end: int) -> list[str]:
     charge = r"-(?![\w-])" if len(word) == 1 else r"-(?!\s*[\w-])"
     grade = len(word) <= 4 and word.isascii() and not tail and re.match(charge, text[end:])
     bare = re.sub(r"(?<=\d)[-.:/](?=\d)|[/\\&_]|::", lambda mark: f"\0{mark.group()}\0", word)
-    kept = [
+    parts = [
         part if place % 2 else re.sub(r"[-.'\"`()\[\]{}?!:]", "", part) for place, part in enumerate(bare.split("\0"))
     ]
-    name = "".join(kept).strip("_/&\\")
+    name = "".join(parts).strip("_/&\\")
     return [_COUNTED.get(name.lower(), name) + (tail or ("-" if grade else ""))]
 
 
@@ -302,6 +309,7 @@ def _month(name: str) -> str:
 
 
 def _lowered(cased: tuple[str, ...], place: int) -> str:
+    # Of units case tells apart what a number counts (mW, MW); of words it tells nothing.
     token = cased[place]
     after_number = place > 0 and cased[place - 1][-1].isdigit()
     return token if after_number and CASED_UNIT.fullmatch(token) else token.casefold()

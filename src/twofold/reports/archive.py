@@ -37,9 +37,10 @@ def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]
             pack.write((canonical_json(row) + "\n").encode())
     (partial / "report.html").write_text(study_page.render(record, rows), encoding="utf-8")
     (partial / "study.json").write_text(json.dumps(plain(record), indent=1, ensure_ascii=False), encoding="utf-8")
+    # On the disk before the rename: a record that is there is whole, also after the power failed.
     for path in partial.iterdir():
         writing.sync(path)
-        path.chmod(0o600)
+        path.chmod(0o600)  # answers may show documents that not everybody may read
     writing.put(partial, directory)
 
 

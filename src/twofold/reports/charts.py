@@ -267,9 +267,14 @@ def place_labels(
             _grid(frame, wide), key=lambda box: (math.hypot((box[0] + box[2]) / 2 - x, (box[1] + box[3]) / 2 - y), box)
         )
         inside = [box for box in candidates if _inside(box, frame)]
-        clear: Sequence[Sequence[Box]] = ([*taken, *dots, *avoid], [*taken, *dots], taken, ())
-        taken.append(next(box for blocked in clear for box in inside if not any(_overlap(box, b) for b in blocked)))
+        # Whiskers are covered before points, points before other labels; the last resort is any place at all.
+        obstacles: Sequence[Sequence[Box]] = ([*taken, *dots, *avoid], [*taken, *dots], taken, ())
+        taken.append(next(box for blocked in obstacles for box in inside if _is_clear(box, blocked)))
     return taken
+
+
+def _is_clear(box: Box, blocked: Sequence[Box]) -> bool:
+    return not any(_overlap(box, other) for other in blocked)
 
 
 def line_plot(
@@ -324,9 +329,11 @@ def stacked_bars(bars: Sequence[Bar], *, title: str, width: int = WIDE) -> str:
                 + "</g>"
             )
             at += size
-    description = "; ".join(
-        f"{b.label}: " + ", ".join(f"{name} {count}" for name, count, _ in b.parts if count) for b in bars
-    )
+    descriptions = []
+    for bar in bars:
+        parts = ", ".join(f"{name} {count}" for name, count, _ in bar.parts if count)
+        descriptions.append(f"{bar.label}: {parts}")
+    description = "; ".join(descriptions)
     return _svg(width, 8 + step * len(bars), body, title=title, describe=description, kind="stacked")
 
 
@@ -359,8 +366,12 @@ def count_bars(
             shown = f"{count} {label}" if len(counts) > 1 else str(count)
             drawn = f'<rect class="s{series}" {_rect(box)}/>' + _text(box[2] + 5, y + 11, shown, "tick", "start")
             body.append(f"<g>{described}{drawn}</g>")
-    listed = "; ".join(f"{n} " + ", ".join(f"{by_name.get(n, 0)} {label}" for label, by_name in counts) for n in names)
-    return _svg(width, 8 + step * len(names), body, title=title, describe=listed, kind="counts")
+    descriptions = []
+    for name in names:
+        parts = ", ".join(f"{by_name.get(name, 0)} {label}" for label, by_name in counts)
+        descriptions.append(f"{name} {parts}")
+    description = "; ".join(descriptions)
+    return _svg(width, 8 + step * len(names), body, title=title, describe=description, kind="counts")
 
 
 def picture(rows: Sequence[IntervalRow], *, sentence: str, caption: str) -> str:

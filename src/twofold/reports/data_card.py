@@ -65,7 +65,9 @@ def render(name: str, before: Json, after: Json | None = None, *, done: Sequence
 
 def _bars(title: str, sides: Sequence[tuple[str, Json]], key: str) -> Markup:
     names = {(low, high): f"{low}-{high}" for _, side in sides for low, high, _ in side[key]}
-    series = [(side, {names[low, high]: count for low, high, count in data[key]}) for side, data in sides]
+    series = []
+    for side, data in sides:
+        series.append((side, {names[low, high]: count for low, high, count in data[key]}))
     return _drawn(title, [names[span] for span in sorted(names)], series)
 
 

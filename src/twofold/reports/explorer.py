@@ -72,6 +72,7 @@ def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
     metric, names = record["metric"], list(record["arms"])
     chosen = [name for name in names if not record["arms"][name]["diagnostic"]]
     place = {row["id"]: number for number, row in enumerate(rows)}
+    # Where arms disagree most comes first: that is what a reader looks for, and what the budget must hold.
     ordered = sorted(rows, key=lambda row: (-disagreement(row, metric, chosen), place[row["id"]]))
     table: dict[tuple[str, int, int, str], int] = {}
     passages: list[list[Any]] = []
@@ -84,6 +85,7 @@ def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
         for entry in seen:
             hit = entry.pop("hit")
             key = (hit["document"], hit["start"], hit["end"], hit["text"])
+            # Arms and questions share passages: each is written into the page once.
             if key not in table:
                 table[key] = len(passages)
                 passages.append(
@@ -95,18 +97,23 @@ def explore(record: StudyRecord, rows: Sequence[AnswerRow]) -> Json:
             break
         links.append(seen)
         questions.append(_question(row, record, number, seen=seen, passages=passages, place=place[row["id"]]))
+    causes = {cause for question in questions for cause in question["causes"]}
+    disagree = 0
+    for question in questions:
+        disagree += len({arm["state"] for arm in question["arms"] if not arm["diagnostic"]}) > 1
     return {
         "questions": questions,
         "data": {"passages": passages, "questions": links},
         "left_out": len(rows) - len(questions),
-        "causes": {cause: CAUSES[cause][0] for cause in CAUSES if any(cause in q["causes"] for q in questions)},
-        "disagree": sum(1 for q in questions if len({a["state"] for a in q["arms"] if not a["diagnostic"]}) > 1),
+        "causes": {cause: CAUSES[cause][0] for cause in CAUSES if cause in causes},
+        "disagree": disagree,
     }
 
 
 def safe_json(value: Any) -> str:
     """JSON that may stand in a script element: no character that could end it or start markup."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    # The two separators end a line in scripts, though not in JSON.
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
@@ -182,7 +189,10 @@ def _question(
 
 
 def _arm(name: str, answer: ArmAnswer, record: StudyRecord, *, seen: list[Json], passages: list[list[Any]]) -> Json:
-    places = {tuple(passages[e["passage"]][i] for i in (0, 2, 3)): i for i, e in enumerate(seen)}
+    places = {}
+    for number, entry in enumerate(seen):
+        document, _, start, end, *_ = passages[entry["passage"]]
+        places[document, start, end] = number
     citations = [
         {
             "number": c["number"],

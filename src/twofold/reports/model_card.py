@@ -189,6 +189,7 @@ def estimate(value: Json) -> str:
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    clean = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-    lines = [heads, ["---"] * len(heads), *clean]
+    lines = [list(heads), ["---"] * len(heads)]
+    for row in rows:
+        lines.append([cell.replace("|", "\\|").replace("\n", " ") for cell in row])
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -184,7 +184,7 @@ def _environment() -> jinja2.Environment:
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=jinja2.StrictUndefined,  # a misspelt name must fail a test, not leave a gap in a page
     )
     environment.filters.update(
         estimate=_estimate_html,
@@ -330,10 +330,10 @@ def _failed(arm: Mapping[str, Any]) -> int:
 
 
 def _aligned(table: Sequence[Sequence[str]], first: int) -> list[str]:
-    sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
+    sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
     sizes[0] = max(sizes[0], first)
     table = [[("  " + row[0] if index == 0 else row[0]), *row[1:]] for index, row in enumerate(table)]
-    return ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)) for row in table]
+    return ["  ".join(map(str.ljust, row, sizes)) for row in table]
 
 
 def _flat(value: Any, path: str = "") -> list[tuple[str, str]]:
@@ -465,8 +465,9 @@ def _curves(record: StudyRecord) -> list[Json]:
 def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
     """Stacked bars of right, unscored and every cause; legend in the order of the colours."""
     names = list(CAUSES)
-    order = [c for c in names if any(d["cause"] == c for d in record["diagnosis"])]
-    order += sorted({str(d["cause"]) for d in record["diagnosis"]} - set(names))
+    # Known causes in their own order, so that colours are alike in all reports; others of later versions behind them.
+    present = {str(d["cause"]) for d in record["diagnosis"]}
+    order = [cause for cause in names if cause in present] + sorted(present - set(names))
     colours = {cause: f"s{index % 9 + 1}" for index, cause in enumerate(order)}
     least, bars = record.get("right_from", RIGHT), []
     fine = "right" if least is not None else "scored"
@@ -489,12 +490,16 @@ def _causes(record: StudyRecord, answers: Sequence[AnswerRow]) -> Json:
         charts.stacked_bars(bars, title=f"{fine.capitalize()} answers and causes of wrong ones, per arm", width=w)
         for w in (charts.WIDE, charts.NARROW)
     ]
-    totals = {bar.label: sum(count for _, count, _ in bar.parts) for bar in bars}
+    totals = {}
+    for bar in bars:
+        totals[bar.label] = sum(count for _, count, _ in bar.parts)
     rows = []
     for cause in order:
         diagnosed = [d for d in record["diagnosis"] if d["cause"] == cause]
-        ids = dict.fromkeys(id_ for d in sorted(diagnosed, key=lambda d: -int(d["count"])) for id_ in d["examples"])
-        counts = {name: next((d["count"] for d in diagnosed if d["arm"] == name), 0) for name in record["arms"]}
+        most_first = sorted(diagnosed, key=lambda d: -int(d["count"]))
+        ids = dict.fromkeys(id_ for d in most_first for id_ in d["examples"])
+        by_arm = {d["arm"]: d["count"] for d in reversed(diagnosed)}
+        counts = {name: by_arm.get(name, 0) for name in record["arms"]}
         rows.append(
             {
                 "cause": cause,

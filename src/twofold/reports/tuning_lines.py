@@ -68,8 +68,8 @@ def methods_lines(arm: str, methods: Sequence[Mapping[str, Any]]) -> list[str]:
                 str(method["trials"]),
             ]
         )
-    sizes = [max(len(row[i]) for row in table) for i in range(len(table[0]))]
-    return ["  ".join(cell.ljust(size) for cell, size in zip(row, sizes, strict=True)).rstrip() for row in table]
+    sizes = [max(map(len, column)) for column in zip(*table, strict=True)]
+    return ["  ".join(map(str.ljust, row, sizes)).rstrip() for row in table]
 
 
 def _steps(effort: Mapping[str, Any] | None) -> str:

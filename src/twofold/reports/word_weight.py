@@ -13,8 +13,8 @@ def sentence(choice: Json | None) -> str:
     if choice["weight"] is None:
         return f"the words keep their default weight: {choice['why']}"
     row = next(row for row in choice["weights"] if row["weight"] == choice["weight"])
-    asked = f"{counted(choice['questions'], 'train and dev question')} in {counted(choice['groups'], 'group')}"
+    questions = f"{counted(choice['questions'], 'train and dev question')} in {counted(choice['groups'], 'group')}"
     if choice["weight"] == choice["default"]:
-        return f"the words keep their default weight {choice['default']:g}: none is better on {asked}"
+        return f"the words keep their default weight {choice['default']:g}: none is better on {questions}"
     gain = f"{choice['metric']} {row['gain']:+.3f}, standard error {row['error']:.3f}".replace("-", "\u2212")
-    return f"the words weigh {choice['weight']:g}, chosen on {asked} ({gain}; default {choice['default']:g})"
+    return f"the words weigh {choice['weight']:g}, chosen on {questions} ({gain}; default {choice['default']:g})"

@@ -157,13 +157,14 @@ def pooled(
     _, g = _clean(np.zeros(len(items)), groups)
     number = int(g.max()) + 1
     value = float(function(items))
-    if number > 200:
+    if number > 200:  # whole groups share a fold: a statistic of all items is dear to compute
         g = (np.random.default_rng(seed).permutation(number) % 200)[g]
     folds = int(g.max()) + 1
     if folds == 1:
         return Estimate(mean=value, low=min(0.0, value), high=max(1.0, value), n=len(items), failed=failed)
-    parts = [[item for item, fold in zip(items, g, strict=True) if fold != left] for left in range(folds)]
-    left_out = np.array([float(function(part)) for part in parts])
+    left_out = np.empty(folds)
+    for left in range(folds):
+        left_out[left] = float(function([item for item, fold in zip(items, g, strict=True) if fold != left]))
     se = math.sqrt((folds - 1) / folds * float(((left_out - left_out.mean()) ** 2).sum()))
     worth = kish(np.bincount(g))
     if 0 <= value <= 1:
@@ -331,24 +332,24 @@ class _Family:
 
 
 def _family(matrix: Array, labels: Groups, weights: Mapping[str, npt.ArrayLike]) -> _Family:
-    total = int(labels.max()) + 1 if len(labels) else 0
+    total = int(labels.max()) + 1 if len(labels) else 0  # groups
     sums, counts = np.zeros((total, len(weights))), np.zeros((total, len(weights)))
     reach, seen, alike = np.zeros((len(weights), 2)), np.zeros((len(weights), 2)), np.zeros(len(weights), dtype=bool)
     for column, (name, coefficients) in enumerate(weights.items()):
         weight = np.asarray(coefficients, dtype=float)
-        used = matrix[:, weight != 0]
-        whole = np.isfinite(used).all(axis=1)
+        used = matrix[:, weight != 0]  # (questions, arms of the contrast)
+        whole = np.isfinite(used).all(axis=1)  # a pair counts only where both arms have a score
         if not whole.any():
             raise StudyError(
                 f"no question has a score in every arm of {name!r}", cure="Look at the failures of these arms."
             )
-        difference = used[whole] @ weight[weight != 0]
+        difference = used[whole] @ weight[weight != 0]  # (questions,)
         sums[:, column] = np.bincount(labels[whole], difference, total)
         counts[:, column] = np.bincount(labels[whole], minlength=total)
         reach[column] = (weight[weight < 0].sum(), weight[weight > 0].sum())
         seen[column] = (difference.min(), difference.max())
         alike[column] = bool((np.abs(difference) <= _TINY).all())
-    n, present = counts.sum(axis=0), (counts > 0).sum(axis=0)
+    n, present = counts.sum(axis=0), (counts > 0).sum(axis=0)  # (contrasts,)
     mean = sums.sum(axis=0) / n
     with np.errstate(divide="ignore", invalid="ignore"):
         se = np.sqrt(present / (present - 1) * ((sums - mean * counts) ** 2).sum(axis=0)) / n
@@ -379,7 +380,7 @@ def _critical(family: _Family, *, level: float, resamples: int, seed: int, joint
     freedom = np.array([_freedom(worth) for worth in family.worth[live]])
     members = np.ones(len(seen))
     if joint:
-        drawn = [t.max(axis=1, keepdims=True) for t in drawn]
+        drawn = [t.max(axis=1, keepdims=True) for t in drawn]  # (resamples, 1): the largest |t| of the family
         freedom[:] = freedom.min()
         if present.min() < BOOTSTRAP_GROUPS:
             members[:] = len(seen)
@@ -429,13 +430,13 @@ def _all_t(data: Array, counts: Array, present: Any, *, resamples: int, seed: in
     """|t| in `resamples` sign-flipped worlds, shape (resamples, columns); `data`, `counts`: shape (groups, columns)."""
     rng = np.random.default_rng(seed)
     total = counts.sum(axis=0)
-    squares, cross, sizes = (data**2).sum(axis=0), data * counts, (counts**2).sum(axis=0)
+    squares, cross, sizes = (data**2).sum(axis=0), data * counts, (counts**2).sum(axis=0)  # a sign's square is 1
     factor = present / (present - 1)
     out = []
-    step = max(1, min(resamples, _CELLS // max(1, len(data))))
+    step = max(1, min(resamples, _CELLS // max(1, len(data))))  # so many draws at once as memory bears
     for start in range(0, resamples, step):
         signs = rng.integers(0, 2, (min(step, resamples - start), len(data)), dtype=np.int8).astype(float) * 2 - 1
-        mean = signs @ data / total
+        mean = signs @ data / total  # (resamples, columns)
         variance = factor * np.maximum(squares - 2 * mean * (signs @ cross) + mean**2 * sizes, 0) / total**2
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(mean) / np.sqrt(variance)
@@ -509,7 +510,7 @@ def _resampled_t(family: _Family, *, resamples: int, seed: int) -> Array:
         many = min(step, resamples - start)
         places = rng.integers(0, total, (many, total)) + np.arange(many)[:, None] * total
         times = np.bincount(places.reshape(-1), minlength=many * total).reshape(many, total).astype(float)
-        n = times @ counts
+        n = times @ counts  # (resamples, contrasts): questions drawn, which differ where groups do
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = times @ sums / n
             variance = factor * np.maximum(times @ squares - 2 * mean * (times @ cross) + mean**2 * (times @ sizes), 0)

@@ -122,6 +122,7 @@ def _open(builder: Builder, test: Sequence[Example]) -> Questions:
         return Questions.of(test)
     named = sorted({source for example in test for source in example.sources})
     readers = readers_now(builder.catalogue.documents, builder.config.access.rules, named)
+    # A record shows questions and answers: what was made from a closed document would show that document.
     shut = {name for name, own in readers.items() if not set(own or ()) & set(who)}
     return Questions(example for example in test if not shut & set(example.sources))
 
@@ -151,8 +152,9 @@ def require_sound(
         document_ids = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
         known = {document.id: document for document in catalogue.documents.get(document_ids)} | known
     used = [document for document in known.values() if document.id in named]
-    gone = Forgotten(builder.directory.parent / RECEIPTS).entries()
-    problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=gone)
+    forgotten = Forgotten(builder.directory.parent / RECEIPTS).entries()
+    # With an unknown name among them all documents are looked at: the nearest ids can be told only then.
+    problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=forgotten)
     wrong = [problem for problem in problems if problem.severity == "error"]
     unknown = [problem for problem in wrong if problem.code == UnknownDocument.code]
     if wrong and not (later and wrong == unknown):
@@ -265,6 +267,7 @@ def _require_kept_out(builder: Builder, splits: Splits, test: Sequence[Example])
             "nothing about new documents",
             cure="Remove [tuning].use, or name a model that was tuned without --all-documents.",
         )
+    # By digest, not id: an example that was renamed is the same question.
     known = {one for part in (registry.learned(model) or {}).values() for one in part}
     learned = sum(name in known for name in Questions.of(test).digests)
     read = len(splits.hidden & set(builder.artifacts.manifest(model["key"]).get("documents", ())))

@@ -62,6 +62,7 @@ def in_retrieval(config: Config, questions: Asked) -> list[Calls]:
             tokens = (_TASK + questions.tokens, float(options.max_tokens))
             requests += by_generator(config, questions.step, f"rewriter {part.name}", number=number, tokens=tokens)
             one_line = getattr(loading.find("rewriters", part.name), "whole", False)
+            # Each rewriter multiplies what the stages after it search for.
             fan *= (1 if one_line else options.most) + options.keep
         elif getattr(options, "by", "") == "model":
             number, tokens = math.ceil(questions.number * questions.talks), (float(_TALK), float(_WRITTEN))
@@ -73,6 +74,7 @@ def in_retrieval(config: Config, questions: Asked) -> list[Calls]:
             requests += _by_agent(config, part, questions.step, number=questions.number * fan)
         else:
             requests += _elsewhere("retrievers", part, questions.step, questions.number * fan)
+    # Rerankers see the joined hits of a question once, however many ways it was searched for.
     for part in config.retrieval.rerankers:
         requests += _elsewhere("rerankers", part, questions.step, questions.number)
     return [*requests, *_elsewhere("embedders", config.retrieval.embedder, questions.step, questions.number * fan)]
@@ -140,6 +142,7 @@ def _by_agent(config: Config, part: Part, step: str, *, number: int) -> Iterator
     per_call: Mapping[str, float] = options.price_per_call
     plans = options.planner == "model" and is_endpoint("generators", config.generation.generator.name)
     agent_prices = (options.price_per_million_prompt, options.price_per_million_completion)
+    # The loop caps tokens, not which kind: at most all of them have the dearer price.
     dearest = max(agent_prices if any(agent_prices) else prices(config))
     read = options.max_tokens * dearest / 1e6 if plans else 0.0
     each = min(options.max_cost, read + options.max_calls * max(per_call.values(), default=0.0))

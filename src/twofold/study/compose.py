@@ -162,12 +162,13 @@ def cited_share(answers: Sequence[Answer], test: Sequence[Example], *, level: fl
     none does: then any citation will do.
     """
     known = any(example.sources for example in test)
-    values = [
-        None
-        if answer.failure is not None or answer.abstained or (known and not example.sources)
-        else float(any(not known or c.span.document in example.sources for c in answer.citations))
-        for example, answer in zip(test, answers, strict=True)
-    ]
+
+    def value(example: Example, answer: Answer) -> float | None:
+        if answer.failure is not None or answer.abstained or (known and not example.sources):
+            return None
+        return float(any(not known or c.span.document in example.sources for c in answer.citations))
+
+    values = [value(example, answer) for example, answer in zip(test, answers, strict=True)]
     if all(value is None for value in values):
         return None
     return intervals.estimate(numbers(values), Questions.of(test).groups, level=level)
@@ -215,6 +216,7 @@ def retrieval_record(
     item = next((m for m in measured.values() if m.arm.retrieval and not m.arm.oracle), None)
     if item is None:
         return {}
+    # A failed answer has no hits to judge: counted as a miss it would blame the search for the endpoint.
     gold_found = [_gold_found(e, a) if a.failure is None else None for e, a in zip(test, item.answers, strict=True)]
     values = numbers([None if f is None else float(f) for f in gold_found])
     recall = None

@@ -89,6 +89,7 @@ def hypothesis(latest: StudyRecord | None, config: Config) -> Hypothesis:
         arm: row for arm, row in latest["arms"].items() if not row["diagnostic"] and latest["metric"] in row["metrics"]
     }
     acceptable = [arm for arm, row in scored.items() if row["acceptable"] or arm == chosen]
+    # The rival is the best of the simpler arms: only against these does the choice of a more complex one need showing.
     order = sorted(acceptable, key=lambda arm: config.arm(arm).complexity)
     simpler = order[: order.index(chosen)]
     others = simpler or order[1:]
@@ -133,6 +134,7 @@ def unseen(reserve: Sequence[Example], rows: Sequence[Look]) -> tuple[Example, .
     known = seen(rows)
     fresh = tuple(example for example in reserve if question(example) not in known)
     opened = next((row for row in rows if row.kind == "final"), None)
+    # Once opened, a reserve confirms nothing more while any of its questions was seen.
     if opened is not None and len(fresh) < len(reserve):
         raise _opened(opened)
     if not fresh:

@@ -134,9 +134,11 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
             rows = read_answers(path.parent)
             if not rows:
                 continue  # all its answers were taken out, for a document was forgotten
-            answers = [[row["arms"][name] for name in arms] for row in rows]
-            # A failed answer counts 0, as in the verdict.
-            scores = [[0.0 if one["failure"] else one["scores"].get(metric) for one in some] for some in answers]
+            scores = []
+            for row in rows:
+                answers = [row["arms"][name] for name in arms]
+                # A failed answer counts 0, as in the verdict.
+                scores.append([0.0 if answer["failure"] else answer["scores"].get(metric) for answer in answers])
             differences = intervals.contrasts(
                 np.array(scores, dtype=float),
                 [row["group"] for row in rows],

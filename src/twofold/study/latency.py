@@ -102,6 +102,7 @@ def time_arms(
         for item in timed
     ):
         return
+    # The same questions for every arm: seconds are compared question by question.
     chance = random.Random(section.seed)
     sample = chance.sample(_pool(timed, splits, test, size), size)
     spare = next((example for example in (*splits.dev, *splits.train, *test) if example not in sample), sample[0])
@@ -136,7 +137,8 @@ def _batches(timed: Sequence[Measured]) -> list[list[Measured]]:
         models.setdefault(str(item.description["generator"]), []).append(item)
     local = [group for group in models.values() if not group[0].description["generator"].get("remote")]
     peak = max((float(group[0].measures.get("peak_mib", 0.0)) for group in local), default=0.0)
-    room = _MEMORY * capabilities.memory_bytes() / 2**20
+    room = _MEMORY * capabilities.memory_bytes() / 2**20  # MiB, as the peaks
+    # A GPU's memory is not the machine's: there models are loaded one after another.
     if len(local) < 2 or (len(local) * peak <= room and not capabilities.gpus()):
         return [list(timed)]
     return list(models.values())
@@ -165,6 +167,7 @@ class _Timed:
             trained = self.item.training
             adapter = builder.load_adapter(trained["key"]) if trained else None
             system = builder.equipped(self.item.arm, splits, adapter=adapter)
+            # Untuned arms have one model: it is loaded once and asked by all of them.
             first = shared.setdefault(system.generator.key, system)
             if first is system:
                 opened.callback(system.close)
@@ -174,7 +177,7 @@ class _Timed:
             self.clock.limit = float(getattr(getattr(system.generator, "options", None), "timeout", 0.0))
 
         self.clock.open(spare, load)
-        self._replies.clear()
+        self._replies.clear()  # the question that is not timed shows no pace
 
     def _answers(self, example: Example) -> bool:
         self._replies += self.system.answer([example])
@@ -217,7 +220,7 @@ def p95(timed: Json) -> float:
 
 
 def _above(x: np.ndarray, level: float) -> float:
-    if len(x) < LEAST or x.min() <= 0:
+    if len(x) < LEAST or x.min() <= 0:  # no logarithm, or no spread to speak of
         return math.inf
     logs, normal = np.log(x), NormalDist()
     share, sure = normal.inv_cdf(0.95), normal.inv_cdf(0.5 + level / 2)

@@ -76,6 +76,7 @@ def question(example: Example) -> str:
 
 
 def _conversation(turns: Iterable[tuple[str, str]]) -> str:
+    # Neither the system's words nor marks and blanks make a question new: it would be looked at for free.
     spoken = [(role, _words(content)) for role, content in turns if role != "system"]
     return digest("question", spoken).partition(":")[2][:16]
 
@@ -98,6 +99,7 @@ def level_of(look: int, level: float) -> float:
         level: 1 − α, what all looks together keep.
     """
     share = (1 - level) * 6 / (math.pi * look) ** 2
+    # Rounded down, so that the printed level is the one that decides and the sum stays below α.
     unit = 10.0 ** (math.floor(math.log10(share)) - 1)
     return round(1 - math.floor(share / unit + 1e-9) * unit, 12)
 
@@ -122,7 +124,10 @@ def identity_of(
         machine: Fingerprint of this machine; counts where latency has a limit.
     """
     rows = sorted((question(one), sorted(one.references), one.answerable, one.group) for one in examples)
-    groups = {group: number for number, group in enumerate(dict.fromkeys(row[-1] for row in rows))}
+    # Groups by number: their names may follow ids, and do not count.
+    groups: dict[str, int] = {}
+    for *_, group in rows:
+        groups.setdefault(group, len(groups))
     timed = bool(section.max_latency_p95)
     settings = section.model_dump(mode="json", exclude=_SHOWN)
     if timed:
@@ -190,7 +195,9 @@ def _of_record(directory: Path) -> Look:
     """The look of a finished study whose line is lost: what it asked stands in its answers."""
     record = read_record(directory)
     answers = read_answers(directory) if (directory / "answers.jsonl.gz").is_file() else []
-    conversations = {_conversation((turn["role"], turn["content"]) for turn in row["messages"]) for row in answers}
+    conversations = set()
+    for row in answers:
+        conversations.add(_conversation((turn["role"], turn["content"]) for turn in row["messages"]))
     return Look(
         kind="final" if record["policy"]["final"] else "study",
         name=directory.name,
@@ -222,6 +229,7 @@ def same(earlier: Look, look: Look) -> bool:
     """Is it the earlier look again: the same decision on the same answers, or on those with failed ones mended?"""
     if (earlier.kind, earlier.identity) != (look.kind, look.identity):
         return False
+    # A rerun that mends failures is no new look.
     return earlier.answers == look.answers or look.failed < earlier.failed
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from twofold.answering import cached as kept
+from twofold.answering import cached as answer_cache
 from twofold.answering.system import System
 from twofold.assembly.builder import Builder
 from twofold.config import Part
@@ -72,6 +72,7 @@ def measure(
         count = max(1, len(several))
         cached = count if training["cached"] else 0
         beside = {name: builder.spent.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
+        # Dev scores, latency and the gate have lines of their own: they are no part of the training's seconds.
         spent = 0.0 if training["cached"] else making.seconds - sum(beside.values())
         bill.append(_item(f"tune {arm.name}", count, cached, spent, detail))
         bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]
@@ -81,13 +82,16 @@ def measure(
     def todo() -> list[tuple[str, Example]]:
         catalogue.systems.put(system.key, system.description)
         answered = catalogue.answers.get(system.key)
+        # By digest: the same question under two ids is answered once.
         return [(d, e) for d, e in dict(zip(digests, test, strict=True)).items() if d not in answered]
 
     try:
         missing = todo()
         with Meter() as answering:
+            # Nothing is opened where everything is answered: loading a model takes longer than the whole rerun.
             if missing:
                 _open(system, splits, test, progress=_named(progress, f"load {arm.name}"))
+                # Opening may show that an endpoint refuses an option: then the key is another, with other answers.
                 system = system.as_sent()
                 missing = todo()
             answer_missing(
@@ -167,7 +171,9 @@ def _answered(
         count, spent = count + len(answers), spent + meter.seconds
         progress(count)
 
-    fresh = kept.committed(catalogue.answers, lambda: system.key, missing, answer=answer, batch=batch, done=done)
+    fresh = answer_cache.committed(
+        catalogue.answers, lambda: system.key, missing, answer=answer, batch=batch, done=done
+    )
     return fresh, spent
 
 
@@ -214,6 +220,7 @@ def _item(step: str, items: int, cached: int, seconds: float, detail: str) -> Bi
 def _open(system: System, splits: Splits, test: Sequence[Example], *, progress: Progress) -> None:
     """Answer one question that is not measured, which loads the model (and checks a merged one)."""
     progress("", 0, 1)
+    # Not a test question where there is another one: those are measured.
     warm = next(iter((*splits.dev, *splits.train)), test[0])
     with Meter() as meter:
         system.answer([warm])
@@ -251,6 +258,7 @@ def require_answers(generator: Part, measured: Sequence[Measured], *, more: bool
     failures = [answer.failure for item in measured for answer in item.answers if answer.failure is not None]
     if not failures or len(failures) < sum(len(item.answers) for item in measured):
         return
+    # A failure that depends on the question or the arm may spare the next arm; an endpoint that is down does not.
     if more and not {failure.code for failure in failures} <= UNREACHABLE:
         return
     reasons = Counter((failure.code, failure.message) for failure in failures)
@@ -301,6 +309,7 @@ def scored(metric: Metric, example: Example, answer: Answer, *, name: str) -> fl
         ScorerBroken: it is no number from 0 to 1. One that is not a number would count as a failed answer.
     """
     value = metric.score(example, answer)
+    # Written so that NaN fails it too.
     if value is not None and not -1e-12 <= value <= 1 + 1e-9:
         raise ScorerBroken(
             f"{name} gives {value:g} for an answer to example {example.id!r}, and scores lie from 0 to 1",

@@ -189,6 +189,7 @@ class Work:
         if kind in measured:
             return measured[kind]
         sort = kind.partition(" ")[0]
+        # A pace of another kind of prompt, measured here, is nearer than a default of another machine.
         near = [value for name, value in measured.items() if name.startswith(f"{sort} ")]
         if near and sort in ("answer", "alone"):
             return sum(near) / len(near)
@@ -261,6 +262,7 @@ def training_seconds(item: Training, work: Work) -> float:
     """Seconds of a training and its evaluations, caps counted; 0 where its weights are there or it runs elsewhere."""
     if item.cached or item.elsewhere:
         return 0.0
+    # Starting the child lies outside any cap: a cap of three seconds cannot be kept by a start of six.
     starting, *rest = _parts(item, work)
     return starting + (min(sum(rest), item.limit * 60) if item.limit else sum(rest))
 

@@ -115,8 +115,9 @@ def _paraphrases(
         why = "there is no index" + (" yet" if cure == makes else "") + ", whose embedder compares them"
         return [preparing.not_compared(why, cure)]
     try:
-        vectors = [embedder().embed([e.question for e in part]) for part in (learned, held_out)]
+        learned_vectors = embedder().embed([e.question for e in learned])
+        held_out_vectors = embedder().embed([e.question for e in held_out])
     except TwofoldError as error:
         return [preparing.not_compared(f"the embedder failed: {error.message}", error.cure)]
-    rewordings = preparing.paraphrases(learned, held_out, (vectors[0], vectors[1]), known=known)
+    rewordings = preparing.paraphrases(learned, held_out, (learned_vectors, held_out_vectors), known=known)
     return [preparing.paraphrase_problem(rewordings)] if rewordings else []

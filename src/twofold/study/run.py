@@ -75,6 +75,7 @@ def study(
     checked = admitted(builder, splits, records, final=final)
     stated = checked.hypothesis
     test, arms, diagnostics, metrics = checked.test, checked.arms, checked.diagnostics, dict(checked.metrics)
+    # Before anything is answered: a broken scorer must not cost a study.
     tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
     with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
@@ -91,6 +92,7 @@ def study(
             "test": test_digest,
             "final": final,
             "answers": {name: answers_digest(item.answers) for name, item in by_arm.items()},
+            # Seconds decide where latency has a limit: on another machine it is another study.
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
         },
     )
@@ -100,6 +102,7 @@ def study(
     rows = looks.ledger(records, builder.catalogue)
     name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind in ("study", "final")])
     look = _look(builder, by_arm, checked, splits.dev, rows=rows, name=name)
+    # A stated hypothesis spends the level that it states; other looks at the same questions have less each time.
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
     section = section.model_copy(update={"level": level})
@@ -207,16 +210,15 @@ def study(
         ),
     ]
     if record["retrieval"]:
-        builder.index.tag(record["study"])
+        builder.index.tag(record["study"])  # so that its version stays readable for `show` and `ask`
         judged = abstention(builder, splits, test)
         if judged is not None:
             record["retrieval"]["abstention"] = judged
             record["warnings"] += [judged["off"]] if judged["off"] else []
         if config.study.ablation:
             record["warnings"] += _ablated(builder, splits, record, progress=progress)
-    looks.write(
-        records, look, known=rows
-    )  # before the record: a look whose record was not finished has been taken all the same
+    # Before the record: a look whose record was not finished has been taken all the same.
+    looks.write(records, look, known=rows)
     write_record(records / record["study"], record, answered)
     study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
     builder.catalogue.studies.put(record["study"], study_row, test_digest)
@@ -233,6 +235,7 @@ def _measured(
         GenerationError: every answer of every arm failed.
     """
     arms = (*checked.arms, *checked.diagnostics)
+    # Before a sealed question is asked: the reserve can be opened once.
     if checked.hypothesis:
         confirming.require_same_systems(checked.hypothesis, _systems(builder, arms, splits, progress=progress))
     measured: list[Measured] = []
@@ -267,7 +270,9 @@ def _deciding(
     """The scores that decide, of every arm on the same questions, and which of these count (`verdict.applies`)."""
     name = builder.config.study.metric.name
     deciding = {arm.name: by_arm[arm.name].scores[name] for arm in arms}
-    lost = {arm.name: [answer.failure is not None for answer in by_arm[arm.name].answers] for arm in arms}
+    lost = {}
+    for arm in arms:
+        lost[arm.name] = [answer.failure is not None for answer in by_arm[arm.name].answers]
     specs.require_same_questions(name, deciding, lost)
     return deciding, applies(deciding, lost)
 
@@ -280,6 +285,7 @@ def _cut_causes(test: Sequence[Example], answers: Sequence[Answer]) -> list[tupl
 
 def _ablated(builder: Builder, splits: Splits, record: StudyRecord, *, progress: Progress) -> list[str]:
     """Measure the stages of retrieval for the record; returns what to beware of."""
+    # An embedder that learned from train knows these questions: dev alone can tell.
     learned = learned_train([builder.config])
     known = labelled(splits.dev if learned else (*splits.train, *splits.dev))
     if not known:
@@ -327,13 +333,11 @@ def _look(
     """
     section = builder.config.study
     decided = {arm.name: by_arm[arm.name] for arm in checked.arms}
-    places = sorted(
-        range(len(checked.test)), key=lambda place: looks.question(checked.test[place])
-    )  # whatever their ids
-    texts = {
-        arm: [item.answers[place].raw for place in places if item.answers[place].failure is None]
-        for arm, item in decided.items()
-    }
+    # In an order that ids do not change: a look is known by its questions and answers.
+    places = sorted(range(len(checked.test)), key=lambda place: looks.question(checked.test[place]))
+    texts = {}
+    for arm, item in decided.items():
+        texts[arm] = [item.answers[place].raw for place in places if item.answers[place].failure is None]
     systems = {arm: item.system for arm, item in decided.items()}
     _, metric = checked.metrics[section.metric.name]
     look = looks.Look(
@@ -390,7 +394,9 @@ def _facts(
     gates = {name: report["gate"] for name, report in training.items() if report.get("gate")}
     fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "failed"}
     unsure = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "open"}
-    failed = {arm.name: sum(1 for answer in by_arm[arm.name].answers if answer.failure) for arm in arms}
+    failed = {}
+    for arm in arms:
+        failed[arm.name] = sum(1 for answer in by_arm[arm.name].answers if answer.failure)
     return VerdictFacts(
         policy=policy["sentence"],
         looks=look.look,

@@ -93,6 +93,7 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
     if not getattr(metric, "reference_free", False) and shuffled is not None:
         wants = getattr(metric, "wants", _first_reference)
         counts = Counter(wants(example) for example in subjects)
+        # Where nearly all examples want the same, shuffled gold is mostly right: that is chance, not a broken scorer.
         chance = sum(count**2 for count in counts.values()) / len(subjects) ** 2
         tolerance = 0.05 + 2 * math.sqrt(chance * (1 - chance) / len(subjects))
         if len(counts) > 1 and len(subjects) >= 10 and shuffled > chance + tolerance:
@@ -119,6 +120,7 @@ def _nonsense(metric: Metric, examples: Sequence[Example]) -> float:
 
 
 def _worst_gold(metric: Metric, example: Example) -> float | None:
+    # Every reference must be right alone: the worst counts.
     tries = [metric.score(example, gold_answer(example, i)) for i in range(max(1, len(example.references)))]
     scores = [score for score in tries if score is not None]
     return min(scores) if scores else None

@@ -40,4 +40,8 @@ class StandIns:
 
     def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:
         """Gold passages of each example, best evidence first."""
-        return [gold_chunks(e, [c for s in e.sources for c in self._passages.get(s, ())]) for e in examples]
+        golds = []
+        for e in examples:
+            passages = [chunk for source in e.sources for chunk in self._passages.get(source, ())]
+            golds.append(gold_chunks(e, passages))
+        return golds

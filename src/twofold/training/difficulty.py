@@ -94,11 +94,11 @@ def score(job: DifficultyJob, options: DifficultyOptions, directory: Path, *, pr
     with (directory / SCORES).open("a", encoding="utf-8") as out:
         for at in range(done, len(job.rows), _PIECE):
             part = job.rows[at : at + _PIECE]
-            asked = _losses(network, encoder, part, options)
-            alone = _losses(network, encoder, [_unasked(row) for row in part], options)
-            for row, one, other in zip(part, asked, alone, strict=True):
-                out.write(json.dumps({"example": row.example, "asked": one, "alone": other}) + "\n")
-            writing.flush(out)
+            open_losses = _losses(network, encoder, part, options)
+            alone_losses = _losses(network, encoder, [_unasked(row) for row in part], options)
+            for row, open_loss, alone_loss in zip(part, open_losses, alone_losses, strict=True):
+                out.write(json.dumps({"example": row.example, "asked": open_loss, "alone": alone_loss}) + "\n")
+            writing.flush(out)  # what is on the disk is not measured again after a kill
             progress("difficulty", min(at + _PIECE, len(job.rows)), len(job.rows))
     report = {"rows": len(job.rows), "resumed": done, "seconds": time.monotonic() - begun}
     (directory / "training.json").write_text(json.dumps(report), encoding="utf-8")
@@ -127,26 +127,29 @@ def _losses(network: Any, encoder: Any, rows: Sequence[Pair], options: Difficult
     from twofold.training.packing import micro_batches, pack
     from twofold.training.worker.network import token_losses
 
-    laid = [pack([encoder.row(row, options.max_length)]) for row in rows]
-    packs = [replace(one, reference=float(number)) for number, one in enumerate(laid)]  # found again after sorting
+    packs = []
+    for number, row in enumerate(rows):
+        packed = pack([encoder.row(row, options.max_length)])
+        packs.append(replace(packed, reference=float(number)))  # micro-batches are sorted: found again by its number
     out = [0.0] * len(rows)
     with torch.inference_mode():
         for part in micro_batches(packs, options.batch_tokens):
             losses = token_losses(network, part).tolist()
             at = 0
-            for one in part:
-                own = losses[at : at + len(one.wanted)]
-                at += len(one.wanted)
-                kept = own[:-1] if len(own) > 1 else own
-                out[int(one.reference)] = sum(kept) / len(kept)
+            for packed in part:
+                row_losses = losses[at : at + len(packed.targets)]
+                at += len(packed.targets)
+                # Every answer ends alike: the end-of-turn token would make short answers look easy.
+                answer_losses = row_losses[:-1] if len(row_losses) > 1 else row_losses
+                out[int(packed.reference)] = sum(answer_losses) / len(answer_losses)
     return out
 
 
 def main(directory: Path) -> int:
     """Score the rows of the job in `directory`; returns the exit status."""
 
-    def work(given: Json, progress: Progress) -> None:
-        job, options = DifficultyJob.model_validate(given["job"]), DifficultyOptions.model_validate(given["options"])
+    def work(handed: Json, progress: Progress) -> None:
+        job, options = DifficultyJob.model_validate(handed["job"]), DifficultyOptions.model_validate(handed["options"])
         score(job, options, directory, progress=progress)
 
     return run(directory, work, memory=MEMORY)

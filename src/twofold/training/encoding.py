@@ -76,8 +76,9 @@ class Encoder:
             NothingToLearn: the completion is empty.
         """
         head = self.prompt(pair.messages)
-        wanted = sanitize.defused(pair.completion, self.controls)
-        tail = [*self.tokenizer.encode(wanted, add_special_tokens=False).ids, self.end]
+        # A control token within an answer would end the turn, or begin another one, when the row is read.
+        completion = sanitize.defused(pair.completion, self.controls)
+        tail = [*self.tokenizer.encode(completion, add_special_tokens=False).ids, self.end]
         if not pair.completion.strip():
             raise NothingToLearn(f"example {pair.example!r}: the completion is empty, there is nothing to learn from")
         whole = len(tail)
@@ -88,6 +89,7 @@ class Encoder:
             tail = tail[: max_length - len(fitting)]
         elif len(fitting) > room:
             fitting = self._shortened(pair.messages, room, instruction=True)
+        # What is still too long keeps its end, which the completion follows.
         fitting = fitting[len(tail) - max_length :]
         return Row(
             ids=(*fitting, *tail),
@@ -115,6 +117,7 @@ class Encoder:
             head = self._cut(turns, -1, room, least=min(LEAST_OF_LAST, room // 4))
             if len(head) <= room or len(turns) - first < 3:
                 break
+            # A question and its answer go together: templates refuse turns that do not take turns.
             del turns[first : first + 2]
         if instruction and first and len(head) > room:
             head = self._cut(turns, 0, room, least=0)
@@ -127,10 +130,11 @@ class Encoder:
         text = turns[place].content
         offsets = self.tokenizer.encode(text, add_special_tokens=False).offsets
         head, drop, most = self.prompt(turns), 0, max(0, len(offsets) - least)
+        # Again and again: cutting within a text changes how its edge is tokenised.
         while len(head) > room and drop < most:
             drop = min(most, drop + len(head) - room)
-            kept = text[offsets[drop][0] :] if place else text[: offsets[-drop][0]]
-            turns[place] = replace(turns[place], content=kept)
+            content = text[offsets[drop][0] :] if place else text[: offsets[-drop][0]]
+            turns[place] = replace(turns[place], content=content)
             head = self.prompt(turns)
         return head
 

@@ -115,8 +115,8 @@ class OpenAITrainer:
             if "job" not in state:
                 self._afford(rows, passes)
                 self._begin(client, state, directory, rows=rows, dev=dev, passes=passes)
-            told = self._wait(client, state, directory, progress or _silent)
-            return self._finish(client, state, directory, told=told, rows=len(rows) // variants)
+            job_record = self._wait(client, state, directory, progress or _silent)
+            return self._finish(client, state, directory, job_record=job_record, rows=len(rows) // variants)
 
     def cancel(self, directory: Path) -> Json:
         """Cancel the job under way in `directory`; returns ``{"job", "status"}``, the job empty where there is none.
@@ -130,8 +130,8 @@ class OpenAITrainer:
                 state["job"] = self._known_job(client, state["file"])
             if not state.get("job"):
                 return {"job": "", "status": "none"}
-            told = self._ask(client, "POST", f"/fine_tuning/jobs/{state['job']}/cancel")
-        return {"job": state["job"], "status": str(told.get("status", ""))}
+            job_record = self._ask(client, "POST", f"/fine_tuning/jobs/{state['job']}/cancel")
+        return {"job": state["job"], "status": str(job_record.get("status", ""))}
 
     # ------------------------------------------------------------ beginning
 
@@ -153,6 +153,8 @@ class OpenAITrainer:
             if name not in state and lines:
                 state[name] = self._upload(client, f"{name}.jsonl", lines)
                 _write(directory, state)
+        # Written before the request: after a kill in between it is not known whether a job was created, so one is
+        # looked for before another is paid.
         if not state.get("creating"):
             state["creating"], state["begun"] = True, time.time()
             _write(directory, state)
@@ -208,11 +210,12 @@ class OpenAITrainer:
         """Poll until the job is over, cancelling it when its minutes are up; returns the job."""
         o, place = self.options, f"/fine_tuning/jobs/{state['job']}"
         while True:
-            told = self._ask(client, "GET", place)
-            if told.get("status") in _OVER:
-                return told
+            job_record = self._ask(client, "GET", place)
+            if job_record.get("status") in _OVER:
+                return job_record
             done, total = self._steps(client, place)
-            progress(f"endpoint {told.get('status', '')}", done, total)
+            progress(f"endpoint {job_record.get('status', '')}", done, total)
+            # Noted before it is cancelled: a cancelled job that is not late was cancelled by somebody, and failed.
             if o.minutes and time.time() - state["begun"] > o.minutes * 60 and not state.get("late"):
                 state["late"] = True
                 _write(directory, state)
@@ -235,26 +238,28 @@ class OpenAITrainer:
 
     # ------------------------------------------------------------ the end
 
-    def _finish(self, client: httpx.Client, state: Json, directory: Path, *, told: Json, rows: int) -> Json:
+    def _finish(self, client: httpx.Client, state: Json, directory: Path, *, job_record: Json, rows: int) -> Json:
         o, place = self.options, f"/fine_tuning/jobs/{state['job']}"
-        model, stopped, best = str(told.get("fine_tuned_model") or ""), "end", 0
-        if told["status"] == "cancelled" and state.get("late"):
+        model, stopped, best = str(job_record.get("fine_tuned_model") or ""), "end", 0
+        if job_record["status"] == "cancelled" and state.get("late"):
             model, best = self._best_checkpoint(client, place)
             stopped = "minutes"
+        # The job is over and made nothing: its state goes, so that the next run begins another.
         if not model:
             (directory / STATE).unlink(missing_ok=True)
             self._tidy(client, state)
-            said = (told.get("error") or {}).get("message") or "the endpoint gives no reason"
+            failure = (job_record.get("error") or {}).get("message") or "the endpoint gives no reason"
             raise TrainingError(
-                f"the endpoint's job {state['job']} is {told['status']}: {said}",
+                f"the endpoint's job {state['job']} is {job_record['status']}: {failure}",
                 cure="Correct what it says; `twofold tune` then begins a new job, which costs again.",
             )
         curve = sorted(self._curve(client, place, limit=100), key=lambda point: int(point["step"]))
         steps = int(curve[-1]["step"]) if curve else 0
         seconds = max(
-            1.0, float(told.get("finished_at") or time.time()) - float(told.get("created_at") or state["begun"])
+            1.0,
+            float(job_record.get("finished_at") or time.time()) - float(job_record.get("created_at") or state["begun"]),
         )
-        tokens = int(told.get("trained_tokens") or 0)
+        tokens = int(job_record.get("trained_tokens") or 0)
         report: Json = {
             "job": state["job"],
             "rows": rows,
@@ -272,9 +277,10 @@ class OpenAITrainer:
             "cost": {"tokens": tokens, "amount": round(tokens / 1e6 * o.price_per_million, 6)},
             "files_deleted": self._tidy(client, state),
         }
-        made = {"model": model, "base": o.model, "base_url": o.base_url, "job": state["job"]}
+        tuned = {"model": model, "base": o.model, "base_url": o.base_url, "job": state["job"]}
+        # The state last: until both are written a rerun takes the job up again.
         writing.write(directory / "training.json", json.dumps(report))
-        writing.write(directory / TUNED, json.dumps(made))
+        writing.write(directory / TUNED, json.dumps(tuned))
         (directory / STATE).unlink(missing_ok=True)
         return report
 
@@ -338,8 +344,9 @@ class OpenAITrainer:
         o, failure = self.options, ""
         for attempt in range(o.retries + 1):
             wait = None
-            if attempt and arrived is not None and (found := arrived()) is not None:
-                return found
+            # A request whose answer got lost may have had its effect: asked for before it is made, and paid, again.
+            if attempt and arrived is not None and (effect := arrived()) is not None:
+                return effect
             try:
                 response = client.request(verb, path, **request)
             except httpx.TimeoutException:
@@ -349,8 +356,8 @@ class OpenAITrainer:
             else:
                 if response.is_success:
                     try:
-                        told: Json = response.json() if response.content else {}
-                        return told
+                        reply: Json = response.json() if response.content else {}
+                        return reply
                     except ValueError:
                         failure = f"not JSON: {response.text[:80]!r}"
                 else:
@@ -384,8 +391,8 @@ def _passes(epochs: int, variants: int) -> tuple[int, int]:
 def _line(messages: tuple[Message, ...], completion: str) -> str:
     if not completion.strip():
         raise NothingToLearn("a row has an empty completion", cure="Give every example an answer.")
-    said = [{"role": m.role, "content": m.content} for m in messages]
-    return json.dumps({"messages": [*said, {"role": "assistant", "content": completion}]}, ensure_ascii=False)
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    return json.dumps({"messages": [*turns, {"role": "assistant", "content": completion}]}, ensure_ascii=False)
 
 
 def _silent(_stage: str, _done: int, _total: int) -> None:

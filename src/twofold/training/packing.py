@@ -52,7 +52,7 @@ class Pack:
     """Branch of each token; -1 in the prefix."""
     predict: tuple[int, ...]
     """Places whose output is asked for."""
-    wanted: tuple[int, ...]
+    targets: tuple[int, ...]
     """The token each of them should give."""
     lengths: tuple[int, ...]
     """Completion tokens of each row."""
@@ -66,6 +66,7 @@ def groups_of(rows: Sequence[Row]) -> list[list[int]]:
     for number, row in enumerate(rows):
         first = rows[groups[-1][0]] if groups else None
         if first is not None and len(groups[-1]) < BRANCHES:
+            # With the group's first row, which is its prefix's source; a tenth row is not compared with the ninth.
             needed = max(SHARED_TOKENS, round(SHARED_PART * max(first.start, row.start)))
             if min(first.start, row.start) > needed and first.ids[:needed] == row.ids[:needed]:
                 groups[-1].append(number)
@@ -85,13 +86,18 @@ def variants_of(variants: Sequence[Sequence[Row]], *, most: int, seed: int) -> l
         most: Most rows of a group that is drawn by chance.
         seed: Of the order.
     """
-    made = [[tuple(rows[n] for n in members) for members in groups_of(rows)] for rows in variants]
+
+    def neighbours(rows: Sequence[Row]) -> list[tuple[Row, ...]]:
+        return [tuple(map(rows.__getitem__, members)) for members in groups_of(rows)]
+
+    grouped = list(map(neighbours, variants))
     shared = beginning([row for rows in variants for row in rows])
     prompts = [row.start for rows in variants for row in rows]
     needed = max(ALIKE_TOKENS, ALIKE_PART * sum(prompts) / len(prompts))
-    passages = any(len(group) > 1 and beginning(group) > shared for groups in made for group in groups)
+    # Neighbours that share passages stay together; drawn groups are for prompts that share an instruction only.
+    passages = any(len(group) > 1 and beginning(group) > shared for groups in grouped for group in groups)
     if most < 2 or shared < needed or passages:
-        return made
+        return grouped
     drawn = []
     for number in range(max(ORDERS, len(variants))):
         rows = list(variants[number % len(variants)])
@@ -113,20 +119,22 @@ def pack(rows: Sequence[Row]) -> Pack:
     first, common = rows[0].ids, beginning(rows) if len(rows) > 1 else 0
     ids, positions, branch = list(first[:common]), list(range(common)), [-1] * common
     predict: list[int] = []
-    wanted: list[int] = []
+    targets: list[int] = []
     for number, row in enumerate(rows):
-        offset, stop = len(ids) - common, len(row.ids) - 1
+        offset = len(ids) - common  # from a place in the row to its place in the pack
+        stop = len(row.ids) - 1  # the last token is only predicted
         ids += row.ids[common:stop]
         positions += range(common, stop)
         branch += [number] * (stop - common)
+        # A token is predicted by the output at the place before it.
         predict += range(row.start - 1 + offset, stop + offset)
-        wanted += row.ids[row.start :]
+        targets += row.ids[row.start :]
     return Pack(
         ids=tuple(ids),
         positions=tuple(positions),
         branch=tuple(branch),
         predict=tuple(predict),
-        wanted=tuple(wanted),
+        targets=tuple(targets),
         lengths=tuple(len(row.ids) - row.start for row in rows),
     )
 
@@ -146,29 +154,33 @@ def steps_of_epoch(sizes: Sequence[int], size: int, *, seed: int, epoch: int) ->
     order = list(range(len(sizes)))
     random.Random(f"{seed}/{epoch}").shuffle(order)
     steps: list[list[int]] = [[]]
-    held = 0
+    size_so_far = 0
     for number in order:
-        if held >= size:
+        if size_so_far >= size:
             steps.append([])
-            held = 0
+            size_so_far = 0
         steps[-1].append(number)
-        held += sizes[number]
+        size_so_far += sizes[number]
     return steps
 
 
 def micro_batches(packs: Sequence[Pack], budget: int) -> list[list[Pack]]:
     """Packs sorted by length and cut so that packs × longest stays within `budget` tokens (a longer one goes alone)."""
     parts: list[list[Pack]] = []
-    for one in sorted(packs, key=lambda p: -len(p.ids)):
+    # The longest first, so that the first pack of a part is the length that all others are padded to.
+    for packed in sorted(packs, key=lambda p: -len(p.ids)):
         if parts and (len(parts[-1]) + 1) * len(parts[-1][0].ids) <= budget:
-            parts[-1].append(one)
+            parts[-1].append(packed)
         else:
-            parts.append([one])
+            parts.append([packed])
     return parts
 
 
 def padding(parts: Sequence[Sequence[Pack]]) -> float:
     """Share of computed tokens that are padding."""
-    real = sum(len(one.ids) for part in parts for one in part)
-    held = sum(len(part) * max(len(one.ids) for one in part) for part in parts)
-    return 1 - real / held if held else 0.0
+    real = computed = 0
+    for part in parts:
+        lengths = [len(packed.ids) for packed in part]
+        real += sum(lengths)
+        computed += len(part) * max(lengths)
+    return 1 - real / computed if computed else 0.0

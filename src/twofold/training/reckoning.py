@@ -79,9 +79,9 @@ def reckon(job: TrainerJob, options: FitOptions) -> Reckoning:
 
 def item_units(job: TrainerJob, options: FitOptions) -> float:
     """Work of scoring a dev item during training, in tokens read: its prompt, for loss and answer, and the answer."""
-    asked = job.dev[: options.dev_items]
-    read = sum(_characters(item.prompt.messages) for item in asked) / CHARACTERS
-    return 2 * read / max(1, len(asked)) + WRITTEN
+    scored = job.dev[: options.dev_items]
+    read = sum(_characters(item.prompt.messages) for item in scored) / CHARACTERS
+    return 2 * read / max(1, len(scored)) + WRITTEN
 
 
 def followed_units(job: TrainerJob) -> float:
@@ -105,10 +105,12 @@ def keep_pace(job: TrainerJob, options: FitOptions, report: Json, *, seconds: fl
     measured = {"token": steps / max(1, report["tokens_read"])}
     if scored:
         measured["evaluation"] = evaluating / scored
+    # A resumed run's seconds are not all of its work, and say nothing of starting.
     if seconds > report["seconds"]:
         measured |= {"setup": seconds - steps - evaluating, "start": seconds - report["seconds"]}
     brief = report["steps"] <= BRIEF_STEPS
     busy = brief and capabilities.crowded()
+    # The first steps take longer: of so few the fastest counts.
     if brief:
         measured["token"] = min(report["fastest"], measured["token"] * (report["cpu_share"] if busy else 1.0))
     if busy:
@@ -149,20 +151,20 @@ def prompt_tokens(messages: Sequence[Message], encoder: Encoder | None) -> int:
 
 def _rows(pair: Pair, encoder: Encoder | None, options: FitOptions) -> list[Row]:
     """The rows that training makes of a pair: one, or one for each completion that is compared."""
-    wanted = [pair.completion]
+    completions = [pair.completion]
     if options.objective == "preference":
-        wanted.append(pair.rejected)
+        completions.append(pair.rejected)
     elif options.objective == "labels":
-        wanted += [choice for choice in pair.choices if choice != pair.completion]
-    if encoder is not None and all(text.strip() for text in wanted):
-        return [encoder.row(Pair(messages=pair.messages, completion=text), options.max_length) for text in wanted]
+        completions += [choice for choice in pair.choices if choice != pair.completion]
+    if encoder is not None and all(text.strip() for text in completions):
+        return [encoder.row(Pair(messages=pair.messages, completion=text), options.max_length) for text in completions]
     head = _pieces("".join(f"\n{m.role}\n{m.content}" for m in pair.messages))
-    made = []
-    for text in wanted:
+    rows = []
+    for text in completions:
         tail = [*_pieces(text), 0]
         ids = (*head[: max(1, options.max_length - len(tail))], *tail)
-        made.append(Row(ids=ids, start=len(ids) - len(tail)))
-    return made
+        rows.append(Row(ids=ids, start=len(ids) - len(tail)))
+    return rows
 
 
 def _pieces(text: str) -> list[int]:
@@ -179,13 +181,13 @@ def _read(group: Sequence[Row], *, shared: bool) -> int:
 def _replayed(pairs: Sequence[Pair], share: float) -> list[Pair]:
     """General rows as `fit` mixes them in, with answers of the usual length."""
     room = share * sum(len(pair.completion) for pair in pairs)
-    made: list[Pair] = []
+    replayed: list[Pair] = []
     for text in itertools.cycle(replay_prompts()):
         if room <= 0:
-            return made
-        made.append(Pair(messages=(Message(role="user", content=text),), completion="answer " * (_REPLAYED // 7)))
+            return replayed
+        replayed.append(Pair(messages=(Message(role="user", content=text),), completion="answer " * (_REPLAYED // 7)))
         room -= _REPLAYED
-    return made
+    return replayed
 
 
 def _characters(messages: Sequence[Message]) -> float:

@@ -42,7 +42,7 @@ def schedule(sizes: Sequence[Sequence[int]], options: FitOptions, *, seed: int) 
     plan: list[tuple[int, list[int]]] = []
     for epoch in range(math.ceil(options.epochs)):
         steps = steps_of_epoch(sizes[epoch % len(sizes)], options.batch, seed=seed, epoch=epoch)
-        share = min(1.0, options.epochs - epoch)
+        share = min(1.0, options.epochs - epoch)  # of the last epoch, where epochs are no whole number
         plan += [(epoch, members) for members in steps[: max(1, round(len(steps) * share))]]
     return plan
 
@@ -79,6 +79,7 @@ def evaluations_within(room: float, *, each: float, most: int, items: int) -> tu
     Returns:
         Evaluations and items of each; (1, items) scaled down to (1, 0) where there is room for none.
     """
+    # Fewer evaluations rather than fewer items: below `FEWEST` a score shows nothing.
     fewest = min(FEWEST, items)
     if not items:
         return most, 0
@@ -123,6 +124,7 @@ def moved(losses: Sequence[float]) -> bool:
     """
     if len(losses) < 2:
         return False
+    # Ends are averaged, since batches differ; the two ends never overlap.
     few = max(1, min(3, len(losses) // 2))
     part = max(few, len(losses) // 10)
     first, last = sum(losses[:part]) / part, sum(losses[-part:]) / part

@@ -48,9 +48,9 @@ def spawn(
         command = [*together, children.__name__, *command]
     environment = {**os.environ, "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
     with (
-        log.open("ab") as said,
+        log.open("ab") as log_file,
         children.running(
-            command[0], command[1:], stdout=subprocess.PIPE, stderr=said, environment=environment
+            command[0], command[1:], stdout=subprocess.PIPE, stderr=log_file, environment=environment
         ) as child,
     ):
         assert child.stdout is not None
@@ -71,11 +71,11 @@ def spawn(
 
 
 def _error(directory: Path, log: Path, status: int, *, memory: str) -> TrainingError:
-    told = directory / "error.json"
-    if told.is_file():
-        said = json.loads(told.read_text(encoding="utf-8"))
+    error_file = directory / "error.json"
+    if error_file.is_file():
+        fault = json.loads(error_file.read_text(encoding="utf-8"))
         kinds = {c.code: c for c in (errors.NothingToLearn, TrainingError)}
-        return kinds.get(said["code"], TrainingError)(said["message"], cure=said["cure"])
+        return kinds.get(fault["code"], TrainingError)(fault["message"], cure=fault["cure"])
     tail = deque(log.read_text(encoding="utf-8", errors="replace").splitlines(), maxlen=6)
     if status in (-9, 137):
         return TrainingError("the training process was killed, most likely for memory", cure=memory, file=log)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from twofold.answering import cached as kept
+from twofold.answering import cached as answer_cache
 from twofold.answering.system import System
 from twofold.config import MetricPart, Part, TuningSection
 from twofold.errors import ConfigError, StoreError
@@ -36,7 +36,7 @@ from twofold.store.model_registry import LEARNED, weights_of
 from twofold.tuning.forgetting_gate import ForgettingGate
 from twofold.types import Adapter, Answer, Arm, Example, Json
 
-_OWN = ("key", "made", "bytes", "files")
+_FILE_FIELDS = ("key", "made", "bytes", "files")
 """What a manifest says of its own files."""
 _RULE = 3
 """Raised when the same measurements would be judged otherwise: the adapter is then finished anew, not trained."""
@@ -107,7 +107,7 @@ class Finishing:
         measured = self._swept(
             trained, manifest["template"], self.artifacts.working(key), unchanged=effort.get("steps") == 0
         )
-        inherited = {name: value for name, value in manifest.items() if name not in _OWN}
+        inherited = {name: value for name, value in manifest.items() if name not in _FILE_FIELDS}
         self.artifacts.finish(key, {**inherited, **measured, "kind": "adapter", "trained": trained, "lineage": lineage})
 
     def _swept(self, trained: str, template: str, work: Path, *, unchanged: bool) -> Json:
@@ -120,6 +120,7 @@ class Finishing:
             return Adapter(key=f"{trained}*{coefficient:g}", weights=weights, path=str(target), template=template)
 
         section = self.section
+        # Without a step the weights are the base's: judging them would cost answers and say nothing.
         if section.gate == "off" or unchanged:
             whole = share(1.0, work)
             why = (
@@ -134,7 +135,7 @@ class Finishing:
         front, zero = [self._measured(1.0, share(1.0, work / "share-1"), base)], base["score"]["mean"]
         groups: list[int] = self._dev_questions.groups.tolist()
         full = _point(front[0], front[0], groups).dev
-        # From large shares to small: the first that forgets little enough keeps the most of the gain.
+        # From the whole change downwards: the first share that meets both limits keeps most of what was learned.
         for coefficient in () if reason else sorted(set(section.merge_back), reverse=True):
             if reaches(_point(front[-1], front[0], groups), base=zero, full=full, limits=limits):
                 break
@@ -148,7 +149,7 @@ class Finishing:
         best, because = choose(points, base=zero, limits=limits, apart=apart)
         if reason and not reaches(best, base=zero, full=full, limits=limits):
             because = f"nothing was merged back: {reason}"
-        share(best.coefficient, work)
+        share(best.coefficient, work)  # the files of the artifact, which other shares were measured beside
         chosen = front[points.index(best)]
         merged = {
             "coefficient": best.coefficient,
@@ -161,8 +162,7 @@ class Finishing:
 
     def _measured(self, coefficient: float, adapter: Adapter, base: Json) -> Json:
         dev = self._dev(adapter)
-        # both: (questions, 2), the adapter first
-        both = np.array([dev["scores"], base["scores"]], dtype=float).T
+        both = np.array([dev["scores"], base["scores"]], dtype=float).T  # (questions, 2)
         gain = intervals.contrasts(both, self._dev_questions.groups, {"gain": np.array([1.0, -1.0])}, resamples=2000)[
             "gain"
         ]
@@ -199,17 +199,18 @@ class Finishing:
         """The arm's answers, and the key that they are kept under; what they took goes to the machine's paces."""
         system = self.equip(adapter)
         try:
+            # Not the system's own key: dev answers are no answers of a study.
             key = digest("dev", {"system": system.key})
             self.catalogue.systems.put(key, {"arm": system.arm.name, "split": "dev"})
-            fresh = {example.id for example in kept.missing(self.catalogue.answers, key, questions)}
+            fresh = {example.id for example in answer_cache.missing(self.catalogue.answers, key, questions)}
             if fresh and not self.catalogue.measures.get(key, "latency"):
                 with self.spent.on("latency"):
                     timed = self._latency(system, questions, tuned=adapter is not None)
                 self.catalogue.measures.put(key, "latency", timed)
             began = time.perf_counter()
-            # Searches are shared between candidates; the latency above is measured with each its own.
+            # Latency is measured with a search of its own; for the scores the dev questions were searched for once.
             reading = replace(system, retriever=self.gathered()) if system.retriever else system
-            answers = kept.answered(
+            answers = answer_cache.answered(
                 self.catalogue.answers, key, questions, system=reading, progress=self.progress, stage="dev scores"
             )
             seconds = time.perf_counter() - began
@@ -251,8 +252,8 @@ def methods(section: TuningSection) -> tuple[Part, ...]:
         part = Part(name=entry) if isinstance(entry, str) else entry
         theirs = loading.find("trainers", part.name).Options.model_fields
         shared = section.trainer.options
+        # The same name with another default means something else to the other method, such as a learning rate.
         if part.name != section.trainer.name:
-            # An option that another trainer happens to spell alike but defaults otherwise means something else there.
             alike = {
                 key
                 for key in shared
@@ -296,6 +297,7 @@ def put_together(artifacts: Artifacts, arm: Arm, parts: Sequence[tuple[Json, flo
         trainer = {"name": "combined", "version": 1, "options": {"weights": weights}}
         report = {"steps": 0, "best_step": 0, "seconds": 0.0, "stopped": "combined", "dev": [], "loss": []}
         documents = sorted({document for one in manifests for document in one["documents"]})
+        # One part that read everything makes the whole unfit for a study.
         seen = next((one["seen"] for one in manifests if (one.get("seen") or {}).get("everything")), None)
         seen = seen or manifests[0].get("seen")
         more = {
@@ -310,7 +312,9 @@ def _learned(parts: Sequence[Path], work: Path) -> None:
     files = [path / LEARNED for path in parts]
     if all(file.is_file() for file in files):
         each = [json.loads(file.read_text(encoding="utf-8")) for file in files]
-        whole = {side: sorted({one for told in each for one in told[side]}) for side in ("train", "dev")}
+        whole = {}
+        for side in ("train", "dev"):
+            whole[side] = sorted({name for learned in each for name in learned[side]})
         (work / LEARNED).write_text(json.dumps(whole), encoding="utf-8")
 
 
@@ -406,7 +410,7 @@ def _point(row: Json, full: Json, groups: Sequence[int]) -> Point:
 
 def _paired(scores: Sequence[float | None], others: Sequence[float | None], groups: Sequence[int]) -> float:
     """Standard error of the mean difference of two dev scores of the same questions; 0 where they are the same."""
-    both = np.array([scores, others], dtype=float).T
+    both = np.array([scores, others], dtype=float).T  # (questions, 2); NaN where an answer failed
     if not np.isfinite(both).all(axis=1).any():
         return 0.0
     return float(intervals.contrasts(both, groups, {"apart": np.array([1.0, -1.0])}, resamples=200)["apart"].se)

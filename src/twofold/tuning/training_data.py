@@ -10,6 +10,7 @@ the trainer reads them once.
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Container, Sequence
 from pathlib import Path
 
@@ -45,9 +46,12 @@ def few_shots(train: Sequence[Example], count: int, *, seed: int) -> tuple[Examp
     # The shorter half: shots are paid for with every request.
     pool = sorted(train, key=lambda e: (len(e.question), e.id))[: max(count, len(train) // 2)]
     random.Random(seed).shuffle(pool)
-    order = {example.id: number for number, example in enumerate(pool)}
-    # Sorting by how often its group came before takes one example of each group, then the second, and so on.
-    earlier = {e.id: sum(1 for o in pool[: order[e.id]] if o.group == e.group) for e in pool}
+    # The first of every group come before the second ones; `sorted` keeps the drawn order among equals.
+    earlier: dict[str, int] = {}
+    in_group: Counter[str] = Counter()
+    for e in pool:
+        earlier[e.id] = in_group[e.group]
+        in_group[e.group] += 1
     return tuple(sorted(pool, key=lambda e: earlier[e.id])[:count])
 
 
@@ -78,26 +82,34 @@ def preferred_rows(
     preferences = feedback.preferences(path.read_text(encoding="utf-8"), name=path.name)
     # A preference is training data: it must not hold what dev, test or reserve ask.
     kept_from = (*splits.dev, *splits.test, *splits.reserve)
-    train_questions = {bare(example.question) for example in kept_from}
-    groups = {name for example in kept_from if (name := splits.given.get(example.id))}
+    later_questions = {bare(example.question) for example in kept_from}
+    groups = {name for example in kept_from if (name := splits.author_groups.get(example.id))}
+    # As examples, so that the one search for leaks looks at preferences too.
     as_examples = [
         Example(id=str(n), messages=one.messages, references=(one.chosen,), sources=one.sources)
         for n, one in enumerate(preferences)
     ]
     leaking = {int(name) for name, _ in leaks(as_examples, kept_from, near=near).pairs}
-    return tuple(
-        Pair(
-            messages=prompts.render(one.messages, template=template, hits=one.hits or None).messages,
-            completion=one.chosen,
-            rejected=one.rejected,
-            example=one.id,
+    rows: list[Pair] = []
+    for n, preference in enumerate(preferences):
+        # Both answers were written with these passages: they are read where the row is learned.
+        seen = (*preference.sources, *(hit.chunk.span.document for hit in preference.hits))
+        if (
+            n in leaking
+            or bare(preference.messages[-1].content) in later_questions
+            or group_name(preference.group) in groups
+            or any(document in without for document in seen)
+        ):
+            continue
+        rows.append(
+            Pair(
+                messages=prompts.render(preference.messages, template=template, hits=preference.hits or None).messages,
+                completion=preference.chosen,
+                rejected=preference.rejected,
+                example=preference.id,
+            )
         )
-        for n, one in enumerate(preferences)
-        if n not in leaking
-        and bare(one.messages[-1].content) not in train_questions
-        and group_name(one.group) not in groups
-        and not any(document in without for document in (*one.sources, *(hit.chunk.span.document for hit in one.hits)))
-    )
+    return tuple(rows)
 
 
 def open_rows(
@@ -127,11 +139,11 @@ def open_rows(
         chance = random.Random(f"{tuning.seed}/{variant}")
         rows = []
         for members in together.values():
-            # Another example lends its hits in each variant: the shared passages are not always one question's.
+            # Examples of one gold passage borrow one member's hits, another's in each variant: read once, not the same.
             lender = members[variant % len(members)]
             shown, cited = _raft(hit_lists[lender], golds[lender], k=k, without=tuning.unanswerable, chance=chance)
             for example in (train[number] for number in members):
-                # Without its gold passage the answer is the abstention: the model shall read, not remember.
+                # Without its gold passage a question is answered by the abstention, unless its source is not known.
                 answered = example.answerable and (cited is not None or not example.sources)
                 text = example.references[0] if answered and example.references else template.abstention
                 prompt = prompts.render(example.messages, template=template, hits=shown, choices=example.choices)
@@ -164,8 +176,8 @@ def _raft(
     """
     if not gold:
         return list(hits[:k]), None
-    # Other passages of a gold document may hold the answer too: they are no distractors.
     bad, first = {chunk.span.document for chunk in gold}, gold[0].span
+    # By document: another chunk of a gold document may hold the answer as well.
     distractors = [hit for hit in hits if hit.chunk.span.document not in bad]
     if chance.random() < without:
         shown = distractors[:k]
@@ -174,7 +186,7 @@ def _raft(
     holding = (hit for hit in hits[:k] if _within(first, hit.chunk.span))  # a stage may show more than the chunk
     best = next(holding, None) or as_hits(gold[:1])[0]
     shown = [best, *[hit for hit in hits[:k] if hit.chunk.id != best.chunk.id]][:k]
-    chance.shuffle(shown)
+    chance.shuffle(shown)  # else the first passage would always be the one to cite
     return shown, shown.index(best) + 1
 
 

@@ -53,7 +53,7 @@ class Learning:
     gold: Callable[[Sequence[Example]], list[list[Chunk]]]
     """Gold passages of each example, best evidence first."""
 
-    def found(self, examples: Sequence[Example], k: int) -> list[Retrieval]:
+    def retrieved(self, examples: Sequence[Example], k: int) -> list[Retrieval]:
         """The `k` best passages for each example, of documents that may be seen.
 
         Raises:
@@ -62,6 +62,7 @@ class Learning:
         if not examples:
             return []
         retriever = self.retriever()
+        # In the query itself, not sorted out afterwards: a row then shows as many passages as a live request.
         retrievals = retriever.retrieve([query(example, self.filter) for example in examples], k)
         # Checked after the search too: a plugin that ignores the filter must not teach what is hidden.
         access.checked([hit.chunk for one in retrievals for hit in one.hits], self.filter, type(retriever).__name__)
@@ -87,11 +88,11 @@ class Learning:
 
     def _of_train(self) -> list[Retrieval]:
         """What is found for the train questions, some passages more than an answer shows."""
-        return self.found(self.splits.train, self.config.retrieval.k + _SPARE)
+        return self.retrieved(self.splits.train, self.config.retrieval.k + _SPARE)
 
     def _of_dev(self) -> list[Retrieval]:
         """What is found for the dev questions, exactly as for a live request."""
-        return self.found(self.splits.dev, self.config.retrieval.k)
+        return self.retrieved(self.splits.dev, self.config.retrieval.k)
 
     def job(self, arm: Arm, method: Part, renderer: Renderer) -> TrainerJob:
         """Rows and dev items of an arm, rendered exactly as its live requests are (see `rows`).
@@ -131,14 +132,15 @@ class Learning:
         config, splits = self.config, self.splits
         prefers = self._prefers(method)
         sides = {"train": splits.train, "dev": splits.dev}
+        # Preferences that give a test question away are left out, so the test decides which rows there are.
         sides |= {"test": splits.test, "reserve": splits.reserve} if prefers else {}
         file = self.root / _PREFERENCES
+        examples = {}
+        for name, side in sides.items():
+            examples[name] = [[e.id, e.group, known] for e, known in zip(side, side.digests, strict=True)]
         return {
-            "arm": replace(arm, name=""),
-            "examples": {
-                name: [[e.id, e.group, known] for e, known in zip(side, side.digests, strict=True)]
-                for name, side in sides.items()
-            },
+            "arm": replace(arm, name=""),  # an arm under another name is trained alike
+            "examples": examples,
             "preferences": digest("preferences", file.read_bytes().hex()) if prefers and file.is_file() else "",
             "near": config.examples.near,
             "without": sorted(self.filter.without),

@@ -57,6 +57,7 @@ def doubts(
         return [
             f"{start}, and {title} counts every word beside the reference: compare by answer_f1 before you believe it"
         ]
+    # (questions, arms): wholly right or not, which length cannot change.
     whole = np.stack([(columns[name] >= 1 - 1e-9).astype(float) for name in (arm, *long)], axis=1)
     gaps = intervals.contrasts(
         whole,

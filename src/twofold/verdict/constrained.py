@@ -29,6 +29,7 @@ def constraint_objections(
         if arm.name in facts.forgetting:
             reasons.append(f"its weights forget too much ({facts.forgetting[arm.name]})")
         value, cited = whole.get(arm.name), facts.citing.get(arm.name)
+        # An arm that cannot cite at all has its reason from `lasting` already.
         if section.must_cite and not reasons and cited is not None and cited.high < section.min_cited:
             reasons.append(_cites(cited, f"fewer than the {plain_number(section.min_cited)} required"))
         if section.min_score and value is not None and value.high < section.min_score:
@@ -131,6 +132,7 @@ def work_left(
     mine = trials.get(choice.arm, 0)
     if not choice.arm:
         return "", 0.0
+    # The lower end: so much at least the choice is ahead.
     lows = {arm: evidence.difference(choice.arm, arm.name).low for arm in arms if trials.get(arm.name, 0) < mine}
     if not lows:
         return "", 0.0

@@ -45,6 +45,7 @@ def labels_left_out(config: Config, examples: Sequence[Example]) -> int:
     if config.study.metric.name != "accuracy" or any(example.choices for example in known):
         return 0
     template = config.template
+    # An example may bring the instruction with it, as the first one shows.
     turns = [message.content for example in known[:1] for message in example.messages]
     prompt = "\n".join([template.closed, template.open, *turns]).casefold()
     labels = {example.references[0].casefold() for example in known}

@@ -102,7 +102,7 @@ def effort_table(arms: Mapping[str, Any]) -> list[list[str]]:
     if not tuned:
         return []
     rows: Sequence[dict[str, str]] = [effort_row(name, training.get("effort")) for name, training in tuned.items()]
-    return [list(HEADS), *([row[head] for head in HEADS] for row in rows)]
+    return [list(HEADS), *(list(map(row.__getitem__, HEADS)) for row in rows)]
 
 
 def _stopped(effort: Effort) -> str:

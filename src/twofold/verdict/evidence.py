@@ -147,17 +147,13 @@ class Right:
 
 def rights(scores: Mapping[str, Any], least: float | None = RIGHT) -> dict[str, Right]:
     """Count the right answers of arms from their scores, shape (questions,), NaN where the answer failed."""
-    known = {name: [value for value in column if math.isfinite(value)] for name, column in scores.items()}
+    known = {name: list(filter(math.isfinite, column)) for name, column in scores.items()}
     graded = any(value not in (0.0, 1.0) for column in known.values() for value in column)
-    return {
-        name: Right(
-            count=sum(1 for value in column if not is_wrong(value, least)),
-            of=len(scores[name]),
-            graded=graded,
-            least=least,
-        )
-        for name, column in known.items()
-    }
+    counts: dict[str, Right] = {}
+    for name, column in known.items():
+        count = sum(1 for value in column if not is_wrong(value, least))
+        counts[name] = Right(count=count, of=len(scores[name]), graded=graded, least=least)
+    return counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -39,6 +39,7 @@ def flips(
         _margin(section, evidence.alone),
         _least_score(section, evidence.whole),
     )
+    # Along a scale each value is compared with the one before: the same new outcome is listed where it begins only.
     for scale in scales:
         before = now
         for condition, changed, without in scale:
@@ -64,6 +65,7 @@ def _with(section: StudySection, **changes: object) -> StudySection:
 def _latency(section: StudySection, facts: VerdictFacts) -> Iterator[Case]:
     known = [facts.seconds(arm) for arm in facts.latency_p95]
     ends = {end for pair in known if pair for end in pair if math.isfinite(end)}
+    # Only at an arm's own ends can the outcome change.
     limits = {_just_under(end) for end in ends if end > 0}
     for limit in sorted(limits, reverse=True):
         if not section.max_latency_p95 or limit < section.max_latency_p95:

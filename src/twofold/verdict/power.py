@@ -124,8 +124,10 @@ class Simulation:
         rng = np.random.default_rng(0)
         variances = spreads.variances
         arms = len(variances)
+        # Variances of all differences give the covariance of the means but for a shift of all (classical scaling).
         centred = np.eye(arms) - 1 / arms
         values, vectors = np.linalg.eigh(-0.5 * centred @ variances @ centred)
+        # (draws, arms), drawn once: every size and gain is asked of the same studies.
         self._noise = rng.normal(size=(_DRAWS, arms)) @ (vectors * np.sqrt(np.maximum(values, 0))).T
         self._normal = rng.normal(size=_DRAWS)  # of the χ² (Wilson & Hilferty 1931)
         self._gaining = rng.normal(size=_DRAWS)  # of an arm that gains more than was seen
@@ -137,8 +139,10 @@ class Simulation:
         freedom = max(1.0, spreads.worth * ratio - 1)
         wobble = np.sqrt(np.maximum(1 - 2 / (9 * freedom) + self._normal * math.sqrt(2 / (9 * freedom)), 0.1) ** 3)
         true = np.abs(np.asarray(means, dtype=float) - means[arm])
+        # A larger gain than was seen varies more: a share g of questions gained has the variance g(1 − g).
         more = float(np.max(np.maximum(true * (1 - true) - spreads.covered[arm], 0))) / max(1, spreads.n)
         critical = self._wider * distributions.t_quantile(0.5 + self._level / 2, freedom)
+        # (draws, arms): half widths, as uncertain as the standard errors that they are made of.
         half = critical * np.outer(wobble, np.sqrt((spreads.variances[arm] + more) / ratio))
         hidden = stats.hidden_share(spreads.n * ratio, spreads.worth * ratio, (1 - self._level) / 2)
         spared = hidden * (1 - spreads.worst[arm])
@@ -268,6 +272,7 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     """
     if choice.outcome != "undecided" or not choice.open or not section.margin:
         return None
+    # With more examples the same questions are asked again: that is the next look, which has less to spend.
     level = facts.next_level or evidence.level
     involved = {choice.keep, choice.leader, *(name for pair in choice.open for name in pair)}
     names = [arm.name for arm in evidence.arms if arm.name in involved]
@@ -285,7 +290,8 @@ def further(evidence: Evidence, choice: Choice, *, section: StudySection, facts:
     hardest = max(later, key=lambda place: spreads.variances[place, :place].max())
     to_see = simulation.ratio(hardest, [gain if place == hardest else 0.0 for place in range(len(names))])
     to_bound = simulation.ratio(0, [0.0] * len(names))
-    if to_bound is not None:  # the exact bound of what no group shows
+    # What no group shows has an exact bound, which needs a number of groups of its own.
+    if to_bound is not None:
         to_bound = max(to_bound, math.log((1 - level) / 2) / math.log(1 - min(0.99, section.margin)) / worth)
     giant = evidence.largest if evidence.largest >= GIANT else 0.0
     sizes: dict[str, float] = {"n": n, "worth": worth, "giant": giant * n, "share": facts.test_share}

@@ -100,6 +100,7 @@ def decide(
     spent = 1 - section.level if alpha is None else alpha
     if not 0 < spent < 1:
         raise StudyError(f"alpha {spent:g} does not lie between 0 and 1", cure="Pass a probability such as 0.05.")
+    # A later look at the same questions has less to spend: every interval below has the coverage that is left.
     section = section.model_copy(update={"level": 1 - spent})
     ordered = tuple(sorted(arms, key=lambda arm: arm.complexity))
     columns = {arm.name: np.asarray(scores[arm.name], dtype=float) for arm in ordered}
@@ -109,6 +110,7 @@ def decide(
     # counted: arm → (questions,), a failed answer 0; columns keep NaN there for the means
     counted = failures_as_wrong({arm.name: columns[arm.name] for arm in alive})
     evidence = _weigh(alive, columns, places, section, facts, counted=counted)
+    # Decided twice where answers failed: counted as wrong, and left out; the sentence says where these differ.
     answered = _if_answered(alive, columns, places, section, facts) if _differ(counted, columns) else evidence
     effects, comparisons = _effects(evidence, counted, places, section)
     unmeasured = [arm.name for arm in ordered if arm not in alive]
@@ -125,7 +127,7 @@ def decide(
         free = [arm.name for arm in alive if not reasons[arm.name] and arm.name not in without]
         doubtful = constraint_questions(ordered, section, facts=facts, whole=evidence.whole)
         open_ = [name for name in free if doubtful[name]]
-        # The verdict must be the same whatever the arms in question turn out to be.
+        # An arm in question may turn out to be acceptable or not: only what every case agrees on is chosen.
         choices = [settle(evidence, left, section, waiting=waiting) for left in _without_any(free, open_)]
         silent = tuple(name for name in unmeasured if not lasting[name] and not stated[name] and name not in without)
         leader = choices[0].arm or choices[0].leader
@@ -135,11 +137,9 @@ def decide(
             return choices[0]
         return Choice(outcome="undecided", leader=leader, open=choices[0].open, unshown=tuple(open_))
 
-    usual = constraint_objections(ordered, section, facts=facts, whole=evidence.whole)
-    stated = {arm.name: [one for one in objections.get(arm.name, ()) if one not in usual[arm.name]] for arm in ordered}
-    standing = {
-        arm.name: [*stated[arm.name], *([] if arm in alive else ["it has no scored answer"])] for arm in ordered
-    }
+    stated = _besides(objections, constraint_objections(ordered, section, facts=facts, whole=evidence.whole))
+    unscored = {arm.name: [] if arm in alive else ["it has no scored answer"] for arm in ordered}
+    standing = {name: stated[name] + unscored[name] for name in stated}
     against = acceptable(section)
 
     def outcome_if(section: StudySection, without: frozenset[str]) -> tuple[Outcome, str]:
@@ -204,10 +204,9 @@ def applies(scores: Mapping[str, Sequence[float | None]], failed: Mapping[str, S
 
     Not those that some arm answered without getting a score. A question that every arm failed counts: as wrong.
     """
-    left_out = [
-        [score is None and not lost for score, lost in zip(column, failed[arm], strict=True)]
-        for arm, column in scores.items()
-    ]
+    left_out = []
+    for arm, column in scores.items():
+        left_out.append([score is None and not lost for score, lost in zip(column, failed[arm], strict=True)])
     return ~np.any(left_out, axis=0)
 
 
@@ -243,11 +242,21 @@ def _if_answered(
         return None
 
 
+def _besides(objections: Mapping[str, Sequence[str]], usual: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The objections to each arm of `usual` that are not among its usual ones."""
+    stated = {}
+    for name, constraints in usual.items():
+        stated[name] = [objection for objection in objections.get(name, ()) if objection not in constraints]
+    return stated
+
+
 def _without_any(free: Sequence[str], open_: Sequence[str]) -> list[list[str]]:
     """The free arms, and what is left of them without each set of arms whose constraints are in question."""
-    # 2ⁿ sets for n arms in question; a study has at most a handful of arms.
-    sets = [gone for size in range(len(open_) + 1) for gone in combinations(open_, size)]
-    return [[name for name in free if name not in gone] for gone in sets]
+    remaining = []
+    for size in range(len(open_) + 1):
+        for excluded in combinations(open_, size):
+            remaining.append([name for name in free if name not in excluded])
+    return remaining
 
 
 def _weigh(
@@ -268,9 +277,9 @@ def _weigh(
     joint: dict[str, stats.Interval] = {}
     alone: dict[str, stats.Interval] = {}
     if len(names) > 1:
-        # matrix: (questions, arms)
-        matrix = np.stack([counted[name] for name in names], axis=1)
+        matrix = np.stack([counted[name] for name in names], axis=1)  # (questions, arms)
         settings: Any = {key: getattr(section, key) for key in ("level", "resamples", "seed")}
+        # Intervals alone decide (intersection-union); simultaneous ones are for the table of all pairs.
         joint = stats.contrasts(matrix, groups, stats.pairs(names), **settings)
         alone = stats.contrasts(matrix, groups, stats.pairs(names), joint=False, **settings)
     right = rights({name: columns[name] for name in names}, facts.right)
@@ -289,7 +298,7 @@ def _weigh(
 
 def _cells(arms: Sequence[Arm]) -> dict[str, str]:
     """Names of the arms in the four cells, as `intervals.factorial` calls them; empty when one is missing."""
-    # Few-shot and oracle arms stand outside the 2 × 2 table.
+    # Few-shot arms and oracles are no cells: they differ from the others in more than retrieval and tuning.
     table = {(arm.retrieval, bool(arm.tuning)): arm.name for arm in arms if not arm.shots and not arm.oracle}
     cells = {"base": (False, False), "rag": (True, False), "ft": (False, True), "both": (True, True)}
     if any(cell not in table for cell in cells.values()):
@@ -339,8 +348,10 @@ def settle(
         waiting: Names of the arms that were not given their chance and could still be acceptable once they are.
     """
     choice = _settled(evidence, acceptable, section)
+    # An arm without one right answer is never chosen, however small its distance to the others.
     if choice.arm and evidence.right[choice.arm].none:
         choice = Choice(outcome="none acceptable", route="nobody right", leader=choice.arm)
+    # An unfinished arm may be chosen itself: being cut short can only have hurt it.
     late = tuple(name for name in waiting if name != choice.arm)
     if not late:
         return choice
@@ -357,15 +368,17 @@ def _settled(evidence: Evidence, acceptable: Sequence[str], section: StudySectio
         return Choice(outcome="choose", arm=acceptable[0], route="only")
     order = [arm.name for arm in evidence.arms if arm.name in acceptable]
     margin = section.margin
-    proven = [
-        name
-        for place, name in enumerate(order)
-        if all(matters(evidence.difference(name, other), margin) for other in order[:place])
-    ]  # shown better than every simpler arm; of the simplest there is nothing to show
+    # Shown better than every simpler arm; of the simplest there is nothing to show.
+    proven = []
+    for place, name in enumerate(order):
+        if all(matters(evidence.difference(name, other), margin) for other in order[:place]):
+            proven.append(name)
+    # From the simplest: the gain of every more complex arm over the one that is chosen is small.
     for name in proven:
         if all(is_small(evidence.difference(other, name), margin) for other in order[order.index(name) + 1 :]):
             return Choice(outcome="choose", arm=name, route="pairwise")
     leader = max(order, key=lambda name: evidence.estimates[name].mean)
+    # From the most complex: an undecided study may still show that simpler arms can be left aside.
     for name in reversed(proven):
         later = [(other, name) for other in order[order.index(name) + 1 :]]
         if not any(matters(evidence.difference(*pair), margin) for pair in later):

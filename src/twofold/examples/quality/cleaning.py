@@ -26,23 +26,23 @@ _REFERENCES = ("outputs", "output", "answer", "reference")
 class Cleaned:
     """What is left, and what was done."""
 
-    kept: tuple[Row, ...]
+    rows: tuple[Row, ...]
     """Records that stay, in order, each with its id."""
     done: tuple[Json, ...]
     """One entry for each thing done: the finding's fields, and the ``record`` as it was (not where it was masked)."""
 
 
-def clean(rows: Sequence[Row], found: Sequence[Problem], *, mask: bool = False, drop: Sequence[str] = ()) -> Cleaned:
+def clean(rows: Sequence[Row], problems: Sequence[Problem], *, mask: bool = False, drop: Sequence[str] = ()) -> Cleaned:
     """Do what the findings' actions say: repair, merge and drop; what is to be looked at stays.
 
     Args:
         rows: Records as read, none about a whole file.
-        found: What `findings.inspect` says of their examples.
+        problems: What `inspect` says of their examples.
         mask: Mask personal data and secrets too.
         drop: Codes of findings whose examples go as well, for example ``data.label-noise``.
     """
     done: list[Json] = []
-    kept: dict[str, Row] = {}
+    remaining: dict[str, Row] = {}
 
     def record(problem: Problem, value: Json | None, action: str) -> None:
         done.append({**asdict(problem), "action": action, **({} if value is None else {"record": value})})
@@ -51,19 +51,19 @@ def clean(rows: Sequence[Row], found: Sequence[Problem], *, mask: bool = False, 
         return _mapped(value, masked) if mask else value
 
     for row in rows:
-        if not isinstance(row.found, Example):
-            record(row.found or _empty(row), safe(row.value), "drop")
+        if not isinstance(row.outcome, Example):
+            record(row.outcome or _empty(row), safe(row.value), "drop")
             continue
-        kept[row.found.id] = replace(row, value={"id": row.found.id, **row.value})
+        remaining[row.outcome.id] = replace(row, value={"id": row.outcome.id, **row.value})
     by_example: dict[str, list[Problem]] = {}
-    for problem in found:
+    for problem in problems:
         by_example.setdefault(problem.example, []).append(problem)
-    for name, row in list(kept.items()):
+    for name, row in list(remaining.items()):
         mine = by_example.get(name, [])
-        gone = next((p for p in mine if p.code in drop), None)
-        if gone is not None:
-            record(gone, safe(row.value), "drop")
-            del kept[name]
+        dropped = next((p for p in mine if p.code in drop), None)
+        if dropped is not None:
+            record(dropped, safe(row.value), "drop")
+            del remaining[name]
             continue
         value = row.value
         if any(p.action == "repair" for p in mine):
@@ -76,16 +76,17 @@ def clean(rows: Sequence[Row], found: Sequence[Problem], *, mask: bool = False, 
                 for problem in (p for p in mine if p.action == "mask"):
                     record(problem, None, "mask")
         if value is not row.value:
-            kept[name] = row_of(value, row.file, row.line)
-    examples = [row.found for row in kept.values() if isinstance(row.found, Example)]
+            remaining[name] = row_of(value, row.file, row.line)
+    # Copies are looked for after repairing and masking, which may have made two examples the same.
+    examples = [row.outcome for row in remaining.values() if isinstance(row.outcome, Example)]
     places = {**{e.id: e.id for e in examples}, **{f"{e.file}:{e.line}": e.id for e in examples if e.line}}
     for problem in copies(examples):
         if problem.action == "merge":
-            target = kept[places[problem.other]]
-            kept[places[problem.other]] = _merged(target, kept[problem.example])
+            target = remaining[places[problem.other]]
+            remaining[places[problem.other]] = _merged(target, remaining[problem.example])
         if problem.action in ("drop", "merge"):
-            record(problem, safe(kept.pop(problem.example).value), problem.action)
-    return Cleaned(kept=tuple(kept.values()), done=tuple(done))
+            record(problem, safe(remaining.pop(problem.example).value), problem.action)
+    return Cleaned(rows=tuple(remaining.values()), done=tuple(done))
 
 
 def _empty(row: Row) -> Problem:
@@ -110,20 +111,20 @@ def _mapped(value: Json, change: Callable[[str], str]) -> Json:
     return {key: inside(item) if key in _TEXTS else item for key, item in value.items()}
 
 
-def _merged(one: Row, two: Row) -> Row:
-    assert isinstance(one.found, Example)
-    assert isinstance(two.found, Example)
-    answers = list(dict.fromkeys((*one.found.references, *two.found.references)))
-    value = {key: item for key, item in one.value.items() if key not in _REFERENCES}
-    return row_of({**value, "answers": answers}, one.file, one.line)
+def _merged(target: Row, other: Row) -> Row:
+    assert isinstance(target.outcome, Example)
+    assert isinstance(other.outcome, Example)
+    answers = list(dict.fromkeys((*target.outcome.references, *other.outcome.references)))
+    value = {key: item for key, item in target.value.items() if key not in _REFERENCES}
+    return row_of({**value, "answers": answers}, target.file, target.line)
 
 
 # ---------------------------------------------------------------- the set at a glance
 
 
-def portrait(examples: Sequence[Example], found: Sequence[Problem]) -> Json:
+def portrait(examples: Sequence[Example], problems: Sequence[Problem]) -> Json:
     """What a data card shows of a set: sizes, lengths, classes, languages, findings."""
-    told = labels.labels(examples)
+    given_labels = labels.labels(examples)
     return {
         "examples": len(examples),
         "splits": _counted([e.split or "none" for e in examples]),
@@ -131,10 +132,10 @@ def portrait(examples: Sequence[Example], found: Sequence[Problem]) -> Json:
         "answerable": sum(e.answerable for e in examples),
         "question_lengths": _bins([text.tokens(e.question) for e in examples]),
         "answer_lengths": _bins([text.tokens(e.references[0]) for e in examples if e.references]),
-        "classes": _counted(told),
+        "classes": _counted(given_labels),
         "scripts": _counted([text.script(e.question) or "none" for e in examples]),
-        "findings": _counted([p.code for p in found]),
-        "errors": sum(p.severity == "error" for p in found),
+        "findings": _counted([p.code for p in problems]),
+        "errors": sum(p.severity == "error" for p in problems),
     }
 
 

@@ -69,15 +69,15 @@ def inspect(
         "balance": lambda: labels.balance(examples),
         "documents": lambda: verbatim(examples, documents),
     }
-    found = [p for p in check(documents, examples, abstention=Template().abstention) if p.code not in _REPEATS]
-    found += labels.undeclared(examples, declared) if declared else []
-    wanted = [part for part in parts if part not in skip]
-    for number, part in enumerate(wanted):
-        progress("looking", number, len(wanted))
-        found += parts[part]()
-    progress("looking", len(wanted), len(wanted))
+    problems = [p for p in check(documents, examples, abstention=Template().abstention) if p.code not in _REPEATS]
+    problems += labels.undeclared(examples, declared) if declared else []
+    selected = [part for part in parts if part not in skip]
+    for number, part in enumerate(selected):
+        progress("looking", number, len(selected))
+        problems += parts[part]()
+    progress("looking", len(selected), len(selected))
     places = {e.file: number for number, e in reversed(list(enumerate(examples)))}
-    return sorted(found, key=lambda p: (places.get(p.file, -1), p.line, p.code))
+    return sorted(problems, key=lambda p: (places.get(p.file, -1), p.line, p.code))
 
 
 def copies(examples: Sequence[Example]) -> list[Problem]:
@@ -86,14 +86,17 @@ def copies(examples: Sequence[Example]) -> list[Problem]:
     The same question with another answer is a contradiction where the answers are labels, or JSON with one; else both
     answers may be right, and the two are merged.
     """
+    # The most sealed split first: of two copies the test's stays, and training loses its own.
     order = sorted(range(len(examples)), key=lambda i: (_SEALED[examples[i].split], i))
     plain = [conversation(e) for e in examples]
-    told = labels.labels(examples)
-    judged = bool(told)
-    closed = judged and all(label == e.references[0].strip() for label, e in zip(told, examples, strict=True) if label)
+    given_labels = labels.labels(examples)
+    judged = bool(given_labels)
+    closed = judged and all(
+        label == e.references[0].strip() for label, e in zip(given_labels, examples, strict=True) if label
+    )
     texts = NearTexts(plain)
     exact: defaultdict[str, list[int]] = defaultdict(list)
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for number in order:
         example = examples[number]
         same = [i for i in exact[plain[number]] if not _apart(example, examples[i])]
@@ -102,17 +105,17 @@ def copies(examples: Sequence[Example]) -> list[Problem]:
             others = [examples[i] for i in texts.near(number) if plain[i] != plain[number]]
             problem = _near_to(example, [e for e in others if not _apart(example, e)], closed)
         if problem is not None:
-            found.append(problem)
+            problems.append(problem)
         if problem is None or problem.action == "look":
             exact[plain[number]].append(number)
             texts.add(number)
-    return found
+    return problems
 
 
-def _apart(one: Example, two: Example) -> bool:
+def _apart(first: Example, second: Example) -> bool:
     """The same words asked of different documents, or judged in different ways, are different examples."""
-    other_documents = bool(one.sources and two.sources and not set(one.sources) & set(two.sources))
-    return (other_documents and not _answers(one) & _answers(two)) or one.answerable != two.answerable
+    other_documents = bool(first.sources and second.sources and not set(first.sources) & set(second.sources))
+    return (other_documents and not _answers(first) & _answers(second)) or first.answerable != second.answerable
 
 
 def _answers(example: Example) -> set[str]:
@@ -123,14 +126,14 @@ def _place(example: Example) -> str:
     return f"{example.file}:{example.line}" if example.file and example.line else example.id
 
 
-def _crossed(one: Example, two: Example) -> bool:
-    return bool(one.split and two.split and one.split != two.split)
+def _crossed(first: Example, second: Example) -> bool:
+    return bool(first.split and second.split and first.split != second.split)
 
 
-def _against(example: Example, held: Sequence[Example], judged: bool) -> Problem | None:
+def _against(example: Example, candidates: Sequence[Example], judged: bool) -> Problem | None:
     mine = _answers(example)
-    match = next((e for e in held if _answers(e) == mine), None)
-    match = match or next((e for e in held if _answers(e) & mine), held[0])
+    match = next((e for e in candidates if _answers(e) == mine), None)
+    match = match or next((e for e in candidates if _answers(e) & mine), candidates[0])
     where, agreed = _place(match), bool(_answers(match) & mine) or not mine
     fields = {"other": where}
     if _crossed(example, match):
@@ -173,7 +176,7 @@ def _shown(example: Example) -> str:
 
 def privacy(examples: Sequence[Example]) -> list[Problem]:
     """Personal data and secrets, one finding for each example and kind; the values themselves are not told."""
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for example in examples:
         seen: Counter[tuple[str, str, str]] = Counter()
         for what, text in texts_of(example):
@@ -185,28 +188,28 @@ def privacy(examples: Sequence[Example]) -> list[Problem]:
             secret = sort == "secret"
             cure = "Revoke it; `clean --mask` takes it out." if secret else "`clean --mask` takes it out."
             code, severity = ("data.secret", "error") if secret else ("data.personal", "warning")
-            found.append(note(example, code, message, cure=cure, action="mask", severity=severity))
-    return found
+            problems.append(note(example, code, message, cure=cure, action="mask", severity=severity))
+    return problems
 
 
 def verbatim(examples: Sequence[Example], documents: Sequence[Document]) -> list[Problem]:
     """Questions that stand word for word in a document, answer and all: the index holds the examples themselves."""
-    held: defaultdict[str, list[int]] = defaultdict(list)
-    asked = [wording(e.question).split() for e in examples]
-    for number, words in enumerate(asked):
+    by_opening: defaultdict[str, list[int]] = defaultdict(list)
+    questions = [wording(e.question).split() for e in examples]
+    for number, words in enumerate(questions):
         if len(words) >= _SHINGLE:
-            held[" ".join(words[:_SHINGLE])].append(number)
-    found: dict[int, Problem] = {}
-    for document in documents if held else ():
+            by_opening[" ".join(words[:_SHINGLE])].append(number)
+    problems: dict[int, Problem] = {}
+    for document in documents if by_opening else ():
         text = wording(document.text)
         words = text.split()
         for at in range(len(words) - _SHINGLE + 1):
-            for number in held.get(" ".join(words[at : at + _SHINGLE]), ()):
+            for number in by_opening.get(" ".join(words[at : at + _SHINGLE]), ()):
                 example = examples[number]
-                whole = words[at : at + len(asked[number])] == asked[number]
-                rest = " ".join(words[at + len(asked[number]) : at + len(asked[number]) + 200])
-                if whole and number not in found and any(a and a in rest for a in _answers(example)):
+                whole = words[at : at + len(questions[number])] == questions[number]
+                rest = " ".join(words[at + len(questions[number]) : at + len(questions[number]) + 200])
+                if whole and number not in problems and any(a and a in rest for a in _answers(example)):
                     message = f"question and answer stand in the document {document.id!r} one after the other"
                     cure = "Take the examples' file out of the documents, or do not test on it."
-                    found[number] = note(example, "data.in-documents", message, cure=cure, other=document.source)
-    return list(found.values())
+                    problems[number] = note(example, "data.in-documents", message, cure=cure, other=document.source)
+    return list(problems.values())

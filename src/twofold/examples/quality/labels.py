@@ -66,18 +66,18 @@ def _object(text: str) -> dict[str, Any] | None:
 
 def spelled_alike(examples: Sequence[Example]) -> list[Problem]:
     """Labels that differ only in case, blanks or a closing mark: one label written in several ways, or two meant."""
-    told = labels(examples)
-    if not told:
+    given_labels = labels(examples)
+    if not given_labels:
         return []
-    sizes = Counter(label for label in told if label)
-    first = {label: example for example, label in reversed(list(zip(examples, told, strict=True)))}
-    found = []
+    sizes = Counter(label for label in given_labels if label)
+    first = {label: example for example, label in reversed(list(zip(examples, given_labels, strict=True)))}
+    problems = []
     for usual, others in _spellings(sizes).items():
         shown = ", ".join(f"{excerpt(label, 40)!r} ({sizes[label]})" for label in (usual, *others))
         message = f"labels that differ only in case, blanks or a closing mark: {shown}"
         cure = "Write one label in one way; two that are meant need names that differ in more than that."
-        found.append(note(first[others[0]], "data.label-spelling", message, cure=cure))
-    return found
+        problems.append(note(first[others[0]], "data.label-spelling", message, cure=cure))
+    return problems
 
 
 def _spellings(sizes: Mapping[str, int]) -> dict[str, list[str]]:
@@ -92,7 +92,7 @@ def undeclared(examples: Sequence[Example], declared: Sequence[str]) -> list[Pro
     """Answers outside a declared set of labels, each with the nearest one."""
     known = set(declared)
     plain = {bare(label): label for label in declared}
-    found = []
+    problems = []
     for example in examples:
         for reference in example.references:
             if reference in known:
@@ -100,34 +100,33 @@ def undeclared(examples: Sequence[Example], declared: Sequence[str]) -> list[Pro
             near = plain.get(bare(reference)) or next(iter(difflib.get_close_matches(reference, declared, 1)), "")
             cure = f"Did you mean {near!r}?" if near else f"Labels: {excerpt(', '.join(declared), 80)}."
             message = f"the label {excerpt(reference, 40)!r} is none of the {len(declared)} declared"
-            found.append(note(example, "data.unknown-label", message, cure=cure, severity="error"))
-    return found
+            problems.append(note(example, "data.unknown-label", message, cure=cure, severity="error"))
+    return problems
 
 
 def balance(examples: Sequence[Example]) -> list[Problem]:
     """Classes that differ in writing only, that are too small, or that outweigh the typical one tenfold."""
-    told = labels(examples)
-    if not told:
+    given_labels = labels(examples)
+    if not given_labels:
         return []
-    sizes = Counter(told)
-    first = {label: example for example, label in reversed(list(zip(examples, told, strict=True)))}
-    found = alike(first)
+    sizes = Counter(given_labels)
+    first = {label: example for example, label in reversed(list(zip(examples, given_labels, strict=True)))}
+    problems = alike(first)
     for label, size in sorted(sizes.items()):
         if size < FEWEST:
             message = f"the class {excerpt(label, 40)!r} has {size} examples"
-            found.append(
+            problems.append(
                 note(first[label], "data.small-class", message, cure="Add examples of it, or merge the class.")
             )
     middle = float(np.median(list(sizes.values())))
     label, most = sizes.most_common(1)[0]
     if most >= 10 * middle and len(sizes) > 2:
-        message = (
-            f"the class {excerpt(label, 40)!r} has {most} of {len(told)} examples; the median class has {middle:g}"
-        )
-        found.append(
+        message = f"the class {excerpt(label, 40)!r} has {most} of {len(given_labels)} examples; "
+        message += f"the median class has {middle:g}"
+        problems.append(
             note(first[label], "data.class-balance", message, cure="Judge by macro F1, or thin the class out.")
         )
-    return found
+    return problems
 
 
 def alike(first: Mapping[str, Example]) -> list[Problem]:
@@ -137,14 +136,14 @@ def alike(first: Mapping[str, Example]) -> list[Problem]:
         first: Label to the first example that has it.
     """
     forms: dict[str, str] = {}
-    found = []
+    problems = []
     for label in sorted(first):
         other = forms.setdefault(re.sub(r"[\s_-]+(?=[^\W\d])", " ", normalize("NFKC", label).casefold()).strip(), label)
         if other != label:
             message = f"the labels {other!r} and {label!r} differ only in case or blanks"
             cure = "Write them the same, or rename one."
-            found.append(note(first[label], "data.labels-alike", message, cure=cure, severity="error"))
-    return found
+            problems.append(note(first[label], "data.labels-alike", message, cure=cure, severity="error"))
+    return problems
 
 
 def noise(examples: Sequence[Example]) -> list[Problem]:
@@ -153,34 +152,37 @@ def noise(examples: Sequence[Example]) -> list[Problem]:
     Raises:
         MissingExtra: scikit-learn is not installed.
     """
-    told = labels(examples)
-    plain = {other: label for label, others in _spellings(Counter(told)).items() for other in others}
-    told = [plain.get(label, label) for label in told]
-    sizes = Counter(told)
-    judged = [i for i, label in enumerate(told) if sizes[label] >= FEWEST and label]
-    names = sorted({told[i] for i in judged})
+    given_labels = labels(examples)
+    plain = {other: label for label, others in _spellings(Counter(given_labels)).items() for other in others}
+    given_labels = [plain.get(label, label) for label in given_labels]
+    sizes = Counter(given_labels)
+    judged = [i for i, label in enumerate(given_labels) if sizes[label] >= FEWEST and label]
+    names = sorted({given_labels[i] for i in judged})
     if len(names) < 2:
         return []
-    own = np.array([names.index(told[i]) for i in judged])
-    probable = _out_of_sample([conversation(examples[i]) for i in judged], own, len(names))
-    usual = np.array([probable[own == k, k].mean() for k in range(len(names))])
+    codes = np.array([names.index(given_labels[i]) for i in judged])
+    probable = _out_of_sample([conversation(examples[i]) for i in judged], codes, len(names))
+    # (classes,): how sure the model is of a class's own members, on average: the threshold of confident learning.
+    usual = np.array([probable[codes == k, k].mean() for k in range(len(names))])
     rows = np.arange(len(judged))
     reached = np.where(probable >= usual, probable, -1.0)
     other = reached.argmax(axis=1)
-    doubted = (reached.max(axis=1) >= SURE) & (other != own) & (probable[rows, own] < usual[own])
-    doubt = probable.max(axis=1) - probable[rows, own]
-    found = []
+    doubted = (reached.max(axis=1) >= SURE) & (other != codes) & (probable[rows, codes] < usual[codes])
+    doubt = probable.max(axis=1) - probable[rows, codes]
+    problems = []
     for row in sorted(np.flatnonzero(doubted), key=lambda r: (-doubt[r], r)):
         example, label = examples[judged[row]], names[other[row]]
         message = (
-            f"the label {excerpt(told[judged[row]], 40)!r} is doubtful: a model of the other examples says "
-            f"{excerpt(label, 40)!r} ({probable[row, other[row]]:.2f} against {probable[row, own[row]]:.2f})"
+            f"the label {excerpt(given_labels[judged[row]], 40)!r} is doubtful: a model of the other examples says "
+            f"{excerpt(label, 40)!r} ({probable[row, other[row]]:.2f} against {probable[row, codes[row]]:.2f})"
         )
-        found.append(note(example, "data.label-noise", message, cure="Read it, and correct the label if it is wrong."))
-    return found
+        problems.append(
+            note(example, "data.label-noise", message, cure="Read it, and correct the label if it is wrong.")
+        )
+    return problems
 
 
-def _out_of_sample(texts: Sequence[str], own: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
+def _out_of_sample(texts: Sequence[str], codes: NDArray[np.int64], classes: int) -> NDArray[np.float64]:
     """(examples × classes) probabilities, each from a model that has not seen the example nor its exact copies."""
     try:
         from sklearn.feature_extraction.text import TfidfVectorizer
@@ -190,14 +192,15 @@ def _out_of_sample(texts: Sequence[str], own: NDArray[np.int64], classes: int) -
         raise MissingExtra("judging labels needs scikit-learn", cure=f"{install('data')}, or --skip noise") from error
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2, token_pattern=r"(?u)\b\w+\b")
     try:
-        held = words.fit_transform(texts).tocsr()
+        vectors = words.fit_transform(texts).tocsr()
     except ValueError:  # no word occurs twice
         return np.full((len(texts), classes), 1 / classes)
+    # Copies share a fold: a model that has seen the copy has seen the label.
     copies = {text: number for number, text in enumerate(texts)}
     groups = [copies[text] for text in texts]
-    out = np.zeros((len(texts), classes))
+    out = np.zeros((len(texts), classes))  # a class that a fold's model has never seen stays at 0
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
-    for train, test in folds.split(held, own, groups):
-        model = MultinomialNB(alpha=0.05).fit(held[train], own[train])
-        out[np.ix_(test, model.classes_)] = model.predict_proba(held[test])
+    for train, test in folds.split(vectors, codes, groups):
+        model = MultinomialNB(alpha=0.05).fit(vectors[train], codes[train])
+        out[np.ix_(test, model.classes_)] = model.predict_proba(vectors[test])
     return out

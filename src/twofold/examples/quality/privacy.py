@@ -130,13 +130,14 @@ _COMPILED = tuple((kind, sort, re.compile(form, re.DOTALL), holds) for kind, sor
 
 def private(text: str) -> list[Place]:
     """Personal data and secrets in `text`, in order, none overlapping; of two the one with the stricter form."""
-    found: list[Place] = []
+    places: list[Place] = []
     for kind, sort, form, holds in _COMPILED:
         for match in form.finditer(text):
             start, end = match.span(form.groups)
-            if holds(text[start:end]) and not any(start < p.end and p.start < end for p in found):
-                found.append(Place(kind=kind, sort=sort, start=start, end=end))
-    return sorted(found, key=lambda place: place.start)
+            # Forms are tried from the strictest: what one has taken, a looser one does not take again.
+            if holds(text[start:end]) and not any(start < p.end and p.start < end for p in places):
+                places.append(Place(kind=kind, sort=sort, start=start, end=end))
+    return sorted(places, key=lambda place: place.start)
 
 
 def masked(text: str) -> str:

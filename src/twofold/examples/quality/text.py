@@ -68,6 +68,7 @@ def repaired(text: str) -> str:
     Raises:
         MissingExtra: ftfy is not installed.
     """
+    # Plain ASCII cannot be damaged, and is most of all text: ftfy is not asked.
     if text.isascii() and text.isprintable():
         return text
     for _ in range(4):
@@ -98,7 +99,7 @@ def damage(examples: Sequence[Example]) -> list[Problem]:
     Raises:
         MissingExtra: ftfy is not installed.
     """
-    found = []
+    problems = []
     for example in examples:
         for what, text in texts_of(example):
             mended = repaired(text)
@@ -107,7 +108,7 @@ def damage(examples: Sequence[Example]) -> list[Problem]:
                 shown = excerpt(text[max(0, at - 8) : at + 12].encode("unicode_escape").decode(), 40)
                 if text[at : at + 12].isprintable():
                     shown = f"{excerpt(text[max(0, at - 8) : at + 12], 30)} for {excerpt(mended[max(0, at - 8) :], 24)}"
-                found.append(
+                problems.append(
                     note(
                         example, "data.encoding", f"the {what} is damaged: {shown}", cure="Repair it.", action="repair"
                     )
@@ -117,9 +118,9 @@ def damage(examples: Sequence[Example]) -> list[Problem]:
                 cure = "Read its source again in the right encoding: the characters are lost here."
                 at = mended.index("\ufffd")
                 message = f"the {what} has lost characters: {excerpt(mended[max(0, at - 12) : at + 12], 30)}"
-                found.append(note(example, "data.lost-characters", message, cure=cure))
+                problems.append(note(example, "data.lost-characters", message, cure=cure))
                 break
-    return found
+    return problems
 
 
 # ---------------------------------------------------------------- answers
@@ -146,12 +147,12 @@ def answers(examples: Sequence[Example]) -> list[Problem]:
     long = [e for e in firsts if tokens(e.references[0]) >= 8]
     ended = sum(e.references[0].rstrip().endswith(_ENDS) for e in long) >= MOST * len(long) and len(long) >= 10
     limit = _limit([tokens(e.references[0]) for e in firsts])
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for example, whole in zip(firsts, parsed, strict=True):
         text = example.references[0].strip()
         if example.id in empty:
             message = f"the answer is a placeholder: {excerpt(text, 40)!r}"
-            found.append(note(example, "data.placeholder", message, cure="Write the answer, or drop the example."))
+            problems.append(note(example, "data.placeholder", message, cure="Write the answer, or drop the example."))
             continue
         why = ""
         if structured:
@@ -170,8 +171,8 @@ def answers(examples: Sequence[Example]) -> list[Problem]:
                 why = "it has no end mark, as the others have"
         if why:
             message = f"the answer seems cut off ({why}): …{excerpt(text[-40:], 40)}"
-            found.append(note(example, "data.truncated", message, cure="Complete it, or drop the example."))
-    return found
+            problems.append(note(example, "data.truncated", message, cure="Complete it, or drop the example."))
+    return problems
 
 
 def _parses(text: str) -> bool:
@@ -203,15 +204,18 @@ def _limit(lengths: Sequence[int]) -> int:
 
 def lengths(examples: Sequence[Example], count: Callable[[str], int] = tokens) -> list[Problem]:
     """Questions and answers whose length is far from the set's."""
-    found: list[Problem] = []
-    for what, sizes in (
-        ("question", [sum(count(m.content) for m in e.messages) for e in examples]),
-        ("answer", [count(e.references[0]) if e.references else 0 for e in examples]),
-    ):
+    problems: list[Problem] = []
+    question_sizes = []
+    for e in examples:
+        question_sizes.append(sum(count(m.content) for m in e.messages))
+    answer_sizes = [count(e.references[0]) if e.references else 0 for e in examples]
+    for what, sizes in (("question", question_sizes), ("answer", answer_sizes)):
         known = np.log([n for n in sizes if n > 0])
         if len(known) < 30:
             continue
         middle = float(np.median(known))
+        # 1.4826 makes the median deviation a standard deviation of normal values; the floor keeps sets of nearly one
+        # length from calling every other length an outlier.
         spread = max(1.4826 * float(np.median(np.abs(known - middle))), 0.25)
         for example, size in zip(examples, sizes, strict=True):
             if not size:
@@ -220,8 +224,8 @@ def lengths(examples: Sequence[Example], count: Callable[[str], int] = tokens) -
             if abs(far) >= FAR and abs(np.log(size) - middle) >= np.log(4):
                 message = f"its {what} has {size} words and marks; the median is {np.exp(middle):.0f}"
                 cure = "Look whether it is one example, and whole." if far > 0 else "Look whether it is whole."
-                found.append(note(example, "data.length", message, cure=cure))
-    return found
+                problems.append(note(example, "data.length", message, cure=cure))
+    return problems
 
 
 # ---------------------------------------------------------------- languages
@@ -269,25 +273,25 @@ def languages(examples: Sequence[Example]) -> list[Problem]:
     Raises:
         MissingExtra: py3langid is not installed.
     """
-    told = [language(e.question) for e in examples]
+    tongues = [language(e.question) for e in examples]
     scripts = [script(e.question) for e in examples]
-    known, written = Counter(t for t in told if t), Counter(s for s in scripts if s)
+    known, written = Counter(t for t in tongues if t), Counter(s for s in scripts if s)
     if not written:
         return []
     mine = known.most_common(1)[0][0] if known else ""
     usual = written.most_common(1)[0][0]
-    found: list[Problem] = []
-    for example, tongue, letters in zip(examples, told, scripts, strict=True):
+    problems: list[Problem] = []
+    for example, tongue, letters in zip(examples, tongues, scripts, strict=True):
         if letters and letters != usual and sum(c.isalpha() for c in example.question) >= 4:
             message = f"it is written in {letters.title()} letters; most are in {usual.title()}"
-            found.append(note(example, "data.language", message, cure="Drop it if it is not meant to be there."))
+            problems.append(note(example, "data.language", message, cure="Drop it if it is not meant to be there."))
         elif tongue and tongue != mine and known[mine] >= 0.5 * len(examples):
             message = f"its language is {tongue}; most are {mine}: {excerpt(example.question, 40)!r}"
-            found.append(note(example, "data.language", message, cure="Drop it if it is not meant to be there."))
-    if len(found) > 0.1 * len(examples):
+            problems.append(note(example, "data.language", message, cure="Drop it if it is not meant to be there."))
+    if len(problems) > 0.1 * len(examples):
         shares = ", ".join(f"{name} {n}" for name, n in known.most_common(5))
         first = examples[0]
         message = f"the set mixes languages ({shares} of {len(examples)} questions; short ones are not told)"
         whole = note(first, "data.language-mix", message, cure="Tune on one language at a time, or mean it.")
-        return [whole, *found]
-    return found
+        return [whole, *problems]
+    return problems

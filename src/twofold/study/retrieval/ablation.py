@@ -30,7 +30,7 @@ def stages(config: Config) -> dict[str, Json]:
         parts = list(getattr(retrieval, kind, ()))
         for place, part in enumerate(parts):
             rest = [other.model_dump() for number, other in enumerate(parts) if number != place]
-            same = sum(other.name == part.name for other in parts) > 1
+            same = sum(other.name == part.name for other in parts) > 1  # two of one name need their places to differ
             name = f"{kind[:-1]} {part.name}" + (f" ({place + 1})" if same else "")
             switches[name] = {"retrieval": {kind: rest}}
     return {**switches, **_legs(config)}

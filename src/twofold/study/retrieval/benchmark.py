@@ -246,10 +246,10 @@ def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, prog
         progress("retrieve", len(hit_lists), len(queries))
     seconds = time.perf_counter() - started
     metrics = scorers(rules.unit)
-    scores = {
-        name: [metric.score(e, Answer(text="", hits=hits)) for e, hits in zip(examples, hit_lists, strict=True)]
-        for name, metric in metrics.items()
-    }
+    answers = [Answer(text="", hits=hits) for hits in hit_lists]
+    scores = {}
+    for name, metric in metrics.items():
+        scores[name] = [metric.score(e, answer) for e, answer in zip(examples, answers, strict=True)]
     chance = random.Random(rules.seed)
     sample = chance.sample(list(enumerate(queries)), min(rules.latency, len(queries)))
     ms = None
@@ -316,6 +316,14 @@ def compare(
             progress(f"{name}: {stage}", done, total)
 
         measured[name] = held_measure(builder, examples, rules, progress=step)
+    rows = {}
+    for name, result in measured.items():
+        rows[name] = {
+            "metrics": {titled(m): plain(_mean(result.scores[m], examples, rules)) for m in METRICS},
+            "ms": result.ms,
+            "tokens": result.tokens,
+            "seconds": result.seconds,
+        }
     return {
         "unit": rules.unit,
         "questions": len(examples),
@@ -323,15 +331,7 @@ def compare(
         "synthetic": sum(example.origin == "synthetic" for example in examples) / len(examples),
         "level": rules.level,
         "self_test": tests,
-        "pipelines": {
-            name: {
-                "metrics": {titled(m): plain(_mean(one.scores[m], examples, rules)) for m in METRICS},
-                "ms": one.ms,
-                "tokens": one.tokens,
-                "seconds": one.seconds,
-            }
-            for name, one in measured.items()
-        },
+        "pipelines": rows,
         "differences": [row for m in METRICS for row in differences(measured, examples, rules, metric=m)],
     }
 

@@ -102,6 +102,7 @@ def settle(
     content = builder.index.state().content
     sketch = weighing.sketch(builder.index.contents())
     last = weighing.last_choice(builder.catalogue.notes)
+    # Chosen for another search, a weight says nothing of this one.
     if last is not None and last["recipe"] != recipe:
         last = None
     if last is not None and not exact and weighing.moved(last["sketch"], sketch) <= weighing.MOVED:
@@ -109,6 +110,7 @@ def settle(
     divided = splits()
     known = divided.dev if learned_train([config]) else (*divided.train, *divided.dev)
     examples = [example for example in labelled(builder.readable(known)) if example.origin != "synthetic"]
+    # By digest, so that which questions are asked does not follow the order of files.
     named = sorted(zip(Questions(examples).digests, examples, strict=True), key=itemgetter(0))[:LIMIT]
     examples = [example for _, example in named]
     questions = digest("asked", [name for name, _ in named])
@@ -261,14 +263,14 @@ def compared(
         groups: Group of each question.
         first: The column of the weight in force.
     """
-    complete = ~np.isnan(matrix).any(axis=1)
+    complete = ~np.isnan(matrix).any(axis=1)  # paired: a question counts for all weights or for none
     scores = matrix[complete]
     names, numbered = np.unique(np.asarray([str(group) for group in groups])[complete], return_inverse=True)
     differences = scores - scores[:, [first]]
     gains = differences.mean(axis=0) if len(scores) else np.zeros(matrix.shape[1])
     if len(names) < 2:
         return gains, np.full(matrix.shape[1], np.inf)
-    sums = np.zeros((len(names), matrix.shape[1]))
+    sums = np.zeros((len(names), matrix.shape[1]))  # (groups, weights): residuals
     np.add.at(sums, numbered, differences - gains)
     return gains, np.array([intervals.standard_error(column, len(scores)) for column in sums.T])
 
@@ -287,7 +289,7 @@ def shrunk(weights: Sequence[float], gains: NDArray[np.float64], errors: NDArray
     known = sorted(ELSEWHERE)
     expected = np.interp(weights, known, [ELSEWHERE[weight][0] for weight in known])
     between = np.interp(weights, known, [ELSEWHERE[weight][1] for weight in known])
-    within = np.minimum(errors, 1e6) ** 2
+    within = np.minimum(errors, 1e6) ** 2  # infinity, of a single group, would give inf / inf
     believed = (gains * between**2 + expected * within) / (between**2 + within)
     return np.where(np.asarray(weights) == LEXICAL_WEIGHT, 0.0, believed)
 

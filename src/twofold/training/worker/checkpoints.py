@@ -36,6 +36,7 @@ def keep(directory: Path, value: Any) -> None:
     """Make `value` the newest checkpoint; the one before stays as a second chance."""
     newest = directory / NAME
     write(directory / "checkpoint.new.pt", value)
+    # In this order: a kill between any two of the steps leaves one whole checkpoint under a known name.
     if newest.is_file():
         writing.put(newest, directory / EARLIER)
     writing.put(directory / "checkpoint.new.pt", newest)
@@ -48,9 +49,9 @@ def newest(directory: Path) -> tuple[Any, list[str]]:
         path = directory / name
         if not path.is_file():
             continue
-        found = read(path)
-        if found is not None and {"state", "masters", "optimiser", "random"} <= set(found):
-            return found, [*notes, *(["training went on from the checkpoint before it"] if notes else [])]
+        checkpoint = read(path)
+        if checkpoint is not None and {"state", "masters", "optimiser", "random"} <= set(checkpoint):
+            return checkpoint, [*notes, *(["training went on from the checkpoint before it"] if notes else [])]
         notes.append(f"{name} is damaged ({path.stat().st_size} bytes)")
     return None, [*notes, *(["training began again"] if notes else [])]
 
@@ -60,6 +61,7 @@ def read(path: Path) -> Any:
     import torch
 
     try:
+        # `weights_only`: a pickle may run anything, and a project's folder may come from somebody else.
         return torch.load(path, weights_only=True, map_location="cpu")
     except _DAMAGED:
         return None

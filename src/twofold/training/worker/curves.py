@@ -21,8 +21,8 @@ class Log:
     def __init__(self, directory: Path, *, step: int, on: bool = True) -> None:
         self._on, self._path = on, directory / LOG
         if on:
-            kept = [line for line in lines_of(directory) if line.get("step", 0) <= step]
-            self._path.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            earlier = [line for line in lines_of(directory) if line.get("step", 0) <= step]
+            self._path.write_text("".join(json.dumps(line) + "\n" for line in earlier), encoding="utf-8")
 
     def tell(self, **values: object) -> None:
         """Append one line; it can be read at once."""
@@ -34,26 +34,28 @@ class Log:
 def lines_of(directory: Path) -> list[Json]:
     """The lines of the log; one that a kill cut short is left out."""
     path = directory / LOG
-    found: list[Json] = []
+    entries: list[Json] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         try:
-            found.append(json.loads(line))
+            entries.append(json.loads(line))
         except ValueError:
             continue
-    return found
+    return entries
 
 
 def draw(directory: Path, *, metric: str) -> None:
     """Write the picture: losses above, the dev split's task metric below."""
     lines = lines_of(directory)
+
+    def curve(key: str) -> list[tuple[int, float]]:
+        return [(line["step"], line[key]) for line in lines if line.get(key) is not None]
+
     losses = {
-        name: [(line["step"], line[key]) for line in lines if line.get(key) is not None]
-        for name, key in (("training loss", "loss"), ("dev loss", "dev_loss"), ("loss on other things", "general_loss"))
+        "training loss": curve("loss"),
+        "dev loss": curve("dev_loss"),
+        "loss on other things": curve("general_loss"),
     }
-    scores = {
-        name: [(line["step"], line[key]) for line in lines if line.get(key) is not None]
-        for name, key in ((f"{metric} on dev", "dev"), ("known facts", "known_facts"))
-    }
+    scores = {f"{metric} on dev": curve("dev"), "known facts": curve("known_facts")}
     body = "".join(_panel(series, top=number * _HEIGHT) for number, series in enumerate((losses, scores)))
     writing.write(
         directory / PLOT,
@@ -74,14 +76,14 @@ def _panel(series: dict[str, list[tuple[int, float]]], *, top: int) -> str:
         x = _EDGE + step / right * (_WIDTH - 2 * _EDGE)
         return x, top + _HEIGHT - _EDGE - (value - low) / span * (_HEIGHT - 2 * _EDGE)
 
-    made = [_text(4, place(0, low)[1], f"{low:.3g}"), _text(4, place(0, high)[1], f"{high:.3g}")]
-    made.append(_text(_WIDTH - _EDGE, top + _HEIGHT - _EDGE / 2, f"step {right}", end=True))
+    shapes = [_text(4, place(0, low)[1], f"{low:.3g}"), _text(4, place(0, high)[1], f"{high:.3g}")]
+    shapes.append(_text(_WIDTH - _EDGE, top + _HEIGHT - _EDGE / 2, f"step {right}", end=True))
     names = [name for name, curve in series.items() if curve]
     for number, name in enumerate(names):
         colour = _COLOURS[number % len(_COLOURS)]
-        made.append(_curve([place(*point) for point in series[name]], colour))
-        made.append(_text(_EDGE + number * 180, top + 16, name, colour=colour))
-    return "".join(made)
+        shapes.append(_curve([place(*point) for point in series[name]], colour))
+        shapes.append(_text(_EDGE + number * 180, top + 16, name, colour=colour))
+    return "".join(shapes)
 
 
 def _curve(points: Sequence[tuple[float, float]], colour: str) -> str:

@@ -54,6 +54,7 @@ class Crew:
 
         Where all must do as many passes, one that lacks work does another's again, without weight.
         """
+        # Parts are sorted by length, so that dealing them out in turn gives all about the same work.
         mine = [(part, 1.0) for part in parts[self.rank :: self.size]]
         lacks = self.spreads and len(mine) * self.size < len(parts)
         return [*mine, (parts[0], 0.0)] if lacks else mine
@@ -65,27 +66,30 @@ class Crew:
         import torch
 
         for name, full in masters.full.items():
+            # A process without work has no gradient, and takes part in the sum all the same.
             full.grad = torch.zeros_like(full) if full.grad is None else full.grad
+            # Of spread weights FSDP has summed the gradients already (`Masters.collect`).
             if name not in masters.spread:
                 torch.distributed.all_reduce(full.grad)
         total = torch.tensor([loss], dtype=torch.float64 if device.type == "cpu" else torch.float32, device=device)
         torch.distributed.all_reduce(total)
         return float(total)
 
-    def told(self, value: T) -> T:
+    def shared(self, value: T) -> T:
         """The first one's value, everywhere; the others' is ignored."""
         if self.size == 1:
             return value
         import torch
 
-        held = [value]
-        torch.distributed.broadcast_object_list(held, src=0)
-        return held[0]
+        values = [value]
+        torch.distributed.broadcast_object_list(values, src=0)
+        return values[0]
 
     def close(self) -> None:
         """Part, after all have come this far."""
         if self.size > 1:
             import torch
 
+            # The first one may still be writing when the others are done: nobody leaves the group before it.
             torch.distributed.barrier()
             torch.distributed.destroy_process_group()

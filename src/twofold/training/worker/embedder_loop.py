@@ -68,8 +68,8 @@ class _Encoder:
         if options.freeze_words:
             self.network.get_input_embeddings().weight.requires_grad_(False)
         path = source / "1_Pooling" / "config.json"
-        said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        self.first_token = bool(said.get("pooling_mode_cls_token"))
+        pooling = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        self.first_token = bool(pooling.get("pooling_mode_cls_token"))
         config = self.network.config
         width = 2 if options.dtype == "bf16" else 4
         per_token = config.num_hidden_layers * (34 * config.hidden_size + 3 * config.num_attention_heads * 128) * width
@@ -112,12 +112,12 @@ class _Encoder:
 
     def parts(self, rows: Sequence[Sequence[int]]) -> list[list[int]]:
         """Row numbers in parts of like length, each within the token budget."""
-        made: list[list[int]] = []
+        parts: list[list[int]] = []
         for number in sorted(range(len(rows)), key=lambda i: len(rows[i])):
-            if not made or (len(made[-1]) + 1) * len(rows[number]) > self.budget:
-                made.append([])
-            made[-1].append(number)
-        return made
+            if not parts or (len(parts[-1]) + 1) * len(rows[number]) > self.budget:
+                parts.append([])
+            parts[-1].append(number)
+        return parts
 
 
 def fit(job: EmbedderJob, options: EmbedderOptions, directory: Path, *, progress: Progress) -> Json:
@@ -170,8 +170,12 @@ def fit(job: EmbedderJob, options: EmbedderOptions, directory: Path, *, progress
             _evaluate(encoder, job, directory, state=state, progress=progress)
         if state.step in marks or late or time.perf_counter() - saved > _CHECKPOINT_SECONDS:
             state.seconds = earlier + time.perf_counter() - began
-            kept = {"state": vars(state), "weights": _weights(encoder.network), "optimiser": optimiser.state_dict()}
-            _save(directory / "checkpoint.pt", kept)
+            checkpoint = {
+                "state": vars(state),
+                "weights": _weights(encoder.network),
+                "optimiser": optimiser.state_dict(),
+            }
+            _save(directory / "checkpoint.pt", checkpoint)
             saved = time.perf_counter()
         if late:
             stopped = "minutes"
@@ -217,16 +221,23 @@ def _take_step(
         texts += chance.sample(pair.negatives, min(options.negatives, len(pair.negatives)))
     queries = [encoder.ids(pair.query, options.query_tokens, keep_end=True) for pair in pairs]
     passages = [encoder.ids(text, options.max_tokens) for _, text in texts]
-    banned = torch.tensor(
-        [
-            [place != own and (doc in pair.sources or text == pair.passage) for place, (doc, text) in enumerate(texts)]
-            for own, pair in enumerate(pairs)
+
+    def unusable(number: int, pair: SearchPair) -> list[bool]:
+        """Which passages cannot be a negative of the pair: of its sources, or the same text at another place."""
+        return [
+            place != number and (document in pair.sources or text == pair.passage)
+            for place, (document, text) in enumerate(texts)
         ]
-    )
+
+    banned = torch.tensor([unusable(number, pair) for number, pair in enumerate(pairs)])  # (queries, passages)
     rows = [*queries, *passages]
     parts = encoder.parts(rows)
     optimiser.zero_grad(set_to_none=True)
-    if sum(len(part) * max(len(rows[i]) for i in part) for part in parts) <= encoder.budget:
+    padded = 0
+    for part in parts:
+        padded += len(part) * max(len(rows[i]) for i in part)
+    # Too large to be held: vectors without a graph first, then each part again with one (Gao et al. 2021).
+    if padded <= encoder.budget:
         whole = torch.zeros(len(rows), encoder.network.config.hidden_size)
         for kind in (range(len(queries)), range(len(queries), len(rows))):
             whole = whole.index_copy(0, torch.tensor(list(kind)), encoder.vectors([rows[i] for i in kind]))
@@ -274,8 +285,8 @@ def _dev_score(encoder: _Encoder, job: EmbedderJob, progress: Progress) -> float
         return 0.0
     metric = loading.make("metrics", "ndcg", {})
     texts = encoder.embedded([text for _, text in job.pool], encoder.options.max_tokens)
-    asked = encoder.embedded([query for query, _ in job.dev], encoder.options.max_tokens)
-    order = (asked @ texts.t()).argsort(dim=1, descending=True)[:, :60].tolist()
+    questions = encoder.embedded([query for query, _ in job.dev], encoder.options.max_tokens)
+    order = (questions @ texts.t()).argsort(dim=1, descending=True)[:, :60].tolist()
     scores = []
     for ranked, (_, example) in zip(order, job.dev, strict=True):
         hits = tuple(
@@ -298,15 +309,15 @@ def _choose(
         encoder.network.load_state_dict(stock, strict=False)
         return 0.0, state.dev[0][1]
     best = torch.load(directory / "best.pt", weights_only=True)
-    found = (-1.0, 0.0)
+    chosen = (-1.0, 0.0)
     for share in encoder.options.blends:
         mixed = {name: torch.lerp(stock[name], value, share) for name, value in best.items()}
         encoder.network.load_state_dict(mixed, strict=False)
         reached = state.best if share == 1 else _dev_score(encoder, job, progress)
-        found = max(found, (reached, share))
-    mixed = {name: torch.lerp(stock[name], value, found[1]) for name, value in best.items()}
+        chosen = max(chosen, (reached, share))
+    mixed = {name: torch.lerp(stock[name], value, chosen[1]) for name, value in best.items()}
     encoder.network.load_state_dict(mixed, strict=False)
-    return found[1], found[0]
+    return chosen[1], chosen[0]
 
 
 def _finish(
@@ -320,15 +331,15 @@ def _finish(
     blend: float,
     tuned: float,
 ) -> Json:
-    made = directory / MODEL
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir()
+    target = directory / MODEL
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
     for path in encoder.source.rglob("*"):
         name = path.relative_to(encoder.source)
         if path.is_file() and path.suffix in {".json", ".txt"} and name.name != hub.MANIFEST:
-            (made / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, made / name)
-    encoder.network.save_pretrained(made)
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, target / name)
+    encoder.network.save_pretrained(target)
     width = max(1, math.ceil(len(state.losses) / 60))
     curve = [
         (min(i + width, len(state.losses)), sum(state.losses[i : i + width]) / len(state.losses[i : i + width]))
@@ -372,10 +383,10 @@ def _restored(directory: Path, network: Any, optimiser: Any) -> _State:
     if not path.is_file():
         return state
     try:
-        kept = torch.load(path, weights_only=True)
-        network.load_state_dict(kept["weights"], strict=False)
-        optimiser.load_state_dict(kept["optimiser"])
-        vars(state).update(kept["state"])
+        checkpoint = torch.load(path, weights_only=True)
+        network.load_state_dict(checkpoint["weights"], strict=False)
+        optimiser.load_state_dict(checkpoint["optimiser"])
+        vars(state).update(checkpoint["state"])
     except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
         raise TrainingError(
             f"the checkpoint cannot be read: {error}", file=path, cure="Delete it and rerun: training starts again."

@@ -15,10 +15,10 @@ from twofold.types import Json
 def main(directory: Path) -> int:
     """Tune the embedder of the job in `directory`; returns the exit status."""
 
-    def work(given: Json, progress: Progress) -> None:
+    def work(handed: Json, progress: Progress) -> None:
         from twofold.training.worker.embedder_loop import fit
 
-        job, options = EmbedderJob.model_validate(given["job"]), EmbedderOptions.model_validate(given["options"])
+        job, options = EmbedderJob.model_validate(handed["job"]), EmbedderOptions.model_validate(handed["options"])
         fit(job, options, directory, progress=progress)
 
     return run(directory, work, memory=MEMORY)

@@ -32,18 +32,20 @@ def settle_evaluations(run: Run) -> None:
     Without a limit this follows from tokens alone, so that the same job scores the same items on every machine.
     """
     state, options = run.state, run.options
-    wanted = min(len(run.dev), options.dev_items)
+    most_items = min(len(run.dev), options.dev_items)
     if not options.limit:
         trained = run.planned_tokens()
-        count, items = free_evaluations(trained, each=run.item_tokens(), most=options.evaluations, items=wanted)
+        count, items = free_evaluations(trained, each=run.item_tokens(), most=options.evaluations, items=most_items)
     else:
-        run.forward = run.crew.told(_forward_pace(run))
+        run.forward = run.crew.shared(_forward_pace(run))
+        # The clock is looked at between micro-batches: with large ones a cap of six seconds took fourteen.
         bite = int(_BITE * options.limit * 60 / (TRAINED * run.forward))
         state.budget = max(1, min(state.budget, bite))
         room, each = EVALUATION_SHARE * options.limit * 60, run.item_tokens() * run.forward
-        count, items = evaluations_within(room, each=each, most=options.evaluations, items=wanted)
+        count, items = evaluations_within(room, each=each, most=options.evaluations, items=most_items)
+    # A resumed run keeps what was settled: scores of other items do not compare with those before.
     state.evaluations, state.items = state.evaluations or count, state.items or items
-    if wanted and not state.items and options.limit:
+    if most_items and not state.items and options.limit:
         state.notes.append("the dev split was not scored: the limit leaves no time for it")
     following = run.followed_tokens() * run.forward * (state.evaluations + 1)
     if options.limit and following > FOLLOWED_SHARE * options.limit * 60:
@@ -55,9 +57,9 @@ def _forward_pace(run: Run) -> float:
     """Seconds to read a token: measured on the shortest rows of the first step, and on a micro-batch if it is quick."""
     epoch, members = run.plan[0]
     packs = packs_of(run, epoch, members)
-    seen = _read_pace(run, [min(packs, key=lambda one: len(one.ids))])
+    seen = _read_pace(run, [min(packs, key=lambda packed: len(packed.ids))])
     whole = micro_batches(packs, run.state.budget)[0]
-    quick = run.crew.told(seen * sum(len(one.ids) for one in whole) < _GLANCE * run.options.limit * 60)
+    quick = run.crew.shared(seen * sum(len(packed.ids) for packed in whole) < _GLANCE * run.options.limit * 60)
     return _read_pace(run, whole) if quick else seen
 
 
@@ -73,6 +75,7 @@ def limits(run: Run) -> tuple[bool, int]:
     if not options.limit:
         return False, state.planned
     each = state.training_seconds / state.step
+    # Settled once: the learning rate decays over the steps planned, and must not jump.
     if state.step == _SETTLING or (state.step < _SETTLING and run.spent() > options.limit * 15):
         due = sum(1 for mark in marks(state.planned, state.evaluations) if mark > state.step)
         left = run.left() - (due - 1) * state.items * run.item_tokens() * run.forward
@@ -86,8 +89,8 @@ def needed(run: Run) -> float | None:
     pace_seen = state.training_seconds / state.tokens if state.tokens else TRAINED * run.forward
     if not pace_seen:
         return None
-    wanted = min(len(run.dev), run.options.dev_items)
-    count, items = free_evaluations(whole, each=run.item_tokens(), most=run.options.evaluations, items=wanted)
+    most_items = min(len(run.dev), run.options.dev_items)
+    count, items = free_evaluations(whole, each=run.item_tokens(), most=run.options.evaluations, items=most_items)
     count, following = len(marks(len(run.plan), count)), run.followed_tokens()
     scored = len(state.dev) * state.items * run.item_tokens() + len(state.general_loss) * following
     read = state.evaluation_seconds / scored if scored else run.forward

@@ -58,11 +58,13 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
     source = hub.locate(job.model)
     encoder = Encoder(source, chat_template=options.chat_template)
     network = methods.adapted(source, options, encoder, seed=job.seed)
+    # Spread before masters are made, which take each process's part of the weights as it is then.
     if options.shard:
         crew.spread(adapter_layers.layers_of(plain_of(network)), device=methods.device())
         network.to(methods.device())
     run = _prepared(job, options, directory, encoder=encoder, network=network, crew=crew, progress=progress)
     run.began = began
+    # DPO's reference is the untrained model: asked before a probe or a checkpoint changes the weights.
     if options.objective == "preference":
         run.references = _references(run)
     chosen = _probe(run) if options.probe else None
@@ -75,6 +77,7 @@ def fit(job: TrainerJob, options: FitOptions, directory: Path, *, progress: Prog
     run.state.seconds = run.spent()
     used = time.process_time() - run.setup_cpu
     run.cpu_share = used / (time.perf_counter() - tick) / torch.get_num_threads()
+    # All processes take part in gathering; only the first one writes.
     last = run.masters.whole(run.masters.live) if crew.spreads else None
     report = _finish(run, source, last, stopped=stopped, probe=chosen) if crew.first else {}
     crew.close()
@@ -95,15 +98,25 @@ def _prepared(
     pairs = [_with_replay(rows, job, options, variant=n) for n, rows in enumerate(job.rows)]
     if not pairs or not pairs[0]:
         raise NothingToLearn("there are no training rows")
-    made = [[tuple(objectives.rows_of(p, encoder, options, virtual=virtual)) for p in rows] for rows in pairs]
-    longest = max(len(row.ids) for rows in made for group in rows for row in group)
+
+    def encode(pair: Pair) -> tuple[Row, ...]:
+        return tuple(objectives.rows_of(pair, encoder, options, virtual=virtual))
+
+    encoded = [list(map(encode, rows)) for rows in pairs]
+    longest = max(len(row.ids) for rows in encoded for group in rows for row in group)
     why = why_apart(network, longest) if options.share_prefixes else "configured"
     notes = [f"shared passages are read once per row: {why}"] if why not in ("", "configured") else []
-    variants = made
+    variants = encoded
     if options.objective == "supervised" and not why:
-        flat = [[group[0] for group in rows] for rows in made]
+        flat = []
+        for rows in encoded:
+            flat.append([group[0] for group in rows])
+        # Two groups a step at least: a step of one passage's rows is no random batch.
         variants = variants_of(flat, most=min(BRANCHES, options.batch // 2), seed=job.seed)
-    sizes = [[len(g) if options.objective == "supervised" else 1 for g in groups] for groups in variants]
+    sizes: list[list[int]] = []
+    for groups in variants:
+        # A comparison of completions counts as one question, however many rows it takes.
+        sizes.append(list(map(len, groups)) if options.objective == "supervised" else [1] * len(groups))
     masters = Masters(network, options)
     learned = sum(p.numel() for p in masters.live.values())
     notes += _economies(plain, options, learned=learned, longest=longest)
@@ -146,13 +159,13 @@ def _with_replay(rows: Sequence[Pair], job: TrainerJob, options: FitOptions, *, 
     room = options.replay * sum(len(row.completion) for row in rows)
     pool = list(job.replay)
     random.Random(f"{job.seed}/{variant}").shuffle(pool)
-    made = list(rows)
+    mixed = list(rows)
     for row in itertools.cycle(pool):
-        made.append(row)
+        mixed.append(row)
         room -= max(1, len(row.completion))
         if room <= 0:
-            return made
-    return made
+            return mixed
+    return mixed
 
 
 def _economies(plain: Any, options: FitOptions, *, learned: int, longest: int) -> list[str]:
@@ -180,6 +193,7 @@ def _loop(run: Run, log: curves.Log) -> str:
     # A tenth of the limit at most is forgotten by a kill, so that a rerun keeps to it.
     every = min(options.checkpoint_seconds, 6 * options.limit) if options.limit else options.checkpoint_seconds
     run.network.train()
+    # What forgetting is measured from: taken before the first step, once, also where a run is resumed at step 0.
     if state.step == 0 and crew.measures and not state.general_loss and not state.known_facts:
         tick = time.perf_counter()
         log.tell(step=0, **_other_things(run))
@@ -195,6 +209,7 @@ def _loop(run: Run, log: curves.Log) -> str:
         try:
             loss = take_step(run, bundles, factor=factor)
         except OutOfTime:
+            # Half a step is not taken: its gradient would be of another batch size.
             run.masters.drop()
             break
         if not math.isfinite(loss):
@@ -207,15 +222,16 @@ def _loop(run: Run, log: curves.Log) -> str:
         state.training_seconds += seconds
         state.fastest = min(state.fastest or math.inf, seconds / read)
         state.seconds = run.spent()
-        limited, state.planned = crew.told(limits.limits(run))
+        # Clocks differ between processes: all follow the first one's, or some would wait for others for ever.
+        limited, state.planned = crew.shared(limits.limits(run))
         log.tell(step=state.step, epoch=epoch, loss=loss, rate=run.masters.rate * factor, seconds=state.seconds)
         run.progress("train", state.step, state.planned)
-        due = crew.told(time.perf_counter() - saved > every)
+        due = crew.shared(time.perf_counter() - saved > every)
         if state.step in marks(state.planned, state.evaluations) or limited:
             if crew.measures:
                 _evaluate(run, log)
-            vars(state).update(crew.told(vars(state)))
-            due = True
+            vars(state).update(crew.shared(vars(state)))
+            due = True  # an evaluation is dear, and may have found the best weights so far
         if due and crew.measures:
             state.seconds = run.spent()
             _checkpoint(run)
@@ -240,6 +256,7 @@ def take_step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> 
             raise
         run.masters.drop()
         first = run.state.budget
+        # With several processes the others wait within the step that failed here: it cannot be taken again.
         if run.state.halved or run.crew.size > 1:
             raise TrainingError(f"out of memory with micro-batches of {first} tokens", cure=MEMORY) from error
     run.state.budget, run.state.halved = max(1, first // 2), True
@@ -250,13 +267,14 @@ def take_step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> 
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    told = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in told or "can't allocate memory" in told
+    message = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in message or "can't allocate memory" in message
 
 
 def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> float:
     options, masters = run.options, run.masters
     packs = [one for bundle in bundles for one in bundle]
+    # Rows that are compared with each other must be in one micro-batch.
     whole = options.objective == "supervised" or run.shared
     parts = micro_batches(packs, run.state.budget) if whole else [list(bundle) for bundle in bundles]
     count = objectives.count_of(packs, options, pairs=len(bundles))
@@ -265,17 +283,20 @@ def _step(run: Run, bundles: Sequence[Sequence[Pack]], *, factor: float) -> floa
     for turn in range(math.ceil(len(parts) / run.crew.size)):
         part, weight = mine[turn] if turn < len(mine) else ([], 0.0)
         tokens = sum(len(one.ids) for one in part)
-        if options.limit and run.crew.told(run.left() <= max(TRAINED * run.forward, run.trained) * tokens):
+        # Before every micro-batch: a step may take minutes on a slow machine, and a cap is a cap.
+        if options.limit and run.crew.shared(run.left() <= max(TRAINED * run.forward, run.trained) * tokens):
             raise OutOfTime
         if not part:  # the others have one micro-batch more: this process only hears of the limit
             break
         tick = time.perf_counter()
         loss = weight * objectives.loss_of_packs(token_losses(run.network, part), part, options)
+        # By the count of the whole step, so that the gradient is the same however the step is cut.
         (loss / count).backward()
         masters.collect()
         spent += float(loss.detach())
         run.trained = (time.perf_counter() - tick) / tokens
     spent = run.crew.summed(masters, spent, device=run.network.device)
+    # A loss that is not a number must not reach the masters, from which the best weights may still be saved.
     if math.isfinite(spent):
         masters.update(factor)
     return spent / count
@@ -300,17 +321,17 @@ def _references(run: Run) -> list[list[float]]:
     """DPO's reference: by how much the untrained model likes each chosen completion more (difference of log-odds)."""
     import torch
 
-    made: list[list[float]] = []
+    references: list[list[float]] = []
     with torch.no_grad():
         for variant, groups in enumerate(run.variants):
-            found = []
+            margins = []
             for member in range(len(groups)):
                 (packs,) = bundles_of(run, variant, [member])
                 losses = token_losses(run.network, packs)
                 ((part, _),) = objectives.units(objectives.row_sums(losses, packs), packs)
-                found.append(float(part[1] - part[0]))
-            made.append(found)
-    return made
+                margins.append(float(part[1] - part[0]))
+            references.append(margins)
+    return references
 
 
 def _probe(run: Run) -> Json:
@@ -338,16 +359,17 @@ def _probe(run: Run) -> Json:
             with torch.no_grad():
                 for name, full in run.masters.full.items():
                     full.copy_(begin[name])
+            # Each rate begins with the same weights, an optimiser that has seen nothing, and the same dropout.
             run.masters.renew()
             run.masters.publish()
             torch.set_rng_state(chance)
-        found: Json = {"steps": len(steps), "tried": tried}
+        outcome: Json = {"steps": len(steps), "tried": tried}
         if run.crew.first:
-            writing.write(path, json.dumps(found))
+            writing.write(path, json.dumps(outcome))
     else:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    found = run.crew.told(found)
-    measured = [t for t in found["tried"] if math.isfinite(t["loss"])]
+        outcome = json.loads(path.read_text(encoding="utf-8"))
+    outcome = run.crew.shared(outcome)
+    measured = [t for t in outcome["tried"] if math.isfinite(t["loss"])]
     if not measured:
         raise TrainingError(
             f"at no learning rate down to {run.options.learning_rate * _PROBED[0]:g} is the loss a number",
@@ -355,7 +377,7 @@ def _probe(run: Run) -> Json:
         )
     best = min(measured, key=lambda t: t["loss"] if t["dev_loss"] is None else t["dev_loss"])
     run.masters.rate = best["learning_rate"]
-    return {**found, "chosen": best["learning_rate"]}
+    return {**outcome, "chosen": best["learning_rate"]}
 
 
 def _evaluate(run: Run, log: curves.Log) -> None:
@@ -376,6 +398,7 @@ def _evaluate(run: Run, log: curves.Log) -> None:
         budget=budget,
         progress=run.progress,
     )
+    # The slowest pace seen counts: the last evaluation is reserved for within the limit.
     if dev and run.options.limit:
         run.forward = max(run.forward, (time.perf_counter() - tick) / (len(dev) * run.item_tokens()))
     mean = sum(scores) / len(scores) if scores else 0.0
@@ -383,6 +406,7 @@ def _evaluate(run: Run, log: curves.Log) -> None:
         state.dev.append((state.step, mean))
         state.dev_loss.append((state.step, loss or 0.0))
     log.tell(step=state.step, dev=mean if dev else None, dev_loss=loss, **_other_things(run))
+    # The loss decides between equal scores: a task metric on a dozen items has few values.
     reached = (round(mean, 6), -(loss or 0.0))
     state.since_best = 0 if reached > tuple(state.highest) else state.since_best + 1
     state.highest = max(reached, (state.highest[0], state.highest[1]))
@@ -397,22 +421,22 @@ def _evaluate(run: Run, log: curves.Log) -> None:
 def _other_things(run: Run) -> Json:
     """What is followed besides the task: the loss on a general set, and which facts are still known."""
     state = run.state
-    found = {
+    followed_values = {
         "general_loss": scoring.mean_loss(run.network, run.general, budget=state.budget),
         "known_facts": scoring.known(run.network, run.facts, budget=state.budget),
     }
-    for name, value in found.items():
+    for name, value in followed_values.items():
         if value is not None:
             getattr(state, name).append((state.step, value))
-    return found
+    return followed_values
 
 
 def _checkpoint(run: Run) -> None:
     import torch
 
-    kept = {"state": vars(run.state), "random": torch.get_rng_state(), **run.masters.kept()}
+    checkpoint = {"state": vars(run.state), "random": torch.get_rng_state(), **run.masters.snapshot()}
     if run.crew.first:
-        checkpoints.keep(run.directory, kept)
+        checkpoints.keep(run.directory, checkpoint)
         curves.draw(run.directory, metric=run.job.metric)
 
 
@@ -420,13 +444,13 @@ def _restore(run: Run) -> None:
     """Go on from the newest checkpoint that can be read, if there is one."""
     import torch
 
-    kept, notes = checkpoints.newest(run.directory)
+    checkpoint, notes = checkpoints.newest(run.directory)
     run.state.notes += notes
-    if kept is None:
+    if checkpoint is None:
         return
-    run.masters.restore(kept)
-    torch.set_rng_state(kept["random"])
-    vars(run.state).update({**kept["state"], "notes": [*kept["state"]["notes"], *notes]})
+    run.masters.restore(checkpoint)
+    torch.set_rng_state(checkpoint["random"])
+    vars(run.state).update({**checkpoint["state"], "notes": [*checkpoint["state"]["notes"], *notes]})
     run.earlier = run.state.seconds
 
 
@@ -437,6 +461,7 @@ def _finish(run: Run, source: Path, last: dict[str, Any] | None, *, stopped: str
     if best is None and state.best_step:
         state.notes.append("the best checkpoint is damaged: the last weights were kept")
     network, masters, chosen = run.network, run.masters, best or last
+    # Weights that are spread cannot be saved as PEFT's files: a plain network takes the whole ones.
     if last is not None:
         network = methods.adapted(source, run.options, run.encoder, seed=run.job.seed)
         masters = Masters(network, run.options)

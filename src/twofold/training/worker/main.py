@@ -28,9 +28,9 @@ def run(directory: Path, work: Callable[[Json, Progress], object], *, memory: st
         out.write(json.dumps({"stage": stage, "done": done, "total": total}) + "\n")
         out.flush()
 
-    given = json.loads((directory / "job.json").read_text(encoding="utf-8"))
+    handed = json.loads((directory / "job.json").read_text(encoding="utf-8"))
     try:
-        work(given, progress)
+        work(handed, progress)
     except TwofoldError as error:
         _tell(directory, error)
         return 3
@@ -46,10 +46,13 @@ def run(directory: Path, work: Callable[[Json, Progress], object], *, memory: st
 def main(directory: Path) -> int:
     """Train the adapter of the job in `directory`; returns the exit status."""
 
-    def work(given: Json, progress: Progress) -> None:
+    def work(handed: Json, progress: Progress) -> None:
         from twofold.training.worker.loop import fit
 
-        job, options = TrainerJob.model_validate(given["job"]), KINDS[given["method"]].model_validate(given["options"])
+        job, options = (
+            TrainerJob.model_validate(handed["job"]),
+            KINDS[handed["method"]].model_validate(handed["options"]),
+        )
         fit(job, options, directory, progress=progress)
 
     return run(directory, work, memory=MEMORY)
@@ -57,8 +60,8 @@ def main(directory: Path) -> int:
 
 def _tell(directory: Path, error: TwofoldError) -> None:
     traceback.print_exc()
-    said = {"code": error.code, "message": error.message, "cure": error.cure}
-    (directory / "error.json").write_text(json.dumps(said), encoding="utf-8")
+    fault = {"code": error.code, "message": error.message, "cure": error.cure}
+    (directory / "error.json").write_text(json.dumps(fault), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ def per_token_bytes(config: Any, options: FitOptions) -> float:
 
 def weights_bytes(network: Any, learned: int) -> float:
     """Bytes of weights and of what learning needs for each (master, two moments, gradients), and 1.5 GiB besides."""
-    held = sum(p.numel() * p.element_size() for p in network.parameters())
-    return float(held + 18 * learned + 1.5 * 2**30)
+    stored = sum(p.numel() * p.element_size() for p in network.parameters())
+    # A learned value takes 4 bytes each as master, gradient and two moments, and 2 as live gradient.
+    return float(stored + 18 * learned + 1.5 * 2**30)
 
 
 def token_budget(network: Any, options: FitOptions, *, learned: int) -> int:

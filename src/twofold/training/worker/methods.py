@@ -72,8 +72,8 @@ def save(network: Any, directory: Path, *, source: Path, options: FitOptions) ->
         target = directory / adapter_layers.WEIGHTS
         network.save_pretrained(target)
         for path in source.iterdir():
-            told = path.suffix in (".json", ".jinja", ".model") and "safetensors" not in path.name
-            if told and not (target / path.name).exists() and path.name != "twofold-model.json":
+            copied = path.suffix in (".json", ".jinja", ".model") and "safetensors" not in path.name
+            if copied and not (target / path.name).exists() and path.name != "twofold-model.json":
                 shutil.copyfile(path, target / path.name)
         if options.chat_template:
             (target / "chat_template.jinja").write_text(options.chat_template, encoding="utf-8")
@@ -87,10 +87,10 @@ def save(network: Any, directory: Path, *, source: Path, options: FitOptions) ->
     if isinstance(options, AdapterOptions):
         _write(directory, {"peft_type": "BOTTLENECK", "width": options.width, "placement": options.placement})
     else:
-        (one,) = values.values()
+        (embeddings,) = values.values()
         prefix = isinstance(options, PrefixOptions)
-        values = {"prompt_embeddings": adapter_layers.prefix_to_peft(one) if prefix else one}
-        _prompt_config(network, len(values["prompt_embeddings"]), one, prefix=prefix).save_pretrained(directory)
+        values = {"prompt_embeddings": adapter_layers.prefix_to_peft(embeddings) if prefix else embeddings}
+        _prompt_config(network, len(values["prompt_embeddings"]), embeddings, prefix=prefix).save_pretrained(directory)
     save_file(values, directory / "adapter_model.safetensors")
     return None
 
@@ -156,19 +156,25 @@ def _lora(network: Any, options: LoraOptions) -> Any:
         target_modules=list(options.targets) or linear_names(network),
         layers_to_transform=list(range(depth - options.layers, depth)) if options.layers else None,
     )
-    made = _with_peft(get_peft_model, network, recipe, autocast_adapter_dtype=False)
-    for layer in made.modules():
+    adapted = _with_peft(get_peft_model, network, recipe, autocast_adapter_dtype=False)
+    # Exactly this class: PEFT's subclasses, and dropout or DoRA, compute something else.
+    for layer in adapted.modules():
         if type(layer) is Linear and options.dropout == 0 and not options.dora and not layer.fan_in_fan_out:
             _fuse(layer)
-    return made
+    return adapted
 
 
 def _ia3(network: Any, options: Ia3Options) -> Any:
     from peft import IA3Config, get_peft_model
 
     linear = [n for n, m in network.base_model.named_modules() if type(m).__name__ in ("Linear", "Conv1D")]
-    ends = options.feedforward or tuple(n for n in _LAST if any(f".{name}".endswith(f".{n}") for name in linear))[:1]
-    keys = options.targets or tuple(n for n in _KEYS_VALUES if any(name.rpartition(".")[2] == n for name in linear))
+    last_parts = {name.rpartition(".")[2] for name in linear}
+
+    def is_there(ending: str) -> bool:
+        return any(f".{name}".endswith(f".{ending}") for name in linear)
+
+    ends = options.feedforward or tuple(filter(is_there, _LAST))[:1]
+    keys = options.targets or tuple(name for name in _KEYS_VALUES if name in last_parts)
     if not ends or not keys:
         known = ", ".join(linear_names(network))
         raise TrainingError(
@@ -179,9 +185,9 @@ def _ia3(network: Any, options: Ia3Options) -> Any:
     return _with_peft(get_peft_model, network, recipe, autocast_adapter_dtype=False)
 
 
-def _with_peft(make: Any, *given: Any, **more: Any) -> Any:
+def _with_peft(make: Any, *positional: Any, **more: Any) -> Any:
     try:
-        return make(*given, **more)
+        return make(*positional, **more)
     except ValueError as error:
         raise TrainingError(
             f"the layers cannot be adapted: {error}", cure="Check [tuning.trainer.options].targets."
@@ -196,10 +202,10 @@ class _LowRank(torch.autograd.Function):  # type: ignore[misc]
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, base: Any, a: Tensor, b: Tensor, scale: float) -> Tensor:  # noqa: PLR0917
-        flat = x.reshape(-1, x.shape[-1])
-        low = flat @ a.t()
-        out = flat @ base.weight.t()
-        out.addmm_(low, b.t(), alpha=scale)
+        flat = x.reshape(-1, x.shape[-1])  # (tokens, in)
+        low = flat @ a.t()  # (tokens, rank)
+        out = flat @ base.weight.t()  # (tokens, out)
+        out.addmm_(low, b.t(), alpha=scale)  # in place: no second (tokens, out) is made
         ctx.save_for_backward(flat, a, b, low)
         ctx.base, ctx.scale, ctx.shape = base, scale, x.shape
         return out.view(*x.shape[:-1], -1)
@@ -207,8 +213,8 @@ class _LowRank(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, Tensor, Tensor, None]:
         flat, a, b, low = ctx.saved_tensors
-        grad = grads[0].reshape(-1, len(b))
-        down = (grad @ b).mul_(ctx.scale)
+        grad = grads[0].reshape(-1, len(b))  # (tokens, out)
+        down = (grad @ b).mul_(ctx.scale)  # (tokens, rank)
         dx = (grad @ ctx.base.weight).addmm_(down, a).view(ctx.shape) if ctx.needs_input_grad[0] else None
         return dx, None, down.t() @ flat, (grad.t() @ low).mul_(ctx.scale), None
 
@@ -223,7 +229,7 @@ def _fuse(layer: Any) -> None:
         if layer.merged or layer.disable_adapters:
             out: Tensor = plain(x, *args, **kwargs)
             return out
-        made: Tensor = _LowRank.apply(x, base, down.weight, up.weight, scale)
-        return made if base.bias is None else made + base.bias
+        product: Tensor = _LowRank.apply(x, base, down.weight, up.weight, scale)
+        return product if base.bias is None else product + base.bias
 
     layer.forward = forward

@@ -36,7 +36,7 @@ class Masters:
     def __init__(self, network: Any, options: FitOptions) -> None:
         self.live = {name: p for name, p in network.named_parameters() if p.requires_grad}
         self.spread = {name for name, p in self.live.items() if isinstance(p, DTensor)}
-        self.full = {name: nn.Parameter(_own(p).detach().float().clone()) for name, p in self.live.items()}
+        self.full = {name: nn.Parameter(_local_part(p).detach().float().clone()) for name, p in self.live.items()}
         self.rate = options.learning_rate
         self.options = options
         self.renew()
@@ -53,9 +53,10 @@ class Masters:
         for name, live in self.live.items():
             if live.grad is None:
                 continue
-            full, grad = self.full[name], _own(live.grad)
+            full, grad = self.full[name], _local_part(live.grad)
             if name in self.spread:
-                grad *= torch.distributed.get_world_size()  # FSDP gives the mean over processes
+                # FSDP gives the mean over processes; the loss is divided by the whole step's count, so the sum is due.
+                grad *= torch.distributed.get_world_size()
             full.grad = grad.float() if full.grad is None else full.grad.add_(grad)
             live.grad = None
 
@@ -75,14 +76,12 @@ class Masters:
 
     def _norm(self) -> Tensor:
         """Norm of the whole gradient."""
-        parts = {
-            spread: [p.grad for name, p in self.full.items() if (name in self.spread) is spread and p.grad is not None]
-            for spread in (False, True)
-        }
-        norm = nn.utils.get_total_norm(parts[False])
+        gradients = {name: p.grad for name, p in self.full.items() if p.grad is not None}
+        norm = nn.utils.get_total_norm([grad for name, grad in gradients.items() if name not in self.spread])
         if not self.spread:
             return norm
-        squares = nn.utils.get_total_norm(parts[True]).square()
+        # Every process has the whole of the weights that are not spread, and a part of the others: only these add up.
+        squares = nn.utils.get_total_norm([g for name, g in gradients.items() if name in self.spread]).square()
         torch.distributed.all_reduce(squares)
         return (norm.square() + squares).sqrt()
 
@@ -90,20 +89,20 @@ class Masters:
     def publish(self, values: dict[str, Tensor] | None = None) -> None:
         """Copy the masters (or `values`, of this process) into the live weights."""
         for name, live in self.live.items():
-            _own(live).copy_((values or self.full)[name])
+            _local_part(live).copy_((values or self.full)[name])
 
     def whole(self, parts: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Values by weight, put together from all processes, which all ask; see `part`."""
-        made = {}
+        values = {}
         for name, value in parts.items():
-            made[name] = _own(value).detach()
+            values[name] = _local_part(value).detach()
             if name in self.spread:
                 like = self.live[name]
                 spread = DTensor.from_local(
-                    made[name], like.device_mesh, like.placements, shape=like.shape, stride=like.stride()
+                    values[name], like.device_mesh, like.placements, shape=like.shape, stride=like.stride()
                 )
-                made[name] = spread.full_tensor()
-        return made
+                values[name] = spread.full_tensor()
+        return values
 
     def part(self, name: str, value: Tensor) -> Tensor:
         """This process's part of a whole value."""
@@ -111,30 +110,31 @@ class Masters:
             return value
         like = self.live[name]
         spread = distribute_tensor(value.to(like.device), like.device_mesh, like.placements, src_data_rank=None)
-        return _own(spread)
+        return _local_part(spread)
 
-    def kept(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Masters and optimiser, whole, for a checkpoint; all processes ask."""
         state = self.optimiser.state_dict()
         numbers = {name: n for n, name in enumerate(self.full) if n in state["state"]}
         for key in _MOMENTS:
-            found = self.whole({name: state["state"][n][key] for name, n in numbers.items()})
+            moments = self.whole({name: state["state"][n][key] for name, n in numbers.items()})
             for name, n in numbers.items():
-                state["state"][n] = {**state["state"][n], key: found[name]}
+                # A new mapping: the optimiser goes on with its own part, the checkpoint has the whole.
+                state["state"][n] = {**state["state"][n], key: moments[name]}
         return {"masters": self.whole(self.full), "optimiser": state}
 
     @torch.no_grad()  # type: ignore[untyped-decorator]
-    def restore(self, kept: Mapping[str, Any]) -> None:
-        """Take up what `kept` gave."""
+    def restore(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take up what `snapshot` gave."""
         names = list(self.full)
         for name, full in self.full.items():
-            full.copy_(self.part(name, kept["masters"][name]))
-        for n, one in kept["optimiser"]["state"].items():
-            one.update({key: self.part(names[n], one[key]) for key in _MOMENTS})
-        self.optimiser.load_state_dict(kept["optimiser"])
+            full.copy_(self.part(name, checkpoint["masters"][name]))
+        for n, moments in checkpoint["optimiser"]["state"].items():
+            moments.update({key: self.part(names[n], moments[key]) for key in _MOMENTS})
+        self.optimiser.load_state_dict(checkpoint["optimiser"])
 
 
-def _own(value: Any) -> Tensor:
+def _local_part(value: Any) -> Tensor:
     """This process's part of a tensor."""
     return value.to_local() if isinstance(value, DTensor) else value
 
@@ -151,16 +151,17 @@ def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
     stage (which may scale or cap them).
     """
     plain = plain_of(network)
-    longest = max(len(one.ids) for one in packs)
-    ids = torch.zeros(len(packs), longest, dtype=torch.long)
+    longest = max(len(packed.ids) for packed in packs)
+    ids = torch.zeros(len(packs), longest, dtype=torch.long)  # (packs, length)
+    # In a branch positions go on from the prefix, not from the branch before it.
     positions = torch.zeros(len(packs), longest, dtype=torch.long)
     places: list[int] = []
-    wanted: list[int] = []
-    for number, one in enumerate(packs):
-        ids[number, : len(one.ids)] = torch.tensor(one.ids)
-        positions[number, : len(one.ids)] = torch.tensor(one.positions)
-        places += [number * longest + place for place in one.predict]
-        wanted += one.wanted
+    target_ids: list[int] = []
+    for number, packed in enumerate(packs):
+        ids[number, : len(packed.ids)] = torch.tensor(packed.ids)
+        positions[number, : len(packed.ids)] = torch.tensor(packed.positions)
+        places += [number * longest + place for place in packed.predict]  # into (packs × length)
+        target_ids += packed.targets
     device = next(iter(plain.parameters())).device
     mask = branch_mask(packs, longest, plain.dtype)
     if mask is None:
@@ -171,9 +172,10 @@ def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
             out = plain.base_model(
                 input_ids=ids.to(device), use_cache=False, attention_mask=mask, position_ids=positions.to(device)
             )
-    hidden = out.last_hidden_state
+    hidden = out.last_hidden_state  # (packs, length, width)
+    # (targets, width): the vocabulary projection is a fifth of a small model's work, so prompts do without it.
     picked = hidden.reshape(-1, hidden.shape[-1]).index_select(0, torch.tensor(places, device=device))
-    targets = torch.tensor(wanted, device=device)
+    targets = torch.tensor(target_ids, device=device)
     losses = [
         functional.cross_entropy(logits, targets[begin : begin + _CHUNK], reduction="none")
         for begin, logits in _logits(plain, picked, out)
@@ -184,8 +186,9 @@ def token_losses(network: Any, packs: Sequence[Pack]) -> Tensor:
 def _logits(plain: Any, picked: Tensor, out: Any) -> Iterator[tuple[int, Tensor]]:
     """(first place, float32 logits) a chunk: the causal model's forward around a body that returns what it is given."""
     body = plain.base_model
-    given = body.__dict__.get("forward")
+    forward = body.__dict__.get("forward")
     some = torch.zeros(1, 1, dtype=torch.long, device=picked.device)
+    # The body's hooks have run with the real input: they must not run again on a stand-in.
     hooks, body._forward_hooks = body._forward_hooks, type(body._forward_hooks)()
     before, body._forward_pre_hooks = body._forward_pre_hooks, type(body._forward_pre_hooks)()
     try:
@@ -195,10 +198,11 @@ def _logits(plain: Any, picked: Tensor, out: Any) -> Iterator[tuple[int, Tensor]
             yield begin, plain(input_ids=some, use_cache=False).logits[0].float()
     finally:
         body._forward_hooks, body._forward_pre_hooks = hooks, before
-        if given is None:
+        # An instance attribute that was not there before would hide the class's method for ever.
+        if forward is None:
             del body.forward
         else:
-            body.forward = given
+            body.forward = forward
 
 
 def loss_of(network: Any, packs: Sequence[Pack]) -> Tensor:
@@ -211,11 +215,12 @@ def branch_mask(packs: Sequence[Pack], longest: int, dtype: torch.dtype) -> Tens
 
     Right padding needs no mask: no real token sees a later one.
     """
-    if all(max(one.branch, default=-1) <= 0 for one in packs):
+    if all(max(packed.branch, default=-1) <= 0 for packed in packs):
         return None
-    branch = torch.full((len(packs), longest), -2)
-    for place, one in enumerate(packs):
-        branch[place, : len(one.ids)] = torch.tensor(one.branch)
+    branch = torch.full((len(packs), longest), -2)  # (packs, length); -2: padding, a branch of no row
+    for place, packed in enumerate(packs):
+        branch[place, : len(packed.ids)] = torch.tensor(packed.branch)
+    # (packs, queries, keys): a token sees the prefix (-1) and its own branch, and of both what stands before it.
     seen = (branch[:, None, :] == -1) | (branch[:, None, :] == branch[:, :, None])
     seen &= torch.ones(longest, longest, dtype=torch.bool).tril()
     mask = torch.zeros(len(packs), 1, longest, longest, dtype=dtype)
@@ -245,18 +250,19 @@ class _MatmulAttention(TorchFunctionMode):  # type: ignore[misc]
         self._mask, self._off = mask, off or not fits
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        given = kwargs or {}
-        mask = given.get("attn_mask")
+        options = kwargs or {}
+        mask = options.get("attn_mask")
         if func is not functional.scaled_dot_product_attention or self._off or mask is None or len(args) != 3:
-            return func(*args, **given)
+            return func(*args, **options)
         query, key, value = args  # (packs, heads, length, width)
+        # Only the mask that was given is known to be additive and of this shape; others are left to torch.
         same = mask.data_ptr() == self._mask.data_ptr() and mask.shape == self._mask.shape
-        if not same or key.shape[-2] != mask.shape[-1] or given.get("dropout_p"):
-            return func(*args, **given)
+        if not same or key.shape[-2] != mask.shape[-1] or options.get("dropout_p"):
+            return func(*args, **options)
         heads = query.shape[1] // key.shape[1]  # of a group of queries that share keys and values
         key, value = key.repeat_interleave(heads, dim=1), value.repeat_interleave(heads, dim=1)
-        scale = given.get("scale") or query.shape[-1] ** -0.5
-        scores = torch.matmul(query, key.transpose(-1, -2)).mul_(scale).add_(mask)
+        scale = options.get("scale") or query.shape[-1] ** -0.5
+        scores = torch.matmul(query, key.transpose(-1, -2)).mul_(scale).add_(mask)  # (packs, heads, length, length)
         return torch.matmul(torch.softmax(scores, dim=-1), value)
 
 
@@ -264,11 +270,13 @@ def why_apart(network: Any, longest: int) -> str:
     """Why rows of at most `longest` tokens cannot share a prefix exactly; empty when they can."""
     plain = plain_of(network)
     config = plain.config.get_text_config()
+    # Branches begin anew at the prefix's end: without positions of their own they would be read one after another.
     if "position_ids" not in inspect.signature(plain.base_model.forward).parameters:
         return "the model takes no positions"
     kinds = set(getattr(config, "layer_types", None) or ()) - {"full_attention", "sliding_attention"}
     if kinds or not config._attn_implementation.startswith(("sdpa", "eager")):
         return f"its layers are {', '.join(sorted(kinds)) or config._attn_implementation}"
+    # Within one window full and windowed attention are the same.
     window = getattr(config, "sliding_window", None)
     if window and getattr(config, "use_sliding_window", True) and longest + adapter_layers.virtual(plain) > window:
         return f"its attention window has {window} tokens, rows up to {longest}"

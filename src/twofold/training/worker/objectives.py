@@ -22,22 +22,23 @@ def rows_of(pair: Pair, encoder: Encoder, options: FitOptions, *, virtual: int =
     Raises:
         NothingToLearn: the completion is empty, or the objective finds neither choices nor a rejected completion.
     """
-    wanted = [pair.completion]
+    completions = [pair.completion]
     if options.objective == "labels":
-        wanted += [choice for choice in dict.fromkeys(pair.choices) if choice != pair.completion]
-        if pair.completion not in pair.choices or len(wanted) < 2:
+        completions += [choice for choice in dict.fromkeys(pair.choices) if choice != pair.completion]
+        if pair.completion not in pair.choices or len(completions) < 2:
             raise NothingToLearn(
                 f"example {pair.example!r}: {pair.completion!r} is not one of at least two choices",
                 cure='Give the examples choices, with the answer among them, or set objective = "supervised".',
             )
     elif options.objective == "preference":
-        wanted.append(pair.rejected)
+        completions.append(pair.rejected)
         if not pair.rejected.strip() or pair.rejected == pair.completion:
             raise NothingToLearn(
                 f"example {pair.example!r}: there is no rejected completion beside the chosen one",
                 cure='Give the examples "rejected" answers, or set objective = "supervised".',
             )
-    rows = [encoder.row(replace(pair, completion=text), options.max_length) for text in wanted]
+    rows = [encoder.row(replace(pair, completion=text), options.max_length) for text in completions]
+    # Completions are compared on one prompt: cutting each to its own room would compare prompts as well.
     if any(row.ids[: row.start] != rows[0].ids[: rows[0].start] for row in rows):
         raise NothingToLearn(
             f"example {pair.example!r}: its completions leave no equal room for the prompt",
@@ -64,8 +65,10 @@ def loss_of_packs(losses: Any, packs: Sequence[Pack], options: FitOptions) -> An
     total = losses.new_zeros(())
     for part, reference in units(sums, packs):
         if options.objective == "labels":
+            # The right one is first. A row's sum is its negative log-likelihood, so its negative is a logit.
             total = total + functional.cross_entropy(-part[None], torch.zeros(1, dtype=torch.long, device=part.device))
         else:
+            # DPO (Rafailov et al. 2023): part[0] is the loss of the chosen completion, part[1] of the rejected one.
             total = total - functional.logsigmoid(options.beta * (part[1] - part[0] - reference))
     return total
 
@@ -80,15 +83,15 @@ def units(sums: Sequence[Any], packs: Sequence[Pack]) -> list[tuple[Any, float]]
     """(row losses, reference) of each pair of a micro-batch, whether its rows share one pack or have one each."""
     import torch
 
-    if all(len(one.lengths) > 1 for one in packs):
-        found, at = [], 0
-        for one in packs:
-            found.append((torch.stack(list(sums[at : at + len(one.lengths)])), one.reference))
-            at += len(one.lengths)
-        return found
+    if all(len(packed.lengths) > 1 for packed in packs):
+        pairs, at = [], 0
+        for packed in packs:
+            pairs.append((torch.stack(list(sums[at : at + len(packed.lengths)])), packed.reference))
+            at += len(packed.lengths)
+        return pairs
     return [(torch.stack(list(sums)), packs[0].reference)]
 
 
 def count_of(packs: Sequence[Pack], options: FitOptions, *, pairs: int) -> int:
     """What a step's loss is divided by: completion tokens, or pairs."""
-    return sum(len(one.wanted) for one in packs) if options.objective == "supervised" else pairs
+    return sum(len(one.targets) for one in packs) if options.objective == "supervised" else pairs

@@ -30,14 +30,15 @@ def dev_rows(job: TrainerJob, encoder: Encoder, options: FitOptions, *, virtual:
     """The dev items that are scored, each with the row whose loss is followed."""
     rows = []
     for item in job.dev[: options.dev_items]:
+        # The passage that the answer cites: the first hit of a right document, as the prompt numbers them.
         number = next(
             (n for n, hit in enumerate(item.hits, 1) if hit.chunk.span.document in item.example.sources), None
         )
         text = item.example.references[0] if item.example.references else job.template.abstention
-        wanted = prompts.completion_text(
+        completion = prompts.completion_text(
             text, template=job.template, number=number if item.example.answerable else None
         )
-        pair = Pair(messages=item.prompt.messages, completion=wanted, example=item.example.id)
+        pair = Pair(messages=item.prompt.messages, completion=completion, example=item.example.id)
         rows.append((item, placed(pair, encoder, options, virtual=virtual)))
     return rows
 
@@ -51,7 +52,7 @@ def mean_loss(network: Any, rows: Sequence[Row], *, budget: int) -> float | None
     parts = micro_batches([pack([row]) for row in rows], budget)
     total = sum(float(loss_of(network, part)) for part in parts)
     network.train()
-    return total / sum(len(one.wanted) for part in parts for one in part)
+    return total / sum(len(one.targets) for part in parts for one in part)
 
 
 @torch.no_grad()  # type: ignore[untyped-decorator]
@@ -60,13 +61,14 @@ def known(network: Any, facts: Sequence[tuple[Row, Row]], *, budget: int) -> flo
     if not facts:
         return None
     network.eval()
+    # By identity: micro-batches are sorted by length, and a right answer must not meet another question's wrong one.
     packs = [pack([row]) for pair in facts for row in pair]
-    found: dict[int, float] = {}
+    losses: dict[int, float] = {}
     for part in micro_batches(packs, budget):
         sums = row_sums(token_losses(network, part), part)
-        found.update({id(one): float(loss) / len(one.wanted) for one, loss in zip(part, sums, strict=True)})
+        losses.update({id(packed): float(loss) / len(packed.targets) for packed, loss in zip(part, sums, strict=True)})
     network.train()
-    means = [found[id(one)] for one in packs]
+    means = [losses[id(packed)] for packed in packs]
     return sum(right < wrong for right, wrong in zip(means[::2], means[1::2], strict=True)) / len(facts)
 
 
@@ -84,6 +86,7 @@ def task_scores(
     """The job's metric of greedy answers to the dev items, the shortest prompt first; None is left out."""
     metric = loading.make("metrics", job.metric, job.metric_options)
     network.eval()
+    # Prompts of like length together: what is padded is computed.
     order = sorted(range(len(dev)), key=lambda i: dev[i][1].start)
     size = max(1, min(24, 4 * budget // max(1, *(row.start for _, row in dev)))) if dev else 1
     scores: list[float] = []
@@ -124,15 +127,17 @@ def read_once(network: Any, part: Sequence[Pack]) -> None:
 
 def generate(network: Any, encoder: Encoder, items: Sequence[DevItem], *, options: FitOptions) -> list[str]:
     """Greedy completions of a batch of prompts, left-padded, with the unmerged adapter."""
-    given = [encoder.shortened(item.prompt.messages, options.max_length) for item in items]
-    front, longest = adapter_layers.virtual(plain_of(network)), max(len(ids) for ids in given)
-    batch = torch.full((len(items), front + longest), encoder.end, dtype=torch.long)
+    prompt_ids = [encoder.shortened(item.prompt.messages, options.max_length) for item in items]
+    front, longest = adapter_layers.virtual(plain_of(network)), max(len(ids) for ids in prompt_ids)
+    batch = torch.full((len(items), front + longest), encoder.end, dtype=torch.long)  # (items, placeholders + prompt)
     mask = torch.zeros_like(batch)
-    batch[:, :front], mask[:, :front] = 0, 1
-    for place, ids in enumerate(given):
+    # Placeholders stand at the very front, before the padding: a prompt's vectors take their places by number.
+    batch[:, :front] = 0
+    mask[:, :front] = 1
+    for place, ids in enumerate(prompt_ids):
         batch[place, front + longest - len(ids) :] = torch.tensor(ids)
         mask[place, front + longest - len(ids) :] = 1
-    made = network.generate(
+    generated = network.generate(
         input_ids=batch.to(network.device),
         attention_mask=mask.to(network.device),
         max_new_tokens=max(item.prompt.max_tokens for item in items),
@@ -142,4 +147,4 @@ def generate(network: Any, encoder: Encoder, items: Sequence[DevItem], *, option
         eos_token_id=encoder.end,
         pad_token_id=encoder.end,
     )
-    return [encoder.decode(row[front + longest :].tolist()) for row in made]
+    return [encoder.decode(row[front + longest :].tolist()) for row in generated]

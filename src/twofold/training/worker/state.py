@@ -123,7 +123,8 @@ class Run:
 
     def followed_tokens(self) -> int:
         """Tokens of what is followed besides the dev split."""
-        return sum(len(row.ids) for row in (*self.general, *(row for pair in self.facts for row in pair)))
+        facts = (row for pair in self.facts for row in pair)
+        return sum(len(row.ids) for row in (*self.general, *facts))
 
     def item_tokens(self) -> float:
         """Work of scoring a dev item, in tokens read: its prompt twice (loss and answer), and the answer."""
@@ -132,14 +133,14 @@ class Run:
 
 def bundles_of(run: Run, variant: int, members: Sequence[int]) -> list[list[Pack]]:
     """The packs of each group of a step."""
-    made = []
+    bundles = []
     for member in members:
         rows = run.variants[variant][member]
         packs = [pack(rows)] if run.shared else [pack([row]) for row in rows]
         if run.references:
             packs = [replace(one, reference=run.references[variant][member]) for one in packs]
-        made.append(packs)
-    return made
+        bundles.append(packs)
+    return bundles
 
 
 def packs_of(run: Run, epoch: int, members: Sequence[int]) -> list[Pack]:
