@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from twofold.generation.runtimes.contract import Request, Tokens
 from twofold.host import capabilities
 from twofold.models.tensors import Weights
 from twofold.plugins import loading
-from twofold.testing.conformance_generator import check_generator, prompt
+from twofold.testing.conformance_generator import PROMISES, Subject, opened, prompt
 from twofold.types import Adapter, Completion, Message, Prompt
 
 QUESTIONS = ["How are potatoes stored?", "What is 2+2?", "Name a colour.", "List 3 crops, 2 tools and 1 season."]
@@ -114,9 +114,15 @@ def test_prompt_tokens_are_those_of_training(smollm: Path) -> None:
     assert tokens.encode("<|im_end|>")[0] in tokens.ends
 
 
-@pytest.mark.parametrize("runtime", ["openvino", "transformers"])
-def test_conformance(tiny: Path, own_cache: Path, runtime: str) -> None:
-    check_generator(lambda: local(model=f"path:{tiny}", runtime=runtime, dtype="f32", threads=2))
+@pytest.fixture(scope="module", params=["openvino", "transformers"])
+def subject(request: pytest.FixtureRequest, tiny: Path) -> Iterator[Subject]:
+    """A generator for the conformance suite, loaded once for what does not close it."""
+    yield from opened(lambda: local(model=f"path:{tiny}", runtime=request.param, dtype="f32", threads=2))
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_conformance(promise: Callable[[Subject], None], subject: Subject, own_cache: Path) -> None:
+    promise(subject)
 
 
 def test_key_changes_with_everything_that_changes_answers(tiny: Path, own_cache: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 from twofold.errors import GenerationError
 from twofold.generation.endpoint.openai import OpenAIGenerator
 from twofold.plugins import loading
-from twofold.testing.conformance_generator import check_generator, prompt
+from twofold.testing.conformance_generator import PROMISES, Subject, opened, prompt
 from twofold.types import Adapter, Completion, Message, Prompt
 
 Reply = tuple[int, dict[str, str], Any]
@@ -100,8 +100,10 @@ def client(endpoint: Endpoint, **options: object) -> OpenAIGenerator:
     return made
 
 
-def test_conformance(endpoint: Endpoint) -> None:
-    check_generator(lambda: client(endpoint))
+@pytest.mark.parametrize("promise", PROMISES)
+def test_conformance(promise: Callable[[Subject], None], endpoint: Endpoint) -> None:
+    for subject in opened(lambda: client(endpoint)):
+        promise(subject)
 
 
 def test_the_key_is_sent_but_is_in_no_key_and_no_description(

@@ -14,7 +14,7 @@ from twofold.errors import ScorerBroken
 from twofold.metrics.choosing import suitable
 from twofold.plugins import loading, protocols
 from twofold.study.scorer_check import gold_answer, self_test
-from twofold.testing.conformance_metric import check_metric
+from twofold.testing.conformance_metric import PROMISES, Subject
 from twofold.types import Answer, Example, Message
 
 CHOSEN = {
@@ -121,8 +121,9 @@ CHINESE = [("seedbench", "accuracy"), ("seedbench", "token_f1")]
     ("data", "metric"),
     [*((data, metric) for data, found in CHECKED.items() for metric in found), *whole_sets(*CHINESE)],
 )
-def test_every_metric_conforms(data, metric):
-    check_metric(loading.make("metrics", metric, {}), load(data)[:25])
+@pytest.mark.parametrize("promise", PROMISES)
+def test_every_metric_conforms(promise, data, metric):
+    promise(Subject(metric=loading.make("metrics", metric, {}), examples=load(data)[:25]))
 
 
 def test_the_sections_of_notes():
@@ -133,7 +134,9 @@ def test_the_sections_of_notes():
         for one in load("samples/mts_dialog")
     ]
     assert suitable(named) == ("rouge_l", ("section_f1", "token_f1"))
-    check_metric(loading.make("metrics", "section_f1", {}), named)
+    subject = Subject(metric=loading.make("metrics", "section_f1", {}), examples=named)
+    for promise in PROMISES:
+        promise(subject)
 
 
 def test_every_built_in_metric_is_checked():
@@ -197,10 +200,37 @@ def test_a_broken_scorer_is_caught_and_names_the_place():
     assert self_test(_Broken("none"), EXAMPLES) == {"gold": None, "shuffled": None, "n": 0}
 
 
-@pytest.mark.parametrize("fault", ["case", "range", "moody", "crash", "none"])
-def test_conformance_catches_each_fault(fault):
-    with pytest.raises((AssertionError, IndexError)):
-        check_metric(_Broken(fault), EXAMPLES)
+def broken_promises(metric):
+    """Names of the promises that it breaks."""
+    broken = set()
+    for promise in PROMISES:
+        try:
+            promise(Subject(metric=metric, examples=EXAMPLES))
+        except (AssertionError, IndexError):
+            broken.add(promise.__name__)
+    return broken
+
+
+@pytest.mark.parametrize(
+    ("fault", "names"),
+    [
+        ("case", {"gold_scores_one"}),
+        ("range", {"scores_lie_between_zero_and_one"}),
+        ("moody", {"gold_scores_one", "one_answer_has_one_score"}),
+        (
+            "crash",
+            {
+                "scores_lie_between_zero_and_one",
+                "one_answer_has_one_score",
+                "the_words_do_not_decide_whether_it_scores",
+            },
+        ),
+        ("none", {"applies_to_an_example"}),
+        ("blind", set()),
+    ],
+)
+def test_conformance_names_every_promise_that_a_fault_breaks(fault, names):
+    assert broken_promises(_Broken(fault)) == names
 
 
 def test_a_lopsided_classification_is_chance_and_not_a_fault():

@@ -12,7 +12,7 @@ from data_sets import folder, whole_sets
 from twofold.metrics.style import style_distance
 from twofold.plugins import loading
 from twofold.study.scorer_check import self_test
-from twofold.testing.conformance_metric import check_metric
+from twofold.testing.conformance_metric import PROMISES, Subject
 from twofold.types import Answer, Example, Message
 
 
@@ -62,10 +62,15 @@ def test_a_manner_put_on_the_same_matter_is_seen(replies):
     assert style_distance(texts, shouted) > 0.9
 
 
-def test_conformance_and_self_test(replies):
+@pytest.mark.parametrize("promise", PROMISES)
+def test_conformance(replies, promise):
+    examples = [example(number, text) for number, text in enumerate(replies[0][:12])]
+    promise(Subject(metric=loading.make("metrics", "style", {}), examples=examples))
+
+
+def test_self_test(replies):
     metric = loading.make("metrics", "style", {})
     examples = [example(number, text) for number, text in enumerate(replies[0][:60])]
-    check_metric(metric, examples[:12])
     assert self_test(metric, examples)["gold"] == 1.0
     answers = [Answer(text="The documents do not say, sorry about that.") for _ in examples]
     assert metric.pool(list(zip(examples, answers, strict=True))) < 0.1

@@ -7,6 +7,7 @@ import logging
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from twofold.errors import ConfigError, ModelError
 from twofold.models import hub
 from twofold.retrieval.embedders.openvino import OpenVinoEmbedder
 from twofold.retrieval.embedders.torch import TorchEmbedder
-from twofold.testing.conformance_embedder import check_embedder
+from twofold.testing.conformance_embedder import PROMISES, Subject
 from twofold.testing.hashing_embedder import HashingEmbedder
 
 
@@ -33,17 +34,21 @@ def texts() -> list[str]:
     return [json.loads(line)["text"] for line in lines[:40]] + [json.loads(line)["question"] for line in short[:40]]
 
 
-def test_hashing_embedder_conforms() -> None:
-    check_embedder(lambda: HashingEmbedder(HashingEmbedder.Options()))
-
-
-def test_openvino_embedder_conforms(encoder: str) -> None:
-    check_embedder(lambda: opened(encoder, max_tokens=64))
-
-
-def test_torch_embedder_conforms(encoder: str) -> None:
+@pytest.fixture(scope="module", params=["hashing", "openvino", "torch"])
+def subject(request: pytest.FixtureRequest) -> Subject:
+    """An embedder for the conformance suite, opened once."""
+    if request.param == "hashing":
+        return Subject(make=lambda: HashingEmbedder(HashingEmbedder.Options()))
+    encoder = request.getfixturevalue("encoder")
+    if request.param == "openvino":
+        return Subject(make=lambda: opened(encoder, max_tokens=64))
     pytest.importorskip("transformers")
-    check_embedder(lambda: TorchEmbedder(TorchEmbedder.Options(model=encoder, max_tokens=64)))
+    return Subject(make=lambda: TorchEmbedder(TorchEmbedder.Options(model=encoder, max_tokens=64)))
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_conformance(promise: Callable[[Subject], None], subject: Subject) -> None:
+    promise(subject)
 
 
 def test_every_real_text_agrees_with_the_fp32_reference(encoder: str, texts: list[str]) -> None:

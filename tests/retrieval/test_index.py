@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import pytest
 
 from twofold.errors import IndexDamaged, IndexMismatch
 from twofold.retrieval.indexes.lancedb.index import LanceIndex
-from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, check_index, chunk, find, put
+from twofold.testing.conformance_index import DIMENSION, FINGERPRINT, PROMISES, Subject, chunk, find, put
 from twofold.testing.hashing_embedder import HashingEmbedder
 from twofold.testing.memory_index import MemoryIndex
 from twofold.types import Chunk, Filter
@@ -39,16 +40,20 @@ def corpus(count: int, seed: int = 0) -> list[Chunk]:
     return [chunk(f"d{number}", " ".join(chance.choices(WORDS, k=12))) for number in range(count)]
 
 
-def test_memory_index_conforms(tmp_path: Path) -> None:
-    check_index(memory, tmp_path)
+@pytest.fixture(scope="module", params=["memory", "lance", "lance on its disk indices"])
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """An index for the conformance suite."""
+    directory = tmp_path_factory.mktemp("conformance")
+    if request.param == "memory":
+        return Subject(make=memory, directory=directory)
+    if request.param == "lance":
+        return Subject(make=lance, directory=directory, seed=10)
+    return Subject(make=lambda d, f: lance(d, f, flat_limit=0), directory=directory, exact=False, seed=20)
 
 
-def test_lance_index_conforms(tmp_path: Path) -> None:
-    check_index(lance, tmp_path, seed=10)
-
-
-def test_lance_index_conforms_on_its_disk_indices(tmp_path: Path) -> None:
-    check_index(lambda d, f: lance(d, f, flat_limit=0), tmp_path, exact=False, seed=20)
+@pytest.mark.parametrize("promise", PROMISES)
+def test_conformance(promise: Callable[[Subject], None], subject: Subject) -> None:
+    promise(subject)
 
 
 def test_in_memory_search_equals_the_reference(tmp_path: Path) -> None:

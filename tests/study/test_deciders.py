@@ -17,7 +17,7 @@ from twofold.plugins import loading
 from twofold.project import Project
 from twofold.reports import archive
 from twofold.study import run as study_run
-from twofold.testing.conformance_metric import check_metric
+from twofold.testing import conformance_metric
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Answer, Example, Failure, Message
 
@@ -101,8 +101,9 @@ def test_a_metric_that_does_not_say_so_is_found_by_its_scores(
     with Project.open(project.directory, settings) as held, pytest.raises(ConfigError, match="cannot be 'token_f1'"):
         held.study()
     asked = Example(id="q", messages=(Message(role="user", content="how deep?"),), references=("12 m",))
+    subject = conformance_metric.Subject(metric=loading.make("metrics", "token_f1", {}), examples=[asked])
     with pytest.raises(AssertionError, match="set `conditional`"):
-        check_metric(loading.make("metrics", "token_f1", {}), [asked])
+        conformance_metric.abstaining_does_not_decide_whether_it_scores(subject)
 
 
 @pytest.mark.parametrize("value", [float("nan"), -0.5, 1.5])

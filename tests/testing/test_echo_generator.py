@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 import pytest
 
 from twofold.errors import GenerationError
 from twofold.plugins import loading
 from twofold.prompts import Template, read, render
-from twofold.testing.conformance_generator import check_generator, prompt
+from twofold.testing.conformance_generator import PROMISES, Subject, opened, prompt
 from twofold.testing.echo_generator import EchoGenerator
 from twofold.types import Adapter, Chunk, Hit, Message, Span
 
@@ -28,10 +30,21 @@ def echo(adapter: Adapter | None = None, **options: object) -> EchoGenerator:
     return made
 
 
-@pytest.mark.parametrize("options", [{}, {"mode": "echo"}, {"stall_seconds": 0.01, "mode": "quote"}])
-@pytest.mark.parametrize("adapter", [None, ADAPTER])
-def test_conformance(options: dict[str, object], adapter: Adapter | None) -> None:
-    check_generator(lambda: echo(adapter, **options))
+@pytest.fixture(scope="module", params=[{}, {"mode": "echo"}, {"stall_seconds": 0.01, "mode": "quote"}], ids=str)
+def options(request: pytest.FixtureRequest) -> dict[str, object]:
+    """Of the generator for the conformance suite."""
+    return dict(request.param)
+
+
+@pytest.fixture(scope="module", params=[None, ADAPTER], ids=["base", "tuned"])
+def subject(request: pytest.FixtureRequest, options: dict[str, object]) -> Iterator[Subject]:
+    """A generator for the conformance suite."""
+    yield from opened(lambda: echo(request.param, **options))
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_conformance(promise: Callable[[Subject], None], subject: Subject) -> None:
+    promise(subject)
 
 
 def answer(generator: EchoGenerator, question: str = "How often should soil be tested?") -> object:

@@ -28,7 +28,20 @@ from twofold.hashing import digest
 from twofold.host import pace
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
-from twofold.plugins.protocols import Chunker, Embedder, Generator, Index, Parts, Progress, Retriever, Trainer
+from twofold.plugins.protocols import (
+    Chunker,
+    Discards,
+    Embedder,
+    Generator,
+    Index,
+    KnowsProvenance,
+    Parts,
+    Progress,
+    Remembers,
+    Retriever,
+    Trainer,
+)
+from twofold.plugins.traits import TrainerSettings
 from twofold.reports import word_weight
 from twofold.store import weighing
 from twofold.store.artifacts import Artifacts
@@ -177,7 +190,7 @@ class Builder:
         skips = brief and "parity" in loading.find("generators", part.name).Options.model_fields
         options = {**part.options, "parity": False} if skips else part.options
         generator: Generator = loading.make("generators", part.name, options, adapter=adapter)
-        if hasattr(generator, "remember") and not exact:
+        if isinstance(generator, Remembers) and not exact:
             generator.remember(self.directory)
         return generator
 
@@ -199,9 +212,9 @@ class Builder:
         self._search = self._opened()
         self.catalogue.sync.clear()
         part = self.config.retrieval.index
-        discard = getattr(loading.find("indexes", part.name), "discard", None)
-        if discard is not None:
-            discard(loading.options("indexes", part.name, part.options), dimension=self.embedder.dimension)
+        index_class = loading.find("indexes", part.name)
+        if isinstance(index_class, Discards):
+            index_class.discard(loading.options("indexes", part.name, part.options), dimension=self.embedder.dimension)
         shutil.rmtree(self.directory / "index", ignore_errors=True)
 
     def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:
@@ -304,7 +317,7 @@ class Builder:
             generator=writer,
             retrieval=lambda: self._system(self.config.arm("rag"), generator=writer(), shots=(), filter=seen),
             distils=self.config.tuning.answers == "retrieval",
-            replays=getattr(options, "replay", 0) > 0,
+            replays=TrainerSettings.of(options).replay > 0,
         )
 
     def adapter(
@@ -577,4 +590,6 @@ class Builder:
         method = method or self.methods[0]
         trainer = loading.make("trainers", method.name, method.options)
         model = specs.base_model(self.config, method)
-        return dict(getattr(trainer, "provenance", hub.provenance)(model)) if model else {}
+        if not model:
+            return {}
+        return dict(trainer.provenance(model) if isinstance(trainer, KnowsProvenance) else hub.provenance(model))

@@ -22,6 +22,7 @@ from twofold.host import capabilities, pace
 from twofold.plugins import loading as plugin_loading
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Embedder, Generator, Progress
+from twofold.plugins.traits import TrainerSettings
 from twofold.training import reckoning
 from twofold.training.options import FitOptions
 from twofold.types import Answer, Arm, DevItem, Json, Message, Pair, Prompt
@@ -141,7 +142,7 @@ def training(part: Part, model: str, *, progress: Progress = _silent) -> Json:
         report["tokens_per_second"] *= cores
     progress(stage, 1, 1)
     return {
-        "dtype": getattr(trainer.options, "dtype", ""),
+        "dtype": TrainerSettings.of(trainer.options).dtype,
         **{name: report.get(name, 0.0) for name in ("tokens_per_second", "tokens")},
         "seconds": time.monotonic() - began,
     }

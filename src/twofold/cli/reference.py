@@ -7,6 +7,7 @@ the fields of the records. The docstring under a field is read from the source, 
 from __future__ import annotations
 
 import ast
+import dataclasses
 import inspect
 import json
 import sys
@@ -158,7 +159,7 @@ def plugins() -> str:
     lines = ["# Plugins", "", *_paragraphs(inspect.getdoc(doors) or ""), ""]
     for kind in doors.KINDS:
         protocol: Any = getattr(doors, {"indexes": "Index"}.get(kind, kind[:-1].capitalize()))
-        lines += [f"## {kind.capitalize()}", "", _first(protocol), ""]
+        lines += [f"## {kind.capitalize()}", "", _first(protocol), "", *_beyond(kind)]
         for name in loading.names(kind):
             try:
                 plugin = loading.find(kind, name)
@@ -172,6 +173,39 @@ def plugins() -> str:
             ]
             lines += _table(("option", "type", "default", "meaning"), rows)
     return _joined(lines)
+
+
+_BEYOND: dict[str, tuple[str, ...]] = {
+    "readers": ("ReadsPlaces", "ReaderTraits"),
+    "embedders": ("TokenEmbedder", "CountsUnknown", "EmbedderSettings"),
+    "indexes": ("Discards",),
+    "retrievers": ("RetrieverSettings",),
+    "rewriters": ("RewriterTraits", "RewriterSettings"),
+    "generators": ("Converses", "Remembers", "Exports", "GeneratorSettings"),
+    "trainers": ("Cancels", "KnowsProvenance", "TrainerSettings"),
+    "metrics": ("Pools", "Wants", "MetricTraits"),
+}
+"""Kind → what one of its plugins may offer beyond its protocol: optional protocols, and records of `traits`."""
+
+
+def _beyond(kind: str) -> list[str]:
+    """What a plugin of this kind may offer beyond its protocol, a line a member."""
+    from twofold.plugins import protocols, traits
+
+    rows: list[tuple[str, str, str, str]] = []
+    for name in _BEYOND.get(kind, ()):
+        stated: Any = vars(traits).get(name)
+        if stated is None:
+            protocol = vars(protocols)[name]
+            members = [member for member in vars(protocol) if not member.startswith("_")]
+            rows += [
+                (f"`{member}()`", "method", "", f"{_first(protocol)} See `protocols.{name}`.") for member in members
+            ]
+        else:
+            where = "class variable" if name.endswith("Traits") else "option"
+            notes = _notes_of(stated)
+            rows += [(f"`{f.name}`", where, f"`{f.default!r}`", notes[f.name]) for f in dataclasses.fields(stated)]
+    return ["It may offer more:", "", *_table(("member", "kind", "default", "meaning"), rows)] if rows else []
 
 
 def records() -> str:

@@ -20,6 +20,8 @@ from twofold.errors import BadRecord, ConfigError, DataError, MissingExtra, Scan
 from twofold.files.reading import MIB, PLAIN_WORDS, Findings, read_bytes, suffix_of, unpacked
 from twofold.hashing import digest
 from twofold.plugins import loading
+from twofold.plugins.protocols import ReadsPlaces
+from twofold.plugins.traits import ReaderTraits
 from twofold.types import Document, Json, Loaded, Problem
 
 log = logging.getLogger(__name__)
@@ -47,7 +49,7 @@ class FileReader:
             except MissingExtra as error:
                 log.warning("the reader %s is not available: %s", name, error)
                 continue
-            if getattr(cls, "pictures", False) and not section.ocr:
+            if ReaderTraits.of(cls).pictures and not section.ocr:
                 self._pictures += cls.suffixes
                 continue
             for suffix in cls.suffixes:
@@ -163,12 +165,12 @@ class FileReader:
             yield 0, _empty(f"the document {loaded.name!r} has no text", loaded.name, 0)
             return
         options = self._options(cls, loaded.name)
-        if not getattr(cls, "trusted", False):
+        if not ReaderTraits.of(cls).trusted:
             yield from self.worker.read(name, options, name=loaded.name, data=data)
             return
         reader = cls(cls.Options.model_validate(options))
         path = Path(loaded.name)
-        if hasattr(reader, "places"):
+        if isinstance(reader, ReadsPlaces):
             yield from reader.places(path, data)
         else:
             yield from ((0, document) for document in reader.read(path, data))

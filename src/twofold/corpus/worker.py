@@ -24,6 +24,7 @@ from twofold.errors import BadRecord, DamagedFile, DataError, FileTooLarge, Miss
 from twofold.files.reading import MIB, as_problem, excerpt
 from twofold.host import memory
 from twofold.plugins import loading
+from twofold.plugins.protocols import ReadsPlaces
 from twofold.types import Document, Json, Problem
 
 
@@ -72,7 +73,9 @@ def _read(request: Json, data: bytes) -> list[Json]:
         reader = cls(cls.Options.model_validate(request["options"]))
         path = Path(name)
         documents = (
-            reader.places(path, data) if hasattr(reader, "places") else ((0, one) for one in reader.read(path, data))
+            reader.places(path, data)
+            if isinstance(reader, ReadsPlaces)
+            else ((0, document) for document in reader.read(path, data))
         )
         for line, item in documents:
             items.append(as_json(line, as_problem(item) if isinstance(item, BadRecord) else item))

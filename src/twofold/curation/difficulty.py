@@ -15,6 +15,7 @@ from twofold.models import hub
 from twofold.plugins import loading
 from twofold.plugins.jobs import DifficultyJob
 from twofold.plugins.protocols import Progress
+from twofold.plugins.traits import GeneratorSettings
 from twofold.tuning.training_data import closed_rows
 from twofold.types import Example, Json
 
@@ -78,7 +79,7 @@ def select(
 def difficulty(builder: Builder, examples: Sequence[Example], *, progress: Progress = quiet) -> dict[str, float]:
     """Example id → instruction-following difficulty for the configured generator's base model, kept in the store."""
     part = builder.config.generation.generator
-    model = str(getattr(loading.options("generators", part.name, part.options), "model", ""))
+    model = GeneratorSettings.of(loading.options("generators", part.name, part.options)).model
     measure = loading.make("trainers", _MEASURE, {})
     rows = closed_rows(examples, builder.config.template)
     made_of = {

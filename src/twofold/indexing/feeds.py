@@ -32,7 +32,7 @@ from twofold.hashing import digest
 from twofold.indexing.erasure import Eraser
 from twofold.indexing.sync import UNNAMED, Feed, Sync
 from twofold.plugins import loading
-from twofold.plugins.protocols import Item, Progress
+from twofold.plugins.protocols import Discards, Item, Progress
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.types import Document, Json, Loaded, Problem
@@ -115,7 +115,7 @@ def rebuild(builder: Builder, root: Path, *, only: str = "", progress: Progress)
     """
     try:
         builder.index.contents()
-        usable = not hasattr(loading.find("indexes", builder.config.retrieval.index.name), "discard")
+        usable = not isinstance(loading.find("indexes", builder.config.retrieval.index.name), Discards)
     except (IndexMismatch, IndexDamaged):
         usable = False
     if usable:

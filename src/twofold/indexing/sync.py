@@ -28,7 +28,7 @@ from twofold.errors import LeftOut, SourceEndless, SourceUnreachable, TwofoldErr
 from twofold.files.reading import RECORDS, below, counted, renamed, times
 from twofold.hashing import canonical_json, digest
 from twofold.host import pace
-from twofold.plugins.protocols import Chunker, Embedder, Index, Item, Progress, Source
+from twofold.plugins.protocols import Chunker, CountsUnknown, Embedder, Index, Item, Progress, Source
 from twofold.store.catalogue import Catalogue
 from twofold.store.documents import KnownDocument, KnownItem
 from twofold.store.forgotten import is_gone
@@ -470,11 +470,10 @@ class Sync:
 
     def _look_at(self, chunks: Sequence[Chunk]) -> None:
         """Count the letters that the embedder does not know, where it can tell."""
-        unknown = getattr(self._embedder, "unknown", None)
-        if unknown is not None:
+        if isinstance(self._embedder, CountsUnknown):
             for chunk in chunks[:: -(-len(chunks) // _LETTERED)]:
                 letters = sum(sign.isalnum() for sign in chunk.text)
-                self._letters.append((unknown(chunk.text), letters, chunk.span.document))
+                self._letters.append((self._embedder.unknown(chunk.text), letters, chunk.span.document))
 
     def _warnings(self) -> list[str]:
         lost, letters = sum(one for one, _, _ in self._letters), sum(one for _, one, _ in self._letters)

@@ -16,6 +16,7 @@ from twofold.indexing.sync import embedded_text
 from twofold.plugins import loading, protocols
 from twofold.plugins.jobs import EmbedderJob, SearchPair
 from twofold.plugins.protocols import Progress
+from twofold.plugins.traits import EmbedderSettings, TrainerSettings
 from twofold.study.retrieval.benchmark import labelled
 from twofold.tuning.visible import Learning
 from twofold.types import Chunk, Example, Json
@@ -49,11 +50,11 @@ def embedder_job(builder: Builder, splits: Splits) -> EmbedderJob:
             raise TooFewExamples(
                 f"tuning the embedder needs questions with doc_ids or spans in the {name} split, and there is none"
             )
-    options = _options(builder)
+    settings = TrainerSettings.of(_options(builder))
     return EmbedderJob(
-        pairs=tuple(_pairs(builder, learning, train, mined=int(getattr(options, "mined", 0)))),
+        pairs=tuple(_pairs(builder, learning, train, mined=settings.mined)),
         dev=tuple((query(example).text, example) for example in dev),
-        pool=tuple(_pool(builder, learning, dev, size=int(getattr(options, "pool", 600)))),
+        pool=tuple(_pool(builder, learning, dev, size=settings.pool)),
         model=_model(builder),
         seed=builder.config.tuning.seed,
     )
@@ -96,13 +97,12 @@ def plan(builder: Builder, splits: Splits) -> Json:
         ``pairs``, ``dev_questions``, ``pool``, ``cached``, ``minutes`` (the limit set, 0 for none) and ``reembed``.
     """
     job = embedder_job(builder, splits)
-    options = _options(builder)
     return {
         "pairs": len(job.pairs),
         "dev_questions": len(job.dev),
         "pool": len(job.pool),
         "cached": builder.artifacts.find(_key(builder, job)) is not None,
-        "minutes": float(getattr(options, "minutes", 0)),
+        "minutes": TrainerSettings.of(_options(builder)).minutes,
         "reembed": reembedding(builder),
     }
 
@@ -204,7 +204,7 @@ def _key(builder: Builder, job: EmbedderJob) -> str:
 def _model(builder: Builder) -> str:
     part = builder.config.retrieval.embedder
     options = loading.options("embedders", part.name, builder.embedder_options())
-    model = str(getattr(options, "model", ""))
+    model = EmbedderSettings.of(options).model
     if not model:
         raise ConfigError(
             f"the embedder {part.name!r} has no model that could be tuned",

@@ -15,7 +15,7 @@ from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import GROUPS, outcome
 from twofold.lifecycle import retraining
 from twofold.plugins import loading
-from twofold.plugins.protocols import Progress
+from twofold.plugins.protocols import Cancels, Exports, Generator, Progress
 from twofold.reports import archive
 from twofold.reports.model_card import card
 from twofold.store.model_registry import CHAMPION, Registry
@@ -111,9 +111,9 @@ class TunedModels:
         """
         record = self.registry.checked(name)  # damaged files are not handed on to other programs
         adapter = self.builder.load_adapter(record["key"])
-        generator: Any = self.builder.generator(adapter)
+        generator: Generator = self.builder.generator(adapter)
         try:
-            if not hasattr(generator, "export"):
+            if not isinstance(generator, Exports):
                 where = self.builder.config.generation.generator.name
                 raise ModelError(
                     f"the generator {where!r} has no weights to export",
@@ -168,7 +168,7 @@ class TunedModels:
         cancelled: list[Json] = []
         for method in builder.methods:
             trainer = loading.make("trainers", method.name, method.options)
-            if hasattr(trainer, "cancel"):
+            if isinstance(trainer, Cancels):
                 key = builder.trained_key(builder.training_job(arm, splits, method), method)
                 cancelled.append({"trainer": method.name, **trainer.cancel(builder.artifacts.working(key))})
         return cancelled

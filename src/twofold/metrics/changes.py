@@ -19,6 +19,7 @@ from twofold.metrics.formal import language, parse
 from twofold.metrics.notation import CASED_UNIT, cased
 from twofold.plugins import loading
 from twofold.plugins.protocols import Metric
+from twofold.plugins.traits import MetricTraits
 from twofold.types import Answer, Example, Json, Problem
 
 RIGHT = 1 - 1e-9
@@ -79,7 +80,7 @@ def alike(metric: Metric, examples: Sequence[Example]) -> list[tuple[Example, Ex
 
 def pairs(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:
     """A finding for each pair of references that the metric takes for one: an error where they are labels."""
-    if getattr(metric, "reference_free", False):
+    if MetricTraits.of(metric).reference_free:
         return []
     closed = _closed(examples)
     findings = []
@@ -95,7 +96,7 @@ def pairs(metric: Metric, name: str, examples: Sequence[Example]) -> list[Proble
 
 def problems(metric: Metric, name: str, examples: Sequence[Example]) -> list[Problem]:
     """What a study's metric cannot tell apart among these examples' own answers, by pair and by kind of change."""
-    if getattr(metric, "reference_free", False):
+    if MetricTraits.of(metric).reference_free:
         return []
     findings = pairs(metric, name, examples)
     seen: defaultdict[str, list[tuple[Example, str]]] = defaultdict(list)

@@ -5,6 +5,11 @@ touches) and a pydantic model ``Options`` (``extra="forbid"``). It is found by n
 protocol; Twofold's own parts use the same door. Protocols are synchronous and batch-first.
 
 A plugin's constructor takes ``options`` first, and then, keyword-only, the collaborators named in its protocol here.
+
+A plugin may offer more than its protocol asks for. What it *does* beyond it is a small protocol of its own here
+(``Exports``, ``Cancels``), recognized by its method; what it *says* of itself in class variables (``pooled``,
+``trusted``) and which of its options are read elsewhere (``model``, ``minutes``) stands in `traits`, with what a plugin
+that says nothing is taken for. No other member is looked for.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ from typing import Any, ClassVar, Literal, Protocol, get_args, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
+from twofold.errors import BadRecord
 from twofold.plugins.jobs import TrainerJob
 from twofold.types import (
     Answer,
@@ -29,10 +35,12 @@ from twofold.types import (
     IndexVersion,
     Json,
     Loaded,
+    Problem,
     Prompt,
     Query,
     Retrieval,
     Rewritten,
+    Turn,
 )
 
 Kind = Literal[
@@ -131,6 +139,18 @@ class Reader(Protocol):
 
 
 @runtime_checkable
+class ReadsPlaces(Protocol):
+    """A reader that tells where in the file each document stands, and reads on after a record it cannot use."""
+
+    def places(self, path: Path, data: bytes) -> Iterator[tuple[int, Document | BadRecord | Problem]]:
+        """``(line, document)`` as `Reader.read` gives them, line 0 for none; called in its stead.
+
+        A record that cannot be used is given in its place, as the error or the finding that says so.
+        """
+        ...
+
+
+@runtime_checkable
 class Chunker(Protocol):
     """Document → chunks. Constructor: ``(options, *, offsets: TokenOffsets, embed: Embed | None)``."""
 
@@ -172,6 +192,15 @@ class TokenEmbedder(Embedder, Protocol):
 
     def tokens(self, texts: Sequence[str]) -> list[Any]:
         """For each text a float32 array of shape (its tokens, dimension), rows of length 1, in the order of `texts`."""
+        ...
+
+
+@runtime_checkable
+class CountsUnknown(Protocol):
+    """An embedder that can tell which part of a text it has no vectors for."""
+
+    def unknown(self, text: str) -> int:
+        """How many letters and digits of `text` stand in words that the model does not know."""
         ...
 
 
@@ -262,6 +291,15 @@ class Index(Protocol):
         Returns:
             ``{"chunks": removed now, "versions": dropped, "tags": {name: version} lost}``.
         """
+        ...
+
+
+@runtime_checkable
+class Discards(Protocol):
+    """An index *class* whose content is kept elsewhere than in its directory, such as in a database."""
+
+    def discard(self, options: Options, *, dimension: int) -> None:
+        """A class method: remove the index that these options name, whoever made it. A rebuild starts with it."""
         ...
 
 
@@ -382,7 +420,7 @@ class Retriever(Protocol):
 
 @runtime_checkable
 class Generator(Protocol):
-    """Prompts → completions. Constructor: ``(options, *, adapter=None)``; it may ``remember(directory: Path)``, too."""
+    """Prompts → completions. Constructor: ``(options, *, adapter=None)``."""
 
     version: ClassVar[int]
 
@@ -423,6 +461,43 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class Converses(Protocol):
+    """A generator that can be given tools to call, so that it can plan the search of an agent."""
+
+    def converse(self, messages: Sequence[Json], tools: Sequence[Json], *, max_tokens: int, seconds: float) -> Turn:
+        """One turn of a conversation, messages and tools as OpenAI's chat completions have them.
+
+        Raises:
+            GenerationError: when the engine as a whole cannot work.
+        """
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A generator that learns in use what later ones of the same options need not try again."""
+
+    def remember(self, directory: Path) -> None:
+        """Use what is kept in `directory`, the project's derived data, and keep there what is learned from now on."""
+        ...
+
+
+@runtime_checkable
+class Exports(Protocol):
+    """A generator that owns its weights and writes them for other programs."""
+
+    def export(
+        self, target: Path, *, forms: Sequence[str], prompts: Sequence[Prompt], progress: Progress | None = None
+    ) -> list[Json]:
+        """Write the tuned model below `target`, each form compared with the model on `prompts`; a record per form.
+
+        Raises:
+            ModelError: there is no adapter, or a form cannot hold it.
+        """
+        ...
+
+
+@runtime_checkable
 class Trainer(Protocol):
     """Pairs → adapter directory. Constructor: ``(options)``. Trainers of embedders get an `EmbedderJob` instead."""
 
@@ -442,16 +517,51 @@ class Trainer(Protocol):
 
 
 @runtime_checkable
-class Metric(Protocol):
-    """Example and answer → score in [0, 1]. Constructor: ``(options)``.
+class Cancels(Protocol):
+    """A trainer whose work goes on elsewhere, and costs, after this process has ended."""
 
-    Two class variables, False when left out, keep a metric from deciding a study: `pooled`, for a statistic of all
-    items by its method ``pool(items)``, no mean of scores; `conditional`, where the answer decides whether it scores.
-    A third, `right`, is the score from which an answer counts as right, 0.5 when left out; None where no score says so.
-    """
+    def cancel(self, directory: Path) -> Json:
+        """Cancel the job under way for `directory`: ``{"job", "status"}``, the job empty where there is none.
+
+        Raises:
+            TrainingError: the place it runs at refuses, or is down.
+        """
+        ...
+
+
+@runtime_checkable
+class KnowsProvenance(Protocol):
+    """A trainer whose base models are no files of this machine."""
+
+    def provenance(self, model: str) -> Json:
+        """Where a base model comes from, as `models.hub.provenance` says of files; ``weights`` is its identity."""
+        ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """Example and answer → score in [0, 1]. Constructor: ``(options)``. See `traits.MetricTraits`, too."""
 
     version: ClassVar[int]
 
     def score(self, example: Example, answer: Answer) -> float | None:
         """The score, or None where the metric does not apply to this example. Never called on a failed answer."""
+        ...
+
+
+@runtime_checkable
+class Pools(Protocol):
+    """A metric that is a statistic of all items together, no mean of scores; it says so by `MetricTraits.pooled`."""
+
+    def pool(self, items: Sequence[tuple[Example, Answer]]) -> float:
+        """The value in [0, 1] over all items, whatever their order."""
+        ...
+
+
+@runtime_checkable
+class Wants(Protocol):
+    """A metric that is met by something else than the first reference, such as by a label or a document."""
+
+    def wants(self, example: Example) -> str:
+        """What the example wants, as text: two examples that want the same may swap their right answers."""
         ...

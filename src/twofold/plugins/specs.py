@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from twofold.config import Config, MetricPart, Part, StudySection
 from twofold.errors import ConfigError
 from twofold.plugins import loading, protocols
+from twofold.plugins.traits import GeneratorSettings, MetricTraits, TrainerSettings
 from twofold.types import Example, Json
 
 _INNER: dict[str, protocols.Kind] = {
@@ -50,7 +51,7 @@ def informed(part: MetricPart, examples: Sequence[Example]) -> MetricPart:
         part: A metric.
         examples: All of the study's, whatever their split.
     """
-    if not getattr(loading.find("metrics", part.name), "takes_labels", False) or part.options.get("labels"):
+    if not MetricTraits.of(loading.find("metrics", part.name)).takes_labels or part.options.get("labels"):
         return part
     known = [e for e in examples if e.answerable and e.references]
     labels = sorted({e.references[0].strip() for e in known})
@@ -63,8 +64,8 @@ def informed(part: MetricPart, examples: Sequence[Example]) -> MetricPart:
 def base_model(config: Config, method: Part) -> str:
     """The model that a way of tuning starts from: its own, else the generator's; empty where neither names one."""
     part = config.generation.generator
-    model = getattr(loading.options("trainers", method.name, method.options), "model", "")
-    return str(model or getattr(loading.options("generators", part.name, part.options), "model", ""))
+    model = TrainerSettings.of(loading.options("trainers", method.name, method.options)).model
+    return str(model or GeneratorSettings.of(loading.options("generators", part.name, part.options)).model)
 
 
 def decider(section: StudySection) -> Part:
@@ -78,13 +79,13 @@ def decider(section: StudySection) -> Part:
     part = section.decides
     kind = loading.find("metrics", part.name)
     cure = f"Decide by a metric that scores every question ({{}}), and put {part.name} into [study].metrics instead: "
-    if getattr(kind, "pooled", False):
+    if MetricTraits.of(kind).pooled:
         raise ConfigError(
             f"[study].metric cannot be {part.name!r}: it is computed from all answers together and has no score for "
             "one question, so arms cannot be compared question by question",
             cure=cure.format("for labels accuracy") + "there its value is reported with its interval.",
         )
-    if getattr(kind, "conditional", False):
+    if MetricTraits.of(kind).conditional:
         raise _conditional(part.name, cure.format("token_f1, say") + "to demand citations, set [study].must_cite.")
     return part
 

@@ -14,6 +14,7 @@ from twofold.config import Config, Part
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Embedder
+from twofold.plugins.traits import RetrieverSettings
 from twofold.store.documents import Notes
 from twofold.types import Json
 
@@ -33,13 +34,12 @@ def searching(config: Config) -> Part | None:
     part = config.retrieval.retriever
     while True:
         options = loading.options("retrievers", part.name, part.options)
+        settings = RetrieverSettings.of(options)
         if part.name == "hybrid":
-            chosen = getattr(options, "lexical", None) == AUTO and getattr(options, "fusion", "") == "scores"
-            return part if chosen else None
-        inner = getattr(options, "search", None)
-        if not isinstance(inner, Part):
+            return part if settings.lexical == AUTO and settings.fusion == "scores" else None
+        if not isinstance(settings.search, Part):
             return None
-        part = inner
+        part = settings.search
 
 
 def recipe(config: Config, *, chunks: Json, embedder: str) -> str:

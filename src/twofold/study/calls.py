@@ -12,6 +12,7 @@ from typing import Any
 
 from twofold.config import Config, Part
 from twofold.plugins import loading, protocols
+from twofold.plugins.traits import GeneratorSettings, RewriterSettings, RewriterTraits
 from twofold.retrieval.rewriters.model import ModelOptions
 from twofold.study.admission import is_endpoint
 from twofold.types import Json
@@ -61,10 +62,10 @@ def in_retrieval(config: Config, questions: Asked) -> list[Calls]:
             number = questions.number * fan
             tokens = (_TASK + questions.tokens, float(options.max_tokens))
             requests += by_generator(config, questions.step, f"rewriter {part.name}", number=number, tokens=tokens)
-            one_line = getattr(loading.find("rewriters", part.name), "whole", False)
+            one_line = RewriterTraits.of(loading.find("rewriters", part.name)).whole
             # Each rewriter multiplies what the stages after it search for.
             fan *= (1 if one_line else options.most) + options.keep
-        elif getattr(options, "by", "") == "model":
+        elif RewriterSettings.of(options).by == "model":
             number, tokens = math.ceil(questions.number * questions.talks), (float(_TALK), float(_WRITTEN))
             requests += by_generator(config, questions.step, f"rewriter {part.name}", number=number, tokens=tokens)
         else:
@@ -131,9 +132,8 @@ def _model(config: Config) -> str:
 def prices(config: Config) -> tuple[float, float]:
     """Of a million tokens that the configured generator reads, and writes."""
     part = config.generation.generator
-    options: Any = loading.options("generators", part.name, part.options)
-    read, written = (getattr(options, f"price_per_million_{side}", 0.0) for side in ("prompt", "completion"))
-    return read, written
+    settings = GeneratorSettings.of(loading.options("generators", part.name, part.options))
+    return settings.price_per_million_prompt, settings.price_per_million_completion
 
 
 def _by_agent(config: Config, part: Part, step: str, *, number: int) -> Iterator[Calls]:

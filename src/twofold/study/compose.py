@@ -15,13 +15,14 @@ from twofold.diagnosis.answers import diagnose
 from twofold.examples.questions import Questions
 from twofold.hashing import plain
 from twofold.metrics.abstention import AbstentionF1
-from twofold.plugins.protocols import Metric
+from twofold.plugins.protocols import Metric, Pools
+from twofold.plugins.traits import MetricTraits
 from twofold.stats import intervals
 from twofold.store import weighing
 from twofold.study.latency import latency_record
 from twofold.study.measure import Measured
 from twofold.types import Answer, Estimate, Example, Json
-from twofold.verdict.evidence import RIGHT, rights
+from twofold.verdict.evidence import rights
 from twofold.verdict.record import AnswerRow, ArmAnswer, ArmRecord, QuantileRecord
 
 
@@ -61,14 +62,14 @@ def arm_record(
             estimates[name] = plain(decided)
         elif isinstance(metric, AbstentionF1) and all(example.answerable for example in test):
             continue  # nothing was to be declined, and 1 would be a lie
-        elif getattr(metric, "pooled", False):
+        elif MetricTraits.of(metric).pooled:
             items = [(e, a) for e, a in zip(test, item.answers, strict=True) if a.failure is None]
             answered = np.array([a.failure is None for a in item.answers])
             if not items:
                 continue  # every answer failed: there is no value, and 0 would be a lie
             estimates[name] = plain(
                 intervals.pooled(
-                    cast(Any, metric).pool,
+                    cast(Pools, metric).pool,
                     items,
                     groups[answered],
                     level=section.level,
@@ -152,7 +153,7 @@ def arm_record(
 
 def right_from(metric: Metric) -> float | None:
     """Score from which an answer counts as right by this metric; None where it has none."""
-    return getattr(metric, "right", RIGHT)
+    return MetricTraits.of(metric).right
 
 
 def cited_share(answers: Sequence[Answer], test: Sequence[Example], *, level: float) -> Estimate | None:

@@ -29,6 +29,7 @@ from twofold.host import capabilities, pace
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
 from twofold.plugins.protocols import Progress
+from twofold.plugins.traits import GeneratorSettings, TrainerSettings
 from twofold.reports.archive import read_answers, read_record
 from twofold.stats import intervals
 from twofold.study import calls, latency, looks
@@ -404,7 +405,7 @@ class _Forecast:
             cached=cached,
             single=0 if timed else latency.questions(self.config.study, len(questions)),
             prices=calls.prices(self.config),
-            concurrency=int(getattr(self._options(), "concurrency", 1)) if self.remote else 0,
+            concurrency=int(GeneratorSettings.of(self._options()).concurrency) if self.remote else 0,
         )
 
     def _timed(self, key: str, count: int) -> bool:
@@ -562,7 +563,8 @@ def _encoder(model: str) -> Any:
 
 def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhere: bool) -> planning.Training:
     """A trainer that is not the loop of `fit`: its epochs and limit as far as it has them."""
-    epochs = float(getattr(options, "epochs", 1))
+    settings = TrainerSettings.of(options)
+    epochs = float(settings.epochs)
     read = sum(len(m.content) for pair in job.rows[0] for m in pair.messages) / reckoning.CHARACTERS
     return planning.Training(
         method=method.name,
@@ -572,8 +574,8 @@ def _other(method: Part, options: Any, job: TrainerJob, *, cached: bool, elsewhe
         evaluations=0,
         items=0,
         item=0.0,
-        limit=float(getattr(options, "minutes", 0.0)),
-        price_per_million=float(getattr(options, "price_per_million", 0.0)),
+        limit=float(settings.minutes),
+        price_per_million=float(settings.price_per_million),
         cached=cached,
         elsewhere=elsewhere,
     )

@@ -20,7 +20,9 @@ from twofold.config import StudySection
 from twofold.examples.loading import example_digest
 from twofold.examples.splitting import Splits
 from twofold.host import capabilities, timing
+from twofold.plugins import loading
 from twofold.plugins.protocols import Progress
+from twofold.plugins.traits import GeneratorSettings
 from twofold.stats import intervals
 from twofold.store.catalogue import Catalogue
 from twofold.study.measure import Measured, keep_pace
@@ -174,7 +176,9 @@ class _Timed:
             else:
                 system.close()
             self.system = replace(system, generator=first.generator)
-            self.clock.limit = float(getattr(getattr(system.generator, "options", None), "timeout", 0.0))
+            part = builder.config.generation.generator
+            settings = GeneratorSettings.of(loading.options("generators", part.name, part.options))
+            self.clock.limit = float(settings.timeout)
 
         self.clock.open(spare, load)
         self._replies.clear()  # the question that is not timed shows no pace

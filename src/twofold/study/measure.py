@@ -18,6 +18,7 @@ from twofold.hashing import digest
 from twofold.host import pace
 from twofold.host.meter import Meter
 from twofold.plugins.protocols import Metric, Progress
+from twofold.plugins.traits import MetricTraits
 from twofold.store.catalogue import Catalogue
 from twofold.study.plan import BESIDE
 from twofold.types import Answer, Arm, Example, Json
@@ -285,7 +286,7 @@ def score(
     """
     digests = Questions.of(test).digests
     for name, (metric, key) in metrics.items():
-        if getattr(metric, "pooled", False):
+        if MetricTraits.of(metric).pooled:
             continue
         cached = catalogue.scores.get(item.system, key)
         fresh = [

@@ -6,10 +6,12 @@ import math
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import cast
 
 from twofold.errors import ScorerBroken
 from twofold.metrics.changes import pairs
-from twofold.plugins.protocols import Metric
+from twofold.plugins.protocols import Metric, Pools, Wants
+from twofold.plugins.traits import MetricTraits
 from twofold.types import Answer, Chunk, Citation, Example, Hit, Json, Span
 
 GOLD = 0.999
@@ -90,8 +92,8 @@ def self_test(metric: Metric, examples: Sequence[Example], *, seed: int = 0, nam
     random.Random(seed).shuffle(order)
     dealt = [answers[index] for index in order]
     shuffled = _overall(metric, subjects, dealt, [metric.score(e, a) for e, a in zip(subjects, dealt, strict=True)])
-    if not getattr(metric, "reference_free", False) and shuffled is not None:
-        wants = getattr(metric, "wants", _first_reference)
+    if not MetricTraits.of(metric).reference_free and shuffled is not None:
+        wants = metric.wants if isinstance(metric, Wants) else _first_reference
         counts = Counter(wants(example) for example in subjects)
         # Where nearly all examples want the same, shuffled gold is mostly right: that is chance, not a broken scorer.
         chance = sum(count**2 for count in counts.values()) / len(subjects) ** 2
@@ -129,9 +131,8 @@ def _worst_gold(metric: Metric, example: Example) -> float | None:
 def _overall(
     metric: Metric, examples: Sequence[Example], answers: Sequence[Answer], scores: Sequence[float | None]
 ) -> float | None:
-    if getattr(metric, "pooled", False):
-        pool = metric.pool  # type: ignore[attr-defined]
-        return float(pool(list(zip(examples, answers, strict=True))))
+    if MetricTraits.of(metric).pooled:
+        return float(cast(Pools, metric).pool(list(zip(examples, answers, strict=True))))
     known = [score for score in scores if score is not None]
     return math.fsum(known) / len(known) if known else None
 

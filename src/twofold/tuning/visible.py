@@ -19,6 +19,7 @@ from twofold.forgetting.suite import general_rows, known_facts
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
 from twofold.plugins.jobs import TrainerJob
+from twofold.plugins.traits import TrainerSettings
 from twofold.tuning.training_data import closed_rows, open_rows, preferred_rows
 from twofold.types import Arm, Chunk, DevItem, Example, Filter, Json, Pair, Retrieval
 
@@ -156,7 +157,7 @@ class Learning:
     def _prefers(method: Part) -> bool:
         """Does the trainer learn from better and worse answers?"""
         options = loading.options("trainers", method.name, method.options)
-        return getattr(options, "objective", "") == "preference"
+        return TrainerSettings.of(options).objective == "preference"
 
     def calibrated(self) -> Calibration:
         """When to abstain for want of evidence: weights from train, the threshold from dev (`sufficiency.calibrate`).

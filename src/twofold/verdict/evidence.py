@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from twofold.plugins import traits
 from twofold.stats.intervals import Interval
 from twofold.types import Arm, Estimate, Outcome
 
@@ -14,9 +15,9 @@ WANTED_GROUPS = 20
 """Groups that are worth fewer of equal size than this are a reason for doubt."""
 GIANT = 0.2
 """A group with this share of the questions or more limits what a study can show, for it counts as one."""
-RIGHT = 0.5
-"""A score from here on counts as right, unless the metric has no such score (`protocols.Metric`). Of a metric that is 0
-or 1 that is 1; of a graded metric it is half."""
+RIGHT = traits.RIGHT
+"""A score from here on counts as right, unless the metric has none (`traits.MetricTraits.right`). Of a metric that is
+0 or 1 that is 1; of a graded metric it is half."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

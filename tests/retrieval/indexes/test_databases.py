@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,32 @@ from running import Database
 from any_conditions import any_rows, check_filters
 from twofold.errors import ConfigError, DatabaseRefused, DatabaseUnreachable, IndexMismatch, StoreError
 from twofold.plugins import loading
-from twofold.testing.conformance_index import DIMENSION, check_index, chunk, find, put
+from twofold.testing.conformance_index import DIMENSION, PROMISES, Subject, chunk, find, put
 from twofold.types import Filter
 
 
-def test_conformance(database: Database, tmp_path: Path) -> None:
-    check_index(database.make(), tmp_path, exact=database.exact)
+@pytest.fixture(scope="module")
+def subject(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """A database for the conformance suite."""
+    return Subject(make=database.make(), directory=tmp_path_factory.mktemp("conformance"), exact=database.exact)
+
+
+@pytest.fixture(scope="module")
+def graph(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """The same with a graph from the first row on."""
+    make = database.make(flat_limit=0)
+    return Subject(make=make, directory=tmp_path_factory.mktemp("conformance"), exact=False)
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+def test_conformance(promise: Callable[[Subject], None], subject: Subject) -> None:
+    promise(subject)
+
+
+@pytest.mark.parametrize("promise", PROMISES)
+@pytest.mark.parametrize("database", ["pgvector"], indirect=True)
+def test_conformance_of_the_graph_of_pgvector(promise: Callable[[Subject], None], graph: Subject) -> None:
+    promise(graph)
 
 
 def test_any_condition_on_metadata_finds_what_is_worked_out_plainly(database: Database, called: str) -> None:
@@ -272,9 +292,8 @@ def test_pinecone_shows_writes_late(database: Database, called: str) -> None:
 
 
 @pytest.mark.parametrize("database", ["pgvector"], indirect=True)
-def test_graph_of_pgvector_loses_nothing_under_filters(database: Database, called: str, tmp_path: Path) -> None:
+def test_graph_of_pgvector_loses_nothing_under_filters(database: Database, called: str) -> None:
     """Above `flat_limit` the iterative scan finds all that a narrow filter allows."""
-    check_index(database.make(flat_limit=0), tmp_path, exact=False)
     index = database.index(called, flat_limit=100)
     rng = np.random.default_rng(0)
     chunks = [

@@ -15,6 +15,7 @@ from twofold.corpus.readers.mail_parts import header, parts_of
 from twofold.errors import DamagedFile, TwofoldError, UnreadableFile
 from twofold.files.reading import decode, suffix_of
 from twofold.plugins import loading, protocols
+from twofold.plugins.traits import ReaderTraits
 from twofold.types import Document
 
 _HEADERS = ("Subject", "From", "Reply-To", "To", "Cc", "Date")
@@ -106,7 +107,7 @@ class MailReader:
     def _reader(self, name: str) -> protocols.Reader:
         suffix = suffix_of(name)
         cls = _classes().get(suffix)
-        if cls is None or (getattr(cls, "pictures", False) and not self.options.ocr):
+        if cls is None or (ReaderTraits.of(cls).pictures and not self.options.ocr):
             raise UnreadableFile(f"no reader for {suffix or 'a name without an ending'}", file=name)
         options = {"passwords": self.options.passwords, "ocr": self.options.ocr}
         values = {key: value for key, value in options.items() if key in cls.Options.model_fields}

@@ -146,8 +146,8 @@ class HybridRetriever:
 
     def _unknown(self, text: str) -> float:
         """Share of the question's letters that the embedder does not know, where it can tell."""
-        unknown, letters = getattr(self._parts.embedder, "unknown", None), sum(sign.isalnum() for sign in text)
-        return unknown(text) / letters if unknown is not None and letters else 0.0
+        embedder, letters = self._parts.embedder, sum(sign.isalnum() for sign in text)
+        return embedder.unknown(text) / letters if isinstance(embedder, protocols.CountsUnknown) and letters else 0.0
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:

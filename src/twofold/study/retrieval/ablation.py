@@ -27,7 +27,7 @@ def stages(config: Config) -> dict[str, Json]:
     retrieval = config.retrieval
     switches: dict[str, Json] = {}
     for kind in _LISTS:
-        parts = list(getattr(retrieval, kind, ()))
+        parts = list(getattr(retrieval, kind))
         for place, part in enumerate(parts):
             rest = [other.model_dump() for number, other in enumerate(parts) if number != place]
             same = sum(other.name == part.name for other in parts) > 1  # two of one name need their places to differ

@@ -26,7 +26,8 @@ from twofold.examples.splitting import Splits
 from twofold.files.reading import counted
 from twofold.hashing import digest
 from twofold.plugins import loading
-from twofold.plugins.protocols import Embedder, Index, Progress, Retriever
+from twofold.plugins.protocols import CountsUnknown, Embedder, Index, Progress, Retriever
+from twofold.plugins.traits import RetrieverSettings, RewriterSettings
 from twofold.retrieval.fusion import LEXICAL_WEIGHT
 from twofold.stats import intervals
 from twofold.store import weighing
@@ -133,8 +134,9 @@ def _hybrid(part: Part) -> Part:
     options: Any = loading.options("retrievers", part.name, part.options)
     if part.name == "hybrid" and options.fusion == "scores":
         return part
-    if isinstance(getattr(options, "search", None), Part):
-        return _hybrid(options.search)
+    search = RetrieverSettings.of(options).search
+    if isinstance(search, Part):
+        return _hybrid(search)
     raise ConfigError(
         "there is no weight to choose: the search is not a blend of two legs",
         cure='Set [retrieval.retriever] name = "hybrid" with fusion = "scores".',
@@ -206,8 +208,8 @@ def _measured(
 
 
 def _asks_model(part: Part) -> bool:
-    options = loading.options("rewriters", part.name, part.options)
-    return getattr(options, "by", "") == "model" or "most" in type(options).model_fields
+    settings = RewriterSettings.of(loading.options("rewriters", part.name, part.options))
+    return settings.by == "model" or settings.most > 0
 
 
 class _Once:
@@ -223,6 +225,10 @@ class _Once:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._index if hasattr(self._index, name) else self._embedder, name)
+
+    def unknown(self, text: str) -> int:
+        """As `CountsUnknown.unknown`; 0 where the embedder cannot tell."""
+        return self._embedder.unknown(text) if isinstance(self._embedder, CountsUnknown) else 0
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """As `Embedder.embed`."""

@@ -129,7 +129,7 @@ class AgenticRetriever:
         planner: Planner = Rules(self._options.sufficient)
         if self._options.planner == "model":
             generator: Any = self._parts.generator() if self._parts.generator else None
-            if hasattr(generator, "converse"):
+            if isinstance(generator, protocols.Converses):
                 planner = Model(generator, state)
             else:
                 why = "the generator cannot call tools" if generator else "there is no generator"

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 from twofold import prompts
 from twofold.errors import BadFilter, GenerationError, SourceEndless
 from twofold.metadata.conditions import Condition, conditions, written
-from twofold.plugins.protocols import Tool
+from twofold.plugins.protocols import Converses, Tool
 from twofold.retrieval.analysis import terms
 from twofold.retrieval.retrievers.agentic.budget import Ledger
 from twofold.retrieval.retrievers.agentic.judge import Evidence, parts, salient
@@ -164,11 +164,11 @@ class Model:
     """A model that calls tools: ``search``, the live tools, and ``finish``.
 
     Args:
-        generator: Has ``converse`` (see `generation.endpoint.openai`).
+        generator: Can be given tools to call.
         state: The question.
     """
 
-    def __init__(self, generator: Any, state: State) -> None:
+    def __init__(self, generator: Converses, state: State) -> None:
         self._generator = generator
         self._waiting: list[ToolCall] = []
         self._answered: ToolCall | None = None
