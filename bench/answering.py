@@ -24,15 +24,18 @@ DEMO = Path(__file__).resolve().parents[1] / "src" / "twofold" / "demo"
 
 def prompts_of(count: int) -> tuple[list[Any], str]:
     """Rendered prompts of the `rag` arm's test questions, and the model's name."""
+    from twofold.plugins import specs
     from twofold.project import Project
 
     with tempfile.TemporaryDirectory() as folder, Project.create(Path(folder) / "demo", DEMO) as project:
         project.sync()
         arm = project.config.arm("rag")
-        reader = project.builder._system(arm, generator=None, shots=())
+        reader = project.workspace.systems.assembled(arm, generator=None, shots=())
         test = project.splits.test[:count]
         found = reader.hits(test)
-        return [reader.prompt(e, h) for e, h in zip(test, found, strict=True)], project.builder._model()
+        return [reader.prompt(e, h) for e, h in zip(test, found, strict=True)], specs.base_model(
+            project.config, project.workspace.adapters.methods[0]
+        )
 
 
 def transformers_side(model: str) -> tuple[Callable[[list[Any], int], list[str]], Any]:

@@ -103,7 +103,7 @@ def whole_sync() -> dict[str, float]:
         settings = '[documents]\npaths = ["documents"]\n[generation.generator]\nname = "echo"\n'
         (project_at / "twofold.toml").write_text(settings, encoding="utf-8")
         with Project.open(project_at) as project:
-            project.builder.embedder.embed(["The words that load it."])
+            project.workspace.search.embedder.embed(["The words that load it."])
             began = time.perf_counter()
             report = project.sync()
             spent = time.perf_counter() - began

@@ -299,7 +299,7 @@ def clean(job: Job) -> Json:
         project.sync()
         examples, k = list(project.splits.test)[: job.n], project.config.retrieval.k
         tokens = project.config.generation.max_tokens
-        found = project.builder.retriever.retrieve([query(e) for e in examples], k)
+        found = project.workspace.search.retriever.retrieve([query(e) for e in examples], k)
     scores: dict[str, list[float]] = {name: [] for name in job.variants}
     groups: list[str] = []
     for block in job.blocks(list(zip(examples, found, strict=True))):

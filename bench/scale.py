@@ -233,10 +233,10 @@ def fresh(data: Path, size: int, rounds: int) -> dict[str, Any]:
                 if report["index"]["chunks"] >= size or written >= len(documents):
                     break
             for one in (here, reader):
-                one.builder.retriever.retrieve([Query(text="before the change")], K)
+                one.workspace.search.retriever.retrieve([Query(text="before the change")], K)
 
             def found(one: Project, word: str) -> list[str]:
-                hits = one.builder.retriever.retrieve([Query(text=f"the {word} valve")], K)[0].hits
+                hits = one.workspace.search.retriever.retrieve([Query(text=f"the {word} valve")], K)[0].hits
                 return [hit.chunk.span.document for hit in hits if word in hit.chunk.text]
 
             def note(name: str, value: float) -> None:
@@ -266,7 +266,7 @@ def fresh(data: Path, size: int, rounds: int) -> dict[str, Any]:
                     took, names = spent(lambda: found(one, word))  # noqa: B023
                     note(f"{where}: first search after that, ms", took)
                     assert not names, "a deleted document is found"
-            state = here.builder.index.state()
+            state = here.workspace.search.index.state()
     medians = {name: {"median": float(np.median(own)), "most": max(own), "n": len(own)} for name, own in times.items()}
     return {"chunks": state.chunks, "documents": state.documents, **medians}
 
@@ -285,14 +285,14 @@ def sync(data: Path, wanted: int, rounds: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(rounds):
             with Project.open(project(Path(folder) / f"{number}", documents, "minilm", "{}")) as one:
-                one.builder.embedder.embed(["loaded before the clock starts"])
+                one.workspace.search.embedder.embed(["loaded before the clock starts"])
                 took, report = spent(one.sync)
-                index = one.builder.index
+                index = one.workspace.search.index
                 alone = [embedded_text(chunk) for chunk in index.chunks_of(list(index.documents()))]
                 ours.append(report["embedded"] / took * 1000)
                 counts.append(report["embedded"])
                 alone = list(dict.fromkeys(alone))
-                took, _ = spent(lambda: one.builder.embedder.embed(alone))  # noqa: B023
+                took, _ = spent(lambda: one.workspace.search.embedder.embed(alone))  # noqa: B023
                 bare.append(len(alone) / took * 1000)
     return {
         "chunks": counts[0],

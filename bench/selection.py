@@ -65,7 +65,7 @@ def by_tuning(train: Any, test: Any, project: Any) -> list[float]:
         groups=len(test),
         digest="",
     )
-    system, _ = project.builder.system(project.config.arm("ft"), splits)
+    system, _ = project.workspace.arms.system(project.config.arm("ft"), splits)
     try:
         answers = [a for at in range(0, len(test), 64) for a in system.answer(test[at : at + 64])]
     finally:
@@ -89,9 +89,9 @@ def gathered(given: Any, test: list[Any], whole: list[Any]) -> dict[tuple[int, s
             for seed in range(given.seeds):
                 pool = random.Random(f"pool/{seed}").sample(whole, min(given.pool, len(whole)))
                 both = [*pool, *test]
-                embedded = project.builder.embedder.embed([e.question for e in both])
+                embedded = project.workspace.search.embedder.embed([e.question for e in both])
                 vectors = {e.id: v for e, v in zip(both, embedded, strict=True)}
-                hard = difficulty(project.builder, pool) if given.difficulty else {}
+                hard = difficulty(project.workspace.search, pool) if given.difficulty else {}
                 for budget in given.budget:
                     for way in ways:
                         order, _ = choose(

@@ -77,20 +77,20 @@ class Twofold(Contestant):
         }[job["runtime"]]
         values = {"documents": {"paths": [self.folder]}, "retrieval": {"embedder": options}}
         self.project = Project(Path(job["scratch"]), Config.model_validate(values))
-        self.project.builder.embedder.embed(["warm"])
-        assert not self.project.builder.index.documents()
+        self.project.workspace.search.embedder.embed(["warm"])
+        assert not self.project.workspace.search.index.documents()
         self.make = loading.make
         self.retrievers: dict[str, Any] = {}
 
     def sync(self, mode: str) -> int:
         if self.retrievers:  # one index serves both
             self.retrievers[mode] = self.make(
-                "retrievers", "pipeline", {"retriever": {"name": mode}}, parts=self.project.builder.parts
+                "retrievers", "pipeline", {"retriever": {"name": mode}}, parts=self.project.workspace.search.parts
             )
-            return int(self.project.builder.index.state().chunks)
+            return int(self.project.workspace.search.index.state().chunks)
         report = self.project.sync()
         assert not report["failed"], report["files"]
-        self.retrievers[mode] = self.project.builder.retriever
+        self.retrievers[mode] = self.project.workspace.search.retriever
         return int(report["index"]["chunks"])
 
     def search(self, mode: str, question: str, k: int) -> list[str]:

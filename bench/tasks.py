@@ -115,7 +115,7 @@ def linear(project: Any, train: Any, test: Any) -> list[Any]:
 
     from twofold.types import Answer
 
-    embedder = project.builder.embedder
+    embedder = project.workspace.search.embedder
     known, asked = (embedder.embed([e.question for e in part]) for part in (train, test))
     labels = [e.references[0] for e in train]
     folds = 3 if min(np.unique(labels, return_counts=True)[1]) >= 3 else 2
@@ -127,7 +127,7 @@ def linear(project: Any, train: Any, test: Any) -> list[Any]:
 
 def answers_of(project: Any, arm: str, splits: Any, progress: Any) -> tuple[list[Any], Any]:
     """One arm's answers to the test questions, and its training report."""
-    system, report = project.builder.system(project.config.arm(arm), splits, progress=progress)
+    system, report = project.workspace.arms.system(project.config.arm(arm), splits, progress=progress)
     try:
         made: list[Any] = []
         for at in range(0, len(splits.test), 64):

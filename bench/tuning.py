@@ -32,7 +32,7 @@ def job_of(rows: int) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         with Project.create(Path(folder) / "demo", DEMO) as project:
             project.sync()
-            job = project.builder.training_job(project.config.arm("ft+rag"), project.splits)
+            job = project.workspace.adapters.job(project.config.arm("ft+rag"), project.splits)
         return job.model_copy(update={"rows": tuple(v[:rows] for v in job.rows[:1]), "dev": job.dev[:24]})
 
 

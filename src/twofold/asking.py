@@ -6,13 +6,16 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypedDict, get_args
 
 from twofold import prompts
 from twofold.answering import access
 from twofold.answering.citing import whereabouts
 from twofold.answering.system import System
-from twofold.assembly.builder import Builder
+from twofold.assembly.calibrations import Calibrations
+from twofold.assembly.models import Models
+from twofold.assembly.searching import Search
+from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.corpus import filtering
 from twofold.errors import BadRecord, ConfigError, GenerationError, IndexEmpty, StoreError, UnknownName, UnreadableFile
@@ -51,16 +54,50 @@ class Choice:
     """Key of the stored calibration of abstention; empty where there is none."""
 
 
-def chosen(builder: Builder, records: Path, studies: Sequence[str], *, arm: str = "", model: str = "") -> Choice:
+class Provenance(TypedDict):
+    """Where an answer comes from."""
+
+    arm: str
+    model: str
+    """Id of the tuned model, or empty."""
+    key: str
+    """Of the system."""
+    measured: bool
+    """A study measured this very system."""
+    why: str
+    """Why the arm answers."""
+    study: str
+    """The latest."""
+    max_tokens: int
+    places: list[str]
+    """Page, row or section of each hit (`citing.Whereabouts`)."""
+    names: list[str]
+    """What each hit's document is called."""
+    attached: Json | None
+    """A citation that Twofold found and the model did not make."""
+    unsupported: str
+    """Said where nothing supports the answer; else empty."""
+
+
+class Asked(Provenance):
+    """What `Project.ask` returns beside the answer."""
+
+    behind: str
+    """A remark on what it does not see, such as files that changed since the last sync; or empty."""
+    passed_over: list[str]
+    """What conditions on metadata cannot compare."""
+
+
+def chosen(models: Models, calibrations: Calibrations, records: Path, *, arm: str = "", model: str = "") -> Choice:
     """The arm that is named, or whose model is named, or that the latest study chose; else ``rag``, or ``base``.
 
     A tuned arm answers with the model that is named, else with that of ``[tuning].use``, else with the one that the
     latest study measured, else with the newest that was tuned for the arm.
 
     Args:
-        builder: Of the project.
+        models: The tuned ones.
+        calibrations: The stored ones.
         records: Directory of the studies.
-        studies: Their names, oldest first.
         arm: Name of an arm.
         model: Id or alias of a tuned model.
 
@@ -71,23 +108,24 @@ def chosen(builder: Builder, records: Path, studies: Sequence[str], *, arm: str 
     """
     if arm and model:
         raise ConfigError("an arm and a tuned model are named", cure="Name one: a model answers in its own arm.")
+    studies = archive.names(records)
     record: Any = archive.read_record(records / studies[-1]) if studies else {}
-    choice = _choice(builder, record, studies[-1] if studies else "", arm=arm, model=model)
+    choice = _choice(models, record, studies[-1] if studies else "", arm=arm, model=model)
     measured = record.get("arms", {}).get(choice.arm.name, {})
     calibration = ""
     if choice.arm.retrieval:
         used = measured.get("description", {}).get("retrieval", {}).get("abstention", "")
-        calibration = builder.calibrations.newest(measured=used)
-    adapter = _adapter(builder, choice.arm, measured.get("training") or {}, model) if choice.arm.tuning else ""
+        calibration = calibrations.newest(measured=used)
+    adapter = _adapter(models, choice.arm, measured.get("training") or {}, model) if choice.arm.tuning else ""
     return replace(choice, model=adapter, calibration=calibration)
 
 
-def _choice(builder: Builder, record: Any, study: str, *, arm: str, model: str) -> Choice:
-    config = builder.config
+def _choice(models: Models, record: Any, study: str, *, arm: str, model: str) -> Choice:
+    config = models.config
     latest: Json = {"study": study, "index": record.get("retrieval", {}).get("index", {}).get("content", "")}
     unmeasured = "" if study else "; no study has measured it"
     if model:
-        named = config.arm(str(builder.registry.find(model)["arm"]))
+        named = config.arm(str(models.registry.find(model)["arm"]))
         return Choice(arm=named, why=f"the model {model} was tuned for it{unmeasured}", **latest)
     if arm:
         return Choice(arm=config.arm(arm), why=f"it was named{unmeasured}", **latest)
@@ -103,13 +141,13 @@ def _choice(builder: Builder, record: Any, study: str, *, arm: str, model: str) 
     )
 
 
-def _adapter(builder: Builder, arm: Arm, training: Json, model: str) -> str:
+def _adapter(models: Models, arm: Arm, training: Json, model: str) -> str:
     """Key of the tuned model's artifact that answers for a tuned arm, every byte of its files checked."""
-    if key := builder.chosen(arm, model):
+    if key := models.chosen(arm, model):
         return key
-    registry, measured = builder.registry, str(training.get("key", ""))
-    if measured and builder.artifacts.find(measured) is not None:
-        builder.artifacts.verify(measured)
+    registry, measured = models.registry, str(training.get("key", ""))
+    if measured and models.artifacts.find(measured) is not None:
+        models.artifacts.verify(measured)
         return measured
     trained = [r for r in registry.records() if r["tuning"] == arm.tuning and not (r["seen"] or {}).get("everything")]
     here = [record["key"] for record in trained if record["here"]]
@@ -120,7 +158,7 @@ def _adapter(builder: Builder, arm: Arm, training: Json, model: str) -> str:
             cure=f"Run `twofold tune --arm {arm.name}`, or a study with that arm; or ask an arm without tuning, such "
             f"as --arm {'rag' if arm.retrieval else 'base'}.",
         )
-    builder.artifacts.verify(here[-1])
+    models.artifacts.verify(here[-1])
     return str(here[-1])
 
 
@@ -141,11 +179,11 @@ def request_filter(config: Config, user: str, groups: Sequence[str]) -> Filter |
     return None
 
 
-def narrowed(builder: Builder, arm: Arm, which: Filter | None, *, where: Sequence[Condition]) -> Filter | None:
+def narrowed(search: Search, arm: Arm, which: Filter | None, *, where: Sequence[Condition]) -> Filter | None:
     """The filter of a live request with the request's and the project's conditions; None for one that lets all pass.
 
     Args:
-        builder: Of the project.
+        search: Of the project.
         arm: What answers.
         which: The asker's filter, if any.
         where: The request's conditions on metadata.
@@ -158,21 +196,21 @@ def narrowed(builder: Builder, arm: Arm, which: Filter | None, *, where: Sequenc
             f"the arm {arm.name} reads no documents, so there is nothing to filter ({where[0]})",
             cure="Ask an arm that does: --arm rag.",
         )
-    every = (*builder.filter.conditions, *where)
+    every = (*search.filter.conditions, *where)
     return replace(which or Filter(), where=every) if every and arm.retrieval else which
 
 
-def check_where(builder: Builder) -> None:
+def check_where(search: Search) -> None:
     """Warn of what [retrieval].where passes over among the documents of a study or measurement.
 
     Raises:
         BadFilter: as `remarks`.
     """
-    for remark in remarks(builder, builder.filter):
+    for remark in remarks(search, search.filter):
         log.warning("[retrieval].where: %s", remark)
 
 
-def remarks(builder: Builder, which: Filter | None) -> list[str]:
+def remarks(search: Search, which: Filter | None) -> list[str]:
     """What a filter's conditions on metadata pass over among the documents that its principal may read.
 
     Raises:
@@ -180,19 +218,19 @@ def remarks(builder: Builder, which: Filter | None) -> list[str]:
     """
     if which is None or not which.conditions:
         return []
-    rules, section = builder.config.access.rules, builder.config.access
-    documents = builder.catalogue.documents.without_texts()
+    rules, section = search.config.access.rules, search.config.access
+    documents = search.catalogue.documents.without_texts()
     if section.enabled:
         names = set(which.principal or ())
         documents = (one for one in documents if names.intersection(access.ruled(one, rules).readers or ()))
     return filtering.remarks_on(which.conditions, (one.metadata for one in documents))
 
 
-def open_system(builder: Builder, choice: Choice, splits: Callable[[], Splits], *, root: Path) -> System:
+def open_system(workspace: Workspace, choice: Choice, splits: Callable[[], Splits], *, root: Path) -> System:
     """The chosen arm made ready to answer, for as long as the caller wants: nothing is synced, trained or written.
 
     Args:
-        builder: Of the project.
+        workspace: Of the project.
         choice: The arm, with its tuned model and its calibration.
         splits: The examples, for an arm with few-shot examples.
         root: The project.
@@ -202,35 +240,35 @@ def open_system(builder: Builder, choice: Choice, splits: Callable[[], Splits], 
         StoreError: a document is still to be forgotten, or the tuned model's files are gone or damaged.
         TemplateMismatch: the model was trained with another prompt template.
     """
-    if choice.arm.retrieval and not synced(builder.catalogue):
+    if choice.arm.retrieval and not synced(workspace.catalogue):
         raise IndexEmpty(f"the arm {choice.arm.name} reads documents, and none is indexed yet")
-    if choice.arm.retrieval and Eraser(builder=builder, root=root).due():
+    if choice.arm.retrieval and Eraser(search=workspace.search, root=root).due():
         raise StoreError(
             "a document is still to be forgotten: until then nothing is answered from the index",
             cure="Run `twofold sync`, which finishes it: after the command that is writing now, or on a full disk "
             "after `twofold gc`, which works there.",
         )
-    adapter = builder.load_adapter(choice.model) if choice.model else None
-    shots = builder.shots(choice.arm, splits()) if choice.arm.shots else ()
-    calibration = builder.calibrations.stored(choice.calibration) if choice.calibration else None
-    return builder.served(choice.arm, shots=shots, adapter=adapter, calibration=calibration)
+    adapter = workspace.models.load(choice.model) if choice.model else None
+    shots = workspace.systems.shots(choice.arm, splits()) if choice.arm.shots else ()
+    calibration = workspace.systems.calibrations.stored(choice.calibration) if choice.calibration else None
+    return workspace.systems.served(choice.arm, shots=shots, adapter=adapter, calibration=calibration)
 
 
-def unseen(builder: Builder, choice: Choice, root: Path) -> str:
+def unseen(search: Search, choice: Choice, root: Path) -> str:
     """What an answer does not see, as a remark: files that changed since the last sync, a missing threshold.
 
     Args:
-        builder: Of the project.
+        search: Of the project.
         choice: The arm that answers.
         root: The project.
     """
     if not choice.arm.retrieval:
         return ""
-    if restored := builder.catalogue.notes.get(feeds.RESTORED):
+    if restored := search.catalogue.notes.get(feeds.RESTORED):
         remarks = [f"index version {restored} was restored: changes since then are not seen until `twofold sync`"]
     else:
-        remarks = feeds.behind(builder, root)
-    if builder.config.retrieval.risk and not choice.calibration:
+        remarks = feeds.behind(search, root)
+    if search.config.retrieval.risk and not choice.calibration:
         remarks.append(
             "[retrieval].risk is set and no threshold is calibrated yet: nothing is declined for thin evidence; run "
             "`twofold bench retrieval`, which calibrates it"
@@ -255,29 +293,35 @@ def answered(
     raise GenerationError("the stream ended without an answer")
 
 
-def provenance(builder: Builder, system: System, example: Example, *, answer: Answer, choice: Choice) -> Json:
+def provenance(workspace: Workspace, system: System, example: Example, *, answer: Answer, choice: Choice) -> Provenance:
     """Where an answer comes from.
 
-    Returns:
-        ``arm``, ``model`` (id of the tuned model, or empty), ``key``, ``measured`` (a study measured this very system),
-        ``why`` the arm answers, ``study`` (the latest), ``max_tokens``; ``places`` and ``names`` (of each hit, see
-        `citing.Whereabouts`), ``attached`` (a citation that Twofold found and the model did not make, or None),
-        ``unsupported`` (said where nothing supports it).
+    Args:
+        workspace: Of the project.
+        system: What answered.
+        example: The question.
+        answer: Its answer.
+        choice: Why that system.
     """
     follows = any(message.role == "user" for message in example.messages[:-1])
     template = replace(system.template, about=0.0) if follows else system.template
     attached = None if system.schema else prompts.attached(answer, template=template, question=example.question)
-    shown = whereabouts(builder.catalogue.documents, answer, (attached,) if attached else ())
+    shown = whereabouts(workspace.catalogue.documents, answer, (attached,) if attached else ())
     system = system.as_sent()
-    measured = system.key in builder.catalogue.systems.descriptions()
+    measured = system.key in workspace.catalogue.systems.descriptions()
     why, number = choice.why, choice.study.split("-")[0].lstrip("0")
-    if choice.study and system.arm.retrieval and choice.index and builder.index.state().content != choice.index:
+    if (
+        choice.study
+        and system.arm.retrieval
+        and choice.index
+        and workspace.search.index.state().content != choice.index
+    ):
         why += f"; documents changed since study {number}"
     elif choice.study and not measured:
         why += f"; study {number} did not measure it with these settings"
     return {
         "arm": system.arm.name,
-        "model": model_id(builder.artifacts.manifest(choice.model)) if choice.model else "",
+        "model": model_id(workspace.artifacts.manifest(choice.model)) if choice.model else "",
         "key": system.key,
         "measured": measured,
         "why": why,
@@ -286,7 +330,7 @@ def provenance(builder: Builder, system: System, example: Example, *, answer: An
         "places": [one.place for one in shown],
         "names": [one.name for one in shown],
         "attached": plain(attached),
-        "unsupported": "" if attached else _unsupported(builder.config, system, answer),
+        "unsupported": "" if attached else _unsupported(workspace.config, system, answer),
     }
 
 

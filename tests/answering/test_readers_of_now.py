@@ -87,11 +87,13 @@ def test_a_pinned_version_is_read_by_todays_readers_and_none_gets_fewer_passages
         version = project.sync()["index"]["version"]
         write(tmp_path, *({**d, "readers": ["group:board"]} if n < 5 else d for n, d in enumerate(documents)))
         project.sync()
-        builder = project.builder
+        workspace = project.workspace
         who = Filter(principal=("everyone", "bob", "user:bob"))
         for leg in ("dense", "lexical", "hybrid"):
-            vectors = builder.embedder.embed(["plan of the town"])
-            hits = builder.index.search(["plan of the town"], vectors, 4, leg=leg, version=version, filter=who)[0]
+            vectors = workspace.search.embedder.embed(["plan of the town"])
+            hits = workspace.search.index.search(
+                ["plan of the town"], vectors, 4, leg=leg, version=version, filter=who
+            )[0]
             assert {hit.chunk.span.document for hit in hits} == {"d5", "d6", "d7", "d8"}
             assert [hit.rank for hit in hits] == [1, 2, 3, 4]
 
@@ -100,8 +102,8 @@ def test_an_index_without_access_control_is_the_index_itself(tmp_path: Path) -> 
     write(tmp_path, PLAN)
     with Project.open(tmp_path, {"access": {"enabled": False}}) as project:
         project.sync()
-        index = project.builder.index
-        assert current(index, project.catalogue.documents, project.config.access) is index
+        index = project.workspace.search.index
+        assert current(index, project.catalogue, project.config.access) is index
 
 
 TALE = (
@@ -122,7 +124,7 @@ def test_examples_are_made_of_what_the_studys_principal_may_read(tmp_path: Path)
     write(tmp_path, *board, *staff)
     with Project.open(tmp_path) as project:
         project.sync()
-        made = questions.questions(project.builder, Recipe(count=10))
+        made = questions.questions(project.workspace.search, project.workspace.models, Recipe(count=10))
         assert made.examples
         assert not [e for e in made.examples if "BOARD" in str(e) or any(name.startswith("b") for name in e.sources)]
         assert "BOARD" not in str(made.discarded)
@@ -130,7 +132,7 @@ def test_examples_are_made_of_what_the_studys_principal_may_read(tmp_path: Path)
     with Project.open(tmp_path) as project:
         project.sync()
         with pytest.raises(TooFewExamples, match="principal may read"):
-            questions.questions(project.builder, Recipe(count=10))
+            questions.questions(project.workspace.search, project.workspace.models, Recipe(count=10))
 
 
 class Listening:

@@ -58,13 +58,13 @@ def test_the_schema_is_part_of_the_key_and_of_the_description_but_not_of_trainin
     for schema in ("", SCHEMA, turned):
         with opened(project, fast, schema) as held:
             held.sync()
-            system, _ = held.builder.system(held.config.arm("rag"), held.splits)
+            system, _ = held.workspace.arms.system(held.config.arm("rag"), held.splits)
             assert json.loads(system.description.get("schema", '""')) == schema
             keys.append(system.key)
-            job = held.builder.training_job(held.config.arm("ft"), held.splits)
+            job = held.workspace.adapters.job(held.config.arm("ft"), held.splits)
             assert not any(item.prompt.schema for item in job.dev)
             jobs.append(job)
-            adapters.append(held.builder.adapter_key(job))
+            adapters.append(held.workspace.adapters.key(job))
     assert len(set(keys)) == 3
     assert jobs[0] == jobs[1] == jobs[2]
     assert len(set(adapters)) == 3, "what is measured of an adapter on dev is answered under the schema"

@@ -31,7 +31,7 @@ def opened(tmp_path: Path, source: Path) -> Any:
             },
         )
         if generator is not None:
-            project.builder.generator = lambda adapter=None: generator  # type: ignore[method-assign]
+            project.workspace.models.generator = lambda adapter=None: generator  # type: ignore[method-assign]
         return project
 
     return again

@@ -118,10 +118,10 @@ def test_an_altered_question_is_told_by_no_passage() -> None:
 
 def test_templates_make_checked_examples_that_load_back(opened: Any, tmp_path: Path) -> None:
     with opened() as project:
-        made = project.make_examples(Recipe(count=30, unanswerable=0.2))
+        made = project.curation.make(Recipe(count=30, unanswerable=0.2))
         documents = {d.id: d.text for d in project.documents}
-        again = project.make_examples(Recipe(count=30, unanswerable=0.2))
-        other = project.make_examples(Recipe(count=30, unanswerable=0.2, seed=1))
+        again = project.curation.make(Recipe(count=30, unanswerable=0.2))
+        other = project.curation.make(Recipe(count=30, unanswerable=0.2, seed=1))
     assert made.examples == again.examples
     assert {e.question for e in made.examples} != {e.question for e in other.examples}
     told = [e for e in made.examples if e.answerable]
@@ -143,10 +143,10 @@ def test_a_model_writes_question_and_answer_apart_and_every_reason_is_counted(op
     KNOWN.clear()
     model = Scripted()
     with opened(model) as project:
-        made = project.make_examples(Recipe(count=25, by="model", unanswerable=0, rank=0))
+        made = project.curation.make(Recipe(count=25, by="model", unanswerable=0, rank=0))
         known = made.examples[3]
         KNOWN[known.question.removeprefix("Which words follow ").rstrip("?")] = f"It is {known.references[0]}."
-        project.builder.catalogue.systems.put("x", {})
+        project.workspace.catalogue.systems.put("x", {})
     assert made.maker == "scripted-1"
     assert all(e.maker == "scripted-1" and e.references for e in made.examples)
     reasons = made.counts["discarded"]
@@ -157,7 +157,7 @@ def test_a_model_writes_question_and_answer_apart_and_every_reason_is_counted(op
     fresh = Scripted()
     fresh.key = "generator:another"
     with opened(fresh) as project:
-        twice = project.make_examples(Recipe(count=25, by="model", unanswerable=0, rank=0))
+        twice = project.curation.make(Recipe(count=25, by="model", unanswerable=0, rank=0))
     assert known.question not in {e.question for e in twice.examples}
     assert twice.counts["discarded"]["answered without the passage"] == 1
 
@@ -167,19 +167,19 @@ def test_a_run_that_was_stopped_goes_on_and_asks_nothing_twice(opened: Any) -> N
     whole = Scripted()
     recipe = Recipe(count=25, by="model", rank=0)
     with opened(whole) as project:
-        wanted = project.make_examples(recipe)
-        project.builder.catalogue.notes.put("", "")
+        wanted = project.curation.make(recipe)
+        project.workspace.catalogue.notes.put("", "")
         total = len(whole.asked)
         assert len(set(whole.asked)) == total
-        rerun = project.make_examples(recipe)
+        rerun = project.curation.make(recipe)
         assert len(whole.asked) == total, "the same run again costs nothing"
         assert rerun.examples == wanted.examples
     first, second = Scripted(die_after=30), Scripted()
     first.key = second.key = "generator:stopped"
     with opened(first) as project, pytest.raises(KeyboardInterrupt):
-        project.make_examples(recipe)
+        project.curation.make(recipe)
     with opened(second) as project:
-        made = project.make_examples(recipe)
+        made = project.curation.make(recipe)
     assert made.examples == wanted.examples
     assert not set(first.asked) & set(second.asked)
     assert len(first.asked) + len(second.asked) == total
@@ -195,7 +195,7 @@ def test_foreign_documents_give_questions_that_the_project_cannot_answer(opened:
             encoding="utf-8",
         )
     with opened() as project:
-        made = project.make_examples(Recipe(count=8, unanswerable=0.5), foreign=[str(foreign)])
+        made = project.curation.make(Recipe(count=8, unanswerable=0.5), foreign=[str(foreign)])
     outside = [e for e in made.examples if "/foreign/" in e.group]
     assert outside
     assert all(not e.answerable and not e.sources and not e.references for e in outside)
@@ -204,8 +204,8 @@ def test_foreign_documents_give_questions_that_the_project_cannot_answer(opened:
 def test_rewordings_keep_meaning_answer_and_side(opened: Any) -> None:
     with opened() as project:
         train = {e.id: e for e in project.splits.train}
-        made = project.make_examples(Recipe(count=2, similar=0.5), what="rewordings")
-        strict = project.make_examples(Recipe(count=2, similar=0.97), what="rewordings")
+        made = project.curation.make(Recipe(count=2, similar=0.5), what="rewordings")
+        strict = project.curation.make(Recipe(count=2, similar=0.97), what="rewordings")
     assert made.examples
     assert len(strict.examples) < len(made.examples)
     assert strict.counts["discarded"]["another meaning"]

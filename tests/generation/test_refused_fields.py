@@ -225,14 +225,14 @@ def test_what_is_tuned_at_the_endpoint_keeps_its_key_when_a_refusal_is_learned(
     def key() -> str:
         with Project.open(where) as opened:
             opened.sync()
-            builder = opened.builder
-            return builder.adapter_key(builder.training_job(opened.config.arm("ft"), opened.splits))
+            workspace = opened.workspace
+            return workspace.adapters.key(workspace.adapters.job(opened.config.arm("ft"), opened.splits))
 
     before = key()
     refused = Refused(fields=frozenset({"temperature"}), limit=OTHER_LIMIT)
     keep(where / ".twofold" / FILE, picky.url, "m", refused=refused)
     with Project.open(where) as opened:
-        generator = opened.builder.generator()
+        generator = opened.workspace.models.generator()
         assert generator.description["not_sent"] == ["temperature"]
         generator.close()
     assert key() == before

@@ -19,14 +19,16 @@ def sync(directory: Path, **more: Any) -> dict[str, Any]:
 def held(directory: Path) -> dict[str, str]:
     """Document id → digest of its chunks, in the living index."""
     with Project.open(directory) as project:
-        return project.builder.index.contents()
+        return project.workspace.search.index.contents()
 
 
 def found(directory: Path, query: str, leg: str = "lexical") -> list[str]:
     """Documents found for a query."""
     with Project.open(directory) as project:
-        vectors = project.builder.embedder.embed([query])
-        return [hit.chunk.span.document for hit in project.builder.index.search([query], vectors, 5, leg=leg)[0]]
+        vectors = project.workspace.search.embedder.embed([query])
+        return [
+            hit.chunk.span.document for hit in project.workspace.search.index.search([query], vectors, 5, leg=leg)[0]
+        ]
 
 
 def by_file(report: dict[str, Any]) -> dict[str, str]:

@@ -89,17 +89,17 @@ def test_an_index_answers_while_it_is_rebuilt(make: Callable[..., Path], monkeyp
     (project / "data/documents/0.md").unlink()
     with Project.open(project) as reader, Project.open(project) as writer:
         splits = Splits(train=(), dev=(), test=(), reserve=(), policy="", groups=0, digest="")
-        system, _ = reader.builder.system(reader.config.arm("rag"), splits)
+        system, _ = reader.workspace.arms.system(reader.config.arm("rag"), splits)
         asked = [answering.question("How deep is the well number 7?")]
         seen: list[list[str]] = []
-        upsert = type(writer.builder.index).upsert
+        upsert = type(writer.workspace.search.index).upsert
 
         def slow(self: object, *given: object) -> None:
             seen.append([hit.chunk.span.document for hit in system.answer(asked)[0].hits])
             upsert(self, *given)  # type: ignore[arg-type]
             seen.append([hit.chunk.span.document for hit in system.answer(asked)[0].hits])
 
-        monkeypatch.setattr(type(writer.builder.index), "upsert", slow)
+        monkeypatch.setattr(type(writer.workspace.search.index), "upsert", slow)
         monkeypatch.setattr("twofold.indexing.sync.BATCH_CHUNKS", 4)
         report = writer.sync(rebuild=True)
         assert len(seen) >= 6
@@ -130,12 +130,12 @@ def test_an_index_that_goes_away_under_a_reader_is_told(make: Callable[..., Path
     project = written(make())
     sync(project)
     with Project.open(project) as opened:
-        index = opened.builder.index
+        index = opened.workspace.search.index
         index.state()
         without_data(project / ".twofold/index")
         garbled_manifests(project / ".twofold/index")
         with pytest.raises(IndexDamaged):
-            opened.builder.index.vectors_of(["data/documents/0.md"])
+            opened.workspace.search.index.vectors_of(["data/documents/0.md"])
 
 
 WAYS: dict[str, Callable[[Path], object]] = {
@@ -318,7 +318,7 @@ def test_a_link_that_is_swapped_while_it_is_synced_leads_nowhere(make: Callable[
     secret = tmp_path / "secret.txt"
     secret.write_text("The hidden word is zqsecretqz.", encoding="utf-8")
     with Project.open(project) as opened:
-        feed = feeds.feeds(opened.builder, project)[0]
+        feed = feeds.feeds(opened.workspace.search, project)[0]
         items = list(feed.source.items({}))
         victim = project / "data/documents/1.md"
         victim.unlink()

@@ -59,7 +59,7 @@ def test_what_was_forgotten_stays_away_and_nothing_else_is_lost(
         project.versions.forget(FORGOTTEN)
     before = held(directory)
     with Project.open(directory) as project:
-        version = project.builder.index.state().version
+        version = project.workspace.search.index.state().version
     (documents / "b.txt").write_text("Soil is dry.")
     (documents / "a.txt").write_text("Water is cold.")
     sync(directory)

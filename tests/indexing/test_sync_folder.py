@@ -22,6 +22,7 @@ from sync_project import by_file, found, held, sync
 
 from twofold.cli.main import main
 from twofold.errors import ConfigError, ProjectLocked, UnknownName
+from twofold.indexing import feeds
 from twofold.project import Project
 from twofold.store.lock import ProjectLock
 
@@ -124,7 +125,7 @@ def test_sources_hand_down_collection_metadata_and_readers(make: Callable[..., P
     (directory / "law" / "act.md").write_text("---\nkind: bill\n---\n# Act\n\nWater is free.")
     sync(directory)
     with Project.open(directory) as project:
-        (chunk,) = project.builder.index.chunks_of(["law:law/act.md"])
+        (chunk,) = project.workspace.search.index.chunks_of(["law:law/act.md"])
     assert (chunk.collection, chunk.readers, dict(chunk.metadata)) == (
         "law",
         ("staff",),
@@ -235,7 +236,7 @@ def test_killed_at_random_moments_and_run_again_nothing_is_lost_or_double(make: 
     mine = held(directory)
     assert len(mine) == 100
     with Project.open(directory) as project:
-        index = project.builder.index
+        index = project.workspace.search.index
         assert index.state().chunks == sum(index.documents().values())
     sync(directory, rebuild=True)
     assert mine == held(directory)
@@ -276,7 +277,7 @@ def test_a_watched_folder_is_followed(make: Callable[..., Path]) -> None:
 
     def follow() -> None:
         with Project.open(directory) as project:
-            for report in project.watch(stop=stop):
+            for report in feeds.watch(project.workspace.search, project.directory, project.sync, stop=stop):
                 reports.put(report)
 
     thread = threading.Thread(target=follow)

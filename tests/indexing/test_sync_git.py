@@ -195,7 +195,7 @@ def test_objects_are_not_replaced_by_others(make: Callable[..., Path], repositor
     directory = make(_section(repository.folder))
     sync(directory)
     with Project.open(directory) as project:
-        texts = [chunk.text for chunk in project.builder.index.chunks_of(["code:docs/a.md"])]
+        texts = [chunk.text for chunk in project.workspace.search.index.chunks_of(["code:docs/a.md"])]
     assert "Water of a" in texts[0]
 
 

@@ -118,7 +118,7 @@ def test_forgetting_empties_what_live_tools_kept_and_indexes_made_for_comparison
         answer, _ = project.ask("What is in stock?", arm="rag")
         assert any("xyzzyplugh" in hit.chunk.text for hit in answer.hits)
         other = laid_over(project.config, {"documents": {"chunker": {"name": "whole"}}})
-        opened(project.builder, {"whole": other})
+        opened(project.workspace.search, {"whole": other})
     kept = [p for p in (directory / ".twofold").rglob("*") if p.is_file() and b"xyzzyplugh" in p.read_bytes()]
     assert {p.relative_to(directory / ".twofold").parts[0] for p in kept} >= {"tools", "bench"}
     assert main(["forget", "data/documents/secret.txt", "--yes", "-C", str(directory), "--json"]) == 0

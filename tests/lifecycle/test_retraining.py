@@ -192,7 +192,7 @@ def test_the_first_then_a_better_then_a_worse(
     assert second["test"]["n"] == second["difference"]["n"]
     tested = endpoint.files[endpoint.jobs["ftjob-2"]["training_file"]].decode()
     with Project.open(directory) as project:
-        registry = project.builder.registry
+        registry = project.workspace.models.registry
         learned = registry.learned(registry.find(first["candidate"]))
         assert registry.find(second["candidate"])["lineage"]["from"] == first["candidate"]
         known = {*learned["train"], *learned["dev"]} if learned else set()
@@ -248,7 +248,7 @@ def _aliases_and_audit(
     assert answer["text"] == "colour 2"
 
     with Project.open(Path(here[1])) as project:
-        (project.builder.artifacts.working("adapter:half") / "x").write_text("half made")
+        (project.workspace.artifacts.working("adapter:half") / "x").write_text("half made")
     code, done = run(capsys, "models", "gc", *here)
     assert done["removed"] == ["adapter:half"], "aliases, what a rollback needs, and their ancestors stay"
     code, page = run(capsys, "models", "show", second, *here)

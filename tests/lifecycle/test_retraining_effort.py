@@ -95,7 +95,7 @@ def test_a_candidate_without_its_chance_is_undecided(
     opened: Callable[..., Project], options: dict[str, Any], says: str
 ) -> None:
     with opened(**options) as project:
-        told = project.retrain(arm="ft")
+        told = project.tuning.retrain(arm="ft")
         assert told["outcome"] == "undecided"
         assert says in told["because"]
         assert "not given its chance" in told["because"]
@@ -106,13 +106,13 @@ def test_a_candidate_without_its_chance_is_undecided(
         assert "ft" not in {
             row.get("arm") for row in project.catalogue.systems.descriptions().values() if "split" not in row
         }
-        again = project.retrain(arm="ft")
+        again = project.tuning.retrain(arm="ft")
         assert (again["outcome"], again["cached"]) == ("undecided", True)
 
 
 def test_with_its_plan_done_the_same_candidate_is_compared(opened: Callable[..., Project]) -> None:
     with opened(stopped="plan", done=40) as project:
-        told = project.retrain(arm="ft")
+        told = project.tuning.retrain(arm="ft")
         assert told["outcome"] == "kept", "weights that change nothing are not better"
         assert set(project.catalogue.models.aliases()) == {"candidate"}
 

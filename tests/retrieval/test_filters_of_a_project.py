@@ -168,12 +168,12 @@ def test_the_configuration_s_conditions_hold_of_every_question_and_study(made: P
     narrow = {"retrieval": {"where": ["n < 2"]}}
     with Project.open(made) as opened:
         opened.sync()
-        wide = opened.builder.retrieval_spec()
+        wide = opened.workspace.search.spec()
     with Project.open(made, narrow) as opened:
         assert found(opened) == ["d0", "d1"]
         assert found(opened, "n > 0") == ["d1"], "a question adds conditions and takes none away"
-        assert opened.builder.retrieval_spec() != wide, "another filter is another system"
-        system = opened.builder.equipped(opened.config.arm("rag"), opened.splits, adapter=None)
+        assert opened.workspace.search.spec() != wide, "another filter is another system"
+        system = opened.workspace.systems.equipped(opened.config.arm("rag"), opened.splits, adapter=None)
         for which in (None, Filter(), Filter(where=["n >= 0"]), Filter(where={"kind": ("pipe",)})):
             (answer,) = system.answer([question("What shines?")], filter=which)
             assert {hit.chunk.span.document for hit in answer.hits} == {"d0", "d1"}, which

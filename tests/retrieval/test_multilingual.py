@@ -115,7 +115,7 @@ def test_a_thai_project_is_one_setting_away(embedder: MultilingualEmbedder, tmp_
     )
     with Project.open(tmp_path) as project:
         assert project.sync()["warnings"] == []
-        index, vectors = project.builder.index, project.builder.embedder.embed(QUESTIONS["th"])
+        index, vectors = project.workspace.search.index, project.workspace.search.embedder.embed(QUESTIONS["th"])
         found = index.search(list(QUESTIONS["th"]), vectors, 1, leg="dense")
         assert [hits[0].chunk.span.document for hits in found] == [f"docs/{number}.txt" for number in range(3)]
 

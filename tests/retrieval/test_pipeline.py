@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from twofold.assembly.builder import Builder
+from twofold.assembly.workspace import Workspace
 from twofold.config import PRESETS, Config, laid_over, load, origins
 from twofold.errors import ConfigError, UnknownName
 from twofold.plugins import loading
@@ -204,6 +204,7 @@ def test_every_stage_and_option_is_in_the_key(tmp_path: Path) -> None:
     ]
     with Catalogue(tmp_path / "c.sqlite") as catalogue:
         specs = [
-            Builder(tmp_path, config({**base, **values}), catalogue=catalogue).retrieval_spec() for values in variants
+            Workspace.open(tmp_path, config({**base, **values}), catalogue=catalogue).retrieval_spec()
+            for values in variants
         ]
     assert len({repr(spec) for spec in specs}) == len(variants)

@@ -52,9 +52,9 @@ def test_the_deciding_metric_may_have_options(project: Project, fast: Any) -> No
 
 def test_trainers_get_the_options(project: Project, fast: Any) -> None:
     with opened(project, fast, metric=FIRST) as held, opened(project, fast, metric="recall") as other:
-        jobs = [p.builder.training_job(p.config.arm("ft"), p.splits) for p in (held, other)]
+        jobs = [p.workspace.adapters.job(p.config.arm("ft"), p.splits) for p in (held, other)]
         assert [(job.metric, job.metric_options) for job in jobs] == [("recall", {"k": 1}), ("recall", {})]
-        assert held.builder.adapter_key(jobs[0]) != other.builder.adapter_key(jobs[1])
+        assert held.workspace.adapters.key(jobs[0]) != other.workspace.adapters.key(jobs[1])
 
 
 @pytest.mark.parametrize(

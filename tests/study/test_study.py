@@ -69,7 +69,7 @@ def test_an_identical_study_is_returned_not_repeated(project: Project, monkeypat
         again = project.study()
     assert again == first
     assert seen == []
-    assert project.studies() == [first["study"]]
+    assert archive.names(project.records) == [first["study"]]
 
 
 def test_another_metric_makes_only_scores_again(
@@ -195,7 +195,7 @@ def test_leaks_are_dropped_or_refused(project: Project, fast: Callable[..., dict
 
 def test_showing_what_is_not_there_says_what_is(project: Project) -> None:
     with project, pytest.raises(StudyError) as caught:
-        project.show()
+        archive.find_record(project.records)
     assert "twofold study" in caught.value.cure
 
 

@@ -61,7 +61,7 @@ def tuned(folder: Path, *, arm: str = "ft", **given: Any) -> tuple[dict[str, Any
     with Project.open(folder, settings(**given)) as project:
         project.sync()
         done = project.tune(arm=arm)
-        return done, project.builder.artifacts.manifest(done["key"])
+        return done, project.workspace.artifacts.manifest(done["key"])
 
 
 def job_of(jobs: Path, number: int) -> dict[str, Any]:
@@ -72,9 +72,9 @@ def job_of(jobs: Path, number: int) -> dict[str, Any]:
 def test_the_retrieval_arms_answers_are_learned_and_dev_keeps_its_own(folder: Path, jobs: Path) -> None:
     with Project.open(folder, settings()) as project:
         project.sync()
-        seen = project.builder.learning(project.splits).filter
-        made = project.builder.generator()
-        system = project.builder._system(project.config.arm("rag"), generator=made, shots=(), filter=seen)
+        seen = project.workspace.search.learning(project.splits).filter
+        made = project.workspace.models.generator()
+        system = project.workspace.systems.assembled(project.config.arm("rag"), generator=made, shots=(), filter=seen)
         train, hidden = project.splits.train, project.splits.hidden
         told = {e.id: a for e, a in zip(train, system.answer(train), strict=True)}
     _, own = tuned(folder)
@@ -177,13 +177,13 @@ def test_the_model_that_a_study_measured_answers_whatever_changed_since(
         file.write_text("\n".join([one, *others]) + "\n", encoding="utf-8")
         project.sync()
         searched: list[int] = []
-        real = type(project.builder.retriever).retrieve
+        real = type(project.workspace.search.retriever).retrieve
 
         def retrieve(self: Any, queries: Any, k: int) -> Any:
             searched.append(len(queries))
             return real(self, queries, k)
 
-        monkeypatch.setattr(type(project.builder.retriever), "retrieve", retrieve)
+        monkeypatch.setattr(type(project.workspace.search.retriever), "retrieve", retrieve)
         answer, told = project.ask("What is wheat?", arm="ft+rag")
     assert told["model"] == measured["model"]
     assert told["why"].endswith("documents changed since study 1")

@@ -61,7 +61,7 @@ def settings(**tuning: Any) -> dict[str, Any]:
 def tuned(folder: Path, **tuning: Any) -> dict[str, Any]:
     with Project.open(folder, settings(**tuning)) as project:
         done = project.tune(arm="ft")
-        return {**done, "manifest": project.builder.artifacts.manifest(done["key"])}
+        return {**done, "manifest": project.workspace.artifacts.manifest(done["key"])}
 
 
 def test_an_adapter_that_forgets_fails_and_every_share_was_tried(folder: Path, trainer: Path) -> None:
@@ -131,7 +131,7 @@ def test_the_gate_can_be_off(folder: Path) -> None:
 def test_what_forgot_nothing_because_no_step_was_done_is_not_gated(folder: Path) -> None:
     with Project.open(folder, settings(trainer={"name": "one", "options": {"idle": True}})) as project:
         record = project.study()
-        adapter = project.builder.artifacts.manifest(record["arms"]["ft"]["training"]["key"])
+        adapter = project.workspace.artifacts.manifest(record["arms"]["ft"]["training"]["key"])
     assert adapter["gate"] is None
     assert adapter["merge_back"]["because"] == "no training step was done: the base model is unchanged"
     assert adapter["dev"]["score"]["n"] > 0
@@ -233,11 +233,11 @@ def test_two_models_put_together_are_one_more_model_measured_alike(folder: Path,
     second = tuned(folder, merge_back=[], trainer={"name": "one", "options": {"mark": "b"}})
     with Project.open(folder, settings(merge_back=[])) as project:
         arm, parts = project.config.arm("ft"), {first["id"]: 0.5, second["id"]: 0.5}
-        adapter, told = project.builder.combine(arm, project.splits, parts)
-        assert project.builder.combine(arm, project.splits, parts)[1]["cached"]
-        listed = project.builder.registry.find(adapter.key)
+        adapter, told = project.workspace.adapters.combine(arm, project.splits, parts)
+        assert project.workspace.adapters.combine(arm, project.splits, parts)[1]["cached"]
+        listed = project.workspace.models.registry.find(adapter.key)
         with pytest.raises(ConfigError, match="another arm"):
-            project.builder.combine(project.config.arm("ft+rag"), project.splits, parts)
+            project.workspace.adapters.combine(project.config.arm("ft+rag"), project.splits, parts)
     assert told["gate"]["items"] > 150
     assert told["dev_score"]["score"]["n"] > 0
     assert listed["lineage"]["combined"] == parts

@@ -14,6 +14,7 @@ import pytest
 
 import stand_in_trainer
 import twofold
+from twofold.assembly.workspace import Workspace
 from twofold.config import laid_over
 from twofold.errors import AccessDenied, StudyError, TooFewExamples
 from twofold.lifecycle.embedder import embedder_job
@@ -61,7 +62,7 @@ def shown(row: Any, texts: dict[str, str]) -> dict[int, str]:
 def test_no_training_prompt_shows_a_document_of_the_test_and_no_cloze_answer_is_from_one(demo: Project) -> None:
     with demo as project:
         project.sync()
-        splits, builder = project.splits, project.builder
+        splits, workspace = project.splits, project.workspace
         tested = {d for e in splits.test for d in e.sources} - {
             d for e in (*splits.train, *splits.dev) for d in e.sources
         }
@@ -69,7 +70,7 @@ def test_no_training_prompt_shows_a_document_of_the_test_and_no_cloze_answer_is_
         assert len(tested) > 50
         texts = {d.id: " ".join(d.text.split()) for d in project.documents}
         arm = project.config.arm("ft+rag")
-        job = builder.training_job(arm, splits)
+        job = workspace.adapters.job(arm, splits)
         asked, seen, whole = {e.id for e in splits.train}, set(), 0
         every = [row for rows in job.rows for row in rows]
         for row in every:
@@ -81,12 +82,12 @@ def test_no_training_prompt_shows_a_document_of_the_test_and_no_cloze_answer_is_
         assert whole > 0.9 * len(every), "rows are as full as before"
         seen |= {hit.chunk.span.document for item in job.dev for hit in item.hits}
         assert not seen & tested
-        assert set(builder.learning(splits).documents(arm)) >= seen
-        assert not set(builder.learning(splits).documents(arm)) & tested
+        assert set(workspace.search.learning(splits).documents(arm)) >= seen
+        assert not set(workspace.search.learning(splits).documents(arm)) & tested
         embedder = embedder_job_of(project)
         used = {d for pair in embedder.pairs for d in (pair.document, *(name for name, _ in pair.negatives))}
         assert not (used | {name for name, _ in embedder.pool}) & tested
-        live = builder.retriever.retrieve([Query(text=e.question) for e in splits.test], 3)
+        live = workspace.search.retriever.retrieve([Query(text=e.question) for e in splits.test], 3)
         assert {h.chunk.span.document for one in live for h in one.hits} & tested, "answers still find them"
 
 
@@ -96,14 +97,14 @@ def embedder_job_of(project: Project) -> Any:
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(retrieval_tuning, "_model", lambda _: "none")
-        return embedder_job(project.builder, project.splits)
+        return embedder_job(project.workspace.search, project.splits)
 
 
 def test_the_policy_manifest_and_card_say_what_was_kept_out(demo: Project) -> None:
     with demo as project:
         done = project.tune(arm="ft+rag")
-        manifest = project.builder.artifacts.manifest(done["key"])
-        record = project.builder.registry.find(done["id"])
+        manifest = project.workspace.artifacts.manifest(done["key"])
+        record = project.workspace.models.registry.find(done["id"])
         hidden = len(project.splits.hidden)
         assert f"Nothing was learned from the {hidden} documents that only test questions are about." in (
             project.splits.sentence
@@ -122,17 +123,17 @@ def test_a_last_model_may_read_everything_under_a_key_that_no_study_takes(demo: 
     other = {"trainer": {"name": "one", "options": {"mark": "b"}}}  # other weights, as other rows would make
     with Project.open(demo.directory, {**FAST, "tuning": {**FAST["tuning"], **other}}) as project:
         last = project.tune(arm="ft+rag", all_documents=True)
-        manifest = project.builder.artifacts.manifest(last["key"])
+        manifest = project.workspace.artifacts.manifest(last["key"])
         assert manifest["seen"]["everything"]
         assert set(manifest["documents"]) & project.splits.hidden
-        assert "no study may use it" in card({**project.builder.registry.find(last["id"]), "moves": ()})
-        assert project.builder.known_adapter(project.config.arm("ft+rag"), project.splits) is None
+        assert "no study may use it" in card({**project.workspace.models.registry.find(last["id"]), "moves": ()})
+        assert project.workspace.adapters.known(project.config.arm("ft+rag"), project.splits) is None
         combined = project.tune(arm="ft+rag", combine={honest["id"]: 0.5, last["id"]: 0.5})
     for name in (last["id"], combined["id"]):
         used = {**FAST, "tuning": {**FAST["tuning"], "use": name}}
         refused = pytest.raises(StudyError, match="learned from all documents")
         with Project.open(demo.directory, used) as project, refused:
-            admitted(project.builder, project.splits, project.records)
+            admitted(project.workspace, project.splits, project.records)
 
 
 def test_a_model_tuned_under_another_split_is_no_arm_of_a_study_whose_questions_it_learned(demo: Project) -> None:
@@ -146,19 +147,19 @@ def test_a_model_tuned_under_another_split_is_no_arm_of_a_study_whose_questions_
     for name in (first["id"], combined["id"]):
         used = {**FAST, "tuning": {**FAST["tuning"], "use": name}}
         with Project.open(demo.directory, used) as project:
-            assert admitted(project.builder, project.splits, project.records).test == splits.test
+            assert admitted(project.workspace, project.splits, project.records).test == splits.test
         again = {**used, "examples": {"seed": 11}}
         refused = pytest.raises(
             StudyError, match=r"learned from \d+ of the \d+ test questions and has read \d+ documents"
         )
         with Project.open(demo.directory, again) as project, refused as caught:
-            admitted(project.builder, project.splits, project.records)
+            admitted(project.workspace, project.splits, project.records)
         assert "[tuning].use" in caught.value.cure
 
 
 def test_the_plan_of_a_last_model_is_for_the_model_that_reads_everything(demo: Project) -> None:
     def to_train(**given: bool) -> float:
-        [step] = [step for step in project.tuning_plan(arm="ft+rag", **given)["steps"] if step["step"] == "tune ft+rag"]
+        [step] = [step for step in project.tuning.plan(arm="ft+rag", **given)["steps"] if step["step"] == "tune ft+rag"]
         return float(step["items"] - step["cached"])
 
     with demo as project:
@@ -180,8 +181,8 @@ class Blind:
 def test_a_retriever_that_finds_what_must_be_left_out_stops_training(demo: Project) -> None:
     with demo as project:
         project.sync()
-        learning = project.builder.learning(project.splits)
-        assert learning.retrieved(project.splits.train, 20)
+        learning = project.workspace.search.learning(project.splits)
+        assert learning.found(project.splits.train, 20)
         blind = replace(learning, retriever=lambda: Blind(learning.retriever()))
         with pytest.raises(AccessDenied, match="Blind returned a passage"):
             blind.retrieved(project.splits.train, 20)
@@ -215,24 +216,24 @@ def test_an_answer_given_with_a_document_of_the_test_is_no_preference_to_learn_f
 def test_calibration_of_abstention_sees_no_test_document(demo: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     with demo as project:
         project.sync()
-        builder = project.builder
-        builder.config = laid_over(builder.config, {"retrieval": {"risk": 0.2}})
+        changed = laid_over(project.config, {"retrieval": {"risk": 0.2}})
+        workspace = Workspace.open(project.derived, changed, catalogue=project.catalogue)
         asked: list[Filter] = []
-        real = builder.retriever.retrieve
+        real = workspace.search.retriever.retrieve
 
         def retrieve(queries: Any, k: int) -> Any:
             asked.extend(query.filter for query in queries)
             return real(queries, k)
 
-        monkeypatch.setattr(builder.retriever, "retrieve", retrieve)
+        monkeypatch.setattr(workspace.search.retriever, "retrieve", retrieve)
         splits = project.splits
-        assert builder.calibration(splits)[0] is None
+        assert workspace.systems.calibration(splits)[0] is None
         assert not asked, "without unanswerable questions nothing is searched for in vain"
         strange = tuple(
             replace(splits.dev[0], id=f"u{n}", references=(), sources=(), spans=(), answerable=False, group=f"u{n}")
             for n in range(16)
         )
-        calibration, _ = builder.calibration(replace(splits, train=(*splits.train, *strange)))
+        calibration, _ = workspace.systems.calibration(replace(splits, train=(*splits.train, *strange)))
         assert calibration is not None
         assert asked
         assert all(one.without == splits.hidden for one in asked)
@@ -272,7 +273,7 @@ def test_a_copy_of_a_test_document_under_another_id_is_kept_out_too(
         }
     with Project.open(tmp_path / "project", FAST) as project:
         assert project.splits.hidden == before, "the same before and after a sync"
-        found = project.builder.learning(project.splits).documents(project.config.arm("ft+rag"))
+        found = project.workspace.search.learning(project.splits).documents(project.config.arm("ft+rag"))
         assert not set(found) & before
 
 
@@ -289,15 +290,15 @@ def test_an_arm_that_shows_examples_is_refused_where_all_were_dropped(tmp_path: 
     arms = {"study": {**FAST["study"], "arms": ["base", "prompt"]}}
     with Project.open(tmp_path / "project", {**FAST, **arms}) as project:
         with pytest.raises(TooFewExamples, match=r"the arm prompt shows .* all 30 of it were dropped") as one:
-            admitted(project.builder, project.splits, project.records)
+            admitted(project.workspace, project.splits, project.records)
         assert '[examples].near = "keep"' in one.value.cure
         with pytest.raises(TooFewExamples, match="tuning needs examples in the train split, and all 30"):
-            project.builder.training_job(project.config.arm("ft"), project.splits)
+            project.workspace.adapters.job(project.config.arm("ft"), project.splits)
         assert "0 train (30 dropped: they give test or dev questions away)" in project.splits.sentence
     kept = {**FAST, **arms, "examples": {"near": "keep"}}
     with Project.open(tmp_path / "project", kept) as project:
         assert len(project.splits.train) == 30
-        assert admitted(project.builder, project.splits, project.records)
+        assert admitted(project.workspace, project.splits, project.records)
 
 
 @pytest.fixture
@@ -319,14 +320,14 @@ def test_documents_that_come_after_a_plan_are_kept_out_of_training_as_well(
     looked_at_then_copied: Project, command: str
 ) -> None:
     with looked_at_then_copied as project:
-        assert project.tuning_plan(arm="ft+rag")["steps"], "what the command line shows before it trains"
+        assert project.tuning.plan(arm="ft+rag")["steps"], "what the command line shows before it trains"
         before = len(project.splits.hidden)
         if command == "tune":
             project.tune(arm="ft+rag")
         elif command == "study":
             project.study()
         else:
-            project.retrain(arm="ft+rag")
+            project.tuning.retrain(arm="ft+rag")
         made = [
             row for path in project.derived.rglob("manifest.json") if "seen" in (row := json.loads(path.read_text()))
         ]

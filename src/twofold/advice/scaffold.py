@@ -19,7 +19,7 @@ from pathlib import Path
 
 from twofold import config
 from twofold.advice.start import Paths, starting_config
-from twofold.assembly.builder import quiet
+from twofold.assembly.progress import quiet
 from twofold.config import DocumentsSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import ERRORS, load_documents

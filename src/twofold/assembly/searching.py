@@ -1,29 +1,39 @@
-"""The living index of a project and what searches it: index, pipeline, tools, and the searches that learning makes.
+"""The search of a project: embedder, chunker, the living index, its pipeline and tools, and who may see what of it.
 
-Each part is opened once. When the index is thrown away, so is the `Search`, and with it whatever was opened on it.
+Each part is opened once. When the index is thrown away (`Search.clear`), so is whatever was opened on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from twofold.answering import access
 from twofold.answering.readers import current
+from twofold.answering.system import gold_chunks
+from twofold.assembly.models import Models
 from twofold.config import Config
+from twofold.errors import AccessDenied
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits
 from twofold.hashing import digest
 from twofold.plugins import loading, specs
-from twofold.plugins.protocols import Embedder, Generator, Index, Parts, Retriever, Tool
+from twofold.plugins.protocols import Chunker, Discards, Embedder, Index, Parts, Retriever, Tool
+from twofold.reports import word_weight
 from twofold.store import weighing
+from twofold.store.artifacts import Artifacts
 from twofold.store.catalogue import Catalogue
 from twofold.tuning.gathered import Gathered
-from twofold.types import Json
+from twofold.tuning.visible import Learning
+from twofold.types import Chunk, Example, Filter, Json
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Search:
-    """What is opened on one index."""
+    """What documents are cut with, indexed by and found with."""
 
     directory: Path
     """The project's derived data (``.twofold``)."""
@@ -31,55 +41,196 @@ class Search:
     """The configuration in force."""
     catalogue: Catalogue
     """The open catalogue."""
-    embedder: Callable[[], Embedder]
-    """The configured embedder."""
-    generator: Callable[[], Generator]
-    """The untuned generator, for stages that ask a model."""
-    chunks: Callable[[], Json]
-    """What documents are cut with."""
-    _gathered: Gathered | None = None
+    artifacts: Artifacts
+    """Where an embedder that was tuned here is stored."""
+    models: Models
+    """For stages that ask a model."""
+    everything: bool = False
+    """Learn from all documents, also those that only test questions are about: no study may use it."""
+    opened_embedder: Embedder | None = None
+    """The configured embedder where another search has opened it: a model is not loaded again."""
+
+    def __post_init__(self) -> None:
+        self._living = _Living(self)
+
+    # ------------------------------------------------------------ what documents are cut and embedded with
 
     @cached_property
+    def embedder(self) -> Embedder:
+        """The configured embedder."""
+        if self.opened_embedder is not None:
+            return self.opened_embedder
+        embedder: Embedder = loading.make("embedders", self.config.retrieval.embedder.name, self.embedder_options())
+        return embedder
+
+    def embedder_options(self) -> Json:
+        """The configured embedder's options, with the place of one that was tuned here (`Artifacts.placed`)."""
+        return self.artifacts.placed(self.config.retrieval.embedder.options)
+
+    @cached_property
+    def chunker(self) -> Chunker:
+        """The configured chunker, counting the embedder's tokens."""
+        part = self.config.documents.chunker
+        chunker: Chunker = loading.make(
+            "chunkers", part.name, part.options, offsets=self.embedder.offsets, embed=self.embedder.embed
+        )
+        rules = self.config.access.rules
+        return access.RuledChunker(chunker, rules) if rules else chunker
+
+    @property
+    def chunk_recipe(self) -> Json:
+        """What documents are cut with."""
+        rules = [rule.model_dump(mode="json") for rule in self.config.access.rules]
+        return {**specs.of_part("chunkers", self.config.documents.chunker), **({"rules": rules} if rules else {})}
+
+    # ------------------------------------------------------------ the living index
+
+    @property
     def index(self) -> Index:
         """The living index.
 
         Raises:
             IndexMismatch: it was made by another embedder.
         """
-        part, embedder = self.config.retrieval.index, self.embedder()
+        return self._living.index
+
+    @property
+    def retriever(self) -> Retriever:
+        """The configured pipeline over the living index."""
+        return self._living.retriever
+
+    @property
+    def parts(self) -> Parts:
+        """What retrievers and their stages may use."""
+        return self._living.parts
+
+    @property
+    def gathered(self) -> Gathered:
+        """The searches for train and dev questions, each made once as long as what decides them stays."""
+        return self._living.gathered(digest("searches", self.spec()))
+
+    def spec(self) -> Json:
+        """Everything that decides what is found; see `specs.of_retrieval`."""
+        contents: Json = {"content": self.index.state().content, "words": self.words()}
+        return specs.of_retrieval(self.config, embedder=self.embedder.fingerprint, **contents)
+
+    def words(self) -> float | None:
+        """The weight of the word leg chosen for this search; None without a choice."""
+        return weighing.weight(self.catalogue.notes, self.config, chunks=self.chunk_recipe, embedder=self.embedder)
+
+    def words_explained(self) -> str:
+        """`words` and why, as a sentence; see `weighing.in_force`."""
+        choice, why_none = weighing.in_force(
+            self.catalogue.notes, self.config, chunks=self.chunk_recipe, embedder=self.embedder
+        )
+        return why_none or word_weight.sentence(choice)
+
+    def clear(self) -> None:
+        """Remove the index and what is known of the documents in it."""
+        self._living = _Living(self)
+        self.catalogue.sync.clear()
+        part = self.config.retrieval.index
+        index_class = loading.find("indexes", part.name)
+        if isinstance(index_class, Discards):
+            index_class.discard(loading.options("indexes", part.name, part.options), dimension=self.embedder.dimension)
+        shutil.rmtree(self.directory / "index", ignore_errors=True)
+
+    # ------------------------------------------------------------ who may see what
+
+    @cached_property
+    def filter(self) -> Filter:
+        """What studies and tuning may see: what [retrieval].where says, of what the study's principal may read."""
+        section, where = self.config.access, self.config.retrieval.where
+        if not section.enabled or not (section.study_user or section.study_groups):
+            return Filter(where=where)
+        return Filter(where=where, principal=access.principal(section.study_user, section.study_groups))
+
+    def require_principal(self) -> None:
+        """Refuse a study or tuning under access control as nobody.
+
+        Raises:
+            AccessDenied: access control is on, and [access] names no principal for them.
+        """
+        if self.config.access.enabled and self.filter.principal is None:
+            raise AccessDenied("access control is on, and twofold.toml names nobody as whom studies and tuning run")
+
+    def readable(self, examples: Sequence[Example]) -> Questions:
+        """The examples that tuning may learn from: made from documents that the study's principal may read."""
+        if self.filter.principal is None:
+            return Questions.of(examples)
+        golds = self.gold(examples)
+        return Questions(
+            e for e, chunks in zip(examples, golds, strict=True) if access.readable(e, chunks, self.filter)
+        )
+
+    def gold(self, examples: Sequence[Example]) -> list[list[Chunk]]:
+        """Gold passages of each example, best evidence first; empty where the sources are unknown."""
+        document_ids = list(dict.fromkeys(source for example in examples for source in example.sources))
+        by_document: dict[str, list[Chunk]] = {}
+        for chunk in self.index.chunks_of(document_ids) if document_ids else []:
+            by_document.setdefault(chunk.span.document, []).append(chunk)
+        return [
+            gold_chunks(example, [c for source in example.sources for c in by_document.get(source, ())])
+            for example in examples
+        ]
+
+    def learning(self, splits: Splits) -> Learning:
+        """What may be learned from: nothing of the documents that only test questions are about, or `everything`."""
+        train, dev = self.readable(splits.train), self.readable(splits.dev)
+        hidden = frozenset() if self.everything else splits.hidden
+        return Learning(
+            splits=replace(splits, train=train, dev=dev),
+            filter=replace(self.filter, without=hidden),
+            everything=self.everything,
+            config=self.config,
+            root=self.directory.parent,
+            retriever=lambda: self.gathered,
+            gold=self.gold,
+        )
+
+
+class _Living:
+    """What is opened on one index, and thrown away with it."""
+
+    def __init__(self, search: Search) -> None:
+        self._search = search
+        self._config = search.config
+        self._gathered: Gathered | None = None
+
+    @cached_property
+    def index(self) -> Index:
+        part, embedder = self._config.retrieval.index, self._search.embedder
         index: Index = loading.make(
             "indexes",
             part.name,
             part.options,
-            directory=self.directory / "index",
+            directory=self._search.directory / "index",
             fingerprint=embedder.fingerprint,
             dimension=embedder.dimension,
         )
-        return current(index, self.catalogue.documents, self.config.access)
+        return current(index, self._search.catalogue.documents, self._config.access)
 
     @cached_property
     def retriever(self) -> Retriever:
-        """The configured pipeline over the living index."""
-        retriever: Retriever = loading.make("retrievers", "pipeline", self.config.retrieval.pipeline, parts=self.parts)
+        retriever: Retriever = loading.make("retrievers", "pipeline", self._config.retrieval.pipeline, parts=self.parts)
         return retriever
 
     @cached_property
     def parts(self) -> Parts:
-        """What retrievers and their stages may use."""
-        collections = {name: source.description for name, source in self.config.sources.items()}
+        collections = {name: source.description for name, source in self._config.sources.items()}
         return Parts(
-            embedder=self.embedder(),
+            embedder=self._search.embedder,
             index=self.index,
-            generator=self.generator,
+            generator=lambda: self._search.models.plain,
             collections=collections,
-            texts=self.catalogue.documents.get,
-            tools=self.tools,
-            words=self.words,
+            texts=self._search.catalogue.documents.get,
+            tools=self._tools(),
+            words=self._search.words,
         )
 
-    @cached_property
-    def tools(self) -> dict[str, Tool]:
+    def _tools(self) -> dict[str, Tool]:
         """The live tools of ``[tools]``; none is asked yet."""
+        directory = self._search.directory
         return {
             name: loading.make(
                 "tools",
@@ -88,25 +239,13 @@ class Search:
                 name=name,
                 description=tool.description,
                 readers=tool.readers,
-                root=self.directory.parent,
-                scratch=self.directory / "tools" / name,
+                root=directory.parent,
+                scratch=directory / "tools" / name,
             )
-            for name, tool in self.config.tools.items()
+            for name, tool in self._config.tools.items()
         }
 
-    def words(self) -> float | None:
-        """The weight of the word leg chosen for this search; None without a choice."""
-        return weighing.weight(self.catalogue.notes, self.config, chunks=self.chunks(), embedder=self.embedder())
-
-    def spec(self) -> Json:
-        """Everything that decides what is found; see `specs.of_retrieval`."""
-        contents: Json = {"content": self.index.state().content, "words": self.words()}
-        return specs.of_retrieval(self.config, embedder=self.embedder().fingerprint, **contents)
-
-    @property
-    def gathered(self) -> Gathered:
-        """The searches for train and dev questions, each made once as long as what decides them stays."""
-        decided = digest("searches", self.spec())
-        if self._gathered is None or self._gathered.decided_by != decided:
-            self._gathered = Gathered(self.retriever, decided_by=decided)
+    def gathered(self, decided_by: str) -> Gathered:
+        if self._gathered is None or self._gathered.decided_by != decided_by:
+            self._gathered = Gathered(self.retriever, decided_by=decided_by)
         return self._gathered

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -125,7 +126,7 @@ def _question(words: list[str]) -> str:
     return words[0]
 
 
-def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:
+def record(answer: Answer, made_by: Mapping[str, Any]) -> dict[str, Any]:
     """The whole answer as JSON values, each citation with its document, title, place and quoted words."""
     value: dict[str, Any] = plain(answer)
     for row, hit, place in zip(value["hits"], answer.hits, made_by["places"], strict=True):
@@ -138,7 +139,7 @@ def record(answer: Answer, made_by: dict[str, Any]) -> dict[str, Any]:
     return {**value, **{name: item for name, item in made_by.items() if name not in ("places", "names")}}
 
 
-def text(answer: Answer, made_by: dict[str, Any], *, streamed: str = "") -> str:
+def text(answer: Answer, made_by: Mapping[str, Any], *, streamed: str = "") -> str:
     """The answer for people: its text with markers, its sources, what else was read, and which arm answered why.
 
     Args:
@@ -173,7 +174,7 @@ def text(answer: Answer, made_by: dict[str, Any], *, streamed: str = "") -> str:
     return "\n".join([*lines, "", f"answered by {made_by['arm']}{model}: {made_by['why']}"])
 
 
-def _evidence(answer: Answer, citation: Citation, made_by: dict[str, Any], *, remark: str = "") -> list[str]:
+def _evidence(answer: Answer, citation: Citation, made_by: Mapping[str, Any], *, remark: str = "") -> list[str]:
     _, words, exact = evidence(answer, citation)
     body = textwrap.wrap(
         f"{'quote' if exact else 'passage'}: “{words}”", 96, initial_indent="    ", subsequent_indent="    "
@@ -185,19 +186,19 @@ def _start(answer: Answer, number: int) -> str:
     return f"“{textwrap.shorten(answer.hits[number - 1].chunk.text, 64, placeholder=' …')}”"
 
 
-def _title(answer: Answer, number: int, made_by: dict[str, Any]) -> str:
+def _title(answer: Answer, number: int, made_by: Mapping[str, Any]) -> str:
     place = made_by["places"][number - 1]
     return f"[{number}] {one_line(_named(answer, number, made_by))}" + (f", {one_line(place)}" if place else "")
 
 
-def _named(answer: Answer, number: int, made_by: dict[str, Any]) -> str:
+def _named(answer: Answer, number: int, made_by: Mapping[str, Any]) -> str:
     """Title and name of the document a passage is of; of a record the name says its file."""
     chunk, names = answer.hits[number - 1].chunk, made_by.get("names", ())
     name = names[number - 1] if names else chunk.span.document
     return f"{chunk.title} ({name})" if chunk.title else name
 
 
-def _described(answer: Answer, citation: Citation, made_by: dict[str, Any]) -> dict[str, Any]:
+def _described(answer: Answer, citation: Citation, made_by: Mapping[str, Any]) -> dict[str, Any]:
     _, words, exact = evidence(answer, citation)
     title = _named(answer, citation.number, made_by)
     return {"title": title, "text": words, "exact": exact, "place": made_by["places"][citation.number - 1]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -117,7 +118,7 @@ def _split(text: str) -> list[str]:
     return [part.strip() for part in (*parts, text[start:]) if part.strip()]
 
 
-def show_bench(report: dict[str, Any]) -> None:
+def show_bench(report: Mapping[str, Any]) -> None:
     """Print the measurement as tables."""
     from rich.table import Table
 

@@ -53,7 +53,7 @@ def _weight(run: Run) -> str:
 
     try:
         with run.project() as project:
-            return project.builder.words_told() if project.derived.is_dir() else ""
+            return project.workspace.search.words_explained() if project.derived.is_dir() else ""
     except TwofoldError:  # a model that is not here: the settings are shown all the same
         return ""
 

@@ -71,8 +71,8 @@ def make(
         seed=seed,
     )
     with run.project() as project, run.progress() as progress:
-        batch = project.make_examples(recipe, what=what, foreign=foreign or (), progress=progress)
-        path = out or project.examples_file(f"made-{what}-{by}.jsonl")
+        batch = project.curation.make(recipe, what=what, foreign=foreign or (), progress=progress)
+        path = out or project.curation.file(f"made-{what}-{by}.jsonl")
         beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
         save([as_record(example) for example in batch.examples], path)
         save(batch.discarded, beside)

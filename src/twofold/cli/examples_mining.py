@@ -35,8 +35,8 @@ def mine(
     from twofold.examples.feedback import preference_record
 
     with run.project() as project:
-        mined = project.mine_examples(logs, mask=mask)
-        path = out or project.examples_file("mined.jsonl")
+        mined = project.curation.mine(logs, mask=mask)
+        path = out or project.curation.file("mined.jsonl")
         pairs = preferences or project.directory / "preferences.jsonl"
         beside = path.with_name(f"{path.name.removesuffix('.jsonl')}.discarded.jsonl")
         save([as_record(example) for example in mined.examples], path)

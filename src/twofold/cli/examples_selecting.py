@@ -32,7 +32,7 @@ def select(
     if way is None:
         raise ConfigError(f"--by {by} is not possible", cure=f"Choose one of {', '.join(BYS)}.")
     with run.project() as project, run.progress() as progress:
-        selection = project.select_examples(budget, by=way, seed=seed, progress=progress)
+        selection = project.curation.select(budget, by=way, seed=seed, progress=progress)
         path = out or project.directory / "selected.jsonl"
     save([{**as_record(e), "split": "train"} for e in selection.examples], path)
     beyond = sum(one["why"] != "beyond the budget" for one in selection.left_out)

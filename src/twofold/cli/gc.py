@@ -17,7 +17,7 @@ def gc(
 ) -> None:
     """Remove artifacts that no study, alias or lineage needs, and half-made ones."""
     with run.project() as project, project.writing():
-        done = project.gc(dry_run=dry_run)
+        done = project.tuning.gc(dry_run=dry_run)
     verb = "would remove" if dry_run else "removed"
     lines = [f"{verb} {name}" for name in done["removed"]]
     run.result(plain(done), "\n".join([*lines, f"{verb} {len(lines)} artifacts, {done['bytes'] / 2**20:.1f} MiB"]))

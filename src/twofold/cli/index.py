@@ -25,8 +25,12 @@ def documents(
 
     Before the first sync, the files of [documents].paths are read instead.
     """
+    from twofold.indexing import feeds
+    from twofold.project.material import CATALOGUE
+
     with run.project() as project, run.progress() as progress:
-        rows, synced = project.listed_documents(progress=progress)
+        catalogue = project.catalogue if (project.derived / CATALOGUE).is_file() else None
+        rows, synced = feeds.listed(catalogue, project.config.documents, project.directory, progress=progress)
     rows = [row for row in rows if part.casefold() in f"{row['id']}\n{row['title']}".casefold()]
     width = min(60, max((len(row["id"]) for row in rows), default=0))
     lines = [f"{one_line(row['id']):<{width}}  {one_line(row['title'])}".rstrip() for row in rows]

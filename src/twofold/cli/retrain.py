@@ -17,7 +17,7 @@ from twofold.hashing import plain
 def retrain(run: Run, *, champion: str, arm: str, minutes: float | None, if_due: bool, plan: bool, by: str) -> None:
     """Train again from the base and promote what is better and does not forget; ends the command with its code."""
     with run.project(tuning__trainer__options__minutes=minutes) as project, run.progress() as progress:
-        report: dict[str, Any] = project.retrain(
+        report: dict[str, Any] = project.tuning.retrain(
             champion=champion, arm=arm, if_due=if_due, plan=plan, who=by, progress=progress
         )
     run.result(plain(report), "\n".join(_lines(report)))
@@ -28,7 +28,7 @@ def retrain(run: Run, *, champion: str, arm: str, minutes: float | None, if_due:
 def cancel(run: Run, *, arm: str) -> None:
     """Cancel what trainers have under way at endpoints."""
     with run.project() as project:
-        jobs = project.cancel_tuning(arm=arm)
+        jobs = project.tuning.cancel(arm=arm)
     lines = [f"{row['trainer']}: {row['job'] or 'no job'} {row['status']}" for row in jobs]
     run.result(jobs, "\n".join(lines) or "no trainer of this arm works elsewhere: stop the command itself")
 

@@ -84,7 +84,7 @@ class Run:
 
 def unread(project: Project, path: Path) -> str:
     """A remark on a written file of examples that the project does not read; empty when it does."""
-    if project.reads_examples(path):
+    if project.curation.reads(path):
         return ""
     return f"note: {path} is not among [examples].paths of {project.directory / 'twofold.toml'}: add it there to use it"
 

@@ -19,8 +19,10 @@ def show(
     study: Annotated[str, typer.Argument(metavar="[STUDY]", help="Its name or number; the latest by default.")] = "",
 ) -> None:
     """Print a study's verdict, arms and effects from its record."""
+    from twofold.reports import archive
+
     with run.project() as project:
-        record = project.show(study)
+        record = archive.find_record(project.records, study)
         run.result(automation(record, project.directory), outcome(record, project.directory))
 
 

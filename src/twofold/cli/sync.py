@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 import typer
@@ -30,12 +32,15 @@ def sync(
 
     Exit code 1 when a file or a source failed; the rest is synced all the same.
     """
+    from twofold.indexing import feeds
+
     if watch and (source or rebuild):
         raise typer.BadParameter("--watch follows all sources and rebuilds nothing")
     with run.project() as project, run.progress() as progress:
         if watch:
             run.note("following; stop with Ctrl-C")
-            for done in project.watch(progress=progress):
+            again = partial(project.sync, progress=progress)
+            for done in feeds.watch(project.workspace.search, project.directory, again):
                 run.result(plain(done), _report_lines(done))
             return
         done = project.sync(source=source, rebuild=rebuild, progress=progress)
@@ -44,7 +49,7 @@ def sync(
         raise typer.Exit(1)
 
 
-def _report_lines(done: dict[str, Any]) -> str:
+def _report_lines(done: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{done[name]} {name}" for name in ("added", "changed", "moved", "deleted", "unchanged"))
     more = f", {done['repaired']} put back" if done["repaired"] else ""
     lines = [

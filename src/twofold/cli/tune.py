@@ -96,7 +96,7 @@ def tune(
     with run.project(**laid) as project, run.progress() as progress:
         if not weights:
             for line in ahead(
-                project.tuning_plan(arm=arm, all_documents=all_documents, measure=True, progress=progress)
+                project.tuning.plan(arm=arm, all_documents=all_documents, measure=True, progress=progress)
             ):
                 run.note(line)
         done = project.tune(arm=arm, combine=weights, all_documents=all_documents, progress=progress)
@@ -149,7 +149,7 @@ def _weights(pairs: list[str]) -> dict[str, float]:
 
 def _embedder(run: Run, minutes: float | None, *, plan: bool) -> None:
     with run.project(tuning__embedder__options__minutes=minutes) as project, run.progress() as progress:
-        done: dict[str, Any] = project.tune_embedder(plan=plan, progress=progress)
+        done: dict[str, Any] = project.tuning.embedder(plan=plan, progress=progress)
     again = done["reembed"]
     price = f"embedding {counted(again['chunks'], 'chunk')} again takes about {duration(again['seconds'])}"
     if plan:

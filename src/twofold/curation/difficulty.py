@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from twofold.assembly.builder import Builder, quiet
+from twofold.assembly.progress import quiet
+from twofold.assembly.searching import Search
 from twofold.curation import selection
 from twofold.curation.selection import By
 from twofold.errors import TooFewExamples
@@ -15,7 +16,6 @@ from twofold.models import hub
 from twofold.plugins import loading
 from twofold.plugins.jobs import DifficultyJob
 from twofold.plugins.protocols import Progress
-from twofold.plugins.traits import GeneratorSettings
 from twofold.tuning.training_data import closed_rows
 from twofold.types import Example, Json
 
@@ -35,7 +35,7 @@ class Selected:
 
 
 def select(
-    builder: Builder,
+    search: Search,
     examples: Sequence[Example],
     budget: int,
     *,
@@ -53,11 +53,9 @@ def select(
     usable = [e for e in examples if e.references or not e.answerable]
     if not usable:
         raise TooFewExamples("there is no training example to choose from")
-    hard = difficulty(builder, usable, progress=progress) if by in {"both", "difficulty"} else {}
-    texts = []
-    for e in usable:
-        texts.append("\n".join(m.content for m in e.messages if m.role == "user"))
-    vectors = builder.embedder.embed(texts, progress=progress) if by in {"both", "diversity"} else None
+    hard = difficulty(search, usable, progress=progress) if by in {"both", "difficulty"} else {}
+    texts = ["\n".join(m.content for m in e.messages if m.role == "user") for e in usable]
+    vectors = search.embedder.embed(texts, progress=progress) if by in {"both", "diversity"} else None
     order, too_hard = selection.choose(
         budget,
         by=by,
@@ -76,23 +74,23 @@ def select(
     return Selected(examples=tuple(usable[n] for n in order), left_out=tuple(left), difficulty=hard)
 
 
-def difficulty(builder: Builder, examples: Sequence[Example], *, progress: Progress = quiet) -> dict[str, float]:
+def difficulty(search: Search, examples: Sequence[Example], *, progress: Progress = quiet) -> dict[str, float]:
     """Example id → instruction-following difficulty for the configured generator's base model, kept in the store."""
-    part = builder.config.generation.generator
-    model = GeneratorSettings.of(loading.options("generators", part.name, part.options)).model
+    part = search.config.generation.generator
+    model = str(getattr(loading.options("generators", part.name, part.options), "model", ""))
     measure = loading.make("trainers", _MEASURE, {})
-    rows = closed_rows(examples, builder.config.template)
+    rows = closed_rows(examples, search.config.template)
     made_of = {
         "rows": [replace(row, example="") for row in rows],
         "weights": hub.weights_digest(hub.locate(model)),
         "version": measure.version,
     }
     key = digest("difficulty", made_of)
-    path = builder.artifacts.find(key)
+    path = search.artifacts.find(key)
     if path is None:
         job = DifficultyJob(rows=rows, model=model)
-        report = measure.train(job, builder.artifacts.working(key), progress=progress)
-        path = builder.artifacts.finish(key, {"kind": "difficulty", "model": model, "report": report})
+        report = measure.train(job, search.artifacts.working(key), progress=progress)
+        path = search.artifacts.finish(key, {"kind": "difficulty", "model": model, "report": report})
     lines = (path / "scores.jsonl").read_text(encoding="utf-8").splitlines()
     scores = [json.loads(line) for line in lines]
     return {e.id: one["asked"] / max(one["alone"], 1e-6) for e, one in zip(examples, scores, strict=True)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from twofold.assembly.builder import quiet
+from twofold.assembly.progress import quiet
 from twofold.curation.questions import save
 from twofold.errors import ConfigError, DataError, TooFewExamples, TwofoldError
 from twofold.examples import importing

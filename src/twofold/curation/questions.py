@@ -19,7 +19,9 @@ from typing import Any, Literal
 from twofold import prompts
 from twofold.answering import cached as answer_cache
 from twofold.answering.system import as_hits
-from twofold.assembly.builder import Builder, quiet
+from twofold.assembly.models import Models
+from twofold.assembly.progress import quiet
+from twofold.assembly.searching import Search
 from twofold.curation import paraphrases, templates
 from twofold.curation.templates import Drawn
 from twofold.errors import TooFewExamples
@@ -109,17 +111,17 @@ class Writer:
     """The configured generator writing, every completion kept in the catalogue.
 
     Args:
-        builder: Has generator and catalogue.
+        workspace: Has generator and catalogue.
     """
 
-    def __init__(self, builder: Builder) -> None:
-        self.builder = builder
+    def __init__(self, models: Models) -> None:
+        self.models = models
         self._generator: Generator | None = None
 
     @cached_property
     def generator(self) -> Generator:
         """The configured generator without an adapter."""
-        self._generator = self.builder.generator()
+        self._generator = self.models.generator()
         return self._generator
 
     @property
@@ -132,12 +134,12 @@ class Writer:
     def _key(self) -> str:
         """Of completions as they are sent now: an endpoint's first refusal changes it."""
         key = digest("system", {"writing": self.generator.key, "version": _VERSION})
-        self.builder.catalogue.systems.put(key, {"writes": "examples", "generator": self.generator.description})
+        self.models.catalogue.systems.put(key, {"writes": "examples", "generator": self.generator.description})
         return key
 
     @cached_property
     def _cached(self) -> dict[str, Answer]:
-        return self.builder.catalogue.answers.get(self._key)
+        return self.models.catalogue.answers.get(self._key)
 
     def write(self, requests: Sequence[tuple[Prompt, Chunk | None]]) -> list[str]:
         """A text for each prompt; empty where the generator failed. The chunk is what a prompt shows, for `forget`."""
@@ -145,11 +147,11 @@ class Writer:
         # By name: two passages may lead to one prompt, which is asked for once.
         missing = {name: one for name, one in zip(names, requests, strict=True) if name not in self._cached}
         written = answer_cache.committed(
-            self.builder.catalogue.answers,
+            self.models.catalogue.answers,
             lambda: self._key,
             list(missing.items()),
             answer=self._completed,
-            batch=self.builder.config.generation.batch,
+            batch=self.models.config.generation.batch,
         )
         self._cached.update(zip(missing, written, strict=True))
         return ["" if self._cached[name].failure else self._cached[name].text.strip() for name in names]
@@ -174,7 +176,9 @@ def _shown(chunk: Chunk | None) -> tuple[Any, ...]:
 # ---------------------------------------------------------------- questions from documents
 
 
-def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = (), progress: Progress = quiet) -> Made:
+def questions(
+    search: Search, models: Models, recipe: Recipe, *, foreign: Sequence[Chunk] = (), progress: Progress = quiet
+) -> Made:
     """Questions from the index's passages, and some that no document answers.
 
     A model writes question and answer apart: who answers sees passage and question only. Thrown away is what fails
@@ -183,7 +187,8 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
     passages that no indexed one answers.
 
     Args:
-        builder: Of a project that is synced.
+        search: Of a project that is synced.
+        models: Write questions and answers.
         recipe: What to make.
         foreign: Passages of documents outside the index.
         progress: Told how many are kept.
@@ -192,23 +197,23 @@ def questions(builder: Builder, recipe: Recipe, *, foreign: Sequence[Chunk] = ()
         TooFewExamples: there is no passage of running text, or none that a template can ask about.
         GenerationError: the generator as a whole cannot work.
     """
-    builder.require_principal()
-    readable = builder.filter.allows
-    chunks = [chunk for chunk in builder.index.chunks_of(sorted(builder.index.documents())) if readable(chunk)]
+    search.require_principal()
+    readable = search.filter.allows
+    chunks = [chunk for chunk in search.index.chunks_of(sorted(search.index.documents())) if readable(chunk)]
     drawn = templates.worth_asking(chunks, seed=recipe.seed)
     if not drawn:
-        may = " that the study's principal may read" if builder.filter.principal else ""
+        may = " that the study's principal may read" if search.filter.principal else ""
         raise TooFewExamples(f"no document{may} has a passage of running text to ask about", cure=_NO_PASSAGE)
     answerable = recipe.count - round(recipe.count * recipe.unanswerable)
-    writer = Writer(builder)
+    writer = Writer(models)
     try:
         draft = Made(maker=writer.name if recipe.by == "model" else templates.TEMPLATES)
-        maker = _Maker(builder, recipe, draft, writer=writer, vectors=_vectors(builder))
+        maker = _Maker(search, recipe, draft, writer=writer, vectors=_vectors(search))
         pending = iter(drawn)
         while len(draft.examples) < answerable:
             # Twice what is lacking, since a part is thrown away.
             lacking = 2 * (answerable - len(draft.examples))
-            batch = list(islice(pending, max(_FEWEST, min(lacking, builder.config.generation.batch))))
+            batch = list(islice(pending, max(_FEWEST, min(lacking, search.config.generation.batch))))
             if not batch:
                 break
             maker.make(batch)
@@ -229,17 +234,18 @@ class _Vectors:
     matrix: Any
 
 
-def _vectors(builder: Builder) -> _Vectors:
-    chunks, matrix = builder.index.vectors_of(sorted(builder.index.documents()))
-    rows = [row for row, chunk in enumerate(chunks) if builder.filter.allows(chunk)]
+def _vectors(search: Search) -> _Vectors:
+    chunks, matrix = search.index.vectors_of(sorted(search.index.documents()))
+    rows = [row for row, chunk in enumerate(chunks) if search.filter.allows(chunk)]
     return _Vectors(chunks=[chunks[row] for row in rows], matrix=matrix[rows])
 
 
 class _Maker:
     """Takes passages through all checks, many at a time."""
 
-    def __init__(self, builder: Builder, recipe: Recipe, draft: Made, *, writer: Writer, vectors: _Vectors) -> None:
-        self.builder, self.recipe = builder, recipe
+    def __init__(self, search: Search, recipe: Recipe, draft: Made, *, writer: Writer, vectors: _Vectors) -> None:
+        self.search = search
+        self.recipe = recipe
         self.draft = draft
         self.writer, self.vectors = writer, vectors
         self.asked_before: set[str] = set()
@@ -321,13 +327,13 @@ class _Maker:
         """The nearest passages of the index to each text."""
         if not texts:
             return []
-        scores = self.builder.embedder.embed(list(texts)) @ self.vectors.matrix.T
-        order = (-scores).argsort(axis=1, kind="stable")[:, :k]  # (texts, k): ties in the index's order, always alike
-        return [list(map(self.vectors.chunks.__getitem__, row)) for row in order.tolist()]
+        scores = self.search.embedder.embed(list(texts)) @ self.vectors.matrix.T
+        order = (-scores).argsort(axis=1, kind="stable")[:, :k]
+        return [[self.vectors.chunks[int(number)] for number in row] for row in order]
 
     def _unknown(self, candidates: list[tuple[Drawn, Chunk]]) -> list[tuple[Drawn, Chunk]]:
         """Those that the model does not answer without the passage."""
-        template = self.builder.config.template
+        template = self.search.config.template
         conversations = [(Message(role="user", content=drawn.question),) for drawn, _ in candidates]
         closed_book = self.writer.write(
             [
@@ -369,7 +375,7 @@ def _unanswerable(
             draft.examples.append(other)
             done += 1
             progress("make unanswerable", done, count)
-    for batch in _batches(templates.worth_asking(foreign, seed=seed), maker.builder.config.generation.batch):
+    for batch in _batches(templates.worth_asking(foreign, seed=seed), maker.search.config.generation.batch):
         if done >= count:
             break
         candidates = maker.checked(batch, near=False)
@@ -388,11 +394,14 @@ def _unanswerable(
 # ---------------------------------------------------------------- questions in other words
 
 
-def rewordings(builder: Builder, examples: Sequence[Example], recipe: Recipe, *, progress: Progress = quiet) -> Made:
+def rewordings(
+    search: Search, models: Models, examples: Sequence[Example], *, recipe: Recipe, progress: Progress = quiet
+) -> Made:
     """Up to `recipe.count` rewordings of each example; meaning is checked by the embedder, facts by their words.
 
     Args:
-        builder: Has generator, embedder and catalogue.
+        search: Of the project.
+        models: Write the rewordings.
         examples: What to reword: those of the train split.
         recipe: What to make.
         progress: Told how many examples are done.
@@ -403,13 +412,13 @@ def rewordings(builder: Builder, examples: Sequence[Example], recipe: Recipe, *,
     """
     if not examples:
         raise TooFewExamples("there is no training example to reword")
-    writer = Writer(builder)
+    writer = Writer(models)
     try:
         draft = Made(maker=writer.name if recipe.by == "model" else paraphrases.RULES)
         done = 0
-        for batch in _batches(examples, builder.config.generation.batch):
+        for batch in _batches(examples, search.config.generation.batch):
             tried = _reworded(writer, batch, recipe)
-            _keep_alike(builder, batch, tried, recipe, draft)
+            _keep_alike(search, batch, tried, recipe, draft)
             done += len(batch)
             progress(f"reword by {recipe.by}", done, len(examples))
     finally:
@@ -435,10 +444,10 @@ def _reworded(writer: Writer, examples: Sequence[Example], recipe: Recipe) -> li
 
 
 def _keep_alike(
-    builder: Builder, examples: Sequence[Example], tried: Sequence[Sequence[str]], recipe: Recipe, draft: Made
+    search: Search, examples: Sequence[Example], tried: Sequence[Sequence[str]], recipe: Recipe, draft: Made
 ) -> None:
     texts = [example.question for example in examples] + [text for variants in tried for text in variants]
-    vectors = builder.embedder.embed(texts)
+    vectors = search.embedder.embed(texts)
     at = len(examples)
     for number, (example, variants) in enumerate(zip(examples, tried, strict=True)):
         seen, count = {bare(example.question)}, 0

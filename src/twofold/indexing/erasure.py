@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold.assembly.builder import Builder
+from twofold.assembly.searching import Search
 from twofold.errors import DiskFull, StoreError, StudyError
 from twofold.reports import archive
 from twofold.store.forgotten import RECEIPTS, Forgotten
@@ -20,7 +20,7 @@ RECORDS = "studies"
 class Eraser:
     """Erases documents of one project; the caller holds the project's lock."""
 
-    builder: Builder
+    search: Search
     """Holds index, catalogue and artifacts."""
     root: Path
     """The project."""
@@ -39,8 +39,8 @@ class Eraser:
         done = [name for name, entry in entries.items() if entry["finished"]]
         back: set[str] = set()
         if done:
-            back.update(document.id for document in self.builder.catalogue.documents.get(done))
-            back.update(chunk.span.document for chunk in self.builder.index.chunks_of(done))
+            back.update(document.id for document in self.search.catalogue.documents.get(done))
+            back.update(chunk.span.document for chunk in self.search.index.chunks_of(done))
         return [name for name, entry in entries.items() if not entry["finished"] or name in back]
 
     def finish(self) -> list[str]:
@@ -49,9 +49,9 @@ class Eraser:
         Called before each sync. The catalogue of a project from before the list lay with the receipts
         has a list of its own: it is moved.
         """
-        for document, at in self.builder.catalogue.erasure.forgotten().items():
+        for document, at in self.search.catalogue.erasure.forgotten().items():
             self.forgotten.begin(document, at, ())
-        self.builder.catalogue.erasure.clear_forgotten()
+        self.search.catalogue.erasure.clear_forgotten()
         due = self.due()
         for document in due:
             self.erase(document)
@@ -68,7 +68,7 @@ class Eraser:
             ``at``, and what was removed from ``index``, ``catalogue``, ``studies``, ``caches``; ``unreadable``: studies
             whose damaged record may still show it.
         """
-        catalogue, index = self.builder.catalogue, self.builder.index
+        catalogue, index = self.search.catalogue, self.search.index
         chunk_ids = [chunk.id for chunk in index.chunks_of([document])]
         try:
             self.forgotten.begin(document, _now(), chunk_ids)
@@ -110,7 +110,7 @@ class Eraser:
         Returns:
             ``{"tools": {name: answers removed}, "bench": indexes removed}``.
         """
-        root = self.builder.directory
+        root = self.search.directory
         tools = {path.name: len(list(path.glob("*.json"))) for path in sorted((root / "tools").glob("*"))}
         bench = len(list((root / "bench").glob("*")))
         try:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event
 
-from twofold.assembly.builder import Builder
+from twofold.assembly.searching import Search
 from twofold.config import DocumentsSection, SourceSection
 from twofold.corpus.files import FileReader
 from twofold.corpus.loading import content_of, holds_none, load_documents, no_documents
@@ -20,6 +21,7 @@ from twofold.errors import (
     IndexDamaged,
     IndexMismatch,
     MissingExtra,
+    ProjectLocked,
     SourceUnreachable,
     TwofoldError,
     UnknownName,
@@ -30,9 +32,10 @@ from twofold.files.paths import NOT_DOCUMENTS
 from twofold.files.reading import MIB, counted
 from twofold.hashing import digest
 from twofold.indexing.erasure import Eraser
+from twofold.indexing.report import SyncCounts, SyncedReport, SyncReport
 from twofold.indexing.sync import UNNAMED, Feed, Sync
 from twofold.plugins import loading
-from twofold.plugins.protocols import Discards, Item, Progress
+from twofold.plugins.protocols import Item, Progress
 from twofold.store.catalogue import Catalogue
 from twofold.store.forgotten import present
 from twofold.types import Document, Json, Loaded, Problem
@@ -45,7 +48,7 @@ RESTORED = "restored"
 """Note in the catalogue: the index version that was restored, while nothing is synced by itself."""
 
 
-def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
+def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
     """The sources as configured, or one of them by its name.
 
     Raises:
@@ -53,7 +56,7 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
         ConfigError: a source's options are not valid.
         MissingExtra: a kind needs a package that is not installed.
     """
-    config = builder.config
+    config = search.config
     sections = dict(config.sources)
     if config.documents.paths and UNNAMED in sections:
         raise ConfigError(
@@ -76,7 +79,7 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
             options = loading.options("sources", section.kind, section.options, where=f"sources.{name}")
             kind = loading.find("sources", section.kind)
             limit = int(config.documents.max_mib * MIB)
-            scratch = builder.directory / "sources" / name
+            scratch = search.directory / "sources" / name
             inherited = [section.metadata, section.readers, *config.access.rules]
             feed = Feed(
                 name="" if name == UNNAMED else name,
@@ -89,46 +92,42 @@ def feeds(builder: Builder, root: Path, *, only: str = "") -> list[Feed]:
     return configured
 
 
-def sync(builder: Builder, root: Path, *, only: str = "", progress: Progress) -> Json:
+def sync(search: Search, root: Path, *, only: str = "", progress: Progress) -> SyncReport:
     """One sync of all sources or of one; see `sync.Sync.run`. The caller holds the project's lock."""
-    eraser = Eraser(builder=builder, root=root)
+    eraser = Eraser(search=search, root=root)
     eraser.finish()
-    with FileReader(builder.config.documents) as reader:
-        ready = [replace(f, recipe=f"{f.recipe}/{reader.fingerprint}") for f in feeds(builder, root, only=only)]
+    with FileReader(search.config.documents) as reader:
+        ready = [replace(f, recipe=f"{f.recipe}/{reader.fingerprint}") for f in feeds(search, root, only=only)]
         job = Sync(
-            builder.catalogue,
-            index=builder.index,
-            embedder=builder.embedder,
-            chunker=builder.chunker,
-            recipe=digest("chunks", builder.chunk_recipe),
-            read=partial(_read, reader, frozenset(builder.config.documents.paths)),
+            search,
+            read=partial(_read, reader, frozenset(search.config.documents.paths)),
             forgotten=frozenset(eraser.forgotten.entries()),
         )
         return job.run(ready, only=bool(only), progress=progress)
 
 
-def rebuild(builder: Builder, root: Path, *, only: str = "", progress: Progress) -> Json:
+def rebuild(search: Search, root: Path, *, only: str = "", progress: Progress) -> SyncReport:
     """`sync` that reads and embeds everything again, in the index that is there, which answers meanwhile.
 
     One that is damaged, or was made by another embedder, answers nobody: it is removed first. One in a database is
     emptied, for a rebuild is also how its settings are changed.
     """
     try:
-        builder.index.contents()
-        usable = not isinstance(loading.find("indexes", builder.config.retrieval.index.name), Discards)
+        search.index.contents()
+        usable = not hasattr(loading.find("indexes", search.config.retrieval.index.name), "discard")
     except (IndexMismatch, IndexDamaged):
         usable = False
     if usable:
-        builder.catalogue.sync.renew()
+        search.catalogue.sync.renew()
         try:
-            return sync(builder, root, only=only, progress=progress)
+            return sync(search, root, only=only, progress=progress)
         except IndexDamaged:
             log.warning("the index is damaged: it is made anew")
-    builder.clear_index()
-    return sync(builder, root, only=only, progress=progress)
+    search.clear()
+    return sync(search, root, only=only, progress=progress)
 
 
-def partly(report: Json) -> str:
+def partly(report: SyncCounts) -> str:
     """A sentence on the files of which something is not read; empty where there is none.
 
     Args:
@@ -139,18 +138,18 @@ def partly(report: Json) -> str:
     return f"not all of {what} is read, such as {files[0]}: `twofold check` says what is not" if files else ""
 
 
-def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
+def refresh(search: Search, root: Path, *, progress: Progress) -> bool:
     """Sync before the index is used, unless a version was restored. What fails is logged: `twofold sync` lists it.
 
     Returns:
         Did everything that was read turn out well?
     """
-    restored = builder.catalogue.notes.get(RESTORED)
+    restored = search.catalogue.notes.get(RESTORED)
     if restored:
-        Eraser(builder=builder, root=root).finish()
+        Eraser(search=search, root=root).finish()
         log.warning("index version %s was restored: nothing is synced until `twofold sync`", restored)
         return True
-    report = sync(builder, root, progress=progress)
+    report = sync(search, root, progress=progress)
     for warning in (*report["warnings"], *filter(None, [partly(report)])):
         log.warning("%s", warning)
     for outage in report["sources"]:
@@ -163,17 +162,17 @@ def refresh(builder: Builder, root: Path, *, progress: Progress) -> bool:
     return not report["failed"]
 
 
-def behind(builder: Builder, root: Path) -> list[str]:
+def behind(search: Search, root: Path) -> list[str]:
     """What the index does not hold of local folders as they are now, as remarks; servers are not asked.
 
     Only sizes and times are read, and the content of a file that was synced within the moment it was written. Under
     access control no source and no path is named: whoever asks need not know of them.
     """
     changed, remarks = 0, []
-    for feed in feeds(builder, root):
+    for feed in feeds(search, root):
         if not isinstance(feed.source, FolderSource):
             continue
-        known, seen = builder.catalogue.sync.items(feed.name), set()
+        known, seen = search.catalogue.sync.items(feed.name), set()
         try:
             for item in feed.source.items({}):
                 seen.add(item.id)
@@ -181,7 +180,7 @@ def behind(builder: Builder, root: Path) -> list[str]:
                 changed += row is None or (item.state != row.state if row.state else _differs(item, row.content))
         except SourceUnreachable as error:
             named = f"the source {feed.name or UNNAMED!r} cannot be read ({error.message})"
-            closed = builder.config.access.enabled
+            closed = search.config.access.enabled
             remarks.append(f"{'a source cannot be read' if closed else named}: the last sync's text of it is used")
             continue
         changed += len(known.keys() - seen)
@@ -223,6 +222,37 @@ def same_documents(
     if keep:
         catalogue.notes.put(_SAME, json.dumps({"key": key, "copies": twins.copies(originals)}))
     return originals
+
+
+def watch(
+    search: Search, root: Path, sync: Callable[[], SyncedReport], *, stop: Event | None = None
+) -> Iterator[SyncedReport]:
+    """Sync once, and again whenever a local file of a source changes; yields the first report and those of changes.
+
+    Sources on servers are read again with each sync, not followed. While another process writes to the project, a
+    change waits for it.
+
+    Args:
+        search: Of the project.
+        root: The project.
+        sync: Syncs under the writer's lock, and returns the report.
+        stop: Ends the watching when set.
+
+    Raises:
+        ConfigError: no source has local files.
+        MissingExtra: the package watchfiles is not installed.
+    """
+    places = [place for feed in feeds(search, root) for place in feed.source.watched()]
+    yield sync()
+    due = True  # what changed before the watching began
+    for changed in changes(places, stop=stop):
+        due = due or changed
+        if due:
+            with suppress(ProjectLocked):
+                report = sync()
+                due = False
+                if changed or report["added"] or report["changed"] or report["moved"] or report["deleted"]:
+                    yield report
 
 
 def changes(places: Sequence[Path], *, stop: Event | None = None) -> Iterator[bool]:

@@ -21,6 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from twofold.assembly.searching import Search
 from twofold.corpus.bounds import bounded
 from twofold.corpus.loading import content_of
 from twofold.corpus.plain_text import title_of
@@ -28,7 +29,8 @@ from twofold.errors import LeftOut, SourceEndless, SourceUnreachable, TwofoldErr
 from twofold.files.reading import RECORDS, below, counted, renamed, times
 from twofold.hashing import canonical_json, digest
 from twofold.host import pace
-from twofold.plugins.protocols import Chunker, CountsUnknown, Embedder, Index, Item, Progress, Source
+from twofold.indexing.report import IndexRecord, SyncCounts, SyncReport
+from twofold.plugins.protocols import CountsUnknown, Item, Progress, Source
 from twofold.store.catalogue import Catalogue
 from twofold.store.documents import KnownDocument, KnownItem
 from twofold.store.forgotten import is_gone
@@ -133,34 +135,27 @@ class Sync:
     """One run that brings an index up to date with its sources.
 
     Args:
-        catalogue: What is known.
-        index: The living index.
-        embedder: Makes vectors.
-        chunker: Cuts documents.
-        recipe: Digest of what chunks are made with.
+        search: Catalogue of what is known, index, embedder, chunker.
         read: Files → documents.
         forgotten: Documents to leave out.
     """
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        search: Search,
         *,
-        index: Index,
-        embedder: Embedder,
-        chunker: Chunker,
-        recipe: str,
         read: Read,
         forgotten: Collection[str] = (),
     ) -> None:
-        self._catalogue = catalogue
-        self._index = index
-        self._embedder = embedder
-        self._chunker = chunker
+        self._catalogue = search.catalogue
+        self._index = search.index
+        self._embedder = search.embedder
+        self._chunker = search.chunker
         self._read = read
         self._forgotten = forgotten
-        self._recipe = digest("recipe", [recipe, embedder.fingerprint, _VERSION, _ROWS])
-        self._vectors = digest("vectors", [embedder.fingerprint, _VERSION])
+        chunks, fingerprint = digest("chunks", search.chunk_recipe), search.embedder.fingerprint
+        self._recipe = digest("recipe", [chunks, fingerprint, _VERSION, _ROWS])
+        self._vectors = digest("vectors", [fingerprint, _VERSION])
         self._pending: Future[None] | None = None
         self._batch = _Batch()
         self._files: list[Json] = []
@@ -173,7 +168,7 @@ class Sync:
         self._embedded = self._repaired = self._cut_chunks = 0
         self._letters: list[tuple[int, int, str]] = []
 
-    def run(self, feeds: Sequence[Feed], *, only: bool = False, progress: Progress) -> Json:
+    def run(self, feeds: Sequence[Feed], *, only: bool = False, progress: Progress) -> SyncReport:
         """Read the feeds and bring the index to what they hold now.
 
         Args:
@@ -219,10 +214,13 @@ class Sync:
         pruned = self._prune()
         state = self._index.state()
         self._catalogue.sync.record([], [], notes={_TRUSTED: str(state.version), _VECTORS: self._vectors})
-        counts = {name: report[name] for name in _CHANGES}
+        counts = {name: value for name, value in report.items() if name in _CHANGES}
         if any(counts.values()):
             self._catalogue.sync.put_change(state.version, _now(), counts)
-        index = {name: getattr(state, name) for name in ("version", "chunks", "documents", "content", "fingerprint")}
+        index: IndexRecord = {
+            "version": state.version, "chunks": state.chunks, "documents": state.documents, "content": state.content,
+            "fingerprint": state.fingerprint,
+        }  # fmt: skip
         return {**report, "pruned": pruned, "seconds": time.perf_counter() - started, "index": index}
 
     # ------------------------------------------------------------ reading
@@ -521,7 +519,7 @@ class Sync:
 
     # ------------------------------------------------------------ reporting
 
-    def _report(self, deleted: Sequence[str], orphans: Sequence[str]) -> Json:
+    def _report(self, deleted: Sequence[str], orphans: Sequence[str]) -> SyncCounts:
         left: dict[str, list[str]] = {}
         for name in deleted:
             left.setdefault(self._known[name].content, []).append(name)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from twofold.assembly.builder import Builder
+from twofold.assembly.searching import Search
 from twofold.errors import DataError, IndexMismatch, refused
 from twofold.examples.checking import meant, nearest
 from twofold.files import writing
@@ -26,7 +26,7 @@ from twofold.types import Json
 class Versions:
     """The versions of one project; what changes something needs the project's lock."""
 
-    builder: Builder
+    search: Search
     """Holds index, catalogue and artifacts."""
     eraser: Eraser
     """Erases what is forgotten."""
@@ -37,23 +37,19 @@ class Versions:
         Args:
             everything: Versions within a sync and from compacting too, not only those that a command left behind.
         """
-        index = self.builder.index
-        changes = self.builder.catalogue.sync.changes()
-        newest = index.state().version
-        rows: list[Json] = []
-        for entry in index.log():
-            change = dict(changes.get(entry.version, {}))
-            at = change.pop("at", "") or entry.at
-            rows.append(
-                {
-                    "version": entry.version,
-                    "at": at,
-                    "chunks": entry.chunks,
-                    "tags": list(entry.tags),
-                    "newest": entry.version == newest,
-                    "change": change,
-                }
-            )
+        index = self.search.index
+        changes, newest = self.search.catalogue.sync.changes(), index.state().version
+        rows: list[Json] = [
+            {
+                "version": entry.version,
+                "at": changes.get(entry.version, {}).get("at") or entry.at,
+                "chunks": entry.chunks,
+                "tags": list(entry.tags),
+                "newest": entry.version == newest,
+                "change": {k: v for k, v in changes.get(entry.version, {}).items() if k != "at"},
+            }
+            for entry in index.log()
+        ]
         return [row for row in rows if everything or row["change"] or row["tags"] or row["newest"]]
 
     def diff(self, before: str, after: str = "") -> Json:
@@ -64,7 +60,7 @@ class Versions:
         Raises:
             IndexMismatch: a version is gone, or nothing has that name.
         """
-        index = self.builder.index
+        index = self.search.index
         first = self.number(before)
         second = self.number(after) if after else index.state().version
         old, new = index.contents(first), index.contents(second)
@@ -83,15 +79,15 @@ class Versions:
             IndexMismatch: the version is gone.
         """
         number = self.number(version)
-        self.builder.index.restore(number)
-        self.builder.catalogue.notes.put(RESTORED, str(number))
-        state = self.builder.index.state()
-        self.builder.catalogue.sync.put_change(state.version, _now(), {"restored": number})
+        self.search.index.restore(number)
+        self.search.catalogue.notes.put(RESTORED, str(number))
+        state = self.search.index.state()
+        self.search.catalogue.sync.put_change(state.version, _now(), {"restored": number})
         return {"restored": number, "version": state.version, "documents": state.documents, "chunks": state.chunks}
 
     def prune(self, *, keep_days: float | None = None) -> Json:
         """Drop versions older than `keep_days` (by default the index's own policy); tagged ones stay."""
-        index = self.builder.index
+        index = self.search.index
         dropped = index.prune(keep_days=keep_days)
         return {"dropped": dropped, "version": index.state().version, "kept": [entry.version for entry in index.log()]}
 
@@ -101,7 +97,7 @@ class Versions:
         Raises:
             IndexMismatch: it is neither.
         """
-        tags = {tag: entry.version for entry in self.builder.index.log() for tag in entry.tags}
+        tags = {tag: entry.version for entry in self.search.index.log() for tag in entry.tags}
         if name in tags:
             return tags[name]
         if not (name.isascii() and name.isdigit()):
@@ -117,13 +113,9 @@ class Versions:
         Raises:
             DataError: with the ids that may be meant.
         """
-        catalogue = self.builder.catalogue
+        catalogue = self.search.catalogue
         known = catalogue.documents.known()
-        if (
-            document in known
-            or document in self.eraser.forgotten.entries()
-            or document in self.builder.index.contents()
-        ):
+        if document in known or document in self.eraser.forgotten.entries() or document in self.search.index.contents():
             return
         hint = meant(document, nearest(document, known))
         raise DataError(f"there is no document {document!r}", cure=f"{hint}`twofold index documents` lists the ids.")
@@ -141,15 +133,14 @@ class Versions:
             DataError: nothing here knows such a document.
         """
         self.check_known(document)
-        builder = self.builder
-        catalogue, index = builder.catalogue, builder.index
+        catalogue, index = self.search.catalogue, self.search.index
         item = catalogue.documents.known().get(document)
         receipt: Json = {
             "document": document,
             **self.eraser.erase(document),
             "artifacts": [
                 {"key": made["key"], "used": document in made["documents"] if "documents" in made else "unknown"}
-                for made in builder.artifacts.list()
+                for made in self.search.artifacts.list()
                 if document in made.get("documents", (document,))
                 and made.get("finished")
                 and made.get("kind") != "sufficiency"  # five weights and a threshold: no text of a document
@@ -162,7 +153,7 @@ class Versions:
 
     def lift(self, document: str) -> bool:
         """Take a forgotten document in again from the next sync on; False when it was not left out."""
-        self.builder.catalogue.sync.read_all_again()
+        self.search.catalogue.sync.read_all_again()
         return self.eraser.forgotten.lift(document)
 
     def _write(self, receipt: Json) -> Path:

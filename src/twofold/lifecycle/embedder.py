@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from twofold.answering.system import query
-from twofold.assembly.builder import Builder, quiet
+from twofold.assembly.progress import quiet
+from twofold.assembly.searching import Search
+from twofold.config import Config
 from twofold.errors import ConfigError, TooFewExamples
 from twofold.examples.splitting import Splits
 from twofold.hashing import digest
@@ -16,7 +18,6 @@ from twofold.indexing.sync import embedded_text
 from twofold.plugins import loading, protocols
 from twofold.plugins.jobs import EmbedderJob, SearchPair
 from twofold.plugins.protocols import Progress
-from twofold.plugins.traits import EmbedderSettings, TrainerSettings
 from twofold.study.retrieval.benchmark import labelled
 from twofold.tuning.visible import Learning
 from twofold.types import Chunk, Example, Json
@@ -34,104 +35,104 @@ _SAMPLE = 48
 """Chunks embedded to tell the price of embedding all."""
 
 
-def embedder_job(builder: Builder, splits: Splits) -> EmbedderJob:
+def embedder_job(search: Search, splits: Splits) -> EmbedderJob:
     """Question-passage pairs of the train split with mined hard negatives, and the dev split's search.
 
     Raises:
         TooFewExamples: train or dev holds no question that says where its answer stands.
         ConfigError: the configured embedder has no model that could be tuned.
     """
-    builder.require_principal()
+    search.require_principal()
     # searched directly: what is found here for its negatives, 30 passages a question, is wanted no second time
-    learning = replace(builder.learning(splits), retriever=lambda: builder.retriever)
+    learning = replace(search.learning(splits), retriever=lambda: search.retriever)
     train, dev = labelled(learning.splits.train), labelled(learning.splits.dev)
     for name, part in (("train", train), ("dev", dev)):
         if not part:
             raise TooFewExamples(
                 f"tuning the embedder needs questions with doc_ids or spans in the {name} split, and there is none"
             )
-    settings = TrainerSettings.of(_options(builder))
+    options = _options(search.config)
     return EmbedderJob(
-        pairs=tuple(_pairs(builder, learning, train, mined=settings.mined)),
+        pairs=tuple(_pairs(search, learning, train, mined=int(getattr(options, "mined", 0)))),
         dev=tuple((query(example).text, example) for example in dev),
-        pool=tuple(_pool(builder, learning, dev, size=settings.pool)),
-        model=_model(builder),
-        seed=builder.config.tuning.seed,
+        pool=tuple(_pool(search, learning, dev, size=int(getattr(options, "pool", 600)))),
+        model=_model(search),
+        seed=search.config.tuning.seed,
     )
 
 
-def tune(builder: Builder, splits: Splits, *, progress: Progress = quiet) -> Json:
+def tune(search: Search, splits: Splits, *, progress: Progress = quiet) -> Json:
     """Tune the embedder unless the store has it; returns the training report with ``key``, ``setting`` and ``reembed``.
 
     Raises:
         TrainingError: see the trainer.
     """
-    job = embedder_job(builder, splits)
-    key = _key(builder, job)
-    cached = builder.artifacts.find(key) is not None
+    job = embedder_job(search, splits)
+    key = _key(search, job)
+    cached = search.artifacts.find(key) is not None
     if not cached:
-        part = builder.config.tuning.embedder
+        part = search.config.tuning.embedder
         report = loading.make("trainers", part.name, part.options).train(
-            job, builder.artifacts.working(key), progress=progress
+            job, search.artifacts.working(key), progress=progress
         )
         manifest = {
             "kind": "embedder",
             "model": job.model,
-            "stock": builder.embedder.fingerprint,
-            "trainer": _spec(builder),
+            "stock": search.embedder.fingerprint,
+            "trainer": _spec(search.config),
             "rows": len(job.pairs),
-            "seen": builder.learning(splits).seen(),
+            "seen": search.learning(splits).seen(),
             "report": report,
         }
-        builder.artifacts.finish(key, manifest)
-    report = builder.artifacts.manifest(key)["report"]
-    path = builder.artifacts.find(key)
+        search.artifacts.finish(key, manifest)
+    report = search.artifacts.manifest(key)["report"]
+    path = search.artifacts.find(key)
     assert path is not None
     return {**report, "key": key, "cached": cached, "path": str(path / MODEL), "setting": f"artifact:{key}"}
 
 
-def plan(builder: Builder, splits: Splits) -> Json:
+def plan(search: Search, splits: Splits) -> Json:
     """What tuning would learn from, and what embedding the documents again would take; nothing is trained.
 
     Returns:
         ``pairs``, ``dev_questions``, ``pool``, ``cached``, ``minutes`` (the limit set, 0 for none) and ``reembed``.
     """
-    job = embedder_job(builder, splits)
+    job = embedder_job(search, splits)
+    options = _options(search.config)
     return {
         "pairs": len(job.pairs),
         "dev_questions": len(job.dev),
         "pool": len(job.pool),
-        "cached": builder.artifacts.find(_key(builder, job)) is not None,
-        "minutes": TrainerSettings.of(_options(builder)).minutes,
-        "reembed": reembedding(builder),
+        "cached": search.artifacts.find(_key(search, job)) is not None,
+        "minutes": float(getattr(options, "minutes", 0)),
+        "reembed": reembedding(search),
     }
 
 
-def reembedding(builder: Builder) -> Json:
+def reembedding(search: Search) -> Json:
     """What embedding every chunk again takes: ``chunks``, ``documents``, ``seconds`` at the rate measured now."""
-    state = builder.index.state()
-    # Drawn at random: documents that came together are often of like length.
-    document_ids = sorted(builder.index.documents())
+    state = search.index.state()
+    document_ids = sorted(search.index.documents())
     random.Random(0).shuffle(document_ids)
     sample: list[Chunk] = []
     for begin in range(0, len(document_ids), 8):
-        sample += builder.index.chunks_of(document_ids[begin : begin + 8])
+        sample += search.index.chunks_of(document_ids[begin : begin + 8])
         if len(sample) >= _SAMPLE:
             break
     texts = [embedded_text(chunk) for chunk in sample[:_SAMPLE]]
-    builder.embedder.embed(texts[:2])  # loads the model, which is paid once
+    search.embedder.embed(texts[:2])
     started = time.perf_counter()
-    builder.embedder.embed(texts)
+    search.embedder.embed(texts)
     each = (time.perf_counter() - started) / max(1, len(texts))
     return {"chunks": state.chunks, "documents": state.documents, "seconds": each * state.chunks}
 
 
-def _pairs(builder: Builder, learning: Learning, train: Sequence[Example], *, mined: int) -> list[SearchPair]:
+def _pairs(search: Search, learning: Learning, train: Sequence[Example], *, mined: int) -> list[SearchPair]:
     queries = [query(example) for example in train]
     retrievals = learning.retrieved(train, _SEEN)
-    vectors = builder.embedder.embed([one.text for one in queries])
+    vectors = search.embedder.embed([one.text for one in queries])
     pairs = []
-    for number, (example, gold) in enumerate(zip(train, builder.gold(train), strict=True)):
+    for number, (example, gold) in enumerate(zip(train, search.gold(train), strict=True)):
         right = _best_of_each(example, gold)
         if not right:
             continue
@@ -140,7 +141,7 @@ def _pairs(builder: Builder, learning: Learning, train: Sequence[Example], *, mi
         wrong = [h.chunk for h in retrievals[number].hits if h.chunk.span.document not in sources]
         # The same text in another document is as right as the gold one.
         wrong = [chunk for chunk in wrong if chunk.text not in texts]
-        near = builder.embedder.embed([embedded_text(c) for c in (*right, *wrong)]) @ vectors[number]
+        near = search.embedder.embed([embedded_text(c) for c in (*right, *wrong)]) @ vectors[number]
         limit = _TOO_NEAR * float(near[: len(right)].max())
         negatives = [
             (c.span.document, embedded_text(c)) for c, s in zip(wrong, near[len(right) :], strict=True) if s < limit
@@ -168,43 +169,43 @@ def _best_of_each(example: Example, gold: Sequence[Chunk]) -> list[Chunk]:
     return top_graded[:_PASSAGES]
 
 
-def _pool(builder: Builder, learning: Learning, dev: Sequence[Example], *, size: int) -> list[tuple[str, str]]:
+def _pool(search: Search, learning: Learning, dev: Sequence[Example], *, size: int) -> list[tuple[str, str]]:
     """The passages in which the dev questions are searched: theirs, what is found for them, and others at random."""
     passages: dict[str, Chunk] = {}
-    for gold in builder.gold(dev):
+    for gold in search.gold(dev):
         passages.update({chunk.id: chunk for chunk in gold[:_PASSAGES]})
     depth = max(3, size // max(1, len(dev)))
     for retrieval in learning.retrieved(dev, min(_SEEN, depth)):
         passages.update({hit.chunk.id: hit.chunk for hit in retrieval.hits})
-    others = sorted(set(builder.index.documents()) - learning.filter.without)
-    random.Random(builder.config.tuning.seed).shuffle(others)
+    others = sorted(set(search.index.documents()) - learning.filter.without)
+    random.Random(search.config.tuning.seed).shuffle(others)
     for begin in range(0, len(others), 16):
         if len(passages) >= size:
             break
-        passages.update({chunk.id: chunk for chunk in builder.index.chunks_of(others[begin : begin + 16])})
+        passages.update({chunk.id: chunk for chunk in search.index.chunks_of(others[begin : begin + 16])})
     return [(c.span.document, embedded_text(c)) for c in list(passages.values())[:size]]
 
 
-def _options(builder: Builder) -> protocols.Options:
-    part = builder.config.tuning.embedder
+def _options(config: Config) -> protocols.Options:
+    part = config.tuning.embedder
     return loading.options("trainers", part.name, part.options, where="tuning.embedder")
 
 
-def _spec(builder: Builder) -> Json:
-    part = builder.config.tuning.embedder
+def _spec(config: Config) -> Json:
+    part = config.tuning.embedder
     version = loading.find("trainers", part.name).version
-    return {"name": part.name, "version": version, "options": _options(builder).model_dump(mode="json")}
+    return {"name": part.name, "version": version, "options": _options(config).model_dump(mode="json")}
 
 
-def _key(builder: Builder, job: EmbedderJob) -> str:
+def _key(search: Search, job: EmbedderJob) -> str:
     recipe = job.model_copy(update={"model": ""})
-    return digest("embedder", {"job": recipe, "trainer": _spec(builder), "stock": builder.embedder.fingerprint})
+    return digest("embedder", {"job": recipe, "trainer": _spec(search.config), "stock": search.embedder.fingerprint})
 
 
-def _model(builder: Builder) -> str:
-    part = builder.config.retrieval.embedder
-    options = loading.options("embedders", part.name, builder.embedder_options())
-    model = EmbedderSettings.of(options).model
+def _model(search: Search) -> str:
+    part = search.config.retrieval.embedder
+    options = loading.options("embedders", part.name, search.embedder_options())
+    model = str(getattr(options, "model", ""))
     if not model:
         raise ConfigError(
             f"the embedder {part.name!r} has no model that could be tuned",

@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from twofold.assembly.builder import Builder, quiet
+from twofold.assembly.progress import quiet
+from twofold.assembly.workspace import Workspace
 from twofold.errors import ModelError
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import GROUPS, outcome
 from twofold.lifecycle import retraining
 from twofold.plugins import loading
-from twofold.plugins.protocols import Cancels, Exports, Generator, Progress
+from twofold.plugins.protocols import Progress
 from twofold.reports import archive
 from twofold.reports.model_card import card
 from twofold.store.model_registry import CHAMPION, Registry
@@ -30,7 +31,7 @@ RECEIPT = "export.json"
 class TunedModels:
     """The tuned models of one project. `retrain` and `gc` need the project's lock; aliases move without it."""
 
-    builder: Builder
+    workspace: Workspace
     """Holds artifacts and catalogue."""
     records: Path
     """Directory of finished studies."""
@@ -38,7 +39,7 @@ class TunedModels:
     @property
     def registry(self) -> Registry:
         """Ids and aliases."""
-        return self.builder.registry
+        return self.workspace.models.registry
 
     # ------------------------------------------------------------ looking
 
@@ -56,11 +57,11 @@ class TunedModels:
             UnknownName: there is no such model.
         """
         record = self.registry.find(name)
-        moves = [m for m in self.builder.catalogue.models.alias_moves() if record["id"] in (m["before"], m["after"])]
+        moves = [m for m in self.workspace.catalogue.models.alias_moves() if record["id"] in (m["before"], m["after"])]
         return {
             **record,
             "measured": list(self._measured(record)),
-            "comparisons": self.builder.catalogue.models.comparisons(record["id"]),
+            "comparisons": self.workspace.catalogue.models.comparisons(record["id"]),
             "moves": moves,
         }
 
@@ -109,17 +110,17 @@ class TunedModels:
             ModelError: a form cannot hold it, or what was written does not answer alike.
             StoreError: the model's files are gone or damaged.
         """
-        record = self.registry.checked(name)  # damaged files are not handed on to other programs
-        adapter = self.builder.load_adapter(record["key"])
-        generator: Generator = self.builder.generator(adapter)
+        record = self.registry.checked(name)
+        adapter = self.workspace.models.load(record["key"])
+        generator: Any = self.workspace.models.generator(adapter)
         try:
-            if not isinstance(generator, Exports):
-                where = self.builder.config.generation.generator.name
+            if not hasattr(generator, "export"):
+                where = self.workspace.config.generation.generator.name
                 raise ModelError(
                     f"the generator {where!r} has no weights to export",
                     cure="A model tuned at an endpoint stays there; tune locally to own the weights.",
                 )
-            prompts = self._prompts(self.builder.config.arm(record["arm"]), splits)
+            prompts = self._prompts(self.workspace.config.arm(record["arm"]), splits)
             exports = generator.export(target, forms=forms, prompts=prompts, progress=progress)
         finally:
             generator.close()
@@ -149,32 +150,32 @@ class TunedModels:
         """
         champion = self._champion(name)
         learned = (self.registry.learned(champion) if champion else None) or {}
-        _, counts = retraining.fair(splits, learned, near=self.builder.config.examples.near == "drop")
-        facts = retraining.facts_of(self.builder, counts)
+        _, counts = retraining.fair(splits, learned, near=self.workspace.config.examples.near == "drop")
+        facts = retraining.facts_of(self.workspace.models, self.workspace.adapters, counts)
         return champion, retraining.reasons(
-            self.builder.config.retraining, champion, facts=facts, moment=datetime.now(UTC)
+            self.workspace.config.retraining, champion, facts=facts, moment=datetime.now(UTC)
         )
 
     def retrain(self, splits: Splits, name: str, *, arm: Arm, who: str = "", progress: Progress = quiet) -> Json:
         """Train from the base on everything there is, compare, promote if better; see `retraining.retrain`."""
         champion = self._champion(name)
         return retraining.retrain(
-            self.builder, splits, champion, arm=arm, records=self.records, who=who, progress=progress
+            self.workspace, splits, champion, arm=arm, records=self.records, who=who, progress=progress
         )
 
     def cancel(self, arm: Arm, splits: Splits) -> list[Json]:
         """Cancel what trainers have under way elsewhere for an arm: ``{"trainer", "job", "status"}`` each."""
-        builder = self.builder
+        workspace = self.workspace
         cancelled: list[Json] = []
-        for method in builder.methods:
+        for method in workspace.adapters.methods:
             trainer = loading.make("trainers", method.name, method.options)
-            if isinstance(trainer, Cancels):
-                key = builder.trained_key(builder.training_job(arm, splits, method), method)
-                cancelled.append({"trainer": method.name, **trainer.cancel(builder.artifacts.working(key))})
+            if hasattr(trainer, "cancel"):
+                key = workspace.adapters.trained_key(workspace.adapters.job(arm, splits, method), method)
+                cancelled.append({"trainer": method.name, **trainer.cancel(workspace.artifacts.working(key))})
         return cancelled
 
     def _champion(self, name: str) -> Json | None:
-        if name == CHAMPION and name not in self.builder.catalogue.models.aliases():
+        if name == CHAMPION and name not in self.workspace.catalogue.models.aliases():
             return None
         return self.registry.checked(name)
 
@@ -190,10 +191,13 @@ class TunedModels:
         Returns:
             ``{"removed": keys, "bytes", "dry_run"}``.
         """
-        artifacts = self.builder.artifacts
-        trained = {key for name in self._studies() for _, key in self._trained(name)}
-        used = self.registry.keys_in_use() | trained | set(also)
-        models = [str(self.builder.config.retrieval.embedder.options.get("model", ""))]
+        artifacts = self.workspace.artifacts
+        used = (
+            self.registry.keys_in_use()
+            | {key for name in self._studies() for _, key in self._trained(name)}
+            | set(also)
+        )
+        models = [str(self.workspace.config.retrieval.embedder.options.get("model", ""))]
         for name in self._studies():
             record = archive.read_record(self.records / name)
             embedder = record["config"].get("retrieval", {}).get("embedder", {})
@@ -233,7 +237,7 @@ class TunedModels:
             metrics: Any = archive.read_record(self.records / study)["arms"][arm]["metrics"]
             for metric, value in metrics.items():
                 yield {"source": f"study {study}, arm {arm}", "metric": metric, "estimate": value}
-        for against, row in self.builder.catalogue.models.comparisons(record["id"]).items():
+        for against, row in self.workspace.catalogue.models.comparisons(record["id"]).items():
             yield {"source": against, "metric": row["metric"], "estimate": row["scores"]["candidate"]}
             yield {"source": against, "metric": f"{row['metric']}, difference", "estimate": row["difference"]}
 
@@ -253,13 +257,13 @@ class TunedModels:
 
     def _between(self, before: str, after: str) -> Json | None:
         for name, other in ((before, after), (after, before)):
-            for row in self.builder.catalogue.models.comparisons(name).values():
+            for row in self.workspace.catalogue.models.comparisons(name).values():
                 if row["champion"] == other:
                     return row
         return None
 
     def _prompts(self, arm: Arm, splits: Splits) -> list[Prompt]:
-        job = self.builder.training_job(arm, splits)
+        job = self.workspace.adapters.job(arm, splits)
         conversations: list[tuple[Message, ...]] = [item.prompt.messages for item in job.dev]
         conversations += [pair.messages for pair in job.rows[0]]
         return [Prompt(messages=messages) for messages in list(dict.fromkeys(conversations))[:PROMPTS]]

@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from twofold.answering.system import System
-from twofold.assembly.builder import Builder
-from twofold.config import RetrainingSection
+from twofold.assembly.adapters import Adapters
+from twofold.assembly.models import Models
+from twofold.assembly.workspace import Workspace
+from twofold.config import Config, RetrainingSection
 from twofold.errors import TooFewExamples
 from twofold.examples.leaks import leaks
 from twofold.examples.questions import Questions
@@ -31,6 +33,7 @@ from twofold.hashing import digest, plain
 from twofold.plugins import loading, specs
 from twofold.plugins.protocols import Progress
 from twofold.stats import intervals
+from twofold.store.catalogue import Catalogue
 from twofold.store.model_registry import CANDIDATE, CHAMPION, now, short
 from twofold.study import looks
 from twofold.study.compose import numbers
@@ -125,13 +128,17 @@ def reasons(section: RetrainingSection, champion: Json | None, *, facts: Json, m
     return rows
 
 
-def facts_of(builder: Builder, counts: Json) -> Json:
+def facts_of(models: Models, adapters: Adapters, counts: Json) -> Json:
     """What `reasons` compares with the champion."""
-    return {**counts, "base": builder.base().get("weights", ""), "template": builder.config.template.digest}
+    return {
+        **counts,
+        "base": models.base(adapters.methods[0]).get("weights", ""),
+        "template": models.config.template.digest,
+    }
 
 
 def retrain(
-    builder: Builder,
+    workspace: Workspace,
     splits: Splits,
     champion: Json | None,
     *,
@@ -143,7 +150,7 @@ def retrain(
     """Train a candidate, compare it, and promote it if it is better and does not forget. Resumes where it was killed.
 
     Args:
-        builder: Of the project, without ``[tuning].use``.
+        workspace: Of the project, without ``[tuning].use``.
         splits: As they are cut today.
         champion: The record of the model to beat; None: the arm without tuning.
         arm: Whose adapter is trained where there is no champion; else the champion's arm counts.
@@ -161,8 +168,8 @@ def retrain(
         TooFewExamples: no held-out question is left.
         StoreError: the champion's files are damaged, or its alias was moved meanwhile.
     """
-    specs.decider(builder.config.study)
-    registry, notes = builder.registry, []
+    specs.decider(workspace.config.study)
+    registry, notes = workspace.models.registry, []
     learned = registry.learned(champion) if champion else {}
     if learned is None:
         learned = {}
@@ -172,10 +179,10 @@ def retrain(
             "the champion learned from all documents, those of the test questions too (--all-documents), and the "
             "candidate did not: the comparison flatters the champion"
         )
-    splits, counts = fair(splits, learned, near=builder.config.examples.near == "drop")
-    arm = builder.config.arm(champion["arm"]) if champion else arm
+    splits, counts = fair(splits, learned, near=workspace.config.examples.near == "drop")
+    arm = workspace.config.arm(champion["arm"]) if champion else arm
     lineage = {"from": champion["id"], "new": counts["new"], "gone": counts["gone"]} if champion else {}
-    adapter, report = builder.adapter(arm, splits, lineage=lineage, progress=progress)
+    adapter, report = workspace.adapters.adapter(arm, splits, lineage=lineage, progress=progress)
     name = registry.register(adapter.key)
     candidate = registry.find(name)
     summary: Json = {
@@ -199,41 +206,40 @@ def retrain(
         short_of = shortfall(f"the candidate {short(name)}", report["effort"])
         because = f"{short_of}: it was not given its chance, so it was not compared. {cure(arm.name, report['effort'])}"
         return {**summary, "outcome": "undecided", "because": because}
-    if builder.catalogue.models.aliases().get(CANDIDATE) != name:
+    if workspace.catalogue.models.aliases().get(CANDIDATE) != name:
         registry.promote(
             name, alias=CANDIDATE, who=who, why=f"retrained from {short(summary['champion']) or 'nothing'}"
         )
-    plain_arm = builder.config.arm("rag" if arm.retrieval else "base")
-    outdated = _outdated(builder, champion)
+    plain_arm = workspace.config.arm("rag" if arm.retrieval else "base")
+    outdated = _outdated(workspace.models, workspace.adapters, champion)
     if outdated:
         notes.append(f"the champion cannot answer any more ({outdated}): compared with the arm without tuning")
-    other = builder.load_adapter(champion["key"]) if champion and not outdated else None
-    mine = builder.equipped(arm, splits, adapter=adapter)
-    scores = [_scores(builder, mine, splits, progress=progress, label="candidate")]
-    theirs = builder.equipped(arm if other else plain_arm, splits, adapter=other)
-    scores.append(_scores(builder, theirs, splits, progress=progress, label="champion"))
+    other = workspace.models.load(champion["key"]) if champion and not outdated else None
+    mine = workspace.systems.equipped(arm, splits, adapter=adapter)
+    scores = [_scores(workspace.config, workspace.catalogue, mine, splits, progress=progress, label="candidate")]
+    theirs = workspace.systems.equipped(arm if other else plain_arm, splits, adapter=other)
+    scores.append(_scores(workspace.config, workspace.catalogue, theirs, splits, progress=progress, label="champion"))
     against = (
         f"the champion {short(champion['id'])}"
         if champion and other
         else f"the arm {plain_arm.name}, which is not tuned"
     )
     other_name = champion["id"] if champion and other else plain_arm.name
-    look = _look(builder, splits.test, records, candidate=name, against=other_name)
-    level = looks.level_of(look.look, builder.config.study.level)
-    measured = _compared(builder, splits.test, scores, level=level)
+    look = _look(workspace.config, workspace.catalogue, splits.test, records, candidate=name, against=other_name)
+    level = looks.level_of(look.look, workspace.config.study.level)
+    measured = _compared(workspace.config, splits.test, scores, level=level)
     test = {"n": len(splits.test), "groups": splits.groups, "digest": splits.digest, "looks": look.look - 1}
     measured |= {"against": against, "outcome": "", "test": test, "level": level}
-    better = improves(measured["difference"], builder.config.study.margin)
+    better = improves(measured["difference"], workspace.config.study.margin)
     gate = candidate["gate"]
     passing = gate is None or outcome(gate) != "failed"
     notes += _gated(gate)
     notes += _worn(look, level)
-    # Before anything is promoted: a look that was taken counts even if what follows fails.
-    looks.keep(records, builder.catalogue, look)
+    looks.keep(records, workspace.catalogue, look)
     measured["outcome"] = "promoted" if better and passing else "kept"
     because = _because(measured, better=better, gate=gate)
     whole = {**summary, **measured, "because": because}
-    builder.catalogue.models.put_comparison(name, f"against {other_name}", at=now(), record=whole)
+    workspace.catalogue.models.put_comparison(name, f"against {other_name}", at=now(), record=whole)
     if better and passing:
         # `expected`: the alias may have been moved by somebody while this candidate was trained.
         registry.promote(name, alias=CHAMPION, who=who, why=because, expected=summary["champion"])
@@ -254,19 +260,25 @@ def _gated(gate: Json | None) -> list[str]:
     return []
 
 
-def _outdated(builder: Builder, champion: Json | None) -> str:
+def _outdated(models: Models, adapters: Adapters, champion: Json | None) -> str:
     """Why the champion's weights do not fit the project any more; empty when they do."""
     if champion is None:
         return ""
-    if champion["template"] != builder.config.template.digest:
+    if champion["template"] != models.config.template.digest:
         return "it was trained with another prompt template"
     weights = champion["base"].get("weights")
-    return "it was trained on other base weights" if weights not in (None, builder.base().get("weights")) else ""
+    return (
+        "it was trained on other base weights"
+        if weights not in (None, models.base(adapters.methods[0]).get("weights"))
+        else ""
+    )
 
 
-def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progress, label: str) -> _Scored:
+def _scores(
+    config: Config, catalogue: Catalogue, system: System, splits: Splits, *, progress: Progress, label: str
+) -> _Scored:
     """The metric of every test question, None where there is none; and whether its answer failed. Answers are kept."""
-    catalogue, test = builder.catalogue, splits.test
+    test = splits.test
     digests = test.digests
     try:
         catalogue.systems.put(system.key, system.description)
@@ -276,23 +288,23 @@ def _scores(builder: Builder, system: System, splits: Splits, *, progress: Progr
             catalogue,
             system,
             missing,
-            batch=builder.config.generation.batch,
+            batch=config.generation.batch,
             total=len(test),
             progress=lambda _, done, total: progress(f"answer {label}", done, total),
         )
     finally:
         system.close()
     all_answers = catalogue.answers.get(system.key, include_failures=True)
-    part = specs.informed(builder.config.study.decides, (*splits.train, *splits.dev, *test))
+    part = specs.informed(config.study.decides, (*splits.train, *splits.dev, *test))
     metric = loading.make("metrics", part.name, part.options)
     answers = [all_answers[d] for d in digests]
     values = [None if a.failure else scored(metric, e, a, name=part.name) for e, a in zip(test, answers, strict=True)]
     return values, [a.failure is not None for a in answers]
 
 
-def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[_Scored], *, level: float) -> Json:
+def _compared(config: Config, test: Sequence[Example], scores: Sequence[_Scored], *, level: float) -> Json:
     """Both scores and their difference, at `level`. A failed answer counts 0 in the difference, and is in no score."""
-    section = builder.config.study
+    section = config.study
     names = ("candidate", "champion")
     counts = applies(
         {name: values for name, (values, _) in zip(names, scores, strict=True)},
@@ -315,10 +327,12 @@ def _compared(builder: Builder, test: Sequence[Example], scores: Sequence[_Score
     }
 
 
-def _look(builder: Builder, test: Sequence[Example], records: Path, *, candidate: str, against: str) -> looks.Look:
+def _look(
+    config: Config, catalogue: Catalogue, test: Sequence[Example], records: Path, *, candidate: str, against: str
+) -> looks.Look:
     """This comparison as a line of the ledger; the same candidate against the same model is one look."""
     digests = looks.asked_digests(test)
-    part = builder.config.study.decides
+    part = config.study.decides
     pair = {"candidate": candidate, "against": against, "metric": part, "asked": digests}
     look = looks.Look(
         kind="retraining",
@@ -331,7 +345,7 @@ def _look(builder: Builder, test: Sequence[Example], records: Path, *, candidate
         asked=digests,
     )
     kinds: tuple[looks.Kind, ...] = ("retraining",)
-    return replace(look, look=looks.number(looks.ledger(records, builder.catalogue), look, kinds=kinds))
+    return replace(look, look=looks.number(looks.ledger(records, catalogue), look, kinds=kinds))
 
 
 WORN = 4

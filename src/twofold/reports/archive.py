@@ -26,6 +26,20 @@ def next_name(records: Path, project: str, *, used: Collection[str] = ()) -> str
     return f"{max(taken, default=0) + 1:04d}-{slug[:40]}"
 
 
+def names(records: Path) -> list[str]:
+    """Names of the finished studies in a project's directory of records, oldest first."""
+    return sorted(path.parent.name for path in records.glob("[0-9]*/study.json")) if records.is_dir() else []
+
+
+def find_record(records: Path, study: str = "") -> StudyRecord:
+    """The record of a study: by name, by number, or the latest.
+
+    Raises:
+        StudyError: there is none of that name.
+    """
+    return read_record(records / named(names(records), study))
+
+
 def write_record(directory: Path, record: StudyRecord, rows: Sequence[AnswerRow]) -> None:
     """Write ``study.json``, ``answers.jsonl.gz`` and ``study_page.html`` into `directory`, all or nothing."""
     partial = directory.with_name(f".{directory.name}.partial")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from twofold.answering.readers import readers_now
-from twofold.assembly.builder import Builder
+from twofold.assembly.models import Models
+from twofold.assembly.searching import Search
+from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.errors import BadRecord, ConfigError, StudyError, TooFewExamples, UnknownDocument
 from twofold.examples import checking
@@ -43,7 +45,7 @@ class Admitted:
 
 
 def admitted(
-    builder: Builder,
+    workspace: Workspace,
     splits: Splits,
     records: Path,
     *,
@@ -53,7 +55,7 @@ def admitted(
     """Check what is asked for, before anything is spent.
 
     Args:
-        builder: Of the project.
+        workspace: Of the project.
         splits: Its examples.
         records: Directory of finished studies, with the ledger of looks.
         final: Open the reserve: only the two arms of the hypothesis answer, and only questions that no study used.
@@ -71,11 +73,11 @@ def admitted(
         UnknownName: a metric of [study], or an arm, that nobody defined.
         ConfigError: an option that a metric does not have, or a bad value of one; a metric that cannot decide.
     """
-    config = builder.config
+    config = workspace.config
     arms = tuple(config.arm(name) for name in config.study.arms)
     diagnostics = tuple(arm for arm in map(config.arm, config.study.diagnostics) if arm not in arms)
     _require_arms(arms, diagnostics)
-    known = builder.catalogue.documents.digests() if documents is None else documents or config.sources
+    known = workspace.catalogue.documents.digests() if documents is None else documents or config.sources
     if lacking := nothing_to_read(config, has_documents=bool(known)):
         raise lacking
     metrics = {}
@@ -88,22 +90,22 @@ def admitted(
     test, stated = splits.test, None
     if final:
         rows = [
-            row for row in looks.ledger(records, builder.catalogue) if row.kind != "final" or _finished(records, row)
+            row for row in looks.ledger(records, workspace.catalogue) if row.kind != "final" or _finished(records, row)
         ]
         test = Questions(unseen(splits.reserve, rows))
         stated = hypothesis(latest(records), config)
         arms, diagnostics = tuple(map(config.arm, (stated.rival, stated.arm))), ()
-    every, test = len(test), _open(builder, test)
+    every, test = len(test), _open(workspace.search, test)
     if not test:
         closed = "; those there are were made from documents that the study's principal may not read" if every else ""
         raise TooFewExamples(f"the test split is empty: there is no question to measure with{closed}")
     left_out = f"{counted(every - len(test), 'question')} left out: made from what the study's principal may not read"
     _require_shots(splits, arms)
-    _require_kept_out(builder, splits, test)
-    _require_tunable(builder, splits, (*arms, *diagnostics))
+    _require_kept_out(workspace.models, splits, test)
+    _require_tunable(workspace, splits, (*arms, *diagnostics))
     examples = (*splits.train, *splits.dev, *splits.test, *splits.reserve)
     retrieves = any(arm.retrieval for arm in (*arms, *diagnostics))
-    notes = require_sound(builder, examples, documents if retrieves else ())
+    notes = require_sound(workspace.search, examples, documents if retrieves else ())
     return Admitted(
         arms=arms,
         diagnostics=diagnostics,
@@ -115,25 +117,25 @@ def admitted(
     )
 
 
-def _open(builder: Builder, test: Sequence[Example]) -> Questions:
+def _open(search: Search, test: Sequence[Example]) -> Questions:
     """The questions that a record of this study may show: not those made from documents closed to its principal."""
-    who = builder.filter.principal
+    who = search.filter.principal
     if who is None:
         return Questions.of(test)
     named = sorted({source for example in test for source in example.sources})
-    readers = readers_now(builder.catalogue.documents, builder.config.access.rules, named)
+    readers = readers_now(search.catalogue.documents, search.config.access.rules, named)
     # A record shows questions and answers: what was made from a closed document would show that document.
     shut = {name for name, own in readers.items() if not set(own or ()) & set(who)}
     return Questions(example for example in test if not shut & set(example.sources))
 
 
 def require_sound(
-    builder: Builder, examples: Sequence[Example], documents: Sequence[Document] | None = None
+    search: Search, examples: Sequence[Example], documents: Sequence[Document] | None = None
 ) -> tuple[str, ...]:
     """Refuse examples that `twofold check` calls wrong: they would be scored wrongly.
 
     Args:
-        builder: Of the project.
+        search: Of the project.
         examples: Those that are used.
         documents: Those of [documents].paths, before a sync; empty where nothing retrieves; None for the synced ones.
 
@@ -143,18 +145,17 @@ def require_sound(
     Raises:
         UnknownDocument, BadRecord: the first fault, and how many more there are.
     """
-    catalogue = builder.catalogue
+    catalogue = search.catalogue
     named = {source for example in examples for source in example.sources}
     known = {document.id: document for document in documents or ()}
-    later = bool(documents) and bool(builder.config.sources)
+    later = bool(documents) and bool(search.config.sources)
     if documents is None or later:
         synced = set(catalogue.documents.digests())
         document_ids = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
         known = {document.id: document for document in catalogue.documents.get(document_ids)} | known
     used = [document for document in known.values() if document.id in named]
-    forgotten = Forgotten(builder.directory.parent / RECEIPTS).entries()
-    # With an unknown name among them all documents are looked at: the nearest ids can be told only then.
-    problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=forgotten)
+    gone = Forgotten(search.directory.parent / RECEIPTS).entries()
+    problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=gone)
     wrong = [problem for problem in problems if problem.severity == "error"]
     unknown = [problem for problem in wrong if problem.code == UnknownDocument.code]
     if wrong and not (later and wrong == unknown):
@@ -172,7 +173,7 @@ def _refusal(wrong: Sequence[Problem]) -> UnknownDocument | BadRecord:
     return kind(first.message, cure=first.cure + more, file=first.file, line=first.line)
 
 
-def require_trainable(builder: Builder, splits: Splits, arm: Arm) -> None:
+def require_trainable(workspace: Workspace, splits: Splits, arm: Arm) -> None:
     """Refuse to train weights for an arm that has none, or for which there is nothing to train with.
 
     Raises:
@@ -182,13 +183,13 @@ def require_trainable(builder: Builder, splits: Splits, arm: Arm) -> None:
     """
     if not arm.tuning:
         raise ConfigError(f"the arm {arm.name!r} has nothing to train", cure="Name an arm that is tuned: ft or ft+rag.")
-    config = builder.config
+    config = workspace.config
     if arm.retrieval and not (config.documents.paths or config.sources or config.tools):
         raise ConfigError(
             f"the project has no documents that the arm {arm.name!r} could learn to read",
             cure="Train the arm without retrieval, by --arm ft, or name documents in [documents].paths.",
         )
-    _require_tunable(builder, splits, (arm,))
+    _require_tunable(workspace, splits, (arm,))
 
 
 def nothing_to_read(config: Config, *, has_documents: bool) -> ConfigError | None:
@@ -211,13 +212,13 @@ def nothing_to_read(config: Config, *, has_documents: bool) -> ConfigError | Non
     )
 
 
-def _require_tunable(builder: Builder, splits: Splits, arms: tuple[Arm, ...]) -> None:
+def _require_tunable(workspace: Workspace, splits: Splits, arms: tuple[Arm, ...]) -> None:
     """Refuse arms that are to be tuned and cannot be."""
-    tuned = [arm for arm in arms if arm.tuning and not builder.chosen(arm)]
+    tuned = [arm for arm in arms if arm.tuning and not workspace.models.chosen(arm)]
     if not tuned:
         return
-    part = builder.config.generation.generator
-    local = [method.name for method in builder.methods if not is_endpoint("trainers", method.name)]
+    part = workspace.config.generation.generator
+    local = [method.name for method in workspace.adapters.methods if not is_endpoint("trainers", method.name)]
     if is_endpoint("generators", part.name) and local:
         names = ", ".join(arm.name for arm in tuned)
         others = ",".join(arm.name for arm in arms if not arm.tuning) or "base,prompt"
@@ -255,9 +256,9 @@ def _require_arms(arms: Sequence[Arm], diagnostics: Sequence[Arm]) -> None:
         )
 
 
-def _require_kept_out(builder: Builder, splits: Splits, test: Sequence[Example]) -> None:
+def _require_kept_out(models: Models, splits: Splits, test: Sequence[Example]) -> None:
     """Refuse a model that learned from questions of the test, or has read documents that only they are about."""
-    named, registry = builder.config.tuning.use, builder.registry
+    named, registry = models.config.tuning.use, models.registry
     if not named:
         return
     model = registry.find(named)
@@ -270,7 +271,7 @@ def _require_kept_out(builder: Builder, splits: Splits, test: Sequence[Example])
     # By digest, not id: an example that was renamed is the same question.
     known = {one for part in (registry.learned(model) or {}).values() for one in part}
     learned = sum(name in known for name in Questions.of(test).digests)
-    read = len(splits.hidden & set(builder.artifacts.manifest(model["key"]).get("documents", ())))
+    read = len(splits.hidden & set(models.artifacts.manifest(model["key"]).get("documents", ())))
     reasons = [f"learned from {learned} of the {len(test)} test questions"] if learned else []
     reasons += [f"has read {counted(read, 'document')} that only test questions are about"] if read else []
     if reasons:

@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 
 from twofold.answering.citing import whereabouts
-from twofold.assembly.builder import Builder
-from twofold.config import StudySection
+from twofold.assembly.searching import Search
+from twofold.config import Config, StudySection
 from twofold.diagnosis.answers import diagnose
 from twofold.examples.questions import Questions
 from twofold.hashing import plain
@@ -19,11 +19,11 @@ from twofold.plugins.protocols import Metric, Pools
 from twofold.plugins.traits import MetricTraits
 from twofold.stats import intervals
 from twofold.store import weighing
-from twofold.study.latency import latency_record
+from twofold.store.catalogue import Catalogue
 from twofold.study.measure import Measured
 from twofold.types import Answer, Estimate, Example, Json
 from twofold.verdict.evidence import rights
-from twofold.verdict.record import AnswerRow, ArmAnswer, ArmRecord, QuantileRecord
+from twofold.verdict.record import AnswerRow, ArmAnswer, ArmRecord, LatencyRecord, QuantileRecord
 
 
 def numbers(scores: Sequence[float | None]) -> Any:
@@ -32,7 +32,6 @@ def numbers(scores: Sequence[float | None]) -> Any:
 
 
 def arm_record(
-    builder: Builder,
     item: Measured,
     *,
     test: Sequence[Example],
@@ -40,19 +39,20 @@ def arm_record(
     decided: Estimate | None,
     section: StudySection,
     counts: Any,
-    beside: Measured | None = None,
+    latency: LatencyRecord | None,
+    level: float,
 ) -> ArmRecord:
     """One arm's part of the record: estimates, latency, tokens, failures, training.
 
     Args:
-        builder: Of the project.
         item: What was measured of the arm.
         test: The questions.
         metrics: Name → metric and its key.
         decided: The estimate in the deciding metric, where the verdict has it.
         section: [study], with the level of this look.
         counts: Which questions count for the verdict (`verdict.applies`).
-        beside: The arm whose seconds its own are compared with.
+        latency: The arm's seconds, where they were measured (`latency.latency_record`).
+        level: Of intervals of seconds, whatever the look.
     """
     groups = Questions.of(test).groups
     failed = [a.failure for a in item.answers if a.failure is not None]
@@ -129,10 +129,8 @@ def arm_record(
         "key": item.system,
         "description": item.description,
         "metrics": estimates,
-        "latency": latency_record(
-            builder.catalogue, item.system, beside=beside.system if beside else "", level=builder.config.study.level
-        ),
-        "timing": timing(item.answers, level=builder.config.study.level),
+        "latency": latency,
+        "timing": timing(item.answers, level=level),
         "cut": [cut_answers(item.answers), len(item.answers) - len(failed)],
         "uncited": uncited_answers(item.answers),
         "prompt_tokens": float(measures.get("prompt_tokens", 0.0)),
@@ -211,7 +209,7 @@ def _gold_found(example: Example, answer: Answer) -> bool | None:
 
 
 def retrieval_record(
-    builder: Builder, measured: dict[str, Measured], test: Sequence[Example], *, section: StudySection
+    search: Search, measured: dict[str, Measured], test: Sequence[Example], *, section: StudySection
 ) -> Json:
     """Recall of a gold document among the hits, the index state, and on what the words' weight was chosen."""
     item = next((m for m in measured.values() if m.arm.retrieval and not m.arm.oracle), None)
@@ -223,18 +221,18 @@ def retrieval_record(
     recall = None
     if not np.all(np.isnan(values)):
         recall = plain(intervals.estimate(values, Questions.of(test).groups, level=section.level))
-    record: Json = {"k": builder.config.retrieval.k, "recall": recall, "index": plain(builder.index.state())}
-    choice = weighing.last_choice(builder.catalogue.notes) if weighing.searching(builder.config) else None
+    record: Json = {"k": search.config.retrieval.k, "recall": recall, "index": plain(search.index.state())}
+    choice = weighing.last_choice(search.catalogue.notes) if weighing.searching(search.config) else None
     if choice is not None:
         record["words"] = {name: value for name, value in choice.items() if name != "sketch"}
     return record
 
 
 def answer_rows(
-    builder: Builder, measured: dict[str, Measured], test: Sequence[Example], *, right: float | None
+    config: Config, catalogue: Catalogue, measured: dict[str, Measured], *, test: Sequence[Example], right: float | None
 ) -> list[AnswerRow]:
     """The lines of ``answers.jsonl.gz``, each wrong answer (of less than `right`) with its cause."""
-    metric = builder.config.study.metric.name
+    metric = config.study.metric.name
     rows: list[AnswerRow] = []
     for position, example in enumerate(test):
         arms: dict[str, ArmAnswer] = {}
@@ -248,7 +246,7 @@ def answer_rows(
                 gold_in_hits=_gold_found(example, answer),
                 right=right,
             )
-            places = [one.place for one in whereabouts(builder.catalogue.documents, answer)]
+            places = [one.place for one in whereabouts(catalogue.documents, answer)]
             arms[name] = _arm_answer(item, example, position, cause=cause, places=places)
         rows.append(
             {

@@ -19,7 +19,9 @@ import numpy as np
 from twofold import prompts
 from twofold.answering.system import Renderer
 from twofold.assembly import rehearsal
-from twofold.assembly.builder import KEYS, Builder, quiet
+from twofold.assembly.adapters import KEYS
+from twofold.assembly.progress import quiet
+from twofold.assembly.workspace import Workspace
 from twofold.config import Part
 from twofold.errors import ModelError, StudyError, TwofoldError
 from twofold.examples.questions import Questions
@@ -59,7 +61,7 @@ _SPEAKS = 0.7
 
 
 def plan(
-    builder: Builder,
+    workspace: Workspace,
     splits: Splits,
     documents: Sequence[Document],
     *,
@@ -72,7 +74,7 @@ def plan(
     """The bill of a study, without doing it: steps, minutes, costs, what it could show, warnings.
 
     Args:
-        builder: Of the project.
+        workspace: Of the project.
         splits: Its examples.
         documents: Those of [documents].
         records: Directory of finished studies, with the ledger of looks: a study with these arms and this metric tells
@@ -85,16 +87,16 @@ def plan(
     Raises:
         StudyError, TooFewExamples, UnknownName, ConfigError: as for the study itself; see `admission.admitted`.
     """
-    config = builder.config
-    checked = admitted(builder, splits, records, final=final, documents=documents)
+    config = workspace.config
+    checked = admitted(workspace, splits, records, final=final, documents=documents)
     arms = (*checked.arms, *checked.diagnostics)
     work, notes, rates = forecast(
-        builder, splits, documents, arms=arms, test=checked.test, measure=measure, progress=progress
+        workspace, splits, documents, arms=arms, test=checked.test, measure=measure, progress=progress
     )
     steps, costs = planning.bill(work), [*planning.costs(work), *calls.costs(work.calls)]
     spread = _earlier(records, [arm.name for arm in checked.arms], config.study.metric.name)
-    rows = looks.ledger(records, builder.catalogue)
-    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in checked.arms))
+    rows = looks.ledger(records, workspace.catalogue)
+    kinds = looks.kinds_against(promoted=any(workspace.models.chosen(arm) for arm in checked.arms))
     earlier = looks.earlier(rows, looks.asked_digests(checked.test), kinds=kinds)
     level = config.study.level if final else looks.level_of(1 + earlier, config.study.level)
     seen = planning.seen_by(splits, config, arms=len(checked.arms), level=level, final=final, earlier=spread)
@@ -155,7 +157,7 @@ def _earlier(records: Path, arms: Sequence[str], metric: str) -> Spreads | None:
 
 
 def tuning_plan(
-    builder: Builder,
+    workspace: Workspace,
     splits: Splits,
     documents: Sequence[Document],
     *,
@@ -168,9 +170,11 @@ def tuning_plan(
     Raises:
         ConfigError, StudyError, TooFewExamples: it cannot be trained; see `admission.require_trainable`.
     """
-    require_trainable(builder, splits, arm)
-    doubts = require_sound(builder, (*splits.train, *splits.dev), documents if arm.retrieval else ())
-    work, notes, rates = forecast(builder, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress)
+    require_trainable(workspace, splits, arm)
+    doubts = require_sound(workspace.search, (*splits.train, *splits.dev), documents if arm.retrieval else ())
+    work, notes, rates = forecast(
+        workspace, splits, documents, arms=(arm,), test=(), measure=measure, progress=progress
+    )
     names = {f"{what} {arm.name}" for what in ("tune", *planning.BESIDE.values())}
     steps = [step for step in planning.bill(work) if step["step"] in names]
     minutes = sum(step["seconds"] for step in steps) / 60
@@ -183,7 +187,7 @@ def tuning_plan(
 
 
 def forecast(
-    builder: Builder,
+    workspace: Workspace,
     splits: Splits,
     documents: Sequence[Document],
     *,
@@ -193,7 +197,7 @@ def forecast(
     progress: Progress = quiet,
 ) -> tuple[planning.Work, list[str], str]:
     """The work ahead with the paces of this machine; remarks; and where the paces come from."""
-    return _Forecast(builder, splits, documents, arms=arms, test=test).run(measure=measure, progress=progress)
+    return _Forecast(workspace, splits, documents, arms=arms, test=test).run(measure=measure, progress=progress)
 
 
 class _Forecast:
@@ -201,19 +205,19 @@ class _Forecast:
 
     def __init__(
         self,
-        builder: Builder,
+        workspace: Workspace,
         splits: Splits,
         documents: Sequence[Document],
         *,
         arms: Sequence[Arm],
         test: Sequence[Example],
     ) -> None:
-        self.builder, self.splits, self.arms, self.test = builder, splits, arms, test
-        self.config = builder.config
+        self.workspace, self.splits, self.arms, self.test = workspace, splits, arms, test
+        self.config = workspace.config
         self.documents = documents
         part = self.config.generation.generator
         self.remote = is_endpoint("generators", part.name)
-        indexed = set(builder.catalogue.documents.digests())
+        indexed = set(workspace.catalogue.documents.digests())
         retrieves = any(arm.retrieval for arm in arms)
         self.stale = [d for d in documents if d.id not in indexed] if retrieves else []
         self.unsynced = bool(self.stale) or not indexed
@@ -221,7 +225,7 @@ class _Forecast:
         self.encoder = None
         self.description: Json = {}
         self.paces: dict[str, float] = {}
-        self.answered = {str(told.get("arm")) for told in builder.catalogue.systems.descriptions().values()}
+        self.answered = {str(told.get("arm")) for told in workspace.catalogue.systems.descriptions().values()}
         """What the base model has answered, or will have for an arm before: ``general``, ``replay``, ``teacher``."""
         self.busy = False
         """Was a pace measured beside other work?"""
@@ -299,7 +303,7 @@ class _Forecast:
     def _generator_paces(self, *, measure: bool, progress: Progress) -> bool:
         part = self.config.generation.generator
         try:
-            generator = self.builder.generator()
+            generator = self.workspace.models.generator()
             self.description = generator.description
             generator.close()
             self.encoder = _encoder(str(self.description.get("model", "")))
@@ -316,7 +320,7 @@ class _Forecast:
         if not any(arm.retrieval for arm in self.arms):
             return
         try:
-            embedder = self.builder.embedder
+            embedder = self.workspace.search.embedder
             subject = pace.embedding(embedder.fingerprint)
             if measure and self._lacking(subject, {"chunk"}):
                 rehearsal.embedding(embedder, progress=progress)
@@ -364,7 +368,7 @@ class _Forecast:
             if self.unsynced:
                 return {}
             try:
-                chunks = self.builder.index.chunks_of(sorted(named)[:_CUT])
+                chunks = self.workspace.search.index.chunks_of(sorted(named)[:_CUT])
             except TwofoldError as error:
                 self._note(error)
                 return {}
@@ -381,7 +385,7 @@ class _Forecast:
         if self.config.documents.chunker.name == "semantic":  # embeds every sentence
             return _pieces
         try:
-            return self.builder.chunker.split
+            return self.workspace.search.chunker.split
         except TwofoldError as error:
             self._note(error)
             return _pieces
@@ -395,7 +399,7 @@ class _Forecast:
         read = [reckoning.prompt_tokens(self._prompt(arm, e, shots).messages, self.encoder) for e in sample]
         key = self._system_key(arm)
         digests = set(Questions.of(questions).digests)
-        cached = len(digests & set(self.builder.catalogue.answers.get(key))) if key else 0
+        cached = len(digests & set(self.workspace.catalogue.answers.get(key))) if key else 0
         timed = arm.oracle or (key is not None and self._timed(key, len(questions)))
         return planning.Answering(
             arm=arm,
@@ -409,7 +413,7 @@ class _Forecast:
         )
 
     def _timed(self, key: str, count: int) -> bool:
-        catalogue = self.builder.catalogue
+        catalogue = self.workspace.catalogue
         spent = float((catalogue.measures.get(key, "answering") or {}).get("seconds", 0.0))
         return latency.enough(latency.timings(catalogue, key), self.config.study, count, answering=spent)
 
@@ -443,7 +447,7 @@ class _Forecast:
         if arm.retrieval and self.unsynced:
             return None
         try:
-            return self.builder.known_system_key(arm, self.splits)
+            return self.workspace.arms.known_key(arm, self.splits)
         except ModelError as error:
             self._note(error)
         return None
@@ -453,21 +457,22 @@ class _Forecast:
     def _tuning(
         self, arm: Arm, item: planning.Answering, *, measure: bool, progress: Progress
     ) -> tuple[list[planning.Tuning], bool]:
-        builder, section = self.builder, self.config.tuning
-        if builder.chosen(arm):
+        workspace, section = self.workspace, self.config.tuning
+        if workspace.models.chosen(arm):
             return [], True
         trainings, finished, replays, measured = [], 0, False, True
-        for method in builder.methods:
+        for method in workspace.adapters.methods:
             options = loading.options("trainers", method.name, method.options)
             try:
                 job = self._job(arm, method)
             except ModelError as error:
                 self._note(error)
                 return [], False
-            known = None if arm.retrieval and self.unsynced else builder.known_keys(arm, self.splits, method)
+            known = None if arm.retrieval and self.unsynced else workspace.adapters.known_keys(arm, self.splits, method)
             self._doubt(arm, known)
             adapted, trained = (
-                known is not None and builder.artifacts.find(known[name]) is not None for name in ("adapter", "trained")
+                known is not None and workspace.artifacts.find(known[name]) is not None
+                for name in ("adapter", "trained")
             )
             finished += adapted
             if not isinstance(options, FitOptions):
@@ -494,12 +499,14 @@ class _Forecast:
                     cached=trained or adapted,
                 )
             )
-        dev = min(DEV, len(builder.readable(self.splits.dev)))
+        dev = min(DEV, len(workspace.search.readable(self.splits.dev)))
         suite = forgetting.suite()
         asks = 0 if section.gate == "off" else sum(len(one.asks) for one in suite)
         taught = None
         if section.answers == "retrieval" and "teacher" not in self.answered:
-            taught = replace(self._answering(self.config.arm("rag"), builder.readable(self.splits.train)), single=0)
+            taught = replace(
+                self._answering(self.config.arm("rag"), workspace.search.readable(self.splits.train)), single=0
+            )
         tuning = planning.Tuning(
             dev=replace(item, questions=dev, cached=0, single=min(ALONE + 1, dev)),
             trainings=trainings,
@@ -517,7 +524,7 @@ class _Forecast:
 
     def _doubt(self, arm: Arm, known: Json | None) -> None:
         """Say so where a model of the arm is there and nothing tells whether it is the one that would be made."""
-        catalogue = self.builder.catalogue
+        catalogue = self.workspace.catalogue
         if (
             known is None
             and not catalogue.measures.exists(KEYS)
@@ -531,9 +538,9 @@ class _Forecast:
     def _job(self, arm: Arm, method: Part) -> TrainerJob:
         """The training job, with stand-ins for the passages that are still to be found."""
         if not arm.retrieval:
-            return self.builder.training_job(arm, self.splits, method)
+            return self.workspace.adapters.job(arm, self.splits, method)
         learning = replace(
-            self.builder.learning(self.splits), retriever=lambda: self.stand_ins, gold=self.stand_ins.gold
+            self.workspace.search.learning(self.splits), retriever=lambda: self.stand_ins, gold=self.stand_ins.gold
         )
         renderer = Renderer(
             arm=arm,

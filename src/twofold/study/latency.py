@@ -15,7 +15,7 @@ from statistics import NormalDist
 import numpy as np
 
 from twofold.answering.system import System
-from twofold.assembly.builder import Builder
+from twofold.assembly.systems import Systems
 from twofold.config import StudySection
 from twofold.examples.loading import example_digest
 from twofold.examples.splitting import Splits
@@ -78,10 +78,11 @@ def _name() -> str:
 
 
 def time_arms(
-    builder: Builder,
+    systems: Systems,
+    catalogue: Catalogue,
     measured: Sequence[Measured],
-    splits: Splits,
     *,
+    splits: Splits,
     test: Sequence[Example],
     bill: list[BillItem],
     progress: Progress,
@@ -89,14 +90,15 @@ def time_arms(
     """Time all arms but an oracle's, in turns, unless each was timed on this machine already, on `enough` questions.
 
     Args:
-        builder: Of the project.
+        systems: Of the project.
+        catalogue: Has the answers, and keeps the times.
         measured: The arms, which have answered.
         splits: For a question to warm up with, and for questions that an endpoint has not seen.
         test: Questions to draw from, which the arms have answered in batches.
         bill: Gets a step for each arm.
         progress: Shows loading and asking.
     """
-    section, catalogue = builder.config.study, builder.catalogue
+    section = systems.config.study
     timed = [item for item in measured if not item.arm.oracle]
     size = questions(section, len(test))
     if all(
@@ -115,7 +117,7 @@ def time_arms(
             shared: dict[str, System] = {}
             for number, arm in enumerate(arms):
                 progress(f"load {arm.item.arm.name}", number, len(arms))
-                arm.open(builder, splits, spare, shared=shared, opened=opened)
+                arm.open(systems, splits, spare, shared=shared, opened=opened)
             timing.in_turns(
                 [arm.clock for arm in arms],
                 sample,
@@ -156,7 +158,7 @@ class _Timed:
 
     def open(
         self,
-        builder: Builder,
+        systems: Systems,
         splits: Splits,
         spare: Example,
         *,
@@ -167,16 +169,15 @@ class _Timed:
 
         def load() -> None:
             trained = self.item.training
-            adapter = builder.load_adapter(trained["key"]) if trained else None
-            system = builder.equipped(self.item.arm, splits, adapter=adapter)
-            # Untuned arms have one model: it is loaded once and asked by all of them.
+            adapter = systems.models.load(trained["key"]) if trained else None
+            system = systems.equipped(self.item.arm, splits, adapter=adapter)
             first = shared.setdefault(system.generator.key, system)
             if first is system:
                 opened.callback(system.close)
             else:
                 system.close()
             self.system = replace(system, generator=first.generator)
-            part = builder.config.generation.generator
+            part = systems.config.generation.generator
             settings = GeneratorSettings.of(loading.options("generators", part.name, part.options))
             self.clock.limit = float(settings.timeout)
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from twofold.answering import cached as answer_cache
 from twofold.answering.system import System
-from twofold.assembly.builder import Builder
+from twofold.assembly.workspace import Workspace
 from twofold.config import Part
 from twofold.errors import GenerationError, ScorerBroken
 from twofold.examples.questions import Questions
@@ -53,7 +53,7 @@ class Measured:
 
 
 def measure(
-    builder: Builder,
+    workspace: Workspace,
     arm: Arm,
     splits: Splits,
     *,
@@ -63,21 +63,20 @@ def measure(
     progress: Progress,
 ) -> Measured:
     """Make the arm ready (training its adapter if need be), answer what is missing."""
-    builder.spent.clear()
+    workspace.spent.clear()
     with Meter() as making:
-        system, training = builder.system(arm, splits, progress=_named(progress, f"tune {arm.name}"))
+        system, training = workspace.arms.system(arm, splits, progress=_named(progress, f"tune {arm.name}"))
     if training is not None:
         detail = f"{counted(training['steps'], 'step')}, best at step {training['best_step']}, {_ended(training)}"
         several = training.get("methods", ())
         detail += f"; {training['method']} is the best of {len(several)} methods on dev" if several else ""
         count = max(1, len(several))
         cached = count if training["cached"] else 0
-        beside = {name: builder.spent.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
-        # Dev scores, latency and the gate have lines of their own: they are no part of the training's seconds.
+        beside = {name: workspace.spent.seconds.get(phase, 0.0) for phase, name in BESIDE.items()}
         spent = 0.0 if training["cached"] else making.seconds - sum(beside.values())
         bill.append(_item(f"tune {arm.name}", count, cached, spent, detail))
         bill += [_item(f"{name} {arm.name}", count, 0, seconds, "") for name, seconds in beside.items() if seconds]
-    catalogue = builder.catalogue
+    catalogue = workspace.catalogue
     digests = Questions.of(test).digests
 
     def todo() -> list[tuple[str, Example]]:
@@ -99,7 +98,7 @@ def measure(
                 catalogue,
                 system,
                 missing,
-                batch=builder.config.generation.batch,
+                batch=workspace.config.generation.batch,
                 total=len(digests),
                 progress=_named(progress, f"answer {arm.name}"),
             )

@@ -16,8 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from twofold import __version__
-from twofold.assembly.builder import Builder, quiet
-from twofold.config import StudySection
+from twofold.assembly.arms import Arms
+from twofold.assembly.models import Models
+from twofold.assembly.progress import quiet
+from twofold.assembly.searching import Search
+from twofold.assembly.workspace import Workspace
+from twofold.config import Config, StudySection
 from twofold.diagnosis.answers import contrasts, cut_cause, summary
 from twofold.examples.splitting import Splits
 from twofold.forgetting.suite import outcome
@@ -28,6 +32,7 @@ from twofold.plugins import specs
 from twofold.plugins.protocols import Progress
 from twofold.reports.archive import next_name, read_record, write_record
 from twofold.stats import intervals
+from twofold.store.catalogue import Catalogue
 from twofold.study import confirming, latency, looks
 from twofold.study import plan as planning
 from twofold.study.admission import Admitted, admitted
@@ -54,7 +59,7 @@ from twofold.verdict.rule import VerdictFacts, applies, constraint_objections, c
 
 
 def study(
-    builder: Builder,
+    workspace: Workspace,
     splits: Splits,
     records: Path,
     *,
@@ -71,15 +76,15 @@ def study(
         GenerationError: every answer of every arm failed.
         TwofoldError: whatever else stops an arm as a whole (model missing, training failed, endpoint refused).
     """
-    config = builder.config
-    checked = admitted(builder, splits, records, final=final)
+    config = workspace.config
+    checked = admitted(workspace, splits, records, final=final)
     stated = checked.hypothesis
     test, arms, diagnostics, metrics = checked.test, checked.arms, checked.diagnostics, dict(checked.metrics)
     # Before anything is answered: a broken scorer must not cost a study.
     tests = [{"metric": name, **self_test(metric, test, name=name)} for name, (metric, _) in metrics.items()]
     bill: list[BillItem] = []
-    with Meter() as meter, _pinned(builder, (*arms, *diagnostics)):
-        measured = _measured(builder, checked, splits, bill=bill, progress=progress)
+    with Meter() as meter, _pinned(workspace.search, (*arms, *diagnostics)):
+        measured = _measured(workspace, checked, splits, bill=bill, progress=progress)
     by_arm = {item.arm.name: item for item in measured}
     test_digest = test.digest
     name_of = digest(
@@ -96,21 +101,23 @@ def study(
             **({"machine": capabilities.fingerprint()} if config.study.max_latency_p95 else {}),
         },
     )
-    for row in builder.catalogue.studies.records():
+    for row in workspace.catalogue.studies.records():
         if row.get("identity") == name_of and (records / row["study"] / "study.json").is_file():
             return read_record(records / row["study"])
-    rows = looks.ledger(records, builder.catalogue)
+    rows = looks.ledger(records, workspace.catalogue)
     name = next_name(records, config.project.name, used=[row.name for row in rows if row.kind in ("study", "final")])
-    look = _look(builder, by_arm, checked, splits.dev, rows=rows, name=name)
-    # A stated hypothesis spends the level that it states; other looks at the same questions have less each time.
+    look = _look(workspace.models, by_arm, checked, splits.dev, rows=rows, name=name)
     section = confirming.settings(config.study) if stated else config.study
     level = section.level if stated else looks.level_of(look.look, section.level)
     section = section.model_copy(update={"level": level})
-    with _pinned(builder, arms):
-        latency.time_arms(builder, measured, splits, test=test, bill=bill, progress=progress)
+    with _pinned(workspace.search, arms):
+        latency.time_arms(
+            workspace.systems, workspace.catalogue, measured, splits=splits, test=test, bill=bill, progress=progress
+        )
     policy = planning.policy(splits, config, sealed=test if final else ())
     facts = _facts(
-        builder,
+        workspace.models,
+        workspace.catalogue,
         by_arm,
         arms,
         test,
@@ -122,7 +129,7 @@ def study(
         stated=stated,
         right=right_from(metrics[config.study.metric.name][0]),
     )
-    deciding, counts = _deciding(builder, by_arm, arms)
+    deciding, counts = _deciding(config, by_arm, arms)
     columns = {name: numbers(scores)[counts] for name, scores in deciding.items()}
     verdict, effects, comparisons, estimates = decide(
         arms=arms,
@@ -136,7 +143,7 @@ def study(
     if stated:
         verdict = confirming.restated(verdict, stated, comparisons, policy=policy["sentence"], n=len(test))
     with Meter() as finishing:
-        answered = answer_rows(builder, by_arm, test, right=facts.right)
+        answered = answer_rows(config, workspace.catalogue, by_arm, test=test, right=facts.right)
     bill.append(
         {
             "step": "score, decide, diagnose",
@@ -165,18 +172,20 @@ def study(
         "comparisons": [plain(e) for e in comparisons],
         "arms": {
             name: arm_record(
-                builder,
                 item,
                 test=test,
                 metrics=metrics,
                 decided=estimates.get(name),
                 section=section,
                 counts=counts,
-                beside=by_arm.get("base"),
+                latency=latency.latency_record(
+                    workspace.catalogue, item.system, beside=_key_of(by_arm, "base"), level=config.study.level
+                ),
+                level=config.study.level,
             )
             for name, item in by_arm.items()
         },
-        "retrieval": retrieval_record(builder, by_arm, test, section=section),
+        "retrieval": retrieval_record(workspace.search, by_arm, test, section=section),
         "diagnosis": summary(answered, level=level),
         "contrasts": contrasts(answered, config.study.metric.name, level=level, right=facts.right),
         "self_test": tests,
@@ -206,27 +215,28 @@ def study(
         *(
             []
             if final
-            else looks.changed_test(rows, test, before=builder.catalogue.studies.test_digests(), now=test_digest)
+            else looks.changed_test(rows, test, before=workspace.catalogue.studies.test_digests(), now=test_digest)
         ),
     ]
     if record["retrieval"]:
-        builder.index.tag(record["study"])  # so that its version stays readable for `show` and `ask`
-        judged = abstention(builder, splits, test)
+        workspace.search.index.tag(record["study"])
+        judged = abstention(workspace.search, workspace.systems, splits, test=test)
         if judged is not None:
             record["retrieval"]["abstention"] = judged
             record["warnings"] += [judged["off"]] if judged["off"] else []
         if config.study.ablation:
-            record["warnings"] += _ablated(builder, splits, record, progress=progress)
-    # Before the record: a look whose record was not finished has been taken all the same.
-    looks.write(records, look, known=rows)
+            record["warnings"] += _ablated(workspace.search, splits, record, progress=progress)
+    looks.write(
+        records, look, known=rows
+    )  # before the record: a look whose record was not finished has been taken all the same
     write_record(records / record["study"], record, answered)
     study_row = {"study": record["study"], "identity": name_of, "look": plain(look)}
-    builder.catalogue.studies.put(record["study"], study_row, test_digest)
+    workspace.catalogue.studies.put(record["study"], study_row, test_digest)
     return record
 
 
 def _measured(
-    builder: Builder, checked: Admitted, splits: Splits, *, bill: list[BillItem], progress: Progress
+    workspace: Workspace, checked: Admitted, splits: Splits, *, bill: list[BillItem], progress: Progress
 ) -> list[Measured]:
     """Every arm made ready, asked and scored.
 
@@ -237,16 +247,16 @@ def _measured(
     arms = (*checked.arms, *checked.diagnostics)
     # Before a sealed question is asked: the reserve can be opened once.
     if checked.hypothesis:
-        confirming.require_same_systems(checked.hypothesis, _systems(builder, arms, splits, progress=progress))
+        confirming.require_same_systems(checked.hypothesis, _systems(workspace.arms, arms, splits, progress=progress))
     measured: list[Measured] = []
     for arm in arms:
         diagnostic = arm in checked.diagnostics
         measured.append(
-            measure(builder, arm, splits, test=checked.test, bill=bill, diagnostic=diagnostic, progress=progress)
+            measure(workspace, arm, splits, test=checked.test, bill=bill, diagnostic=diagnostic, progress=progress)
         )
-        require_answers(builder.config.generation.generator, measured, more=len(measured) < len(arms))
+        require_answers(workspace.config.generation.generator, measured, more=len(measured) < len(arms))
     for item in measured:
-        score(builder.catalogue, item, test=checked.test, metrics=dict(checked.metrics))
+        score(workspace.catalogue, item, test=checked.test, metrics=dict(checked.metrics))
     return measured
 
 
@@ -265,10 +275,10 @@ def _constrained(
 
 
 def _deciding(
-    builder: Builder, by_arm: Mapping[str, Measured], arms: Sequence[Arm]
+    config: Config, by_arm: Mapping[str, Measured], arms: Sequence[Arm]
 ) -> tuple[dict[str, list[float | None]], Any]:
     """The scores that decide, of every arm on the same questions, and which of these count (`verdict.applies`)."""
-    name = builder.config.study.metric.name
+    name = config.study.metric.name
     deciding = {arm.name: by_arm[arm.name].scores[name] for arm in arms}
     lost = {}
     for arm in arms:
@@ -283,42 +293,46 @@ def _cut_causes(test: Sequence[Example], answers: Sequence[Answer]) -> list[tupl
     return Counter(cut_cause(example, answer) for example, answer in cut).most_common()
 
 
-def _ablated(builder: Builder, splits: Splits, record: StudyRecord, *, progress: Progress) -> list[str]:
+def _key_of(by_arm: Mapping[str, Measured], name: str) -> str:
+    """The system key of a measured arm; empty where it was not measured."""
+    return by_arm[name].system if name in by_arm else ""
+
+
+def _ablated(search: Search, splits: Splits, record: StudyRecord, *, progress: Progress) -> list[str]:
     """Measure the stages of retrieval for the record; returns what to beware of."""
-    # An embedder that learned from train knows these questions: dev alone can tell.
-    learned = learned_train([builder.config])
+    learned = learned_train([search.config])
     known = labelled(splits.dev if learned else (*splits.train, *splits.dev))
     if not known:
         return ["no stage was measured: no example of train or dev says where its answer is"]
-    record["ablation"] = ablate(builder, known, rules_of(builder.config), progress=progress)
+    record["ablation"] = ablate(search, known, rules_of(search.config), progress=progress)
     return [f"{LEARNED}: stages were measured on dev alone"] if learned else []
 
 
 @contextlib.contextmanager
-def _pinned(builder: Builder, arms: Sequence[Arm]) -> Iterator[None]:
+def _pinned(search: Search, arms: Sequence[Arm]) -> Iterator[None]:
     """Search the index as it is now until the study has answered, whatever is synced meanwhile."""
     if not any(arm.retrieval for arm in arms):
         yield
         return
-    builder.retriever.pin(builder.index.state().version)
+    search.retriever.pin(search.index.state().version)
     try:
         yield
     finally:
-        builder.retriever.pin(None)
+        search.retriever.pin(None)
 
 
-def _systems(builder: Builder, arms: Sequence[Arm], splits: Splits, *, progress: Progress) -> dict[str, str]:
+def _systems(maker: Arms, arms: Sequence[Arm], splits: Splits, *, progress: Progress) -> dict[str, str]:
     """Arm → system key, before any question is answered."""
     keys = {}
     for arm in arms:
-        system, _ = builder.system(arm, splits, progress=progress)
+        system, _ = maker.system(arm, splits, progress=progress)
         keys[arm.name] = system.key
         system.close()
     return keys
 
 
 def _look(
-    builder: Builder,
+    models: Models,
     by_arm: Mapping[str, Measured],
     checked: Admitted,
     dev: Sequence[Example],
@@ -331,7 +345,7 @@ def _look(
     Raises:
         StudyError: the reserve was opened before, by another study than this one begun anew.
     """
-    section = builder.config.study
+    section = models.config.study
     decided = {arm.name: by_arm[arm.name] for arm in checked.arms}
     # In an order that ids do not change: a look is known by its questions and answers.
     places = sorted(range(len(checked.test)), key=lambda place: looks.question(checked.test[place]))
@@ -349,7 +363,7 @@ def _look(
             systems,
             metric=metric,
             examples=checked.test,
-            gated=builder.config.tuning.gate == "enforce" and any(arm.tuning for arm in checked.arms),
+            gated=models.config.tuning.gate == "enforce" and any(arm.tuning for arm in checked.arms),
             machine=capabilities.fingerprint() if section.max_latency_p95 else "",
         ),
         answers=digest("answers", texts),
@@ -360,12 +374,13 @@ def _look(
     )
     if checked.hypothesis:
         confirming.require_sealed(rows, look)
-    kinds = looks.kinds_against(promoted=any(builder.chosen(arm) for arm in checked.arms))
+    kinds = looks.kinds_against(promoted=any(models.chosen(arm) for arm in checked.arms))
     return replace(look, look=looks.number(rows, look, kinds=kinds))
 
 
 def _facts(
-    builder: Builder,
+    models: Models,
+    catalogue: Catalogue,
     by_arm: dict[str, Measured],
     arms: Sequence[Arm],
     test: Sequence[Example],
@@ -378,19 +393,19 @@ def _facts(
     stated: confirming.Hypothesis | None,
     right: float | None,
 ) -> VerdictFacts:
-    timing_level = builder.config.study.level
+    timing_level = models.config.study.level
     reserve = looks.asked_digests(splits.reserve)
     opened = next((row.name for row in rows if row.kind == "final"), "")
-    timed = {arm.name: latency.timings(builder.catalogue, by_arm[arm.name].system) for arm in arms}
+    timed = {arm.name: latency.timings(catalogue, by_arm[arm.name].system) for arm in arms}
     shares = {arm.name: cited_share(by_arm[arm.name].answers, test, level=level) for arm in arms if arm.retrieval}
     citing = {name: share for name, share in shares.items() if share is not None}
     uncited = ""
-    if builder.config.template.cite == "none":
+    if models.config.template.cite == "none":
         uncited = 'the prompt asks for no citation ([prompt].cite = "none")'
-    elif builder.schema:
+    elif models.schema:
         uncited = "an answer in JSON carries no citation ([generation].schema)"
     training = {arm.name: by_arm[arm.name].training or {} for arm in arms}
-    enforced = builder.config.tuning.gate == "enforce"
+    enforced = models.config.tuning.gate == "enforce"
     gates = {name: report["gate"] for name, report in training.items() if report.get("gate")}
     fallen = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "failed"}
     unsure = {n: "; ".join(gate["because"]) for n, gate in gates.items() if outcome(gate) == "open"}
@@ -402,7 +417,7 @@ def _facts(
         looks=look.look,
         level=level,
         next_level=looks.level_of(look.look + 1, timing_level),
-        labels=doubting.labels_left_out(builder.config, (*splits.train, *splits.dev, *test)),
+        labels=doubting.labels_left_out(models.config, (*splits.train, *splits.dev, *test)),
         synthetic=sum(1 for e in test if e.origin == "synthetic"),
         questions=len(test),
         failed_share={name: count / len(test) for name, count in failed.items()},

@@ -42,15 +42,17 @@ def test_variants_differ_from_the_project_by_pairs(project: Project) -> None:
 def test_a_variant_that_cuts_otherwise_gets_an_index_of_its_own(project: Project) -> None:
     with project:
         project.sync()
-        before = project.builder.index.state()
+        before = project.workspace.search.index.state()
         configs = {"whole": laid_over(project.config, {"documents": {"chunker": {"name": "whole"}}})}
-        made = opened(project.builder, configs)["whole"]
-        assert made.index.documents().keys() == project.builder.index.documents().keys()
+        made = opened(project.workspace.search, configs)["whole"]
+        assert made.index.documents().keys() == project.workspace.search.index.documents().keys()
         assert set(made.index.documents().values()) == {1}
         assert made.directory.parent == project.derived / "bench"
         version = made.index.state().version
-        assert opened(project.builder, configs)["whole"].index.state().version == version, "kept for the next time"
-        assert project.builder.index.state() == before
+        assert opened(project.workspace.search, configs)["whole"].index.state().version == version, (
+            "kept for the next time"
+        )
+        assert project.workspace.search.index.state() == before
 
 
 def test_a_stage_that_only_costs_is_advised_off(project: Project) -> None:
@@ -58,12 +60,12 @@ def test_a_stage_that_only_costs_is_advised_off(project: Project) -> None:
         project.sync()
         asked = labelled((*project.splits.train, *project.splits.dev))
         assert set(stages(project.config)) == {"lexical leg", "dense leg"}
-        told = ablate(project.builder, asked, RULES)
+        told = ablate(project.workspace.search, asked, RULES)
         rows: dict[str, Json] = {row["stage"]: row for row in told["stages"]}
         for row in rows.values():
             assert row["difference"]["mean"] == pytest.approx(row["with"]["mean"] - row["without"]["mean"])
             assert (row["advice"] == "on") == (row["difference"]["low"] > told["margin"])
-        assert ablate(project.builder, asked, RULES, margin=1.0)["stages"][0]["advice"] == "off"
+        assert ablate(project.workspace.search, asked, RULES, margin=1.0)["stages"][0]["advice"] == "off"
 
 
 def test_stages_in_lists_are_switched_off_one_by_one() -> None:
@@ -76,17 +78,16 @@ def test_stages_in_lists_are_switched_off_one_by_one() -> None:
 
 
 def test_a_study_records_the_ablation_and_reports_it(project: Project) -> None:
-    with project:
-        project.config = laid_over(project.config, {"study": {"ablation": True}})
-        record = project.study()
+    with Project(project.directory, laid_over(project.config, {"study": {"ablation": True}})) as changed:
+        record = changed.study()
         assert [row["stage"] for row in record["ablation"]["stages"]] == ["lexical leg", "dense leg"]
-        page = (project.records / record["study"] / "report.html").read_text(encoding="utf-8")
+        page = (changed.records / record["study"] / "report.html").read_text(encoding="utf-8")
         assert 'id="ablation"' in page
 
 
 def test_documents_without_labels_get_questions_of_their_own(project: Project) -> None:
     with project:
-        project.examples = [  # type: ignore[misc]
+        project._material.examples = [  # type: ignore[misc]
             type(e)(id=e.id, messages=e.messages, references=e.references) for e in project.examples
         ]
         told = project.bench({})

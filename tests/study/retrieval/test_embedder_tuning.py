@@ -153,47 +153,42 @@ def test_nothing_to_learn_is_said(encoder: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_from_project_to_artifact(project: Project, encoder: Path) -> None:
     tuned = {"epochs": 1, "batch": 16, "evaluations": 1, "learning_rate": 1e-3, "pool": 60, "freeze_words": False}
-    with project:
-        project.config = laid_over(
-            project.config,
-            {
-                "retrieval": {
-                    "embedder": {"name": "minilm", "options": {"model": f"path:{encoder}", "max_tokens": 64}}
-                },
-                "tuning": {"embedder": {"options": tuned}},
-            },
-        )
-        plan = project.tune_embedder(plan=True)
+    settings = {
+        "retrieval": {"embedder": {"name": "minilm", "options": {"model": f"path:{encoder}", "max_tokens": 64}}},
+        "tuning": {"embedder": {"options": tuned}},
+    }
+    with Project(project.directory, laid_over(project.config, settings)) as changed:
+        plan = changed.tuning.embedder(plan=True)
         assert not plan["cached"]
-        assert plan["reembed"]["chunks"] == project.builder.index.state().chunks
+        assert plan["reembed"]["chunks"] == changed.workspace.search.index.state().chunks
         assert plan["reembed"]["seconds"] > 0
-        made = embedder.embedder_job(project.builder, project.splits)
-        train = {source for e in project.splits.train for source in e.sources}
-        test = {source for e in project.splits.test for source in e.sources}
+        made = embedder.embedder_job(changed.workspace.search, changed.splits)
+        train = {source for e in changed.splits.train for source in e.sources}
+        test = {source for e in changed.splits.test for source in e.sources}
         assert {pair.document for pair in made.pairs} <= train
         assert not {pair.document for pair in made.pairs} & test
         for pair in made.pairs:
             assert not {document for document, _ in pair.negatives} & set(pair.sources)
-        done = project.tune_embedder()
+        done = changed.tuning.embedder()
         assert not done["cached"]
-        assert project.tune_embedder()["cached"]
+        assert changed.tuning.embedder()["cached"]
         manifest = json.loads((Path(done["path"]).parent / "manifest.json").read_text(encoding="utf-8"))
         assert manifest["kind"] == "embedder"
-        told = project.bench(
+        told = changed.bench(
             {"tuned": {"retrieval": {"embedder": {"options": {"model": done["setting"]}}}}}, split="test"
         )
         assert {d["pipeline"] for d in told["differences"]} == {"tuned"}
     if done["best_step"]:
-        overrides = project.config.model_dump(mode="json")
+        overrides = changed.config.model_dump(mode="json")
         overrides["retrieval"]["embedder"]["options"]["model"] = done["setting"]
-        with Project.open(project.directory, overrides) as again:
+        with Project.open(changed.directory, overrides) as again:
             with pytest.raises(IndexMismatch):
                 again.sync()
             assert not any(m["kind"] == "embedder" for m in _doomed(again)), "an embedder in use is kept"
             again.sync(rebuild=True)
-            assert again.builder.embedder.fingerprint == again.builder.index.state().fingerprint
+            assert again.workspace.search.embedder.fingerprint == again.workspace.search.index.state().fingerprint
 
 
 def _doomed(project: Project) -> list[dict[str, str]]:
-    keys = project.gc(dry_run=True)["removed"]
-    return [m for m in project.builder.artifacts.list() if m["key"] in keys]
+    keys = project.tuning.gc(dry_run=True)["removed"]
+    return [m for m in project.workspace.artifacts.list() if m["key"] in keys]

@@ -120,14 +120,13 @@ def test_the_curve_ends_at_all_questions_and_the_area_lies_within(pairs: list[tu
 
 
 def test_a_system_abstains_and_its_key_says_so(project: Project) -> None:
-    with project:
-        project.config = laid_over(project.config, {"retrieval": {"risk": 0.3}})
-        project.sync()
-        splits, arm = project.splits, project.config.arm("rag")
-        calibration, why = project.builder.calibration(splits)
+    with Project(project.directory, laid_over(project.config, {"retrieval": {"risk": 0.3}})) as changed:
+        changed.sync()
+        splits, arm = changed.splits, changed.config.arm("rag")
+        calibration, why = changed.workspace.systems.calibration(splits)
         assert calibration is None
         assert "unanswerable" in why
-        plain, _ = project.builder.system(arm, splits)
+        plain, _ = changed.workspace.arms.system(arm, splits)
         strange = [
             Example(
                 id=f"u{n}",
@@ -139,10 +138,10 @@ def test_a_system_abstains_and_its_key_says_so(project: Project) -> None:
             for n in range(32)
         ]
         more = replace(splits, train=(*splits.train, *strange[22:]), dev=(*splits.dev, *strange[12:22]))
-        judged, _ = project.builder.system(arm, more)
+        judged, _ = changed.workspace.arms.system(arm, more)
         assert judged.key != plain.key
         assert judged.calibration is not None
-        again, _ = project.builder.calibration(more)
+        again, _ = changed.workspace.systems.calibration(more)
         assert again == judged.calibration, "found in the store"
         answers = judged.answer([*strange[:12], *splits.test[:12]])
         assert [step["holds"] for a in answers for step in a.trace if step["step"] == "evidence"] == [
@@ -153,21 +152,19 @@ def test_a_system_abstains_and_its_key_says_so(project: Project) -> None:
 
 
 def test_gc_keeps_the_calibration_in_force_and_removes_what_nothing_uses(project: Project) -> None:
-    with project:
-        project.config = laid_over(project.config, {"retrieval": {"risk": 0.3}})
-        project.sync()
-        live = project.builder.artifacts
-        builder = project.builder
-        settings = {name: value for name, value in builder.retrieval_spec().items() if name != "content"}
+    with Project(project.directory, laid_over(project.config, {"retrieval": {"risk": 0.3}})) as changed:
+        changed.sync()
+        live = changed.workspace.artifacts
+        workspace = changed.workspace
+        settings = {name: value for name, value in workspace.search.spec().items() if name != "content"}
         here = {"kind": "sufficiency", "risk": 0.3, "retrieval": settings}
         made = {
-            builder.calibrations.key(builder.learning(project.splits)): here,
+            workspace.systems.calibrations.key(workspace.search.learning(changed.splits)): here,
             "sufficiency:" + "0" * 32: {**here, "retrieval": {**settings, "k": 77}},
         }
         for key, manifest in made.items():
             (live.working(key) / "calibration.json").write_text("{}", encoding="utf-8")
             live.finish(key, manifest)
-        assert project.gc()["removed"] == ["sufficiency:" + "0" * 32]
-        project.config = laid_over(project.config, {"retrieval": {"risk": 0.4}})
-        del project.builder
-        assert len(project.gc()["removed"]) == 1, "another risk has another calibration"
+        assert changed.tuning.gc()["removed"] == ["sufficiency:" + "0" * 32]
+    with Project(project.directory, laid_over(project.config, {"retrieval": {"risk": 0.4}})) as other:
+        assert len(other.tuning.gc()["removed"]) == 1, "another risk has another calibration"

@@ -42,7 +42,7 @@ def test_a_sync_chooses_once_and_keeps_the_choice_with_the_index(project: Projec
         assert first["weight"] in WEIGHTS
         assert first["questions"] == len(project.splits.train) + len(project.splits.dev)
         assert [row["weight"] for row in first["weights"]] == list(WEIGHTS)
-        assert project.builder.words() == (None if first["weight"] == LEXICAL_WEIGHT else first["weight"])
+        assert project.workspace.search.words() == (None if first["weight"] == LEXICAL_WEIGHT else first["weight"])
         again = project.sync()["words"]
         assert not again.pop("new")
         assert again == {name: value for name, value in first.items() if name != "new"}
@@ -56,14 +56,14 @@ def test_the_search_weighs_the_words_as_chosen(project: Project) -> None:
 
         def found(weight: float | None) -> list[list[tuple[str, float]]]:
             kept = {**choice, "weight": weight}
-            weighing.keep(project.catalogue.notes, {name: value for name, value in kept.items() if name != "new"})
-            hits = project.builder.retriever.retrieve(asked, 5)
+            weighing.keep(project.catalogue, {name: value for name, value in kept.items() if name != "new"})
+            hits = project.workspace.search.retriever.retrieve(asked, 5)
             return [[(hit.chunk.id, round(hit.score, 5)) for hit in one.hits] for one in hits]
 
         def fixed(weight: float) -> list[list[tuple[str, float]]]:
             values = {"retrieval": {"retriever": {"options": {"lexical": weight}}}}
             with Project.open(project.directory, laid_over(project.config, values).model_dump(mode="json")) as other:
-                hits = other.builder.retriever.retrieve(asked, 5)
+                hits = other.workspace.search.retriever.retrieve(asked, 5)
                 return [[(hit.chunk.id, round(hit.score, 5)) for hit in one.hits] for one in hits]
 
         assert found(0.0) == fixed(0.0) != found(2.0) == fixed(2.0)
@@ -92,9 +92,9 @@ def test_other_weights_make_other_keys(project: Project) -> None:
         arm = project.config.arm("rag")
         keys = {}
         for weight in (0.2, 1.0, None, LEXICAL_WEIGHT):
-            weighing.keep(project.catalogue.notes, {**choice, "weight": weight})
-            assert project.builder.retrieval_spec().get("words", LEXICAL_WEIGHT) == (weight or LEXICAL_WEIGHT)
-            keys[weight] = project.builder.known_system_key(arm, project.splits)
+            weighing.keep(project.catalogue, {**choice, "weight": weight})
+            assert project.workspace.search.spec().get("words", LEXICAL_WEIGHT) == (weight or LEXICAL_WEIGHT)
+            keys[weight] = project.workspace.arms.known_key(arm, project.splits)
         assert len({keys[0.2], keys[1.0], keys[None]}) == 3
         assert keys[None] == keys[LEXICAL_WEIGHT], "the default, chosen or not, is one search"
 
@@ -102,14 +102,14 @@ def test_other_weights_make_other_keys(project: Project) -> None:
 def test_a_choice_is_old_when_the_corpus_has_moved(project: Project) -> None:
     with project:
         first = project.sync()["words"]
-        documents = project.builder.index.state().documents
+        documents = project.workspace.search.index.state().documents
         _change(project, 1)
         near = project.sync()["words"]
         assert not near["new"], "one document is not the corpus"
         assert near["content"] == first["content"]
         found = project.bench({})["words"]
         assert found["new"], "a measurement asks for the weight of these very documents"
-        assert found["content"] == project.builder.index.state().content
+        assert found["content"] == project.workspace.search.index.state().content
         assert not project.bench({})["words"]["new"]
         _change(project, documents // 3)
         assert project.sync()["words"]["new"]
@@ -120,14 +120,14 @@ def test_another_search_is_another_choice(project: Project) -> None:
         project.sync()
         other = laid_over(project.config, {"retrieval": {"retriever": {"options": {"fetch": 20}}}})
     with Project.open(project.directory, other.model_dump(mode="json")) as changed:
-        weighing.keep(changed.catalogue.notes, {**(weighing.last_choice(changed.catalogue.notes) or {}), "weight": 2.0})
-        assert changed.builder.words() is None, "nothing was chosen for it yet"
+        weighing.keep(changed.catalogue, {**(weighing.held(changed.catalogue) or {}), "weight": 2.0})
+        assert changed.workspace.search.words() is None, "nothing was chosen for it yet"
         made = changed.sync()["words"]
         assert made.pop("new")
-        weighing.keep(changed.catalogue.notes, {**made, "weight": 2.0})
-        assert changed.builder.words() == 2.0
+        weighing.keep(changed.catalogue, {**made, "weight": 2.0})
+        assert changed.workspace.search.words() == 2.0
     with Project.open(project.directory, project.config.model_dump(mode="json")) as back:
-        assert back.builder.words() is None, "one choice is kept: the last"
+        assert back.workspace.search.words() is None, "one choice is kept: the last"
 
 
 def test_test_questions_are_never_asked(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +150,7 @@ def test_a_choice_that_is_killed_leaves_the_last_one_and_is_made_again(
 ) -> None:
     with project:
         first = project.sync()["words"]
-        _change(project, project.builder.index.state().documents // 2)
+        _change(project, project.workspace.search.index.state().documents // 2)
         measured, passes = blend._Once.search, []
 
         def dies(self: Any, *given: Any, **named: Any) -> Any:
@@ -183,27 +183,27 @@ def test_a_study_records_on_what_the_weight_was_chosen(project: Project) -> None
         assert kept is not None
         assert kept.pop("sketch")
         assert told == kept
-        assert told["content"] == project.builder.index.state().content
+        assert told["content"] == project.workspace.search.index.state().content
 
 
 def test_nothing_is_chosen_where_the_weight_is_set(project: Project) -> None:
     fixed = laid_over(project.config, {"retrieval": {"retriever": {"options": {"lexical": 0.5}}}})
     with Project.open(project.directory, fixed.model_dump(mode="json")) as own:
         assert own.sync()["words"] is None
-        assert weighing.last_choice(own.catalogue.notes) is None
-        assert "words" not in own.builder.retrieval_spec()
+        assert weighing.held(own.catalogue) is None
+        assert "words" not in own.workspace.search.spec()
         assert own.bench({}, weigh=True)["blend"]["now"] == 0.5
 
 
 def test_without_labelled_questions_the_default_stays_and_says_why(project: Project) -> None:
     with project:
-        project.examples = [  # type: ignore[misc, unused-ignore]
+        project._material.examples = [  # type: ignore[misc, unused-ignore]
             type(e)(id=e.id, messages=e.messages, references=e.references) for e in project.examples
         ]
         told = project.sync()["words"]
         assert told["weight"] is None
         assert "no train or dev question says which documents" in word_weight.sentence(told)
-        assert project.builder.words() is None
+        assert project.workspace.search.words() is None
 
 
 def test_questions_of_few_groups_choose_nothing(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_questions_of_few_groups_choose_nothing(project: Project, monkeypatch: p
         told = project.sync()["words"]
         assert told["weight"] is None
         assert "10000 are needed" in word_weight.sentence(told)
-        assert project.builder.words() is None
+        assert project.workspace.search.words() is None
 
 
 def test_examples_that_cannot_be_read_do_not_stop_a_sync(project: Project) -> None:
@@ -229,7 +229,7 @@ def test_under_access_control_nobody_chooses(project: Project) -> None:
     closed = laid_over(project.config, {"access": {"enabled": True}})
     with Project.open(project.directory, closed.model_dump(mode="json")) as own:
         own.sync()
-        assert settle(own.builder, lambda: own.splits) is None
+        assert settle(own.workspace.search, lambda: own.splits) is None
 
 
 def test_the_commands_tell_it(project: Project, capsys: Any) -> None:

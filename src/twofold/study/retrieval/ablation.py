@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from twofold.assembly.builder import Builder, quiet
+from twofold.assembly.progress import quiet
+from twofold.assembly.searching import Search
 from twofold.config import Config, laid_over
 from twofold.plugins import loading
 from twofold.plugins.protocols import Progress
@@ -49,7 +50,7 @@ def _legs(config: Config) -> dict[str, Json]:
 
 
 def ablate(
-    base: Builder,
+    search: Search,
     examples: Sequence[Example],
     rules: Rules,
     *,
@@ -64,9 +65,9 @@ def ablate(
         the others), what it costs in ``ms`` (p50) and ``tokens`` a query, and the ``advice``: ``on`` when it wins,
         else ``off``.
     """
-    off = stages(base.config)
-    configs = {_WHOLE: base.config, **{f"without {name}": laid_over(base.config, how) for name, how in off.items()}}
-    comparison = compare(opened(base, configs, progress=progress), examples, rules, progress=progress)
+    off = stages(search.config)
+    configs = {_WHOLE: search.config, **{f"without {name}": laid_over(search.config, how) for name, how in off.items()}}
+    comparison = compare(opened(search, configs, progress=progress), examples, rules, progress=progress)
     whole = comparison["pipelines"][_WHOLE]
     rows = []
     for name in off:

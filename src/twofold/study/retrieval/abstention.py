@@ -8,7 +8,8 @@ import numpy as np
 
 from twofold.answering import sufficiency
 from twofold.answering.system import query
-from twofold.assembly.builder import Builder
+from twofold.assembly.searching import Search
+from twofold.assembly.systems import Systems
 from twofold.examples.questions import Questions
 from twofold.examples.splitting import Splits
 from twofold.hashing import plain
@@ -18,7 +19,7 @@ from twofold.types import Estimate, Example, Json
 _POINTS = 40
 
 
-def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Json | None:
+def abstention(search: Search, systems: Systems, splits: Splits, *, test: Sequence[Example]) -> Json | None:
     """The calibration's record on `test`; None where [retrieval].risk is 0.
 
     Returns:
@@ -30,14 +31,14 @@ def abstention(builder: Builder, splits: Splits, test: Sequence[Example]) -> Jso
         passages), ``unanswerable_kept`` (share of the unanswerable that are answered all the same), all with intervals,
         and the ``curve`` as (coverage, risk).
     """
-    if not builder.config.retrieval.risk:
+    if not search.config.retrieval.risk:
         return None
-    calibration, off = builder.calibration(splits)
+    calibration, off = systems.calibration(splits)
     if calibration is None:
         return {"off": off}
-    section, groups = builder.config.study, Questions.of(test).groups
-    queries = [query(example, builder.filter) for example in test]
-    retrievals = builder.retriever.retrieve(queries, builder.config.retrieval.k)
+    section, groups = search.config.study, Questions.of(test).groups
+    queries = [query(example, search.filter) for example in test]
+    retrievals = search.retriever.retrieve(queries, search.config.retrieval.k)
     probabilities = np.array([calibration.probability(q, f) for q, f in zip(queries, retrievals, strict=True)])
     labels = np.array([sufficiency.sufficient(e, f) for e, f in zip(test, retrievals, strict=True)], dtype=float)
     answered = probabilities >= calibration.threshold

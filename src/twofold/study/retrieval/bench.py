@@ -5,17 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from twofold.assembly.builder import Builder
+from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.examples.splitting import Splits
 from twofold.plugins.protocols import Progress
 from twofold.study.retrieval.ablation import ablate
 from twofold.study.retrieval.abstention import abstention
-from twofold.study.retrieval.benchmark import LEARNED, compare, learned_train, opened, paid, questions, rules_of
+from twofold.study.retrieval.benchmark import (
+    LEARNED,
+    Comparison,
+    compare,
+    learned_train,
+    opened,
+    paid,
+    questions,
+    rules_of,
+)
 from twofold.study.retrieval.blend import blend
 from twofold.types import Example, Json
+
+
+class _Judged(TypedDict, total=False):
+    abstention: Json | None
+    """With [retrieval].risk: on test or train questions (`abstention.abstention`)."""
+
+
+class BenchRecord(Comparison, _Judged):
+    """One measurement of retrieval."""
+
+    ablation: Json | None
+    """Each stage's part, where it was asked for."""
+    blend: Json | None
+    """Weights of the word leg, where they were asked for."""
+    split: str
+    """Whose questions were asked: a split, or ``synthetic``."""
+    warnings: list[str]
+
+
+class SyncedBenchRecord(BenchRecord):
+    """What `Project.bench` returns."""
+
+    words: Json | None
+    """The weight of the word leg in force (`blend.settle`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,37 +70,37 @@ class Bench:
 
     def run(
         self,
-        builder: Builder,
+        workspace: Workspace,
         examples: Callable[[], Sequence[Example]],
         splits: Callable[[], Splits],
         *,
         records: Path,
         progress: Progress,
-    ) -> Json:
+    ) -> BenchRecord:
         """Measure on the synced index.
 
         Args:
-            builder: Of the project.
+            workspace: Of the project.
             examples: The project's examples, read when they are needed.
             splits: Their division, made when it is needed.
             records: Directory of the studies, for what paid calls cost there.
             progress: Shows retrieving.
-
-        Returns:
-            What `benchmark.compare` tells, ``split``, ``ablation`` and ``blend`` (or None), ``warnings``, and with
-            [retrieval].risk ``abstention`` on test or train questions (`abstention.abstention`).
         """
-        rules = rules_of(builder.config, self.unit)
+        rules = rules_of(workspace.config, self.unit)
         side = "dev" if learned_train(self.configs.values()) and self.split == "open" else self.split
-        drawn, source, warnings = questions(builder, examples, splits, split=side, synthetic=self.synthetic)
+        drawn, source, warnings = questions(workspace.search, examples, splits, split=side, synthetic=self.synthetic)
         if learned_train(self.configs.values()) and source in ("dev", "train"):
             warnings = [*warnings, f"{LEARNED}: {source} is {'asked alone' if source == 'dev' else 'no fair test'}"]
-        record = compare(opened(builder, self.configs, progress=progress), drawn, rules, progress=progress)
-        warnings = [*warnings, *paid(builder, records, self.configs.values(), examples=drawn, split=source)]
-        record["ablation"] = ablate(builder, drawn, rules, progress=progress) if self.ablation else None
+        compared = compare(opened(workspace.search, self.configs, progress=progress), drawn, rules, progress=progress)
+        warnings = [
+            *warnings,
+            *paid(workspace.search, records, self.configs.values(), examples=drawn, split=source),
+        ]
+        ablation = ablate(workspace.search, drawn, rules, progress=progress) if self.ablation else None
         fair = self.split in ("open", "train", "dev")
-        record["blend"] = blend(builder, drawn, rules, progress=progress) if self.weigh and fair else None
-        if source != "synthetic" and builder.config.retrieval.risk:
+        blended = blend(workspace.search, drawn, rules, progress=progress) if self.weigh and fair else None
+        judged: _Judged = {}
+        if source != "synthetic" and workspace.config.retrieval.risk:
             fresh = splits().test if self.split == "test" else splits().train
-            record["abstention"] = abstention(builder, splits(), fresh)
-        return {**record, "split": source, "warnings": warnings}
+            judged["abstention"] = abstention(workspace.search, workspace.systems, splits(), test=fresh)
+        return {**compared, "ablation": ablation, "blend": blended, **judged, "split": source, "warnings": warnings}

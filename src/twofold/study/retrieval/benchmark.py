@@ -12,12 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from twofold.answering.system import query
-from twofold.assembly.builder import Builder, quiet
+from twofold.assembly.progress import quiet
+from twofold.assembly.searching import Search
+from twofold.assembly.workspace import Workspace
 from twofold.config import Config
 from twofold.errors import StudyError, TooFewExamples
 from twofold.examples.questions import Questions
@@ -83,38 +85,56 @@ class Measured:
     """All questions, in batches."""
 
 
-def opened(base: Builder, configs: Mapping[str, Config], *, progress: Progress = quiet) -> dict[str, Builder]:
-    """A builder for each configuration, its index holding what the project's index holds.
+class Comparison(TypedDict):
+    """Pipelines measured on the same questions."""
+
+    unit: str
+    """``document`` or ``passage``."""
+    questions: int
+    groups: int
+    """Groups that the questions are of."""
+    synthetic: float
+    """Share of the questions that were made from the documents."""
+    level: float
+    """Of the intervals."""
+    self_test: list[Json]
+    """A row for each metric: what a gold ranking scores."""
+    pipelines: dict[str, Json]
+    """Name → ``metrics``, ``ms``, ``tokens`` and ``seconds``."""
+    differences: list[Json]
+    """Name, metric, estimate of each pipeline less the first; the intervals of one metric hold together."""
+
+
+def opened(search: Search, configs: Mapping[str, Config], *, progress: Progress = quiet) -> dict[str, Search]:
+    """A search for each configuration, its index holding what the project's index holds.
 
     One that cuts and embeds documents as the project does reads the project's index; any other gets an index of its own
     beside it (``bench/``), kept for the next time and made again when the documents change.
     """
-    base_recipe = _recipe(base)
-    builders = {}
+    base_recipe = _recipe(search)
+    searches = {}
     for name, config in configs.items():
-        builder = Builder(base.directory, config, catalogue=base.catalogue)
-        builder.artifacts = base.artifacts
-        if (recipe := _recipe(builder)) != base_recipe:
-            embedder = builder.embedder
-            builder = Builder(_aside(base, recipe), config, catalogue=base.catalogue)
-            builder.artifacts = base.artifacts
-            builder.embedder = embedder  # opened once, a model is not loaded again
+        shared: Json = {"catalogue": search.catalogue, "artifacts": search.artifacts}
+        opened_search = Workspace.open(search.directory, config, **shared).search
+        if (recipe := _recipe(opened_search)) != base_recipe:
+            opened_search = Workspace.open(
+                _aside(search, recipe), config, embedder=opened_search.embedder, **shared
+            ).search
 
             def step(stage: str, done: int, total: int, name: str = name) -> None:
                 progress(f"{name}: {stage}", done, total)
 
-            _fill(base, builder, progress=step)
-        builders[name] = builder
-    return builders
+            _fill(search, opened_search, progress=step)
+        searches[name] = opened_search
+    return searches
 
 
-def _recipe(builder: Builder) -> str:
-    retrieval = builder.config.retrieval
-    made_of = [builder.chunk_recipe, retrieval.index, builder.embedder.fingerprint]
+def _recipe(search: Search) -> str:
+    made_of = [search.chunk_recipe, search.config.retrieval.index, search.embedder.fingerprint]
     return digest("index", made_of).partition(":")[2][:12]
 
 
-def _aside(base: Builder, recipe: str) -> Path:
+def _aside(base: Search, recipe: str) -> Path:
     """The directory of an index made by another recipe; indexes of earlier documents are removed."""
     root = base.directory / "bench"
     content = base.index.state().content.partition(":")[2][:12]
@@ -124,17 +144,17 @@ def _aside(base: Builder, recipe: str) -> Path:
     return root / f"{recipe}-{content}"
 
 
-def _fill(base: Builder, builder: Builder, *, progress: Progress) -> None:
+def _fill(base: Search, search: Search, *, progress: Progress) -> None:
     """Cut and embed the project's documents; what an interrupted run has left is kept."""
-    builder.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    search.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     known = base.index.documents()
-    indexed = builder.index.documents()
+    indexed = search.index.documents()
     missing = [document for document in base.catalogue.documents.get(list(known)) if document.id not in indexed]
     batch: list[Chunk] = []
     for done, document in enumerate(missing, 1):
-        batch += builder.chunker.split(document)
+        batch += search.chunker.split(document)
         if len(batch) >= BATCH_CHUNKS or (done == len(missing) and batch):
-            builder.index.upsert(batch, builder.embedder.embed([embedded_text(chunk) for chunk in batch]))
+            search.index.upsert(batch, search.embedder.embed([embedded_text(chunk) for chunk in batch]))
             batch = []
             progress("embed", done, len(missing))
 
@@ -157,7 +177,12 @@ def learned_train(configs: Iterable[Config]) -> bool:
 
 
 def paid(
-    builder: Builder, records: Path, configs: Iterable[Config], *, examples: Sequence[Example], split: str
+    search: Search,
+    records: Path,
+    configs: Iterable[Config],
+    *,
+    examples: Sequence[Example],
+    split: str,
 ) -> list[str]:
     """What measuring these pipelines costs the next study, in words; they are noted in the ledger of looks.
 
@@ -166,8 +191,8 @@ def paid(
     if split != "test":
         return []
     pipelines = [digest("pipeline", {"chunker": one.documents.chunker, "retrieval": one.retrieval}) for one in configs]
-    level = builder.config.study.level
-    return [looks.search(records, builder.catalogue, pipelines, examples=examples, at=now(), level=level)]
+    level = search.config.study.level
+    return [looks.search(records, search.catalogue, pipelines, examples=examples, at=now(), level=level)]
 
 
 LEARNED = "an embedder was tuned on the train split's questions"
@@ -197,7 +222,7 @@ def chosen(splits: Splits, split: str) -> list[Example]:
 
 
 def questions(
-    builder: Builder,
+    search: Search,
     examples: Callable[[], Sequence[Example]],
     splits: Callable[[], Splits],
     *,
@@ -207,7 +232,7 @@ def questions(
     """Questions to measure retrieval with, whose they are, and what to beware of.
 
     Args:
-        builder: Of the project, synced.
+        search: Of the project, synced.
         examples: Reads all examples.
         splits: Divides them.
         split: See `chosen`.
@@ -220,9 +245,7 @@ def questions(
             known = False
         if known:
             return chosen(splits(), split), split, []
-    self_made = self_questions(
-        builder.catalogue.documents.get(), synthetic or _SYNTHETIC, seed=builder.config.study.seed
-    )
+    self_made = self_questions(search.catalogue.documents.get(), synthetic or _SYNTHETIC, seed=search.config.study.seed)
     why = [] if synthetic else ["no example says which documents hold its answer"]
     return self_made, "synthetic", [*why, SYNTHETIC_WARNING]
 
@@ -232,10 +255,10 @@ def scorers(unit: Unit) -> dict[str, Metric]:
     return {name: loading.make("metrics", name, {"k": RANKS, "unit": unit}) for name in METRICS}
 
 
-def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Measured:
+def measure(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Measured:
     """Run one pipeline over the questions, in batches for the ranking and one at a time for the milliseconds."""
-    retriever = builder.retriever
-    queries = [query(example, builder.filter) for example in examples]
+    retriever = search.retriever
+    queries = [query(example, search.filter) for example in examples]
     hit_lists: list[tuple[Hit, ...]] = []
     spent = 0
     started = time.perf_counter()
@@ -254,7 +277,7 @@ def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, prog
     sample = chance.sample(list(enumerate(queries)), min(rules.latency, len(queries)))
     ms = None
     if sample:
-        k = builder.config.retrieval.k
+        k = search.config.retrieval.k
         clock = timing.Clock[tuple[int, Query]](
             lambda pair: bool(retriever.retrieve([pair[1]], k)), name=lambda pair: str(pair[0])
         )
@@ -265,24 +288,24 @@ def measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, prog
     return Measured(scores=scores, ms=ms, tokens=spent / max(1, len(queries)), seconds=seconds)
 
 
-def held_measure(builder: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> Measured:
+def held_measure(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress) -> Measured:
     """`measure`, unless the same pipeline was measured on the same questions before."""
-    key = pipeline_key(builder, examples, rules)
-    cached = builder.catalogue.measures.get(key, "retrieval")
+    key = pipeline_key(search, examples, rules)
+    cached = search.catalogue.measures.get(key, "retrieval")
     if cached is not None:
         return Measured(**cached)
-    fresh = measure(builder, examples, rules, progress=progress)
-    builder.catalogue.measures.put(key, "retrieval", plain(fresh))
+    fresh = measure(search, examples, rules, progress=progress)
+    search.catalogue.measures.put(key, "retrieval", plain(fresh))
     return fresh
 
 
-def pipeline_key(builder: Builder, examples: Sequence[Example], rules: Rules) -> str:
+def pipeline_key(search: Search, examples: Sequence[Example], rules: Rules) -> str:
     """Name of a measurement: pipeline, index content, questions and rules."""
     metrics = {name: metric.version for name, metric in scorers(rules.unit).items()}
     return digest(
         "retrieval",
         {
-            "pipeline": builder.retrieval_spec(),
+            "pipeline": search.spec(),
             "examples": list(Questions.of(examples).digests),
             "rules": replace(rules, level=0.95, resamples=0),
             "metrics": metrics,
@@ -292,13 +315,9 @@ def pipeline_key(builder: Builder, examples: Sequence[Example], rules: Rules) ->
 
 
 def compare(
-    pipelines: Mapping[str, Builder], examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet
-) -> Json:
+    pipelines: Mapping[str, Search], examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet
+) -> Comparison:
     """Measure every pipeline and its paired difference to the first.
-
-    Returns:
-        ``pipelines`` (name → ``metrics``, ``ms``, ``tokens``), ``differences`` (name, metric, estimate; the intervals
-        of one metric hold together), ``self_test``, and how many questions in how many groups there were.
 
     Raises:
         ScorerBroken: a gold ranking does not score 1.
@@ -310,12 +329,12 @@ def compare(
     require_sound(next(iter(pipelines.values())), examples)
     tests = [{"metric": name, **self_test(metric, examples, name=name)} for name, metric in scorers(rules.unit).items()]
     measured = {}
-    for name, builder in pipelines.items():
+    for name, search in pipelines.items():
 
         def step(stage: str, done: int, total: int, name: str = name) -> None:
             progress(f"{name}: {stage}", done, total)
 
-        measured[name] = held_measure(builder, examples, rules, progress=step)
+        measured[name] = held_measure(search, examples, rules, progress=step)
     rows = {}
     for name, result in measured.items():
         rows[name] = {

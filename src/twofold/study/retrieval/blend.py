@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from twofold.answering.system import query
-from twofold.assembly.builder import Builder, quiet
+from twofold.assembly.progress import quiet
+from twofold.assembly.searching import Search
 from twofold.config import Part
 from twofold.errors import ConfigError
 from twofold.examples.questions import Questions
@@ -58,7 +59,7 @@ FEWEST = 20
 _BATCH = 64
 
 
-def blend(base: Builder, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Json:
+def blend(search: Search, examples: Sequence[Example], rules: Rules, *, progress: Progress = quiet) -> Json:
     """Measure the hybrid search with each of `WEIGHTS` and say which to take.
 
     Returns:
@@ -70,22 +71,22 @@ def blend(base: Builder, examples: Sequence[Example], rules: Rules, *, progress:
     Raises:
         ConfigError: the retriever is not ``hybrid`` by scores.
     """
-    part = _hybrid(base.config.retrieval.retriever)
+    part = _hybrid(search.config.retrieval.retriever)
     options: Any = loading.options("retrievers", part.name, part.options)
-    set_to = base.words() if options.lexical == weighing.AUTO else float(options.lexical)
+    set_to = search.words() if options.lexical == weighing.AUTO else float(options.lexical)
     now = LEXICAL_WEIGHT if set_to is None else set_to
-    return {"now": now, **_compared(base, part, examples, rules, also=now, progress=progress)}
+    return {"now": now, **_compared(search, part, examples, rules, also=now, progress=progress)}
 
 
 def settle(
-    builder: Builder, splits: Callable[[], Splits], *, exact: bool = True, progress: Progress = quiet
+    search: Search, splits: Callable[[], Splits], *, exact: bool = True, progress: Progress = quiet
 ) -> Json | None:
     """Choose the weight of the word leg on train and dev questions, unless the last choice still holds.
 
     The choice is kept beside the index at once, whole or not at all. The caller holds the project's lock.
 
     Args:
-        builder: Of the project.
+        search: Of the project.
         splits: Train and dev are asked; test and reserve never are. Dev alone where the embedder was tuned on train.
         exact: Choose again after any change to documents or questions; else only for another search, or where a share
             of the documents above `weighing.MOVED` changed: nothing else is read then.
@@ -96,13 +97,13 @@ def settle(
         the documents, ``asked`` (digest of the questions), ``why`` no weight was chosen, or empty; and ``new``, whether
         it was chosen now. None where the settings leave nothing to choose, or nobody to choose as.
     """
-    part, config = weighing.searching(builder.config), builder.config
-    if part is None or (config.access.enabled and builder.filter.principal is None):
+    part, config = weighing.searching(search.config), search.config
+    if part is None or (config.access.enabled and search.filter.principal is None):
         return None
-    recipe = weighing.recipe(config, chunks=builder.chunk_recipe, embedder=builder.embedder.fingerprint)
-    content = builder.index.state().content
-    sketch = weighing.sketch(builder.index.contents())
-    last = weighing.last_choice(builder.catalogue.notes)
+    recipe = weighing.recipe(config, chunks=search.chunk_recipe, embedder=search.embedder.fingerprint)
+    content = search.index.state().content
+    sketch = weighing.sketch(search.index.contents())
+    last = weighing.last_choice(search.catalogue.notes)
     # Chosen for another search, a weight says nothing of this one.
     if last is not None and last["recipe"] != recipe:
         last = None
@@ -110,8 +111,7 @@ def settle(
         return {**last, "new": False}
     divided = splits()
     known = divided.dev if learned_train([config]) else (*divided.train, *divided.dev)
-    examples = [example for example in labelled(builder.readable(known)) if example.origin != "synthetic"]
-    # By digest, so that which questions are asked does not follow the order of files.
+    examples = [example for example in labelled(search.readable(known)) if example.origin != "synthetic"]
     named = sorted(zip(Questions(examples).digests, examples, strict=True), key=itemgetter(0))[:LIMIT]
     examples = [example for _, example in named]
     questions = digest("asked", [name for name, _ in named])
@@ -122,10 +122,10 @@ def settle(
     if 0 < groups < FEWEST:
         choice["why"] = f"the labelled train and dev questions are of {counted(groups, 'group')}, {FEWEST} are needed"
     elif groups:
-        comparison = _compared(builder, part, examples, Rules(latency=0), progress=progress)
+        comparison = _compared(search, part, examples, Rules(latency=0), progress=progress)
         choice = {**comparison, "weight": comparison["chosen"], "why": ""}
     choice |= {"default": LEXICAL_WEIGHT, "recipe": recipe, "content": content, "sketch": sketch, "asked": questions}
-    weighing.keep(builder.catalogue.notes, choice)
+    weighing.keep(search.catalogue.notes, choice)
     return {**choice, "new": True}
 
 
@@ -144,7 +144,7 @@ def _hybrid(part: Part) -> Part:
 
 
 def _compared(
-    builder: Builder,
+    search: Search,
     part: Part,
     examples: Sequence[Example],
     rules: Rules,
@@ -153,7 +153,7 @@ def _compared(
     progress: Progress,
 ) -> Json:
     weights = sorted({*WEIGHTS, LEXICAL_WEIGHT, also})
-    matrix = _measured(builder, part, examples, rules, weights=weights, progress=progress)
+    matrix = _measured(search, part, examples, rules, weights=weights, progress=progress)
     gains, errors = compared(matrix, Questions.of(examples).groups.tolist(), weights.index(LEXICAL_WEIGHT))
     believed = shrunk(weights, gains, errors)
     synthetic = all(example.origin == "synthetic" for example in examples)
@@ -173,7 +173,7 @@ def _compared(
 
 
 def _measured(
-    builder: Builder,
+    search: Search,
     part: Part,
     examples: Sequence[Example],
     rules: Rules,
@@ -186,12 +186,12 @@ def _measured(
     Rewriters that ask a model, rerankers and the agent around the search are left out: their price is not paid for a
     weight.
     """
-    once: Any = _Once(builder.index, builder.embedder)
-    parts = replace(builder.parts, index=once, embedder=once)
+    once: Any = _Once(search.index, search.embedder)
+    parts = replace(search.parts, index=once, embedder=once)
     metric = scorers(rules.unit)[METRICS[0]]
-    queries = [query(example, builder.filter) for example in examples]
+    queries = [query(example, search.filter) for example in examples]
     matrix = np.empty((len(queries), len(weights)))
-    plain = [one.model_dump(mode="json") for one in builder.config.retrieval.rewriters if not _asks_model(one)]
+    plain = [one.model_dump(mode="json") for one in search.config.retrieval.rewriters if not _asks_model(one)]
     for place, weight in enumerate(weights):
         blended = {"name": part.name, "options": {**part.options, "lexical": weight}}
         options = {"rewriters": plain, "retriever": blended}

@@ -1,4 +1,4 @@
-"""What the builder makes: training rows rendered as live requests are, adapters bound to their template."""
+"""What the workspace makes: training rows rendered as live requests are, adapters bound to their template."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from twofold.project import Project
 def test_open_book_rows_cite_the_gold_passage_or_abstain(project: Project) -> None:
     with project:
         project.sync()
-        job = project.builder.training_job(project.config.arm("ft+rag"), project.splits)
+        job = project.workspace.adapters.job(project.config.arm("ft+rag"), project.splits)
         gold = {e.id: e for e in project.splits.train}
         texts = {d.id: " ".join(d.text.split()) for d in project.documents}
     template = project.config.template
@@ -51,12 +51,12 @@ def test_rows_and_live_requests_are_rendered_by_the_same_code(project: Project) 
     with project:
         project.sync()
         arm = project.config.arm("ft+rag")
-        job = project.builder.training_job(arm, project.splits)
-        system = project.builder._system(arm, generator=project.builder.generator(), shots=())
+        job = project.workspace.adapters.job(arm, project.splits)
+        system = project.workspace.systems.assembled(arm, generator=project.workspace.models.generator(), shots=())
         for item, example in zip(job.dev, project.splits.dev, strict=True):
             assert item.prompt == system.prompt(example, list(item.hits))
             assert item.prompt.messages[0].content.startswith(project.config.template.open[:40])
-        closed = project.builder.training_job(project.config.arm("ft"), project.splits)
+        closed = project.workspace.adapters.job(project.config.arm("ft"), project.splits)
     assert len(closed.rows) == 1
     for row, example in zip(closed.rows[0], project.splits.train, strict=True):
         assert row.messages == prompts.render(example.messages, template=project.config.template).messages
@@ -68,7 +68,7 @@ def test_the_adapter_key_follows_rows_template_and_options(
     def key(**changes: Any) -> str:
         with Project.open(project.directory, {**fast(), **changes}) as one:
             one.sync()
-            return one.builder.adapter_key(one.builder.training_job(one.config.arm("ft"), one.splits))
+            return one.workspace.adapters.key(one.workspace.adapters.job(one.config.arm("ft"), one.splits))
 
     same = key()
     assert key() == same
@@ -79,26 +79,28 @@ def test_the_adapter_key_follows_rows_template_and_options(
 
 def test_an_adapter_of_another_template_is_refused(project: Project) -> None:
     with project:
-        artifacts = project.builder.artifacts
+        artifacts = project.workspace.artifacts
         artifacts.working("adapter:other").joinpath("adapter_config.json").write_text("{}")
         artifacts.finish("adapter:other", {"kind": "adapter", "template": "template:other", "report": {}})
         with pytest.raises(TemplateMismatch):
-            project.builder.load_adapter("adapter:other")
+            project.workspace.models.load("adapter:other")
 
 
 def test_two_runs_of_one_job_are_two_systems_when_their_weights_differ(project: Project) -> None:
     """Copies and answers go by what the weights are, not by what was asked for: training need not repeat itself."""
     seen = []
     with project:
-        artifacts, template = project.builder.artifacts, project.config.template.digest
+        artifacts, template = project.workspace.artifacts, project.config.template.digest
         for weights, log in (("one", "a"), ("two", "a"), ("two", "b")):
             artifacts.remove("adapter:job") if seen else None
             work = artifacts.working("adapter:job")
             (work / "adapter_model.safetensors").write_text(weights)
             (work / "training.json").write_text(log)
             artifacts.finish("adapter:job", {"kind": "adapter", "template": template, "report": {}})
-            generator = project.builder.generator(project.builder.load_adapter("adapter:job"))
-            seen.append(project.builder._system(project.config.arm("ft"), generator=generator, shots=()).key)
+            generator = project.workspace.models.generator(project.workspace.models.load("adapter:job"))
+            seen.append(
+                project.workspace.systems.assembled(project.config.arm("ft"), generator=generator, shots=()).key
+            )
     assert seen[0] != seen[1] == seen[2]
 
 
@@ -135,11 +137,10 @@ def test_only_changed_documents_are_embedded_again(project: Project) -> None:
 def test_the_system_key_follows_the_version_of_a_part_inside_a_part(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with project:
-        project.config = laid_over(project.config, {"retrieval": {"preset": "agentic"}})
-        project.sync()
-        arm = project.config.arm("rag")
-        before = project.builder.known_system_key(arm, project.splits)
-        assert project.builder.known_system_key(arm, project.splits) == before
+    with Project(project.directory, laid_over(project.config, {"retrieval": {"preset": "agentic"}})) as changed:
+        changed.sync()
+        arm = changed.config.arm("rag")
+        before = changed.workspace.arms.known_key(arm, changed.splits)
+        assert changed.workspace.arms.known_key(arm, changed.splits) == before
         monkeypatch.setattr(loading.find("retrievers", "hybrid"), "version", 99)
-        assert project.builder.known_system_key(arm, project.splits) != before
+        assert changed.workspace.arms.known_key(arm, changed.splits) != before

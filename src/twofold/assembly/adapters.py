@@ -1,0 +1,256 @@
+"""Arm + examples → adapter, by every configured method, reusing what is stored.
+
+An adapter has a key made of what made it: work out the key, ask the store, train what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from twofold.assembly.models import Models
+from twofold.assembly.progress import quiet
+from twofold.assembly.searching import Search
+from twofold.assembly.systems import Systems
+from twofold.config import Config, Part
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits
+from twofold.hashing import digest
+from twofold.host import pace
+from twofold.plugins import loading, specs
+from twofold.plugins.jobs import TrainerJob
+from twofold.plugins.protocols import Progress, Trainer
+from twofold.plugins.traits import TrainerSettings
+from twofold.store.artifacts import Artifacts
+from twofold.store.catalogue import Catalogue
+from twofold.store.model_registry import LEARNED, model_id
+from twofold.tuning import distillation, finalize
+from twofold.tuning.forgetting_gate import ForgettingGate
+from twofold.types import Adapter, Arm, Json
+
+KEYS = "keys"
+"""Name under which the catalogue keeps the keys that a recipe came to."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Adapters:
+    """Makes adapters of one project: training, what follows, and the choice among methods."""
+
+    config: Config
+    """The configuration in force."""
+    catalogue: Catalogue
+    """The open catalogue."""
+    artifacts: Artifacts
+    """Where adapters are stored."""
+    spent: pace.Spent
+    """The seconds that each kind of work took."""
+    search: Search
+    """What may be learned from."""
+    models: Models
+    """The base, and the writers of what is distilled."""
+    systems: Systems
+    """Render rows, and answer dev questions with a candidate."""
+
+    @property
+    def methods(self) -> tuple[Part, ...]:
+        """The ways of tuning to compare; see `finalize.methods`."""
+        return finalize.methods(self.config.tuning)
+
+    def job(self, arm: Arm, splits: Splits, method: Part | None = None) -> TrainerJob:
+        """Rows and dev items of an arm; see `visible.Learning.job`.
+
+        Raises:
+            TooFewExamples: the train or dev split is empty.
+            AccessDenied: access control is on, and nobody is named as whom to tune.
+        """
+        self.search.require_principal()
+        learning = self.search.learning(splits)
+        return learning.job(arm, method or self.methods[0], self.systems.renderer(arm, learning.filter))
+
+    # ------------------------------------------------------------ keys
+
+    def key(self, job: TrainerJob, method: Part | None = None) -> str:
+        """Name of the adapter this job ends in: how it is trained, and what follows."""
+        trained = self.trained_key(job, method or self.methods[0])
+        return digest("adapter", {"trained": trained, "after": self._after()})
+
+    def trained_key(self, job: TrainerJob, method: Part) -> str:
+        """Name of the weights as a method makes them of this job, before what follows."""
+        known = job.model_dump(mode="json", exclude={"without"})
+        return digest("trained", {"job": known, **self._trained_by(method, job.without)})
+
+    def known_keys(self, arm: Arm, splits: Splits, method: Part) -> Json | None:
+        """``trained`` and ``adapter``, the keys of what a method makes for the arm, without searching for anything.
+
+        An arm with retrieval learns from what is found, which its keys name: None until `adapter` has found it once
+        with the examples, documents and settings of now.
+        """
+        if arm.retrieval:
+            return self.catalogue.measures.get(self._recipe(arm, splits, method), KEYS)
+        job = self.job(arm, splits, method)
+        return {"trained": self.trained_key(job, method), "adapter": self.key(job, method)}
+
+    def _after(self) -> Json:
+        """What follows training, as it is part of an adapter's key."""
+        after = finalize.spec(self.config.tuning, schema=self.models.schema)
+        if after["gate"] != "off":
+            generator = self.models.generator(brief=True, exact=True)
+            after["generator"] = generator.key
+            generator.close()
+        return after
+
+    def _trained_by(self, method: Part, without: Sequence[str]) -> Json:
+        """What decides trained weights beside the job: trainer, base, what models write for the training."""
+        weights = self.models.base(method).get("weights", "")
+        wrote = self._teaching(method, without).spec()
+        wrote |= {"documents": "all"} if self.search.everything else {}
+        return {"trainer": specs.of_part("trainers", method), "model": weights, **wrote}
+
+    def _recipe(self, arm: Arm, splits: Splits, method: Part) -> str:
+        """Names an arm's adapter by what decides it, known before anything is searched for."""
+        learning = self.search.learning(splits)
+        made_of = {
+            "job": learning.job_decided_by(arm, method),
+            "retrieval": self.search.spec(),
+            "trained": self._trained_by(method, sorted(learning.filter.without)),
+            "after": self._after(),
+        }
+        return digest("recipe", made_of)
+
+    # ------------------------------------------------------------ adapters
+
+    def adapter(
+        self, arm: Arm, splits: Splits, *, use: str = "", lineage: Json | None = None, progress: Progress = quiet
+    ) -> tuple[Adapter, Json]:
+        """The arm's adapter, made now unless the store has it; of several methods the best on dev.
+
+        Args:
+            arm: Which; where `use` or ``[tuning].use`` names a model for it, that model.
+            splits: What is learned from.
+            use: A tuned model, for this call.
+            lineage: What the manifest says of the model's origin.
+            progress: Shows the training.
+
+        Returns:
+            The adapter; and its training report with ``gate``, ``merge_back``, ``dev_score``, ``key``, ``cached``,
+            ``trials`` (checkpoints, shares and methods tried on dev), and ``methods`` (a row for each of several).
+        """
+        chosen = self.models.chosen(arm, use)
+        if chosen:
+            return self.models.load(chosen), self._report(chosen, cached=True)
+        reports = [
+            self._report_by(arm, splits, method, lineage=lineage or {}, progress=progress) for method in self.methods
+        ]
+        return self._carried(reports)
+
+    def known(self, arm: Arm, splits: Splits, *, use: str = "") -> Adapter | None:
+        """The arm's adapter (see `adapter`) where the store has it; None otherwise: nothing is searched or trained."""
+        if chosen := self.models.chosen(arm, use):
+            return self.models.load(chosen)
+        known = [self.known_keys(arm, splits, method) for method in self.methods]
+        keys = [keys["adapter"] for keys in known if keys and self.artifacts.find(keys["adapter"]) is not None]
+        if len(keys) < len(known):
+            return None
+        return self._carried([self._report(key, cached=True) for key in keys])[0]
+
+    def combine(
+        self, arm: Arm, splits: Splits, parts: Mapping[str, float], *, progress: Progress = quiet
+    ) -> tuple[Adapter, Json]:
+        """One adapter of several (tuned model → weight; see `finalize.put_together`), measured on dev as any other."""
+        records = [(self.models.registry.checked(name), weight) for name, weight in parts.items()]
+        trained, lineage = finalize.put_together(self.artifacts, arm, records)
+        key = digest("adapter", {"trained": trained, "after": self._after(), "dev": splits.dev.digests})
+        cached = self.artifacts.find(key) is not None
+        if not cached:
+            self._finishing(arm, splits, progress).finish(key, trained, lineage)
+        return self.models.load(key), self._report(key, cached=cached)
+
+    def _carried(self, reports: Sequence[Json]) -> tuple[Adapter, Json]:
+        """Of the reports of all methods the one to go on with."""
+        best = (
+            finalize.best_of(reports, enforce=self.config.tuning.gate == "enforce") if len(reports) > 1 else reports[0]
+        )
+        report = {**best, "trials": sum(method_report["trials"] for method_report in reports)}
+        if len(reports) > 1:
+            report |= finalize.compared(reports, best)
+        return self.models.load(best["key"]), report
+
+    def _report_by(self, arm: Arm, splits: Splits, method: Part, *, lineage: Json, progress: Progress) -> Json:
+        """The report of the arm's adapter by one method: trained and finished now unless the store has it."""
+        job = self.job(arm, splits, method)
+        key, trained = self.key(job, method), self.trained_key(job, method)
+        if arm.retrieval:
+            self.catalogue.measures.put(self._recipe(arm, splits, method), KEYS, {"trained": trained, "adapter": key})
+        if self.artifacts.find(key) is not None:
+            return self._report(key, cached=True)
+        if self.artifacts.find(trained) is None:
+            self._train(arm, splits, job, method=method, key=trained, progress=progress)
+        self._finishing(arm, splits, progress).finish(key, trained, lineage)
+        return self._report(key, cached=False)
+
+    def _report(self, key: str, *, cached: bool) -> Json:
+        """What is told of a finished adapter."""
+        manifest = self.artifacts.manifest(key)
+        return {**finalize.report(manifest), "key": key, "model": model_id(manifest), "cached": cached}
+
+    # ------------------------------------------------------------ training
+
+    def _train(self, arm: Arm, splits: Splits, job: TrainerJob, *, method: Part, key: str, progress: Progress) -> None:
+        """Train, and keep the weights as they came out."""
+        trainer: Trainer = loading.make("trainers", method.name, method.options)
+        learning = self.search.learning(splits)
+        work = self.artifacts.working(key)
+        wrote = self._teaching(method, job.without)
+        written = {}
+        if wrote.distils:
+            with self.spent.on("teach"):
+                train, written["answers"] = wrote.distilled(learning.splits.train, progress=progress)
+            job = self.job(arm, replace(splits, train=Questions(train)), method)
+        if wrote.replays:
+            with self.spent.on("replay"):
+                job = job.model_copy(update={"replay": wrote.replayed(progress=progress)})
+        report = trainer.train(job, work, progress=progress)
+        learned = learning.learned()
+        (work / LEARNED).write_text(json.dumps(learned), encoding="utf-8")
+        manifest = {
+            "kind": "trained",
+            "trainer": specs.of_part("trainers", method),
+            "base": self.models.base(method),
+            **learning.manifest(arm, job, learned, written=written),
+            "report": report,
+        }
+        self.artifacts.finish(key, manifest)
+
+    def _teaching(self, method: Part, without: Sequence[str]) -> distillation.Teaching:
+        seen = replace(self.search.filter, without=frozenset(without))
+        writer = partial(self.models.generator, exact=True)
+        options = loading.options("trainers", method.name, method.options)
+        rag = self.config.arm("rag")
+        return distillation.Teaching(
+            catalogue=self.catalogue,
+            generator=writer,
+            retrieval=lambda: self.systems.assembled(rag, generator=writer(), shots=(), filter=seen),
+            distils=self.config.tuning.answers == "retrieval",
+            replays=TrainerSettings.of(options).replay > 0,
+        )
+
+    def _finishing(self, arm: Arm, splits: Splits, progress: Progress) -> finalize.Finishing:
+        return finalize.Finishing(
+            artifacts=self.artifacts,
+            catalogue=self.catalogue,
+            equip=lambda adapter: self.systems.equipped(arm, splits, adapter=adapter, brief=True),
+            gathered=lambda: self.search.gathered,
+            gate=ForgettingGate(
+                catalogue=self.catalogue,
+                generator=lambda adapter: self.models.generator(adapter, brief=True),
+                threshold=self.config.tuning.max_forgetting,
+                progress=progress,
+            ),
+            dev=self.search.readable(splits.dev),
+            metric=specs.informed(self.config.study.decides, (*splits.train, *splits.dev, *splits.test)),
+            section=self.config.tuning,
+            spent=self.spent,
+            progress=progress,
+        )

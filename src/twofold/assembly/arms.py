@@ -1,0 +1,41 @@
+"""An arm of a study made ready: its adapter trained if need be, its system put together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from twofold.answering.system import System
+from twofold.assembly.adapters import Adapters
+from twofold.assembly.progress import quiet
+from twofold.assembly.systems import Systems
+from twofold.examples.splitting import Splits
+from twofold.plugins.protocols import Progress
+from twofold.types import Arm, Json
+
+
+@dataclass(kw_only=True, eq=False)
+class Arms:
+    """The arms of one project."""
+
+    adapters: Adapters
+    """Of tuned arms."""
+    systems: Systems
+    """What answers."""
+
+    def system(
+        self, arm: Arm, splits: Splits, *, use: str = "", progress: Progress = quiet
+    ) -> tuple[System, Json | None]:
+        """An arm made ready, with the tuned model `use` or training its adapter if need be; and the training report."""
+        adapter, report = self.adapters.adapter(arm, splits, use=use, progress=progress) if arm.tuning else (None, None)
+        return self.systems.equipped(arm, splits, adapter=adapter), report
+
+    def known_key(self, arm: Arm, splits: Splits) -> str | None:
+        """The key the arm's system has or will have; None where its adapter or calibration is not made yet."""
+        adapter = self.adapters.known(arm, splits) if arm.tuning else None
+        if arm.tuning and adapter is None:
+            return None
+        if arm.retrieval and not self.systems.calibrations.settled(self.systems.search.learning(splits)):
+            return None
+        system = self.systems.equipped(arm, splits, adapter=adapter)
+        system.close()
+        return system.key

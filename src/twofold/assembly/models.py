@@ -1,0 +1,100 @@
+"""The models of a project: the generator with an adapter or without, the base of training, the tuned ones by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from twofold.assembly.schemas import schema_text
+from twofold.config import Config, Part
+from twofold.errors import TemplateMismatch
+from twofold.hashing import digest
+from twofold.plugins import loading, specs
+from twofold.plugins.protocols import Generator, KnowsProvenance, Remembers
+from twofold.store.artifacts import Artifacts
+from twofold.store.catalogue import Catalogue
+from twofold.store.model_registry import Registry, weights_of
+from twofold.types import Adapter, Arm, Json
+
+
+@dataclass(kw_only=True, eq=False)
+class Models:
+    """What answers and what is tuned."""
+
+    directory: Path
+    """The project's derived data (``.twofold``)."""
+    config: Config
+    """The configuration in force."""
+    catalogue: Catalogue
+    """The open catalogue."""
+    artifacts: Artifacts
+    """Where adapters are stored."""
+
+    def generator(self, adapter: Adapter | None = None, *, brief: bool = False, exact: bool = False) -> Generator:
+        """The configured generator, with an adapter or without; the caller closes it.
+
+        Args:
+            adapter: To answer with.
+            brief: It only measures a candidate: its copy is not compared with the unmerged adapter.
+            exact: It sends also what its endpoint refused before, on which no key of a tuned model may depend.
+        """
+        part = self.config.generation.generator
+        skips = brief and "parity" in loading.find("generators", part.name).Options.model_fields
+        options = {**part.options, "parity": False} if skips else part.options
+        generator: Generator = loading.make("generators", part.name, options, adapter=adapter)
+        if isinstance(generator, Remembers) and not exact:
+            generator.remember(self.directory)
+        return generator
+
+    @cached_property
+    def plain(self) -> Generator:
+        """The untuned generator, opened once, for stages of a search that ask a model."""
+        return self.generator()
+
+    @cached_property
+    def schema(self) -> str:
+        """The JSON schema of answers as text, read once; see `schemas.schema_text`."""
+        return schema_text(self.config.generation.json_schema, self.directory.parent)
+
+    def base(self, method: Part) -> Json:
+        """Where a method's weights come from: its trainer's ``provenance(model)``, else `models.hub.provenance`."""
+        from twofold.models import hub
+
+        trainer = loading.make("trainers", method.name, method.options)
+        model = specs.base_model(self.config, method)
+        if not model:
+            return {}
+        return dict(trainer.provenance(model) if isinstance(trainer, KnowsProvenance) else hub.provenance(model))
+
+    @property
+    def registry(self) -> Registry:
+        """The project's tuned models by id and alias."""
+        return Registry(self.artifacts, self.catalogue.models)
+
+    def chosen(self, arm: Arm, use: str = "") -> str:
+        """Key of the model that `use`, else ``[tuning].use``, names, where it was tuned as the arm is; else empty.
+
+        Raises:
+            UnknownName: there is no such model.
+            StoreError: its files are gone or damaged.
+        """
+        named = use or self.config.tuning.use
+        record = self.registry.checked(named) if named else {"tuning": None}
+        return str(record["key"]) if record["tuning"] == arm.tuning else ""
+
+    def load(self, key: str) -> Adapter:
+        """A finished adapter.
+
+        Raises:
+            TemplateMismatch: it was trained with another prompt template than the one in force.
+        """
+        path, manifest = self.artifacts.find(key), self.artifacts.manifest(key)
+        if manifest["template"] != self.config.template.digest:
+            raise TemplateMismatch(
+                f"the adapter {key} was trained with prompt template {manifest['template']}, "
+                f"but [prompt] now makes {self.config.template.digest}"
+            )
+        return Adapter(
+            key=key, weights=digest("adapter", weights_of(manifest)), path=str(path), template=manifest["template"]
+        )

@@ -1,0 +1,133 @@
+"""Arm + parts that exist → `System`, with a key made of everything that can change an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from twofold.answering.sufficiency import Calibration
+from twofold.answering.system import Renderer, System
+from twofold.assembly.calibrations import Calibrations
+from twofold.assembly.models import Models
+from twofold.assembly.schemas import require_support
+from twofold.assembly.searching import Search
+from twofold.config import Config
+from twofold.examples.questions import Questions
+from twofold.examples.splitting import Splits
+from twofold.hashing import digest
+from twofold.plugins.protocols import Generator
+from twofold.tuning.training_data import few_shots
+from twofold.types import Adapter, Arm, Example, Filter, Json
+
+_VERSION = 3
+"""Raised when systems are made differently from the same parts, or read the same completion as another answer."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Systems:
+    """Makes systems of one project; trains nothing."""
+
+    config: Config
+    """The configuration in force."""
+    search: Search
+    """Finds passages."""
+    models: Models
+    """Answer."""
+
+    def equipped(self, arm: Arm, splits: Splits, *, adapter: Adapter | None, brief: bool = False) -> System:
+        """An arm made ready with this adapter, its abstention calibrated unless the store has that.
+
+        With `brief` it only measures a candidate (see `Models.generator`), and sees what learning may see.
+        """
+        generator = self.models.generator(adapter, brief=brief)
+        calibration = self.calibration(splits)[0] if arm.retrieval else None
+        seen = self.search.learning(splits).filter if brief else self.search.filter
+        return self.assembled(
+            arm, generator=generator, shots=self.shots(arm, splits), calibration=calibration, filter=seen
+        )
+
+    def served(
+        self, arm: Arm, *, shots: tuple[Example, ...], adapter: Adapter | None, calibration: Calibration | None
+    ) -> System:
+        """An arm made ready of parts that are there: nothing is trained, calibrated, retrieved or written."""
+        return self.assembled(arm, generator=self.models.generator(adapter), shots=shots, calibration=calibration)
+
+    @property
+    def calibrations(self) -> Calibrations:
+        """The stored calibrations of abstention."""
+        return Calibrations(
+            artifacts=self.search.artifacts, risk=self.config.retrieval.risk, retrieval=self.search.spec
+        )
+
+    def calibration(self, splits: Splits) -> tuple[Calibration | None, str]:
+        """When to abstain for want of evidence, or None, and why; see `Calibrations.calibrated`."""
+        return self.calibrations.calibrated(self.search.learning(splits))
+
+    def shots(self, arm: Arm, splits: Splits) -> tuple[Example, ...]:
+        """Few-shot examples of an arm, from train."""
+        return few_shots(splits.train, arm.shots, seed=self.config.study.seed) if arm.shots else ()
+
+    def renderer(self, arm: Arm, filter: Filter) -> Renderer:
+        """An arm's prompts without its model: for rows and dev items, of documents that the filter lets be seen."""
+        reading = self._reading(arm, filter)
+        if arm.retrieval:
+            reading["retriever"] = self.search.gathered
+        return Renderer(arm=arm, **reading)
+
+    def _reading(self, arm: Arm, filter: Filter) -> dict[str, Any]:
+        """The fields that a `Renderer` and a `System` of an arm have in common."""
+        return {
+            "template": self.config.template,
+            "max_tokens": self.config.generation.max_tokens,
+            "retriever": self.search.retriever if arm.retrieval else None,
+            "k": self.config.retrieval.k,
+            "gold": self.search.gold if arm.oracle else None,
+            "filter": filter,
+            "guarded": self.config.access.enabled,
+            "sources": self.search.gold,
+        }
+
+    def assembled(
+        self,
+        arm: Arm,
+        *,
+        generator: Generator,
+        shots: tuple[Example, ...],
+        calibration: Calibration | None = None,
+        filter: Filter | None = None,
+    ) -> System:
+        """The system of an arm with just these parts; the project's filter unless another is given."""
+        filter, schema = filter or self.search.filter, self.models.schema
+        parts: Json = {
+            "arm": arm.name,
+            "generator": generator.description,
+            "template": self.config.template.digest,
+            "max_tokens": self.config.generation.max_tokens,
+            "shots": list(Questions.of(shots).digests),
+        }
+        if schema:
+            require_support(schema, generator)
+            parts["schema"] = schema
+        if self.config.access.enabled:
+            parts["principal"] = list(self.search.filter.principal or ())
+        if arm.retrieval:
+            parts["retrieval"] = {**self.search.spec(), "oracle": arm.oracle, "nothing_found": "abstain"}
+            if calibration is not None:
+                parts["retrieval"]["abstention"] = calibration.key
+            if filter.without:
+                parts["retrieval"]["without"] = digest("without", filter.without)
+        # The key names what decides an answer; the description below also says which version of the index it was.
+        made_of = {**parts, "generator": generator.key, "arm": "", "version": _VERSION}
+        if arm.retrieval:
+            parts["retrieval"] = {**parts["retrieval"], "index_version": self.search.index.state().version}
+        return System(
+            arm=arm,
+            key=digest("system", made_of),
+            description=parts,
+            generator=generator,
+            schema=schema,
+            keyed=lambda writer: digest("system", {**made_of, "generator": writer}),
+            shots=shots,
+            calibration=calibration,
+            **self._reading(arm, filter),
+        )

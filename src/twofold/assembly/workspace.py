@@ -1,0 +1,103 @@
+"""A project's parts, each opened once, bundled for the flows.
+
+A flow takes the parts that it uses, not the bundle: what a function may touch stands in its signature. Nothing here
+imports a workshop; parts are made by name through `plugins`, when they are first used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from twofold.assembly.adapters import Adapters
+from twofold.assembly.arms import Arms
+from twofold.assembly.models import Models
+from twofold.assembly.searching import Search
+from twofold.assembly.systems import Systems
+from twofold.config import Config
+from twofold.host import pace
+from twofold.plugins.protocols import Embedder
+from twofold.store.artifacts import Artifacts
+from twofold.store.catalogue import Catalogue
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Workspace:
+    """The parts of one project under one configuration. Each part knows only those above it."""
+
+    directory: Path
+    """The project's derived data (``.twofold``)."""
+    config: Config
+    """The configuration in force."""
+    catalogue: Catalogue
+    """The open catalogue."""
+    artifacts: Artifacts
+    """Adapters, tuned embedders, calibrations."""
+    spent: pace.Spent
+    """The seconds that each kind of work took."""
+    models: Models
+    """Generators, and the tuned models by name."""
+    search: Search
+    """Embedder, index, retriever, and who may see what."""
+    systems: Systems
+    """Arm + parts that exist → what answers."""
+    adapters: Adapters
+    """Arm + examples → adapter."""
+    arms: Arms
+    """An arm made ready, training included."""
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        config: Config,
+        *,
+        catalogue: Catalogue,
+        artifacts: Artifacts | None = None,
+        embedder: Embedder | None = None,
+        everything: bool = False,
+    ) -> Workspace:
+        """Put the parts together; none is opened before it is used.
+
+        Args:
+            directory: The project's derived data (``.twofold``).
+            config: The configuration in force.
+            catalogue: The open catalogue.
+            artifacts: Those of another workspace; by default the ones in `directory`.
+            embedder: The configured one, where another workspace has opened it.
+            everything: Learn from all documents, also those that only test questions are about: no study may use it.
+        """
+        artifacts = artifacts or Artifacts(directory / "artifacts")
+        spent = pace.Spent()
+        models = Models(directory=directory, config=config, catalogue=catalogue, artifacts=artifacts)
+        search = Search(
+            directory=directory,
+            config=config,
+            catalogue=catalogue,
+            artifacts=artifacts,
+            models=models,
+            everything=everything,
+            opened_embedder=embedder,
+        )
+        systems = Systems(config=config, search=search, models=models)
+        adapters = Adapters(
+            config=config,
+            catalogue=catalogue,
+            artifacts=artifacts,
+            spent=spent,
+            search=search,
+            models=models,
+            systems=systems,
+        )
+        return cls(
+            directory=directory,
+            config=config,
+            catalogue=catalogue,
+            artifacts=artifacts,
+            spent=spent,
+            models=models,
+            search=search,
+            systems=systems,
+            adapters=adapters,
+            arms=Arms(adapters=adapters, systems=systems),
+        )

@@ -1,0 +1,78 @@
+"""Examples made for a project: from its documents, from logs, or chosen among those it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from twofold.assembly.progress import quiet
+from twofold.config import DocumentsSection
+from twofold.corpus.loading import load_documents
+from twofold.curation import difficulty
+from twofold.curation import questions as making
+from twofold.curation.selection import By
+from twofold.examples import feedback_logs
+from twofold.examples.feedback import Mined
+from twofold.files.paths import expand
+from twofold.plugins.protocols import Progress
+from twofold.project.material import Material
+
+
+class Curation:
+    """Makes, mines and selects examples of one project."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+
+    def make(
+        self, recipe: making.Recipe, *, what: str = "questions", foreign: Sequence[str] = (), progress: Progress = quiet
+    ) -> making.Made:
+        """Make examples: ``questions`` from the documents, or ``rewordings`` of the train split's questions.
+
+        Args:
+            recipe: How many, by whom, how checked.
+            what: ``questions`` or ``rewordings``.
+            foreign: Files or folders of documents that are not the project's, for questions that it cannot answer.
+            progress: Shows syncing and making.
+        """
+        material = self._material
+        with material.writing():
+            material.refresh(progress)
+            search, models = material.workspace.search, material.workspace.models
+            if what == "rewordings":
+                known = [example for example in material.splits.train if example.origin != "synthetic"]
+                return making.rewordings(search, models, known, recipe=recipe, progress=progress)
+            section = DocumentsSection(paths=tuple(foreign))
+            others = load_documents(section, material.directory)[0] if foreign else []
+            outside = [chunk for document in others for chunk in search.chunker.split(document)]
+            return making.questions(search, models, recipe, foreign=outside, progress=progress)
+
+    def mine(self, logs: Sequence[str], *, mask: bool = True) -> Mined:
+        """Examples and preferences from logged answers and what people said of them; see `examples.feedback`.
+
+        Args:
+            logs: JSON Lines files, folders or patterns, relative to the project, the oldest first.
+            mask: Put the kind of personal data and secrets in their place.
+        """
+        return feedback_logs.mine(
+            logs, self._material.directory, abstention=self._material.config.template.abstention, mask=mask
+        )
+
+    def select(self, budget: int, *, by: By = "both", seed: int = 0, progress: Progress = quiet) -> difficulty.Selected:
+        """Choose `budget` examples of the train split; see `curation.selection`."""
+        splits = self._material.splits
+        with self._material.writing():
+            return difficulty.select(
+                self._material.workspace.search, splits.train, budget, by=by, seed=seed, progress=progress
+            )
+
+    def file(self, name: str) -> Path:
+        """Where made examples go: to the file of ``[examples].paths`` that is still to be written, else to `name`."""
+        paths = self._material.config.examples.paths
+        first = next((path for path in paths if path.endswith(".jsonl") and "*" not in path), "")
+        return self._material.directory / (first if first and not expand(paths, self._material.directory)[0] else name)
+
+    def reads(self, path: Path) -> bool:
+        """Is this file among ``[examples].paths``?"""
+        files, _ = expand(self._material.config.examples.paths, self._material.directory)
+        return any(file.path.resolve() == path.resolve() for file in files)

@@ -1,0 +1,143 @@
+"""What a project works on: workspace, documents, examples, splits; each read once, and read anew after a sync."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from twofold import asking
+from twofold.assembly.workspace import Workspace
+from twofold.config import Config
+from twofold.corpus.loading import load_documents
+from twofold.errors import TooFewExamples, TwofoldError
+from twofold.examples import loading, preparing
+from twofold.examples.splitting import Splits
+from twofold.indexing import feeds
+from twofold.indexing.erasure import RECORDS
+from twofold.plugins.protocols import Progress
+from twofold.store.catalogue import Catalogue
+from twofold.store.forgotten import present
+from twofold.store.lock import ProjectLock
+from twofold.study.retrieval.blend import settle
+from twofold.types import Document, Example, Json
+
+CATALOGUE = "catalogue.sqlite"
+"""The catalogue's file in `Material.derived`."""
+
+
+class Material:
+    """One project's files and derived data under one configuration.
+
+    Args:
+        directory: The project.
+        config: The configuration in force.
+    """
+
+    def __init__(self, directory: Path, config: Config) -> None:
+        self.directory = directory
+        self.config = config
+        self.derived = directory / ".twofold"
+        """Directory of everything that can be made again."""
+        self.records = directory / RECORDS
+        """Directory of finished studies."""
+        self._split: tuple[dict[str, str], tuple[Splits, Json]] | None = None
+        self._catalogue: Catalogue | None = None
+        self._documents: list[Document] | None = None
+
+    def close(self) -> None:
+        """Close the catalogue if it was opened."""
+        if self._catalogue is not None:
+            self._catalogue.close()
+            self._catalogue = None
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The project's catalogue, opened once."""
+        if self._catalogue is None:
+            self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._catalogue = Catalogue(self.derived / CATALOGUE)
+        return self._catalogue
+
+    @property
+    def synced_catalogue(self) -> Catalogue | None:
+        """The catalogue where there is one; asking for it makes none."""
+        return self.catalogue if (self.derived / CATALOGUE).is_file() else None
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The project's parts."""
+        return self.under(self.config)
+
+    def under(self, config: Config, *, everything: bool = False) -> Workspace:
+        """The parts under another configuration, or such as learn from all documents (`Workspace.open`)."""
+        return Workspace.open(self.derived, config, catalogue=self.catalogue, everything=everything)
+
+    @property
+    def reader(self) -> Workspace:
+        """`workspace`; as long as nothing was derived one without a file behind it, so that asking writes nothing."""
+        if self._catalogue is not None or (self.derived / CATALOGUE).is_file():
+            return self.workspace
+        return Workspace.open(self.derived, self.config, catalogue=Catalogue(None))
+
+    @property
+    def documents(self) -> list[Document]:
+        """All documents that were not forgotten, read strictly, once a sync; empty when the project has none."""
+        if self._documents is None:
+            section, example_paths = self.config.documents, self.config.examples.paths
+            read = []
+            if section.paths:
+                read = load_documents(section, self.directory, question_paths=example_paths)[0]
+            self._documents = present(read, self.directory)
+        return self._documents
+
+    @cached_property
+    def examples(self) -> list[Example]:
+        """All usable examples."""
+        return loading.load_examples(self.config.examples.paths, self.directory)[0]
+
+    @property
+    def prepared(self) -> tuple[Splits, Json]:
+        """Splits without leaks, and what was dropped for them: made again whenever a sync has changed the documents."""
+        synced = self.synced_catalogue
+        content = feeds.contents(synced)
+        if self._split is None or self._split[0] != content:
+            same = feeds.same_documents(synced, lambda: self.documents)
+            self._split = (content, preparing.prepared(self.examples, self.config.examples, documents=same))
+        return self._split[1]
+
+    @property
+    def splits(self) -> Splits:
+        """Train, dev, test and reserve; see `Project.splits`."""
+        return self.prepared[0]
+
+    @property
+    def retrieves(self) -> bool:
+        """Does an arm of the study read documents?"""
+        names = (*self.config.study.arms, *self.config.study.diagnostics)
+        return any(self.config.arm(name).retrieval for name in names)
+
+    def writing(self) -> ProjectLock:
+        """The project's one writer's lock; see `Project.writing`."""
+        self.derived.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return ProjectLock(self.derived / "lock")
+
+    def refresh(self, progress: Progress) -> bool:
+        """Sync before something reads the documents; False where the project has none. The caller holds the lock."""
+        self._documents = None  # what was read before the sync
+        search = self.workspace.search
+        synced = feeds.refresh(search, self.directory, progress=progress)
+        asking.check_where(search)
+        return synced
+
+    def note_same_documents(self) -> None:
+        """Work out which documents have the same text, and note it. The caller holds the lock."""
+        feeds.same_documents(self.catalogue, lambda: self.documents, keep=True)
+
+    def weighed(self, progress: Progress, *, exact: bool = True) -> Json | None:
+        """The weight of the word leg, chosen again where the last choice is old (`blend.settle`)."""
+        try:
+            return settle(self.workspace.search, lambda: self.splits, exact=exact, progress=progress)
+        except TwofoldError as error:
+            if exact and not isinstance(error, TooFewExamples):
+                raise
+            return {"weight": None, "why": str(error), "new": True}
