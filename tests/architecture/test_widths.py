@@ -14,8 +14,6 @@ MOST_METHODS = 20
 MOST_COLLABORATORS = 3
 LEAST_PARTS = 3
 """A function that uses fewer parts of the workspace is given these parts."""
-WIDE = {"Catalogue"}
-"""Classes that are still to be divided."""
 COLLABORATORS = {
     *("Workspace", "Models", "Search", "Systems", "Adapters", "Arms"),  # the workspace and its parts
     *("Project", "Material", "Versions", "TunedModels", "Eraser"),
@@ -77,7 +75,7 @@ def test_widths(path: Path) -> None:
     faults = []
     for node in classes(module):
         count = len(public_methods(node))
-        if count > MOST_METHODS and node.name not in WIDE:
+        if count > MOST_METHODS:
             faults.append(f"{node.name} has {count} public methods; at most {MOST_METHODS}")
     for function in ast.walk(module):
         if isinstance(function, Function):
@@ -86,17 +84,6 @@ def test_widths(path: Path) -> None:
                 faults.append(f"line {function.lineno}: {function.name} takes {', '.join(used)}")
             faults += too_narrow(function)
     assert not faults, "\n".join(faults)
-
-
-def test_what_is_still_wide_is_wide() -> None:
-    """An exception that is not needed any more is taken off the list."""
-    wide = {
-        node.name
-        for path in MODULES
-        for node in classes(ast.parse(path.read_text(encoding="utf-8")))
-        if len(public_methods(node)) > MOST_METHODS
-    }
-    assert wide == WIDE
 
 
 def test_the_collaborators_exist() -> None:

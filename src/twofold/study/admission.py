@@ -154,8 +154,8 @@ def require_sound(
         document_ids = sorted(named) if named <= synced | set(known) else None  # all, so that the nearest can be told
         known = {document.id: document for document in catalogue.documents.get(document_ids)} | known
     used = [document for document in known.values() if document.id in named]
-    gone = Forgotten(search.directory.parent / RECEIPTS).entries()
-    problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=gone)
+    forgotten = Forgotten(search.directory.parent / RECEIPTS).entries()
+    problems = checking.check(used if named <= set(known) else list(known.values()), examples, forgotten=forgotten)
     wrong = [problem for problem in problems if problem.severity == "error"]
     unknown = [problem for problem in wrong if problem.code == UnknownDocument.code]
     if wrong and not (later and wrong == unknown):

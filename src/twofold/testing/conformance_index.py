@@ -71,12 +71,12 @@ class Subject:
     every chunk that the exact legs find."""
     seed: int = 0
     """Of the random edits."""
-    _made: int = 0
+    _count: int = 0
 
     def place(self) -> Path:
         """A directory for a new index."""
-        self._made += 1
-        return self.directory / f"index{self._made}"
+        self._count += 1
+        return self.directory / f"index{self._count}"
 
     def fresh(self, *chunks: Chunk) -> Index:
         """A new index of these chunks, for a promise that changes it."""
