@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,11 @@ def test_the_list_has_nothing_that_nobody_looks_for() -> None:
 )
 def test_each_way_to_look_for_a_member_is_seen(source: str, names: set[str]) -> None:
     assert looked_for(source) == names
+
+
+def test_tests_inject_plugins_by_registering_them() -> None:
+    """A patched loader is seen by nobody who reads the registry; `loading.registered` puts back what it replaced."""
+    replaced = re.compile(r"loading(?:,\s*\"(?:find|make|options|names)\"|\.(?:find|make|options|names) = )")
+    tests = Path(__file__).resolve().parents[1]
+    patched = [path.name for path in tests.rglob("*.py") if replaced.search(path.read_text(encoding="utf-8"))]
+    assert patched == []

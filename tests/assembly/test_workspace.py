@@ -134,13 +134,14 @@ def test_only_changed_documents_are_embedded_again(project: Project) -> None:
     assert third["index"]["documents"] == len(lines) - 1
 
 
-def test_the_system_key_follows_the_version_of_a_part_inside_a_part(
-    project: Project, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_system_key_follows_the_version_of_a_part_inside_a_part(project: Project) -> None:
+    class Newer(loading.find("retrievers", "hybrid")):
+        version = 99
+
     with Project(project.directory, laid_over(project.config, {"retrieval": {"preset": "agentic"}})) as changed:
         changed.sync()
         arm = changed.config.arm("rag")
         before = changed.workspace.arms.known_key(arm, changed.splits)
         assert changed.workspace.arms.known_key(arm, changed.splits) == before
-        monkeypatch.setattr(loading.find("retrievers", "hybrid"), "version", 99)
-        assert changed.workspace.arms.known_key(arm, changed.splits) != before
+        with loading.registered("retrievers", "hybrid", Newer):
+            assert changed.workspace.arms.known_key(arm, changed.splits) != before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,11 +64,9 @@ class Cut:
 
 
 @pytest.fixture(autouse=True)
-def trainer(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = loading.find
-    monkeypatch.setattr(
-        loading, "find", lambda kind, name: Cut if (kind, name) == ("trainers", "cut") else real(kind, name)
-    )
+def trainer() -> Iterator[None]:
+    with loading.registered("trainers", "cut", Cut):
+        yield
 
 
 @pytest.fixture

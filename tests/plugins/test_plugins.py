@@ -63,9 +63,7 @@ def test_a_plugin_of_somebody_else_that_lacks_a_package_is_not_cured_by_an_extra
     )
 
 
-def test_a_plugin_of_somebody_else_that_lacks_a_package_when_it_is_made_is_told_the_same(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_plugin_of_somebody_else_that_lacks_a_package_when_it_is_made_is_told_the_same() -> None:
     class Late:
         Options = protocols.Options
         version = 1
@@ -74,8 +72,7 @@ def test_a_plugin_of_somebody_else_that_lacks_a_package_when_it_is_made_is_told_
             raise ModuleNotFoundError("No module named 'acme_client'", name="acme_client")
 
     Late.__module__ = "acme_search.late"
-    monkeypatch.setattr(loading, "find", lambda kind, name: Late)
-    with pytest.raises(MissingExtra) as caught:
+    with loading.registered("retrievers", "late", Late), pytest.raises(MissingExtra) as caught:
         loading.make("retrievers", "late", {})
     assert "'acme_search'" in caught.value.cure
 

@@ -109,14 +109,9 @@ class Judge:
         raise AssertionError("a plan asks no judge")
 
 
-def test_a_metric_that_lets_a_model_judge_is_counted(
-    planned: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    real = loading.find
-    monkeypatch.setattr(
-        loading, "find", lambda kind, name: Judge if (kind, name) == ("metrics", "judge") else real(kind, name)
-    )
-    plan = planned({}, study={"metrics": ["judge"]}, **PRICES)
+def test_a_metric_that_lets_a_model_judge_is_counted(planned: Callable[..., dict[str, Any]]) -> None:
+    with loading.registered("metrics", "judge", Judge):
+        plan = planned({}, study={"metrics": ["judge"]}, **PRICES)
     scored = next(step["items"] for step in plan["steps"] if step["step"] == "score and decide")
     assert plan["unpriced"] == [
         f"plus at most {scored} calls to metric judge, repeats of failed ones aside, not priced"

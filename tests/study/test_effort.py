@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,9 @@ class Limited(StandIn):
 
 
 @pytest.fixture(autouse=True)
-def trainer(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = loading.find
-    monkeypatch.setattr(
-        loading, "find", lambda kind, name: Limited if (kind, name) == ("trainers", "limited") else real(kind, name)
-    )
+def trainer() -> Iterator[None]:
+    with loading.registered("trainers", "limited", Limited):
+        yield
 
 
 @pytest.fixture

@@ -44,16 +44,9 @@ class Counting(HybridRetriever):
 @pytest.fixture(autouse=True)
 def parts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
-    monkeypatch.setattr(loading, "find", loading.find)
-    stand_in_trainer.install()
-    known = loading.find
-    monkeypatch.setattr(
-        loading,
-        "find",
-        lambda kind, name: Counting if (kind, name) == ("retrievers", "counting") else known(kind, name),
-    )
     Counting.batches.clear()
-    yield
+    with stand_in_trainer.known(), loading.registered("retrievers", "counting", Counting):
+        yield
     Counting.batches.clear()
 
 

@@ -14,7 +14,6 @@ import pytest
 import stand_in_trainer
 from twofold.config import StudySection
 from twofold.host import capabilities
-from twofold.plugins import loading
 from twofold.project import Project
 from twofold.reports.study_page import render_summary
 from twofold.stats import intervals
@@ -70,8 +69,6 @@ def test_models_that_do_not_fit_into_memory_together_are_timed_one_after_the_oth
 ) -> None:
     Project.create(tmp_path / "plain", folder, forgetting=False).close()
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
-    monkeypatch.setattr(loading, "find", loading.find)
-    stand_in_trainer.install()
     monkeypatch.setattr(capabilities, "memory_bytes", lambda: 2**20)
     tuning = {"trainer": {"name": "one", "options": {}}, "gate": "off", "cloze": 0}
     settings = timed | {"tuning": tuning}
@@ -84,7 +81,8 @@ def test_models_that_do_not_fit_into_memory_together_are_timed_one_after_the_oth
             kinds.append("tuned" if self._adapter else "base")
         return whole(self, prompts, **more)
 
-    with Project.open(tmp_path / "plain", settings | {"generation": timed["generation"] | {"batch": 500}}) as held:
+    settings |= {"generation": timed["generation"] | {"batch": 500}}
+    with stand_in_trainer.known(), Project.open(tmp_path / "plain", settings) as held:
         monkeypatch.setattr(EchoGenerator, "generate", noted)
         record = held.study()
         page = (held.records / record["study"] / "report.html").read_text(encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -182,15 +182,12 @@ class Stand(StandIn):
 
 
 @pytest.fixture
-def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, two: dict[str, Any]) -> dict[str, Any]:
+def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, two: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Settings of a study whose second arm is tuned by a trainer that takes no time."""
-    find = loading.find
-    monkeypatch.setattr(
-        loading, "find", lambda kind, name: Stand if (kind, name) == ("trainers", "stand") else find(kind, name)
-    )
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained"))
     two["study"]["arms"] = ["base", "ft"]
-    return {**two, "tuning": {"trainer": {"name": "stand"}, "gate": "report", "merge_back": []}}
+    with loading.registered("trainers", "stand", Stand):
+        yield {**two, "tuning": {"trainer": {"name": "stand"}, "gate": "report", "merge_back": []}}
 
 
 def test_enforcing_the_forgetting_gate_is_another_look_where_an_arm_is_tuned(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path, demo_questions: Callable[[int], Path]) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     """A folder in which the stand-in trainers leave the jobs they get."""
 
     class Told(stand_in_trainer.StandIn):
@@ -41,12 +41,9 @@ def jobs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             (place / f"{len(list(place.iterdir()))}.json").write_text(json.dumps(plain(job.model_dump())))
             return super().train(job, directory, progress=progress)
 
-    real = loading.find
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
-    monkeypatch.setattr(
-        loading, "find", lambda kind, name: Told if (kind, name) == ("trainers", "one") else real(kind, name)
-    )
-    return tmp_path / "jobs"
+    with loading.registered("trainers", "one", Told):
+        yield tmp_path / "jobs"
 
 
 def settings(echo: dict[str, Any] | None = None, **tuning: Any) -> dict[str, Any]:

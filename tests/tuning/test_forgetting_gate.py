@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ import pytest
 import stand_in_trainer
 from twofold.cli.main import main
 from twofold.errors import ConfigError
-from twofold.plugins import loading
 from twofold.project import Project
 from twofold.reports.tuning_lines import methods_lines, tuned_lines
 from twofold.testing.echo_generator import EchoGenerator
@@ -36,11 +35,10 @@ def folder(tmp_path: Path, demo_questions: Callable[[int], Path]) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
-    monkeypatch.setattr(loading, "find", loading.find)
-    stand_in_trainer.install()
-    return tmp_path / "trained.log"
+    with stand_in_trainer.known():
+        yield tmp_path / "trained.log"
 
 
 def settings(**tuning: Any) -> dict[str, Any]:
@@ -248,9 +246,8 @@ CHILD = """
 import json, sys
 from pathlib import Path
 import stand_in_trainer
-stand_in_trainer.install()
 from twofold.project import Project
-with Project.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as project:
+with stand_in_trainer.known(), Project.open(Path(sys.argv[1]), json.loads(sys.argv[2])) as project:
     print(json.dumps(project.tune(arm="ft")["gate"]))
 """
 

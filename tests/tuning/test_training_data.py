@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from twofold.assembly.workspace import Workspace
 from twofold.config import laid_over
 from twofold.errors import AccessDenied, StudyError, TooFewExamples
 from twofold.lifecycle.embedder import embedder_job
-from twofold.plugins import loading
 from twofold.project import Project
 from twofold.prompts import Template
 from twofold.reports.model_card import card
@@ -36,10 +35,10 @@ FAST: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def trainer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv("TRAINED", str(tmp_path / "trained.log"))
-    monkeypatch.setattr(loading, "find", loading.find)
-    stand_in_trainer.install()
+    with stand_in_trainer.known():
+        yield
 
 
 @pytest.fixture

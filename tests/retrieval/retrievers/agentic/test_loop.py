@@ -126,13 +126,17 @@ class Anything:
 @given(calls=st.integers(1, 7), cost=st.floats(0, 3), price=st.floats(0.1, 1), seed=st.integers(0, 999))
 def test_no_planner_passes_the_caps(calls: int, cost: float, price: float, seed: int) -> None:
     class Search:
+        Options = protocols.Options
+
+        def __init__(self, options: Any, *, parts: Any) -> None:
+            pass
+
         def retrieve(self, queries: Any, k: int) -> list[Retrieval]:
             return [Retrieval(hits=()) for _ in queries]
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, loading.registered("retrievers", "hybrid", Search):
         patch.setattr(Anything, "seed", seed)
         patch.setattr(loop, "Rules", Anything)
-        patch.setattr(loop.loading, "make", lambda *_a, **_k: Search())
         options = loop.AgenticRetriever.Options(
             max_calls=calls, max_cost=cost, price_per_call={"search": price, "shop": price / 2}
         )
