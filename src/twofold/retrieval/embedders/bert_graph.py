@@ -98,6 +98,7 @@ class _Graph:
         ids = op.parameter([-1, -1], np.int32, name="ids")
         mask = op.parameter([-1, -1], np.float32, name="mask")
         state = self._embeddings(ids)
+        # bias: (batch, 1, 1, length), 0 for a token and -1e4 for padding, which softmax makes 0
         bias = op.multiply(op.subtract(self._value(1.0), op.unsqueeze(mask, self._ints(1, 2))), self._value(-1e4))
         for layer in range(shape.layers):
             state = self._layer(state, bias, f"encoder.layer.{layer}.")
@@ -136,6 +137,7 @@ class _Graph:
 
     def _heads(self, state: Any) -> Any:
         op, shape = self.op, self.shape
+        # (batch, length, hidden) → (batch, heads, length, hidden / heads)
         split = op.reshape(state, self._ints(0, 0, shape.heads, shape.hidden // shape.heads), True)
         return op.transpose(split, self._ints(0, 2, 1, 3))
 

@@ -101,6 +101,7 @@ class MultilingualEmbedder:
         out = np.zeros((len(texts), self.dimension), dtype=np.float32)
         with self._lock:
             for first in range(0, len(texts), _WINDOW):
+                # in windows, so that progress is told and memory stays bounded
                 some = list(texts[first : first + _WINDOW])
                 out[first : first + len(some)] = unit(self._network.encode(some))
                 if progress is not None:
@@ -138,6 +139,7 @@ class UnigramTokens:
 
     def encode(self, text: str, **_: object) -> list[int]:
         """Ids with the marks of start and end, cut to the limit; the form that the network asks for."""
+        # an empty text is one unknown token: the network needs one
         return [_START, *(self._tokenizer.encode(text).ids[: self._limit] or [_UNKNOWN]), _END]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:

@@ -80,6 +80,7 @@ class OpenVinoEmbedder:
             "pooling": self._shape.pooling,
             "precision": self._options.precision,
             "max_tokens": self._options.max_tokens,
+            # only where it is set, so that fingerprints from before there was the option stay
             **({"dimension": self.dimension} if self._options.dimension else {}),
         }
         return digest("embedder", parts)
@@ -112,6 +113,7 @@ class OpenVinoEmbedder:
             )
 
     def _encode(self, ids: NDArray[np.int32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
+        # (batch, hidden): cut to the dimension first, then brought to length 1
         return unit(self._request.infer([ids, mask])[0][:, : self.dimension])
 
     @cached_property
@@ -126,12 +128,14 @@ class OpenVinoEmbedder:
         ov = telemetry.imported("openvino")
         settings: dict[str, Any] = {
             "INFERENCE_PRECISION_HINT": self._options.precision,
+            # one request at a time, with all threads
             "PERFORMANCE_HINT": "LATENCY",
         }
         if self._options.threads:
             settings["INFERENCE_NUM_THREADS"] = self._options.threads
         with usual_signal_stack():
             compiled = ov.Core().compile_model(bert_graph.build(self._path, pooled=pooled), "CPU", settings)
+        # OpenVINO computes in f32 where the CPU lacks what was asked for, and does not say so
         used = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         if used != self._options.precision:
             _LOG.warning("this CPU runs the embedder in %s, not in %s", used, self._options.precision)

@@ -47,6 +47,7 @@ class SentenceTokens:
         for tokenizer in (self._whole, self._cut):
             tokenizer.no_padding()
             tokenizer.no_truncation()
+            # as text: [SEP] in a document is five characters
             tokenizer.encode_special_tokens = True
         self._cut.enable_truncation(max_tokens)
         self.max_tokens = max_tokens
@@ -99,6 +100,7 @@ class SentenceTokens:
 
 
 def _batches(ids: Sequence[Sequence[int]], batch: int) -> Iterator[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]]:
+    # by length: a batch is padded to its longest text
     order = np.argsort([len(row) for row in ids], kind="stable")
     for start in range(0, len(order), batch):
         rows = order[start : start + batch]

@@ -99,11 +99,13 @@ class TorchEmbedder:
 
     def _encode(self, ids: NDArray[np.int32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
         states = self._states(ids, mask)
+        # states: (batch, length, hidden); the mean's divisor is lost in `unit`
         return unit(states[:, 0] if self._pooling == "cls" else (states * mask[..., None]).sum(1))
 
     def _states(self, ids: NDArray[np.int32], mask: NDArray[np.float32]) -> NDArray[np.float32]:
         import torch
 
+        # ids and mask: (batch, length)
         places = torch.from_numpy(ids).long().to(self._options.device)
         weight = torch.from_numpy(mask).to(self._options.device)
         with torch.inference_mode():

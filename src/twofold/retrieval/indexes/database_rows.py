@@ -142,6 +142,7 @@ class VersionedRows(ABC):
 def pack(chunk: Chunk) -> str:
     """A chunk as JSON text."""
     span = chunk.span
+    # None and an empty list differ: unknown readers, and nobody
     readers = None if chunk.readers is None else list(chunk.readers)
     fields = [
         chunk.id, span.document, span.start, span.end, chunk.text, chunk.title, list(chunk.headings), chunk.ordinal,

@@ -230,6 +230,7 @@ class _QdrantRows(VersionedRows):
         """Nearest rows by cosine."""
         from qdrant_client import models as m
 
+        # the stand-in compares everything
         params = None if self._local else m.SearchParams(hnsw_ef=max(_EF, 2 * k))
         return self._queried("dense", [vector.tolist() for vector in vectors], k, (version, which), params)
 
@@ -240,6 +241,7 @@ class _QdrantRows(VersionedRows):
         from qdrant_client import models as m
 
         corpus = m.Filter(must=_seen(version))
+        # over the rows of this version, not all that are stored
         params = m.SearchParams(idf=m.IdfCorpusParams(corpus=corpus))
         matches = self._queried("words", [_sparse(Counter(query)) for query in queries], k, (version, which), params)
         return [_matching(scored) for scored in matches]

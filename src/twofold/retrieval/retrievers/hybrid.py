@@ -124,6 +124,7 @@ class HybridRetriever:
         fetch = max(k, options.fetch) if options.fetch else fetch_size(k)
 
         def lexical() -> list[list[Hit]]:
+            # with weight 0 the leg would change nothing
             if not weight:
                 return [[] for _ in texts]
             return index.search(texts, None, fetch, leg="lexical", version=self.index_version, filter=which)
@@ -141,6 +142,7 @@ class HybridRetriever:
         """Of the word leg, now: a choice for the project counts from the next question on."""
         if self._options.lexical != "auto":
             return self._options.lexical
+        # a choice is of a weight in cosine, which ranks know nothing of
         chosen = self._parts.words() if self._parts.words and self._options.fusion == "scores" else None
         return LEXICAL_WEIGHT if chosen is None else chosen
 
@@ -156,6 +158,7 @@ class HybridRetriever:
     def _fused(self, text: str, dense: list[Hit], lexical: list[Hit], count: int, weight: float) -> list[Hit]:
         options = self._options
         if options.fusion == "scores":
+            # of the best passage by words alone: the others are scaled by it
             share = covered(text, lexical[0].chunk) if lexical else 0.0
             worth = word_weight(weight, covered=share, unknown=self._unknown(text))
             return blend(dense, lexical, count, lexical_weight=worth)

@@ -87,6 +87,7 @@ class Pipeline:
         flat = iter(self._search.retrieve([query for one in rewritten for query in one.queries], depth))
         parts = _dealt(flat, rewritten)
         seconds = (time.perf_counter() - began) / len(rewritten)
+        # a search without stages leaves the trace as it always was
         staged = bool(self._rewriters or self._rerankers or self._options.budget)
         retrievals = []
         for query, searched in zip(rewritten, parts, strict=True):
@@ -180,6 +181,7 @@ def _fused(rankings: Sequence[Sequence[Hit]], k: int) -> list[Hit]:
     legs: dict[str, dict[str, int]] = {}
     for hits in rankings:
         for hit in hits:
+            # `fuse` knows the queries as legs; what people see are the ranks in the index's own
             best = legs.setdefault(hit.chunk.id, {})
             for leg, rank in hit.legs.items():
                 best[leg] = min(rank, best.get(leg, rank))

@@ -61,6 +61,7 @@ class MultiQuery:
         out = []
         for query, answer in zip(queries, answers, strict=True):
             new = [replace(query, text=line) for line in answer.lines]
+            # the question itself stays: a weak model can add noise, but take nothing away
             searched = (query, *new) if options.keep or not new else tuple(new)
             note = {"useless": answer.why} if answer.why else {"written": len(new)}
             out.append(Rewritten(queries=searched, trace=(note,), usage=answer.usage))

@@ -59,6 +59,7 @@ class Route:
         self._parts = parts
         known = set(parts.collections)
         for pattern, names in options.rules.items():
+            # "" names the documents of [documents].paths
             if unknown := sorted(set(names) - known - {""}):
                 raise ConfigError(
                     f"the routing rule {pattern!r} names the collection {unknown[0]!r}, which is no source",
@@ -72,6 +73,7 @@ class Route:
         return [self._routed(query, near.get(number)) for number, query in enumerate(queries)]
 
     def _routed(self, query: Query, near: tuple[str, ...] | None) -> Rewritten:
+        # what the request names is never widened
         if query.filter.collections:
             return Rewritten(queries=(query,), trace=({"by": "request", "collections": [*query.filter.collections]},))
         for pattern, names in self._rules:
@@ -90,11 +92,13 @@ class Route:
         numbers = [number for number, query in enumerate(queries) if not query.filter.collections]
         if not numbers:
             return {}
+        # what has no description cannot be told from the others: it is always searched
         rest = tuple(name for name in ("", *self._parts.collections) if name not in names)
         cosines = self._parts.embedder.embed([queries[number].text for number in numbers]) @ vectors.T
         nearest = {}
         for number, row in zip(numbers, cosines, strict=True):
             order = sorted(range(len(names)), key=lambda n: -float(row[n]))
+            # not clearly nearer than the best one left out: everything is searched
             if row[order[most - 1]] - row[order[most]] >= self._options.margin:
                 nearest[number] = (*(names[n] for n in order[:most]), *rest)
         return nearest

@@ -54,6 +54,7 @@ class HttpTool(LiveTool):
                 or "@" in parts.netloc
             ):
                 raise ValueError("`url` must be an http or https address with a fixed host and no password")
+            # in path and query only: an argument in the host could name any server
             declared(re.findall(r"{(\w+)}", self.url), self.parameters)
             return self
 
@@ -67,6 +68,7 @@ class HttpTool(LiveTool):
         """
         options = self.options
         url = re.sub(r"{(\w+)}", lambda match: _encoded(arguments[match.group(1)]), options.url)
+        # the token is read at each call: it stands in no file
         headers = {"accept": "application/json", **options.headers}
         if options.token_env:
             headers["authorization"] = f"Bearer {environment(options.token_env)}"
@@ -77,6 +79,7 @@ class HttpTool(LiveTool):
             reply = fetcher.get(url, allowed=self._check)
         finally:
             fetcher.close()
+        # no such thing: an answer without records, and no fault of the endpoint
         if reply.status == 404:
             return []
         if reply.status != 200:
@@ -111,6 +114,7 @@ class HttpTool(LiveTool):
         host = parts.hostname or ""
         if host != home.hostname and host not in self.options.hosts:
             raise SourceError(f"the endpoint redirects to another host, {host}", cure="Name it in `hosts`.")
+        # the arguments would go on unencrypted
         if home.scheme == "https" and parts.scheme != "https":
             raise SourceError("the endpoint redirects from https to http", cure="Correct `url`.")
 

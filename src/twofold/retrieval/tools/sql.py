@@ -44,6 +44,7 @@ class SqlTool(LiveTool):
                 reads_only(self.statement)
             except SourceQuery as error:
                 raise ValueError(error.message.replace("`query`", "`statement`")) from error
+            # a colon in a quoted text or a comment is no parameter
             declared(_BOUND.findall(_QUOTED.sub(" ", self.statement)), self.parameters)
             return self
 
@@ -57,7 +58,9 @@ class SqlTool(LiveTool):
         """
         import sqlalchemy
 
+        # read-only three times: the statement was checked, the address is opened so, the connection refuses to write
         url, settings = self._address(sqlalchemy, seconds)
+        # what errors tell has no password
         shown = url.render_as_string(hide_password=True)
         deadline = time.monotonic() + seconds
         try:
@@ -78,6 +81,7 @@ class SqlTool(LiveTool):
                     size += sum(len(str(value)) for value in row.values())
                     if size > self.options.max_bytes:
                         raise SourceEndless(f"the rows have more than {self.options.max_bytes} bytes")
+                    # one more than may be shown: so it is known that there are more
                     if len(rows) > self.options.max_rows:
                         break
                 return rows  # type: ignore[return-value]
@@ -115,6 +119,7 @@ def _harden(connection: Any, backend: str, seconds: float, deadline: float) -> N
     if backend == "sqlite":
         connection.exec_driver_sql("PRAGMA query_only = ON")
         raw = connection.connection.dbapi_connection
+        # SQLite has no limit of time; the handler is called every 10,000 steps, and ends the statement by 1
         raw.set_progress_handler(lambda: int(time.monotonic() > deadline), 10_000)
     elif backend == "postgresql":
         connection.exec_driver_sql("SET TRANSACTION READ ONLY")

@@ -28,6 +28,7 @@ def _json(value: Any) -> str:
 
 
 def _metadata(chunk: Chunk) -> str:
+    # sorted: equal metadata are equal texts, and kept once in memory
     return _json(dict(sorted(chunk.metadata.items())))
 
 
@@ -62,6 +63,7 @@ def rows(chunks: Sequence[Chunk], vectors: NDArray[np.float32], language: Langua
         "ordinal": [c.ordinal for c in chunks],
         "place": [c.place for c in chunks],
         "collection": [c.collection for c in chunks],
+        # None and an empty list differ: unknown readers, and nobody
         "readers": [None if c.readers is None else list(c.readers) for c in chunks],
         "metadata": [_metadata(c) for c in chunks],
         "facets": [facets(c.metadata) for c in chunks],

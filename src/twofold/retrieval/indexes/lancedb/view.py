@@ -52,6 +52,7 @@ class LanceView:
     @cached_property
     def _in_memory(self) -> bool:
         indexed = {FTS_INDEX, VECTOR_INDEX} <= {index.name for index in self._table.list_indices()}
+        # a table past the limit whose indices are not built yet is searched exactly
         return self.count <= self._limit or not indexed
 
     def read(self, columns: Sequence[str], where: str = "") -> Any:

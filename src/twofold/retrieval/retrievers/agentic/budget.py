@@ -78,6 +78,7 @@ class Ledger:
             return "calls"
         if self.left <= 0:
             return "seconds"
+        # the most that the call could take: a cap is never passed and then told
         if prompt + completion and self.tokens + prompt + completion > self.caps.tokens:
             return "tokens"
         price = self._price(name, prompt, completion)

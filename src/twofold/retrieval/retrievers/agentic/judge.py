@@ -126,6 +126,7 @@ class Evidence:
         scored = [(covered(self.weights, words_of(chunk)), -rank, chunk) for rank, chunk in enumerate(chunks)]
         best = max(scored, key=lambda scores: scores[:2], default=None)
         # 1e-9: sums in another order are no gain
+        # a beginning that is no better than the chain would throw its other passages away
         if best is None or best[0] < least or (self.chain and best[0] <= self.coverage + 1e-9):
             return False
         self.chain, self._present = [best[2]], words_of(best[2])

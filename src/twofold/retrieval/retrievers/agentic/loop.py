@@ -83,6 +83,7 @@ class AgenticRetriever:
     def _state(self, query: Query) -> State:
         allowed = query.filter.collections
         last = query.question or query.text
+        # "and at night?" cannot be judged by its own words: then the text with the turns before it
         question = last if len(salient(last)) >= 2 or not query.text else query.text
         named = [name for name in self._parts.collections if not allowed or name in allowed]
         o = self._options
@@ -134,6 +135,7 @@ class AgenticRetriever:
             else:
                 why = "the generator cannot call tools" if generator else "there is no generator"
                 state.trace.append({"step": "agent fallback", "planner": "rules", "why": why})
+        # each turn spends or stops: the caps end it
         while True:
             step = planner.decide(state)
             if step.action == "give up":
@@ -144,6 +146,7 @@ class AgenticRetriever:
                 break
             priced = step.tool or (step.collections[0] if len(step.collections) == 1 else "search")
             closed = state.ledger.closed(priced)
+            # a model may ask for the same again: it would bring nothing new, and cost
             if not closed and mark(step) in state.tried:
                 closed = "repeats"
             if closed:
@@ -228,6 +231,7 @@ class AgenticRetriever:
         chunks = _chosen(state, k) if ruled else _shared(state, k)
         coverage = state.evidence.coverage
         enough = bool(state.live) or coverage >= self._options.sufficient
+        # a planner that judges itself, or a tool that answered, decides; else the words do
         if step.sufficient is not None:
             enough = step.sufficient
             insufficient = not enough
@@ -244,6 +248,7 @@ class AgenticRetriever:
                 **state.ledger.report(),
             }
         )
+        # reversed: of a passage found several times the first search's score counts
         scores = {hit.chunk.id: hit for hits in reversed(state.searched) for hit in hits}
         hits = []
         for rank, chunk in enumerate(chunks, 1):

@@ -192,6 +192,7 @@ class Model:
                 if refused:
                     return Decision(action="give up", why=refused)
                 if not self._waiting:
+                    # a model that stops calling has stopped; one that never called is told so
                     if state.searched or state.live:
                         return Decision(action="stop", why="the model stops")
                     if self._nonsense(None, "Call a function."):
@@ -228,6 +229,7 @@ class Model:
         left = state.ledger.left
         try:
             ask = partial(self._generator.converse, self._messages, self._tools, max_tokens=limit, seconds=left)
+            # within: an endpoint may let its own limit of time pass
             turn: Turn = within(left, ask)
         except (SourceEndless, GenerationError) as error:
             failed = Failure(code=error.code, message=error.message)
