@@ -103,10 +103,12 @@ def read_documents(
             try:
                 check_named(file, (*NOT_DOCUMENTS, *section.exclude))
             except LeftOut as error:
+                # the project says itself that these are questions: nothing is left out unasked
                 if os.path.abspath(file.path) in questions:
                     continue
                 findings.add(replace(as_problem(error), severity="warning"))
                 continue
+            # met, not named: one of a thousand of an unknown kind stops nothing
             if not file.named and not reader.knows(file.name):
                 unknown = reader.unknown(file.name)
                 findings.add(
@@ -124,11 +126,13 @@ def read_documents(
                 findings.add(no_documents(problems))
                 continue
             for problem in problems:
+                # faults of texts stay errors: to mend them is a matter of an editor
                 keep = file.named or problem.code in ERRORS
                 findings.take([problem if keep else replace(problem, severity="warning")])
             stem = stem_of(file, root, section.ids_from)
             for original in documents:
                 document = renamed(original, file.name, stem)
+                # an id of its own that another file has, too, gets its file's name before it
                 if document.id in seen and not original.id.startswith(file.name):
                     findings.add(_shared(document.id, seen[document.id], file.name, named=below(stem, document.id)))
                     document = replace(document, id=below(stem, document.id))

@@ -40,6 +40,7 @@ class Eraser:
         back: set[str] = set()
         if done:
             back.update(document.id for document in self.search.catalogue.documents.get(done))
+            # also where the index alone has it again
             back.update(chunk.span.document for chunk in self.search.index.chunks_of(done))
         return [name for name, entry in entries.items() if not entry["finished"] or name in back]
 
@@ -77,6 +78,7 @@ class Eraser:
             self.forgotten.begin(document, _now(), chunk_ids)
         entry = self.forgotten.entries()[document]
         chunks = frozenset(entry["chunks"])
+        # the trust in the index is taken back before it changes: a kill in between is seen by the next sync
         catalogue.notes.put("index-version", "")
         lost = index.erase([document])
         erased = catalogue.erasure.erase(document, chunks=chunks)
@@ -91,6 +93,7 @@ class Eraser:
             else:
                 if removed:
                     studies[path.parent.name] = removed
+        # drafts of a killed study may hold the text as well
         for draft in (self.root / RECORDS).glob(".*.partial"):
             shutil.rmtree(draft, ignore_errors=True)
         caches = self._empty_caches()

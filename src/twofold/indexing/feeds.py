@@ -84,6 +84,7 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
             feed = Feed(
                 name="" if name == UNNAMED else name,
                 source=kind(options, root=root, scratch=scratch, limit=limit),
+                # all that changes a document of the source: with it everything is read again
                 recipe=digest("feed", [section.kind, kind.version, options, *inherited]),
                 metadata=section.metadata,
                 readers=section.readers,
@@ -95,6 +96,7 @@ def feeds(search: Search, root: Path, *, only: str = "") -> list[Feed]:
 def sync(search: Search, root: Path, *, only: str = "", progress: Progress) -> SyncReport:
     """One sync of all sources or of one; see `sync.Sync.run`. The caller holds the project's lock."""
     eraser = Eraser(search=search, root=root)
+    # first: what is being forgotten must not be read in again
     eraser.finish()
     with FileReader(search.config.documents) as reader:
         ready = [replace(f, recipe=f"{f.recipe}/{reader.fingerprint}") for f in feeds(search, root, only=only)]
@@ -180,6 +182,7 @@ def behind(search: Search, root: Path) -> list[str]:
                 changed += row is None or (item.state != row.state if row.state else _differs(item, row.content))
         except SourceUnreachable as error:
             named = f"the source {feed.name or UNNAMED!r} cannot be read ({error.message})"
+            # who asks need not know of the source
             closed = search.config.access.enabled
             remarks.append(f"{'a source cannot be read' if closed else named}: the last sync's text of it is used")
             continue

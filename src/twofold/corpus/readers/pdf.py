@@ -116,6 +116,7 @@ class PdfReader:
             raise MissingExtra(
                 "PDF files need the package pypdfium2, which is not installed", cure=install("documents")
             ) from error
+        # None first: most files need none, and some are encrypted with an empty one
         for password in (None, *self.options.passwords):
             try:
                 return pypdfium2.PdfDocument(data, password=password)
@@ -152,6 +153,7 @@ def _is_picture(page: PdfPage, letters: int) -> bool:
             continue
         left, bottom, right, top = page_object.get_bounds()
         covered += max(0.0, right - left) * max(0.0, top - bottom)
+    # some words beside a picture: only where it fills half of the page
     if letters > _LITTLE:
         return bool(covered >= 0.5 * width * height)
     return covered > 0 or drawn >= _DRAWN
@@ -176,6 +178,7 @@ def _bookmarks(pdf: PdfDocument) -> dict[int, list[tuple[int, str]]]:
 
 def _headed(text: str, marks: Sequence[tuple[int, str]]) -> str:
     """Lines that are a bookmark's title, marked as headings as in Markdown."""
+    # a title leads to one line: taken out below, a repeated line is no second heading
     levels = {_key(title): level for level, title in marks}
     if not levels:
         return text

@@ -191,8 +191,10 @@ def _row(cells: Json, row: Row, name: str, *, title: str) -> Document | BadRecor
     if "text" in cells:
         more = {key: cell for key, cell in cells.items() if key not in ("title", "text", "source", "readers")}
         return _document(record, name, label=label, below=more)
+    # the title of the whole table stands above, it is no cell of the row
     rest = {key: cell for key, cell in cells.items() if key != "readers" and (key != "title" or key in row.values)}
     small = {key: cell for key, cell in rest.items() if cell.strip() and len(cell) <= VALUE}
+    # with the file's name: a column called id is mostly the table's own number
     key = f"{name}#{cells['id'].strip()}" if cells.get("id", "").strip() else ""
     fields = {"id": key, "title": cells.get("title", ""), "text": lines(rest, all_of_them=True)}
     fields |= {"readers": cells["readers"]} if "readers" in cells else {}

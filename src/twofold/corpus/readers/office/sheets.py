@@ -126,6 +126,7 @@ class Workbook:
             self.unread["a sheet that is missing"] = None
             return cells, []
         try:
+            # row by row, each freed at once: a sheet may have a million
             for _, node in ElementTree.iterparse(io.BytesIO(data), ("end",)):
                 name = bare(node.tag)
                 if name == "row":
@@ -194,6 +195,7 @@ class Workbook:
             value = self._number(value, number)
         if not value and formula:
             self.unread["formulas without a stored result"] = None
+            # a file written by a program that computes nothing has formulas alone
             value = f"={formula}"
         crossed = number < len(self._struck) and self._struck[number]
         return settled(struck(value)) if crossed and value.strip() else value
@@ -207,6 +209,7 @@ class Workbook:
                 known = general(stored) if code in _GENERAL else shown(stored, code, from_1904=self._from_1904)
             except (ValueError, OverflowError, ZeroDivisionError):
                 known = value
+            # numbers repeat; beyond so many different ones keeping them only costs memory
             if len(self._displayed) > 100_000:
                 self._displayed.clear()
             self._displayed[value, code] = known
@@ -276,6 +279,7 @@ def _spread(cells: Cells, merged: list[str]) -> None:
         first, last = int(corners[0].group(2)), int(corners[1].group(2))
         text = cells.get(first, {}).get(column, "")
         if text and first < last:
+            # a merged range may be far longer than the sheet: the shorter of the two is walked
             rows = range(first + 1, last + 1) if last - first < len(cells) else (n for n in cells if first < n <= last)
             for number in rows:
                 if number in cells:
